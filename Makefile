@@ -1,0 +1,40 @@
+# `make demo` and `make test` are the two commands of the README. Both set up .venv when it is missing
+# and need no network once it is there.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
+
+.PHONY: demo test lint results install clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dilution needs Python 3.11 or newer; found %d.%d. Name another with: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	@# torch first and alone: the version in constraints.txt is the CPU build where the index has one
+	$(PIP) torch
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+install: $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	$(BIN)/dilution reproduce fig1 --dataset digits --scale demo --store demo/results.sqlite --out demo
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest -n 2
+
+# The committed evidence of docs/results/, from the real MNIST: about 90 minutes on two cores. Resumes.
+results: $(VENV)/.installed
+	$(BIN)/dilution reproduce fig1 fig5 --dataset mnist --scale laptop --store results/laptop.sqlite --out docs/results/mnist-laptop
+
+clean:
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,7 @@
+"""Where clean pictures come from: readers, downloads with checksums, and a user's own arrays."""
+
+from dilution.data.arrays import Arrays, DataSet
+from dilution.data.convert import from_numpy
+from dilution.data.registry import DATASETS, load
+
+__all__ = ["DATASETS", "Arrays", "DataSet", "from_numpy", "load"]

@@ -1,0 +1,110 @@
+"""Downloaded files: what is there, and how a missing one is fetched from the first good mirror."""
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from dilution.errors import DataError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found for one file of a data set.
+
+    Parameters
+    ----------
+    file
+        Where it is, or where a download would put it.
+    state
+        ``"present"``, ``"missing"``, or ``"altered"``: it is not the original.
+    sha256
+        Of the content after unpacking, in hex; empty if it is missing or cannot be unpacked.
+    size
+        Bytes on disk, before unpacking; 0 if missing.
+    """
+
+    file: Path
+    state: Literal["present", "missing", "altered"]
+    sha256: str
+    size: int
+
+
+def download(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Path:
+    """Fetch one file from the first mirror that sends the right content.
+
+    The bytes go to a temporary name in the same folder and get their own name only after the
+    checksum fits, so that a broken file is never found under it. A file that is there already
+    and has another checksum is replaced.
+
+    Parameters
+    ----------
+    file
+        Its name, on the mirrors and in `folder`.
+    sha256
+        Of the file as sent, in hex.
+    folder
+        Made if it does not exist.
+    mirrors
+        URLs of folders, each ending in a slash, tried in turn.
+
+    Raises
+    ------
+    DataError
+        If the folder cannot be written, or no mirror sends the right content.
+    """
+    import pooch  # lazily: only a download needs it
+
+    _require_writable(folder)
+    failures = []
+    for mirror in mirrors:
+        downloader = pooch.HTTPDownloader(timeout=(10, 60))
+        try:
+            with _quiet(pooch.get_logger()):
+                pooch.retrieve(mirror + file, f"sha256:{sha256}", file, folder, None, downloader)
+        except (OSError, ValueError) as error:
+            failures.append(f"{urlsplit(mirror).netloc}: {_reason(error)}")
+        else:
+            return folder / file
+    raise DataError(
+        f"{file} could not be downloaded ({'; '.join(failures)}); it is needed in {folder}. Put it "
+        f"there by hand, from {mirrors[0]}{file}, or name a folder that has it with --data-root "
+        "or DILUTION_DATA."
+    )
+
+
+def _require_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be written ({error.strerror}); downloads need a writable folder. "
+            "Name another with --data-root or DILUTION_DATA."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    # The messages of requests and pooch run over several lines: keep what a user can act on.
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"HTTP {response.status_code}"
+    # pooch raises a bare ValueError for a wrong checksum; requests' own errors are OSErrors.
+    if not isinstance(error, OSError):
+        return "sent another content"
+    return error.strerror or type(error).__name__
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

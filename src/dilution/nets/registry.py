@@ -1,0 +1,74 @@
+"""Networks by name, built without touching a global generator."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import nn
+
+from dilution import seeds
+from dilution.errors import unknown
+from dilution.nets.conv import conv
+from dilution.nets.mlp import mlp
+
+Factory = Callable[[tuple[int, int, int], int], nn.Module]
+"""Function (picture shape (channels, height, width), classes) → module that returns logits."""
+
+NETWORKS: dict[str, Factory] = {
+    "perceptron": partial(mlp, hidden=0),
+    "mlp1": partial(mlp, hidden=1),
+    "mlp2": partial(mlp, hidden=2),
+    "mlp4": partial(mlp, hidden=4),
+    "conv2": partial(conv, layers=2),
+    "conv4": partial(conv, layers=4),
+    "conv6": partial(conv, layers=6),
+}
+
+LABELS = {
+    "perceptron": "Perceptron",
+    "mlp1": "MLP-1",
+    "mlp2": "MLP-2",
+    "mlp4": "MLP-4",
+    "conv2": "Conv-2",
+    "conv4": "Conv-4",
+    "conv6": "Conv-6",
+}
+"""How figures call the networks."""
+
+
+def build(name: str, shape: tuple[int, int, int], classes: int, *, seed: int) -> nn.Module:
+    """Build a network with initial weights from the stream ``"weights"`` of a root seed.
+
+    Weights are drawn as He et al. (2015, equation 10) advise for ReLU, normal with variance 2/fan-in;
+    the last layer, which no ReLU follows, with variance 1/fan-in; biases are zero.
+
+    Parameters
+    ----------
+    name
+        One of `NETWORKS`.
+    shape
+        Picture shape: (channels, height, width).
+    classes
+        Number of classes.
+    seed
+        Root seed.
+
+    Raises
+    ------
+    InputError
+        If there is no network of this name.
+    """
+    if name not in NETWORKS:
+        raise unknown("network", name, NETWORKS)
+    # On the meta device a module draws no random numbers; its memory is filled below.
+    with torch.device("meta"):
+        module = NETWORKS[name](shape, classes)
+    module = module.to_empty(device="cpu")
+    draw = seeds.generator(seed, "weights")
+    weighted = [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    for layer in weighted:
+        gain = "linear" if layer is weighted[-1] else "relu"
+        nn.init.kaiming_normal_(layer.weight, nonlinearity=gain, generator=draw)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    return module.to(memory_format=torch.channels_last)

@@ -1,0 +1,404 @@
+"""The virtual set: n clean examples and alpha·n noisy ones, computed and not stored."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dilution import seeds
+from dilution.data import Arrays
+from dilution.errors import InputError, unknown
+from dilution.noise.images import ExternalImages, FreshImages, ImageSource, SameImages, WhiteNoise
+from dilution.noise.labels import LabelNoise, Matrix, alpha_for_rate, uniform
+
+_SCALE = 1 << seeds.BITS
+_CHUNK = 1 << 20  # labels drawn at once where all of them are counted
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """Noise asked for and noise drawn, over all n(1 + alpha) labels.
+
+    Parameters
+    ----------
+    alpha_requested, alpha_delivered
+        Noisy labels for each clean one; they differ when n·alpha is not whole.
+    rate_requested, rate_delivered
+        Noise rate η: expected share of wrong labels, and the share counted.
+    matrix_requested, matrix_delivered
+        P[true, noisy], float64, shape (classes, classes). A class without examples delivers NaN.
+    """
+
+    alpha_requested: float
+    alpha_delivered: float
+    rate_requested: float
+    rate_delivered: float
+    matrix_requested: Matrix
+    matrix_delivered: Matrix
+
+
+class Dilution(Dataset[tuple[Tensor, int]]):
+    """A clean data set diluted with noisy examples, as a map-style data set.
+
+    Examples 0 … n − 1 are the clean ones; example n + k is noisy example k. Each is a function of
+    (seed, index), so opening costs the same at every alpha, and any worker or machine finds the same
+    label at the same index in any order of access.
+
+    Parameters
+    ----------
+    data
+        Clean pictures and labels.
+    alpha
+        Noise level: noisy examples added for each clean one, any real ≥ 0. The total is
+        round(n(1 + alpha)).
+    eta
+        Instead of `alpha`: the noise rate, the share of all labels that are wrong.
+    noise
+        Noise model; see :func:`uniform`, :func:`structured`, :func:`matrix`.
+    images
+        Pictures of the noisy examples: ``"same"``, ``"fresh"``, ``"white_noise"``, or the `Arrays` of
+        another data set. Pictures of another data set and white noise have no class of their own: their
+        labels are drawn for the class of a partner, clean example k mod n.
+    n
+        Clean examples, a random subset of `data`. Default: all.
+    stratified
+        Draw labels without replacement, so that for each true class the count of each noisy label lies
+        within one of its expectation.
+    seed
+        Root seed of the subset and the noise.
+
+    Raises
+    ------
+    InputError
+        If a value breaks a rule above; if n is larger than the data; if no fresh pictures are left.
+    """
+
+    def __init__(
+        self,
+        data: Arrays,
+        alpha: float | None = None,
+        *,
+        eta: float | None = None,
+        noise: LabelNoise | None = None,
+        images: str | Arrays = "same",
+        n: int | None = None,
+        stratified: bool = False,
+        seed: int = 0,
+    ) -> None:
+        size = len(data) if n is None else n
+        if not isinstance(size, int) or not 1 <= size <= len(data):
+            raise InputError(
+                f"n is {n}; it must be a whole number from 1 to {len(data)}, the size of the data set."
+            )
+        order = torch.arange(len(data))
+        if size < len(data):
+            order = seeds.permute(seeds.stream(seed, "subset"), order, len(data))
+        noise = uniform() if noise is None else noise
+        self._open(
+            data,
+            clean_rows=order[:size],
+            fresh_rows=order[size:],
+            alpha=_noise_level(data, alpha, eta, noise, seed),
+            noise=noise,
+            images=images,
+            stratified=stratified,
+            seed=seed,
+        )
+
+    def _open(
+        self,
+        data: Arrays,
+        *,
+        clean_rows: Tensor,
+        fresh_rows: Tensor,
+        alpha: float,
+        noise: LabelNoise,
+        images: str | Arrays,
+        stratified: bool,
+        seed: int,
+    ) -> None:
+        self.data, self.alpha, self.noise, self.seed = data, alpha, noise, seed
+        self.stratified = stratified
+        self.classes = len(data.classes)
+        self.clean_rows = clean_rows
+        self._fresh_rows, self._images = fresh_rows, images
+        self.n = len(clean_rows)
+        self.noisy = round(self.n * (1 + alpha)) - self.n
+        self.added = noise.added(self.classes, alpha, seed)
+        self.image_source = self._image_source(images)
+        self._key = seeds.stream(seed, "noise")
+        self._thresholds = self._stratified_counts() if stratified else _cumulative(self.added)
+
+    def hold_out(self, count: int) -> "tuple[Dilution, Dilution]":
+        """Set clean examples aside for validation, with noise of the same kind.
+
+        Parameters
+        ----------
+        count
+            Clean examples to set aside, 0 < count < n.
+
+        Returns
+        -------
+        training, validation
+            Two dilutions over disjoint pictures. The validation half always shows the same images, its
+            noisy labels come from a seed stream of its own, and its pictures are no one's fresh ones.
+
+        Raises
+        ------
+        InputError
+            If nothing would be left on one of the two sides.
+        """
+        if not 0 < count < self.n:
+            raise InputError(
+                f"validation is {count}; it must lie between 1 and n − 1 = {self.n - 1}, since these "
+                "examples are set aside from the n clean ones."
+            )
+        training, validation = Dilution.__new__(Dilution), Dilution.__new__(Dilution)
+        training._open(
+            self.data,
+            clean_rows=self.clean_rows[count:],
+            fresh_rows=self._fresh_rows,
+            alpha=self.alpha,
+            noise=self.noise,
+            images=self._images,
+            stratified=self.stratified,
+            seed=self.seed,
+        )
+        validation._open(
+            self.data,
+            clean_rows=self.clean_rows[:count],
+            fresh_rows=self._fresh_rows,
+            alpha=self.alpha,
+            noise=self.noise,
+            images="same",
+            stratified=self.stratified,
+            seed=self.seed,
+        )
+        validation._key = seeds.stream(self.seed, "validation noise")
+        return training, validation
+
+    def __len__(self) -> int:
+        return self.n + self.noisy
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Return example `index`: picture float32 (channels, height, width) in [0, 1], and its label."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is outside a dilution of {len(self)} examples")
+        at = torch.tensor([int(index) % len(self)])
+        return self.pictures(at)[0].float() / 255, int(self.labels(at))
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
+        """Return a batch at once; ``DataLoader`` asks for it in place of single examples."""
+        at = torch.tensor(indices)
+        pictures, labels = self.pictures(at).float() / 255, self.labels(at)
+        return list(zip(pictures, labels.tolist(), strict=True))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, int]]:
+        return (self[j] for j in range(len(self)))
+
+    def labels(self, index: Tensor) -> Tensor:
+        """Return the labels of examples: int64, shape of `index` (int64, values in [0, len))."""
+        flat = index.reshape(-1)
+        k = flat - self.n
+        clean = self.data.labels[self.clean_rows[flat.clamp(max=self.n - 1)]]
+        if self.noisy == 0:
+            return clean.reshape(index.shape)
+        return torch.where(k < 0, clean, self._noisy_labels(k.clamp(min=0))).reshape(index.shape)
+
+    def source(self, index: Tensor) -> Tensor:
+        """Return the row of each example's picture in the set it is from; −1 for white noise.
+
+        That set is the clean data, except for noisy examples (index ≥ n) of an external image source.
+        """
+        flat = index.reshape(-1)
+        k = flat - self.n
+        clean = self.clean_rows[flat.clamp(max=self.n - 1)]
+        return torch.where(k < 0, clean, self.image_source.rows(k.clamp(min=0))).reshape(index.shape)
+
+    def true_labels(self, index: Tensor) -> Tensor:
+        """Return the class that each label was drawn for: int64, shape of `index`."""
+        flat = index.reshape(-1)
+        k = flat - self.n
+        rows = torch.where(
+            k < 0,
+            self.clean_rows[flat.clamp(max=self.n - 1)],
+            self.image_source.partners(k.clamp(min=0)),
+        )
+        return self.data.labels[rows].reshape(index.shape)
+
+    def pictures(self, index: Tensor) -> Tensor:
+        """Return pictures, uint8 of shape (len(index), channels, height, width)."""
+        k = index - self.n
+        if isinstance(self.image_source, SameImages | FreshImages):
+            return self.data.images[self.source(index)]
+        pictures = self.data.images[self.clean_rows[index.clamp(max=self.n - 1)]]
+        noisy = (k >= 0).nonzero()[:, 0]
+        pictures[noisy] = self.image_source.pictures(k[noisy])
+        return pictures
+
+    def histogram(self, place: Tensor) -> Tensor:
+        """Count all labels that clean pictures carry, their own and the added ones.
+
+        Parameters
+        ----------
+        place
+            Places among the n clean pictures, int64, shape (b,), values in [0, n).
+
+        Returns
+        -------
+        Tensor
+            int64, shape (b, classes). Each row sums to 1 + alpha where n·alpha is a multiple of n.
+
+        Raises
+        ------
+        InputError
+            If the noisy examples do not show the same images: then a picture has one label only.
+        """
+        if not isinstance(self.image_source, SameImages):
+            raise InputError(
+                f"images={self.image_source.name!r} gives each noisy label a picture of its own; only "
+                "images='same' can pool the labels of a picture. Use order='examples'."
+            )
+        counts = torch.zeros(len(place), self.classes, dtype=torch.int64)
+        counts.scatter_add_(1, self.labels(place)[:, None], torch.ones(len(place), 1).long())
+        laps = -(-self.noisy // self.n)
+        at_once = max(1, _CHUNK // max(1, len(place)))
+        for first in range(0, laps, at_once):
+            lap = torch.arange(first, min(first + at_once, laps))
+            k = place[:, None] + lap * self.n
+            exists = k < self.noisy
+            drawn = self._noisy_labels(k.clamp(max=self.noisy - 1).reshape(-1)).reshape(k.shape)
+            counts.scatter_add_(1, drawn, exists.long())
+        return counts
+
+    def requested(self) -> Delivered:
+        """Return the noise asked for, as what an infinite number of labels would deliver."""
+        matrix = self.noise.overall(self.classes, self.alpha, self.seed)
+        labels = self.data.labels[self.clean_rows]
+        prior = np.bincount(labels.numpy(), minlength=self.classes) / self.n
+        rate = float(1 - prior @ np.diag(matrix))
+        return Delivered(self.alpha, self.alpha, rate, rate, matrix, matrix)
+
+    def delivered(self) -> Delivered:
+        """Count all labels and set the noise they carry beside the noise that was asked for."""
+        counts = torch.zeros(self.classes**2, dtype=torch.int64)
+        for start in range(0, len(self), _CHUNK):
+            index = torch.arange(start, min(start + _CHUNK, len(self)))
+            cell = self.true_labels(index) * self.classes + self.labels(index)
+            counts += torch.bincount(cell, minlength=self.classes**2)
+        table = counts.reshape(self.classes, self.classes).double().numpy()
+        with np.errstate(invalid="ignore"):  # 0/0 for a class without examples, documented as NaN
+            shares = table / table.sum(axis=1, keepdims=True)
+        return replace(
+            self.requested(),
+            alpha_delivered=self.noisy / self.n,
+            rate_delivered=float(1 - np.trace(table) / table.sum()),
+            matrix_delivered=shares,
+        )
+
+    def _image_source(self, images: str | Arrays) -> ImageSource:
+        if isinstance(images, Arrays):
+            shape = self.data.images.shape[1:]
+            return ExternalImages(self.clean_rows, images, shape, self.seed)
+        if images == "same":
+            return SameImages(self.data, self.clean_rows)
+        if images == "fresh":
+            return FreshImages(self.data, self._fresh_rows, self.noisy)
+        if images == "white_noise":
+            return WhiteNoise(self.data, self.clean_rows, self.seed)
+        raise unknown("image source", images, ("same", "fresh", "white_noise"))
+
+    def _noisy_labels(self, k: Tensor) -> Tensor:
+        """Draw the labels of noisy examples k by searching the thresholds of their class's row.
+
+        The rows lie one after the other on one integer axis, so one search serves all classes.
+        """
+        true = self.data.labels[self.image_source.partners(k)]
+        if self.stratified:
+            within, size = self._rank(k, true)
+            place = seeds.permute(self._key, within, size) + self._row_start[true]
+        else:
+            place = seeds.uniform_bits(self._key, k) + true * _SCALE
+        cell = torch.searchsorted(self._thresholds, place, right=True)
+        return cell - true * self.classes
+
+    def _stratified_counts(self) -> Tensor:
+        """Lay out for each class as many places as it has noisy labels, and divide them by its row.
+
+        Cumulative counts are rounded after adding an offset in [0, 1), so that each cell is within one
+        of its expectation; the offsets are spread evenly over the classes, so that rounding does not
+        favour the same labels in every row.
+        """
+        clean = self.image_source.partners(torch.arange(self._period()))
+        labels = self.data.labels[clean]
+        rank = torch.empty_like(labels)
+        sizes = torch.bincount(labels, minlength=self.classes)
+        order = labels.argsort(stable=True)
+        starts = sizes.cumsum(0) - sizes
+        rank[order] = torch.arange(len(labels)) - starts[labels[order]]
+        self._rank_in_class, self._class_size = rank, sizes
+
+        laps, rest = divmod(self.noisy, self._period())
+        totals = sizes * laps + torch.bincount(labels[:rest], minlength=self.classes)
+        self._class_total = totals
+        self._row_start = totals.cumsum(0) - totals
+        key = seeds.stream(self.seed, "stratified rounding")
+        spread = seeds.permute(key, torch.arange(self.classes), self.classes).double()
+        offset = (spread + 0.5) / self.classes
+        cumulative = torch.from_numpy(self.added).cumsum(1) * totals[:, None]
+        counts = (cumulative + offset[:, None]).floor().long()
+        counts[:, -1] = totals
+        return (counts.clamp(max=totals[:, None]) + self._row_start[:, None]).flatten()
+
+    def _period(self) -> int:
+        """Return after how many noisy examples their true classes repeat."""
+        source = self.image_source
+        return len(source.fresh_rows) if isinstance(source, FreshImages) else self.n
+
+    def _rank(self, k: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which noisy example of its class each k is, and how many that class has."""
+        period = self._period()
+        lap, place = k.div(period, rounding_mode="floor"), k % period
+        return lap * self._class_size[true] + self._rank_in_class[place], self._class_total[true]
+
+
+def _cumulative(added: Matrix) -> Tensor:
+    """Return the cumulative rows as integers on one axis: class c covers [c·2^48, (c + 1)·2^48)."""
+    classes = len(added)
+    upper = torch.from_numpy((np.cumsum(added, axis=1) * _SCALE).round()).long()
+    # From the last class that can occur on, the row is full: no draw may fall past it by rounding.
+    last = classes - 1 - torch.from_numpy((added[:, ::-1] > 0).argmax(axis=1).copy())
+    upper[torch.arange(classes)[None, :] >= last[:, None]] = _SCALE
+    return (upper.clamp(max=_SCALE) + torch.arange(classes)[:, None] * _SCALE).flatten()
+
+
+def _noise_level(
+    data: Arrays, alpha: float | None, eta: float | None, noise: LabelNoise, seed: int
+) -> float:
+    if len(data.classes) < 2:
+        raise InputError(f"the data have {len(data.classes)} class; noise needs at least 2 to confuse.")
+    if (alpha is None) == (eta is None):
+        given = "neither" if alpha is None else "both"
+        raise InputError(
+            f"{given} of alpha and eta given; give one: alpha (noisy labels added for each clean one) or "
+            "eta (share of wrong labels)."
+        )
+    name, value = ("alpha", alpha) if eta is None else ("eta", eta)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"{name} is {value!r}; it must be a finite number, {_RANGES[name]}.")
+    if eta is None:
+        if value < 0:
+            raise InputError(f"alpha is {value}; it must be ≥ 0. alpha=0 is no noise at all.")
+        return float(value)
+    prior = torch.bincount(data.labels, minlength=len(data.classes)).double() / len(data)
+    return alpha_for_rate(float(value), noise, prior.numpy(), seed)
+
+
+_RANGES = {
+    "alpha": "noisy labels added for each clean one, such as 20",
+    "eta": "a share of wrong labels, such as 0.4",
+}

@@ -1,0 +1,203 @@
+"""Where the pictures of noisy examples come from: the same, fresh, another data set, white noise."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from dilution import seeds
+from dilution.data import Arrays
+from dilution.errors import InputError
+
+LEVELS = 16
+"""White noise takes 2**16 levels of its normal distribution, each from 16 bits of a hash."""
+
+
+class ImageSource(Protocol):
+    """Pictures of the noisy examples k = 0, 1, …, computed from k alone."""
+
+    name: str
+    note: str
+    """What a reader must know of how the pictures were made; empty if nothing."""
+
+    def rows(self, k: Tensor) -> Tensor:
+        """Row of each picture in the set it is from, −1 where it is in none; int64, shape of `k`."""
+
+    def partners(self, k: Tensor) -> Tensor:
+        """Row, in the clean data, of the example whose class the noisy label is drawn for."""
+
+    def pictures(self, k: Tensor) -> Tensor:
+        """Pictures, uint8 of shape (len(k), channels, height, width)."""
+
+
+@dataclass(frozen=True)
+class SameImages:
+    """The clean pictures again: noisy example k shows clean picture k mod n."""
+
+    data: Arrays
+    clean_rows: Tensor
+    name: str = "same"
+    note: str = ""
+
+    def rows(self, k: Tensor) -> Tensor:
+        return self.clean_rows[k % len(self.clean_rows)]
+
+    def partners(self, k: Tensor) -> Tensor:
+        return self.rows(k)
+
+    def pictures(self, k: Tensor) -> Tensor:
+        return self.data.images[self.rows(k)]
+
+
+@dataclass(frozen=True)
+class FreshImages:
+    """Other pictures of the same data set, none of them among the n clean ones.
+
+    They are used in the order of `fresh_rows`, and again from the start once all were used.
+    """
+
+    data: Arrays
+    fresh_rows: Tensor
+    needed: int
+    name: str = "fresh"
+
+    def __post_init__(self) -> None:
+        if len(self.fresh_rows) == 0:
+            raise InputError(
+                f"images='fresh' finds 0 fresh pictures: all {len(self.data)} are among the clean "
+                "ones. Lower n, or use images='same'."
+            )
+
+    @property
+    def note(self) -> str:
+        uses = self.needed / len(self.fresh_rows)
+        return f"each of {len(self.fresh_rows)} fresh pictures is used {uses:.2f} times" if uses > 1 else ""
+
+    def rows(self, k: Tensor) -> Tensor:
+        return self.fresh_rows[k % len(self.fresh_rows)]
+
+    def partners(self, k: Tensor) -> Tensor:
+        return self.rows(k)
+
+    def pictures(self, k: Tensor) -> Tensor:
+        return self.data.images[self.rows(k)]
+
+
+class ExternalImages:
+    """Pictures of another data set, brought to the shape of the clean ones.
+
+    Such a picture has no true class here. Noisy example k is the partner of clean example k mod n, and
+    its label is drawn from that example's row, so that labels are distributed exactly as with
+    ``images="same"`` and only the pictures differ.
+    """
+
+    name = "external"
+
+    def __init__(self, clean_rows: Tensor, external: Arrays, shape: torch.Size, seed: int) -> None:
+        self._clean_rows = clean_rows
+        self._images, self.note = _fit(external.images, shape)
+        self._key = seeds.stream(seed, "external pictures")
+
+    def rows(self, k: Tensor) -> Tensor:
+        size = len(self._images)
+        lap, place = k.div(size, rounding_mode="floor"), k % size
+        shift = seeds.uniform_bits(self._key, lap)  # other partners in each lap over the set
+        return (seeds.permute(self._key, place, size) + shift) % size
+
+    def partners(self, k: Tensor) -> Tensor:
+        return self._clean_rows[k % len(self._clean_rows)]
+
+    def pictures(self, k: Tensor) -> Tensor:
+        return self._images[self.rows(k)]
+
+
+class WhiteNoise:
+    """Gaussian pictures: mean and standard deviation of each channel as in the clean pictures.
+
+    Values are rounded and clipped to 0 … 255. Labels are drawn as for :class:`ExternalImages`.
+    """
+
+    name = "white_noise"
+    note = ""
+
+    def __init__(self, data: Arrays, clean_rows: Tensor, seed: int) -> None:
+        self._clean_rows = clean_rows
+        self._shape = data.images.shape[1:]
+        self._key = seeds.stream(seed, "white noise")
+        mean, deviation = channel_moments(data.images[clean_rows])
+        # A table of quantiles instead of a transform: integers in, integers out, on every machine.
+        quantiles = ndtri((np.arange(2**LEVELS) + 0.5) / 2**LEVELS)
+        levels = 255 * (mean[:, None] + deviation[:, None] * torch.from_numpy(quantiles))
+        self._levels = levels.round().clamp(0, 255).to(torch.uint8).flatten()
+
+    def rows(self, k: Tensor) -> Tensor:
+        return torch.full_like(k, -1)
+
+    def partners(self, k: Tensor) -> Tensor:
+        return self._clean_rows[k % len(self._clean_rows)]
+
+    def pictures(self, k: Tensor) -> Tensor:
+        channels, height, width = self._shape
+        area = height * width
+        pixel = torch.arange(channels * area)
+        draw = seeds.mix(self._key, k[:, None] * (channels * area) + pixel) & (2**LEVELS - 1)
+        level = draw + pixel.div(area, rounding_mode="floor") * 2**LEVELS
+        return self._levels[level].reshape(len(k), channels, height, width)
+
+
+def channel_moments(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each channel, float64, shape (channels,), pixels in [0, 1].
+
+    Exact: from a histogram of the 256 values, at no memory beyond the pictures.
+    """
+    value = torch.arange(256, dtype=torch.float64) / 255
+    moments = []
+    for channel in images.transpose(0, 1):
+        share = torch.zeros(256, dtype=torch.float64)
+        for part in channel.split(4096):  # bincount widens to int64: eight times the memory, in parts
+            share += torch.bincount(part.flatten(), minlength=256)
+        share /= share.sum()
+        mean = share @ value
+        moments.append((mean, (share @ (value - mean) ** 2).sqrt()))
+    return torch.stack([m for m, _ in moments]), torch.stack([s for _, s in moments])
+
+
+def _fit(images: Tensor, shape: torch.Size) -> tuple[Tensor, str]:
+    """Bring pictures to (channels, height, width) and say in words what was done."""
+    done = []
+    channels, height, width = shape
+    if images.shape[1] != channels:
+        if images.shape[1] not in (1, 3) or channels not in (1, 3):
+            raise InputError(
+                f"external pictures have {images.shape[1]} channels, the data {channels}; only grey (1) "
+                "and colour (3) can be brought together. Convert them first."
+            )
+        if channels == 3:
+            images = images.expand(-1, 3, -1, -1)
+            done.append("grey repeated on three channels")
+        else:
+            weights = torch.tensor([0.299, 0.587, 0.114])  # luma, ITU-R BT.601
+            images = torch.cat(
+                [
+                    (part.float() * weights[:, None, None]).sum(1, keepdim=True).round().to(torch.uint8)
+                    for part in images.split(1024)
+                ]
+            )
+            done.append("colour turned to grey")
+    if images.shape[2:] != (height, width):
+        before = f"{images.shape[2]}×{images.shape[3]}"
+        images = torch.cat(
+            [
+                interpolate(part.float(), (height, width), mode="bilinear", antialias=True)
+                .round()
+                .clamp(0, 255)
+                .to(torch.uint8)
+                for part in images.split(1024)
+            ]
+        )
+        done.append(f"resized from {before} to {height}×{width}")
+    return images, "external pictures: " + ", ".join(done) if done else ""

@@ -1,0 +1,225 @@
+"""Noise models: each is a transition matrix Q[true, noisy], the distribution of one *added* label.
+
+With noise level alpha, every clean label is diluted with alpha labels drawn from its row of Q, so the
+distribution over all labels of an example is P = (I + alpha Q) / (1 + alpha): the matrices T and the
+rates that results show are those of P. A new noise model is one function that returns a `LabelNoise`.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from dilution import seeds
+from dilution.errors import InputError, unknown
+
+Matrix = NDArray[np.float64]
+Order = Literal["confusing", "reverse", "random"]
+"""Which false class of structured noise comes first: most confusable, least confusable, random."""
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """A noise model by name, and the function that gives its matrix.
+
+    Parameters
+    ----------
+    name
+        How results call it.
+    added
+        Function (classes, alpha, seed) → Q, float64 of shape (classes, classes), rows true classes,
+        each summing to 1.
+    """
+
+    name: str
+    added: Callable[[int, float, int], Matrix]
+
+    def overall(self, classes: int, alpha: float, seed: int) -> Matrix:
+        """Return P[true, noisy], the distribution over all labels, clean and added."""
+        added = self.added(classes, alpha, seed)
+        return (np.eye(classes) + alpha * added) / (1 + alpha)
+
+
+def uniform() -> LabelNoise:
+    """Noise uniform over all classes, the true one included (Rolnick et al. 2017, section 3.1)."""
+    return LabelNoise("uniform", lambda classes, _alpha, _seed: np.full((classes, classes), 1 / classes))
+
+
+def structured(
+    delta: float, order: Order = "random", confusability: ArrayLike | None = None
+) -> LabelNoise:
+    """Noise that favours some false classes (Rolnick et al. 2017, section 3.2).
+
+    Over all labels of an example the true class keeps the probability that it has under uniform noise;
+    the false mass interpolates between uniform (delta = 0) and the steepest linear staircase over the
+    false classes in rank order (delta = 1), where the commonest false label is as likely as the true one.
+
+    Parameters
+    ----------
+    delta
+        Skew δ, in [0, 1].
+    order
+        Rank order of the false classes: ``"confusing"`` (most confusable first), ``"reverse"``
+        (least confusable first) or ``"random"`` (one permutation for each true class, from the seed).
+    confusability
+        Shape (classes, classes): mean predicted probability of class k (column) for pictures of class c
+        (row). Needed by the first two orders; :func:`dilution.confusability` measures it.
+
+    Raises
+    ------
+    InputError
+        If delta lies outside [0, 1], the order is unknown, or confusability is missing or misshapen.
+    """
+    if not 0 <= delta <= 1:
+        raise InputError(
+            f"delta is {delta}; it must lie in [0, 1]. delta=0 is uniform noise, delta=1 the most "
+            "skewed: the commonest false label is as likely as the true one."
+        )
+    if order not in get_args(Order):
+        raise unknown("noise order", str(order), get_args(Order))
+    if order != "random" and confusability is None:
+        raise InputError(
+            f"order={order!r} needs confusability=, a (classes, classes) matrix; "
+            "dilution.confusability(data) measures it, and order='random' does without."
+        )
+    table = None if confusability is None else np.asarray(confusability, dtype=np.float64)
+
+    def added(classes: int, alpha: float, seed: int) -> Matrix:
+        ranked = _ranked_classes(order, classes, seed, table)
+        steps = _false_label_steps(delta, classes, alpha)
+        result = np.full((classes, classes), 1 / classes)
+        np.put_along_axis(result, ranked, np.broadcast_to(steps, ranked.shape), axis=1)
+        return result
+
+    return LabelNoise("structured", added)
+
+
+def matrix(T: ArrayLike) -> LabelNoise:
+    """Noise from any transition matrix: an added label of true class c is drawn from row c of T.
+
+    Parameters
+    ----------
+    T
+        Shape (classes, classes), T[true, noisy], no negative entry, each row summing to 1.
+
+    Raises
+    ------
+    InputError
+        If T breaks one of these rules, or (when used) does not fit the number of classes.
+    """
+    table = np.array(T, dtype=np.float64)
+    if table.ndim != 2 or table.shape[0] != table.shape[1]:
+        raise InputError(
+            f"the noise matrix has shape {table.shape}; it must be square, one row and one column for "
+            "each class: T[true, noisy]."
+        )
+    if not np.isfinite(table).all() or (table < 0).any():
+        row, column = np.argwhere(~(table >= 0) | ~np.isfinite(table))[0]
+        raise InputError(
+            f"the noise matrix has {table[row, column]} at [{row}, {column}]; its entries are "
+            "probabilities, finite and not negative."
+        )
+    sums = table.sum(axis=1)
+    if not np.allclose(sums, 1, rtol=0, atol=1e-6):
+        row = int(np.abs(sums - 1).argmax())
+        raise InputError(
+            f"row {row} of the noise matrix sums to {sums[row]:.6g}; each row must sum to 1. "
+            "If columns sum to 1 instead, pass the transpose: rows are true classes."
+        )
+    table /= sums[:, None]
+
+    def added(classes: int, _alpha: float, _seed: int) -> Matrix:
+        if classes != len(table):
+            raise InputError(
+                f"the noise matrix has {len(table)} rows; the data have {classes} classes. "
+                "It needs one row and one column for each class."
+            )
+        return table.copy()
+
+    return LabelNoise("matrix", added)
+
+
+def alpha_for_rate(eta: float, noise: LabelNoise, prior: Sequence[float] | Matrix, seed: int) -> float:
+    """Return the noise level alpha at which a share `eta` of all labels is expected to be wrong.
+
+    Solves eta = alpha / (1 + alpha) · w, with w the share of *added* labels that are wrong: for uniform
+    noise over m classes w = (m − 1)/m.
+
+    Parameters
+    ----------
+    eta
+        Noise rate, in [0, w).
+    prior
+        Share of each class among the examples, shape (classes,), summing to 1.
+
+    Raises
+    ------
+    InputError
+        If eta is negative, not a number, or as large as w or larger, which no alpha reaches.
+    """
+    prior = np.asarray(prior, dtype=np.float64)
+    # The diagonal of Q does not depend on alpha in any model, so alpha = 1 serves.
+    wrong = float(1 - prior @ np.diag(noise.added(len(prior), 1.0, seed)))
+    if not 0 <= eta < wrong:
+        raise InputError(
+            f"eta is {eta}; with {noise.name} noise over {len(prior)} classes the noise rate must lie in "
+            f"[0, {wrong:.4g}): added labels are wrong with probability {wrong:.4g}, and clean labels "
+            "remain. Give a smaller eta, or alpha instead."
+        )
+    return eta / (wrong - eta)
+
+
+def _ranked_classes(
+    order: Order, classes: int, seed: int, confusability: Matrix | None
+) -> NDArray[np.int64]:
+    """Return for each true class its false classes, commonest first; shape (classes, classes − 1)."""
+    if order == "random":
+        key = seeds.stream(seed, "noise order")
+        counters = torch.arange(classes * classes).reshape(classes, classes)
+        score = seeds.uniform_bits(key, counters).numpy().astype(np.float64)
+    else:
+        if confusability is None or confusability.shape != (classes, classes):
+            shape = None if confusability is None else confusability.shape
+            raise InputError(
+                f"confusability has shape {shape}; the data have {classes} classes, so it must be "
+                f"({classes}, {classes})."
+            )
+        score = confusability if order == "confusing" else -confusability
+    score = score.copy()
+    np.fill_diagonal(score, -np.inf)  # the true class sorts last and is cut off
+    return np.argsort(-score, axis=1, kind="stable")[:, :-1]
+
+
+def _false_label_steps(delta: float, classes: int, alpha: float) -> Matrix:
+    """Return the probabilities of an added label for false ranks 1 … m − 1; they sum to 1 − 1/m.
+
+    The staircase is defined over all labels, p_1(r) = max(0, p_true − s (r − 1)); added labels carry it
+    scaled by (1 + alpha)/alpha, since clean labels are never false.
+    """
+    flat = np.full(classes - 1, 1 / classes)
+    if alpha == 0 or delta == 0:
+        return flat
+    p_true = (1 + alpha / classes) / (1 + alpha)
+    steepest = _staircase(p_true, classes - 1) * (1 + alpha) / alpha
+    return np.asarray((1 - delta) * flat + delta * steepest)
+
+
+def _staircase(first: float, length: int) -> Matrix:
+    """Return the steepest staircase max(0, first − s (r − 1)), r = 1 … length, of mass 1 − first.
+
+    With k steps above zero the mass is k·first − s·k(k − 1)/2. The right k is the one whose s leaves
+    step k positive and step k + 1 not; k grows as the mass does, so a scan finds it.
+    """
+    mass = 1 - first
+    if mass <= first:  # too little for a second step: all of it on the first class
+        return np.array([mass] + [0.0] * (length - 1))
+    for steps in range(2, length + 1):
+        slope = 2 * (steps * first - mass) / (steps * (steps - 1))
+        if steps == length or first - slope * steps <= 0:
+            break
+    result = np.maximum(0.0, first - slope * np.arange(length))
+    return result * (mass / math.fsum(result))

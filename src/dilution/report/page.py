@@ -1,0 +1,193 @@
+"""One self-contained HTML page: verdicts first, then each figure with its evidence.
+
+The page makes no network request, runs no script, and carries its plots within itself.
+"""
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from dilution.errors import InputError, unknown
+from dilution.report.files import write_whole
+from dilution.report.tables import Cells, points_cells, runs_cells, text
+
+# Verdict to the class that colours its badge and the symbol that says the same without colour.
+VERDICTS = {
+    "reproduced": ("yes", "✓"),
+    "not reproduced": ("no", "✕"),
+    "not testable at this scale": ("open", "?"),
+}
+CLAIM_COLUMNS = ("figure", "claim", "rule", "verdict", "numbers")
+
+
+@dataclass(frozen=True)
+class Section:
+    """One figure of the report and everything that stands behind it.
+
+    Parameters
+    ----------
+    name
+        Short name, such as ``fig1``.
+    title
+        What the figure shows.
+    finding
+        What was found, in one plain sentence.
+    svg
+        The plot as SVG text; empty for a section without a plot.
+    caption
+        Scale and data, and what differs from the paper.
+    method
+        How it was done. A blank line starts a new paragraph.
+    claims
+        Columns ``figure``, ``claim``, ``rule``, ``verdict`` and ``numbers``, one row a claim. A
+        verdict is "reproduced", "not reproduced" or "not testable at this scale".
+    points
+        Aggregated table with ``mean``, ``low``, ``high`` and ``seeds``.
+    runs
+        One row a run.
+    shares
+        Whether the means of `points` are shares in [0, 1], to be shown as percent.
+    """
+
+    name: str
+    title: str
+    finding: str
+    svg: str
+    caption: str
+    method: str
+    claims: pd.DataFrame
+    points: pd.DataFrame
+    runs: pd.DataFrame
+    shares: bool = True
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report: its title, its figures in order, and what produced it (label to value)."""
+
+    title: str
+    sections: Sequence[Section]
+    made_by: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A row of claims as the template prints it."""
+
+    figure: str
+    claim: str
+    rule: str
+    verdict: str
+    numbers: str
+    look: str
+    symbol: str
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """A section as the template prints it; `width` is the plot's smallest readable width."""
+
+    anchor: str
+    section: Section
+    claims: list[_Claim]
+    plot: str
+    width: int
+    points: Cells
+    runs: Cells
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML; every text in it is escaped.
+
+    Raises
+    ------
+    InputError
+        If a table of claims lacks a column or holds a verdict that does not exist.
+    """
+    figures = [_figure(number, section) for number, section in enumerate(page.sections, start=1)]
+    folder = files("dilution.report")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(folder.joinpath("page.html.jinja").read_text("utf-8"))
+    css = Markup(folder.joinpath("page.css").read_text("utf-8"))  # noqa: S704
+    return template.render(
+        page=page,
+        figures=figures,
+        css=css,
+        summary=_summary([claim.verdict for figure in figures for claim in figure.claims]),
+    )
+
+
+def write(page: Page, path: Path) -> Path:
+    """Render the page into a file and return its path.
+
+    Raises
+    ------
+    DilutionError
+        If the file cannot be written. No half-written file is left.
+    """
+    return write_whole(Path(path), render(page).encode("utf-8"))
+
+
+def _figure(number: int, section: Section) -> _Figure:
+    return _Figure(
+        anchor=f"figure-{number}",
+        section=section,
+        claims=_claims(section.claims),
+        plot=base64.b64encode(section.svg.encode("utf-8")).decode("ascii"),
+        width=_smallest_width(section.svg),
+        points=points_cells(section.points, section.shares),
+        runs=runs_cells(section.runs),
+    )
+
+
+def _claims(table: pd.DataFrame) -> list[_Claim]:
+    if table.empty:
+        return []
+    missing = [column for column in CLAIM_COLUMNS if column not in table.columns]
+    if missing:
+        raise InputError(
+            f"the table of claims lacks {', '.join(missing)}; "
+            f"its columns must be {', '.join(CLAIM_COLUMNS)}."
+        )
+    claims = []
+    for row in table.loc[:, list(CLAIM_COLUMNS)].itertuples(index=False, name=None):
+        figure, claim, rule, verdict, numbers = map(text, row)
+        if verdict not in VERDICTS:
+            raise unknown("verdict", verdict, VERDICTS)
+        claims.append(_Claim(figure, claim, rule, verdict, numbers, *VERDICTS[verdict]))
+    return claims
+
+
+def _summary(verdicts: list[str]) -> str:
+    """Count the verdicts in one plain sentence."""
+    if not verdicts:
+        return "This report makes no claims."
+    yes, no, untested = (verdicts.count(verdict) for verdict in VERDICTS)
+    tested = yes + no
+    if not tested:
+        return "No claim of this report can be tested at this scale."
+    claims = "the one claim" if tested == 1 else f"the {tested} claims"
+    sentence = f"Of {claims} tested here, {yes or 'none'} {'is' if yes < 2 else 'are'} reproduced"
+    sentence += f" and {no} {'is' if no == 1 else 'are'} not." if no else "."
+    if untested:
+        more = "One more" if untested == 1 else f"{untested} more"
+        sentence += f" {more} cannot be tested at this scale."
+    return sentence
+
+
+def _smallest_width(svg: str) -> int:
+    """Return the width in pixels below which the plot's text would be too small to read.
+
+    Matplotlib gives the width in points; at 0.8 pixels a point, 9-point labels are 7 pixels tall.
+    """
+    width = re.search(r'<svg[^>]*?\swidth="([\d.]+)', svg)
+    return round(0.8 * float(width.group(1))) if width else 320

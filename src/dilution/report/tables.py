@@ -1,0 +1,85 @@
+"""Data frames as cells of text for the page."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+MISSING = "–"
+BOUNDS = ("mean", "low", "high")
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A table ready to print: one `head` and one entry of `numeric` a column, `rows` of text."""
+
+    head: list[str]
+    numeric: list[bool]
+    rows: list[list[str]]
+
+
+def points_cells(points: pd.DataFrame, shares: bool) -> Cells:
+    """Format an aggregated table, its bounds joined into one interval column.
+
+    Parameters
+    ----------
+    points
+        As from :func:`dilution.study.intervals.intervals`. A table without ``mean``, ``low`` and
+        ``high`` is printed as it is.
+    shares
+        Whether the bounds are shares in [0, 1], printed as percent with one decimal.
+    """
+    if not set(BOUNDS) <= set(points.columns):
+        return plain_cells(points)
+
+    def number(value: float) -> str:
+        return f"{100 * value:.1f}" if shares else f"{value:.4g}"
+
+    def interval(low: float, high: float) -> str:
+        return MISSING if pd.isna(low) or pd.isna(high) else f"{number(low)} to {number(high)}"
+
+    unit = " (%)" if shares else ""
+    shown = points.drop(columns=list(BOUNDS))
+    at = list(points.columns).index("mean")
+    means = [MISSING if pd.isna(mean) else number(mean) for mean in points["mean"]]
+    bounds = [interval(*pair) for pair in zip(points["low"], points["high"], strict=True)]
+    shown.insert(at, f"95 % interval{unit}", bounds)
+    shown.insert(at, f"mean{unit}", means)
+    cells = plain_cells(shown)
+    cells.numeric[at : at + 2] = [True, True]
+    return cells
+
+
+def runs_cells(runs: pd.DataFrame) -> Cells:
+    """Format a table of runs; its accuracy columns become percent with one decimal."""
+    shown = runs.copy()
+    names = {}
+    for name in runs.columns:
+        if str(name).startswith("test_") or name == "validation_clean":
+            shown[name] = [
+                MISSING if pd.isna(share) else f"{100 * share:.1f}" for share in runs[name]
+            ]
+            names[name] = f"{name} (%)"
+    cells = plain_cells(shown.rename(columns=names))
+    for at, name in enumerate(runs.columns):
+        cells.numeric[at] = cells.numeric[at] or name in names
+    return cells
+
+
+def plain_cells(table: pd.DataFrame) -> Cells:
+    """Format any table: four significant digits, a dash where there is no value."""
+    numeric = [
+        pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
+        for kind in table.dtypes
+    ]
+    rows = [[text(value) for value in row] for row in table.itertuples(index=False, name=None)]
+    return Cells([str(name) for name in table.columns], numeric, rows)
+
+
+def text(value: Any) -> str:
+    """Return one cell as text: whole numbers without a point, missing values as a dash."""
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return MISSING
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e12 else f"{value:.4g}"
+    return str(value)

@@ -1,0 +1,133 @@
+"""Random numbers as functions of a key and a counter, and the named streams of a root seed.
+
+Nothing here has a state: number j of a stream is computed from (key, j) alone, in integer arithmetic,
+so it is the same on every machine and device and in any order of access. No global generator is read
+or changed.
+
+The mixing function is the finalizer of SplitMix64 (Steele, Lea and Flood, *Fast splittable
+pseudorandom number generators*, OOPSLA 2014), in two's-complement int64, which wraps as uint64 does.
+"""
+
+import hashlib
+import math
+
+import torch
+from torch import Tensor
+
+BITS = 48
+"""Resolution of :func:`uniform_bits`: draws are integers in [0, 2**48)."""
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as int64
+_MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+_ROUNDS = 6
+
+
+def stream(seed: int, name: str) -> int:
+    """Return the key of the stream `name` of a root seed.
+
+    Parameters
+    ----------
+    seed
+        Root seed, any integer.
+    name
+        What the stream is for: ``"subset"``, ``"noise"``, ``"weights"``, ``"order"`` …
+
+    Returns
+    -------
+    int
+        A key in the range of int64. Different names give unrelated keys.
+    """
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "little", signed=True)
+
+
+def generator(seed: int, name: str) -> torch.Generator:
+    """Return a CPU generator of its own for the stream `name` of a root seed."""
+    return torch.Generator().manual_seed(stream(seed, name) & (2**63 - 1))
+
+
+def _shift_right(x: Tensor, by: int) -> Tensor:
+    """Shift int64 as if it were unsigned: the sign bit must not be copied down."""
+    return (x >> by) & ((1 << (64 - by)) - 1)
+
+
+def _wrap(value: int) -> int:
+    """Bring a Python integer into the range of int64, as the hardware would."""
+    return (value + 2**63) % 2**64 - 2**63
+
+
+def mix(key: int, counter: Tensor) -> Tensor:
+    """Hash counters under a key.
+
+    Parameters
+    ----------
+    key
+        Key of a stream.
+    counter
+        int64, any shape.
+
+    Returns
+    -------
+    Tensor
+        int64 of the same shape, all 64 bits mixed.
+    """
+    x = counter * _GOLDEN + _wrap(key)
+    x = (x ^ _shift_right(x, 30)) * _MIX_1
+    x = (x ^ _shift_right(x, 27)) * _MIX_2
+    return x ^ _shift_right(x, 31)
+
+
+def uniform_bits(key: int, counter: Tensor) -> Tensor:
+    """Draw integers uniform on [0, 2**48), one for each counter (int64, same shape)."""
+    return _shift_right(mix(key, counter), 64 - BITS)
+
+
+def permute(key: int, position: Tensor, size: int | Tensor) -> Tensor:
+    """Apply a keyed permutation of 0 … size − 1 to positions, without storing it.
+
+    A Feistel network alternates between the two digits of a position in mixed radix (a, b), with a·b
+    the smallest such product ≥ size: each round adds a hash of one digit to the other, which can be
+    undone, so the whole is a bijection of 0 … a·b − 1. The few results ≥ size are sent through again
+    (cycle walking), which leaves a bijection of 0 … size − 1.
+
+    Parameters
+    ----------
+    key
+        Key of a stream; another key gives another permutation.
+    position
+        int64, any shape, values in [0, size).
+    size
+        Length of the range; a tensor that broadcasts against `position` gives every element a range
+        (and with it a permutation) of its own.
+
+    Returns
+    -------
+    Tensor
+        int64, shape of `position`.
+    """
+    if isinstance(size, int):
+        a = math.isqrt(max(size - 1, 0)) + 1
+        b = -(-size // a)
+        shuffled = _feistel(key, position, a, b)
+        while bool((outside := shuffled >= size).any()):
+            shuffled = torch.where(outside, _feistel(key, shuffled, a, b), shuffled)
+        return shuffled
+    a_each = size.clamp(min=1).double().sqrt().ceil().long()
+    b_each = (size + a_each - 1).div(a_each, rounding_mode="floor").clamp(min=1)
+    # A key of its own for each size, so that ranges of different length are not shuffled alike.
+    shuffled = _feistel(key, position, a_each, b_each)
+    while bool((outside := shuffled >= size).any()):
+        shuffled = torch.where(outside, _feistel(key, shuffled, a_each, b_each), shuffled)
+    return shuffled
+
+
+def _feistel(key: int, x: Tensor, a: int | Tensor, b: int | Tensor) -> Tensor:
+    high, low = x.div(b, rounding_mode="floor"), x.remainder(b)
+    for turn in range(_ROUNDS):
+        # Distinct counters for each round: the digits are far below 2**40.
+        if turn % 2:
+            low = (low + uniform_bits(key, high + (turn << 40))).remainder(b)
+        else:
+            high = (high + uniform_bits(key, low + (turn << 40))).remainder(a)
+    return high * b + low

@@ -1,0 +1,124 @@
+"""Studies: named grids of runs, from Python or from a TOML file."""
+
+import itertools
+import math
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dilution.errors import DataError, InputError, unknown
+from dilution.study.run import Run
+
+
+@dataclass(frozen=True)
+class Grid(Sequence[Run]):
+    """Every combination of the axes over common settings, the last axis varying fastest.
+
+    Parameters
+    ----------
+    base
+        Settings that all runs share.
+    axes
+        For each setting that varies its values, in order.
+
+    Raises
+    ------
+    InputError
+        When a run is made: if a setting is unknown or breaks its rule.
+    """
+
+    base: Mapping[str, Any]
+    axes: Mapping[str, Sequence[Any]]
+
+    def __len__(self) -> int:
+        return math.prod(len(values) for values in self.axes.values())
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"run {index} of a grid of {len(self)}")
+        rest = index % len(self)
+        chosen = {}
+        for name, values in reversed(self.axes.items()):
+            rest, place = divmod(rest, len(values))
+            chosen[name] = values[place]
+        return Run.of(**self.base, **chosen)
+
+    def __iter__(self) -> Iterator[Run]:
+        for values in itertools.product(*self.axes.values()):
+            yield Run.of(**self.base, **dict(zip(self.axes, values, strict=True)))
+
+
+@dataclass(frozen=True)
+class Study:
+    """A named list of runs without repetition.
+
+    Parameters
+    ----------
+    name
+        How stores and pages call it.
+    runs
+        In the order in which they are started.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+
+    @classmethod
+    def of(cls, name: str, runs: Sequence[Run]) -> "Study":
+        """Return a study of these runs, the first of equal ones kept."""
+        return cls(name, tuple({run.key: run for run in runs}.values()))
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> "Study":
+        """Read a study from a TOML file.
+
+        The table ``[base]`` holds what all runs share, ``[grid]`` a list of values for each setting that
+        varies; ``[[grids]]`` may hold several such grids over the same base. ``name`` is optional.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read.
+        InputError
+            If it is not TOML, or a table, setting or value breaks a rule.
+        """
+        path = Path(path)
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}. Name an existing file.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not TOML: {error}. See docs/researchers.md.") from None
+        try:
+            return cls._from_tables(content, default_name=path.stem)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    @classmethod
+    def _from_tables(cls, content: dict[str, Any], default_name: str) -> "Study":
+        tables = ("name", "base", "grid", "grids")
+        for name in content:
+            if name not in tables:
+                raise unknown("table of a study", name, tables)
+        base, grid, grids = (content.get(k, d) for k, d in zip(tables[1:], ({}, {}, []), strict=True))
+        if not isinstance(grids, list) or not all(isinstance(g, dict) for g in [base, grid, *grids]):
+            raise InputError("base, grid and grids must be tables: write [base], [grid], [[grids]].")
+        runs: list[Run] = []
+        for axes in [grid, *grids] if grid or not grids else grids:
+            for name, values in axes.items():
+                if not isinstance(values, list) or not values:
+                    raise InputError(
+                        f"grid {name} is {values!r}; it must be a list of at least one value. A single "
+                        "value belongs into [base]."
+                    )
+                if name in base:
+                    raise InputError(f"{name} is in [base] and in the grid; it can be in one of them.")
+            runs += Grid(base, axes)
+        name = content.get("name", default_name)
+        if not isinstance(name, str):
+            raise InputError(f"name is {name!r}; it must be text.")
+        return cls.of(name, runs)

@@ -1,0 +1,131 @@
+"""What a run is: one training, described completely, frozen, with its content hash as identity."""
+
+import hashlib
+import json
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from dilution.errors import invalid
+from dilution.train.settings import TrainSettings, default_validation
+
+NoiseName = Literal["uniform", "structured", "matrix"]
+
+
+class Run(TrainSettings):
+    """One training. Two runs with equal settings are the same run and have the same `key`.
+
+    Parameters
+    ----------
+    dataset
+        Name of a data set or path of an ``.npz`` file.
+    fingerprint
+        SHA-256 of the user's own data file, empty for named data sets: other content is another run.
+    n
+        Clean examples, those set aside for validation included.
+    validation
+        Clean examples set aside from the n.
+    alpha, eta
+        Noise level, or noise rate instead.
+    noise, delta, noise_order, matrix
+        Noise model; `delta` and `noise_order` are for ``"structured"``, `matrix` for ``"matrix"``.
+    images
+        Picture source: ``"same"``, ``"fresh"``, ``"white_noise"``, or a data set as in `dataset`.
+    stratified
+        Label counts exact to one.
+    network
+        Name of a network.
+    seed
+        Root seed; subset, noise, weights and order are separate streams of it.
+    """
+
+    dataset: str
+    fingerprint: str = ""
+    n: Annotated[int, Field(ge=2)]
+    validation: Annotated[int, Field(ge=1)]
+    alpha: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    eta: Annotated[float | None, Field(ge=0, lt=1)] = None
+    noise: NoiseName = "uniform"
+    delta: Annotated[float | None, Field(ge=0, le=1)] = None
+    noise_order: Literal["confusing", "reverse", "random"] | None = None
+    matrix: tuple[tuple[float, ...], ...] | None = None
+    images: str = "same"
+    stratified: bool = False
+    network: str
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: Any) -> Any:
+        """Resolve defaults that depend on other settings, so that the hash covers what is used."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        n = values.get("n")
+        if values.get("validation") is None and isinstance(n, int):
+            values["validation"] = default_validation(n)
+        if values.get("noise") == "structured":
+            values.setdefault("noise_order", "random")
+        if values.get("epochs") is None and values.get("steps") is None:
+            values["epochs"] = 10.0
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.alpha is None) == (self.eta is None):
+            given = "neither" if self.alpha is None else "both"
+            raise ValueError(
+                f"{given} of alpha and eta given; give one: alpha (noisy labels added for each clean "
+                "one) or eta (share of wrong labels)"
+            )
+        if (self.noise == "structured") != (self.delta is not None):
+            raise ValueError(
+                f"noise is {self.noise!r} and delta is {self.delta}; delta goes with "
+                "noise='structured', and only with it"
+            )
+        if self.noise_order is not None and self.noise != "structured":
+            raise ValueError(
+                f"noise is {self.noise!r} and noise_order is {self.noise_order!r}; noise_order goes "
+                "with noise='structured' only"
+            )
+        if (self.noise == "matrix") != (self.matrix is not None):
+            raise ValueError(
+                f"noise is {self.noise!r} and matrix is {'' if self.matrix else 'not '}given; matrix "
+                "goes with noise='matrix', and only with it"
+            )
+        if self.validation >= self.n:
+            raise ValueError(
+                f"validation is {self.validation} and n is {self.n}; validation is set aside from the n "
+                "clean examples and must be smaller"
+            )
+        return self
+
+    @classmethod
+    def of(cls, **settings: Any) -> "Run":
+        """Return the run of these settings.
+
+        Raises
+        ------
+        InputError
+            If a setting is unknown or breaks its rule.
+        """
+        try:
+            return cls.model_validate(settings)
+        except ValidationError as error:
+            raise invalid(error, cls.model_fields) from None
+
+    @property
+    def settings(self) -> TrainSettings:
+        """The part that says how to train."""
+        return TrainSettings.model_validate(self.model_dump(include=set(TrainSettings.model_fields)))
+
+    @cached_property
+    def spec(self) -> str:
+        """Canonical JSON of every setting."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def key(self) -> str:
+        """Identity: the first 16 hex digits of the SHA-256 of `spec`."""
+        return hashlib.sha256(self.spec.encode()).hexdigest()[:16]

@@ -1,0 +1,114 @@
+"""The three batch orders: which pictures and which targets each optimizer step sees."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dilution import seeds
+from dilution.errors import InputError
+from dilution.noise import Dilution
+from dilution.train.settings import BatchOrder
+
+_CHUNK = 1 << 15  # indices drawn at once: enough to hide the cost of a call behind the steps
+_TABLE = 1 << 26  # histogram entries kept; a larger table is counted batch by batch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one optimizer step sees.
+
+    Parameters
+    ----------
+    pictures
+        uint8, shape (b, channels, height, width).
+    targets
+        Class numbers, int64 of shape (b,), or label weights, float32 of shape (b, classes).
+    """
+
+    pictures: Tensor
+    targets: Tensor
+
+
+class BatchOrderer:
+    """Batches of a diluted set in a keyed order, one epoch after the other.
+
+    The stream of examples runs across epochs without a gap: a batch may hold the end of one epoch and
+    the start of the next, so that no batch is smaller than the others.
+
+    Parameters
+    ----------
+    noisy
+        The diluted set.
+    order
+        Batch order; see :class:`TrainSettings`.
+    batch
+        Examples or pictures in a batch.
+    seed
+        Root seed of the stream ``"order"``.
+
+    Raises
+    ------
+    InputError
+        If the order needs the same images and the set shows others.
+    """
+
+    def __init__(self, noisy: Dilution, order: BatchOrder, batch: int, *, seed: int) -> None:
+        self._noisy, self._order, self._batch = noisy, order, batch
+        self._seed = seed
+        self.length = len(noisy) if order == "examples" else noisy.n
+        """Examples (or pictures) in an epoch."""
+        self._table: Tensor | None = None
+        if order == "examples":
+            return
+        if noisy.image_source.name != "same":
+            raise InputError(
+                f"order={order!r} pools the labels of a picture, which needs images='same'; here "
+                f"images={noisy.image_source.name!r}. Use order='examples'."
+            )
+        if noisy.n * noisy.classes <= _TABLE:
+            parts = torch.arange(noisy.n).split(_CHUNK)
+            self._table = torch.cat([self._count(place) for place in parts])
+
+    def batches(self, steps: int) -> Iterator[Batch]:
+        """Yield the batches of steps 0 … steps − 1."""
+        per_chunk = max(1, _CHUNK // self._batch)
+        for first in range(0, steps, per_chunk):
+            count = min(per_chunk, steps - first)
+            places = self._places(first * self._batch, count * self._batch)
+            if self._order == "examples":
+                targets = self._noisy.labels(places)
+            for part in range(count):
+                at = slice(part * self._batch, (part + 1) * self._batch)
+                place = places[at]
+                yield Batch(
+                    self._noisy.pictures(place),
+                    targets[at] if self._order == "examples" else self._weights(place),
+                )
+
+    def _places(self, start: int, count: int) -> Tensor:
+        """Return the shuffled places of stream positions start … start + count − 1."""
+        parts = []
+        while count:
+            epoch, position = divmod(start, self.length)
+            take = min(count, self.length - position)
+            key = seeds.stream(self._seed, f"order/{epoch}")
+            parts.append(seeds.permute(key, torch.arange(position, position + take), self.length))
+            start, count = start + take, count - take
+        return torch.cat(parts)
+
+    def _weights(self, place: Tensor) -> Tensor:
+        return self._count(place) if self._table is None else self._table[place]
+
+    def _count(self, place: Tensor) -> Tensor:
+        """Return label weights: float32, shape (b, classes), summing to the number of pictures over all.
+
+        Each label weighs 1/(1 + alpha), with the alpha that was delivered, so the mean over the n
+        pictures equals the mean over the n(1 + alpha) examples.
+        """
+        noisy = self._noisy
+        if self._order == "expected":
+            row = noisy.noise.overall(noisy.classes, noisy.alpha, noisy.seed)
+            return torch.from_numpy(row).float()[noisy.data.labels[noisy.clean_rows[place]]]
+        return noisy.histogram(place).float() * (noisy.n / len(noisy))

@@ -1,0 +1,56 @@
+"""Optimizers, learning-rate schedules and weight averaging."""
+
+import math
+
+from torch import nn
+from torch.optim import SGD, Adadelta, Adam, AdamW, Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from dilution.train.settings import ScheduleName, TrainSettings
+
+_DECAY_SHARE = 0.7
+
+
+def optimizer(module: nn.Module, settings: TrainSettings) -> Optimizer:
+    """Return the optimizer of the settings over the parameters of `module`."""
+    weights = list(module.parameters())
+    rate, decay = settings.rate, settings.weight_decay
+    match settings.optimizer:
+        case "adadelta":
+            return Adadelta(weights, lr=rate, weight_decay=decay, foreach=True)
+        case "adam":
+            return Adam(weights, lr=rate, weight_decay=decay, fused=True)
+        case "adamw":
+            return AdamW(weights, lr=rate, weight_decay=decay, fused=True)
+        case "sgd":
+            nesterov = settings.momentum > 0
+            return SGD(
+                weights,
+                lr=rate,
+                momentum=settings.momentum,
+                nesterov=nesterov,
+                weight_decay=decay,
+                fused=True,
+            )
+
+
+def rate_factor(schedule: ScheduleName, step: int, steps: int) -> float:
+    """Return what the learning rate is multiplied with at `step` of `steps`, in (0, 1]."""
+    if schedule == "constant":
+        return 1.0
+    if schedule == "linear":
+        return min(1.0, (steps - step) / max(1.0, _DECAY_SHARE * steps))
+    return 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def averaged(module: nn.Module, decay: float) -> AveragedModel:
+    """Return an exponential average of the weights of `module`: call ``update_parameters`` each step."""
+    return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+
+def set_rate(using: Optimizer, rate: float) -> None:
+    """Set the learning rate of every parameter group."""
+    for group in using.param_groups:
+        group["lr"] = rate
+
+

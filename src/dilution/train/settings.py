@@ -1,0 +1,72 @@
+"""What a training is: order, optimizer, rate, schedule, batch, budget. Frozen and validated."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+BatchOrder = Literal["examples", "pooled", "expected"]
+OptimizerName = Literal["adadelta", "sgd", "adam", "adamw"]
+ScheduleName = Literal["constant", "linear", "cosine"]
+
+
+class TrainSettings(BaseModel):
+    """Settings of one training; every default is the paper's where the paper has one.
+
+    Parameters
+    ----------
+    order
+        Batch order: ``"examples"`` one label at a time over a shuffle of all n(1 + alpha) examples;
+        ``"pooled"`` one picture at a time with the histogram of its labels as target; ``"expected"``
+        one picture at a time with the expected histogram, the loss H_alpha.
+    optimizer, rate, momentum, weight_decay
+        Optimizer and its learning rate; momentum (Nesterov) is used by ``"sgd"``, weight decay by all.
+    schedule
+        ``"constant"``; ``"linear"``: constant, then falling to 0 over the last 70 % of the steps;
+        ``"cosine"``: falling to 0 along half a cosine from the first step.
+    batch
+        Examples (order ``"examples"``) or pictures (otherwise) in a batch.
+    epochs, steps
+        The budget, one of the two: passes over the examples or pictures, or optimizer steps.
+    averaging
+        Decay of an exponential average of the weights, which is then what is evaluated; 0 is off.
+    evaluations
+        How often, at even distances and after the last step, the network is evaluated.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    order: BatchOrder = "examples"
+    optimizer: OptimizerName = "adadelta"
+    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    schedule: ScheduleName = "constant"
+    batch: Annotated[int, Field(ge=1)] = 128
+    epochs: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    steps: Annotated[int | None, Field(ge=1)] = None
+    averaging: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    evaluations: Annotated[int, Field(ge=1)] = 10
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError(
+                f"epochs is {self.epochs} and steps is {self.steps}; give one of them: the budget in "
+                "passes over the data or in optimizer steps"
+            )
+        return self
+
+    def total_steps(self, length: int) -> int:
+        """Return the optimizer steps of the whole training, for an epoch of `length` examples.
+
+        Without a budget a training takes 10 epochs.
+        """
+        if self.steps is not None:
+            return self.steps
+        epochs = 10.0 if self.epochs is None else self.epochs
+        return max(1, round(epochs * length / self.batch))
+
+
+def default_validation(n: int) -> int:
+    """Return how many of n clean examples are set aside: a tenth, at least 1 and at most 5,000."""
+    return min(5000, max(1, n // 10))
