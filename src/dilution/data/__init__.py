@@ -2,6 +2,16 @@
 
 from dilution.data.arrays import Arrays, DataSet
 from dilution.data.convert import from_numpy
-from dilution.data.registry import DATASETS, load
+from dilution.data.registry import DATASETS, check, data_root, fetch, fingerprint, load
 
-__all__ = ["DATASETS", "Arrays", "DataSet", "from_numpy", "load"]
+__all__ = [
+    "DATASETS",
+    "Arrays",
+    "DataSet",
+    "check",
+    "data_root",
+    "fetch",
+    "fingerprint",
+    "from_numpy",
+    "load",
+]

@@ -35,8 +35,8 @@ class Arrays:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
             raise InputError(
                 f"images are {self.images.dtype} of shape {tuple(self.images.shape)}; they must be "
-                "torch.uint8 of shape (n, channels, height, width). Grey images need a channel axis: "
-                "images[:, None]; images in [0, 1] become uint8 with (images * 255).round()."
+                "torch.uint8 of shape (n, channels, height, width). Grey images need a channel "
+                "axis: images[:, None]; images in [0, 1] become uint8 with (images * 255).round()."
             )
         if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
             raise InputError(
@@ -50,8 +50,8 @@ class Arrays:
             object.__setattr__(self, "classes", tuple(str(k) for k in range(high + 1)))
         if low < 0 or high >= len(self.classes):
             raise InputError(
-                f"labels run from {low} to {high}; with {len(self.classes)} classes they must lie in "
-                f"0 … {len(self.classes) - 1}. Renumber them, or name every class."
+                f"labels run from {low} to {high}; with {len(self.classes)} classes they must lie "
+                f"in 0 … {len(self.classes) - 1}. Renumber them, or name every class."
             )
 
     def __len__(self) -> int:
@@ -78,7 +78,7 @@ class DataSet:
         shapes = self.train.images.shape[1:], self.test.images.shape[1:]
         if shapes[0] != shapes[1] or self.train.classes != self.test.classes:
             raise InputError(
-                f"training images are {tuple(shapes[0])} with {len(self.train.classes)} classes, test "
-                f"images {tuple(shapes[1])} with {len(self.test.classes)}; both must be the same. "
-                "Pass classes= to both halves if one lacks a class."
+                f"training images are {tuple(shapes[0])} with {len(self.train.classes)} classes, "
+                f"test images {tuple(shapes[1])} with {len(self.test.classes)}; both must be the "
+                "same. Pass classes= to both halves if one lacks a class."
             )

@@ -151,8 +151,6 @@ def _numbers(marks: NDArray[Any], names: tuple[str, ...], what: str) -> NDArray[
     return marks
 
 
-def _arrays(
-    pixels: NDArray[np.uint8], marks: NDArray[Any], names: tuple[str, ...], what: str
-) -> Arrays:
+def _arrays(pixels: NDArray[np.uint8], marks: NDArray[Any], names: tuple[str, ...], what: str) -> Arrays:
     numbers = torch.from_numpy(_numbers(marks, names, what))
     return Arrays(torch.from_numpy(pixels), numbers, names)

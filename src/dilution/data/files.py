@@ -1,9 +1,7 @@
 """Downloaded files: what is there, and how a missing one is fetched from the first good mirror."""
 
-import logging
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -37,7 +35,7 @@ class Finding:
 def download(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Path:
     """Fetch one file from the first mirror that sends the right content.
 
-    The bytes go to a temporary name in the same folder and get their own name only after the
+    The bytes go to a temporary place in the same folder and get their own name only after the
     checksum fits, so that a broken file is never found under it. A file that is there already
     and has another checksum is replaced.
 
@@ -50,7 +48,12 @@ def download(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Pa
     folder
         Made if it does not exist.
     mirrors
-        URLs of folders, each ending in a slash, tried in turn.
+        URLs of folders, each ending in a slash, tried in turn; at least one.
+
+    Returns
+    -------
+    Path
+        The file in `folder`.
 
     Raises
     ------
@@ -59,17 +62,18 @@ def download(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Pa
     """
     import pooch  # lazily: only a download needs it
 
-    _require_writable(folder)
     failures = []
-    for mirror in mirrors:
-        downloader = pooch.HTTPDownloader(timeout=(10, 60))
-        try:
-            with _quiet(pooch.get_logger()):
-                pooch.retrieve(mirror + file, f"sha256:{sha256}", file, folder, None, downloader)
-        except (OSError, ValueError) as error:
-            failures.append(f"{urlsplit(mirror).netloc}: {_reason(error)}")
-        else:
-            return folder / file
+    with _scratch(folder) as scratch:
+        part = Path(scratch) / file
+        for mirror in mirrors:
+            try:
+                pooch.HTTPDownloader(timeout=(10, 60))(mirror + file, str(part), None)
+                if pooch.file_hash(str(part)) == sha256:
+                    return part.replace(folder / file)
+                reason = "sent another content"
+            except OSError as error:  # those of requests are OSErrors too
+                reason = _reason(error)
+            failures.append(f"{urlsplit(mirror).netloc}: {reason}")
     raise DataError(
         f"{file} could not be downloaded ({'; '.join(failures)}); it is needed in {folder}. Put it "
         f"there by hand, from {mirrors[0]}{file}, or name a folder that has it with --data-root "
@@ -77,11 +81,11 @@ def download(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Pa
     )
 
 
-def _require_writable(folder: Path) -> None:
+def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """Return a temporary folder inside `folder`, so that a rename out of it is one step."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        return tempfile.TemporaryDirectory(prefix=".download-", dir=folder)
     except OSError as error:
         raise DataError(
             f"{folder} cannot be written ({error.strerror}); downloads need a writable folder. "
@@ -89,22 +93,9 @@ def _require_writable(folder: Path) -> None:
         ) from error
 
 
-def _reason(error: Exception) -> str:
-    # The messages of requests and pooch run over several lines: keep what a user can act on.
+def _reason(error: OSError) -> str:
+    # The messages of requests run over several lines: keep what a user can act on.
     response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP {response.status_code}"
-    # pooch raises a bare ValueError for a wrong checksum; requests' own errors are OSErrors.
-    if not isinstance(error, OSError):
-        return "sent another content"
     return error.strerror or type(error).__name__
-
-
-@contextmanager
-def _quiet(logger: logging.Logger) -> Iterator[None]:
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

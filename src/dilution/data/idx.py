@@ -60,8 +60,8 @@ def parse(content: bytes, path: Path) -> NDArray[np.uint8]:
     """Return the array in unpacked IDX bytes; `path` is only named in the error message."""
     if len(content) < 4 or not content.startswith(IDX_MAGIC):
         raise DataError(
-            f"{path} starts with the bytes {content[:4].hex(' ') or '(none)'}; an IDX file of unsigned "
-            "bytes starts with 00 00 08. Delete it and fetch it again."
+            f"{path} starts with the bytes {content[:4].hex(' ') or '(none)'}; an IDX file of "
+            "unsigned bytes starts with 00 00 08. Delete it and fetch it again."
         )
     start = 4 + 4 * content[3]
     if len(content) < start:

@@ -98,9 +98,7 @@ def check(root: Path) -> list[Finding]:
 
 def locate(name: str, root: Path) -> Path | None:
     """Return where a file is, or None. ``root/mnist/*.gz`` comes first: downloads go there."""
-    candidates = [
-        folder / (name + suffix) for folder in (root / "mnist", root) for suffix in (".gz", "")
-    ]
+    candidates = [folder / (name + suffix) for folder in (root / "mnist", root) for suffix in (".gz", "")]
     try:
         return next((path for path in candidates if path.is_file()), None)
     except PermissionError as error:
@@ -123,8 +121,8 @@ def _finding(name: str, root: Path) -> Finding:
         sha256 = hashlib.sha256(idx.unpack(path)).hexdigest()
     except DataError:
         return Finding(path, "altered", "", size)
-    state = "present" if sha256 == FILES[name].content else "altered"
-    return Finding(path, state, sha256, size)
+    original = sha256 == FILES[name].content
+    return Finding(path, "present" if original else "altered", sha256, size)
 
 
 def _half(half: str, root: Path) -> Arrays:

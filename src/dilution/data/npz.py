@@ -56,26 +56,23 @@ def load(path: Path) -> DataSet:
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        file = np.load(path, allow_pickle=False)
+        # NumPy leaves a damaged file open unless it is given one that is closed for it.
+        with path.open("rb") as stream:
+            loaded = np.load(stream, allow_pickle=False)
+            if isinstance(loaded, np.lib.npyio.NpzFile):
+                return {key: _entry(loaded, key, path) for key in loaded.files}
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; name a .npz file. {_REMEDY}") from error
     except (OSError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} cannot be read; it must be a whole .npz file. {_REMEDY}"
-        ) from error
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise DataError(f"{path} holds one bare array; it must be a .npz file. {_REMEDY}")
-    with file:
-        return {key: _entry(file, key, path) for key in file.files}
+        raise DataError(f"{path} cannot be read; it must be a whole .npz file. {_REMEDY}") from error
+    raise DataError(f"{path} holds one bare array; it must be a .npz file. {_REMEDY}")
 
 
 def _entry(file: np.lib.npyio.NpzFile, key: str, path: Path) -> NDArray[Any]:
     try:
         entry: NDArray[Any] = file[key]
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{path} is damaged: {key} cannot be unpacked ({error}). {_REMEDY}"
-        ) from error
+        raise DataError(f"{path} is damaged: {key} cannot be unpacked ({error}). {_REMEDY}") from error
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise DataError(f"{path} is damaged: {key} is no array. {_REMEDY}") from error

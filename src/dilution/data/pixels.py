@@ -71,5 +71,5 @@ def to_uint8(images: ArrayLike, what: str) -> NDArray[np.uint8]:
             f"{what} run from {low:g} to {high:g}; floats must lie in [0, 1]. Divide by the "
             "largest possible value (often 255), or pass uint8; undo any normalisation."
         )
-    # float32 at least: float16 has too few digits to multiply by 255 and round correctly.
-    return np.rint(array * np.float32(255)).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)
+    return levels

@@ -39,9 +39,7 @@ class Description:
     files: tuple[str, ...] = ()
 
 
-_DIGITS = Description(
-    "digits", "handwritten digits that come with scikit-learn", 10, (1, 8, 8), 1437, 360
-)
+_DIGITS = Description("digits", "handwritten digits that come with scikit-learn", 10, (1, 8, 8), 1437, 360)
 _MNIST = Description(
     "mnist", "handwritten digits of LeCun et al.", 10, (1, 28, 28), 60_000, 10_000,
     tuple(name + ".gz" for name in mnist.FILES),
@@ -104,8 +102,15 @@ def check(name: str | Path, root: str | Path | None = None) -> list[Finding]:
     return mnist.check(data_root(root)) if _known(name) == "mnist" else []
 
 
-def fingerprint(name: str | Path, root: str | Path | None = None) -> str:
+def fingerprint(name: str | Path, root: str | Path | None = None) -> str:  # noqa: ARG001
     """Return what identifies the content of a data set beyond its name.
+
+    Parameters
+    ----------
+    name
+        As for :func:`load`.
+    root
+        As for :func:`load`; a path does not depend on it, nor does the content of a named set.
 
     Returns
     -------

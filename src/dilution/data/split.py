@@ -10,7 +10,7 @@ def every_fifth(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[n
     The rows are lined up class by class, each class in the order given, and every fifth of that
     line, beginning with the first, is for testing. No random number takes part, so the split is
     the same on every machine and with every version of NumPy. Each class gives a fifth of its
-    rows, exact to less than one. A class with a single row keeps it for training.
+    rows, exact to less than one. A class with a single row keeps it for training, outside the line.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def every_fifth(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[n
         class has two rows.
     """
     line = np.argsort(labels, kind="stable")
-    test = line[::5]
-    test = np.sort(test[np.bincount(labels)[labels[test]] > 1])
+    line = line[np.bincount(labels)[labels[line]] > 1]
+    test = np.sort(line[::5])
     train = np.setdiff1d(np.arange(len(labels), dtype=np.int64), test)
     return train, test

@@ -28,6 +28,4 @@ def conv(shape: tuple[int, int, int], classes: int, *, layers: int) -> nn.Module
             body.append(nn.MaxPool2d(2))
             height, width = height // 2, width // 2
     size = channels * height * width
-    return nn.Sequential(
-        *body, nn.Flatten(), nn.Linear(size, DENSE), nn.ReLU(), nn.Linear(DENSE, classes)
-    )
+    return nn.Sequential(*body, nn.Flatten(), nn.Linear(size, DENSE), nn.ReLU(), nn.Linear(DENSE, classes))

@@ -39,8 +39,8 @@ LABELS = {
 def build(name: str, shape: tuple[int, int, int], classes: int, *, seed: int) -> nn.Module:
     """Build a network with initial weights from the stream ``"weights"`` of a root seed.
 
-    Weights are drawn as He et al. (2015, equation 10) advise for ReLU, normal with variance 2/fan-in;
-    the last layer, which no ReLU follows, with variance 1/fan-in; biases are zero.
+    Weights and biases are uniform on ±1/√fan-in, as PyTorch draws them by default. The small logits at
+    the start matter under massive noise: He's larger initial weights take epochs to unlearn.
 
     Parameters
     ----------
@@ -63,12 +63,14 @@ def build(name: str, shape: tuple[int, int, int], classes: int, *, seed: int) ->
     # On the meta device a module draws no random numbers; its memory is filled below.
     with torch.device("meta"):
         module = NETWORKS[name](shape, classes)
-    module = module.to_empty(device="cpu")
+    module.to_empty(device="cpu")
     draw = seeds.generator(seed, "weights")
-    weighted = [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-    for layer in weighted:
-        gain = "linear" if layer is weighted[-1] else "relu"
-        nn.init.kaiming_normal_(layer.weight, nonlinearity=gain, generator=draw)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-    return module.to(memory_format=torch.channels_last)
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            bound = layer.weight[0].numel() ** -0.5
+            for weights in (layer.weight, layer.bias):
+                if weights is not None:
+                    nn.init.uniform_(weights, -bound, bound, generator=draw)
+            if layer.weight.ndim == 4:
+                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+    return module

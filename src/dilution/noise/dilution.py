@@ -376,9 +376,7 @@ def _cumulative(added: Matrix) -> Tensor:
     return (upper.clamp(max=_SCALE) + torch.arange(classes)[:, None] * _SCALE).flatten()
 
 
-def _noise_level(
-    data: Arrays, alpha: float | None, eta: float | None, noise: LabelNoise, seed: int
-) -> float:
+def _noise_level(data: Arrays, alpha: float | None, eta: float | None, noise: LabelNoise, seed: int) -> float:
     if len(data.classes) < 2:
         raise InputError(f"the data have {len(data.classes)} class; noise needs at least 2 to confuse.")
     if (alpha is None) == (eta is None):

@@ -20,9 +20,13 @@ LEVELS = 16
 class ImageSource(Protocol):
     """Pictures of the noisy examples k = 0, 1, …, computed from k alone."""
 
-    name: str
-    note: str
-    """What a reader must know of how the pictures were made; empty if nothing."""
+    @property
+    def name(self) -> str:
+        """How results call the source."""
+
+    @property
+    def note(self) -> str:
+        """What a reader must know of how the pictures were made; empty if nothing."""
 
     def rows(self, k: Tensor) -> Tensor:
         """Row of each picture in the set it is from, −1 where it is in none; int64, shape of `k`."""

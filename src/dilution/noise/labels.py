@@ -49,9 +49,7 @@ def uniform() -> LabelNoise:
     return LabelNoise("uniform", lambda classes, _alpha, _seed: np.full((classes, classes), 1 / classes))
 
 
-def structured(
-    delta: float, order: Order = "random", confusability: ArrayLike | None = None
-) -> LabelNoise:
+def structured(delta: float, order: Order = "random", confusability: ArrayLike | None = None) -> LabelNoise:
     """Noise that favours some false classes (Rolnick et al. 2017, section 3.2).
 
     Over all labels of an example the true class keeps the probability that it has under uniform noise;
@@ -173,9 +171,7 @@ def alpha_for_rate(eta: float, noise: LabelNoise, prior: Sequence[float] | Matri
     return eta / (wrong - eta)
 
 
-def _ranked_classes(
-    order: Order, classes: int, seed: int, confusability: Matrix | None
-) -> NDArray[np.int64]:
+def _ranked_classes(order: Order, classes: int, seed: int, confusability: Matrix | None) -> NDArray[np.int64]:
     """Return for each true class its false classes, commonest first; shape (classes, classes − 1)."""
     if order == "random":
         key = seeds.stream(seed, "noise order")
@@ -191,7 +187,8 @@ def _ranked_classes(
         score = confusability if order == "confusing" else -confusability
     score = score.copy()
     np.fill_diagonal(score, -np.inf)  # the true class sorts last and is cut off
-    return np.argsort(-score, axis=1, kind="stable")[:, :-1]
+    ranked: NDArray[np.int64] = np.argsort(-score, axis=1, kind="stable")[:, :-1]
+    return ranked
 
 
 def _false_label_steps(delta: float, classes: int, alpha: float) -> Matrix:
@@ -222,4 +219,5 @@ def _staircase(first: float, length: int) -> Matrix:
         if steps == length or first - slope * steps <= 0:
             break
     result = np.maximum(0.0, first - slope * np.arange(length))
-    return result * (mass / math.fsum(result))
+    scaled: Matrix = result * (mass / math.fsum(result))
+    return scaled

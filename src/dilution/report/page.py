@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from dilution.errors import InputError, unknown
-from dilution.report.files import write_whole
+from dilution.files import write_whole
 from dilution.report.tables import Cells, points_cells, runs_cells, text
 
 # Verdict to the class that colours its badge and the symbol that says the same without colour.
@@ -117,7 +117,7 @@ def render(page: Page) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string(folder.joinpath("page.html.jinja").read_text("utf-8"))
-    css = Markup(folder.joinpath("page.css").read_text("utf-8"))  # noqa: S704
+    css = Markup(folder.joinpath("page.css").read_text("utf-8"))
     return template.render(
         page=page,
         figures=figures,
@@ -155,8 +155,7 @@ def _claims(table: pd.DataFrame) -> list[_Claim]:
     missing = [column for column in CLAIM_COLUMNS if column not in table.columns]
     if missing:
         raise InputError(
-            f"the table of claims lacks {', '.join(missing)}; "
-            f"its columns must be {', '.join(CLAIM_COLUMNS)}."
+            f"the table of claims lacks {', '.join(missing)}; its columns must be {', '.join(CLAIM_COLUMNS)}."
         )
     claims = []
     for row in table.loc[:, list(CLAIM_COLUMNS)].itertuples(index=False, name=None):

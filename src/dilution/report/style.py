@@ -19,7 +19,7 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import PercentFormatter
 
 from dilution.errors import unknown
-from dilution.report.files import write_whole
+from dilution.files import write_whole
 
 # Okabe and Ito's palette without its yellow, which vanishes on white. Seven colours and eight
 # markers share no factor, so the first 56 series all look different.
@@ -28,7 +28,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 INK, QUIET, GRID = "#222222", "#8a8a8a", "#e8e8e8"
 
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
@@ -86,9 +86,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(
-    columns: int = 1, rows: int = 1, height: float = 3.5
-) -> tuple[Figure, list[Axes]]:
+def new_figure(columns: int = 1, rows: int = 1, height: float = 3.5) -> tuple[Figure, list[Axes]]:
     """Return an empty figure and its panels.
 
     Parameters

@@ -56,9 +56,7 @@ def runs_cells(runs: pd.DataFrame) -> Cells:
     names = {}
     for name in runs.columns:
         if str(name).startswith("test_") or name == "validation_clean":
-            shown[name] = [
-                MISSING if pd.isna(share) else f"{100 * share:.1f}" for share in runs[name]
-            ]
+            shown[name] = [MISSING if pd.isna(share) else f"{100 * share:.1f}" for share in runs[name]]
             names[name] = f"{name} (%)"
     cells = plain_cells(shown.rename(columns=names))
     for at, name in enumerate(runs.columns):
@@ -69,8 +67,7 @@ def runs_cells(runs: pd.DataFrame) -> Cells:
 def plain_cells(table: pd.DataFrame) -> Cells:
     """Format any table: four significant digits, a dash where there is no value."""
     numeric = [
-        pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
-        for kind in table.dtypes
+        pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) for kind in table.dtypes
     ]
     rows = [[text(value) for value in row] for row in table.itertuples(index=False, name=None)]
     return Cells([str(name) for name in table.columns], numeric, rows)

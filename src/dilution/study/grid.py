@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dilution.errors import DataError, InputError, unknown
-from dilution.study.run import Run
+from dilution.study.spec import Run
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Grid(Sequence[Run]):
             raise IndexError(f"run {index} of a grid of {len(self)}")
         rest = index % len(self)
         chosen = {}
-        for name, values in reversed(self.axes.items()):
+        for name, values in reversed(list(self.axes.items())):
             rest, place = divmod(rest, len(values))
             chosen[name] = values[place]
         return Run.of(**self.base, **chosen)
@@ -104,7 +104,7 @@ class Study:
         for name in content:
             if name not in tables:
                 raise unknown("table of a study", name, tables)
-        base, grid, grids = (content.get(k, d) for k, d in zip(tables[1:], ({}, {}, []), strict=True))
+        base, grid, grids = content.get("base", {}), content.get("grid", {}), content.get("grids", [])
         if not isinstance(grids, list) or not all(isinstance(g, dict) for g in [base, grid, *grids]):
             raise InputError("base, grid and grids must be tables: write [base], [grid], [[grids]].")
         runs: list[Run] = []

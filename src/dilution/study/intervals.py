@@ -50,7 +50,7 @@ def intervals(
         if column not in table.columns:
             raise unknown("column of this table", column, map(str, table.columns))
 
-    numbers = table.assign(**{value: pd.to_numeric(table[value])})
+    numbers = table.assign(**{value: pd.to_numeric(table[value]).astype("float64")})
     groups = numbers.groupby(list(by), dropna=False, sort=True, observed=True)[value]
     points = groups.agg(["mean", "std", "count"]).reset_index()
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from dilution import seeds
 from dilution.errors import InputError
 from dilution.noise import Dilution
-from dilution.train.settings import BatchOrder
+from dilution.training.settings import BatchOrder
 
 _CHUNK = 1 << 15  # indices drawn at once: enough to hide the cost of a call behind the steps
 _TABLE = 1 << 26  # histogram entries kept; a larger table is counted batch by batch

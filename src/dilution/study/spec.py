@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from dilution.errors import invalid
-from dilution.train.settings import TrainSettings, default_validation
+from dilution.training.settings import TrainSettings, default_validation
 
 NoiseName = Literal["uniform", "structured", "matrix"]
 

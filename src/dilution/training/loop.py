@@ -13,10 +13,10 @@ from dilution.data import Arrays
 from dilution.errors import invalid
 from dilution.nets import build
 from dilution.noise import Delivered, Dilution, channel_moments
-from dilution.train.batches import BatchOrderer
-from dilution.train.objective import cross_entropy
-from dilution.train.optimizers import averaged, optimizer, rate_factor, set_rate
-from dilution.train.settings import TrainSettings, default_validation
+from dilution.training.batches import BatchOrderer
+from dilution.training.objective import cross_entropy
+from dilution.training.optimizers import averaged, optimizer, rate_factor, set_rate
+from dilution.training.settings import TrainSettings, default_validation
 
 _EVALUATION_BATCH = 1000
 

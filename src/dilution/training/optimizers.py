@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim import SGD, Adadelta, Adam, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from dilution.train.settings import ScheduleName, TrainSettings
+from dilution.training.settings import ScheduleName, TrainSettings
 
 _DECAY_SHARE = 0.7
 
@@ -52,5 +52,3 @@ def set_rate(using: Optimizer, rate: float) -> None:
     """Set the learning rate of every parameter group."""
     for group in using.param_groups:
         group["lr"] = rate
-
-

@@ -8,7 +8,7 @@ from dilution import seeds
 from dilution.data import Arrays
 from dilution.errors import InputError
 from dilution.noise import Dilution
-from dilution.train.loop import train
+from dilution.training.loop import train
 
 NETWORK = "conv2"
 FOLDS = 5

@@ -1,0 +1,248 @@
+"""The command line: parses, calls, prints. Every import that is slow happens inside a command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from dilution.errors import DilutionError, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dilution.paper.figure import ScaleName
+
+app = typer.Typer(
+    help="How much label noise can a network take, and what does it cost to buy your way out?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Data sets: list, fetch, check.", no_args_is_help=True)
+show_app = typer.Typer(help="Show what noise looks like.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+app.add_typer(show_app, name="show")
+
+StoreOption = Annotated[Path, typer.Option("--store", help="SQLite file that keeps the results.")]
+RootOption = Annotated[
+    Path | None,
+    typer.Option("--data-root", help="Folder of downloaded data. Default: DILUTION_DATA, else a cache."),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", help="Worker processes. Default: one a core. 0: train in this process."),
+]
+SeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds for each point.")]
+RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")]
+
+
+@app.command()
+def reproduce(
+    figures: Annotated[list[str], typer.Argument(help="fig1, fig4, fig5, or all.")],
+    dataset: Annotated[str, typer.Option(help="digits, mnist, or the path of an .npz file.")] = "digits",
+    scale: Annotated[str, typer.Option(help="demo, laptop or paper.")] = "demo",
+    store: StoreOption = Path("results.sqlite"),
+    out: Annotated[Path, typer.Option(help="Folder for the page, the figures and the tables.")] = Path("out"),
+    workers: WorkersOption = None,
+    seeds: SeedsOption = None,
+    data_root: RootOption = None,
+    retry_failed: RetryOption = False,
+) -> None:
+    """Reproduce figures of the paper: train, judge its claims, write a page.
+
+    Run it again to resume: finished runs are not repeated.
+    """
+    from dilution.paper import reproduce as call
+
+    made = call(
+        figures,
+        dataset=dataset,
+        scale=cast("ScaleName", scale),
+        store=store,
+        out=out,
+        workers=workers,
+        seeds=seeds,
+        root=_text(data_root),
+        retry_failed=retry_failed,
+    )
+    for row in made.claims.itertuples():
+        typer.echo(f"{row.figure}: {row.verdict.upper()}: {row.claim}\n      {row.numbers}")
+    typer.echo(f"page: {made.page}")
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="TOML file of a study.")],
+    store: StoreOption = Path("results.sqlite"),
+    workers: WorkersOption = None,
+    seeds: SeedsOption = None,
+    data_root: RootOption = None,
+    retry_failed: RetryOption = False,
+) -> None:
+    """Run a study of your own, and print its table.
+
+    Run it again to resume: finished runs are not repeated.
+    """
+    from dilution.study import run as call
+
+    table = call(
+        study,
+        store=store,
+        workers=workers,
+        seeds=seeds,
+        root=_text(data_root),
+        retry_failed=retry_failed,
+    )
+    _print_table(_varying(table))
+
+
+@app.command()
+def status(store: StoreOption = Path("results.sqlite")) -> None:
+    """Show how far each study is, and what failed and why."""
+    from dilution.study.store import STATES, Store
+
+    with Store(store, create=False) as opened:
+        counts = opened.counts()
+        failed = opened.failures()
+    for name, by_state in counts.items():
+        parts = [f"{by_state[state]} {state}" for state in STATES if state in by_state]
+        typer.echo(f"{name}: {', '.join(parts)}")
+    if not counts:
+        typer.echo(f"{store} holds no study yet.")
+    for key, error in failed:
+        typer.echo(f"failed {key}: {error.strip().splitlines()[-1]}")
+
+
+@app.command()
+def export(
+    target: Annotated[Path, typer.Argument(help="File to write: .csv, .parquet or .jsonl.")],
+    store: StoreOption = Path("results.sqlite"),
+    study: Annotated[str | None, typer.Option(help="Only this study. Default: all runs.")] = None,
+) -> None:
+    """Write the table of results, one row a run."""
+    from dilution.study.export import export_table
+    from dilution.study.store import Store
+    from dilution.study.table import table
+
+    with Store(store, create=False) as opened:
+        _check_study(study, opened.counts())
+        rows = table(opened, study)
+    export_table(rows, target)
+    typer.echo(f"{len(rows)} runs: {target}")
+
+
+@app.command()
+def report(
+    store: StoreOption = Path("results.sqlite"),
+    out: Annotated[Path, typer.Option(help="Folder for the page, the figures and the tables.")] = Path("out"),
+) -> None:
+    """Write the page of every study in a store again, without training anything."""
+    from dilution.paper import report as call
+
+    typer.echo(f"page: {call(store=store, out=out)}")
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """List the data sets that have a name."""
+    from dilution.data import DATASETS
+
+    for each in DATASETS.values():
+        shape = "×".join(str(size) for size in each.shape)
+        typer.echo(
+            f"{each.name:8} {each.about}: {each.train:,} + {each.test:,} pictures of {shape}, "
+            f"{each.classes} classes"
+        )
+
+
+@data_app.command("fetch")
+def data_fetch(name: Annotated[str, typer.Argument(help="Data set.")], data_root: RootOption = None) -> None:
+    """Download the files of a data set that are missing, and check them all."""
+    from dilution.data import fetch
+
+    _print_findings(name, fetch(name, data_root))
+
+
+@data_app.command("check")
+def data_check(name: Annotated[str, typer.Argument(help="Data set.")], data_root: RootOption = None) -> None:
+    """Compare the files of a data set with their checksums."""
+    from dilution.data import check
+
+    findings = check(name, data_root)
+    _print_findings(name, findings)
+    if any(each.state != "present" for each in findings):
+        raise typer.Exit(1)
+
+
+@show_app.command("noise")
+def show_noise(
+    alpha: Annotated[float, typer.Option(help="Noisy labels added for each clean one.")] = 20.0,
+    delta: Annotated[float, typer.Option(help="Skew of structured noise, 0 to 1. 0 is uniform.")] = 0.0,
+    classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of the random order.")] = 0,
+) -> None:
+    """Print how the labels of an example are distributed, and the noise rate."""
+    import math
+
+    import numpy as np
+
+    from dilution.noise import structured
+
+    if not math.isfinite(alpha) or alpha < 0:
+        raise InputError(f"alpha is {alpha}; it must be a finite number ≥ 0. alpha=0 is no noise at all.")
+    matrix = structured(delta).overall(classes, alpha, seed)
+    typer.echo(
+        f"alpha {alpha:g}, delta {delta:g}, {classes} classes: {matrix[0, 0]:.2%} of the labels are right, "
+        f"noise rate {1 - matrix[0, 0]:.4f}"
+    )
+    ranked = np.sort(np.delete(matrix[0], 0))[::-1]
+    widest = max(matrix[0, 0], ranked[0])
+    for name, share in [("right", matrix[0, 0]), *((f"false {r}", p) for r, p in enumerate(ranked, 1))][:21]:
+        typer.echo(f"{name:>9} {share:7.2%} {'█' * round(40 * share / widest)}")
+
+
+def main() -> None:
+    """Run the command line; what a user can mend ends with one message and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except DilutionError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; finished runs are kept. Run the same command again to resume.", err=True)
+        sys.exit(130)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _check_study(name: str | None, known: Any) -> None:
+    from dilution.errors import unknown
+
+    if name is not None and name not in known:
+        raise unknown("study in this store", name, known)
+
+
+def _print_findings(name: str, findings: Any) -> None:
+    if not findings:
+        typer.echo(f"{name} is built in; there are no files.")
+    for each in findings:
+        typer.echo(f"{each.state:8} {each.file}  {each.size:,} bytes  sha256 {each.sha256}")
+
+
+def _varying(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the settings that differ between runs, and the accuracies."""
+    from dilution.study import Run
+
+    settings = [c for c in Run.model_fields if c != "matrix" and table[c].nunique(dropna=False) > 1]
+    measures = ["state", "rate_requested", "rate_delivered", "test_clean", "test_noisy", "test_last"]
+    return table[[*settings, *measures]]
+
+
+def _print_table(table: pd.DataFrame) -> None:
+    typer.echo(table.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep=""))

@@ -1,0 +1,95 @@
+"""What a figure of the paper is: its runs at each scale, its plot, its claims."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib.figure
+import pandas as pd
+
+from dilution.errors import unknown
+from dilution.paper.claims import Claim
+from dilution.study.spec import Run
+
+ScaleName = Literal["demo", "laptop", "paper"]
+SCALES: tuple[ScaleName, ...] = ("demo", "laptop", "paper")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a figure on one data set at one scale.
+
+    Parameters
+    ----------
+    runs
+        In the order in which they start.
+    differs
+        What a reader must know of how this differs from the paper.
+    """
+
+    runs: tuple[Run, ...]
+    differs: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the paper.
+
+    Parameters
+    ----------
+    name, title
+        ``"fig1"``, and what it shows.
+    plan
+        Function (data set, training pictures, scale, seeds or None for the scale's own) → Plan.
+    points
+        Function of the table of runs → the means and intervals that are drawn.
+    draw
+        Function of those points → the plot.
+    finding
+        Function of those points → what was found, in one plain sentence.
+    claims
+        The claims that this figure decides.
+    method
+        How it was measured.
+    shares
+        Whether the points are accuracies.
+    """
+
+    name: str
+    title: str
+    plan: Callable[[str, int, ScaleName, int | None], Plan]
+    points: Callable[[pd.DataFrame], pd.DataFrame]
+    draw: Callable[[pd.DataFrame], matplotlib.figure.Figure]
+    finding: Callable[[pd.DataFrame], str]
+    claims: tuple[Claim, ...]
+    method: str
+    shares: bool = True
+
+
+def choose_scale(name: str, plans: Mapping[str, Any]) -> Any:
+    """Return what a figure does at the scale of this name.
+
+    Raises
+    ------
+    InputError
+        If there is no such scale.
+    """
+    if name not in plans:
+        raise unknown("scale", name, plans)
+    return plans[name]
+
+
+def best_rate(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Keep for each group the runs of the learning rate with the best clean validation accuracy.
+
+    Parameters
+    ----------
+    table
+        One row a run. Diverged runs count as accuracy 0; the test set is not looked at.
+    by
+        Columns that name a group; seeds are averaged over.
+    """
+    judged = table.assign(judged=table["validation_clean"].fillna(0.0))
+    mean = judged.groupby([*by, "rate"], dropna=False)["judged"].mean().reset_index()
+    winners = mean.loc[mean.groupby(by, dropna=False)["judged"].idxmax(), [*by, "rate"]]
+    return table.merge(winners, on=[*by, "rate"])

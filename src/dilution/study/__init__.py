@@ -1,0 +1,7 @@
+"""Studies: what a run is, grids of runs, the store, worker processes, tables of results."""
+
+from dilution.study.api import run
+from dilution.study.grid import Grid, Study
+from dilution.study.spec import Run
+
+__all__ = ["Grid", "Run", "Study", "run"]

@@ -1,0 +1,56 @@
+"""The one call for a study: what is missing is trained, and the whole table comes back."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from dilution.study.engine import identified, run_study
+from dilution.study.grid import Study
+from dilution.study.progress import Progress
+from dilution.study.store import Store
+from dilution.study.table import table
+
+
+def run(
+    study: Study | str | Path,
+    *,
+    store: str | Path = "results.sqlite",
+    workers: int | None = None,
+    seeds: int | None = None,
+    root: str | None = None,
+    retry_failed: bool = False,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Run a study and return its table, one row a run; finished runs are not repeated.
+
+    Parameters
+    ----------
+    study
+        A study, or the path of a TOML file that holds one.
+    store
+        SQLite file for the results.
+    workers
+        Worker processes. Default: one for each core. 0 trains in this process. Scripts that use worker
+        processes need the usual ``if __name__ == "__main__":`` guard.
+    seeds
+        Repeat each run with seeds 0 … seeds − 1, in place of its own seed.
+    root
+        Folder that holds downloaded data. Default: ``DILUTION_DATA``, then a cache folder.
+    retry_failed
+        Run failed runs again.
+    progress
+        What shows how far it is; ``Progress(quiet=True)`` shows nothing.
+
+    Raises
+    ------
+    DilutionError
+        If a setting, a file or the store is at fault.
+    """
+    study = study if isinstance(study, Study) else Study.from_toml(study)
+    runs = [identified(each, root) for each in study.runs]
+    if seeds is not None:
+        runs = [each.model_copy(update={"seed": s}) for each in runs for s in range(seeds)]
+    study = Study.of(study.name, runs)
+    with Store(store) as opened:
+        run_study(study, opened, workers=workers, root=root, retry_failed=retry_failed, progress=progress)
+        return table(opened, study.name)

@@ -1,0 +1,217 @@
+"""The local engine: worker processes on this machine, one thread each.
+
+The driver hands out one run at a time to each worker and is the only one that writes to the store. One
+thread a worker makes a result independent of the number of workers, bit for bit.
+"""
+
+import multiprocessing
+import os
+import platform
+import signal
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import torch
+
+from dilution.data import fingerprint
+from dilution.errors import InputError
+from dilution.study.execute import (
+    Confusabilities,
+    confusability_name,
+    execute,
+    measure_confusability,
+    needs_confusability,
+)
+from dilution.study.grid import Study
+from dilution.study.progress import Progress
+from dilution.study.spec import Run
+from dilution.study.store import Store
+
+VERSIONED = ("dilution", "torch", "numpy")
+
+
+def run_study(
+    study: Study,
+    store: Store,
+    *,
+    workers: int | None = None,
+    root: str | None = None,
+    retry_failed: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Train the runs of a study that the store does not hold yet.
+
+    Finished and diverged runs are not repeated, nor are failed ones unless asked for. Interrupting
+    loses the runs under way and nothing else: they are queued again on the next start.
+
+    Parameters
+    ----------
+    study
+        What to run.
+    store
+        Where results go; this process becomes its one writer.
+    workers
+        Worker processes. Default: one for each core. 0 trains in this process, one run after another.
+    root
+        Folder that holds downloaded data.
+    retry_failed
+        Run failed runs again.
+    progress
+        What shows how far it is.
+
+    Raises
+    ------
+    InputError
+        If `workers` is negative.
+    StoreError
+        If another process writes to the store, or it cannot be written.
+    """
+    if workers is None:
+        workers = available_cores()
+    if workers < 0:
+        raise InputError(f"workers is {workers}; it must be 0 (train in this process) or more.")
+    progress = progress or Progress()
+    with store.writer():
+        store.add(study.name, study.runs)
+        if retry_failed:
+            store.requeue_failed()
+        states = store.states(run.key for run in study.runs)
+        todo = [run for run in study.runs if states[run.key] == "queued"]
+        with progress.of(study.name, total=len(study.runs), already=len(study.runs) - len(todo)):
+            if not todo:
+                return
+            shared = _confusabilities(todo, store, root, progress)
+            if workers == 0:
+                _inline(todo, store, root, shared, progress)
+            else:
+                _processes(todo, store, root, shared, progress, min(workers, len(todo)))
+
+
+def identified(run: Run, root: str | None) -> Run:
+    """Return a run with the fingerprint of the files it names, so that its identity covers them."""
+    names = [run.dataset] if run.images in ("same", "fresh", "white_noise") else [run.dataset, run.images]
+    found = "+".join(filter(None, (fingerprint(name, root) for name in names)))
+    return run if found == run.fingerprint else run.model_copy(update={"fingerprint": found})
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _confusabilities(
+    runs: Sequence[Run], store: Store, root: str | None, progress: Progress
+) -> Confusabilities:
+    """Measure once for each data set what the runs need of it, and keep it in the store."""
+    needed = {confusability_name(run): run for run in runs if needs_confusability(run)}
+    tables = {}
+    for name, run in needed.items():
+        tables[name] = store.artifact(name)
+        if tables[name] is None:
+            progress.say(f"measuring which classes of {run.dataset} are confusable")
+            tables[name] = measure_confusability(run, root)
+            store.keep(name, tables[name])
+    return tables
+
+
+def _inline(
+    todo: Sequence[Run], store: Store, root: str | None, shared: Confusabilities, progress: Progress
+) -> None:
+    for run in todo:
+        _record_start(store, run)
+        outcome = execute(run, root, shared)
+        store.finish(run.key, outcome, at=_now())
+        progress.finished(run, outcome)
+
+
+class _Worker:
+    """A process that trains one run at a time, and the link to it."""
+
+    def __init__(self, root: str | None, shared: Confusabilities) -> None:
+        # spawn: a forked child would inherit torch's thread pools in an undefined state
+        context = multiprocessing.get_context("spawn")
+        self.link, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, root, shared), daemon=True)
+        self.process.start()
+        theirs.close()  # so that a dead worker reads as end of file
+
+    def outcome(self) -> dict[str, Any]:
+        """Receive how the run ended; if the process died, that is how.
+
+        Raises
+        ------
+        EOFError
+            If the process died.
+        """
+        received: dict[str, Any] = self.link.recv()
+        return received
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.link.close()
+
+
+def _processes(
+    todo: Sequence[Run],
+    store: Store,
+    root: str | None,
+    shared: Confusabilities,
+    progress: Progress,
+    workers: int,
+) -> None:
+    waiting = list(reversed(todo))
+    idle = [_Worker(root, shared) for _ in range(workers)]
+    busy: dict[_Worker, Run] = {}
+    try:
+        while waiting or busy:
+            while waiting and idle:
+                worker, run = idle.pop(), waiting.pop()
+                _record_start(store, run)
+                worker.link.send(run.spec)
+                busy[worker] = run
+            ready = wait([worker.link for worker in busy])
+            for worker in [each for each in busy if each.link in ready]:
+                run = busy.pop(worker)
+                try:
+                    outcome = worker.outcome()
+                except EOFError:
+                    worker.stop()
+                    outcome = {"state": "failed", "error": _DIED.format(worker.process.exitcode)}
+                    worker = _Worker(root, shared)
+                store.finish(run.key, outcome, at=_now())
+                progress.finished(run, outcome)
+                idle.append(worker)
+    finally:
+        for worker in [*idle, *busy]:
+            worker.stop()
+
+
+_DIED = (
+    "the worker process died with exit code {} (-9: killed, often for lack of memory). Try fewer workers "
+    "or a smaller batch, with --retry-failed."
+)
+
+
+def _work(link: Connection, root: str | None, shared: Confusabilities) -> None:
+    """Train what comes over the link until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends the workers
+    torch.set_num_threads(1)
+    while True:
+        try:
+            spec = link.recv()
+        except EOFError:
+            return
+        link.send(execute(Run.model_validate_json(spec), root, shared))
+
+
+def _record_start(store: Store, run: Run) -> None:
+    versions = {name: version(name) for name in VERSIONED} | {"python": platform.python_version()}
+    store.start(run.key, host=platform.node(), versions=versions, at=_now())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,94 @@
+"""How far a study is: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from dilution.study.spec import Run
+
+_LINE_EVERY = 15.0  # seconds between plain lines
+
+
+class Progress:
+    """Shows runs done, time left and the last accuracy on `stream` (default: standard error).
+
+    Parameters
+    ----------
+    stream
+        Where to write. A terminal gets a bar, anything else plain lines.
+    quiet
+        Show nothing.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
+        self._console = Console(file=stream or sys.stderr, quiet=quiet, highlight=False)
+        self._bar: Bar | None = None
+
+    @contextmanager
+    def of(self, name: str, *, total: int, already: int) -> Iterator[None]:
+        """Show the progress of a study of `total` runs, `already` of them finished before."""
+        self._name, self._total, self._done = name, total, already
+        self._fresh, self._failed = 0, 0
+        self._started = self._last_line = time.monotonic()
+        if already:
+            self.say(f"{already} of {total} runs are in the store already")
+        if not self._console.is_terminal or already == total:
+            yield
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[last]}"),
+        )
+        with Bar(*columns, console=self._console) as self._bar:
+            self._task = self._bar.add_task(name, total=total, completed=already, left="", last="")
+            try:
+                yield
+            finally:
+                self._bar.refresh()
+        self._bar = None
+
+    def say(self, text: str) -> None:
+        """Show one line of text."""
+        self._console.print(f"{self._name}: {text}", soft_wrap=True, markup=False)
+
+    def finished(self, run: Run, outcome: dict[str, Any]) -> None:
+        """Take note of a run that ended."""
+        self._done += 1
+        self._fresh += 1
+        self._failed += outcome["state"] == "failed"
+        last = _describe(run, outcome)
+        per_run = (time.monotonic() - self._started) / self._fresh
+        left = f"about {_duration(per_run * (self._total - self._done))} left"
+        if outcome["state"] == "failed":
+            self.say(f"{last}: {outcome['error'].strip().splitlines()[-1]}")
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, left=left, last=last)
+            return
+        now = time.monotonic()
+        if self._done == self._total or now - self._last_line >= _LINE_EVERY:
+            self._last_line = now
+            failed = f", {self._failed} failed" if self._failed else ""
+            self.say(f"{self._done} of {self._total} runs{failed}, {left}; last: {last}")
+
+
+def _describe(run: Run, outcome: dict[str, Any]) -> str:
+    noise = f"alpha {run.alpha:g}" if run.alpha is not None else f"eta {run.eta:g}"
+    accuracy = outcome.get("result", {}).get("test_clean")
+    end = outcome["state"] if accuracy is None else f"{accuracy:.1%}"
+    return f"{run.network}, {noise}, seed {run.seed}: {end}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,256 @@
+"""The store: one SQLite file that holds every run, its state and its result.
+
+Tables
+------
+runs
+    One row a run: ``key`` (content hash), ``spec`` (JSON of every setting), ``state``, ``host``,
+    ``versions`` (JSON), ``started`` and ``finished`` (UTC, ISO 8601), ``result`` (JSON of the measures),
+    ``history`` (JSON, one object an evaluation), ``error``.
+members
+    Which study a run belongs to, and its position there; a run may belong to several.
+artifacts
+    What runs share and is measured once, by name (JSON).
+
+The file is in WAL mode: anyone may read while a study runs. One process writes; it holds the lock file
+beside the store for as long as it runs.
+"""
+
+import fcntl
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from dilution.errors import StoreError
+from dilution.study.spec import Run
+
+SCHEMA_VERSION = 1
+State = Literal["queued", "running", "done", "failed", "diverged"]
+STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "diverged")
+
+_SCHEMA = f"""
+CREATE TABLE runs (
+    key TEXT PRIMARY KEY,
+    spec TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN {STATES}),
+    host TEXT, versions TEXT, started TEXT, finished TEXT,
+    result TEXT, history TEXT, error TEXT
+) STRICT;
+CREATE INDEX runs_by_state ON runs (state);
+CREATE TABLE members (
+    study TEXT NOT NULL,
+    key TEXT NOT NULL REFERENCES runs (key),
+    position INTEGER NOT NULL,
+    PRIMARY KEY (study, key)
+) STRICT;
+CREATE TABLE artifacts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+
+class Store:
+    """A result store, opened for reading and writing; use it as a context manager.
+
+    Parameters
+    ----------
+    path
+        The SQLite file.
+    create
+        Make the file (and its folder) if it is missing.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing and not to be made, is no store, is of a newer version, or cannot be
+        written.
+    """
+
+    def __init__(self, path: str | Path, *, create: bool = True) -> None:
+        self.path = Path(path)
+        if not create and not self.path.exists():
+            raise StoreError(
+                f"there is no store at {self.path}; `dilution run` and `dilution reproduce` make one. "
+                "Name an existing file with --store."
+            )
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the folder {self.path.parent} cannot be made: {error.strerror}. Choose another --store."
+            ) from None
+        with self._explained():
+            self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=30)
+            self._open()
+
+    def _open(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            self._connection.close()
+            raise StoreError(
+                f"{self.path} is a store of version {version}; this Dilution reads up to version "
+                f"{SCHEMA_VERSION}. Update with: pip install --upgrade dilution."
+            )
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        if version == 0:
+            if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                self._connection.close()
+                raise StoreError(f"{self.path} is an SQLite file of something else; choose another --store.")
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextmanager
+    def writer(self) -> Iterator[None]:
+        """Hold the store as its one writer; runs that a dead writer left running are queued again.
+
+        Raises
+        ------
+        StoreError
+            If another process is writing.
+        """
+        lock_path = self.path.with_name(self.path.name + ".lock")
+        with self._explained(), lock_path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(
+                    f"another process is writing to {self.path}; wait until it ends, or choose another "
+                    "--store."
+                ) from None
+            self._write("UPDATE runs SET state = 'queued', started = NULL WHERE state = 'running'")
+            yield
+
+    def add(self, study: str, runs: Sequence[Run]) -> None:
+        """Enter runs as queued, unless they are there already, and as members of a study."""
+        with self._transaction():
+            self._connection.executemany(
+                "INSERT INTO runs (key, spec, state) VALUES (?, ?, 'queued') ON CONFLICT DO NOTHING",
+                ((run.key, run.spec) for run in runs),
+            )
+            self._connection.execute("DELETE FROM members WHERE study = ?", (study,))
+            self._connection.executemany(
+                "INSERT INTO members (study, key, position) VALUES (?, ?, ?)",
+                ((study, run.key, position) for position, run in enumerate(runs)),
+            )
+
+    def states(self, keys: Iterable[str]) -> dict[str, State]:
+        """Return the state of each run that the store holds."""
+        wanted = set(keys)
+        rows = self._connection.execute("SELECT key, state FROM runs")
+        return {key: state for key, state in rows if key in wanted}
+
+    def requeue_failed(self) -> None:
+        """Queue failed runs again."""
+        self._write("UPDATE runs SET state = 'queued', error = NULL WHERE state = 'failed'")
+
+    def start(self, key: str, *, host: str, versions: dict[str, str], at: str) -> None:
+        """Record that a run has started."""
+        self._write(
+            "UPDATE runs SET state = 'running', host = ?, versions = ?, started = ? WHERE key = ?",
+            (host, json.dumps(versions), at, key),
+        )
+
+    def finish(self, key: str, outcome: dict[str, Any], *, at: str) -> None:
+        """Record how a run ended: ``state``, ``result``, ``history`` and ``error`` of its outcome."""
+        self._write(
+            "UPDATE runs SET state = ?, result = ?, history = ?, error = ?, finished = ? WHERE key = ?",
+            (
+                outcome["state"],
+                json.dumps(outcome.get("result", {})),
+                json.dumps(outcome.get("history", [])),
+                outcome.get("error"),
+                at,
+                key,
+            ),
+        )
+
+    def rows(self, study: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the runs of a study in its order (or all runs) with JSON columns parsed."""
+        query = "SELECT runs.* FROM runs"
+        if study is None:
+            cursor = self._connection.execute(f"{query} ORDER BY runs.rowid")
+        else:
+            cursor = self._connection.execute(
+                f"{query} JOIN members USING (key) WHERE study = ? ORDER BY position", (study,)
+            )
+        names = [column[0] for column in cursor.description]
+        for values in cursor:
+            row = dict(zip(names, values, strict=True))
+            for name in ("spec", "versions", "result", "history"):
+                row[name] = json.loads(row[name]) if row[name] else {}
+            yield row
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return for each study how many of its runs are in each state."""
+        cursor = self._connection.execute(
+            "SELECT study, state, count(*) FROM members JOIN runs USING (key) GROUP BY study, state"
+        )
+        table: dict[str, dict[str, int]] = {}
+        for study, state, count in cursor:
+            table.setdefault(study, {})[state] = count
+        return table
+
+    def failures(self) -> list[tuple[str, str]]:
+        """Return key and error text of each failed run."""
+        return self._connection.execute("SELECT key, error FROM runs WHERE state = 'failed'").fetchall()
+
+    def artifact(self, name: str) -> Any:
+        """Return what was kept under a name, or None."""
+        found = self._connection.execute("SELECT value FROM artifacts WHERE name = ?", (name,)).fetchone()
+        return None if found is None else json.loads(found[0])
+
+    def keep(self, name: str, value: Any) -> None:
+        """Keep a value that JSON can hold under a name."""
+        self._write("INSERT OR REPLACE INTO artifacts VALUES (?, ?)", (name, json.dumps(value)))
+
+    def _write(self, statement: str, values: tuple[Any, ...] = ()) -> None:
+        with self._explained():
+            self._connection.execute(statement, values)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._explained():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn errors of SQLite and of the file system into one line for the user."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StoreError(
+                f"the store {self.path} cannot be used: {error}. Free some space or choose another "
+                "--store; finished runs are kept."
+            ) from None
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"{self.path} is not a sound store: {error}. Restore a copy or choose another --store."
+            ) from None
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} cannot be written: {error.strerror}. Choose another --store."
+            ) from None

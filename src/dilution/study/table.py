@@ -1,0 +1,68 @@
+"""The table of results: a DataFrame, one row a run; docs/architecture.md explains its columns."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from dilution.study.spec import Run
+from dilution.study.store import Store
+
+_MEASURES = (
+    "alpha_used",
+    "alpha_delivered",
+    "rate_requested",
+    "rate_delivered",
+    "test_last",
+    "test_clean",
+    "test_noisy",
+    "test_oracle",
+    "validation_clean",
+    "step_clean",
+    "step_noisy",
+    "steps_done",
+    "n_test",
+    "seconds",
+    "diverged_at",
+    "image_note",
+)
+
+
+def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = None) -> pd.DataFrame:
+    """Return the runs of a store, one row each, settings and results side by side.
+
+    Parameters
+    ----------
+    store
+        The store.
+    study
+        Only the runs of this study, in its order.
+    runs
+        Only these runs.
+    """
+    wanted = None if runs is None else {run.key for run in runs}
+    rows = []
+    for row in store.rows(study):
+        if wanted is not None and row["key"] not in wanted:
+            continue
+        rows.append(
+            {"key": row["key"], "state": row["state"]}
+            | row["spec"]
+            | {name: row["result"].get(name) for name in _MEASURES}
+            | {"error": row["error"], "host": row["host"]}
+            | {"versions": ", ".join(f"{k} {v}" for k, v in row["versions"].items())}
+            | {"started": row["started"], "finished": row["finished"]}
+        )
+    columns = ["key", "state", *Run.model_fields, *_MEASURES]
+    columns += ["error", "host", "versions", "started", "finished"]
+    frame = pd.DataFrame(rows, columns=columns)
+    numeric = [name for name in _MEASURES if name != "image_note"] + ["alpha", "eta", "delta"]
+    frame[numeric] = frame[numeric].apply(pd.to_numeric)
+    return frame
+
+
+def histories(store: Store, study: str | None = None) -> pd.DataFrame:
+    """Return every evaluation of every run: its ``key``, ``step`` and what was measured there."""
+    parts = [
+        pd.DataFrame(row["history"]).assign(key=row["key"]) for row in store.rows(study) if row["history"]
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["key", "step"])

@@ -1,0 +1,70 @@
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dilution.data import DATASETS, load, registry
+from dilution.errors import DataError, InputError
+
+
+@pytest.mark.parametrize("call", [load, registry.fetch, registry.check, registry.fingerprint])
+def test_an_unknown_name_is_refused_with_the_nearest(call: Callable[[str], object]) -> None:
+    with pytest.raises(InputError, match=r"'minst' is not a data set\. Did you mean 'mnist'"):
+        call("minst")
+
+
+def test_every_listed_data_set_is_described_under_its_name() -> None:
+    assert list(DATASETS) == [description.name for description in DATASETS.values()]
+    assert "train-images-idx3-ubyte.gz" in DATASETS["mnist"].files
+    assert DATASETS["digits"].files == ()
+
+
+def test_a_data_set_is_read_once(tmp_path: Path) -> None:
+    assert load("digits") is load(Path("digits"), tmp_path)
+
+
+def test_a_built_in_data_set_has_nothing_to_fetch_or_check() -> None:
+    assert registry.fetch("digits") == registry.check("digits") == []
+
+
+def test_an_npz_file_is_checked_and_identified_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    (finding,) = registry.check(path)
+    assert (finding.file, finding.state, finding.size) == (path, "missing", 0)
+    with pytest.raises(DataError, match=r"mine\.npz cannot be read"):
+        registry.fingerprint(path)
+    np.savez(path, images=np.zeros((4, 2, 2), dtype=np.uint8), labels=[0, 1, 0, 1])
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert registry.fingerprint(path) == sha256
+    (finding,) = registry.fetch(path)
+    assert (finding.state, finding.sha256, finding.size) == (
+        "present",
+        sha256,
+        path.stat().st_size,
+    )
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist"])
+def test_a_named_data_set_is_identified_by_its_name_alone(name: str, tmp_path: Path) -> None:
+    assert registry.fingerprint(name, tmp_path) == ""
+
+
+def test_the_root_is_the_argument_then_the_environment_then_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DILUTION_DATA", str(tmp_path / "environment"))
+    assert registry.data_root(tmp_path / "argument") == tmp_path / "argument"
+    assert registry.data_root() == tmp_path / "environment"
+    monkeypatch.setenv("DILUTION_DATA", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert "dilution" in str(registry.data_root())
+
+
+def test_importing_the_room_imports_neither_scikit_learn_nor_pooch() -> None:
+    code = "import sys, dilution.data; print({'sklearn', 'pooch'} & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()", out

@@ -1,0 +1,152 @@
+import errno
+import os
+import resource
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+
+from dilution.errors import DilutionError, InputError
+from dilution.files import write_whole
+from dilution.report.style import (
+    COLOURS,
+    MARKERS,
+    legend,
+    line_with_interval,
+    new_figure,
+    percent_axis,
+    save,
+    style,
+)
+
+
+def points(low: float = 0.05) -> pd.DataFrame:
+    mean = np.array([0.7, 0.9, 0.8])
+    return pd.DataFrame(
+        {"alpha": [20, 0, 5], "mean": mean, "low": mean - low, "high": mean + low, "seeds": 3}
+    )
+
+
+def drawn() -> Figure:
+    figure, (axis,) = new_figure()
+    for index, name in enumerate(["conv4", "mlp1"]):
+        line_with_interval(axis, points(), "alpha", name, index)
+    percent_axis(axis)
+    legend(axis, "network")
+    return figure
+
+
+def test_style_ends_with_its_block() -> None:
+    with matplotlib.rc_context({"axes.spines.top": True, "font.size": 31}):
+        with style():
+            assert matplotlib.rcParams["axes.spines.top"] is False
+            assert matplotlib.rcParams["font.size"] == 10
+        assert matplotlib.rcParams["axes.spines.top"] is True
+        assert matplotlib.rcParams["font.size"] == 31
+
+
+def test_the_first_56_series_all_look_different() -> None:
+    looks = {(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i in range(56)}
+    assert len(looks) == 56
+
+
+def test_new_figure_gives_its_panels_in_reading_order() -> None:
+    figure, axes = new_figure(columns=2, rows=2)
+    assert len(axes) == 4
+    figure.canvas.draw()
+    corners = [axis.get_position() for axis in axes]
+    assert corners[0].x0 < corners[1].x0
+    assert corners[0].y0 > corners[2].y0
+    assert not axes[0].spines["top"].get_visible()
+
+
+def test_a_line_is_drawn_through_the_means_in_order_with_its_interval() -> None:
+    _, (axis,) = new_figure()
+    line_with_interval(axis, points(), "alpha", "conv4", 1)
+    (container,) = axis.containers
+    assert isinstance(container, ErrorbarContainer)
+    line, _, (bars,) = container.lines
+    assert np.asarray(line.get_xdata()).tolist() == [0, 5, 20]
+    assert np.asarray(line.get_ydata()).tolist() == pytest.approx([0.9, 0.8, 0.7])
+    assert line.get_color() == COLOURS[1]
+    assert line.get_marker() == MARKERS[1]
+    assert bars.get_segments()[0][:, 1] == pytest.approx([0.85, 0.95])
+
+
+def test_a_point_without_an_interval_is_drawn_as_its_marker() -> None:
+    figure, (axis,) = new_figure()
+    line_with_interval(axis, points(low=float("nan")), "alpha", "conv4", 0)
+    figure.canvas.draw()
+    (container,) = axis.containers
+    assert isinstance(container, ErrorbarContainer)
+    line, _, (bars,) = container.lines
+    assert np.size(line.get_xdata()) == 3
+    assert all(len(segment) == 0 for segment in bars.get_segments())
+
+
+def test_percent_axis_shows_shares_as_percent() -> None:
+    _, (axis,) = new_figure()
+    percent_axis(axis)
+    assert axis.yaxis.get_major_formatter()(0.5) == "50 %"
+
+
+def test_the_legend_has_one_plain_entry_for_each_series() -> None:
+    (axis,) = drawn().axes
+    shown = axis.get_legend()
+    assert shown is not None
+    assert [text.get_text() for text in shown.get_texts()] == ["conv4", "mlp1"]
+    assert not shown.get_frame_on()
+
+
+def test_saved_figures_are_small_undated_and_repeat_to_the_byte(tmp_path: Path) -> None:
+    first = save(drawn(), tmp_path / "a" / "b", "fig")
+    second = save(drawn(), tmp_path, "fig")
+    assert set(first) == {"png", "svg", "pdf"}
+    for kind in first:
+        content = first[kind].read_bytes()
+        assert content == second[kind].read_bytes()
+        assert len(content) < 200_000
+        assert b"dc:date" not in content
+        assert b"CreationDate" not in content
+
+
+def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="figure format"):
+        save(drawn(), tmp_path, "fig", formats=("png", "gif"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(DilutionError, match=r"fig\.png could not be written.*folder"):
+        save(drawn(), tmp_path / "taken", "fig")
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_half_written_one(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    write_whole(path, b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(DilutionError, match="could not be written"):
+            write_whole(path, b"x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
+    assert path.read_bytes() == b"old"
+
+
+def test_a_failed_last_step_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(part: Path, target: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(DilutionError, match="Read-only"):
+        write_whole(tmp_path / "fig.svg", b"content")
+    assert list(tmp_path.iterdir()) == []
