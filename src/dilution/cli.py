@@ -143,7 +143,7 @@ def report(
     """Write the page of every study in a store again, without training anything."""
     from dilution.paper import report as call
 
-    typer.echo(f"page: {call(store=store, out=out)}")
+    typer.echo(f"page: {call(store, out=out).page}")
 
 
 @data_app.command("list")

@@ -2,11 +2,12 @@
 
 With noise level alpha, every clean label is diluted with alpha labels drawn from its row of Q, so the
 distribution over all labels of an example is P = (I + alpha Q) / (1 + alpha): the matrices T and the
-rates that results show are those of P. A new noise model is one function that returns a `LabelNoise`.
+rates that results show are those of P.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -22,31 +23,39 @@ Order = Literal["confusing", "reverse", "random"]
 """Which false class of structured noise comes first: most confusable, least confusable, random."""
 
 
-@dataclass(frozen=True)
-class LabelNoise:
-    """A noise model by name, and the function that gives its matrix.
-
-    Parameters
-    ----------
-    name
-        How results call it.
-    added
-        Function (classes, alpha, seed) → Q, float64 of shape (classes, classes), rows true classes,
-        each summing to 1.
-    """
+class LabelNoise(ABC):
+    """A noise model: a name, and the matrix of the labels it adds. Subclass it for a model of your own."""
 
     name: str
-    added: Callable[[int, float, int], Matrix]
+    """How results call it."""
+
+    @abstractmethod
+    def added(self, classes: int, alpha: float, seed: int) -> Matrix:
+        """Return Q[true, noisy], the distribution of one added label.
+
+        Parameters
+        ----------
+        classes
+            Number of classes.
+        alpha
+            Noise level; only structured noise depends on it.
+        seed
+            Root seed, for models that draw their matrix.
+
+        Returns
+        -------
+        ndarray
+            float64, shape (classes, classes), rows true classes, each summing to 1.
+        """
 
     def overall(self, classes: int, alpha: float, seed: int) -> Matrix:
-        """Return P[true, noisy], the distribution over all labels, clean and added."""
-        added = self.added(classes, alpha, seed)
-        return (np.eye(classes) + alpha * added) / (1 + alpha)
+        """Return P[true, noisy] = (I + alpha Q) / (1 + alpha), the distribution over all labels."""
+        return (np.eye(classes) + alpha * self.added(classes, alpha, seed)) / (1 + alpha)
 
 
 def uniform() -> LabelNoise:
     """Noise uniform over all classes, the true one included (Rolnick et al. 2017, section 3.1)."""
-    return LabelNoise("uniform", lambda classes, _alpha, _seed: np.full((classes, classes), 1 / classes))
+    return _Uniform()
 
 
 def structured(delta: float, order: Order = "random", confusability: ArrayLike | None = None) -> LabelNoise:
@@ -85,15 +94,7 @@ def structured(delta: float, order: Order = "random", confusability: ArrayLike |
             "dilution.confusability(data) measures it, and order='random' does without."
         )
     table = None if confusability is None else np.asarray(confusability, dtype=np.float64)
-
-    def added(classes: int, alpha: float, seed: int) -> Matrix:
-        ranked = _ranked_classes(order, classes, seed, table)
-        steps = _false_label_steps(delta, classes, alpha)
-        result = np.full((classes, classes), 1 / classes)
-        np.put_along_axis(result, ranked, np.broadcast_to(steps, ranked.shape), axis=1)
-        return result
-
-    return LabelNoise("structured", added)
+    return _Structured(float(delta), order, table)
 
 
 def matrix(T: ArrayLike) -> LabelNoise:
@@ -129,16 +130,44 @@ def matrix(T: ArrayLike) -> LabelNoise:
             "If columns sum to 1 instead, pass the transpose: rows are true classes."
         )
     table /= sums[:, None]
+    return _Transition(table)
 
-    def added(classes: int, _alpha: float, _seed: int) -> Matrix:
-        if classes != len(table):
+
+@dataclass(frozen=True)
+class _Uniform(LabelNoise):
+    name: str = "uniform"
+
+    def added(self, classes: int, alpha: float, seed: int) -> Matrix:  # noqa: ARG002
+        return np.full((classes, classes), 1 / classes)
+
+
+@dataclass(frozen=True)
+class _Structured(LabelNoise):
+    delta: float
+    order: Order
+    confusability: Matrix | None
+    name: str = "structured"
+
+    def added(self, classes: int, alpha: float, seed: int) -> Matrix:
+        ranked = _ranked_classes(self.order, classes, seed, self.confusability)
+        steps = _false_label_steps(self.delta, classes, alpha)
+        result = np.full((classes, classes), 1 / classes)
+        np.put_along_axis(result, ranked, np.broadcast_to(steps, ranked.shape), axis=1)
+        return result
+
+
+@dataclass(frozen=True)
+class _Transition(LabelNoise):
+    table: Matrix
+    name: str = "matrix"
+
+    def added(self, classes: int, alpha: float, seed: int) -> Matrix:  # noqa: ARG002
+        if classes != len(self.table):
             raise InputError(
-                f"the noise matrix has {len(table)} rows; the data have {classes} classes. "
+                f"the noise matrix has {len(self.table)} rows; the data have {classes} classes. "
                 "It needs one row and one column for each class."
             )
-        return table.copy()
-
-    return LabelNoise("matrix", added)
+        return self.table.copy()
 
 
 def alpha_for_rate(eta: float, noise: LabelNoise, prior: Sequence[float] | Matrix, seed: int) -> float:

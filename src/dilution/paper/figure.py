@@ -16,22 +16,6 @@ SCALES: tuple[ScaleName, ...] = ("demo", "laptop", "paper")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The runs of a figure on one data set at one scale.
-
-    Parameters
-    ----------
-    runs
-        In the order in which they start.
-    differs
-        What a reader must know of how this differs from the paper.
-    """
-
-    runs: tuple[Run, ...]
-    differs: str
-
-
-@dataclass(frozen=True)
 class Figure:
     """One figure of the paper.
 
@@ -40,7 +24,10 @@ class Figure:
     name, title
         ``"fig1"``, and what it shows.
     plan
-        Function (data set, training pictures, scale, seeds or None for the scale's own) → Plan.
+        Function (data set, training pictures, scale, seeds or None for the scale's own) → the runs, in
+        the order in which they start.
+    differs
+        For each scale, what a reader must know of how it differs from the paper.
     points
         Function of the table of runs → the means and intervals that are drawn.
     draw
@@ -57,7 +44,8 @@ class Figure:
 
     name: str
     title: str
-    plan: Callable[[str, int, ScaleName, int | None], Plan]
+    plan: Callable[[str, int, ScaleName, int | None], list[Run]]
+    differs: Mapping[str, str]
     points: Callable[[pd.DataFrame], pd.DataFrame]
     draw: Callable[[pd.DataFrame], matplotlib.figure.Figure]
     finding: Callable[[pd.DataFrame], str]

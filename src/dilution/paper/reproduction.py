@@ -1,21 +1,21 @@
 """Reproduce figures: plan, run, judge, draw, write the page."""
 
 import json
-import platform
-import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from dilution.data import load
+from dilution.errors import StoreError
 from dilution.files import write_whole
 from dilution.paper.claims import judge_all
-from dilution.paper.figure import Figure, Plan, ScaleName
+from dilution.paper.figure import Figure, ScaleName
 from dilution.paper.registry import FIGURES, figure
-from dilution.report.page import Page, Section, write
+from dilution.report.page import CLAIM_COLUMNS, Page, Section, write
+from dilution.report.provenance import made_by
+from dilution.report.study import study_section
 from dilution.report.style import save
 from dilution.study.engine import identified, run_study
 from dilution.study.grid import Study
@@ -87,16 +87,17 @@ def reproduce(
     DilutionError
         If a name is unknown, a data file is missing or a folder cannot be written.
     """
-    chosen = [FIGURES[n] for n in FIGURES] if "all" in names else [figure(name) for name in names]
+    chosen = list(FIGURES.values()) if "all" in names else [figure(name) for name in dict.fromkeys(names)]
     size = len(load(dataset, root).train)
-    plans = [(f, f.plan(dataset, size, scale, seeds)) for f in chosen]
-    plans = [(f, replace(p, runs=tuple(identified(run, root) for run in p.runs))) for f, p in plans]
+    planned = [
+        (each, [identified(run, root) for run in each.plan(dataset, size, scale, seeds)]) for each in chosen
+    ]
     folder = Path(out)
     sections = []
     with Store(store) as opened:
-        for each, plan in plans:
-            study = Study.of(f"{each.name}/{dataset}/{scale}", plan.runs)
-            if plan.runs:
+        for each, runs in planned:
+            study = Study.of(f"{each.name}/{dataset}/{scale}", runs)
+            if runs:
                 run_study(
                     study,
                     opened,
@@ -105,31 +106,78 @@ def reproduce(
                     retry_failed=retry_failed,
                     progress=progress,
                 )
-            runs = table(opened, study.name) if plan.runs else pd.DataFrame()
-            sections.append(_section(each, plan, runs, dataset, folder))
-    made_by = _made_by(names, dataset, scale, sections)
-    write_whole(folder / "made_by.json", (json.dumps(made_by, indent=1) + "\n").encode())
+            sections.append(_section(each, table(opened, study.name), dataset, scale, folder))
+    command = f"dilution reproduce {' '.join(names)} --dataset {dataset} --scale {scale}"
     title = f"Deep learning under massive label noise: {dataset}, {scale} scale"
-    page = write(Page(title, sections, made_by), folder / "index.html")
-    filled = [s.claims for s in sections if not s.claims.empty]
-    claims = pd.concat(filled, ignore_index=True) if filled else judge_all((), pd.DataFrame({"state": []}))
+    return _write(title, sections, command, folder)
+
+
+def report(store: str | Path = "results.sqlite", *, out: str | Path = "out") -> Reproduction:
+    """Write the page of every study in a store again, from the store alone; nothing is trained.
+
+    Parameters
+    ----------
+    store
+        The result store.
+    out
+        Folder for the page, the figures and the tables.
+
+    Raises
+    ------
+    DilutionError
+        If the store does not exist or is empty, or the folder cannot be written.
+    """
+    sections = []
+    with Store(store, create=False) as opened:
+        names = list(opened.counts())
+        for name in names:
+            first, _, rest = name.partition("/")
+            runs = table(opened, name)
+            if first in FIGURES and rest:
+                dataset, _, scale = rest.rpartition("/")
+                sections.append(_section(FIGURES[first], runs, dataset, scale, Path(out)))
+            else:
+                sections.append(study_section(name, runs))
+    if not sections:
+        raise StoreError(f"{store} holds no study; `dilution run` and `dilution reproduce` put one there.")
+    command = f"dilution report --store {store}"
+    return _write(f"Results in {Path(store).name}", sections, command, Path(out))
+
+
+def _write(title: str, sections: Sequence[Section], command: str, folder: Path) -> Reproduction:
+    """Write the page, the verdicts and what produced them."""
+    trained = [section.runs for section in sections if not section.runs.empty]
+    runs = pd.concat(trained, ignore_index=True) if trained else pd.DataFrame()
+    made = made_by(command, runs)
+    judged = [section.claims for section in sections if not section.claims.empty]
+    claims = pd.concat(judged, ignore_index=True) if judged else pd.DataFrame(columns=list(CLAIM_COLUMNS))
     write_whole(folder / "claims.csv", claims.to_csv(index=False).encode())
-    trained = [s.runs for s in sections if not s.runs.empty]
-    return Reproduction(claims, pd.concat(trained) if trained else pd.DataFrame(), page)
+    write_whole(folder / "made_by.json", (json.dumps(made, indent=1) + "\n").encode())
+    return Reproduction(claims, runs, write(Page(title, sections, made), folder / "index.html"))
 
 
-def _section(each: Figure, plan: Plan, runs: pd.DataFrame, dataset: str, folder: Path) -> Section:
-    found = each.points(runs)
-    files = save(each.draw(found), folder, each.name)
+def _section(each: Figure, runs: pd.DataFrame, dataset: str, scale: str, folder: Path) -> Section:
+    """Draw and judge one figure; it is drawn once every point has a finished run."""
+    waiting = int(runs["state"].isin(["queued", "running"]).sum())
+    ended = runs[runs["state"].isin(["done", "diverged"])]
+    found = each.points(ended) if len(ended) or runs.empty else pd.DataFrame()
+    if waiting or (found.empty or ("seeds" in found and (found["seeds"] == 0).any())):
+        svg, finding = (
+            "",
+            f"{len(runs) - waiting} of {len(runs)} runs have ended: too few to draw the figure.",
+        )
+    else:
+        svg = save(each.draw(found), folder, each.name)["svg"].read_text(encoding="utf-8")
+        finding = each.finding(found)
     write_whole(folder / f"{each.name}.csv", found.to_csv(index=False).encode())
-    if not runs.empty:
+    if len(runs):
         write_whole(folder / f"{each.name}-runs.csv", runs.to_csv(index=False).encode())
     return Section(
         name=each.name,
         title=each.title,
-        finding=each.finding(found),
-        svg=files["svg"].read_text(encoding="utf-8"),
-        caption=f"{_sizes(runs, dataset)}{plan.differs}",
+        finding=finding,
+        svg=svg,
+        caption=_sizes(runs, dataset) + each.differs.get(scale, ""),
         method=each.method,
         claims=judge_all(each.claims, runs) if each.claims else pd.DataFrame(),
         points=found,
@@ -149,35 +197,3 @@ def _sizes(runs: pd.DataFrame, dataset: str) -> str:
         f"Data: {dataset}, n = {largest['n']:,} clean pictures, of which {largest['validation']:,} are set "
         f"aside for validation{on_test}. "
     )
-
-
-def _made_by(names: Sequence[str], dataset: str, scale: str, sections: Sequence[Section]) -> dict[str, str]:
-    trained = [s.runs for s in sections if not s.runs.empty]
-    every = pd.concat(trained).drop_duplicates("key") if trained else pd.DataFrame()
-    made = {
-        "command": f"dilution reproduce {' '.join(names)} --dataset {dataset} --scale {scale}",
-        "dilution": f"{version('dilution')} ({_revision()})",
-        "torch": version("torch"),
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
-    if not every.empty:
-        wall = pd.to_datetime(every["finished"]).max() - pd.to_datetime(every["started"]).min()
-        made |= {
-            "runs": f"{len(every)}",
-            "training time": f"{every['seconds'].sum() / 60:.1f} core-minutes",
-            "first start to last end": f"{wall.total_seconds() / 60:.1f} minutes",
-            "last run ended": str(every["finished"].max()),
-        }
-    return made
-
-
-def _revision() -> str:
-    """Return the git revision of the source tree, where it is one."""
-    here = Path(__file__).resolve().parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return "no git revision"
-    return found.stdout.strip() if found.returncode == 0 else "no git revision"

@@ -108,7 +108,9 @@ def new_figure(columns: int = 1, rows: int = 1, height: float = 3.5) -> tuple[Fi
     return figure, list(axes.flat)
 
 
-def line_with_interval(axis: Axes, points: pd.DataFrame, x: str, label: str, index: int) -> None:
+def line_with_interval(
+    axis: Axes, points: pd.DataFrame, x: str, label: str, index: int, shift: float = 0.0
+) -> None:
     """Draw one series: a line through the means, a marker and an interval at each.
 
     Parameters
@@ -124,13 +126,16 @@ def line_with_interval(axis: Axes, points: pd.DataFrame, x: str, label: str, ind
         Name of the series in the legend.
     index
         Number of the series, which picks its colour and marker.
+    shift
+        Drawn this much to the right, in units of the axis, so that intervals at one x do not hide
+        one another.
     """
     ordered = points.sort_values(x)
     colour = COLOURS[index % len(COLOURS)]
     below, above = ordered["mean"] - ordered["low"], ordered["high"] - ordered["mean"]
     with style():
         axis.errorbar(
-            ordered[x].to_numpy(),
+            ordered[x].to_numpy() + shift,
             ordered["mean"].to_numpy(),
             yerr=[below.to_numpy(), above.to_numpy()],
             label=label,
@@ -197,10 +202,19 @@ def save(
     for wanted in formats:
         if wanted not in UNDATED:
             raise unknown("figure format", wanted, UNDATED)
-    written = {}
-    for wanted in formats:
-        content = BytesIO()
-        with style():
-            figure.savefig(content, format=wanted, metadata=UNDATED[wanted])
-        written[wanted] = write_whole(Path(folder) / f"{name}.{wanted}", content.getvalue())
-    return written
+    return {
+        wanted: write_whole(Path(folder) / f"{name}.{wanted}", _rendered(figure, wanted))
+        for wanted in formats
+    }
+
+
+def as_svg(figure: Figure) -> str:
+    """Return a figure as SVG text, the same for the same figure."""
+    return _rendered(figure, "svg").decode("utf-8")
+
+
+def _rendered(figure: Figure, wanted: str) -> bytes:
+    content = BytesIO()
+    with style():
+        figure.savefig(content, format=wanted, metadata=UNDATED[wanted])
+    return content.getvalue()
