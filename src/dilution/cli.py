@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -58,20 +61,22 @@ def reproduce(
     """
     from dilution.paper import reproduce as call
 
-    made = call(
-        figures,
-        dataset=dataset,
-        scale=cast("ScaleName", scale),
-        store=store,
-        out=out,
-        workers=workers,
-        seeds=seeds,
-        root=_text(data_root),
-        retry_failed=retry_failed,
-    )
+    with _interruptible():
+        made = call(
+            figures,
+            dataset=dataset,
+            scale=cast("ScaleName", scale),
+            store=store,
+            out=out,
+            workers=workers,
+            seeds=seeds,
+            root=_text(data_root),
+            retry_failed=retry_failed,
+        )
     for row in made.claims.itertuples():
         typer.echo(f"{row.figure}: {row.verdict.upper()}: {row.claim}\n      {row.numbers}")
     typer.echo(f"page: {made.page}")
+    _report_failures(made.runs)
 
 
 @app.command()
@@ -89,15 +94,17 @@ def run(
     """
     from dilution.study import run as call
 
-    table = call(
-        study,
-        store=store,
-        workers=workers,
-        seeds=seeds,
-        root=_text(data_root),
-        retry_failed=retry_failed,
-    )
+    with _interruptible():
+        table = call(
+            study,
+            store=store,
+            workers=workers,
+            seeds=seeds,
+            root=_text(data_root),
+            retry_failed=retry_failed,
+        )
     _print_table(_varying(table))
+    _report_failures(table)
 
 
 @app.command()
@@ -207,14 +214,36 @@ def show_noise(
 
 def main() -> None:
     """Run the command line; what a user can mend ends with one message and exit code 2."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         app(standalone_mode=True)
     except DilutionError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """End on Ctrl-C with what a user wants to know then."""
+    try:
+        yield
     except KeyboardInterrupt:
         typer.echo("interrupted; finished runs are kept. Run the same command again to resume.", err=True)
-        sys.exit(130)
+        raise typer.Exit(130) from None
+
+
+def _report_failures(runs: pd.DataFrame) -> None:
+    """End with exit code 1 if runs failed; their errors were shown as they came."""
+    failed = int((runs["state"] == "failed").sum()) if len(runs) else 0
+    if failed:
+        typer.echo(f"{failed} of {len(runs)} runs failed; `dilution status` says why.", err=True)
+        raise typer.Exit(1)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """End on SIGTERM as on Ctrl-C, so that workers are stopped and finished runs kept."""
+    del number, frame
+    raise KeyboardInterrupt
 
 
 def _text(path: Path | None) -> str | None:

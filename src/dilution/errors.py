@@ -71,6 +71,6 @@ def _explain(found: dict[str, Any], fields: Iterable[str]) -> str:
         choices = found["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
         return str(unknown(f"value of {name}", found["input"], choices))
     if found["type"] == "value_error":
-        return f"{found['ctx']['error']}."
+        return f"{str(found['ctx']['error']).rstrip('.')}."
     rule = found["msg"].removeprefix("Input should be ").removeprefix("a ")
     return f"{name} is {found['input']!r}; it must be {rule}."

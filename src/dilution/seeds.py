@@ -57,13 +57,13 @@ def _wrap(value: int) -> int:
     return (value + 2**63) % 2**64 - 2**63
 
 
-def mix(key: int, counter: Tensor) -> Tensor:
+def mix(key: int | Tensor, counter: Tensor) -> Tensor:
     """Hash counters under a key.
 
     Parameters
     ----------
     key
-        Key of a stream.
+        Key of a stream, or int64 that broadcasts against `counter`: a key for each counter.
     counter
         int64, any shape.
 
@@ -72,18 +72,18 @@ def mix(key: int, counter: Tensor) -> Tensor:
     Tensor
         int64 of the same shape, all 64 bits mixed.
     """
-    x = counter * _GOLDEN + _wrap(key)
+    x = counter * _GOLDEN + (_wrap(key) if isinstance(key, int) else key)
     x = (x ^ _shift_right(x, 30)) * _MIX_1
     x = (x ^ _shift_right(x, 27)) * _MIX_2
     return x ^ _shift_right(x, 31)
 
 
-def uniform_bits(key: int, counter: Tensor) -> Tensor:
+def uniform_bits(key: int | Tensor, counter: Tensor) -> Tensor:
     """Draw integers uniform on [0, 2**48), one for each counter (int64, same shape)."""
     return _shift_right(mix(key, counter), 64 - BITS)
 
 
-def permute(key: int, position: Tensor, size: int | Tensor) -> Tensor:
+def permute(key: int | Tensor, position: Tensor, size: int | Tensor) -> Tensor:
     """Apply a keyed permutation of 0 … size − 1 to positions, without storing it.
 
     A Feistel network alternates between the two digits of a position in mixed radix (a, b), with a·b
@@ -94,35 +94,34 @@ def permute(key: int, position: Tensor, size: int | Tensor) -> Tensor:
     Parameters
     ----------
     key
-        Key of a stream; another key gives another permutation.
+        Key of a stream; another key gives another permutation. A tensor that broadcasts against
+        `position` gives every element a key of its own.
     position
         int64, any shape, values in [0, size).
     size
         Length of the range; a tensor that broadcasts against `position` gives every element a range
-        (and with it a permutation) of its own.
+        of its own. Ranges of equal length are shuffled alike unless their keys differ.
 
     Returns
     -------
     Tensor
         int64, shape of `position`.
     """
+    a: int | Tensor
+    b: int | Tensor
     if isinstance(size, int):
         a = math.isqrt(max(size - 1, 0)) + 1
         b = -(-size // a)
-        shuffled = _feistel(key, position, a, b)
-        while bool((outside := shuffled >= size).any()):
-            shuffled = torch.where(outside, _feistel(key, shuffled, a, b), shuffled)
-        return shuffled
-    a_each = size.clamp(min=1).double().sqrt().ceil().long()
-    b_each = (size + a_each - 1).div(a_each, rounding_mode="floor").clamp(min=1)
-    # A key of its own for each size, so that ranges of different length are not shuffled alike.
-    shuffled = _feistel(key, position, a_each, b_each)
+    else:
+        a = size.clamp(min=1).double().sqrt().ceil().long()
+        b = (size + a - 1).div(a, rounding_mode="floor").clamp(min=1)
+    shuffled = _feistel(key, position, a, b)
     while bool((outside := shuffled >= size).any()):
-        shuffled = torch.where(outside, _feistel(key, shuffled, a_each, b_each), shuffled)
+        shuffled = torch.where(outside, _feistel(key, shuffled, a, b), shuffled)
     return shuffled
 
 
-def _feistel(key: int, x: Tensor, a: int | Tensor, b: int | Tensor) -> Tensor:
+def _feistel(key: int | Tensor, x: Tensor, a: int | Tensor, b: int | Tensor) -> Tensor:
     high, low = x.div(b, rounding_mode="floor"), x.remainder(b)
     for turn in range(_ROUNDS):
         # Distinct counters for each round: the digits are far below 2**40.

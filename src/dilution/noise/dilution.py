@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -90,19 +91,20 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         seed: int = 0,
     ) -> None:
         size = len(data) if n is None else n
-        if not isinstance(size, int) or not 1 <= size <= len(data):
+        if not isinstance(size, Integral) or not 1 <= size <= len(data):
             raise InputError(
-                f"n is {n}; it must be a whole number from 1 to {len(data)}, the size of the data set."
+                f"n is {n!r}; it must be a whole number from 1 to {len(data)}, the size of the data set."
             )
         order = torch.arange(len(data))
         if size < len(data):
             order = seeds.permute(seeds.stream(seed, "subset"), order, len(data))
         noise = uniform() if noise is None else noise
+        clean_rows = order[:size]
         self._open(
             data,
-            clean_rows=order[:size],
+            clean_rows=clean_rows,
             fresh_rows=order[size:],
-            alpha=_noise_level(data, alpha, eta, noise, seed),
+            alpha=_noise_level(_prior(data, clean_rows), alpha, eta, noise, seed),
             noise=noise,
             images=images,
             stratified=stratified,
@@ -152,10 +154,10 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         InputError
             If nothing would be left on one of the two sides.
         """
-        if not 0 < count < self.n:
+        if not isinstance(count, Integral) or not 0 < count < self.n:
             raise InputError(
-                f"validation is {count}; it must lie between 1 and n − 1 = {self.n - 1}, since these "
-                "examples are set aside from the n clean ones."
+                f"validation is {count!r}; it must be a whole number from 1 to n − 1 = {self.n - 1}, since "
+                "these examples are set aside from the n clean ones."
             )
         training, validation = Dilution.__new__(Dilution), Dilution.__new__(Dilution)
         training._open(
@@ -278,9 +280,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
     def requested(self) -> Delivered:
         """Return the noise asked for, as what an infinite number of labels would deliver."""
         matrix = self.noise.overall(self.classes, self.alpha, self.seed)
-        labels = self.data.labels[self.clean_rows]
-        prior = np.bincount(labels.numpy(), minlength=self.classes) / self.n
-        rate = float(1 - prior @ np.diag(matrix))
+        rate = float(1 - _prior(self.data, self.clean_rows) @ np.diag(matrix))
         return Delivered(self.alpha, self.alpha, rate, rate, matrix, matrix)
 
     def delivered(self) -> Delivered:
@@ -310,6 +310,11 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             return FreshImages(self.data, self._fresh_rows, self.noisy)
         if images == "white_noise":
             return WhiteNoise(self.data, self.clean_rows, self.seed)
+        if not isinstance(images, str):
+            raise InputError(
+                f"images is a {type(images).__name__}; it must be 'same', 'fresh', 'white_noise' or the "
+                "Arrays of another data set, such as its train half."
+            )
         raise unknown("image source", images, ("same", "fresh", "white_noise"))
 
     def _noisy_labels(self, k: Tensor) -> Tensor:
@@ -320,7 +325,8 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         true = self.data.labels[self.image_source.partners(k)]
         if self.stratified:
             within, size = self._rank(k, true)
-            place = seeds.permute(self._key, within, size) + self._row_start[true]
+            key_of_class = seeds.mix(self._key, torch.arange(self.classes))
+            place = seeds.permute(key_of_class[true], within, size) + self._row_start[true]
         else:
             place = seeds.uniform_bits(self._key, k) + true * _SCALE
         cell = torch.searchsorted(self._thresholds, place, right=True)
@@ -376,9 +382,16 @@ def _cumulative(added: Matrix) -> Tensor:
     return (upper.clamp(max=_SCALE) + torch.arange(classes)[:, None] * _SCALE).flatten()
 
 
-def _noise_level(data: Arrays, alpha: float | None, eta: float | None, noise: LabelNoise, seed: int) -> float:
-    if len(data.classes) < 2:
-        raise InputError(f"the data have {len(data.classes)} class; noise needs at least 2 to confuse.")
+def _prior(data: Arrays, rows: Tensor) -> Matrix:
+    """Return the share of each class among rows of the data; float64, shape (classes,)."""
+    return torch.bincount(data.labels[rows], minlength=len(data.classes)).double().numpy() / len(rows)
+
+
+def _noise_level(
+    prior: Matrix, alpha: float | None, eta: float | None, noise: LabelNoise, seed: int
+) -> float:
+    if len(prior) < 2:
+        raise InputError(f"the data have {len(prior)} class; noise needs at least 2 to confuse.")
     if (alpha is None) == (eta is None):
         given = "neither" if alpha is None else "both"
         raise InputError(
@@ -386,14 +399,13 @@ def _noise_level(data: Arrays, alpha: float | None, eta: float | None, noise: La
             "eta (share of wrong labels)."
         )
     name, value = ("alpha", alpha) if eta is None else ("eta", eta)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise InputError(f"{name} is {value!r}; it must be a finite number, {_RANGES[name]}.")
     if eta is None:
         if value < 0:
             raise InputError(f"alpha is {value}; it must be ≥ 0. alpha=0 is no noise at all.")
         return float(value)
-    prior = torch.bincount(data.labels, minlength=len(data.classes)).double() / len(data)
-    return alpha_for_rate(float(value), noise, prior.numpy(), seed)
+    return alpha_for_rate(float(value), noise, prior, seed)
 
 
 _RANGES = {

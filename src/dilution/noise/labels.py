@@ -9,6 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
@@ -79,11 +80,12 @@ def structured(delta: float, order: Order = "random", confusability: ArrayLike |
     Raises
     ------
     InputError
-        If delta lies outside [0, 1], the order is unknown, or confusability is missing or misshapen.
+        If delta lies outside [0, 1], the order is unknown, or confusability is missing, misshapen or
+        not finite.
     """
-    if not 0 <= delta <= 1:
+    if not isinstance(delta, Real) or not 0 <= delta <= 1:
         raise InputError(
-            f"delta is {delta}; it must lie in [0, 1]. delta=0 is uniform noise, delta=1 the most "
+            f"delta is {delta!r}; it must lie in [0, 1]. delta=0 is uniform noise, delta=1 the most "
             "skewed: the commonest false label is as likely as the true one."
         )
     if order not in get_args(Order):
@@ -93,7 +95,13 @@ def structured(delta: float, order: Order = "random", confusability: ArrayLike |
             f"order={order!r} needs confusability=, a (classes, classes) matrix; "
             "dilution.confusability(data) measures it, and order='random' does without."
         )
-    table = None if confusability is None else np.asarray(confusability, dtype=np.float64)
+    table = None if confusability is None else _table(confusability, "confusability")
+    if table is not None and not np.isfinite(table).all():
+        wrong = table[~np.isfinite(table)]
+        raise InputError(
+            f"confusability holds {wrong[0]} ({wrong.size} of {table.size} entries are not finite); "
+            "classes cannot be ranked by it. Fill every entry."
+        )
     return _Structured(float(delta), order, table)
 
 
@@ -110,7 +118,7 @@ def matrix(T: ArrayLike) -> LabelNoise:
     InputError
         If T breaks one of these rules, or (when used) does not fit the number of classes.
     """
-    table = np.array(T, dtype=np.float64)
+    table = _table(T, "the noise matrix")
     if table.ndim != 2 or table.shape[0] != table.shape[1]:
         raise InputError(
             f"the noise matrix has shape {table.shape}; it must be square, one row and one column for "
@@ -131,6 +139,16 @@ def matrix(T: ArrayLike) -> LabelNoise:
         )
     table /= sums[:, None]
     return _Transition(table)
+
+
+def _table(values: ArrayLike, what: str) -> Matrix:
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{what} is no table of numbers ({error}); give one row of numbers for each class, all of one "
+            "length."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -213,34 +231,33 @@ def _ranked_classes(order: Order, classes: int, seed: int, confusability: Matrix
                 f"confusability has shape {shape}; the data have {classes} classes, so it must be "
                 f"({classes}, {classes})."
             )
-        score = confusability if order == "confusing" else -confusability
+        score = confusability
     score = score.copy()
     np.fill_diagonal(score, -np.inf)  # the true class sorts last and is cut off
     ranked: NDArray[np.int64] = np.argsort(-score, axis=1, kind="stable")[:, :-1]
-    return ranked
+    return ranked[:, ::-1] if order == "reverse" else ranked
 
 
 def _false_label_steps(delta: float, classes: int, alpha: float) -> Matrix:
     """Return the probabilities of an added label for false ranks 1 … m − 1; they sum to 1 − 1/m.
 
     The staircase is defined over all labels, p_1(r) = max(0, p_true − s (r − 1)); added labels carry it
-    scaled by (1 + alpha)/alpha, since clean labels are never false.
+    scaled by (1 + alpha)/alpha, since clean labels are never false. So its first step is
+    p_true (1 + alpha)/alpha = 1/m + 1/alpha and its mass 1 − 1/m, free of cancellation at small alpha.
     """
     flat = np.full(classes - 1, 1 / classes)
     if alpha == 0 or delta == 0:
         return flat
-    p_true = (1 + alpha / classes) / (1 + alpha)
-    steepest = _staircase(p_true, classes - 1) * (1 + alpha) / alpha
+    steepest = _staircase(1 / classes + 1 / alpha, 1 - 1 / classes, classes - 1)
     return np.asarray((1 - delta) * flat + delta * steepest)
 
 
-def _staircase(first: float, length: int) -> Matrix:
-    """Return the steepest staircase max(0, first − s (r − 1)), r = 1 … length, of mass 1 − first.
+def _staircase(first: float, mass: float, length: int) -> Matrix:
+    """Return the steepest staircase max(0, first − s (r − 1)), r = 1 … length, of the given mass.
 
     With k steps above zero the mass is k·first − s·k(k − 1)/2. The right k is the one whose s leaves
     step k positive and step k + 1 not; k grows as the mass does, so a scan finds it.
     """
-    mass = 1 - first
     if mass <= first:  # too little for a second step: all of it on the first class
         return np.array([mass] + [0.0] * (length - 1))
     for steps in range(2, length + 1):

@@ -17,8 +17,9 @@ from dilution.report.page import CLAIM_COLUMNS, Page, Section, write
 from dilution.report.provenance import made_by
 from dilution.report.study import study_section
 from dilution.report.style import save
-from dilution.study.engine import identified, run_study
+from dilution.study.engine import run_study
 from dilution.study.grid import Study
+from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
 from dilution.study.store import Store
 from dilution.study.table import table
@@ -89,9 +90,7 @@ def reproduce(
     """
     chosen = list(FIGURES.values()) if "all" in names else [figure(name) for name in dict.fromkeys(names)]
     size = len(load(dataset, root).train)
-    planned = [
-        (each, [identified(run, root) for run in each.plan(dataset, size, scale, seeds)]) for each in chosen
-    ]
+    planned = [(each, prepare(each.plan(dataset, size, scale, seeds), root)) for each in chosen]
     folder = Path(out)
     sections = []
     with Store(store) as opened:

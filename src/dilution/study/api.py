@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from dilution.study.engine import identified, run_study
+from dilution.study.engine import run_study
 from dilution.study.grid import Study
+from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
 from dilution.study.store import Store
 from dilution.study.table import table
@@ -47,10 +48,10 @@ def run(
         If a setting, a file or the store is at fault.
     """
     study = study if isinstance(study, Study) else Study.from_toml(study)
-    runs = [identified(each, root) for each in study.runs]
+    runs = list(study.runs)
     if seeds is not None:
         runs = [each.model_copy(update={"seed": s}) for each in runs for s in range(seeds)]
-    study = Study.of(study.name, runs)
+    study = Study.of(study.name, prepare(runs, root))
     with Store(store) as opened:
         run_study(study, opened, workers=workers, root=root, retry_failed=retry_failed, progress=progress)
         return table(opened, study.name)

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import platform
 import signal
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,7 +17,6 @@ from typing import Any
 
 import torch
 
-from dilution.data import fingerprint
 from dilution.errors import InputError
 from dilution.study.execute import (
     Confusabilities,
@@ -88,13 +88,6 @@ def run_study(
                 _inline(todo, store, root, shared, progress)
             else:
                 _processes(todo, store, root, shared, progress, min(workers, len(todo)))
-
-
-def identified(run: Run, root: str | None) -> Run:
-    """Return a run with the fingerprint of the files it names, so that its identity covers them."""
-    names = [run.dataset] if run.images in ("same", "fresh", "white_noise") else [run.dataset, run.images]
-    found = "+".join(filter(None, (fingerprint(name, root) for name in names)))
-    return run if found == run.fingerprint else run.model_copy(update={"fingerprint": found})
 
 
 def available_cores() -> int:
@@ -199,6 +192,7 @@ _DIED = (
 def _work(link: Connection, root: str | None, shared: Confusabilities) -> None:
     """Train what comes over the link until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends the workers
+    threading.Thread(target=_end_with_driver, daemon=True).start()
     torch.set_num_threads(1)
     while True:
         try:
@@ -206,6 +200,14 @@ def _work(link: Connection, root: str | None, shared: Confusabilities) -> None:
         except EOFError:
             return
         link.send(execute(Run.model_validate_json(spec), root, shared))
+
+
+def _end_with_driver() -> None:
+    """End this worker as soon as the driver is gone, however it went: nobody waits for the result."""
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        wait([driver.sentinel])
+        os._exit(1)
 
 
 def _record_start(store: Store, run: Run) -> None:

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from dilution.data import Arrays, DataSet, load
-from dilution.errors import DilutionError, InputError
+from dilution.data import DATASETS, Arrays, DataSet, load
+from dilution.errors import DilutionError, InputError, unknown
 from dilution.noise import Dilution, LabelNoise, matrix, structured, uniform
 from dilution.study.spec import Run
 from dilution.training import confusability, train
 
 Confusabilities = Mapping[str, list[list[float]]]
 """Measured confusability matrices, by the name that :func:`confusability_name` gives."""
+
+IMAGE_SOURCES = ("same", "fresh", "white_noise")
+"""Picture sources that are no data set."""
 
 _KEPT_CLASSES = 20  # delivered matrices of more classes are not kept with every run
 
@@ -59,7 +62,9 @@ def dilute(run: Run, root: str | None, confusabilities: Confusabilities) -> tupl
     """Open the data of a run and dilute its training half."""
     data = open_data(run.dataset, run.fingerprint, root)
     images: str | Arrays = run.images
-    if run.images not in ("same", "fresh", "white_noise"):
+    if run.images not in IMAGE_SOURCES:
+        if run.images not in DATASETS and not run.images.endswith(".npz"):
+            raise unknown("picture source", run.images, (*IMAGE_SOURCES, *DATASETS))
         images = load(run.images, root).train
     noisy = Dilution(
         data.train,

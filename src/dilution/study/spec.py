@@ -5,9 +5,10 @@ import json
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from dilution.errors import invalid
+from dilution.errors import invalid, unknown
+from dilution.nets import NETWORKS
 from dilution.training.settings import TrainSettings, default_validation
 
 NoiseName = Literal["uniform", "structured", "matrix"]
@@ -70,6 +71,13 @@ class Run(TrainSettings):
         if values.get("epochs") is None and values.get("steps") is None:
             values["epochs"] = 10.0
         return values
+
+    @field_validator("network")
+    @classmethod
+    def _known_network(cls, name: str) -> str:
+        if name not in NETWORKS:
+            raise unknown("network", name, NETWORKS)
+        return name
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,0 +1,5 @@
+"""``python -m dilution``."""
+
+from dilution.cli import main
+
+main()

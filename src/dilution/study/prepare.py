@@ -1,0 +1,54 @@
+"""Before the first run starts: what no run could do is refused, and files get into a run's identity."""
+
+from collections.abc import Sequence
+
+from dilution.data import fingerprint
+from dilution.study.execute import IMAGE_SOURCES, confusability_name, dilute, open_data
+from dilution.study.spec import Run
+
+_OPENED = {"dataset", "images", "n", "alpha", "eta", "noise", "delta", "noise_order", "matrix"}
+
+
+def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
+    """Return runs that carry the fingerprint of the files they name, so that their key covers them.
+
+    Every data set is loaded (and downloaded, if need be) here once, before workers ask for it, and every
+    dilution that differs in more than its seed is opened.
+
+    Parameters
+    ----------
+    runs
+        The runs of a study.
+    root
+        Folder that holds downloaded data.
+
+    Raises
+    ------
+    DilutionError
+        If a data set is missing or damaged, or a dilution breaks a rule: n larger than the data, no fresh
+        pictures left, a matrix of another size.
+    """
+    prints: dict[str, str] = {}
+    opened: set[str] = set()
+    prepared = []
+    for run in runs:
+        names = [run.dataset] if run.images in IMAGE_SOURCES else [run.dataset, run.images]
+        found = [prints.setdefault(name, fingerprint(name, root)) for name in names if _is_data(name, run)]
+        run = run.model_copy(update={"fingerprint": "+".join(filter(None, found))})
+        what = run.model_dump_json(include=_OPENED)
+        if what not in opened:
+            opened.add(what)
+            _open(run, root)
+        prepared.append(run)
+    return prepared
+
+
+def _is_data(name: str, run: Run) -> bool:
+    """Leave an unknown picture source to `dilute`, whose error names the sources."""
+    return name == run.dataset or name.endswith(".npz")
+
+
+def _open(run: Run, root: str | None) -> None:
+    """Open the dilution of a run; a table of zeros stands in for a confusability not measured yet."""
+    classes = len(open_data(run.dataset, run.fingerprint, root).train.classes)
+    dilute(run, root, {confusability_name(run): [[0.0] * classes] * classes})

@@ -1,0 +1,147 @@
+"""Every claim reaches each of its verdicts on made-up tables of results."""
+
+import itertools
+
+import pandas as pd
+import pytest
+
+from dilution.paper import FIGURES
+from dilution.paper.claims import judge_all
+from dilution.paper.fig1 import NETWORKS, drops
+from dilution.paper.figure import best_rate
+
+RANK = {"conv4": 0, "mlp4": 1, "mlp2": 1, "mlp1": 1, "perceptron": 2}
+
+
+def fig1_table(fall=0.1, jitter=0.001, dataset="mnist", n=60_000, alphas=(0.0, 10.0, 100.0), seeds=3):
+    """Accuracies that fall by `fall` for each rank of the network and each decade of alpha."""
+    rows = []
+    for network, alpha, seed in itertools.product(NETWORKS, alphas, range(seeds)):
+        lost = {0.0: 0.0}.get(alpha, 0.03 + fall * RANK[network] * (1 + alpha / 100))
+        rows.append(
+            {
+                "state": "done",
+                "dataset": dataset,
+                "order": "pooled",
+                "n": n,
+                "network": network,
+                "alpha": alpha,
+                "alpha_used": alpha,
+                "rate_requested": 0.9 * alpha / (1 + alpha),
+                "rate": 0.001,
+                "seed": seed,
+                "validation_clean": 0.9,
+                "test_clean": 0.98 - lost + jitter * (seed - 1),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def fig5_table(calm=0.02, late=0.5, spread=0.05, deltas=(0.4, 1.0)):
+    rows = []
+    for delta, order, seed in itertools.product((0.0, *deltas), ("confusing", "reverse", "random"), range(3)):
+        lost = {0.0: 0.0, 0.4: calm, 1.0: late}[delta]
+        offset = 0.0 if delta == 0 else {"confusing": spread, "reverse": 0.0, "random": 0.0}[order]
+        rows.append(
+            {
+                "state": "done",
+                "dataset": "mnist",
+                "noise": "uniform" if delta == 0 else "structured",
+                "noise_order": None if delta == 0 else order,
+                "delta": None if delta == 0 else delta,
+                "rate": 0.001,
+                "seed": seed,
+                "validation_clean": 0.9,
+                "test_clean": 0.95 - lost + offset + 0.001 * seed,
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table[(table["delta"].notna()) | ~table.duplicated(["noise", "seed"])].astype({"delta": float})
+
+
+def verdicts(name, table):
+    return judge_all(FIGURES[name].claims, table)["verdict"].tolist()
+
+
+def test_fig1_claims_are_reproduced_where_the_rules_hold():
+    assert verdicts("fig1", fig1_table()) == ["reproduced"] * 3
+
+
+def test_fig1_headline_fails_below_ninety_percent():
+    table = fig1_table()
+    table.loc[table["network"] == "conv4", "test_clean"] -= 0.06
+    assert verdicts("fig1", table)[1] == "not reproduced"
+
+
+def test_fig1_headline_fails_when_only_the_lower_bound_is_below_ninety_percent():
+    table = fig1_table(jitter=0.03)
+    mean = table.query("network == 'conv4' and alpha == 100")["test_clean"].mean()
+    assert mean > 0.9
+    assert verdicts("fig1", table)[1] == "not reproduced"
+
+
+@pytest.mark.parametrize("change", [{"dataset": "digits"}, {"n": 1437}, {"alphas": (0.0, 10.0, 20.0)}])
+def test_fig1_headline_is_not_testable_on_less(change):
+    assert verdicts("fig1", fig1_table(**change))[1] == "not testable at this scale"
+
+
+def test_fig1_networks_must_learn_more_than_guessing():
+    table = fig1_table()
+    table.loc[(table["network"] == "perceptron") & (table["alpha"] == 100), "test_clean"] = [0.09, 0.1, 0.11]
+    assert verdicts("fig1", table)[0] == "not reproduced"
+
+
+def test_fig1_order_of_networks_fails_when_two_change_places():
+    table = fig1_table()
+    table["network"] = table["network"].replace({"conv4": "perceptron", "perceptron": "conv4"})
+    assert verdicts("fig1", table)[2] == "not reproduced"
+
+
+def test_fig1_order_of_networks_fails_without_a_difference():
+    assert verdicts("fig1", fig1_table(fall=0.0))[2] == "not reproduced"
+
+
+@pytest.mark.parametrize("change", [{"seeds": 1}, {"alphas": (0.0, 5.0)}])
+def test_fig1_order_of_networks_takes_two_seeds_and_much_noise(change):
+    assert verdicts("fig1", fig1_table(**change))[2] == "not testable at this scale"
+
+
+def test_drops_are_paired_by_seed():
+    fall = drops(fig1_table(jitter=0.02))
+    conv = fall.query("network == 'conv4' and alpha == 10")["drop"]
+    assert conv.to_numpy() == pytest.approx(0.03)
+
+
+def test_fig5_claims_are_reproduced_where_the_rules_hold():
+    assert verdicts("fig5", fig5_table()) == ["reproduced"] * 2
+
+
+def test_fig5_fall_must_be_late():
+    assert verdicts("fig5", fig5_table(calm=0.3))[0] == "not reproduced"
+
+
+def test_fig5_orders_must_differ_less_than_the_fall():
+    assert verdicts("fig5", fig5_table(calm=0.0, late=0.05, spread=0.3))[1] == "not reproduced"
+
+
+def test_fig5_without_the_largest_skew_is_not_testable():
+    assert verdicts("fig5", fig5_table(deltas=(0.4,))) == ["not testable at this scale"] * 2
+
+
+@pytest.mark.parametrize("state", ["failed", "queued", "running"])
+def test_no_claim_is_decided_while_a_run_is_missing(state):
+    table = fig1_table()
+    table.loc[0, "state"] = state
+    assert verdicts("fig1", table) == ["not testable at this scale"] * 3
+
+
+def test_the_learning_rate_is_chosen_on_validation_and_never_on_test():
+    table = pd.DataFrame(
+        {
+            "network": "conv4",
+            "rate": [0.1, 0.1, 0.5, 0.5, 1.0],
+            "validation_clean": [0.8, 0.9, 0.7, 0.8, None],
+            "test_clean": [0.1, 0.1, 0.9, 0.9, 1.0],
+        }
+    )
+    assert best_rate(table, by=["network"])["rate"].tolist() == [0.1, 0.1]

@@ -1,0 +1,143 @@
+"""From figure names to page, figures and tables."""
+
+import json
+
+import pandas as pd
+import pytest
+
+import dilution
+from dilution.errors import InputError, StoreError
+from dilution.paper import FIGURES, report, reproduce
+from dilution.paper.figure import SCALES
+from dilution.study.engine import run_study
+from dilution.study.grid import Grid, Study
+from dilution.study.progress import Progress
+from dilution.study.store import Store
+
+QUIET = Progress(quiet=True)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Figures at demo scale with a few steps a run: the pipeline is under test, not the accuracy."""
+    for each in FIGURES.values():
+        full = each.plan
+
+        def plan(dataset, size, scale, seeds, full=full):
+            few = {"epochs": None, "steps": 3, "n": 200, "evaluations": 1, "validation": 20}
+            return [run.model_copy(update=few) for run in full(dataset, size, scale, seeds)]
+
+        monkeypatch.setitem(each.__dict__, "plan", plan)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_figure_plans_sound_runs_at_every_scale(name, scale):
+    runs = FIGURES[name].plan("mnist", 60_000, scale, None)
+    assert len({run.key for run in runs}) == len(runs)
+    assert FIGURES[name].differs[scale]
+    seeds = {run.seed for run in runs}
+    assert not runs or len(seeds) == (5 if scale == "paper" else 3)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_seeds_can_be_chosen(name):
+    runs = FIGURES[name].plan("digits", 1437, "demo", 2)
+    assert {run.seed for run in runs} <= {0, 1}
+
+
+def test_paper_scale_takes_one_label_at_a_time():
+    for each in FIGURES.values():
+        assert all(run.order == "examples" for run in each.plan("mnist", 60_000, "paper", None))
+
+
+def test_reproduce_writes_page_figures_tables_and_verdicts(tmp_path, short):
+    made = reproduce(
+        ["fig4", "fig5"],
+        store=tmp_path / "s.sqlite",
+        out=tmp_path / "out",
+        workers=0,
+        seeds=2,
+        progress=QUIET,
+    )
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    for name in ("fig4", "fig5"):
+        assert {f"{name}.png", f"{name}.svg", f"{name}.pdf", f"{name}.csv"} <= written
+    assert {"index.html", "claims.csv", "made_by.json", "fig5-runs.csv"} <= written
+    page = made.page.read_text("utf-8")
+    assert all(claim.sentence in page for claim in FIGURES["fig5"].claims)
+    runs = pd.read_csv(tmp_path / "out" / "fig5-runs.csv")
+    assert (runs["state"] == "done").all()
+    assert len(runs) == 2 * (1 + 3 * 4)
+    made_by = json.loads((tmp_path / "out" / "made_by.json").read_text("utf-8"))
+    assert made_by["runs"] == str(len(runs))
+
+
+def test_reproduce_again_repeats_nothing(tmp_path, short):
+    def call():
+        return reproduce(
+            ["fig5"], store=tmp_path / "s.sqlite", out=tmp_path, workers=0, seeds=1, progress=QUIET
+        )
+
+    first, second = call(), call()
+    pd.testing.assert_frame_equal(first.runs, second.runs)
+    pd.testing.assert_frame_equal(first.claims, second.claims)
+
+
+def test_figures_share_the_store_but_not_their_runs_tables(tmp_path, short):
+    made = reproduce(
+        ["fig1", "fig5"], store=tmp_path / "s.sqlite", out=tmp_path, workers=0, seeds=1, progress=QUIET
+    )
+    assert set(made.claims["figure"]) == {"fig1", "fig5"}
+    assert len(pd.read_csv(tmp_path / "fig1-runs.csv")) == 25
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "hint"),
+    [
+        (["fig11"], {}, "Did you mean 'fig1'?"),
+        (["fig1"], {"scale": "papr"}, "Did you mean 'paper'?"),
+        (["fig1"], {"dataset": "digit"}, "Did you mean 'digits'?"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(tmp_path, names, options, hint):
+    with pytest.raises(InputError, match=hint.replace("?", r"\?")):
+        reproduce(names, store=tmp_path / "s.sqlite", out=tmp_path, **options)
+
+
+def test_report_needs_a_store_with_a_study(tmp_path):
+    with pytest.raises(StoreError, match="no store"):
+        report(tmp_path / "missing.sqlite", out=tmp_path)
+    Store(tmp_path / "empty.sqlite").close()
+    with pytest.raises(StoreError, match="holds no study"):
+        report(tmp_path / "empty.sqlite", out=tmp_path)
+
+
+def test_report_draws_figures_and_studies_of_ones_own_without_training(tmp_path, short):
+    store = tmp_path / "s.sqlite"
+    reproduce(["fig5"], store=store, out=tmp_path / "first", workers=0, seeds=1, progress=QUIET)
+    base = {"dataset": "digits", "n": 100, "network": "perceptron", "order": "pooled", "steps": 2}
+    own = Study.of("<b>mine</b>", Grid(base, {"alpha": [0.0, 1.0], "seed": [0, 1]}))
+    with Store(store) as opened:
+        run_study(own, opened, workers=0, progress=QUIET)
+    made = report(store, out=tmp_path / "again")
+    page = made.page.read_text("utf-8")
+    assert "&lt;b&gt;mine" in page
+    assert "<b>mine" not in page
+    assert (tmp_path / "again" / "fig5.svg").read_bytes() == (tmp_path / "first" / "fig5.svg").read_bytes()
+
+
+def test_report_of_an_unfinished_figure_says_so(tmp_path, short):
+    runs = FIGURES["fig5"].plan("digits", 1437, "demo", 1)
+    with Store(tmp_path / "s.sqlite") as opened:
+        opened.add("fig5/digits/demo", runs)
+    made = report(tmp_path / "s.sqlite", out=tmp_path)
+    assert set(made.claims["verdict"]) == {"not testable at this scale"}
+    assert "0 of 13 runs have ended" in made.page.read_text("utf-8")
+
+
+def test_the_public_names_are_what_they_say():
+    for name in dilution.__all__:
+        assert getattr(dilution, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'dilute'"):
+        _ = dilution.dilute
