@@ -141,3 +141,11 @@ def test_the_public_names_are_what_they_say():
         assert getattr(dilution, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'dilute'"):
         _ = dilution.dilute
+
+
+def test_the_markdown_report_shows_figures_and_verdicts_and_escapes(tmp_path, short):
+    reproduce(["fig5"], store=tmp_path / "s.sqlite", out=tmp_path, workers=0, seeds=1, progress=QUIET)
+    text = (tmp_path / "README.md").read_text("utf-8")
+    assert "](fig5.png)" in text
+    assert all(claim.sentence in text for claim in FIGURES["fig5"].claims)
+    assert "<" not in text.replace("&lt;", "")

@@ -13,6 +13,7 @@ from dilution.files import write_whole
 from dilution.paper.claims import judge_all
 from dilution.paper.figure import Figure, ScaleName
 from dilution.paper.registry import FIGURES, figure
+from dilution.report.markdown import write_markdown
 from dilution.report.page import CLAIM_COLUMNS, Page, Section, write
 from dilution.report.provenance import made_by
 from dilution.report.study import study_section
@@ -70,7 +71,8 @@ def reproduce(
     store
         The result store; finished runs in it are not repeated.
     out
-        Folder for ``index.html``, and for each figure its plot (PNG, SVG, PDF), the points drawn and
+        Folder for ``index.html``, the same in short as ``README.md``, and for each figure its plot (PNG,
+        SVG, PDF), the points drawn and
         the runs behind them (CSV).
     workers
         Worker processes; see :func:`dilution.study.engine.run_study`.
@@ -152,7 +154,9 @@ def _write(title: str, sections: Sequence[Section], command: str, folder: Path) 
     claims = pd.concat(judged, ignore_index=True) if judged else pd.DataFrame(columns=list(CLAIM_COLUMNS))
     write_whole(folder / "claims.csv", claims.to_csv(index=False).encode())
     write_whole(folder / "made_by.json", (json.dumps(made, indent=1) + "\n").encode())
-    return Reproduction(claims, runs, write(Page(title, sections, made), folder / "index.html"))
+    page = Page(title, sections, made)
+    write_markdown(page, folder, command)
+    return Reproduction(claims, runs, write(page, folder / "index.html"))
 
 
 def _section(each: Figure, runs: pd.DataFrame, dataset: str, scale: str, folder: Path) -> Section:
