@@ -315,7 +315,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
                 f"images is a {type(images).__name__}; it must be 'same', 'fresh', 'white_noise' or the "
                 "Arrays of another data set, such as its train half."
             )
-        raise unknown("image source", images, ("same", "fresh", "white_noise"))
+        raise unknown("source of images", images, ("same", "fresh", "white_noise"))
 
     def _noisy_labels(self, k: Tensor) -> Tensor:
         """Draw the labels of noisy examples k by searching the thresholds of their class's row.

@@ -68,7 +68,7 @@ class Progress:
         self._failed += outcome["state"] == "failed"
         last = _describe(run, outcome)
         per_run = (time.monotonic() - self._started) / self._fresh
-        left = f"about {_duration(per_run * (self._total - self._done))} left"
+        left = f"at this pace {_duration(per_run * (self._total - self._done))} left"
         if outcome["state"] == "failed":
             self.say(f"{last}: {outcome['error'].strip().splitlines()[-1]}")
         if self._bar is not None:

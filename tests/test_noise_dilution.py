@@ -1,0 +1,447 @@
+import pickle
+import random
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chi2_contingency
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import DataLoader
+
+from dilution.data import Arrays
+from dilution.errors import InputError
+from dilution.noise import Delivered, Dilution, matrix, structured, uniform
+
+MakeData = Callable[..., Arrays]
+SOURCES = ["same", "fresh", "white_noise", "external"]
+
+
+def everything(dilution: Dilution) -> torch.Tensor:
+    return torch.arange(len(dilution))
+
+
+@st.composite
+def dilutions(draw: st.DrawFn, images: tuple[str, ...] = tuple(SOURCES)) -> Dilution:
+    """Any small dilution: class counts need not be equal, and a class may have no example at all."""
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    m = draw(st.one_of(st.integers(2, 12), st.integers(2, 1000)))
+    size = draw(st.integers(2, 120))
+    labels = torch.from_numpy(rng.integers(0, m, size))
+    pictures = torch.from_numpy(rng.integers(0, 256, (size, 1, 2, 2), dtype=np.uint8))
+    names = tuple(str(c) for c in range(m))
+    source = draw(st.sampled_from(images))
+    noise = draw(st.sampled_from(["uniform", "structured", "matrix"]))
+    model = {
+        "uniform": uniform,
+        "structured": lambda: structured(draw(st.floats(0, 1))),
+        "matrix": lambda: matrix(rng.dirichlet(np.full(m, 0.3), size=m)),
+    }[noise]()
+    other = Arrays(pictures.flip(0)[: size // 2], labels[: size // 2])
+    return Dilution(
+        Arrays(pictures, labels, names),
+        draw(st.one_of(st.just(0.0), st.floats(0, 12))),
+        noise=model,
+        images=other if source == "external" else source,
+        n=draw(st.integers(1, size - 1)),
+        stratified=draw(st.booleans()),
+        seed=draw(st.integers(0, 999)),
+    )
+
+
+@given(dilutions())
+def test_its_length_is_n_times_one_plus_alpha_rounded(dilution: Dilution) -> None:
+    assert len(dilution) == round(dilution.n * (1 + dilution.alpha))
+    assert dilution.delivered().alpha_delivered == pytest.approx((len(dilution) - dilution.n) / dilution.n)
+
+
+@given(dilutions(), st.randoms(use_true_random=False), st.integers(1, 50))
+def test_labels_are_the_same_in_any_order_and_any_chunks(
+    dilution: Dilution, rng: random.Random, chunk: int
+) -> None:
+    index = everything(dilution)
+    labels = dilution.labels(index)
+    assert int(labels.min()) >= 0
+    assert int(labels.max()) < dilution.classes
+    shuffled = torch.tensor(rng.sample(index.tolist(), len(index)))
+    for answer in (dilution.labels, dilution.source, dilution.true_labels):
+        whole = answer(index)
+        assert whole.dtype == torch.int64
+        assert torch.equal(torch.cat([answer(part) for part in index.split(chunk)]), whole)
+        assert torch.equal(answer(shuffled), whole[shuffled])
+        assert torch.equal(
+            answer(index[: len(index) // 2 * 2].reshape(2, -1)).flatten(), whole[: len(index) // 2 * 2]
+        )
+    one_by_one = [int(dilution.labels(index[j : j + 1])) for j in shuffled[:40]]
+    assert one_by_one == labels[shuffled[:40]].tolist()
+
+
+@given(dilutions(), st.data())
+def test_single_examples_equal_whole_batches(dilution: Dilution, data: st.DataObject) -> None:
+    indices = data.draw(st.lists(st.integers(0, len(dilution) - 1), min_size=1, max_size=20))
+    at = torch.tensor(indices)
+    pictures, labels = dilution.pictures(at), dilution.labels(at)
+    assert pictures.dtype == torch.uint8
+    batch = dilution.__getitems__(indices)
+    assert len(batch) == len(indices)
+    for j, index in enumerate(indices):
+        for picture, label in (dilution[index], dilution[index - len(dilution)], batch[j]):
+            assert picture.dtype == torch.float32
+            assert torch.equal(picture, pictures[j].float() / 255)
+            assert isinstance(label, int)
+            assert label == labels[j]
+
+
+@given(dilutions())
+def test_the_clean_examples_come_first_unchanged(dilution: Dilution) -> None:
+    clean = torch.arange(dilution.n)
+    assert torch.equal(dilution.labels(clean), dilution.data.labels[dilution.clean_rows])
+    assert torch.equal(dilution.true_labels(clean), dilution.labels(clean))
+    assert torch.equal(dilution.source(clean), dilution.clean_rows)
+    assert torch.equal(dilution.pictures(clean), dilution.data.images[dilution.clean_rows])
+
+
+@given(dilutions(images=("same",)))
+def test_a_histogram_counts_the_labels_of_a_picture(dilution: Dilution) -> None:
+    index = everything(dilution)
+    counted = torch.zeros(len(dilution.data), dilution.classes, dtype=torch.int64)
+    counted.index_put_((dilution.source(index), dilution.labels(index)), torch.tensor(1), accumulate=True)
+    place = torch.randperm(dilution.n, generator=torch.Generator().manual_seed(0))
+    histogram = dilution.histogram(place)
+    assert histogram.dtype == torch.int64
+    assert torch.equal(histogram, counted[dilution.clean_rows[place]])
+    assert int(histogram.sum()) == len(dilution)
+
+
+def test_a_histogram_row_sums_to_one_plus_a_whole_alpha(make_data: MakeData) -> None:
+    for alpha in (0, 1, 37):
+        rows = Dilution(make_data(30), alpha).histogram(torch.arange(30)).sum(1)
+        assert rows.tolist() == [1 + alpha] * 30
+
+
+@pytest.mark.parametrize("at_once", [1, 50, 1 << 20])
+def test_a_histogram_does_not_depend_on_how_many_labels_it_draws_at_once(
+    make_data: MakeData, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    dilution = Dilution(make_data(30), 12.4)
+    whole = dilution.histogram(torch.arange(30))
+    delivered = dilution.delivered()
+    monkeypatch.setattr("dilution.noise.dilution._CHUNK", at_once)
+    assert torch.equal(dilution.histogram(torch.arange(30)), whole)
+    assert dilution.delivered().rate_delivered == delivered.rate_delivered
+
+
+@pytest.mark.parametrize("images", ["fresh", "white_noise"])
+def test_labels_of_pictures_shown_once_cannot_be_pooled(make_data: MakeData, images: str) -> None:
+    with pytest.raises(InputError, match=f"images='{images}' gives each noisy label a picture of its own"):
+        Dilution(make_data(30), 1, n=20, images=images).histogram(torch.arange(3))
+
+
+@given(dilutions())
+def test_delivered_noise_is_what_counting_label_by_label_finds(dilution: Dilution) -> None:
+    index = everything(dilution)
+    true, noisy = dilution.true_labels(index).tolist(), dilution.labels(index).tolist()
+    table = np.zeros((dilution.classes, dilution.classes))
+    for c, k in zip(true, noisy, strict=True):
+        table[c, k] += 1
+    delivered = dilution.delivered()
+    assert delivered.rate_delivered == pytest.approx(np.mean(np.array(true) != np.array(noisy)))
+    present = table.sum(1) > 0
+    np.testing.assert_allclose(
+        delivered.matrix_delivered[present], table[present] / table[present].sum(1, keepdims=True)
+    )
+    assert np.isnan(delivered.matrix_delivered[~present]).all()
+
+
+@given(dilutions())
+def test_requested_noise_is_the_matrix_asked_for_and_its_rate(dilution: Dilution) -> None:
+    asked = dilution.requested()
+    P = dilution.noise.overall(dilution.classes, dilution.alpha, dilution.seed)
+    np.testing.assert_array_equal(asked.matrix_requested, P)
+    clean = dilution.data.labels[dilution.clean_rows].numpy()
+    assert asked.rate_requested == pytest.approx(1 - P[clean, clean].mean(), abs=1e-12)
+    assert asked.alpha_requested == dilution.alpha
+    delivered = dilution.delivered()
+    for field in fields(Delivered):
+        if field.name.endswith("requested"):
+            np.testing.assert_array_equal(getattr(delivered, field.name), getattr(asked, field.name))
+
+
+@pytest.mark.parametrize(
+    "noise", [uniform(), structured(0.6), matrix(np.tri(10) / np.arange(1, 11)[:, None])]
+)
+@pytest.mark.parametrize("eta", [0, 0.3, 0.5])
+def test_the_noise_rate_can_be_asked_for_in_place_of_alpha(
+    make_data: MakeData, noise: Any, eta: float
+) -> None:
+    dilution = Dilution(make_data(500), eta=eta, noise=noise, n=333, stratified=True)
+    assert dilution.requested().rate_requested == pytest.approx(eta, abs=1e-12)
+    assert dilution.delivered().rate_delivered == pytest.approx(eta, abs=0.03)
+
+
+@pytest.mark.parametrize("alpha", [np.float32(2), np.int64(2), np.float64(2), 2])
+def test_numbers_of_numpy_are_numbers(make_data: MakeData, alpha: Any) -> None:
+    assert len(Dilution(make_data(30), alpha, n=np.int64(20))) == 60
+
+
+@given(dilutions())
+def test_a_pickled_copy_holds_the_same_examples(dilution: Dilution) -> None:
+    copy = pickle.loads(pickle.dumps(dilution))
+    index = everything(dilution)
+    assert torch.equal(copy.labels(index), dilution.labels(index))
+    assert torch.equal(copy.pictures(index), dilution.pictures(index))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_data_loader_serves_it_with_and_without_workers(make_data: MakeData, workers: int) -> None:
+    dilution = Dilution(make_data(20), 2.5, stratified=True, seed=3)
+    loader = DataLoader(
+        dilution,
+        batch_size=32,
+        num_workers=workers,
+        multiprocessing_context="spawn" if workers else None,
+        generator=torch.Generator().manual_seed(0),
+    )
+    pictures, labels = (torch.cat(parts) for parts in zip(*loader, strict=True))
+    index = everything(dilution)
+    assert torch.equal(labels, dilution.labels(index))
+    assert torch.equal(pictures, dilution.pictures(index).float() / 255)
+
+
+def test_iterating_ends_after_the_last_example(make_data: MakeData) -> None:
+    dilution = Dilution(make_data(12), 1.5)
+    assert [label for _, label in dilution] == dilution.labels(everything(dilution)).tolist()
+
+
+def test_an_index_outside_is_refused(make_data: MakeData) -> None:
+    dilution = Dilution(make_data(10), 1)
+    for index in (20, -21):
+        with pytest.raises(IndexError, match=f"index {index} is outside a dilution of 20 examples"):
+            dilution[index]
+
+
+# Seeds
+
+
+@given(dilutions())
+def test_the_same_seed_gives_the_same_bits_whatever_the_global_generators_hold(dilution: Dilution) -> None:
+    index = everything(dilution)
+    state = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
+    again = Dilution(
+        dilution.data,
+        dilution.alpha,
+        noise=dilution.noise,
+        images=dilution._images,
+        n=dilution.n,
+        stratified=dilution.stratified,
+        seed=dilution.seed,
+    )
+    found = again.labels(index), again.pictures(index), again.delivered().rate_delivered
+    if again.n > 1:
+        again.hold_out(1)
+    assert torch.equal(torch.get_rng_state(), state[0])
+    assert np.random.get_state()[1].tolist() == state[1]
+    assert random.getstate() == state[2]
+    torch.manual_seed(dilution.seed)
+    assert torch.equal(dilution.labels(index), found[0])
+    assert torch.equal(dilution.pictures(index), found[1])
+    assert dilution.delivered().rate_delivered == found[2]
+
+
+@pytest.mark.parametrize("stratified", [False, True])
+def test_another_seed_gives_other_noise_and_another_subset(make_data: MakeData, stratified: bool) -> None:
+    one, other = (Dilution(make_data(300), 5, n=200, stratified=stratified, seed=seed) for seed in (0, 1))
+    assert sorted(one.clean_rows.tolist()) != sorted(other.clean_rows.tolist())
+    for dilution in (one, other):
+        assert len(dilution.clean_rows.unique()) == 200
+    whole, other_whole = (Dilution(make_data(300), 5, stratified=stratified, seed=seed) for seed in (0, 1))
+    index = torch.arange(300, 1800)
+    same = (whole.labels(index) == other_whole.labels(index)).double().mean()
+    assert same == pytest.approx(0.1, abs=0.04)
+
+
+def test_a_subset_takes_every_example_equally_often(make_data: MakeData) -> None:
+    data = make_data(100)
+    taken = sum(
+        torch.bincount(Dilution(data, 0, n=25, seed=seed).clean_rows, minlength=100) for seed in range(800)
+    )
+    assert ((taken - 200) ** 2 / (200 * 0.75)).sum() < 149  # chi-square, 99 degrees of freedom, p = 0.001
+
+
+def test_a_smaller_subset_of_a_seed_lies_within_a_larger_one(make_data: MakeData) -> None:
+    small, large = (Dilution(make_data(100), 0, n=n, seed=4).clean_rows.tolist() for n in (20, 60))
+    assert set(small) < set(large)
+
+
+def test_noise_at_an_index_does_not_depend_on_alpha(make_data: MakeData) -> None:
+    small, large = (Dilution(make_data(50), alpha) for alpha in (2, 900))
+    index = everything(small)
+    assert torch.equal(small.labels(index), large.labels(index))
+
+
+def test_labels_are_the_same_on_every_machine_and_in_every_version() -> None:
+    # A stored result names its labels by seed and index alone: a change here changes every result.
+    classes = tuple("0123456789")
+    pictures = torch.arange(160, dtype=torch.uint8).reshape(40, 1, 2, 2)
+    data = Arrays(pictures, torch.arange(40) % 10, classes)
+
+    def first(dilution: Dilution) -> list[int]:
+        return dilution.labels(dilution.n + torch.tensor([0, 1, 2, 3, 4, 5, 60])).tolist()
+
+    assert first(Dilution(data, 20)) == [0, 9, 2, 8, 7, 3, 0]
+    assert first(Dilution(data, 20, noise=structured(0.8))) == [0, 9, 2, 8, 8, 4, 0]
+    assert first(Dilution(data, 20, stratified=True)) == [3, 4, 0, 6, 9, 1, 5]
+    fresh = Dilution(data, 20, n=12, images="fresh", seed=1)
+    assert first(fresh) == [4, 9, 9, 9, 9, 9, 2]
+    assert fresh.source(torch.tensor([0, 1, 12, 13, 251])).tolist() == [17, 19, 13, 24, 31]
+    white = Dilution(data, 20, n=12, images="white_noise")
+    assert white.pictures(torch.tensor([251])).flatten().tolist() == [103, 113, 51, 103]
+
+
+# Cost
+
+
+class Allocations(TorchDispatchMode):
+    """Sums the elements of every tensor that torch makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        self.elements += made.numel() if isinstance(made, torch.Tensor) else 0
+        return made
+
+
+def held(value: Any) -> int:
+    """Bytes of all tensors and arrays that an object holds, the clean data set itself left out."""
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return value.nbytes
+    if isinstance(value, Arrays):
+        return 0
+    if isinstance(value, tuple | list):
+        return sum(held(part) for part in value)
+    parts = [getattr(value, f.name) for f in fields(value)] if is_dataclass(value) else []
+    return sum(held(part) for part in parts or vars(value).values()) if hasattr(value, "__dict__") else 0
+
+
+@pytest.mark.parametrize("stratified", [False, True])
+@pytest.mark.parametrize("images", SOURCES)
+def test_opening_costs_the_same_at_every_alpha(make_data: MakeData, images: str, stratified: bool) -> None:
+    data = make_data(3000)
+    chosen = make_data(500) if images == "external" else images
+    cost = {}
+    with Allocations():
+        Dilution(data, 1, images=chosen, n=2000, stratified=stratified)  # what is imported on first use
+    for alpha in (0, 1000):
+        tracemalloc.start()
+        with Allocations() as made:
+            dilution = Dilution(data, alpha, images=chosen, n=2000, stratified=stratified)
+        cost[alpha] = tracemalloc.get_traced_memory()[1], made.elements, held(dilution)
+        tracemalloc.stop()
+    assert len(dilution) == 2_002_000
+    python, elements, kept = zip(cost[0], cost[1000], strict=True)
+    assert kept[0] == kept[1] > 0
+    assert elements[1] <= elements[0] + 2000  # stratified counts of the last, unfinished lap
+    assert python[1] <= python[0] + 20_000
+
+
+def test_an_example_far_out_costs_as_much_as_the_first(make_data: MakeData) -> None:
+    dilution = Dilution(make_data(3000), 10_000, stratified=True)
+    elements = []
+    for index in (3000, len(dilution) - 1):
+        with Allocations() as made:
+            dilution[index]
+        elements.append(made.elements)
+    assert elements[1] <= 2 * elements[0] < 2000
+
+
+# Validation
+
+
+@given(dilutions(), st.data())
+def test_validation_examples_are_set_aside_from_the_clean_ones(
+    dilution: Dilution, data: st.DataObject
+) -> None:
+    if dilution.n == 1:
+        return
+    count = data.draw(st.integers(1, dilution.n - 1))
+    training, validation = dilution.hold_out(count)
+    assert (training.n, validation.n) == (dilution.n - count, count)
+    assert sorted(torch.cat([training.clean_rows, validation.clean_rows]).tolist()) == sorted(
+        dilution.clean_rows.tolist()
+    )
+    assert training.image_source.name == dilution.image_source.name
+    assert validation.image_source.name == "same"
+    for half in (training, validation):
+        assert len(half) == round(half.n * (1 + dilution.alpha))
+        assert half.stratified == dilution.stratified
+        np.testing.assert_array_equal(half.added, dilution.added)
+    if dilution.image_source.name != "external":
+        shown = training.source(everything(training)).tolist()
+        assert not set(validation.clean_rows.tolist()) & set(shown)
+    if dilution.image_source.name == "fresh":
+        shown = training.source(torch.arange(training.n, len(training))).tolist()
+        assert not set(shown) & set(dilution.clean_rows.tolist())
+
+
+@pytest.mark.parametrize("stratified", [False, True])
+def test_validation_noise_is_independent_of_training_noise(make_data: MakeData, stratified: bool) -> None:
+    data = make_data(400, classes=4)
+    halves = Dilution(data, 100, stratified=stratified).hold_out(200)
+    noise = [half.labels(torch.arange(200, len(half))) for half in halves]
+    pairs = torch.bincount(noise[0] * 4 + noise[1], minlength=16).reshape(4, 4)
+    assert chi2_contingency(pairs.numpy()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("count", [0, 30, 31, -1, 2.5, "5", float("nan")])
+def test_validation_that_leaves_a_side_empty_is_refused(make_data: MakeData, count: Any) -> None:
+    with pytest.raises(
+        InputError, match=f"validation is {count!r}; it must be a whole number from 1 to .* 29"
+    ):
+        Dilution(make_data(30), 1).hold_out(count)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("alpha", [-1, -1e-9, float("nan"), float("inf"), "20", True, 1j, [1]])
+def test_an_alpha_that_is_no_noise_level_is_refused_with_its_value(make_data: MakeData, alpha: Any) -> None:
+    with pytest.raises(InputError) as refused:
+        Dilution(make_data(30), alpha)
+    assert f"alpha is {alpha!r}; it must be" in str(refused.value)
+
+
+@pytest.mark.parametrize("eta", [-0.1, 0.9, 1.5, float("nan"), "0.4", True])
+def test_an_eta_that_no_alpha_reaches_is_refused_with_its_value(make_data: MakeData, eta: Any) -> None:
+    with pytest.raises(InputError, match=f"eta is {eta!r}; "):
+        Dilution(make_data(30), eta=eta)
+
+
+def test_one_of_alpha_and_eta_must_be_given(make_data: MakeData) -> None:
+    with pytest.raises(InputError, match="neither of alpha and eta given"):
+        Dilution(make_data(30))
+    with pytest.raises(InputError, match="both of alpha and eta given"):
+        Dilution(make_data(30), 1, eta=0.4)
+
+
+@pytest.mark.parametrize("n", [0, -5, 31, 5.0, 2.5, "5", float("nan")])
+def test_an_n_that_the_data_cannot_give_is_refused_with_its_value(make_data: MakeData, n: Any) -> None:
+    with pytest.raises(InputError) as refused:
+        Dilution(make_data(30), 1, n=n)
+    assert str(refused.value).startswith(f"n is {n!r}; it must be a whole number from 1 to 30")
+
+
+def test_noise_of_another_number_of_classes_is_refused(make_data: MakeData) -> None:
+    with pytest.raises(InputError, match="the noise matrix has 3 rows; the data have 10 classes"):
+        Dilution(make_data(30), 1, noise=matrix(np.eye(3)))
+    with pytest.raises(InputError, match=r"confusability has shape \(3, 3\); the data have 10 classes"):
+        Dilution(make_data(30), 1, noise=structured(1, "confusing", np.ones((3, 3))))
+    with pytest.raises(InputError, match="the data have 1 class"):
+        Dilution(make_data(30, classes=1), 1)
