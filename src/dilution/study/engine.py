@@ -10,6 +10,7 @@ import platform
 import signal
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from multiprocessing.connection import Connection, wait
@@ -131,15 +132,17 @@ class _Worker:
         self.process.start()
         theirs.close()  # so that a dead worker reads as end of file
 
-    def outcome(self) -> dict[str, Any]:
-        """Receive how the run ended; if the process died, that is how.
+    def start(self, run: Run) -> None:
+        """Hand over a run; if the process has died meanwhile, :meth:`outcome` says so."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.link.send(run.spec)
 
-        Raises
-        ------
-        EOFError
-            If the process died.
-        """
-        received: dict[str, Any] = self.link.recv()
+    def outcome(self) -> dict[str, Any] | None:
+        """Receive how the run ended; None if the process died instead."""
+        try:
+            received: dict[str, Any] = self.link.recv()
+        except (EOFError, ConnectionResetError):
+            return None
         return received
 
     def stop(self) -> None:
@@ -164,14 +167,13 @@ def _processes(
             while waiting and idle:
                 worker, run = idle.pop(), waiting.pop()
                 _record_start(store, run)
-                worker.link.send(run.spec)
+                worker.start(run)
                 busy[worker] = run
             ready = wait([worker.link for worker in busy])
             for worker in [each for each in busy if each.link in ready]:
                 run = busy.pop(worker)
-                try:
-                    outcome = worker.outcome()
-                except EOFError:
+                outcome = worker.outcome()
+                if outcome is None:
                     worker.stop()
                     outcome = {"state": "failed", "error": _DIED.format(worker.process.exitcode)}
                     worker = _Worker(root, shared)

@@ -126,7 +126,9 @@ class Store:
             If another process is writing.
         """
         lock_path = self.path.with_name(self.path.name + ".lock")
-        with self._explained(), lock_path.open("w") as lock:
+        with self._explained():
+            lock = lock_path.open("w")
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
