@@ -13,10 +13,10 @@ from torch.utils.data import Dataset
 from dilution import seeds
 from dilution.data import Arrays
 from dilution.errors import InputError, unknown
+from dilution.noise.draw import IndependentLabels, LabelDraw, StratifiedLabels
 from dilution.noise.images import ExternalImages, FreshImages, ImageSource, SameImages, WhiteNoise
 from dilution.noise.labels import LabelNoise, Matrix, alpha_for_rate, uniform
 
-_SCALE = 1 << seeds.BITS
 _CHUNK = 1 << 20  # labels drawn at once where all of them are counted
 
 
@@ -122,6 +122,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         images: str | Arrays,
         stratified: bool,
         seed: int,
+        stream: str = "noise",
     ) -> None:
         self.data, self.alpha, self.noise, self.seed = data, alpha, noise, seed
         self.stratified = stratified
@@ -132,8 +133,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         self.noisy = round(self.n * (1 + alpha)) - self.n
         self.added = noise.added(self.classes, alpha, seed)
         self.image_source = self._image_source(images)
-        self._key = seeds.stream(seed, "noise")
-        self._thresholds = self._stratified_counts() if stratified else _cumulative(self.added)
+        self._draw = self._label_draw(stream)
 
     def hold_out(self, count: int) -> "tuple[Dilution, Dilution]":
         """Set clean examples aside for validation, with noise of the same kind.
@@ -179,8 +179,8 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             images="same",
             stratified=self.stratified,
             seed=self.seed,
+            stream="validation noise",
         )
-        validation._key = seeds.stream(self.seed, "validation noise")
         return training, validation
 
     def __len__(self) -> int:
@@ -280,7 +280,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
     def requested(self) -> Delivered:
         """Return the noise asked for, as what an infinite number of labels would deliver."""
         matrix = self.noise.overall(self.classes, self.alpha, self.seed)
-        rate = float(1 - _prior(self.data, self.clean_rows) @ np.diag(matrix))
+        rate = float(_prior(self.data, self.clean_rows) @ (1 - np.diag(matrix)))
         return Delivered(self.alpha, self.alpha, rate, rate, matrix, matrix)
 
     def delivered(self) -> Delivered:
@@ -318,68 +318,17 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         raise unknown("source of images", images, ("same", "fresh", "white_noise"))
 
     def _noisy_labels(self, k: Tensor) -> Tensor:
-        """Draw the labels of noisy examples k by searching the thresholds of their class's row.
+        return self._draw.labels(k, self.data.labels[self.image_source.partners(k)])
 
-        The rows lie one after the other on one integer axis, so one search serves all classes.
-        """
-        true = self.data.labels[self.image_source.partners(k)]
-        if self.stratified:
-            within, size = self._rank(k, true)
-            key_of_class = seeds.mix(self._key, torch.arange(self.classes))
-            place = seeds.permute(key_of_class[true], within, size) + self._row_start[true]
-        else:
-            place = seeds.uniform_bits(self._key, k) + true * _SCALE
-        cell = torch.searchsorted(self._thresholds, place, right=True)
-        return cell - true * self.classes
-
-    def _stratified_counts(self) -> Tensor:
-        """Lay out for each class as many places as it has noisy labels, and divide them by its row.
-
-        Cumulative counts are rounded after adding an offset in [0, 1), so that each cell is within one
-        of its expectation; the offsets are spread evenly over the classes, so that rounding does not
-        favour the same labels in every row.
-        """
-        clean = self.image_source.partners(torch.arange(self._period()))
-        labels = self.data.labels[clean]
-        rank = torch.empty_like(labels)
-        sizes = torch.bincount(labels, minlength=self.classes)
-        order = labels.argsort(stable=True)
-        starts = sizes.cumsum(0) - sizes
-        rank[order] = torch.arange(len(labels)) - starts[labels[order]]
-        self._rank_in_class, self._class_size = rank, sizes
-
-        laps, rest = divmod(self.noisy, self._period())
-        totals = sizes * laps + torch.bincount(labels[:rest], minlength=self.classes)
-        self._class_total = totals
-        self._row_start = totals.cumsum(0) - totals
-        key = seeds.stream(self.seed, "stratified rounding")
-        spread = seeds.permute(key, torch.arange(self.classes), self.classes).double()
-        offset = (spread + 0.5) / self.classes
-        cumulative = torch.from_numpy(self.added).cumsum(1) * totals[:, None]
-        counts = (cumulative + offset[:, None]).floor().long()
-        counts[:, -1] = totals
-        return (counts.clamp(max=totals[:, None]) + self._row_start[:, None]).flatten()
-
-    def _period(self) -> int:
-        """Return after how many noisy examples their true classes repeat."""
+    def _label_draw(self, stream: str) -> LabelDraw:
+        key = seeds.stream(self.seed, stream)
+        if not self.stratified:
+            return IndependentLabels(self.added, key)
         source = self.image_source
-        return len(source.fresh_rows) if isinstance(source, FreshImages) else self.n
-
-    def _rank(self, k: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-        """Return which noisy example of its class each k is, and how many that class has."""
-        period = self._period()
-        lap, place = k.div(period, rounding_mode="floor"), k % period
-        return lap * self._class_size[true] + self._rank_in_class[place], self._class_total[true]
-
-
-def _cumulative(added: Matrix) -> Tensor:
-    """Return the cumulative rows as integers on one axis: class c covers [c·2^48, (c + 1)·2^48)."""
-    classes = len(added)
-    upper = torch.from_numpy((np.cumsum(added, axis=1) * _SCALE).round()).long()
-    # From the last class that can occur on, the row is full: no draw may fall past it by rounding.
-    last = classes - 1 - torch.from_numpy((added[:, ::-1] > 0).argmax(axis=1).copy())
-    upper[torch.arange(classes)[None, :] >= last[:, None]] = _SCALE
-    return (upper.clamp(max=_SCALE) + torch.arange(classes)[:, None] * _SCALE).flatten()
+        period = len(source.fresh_rows) if isinstance(source, FreshImages) else self.n
+        cycle = self.data.labels[source.partners(torch.arange(period))]
+        rounding_key = seeds.stream(self.seed, f"{stream} rounding")
+        return StratifiedLabels(self.added, cycle, self.noisy, key, rounding_key)
 
 
 def _prior(data: Arrays, rows: Tensor) -> Matrix:
