@@ -298,9 +298,9 @@ def test_labels_are_the_same_on_every_machine_and_in_every_version() -> None:
     assert first(Dilution(data, 20, stratified=True)) == [3, 4, 0, 6, 9, 1, 5]
     fresh = Dilution(data, 20, n=12, images="fresh", seed=1)
     assert first(fresh) == [4, 9, 9, 9, 9, 9, 2]
-    assert fresh.source(torch.tensor([0, 1, 12, 13, 251])).tolist() == [17, 19, 13, 24, 31]
+    assert fresh.source(torch.tensor([0, 1, 12, 13, 251])).tolist() == [4, 13, 39, 5, 23]
     white = Dilution(data, 20, n=12, images="white_noise")
-    assert white.pictures(torch.tensor([251])).flatten().tolist() == [103, 113, 51, 103]
+    assert white.pictures(torch.tensor([251])).flatten().tolist() == [101, 110, 51, 101]
 
 
 # Cost

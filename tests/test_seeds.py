@@ -130,6 +130,14 @@ def test_draws_are_the_same_on_every_machine_and_in_every_version() -> None:
     assert seeds.mix(5, counter).tolist() == [-5278393320434088484, 7134611160154358618, 2209595409289230298]
     assert seeds.mix(2**64 - 1, torch.tensor([3])).tolist() == [4048727598324417001]
     assert seeds.uniform_bits(5, counter).tolist() == [200933086445243, 108865526735753, 33715750263812]
-    assert seeds.permute(5, torch.arange(8), 8).tolist() == [6, 3, 1, 4, 2, 7, 5, 0]
+    assert seeds.permute(5, torch.arange(8), 8).tolist() == [2, 4, 7, 3, 5, 6, 1, 0]
     far = torch.tensor([0, 1, 59_999_999])
     assert seeds.permute(5, far, 60_000_000).tolist() == [49008034, 33015761, 6045331]
+
+
+def test_permute_gives_every_order_of_a_short_range_equally_often() -> None:
+    keys = seeds.mix(11, torch.arange(24_000))[:, None]
+    shuffled = seeds.permute(keys, torch.arange(4).expand(24_000, 4), 4)
+    orders = torch.unique(shuffled, dim=0, return_counts=True)[1]
+    assert len(orders) == 24
+    assert chisquare(orders.tolist()).pvalue > 1e-3

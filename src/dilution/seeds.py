@@ -21,6 +21,8 @@ _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as int64
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 _ROUNDS = 6
+_ROUNDS_SMALL = 16  # six leave some orders of a short range likelier than others
+_SMALL = 64
 
 
 def stream(seed: int, name: str) -> int:
@@ -115,18 +117,22 @@ def permute(key: int | Tensor, position: Tensor, size: int | Tensor) -> Tensor:
     else:
         a = size.clamp(min=1).double().sqrt().ceil().long()
         b = (size + a - 1).div(a, rounding_mode="floor").clamp(min=1)
-    shuffled = _feistel(key, position, a, b)
+    shuffled = _feistel(key, position, a, b, size)
     while bool((outside := shuffled >= size).any()):
-        shuffled = torch.where(outside, _feistel(key, shuffled, a, b), shuffled)
+        shuffled = torch.where(outside, _feistel(key, shuffled, a, b, size), shuffled)
     return shuffled
 
 
-def _feistel(key: int | Tensor, x: Tensor, a: int | Tensor, b: int | Tensor) -> Tensor:
+def _feistel(key: int | Tensor, x: Tensor, a: int | Tensor, b: int | Tensor, size: int | Tensor) -> Tensor:
+    """Permute 0 … a·b − 1; ranges shorter than `_SMALL` go through more rounds."""
+    small = torch.as_tensor(size) < _SMALL
     high, low = x.div(b, rounding_mode="floor"), x.remainder(b)
-    for turn in range(_ROUNDS):
+    for turn in range(_ROUNDS_SMALL if bool(small.any()) else _ROUNDS):
         # Distinct counters for each round: the digits are far below 2**40.
         if turn % 2:
-            low = (low + uniform_bits(key, high + (turn << 40))).remainder(b)
+            mixed = (low + uniform_bits(key, high + (turn << 40))).remainder(b)
+            low = mixed if turn < _ROUNDS else torch.where(small, mixed, low)
         else:
-            high = (high + uniform_bits(key, low + (turn << 40))).remainder(a)
+            mixed = (high + uniform_bits(key, low + (turn << 40))).remainder(a)
+            high = mixed if turn < _ROUNDS else torch.where(small, mixed, high)
     return high * b + low

@@ -78,7 +78,7 @@ def run_study(
     with store.writer():
         store.add(study.name, study.runs)
         if retry_failed:
-            store.requeue_failed()
+            store.requeue_failed(run.key for run in study.runs)
         states = store.states(run.key for run in study.runs)
         todo = [run for run in study.runs if states[run.key] == "queued"]
         with progress.of(study.name, total=len(study.runs), already=len(study.runs) - len(todo)):
@@ -177,9 +177,9 @@ def _processes(
                     worker.stop()
                     outcome = {"state": "failed", "error": _DIED.format(worker.process.exitcode)}
                     worker = _Worker(root, shared)
+                idle.append(worker)
                 store.finish(run.key, outcome, at=_now())
                 progress.finished(run, outcome)
-                idle.append(worker)
     finally:
         for worker in [*idle, *busy]:
             worker.stop()

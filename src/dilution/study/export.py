@@ -1,5 +1,6 @@
 """Tables of results as files: CSV, Parquet, JSON lines."""
 
+import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -23,8 +24,9 @@ def _parquet(table: pd.DataFrame) -> bytes:
 
 
 def _json_lines(table: pd.DataFrame) -> bytes:
-    content: str = table.to_json(orient="records", lines=True)
-    return content.encode()
+    # Not DataFrame.to_json: it rounds to at most 15 decimals, and a table must come back as it was.
+    records = table.astype(object).where(table.notna(), None).to_dict(orient="records")
+    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
 
 
 FORMATS: dict[str, Callable[[pd.DataFrame], bytes]] = {

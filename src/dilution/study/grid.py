@@ -26,11 +26,16 @@ class Grid(Sequence[Run]):
     Raises
     ------
     InputError
-        When a run is made: if a setting is unknown or breaks its rule.
+        If a setting is in both; when a run is made, if a setting is unknown or breaks its rule.
     """
 
     base: Mapping[str, Any]
     axes: Mapping[str, Sequence[Any]]
+
+    def __post_init__(self) -> None:
+        for name in self.axes:
+            if name in self.base:
+                raise InputError(f"{name} is in [base] and in the grid; it can be in one of them.")
 
     def __len__(self) -> int:
         return math.prod(len(values) for values in self.axes.values())
@@ -115,8 +120,6 @@ class Study:
                         f"grid {name} is {values!r}; it must be a list of at least one value. A single "
                         "value belongs into [base]."
                     )
-                if name in base:
-                    raise InputError(f"{name} is in [base] and in the grid; it can be in one of them.")
             runs += Grid(base, axes)
         name = content.get("name", default_name)
         if not isinstance(name, str):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -63,11 +62,10 @@ class Run(TrainSettings):
         if not isinstance(values, dict):
             return values
         values = dict(values)
-        n = values.get("n")
-        if values.get("validation") is None and isinstance(n, int):
-            values["validation"] = default_validation(n)
-        if values.get("noise") == "structured":
-            values.setdefault("noise_order", "random")
+        if values.get("validation") is None:
+            values["validation"] = _validation_for(values.get("n"))
+        if values.get("noise") == "structured" and values.get("noise_order") is None:
+            values["noise_order"] = "random"
         if values.get("epochs") is None and values.get("steps") is None:
             values["epochs"] = 10.0
         return values
@@ -128,12 +126,20 @@ class Run(TrainSettings):
         """The part that says how to train."""
         return TrainSettings.model_validate(self.model_dump(include=set(TrainSettings.model_fields)))
 
-    @cached_property
+    # No cache for these two: model_copy would carry it over to a run of other settings.
+    @property
     def spec(self) -> str:
         """Canonical JSON of every setting."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
-    @cached_property
+    @property
     def key(self) -> str:
         """Identity: the first 16 hex digits of the SHA-256 of `spec`."""
         return hashlib.sha256(self.spec.encode()).hexdigest()[:16]
+
+
+def _validation_for(n: Any) -> int:
+    try:
+        return default_validation(int(n))
+    except (TypeError, ValueError, OverflowError):
+        return 1  # such an n is refused itself, and that is what the error must speak of

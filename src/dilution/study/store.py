@@ -29,7 +29,12 @@ from dilution.study.spec import Run
 
 SCHEMA_VERSION = 1
 State = Literal["queued", "running", "done", "failed", "diverged"]
+_TABLES = {"runs", "members", "artifacts"}
 STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "diverged")
+
+_COLUMNS = (
+    "key", "spec", "state", "host", "versions", "started", "finished", "result", "history", "error"
+)  # fmt: skip
 
 _SCHEMA = f"""
 CREATE TABLE runs (
@@ -83,21 +88,25 @@ class Store:
             ) from None
         with self._explained():
             self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=30)
-            self._open()
+            try:
+                self._open()
+            except BaseException:
+                self._connection.close()
+                raise
 
     def _open(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
-            self._connection.close()
             raise StoreError(
                 f"{self.path} is a store of version {version}; this Dilution reads up to version "
                 f"{SCHEMA_VERSION}. Update with: pip install --upgrade dilution."
             )
         self._connection.execute("PRAGMA foreign_keys = ON")
-        if version == 0:
-            if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                self._connection.close()
-                raise StoreError(f"{self.path} is an SQLite file of something else; choose another --store.")
+        names = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master")}
+        # Others number their schemas too: the version alone does not tell our files.
+        if names and (version == 0 or not names >= _TABLES):
+            raise StoreError(f"{self.path} is an SQLite file of something else; choose another --store.")
+        if not names:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
 
@@ -155,12 +164,16 @@ class Store:
     def states(self, keys: Iterable[str]) -> dict[str, State]:
         """Return the state of each run that the store holds."""
         wanted = set(keys)
-        rows = self._connection.execute("SELECT key, state FROM runs")
+        rows = self._read("SELECT key, state FROM runs")
         return {key: state for key, state in rows if key in wanted}
 
-    def requeue_failed(self) -> None:
-        """Queue failed runs again."""
-        self._write("UPDATE runs SET state = 'queued', error = NULL WHERE state = 'failed'")
+    def requeue_failed(self, keys: Iterable[str]) -> None:
+        """Queue again those of these runs that failed."""
+        with self._transaction():
+            self._connection.executemany(
+                "UPDATE runs SET state = 'queued', error = NULL WHERE state = 'failed' AND key = ?",
+                ((key,) for key in keys),
+            )
 
     def start(self, key: str, *, host: str, versions: dict[str, str], at: str) -> None:
         """Record that a run has started."""
@@ -185,23 +198,20 @@ class Store:
 
     def rows(self, study: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the runs of a study in its order (or all runs) with JSON columns parsed."""
-        query = "SELECT runs.* FROM runs"
+        query = f"SELECT {', '.join(_COLUMNS)} FROM runs"
         if study is None:
-            cursor = self._connection.execute(f"{query} ORDER BY runs.rowid")
+            found = self._read(f"{query} ORDER BY runs.rowid")
         else:
-            cursor = self._connection.execute(
-                f"{query} JOIN members USING (key) WHERE study = ? ORDER BY position", (study,)
-            )
-        names = [column[0] for column in cursor.description]
-        for values in cursor:
-            row = dict(zip(names, values, strict=True))
+            found = self._read(f"{query} JOIN members USING (key) WHERE study = ? ORDER BY position", (study,))
+        for values in found:
+            row = dict(zip(_COLUMNS, values, strict=True))
             for name in ("spec", "versions", "result", "history"):
                 row[name] = json.loads(row[name]) if row[name] else {}
             yield row
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return for each study how many of its runs are in each state."""
-        cursor = self._connection.execute(
+        cursor = self._read(
             "SELECT study, state, count(*) FROM members JOIN runs USING (key) GROUP BY study, state"
         )
         table: dict[str, dict[str, int]] = {}
@@ -211,16 +221,20 @@ class Store:
 
     def failures(self) -> list[tuple[str, str]]:
         """Return key and error text of each failed run."""
-        return self._connection.execute("SELECT key, error FROM runs WHERE state = 'failed'").fetchall()
+        return list(self._read("SELECT key, error FROM runs WHERE state = 'failed'"))
 
     def artifact(self, name: str) -> Any:
         """Return what was kept under a name, or None."""
-        found = self._connection.execute("SELECT value FROM artifacts WHERE name = ?", (name,)).fetchone()
+        found = next(self._read("SELECT value FROM artifacts WHERE name = ?", (name,)), None)
         return None if found is None else json.loads(found[0])
 
     def keep(self, name: str, value: Any) -> None:
         """Keep a value that JSON can hold under a name."""
         self._write("INSERT OR REPLACE INTO artifacts VALUES (?, ?)", (name, json.dumps(value)))
+
+    def _read(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
+        with self._explained():
+            yield from self._connection.execute(query, values)
 
     def _write(self, statement: str, values: tuple[Any, ...] = ()) -> None:
         with self._explained():

@@ -1,5 +1,6 @@
 """One training from the first batch to its record: sample, loss, step, evaluate."""
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -40,7 +41,7 @@ class TrainResult:
     seconds
         Wall time of the training, evaluations included.
     diverged_at
-        First step (from 1) whose loss was not finite.
+        First step (from 1) whose loss was not finite, on its batch or in the evaluation after it.
     module
         The trained network, or its averaged weights.
     prepare
@@ -152,11 +153,12 @@ def train(
         losses.append(loss.detach())
         if step in stops:
             recent = torch.stack(losses)
-            if not bool(recent.isfinite().all()):
-                first_bad = int((~recent.isfinite()).nonzero()[0, 0])
-                diverged_at = step - len(losses) + 1 + first_bad
+            judged = referee(average or module)
+            finite = [*recent.isfinite().tolist(), math.isfinite(judged["validation_noisy"])]
+            if not all(finite):
+                diverged_at = min(step, step - len(losses) + 1 + finite.index(False))
                 break
-            rows.append({"step": step, "train_loss": float(recent.mean())} | referee(average or module))
+            rows.append({"step": step, "train_loss": float(recent.mean())} | judged)
             losses.clear()
     return TrainResult(
         state="done" if diverged_at is None else "diverged",
