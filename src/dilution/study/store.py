@@ -202,7 +202,8 @@ class Store:
         if study is None:
             found = self._read(f"{query} ORDER BY runs.rowid")
         else:
-            found = self._read(f"{query} JOIN members USING (key) WHERE study = ? ORDER BY position", (study,))
+            members = "JOIN members USING (key) WHERE study = ? ORDER BY position"
+            found = self._read(f"{query} {members}", (study,))
         for values in found:
             row = dict(zip(_COLUMNS, values, strict=True))
             for name in ("spec", "versions", "result", "history"):

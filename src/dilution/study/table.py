@@ -55,7 +55,8 @@ def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = N
     columns = ["key", "state", *Run.model_fields, *_MEASURES]
     columns += ["error", "host", "versions", "started", "finished"]
     frame = pd.DataFrame(rows, columns=columns)
-    numeric = [name for name in _MEASURES if name != "image_note"] + ["alpha", "eta", "delta", "epochs", "steps"]
+    numeric = [name for name in _MEASURES if name != "image_note"]
+    numeric += ["alpha", "eta", "delta", "epochs", "steps"]
     frame[numeric] = frame[numeric].apply(pd.to_numeric)
     return frame
 

@@ -1,0 +1,47 @@
+"""Confusability, measured on held-out clean pictures."""
+
+import numpy as np
+import pytest
+import torch
+
+from dilution.data import Arrays, load
+from dilution.errors import InputError
+from dilution.training import confusability
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return confusability(load("digits").train, network="mlp1")
+
+
+def test_rows_are_distributions_over_predicted_classes(measured):
+    assert measured.shape == (10, 10)
+    assert measured.dtype == np.float64
+    assert np.allclose(measured.sum(axis=1), 1)
+    assert measured.min() >= 0
+
+
+def test_on_digits_the_right_class_is_the_likeliest_in_every_row(measured):
+    assert (measured.argmax(axis=1) == np.arange(10)).all()
+
+
+def test_it_repeats_and_depends_on_its_seed():
+    data = load("digits").train
+    few = Arrays(data.images[:200], data.labels[:200], data.classes)
+    first, again, other = (confusability(few, network="perceptron", seed=seed) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_class_without_pictures_has_a_uniform_row():
+    data = load("digits").train
+    few = Arrays(data.images[:60], data.labels[:60].clamp(max=8), data.classes)
+    found = confusability(few, network="perceptron")
+    assert np.allclose(found[9], 0.1)
+    assert np.allclose(found.sum(axis=1), 1)
+
+
+def test_too_few_pictures_are_refused_with_a_remedy():
+    few = Arrays(torch.zeros(9, 1, 2, 2, dtype=torch.uint8), torch.arange(9) % 3)
+    with pytest.raises(InputError, match="9 pictures; .* at least 10.*order='random'"):
+        confusability(few)

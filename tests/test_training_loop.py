@@ -1,0 +1,265 @@
+"""One training: it learns, repeats bit for bit, and never looks at the test set to choose."""
+
+import random
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dilution.data import Arrays, load
+from dilution.nets import build
+from dilution.noise import Dilution, uniform
+from dilution.training import BatchOrderer, TrainResult, TrainSettings, train
+from dilution.training.loop import Normalise, accuracy
+from dilution.training.objective import cross_entropy
+from dilution.training.optimizers import optimizer, rate_factor, set_rate
+
+RATES = {"adadelta": 1.0, "sgd": 0.02, "adam": 0.003, "adamw": 0.003}
+ORDERS = ["examples", "pooled", "expected"]
+HISTORY = ["step", "train_loss", "validation_clean", "validation_noisy", "test"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def weights(result):
+    return torch.cat([part.flatten() for part in result.module.state_dict().values()])
+
+
+def trained(network="mlp1", *, n=300, alpha=1.0, seed=0, test=None, images="same", **changes):
+    digits = load("digits")
+    noisy = Dilution(digits.train, alpha, n=n, images=images, seed=seed)
+    changes = {"steps": 24, "evaluations": 3, "batch": 32} | changes
+    return train(network, noisy, test=test or digits.test, seed=seed, **changes)
+
+
+@cache
+def contract(name, schedule, order, seed=0):
+    return trained(optimizer=name, schedule=schedule, order=order, rate=RATES[name], seed=seed)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+@pytest.mark.parametrize("name", RATES)
+class TestEveryWayToTrain:
+    def test_learns_within_a_few_steps(self, name, schedule, order):
+        result = contract(name, schedule, order)
+        history = result.history
+        assert result.state == "done"
+        assert result.diverged_at is None
+        assert list(history.columns) == HISTORY
+        assert history["step"].tolist() == [8, 16, 24]
+        assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0] - 0.02
+        assert result.summary()["test_last"] > 0.25  # chance is 0.1
+
+    def test_repeats_bit_for_bit_and_differs_by_seed(self, name, schedule, order):
+        result, other = contract(name, schedule, order), contract(name, schedule, order, seed=1)
+        again = contract.__wrapped__(name, schedule, order)
+        assert torch.equal(weights(result), weights(again))
+        pd.testing.assert_frame_equal(result.history, again.history, check_exact=True)
+        assert not torch.equal(weights(result), weights(other))
+        assert not result.history.equals(other.history)
+
+
+def test_every_setting_leads_to_other_weights():
+    names, schedules = list(RATES), ["constant", "linear", "cosine"]
+    ends = [weights(contract(a, s, o)) for a in names for s in schedules for o in ORDERS]
+    assert not any(torch.equal(x, y) for i, x in enumerate(ends) for y in ends[:i])
+
+
+@pytest.mark.parametrize("network", ["perceptron", "conv2"])
+def test_clean_digits_are_learnt(network):
+    result = trained(network, n=1000, alpha=0, optimizer="adam", rate=0.01, steps=60)
+    assert result.summary()["test_last"] > 0.85
+    assert (result.n_training, result.n_validation, result.n_test) == (900, 100, 360)
+
+
+def test_training_leaves_the_global_generators_alone():
+    def global_states():
+        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+
+    before = global_states()
+    trained("conv2", steps=2)
+    assert global_states() == before
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_permuting_the_test_labels_changes_no_weight_and_no_choice(order):
+    test = load("digits").test
+    permuted = Arrays(test.images, test.labels.roll(7), test.classes)
+    settings = {"order": order, "optimizer": "adam", "rate": 0.02, "steps": 60, "evaluations": 10}
+    honest, blind = trained(**settings), trained(**settings, test=permuted)
+    assert torch.equal(weights(honest), weights(blind))
+    unseen = [name for name in HISTORY if name != "test"]
+    pd.testing.assert_frame_equal(honest.history[unseen], blind.history[unseen], check_exact=True)
+    assert not honest.history["test"].equals(blind.history["test"])
+    for name in ("step_clean", "step_noisy", "validation_clean", "steps_done"):
+        assert honest.summary()[name] == blind.summary()[name]
+
+
+def test_validation_examples_do_not_take_part_in_training():
+    digits = load("digits")
+    noisy = Dilution(digits.train, 2, n=300, seed=4)
+    aside = noisy.clean_rows[:30]
+    images, labels = digits.train.images.clone(), digits.train.labels.clone()
+    images[aside], labels[aside] = 255 - images[aside], (labels[aside] + 1) % 10
+    changed = Dilution(Arrays(images, labels, digits.train.classes), 2, n=300, seed=4)
+    first, second = (
+        train("mlp1", each, test=digits.test, validation=30, steps=10, batch=32) for each in (noisy, changed)
+    )
+    assert torch.equal(weights(first), weights(second))
+    assert not first.history["validation_clean"].equals(second.history["validation_clean"])
+
+
+def test_noisy_validation_is_the_cross_entropy_on_labels_as_noisy_as_the_training():
+    digits = load("digits")
+    noisy = Dilution(digits.train, 3, n=300)
+    result = train("mlp1", noisy, test=digits.test, validation=60, steps=10, evaluations=1)
+    held_out = noisy.hold_out(60)[1]
+    everything = torch.arange(len(held_out))
+    chances = result.predict(held_out.pictures(everything)).double()
+    by_hand = -chances.log()[everything, held_out.labels(everything)].mean()
+    assert result.history["validation_noisy"].iloc[-1] == pytest.approx(float(by_hand), rel=1e-5)
+    clean = chances[:60].argmax(dim=1) == held_out.labels(torch.arange(60))
+    assert result.history["validation_clean"].iloc[-1] == pytest.approx(float(clean.double().mean()))
+
+
+def summary_of(clean, noisy, test, state="done"):
+    steps = range(10, 10 * len(test) + 1, 10)
+    history = pd.DataFrame(
+        {"step": steps, "validation_clean": clean, "validation_noisy": noisy, "test": test, "train_loss": 1.0}
+    )
+    rest = {"delivered": None, "n_training": 1, "n_validation": 1, "n_test": 1, "seconds": 0.0}
+    rest |= {"diverged_at": None, "module": None, "prepare": None}
+    return TrainResult(state=state, history=history, **rest).summary()
+
+
+def test_the_step_is_chosen_on_validation_data_the_first_in_a_tie():
+    found = summary_of([0.1, 0.8, 0.8, 0.7], [2.0, 1.9, 1.5, 1.5], [0.2, 0.3, 0.4, 0.9])
+    assert found == {
+        "test_last": 0.9,
+        "test_clean": 0.3,
+        "test_noisy": 0.4,
+        "test_oracle": 0.9,
+        "validation_clean": 0.8,
+        "step_clean": 20,
+        "step_noisy": 30,
+        "steps_done": 40,
+    }
+
+
+def test_a_diverged_training_reports_no_accuracy():
+    assert summary_of([0.5], [1.0], [0.5], state="diverged") == {}
+
+
+@pytest.mark.parametrize("averaging", [0, 0.5])
+@pytest.mark.parametrize("evaluations", [1, 4])
+@pytest.mark.parametrize("steps", [1, 2, 8])
+def test_divergence_ends_a_run_with_its_state_and_step(steps, evaluations, averaging):
+    result = trained(
+        "mlp2", optimizer="sgd", rate=1e30, steps=steps, evaluations=evaluations, averaging=averaging
+    )
+    assert result.state == "diverged"
+    # The first step's loss is still finite; the weights after it are not.
+    assert result.diverged_at == (1 if evaluations >= steps else 2)
+    assert result.summary() == {}
+    assert result.history.empty
+
+
+def test_the_evaluations_before_a_divergence_are_kept():
+    result = trained("mlp2", optimizer="sgd", rate=1e3, steps=20, evaluations=20)
+    assert result.state == "diverged"
+    assert 1 < result.diverged_at < 20
+    # The divergence shows in the step's own loss or in the evaluation after it.
+    assert result.history["step"].tolist() == list(range(1, result.diverged_at))
+    assert np.isfinite(result.history.to_numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("steps", "evaluations", "expected"),
+    [(10, 1, [10]), (10, 3, [3, 7, 10]), (3, 10, [1, 2, 3]), (1, 10, [1]), (24, 4, [6, 12, 18, 24])],
+)
+def test_evaluations_are_evenly_spaced_and_the_last_step_is_one(steps, evaluations, expected):
+    assert trained("perceptron", steps=steps, evaluations=evaluations).history["step"].tolist() == expected
+
+
+def test_how_often_it_is_evaluated_changes_no_weight():
+    assert torch.equal(weights(trained(evaluations=1)), weights(trained(evaluations=12)))
+
+
+def test_the_loop_equals_one_written_by_hand_with_its_exponential_average():
+    digits = load("digits")
+    noisy = Dilution(digits.train, 1.5, n=200)
+    settings = TrainSettings(
+        optimizer="adam", rate=0.01, schedule="cosine", batch=16, steps=12, averaging=0.8, evaluations=1
+    )
+    result = train("mlp1", noisy, test=digits.test, validation=20, seed=3, settings=settings)
+
+    training, _ = noisy.hold_out(20)
+    module = build("mlp1", (1, 8, 8), 10, seed=3)
+    prepare = Normalise(digits.train.images[noisy.clean_rows[20:]])
+    using = optimizer(module, settings)
+    losses, average = [], None
+    for step, batch in enumerate(BatchOrderer(training, "examples", 16, seed=3).batches(12)):
+        set_rate(using, 0.01 * rate_factor("cosine", step, 12))
+        loss = cross_entropy(module(prepare(batch.pictures)), batch.targets)
+        module.zero_grad()
+        loss.backward()
+        using.step()
+        losses.append(float(loss.detach()))
+        now = torch.cat([part.detach().flatten() for part in module.parameters()])
+        average = now if average is None else 0.8 * average + 0.2 * now
+    assert torch.allclose(weights(result), average, atol=1e-6)
+    assert not torch.allclose(now, average, atol=1e-3)
+    assert result.history["train_loss"].iloc[0] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_averaged_weights_differ_and_are_what_is_evaluated():
+    settings = {"optimizer": "sgd", "rate": 0.1, "steps": 30}
+    plain, averaged = trained(**settings), trained(**settings, averaging=0.9)
+    assert not torch.equal(weights(plain), weights(averaged))
+    assert plain.history["train_loss"].equals(averaged.history["train_loss"])  # the same path
+    test = load("digits").test
+    for result in (plain, averaged):
+        assert accuracy(result.predict(test.images), test.labels) == result.summary()["test_last"]
+
+
+@pytest.mark.parametrize("images", ["fresh", "white_noise", "external"])
+def test_other_picture_sources_train_one_example_at_a_time(images):
+    digits = load("digits")
+    source = Arrays(255 - digits.test.images, digits.test.labels) if images == "external" else images
+    result = trained(images=source, alpha=2, optimizer="adam", rate=0.01)
+    assert result.state == "done"
+    assert result.summary()["test_last"] > 0.25
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_result_carries_the_noise_of_its_order(order):
+    delivered = trained(alpha=2, order=order, steps=1).delivered
+    assert delivered.alpha_requested == 2
+    assert delivered.rate_requested == pytest.approx(0.6)
+    drawn = not np.array_equal(delivered.matrix_requested, delivered.matrix_delivered)
+    assert drawn == (order != "expected")
+    assert np.array_equal(delivered.matrix_requested, uniform().overall(10, 2, 0))
+
+
+def test_normalised_training_pictures_have_mean_zero_and_deviation_one():
+    pictures = load("digits").train.images.repeat(1, 2, 1, 1)
+    pictures[:, 1] = 9  # a channel of one value stays finite
+    normalised = Normalise(pictures)(pictures)
+    assert float(normalised[:, 0].mean()) == pytest.approx(0, abs=1e-5)
+    assert float(normalised[:, 0].std()) == pytest.approx(1, abs=1e-4)
+    assert float(normalised[:, 1].abs().max()) == pytest.approx(0, abs=1e-5)
+
+
+def test_predictions_are_probabilities():
+    chances = trained("conv2", steps=2).predict(load("digits").test.images[:9])
+    assert chances.shape == (9, 10)
+    assert torch.allclose(chances.sum(dim=1), torch.ones(9))
