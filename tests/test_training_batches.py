@@ -125,7 +125,13 @@ def test_the_order_does_not_depend_on_chunks_or_batch_size_and_starts_with_the_s
     ids, targets = stream(noisy, order, 30, 8)
     other_ids, _ = stream(noisy, order, 30, 8, seed=1)
     assert not torch.equal(ids, other_ids)
-    for chunk, batch, table in [(1, 30, 1 << 26), (31, 30, 0), (64, 8, 0), (1 << 15, 240, 0), (7, 1, 1 << 26)]:
+    for chunk, batch, table in [
+        (1, 30, 1 << 26),
+        (31, 30, 0),
+        (64, 8, 0),
+        (1 << 15, 240, 0),
+        (7, 1, 1 << 26),
+    ]:
         monkeypatch.setattr(batches, "_CHUNK", chunk)
         monkeypatch.setattr(batches, "_TABLE", table)
         again = stream(noisy, order, batch, 240 // batch)

@@ -43,5 +43,5 @@ def test_a_class_without_pictures_has_a_uniform_row():
 
 def test_too_few_pictures_are_refused_with_a_remedy():
     few = Arrays(torch.zeros(9, 1, 2, 2, dtype=torch.uint8), torch.arange(9) % 3)
-    with pytest.raises(InputError, match="9 pictures; .* at least 10.*order='random'"):
+    with pytest.raises(InputError, match=r"9 pictures; .* at least 10.*order='random'"):
         confusability(few)

@@ -46,7 +46,7 @@ def test_a_bad_setting_is_an_input_error_with_value_and_rule(make_data, changes,
 @pytest.mark.parametrize("validation", [0, -1, 30, 31, 2.5, "many"])
 def test_validation_must_leave_examples_on_both_sides(make_data, validation):
     data = make_data(30)
-    with pytest.raises(InputError, match="validation is .* it must be a whole number from 1 to n − 1 = 29"):
+    with pytest.raises(InputError, match=r"validation is .* it must be a whole number from 1 to n − 1 = 29"):
         train("perceptron", Dilution(data, 1), test=data, validation=validation)
 
 
@@ -77,8 +77,13 @@ def test_defaults_are_the_papers():
 
 @pytest.mark.parametrize(
     ("budget", "length", "steps"),
-    [({"steps": 7}, 1000, 7), ({"epochs": 1}, 1000, 8), ({"epochs": 2.5}, 1280, 25)]
-    + [({"epochs": 0.001}, 100, 1), ({}, 128, 10)],
+    [
+        ({"steps": 7}, 1000, 7),
+        ({"epochs": 1}, 1000, 8),
+        ({"epochs": 2.5}, 1280, 25),
+        ({"epochs": 0.001}, 100, 1),
+        ({}, 128, 10),
+    ],
 )
 def test_a_budget_in_epochs_becomes_steps(budget, length, steps):
     assert TrainSettings(**budget).total_steps(length) == steps
@@ -93,9 +98,17 @@ def test_a_tenth_and_at_most_5000_is_set_aside(n, validation):
 
 @pytest.mark.parametrize(
     ("schedule", "step", "factor"),
-    [("constant", 0, 1), ("constant", 99, 1)]
-    + [("linear", 0, 1), ("linear", 30, 1), ("linear", 65, 0.5), ("linear", 99, 1 / 70)]
-    + [("cosine", 0, 1), ("cosine", 50, 0.5), ("cosine", 25, 0.5 * (1 + 0.5**0.5))],
+    [
+        ("constant", 0, 1),
+        ("constant", 99, 1),
+        ("linear", 0, 1),
+        ("linear", 30, 1),
+        ("linear", 65, 0.5),
+        ("linear", 99, 1 / 70),
+        ("cosine", 0, 1),
+        ("cosine", 25, 0.5 * (1 + 0.5**0.5)),
+        ("cosine", 50, 0.5),
+    ],
 )
 def test_rate_factor_has_the_value_computed_by_hand(schedule, step, factor):
     assert rate_factor(schedule, step, 100) == pytest.approx(factor)

@@ -55,9 +55,9 @@ def reproduce(
     data_root: RootOption = None,
     retry_failed: RetryOption = False,
 ) -> None:
-    """Reproduce figures of the paper: train, judge its claims, write a page.
+    """Reproduce figures of the paper: train, judge, draw.
 
-    Run it again to resume: finished runs are not repeated.
+    Writes a page with the verdicts, the figures and their tables. Run it again to resume: finished runs are not repeated.
     """
     from dilution.paper import reproduce as call
 
@@ -147,7 +147,10 @@ def report(
     store: StoreOption = Path("results.sqlite"),
     out: Annotated[Path, typer.Option(help="Folder for the page, the figures and the tables.")] = Path("out"),
 ) -> None:
-    """Write the page of every study in a store again, without training anything."""
+    """Write the page of the studies in a store.
+
+    Nothing is trained: the page comes from the store alone.
+    """
     from dilution.paper import report as call
 
     typer.echo(f"page: {call(store, out=out).page}")

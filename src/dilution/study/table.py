@@ -26,6 +26,9 @@ _MEASURES = (
     "image_note",
 )
 
+COLUMNS = ("key", "state", *Run.model_fields, *_MEASURES, "error", "host", "versions", "started", "finished")
+"""Columns of the table of results; docs/architecture.md explains them."""
+
 
 def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = None) -> pd.DataFrame:
     """Return the runs of a store, one row each, settings and results side by side.
@@ -52,9 +55,7 @@ def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = N
             | {"versions": ", ".join(f"{k} {v}" for k, v in row["versions"].items())}
             | {"started": row["started"], "finished": row["finished"]}
         )
-    columns = ["key", "state", *Run.model_fields, *_MEASURES]
-    columns += ["error", "host", "versions", "started", "finished"]
-    frame = pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
     numeric = [name for name in _MEASURES if name != "image_note"]
     numeric += ["alpha", "eta", "delta", "epochs", "steps"]
     frame[numeric] = frame[numeric].apply(pd.to_numeric)

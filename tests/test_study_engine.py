@@ -1,0 +1,281 @@
+"""The engine: inline and with worker processes one contract; nothing repeated, nothing lost."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+
+import pandas as pd
+import pytest
+import torch
+
+from dilution.errors import InputError, StoreError
+from dilution.study import Run, Study, engine, execute, run
+from dilution.study.engine import run_study
+from dilution.study.execute import confusability_name
+from dilution.study.progress import Progress
+from dilution.study.store import Store
+from dilution.study.table import histories, table
+
+BASE = {"dataset": "digits", "n": 200, "network": "mlp1", "steps": 6, "evaluations": 2, "batch": 16}
+TIMES = ["seconds", "started", "finished"]
+QUIET = Progress(quiet=True)
+
+
+def small(**changes):
+    return Run.of(**BASE | {"alpha": 1} | changes)
+
+
+GOOD = [
+    small(),
+    small(order="pooled", network="perceptron", seed=1),
+    small(network="conv2", averaging=0.5, optimizer="adam", rate=0.01, alpha=0.7),
+    small(order="expected", noise="structured", delta=0.8, noise_order="confusing", alpha=None, eta=0.3),
+]
+FAILING = small(order="pooled", images="white_noise")
+DIVERGING = small(network="mlp2", optimizer="sgd", rate=1e20)
+STUDY = Study.of("contract", [GOOD[0], FAILING, DIVERGING, *GOOD[1:]])
+STATES = ["done", "failed", "diverged", "done", "done", "done"]
+CONFUSABLE = ((torch.eye(10) + 0.1) / 2).tolist()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """What worker processes have; without it sums of floats may differ in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The store of the contract study after a whole run, for each number of workers."""
+    made = {}
+
+    def finished(workers):
+        if workers not in made:
+            path = tmp_path_factory.mktemp("engine") / f"{workers}.sqlite"
+            with Store(path) as store:
+                store.keep(confusability_name(GOOD[3]), CONFUSABLE)
+                run_study(STUDY, store, workers=workers, progress=QUIET)
+            made[workers] = path
+        return made[workers]
+
+    return finished
+
+
+both = pytest.mark.parametrize("workers", [0, 2])
+
+
+@both
+def test_every_run_ends_in_its_state_with_what_it_measured(finished, workers):
+    with Store(finished(workers)) as store:
+        rows, evaluations = table(store, "contract"), histories(store, "contract")
+    assert rows["key"].tolist() == [each.key for each in STUDY.runs]
+    assert rows["state"].tolist() == STATES
+    done = rows[rows["state"] == "done"]
+    accuracies = done[["test_last", "test_clean", "test_noisy", "test_oracle", "validation_clean"]]
+    assert ((accuracies >= 0) & (accuracies <= 1)).all(axis=None)
+    assert (done["test_oracle"] >= done["test_clean"]).all()
+    assert (done["steps_done"] == 6).all()
+    assert (done["n_test"] == 360).all()
+    assert (rows["started"] <= rows["finished"]).all()
+    assert rows["host"].notna().all()
+    assert rows["versions"].str.contains("torch").all()
+    assert set(evaluations["key"]) == set(done["key"])
+    assert evaluations.groupby("key")["step"].apply(list).tolist() == [[3, 6]] * len(done)
+
+
+@both
+def test_a_failed_run_has_its_error_and_does_not_stop_the_others(finished, workers):
+    with Store(finished(workers)) as store:
+        row = table(store, runs=[FAILING]).iloc[0]
+    assert row["state"] == "failed"
+    assert "order='pooled'" in row["error"]
+    assert "Use order='examples'" in row["error"]
+    assert pd.isna(row["test_last"])
+
+
+@both
+def test_a_diverged_run_has_its_step_and_no_accuracy(finished, workers):
+    with Store(finished(workers)) as store:
+        row = table(store, runs=[DIVERGING]).iloc[0]
+    assert (row["state"], row["diverged_at"]) == ("diverged", 2)
+    assert pd.isna(row["test_last"])
+    assert pd.isna(row["error"])
+
+
+@both
+def test_running_again_repeats_nothing(finished, workers):
+    with Store(finished(workers)) as store:
+        before = table(store)
+        run_study(STUDY, store, workers=workers, progress=QUIET)
+        pd.testing.assert_frame_equal(table(store), before)
+
+
+def test_the_table_is_the_same_bit_for_bit_with_any_number_of_workers(finished):
+    tables, evaluations = [], []
+    for workers in (0, 2):
+        with Store(finished(workers)) as store:
+            tables.append(table(store, "contract").drop(columns=TIMES))
+            evaluations.append(histories(store, "contract"))
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    pd.testing.assert_frame_equal(*evaluations, check_exact=True)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "s.sqlite") as opened:
+        yield opened
+
+
+def states(store, runs):
+    found = store.states(each.key for each in runs)
+    return [found[each.key] for each in runs]
+
+
+def test_a_defect_in_one_run_is_recorded_with_its_traceback(store, monkeypatch):
+    def broken(network, *rest, **settings):
+        if network == "conv2":
+            raise RuntimeError("a defect")
+        return real(network, *rest, **settings)
+
+    real = execute.train
+    monkeypatch.setattr(execute, "train", broken)
+    runs = [small(network="conv2"), small()]
+    run_study(Study.of("s", runs), store, workers=0, progress=QUIET)
+    assert states(store, runs) == ["failed", "done"]
+    error = store.failures()[0][1]
+    assert error.startswith("Traceback")
+    assert error.endswith("RuntimeError: a defect\n")
+
+
+def test_failed_runs_of_this_study_are_tried_again_only_if_asked(store, monkeypatch):
+    def broken(*rest, **settings):
+        raise MemoryError
+
+    other, mine = small(seed=8), small(seed=9)
+    with monkeypatch.context() as patch:
+        patch.setattr(execute, "train", broken)
+        run_study(Study.of("other", [other]), store, workers=0, progress=QUIET)
+        run_study(Study.of("mine", [mine]), store, workers=0, progress=QUIET)
+    run_study(Study.of("mine", [mine]), store, workers=0, progress=QUIET)
+    assert states(store, [mine, other]) == ["failed", "failed"]
+    run_study(Study.of("mine", [mine]), store, workers=0, retry_failed=True, progress=QUIET)
+    assert states(store, [mine, other]) == ["done", "failed"]
+    assert len(store.failures()) == 1
+
+
+class Interrupting(Progress):
+    """Presses Ctrl-C when the first run is finished."""
+
+    def __init__(self):
+        super().__init__(quiet=True)
+
+    def finished(self, run, outcome):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_interrupted_study_keeps_finished_runs_and_completes_at_the_next_start(store, workers):
+    runs = [small(seed=seed) for seed in range(3)]
+    study = Study.of("s", runs)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, store, workers=workers, progress=Interrupting())
+    assert multiprocessing.active_children() == []
+    assert states(store, runs).count("done") == 1
+    first = table(store).set_index("key").loc[runs[0].key, "finished"]
+    run_study(study, store, workers=0, progress=QUIET)
+    assert states(store, runs) == ["done"] * 3
+    assert table(store).set_index("key").loc[runs[0].key, "finished"] == first
+
+
+def test_a_killed_worker_fails_its_run_with_a_reason_and_the_others_finish(store):
+    def kill():
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            # The first run is on its way to the one worker as soon as the store says so.
+            if list(store_reader.states([endless.key]).values()) == ["running"]:
+                for child in multiprocessing.active_children():
+                    os.kill(child.pid, signal.SIGKILL)
+                return
+            time.sleep(0.02)
+
+    endless, short = small(steps=10**9), small()
+    store.add("s", [endless, short])
+    path = store.path
+    ready = threading.Event()
+
+    def run_killer():
+        nonlocal store_reader
+        with Store(path) as store_reader:
+            ready.set()
+            kill()
+
+    store_reader = None
+    killer = threading.Thread(target=run_killer)
+    killer.start()
+    ready.wait()
+    run_study(Study.of("s", [endless, short]), store, workers=1, progress=QUIET)
+    killer.join()
+    assert states(store, [endless, short]) == ["failed", "done"]
+    assert "the worker process died with exit code -9" in store.failures()[0][1]
+    assert "--retry-failed" in store.failures()[0][1]
+
+
+def test_a_full_disk_ends_the_study_and_the_next_start_completes_it(store):
+    class Full(Progress):
+        def finished(self, run, outcome):
+            pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+            store._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    runs = [small(seed=seed, evaluations=100, steps=100) for seed in range(3)]
+    study = Study.of("s", runs)
+    with pytest.raises(StoreError, match="full"):
+        run_study(study, store, workers=0, progress=Full(quiet=True))
+    store._connection.execute("PRAGMA max_page_count = 100000")
+    assert states(store, runs)[0] == "done"
+    assert "queued" in states(store, runs)
+    run_study(study, store, workers=0, progress=QUIET)
+    assert states(store, runs) == ["done"] * 3
+
+
+def test_confusability_is_measured_once_for_all_runs_and_kept(store, monkeypatch):
+    measured = []
+
+    def measure(run, root):
+        measured.append(run.dataset)
+        return CONFUSABLE
+
+    monkeypatch.setattr(engine, "measure_confusability", measure)
+    structured = {"noise": "structured", "delta": 0.5}
+    runs = [small(**structured, noise_order=order) for order in ("confusing", "reverse", "random")]
+    run_study(Study.of("s", [runs[2]]), store, workers=0, progress=QUIET)
+    assert measured == []
+    run_study(Study.of("s", runs), store, workers=0, progress=QUIET)
+    run_study(Study.of("t", [small(**structured, noise_order="reverse", seed=1)]), store, workers=0)
+    assert measured == ["digits"]
+    assert store.artifact(confusability_name(runs[0])) == CONFUSABLE
+
+
+def test_a_second_driver_is_refused(store):
+    with Store(store.path) as other, other.writer(), pytest.raises(StoreError, match="another process"):
+        run_study(STUDY, store, workers=0, progress=QUIET)
+
+
+def test_a_negative_number_of_workers_is_refused(store):
+    with pytest.raises(InputError, match="workers is -1; it must be 0"):
+        run_study(STUDY, store, workers=-1, progress=QUIET)
+
+
+def test_seeds_repeat_each_run_of_a_study(tmp_path):
+    runs = [small(network="perceptron", alpha=alpha, steps=1) for alpha in (0, 1)]
+    found = run(
+        Study.of("s", runs), store=tmp_path / "s.sqlite", workers=0, seeds=3, progress=Progress(quiet=True)
+    )
+    assert found[["alpha", "seed"]].to_numpy().tolist() == [[a, s] for a in (0, 1) for s in range(3)]
+    asked_for = [each.model_copy(update={"seed": seed}).key for each in runs for seed in range(3)]
+    assert found["key"].tolist() == asked_for
+    assert found["rate_delivered"].nunique() == 4  # none at alpha 0, another draw for each seed at 1

@@ -1,0 +1,246 @@
+"""The store: one SQLite file, states, one writer, clear refusals."""
+
+import sqlite3
+
+import pytest
+
+from dilution.errors import StoreError
+from dilution.study import Grid
+from dilution.study.store import SCHEMA_VERSION, STATES, Store
+
+RUNS = list(Grid({"dataset": "digits", "n": 100, "network": "mlp1"}, {"alpha": [0, 1], "seed": [0, 1, 2]}))
+KEYS = [run.key for run in RUNS]
+DONE = {"state": "done", "result": {"test_last": 0.5}, "history": [{"step": 1, "test": 0.5}]}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "results.sqlite"
+
+
+@pytest.fixture
+def store(path):
+    with Store(path) as opened:
+        yield opened
+
+
+def plain(path, statement):
+    """Ask plain SQLite, as anyone with the file could."""
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return connection.execute(statement).fetchall()
+    finally:
+        connection.close()
+
+
+def change(path, *statements):
+    connection = sqlite3.connect(path)
+    try:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def test_runs_are_entered_once_as_queued_and_keep_their_order(store):
+    store.add("first", RUNS[:4])
+    store.finish(KEYS[1], DONE, at="now")
+    store.add("second", [RUNS[5], RUNS[1], RUNS[0]])
+    assert store.states(KEYS) == dict.fromkeys([*KEYS[:4], KEYS[5]], "queued") | {KEYS[1]: "done"}
+    assert [row["key"] for row in store.rows("second")] == [KEYS[5], KEYS[1], KEYS[0]]
+    assert [row["key"] for row in store.rows()] == [*KEYS[:4], KEYS[5]]
+    assert store.counts() == {"first": {"queued": 3, "done": 1}, "second": {"queued": 2, "done": 1}}
+
+
+def test_a_study_entered_again_has_its_new_members_only(store):
+    store.add("s", RUNS)
+    store.add("s", RUNS[2:4])
+    assert [row["key"] for row in store.rows("s")] == KEYS[2:4]
+    assert len(list(store.rows())) == len(RUNS)
+
+
+def test_a_run_passes_through_its_states_and_its_record_comes_back(store):
+    store.add("s", RUNS[:1])
+    store.start(KEYS[0], host="here", versions={"torch": "2"}, at="t0")
+    assert store.states(KEYS) == {KEYS[0]: "running"}
+    store.finish(KEYS[0], DONE, at="t1")
+    row = next(store.rows("s"))
+    assert row["spec"] == RUNS[0].model_dump(mode="json")
+    assert row["versions"] == {"torch": "2"}
+    assert (row["state"], row["host"], row["started"], row["finished"]) == ("done", "here", "t0", "t1")
+    assert (row["result"], row["history"], row["error"]) == (DONE["result"], DONE["history"], None)
+
+
+def test_every_state_is_kept_and_any_other_is_refused(store, path):
+    store.add("s", RUNS)
+    for key, state in zip(KEYS, STATES, strict=False):
+        store.finish(key, {"state": state}, at="now")
+    assert list(store.states(KEYS).values()) == [*STATES, "queued"]
+    with pytest.raises(StoreError, match="CHECK constraint"):
+        store.finish(KEYS[0], {"state": "finished"}, at="now")
+    with pytest.raises(sqlite3.IntegrityError):
+        change(path, "UPDATE runs SET state = 'finished'")
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        store._write("INSERT INTO members VALUES ('s', 'nobody', 0)")
+
+
+def test_failed_runs_are_listed_and_only_those_asked_for_are_queued_again(store):
+    store.add("s", RUNS[:3])
+    for key in KEYS[:2]:
+        store.finish(key, {"state": "failed", "error": "out of luck"}, at="now")
+    store.finish(KEYS[2], DONE, at="now")
+    assert store.failures() == [(KEYS[0], "out of luck"), (KEYS[1], "out of luck")]
+    store.requeue_failed([KEYS[1], KEYS[2], "nobody"])
+    assert store.states(KEYS) == {KEYS[0]: "failed", KEYS[1]: "queued", KEYS[2]: "done"}
+    assert store.failures() == [(KEYS[0], "out of luck")]
+
+
+def test_artifacts_are_kept_and_replaced(store):
+    assert store.artifact("table") is None
+    store.keep("table", [[0.1, 0.9]])
+    store.keep("table", [[0.25, 0.75]])
+    assert store.artifact("table") == [[0.25, 0.75]]
+
+
+def test_what_was_stored_is_there_when_opened_again(path):
+    with Store(path) as store:
+        store.add("s", RUNS)
+        store.finish(KEYS[0], DONE, at="now")
+    with Store(path, create=False) as again:
+        assert again.states(KEYS)[KEYS[0]] == "done"
+    assert sorted(each.name for each in path.parent.iterdir()) == ["results.sqlite"]  # one file
+
+
+def test_runs_left_running_are_queued_again_at_the_next_start(path):
+    with Store(path) as store, store.writer():
+        store.add("s", RUNS[:2])
+        store.start(KEYS[0], host="h", versions={}, at="t0")
+    with Store(path) as again:
+        assert again.states(KEYS)[KEYS[0]] == "running"  # a reader changes nothing
+        with again.writer():
+            assert again.states(KEYS)[KEYS[0]] == "queued"
+            assert next(again.rows())["started"] is None
+
+
+def test_a_second_writer_is_refused_until_the_first_ends(path):
+    with Store(path) as first, Store(path) as second:
+        with (
+            first.writer(),
+            pytest.raises(StoreError, match="another process is writing to .*wait until it ends"),
+            second.writer(),
+        ):
+            pass
+        with second.writer():
+            second.add("s", RUNS)
+
+
+def test_a_writer_that_fails_gives_the_store_back(path):
+    with Store(path) as store:
+        with pytest.raises(ZeroDivisionError), store.writer():
+            raise ZeroDivisionError
+        with store.writer():
+            store.add("s", RUNS[:1])
+
+
+def test_anyone_may_read_with_plain_sqlite_while_it_is_written(store, path):
+    with store.writer(), store._transaction():
+        store._connection.execute("INSERT INTO artifacts VALUES ('half', '1')")
+        assert plain(path, "SELECT * FROM artifacts") == []  # a consistent state, without waiting
+    assert plain(path, "SELECT * FROM artifacts") == [("half", "1")]
+    assert plain(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+    assert plain(path, "PRAGMA journal_mode") == [("wal",)]
+    store.add("s", RUNS)
+    found = plain(path, "SELECT json_extract(spec, '$.alpha') FROM runs")
+    assert sorted(alpha for (alpha,) in found) == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_missing_file_is_made_only_if_asked_for(path):
+    with pytest.raises(StoreError, match="there is no store at .*Name an existing file"):
+        Store(path, create=False)
+    assert not path.exists()
+    deep = path.parent / "new" / "folder" / "s.sqlite"
+    Store(deep).close()
+    assert deep.exists()
+
+
+def test_a_store_of_a_newer_version_is_refused_and_left_alone(path):
+    Store(path).close()
+    change(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=f"version {SCHEMA_VERSION + 1}; .*up to version .*Update with"):
+        Store(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("version", [0, 1])
+@pytest.mark.parametrize("table", ["notes", "runs"])
+def test_an_sqlite_file_of_something_else_is_refused_and_left_alone(path, version, table):
+    change(path, f"CREATE TABLE {table} (x)", f"PRAGMA user_version = {version}")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="SQLite file of something else; choose another"):
+        Store(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"hi", b"alpha,accuracy\n" * 400, bytes(4096)])
+def test_a_file_that_is_no_database_is_refused_and_left_alone(path, content):
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"results\.sqlite.*another --store"):
+        Store(path)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_cannot_be_made_or_is_in_the_way_is_refused(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="the folder .*cannot be made: Not a directory"):
+        Store(tmp_path / "file" / "deeper" / "s.sqlite")
+    with pytest.raises(StoreError, match="cannot be used"):
+        Store(tmp_path)
+
+
+def test_a_damaged_store_is_a_store_error_wherever_it_is_read(path):
+    with Store(path) as store:
+        store.add("s", RUNS)
+        store.keep("big", "x" * 40_000)
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+    with Store(path) as store:
+        for read in (
+            lambda: list(store.rows()),
+            lambda: list(store.rows("s")),
+            lambda: store.states(KEYS),
+            store.counts,
+            store.failures,
+            lambda: store.artifact("big"),
+            lambda: store.add("t", RUNS),
+        ):
+            with pytest.raises(StoreError, match="not a sound store.*Restore a copy"):
+                read()
+
+
+def test_a_full_disk_is_a_store_error_and_the_file_stays_valid(store, path):
+    store.add("s", RUNS)
+    store.finish(KEYS[0], DONE, at="now")
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    long = {"state": "done", "history": [{"step": step} for step in range(20_000)]}
+    with pytest.raises(StoreError, match="database or disk is full.*Free some space"):
+        store.finish(KEYS[1], long, at="now")
+    with pytest.raises(StoreError, match="full"):
+        store.keep("big", "x" * 10**6)
+    many = list(Grid({"dataset": "digits", "n": 100, "network": "mlp1", "alpha": 3}, {"seed": range(900)}))
+    with pytest.raises(StoreError, match="full"):
+        store.add("many", many)
+    assert plain(path, "PRAGMA integrity_check") == [("ok",)]
+    assert store.counts() == {"s": {"done": 1, "queued": 5}}  # all of `add` or nothing
+    store._connection.execute("PRAGMA max_page_count = 100000")  # space was freed
+    store.finish(KEYS[1], long, at="now")
+    assert store.states(KEYS)[KEYS[1]] == "done"
+
+
+def test_an_unwritable_lock_file_is_a_store_error(store, path):
+    path.with_name(path.name + ".lock").mkdir()
+    with pytest.raises(StoreError, match="cannot be written: Is a directory"), store.writer():
+        pass

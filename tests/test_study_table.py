@@ -1,0 +1,158 @@
+"""Tables of results and their export."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dilution.errors import DilutionError, InputError
+from dilution.study import Run, Study
+from dilution.study.engine import run_study
+from dilution.study.export import export_table
+from dilution.study.progress import Progress
+from dilution.study.store import Store
+from dilution.study.table import histories, table
+
+BASE = {"dataset": "digits", "n": 60, "network": "perceptron", "steps": 4, "evaluations": 2, "batch": 8}
+THIRDS = [[0.1 + 0.8 * (row == column) / 1 if row == column else 0.1 / 9 for column in range(10)]
+          for row in range(10)]  # fmt: skip
+RUNS = [
+    Run.of(**BASE, alpha=1 / 3),
+    Run.of(**BASE, eta=0.3, images="white_noise"),
+    Run.of(**BASE, alpha=1, order="pooled", images="white_noise"),
+    Run.of(**BASE, alpha=2, noise="matrix", matrix=[[0.1] * 10] * 10),
+    Run.of(**BASE, alpha=3),
+]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    with Store(tmp_path_factory.mktemp("table") / "s.sqlite") as opened:
+        run_study(Study.of("s", RUNS[:4]), opened, workers=0, progress=Progress(quiet=True))
+        opened.add("later", [RUNS[4], RUNS[0]])
+        yield opened
+
+
+def documented_columns():
+    """Return the columns that the architecture page lists, in its first column."""
+    page = (Path(__file__).parent.parent / "docs" / "architecture.md").read_text()
+    rows = page.split("## The table of results")[1].split("\n## ")[0].splitlines()
+    cells = [row.split("|")[1] for row in rows if row.startswith("| `")]
+    return {
+        name.strip() for cell in cells for part in re.findall("`(.+?)`", cell) for name in part.split(",")
+    }
+
+
+def test_the_table_has_every_documented_column(store):
+    documented = documented_columns()
+    assert {"key", "state", "test_clean", "diverged_at", "error", "finished"} < documented
+    assert documented <= set(table(store).columns)
+
+
+def test_settings_and_measures_stand_side_by_side(store):
+    rows = table(store, "s")
+    assert rows["key"].tolist() == [run.key for run in RUNS[:4]]
+    assert rows["state"].tolist() == ["done", "done", "failed", "done"]
+    assert rows["network"].tolist() == ["perceptron"] * 4
+    first = rows.iloc[0]
+    assert (first["alpha"], first["alpha_used"], first["validation"]) == (1 / 3, 1 / 3, 6)
+    assert first["alpha_delivered"] == pytest.approx(18 / 54)
+    assert first["rate_requested"] == pytest.approx(0.9 * (1 / 3) / (4 / 3))
+    second = rows.iloc[1]
+    assert pd.isna(second["alpha"])
+    assert second["rate_requested"] == pytest.approx(0.3)
+    assert second["alpha_used"] == pytest.approx(0.5)
+
+
+def test_a_table_can_be_of_a_study_of_some_runs_or_of_all(store):
+    assert table(store, "later")["key"].tolist() == [RUNS[4].key, RUNS[0].key]
+    assert table(store, runs=RUNS[1:3])["key"].tolist() == [RUNS[1].key, RUNS[2].key]
+    assert table(store, "later", runs=RUNS[:1])["key"].tolist() == [RUNS[0].key]
+    assert len(table(store)) == 5
+    assert table(store, "nobody").empty
+    assert table(store, "nobody").columns.equals(table(store).columns)
+
+
+def test_a_run_not_yet_trained_has_no_measures(store):
+    row = table(store, runs=[RUNS[4]]).iloc[0]
+    assert row["state"] == "queued"
+    assert row[["test_last", "seconds", "started", "finished", "error"]].isna().all()
+
+
+def test_numbers_are_numbers_even_where_every_run_lacks_them(store):
+    for rows in (table(store), table(store, runs=[RUNS[4]])):
+        for name in ("alpha", "eta", "delta", "epochs", "steps", "test_last", "diverged_at", "seconds"):
+            assert pd.api.types.is_float_dtype(rows[name]) or pd.api.types.is_integer_dtype(rows[name])
+
+
+def test_histories_hold_every_evaluation(store):
+    found = histories(store, "s")
+    measured = ["step", "train_loss", "validation_clean", "validation_noisy", "test", "key"]
+    assert list(found.columns) == measured
+    done = [RUNS[place].key for place in (0, 1, 3)]
+    assert found["key"].tolist() == [key for key in done for _ in range(2)]
+    assert found["step"].tolist() == [2, 4] * 3
+    last = found[found["key"] == done[0]]["test"].iloc[-1]
+    assert last == table(store, runs=RUNS[:1])["test_last"].iloc[0]
+
+
+def test_no_evaluation_gives_an_empty_table_with_its_columns(store):
+    assert list(histories(store, "nobody").columns) == ["key", "step"]
+
+
+MEASURED = ["alpha", "alpha_used", "rate_delivered", "test_clean", "test_last", "rate"]
+
+
+def test_csv_comes_back_as_it_was(store, tmp_path):
+    rows = table(store)
+    again = pd.read_csv(export_table(rows, tmp_path / "t.csv"), float_precision="round_trip")
+    assert list(again.columns) == list(rows.columns)
+    pd.testing.assert_frame_equal(again[MEASURED], rows[MEASURED], check_exact=True)
+    assert again["error"].isna().tolist() == rows["error"].isna().tolist()
+
+
+def test_parquet_comes_back_as_it_was(store, tmp_path):
+    rows = table(store)
+    again = pd.read_parquet(export_table(rows, tmp_path / "deep" / "t.parquet"))
+    assert list(again.columns) == list(rows.columns)
+    same = [name for name in rows.columns if name != "matrix"]
+    pd.testing.assert_frame_equal(again[same], rows[same], check_dtype=False, check_exact=True)
+    assert again["matrix"].isna().tolist() == [True, True, True, False, True]
+    assert json.loads(again["matrix"].iloc[3]) == [[0.1] * 10] * 10
+
+
+def test_json_lines_come_back_as_they_were(store, tmp_path):
+    rows = table(store)
+    lines = export_table(rows, tmp_path / "t.jsonl").read_text().splitlines()
+
+    def strict(name):
+        raise ValueError(f"{name} is not JSON")
+
+    again = [json.loads(line, parse_constant=strict) for line in lines]
+    assert [list(each) for each in again] == [list(rows.columns)] * len(rows)
+    for each, (_, row) in zip(again, rows.iterrows(), strict=True):
+        for name in rows.columns:
+            value = each[name]
+            assert pd.isna(row[name]) if value is None else value == row[name], name
+    assert again[3]["matrix"] == [[0.1] * 10] * 10
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl"])
+def test_an_empty_table_can_be_exported(store, tmp_path, ending):
+    assert export_table(table(store, "nobody"), tmp_path / f"t{ending}").exists()
+
+
+@pytest.mark.parametrize(("name", "near"), [("t.xlsx", ".csv"), ("t.json", ".jsonl"), ("table", ".parquet")])
+def test_an_unknown_ending_names_those_that_exist(store, tmp_path, name, near):
+    with pytest.raises(InputError, match=f"is not a format to export to.*{re.escape(near)}"):
+        export_table(table(store), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_behind(store, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DilutionError, match="could not be written"):
+        export_table(table(store), tmp_path / "file" / "t.csv")
+    assert (tmp_path / "file").read_text() == "in the way"
