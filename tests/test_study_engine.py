@@ -10,13 +10,16 @@ import pandas as pd
 import pytest
 import torch
 
+from dilution.data import load
 from dilution.errors import InputError, StoreError
+from dilution.noise import Dilution
 from dilution.study import Run, Study, engine, execute, run
 from dilution.study.engine import run_study
 from dilution.study.execute import confusability_name
 from dilution.study.progress import Progress
 from dilution.study.store import Store
 from dilution.study.table import histories, table
+from dilution.training import train
 
 BASE = {"dataset": "digits", "n": 200, "network": "mlp1", "steps": 6, "evaluations": 2, "batch": 16}
 TIMES = ["seconds", "started", "finished"]
@@ -125,6 +128,20 @@ def test_the_table_is_the_same_bit_for_bit_with_any_number_of_workers(finished):
     pd.testing.assert_frame_equal(*evaluations, check_exact=True)
 
 
+def test_a_run_is_the_training_that_it_describes():
+    described = small(seed=5, validation=31, order="pooled", optimizer="adam", rate=0.01, stratified=True)
+    digits = load("digits")
+    noisy = Dilution(digits.train, 1, n=200, stratified=True, seed=5)
+    direct = train(
+        "mlp1", noisy, test=digits.test, seed=5, validation=31, order="pooled", optimizer="adam", rate=0.01,
+        steps=6, evaluations=2, batch=16,
+    )  # fmt: skip
+    outcome = execute.execute(described, None, {})
+    assert outcome["history"] == direct.history.to_dict(orient="records")
+    assert outcome["result"] | direct.summary() == outcome["result"]
+    assert outcome["result"]["rate_delivered"] == direct.delivered.rate_delivered
+
+
 @pytest.fixture
 def store(tmp_path):
     with Store(tmp_path / "s.sqlite") as opened:
@@ -168,14 +185,16 @@ def test_failed_runs_of_this_study_are_tried_again_only_if_asked(store, monkeypa
     assert len(store.failures()) == 1
 
 
-class Interrupting(Progress):
-    """Presses Ctrl-C when the first run is finished."""
+class AtEveryEnd(Progress):
+    """Does something whenever a run has ended, and shows nothing."""
 
-    def __init__(self):
+    def __init__(self, act):
         super().__init__(quiet=True)
+        self.finished = lambda *_: act()
 
-    def finished(self, run, outcome):
-        raise KeyboardInterrupt
+
+def press_ctrl_c():
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -183,7 +202,7 @@ def test_an_interrupted_study_keeps_finished_runs_and_completes_at_the_next_star
     runs = [small(seed=seed) for seed in range(3)]
     study = Study.of("s", runs)
     with pytest.raises(KeyboardInterrupt):
-        run_study(study, store, workers=workers, progress=Interrupting())
+        run_study(study, store, workers=workers, progress=AtEveryEnd(press_ctrl_c))
     assert multiprocessing.active_children() == []
     assert states(store, runs).count("done") == 1
     first = table(store).set_index("key").loc[runs[0].key, "finished"]
@@ -192,49 +211,38 @@ def test_an_interrupted_study_keeps_finished_runs_and_completes_at_the_next_star
     assert table(store).set_index("key").loc[runs[0].key, "finished"] == first
 
 
-def test_a_killed_worker_fails_its_run_with_a_reason_and_the_others_finish(store):
-    def kill():
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            # The first run is on its way to the one worker as soon as the store says so.
-            if list(store_reader.states([endless.key]).values()) == ["running"]:
-                for child in multiprocessing.active_children():
-                    os.kill(child.pid, signal.SIGKILL)
-                return
+def kill_the_worker_when_its_run_is_under_way(path):
+    """Kill the one worker as the kernel does when memory is short; to be called from a thread."""
+    deadline = time.monotonic() + 60
+    with Store(path) as reader:
+        while reader.counts()["s"].get("running") is None and time.monotonic() < deadline:
             time.sleep(0.02)
+    for child in multiprocessing.active_children():
+        os.kill(child.pid, signal.SIGKILL)
 
+
+def test_a_killed_worker_fails_its_run_with_a_reason_and_the_others_finish(store):
     endless, short = small(steps=10**9), small()
     store.add("s", [endless, short])
-    path = store.path
-    ready = threading.Event()
-
-    def run_killer():
-        nonlocal store_reader
-        with Store(path) as store_reader:
-            ready.set()
-            kill()
-
-    store_reader = None
-    killer = threading.Thread(target=run_killer)
+    killer = threading.Thread(target=kill_the_worker_when_its_run_is_under_way, args=[store.path])
     killer.start()
-    ready.wait()
     run_study(Study.of("s", [endless, short]), store, workers=1, progress=QUIET)
     killer.join()
     assert states(store, [endless, short]) == ["failed", "done"]
-    assert "the worker process died with exit code -9" in store.failures()[0][1]
-    assert "--retry-failed" in store.failures()[0][1]
+    (_, error) = store.failures()[0]
+    assert "the worker process died with exit code -9" in error
+    assert "--retry-failed" in error
 
 
 def test_a_full_disk_ends_the_study_and_the_next_start_completes_it(store):
-    class Full(Progress):
-        def finished(self, run, outcome):
-            pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
-            store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    def fill_disk():
+        pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
 
     runs = [small(seed=seed, evaluations=100, steps=100) for seed in range(3)]
     study = Study.of("s", runs)
     with pytest.raises(StoreError, match="full"):
-        run_study(study, store, workers=0, progress=Full(quiet=True))
+        run_study(study, store, workers=0, progress=AtEveryEnd(fill_disk))
     store._connection.execute("PRAGMA max_page_count = 100000")
     assert states(store, runs)[0] == "done"
     assert "queued" in states(store, runs)

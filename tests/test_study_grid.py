@@ -59,7 +59,7 @@ def test_a_large_grid_is_not_made_in_full():
 
 
 def test_a_setting_in_base_and_axes_is_refused():
-    with pytest.raises(InputError, match="n is in .*base.* and in the grid; it can be in one"):
+    with pytest.raises(InputError, match=r"n is in .*base.* and in the grid; it can be in one"):
         Grid(BASE, {"n": [1, 2]})
 
 
@@ -93,10 +93,8 @@ def test_base_and_grid_make_every_combination(read):
 
 
 def test_several_grids_share_the_base_and_repetitions_fall_out(read):
-    study = read(
-        TOML
-        + '[[grids]]\nnetwork = ["mlp1"]\nalpha = [0, 1]\n[[grids]]\nnetwork = ["mlp1", "mlp2"]\nalpha = [1]\n'
-    )
+    first, second = 'network = ["mlp1"]\nalpha = [0, 1]\n', 'network = ["mlp1", "mlp2"]\nalpha = [1]\n'
+    study = read(f"{TOML}[[grids]]\n{first}[[grids]]\n{second}")
     assert [(run.network, run.alpha) for run in study.runs] == [("mlp1", 0), ("mlp1", 1), ("mlp2", 1)]
 
 

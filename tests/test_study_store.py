@@ -60,6 +60,16 @@ def test_a_study_entered_again_has_its_new_members_only(store):
     assert len(list(store.rows())) == len(RUNS)
 
 
+def test_runs_are_entered_all_or_not_at_all(store):
+    with pytest.raises(AttributeError):
+        store.add("s", [*RUNS, None])
+    assert store.states(KEYS) == {}
+    store.add("s", RUNS)
+    with pytest.raises(AttributeError):
+        store.add("s", [RUNS[0], None])
+    assert store.counts() == {"s": {"queued": len(RUNS)}}
+
+
 def test_a_run_passes_through_its_states_and_its_record_comes_back(store):
     store.add("s", RUNS[:1])
     store.start(KEYS[0], host="here", versions={"torch": "2"}, at="t0")
@@ -127,7 +137,7 @@ def test_a_second_writer_is_refused_until_the_first_ends(path):
     with Store(path) as first, Store(path) as second:
         with (
             first.writer(),
-            pytest.raises(StoreError, match="another process is writing to .*wait until it ends"),
+            pytest.raises(StoreError, match=r"another process is writing to .*wait until it ends"),
             second.writer(),
         ):
             pass
@@ -156,7 +166,7 @@ def test_anyone_may_read_with_plain_sqlite_while_it_is_written(store, path):
 
 
 def test_a_missing_file_is_made_only_if_asked_for(path):
-    with pytest.raises(StoreError, match="there is no store at .*Name an existing file"):
+    with pytest.raises(StoreError, match=r"there is no store at .*Name an existing file"):
         Store(path, create=False)
     assert not path.exists()
     deep = path.parent / "new" / "folder" / "s.sqlite"
@@ -193,7 +203,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(path, content):
 
 def test_a_folder_that_cannot_be_made_or_is_in_the_way_is_refused(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match="the folder .*cannot be made: Not a directory"):
+    with pytest.raises(StoreError, match=r"the folder .*cannot be made: Not a directory"):
         Store(tmp_path / "file" / "deeper" / "s.sqlite")
     with pytest.raises(StoreError, match="cannot be used"):
         Store(tmp_path)
@@ -216,7 +226,7 @@ def test_a_damaged_store_is_a_store_error_wherever_it_is_read(path):
             lambda: store.artifact("big"),
             lambda: store.add("t", RUNS),
         ):
-            with pytest.raises(StoreError, match="not a sound store.*Restore a copy"):
+            with pytest.raises(StoreError, match=r"not a sound store.*Restore a copy"):
                 read()
 
 
@@ -226,7 +236,7 @@ def test_a_full_disk_is_a_store_error_and_the_file_stays_valid(store, path):
     pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
     store._connection.execute(f"PRAGMA max_page_count = {pages}")
     long = {"state": "done", "history": [{"step": step} for step in range(20_000)]}
-    with pytest.raises(StoreError, match="database or disk is full.*Free some space"):
+    with pytest.raises(StoreError, match=r"database or disk is full.*Free some space"):
         store.finish(KEYS[1], long, at="now")
     with pytest.raises(StoreError, match="full"):
         store.keep("big", "x" * 10**6)

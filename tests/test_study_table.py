@@ -1,5 +1,6 @@
 """Tables of results and their export."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -16,8 +17,6 @@ from dilution.study.store import Store
 from dilution.study.table import histories, table
 
 BASE = {"dataset": "digits", "n": 60, "network": "perceptron", "steps": 4, "evaluations": 2, "batch": 8}
-THIRDS = [[0.1 + 0.8 * (row == column) / 1 if row == column else 0.1 / 9 for column in range(10)]
-          for row in range(10)]  # fmt: skip
 RUNS = [
     Run.of(**BASE, alpha=1 / 3),
     Run.of(**BASE, eta=0.3, images="white_noise"),
@@ -40,9 +39,7 @@ def documented_columns():
     page = (Path(__file__).parent.parent / "docs" / "architecture.md").read_text()
     rows = page.split("## The table of results")[1].split("\n## ")[0].splitlines()
     cells = [row.split("|")[1] for row in rows if row.startswith("| `")]
-    return {
-        name.strip() for cell in cells for part in re.findall("`(.+?)`", cell) for name in part.split(",")
-    }
+    return {name for cell in cells for part in re.findall("`(.+?)`", cell) for name in part.split(", ")}
 
 
 def test_the_table_has_every_documented_column(store):
@@ -102,15 +99,19 @@ def test_no_evaluation_gives_an_empty_table_with_its_columns(store):
     assert list(histories(store, "nobody").columns) == ["key", "step"]
 
 
-MEASURED = ["alpha", "alpha_used", "rate_delivered", "test_clean", "test_last", "rate"]
-
-
 def test_csv_comes_back_as_it_was(store, tmp_path):
     rows = table(store)
-    again = pd.read_csv(export_table(rows, tmp_path / "t.csv"), float_precision="round_trip")
-    assert list(again.columns) == list(rows.columns)
-    pd.testing.assert_frame_equal(again[MEASURED], rows[MEASURED], check_exact=True)
-    assert again["error"].isna().tolist() == rows["error"].isna().tolist()
+    with export_table(rows, tmp_path / "t.csv").open(newline="") as file:
+        again = list(csv.DictReader(file))
+    assert list(again[0]) == list(rows.columns)
+    for each, (_, row) in zip(again, rows.iterrows(), strict=True):
+        for name in rows.columns:
+            if pd.api.types.is_float_dtype(rows[name]):
+                assert float(each[name] or "nan") == row[name] or pd.isna(row[name])
+            else:
+                assert each[name] == (
+                    "" if row[name] is None or pd.isna(row[name]) is True else str(row[name])
+                )
 
 
 def test_parquet_comes_back_as_it_was(store, tmp_path):

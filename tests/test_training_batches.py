@@ -107,7 +107,7 @@ def test_every_example_is_visited_exactly_once_an_epoch_without_a_gap(make_data,
     ids, targets = stream(noisy, order, batch, -(-epochs * length // batch))
     if order == "examples":
         everything = torch.arange(len(noisy))
-        shown, wanted = list(zip(ids.tolist(), targets.tolist(), strict=True)), None
+        shown = list(zip(ids.tolist(), targets.tolist(), strict=True))
         wanted = zip(noisy.source(everything).tolist(), noisy.labels(everything).tolist(), strict=True)
     else:
         shown, wanted = ids.tolist(), noisy.clean_rows.tolist()

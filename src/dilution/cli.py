@@ -57,7 +57,8 @@ def reproduce(
 ) -> None:
     """Reproduce figures of the paper: train, judge, draw.
 
-    Writes a page with the verdicts, the figures and their tables. Run it again to resume: finished runs are not repeated.
+    Writes a page with the verdicts, the figures and their tables. Run it again to resume: finished
+    runs are not repeated.
     """
     from dilution.paper import reproduce as call
 

@@ -72,5 +72,5 @@ def _explain(found: dict[str, Any], fields: Iterable[str]) -> str:
         return str(unknown(f"value of {name}", found["input"], choices))
     if found["type"] == "value_error":
         return f"{str(found['ctx']['error']).rstrip('.')}."
-    rule = found["msg"].removeprefix("Input should be ").removeprefix("a ")
+    rule = found["msg"].removeprefix("Input should be ").partition(", unable")[0]
     return f"{name} is {found['input']!r}; it must be {rule}."

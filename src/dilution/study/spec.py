@@ -70,6 +70,12 @@ class Run(TrainSettings):
             values["epochs"] = 10.0
         return values
 
+    @field_validator("alpha", "eta", "delta")
+    @classmethod
+    def _one_zero(cls, value: float | None) -> float | None:
+        """Turn −0.0 into 0.0: equal settings must have equal keys."""
+        return None if value is None else value + 0.0
+
     @field_validator("network")
     @classmethod
     def _known_network(cls, name: str) -> str:
