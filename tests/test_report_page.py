@@ -86,9 +86,7 @@ def test_the_page_asks_nothing_of_the_network_and_runs_no_script() -> None:
 
 def test_text_of_every_kind_is_escaped() -> None:
     frame = pd.DataFrame({EVIL: [EVIL]})
-    evil = Section(
-        EVIL, EVIL, EVIL, SVG, EVIL, EVIL, claims("reproduced").assign(claim=EVIL), frame, frame
-    )
+    evil = Section(EVIL, EVIL, EVIL, SVG, EVIL, EVIL, claims("reproduced").assign(claim=EVIL), frame, frame)
     html = render(Page(EVIL, [replace(evil, claims=evil.claims.assign(figure=EVIL))], {EVIL: EVIL}))
     assert "<script" not in html
     assert html.count("&lt;script&gt;") >= 14

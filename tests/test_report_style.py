@@ -140,9 +140,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_half_written_one(tmp_path: Path)
     assert path.read_bytes() == b"old"
 
 
-def test_a_failed_last_step_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_last_step_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(part: Path, target: Path) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
