@@ -1,83 +1,153 @@
-"""README and docs: the examples run, the studies are valid, the links lead somewhere.
+"""README and docs: every page is played from top to bottom in an empty folder, as a reader would.
+
+What a fenced block means, by its language:
+
+``python``  runs; the blocks of a page share their names.
+``output``  is what the block before it prints; ``...`` stands for anything.
+``toml``    is saved under the name in its first line, ``# study.toml``, and must be a valid study.
+``console`` runs each line ``$ dilution …``; what follows is its output, as above; nothing: any output.
+``bash``    is not run, but its commands and their options must exist.
+``text``    is shown only.
 
 ``python tests/test_docs.py`` writes docs/cli.md, the reference that a test compares with the program.
 """
 
-import os
+import doctest
+import io
 import re
-import subprocess
-import sys
+import shlex
+from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from dilution.cli import app
 from dilution.study import Run, Study
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = ["", "reproduce", "run", "status", "export", "report", "data", "data list", "data fetch"]
-COMMANDS += ["data check", "show", "show noise"]
+LANGUAGES = {"python", "output", "toml", "console", "bash", "text", ""}
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Return language and text of each fenced block."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def cli_reference() -> str:
-    """Return docs/cli.md, from the help text of every command."""
-    parts = [
-        "# The command line\n",
-        "Written by `python tests/test_docs.py`. A mistake ends with one message and exit code 2, a study "
-        "with failed runs with 1, Ctrl-C with 130; finished runs are kept.\n",
-    ]
-    for command in COMMANDS:
-        line = [sys.executable, "-m", "dilution", *command.split(), "--help"]
-        environment = {**os.environ, "COLUMNS": "96", "NO_COLOR": "1", "TERM": "dumb"}
-        shown = subprocess.run(line, capture_output=True, text=True, check=True, env=environment).stdout
-        shown = shown.replace("python -m dilution", "dilution").replace("__main__.py", "dilution")
-        text = "\n".join(row.rstrip() for row in shown.strip().splitlines())
-        parts.append(f"## `dilution{' ' * bool(command)}{command}`\n\n```text\n{text}\n```\n")
-    return "\n".join(parts)
+def of(page: Path, language: str) -> list[str]:
+    return [text for name, text in blocks(page) if name == language]
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
-def test_python_examples_run_from_top_to_bottom(page, tmp_path, monkeypatch):
+def same(wanted: str, got: str) -> bool:
+    rules = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    return doctest.OutputChecker().check_output(wanted, got, rules)
+
+
+def call(words: list[str]) -> str:
+    """Run ``dilution`` with these words and return what it prints."""
+    result = CliRunner().invoke(app, words, prog_name="dilution")
+    assert result.exit_code == 0, f"dilution {shlex.join(words)}: {result.exception} {result.output}"
+    return result.stdout
+
+
+def parse(words: list[str]) -> None:
+    """Refuse a command or option of ``dilution`` that does not exist, or an argument that is missing."""
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands"):
+        name, *words = words
+        command = command.commands[name]
+    command.make_context(command.name, words)
+
+
+def prompts(text: str) -> Iterator[tuple[list[str], str]]:
+    """Yield the words of each command after ``$ dilution``, and the output shown below it."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        line, _, shown = part.partition("\n")
+        program, *words = shlex.split(line, comments=True)
+        assert program == "dilution", line
+        yield words, shown
+
+
+@every_page
+def test_a_page_played_from_top_to_bottom_does_what_it_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    space: dict[str, object] = {"__name__": "example"}
-    for block in blocks(page, "python"):
-        exec(compile(block, str(page.name), "exec"), space)
+    names: dict[str, object] = {"__name__": "example"}
+    printed = ""
+    for language, text in blocks(page):
+        if language == "python":
+            with redirect_stdout(io.StringIO()) as stream:
+                exec(compile(text, page.name, "exec"), names)
+            printed = stream.getvalue()
+        elif language == "output":
+            assert same(text, printed), f"{text}\nbut it printed\n{printed}"
+        elif language == "toml":
+            file = Path(text.splitlines()[0].removeprefix("# "))
+            assert file.suffix == ".toml", f"no file name in the first line of\n{text}"
+            file.write_text(text, "utf-8")
+            assert len(Study.from_toml(file).runs) > 1
+        elif language == "console":
+            for words, shown in prompts(text):
+                got = call(words)
+                assert not shown or same(shown, got), f"{shown}\nbut it printed\n{got}"
 
 
-@pytest.mark.parametrize(
-    ("page", "text"), [(p, t) for p in PAGES for t in blocks(p, "toml")], ids=lambda v: getattr(v, "name", "")
-)
-def test_toml_examples_are_valid_studies(page, text, tmp_path):
-    (tmp_path / "study.toml").write_text(text)
-    assert len(Study.from_toml(tmp_path / "study.toml").runs) > 1
+@every_page
+def test_blocks_are_of_known_languages(page):
+    assert {language for language, _ in blocks(page)} <= LANGUAGES
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_commands_in_examples_exist(page):
-    for block in blocks(page, "bash"):
-        for line in block.splitlines():
-            words = line.split("#")[0].split()
-            if words[:1] == ["dilution"]:
-                assert any(" ".join(words[1:]).startswith(command) for command in COMMANDS if command)
-            elif words[:1] == ["make"]:
-                assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text("utf-8")
+@every_page
+def test_commands_that_are_shown_exist(page):
+    inline = re.findall(r"`(dilution [^`\n]+|make [^`\n]+)`", page.read_text("utf-8"))
+    for line in [*inline, *"".join(of(page, "bash")).splitlines()]:
+        program, *words = shlex.split(line, comments=True) or [""]
+        if program == "dilution" and line not in inline:
+            parse(words)
+        elif program == "dilution":  # in running text a command may lack its arguments
+            command: Any = typer.main.get_command(app)
+            for word in words:
+                if not hasattr(command, "commands"):
+                    break
+                command = command.commands[word]
+        elif program == "make":
+            for target in (word for word in words if "=" not in word):
+                assert f"\n{target}:" in (ROOT / "Makefile").read_text("utf-8"), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@every_page
 def test_links_lead_to_files(page):
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
 
 
-def test_every_setting_of_a_run_is_documented():
+def documented_settings() -> dict[str, str]:
+    """Return name → default, from the table of settings."""
     text = (ROOT / "docs" / "researchers.md").read_text("utf-8")
-    for name in Run.model_fields:
-        assert f"`{name}`" in text, name
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", text, re.MULTILINE)
+    return {name: default.strip("` ") for name, default in rows}
+
+
+def test_every_setting_of_a_run_is_documented_and_no_other():
+    assert set(documented_settings()) == set(Run.model_fields)
+
+
+def test_documented_defaults_are_those_of_a_run():
+    run = Run.of(dataset="digits", n=1000, network="mlp2", alpha=1)
+    shown = documented_settings()
+    for name, field in Run.model_fields.items():
+        default = getattr(run, name)
+        if field.is_required() and name != "validation":
+            assert shown[name] == "required", name
+        elif isinstance(default, bool) or (isinstance(default, str) and default):
+            assert shown[name] == str(default).replace("False", "false"), name
+        elif isinstance(default, int | float) and name not in ("alpha", "validation", "epochs"):
+            assert float(shown[name]) == default, name
 
 
 def test_every_column_of_the_table_of_results_is_documented():
@@ -89,13 +159,34 @@ def test_every_column_of_the_table_of_results_is_documented():
 
 
 def test_the_loop_over_a_dilution_has_ten_lines():
-    first = blocks(ROOT / "docs" / "library.md", "python")[0]
+    first = of(ROOT / "docs" / "library.md", "python")[0]
     assert "DataLoader" in first
     assert len(first.splitlines()) == 10
 
 
+def cli_reference() -> str:
+    """Return docs/cli.md: the help text of every command."""
+    parts = [
+        "# The command line\n",
+        "Written by `python tests/test_docs.py`; do not edit.\n",
+        "Exit codes: 0, or 1 if runs failed or a data file is missing or altered; 2 after a mistake that you\n"
+        "can mend, with one message; 130 after Ctrl-C. Finished runs are kept in every case.\n",
+    ]
+    waiting: list[tuple[str, Any]] = [("dilution", typer.main.get_command(app))]
+    while waiting:
+        name, command = waiting.pop(0)
+        words = [*name.split()[1:], "--help"]
+        shown = CliRunner().invoke(app, words, prog_name="dilution", color=False, terminal_width=100).stdout
+        text = "\n".join(row.rstrip() for row in shown.strip().splitlines())
+        parts.append(f"## `{name}`\n\n```text\n{text}\n```\n")
+        below = getattr(command, "commands", {})
+        waiting = [(f"{name} {each}", below[each]) for each in below] + waiting
+    return "\n".join(parts)
+
+
 def test_the_cli_reference_is_what_the_program_says():
-    assert (ROOT / "docs" / "cli.md").read_text("utf-8") == cli_reference()
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    assert page == cli_reference(), "run: python tests/test_docs.py"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,14 @@ from dilution.report.style import as_svg, legend, line_with_interval, new_figure
 from dilution.study.intervals import intervals
 from dilution.study.spec import Run
 
-_AXES = ("alpha", "eta", "delta", "n", "batch", "rate")
+_AXES = {
+    "alpha": "noise level α (noisy labels for each clean one)",
+    "eta": "noise rate η",
+    "delta": "skew δ",
+    "n": "clean examples n",
+    "batch": "batch size",
+    "rate": "learning rate",
+}
 _SERIES = 12  # more lines than this cannot be told apart
 
 
@@ -52,7 +59,7 @@ def _finding(runs: pd.DataFrame, points: pd.DataFrame) -> str:
     if measured.empty:
         return f"Of {len(runs)} runs: {', '.join(parts)}."
     best, worst = measured["mean"].max(), measured["mean"].min()
-    return f"Mean accuracies run from {worst:.1%} to {best:.1%}. Of {len(runs)} runs: {', '.join(parts)}."
+    return f"Mean accuracies run from {100 * worst:.1f} % to {100 * best:.1f} %. Of {len(runs)} runs: {', '.join(parts)}."
 
 
 def _plot(points: pd.DataFrame, varying: list[str]) -> str:
@@ -69,7 +76,7 @@ def _plot(points: pd.DataFrame, varying: list[str]) -> str:
         figure, (axis,) = new_figure(height=3.7)
         for index, (text, part) in enumerate(lines):
             line_with_interval(axis, part, x, str(text), index)
-        axis.set_xlabel(x)
+        axis.set_xlabel(_AXES[x])
         axis.set_ylabel("test accuracy")
         percent_axis(axis)
         if others:

@@ -85,6 +85,7 @@ def run_study(
             if not todo:
                 return
             shared = _confusabilities(todo, store, root, progress)
+            progress.start_clock()
             if workers == 0:
                 _inline(todo, store, root, shared, progress)
             else:

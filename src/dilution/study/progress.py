@@ -57,6 +57,10 @@ class Progress:
                 self._bar.refresh()
         self._bar = None
 
+    def start_clock(self) -> None:
+        """Measure the pace from now on: what was prepared before says nothing about the runs."""
+        self._started = time.monotonic()
+
     def say(self, text: str) -> None:
         """Show one line of text."""
         self._console.print(f"{self._name}: {text}", soft_wrap=True, markup=False)
