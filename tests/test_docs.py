@@ -119,11 +119,18 @@ def test_commands_that_are_shown_exist(page):
                 assert f"\n{target}:" in (ROOT / "Makefile").read_text("utf-8"), target
 
 
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
 @every_page
-def test_links_lead_to_files(page):
-    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
+def test_links_lead_to_files_and_headings(page):
+    for target, _, anchor in re.findall(r"\]\(([^)#\s]*)(#([^)\s]+))?\)", page.read_text("utf-8")):
         if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
+            file = page.parent / target if target else page
+            assert file.exists(), target
+            assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
 
 
 def documented_settings() -> dict[str, str]:
@@ -169,8 +176,8 @@ def cli_reference() -> str:
     parts = [
         "# The command line\n",
         "Written by `python tests/test_docs.py`; do not edit.\n",
-        "Exit codes: 0, or 1 if runs failed or a data file is missing or altered; 2 after a mistake that you\n"
-        "can mend, with one message; 130 after Ctrl-C. Finished runs are kept in every case.\n",
+        "Exit codes: 0; 1 if runs failed or `dilution data check` finds a file missing or altered; 2 after\n"
+        "a mistake that you can mend, with one message; 130 after Ctrl-C. Finished runs are kept always.\n",
     ]
     waiting: list[tuple[str, Any]] = [("dilution", typer.main.get_command(app))]
     while waiting:

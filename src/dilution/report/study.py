@@ -59,7 +59,8 @@ def _finding(runs: pd.DataFrame, points: pd.DataFrame) -> str:
     if measured.empty:
         return f"Of {len(runs)} runs: {', '.join(parts)}."
     best, worst = measured["mean"].max(), measured["mean"].min()
-    return f"Mean accuracies run from {100 * worst:.1f} % to {100 * best:.1f} %. Of {len(runs)} runs: {', '.join(parts)}."
+    accuracies = f"Mean accuracies run from {100 * worst:.1f} % to {100 * best:.1f} %."
+    return f"{accuracies} Of {len(runs)} runs: {', '.join(parts)}."
 
 
 def _plot(points: pd.DataFrame, varying: list[str]) -> str:
