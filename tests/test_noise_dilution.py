@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from dilution.data import Arrays
 from dilution.errors import InputError
-from dilution.noise import Delivered, Dilution, matrix, structured, uniform
+from dilution.noise import Delivered, Dilution, LabelNoise, matrix, structured, uniform
 
 MakeData = Callable[..., Arrays]
 SOURCES = ["same", "fresh", "white_noise", "external"]
@@ -445,3 +445,35 @@ def test_noise_of_another_number_of_classes_is_refused(make_data: MakeData) -> N
         Dilution(make_data(30), 1, noise=structured(1, "confusing", np.ones((3, 3))))
     with pytest.raises(InputError, match="the data have 1 class"):
         Dilution(make_data(30, classes=1), 1)
+
+
+def test_validation_data_are_drawn_from_all_classes_of_sorted_data() -> None:
+    data = Arrays(torch.zeros(1000, 1, 2, 2, dtype=torch.uint8), torch.arange(10).repeat_interleave(100))
+    training, validation = Dilution(data, 1.0).hold_out(100)
+    assert len(validation.labels(torch.arange(100)).unique()) == 10
+    assert len(training.labels(torch.arange(900)).unique()) == 10
+    other = Dilution(data, 1.0, seed=1).hold_out(100)[1]
+    assert not torch.equal(validation.clean_rows, other.clean_rows)
+
+
+def test_a_model_of_ones_own_is_held_to_the_rules_of_a_matrix() -> None:
+    data = Arrays(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]))
+
+    class Wrong(LabelNoise):
+        name = "wrong"
+
+        def __init__(self, table: list[list[float]]) -> None:
+            self.table = table
+
+        def added(self, classes: int, alpha: float, seed: int) -> Any:
+            return np.array(self.table)
+
+    for table, rule in [
+        ([[0.5, 0.6], [0.5, 0.5]], "sums to 1.1"),
+        ([[1.5, -0.5], [0.5, 0.5]], "has -0.5"),
+        ([[1.0]], "1 rows; the data have 2"),
+    ]:
+        with pytest.raises(InputError, match=rule):
+            Dilution(data, 1.0, noise=Wrong(table))
+    with pytest.raises(InputError, match="noise is a float"):
+        Dilution(data, eta=0.2, noise=0.5)  # type: ignore[arg-type]

@@ -115,7 +115,7 @@ def test_permuting_the_test_labels_changes_no_weight_and_no_choice(order):
 def test_validation_examples_do_not_take_part_in_training():
     digits = load("digits")
     noisy = Dilution(digits.train, 2, n=300, seed=4)
-    aside = noisy.clean_rows[:30]
+    aside = noisy.hold_out(30)[1].clean_rows
     images, labels = digits.train.images.clone(), digits.train.labels.clone()
     images[aside], labels[aside] = 255 - images[aside], (labels[aside] + 1) % 10
     changed = Dilution(Arrays(images, labels, digits.train.classes), 2, n=300, seed=4)
@@ -212,7 +212,7 @@ def test_the_loop_equals_one_written_by_hand_with_its_exponential_average():
 
     training, _ = noisy.hold_out(20)
     module = build("mlp1", (1, 8, 8), 10, seed=3)
-    prepare = Normalise(digits.train.images[noisy.clean_rows[20:]])
+    prepare = Normalise(digits.train.images[training.clean_rows])
     using = optimizer(module, settings)
     losses, average = [], None
     for step, batch in enumerate(BatchOrderer(training, "examples", 16, seed=3).batches(12)):

@@ -15,7 +15,7 @@ from dilution.data import Arrays
 from dilution.errors import InputError, unknown
 from dilution.noise.draw import IndependentLabels, LabelDraw, StratifiedLabels
 from dilution.noise.images import ExternalImages, FreshImages, ImageSource, SameImages, WhiteNoise
-from dilution.noise.labels import LabelNoise, Matrix, alpha_for_rate, uniform
+from dilution.noise.labels import LabelNoise, Matrix, alpha_for_rate, checked_matrix, uniform
 
 _CHUNK = 1 << 20  # labels drawn at once where all of them are counted
 
@@ -99,6 +99,11 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         if size < len(data):
             order = seeds.permute(seeds.stream(seed, "subset"), order, len(data))
         noise = uniform() if noise is None else noise
+        if not isinstance(noise, LabelNoise):
+            raise InputError(
+                f"noise is a {type(noise).__name__}; it must be a noise model: dilution.uniform(), "
+                "structured(delta, order), matrix(T), or a LabelNoise of your own."
+            )
         clean_rows = order[:size]
         self._open(
             data,
@@ -131,7 +136,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         self._fresh_rows, self._images = fresh_rows, images
         self.n = len(clean_rows)
         self.noisy = round(self.n * (1 + alpha)) - self.n
-        self.added = noise.added(self.classes, alpha, seed)
+        self.added = _added(noise, self.classes, alpha, seed)
         self.image_source = self._image_source(images)
         self._draw = self._label_draw(stream)
 
@@ -159,10 +164,13 @@ class Dilution(Dataset[tuple[Tensor, int]]):
                 f"validation is {count!r}; it must be a whole number from 1 to n − 1 = {self.n - 1}, since "
                 "these examples are set aside from the n clean ones."
             )
+        # Drawn at random: the rows of a data set may be sorted by class.
+        drawn = seeds.permute(seeds.stream(self.seed, "validation"), torch.arange(self.n), self.n)
+        set_aside, kept = drawn[:count].sort().values, drawn[count:].sort().values
         training, validation = Dilution.__new__(Dilution), Dilution.__new__(Dilution)
         training._open(
             self.data,
-            clean_rows=self.clean_rows[count:],
+            clean_rows=self.clean_rows[kept],
             fresh_rows=self._fresh_rows,
             alpha=self.alpha,
             noise=self.noise,
@@ -172,7 +180,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         )
         validation._open(
             self.data,
-            clean_rows=self.clean_rows[:count],
+            clean_rows=self.clean_rows[set_aside],
             fresh_rows=self._fresh_rows,
             alpha=self.alpha,
             noise=self.noise,
@@ -329,6 +337,16 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         cycle = self.data.labels[source.partners(torch.arange(period))]
         rounding_key = seeds.stream(self.seed, f"{stream} rounding")
         return StratifiedLabels(self.added, cycle, self.noisy, key, rounding_key)
+
+
+def _added(noise: LabelNoise, classes: int, alpha: float, seed: int) -> Matrix:
+    """Return what the noise model adds, checked: the model may be a user's own."""
+    added = checked_matrix(noise.added(classes, alpha, seed))
+    if len(added) != classes:
+        raise InputError(
+            f"noise {noise.name!r} gives a matrix of {len(added)} rows; the data have {classes} classes."
+        )
+    return added
 
 
 def _prior(data: Arrays, rows: Tensor) -> Matrix:

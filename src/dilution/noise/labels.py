@@ -118,6 +118,17 @@ def matrix(T: ArrayLike) -> LabelNoise:
     InputError
         If T breaks one of these rules, or (when used) does not fit the number of classes.
     """
+    return _Transition(checked_matrix(T))
+
+
+def checked_matrix(T: ArrayLike) -> Matrix:
+    """Return a transition matrix as float64 with rows that sum to 1 exactly, if it is one.
+
+    Raises
+    ------
+    InputError
+        If T is not square, has an entry that is no probability, or a row that does not sum to 1.
+    """
     table = _table(T, "the noise matrix")
     if table.ndim != 2 or table.shape[0] != table.shape[1]:
         raise InputError(
@@ -138,7 +149,7 @@ def matrix(T: ArrayLike) -> LabelNoise:
             "If columns sum to 1 instead, pass the transpose: rows are true classes."
         )
     table /= sums[:, None]
-    return _Transition(table)
+    return table
 
 
 def _table(values: ArrayLike, what: str) -> Matrix:
