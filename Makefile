@@ -30,7 +30,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -n 2
+	@# two processes of one thread each: small tensors gain nothing from more
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 # The committed evidence of docs/results/, from the real MNIST: about 90 minutes on two cores. Resumes.
 results: $(VENV)/.installed
