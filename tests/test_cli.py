@@ -199,6 +199,8 @@ def test_interrupting_keeps_finished_runs_and_leaves_no_worker(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # a test run in the background inherits SIGINT as ignored; a user's terminal does not
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     done = 0
     for _ in range(600):
