@@ -112,7 +112,7 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
             if part["dataset"].iloc[0] == "mnist" and part["alpha"].max() >= _QUOTED[0]:
                 axis.plot(*_QUOTED, "o", ms=10, mfc="none", mec=COLOURS[0], label="paper's ConvNet, quoted")
             axis.set_title(f"n = {n:,}, {order} order")
-            axis.set_xlabel("noise level α (noisy labels for each clean one)")
+            axis.set_xlabel("noisy labels for each clean one, α")
             axis.set_ylim(0, 1.02)
             percent_axis(axis)
         axes[0].set_ylabel("test accuracy")

@@ -103,7 +103,7 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
             line_with_interval(
                 axis, found[found["noise_order"] == order], "delta", label, index, (index - 1) * 0.006
             )
-        axis.set_xlabel("skew δ (0: uniform noise, 1: commonest false label as likely as the right one)")
+        axis.set_xlabel("skew δ (0: uniform noise; 1: most skewed)")
         axis.set_ylabel("test accuracy")
         axis.set_ylim(0, 1.02)
         percent_axis(axis)
