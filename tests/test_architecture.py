@@ -8,7 +8,20 @@ import pytest
 import dilution
 
 ROOT = Path(dilution.__file__).parent
-ROOMS = ["errors", "files", "seeds", "data", "noise", "nets", "training", "study", "report", "paper", "cli"]
+ROOMS = [
+    "errors",
+    "files",
+    "revision",
+    "seeds",
+    "data",
+    "noise",
+    "nets",
+    "training",
+    "study",
+    "report",
+    "paper",
+    "cli",
+]
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

@@ -477,3 +477,31 @@ def test_a_model_of_ones_own_is_held_to_the_rules_of_a_matrix() -> None:
             Dilution(data, 1.0, noise=Wrong(table))
     with pytest.raises(InputError, match="noise is a float"):
         Dilution(data, eta=0.2, noise=0.5)  # type: ignore[arg-type]
+
+
+def test_eta_is_refused_where_it_names_no_single_alpha(make_data: MakeData) -> None:
+    class Growing(LabelNoise):
+        name = "growing"
+
+        def added(self, classes: int, alpha: float, seed: int) -> Any:
+            wrong = alpha / (1 + alpha)
+            return (1 - wrong) * np.eye(classes) + wrong / classes
+
+    with pytest.raises(InputError, match=r"eta is 0\.3; with noise 'growing'.*Give alpha instead"):
+        Dilution(make_data(30), eta=0.3, noise=Growing())
+    assert Dilution(make_data(30), alpha=2, noise=Growing()).alpha == 2
+
+
+@pytest.mark.parametrize("alpha", [1.1e9, 1e17, 1e308])
+def test_an_alpha_beyond_all_counting_is_refused(make_data: MakeData, alpha: float) -> None:
+    with pytest.raises(InputError, match=r"alpha is 1\.?1?e\+[0-9]+; it must be at most 1e\+09"):
+        Dilution(make_data(30), alpha)
+
+
+@pytest.mark.parametrize("outside", [-1, 20])
+@pytest.mark.parametrize("images", ["same", "white_noise"])
+def test_whole_index_tensors_are_checked_too(make_data: MakeData, images: str, outside: int) -> None:
+    dilution = Dilution(make_data(10), 1, images=images)
+    for method in (dilution.labels, dilution.source, dilution.pictures, dilution.true_labels):
+        with pytest.raises(IndexError, match="are not all in a dilution of 20 examples"):
+            method(torch.tensor([0, outside]))

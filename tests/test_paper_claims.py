@@ -8,7 +8,7 @@ import pytest
 from dilution.paper import FIGURES
 from dilution.paper.claims import judge_all
 from dilution.paper.fig1 import NETWORKS, drops
-from dilution.paper.figure import best_rate
+from dilution.study.select import best_rate
 
 RANK = {"conv4": 0, "mlp4": 1, "mlp2": 1, "mlp1": 1, "perceptron": 2}
 
@@ -26,8 +26,7 @@ def fig1_table(fall=0.1, jitter=0.001, dataset="mnist", n=60_000, alphas=(0.0, 1
                 "n": n,
                 "network": network,
                 "alpha": alpha,
-                "alpha_used": alpha,
-                "rate_requested": 0.9 * alpha / (1 + alpha),
+                "majority": 0.1135,
                 "rate": 0.001,
                 "seed": seed,
                 "validation_clean": 0.9,
@@ -145,3 +144,26 @@ def test_the_learning_rate_is_chosen_on_validation_and_never_on_test():
         }
     )
     assert best_rate(table, by=["network"])["rate"].tolist() == [0.1, 0.1]
+
+
+def diverge(table, where):
+    table = table.copy()
+    table.loc[where, "state"] = "diverged"
+    table.loc[where, ["validation_clean", "test_clean"]] = None
+    return table
+
+
+def test_no_claim_is_reproduced_by_networks_that_diverged():
+    table = fig5_table()
+    lost = diverge(table, (table["noise_order"] == "reverse") & (table["delta"] == 0.4))
+    assert set(verdicts("fig5", lost)) == {"not reproduced"}
+    table = fig1_table()
+    noisiest = (table["network"] == "conv4") & (table["alpha"] == 100)
+    assert set(verdicts("fig1", diverge(table, noisiest & (table["seed"] == 1)))) == {"not reproduced"}
+
+
+def test_a_learning_rate_that_diverges_and_is_not_chosen_decides_nothing():
+    table = fig1_table()
+    hotter = table.assign(rate=0.5, key="hot")
+    both = pd.concat([table, diverge(hotter, hotter["alpha"] > 0)], ignore_index=True)
+    assert verdicts("fig1", both) == verdicts("fig1", table)

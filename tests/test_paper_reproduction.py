@@ -9,6 +9,8 @@ import dilution
 from dilution.errors import InputError, StoreError
 from dilution.paper import FIGURES, report, reproduce
 from dilution.paper.figure import SCALES
+from dilution.revision import code_version
+from dilution.study import engine, execute
 from dilution.study.engine import run_study
 from dilution.study.grid import Grid, Study
 from dilution.study.progress import Progress
@@ -37,13 +39,14 @@ def test_every_figure_plans_sound_runs_at_every_scale(name, scale):
     assert len({run.key for run in runs}) == len(runs)
     assert FIGURES[name].differs[scale]
     seeds = {run.seed for run in runs}
-    assert not runs or len(seeds) == (5 if scale == "paper" else 3)
+    wanted = 5 if scale == "paper" else 3
+    assert seeds == (set() if name == "fig4" else set(range(wanted)))
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_seeds_can_be_chosen(name):
     runs = FIGURES[name].plan("digits", 1437, "demo", 2)
-    assert {run.seed for run in runs} <= {0, 1}
+    assert {run.seed for run in runs} == (set() if name == "fig4" else {0, 1})
 
 
 def test_paper_scale_takes_one_label_at_a_time():
@@ -70,7 +73,9 @@ def test_reproduce_writes_page_figures_tables_and_verdicts(tmp_path, short):
     assert (runs["state"] == "done").all()
     assert len(runs) == 2 * (1 + 3 * 4)
     made_by = json.loads((tmp_path / "out" / "made_by.json").read_text("utf-8"))
-    assert made_by["runs"] == str(len(runs))
+    assert made_by["command"] == "dilution reproduce fig4 fig5 --dataset digits --scale demo --seeds 2"
+    assert made_by["fig5 took"].startswith(f"{len(runs)} runs, ")
+    assert made_by["runs trained by"].startswith(f"dilution {code_version()}, torch ")
 
 
 def test_reproduce_again_repeats_nothing(tmp_path, short):
@@ -133,7 +138,7 @@ def test_report_of_an_unfinished_figure_says_so(tmp_path, short):
         opened.add("fig5/digits/demo", runs)
     made = report(tmp_path / "s.sqlite", out=tmp_path)
     assert set(made.claims["verdict"]) == {"not testable at this scale"}
-    assert "0 of 13 runs have ended" in made.page.read_text("utf-8")
+    assert "of 13 runs 13 queued" in made.page.read_text("utf-8")
 
 
 def test_the_public_names_are_what_they_say():
@@ -149,3 +154,41 @@ def test_the_markdown_report_shows_figures_and_verdicts_and_escapes(tmp_path, sh
     assert "](fig5.png)" in text
     assert all(claim.sentence in text for claim in FIGURES["fig5"].claims)
     assert "<" not in text.replace("&lt;", "")
+
+
+def test_an_unknown_scale_is_refused_for_a_figure_without_runs_too(tmp_path):
+    with pytest.raises(InputError, match=r"'laptp' is not a scale\. Did you mean 'laptop'"):
+        reproduce(["fig4"], scale="laptp", store=tmp_path / "s.sqlite", out=tmp_path, progress=QUIET)
+
+
+def test_a_misspelt_figure_beside_all_is_refused(tmp_path):
+    with pytest.raises(InputError, match="'fgi1' is not a figure"):
+        reproduce(["all", "fgi1"], store=tmp_path / "s.sqlite", out=tmp_path, progress=QUIET)
+
+
+def test_report_shows_a_figure_without_runs(tmp_path):
+    reproduce(["fig4"], store=tmp_path / "s.sqlite", out=tmp_path / "first", progress=QUIET)
+    report(tmp_path / "s.sqlite", out=tmp_path / "again")
+    first, again = ((tmp_path / folder / "fig4.csv").read_text("utf-8") for folder in ("first", "again"))
+    assert first == again
+
+
+def test_points_whose_runs_all_failed_leave_a_page_that_says_so(tmp_path, short, monkeypatch):
+    whole = execute.execute
+
+    def failing(run, *rest):
+        if run.noise == "uniform":
+            return {"state": "failed", "error": "no memory"}
+        return whole(run, *rest)
+
+    monkeypatch.setattr(engine, "execute", failing)
+    made = reproduce(["fig5"], store=tmp_path / "s.sqlite", out=tmp_path, workers=0, seeds=1, progress=QUIET)
+    assert set(made.claims["verdict"]) == {"not testable at this scale"}
+    assert "of 13 runs 12 done, 1 failed" in made.page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("size", [800, 1000, 1001])
+def test_figure_1_keeps_its_experiments_apart_on_small_data(size):
+    runs = FIGURES["fig1"].plan("own.npz", size, "laptop", None)
+    by = [(run.network, run.alpha, run.order, run.n, run.seed) for run in runs]
+    assert len(set(by)) == len(by)

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -287,3 +289,16 @@ def test_seeds_repeat_each_run_of_a_study(tmp_path):
     asked_for = [each.model_copy(update={"seed": seed}).key for each in runs for seed in range(3)]
     assert found["key"].tolist() == asked_for
     assert found["rate_delivered"].nunique() == 4  # none at alpha 0, another draw for each seed at 1
+
+
+def test_a_script_without_a_main_guard_is_told_so_and_loses_no_run(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import dilution\nfrom dilution.study import Run, Study\n"
+        f"run = Run.of(**{BASE | {'alpha': 1}!r})\n"
+        "dilution.run(Study.of('unguarded', [run]), store='s.sqlite', workers=1)\n"
+    )
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "WorkerError: a worker process ended before its first run" in done.stderr
+    with Store(tmp_path / "s.sqlite") as store, store.writer():
+        assert store.counts() == {"unguarded": {"queued": 1}}

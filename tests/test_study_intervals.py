@@ -96,12 +96,17 @@ def test_paired_p_equals_the_hand_computed_one() -> None:
     assert paired_p(y, x) == pytest.approx(1 - expected)
 
 
-def test_a_constant_difference_is_decided_without_a_test() -> None:
+def test_a_constant_difference_leaves_nothing_to_test_against() -> None:
     x, y = [0.1, 0.2, 0.3], [0.2, 0.3, 0.4]  # equal to rounding, not in every bit
-    assert paired_p(x, y) == 0.0
-    assert paired_p(y, x) == 1.0
-    assert paired_p(x, x) == 1.0
-    assert paired_p([0.0, 0.0], [0.0, 0.0]) == 1.0
+    for pair in [(x, y), (y, x), (x, x), ([0.0, 0.0], [0.0, 0.0])]:
+        assert math.isnan(paired_p(*pair))
+
+
+def test_equal_accuracies_have_the_interval_of_their_rounding() -> None:
+    points = intervals(runs(alpha=[5] * 3, test_clean=[0.9] * 3, n_test=[360] * 3), ["alpha"])
+    half = 4.302653 / 360 / math.sqrt(12) / math.sqrt(3)
+    assert points["low"].item() == pytest.approx(0.9 - half)
+    assert points["high"].item() == pytest.approx(0.9 + half)
 
 
 def test_too_few_complete_pairs_give_nan() -> None:

@@ -254,3 +254,14 @@ def test_an_unwritable_lock_file_is_a_store_error(store, path):
     path.with_name(path.name + ".lock").mkdir()
     with pytest.raises(StoreError, match="cannot be written: Is a directory"), store.writer():
         pass
+
+
+def test_a_link_to_a_store_has_the_same_lock(tmp_path):
+    with Store(tmp_path / "s.sqlite") as store, store.writer():
+        (tmp_path / "link.sqlite").symlink_to(tmp_path / "s.sqlite")
+        with (
+            Store(tmp_path / "link.sqlite") as linked,
+            pytest.raises(StoreError, match="another process is writing"),
+            linked.writer(),
+        ):
+            pass

@@ -118,7 +118,7 @@ def status(store: StoreOption = Path("results.sqlite")) -> None:
         failed = opened.failures()
     for name, by_state in counts.items():
         parts = [f"{by_state[state]} {state}" for state in STATES if state in by_state]
-        typer.echo(f"{name}: {', '.join(parts)}")
+        typer.echo(f"{name}: {', '.join(parts) or 'nothing to train'}")
     if not counts:
         typer.echo(f"{store} holds no study yet.")
     for key, error in failed:
@@ -270,9 +270,10 @@ def _print_findings(name: str, findings: Any) -> None:
 
 def _varying(table: pd.DataFrame) -> pd.DataFrame:
     """Return the settings that differ between runs, and the accuracies."""
-    from dilution.study import Run
+    from dilution.study.select import name_matrices, varying_settings
 
-    settings = [c for c in Run.model_fields if c != "matrix" and table[c].nunique(dropna=False) > 1]
+    table = name_matrices(table)
+    settings = [*varying_settings(table), *(["seed"] if table["seed"].nunique() > 1 else [])]
     measures = ["state", "rate_requested", "rate_delivered", "test_clean", "test_noisy", "test_last"]
     return table[[*settings, *measures]]
 

@@ -30,6 +30,10 @@ class StoreError(DilutionError):
     """A result store that cannot be opened, read or written."""
 
 
+class WorkerError(DilutionError):
+    """Worker processes that cannot be started."""
+
+
 def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
     """Return the error for a name that does not exist, with the nearest valid one.
 

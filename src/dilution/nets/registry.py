@@ -8,7 +8,7 @@ from torch import nn
 
 from dilution import seeds
 from dilution.errors import unknown
-from dilution.nets.conv import conv
+from dilution.nets.conv import channels_last, conv
 from dilution.nets.mlp import mlp
 
 Factory = Callable[[tuple[int, int, int], int], nn.Module]
@@ -72,5 +72,5 @@ def build(name: str, shape: tuple[int, int, int], classes: int, *, seed: int) ->
                 if weights is not None:
                     nn.init.uniform_(weights, -bound, bound, generator=draw)
             if layer.weight.ndim == 4:
-                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+                layer.weight.data = channels_last(layer.weight.data)
     return module

@@ -152,7 +152,9 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         -------
         training, validation
             Two dilutions over disjoint pictures. The validation half always shows the same images, its
-            noisy labels come from a seed stream of its own, and its pictures are no one's fresh ones.
+            noisy labels come from a seed stream of its own, and its pictures are no one's fresh ones. The
+            training half is a set of its own too: noisy label k belongs to its clean example k mod n, so a
+            picture that keeps its clean label gets other noisy ones than here.
 
         Raises
         ------
@@ -211,8 +213,14 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         return (self[j] for j in range(len(self)))
 
     def labels(self, index: Tensor) -> Tensor:
-        """Return the labels of examples: int64, shape of `index` (int64, values in [0, len))."""
-        flat = index.reshape(-1)
+        """Return the labels of examples: int64, shape of `index` (int64, values in [0, len)).
+
+        Raises
+        ------
+        IndexError
+            If an index is outside.
+        """
+        flat = self._checked(index).reshape(-1)
         k = flat - self.n
         clean = self.data.labels[self.clean_rows[flat.clamp(max=self.n - 1)]]
         if self.noisy == 0:
@@ -224,14 +232,14 @@ class Dilution(Dataset[tuple[Tensor, int]]):
 
         That set is the clean data, except for noisy examples (index ≥ n) of an external image source.
         """
-        flat = index.reshape(-1)
+        flat = self._checked(index).reshape(-1)
         k = flat - self.n
         clean = self.clean_rows[flat.clamp(max=self.n - 1)]
         return torch.where(k < 0, clean, self.image_source.rows(k.clamp(min=0))).reshape(index.shape)
 
     def true_labels(self, index: Tensor) -> Tensor:
         """Return the class that each label was drawn for: int64, shape of `index`."""
-        flat = index.reshape(-1)
+        flat = self._checked(index).reshape(-1)
         k = flat - self.n
         rows = torch.where(
             k < 0,
@@ -242,13 +250,22 @@ class Dilution(Dataset[tuple[Tensor, int]]):
 
     def pictures(self, index: Tensor) -> Tensor:
         """Return pictures, uint8 of shape (len(index), channels, height, width)."""
-        k = index - self.n
+        k = self._checked(index) - self.n
         if isinstance(self.image_source, SameImages | FreshImages):
             return self.data.images[self.source(index)]
         pictures = self.data.images[self.clean_rows[index.clamp(max=self.n - 1)]]
         noisy = (k >= 0).nonzero()[:, 0]
         pictures[noisy] = self.image_source.pictures(k[noisy])
         return pictures
+
+    def _checked(self, index: Tensor) -> Tensor:
+        if index.numel():
+            least, largest = index.aminmax()
+            if least < 0 or largest >= len(self):
+                raise IndexError(
+                    f"indices from {least} to {largest} are not all in a dilution of {len(self)} examples"
+                )
+        return index
 
     def histogram(self, place: Tensor) -> Tensor:
         """Count all labels that clean pictures carry, their own and the added ones.
@@ -371,9 +388,17 @@ def _noise_level(
     if eta is None:
         if value < 0:
             raise InputError(f"alpha is {value}; it must be ≥ 0. alpha=0 is no noise at all.")
-        return float(value)
-    return alpha_for_rate(float(value), noise, prior, seed)
+        level = float(value)
+    else:
+        level = alpha_for_rate(float(value), noise, prior, seed)
+    if level > _LARGEST:
+        raise InputError(
+            f"alpha is {level:g}; it must be at most {_LARGEST:.0e}: beyond, examples cannot be numbered."
+        )
+    return level
 
+
+_LARGEST = 1e9
 
 _RANGES = {
     "alpha": "noisy labels added for each clean one, such as 20",

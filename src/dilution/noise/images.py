@@ -1,6 +1,7 @@
 """Where the pictures of noisy examples come from: the same, fresh, another data set, white noise."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -132,11 +133,15 @@ class WhiteNoise:
         self._clean_rows = clean_rows
         self._shape = data.images.shape[1:]
         self._key = seeds.stream(seed, "white noise")
-        mean, deviation = channel_moments(data.images[clean_rows])
-        # A table of quantiles instead of a transform: integers in, integers out, on every machine.
+        self._data = data
+
+    @cached_property  # all pictures are read for it, which opening the set must not cost
+    def _levels(self) -> Tensor:
+        """A table of quantiles instead of a transform: integers in, integers out, on every machine."""
+        mean, deviation = channel_moments(self._data.images[self._clean_rows])
         quantiles = ndtri((np.arange(2**LEVELS) + 0.5) / 2**LEVELS)
         levels = 255 * (mean[:, None] + deviation[:, None] * torch.from_numpy(quantiles))
-        self._levels = levels.round().clamp(0, 255).to(torch.uint8).flatten()
+        return levels.round().clamp(0, 255).to(torch.uint8).flatten()
 
     def rows(self, k: Tensor) -> Tensor:
         return torch.full_like(k, -1)

@@ -218,15 +218,31 @@ def alpha_for_rate(eta: float, noise: LabelNoise, prior: Sequence[float] | Matri
         If eta is negative, not a number, or as large as w or larger, which no alpha reaches.
     """
     prior = np.asarray(prior, dtype=np.float64)
-    # The diagonal of Q does not depend on alpha in any model, so alpha = 1 serves.
-    wrong = float(1 - prior @ np.diag(noise.added(len(prior), 1.0, seed)))
+    # In the models here the diagonal of Q does not depend on alpha, so alpha = 1 serves.
+    wrong = _wrong_share(noise, prior, 1.0, seed)
     if not 0 <= eta < wrong:
         raise InputError(
             f"eta is {eta}; with {noise.name} noise over {len(prior)} classes the noise rate must lie in "
             f"[0, {wrong:.4g}): added labels are wrong with probability {wrong:.4g}, and clean labels "
             "remain. Give a smaller eta, or alpha instead."
         )
-    return eta / (wrong - eta)
+    alpha = eta / (wrong - eta)
+    if alpha and not math.isclose(_wrong_share(noise, prior, alpha, seed), wrong, rel_tol=1e-9):
+        raise InputError(
+            f"eta is {eta}; with noise {noise.name!r} the share of added labels that are wrong changes with "
+            "alpha, so the noise rate does not name one alpha. Give alpha instead."
+        )
+    return alpha
+
+
+def _wrong_share(noise: LabelNoise, prior: Matrix, alpha: float, seed: int) -> float:
+    """Return the share of added labels that are wrong."""
+    added = noise.added(len(prior), alpha, seed)
+    if added.shape != (len(prior), len(prior)):
+        raise InputError(
+            f"noise {noise.name!r} gives a matrix of shape {added.shape}; the data have {len(prior)} classes."
+        )
+    return float(1 - prior @ np.diag(added))
 
 
 def _ranked_classes(order: Order, classes: int, seed: int, confusability: Matrix | None) -> NDArray[np.int64]:

@@ -6,6 +6,8 @@ from typing import Literal
 
 import pandas as pd
 
+from dilution.study.select import best_rate, varying_settings
+
 Verdict = Literal["reproduced", "not reproduced", "not testable at this scale"]
 
 
@@ -56,18 +58,32 @@ def judge_all(claims: Sequence[Claim], table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``figure``, ``claim``, ``rule``, ``verdict``, ``numbers``, one row a claim. With runs
-        missing from the table (not done, failed) no claim is decided; a diverged run counts as it is:
-        without an accuracy.
+        missing from the table (not done, failed) no claim is decided. A network that diverged at the
+        learning rate that validation chose has not learnt: then no claim counts as reproduced.
     """
     rows = []
     missing = int((~table["state"].isin(["done", "diverged"])).sum())
+    diverged = "" if missing else _diverged(table)
     for claim in claims:
         if missing:
             judgement = not_testable(f"{missing} of {len(table)} runs are not finished")
+        elif diverged:
+            judgement = decided(False, diverged)
         else:
             judgement = claim.judge(table)
         rows.append((claim.figure, claim.sentence, claim.rule, judgement.verdict, judgement.numbers))
     return pd.DataFrame(rows, columns=["figure", "claim", "rule", "verdict", "numbers"])
+
+
+def _diverged(table: pd.DataFrame) -> str:
+    """Say which runs diverged among those at the best learning rate; empty if none did."""
+    settings = [name for name in varying_settings(table) if name != "rate"] or ["network"]
+    chosen = best_rate(table, by=settings)
+    lost = chosen[chosen["state"] == "diverged"]
+    if lost.empty:
+        return ""
+    first = ", ".join(f"{name} {lost.iloc[0][name]}" for name in [*settings, "seed"])
+    return f"{len(lost)} of {len(chosen)} runs diverged, the first: {first}"
 
 
 def percent(share: float) -> str:

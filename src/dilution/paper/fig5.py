@@ -6,10 +6,11 @@ import matplotlib.figure
 import pandas as pd
 
 from dilution.paper.claims import Claim, Judgement, decided, not_testable, percent, percent_interval
-from dilution.paper.figure import Figure, ScaleName, best_rate, choose_scale
+from dilution.paper.figure import Figure, ScaleName, choose_scale
 from dilution.report.style import legend, line_with_interval, new_figure, percent_axis, style
 from dilution.study.grid import Grid
 from dilution.study.intervals import intervals
+from dilution.study.select import best_rate
 from dilution.study.spec import Run
 
 ORDERS = {"confusing": "confusing", "reverse": "reverse confusing", "random": "random"}
@@ -45,7 +46,7 @@ _SCALES: dict[str, tuple[dict[str, Any], int | None, list[float], int, str]] = {
             "evaluations": 3,
         },
         10_000,
-        [0.2, 0.4, 0.6, 0.8, 1.0],
+        [0.2, 0.4, 0.5, 0.6, 0.8, 1.0],
         3,
         "Laptop scale: n = 10,000 clean pictures so that it ends within 90 minutes on two cores, pooled "
         "batch order, Adam at 1e-3 falling linearly to 0, 4 epochs, 3 seeds. The paper uses all 60,000, "

@@ -65,19 +65,3 @@ def choose_scale(name: str, plans: Mapping[str, Any]) -> Any:
     if name not in plans:
         raise unknown("scale", name, plans)
     return plans[name]
-
-
-def best_rate(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Keep for each group the runs of the learning rate with the best clean validation accuracy.
-
-    Parameters
-    ----------
-    table
-        One row a run. Diverged runs count as accuracy 0; the test set is not looked at.
-    by
-        Columns that name a group; seeds are averaged over.
-    """
-    judged = table.assign(judged=table["validation_clean"].fillna(0.0))
-    mean = judged.groupby([*by, "rate"], dropna=False)["judged"].mean().reset_index()
-    winners = mean.loc[mean.groupby(by, dropna=False)["judged"].idxmax(), [*by, "rate"]]
-    return table.merge(winners, on=[*by, "rate"])

@@ -11,7 +11,7 @@ from dilution.data import load
 from dilution.errors import StoreError
 from dilution.files import write_whole
 from dilution.paper.claims import judge_all
-from dilution.paper.figure import Figure, ScaleName
+from dilution.paper.figure import Figure, ScaleName, choose_scale
 from dilution.paper.registry import FIGURES, figure
 from dilution.report.markdown import write_markdown
 from dilution.report.page import CLAIM_COLUMNS, Page, Section, write
@@ -90,7 +90,12 @@ def reproduce(
     DilutionError
         If a name is unknown, a data file is missing or a folder cannot be written.
     """
-    chosen = list(FIGURES.values()) if "all" in names else [figure(name) for name in dict.fromkeys(names)]
+    wanted = dict.fromkeys(names)
+    chosen = [figure(name) for name in wanted if name != "all"]
+    if "all" in wanted:
+        chosen = list(FIGURES.values())
+    for each in chosen:
+        choose_scale(scale, each.differs)
     size = len(load(dataset, root).train)
     planned = [(each, prepare(each.plan(dataset, size, scale, seeds), root)) for each in chosen]
     folder = Path(out)
@@ -98,17 +103,10 @@ def reproduce(
     with Store(store) as opened:
         for each, runs in planned:
             study = Study.of(f"{each.name}/{dataset}/{scale}", runs)
-            if runs:
-                run_study(
-                    study,
-                    opened,
-                    workers=workers,
-                    root=root,
-                    retry_failed=retry_failed,
-                    progress=progress,
-                )
+            run_study(study, opened, workers=workers, root=root, retry_failed=retry_failed, progress=progress)
             sections.append(_section(each, table(opened, study.name), dataset, scale, folder))
     command = f"dilution reproduce {' '.join(names)} --dataset {dataset} --scale {scale}"
+    command += "" if seeds is None else f" --seeds {seeds}"
     title = f"Deep learning under massive label noise: {dataset}, {scale} scale"
     return _write(title, sections, command, folder)
 
@@ -149,7 +147,7 @@ def _write(title: str, sections: Sequence[Section], command: str, folder: Path) 
     """Write the page, the verdicts and what produced them."""
     trained = [section.runs for section in sections if not section.runs.empty]
     runs = pd.concat(trained, ignore_index=True) if trained else pd.DataFrame()
-    made = made_by(command, runs)
+    made = made_by(command, {section.name: section.runs for section in sections if len(section.runs)})
     judged = [section.claims for section in sections if not section.claims.empty]
     claims = pd.concat(judged, ignore_index=True) if judged else pd.DataFrame(columns=list(CLAIM_COLUMNS))
     write_whole(folder / "claims.csv", claims.to_csv(index=False).encode())
@@ -160,15 +158,13 @@ def _write(title: str, sections: Sequence[Section], command: str, folder: Path) 
 
 
 def _section(each: Figure, runs: pd.DataFrame, dataset: str, scale: str, folder: Path) -> Section:
-    """Draw and judge one figure; it is drawn once every point has a finished run."""
-    waiting = int(runs["state"].isin(["queued", "running"]).sum())
-    ended = runs[runs["state"].isin(["done", "diverged"])]
-    found = each.points(ended) if len(ended) or runs.empty else pd.DataFrame()
-    if waiting or (found.empty or ("seeds" in found and (found["seeds"] == 0).any())):
-        svg, finding = (
-            "",
-            f"{len(runs) - waiting} of {len(runs)} runs have ended: too few to draw the figure.",
-        )
+    """Draw and judge one figure; it is drawn once every point has a run with an accuracy."""
+    states = runs["state"].value_counts()
+    waiting = int(states.get("queued", 0) + states.get("running", 0))
+    found = pd.DataFrame() if waiting else each.points(runs)
+    if waiting or found.empty or ("seeds" in found and (found["seeds"] == 0).any()):
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
+        svg, finding = "", f"Not every point has a run with an accuracy: of {len(runs)} runs {counts}."
     else:
         svg = save(each.draw(found), folder, each.name)["svg"].read_text(encoding="utf-8")
         finding = each.finding(found)

@@ -1,14 +1,15 @@
 """What produced a result: command, versions, machine, times."""
 
 import platform
-import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 
 import pandas as pd
 
+from dilution.revision import code_version
 
-def made_by(command: str, runs: pd.DataFrame) -> dict[str, str]:
+
+def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """Return label and value of everything a reader needs to make the same again.
 
     Parameters
@@ -16,34 +17,23 @@ def made_by(command: str, runs: pd.DataFrame) -> dict[str, str]:
     command
         The command line.
     runs
-        One row a run, as from :func:`dilution.study.table.table`; may be empty.
+        For each figure or study by name one row a run, as from :func:`dilution.study.table.table`.
     """
     made = {
         "command": command,
-        "dilution": f"{version('dilution')} ({_revision()})",
-        "torch": version("torch"),
+        "page written by": f"dilution {code_version()}, torch {version('torch')}",
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
     }
-    ended = runs.dropna(subset=["finished", "started"]).drop_duplicates("key") if len(runs) else runs
-    if len(ended):
-        start, end = pd.to_datetime(ended["started"]), pd.to_datetime(ended["finished"])
-        made |= {
-            "runs": f"{len(ended)}",
-            "training time": f"{ended['seconds'].sum() / 60:.1f} core-minutes",
-            "first start to last end": f"{(end.max() - start.min()).total_seconds() / 60:.1f} minutes",
-            "last run ended": str(ended["finished"].max()),
-            "versions of the runs": "; ".join(sorted(ended["versions"].unique())),
-        }
-    return made
-
-
-def _revision() -> str:
-    """Return the git revision of the source tree, where it is one."""
-    source = str(Path(__file__).resolve().parent)
-    command = ["git", "-C", source, "describe", "--always", "--dirty"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return "no git revision"
-    return found.stdout.strip() if found.returncode == 0 else "no git revision"
+    versions: set[str] = set()
+    for name, each in runs.items():
+        ended = each.dropna(subset=["finished", "started"])
+        if len(ended):
+            start, end = pd.to_datetime(ended["started"]), pd.to_datetime(ended["finished"])
+            made[f"{name} took"] = (
+                f"{len(ended)} runs, {ended['seconds'].sum() / 60:.1f} core-minutes of training, "
+                f"{(end.max() - start.min()).total_seconds() / 60:.1f} minutes from the first start to the "
+                f"last end, {end.max():%Y-%m-%d %H:%M} UTC"
+            )
+            versions |= set(ended["versions"])
+    return made | ({"runs trained by": "; ".join(sorted(versions))} if versions else {})

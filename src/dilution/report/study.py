@@ -5,7 +5,7 @@ import pandas as pd
 from dilution.report.page import Section
 from dilution.report.style import as_svg, legend, line_with_interval, new_figure, percent_axis, style
 from dilution.study.intervals import intervals
-from dilution.study.spec import Run
+from dilution.study.select import name_matrices, varying_settings
 
 _AXES = {
     "alpha": "noise level α (noisy labels for each clean one)",
@@ -28,8 +28,9 @@ def study_section(name: str, runs: pd.DataFrame) -> Section:
     runs
         One row a run.
     """
+    runs = name_matrices(runs)
     finished = runs[runs["state"].isin(["done", "diverged"])]
-    varying = varying_settings(runs)
+    varying = varying_settings(runs) or ["network"]
     points = intervals(finished, by=varying) if varying else pd.DataFrame()
     return Section(
         name=name,
@@ -43,13 +44,6 @@ def study_section(name: str, runs: pd.DataFrame) -> Section:
         points=points,
         runs=runs,
     )
-
-
-def varying_settings(runs: pd.DataFrame) -> list[str]:
-    """Return the settings, seeds aside, in which runs differ; the network where none does."""
-    candidates = [name for name in Run.model_fields if name not in ("seed", "matrix")]
-    varying = [name for name in candidates if runs[name].nunique(dropna=False) > 1]
-    return varying or ["network"]
 
 
 def _finding(runs: pd.DataFrame, points: pd.DataFrame) -> str:

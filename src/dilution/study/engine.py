@@ -9,8 +9,8 @@ import os
 import platform
 import signal
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from multiprocessing.connection import Connection, wait
@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 
-from dilution.errors import InputError
+from dilution.errors import InputError, WorkerError
+from dilution.revision import code_version
 from dilution.study.execute import (
     Confusabilities,
     confusability_name,
@@ -31,7 +32,7 @@ from dilution.study.progress import Progress
 from dilution.study.spec import Run
 from dilution.study.store import Store
 
-VERSIONED = ("dilution", "torch", "numpy")
+VERSIONED = ("torch", "numpy")
 
 
 def run_study(
@@ -84,10 +85,12 @@ def run_study(
         with progress.of(study.name, total=len(study.runs), already=len(study.runs) - len(todo)):
             if not todo:
                 return
-            shared = _confusabilities(todo, store, root, progress)
+            with _one_thread():
+                shared = _confusabilities(todo, store, root, progress)
             progress.start_clock()
             if workers == 0:
-                _inline(todo, store, root, shared, progress)
+                with _one_thread():
+                    _inline(todo, store, root, shared, progress)
             else:
                 _processes(todo, store, root, shared, progress, min(workers, len(todo)))
 
@@ -112,6 +115,17 @@ def _confusabilities(
     return tables
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread, as workers do: sums in another order have other last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _inline(
     todo: Sequence[Run], store: Store, root: str | None, shared: Confusabilities, progress: Progress
 ) -> None:
@@ -132,6 +146,21 @@ class _Worker:
         self.process = context.Process(target=_work, args=(theirs, root, shared), daemon=True)
         self.process.start()
         theirs.close()  # so that a dead worker reads as end of file
+
+    def wait_until_ready(self) -> None:
+        """Wait for the process to have started.
+
+        Raises
+        ------
+        WorkerError
+            If it ended instead.
+        """
+        if self.outcome() is None:
+            raise WorkerError(
+                "a worker process ended before its first run. A script that starts a study needs its calls "
+                'under `if __name__ == "__main__":`, since every worker process imports the script; '
+                "workers=0 does without processes. No run was lost."
+            )
 
     def start(self, run: Run) -> None:
         """Hand over a run; if the process has died meanwhile, :meth:`outcome` says so."""
@@ -164,6 +193,8 @@ def _processes(
     idle = [_Worker(root, shared) for _ in range(workers)]
     busy: dict[_Worker, Run] = {}
     try:
+        for worker in idle:
+            worker.wait_until_ready()
         while waiting or busy:
             while waiting and idle:
                 worker, run = idle.pop(), waiting.pop()
@@ -178,6 +209,7 @@ def _processes(
                     worker.stop()
                     outcome = {"state": "failed", "error": _DIED.format(worker.process.exitcode)}
                     worker = _Worker(root, shared)
+                    worker.wait_until_ready()
                 idle.append(worker)
                 store.finish(run.key, outcome, at=_now())
                 progress.finished(run, outcome)
@@ -197,6 +229,7 @@ def _work(link: Connection, root: str | None, shared: Confusabilities) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends the workers
     threading.Thread(target=_end_with_driver, daemon=True).start()
     torch.set_num_threads(1)
+    link.send({})  # ready
     while True:
         try:
             spec = link.recv()
@@ -214,7 +247,8 @@ def _end_with_driver() -> None:
 
 
 def _record_start(store: Store, run: Run) -> None:
-    versions = {name: version(name) for name in VERSIONED} | {"python": platform.python_version()}
+    versions = {"dilution": code_version()} | {name: version(name) for name in VERSIONED}
+    versions["python"] = platform.python_version()
     store.start(run.key, host=platform.node(), versions=versions, at=_now())
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from dilution.data import DATASETS, Arrays, DataSet, load
 from dilution.errors import DilutionError, InputError, unknown
 from dilution.noise import Dilution, LabelNoise, matrix, structured, uniform
-from dilution.study.spec import Run
+from dilution.study.spec import PROTOCOL, Run
 from dilution.training import confusability, train
 
 Confusabilities = Mapping[str, list[list[float]]]
@@ -36,7 +36,7 @@ def needs_confusability(run: Run) -> bool:
 
 def confusability_name(run: Run) -> str:
     """Return the name under which the store keeps the confusability of a run's data."""
-    return f"confusability/{run.dataset}/{run.fingerprint}"
+    return f"confusability/{PROTOCOL}/{run.dataset}/{run.fingerprint}"
 
 
 def measure_confusability(run: Run, root: str | None) -> list[list[float]]:
@@ -105,6 +105,7 @@ def execute(run: Run, root: str | None, confusabilities: Confusabilities) -> dic
         "rate_requested": delivered.rate_requested,
         "rate_delivered": delivered.rate_delivered,
         "n_test": result.n_test,
+        "majority": float(data.test.labels.bincount().max() / result.n_test),
         "image_note": noisy.image_source.note,
         "seconds": result.seconds,
         "diverged_at": result.diverged_at,

@@ -1,5 +1,6 @@
 """Means over seeds with Student t intervals, and the paired comparison of two settings."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +16,9 @@ def intervals(
     """Summarise runs that differ in their seed alone: one row for each group.
 
     The interval is Student's: mean ± t · s / √k for k seeds with standard deviation s and k − 1
-    degrees of freedom. It is *not* clipped to [0, 1]: an upper bound above 1 says that there are
+    degrees of freedom. An accuracy moves in steps of 1/n_test, so where the table says ``n_test``, s is
+    taken to be at least the deviation of that rounding, 1/(n_test √12): equal accuracies are no
+    certainty. The interval is *not* clipped to [0, 1]: an upper bound above 1 says that there are
     too few seeds or that accuracy is too near its ceiling for this interval, and cutting it off
     would hide that.
 
@@ -56,11 +59,11 @@ def intervals(
 
     seeds = points["count"].to_numpy(dtype=np.int64)
     several = seeds > 1
+    step = 1 / float(table["n_test"].max()) if "n_test" in table and table["n_test"].notna().any() else 0.0
+    deviation = points["std"].to_numpy(dtype=np.float64).clip(min=step / math.sqrt(12))
     half = np.full(len(points), np.nan)
     half[several] = (
-        stats.t.ppf(0.5 + level / 2, seeds[several] - 1)
-        * points["std"].to_numpy(dtype=np.float64)[several]
-        / np.sqrt(seeds[several])
+        stats.t.ppf(0.5 + level / 2, seeds[several] - 1) * deviation[several] / np.sqrt(seeds[several])
     )
     points["low"] = points["mean"] - half
     points["high"] = points["mean"] + half
@@ -82,9 +85,8 @@ def paired_p(x: Sequence[float], y: Sequence[float]) -> float:
     Returns
     -------
     float
-        Small when x is reliably below y; NaN with fewer than two pairs. When every pair differs by
-        the same amount, to rounding, the test has no variance to divide by: 0.0 if x is the lower
-        one, else 1.0.
+        Small when x is reliably below y. NaN with fewer than two pairs, and when every pair differs by
+        the same amount, to rounding: then there is no variance to test against.
 
     Raises
     ------
@@ -104,5 +106,5 @@ def paired_p(x: Sequence[float], y: Sequence[float]) -> float:
     difference = left - right
     rounding = 1e-12 * max(float(np.abs(left).max()), float(np.abs(right).max()))
     if np.ptp(difference) <= rounding:
-        return 0.0 if difference.mean() < -rounding else 1.0
+        return float("nan")
     return float(stats.ttest_rel(left, right, alternative="less").pvalue)

@@ -10,6 +10,9 @@ from dilution.errors import invalid, unknown
 from dilution.nets import NETWORKS
 from dilution.training.settings import TrainSettings, default_validation
 
+PROTOCOL = 2
+"""Raised whenever equal settings would train otherwise, so that no old result is taken for a new one."""
+
 NoiseName = Literal["uniform", "structured", "matrix"]
 
 
@@ -140,8 +143,8 @@ class Run(TrainSettings):
 
     @property
     def key(self) -> str:
-        """Identity: the first 16 hex digits of the SHA-256 of `spec`."""
-        return hashlib.sha256(self.spec.encode()).hexdigest()[:16]
+        """Identity: the first 16 hex digits of the SHA-256 of `PROTOCOL` and `spec`."""
+        return hashlib.sha256(f"{PROTOCOL}/{self.spec}".encode()).hexdigest()[:16]
 
 
 def _validation_for(n: Any) -> int:

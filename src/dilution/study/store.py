@@ -6,6 +6,8 @@ runs
     One row a run: ``key`` (content hash), ``spec`` (JSON of every setting), ``state``, ``host``,
     ``versions`` (JSON), ``started`` and ``finished`` (UTC, ISO 8601), ``result`` (JSON of the measures),
     ``history`` (JSON, one object an evaluation), ``error``.
+studies
+    The name of each study; that of a figure without runs is here alone.
 members
     Which study a run belongs to, and its position there; a run may belong to several.
 artifacts
@@ -29,7 +31,7 @@ from dilution.study.spec import Run
 
 SCHEMA_VERSION = 1
 State = Literal["queued", "running", "done", "failed", "diverged"]
-_TABLES = {"runs", "members", "artifacts"}
+_TABLES = {"runs", "studies", "members", "artifacts"}
 STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "diverged")
 
 _COLUMNS = (
@@ -45,8 +47,9 @@ CREATE TABLE runs (
     result TEXT, history TEXT, error TEXT
 ) STRICT;
 CREATE INDEX runs_by_state ON runs (state);
+CREATE TABLE studies (name TEXT PRIMARY KEY) STRICT;
 CREATE TABLE members (
-    study TEXT NOT NULL,
+    study TEXT NOT NULL REFERENCES studies (name),
     key TEXT NOT NULL REFERENCES runs (key),
     position INTEGER NOT NULL,
     PRIMARY KEY (study, key)
@@ -134,7 +137,8 @@ class Store:
         StoreError
             If another process is writing.
         """
-        lock_path = self.path.with_name(self.path.name + ".lock")
+        real = self.path.resolve()  # the same lock by whatever link the store is reached
+        lock_path = real.with_name(real.name + ".lock")
         with self._explained():
             lock = lock_path.open("w")
         with lock:
@@ -155,6 +159,7 @@ class Store:
                 "INSERT INTO runs (key, spec, state) VALUES (?, ?, 'queued') ON CONFLICT DO NOTHING",
                 ((run.key, run.spec) for run in runs),
             )
+            self._connection.execute("INSERT INTO studies VALUES (?) ON CONFLICT DO NOTHING", (study,))
             self._connection.execute("DELETE FROM members WHERE study = ?", (study,))
             self._connection.executemany(
                 "INSERT INTO members (study, key, position) VALUES (?, ?, ?)",
@@ -215,9 +220,10 @@ class Store:
         cursor = self._read(
             "SELECT study, state, count(*) FROM members JOIN runs USING (key) GROUP BY study, state"
         )
-        table: dict[str, dict[str, int]] = {}
+        names = self._read("SELECT name FROM studies ORDER BY rowid")
+        table: dict[str, dict[str, int]] = {name: {} for (name,) in names}
         for study, state, count in cursor:
-            table.setdefault(study, {})[state] = count
+            table[study][state] = count
         return table
 
     def failures(self) -> list[tuple[str, str]]:

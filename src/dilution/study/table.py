@@ -21,6 +21,7 @@ _MEASURES = (
     "step_noisy",
     "steps_done",
     "n_test",
+    "majority",
     "seconds",
     "diverged_at",
     "image_note",

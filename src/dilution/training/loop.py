@@ -99,6 +99,9 @@ def train(
 ) -> TrainResult:
     """Train a network on a diluted set.
 
+    Validation examples are set aside first, by :meth:`Dilution.hold_out`, whose training half draws noisy
+    labels of its own: ``delivered`` of the result, not of `noisy`, is the noise that was trained on.
+
     Parameters
     ----------
     network
