@@ -13,9 +13,9 @@ from dilution.data import Arrays, load
 from dilution.nets import build
 from dilution.noise import Dilution, uniform
 from dilution.training import BatchOrderer, TrainResult, TrainSettings, train
-from dilution.training.loop import Normalise, accuracy
 from dilution.training.objective import cross_entropy
-from dilution.training.optimizers import optimizer, rate_factor, set_rate
+from dilution.training.optimizers import optimizer, rate_factor
+from dilution.training.referee import Normalise, accuracy
 
 RATES = {"adadelta": 1.0, "sgd": 0.02, "adam": 0.003, "adamw": 0.003}
 SCHEDULES = ["constant", "linear", "cosine"]
@@ -213,10 +213,10 @@ def test_the_loop_equals_one_written_by_hand_with_its_exponential_average():
     training, _ = noisy.hold_out(20)
     module = build("mlp1", (1, 8, 8), 10, seed=3)
     prepare = Normalise(digits.train.images[training.clean_rows])
-    using = optimizer(module, settings)
+    using = optimizer(module.parameters(), settings)
     losses, average = [], None
     for step, batch in enumerate(BatchOrderer(training, "examples", 16, seed=3).batches(12)):
-        set_rate(using, 0.01 * rate_factor("cosine", step, 12))
+        using.param_groups[0]["lr"] = 0.01 * rate_factor("cosine", step, 12)
         loss = cross_entropy(module(prepare(batch.pictures)), batch.targets)
         module.zero_grad()
         loss.backward()

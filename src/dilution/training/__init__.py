@@ -2,7 +2,8 @@
 
 from dilution.training.batches import BatchOrderer
 from dilution.training.confusion import confusability
-from dilution.training.loop import TrainResult, train
+from dilution.training.loop import Task, train, train_together
+from dilution.training.result import TrainResult
 from dilution.training.settings import TrainSettings
 
-__all__ = ["BatchOrderer", "TrainResult", "TrainSettings", "confusability", "train"]
+__all__ = ["BatchOrderer", "Task", "TrainResult", "TrainSettings", "confusability", "train", "train_together"]

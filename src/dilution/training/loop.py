@@ -1,90 +1,37 @@
-"""One training from the first batch to its record: sample, loss, step, evaluate."""
+"""Training from the first batch to its record: sample, loss, step, evaluate."""
 
 import math
 import time
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 import torch
 from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
 from dilution.data import Arrays
-from dilution.errors import invalid
+from dilution.errors import InputError, invalid
 from dilution.nets import build
-from dilution.noise import Delivered, Dilution, channel_moments
+from dilution.noise import Delivered, Dilution
 from dilution.training.batches import BatchOrderer
-from dilution.training.objective import cross_entropy
-from dilution.training.optimizers import averaged, optimizer, rate_factor, set_rate
+from dilution.training.optimizers import rate_factor
+from dilution.training.program import Program
+from dilution.training.referee import Normalise, Referee
+from dilution.training.result import TrainResult
 from dilution.training.settings import TrainSettings, default_validation
-
-_EVALUATION_BATCH = 1000
 
 
 @dataclass(frozen=True)
-class TrainResult:
-    """What a training leaves behind.
+class Task:
+    """One training: what :func:`train` takes."""
 
-    Parameters
-    ----------
-    state
-        ``"done"``, or ``"diverged"`` if a loss was not finite.
-    history
-        One row an evaluation: ``step``, ``train_loss`` (mean since the last evaluation, nats),
-        ``validation_clean`` (accuracy on clean validation labels), ``validation_noisy`` (mean cross
-        entropy on noisy validation labels, nats), ``test`` (accuracy).
-    delivered
-        Noise asked for and delivered, over the labels that were trained on.
-    n_training, n_validation, n_test
-        Clean pictures trained on, set aside, and tested on.
-    seconds
-        Wall time of the training, evaluations included.
-    diverged_at
-        First step (from 1) whose loss was not finite, on its batch or in the evaluation after it.
-    module
-        The trained network, or its averaged weights.
-    prepare
-        The normalisation that it was trained with.
-    """
-
-    state: Literal["done", "diverged"]
-    history: pd.DataFrame
-    delivered: Delivered
-    n_training: int
-    n_validation: int
-    n_test: int
-    seconds: float
-    diverged_at: int | None
-    module: nn.Module
-    prepare: "Normalise"
-
-    def predict(self, pictures: Tensor) -> Tensor:
-        """Return class probabilities, float32 of shape (b, classes), for uint8 pictures."""
-        return logits(self.module, self.prepare, pictures).softmax(dim=1)
-
-    def summary(self) -> dict[str, float | int | None]:
-        """Return the accuracies that results report, and the steps that they belong to.
-
-        The step is chosen on validation data: ``test_clean`` by the best accuracy on its clean labels,
-        ``test_noisy`` by the lowest cross entropy on its noisy ones, the first such step in a tie.
-        ``test_oracle`` is the best test accuracy seen, shown as an oracle and used for nothing.
-        """
-        if self.state == "diverged" or self.history.empty:
-            return {}
-        table = self.history
-        clean = table.loc[table["validation_clean"].idxmax()]
-        noisy = table.loc[table["validation_noisy"].idxmin()]
-        return {
-            "test_last": float(table["test"].iloc[-1]),
-            "test_clean": float(clean["test"]),
-            "test_noisy": float(noisy["test"]),
-            "test_oracle": float(table["test"].max()),
-            "validation_clean": float(clean["validation_clean"]),
-            "step_clean": int(clean["step"]),
-            "step_noisy": int(noisy["step"]),
-            "steps_done": int(table["step"].iloc[-1]),
-        }
+    network: str
+    noisy: Dilution
+    test: Arrays
+    seed: int
+    validation: int
+    settings: TrainSettings
 
 
 def train(
@@ -128,104 +75,106 @@ def train(
     InputError
         If a name or a setting breaks its rule.
     """
-    settings = _changed(settings or TrainSettings(), changes)
-    training, held_out = noisy.hold_out(default_validation(noisy.n) if validation is None else validation)
-    batches = BatchOrderer(training, settings.order, settings.batch, seed=seed)
+    aside = default_validation(noisy.n) if validation is None else validation
+    using = _changed(settings or TrainSettings(), changes)
+    return train_together([Task(network, noisy, test, seed, aside, using)])[0]
+
+
+def train_together(tasks: Sequence[Task]) -> list[TrainResult]:
+    """Train replicas of one shape as one program; the results are those of training each alone.
+
+    Replicas may differ in data, noise, seed and learning rate. A replica that diverges ends with that
+    state and does not disturb the others.
+
+    Raises
+    ------
+    InputError
+        If a setting breaks its rule, or the tasks are not of one shape: network, picture shape, classes,
+        number of steps and every setting but the rate must agree.
+    """
     started = time.perf_counter()
-    shape = noisy.data.images.shape[1:]
-    module = build(network, (shape[0], shape[1], shape[2]), noisy.classes, seed=seed)
-    prepare = Normalise(noisy.data.images[training.clean_rows])
-    referee = Referee(prepare, held_out, test)
-    using = optimizer(module, settings)
-    average = averaged(module, settings.averaging) if settings.averaging else None
-
-    steps = settings.total_steps(batches.length)
+    replicas = [_Replica(task) for task in tasks]
+    shapes = {replica.shape for replica in replicas}
+    if len(shapes) > 1:
+        raise InputError(
+            f"{len(tasks)} trainings have {len(shapes)} shapes; to train together they must agree in "
+            "network, picture shape, classes, steps and every setting but the rate."
+        )
+    first = replicas[0]
+    settings, steps = first.task.settings, first.steps
+    networks = [
+        build(each.task.network, each.picture, each.classes, seed=each.task.seed) for each in replicas
+    ]
+    program = Program(networks, settings, [each.task.settings.rate for each in replicas])
+    prepare = Normalise.together([each.prepare for each in replicas])
     stops = {round((i + 1) * steps / settings.evaluations) for i in range(settings.evaluations)} | {steps}
-    rows: list[dict[str, float]] = []
     losses: list[Tensor] = []
-    diverged_at = None
-    module.train()
-    for step, batch in enumerate(batches.batches(steps), start=1):
-        set_rate(using, settings.rate * rate_factor(settings.schedule, step - 1, steps))
-        loss = cross_entropy(module(prepare(batch.pictures)), batch.targets)
-        using.zero_grad(set_to_none=True)
-        loss.backward()
-        using.step()
-        if average is not None:
-            average.update_parameters(module)
-        losses.append(loss.detach())
+    batches = zip(*(each.batches.batches(steps) for each in replicas), strict=True)
+    for step, parts in enumerate(batches, start=1):
+        pictures = prepare(torch.stack([part.pictures for part in parts]))
+        targets = torch.stack([part.targets for part in parts])
+        losses.append(program.step(pictures, targets, rate_factor(settings.schedule, step - 1, steps)))
         if step in stops:
-            recent = torch.stack(losses)
-            judged = referee(average or module)
-            finite = [*recent.isfinite().tolist(), math.isfinite(judged["validation_noisy"])]
-            if not all(finite):
-                diverged_at = min(step, step - len(losses) + 1 + finite.index(False))
-                break
-            rows.append({"step": step, "train_loss": float(recent.mean())} | judged)
+            recent = torch.stack(losses, dim=1)
+            for number, replica in enumerate(replicas):
+                replica.judge(program, number, step, recent[number])
             losses.clear()
-    return TrainResult(
-        state="done" if diverged_at is None else "diverged",
-        history=pd.DataFrame(rows),
-        delivered=_delivered(training, settings),
-        n_training=training.n,
-        n_validation=held_out.n,
-        n_test=len(test),
-        seconds=time.perf_counter() - started,
-        diverged_at=diverged_at,
-        module=average.module if average is not None else module,
-        prepare=prepare,
-    )
+            if all(replica.diverged_at for replica in replicas):
+                break
+    seconds = (time.perf_counter() - started) / len(replicas)
+    return [replica.result(program, number, seconds) for number, replica in enumerate(replicas)]
 
 
-class Normalise:
-    """uint8 pictures → float32 with mean 0 and deviation 1 in each channel of the training pictures."""
+@dataclass
+class _Replica:
+    """One of the networks that train together: its data, and what it leaves behind."""
 
-    def __init__(self, pictures: Tensor) -> None:
-        mean, deviation = channel_moments(pictures)
-        deviation = torch.where(deviation > 0, deviation, 1.0)  # a channel of one value stays finite
-        self._scale = (1 / (255 * deviation)).float()[:, None, None]
-        self._shift = (-mean / deviation).float()[:, None, None]
+    task: Task
+    rows: list[dict[str, float]] = field(default_factory=list)
+    diverged_at: int | None = None
 
-    def __call__(self, pictures: Tensor) -> Tensor:
-        """Return float32 pictures of the same shape, channels last in memory."""
-        values = torch.addcmul(self._shift, pictures.float(), self._scale)
-        return values.contiguous(memory_format=torch.channels_last)
+    def __post_init__(self) -> None:
+        settings, data = self.task.settings, self.task.noisy.data
+        self.training, self.held_out = self.task.noisy.hold_out(self.task.validation)
+        self.batches = BatchOrderer(self.training, settings.order, settings.batch, seed=self.task.seed)
+        self.prepare = Normalise(data.images[self.training.clean_rows])
+        self.steps = settings.total_steps(self.batches.length)
+        channels, height, width = data.images.shape[1:]
+        self.picture = (channels, height, width)
+        self.classes = self.task.noisy.classes
+        self._referee = Referee(self.prepare, self.held_out, self.task.test)
 
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What replicas that train together have in common."""
+        settings = self.task.settings.model_copy(update={"rate": 0.0, "epochs": None, "steps": self.steps})
+        return self.task.network, self.picture, self.classes, settings
 
-class Referee:
-    """Evaluates a network on clean and noisy validation data and on the test set."""
+    def judge(self, program: Program, number: int, step: int, losses: Tensor) -> None:
+        """Evaluate after `step`, given the losses since the last evaluation, unless diverged before."""
+        if self.diverged_at is not None:
+            return
+        judged = self._referee(program.network(number))
+        finite = [*losses.isfinite().tolist(), math.isfinite(judged["validation_noisy"])]
+        if not all(finite):
+            self.diverged_at = min(step, step - len(losses) + 1 + finite.index(False))
+            return
+        self.rows.append({"step": step, "train_loss": float(losses.mean())} | judged)
 
-    def __init__(self, prepare: Normalise, held_out: Dilution, test: Arrays) -> None:
-        place = torch.arange(held_out.n)
-        self._prepare, self._test = prepare, test
-        self._pictures = held_out.pictures(place)
-        self._labels = held_out.labels(place)
-        self._histogram = held_out.histogram(place).float() * (held_out.n / len(held_out))
-
-    def __call__(self, module: nn.Module) -> dict[str, float]:
-        """Return clean validation accuracy, noisy validation cross entropy and test accuracy."""
-        validation = logits(module, self._prepare, self._pictures)
-        test = logits(module, self._prepare, self._test.images)
-        return {
-            "validation_clean": accuracy(validation, self._labels),
-            "validation_noisy": float(cross_entropy(validation, self._histogram)),
-            "test": accuracy(test, self._test.labels),
-        }
-
-
-def logits(module: nn.Module, prepare: Normalise, pictures: Tensor) -> Tensor:
-    """Evaluate a network on uint8 pictures: float32, shape (b, classes). Its mode is left as it was."""
-    was_training = module.training
-    module.eval()
-    with torch.inference_mode():
-        parts = [module(prepare(part)) for part in pictures.split(_EVALUATION_BATCH)]
-    module.train(was_training)
-    return torch.cat(parts)
-
-
-def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Return the share of rows whose largest logit is at the label, in [0, 1]."""
-    return float((logits.argmax(dim=1) == labels).double().mean())
+    def result(self, program: Program, number: int, seconds: float) -> TrainResult:
+        """Return what the training leaves behind."""
+        return TrainResult(
+            state="done" if self.diverged_at is None else "diverged",
+            history=pd.DataFrame(self.rows),
+            delivered=_delivered(self.training, self.task.settings),
+            n_training=self.training.n,
+            n_validation=self.held_out.n,
+            n_test=len(self.task.test),
+            seconds=seconds,
+            diverged_at=self.diverged_at,
+            module=program.network(number),
+            prepare=self.prepare,
+        )
 
 
 def _delivered(training: Dilution, settings: TrainSettings) -> Delivered:

@@ -1,6 +1,8 @@
 """Optimizers, learning-rate schedules and weight averaging."""
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 from torch import nn
 from torch.optim import SGD, Adadelta, Adam, AdamW, Optimizer
@@ -11,10 +13,17 @@ from dilution.training.settings import ScheduleName, TrainSettings
 _DECAY_SHARE = 0.7
 
 
-def optimizer(module: nn.Module, settings: TrainSettings) -> Optimizer:
-    """Return the optimizer of the settings over the parameters of `module`."""
-    weights = list(module.parameters())
-    rate, decay = settings.rate, settings.weight_decay
+def optimizer(parameters: Iterable[Any], settings: TrainSettings) -> Optimizer:
+    """Return the optimizer of the settings.
+
+    Parameters
+    ----------
+    parameters
+        Parameters, or groups of them as ``torch.optim`` takes them: ``{"params": …, "lr": …}``.
+    settings
+        How to train.
+    """
+    weights, rate, decay = list(parameters), settings.rate, settings.weight_decay
     match settings.optimizer:
         case "adadelta":
             return Adadelta(weights, lr=rate, weight_decay=decay, foreach=True)
@@ -46,9 +55,3 @@ def rate_factor(schedule: ScheduleName, step: int, steps: int) -> float:
 def averaged(module: nn.Module, decay: float) -> AveragedModel:
     """Return an exponential average of the weights of `module`: call ``update_parameters`` each step."""
     return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(decay))
-
-
-def set_rate(using: Optimizer, rate: float) -> None:
-    """Set the learning rate of every parameter group."""
-    for group in using.param_groups:
-        group["lr"] = rate
