@@ -10,7 +10,7 @@ from dilution.errors import InputError, StoreError
 from dilution.paper import FIGURES, report, reproduce
 from dilution.paper.figure import SCALES
 from dilution.revision import code_version
-from dilution.study import engine, execute
+from dilution.study import workers
 from dilution.study.engine import run_study
 from dilution.study.grid import Grid, Study
 from dilution.study.progress import Progress
@@ -174,14 +174,14 @@ def test_report_shows_a_figure_without_runs(tmp_path):
 
 
 def test_points_whose_runs_all_failed_leave_a_page_that_says_so(tmp_path, short, monkeypatch):
-    whole = execute.execute
+    whole = workers.execute
 
-    def failing(run, *rest):
-        if run.noise == "uniform":
-            return {"state": "failed", "error": "no memory"}
-        return whole(run, *rest)
+    def failing(runs, *rest):
+        failed = {"state": "failed", "error": "no memory"}
+        pairs = zip(runs, whole(runs, *rest), strict=True)
+        return [failed if run.noise == "uniform" else outcome for run, outcome in pairs]
 
-    monkeypatch.setattr(engine, "execute", failing)
+    monkeypatch.setattr(workers, "execute", failing)
     made = reproduce(["fig5"], store=tmp_path / "s.sqlite", out=tmp_path, workers=0, seeds=1, progress=QUIET)
     assert set(made.claims["verdict"]) == {"not testable at this scale"}
     assert "of 13 runs 12 done, 1 failed" in made.page.read_text("utf-8")

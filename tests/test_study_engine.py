@@ -15,7 +15,7 @@ import torch
 from dilution.data import load
 from dilution.errors import InputError, StoreError
 from dilution.noise import Dilution
-from dilution.study import Run, Study, engine, execute, run
+from dilution.study import Run, Study, engine, execute, planner, run
 from dilution.study.engine import run_study
 from dilution.study.execute import confusability_name
 from dilution.study.progress import Progress
@@ -138,7 +138,7 @@ def test_a_run_is_the_training_that_it_describes():
         "mlp1", noisy, test=digits.test, seed=5, validation=31, order="pooled", optimizer="adam", rate=0.01,
         steps=6, evaluations=2, batch=16,
     )  # fmt: skip
-    outcome = execute.execute(described, None, {})
+    (outcome,) = execute.execute([described], None, {})
     assert outcome["history"] == direct.history.to_dict(orient="records")
     assert outcome["result"] | direct.summary() == outcome["result"]
     assert outcome["result"]["rate_delivered"] == direct.delivered.rate_delivered
@@ -156,16 +156,16 @@ def states(store, runs):
 
 
 def test_a_defect_in_one_run_is_recorded_with_its_traceback(store, monkeypatch):
-    def broken(network, *rest, **settings):
-        if network == "conv2":
+    def broken(tasks):
+        if any(task.seed == 1 for task in tasks):
             raise RuntimeError("a defect")
-        return real(network, *rest, **settings)
+        return real(tasks)
 
-    real = execute.train
-    monkeypatch.setattr(execute, "train", broken)
-    runs = [small(network="conv2"), small()]
+    real = execute.train_together
+    monkeypatch.setattr(execute, "train_together", broken)
+    runs = [small(seed=seed) for seed in range(3)]
     run_study(Study.of("s", runs), store, workers=0, progress=QUIET)
-    assert states(store, runs) == ["failed", "done"]
+    assert states(store, runs) == ["done", "failed", "done"]
     error = store.failures()[0][1]
     assert error.startswith("Traceback")
     assert error.endswith("RuntimeError: a defect\n")
@@ -177,7 +177,7 @@ def test_failed_runs_of_this_study_are_tried_again_only_if_asked(store, monkeypa
 
     other, mine = small(seed=8), small(seed=9)
     with monkeypatch.context() as patch:
-        patch.setattr(execute, "train", broken)
+        patch.setattr(execute, "train_together", broken)
         run_study(Study.of("other", [other]), store, workers=0, progress=QUIET)
         run_study(Study.of("mine", [mine]), store, workers=0, progress=QUIET)
     run_study(Study.of("mine", [mine]), store, workers=0, progress=QUIET)
@@ -201,16 +201,16 @@ def press_ctrl_c():
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_interrupted_study_keeps_finished_runs_and_completes_at_the_next_start(store, workers):
-    runs = [small(seed=seed) for seed in range(3)]
+    runs = [small(seed=seed, batch=20 - seed) for seed in range(3)]  # three shapes: nothing is packed
     study = Study.of("s", runs)
     with pytest.raises(KeyboardInterrupt):
         run_study(study, store, workers=workers, progress=AtEveryEnd(press_ctrl_c))
     assert multiprocessing.active_children() == []
     assert states(store, runs).count("done") == 1
-    first = table(store).set_index("key").loc[runs[0].key, "finished"]
+    before = table(store).set_index("key")["finished"].dropna()
     run_study(study, store, workers=0, progress=QUIET)
     assert states(store, runs) == ["done"] * 3
-    assert table(store).set_index("key").loc[runs[0].key, "finished"] == first
+    assert table(store).set_index("key").loc[before.index, "finished"].equals(before)
 
 
 def kill_the_worker_when_its_run_is_under_way(path):
@@ -241,12 +241,12 @@ def test_a_full_disk_ends_the_study_and_the_next_start_completes_it(store):
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count = {pages}")
 
-    runs = [small(seed=seed, evaluations=100, steps=100) for seed in range(3)]
+    runs = [small(seed=seed, evaluations=100, steps=100, batch=20 - seed) for seed in range(3)]
     study = Study.of("s", runs)
     with pytest.raises(StoreError, match="full"):
         run_study(study, store, workers=0, progress=AtEveryEnd(fill_disk))
     store._connection.execute("PRAGMA max_page_count = 100000")
-    assert states(store, runs)[0] == "done"
+    assert states(store, runs).count("done") == 1
     assert "queued" in states(store, runs)
     run_study(study, store, workers=0, progress=QUIET)
     assert states(store, runs) == ["done"] * 3
@@ -302,3 +302,21 @@ def test_a_script_without_a_main_guard_is_told_so_and_loses_no_run(tmp_path):
     assert "WorkerError: a worker process ended before its first run" in done.stderr
     with Store(tmp_path / "s.sqlite") as store, store.writer():
         assert store.counts() == {"unguarded": {"queued": 1}}
+
+
+def test_a_pack_whose_worker_is_killed_is_tried_again_run_by_run(store, monkeypatch):
+    monkeypatch.setattr(planner, "_SHORT", 1e9)  # one pack of three, without a measurement
+    runs = [small(seed=seed, steps=3000) for seed in range(3)]
+    store.add("s", runs)
+    killer = threading.Thread(target=kill_the_worker_when_its_run_is_under_way, args=[store.path])
+    killer.start()
+    run_study(Study.of("s", runs), store, workers=1, progress=QUIET)
+    killer.join()
+    assert states(store, runs) == ["done"] * 3
+    assert table(store)["together"].tolist() == [1, 1, 1]
+
+
+def test_runs_of_one_shape_train_together_and_say_so(store):
+    runs = [small(seed=seed, alpha=alpha, order="pooled") for seed in range(2) for alpha in (0, 2)]
+    run_study(Study.of("s", [*runs, small()]), store, workers=0, progress=QUIET)
+    assert table(store)["together"].tolist() == [4, 4, 4, 4, 1]

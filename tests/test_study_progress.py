@@ -22,8 +22,9 @@ def show(stream, outcomes, *, quiet=False, already=0, run=RUN):
     progress = Progress(stream, quiet=quiet)
     with progress.of("mine", total=len(outcomes) + already, already=already):
         progress.say("measuring")
+        progress.start_clock(2.0 * len(outcomes))
         for outcome in outcomes:
-            progress.finished(run, outcome)
+            progress.finished(run, outcome, 2.0)
     return stream.getvalue()
 
 
@@ -72,7 +73,7 @@ def test_a_bar_that_was_interrupted_does_not_hinder_the_next(monkeypatch):
     with pytest.raises(KeyboardInterrupt), progress.of("mine", total=2, already=0):
         raise KeyboardInterrupt
     with progress.of("mine", total=2, already=1):
-        progress.finished(RUN, DONE)
+        progress.finished(RUN, DONE, 1.0)
 
 
 def test_a_study_that_is_finished_says_so():

@@ -45,7 +45,7 @@ def change(path, *statements):
 
 def test_runs_are_entered_once_as_queued_and_keep_their_order(store):
     store.add("first", RUNS[:4])
-    store.finish(KEYS[1], DONE, at="now")
+    store.finish({KEYS[1]: DONE}, at="now")
     store.add("second", [RUNS[5], RUNS[1], RUNS[0]])
     assert store.states(KEYS) == dict.fromkeys([*KEYS[:4], KEYS[5]], "queued") | {KEYS[1]: "done"}
     assert [row["key"] for row in store.rows("second")] == [KEYS[5], KEYS[1], KEYS[0]]
@@ -72,9 +72,9 @@ def test_runs_are_entered_all_or_not_at_all(store):
 
 def test_a_run_passes_through_its_states_and_its_record_comes_back(store):
     store.add("s", RUNS[:1])
-    store.start(KEYS[0], host="here", versions={"torch": "2"}, at="t0")
+    store.start([KEYS[0]], host="here", versions={"torch": "2"}, at="t0")
     assert store.states(KEYS) == {KEYS[0]: "running"}
-    store.finish(KEYS[0], DONE, at="t1")
+    store.finish({KEYS[0]: DONE}, at="t1")
     row = next(store.rows("s"))
     assert row["spec"] == RUNS[0].model_dump(mode="json")
     assert row["versions"] == {"torch": "2"}
@@ -85,10 +85,10 @@ def test_a_run_passes_through_its_states_and_its_record_comes_back(store):
 def test_every_state_is_kept_and_any_other_is_refused(store, path):
     store.add("s", RUNS)
     for key, state in zip(KEYS, STATES, strict=False):
-        store.finish(key, {"state": state}, at="now")
+        store.finish({key: {"state": state}}, at="now")
     assert list(store.states(KEYS).values()) == [*STATES, "queued"]
     with pytest.raises(StoreError, match="CHECK constraint"):
-        store.finish(KEYS[0], {"state": "finished"}, at="now")
+        store.finish({KEYS[0]: {"state": "finished"}}, at="now")
     with pytest.raises(sqlite3.IntegrityError):
         change(path, "UPDATE runs SET state = 'finished'")
     with pytest.raises(StoreError, match="FOREIGN KEY"):
@@ -98,8 +98,8 @@ def test_every_state_is_kept_and_any_other_is_refused(store, path):
 def test_failed_runs_are_listed_and_only_those_asked_for_are_queued_again(store):
     store.add("s", RUNS[:3])
     for key in KEYS[:2]:
-        store.finish(key, {"state": "failed", "error": "out of luck"}, at="now")
-    store.finish(KEYS[2], DONE, at="now")
+        store.finish({key: {"state": "failed", "error": "out of luck"}}, at="now")
+    store.finish({KEYS[2]: DONE}, at="now")
     assert store.failures() == [(KEYS[0], "out of luck"), (KEYS[1], "out of luck")]
     store.requeue_failed([KEYS[1], KEYS[2], "nobody"])
     assert store.states(KEYS) == {KEYS[0]: "failed", KEYS[1]: "queued", KEYS[2]: "done"}
@@ -116,7 +116,7 @@ def test_artifacts_are_kept_and_replaced(store):
 def test_what_was_stored_is_there_when_opened_again(path):
     with Store(path) as store:
         store.add("s", RUNS)
-        store.finish(KEYS[0], DONE, at="now")
+        store.finish({KEYS[0]: DONE}, at="now")
     with Store(path, create=False) as again:
         assert again.states(KEYS)[KEYS[0]] == "done"
     assert sorted(each.name for each in path.parent.iterdir()) == ["results.sqlite"]  # one file
@@ -125,7 +125,7 @@ def test_what_was_stored_is_there_when_opened_again(path):
 def test_runs_left_running_are_queued_again_at_the_next_start(path):
     with Store(path) as store, store.writer():
         store.add("s", RUNS[:2])
-        store.start(KEYS[0], host="h", versions={}, at="t0")
+        store.start([KEYS[0]], host="h", versions={}, at="t0")
     with Store(path) as again:
         assert again.states(KEYS)[KEYS[0]] == "running"  # a reader changes nothing
         with again.writer():
@@ -232,12 +232,12 @@ def test_a_damaged_store_is_a_store_error_wherever_it_is_read(path):
 
 def test_a_full_disk_is_a_store_error_and_the_file_stays_valid(store, path):
     store.add("s", RUNS)
-    store.finish(KEYS[0], DONE, at="now")
+    store.finish({KEYS[0]: DONE}, at="now")
     pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
     store._connection.execute(f"PRAGMA max_page_count = {pages}")
     long = {"state": "done", "history": [{"step": step} for step in range(20_000)]}
     with pytest.raises(StoreError, match=r"database or disk is full.*Free some space"):
-        store.finish(KEYS[1], long, at="now")
+        store.finish({KEYS[1]: long}, at="now")
     with pytest.raises(StoreError, match="full"):
         store.keep("big", "x" * 10**6)
     many = list(Grid({"dataset": "digits", "n": 100, "network": "mlp1", "alpha": 3}, {"seed": range(900)}))
@@ -246,7 +246,7 @@ def test_a_full_disk_is_a_store_error_and_the_file_stays_valid(store, path):
     assert plain(path, "PRAGMA integrity_check") == [("ok",)]
     assert store.counts() == {"s": {"done": 1, "queued": 5}}  # all of `add` or nothing
     store._connection.execute("PRAGMA max_page_count = 100000")  # space was freed
-    store.finish(KEYS[1], long, at="now")
+    store.finish({KEYS[1]: long}, at="now")
     assert store.states(KEYS)[KEYS[1]] == "done"
 
 

@@ -1,36 +1,33 @@
-"""The local engine: worker processes on this machine, one thread each.
+"""The local engine: worker processes on this machine.
 
-The driver hands out one run at a time to each worker and is the only one that writes to the store. One
-thread a worker makes a result independent of the number of workers, bit for bit.
+The driver hands out one pack at a time to each worker and is the only one that writes to the store. A worker
+computes with one thread, unless there are fewer runs than cores; a result is then the same, bit for
+bit, whatever the number of workers and the size of the packs.
 """
 
-import multiprocessing
 import os
 import platform
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
-
-import torch
 
 from dilution.errors import InputError, WorkerError
 from dilution.revision import code_version
 from dilution.study.execute import (
     Confusabilities,
     confusability_name,
-    execute,
     measure_confusability,
     needs_confusability,
 )
 from dilution.study.grid import Study
+from dilution.study.planner import Pack, Probe, plan, split_pack
 from dilution.study.progress import Progress
 from dilution.study.spec import Run
 from dilution.study.store import Store
+from dilution.study.workers import Worker, measure, train_pack, using_threads
 
 VERSIONED = ("torch", "numpy")
 
@@ -85,14 +82,12 @@ def run_study(
         with progress.of(study.name, total=len(study.runs), already=len(study.runs) - len(todo)):
             if not todo:
                 return
-            with _one_thread():
+            with using_threads(1):
                 shared = _confusabilities(todo, store, root, progress)
-            progress.start_clock()
             if workers == 0:
-                with _one_thread():
-                    _inline(todo, store, root, shared, progress)
+                _inline(todo, store, root, shared, progress)
             else:
-                _processes(todo, store, root, shared, progress, min(workers, len(todo)))
+                _processes(todo, store, root, shared, progress, workers)
 
 
 def available_cores() -> int:
@@ -115,70 +110,14 @@ def _confusabilities(
     return tables
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute with one thread, as workers do: sums in another order have other last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _inline(
     todo: Sequence[Run], store: Store, root: str | None, shared: Confusabilities, progress: Progress
 ) -> None:
-    for run in todo:
-        _record_start(store, run)
-        outcome = execute(run, root, shared)
-        store.finish(run.key, outcome, at=_now())
-        progress.finished(run, outcome)
-
-
-class _Worker:
-    """A process that trains one run at a time, and the link to it."""
-
-    def __init__(self, root: str | None, shared: Confusabilities) -> None:
-        # spawn: a forked child would inherit torch's thread pools in an undefined state
-        context = multiprocessing.get_context("spawn")
-        self.link, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, root, shared), daemon=True)
-        self.process.start()
-        theirs.close()  # so that a dead worker reads as end of file
-
-    def wait_until_ready(self) -> None:
-        """Wait for the process to have started.
-
-        Raises
-        ------
-        WorkerError
-            If it ended instead.
-        """
-        if self.outcome() is None:
-            raise WorkerError(
-                "a worker process ended before its first run. A script that starts a study needs its calls "
-                'under `if __name__ == "__main__":`, since every worker process imports the script; '
-                "workers=0 does without processes. No run was lost."
-            )
-
-    def start(self, run: Run) -> None:
-        """Hand over a run; if the process has died meanwhile, :meth:`outcome` says so."""
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.link.send(run.spec)
-
-    def outcome(self) -> dict[str, Any] | None:
-        """Receive how the run ended; None if the process died instead."""
-        try:
-            received: dict[str, Any] = self.link.recv()
-        except (EOFError, ConnectionResetError):
-            return None
-        return received
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.link.close()
+    packs = plan(todo, root, processes=1, measure=measure, say=progress.say)
+    progress.start_clock(sum(pack.seconds for pack in packs))
+    for pack in packs:
+        _record_start(store, pack)
+        _record_end(store, progress, pack, train_pack(pack, root, shared))
 
 
 def _processes(
@@ -189,32 +128,42 @@ def _processes(
     progress: Progress,
     workers: int,
 ) -> None:
-    waiting = list(reversed(todo))
-    idle = [_Worker(root, shared) for _ in range(workers)]
-    busy: dict[_Worker, Run] = {}
+    team = [Worker(root, shared) for _ in range(min(workers, len(todo)))]
+    busy: dict[Worker, Pack] = {}
     try:
-        for worker in idle:
+        for worker in team:
             worker.wait_until_ready()
+        packs = plan(
+            todo,
+            root,
+            processes=len(team),
+            threads=max(1, workers // len(todo)),
+            measure=lambda probe: _measure(probe, team),
+            say=progress.say,
+        )
+        progress.start_clock(sum(pack.seconds for pack in packs))
+        waiting = deque(packs)
         while waiting or busy:
-            while waiting and idle:
-                worker, run = idle.pop(), waiting.pop()
-                _record_start(store, run)
-                worker.start(run)
-                busy[worker] = run
+            for worker in team:
+                if waiting and worker not in busy:
+                    busy[worker] = waiting.popleft()
+                    _record_start(store, busy[worker])
+                    worker.start(busy[worker])
             ready = wait([worker.link for worker in busy])
             for worker in [each for each in busy if each.link in ready]:
-                run = busy.pop(worker)
-                outcome = worker.outcome()
-                if outcome is None:
+                pack, outcomes = busy.pop(worker), worker.answer()
+                if outcomes is None:
                     worker.stop()
-                    outcome = {"state": "failed", "error": _DIED.format(worker.process.exitcode)}
-                    worker = _Worker(root, shared)
-                    worker.wait_until_ready()
-                idle.append(worker)
-                store.finish(run.key, outcome, at=_now())
-                progress.finished(run, outcome)
+                    code = worker.process.exitcode
+                    team[team.index(worker)] = fresh = Worker(root, shared)
+                    fresh.wait_until_ready()
+                    if len(pack.runs) > 1:  # one of them may be at fault, or all together too large
+                        waiting.extend(split_pack(pack))
+                        continue
+                    outcomes = [{"state": "failed", "error": _DIED.format(code)}]
+                _record_end(store, progress, pack, outcomes)
     finally:
-        for worker in [*idle, *busy]:
+        for worker in team:
             worker.stop()
 
 
@@ -224,32 +173,30 @@ _DIED = (
 )
 
 
-def _work(link: Connection, root: str | None, shared: Confusabilities) -> None:
-    """Train what comes over the link until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends the workers
-    threading.Thread(target=_end_with_driver, daemon=True).start()
-    torch.set_num_threads(1)
-    link.send({})  # ready
-    while True:
-        try:
-            spec = link.recv()
-        except EOFError:
-            return
-        link.send(execute(Run.model_validate_json(spec), root, shared))
+def _measure(probe: Probe, team: Sequence[Worker]) -> float:
+    """Measure in as many processes at once as will train: they share caches and memory bandwidth."""
+    asked = team[: probe.processes]
+    for worker in asked:
+        worker.start(probe)
+    times = [worker.answer() for worker in asked]
+    if None in times:
+        raise WorkerError(
+            f"a worker process died while it measured a step of {probe.shape.network} with batch "
+            f"{probe.shape.settings.batch}, perhaps for lack of memory. Try fewer workers or a smaller batch."
+        )
+    return float(max(times))
 
 
-def _end_with_driver() -> None:
-    """End this worker as soon as the driver is gone, however it went: nobody waits for the result."""
-    driver = multiprocessing.parent_process()
-    if driver is not None:
-        wait([driver.sentinel])
-        os._exit(1)
-
-
-def _record_start(store: Store, run: Run) -> None:
+def _record_start(store: Store, pack: Pack) -> None:
     versions = {"dilution": code_version()} | {name: version(name) for name in VERSIONED}
     versions["python"] = platform.python_version()
-    store.start(run.key, host=platform.node(), versions=versions, at=_now())
+    store.start([run.key for run in pack.runs], host=platform.node(), versions=versions, at=_now())
+
+
+def _record_end(store: Store, progress: Progress, pack: Pack, outcomes: list[dict[str, Any]]) -> None:
+    store.finish({run.key: outcome for run, outcome in zip(pack.runs, outcomes, strict=True)}, at=_now())
+    for run, outcome in zip(pack.runs, outcomes, strict=True):
+        progress.finished(run, outcome, pack.seconds / len(pack.runs))
 
 
 def _now() -> str:

@@ -1,7 +1,7 @@
 """From a run to its outcome: open the data, dilute, train, report."""
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +11,7 @@ from dilution.data import DATASETS, Arrays, DataSet, load
 from dilution.errors import DilutionError, InputError, unknown
 from dilution.noise import Dilution, LabelNoise, matrix, structured, uniform
 from dilution.study.spec import PROTOCOL, Run
-from dilution.training import confusability, train
+from dilution.training import Task, TrainResult, confusability, train_together
 
 Confusabilities = Mapping[str, list[list[float]]]
 """Measured confusability matrices, by the name that :func:`confusability_name` gives."""
@@ -79,25 +79,30 @@ def dilute(run: Run, root: str | None, confusabilities: Confusabilities) -> tupl
     return data, noisy
 
 
-def execute(run: Run, root: str | None, confusabilities: Confusabilities) -> dict[str, Any]:
-    """Train a run and return its outcome, of values that JSON can hold.
+def execute(runs: Sequence[Run], root: str | None, confusabilities: Confusabilities) -> list[dict[str, Any]]:
+    """Train runs of one shape together and return their outcomes, of values that JSON can hold.
 
-    Any exception ends this run and no other: the outcome is then ``failed``, with the error's text.
+    If anything goes wrong each is trained alone, so that an error ends the run it belongs to and no other:
+    its outcome is then ``failed``, with the error's text.
     """
     try:
-        data, noisy = dilute(run, root, confusabilities)
-        result = train(
-            run.network,
-            noisy,
-            test=data.test,
-            seed=run.seed,
-            validation=run.validation,
-            settings=run.settings,
-        )
-    except DilutionError as error:
-        return {"state": "failed", "error": str(error)}
-    except Exception:  # recorded and reported with the run, not swallowed
-        return {"state": "failed", "error": traceback.format_exc(limit=-8)}
+        opened = [dilute(run, root, confusabilities) for run in runs]
+        tasks = [
+            Task(run.network, noisy, data.test, run.seed, run.validation, run.settings)
+            for run, (data, noisy) in zip(runs, opened, strict=True)
+        ]
+        results = train_together(tasks)
+    except Exception as error:  # recorded and reported with the run, not swallowed
+        if len(runs) > 1:
+            return [outcome for run in runs for outcome in execute([run], root, confusabilities)]
+        text = str(error) if isinstance(error, DilutionError) else traceback.format_exc(limit=-8)
+        return [{"state": "failed", "error": text}]
+    return [_outcome(task, result, len(runs)) for task, result in zip(tasks, results, strict=True)]
+
+
+def _outcome(task: Task, result: TrainResult, together: int) -> dict[str, Any]:
+    """Return what the store keeps of a training."""
+    noisy, test = task.noisy, task.test
     delivered = result.delivered
     measures: dict[str, Any] = {
         "alpha_used": delivered.alpha_requested,
@@ -105,9 +110,10 @@ def execute(run: Run, root: str | None, confusabilities: Confusabilities) -> dic
         "rate_requested": delivered.rate_requested,
         "rate_delivered": delivered.rate_delivered,
         "n_test": result.n_test,
-        "majority": float(data.test.labels.bincount().max() / result.n_test),
+        "majority": float(test.labels.bincount().max() / result.n_test),
         "image_note": noisy.image_source.note,
         "seconds": result.seconds,
+        "together": together,
         "diverged_at": result.diverged_at,
     } | result.summary()
     if noisy.classes <= _KEPT_CLASSES:

@@ -34,7 +34,7 @@ class Progress:
     def of(self, name: str, *, total: int, already: int) -> Iterator[None]:
         """Show the progress of a study of `total` runs, `already` of them finished before."""
         self._name, self._total, self._done = name, total, already
-        self._fresh, self._failed = 0, 0
+        self._ahead, self._behind, self._failed = 0.0, 0.0, 0
         self._started = self._last_line = time.monotonic()
         if already:
             self.say(f"{already} of {total} runs are in the store already")
@@ -57,22 +57,23 @@ class Progress:
                 self._bar.refresh()
         self._bar = None
 
-    def start_clock(self) -> None:
-        """Measure the pace from now on: what was prepared before says nothing about the runs."""
+    def start_clock(self, seconds: float) -> None:
+        """Measure the pace from now on, over runs that are predicted to take `seconds` of one worker."""
         self._started = time.monotonic()
+        self._ahead = seconds
 
     def say(self, text: str) -> None:
         """Show one line of text."""
         self._console.print(f"{self._name}: {text}", soft_wrap=True, markup=False)
 
-    def finished(self, run: Run, outcome: dict[str, Any]) -> None:
-        """Take note of a run that ended."""
+    def finished(self, run: Run, outcome: dict[str, Any], seconds: float) -> None:
+        """Take note of a run that ended, and was predicted to take `seconds` of one worker."""
         self._done += 1
-        self._fresh += 1
+        self._behind += seconds
         self._failed += outcome["state"] == "failed"
         last = _describe(run, outcome)
-        per_run = (time.monotonic() - self._started) / self._fresh
-        left = f"at this pace {_duration(per_run * (self._total - self._done))} left"
+        pace = (time.monotonic() - self._started) / self._behind
+        left = f"at this pace {_duration(pace * max(0.0, self._ahead - self._behind))} left"
         if outcome["state"] == "failed":
             self.say(f"{last}: {outcome['error'].strip().splitlines()[-1]}")
         if self._bar is not None:

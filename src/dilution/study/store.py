@@ -20,7 +20,7 @@ beside the store for as long as it runs.
 import fcntl
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -180,17 +180,17 @@ class Store:
                 ((key,) for key in keys),
             )
 
-    def start(self, key: str, *, host: str, versions: dict[str, str], at: str) -> None:
-        """Record that a run has started."""
-        self._write(
-            "UPDATE runs SET state = 'running', host = ?, versions = ?, started = ? WHERE key = ?",
-            (host, json.dumps(versions), at, key),
-        )
+    def start(self, keys: Iterable[str], *, host: str, versions: dict[str, str], at: str) -> None:
+        """Record that runs have started."""
+        with self._transaction():
+            self._connection.executemany(
+                "UPDATE runs SET state = 'running', host = ?, versions = ?, started = ? WHERE key = ?",
+                ((host, json.dumps(versions), at, key) for key in keys),
+            )
 
-    def finish(self, key: str, outcome: dict[str, Any], *, at: str) -> None:
-        """Record how a run ended: ``state``, ``result``, ``history`` and ``error`` of its outcome."""
-        self._write(
-            "UPDATE runs SET state = ?, result = ?, history = ?, error = ?, finished = ? WHERE key = ?",
+    def finish(self, outcomes: Mapping[str, Mapping[str, Any]], *, at: str) -> None:
+        """Record how runs ended, all or none: ``state``, ``result``, ``history`` and ``error`` by key."""
+        rows = (
             (
                 outcome["state"],
                 json.dumps(outcome.get("result", {})),
@@ -198,8 +198,14 @@ class Store:
                 outcome.get("error"),
                 at,
                 key,
-            ),
+            )
+            for key, outcome in outcomes.items()
         )
+        with self._transaction():
+            self._connection.executemany(
+                "UPDATE runs SET state = ?, result = ?, history = ?, error = ?, finished = ? WHERE key = ?",
+                rows,
+            )
 
     def rows(self, study: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the runs of a study in its order (or all runs) with JSON columns parsed."""

@@ -23,6 +23,7 @@ _MEASURES = (
     "n_test",
     "majority",
     "seconds",
+    "together",
     "diverged_at",
     "image_note",
 )

@@ -3,7 +3,17 @@
 from dilution.training.batches import BatchOrderer
 from dilution.training.confusion import confusability
 from dilution.training.loop import Task, train, train_together
+from dilution.training.probe import seconds_per_step
 from dilution.training.result import TrainResult
 from dilution.training.settings import TrainSettings
 
-__all__ = ["BatchOrderer", "Task", "TrainResult", "TrainSettings", "confusability", "train", "train_together"]
+__all__ = [
+    "BatchOrderer",
+    "Task",
+    "TrainResult",
+    "TrainSettings",
+    "confusability",
+    "seconds_per_step",
+    "train",
+    "train_together",
+]

@@ -1,0 +1,111 @@
+"""Worker processes: each trains one pack at a time, with as many threads as the pack asks for."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import torch
+
+from dilution.errors import WorkerError
+from dilution.study.execute import Confusabilities, execute
+from dilution.study.planner import Pack, Probe
+from dilution.training import seconds_per_step
+
+
+class Worker:
+    """A process that does one thing after another, and the link to it."""
+
+    def __init__(self, root: str | None, shared: Confusabilities) -> None:
+        # spawn: a forked child would inherit torch's thread pools in an undefined state
+        context = multiprocessing.get_context("spawn")
+        self.link, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, root, shared), daemon=True)
+        self.process.start()
+        theirs.close()  # so that a dead worker reads as end of file
+
+    def start(self, task: Pack | Probe) -> None:
+        """Hand over a pack to train or a step to measure.
+
+        If the process has died meanwhile, :meth:`answer` says so.
+        """
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.link.send(task)
+
+    def answer(self) -> Any:
+        """Receive the outcomes of a pack or the seconds of a step; None if the process died instead."""
+        try:
+            return self.link.recv()
+        except (EOFError, ConnectionResetError):
+            return None
+
+    def wait_until_ready(self) -> None:
+        """Wait for the process to have started.
+
+        Raises
+        ------
+        WorkerError
+            If it ended instead.
+        """
+        if self.answer() is None:
+            raise WorkerError(
+                "a worker process ended before its first run. A script that starts a study needs its calls "
+                'under `if __name__ == "__main__":`, since every worker process imports the script; '
+                "workers=0 does without processes. No run was lost."
+            )
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        self.process.kill()
+        self.process.join()
+        self.link.close()
+
+
+def train_pack(pack: Pack, root: str | None, shared: Confusabilities) -> list[dict[str, Any]]:
+    """Train a pack in this process and return the outcome of each run."""
+    with using_threads(pack.threads):
+        return execute(pack.runs, root, shared)
+
+
+def measure(probe: Probe) -> float:
+    """Measure in this process how many seconds a step takes."""
+    with using_threads(probe.threads):
+        return seconds_per_step(
+            probe.shape.network, probe.picture, probe.classes, probe.shape.settings, replicas=probe.replicas
+        )
+
+
+@contextmanager
+def using_threads(count: int) -> Iterator[None]:
+    """Compute with so many threads: sums in another order have other last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _work(link: Connection, root: str | None, shared: Confusabilities) -> None:
+    """Do what comes over the link until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends the workers
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+    link.send("ready")
+    while True:
+        try:
+            task = link.recv()
+        except EOFError:
+            return
+        link.send(measure(task) if isinstance(task, Probe) else train_pack(task, root, shared))
+
+
+def _end_with_driver() -> None:
+    """End this worker as soon as the driver is gone, however it went: nobody waits for the result."""
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        wait([driver.sentinel])
+        os._exit(1)

@@ -1,0 +1,159 @@
+"""Packs: what can train together, and how many at a time a measurement on this machine suggests."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dilution.study import Run, planner
+from dilution.study.packs import by_shape, shape_of, split, steps_of
+from dilution.study.planner import best_size, plan
+
+BASE = {"dataset": "digits", "n": 200, "network": "mlp2", "order": "pooled", "epochs": 400, "alpha": 1}
+
+
+def small(**changes):
+    return Run.of(**BASE | changes)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("DILUTION_CACHE", str(tmp_path))
+    return tmp_path
+
+
+class Machine:
+    """A machine whose times are made up; it counts what it was asked."""
+
+    def __init__(self, seconds):
+        self.seconds, self.asked = seconds, []
+
+    def __call__(self, probe):
+        self.asked.append((probe.replicas, probe.threads, probe.processes))
+        return self.seconds(probe.replicas, probe.threads)
+
+
+def planned(runs, machine, processes=2, threads=1):
+    said = []
+    packs = plan(runs, None, processes=processes, threads=threads, measure=machine, say=said.append)
+    assert sorted(run.key for pack in packs for run in pack.runs) == sorted(run.key for run in runs)
+    return packs, said
+
+
+def test_runs_that_differ_in_noise_seed_and_rate_have_one_shape():
+    runs = [small(), small(seed=1), small(alpha=20), small(rate=0.3), small(noise="structured", delta=0.5)]
+    assert len(by_shape(runs)) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": "mlp1"},
+        {"batch": 64},
+        {"epochs": 401},
+        {"optimizer": "adam"},
+        {"schedule": "cosine"},
+        {"averaging": 0.9},
+        {"evaluations": 3},
+        {"n": 300},
+        {"order": "expected"},
+    ],
+)
+def test_runs_that_differ_in_what_a_program_shares_do_not(change):
+    assert shape_of(small(**change)) != shape_of(small())
+
+
+def test_one_label_at_a_time_the_noise_level_sets_the_number_of_steps():
+    one, two = small(order="examples"), small(order="examples", alpha=3)
+    assert (steps_of(one), steps_of(two)) == (round(400 * 360 / 128), round(400 * 720 / 128))
+    assert shape_of(one) != shape_of(two)
+    rates = [small(order="examples", alpha=None, eta=0.3, seed=seed) for seed in range(2)]
+    assert shape_of(rates[0]) != shape_of(rates[1])  # rounding may part them; only the open data tell
+    assert len(by_shape([run.model_copy(update={"epochs": None, "steps": 9}) for run in rates])) == 1
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_splitting_keeps_every_run_in_order_and_sizes_even(count, packs):
+    runs = [small().model_copy(update={"seed": seed}) for seed in range(count)]
+    parts = split(runs, packs)
+    assert [run for part in parts for run in part] == runs
+    sizes = [len(part) for part in parts]
+    assert len(parts) == min(count, packs)
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(
+    ("times", "size"),
+    [
+        ({1: 1.0}, 1),
+        ({1: 1.0, 2: 1.2}, 1),
+        ({1: 1.0, 2: 0.6, 4: 0.5, 8: 0.49}, 4),  # the last gain is within the noise
+        ({1: 1.0, 2: 0.5, 4: 0.3, 8: 0.2}, 8),
+        ({1: 1.0, 2: 0.99}, 1),
+    ],
+)
+def test_the_smallest_pack_that_is_nearly_fastest_is_chosen(times, size):
+    assert best_size(times) == size
+
+
+def test_a_pack_grows_while_that_pays_and_every_process_gets_its_share(cache):
+    machine = Machine(lambda replicas, _: 0.01 * (1 + 0.2 * min(replicas, 4) + max(0, replicas - 4)))
+    packs, said = planned([small(seed=seed) for seed in range(12)], machine)
+    assert [len(pack.runs) for pack in packs] == [3, 3, 3, 3]
+    assert machine.asked == [(1, 1, 2), (2, 1, 2), (4, 1, 2)]
+    assert said == [
+        "mlp2, 12 runs of 562 steps: 4 at a time; a step and run takes: 1 together 12 ms, "
+        "2 together 7 ms, 4 together 4.5 ms"
+    ]
+
+
+def test_packs_that_do_not_pay_are_not_made_and_larger_ones_not_tried(cache):
+    machine = Machine(lambda replicas, _: 0.01 * replicas**1.2)
+    packs, _ = planned([small(seed=seed) for seed in range(40)], machine)
+    assert [len(pack.runs) for pack in packs] == [1] * 40
+    assert machine.asked == [(1, 1, 2), (2, 1, 2)]
+
+
+def test_short_work_is_not_measured_further(cache):
+    machine = Machine(lambda *_: 1e-4)
+    packs, said = planned([small(seed=seed, epochs=3) for seed in range(40)], machine)
+    assert machine.asked == [(1, 1, 2)]
+    assert {len(pack.runs) for pack in packs} <= {6, 7}
+    assert "too short to measure more" in said[0]
+
+
+def test_with_fewer_runs_than_cores_threads_are_used_if_they_pay(cache):
+    for speedup, chosen in [(1.6, 2), (0.9, 1)]:
+        machine = Machine(lambda _, threads, gain=speedup: 0.01 / (gain if threads == 2 else 1))
+        (pack,), said = planned([small(epochs=400 + chosen)], machine, processes=1, threads=2)
+        assert pack.threads == chosen
+        assert "with 2 threads" in said[0]
+        (cache / "steps.json").unlink()
+
+
+def test_what_was_measured_is_remembered_for_this_machine(cache, monkeypatch):
+    machine = Machine(lambda replicas, _: 0.01 * replicas)
+    first, said = planned([small(seed=seed) for seed in range(4)], machine)
+    asked = list(machine.asked)
+    again, said_again = planned([small(seed=seed) for seed in range(4)], machine)
+    assert machine.asked == asked
+    assert (again, said_again) == (first, said)
+    monkeypatch.setattr(planner, "_machine", lambda: "another")
+    planned([small()], machine)
+    assert len(machine.asked) > len(asked)
+    assert len(json.loads((cache / "steps.json").read_text("utf-8"))) == len(machine.asked)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"a": "b"}', "not json"])
+def test_a_damaged_memory_is_measured_anew(cache, content):
+    (cache / "steps.json").write_text(content)
+    machine = Machine(lambda *_: 0.01)
+    planned([small()], machine)
+    assert machine.asked == [(1, 1, 2)]
+
+
+def test_long_packs_come_first(cache):
+    machine = Machine(lambda *_: 0.01)
+    packs, _ = planned([small(epochs=1), small(epochs=900), small(epochs=30)], machine)
+    assert [pack.runs[0].epochs for pack in packs] == [900, 30, 1]
