@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
+
+from dilution.cli import app
 
 STUDY = """
 name = "short"
@@ -161,8 +164,13 @@ def test_a_mistake_in_a_study_names_the_file_and_the_setting(tmp_path, line, wor
         ('"perceptron"', '"conv3"', ["'conv3' is not a network. Did you mean 'conv"]),
         ('"digits"', '"digit"', ["'digit' is not a data set. Did you mean 'digits'?"]),
         ("n = 100", "n = 5000", ["n is 5000", "1437"]),
-        ("n = 100", "n = 1437\nimages = 'fresh'", ["0 fresh pictures"]),
-        ("n = 100", "n = 100\nimages = 'whitenoise'", ["Did you mean 'white_noise'"]),
+        ("n = 100", "n = 100\nimages = 'fresh'", ["order is 'pooled'", "Give order='examples'"]),
+        (
+            'n = 100\nnetwork = "perceptron"\norder = "pooled"',
+            'n = 1437\nnetwork = "perceptron"\nimages = "fresh"',
+            ["0 fresh pictures"],
+        ),
+        ('order = "pooled"', "images = 'whitenoise'", ["Did you mean 'white_noise'"]),
         ("n = 100", "n = 100\nnoise = 'matrix'\nmatrix = [[1.0]]", ["matrix has 1 row"]),
         ("n = 100", "n = 100\nnoise = 'matrix'\nmatrix = [[0.5, 0.6], [0.5, 0.5]]", ["row 0", "1.1"]),
     ],
@@ -173,15 +181,19 @@ def test_what_no_run_could_do_is_refused_before_the_first_one_starts(tmp_path, o
     assert not (tmp_path / "results.sqlite").exists()
 
 
-def test_a_failed_run_is_recorded_reported_and_told_by_the_exit_code(tmp_path):
-    # pooling needs the same images: known only when a run's batches are made
-    study = STUDY.replace("n = 100", "n = 100\nimages = 'white_noise'")
-    (tmp_path / "s.toml").write_text(study)
-    done = dilution("run", "s.toml", "--workers", 0, cwd=tmp_path)
-    assert done.returncode == 1
+def test_a_failed_run_is_recorded_reported_and_told_by_the_exit_code(tmp_path, monkeypatch):
+    def failing(runs, *rest):
+        return [{"state": "failed", "error": "Traceback\nMemoryError: too large"} for _ in runs]
+
+    monkeypatch.setattr("dilution.study.workers.execute", failing)
+    (tmp_path / "s.toml").write_text(STUDY)
+    files = [str(tmp_path / "s.toml"), "--store", str(tmp_path / "s.sqlite")]
+    done = CliRunner().invoke(app, ["run", *files, "--workers", "0"])
+    assert done.exit_code == 1
     assert done.stdout.count("failed") == 4
-    assert "needs images='same'" in done.stderr
-    assert "4 failed" in dilution("status", cwd=tmp_path).stdout
+    assert "perceptron, alpha 0, seed 0: failed: MemoryError: too large" in done.stderr
+    assert "4 of 4 runs failed; `dilution status` says why" in done.stderr
+    assert "4 failed" in dilution("status", "--store", "s.sqlite", cwd=tmp_path).stdout
 
 
 def test_a_store_of_a_newer_version_is_refused(tmp_path):
@@ -225,3 +237,19 @@ def _count(store: Path, state: str) -> int:
     except sqlite3.OperationalError:  # not made yet
         return 0
     return int(found)
+
+
+def test_version_names_the_package():
+    assert dilution("--version").stdout.startswith("dilution 0.")
+
+
+def test_show_noise_says_what_it_leaves_out():
+    shown = dilution("show", "noise", "--classes", 100).stdout
+    assert "more false classes" in shown
+    assert shown.count("false ") == 20 + 1
+
+
+def test_an_output_folder_is_refused_before_anything_is_trained(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert refused(dilution("reproduce", "fig1", "--out", "file", cwd=tmp_path), "file cannot be written to")
+    assert not (tmp_path / "results.sqlite").exists()

@@ -14,7 +14,7 @@ from scipy.stats import chi2_contingency
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
-from dilution.data import Arrays
+from dilution.data import Arrays, DataSet
 from dilution.errors import InputError
 from dilution.noise import Delivered, Dilution, LabelNoise, matrix, structured, uniform
 
@@ -505,3 +505,18 @@ def test_whole_index_tensors_are_checked_too(make_data: MakeData, images: str, o
     for method in (dilution.labels, dilution.source, dilution.pictures, dilution.true_labels):
         with pytest.raises(IndexError, match="are not all in a dilution of 20 examples"):
             method(torch.tensor([0, outside]))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "x", True])
+def test_a_seed_is_a_whole_number(make_data: MakeData, seed: Any) -> None:
+    with pytest.raises(InputError, match=f"seed is {seed!r}; it must be a whole number"):
+        Dilution(make_data(10), 1, seed=seed)
+
+
+def test_what_is_easily_mixed_up_is_told_apart(make_data: MakeData) -> None:
+    data = make_data(10)
+    with pytest.raises(InputError, match=r"data is a DataSet; it must be Arrays.*train half"):
+        Dilution(DataSet("d", data, data), 1)  # type: ignore[arg-type]
+    for index in ([1, 2], torch.tensor([0.5])):
+        with pytest.raises(InputError, match="it must be a tensor of int64"):
+            Dilution(data, 1).labels(index)  # type: ignore[arg-type]

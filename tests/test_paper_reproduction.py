@@ -73,7 +73,8 @@ def test_reproduce_writes_page_figures_tables_and_verdicts(tmp_path, short):
     assert (runs["state"] == "done").all()
     assert len(runs) == 2 * (1 + 3 * 4)
     made_by = json.loads((tmp_path / "out" / "made_by.json").read_text("utf-8"))
-    assert made_by["command"] == "dilution reproduce fig4 fig5 --dataset digits --scale demo --seeds 2"
+    command = "dilution reproduce fig4 fig5 --dataset digits --scale demo --seeds 2 "
+    assert made_by["command"] == f"{command}--store {tmp_path / 's.sqlite'} --out {tmp_path / 'out'}"
     assert made_by["fig5 took"].startswith(f"{len(runs)} runs, ")
     assert made_by["runs trained by"].startswith(f"dilution {code_version()}, torch ")
 

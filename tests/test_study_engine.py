@@ -38,7 +38,7 @@ GOOD = [
     small(network="conv2", averaging=0.5, optimizer="adam", rate=0.01, alpha=0.7),
     small(order="expected", noise="structured", delta=0.8, noise_order="confusing", alpha=None, eta=0.3),
 ]
-FAILING = small(order="pooled", images="white_noise")
+FAILING = small(alpha=None, eta=0.95)  # refused when the data are opened: no alpha reaches it
 DIVERGING = small(network="mlp2", optimizer="sgd", rate=1e20)
 STUDY = Study.of("contract", [GOOD[0], FAILING, DIVERGING, *GOOD[1:]])
 STATES = ["done", "failed", "diverged", "done", "done", "done"]
@@ -98,8 +98,8 @@ def test_a_failed_run_has_its_error_and_does_not_stop_the_others(finished, worke
     with Store(finished(workers)) as store:
         row = table(store, runs=[FAILING]).iloc[0]
     assert row["state"] == "failed"
-    assert "order='pooled'" in row["error"]
-    assert "Use order='examples'" in row["error"]
+    assert "eta is 0.95" in row["error"]
+    assert "Give a smaller eta" in row["error"]
     assert pd.isna(row["test_last"])
 
 

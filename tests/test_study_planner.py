@@ -157,3 +157,10 @@ def test_long_packs_come_first(cache):
     machine = Machine(lambda *_: 0.01)
     packs, _ = planned([small(epochs=1), small(epochs=900), small(epochs=30)], machine)
     assert [pack.runs[0].epochs for pack in packs] == [900, 30, 1]
+
+
+def test_a_step_that_does_not_fit_in_memory_leaves_its_runs_alone_and_is_not_remembered(cache):
+    packs, said = planned([small(seed=seed) for seed in range(3)], Machine(lambda *_: float("inf")))
+    assert [len(pack.runs) for pack in packs] == [1, 1, 1]
+    assert "for lack of memory" in said[0]
+    assert json.loads((cache / "steps.json").read_text("utf-8")) == {}

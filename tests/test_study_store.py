@@ -205,7 +205,7 @@ def test_a_folder_that_cannot_be_made_or_is_in_the_way_is_refused(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match=r"the folder .*cannot be made: Not a directory"):
         Store(tmp_path / "file" / "deeper" / "s.sqlite")
-    with pytest.raises(StoreError, match="cannot be used"):
+    with pytest.raises(StoreError, match="is a folder; --store names a file"):
         Store(tmp_path)
 
 

@@ -20,7 +20,7 @@ BASE = {"dataset": "digits", "n": 60, "network": "perceptron", "steps": 4, "eval
 RUNS = [
     Run.of(**BASE, alpha=1 / 3),
     Run.of(**BASE, eta=0.3, images="white_noise"),
-    Run.of(**BASE, alpha=1, order="pooled", images="white_noise"),
+    Run.of(**BASE, eta=0.95),
     Run.of(**BASE, alpha=2, noise="matrix", matrix=[[0.1] * 10] * 10),
     Run.of(**BASE, alpha=3),
 ]

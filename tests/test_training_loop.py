@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from dilution.data import Arrays, load
+from dilution.errors import InputError
 from dilution.nets import build
 from dilution.noise import Dilution, uniform
 from dilution.training import BatchOrderer, TrainResult, TrainSettings, train
@@ -271,3 +272,17 @@ def test_predictions_are_probabilities():
     chances = trained("conv2", steps=2).predict(load("digits").test.images[:9])
     assert chances.shape == (9, 10)
     assert torch.allclose(chances.sum(dim=1), torch.ones(9))
+
+
+def test_what_is_easily_mixed_up_is_told_apart():
+    digits = load("digits")
+    noisy = Dilution(digits.train, 1, n=50)
+    with pytest.raises(InputError, match="train takes a Dilution"):
+        train("mlp1", digits.train, test=digits.test)
+    with pytest.raises(InputError, match=r"test is a DataSet.*test half"):
+        train("mlp1", noisy, test=digits)
+    other = Arrays(torch.zeros(9, 1, 5, 5, dtype=torch.uint8), torch.arange(9), digits.train.classes)
+    with pytest.raises(InputError, match=r"test pictures are \(1, 5, 5\).*training pictures \(1, 8, 8\)"):
+        train("mlp1", noisy, test=other)
+    with pytest.raises(InputError, match="seed is -1"):
+        train("mlp1", noisy, test=digits.test, seed=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from dilution.paper.figure import ScaleName
 
 app = typer.Typer(
-    help="How much label noise can a network take, and what does it cost to buy your way out?",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -27,6 +27,30 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Data sets: list, fetch, check.", no_args_is_help=True)
 show_app = typer.Typer(help="Show what noise looks like.", no_args_is_help=True)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from dilution.revision import code_version
+
+        typer.echo(f"dilution {code_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop."),
+    ] = False,
+) -> None:
+    """Measure how much label noise a network can take, and what it costs to buy your way out.
+
+    Your way out: more labels, or better ones.
+    """
+    del version
+
+
 app.add_typer(data_app, name="data")
 app.add_typer(show_app, name="show")
 
@@ -193,8 +217,8 @@ def data_check(name: Annotated[str, typer.Argument(help="Data set.")], data_root
 def show_noise(
     alpha: Annotated[float, typer.Option(help="Noisy labels added for each clean one.")] = 20.0,
     delta: Annotated[float, typer.Option(help="Skew of structured noise, 0 to 1. 0 is uniform.")] = 0.0,
-    classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 10,
-    seed: Annotated[int, typer.Option(help="Seed of the random order.")] = 0,
+    classes: Annotated[int, typer.Option(min=2, max=1000, help="Number of classes.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random order.")] = 0,
 ) -> None:
     """Print how the labels of an example are distributed, and the noise rate."""
     import math
@@ -214,6 +238,8 @@ def show_noise(
     widest = max(matrix[0, 0], ranked[0])
     for name, share in [("right", matrix[0, 0]), *((f"false {r}", p) for r, p in enumerate(ranked, 1))][:21]:
         typer.echo(f"{name:>9} {share:7.2%} {'█' * round(40 * share / widest)}")
+    if classes > 21:
+        typer.echo(f"          {ranked[20:].sum():.2%} on {classes - 21} more false classes")
 
 
 def main() -> None:
@@ -223,6 +249,11 @@ def main() -> None:
         app(standalone_mode=True)
     except DilutionError as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EPIPE, errno.EIO) or error.filename:
+            raise
+        typer.echo(f"error: the output cannot be written: {error.strerror}.", err=True)
         sys.exit(2)
 
 
@@ -265,7 +296,10 @@ def _print_findings(name: str, findings: Any) -> None:
     if not findings:
         typer.echo(f"{name} is built in; there are no files.")
     for each in findings:
-        typer.echo(f"{each.state:8} {each.file}  {each.size:,} bytes  sha256 {each.sha256}")
+        found = f"  {each.size:,} bytes" if each.size else ""
+        typer.echo(f"{each.state:8} {each.file}{found}  sha256 {each.sha256 or 'unknown'}")
+        if each.state != "present" and each.expected:
+            typer.echo(f"         expected sha256 {each.expected}; get it with: dilution data fetch {name}")
 
 
 def _varying(table: pd.DataFrame) -> pd.DataFrame:

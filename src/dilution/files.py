@@ -2,9 +2,29 @@
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 from dilution.errors import DilutionError
+
+
+def check_writable(folder: Path) -> Path:
+    """Return `folder`, made if it did not exist, once a file could be written there.
+
+    Raises
+    ------
+    DilutionError
+        If it is no folder, or cannot be made or written to: better before an hour of training than after.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise DilutionError(
+            f"{folder} cannot be written to: {error.strerror or error}. Choose a folder that you may write "
+            "to."
+        ) from error
+    return folder
 
 
 def write_whole(path: Path, content: bytes) -> Path:
@@ -39,7 +59,7 @@ def write_whole(path: Path, content: bytes) -> Path:
             part.unlink(missing_ok=True)
         raise DilutionError(
             f"{path} could not be written: {error.strerror or error}. The file is "
-            f"{len(content) / 1000:.0f} kB; free some space, or choose a folder that you may "
-            "write to."
+            f"{len(content) / 1000:.0f} kB; choose the name of a file in a folder that you may write to and "
+            "that has room."
         ) from error
     return path

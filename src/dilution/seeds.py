@@ -10,9 +10,12 @@ pseudorandom number generators*, OOPSLA 2014), in two's-complement int64, which 
 
 import hashlib
 import math
+from numbers import Integral
 
 import torch
 from torch import Tensor
+
+from dilution.errors import InputError
 
 BITS = 48
 """Resolution of :func:`uniform_bits`: draws are integers in [0, 2**48)."""
@@ -23,6 +26,18 @@ _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 _ROUNDS = 6
 _ROUNDS_SMALL = 16  # six leave some orders of a short range likelier than others
 _SMALL = 64
+
+
+def check(seed: int) -> None:
+    """Refuse what is no root seed.
+
+    Raises
+    ------
+    InputError
+        If it is not a whole number ≥ 0.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise InputError(f"seed is {seed!r}; it must be a whole number ≥ 0, such as 0.")
 
 
 def stream(seed: int, name: str) -> int:

@@ -24,12 +24,15 @@ class Finding:
         Of the content after unpacking, in hex; empty if it is missing or cannot be unpacked.
     size
         Bytes on disk, before unpacking; 0 if missing.
+    expected
+        SHA-256 of the original's content, in hex; empty where none is known.
     """
 
     file: Path
     state: Literal["present", "missing", "altered"]
     sha256: str
     size: int
+    expected: str = ""
 
 
 def download(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Path:

@@ -71,9 +71,12 @@ def load(root: Path, mirrors: Sequence[str] = MIRRORS) -> DataSet:
     DataError
         If a file is altered, or missing and cannot be downloaded.
     """
-    for name in FILES:
-        if locate(name, root) is None:
-            _download(name, root, mirrors)
+    missing = [name for name in FILES if locate(name, root) is None]
+    if missing:
+        for name in FILES.keys() - missing:
+            _read(name, root)  # a damaged file is reported before anything is downloaded beside it
+    for name in missing:
+        _download(name, root, mirrors)
     return DataSet("mnist", _half("train", root), _half("t10k", root))
 
 
@@ -86,8 +89,14 @@ def fetch(root: Path, mirrors: Sequence[str] = MIRRORS) -> list[Finding]:
         If the folder cannot be written, or no mirror sends a file.
     """
     for name, finding in zip(FILES, check(root), strict=True):
-        if finding.state != "present":
+        if finding.state == "present":
+            continue
+        try:
             _download(name, root, mirrors)
+        except DataError as error:
+            if finding.state == "missing":
+                raise
+            raise DataError(f"{finding.file} is there but altered, and {error}") from error
     return check(root)
 
 
@@ -115,14 +124,14 @@ def _download(name: str, root: Path, mirrors: Sequence[str]) -> None:
 def _finding(name: str, root: Path) -> Finding:
     path = locate(name, root)
     if path is None:
-        return Finding(root / "mnist" / (name + ".gz"), "missing", "", 0)
+        return Finding(root / "mnist" / (name + ".gz"), "missing", "", 0, FILES[name].content)
     size = path.stat().st_size
     try:
         sha256 = hashlib.sha256(idx.unpack(path)).hexdigest()
     except DataError:
-        return Finding(path, "altered", "", size)
+        return Finding(path, "altered", "", size, FILES[name].content)
     original = sha256 == FILES[name].content
-    return Finding(path, "present" if original else "altered", sha256, size)
+    return Finding(path, "present" if original else "altered", sha256, size, FILES[name].content)
 
 
 def _half(half: str, root: Path) -> Arrays:
@@ -135,11 +144,14 @@ def _read(name: str, root: Path) -> NDArray[np.uint8]:
     path = locate(name, root)
     if path is None:
         raise DataError(f"{root} has no {name}; fetch it with: dilution data fetch mnist")
-    content = idx.unpack(path)
+    remedy = (
+        f"the original has SHA-256 {FILES[name].content[:12]}…. Replace it with: dilution data fetch mnist"
+    )
+    try:
+        content = idx.unpack(path)
+    except DataError as error:
+        raise DataError(f"{error} {path.stat().st_size:,} bytes are there; unpacked, {remedy}") from error
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != FILES[name].content:
-        raise DataError(
-            f"{path} is altered: SHA-256 {sha256[:12]}… unpacked, the original has "
-            f"{FILES[name].content[:12]}…. Replace it with: dilution data fetch mnist"
-        )
+        raise DataError(f"{path} is altered: SHA-256 {sha256[:12]}… unpacked; {remedy}")
     return idx.parse(content, path)

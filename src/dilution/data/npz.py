@@ -49,7 +49,14 @@ def load(path: Path) -> DataSet:
                 )
         classes = arrays.pop("classes", None)
         names = None if classes is None else [str(name) for name in classes.ravel().tolist()]
-        return from_numpy(**arrays, classes=names, name=path.stem)
+        found = from_numpy(**arrays, classes=names, name=path.stem)
+        unseen = sorted(set(found.test.labels.tolist()) - set(found.train.labels.tolist()))
+        if unseen:
+            raise InputError(
+                f"the test half holds class {found.test.classes[unseen[0]]!r}, of which training has no "
+                "picture; no network can learn it. Add pictures of it, or leave it out of the test half."
+            )
+        return found
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from dilution.data import digits, mnist, npz
 from dilution.data.arrays import DataSet
 from dilution.data.files import Finding
-from dilution.errors import DataError, unknown
+from dilution.errors import DataError, InputError, unknown
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,9 @@ def _npz_path(name: str | Path) -> Path | None:
 
 def _known(name: str | Path) -> str:
     if str(name) not in DATASETS:
-        raise unknown("data set", str(name), [*DATASETS, "FILE.npz"])
+        raise InputError(
+            f"{unknown('data set', str(name), DATASETS)} Or name a file of your own that ends in .npz."
+        )
     return str(name)
 
 

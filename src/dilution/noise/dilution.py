@@ -90,6 +90,12 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         stratified: bool = False,
         seed: int = 0,
     ) -> None:
+        if not isinstance(data, Arrays):
+            raise InputError(
+                f"data is a {type(data).__name__}; it must be Arrays of pictures and labels, such as the "
+                "train half of dilution.load(name)."
+            )
+        seeds.check(seed)
         size = len(data) if n is None else n
         if not isinstance(size, Integral) or not 1 <= size <= len(data):
             raise InputError(
@@ -259,6 +265,9 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         return pictures
 
     def _checked(self, index: Tensor) -> Tensor:
+        if not isinstance(index, Tensor) or index.is_floating_point() or index.is_complex():
+            kind = index.dtype if isinstance(index, Tensor) else type(index).__name__
+            raise InputError(f"index is {kind}; it must be a tensor of int64, such as torch.arange(10).")
         if index.numel():
             least, largest = index.aminmax()
             if least < 0 or largest >= len(self):

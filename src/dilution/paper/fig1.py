@@ -109,7 +109,9 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
                 if not line.empty:
                     shift = (index - 2) * 0.006 * part["alpha"].max()
                     line_with_interval(axis, line, "alpha", LABELS[network], index, shift)
-            axis.axhline(0.9, color=QUIET, linewidth=0.9, linestyle=":", zorder=0)
+            axis.axhline(
+                0.9, color=QUIET, linewidth=0.9, linestyle=":", zorder=0, label="90 %, the paper's mark"
+            )
             if part["dataset"].iloc[0] == "mnist" and part["alpha"].max() >= _QUOTED[0]:
                 axis.plot(*_QUOTED, "o", ms=10, mfc="none", mec=COLOURS[0], label="paper's ConvNet, quoted")
             axis.set_title(f"n = {n:,}, {order} order")
@@ -179,8 +181,8 @@ def _order_of_networks(table: pd.DataFrame) -> Judgement:
             else:
                 means = by_seed[less].mean(), by_seed[more].mean()
                 broken.append(
-                    f"α = {alpha:g}: {LABELS[less]} falls {percent(means[0])}, {LABELS[more]} "
-                    f"{percent(means[1])} (p = {p:.2g})"
+                    f"α = {alpha:g}: {LABELS[less]} falls {100 * means[0]:.1f} points, {LABELS[more]} "
+                    f"{100 * means[1]:.1f} (p = {p:.2g})"
                 )
     numbers = f"{held} of {held + len(broken)} comparisons hold"
     if broken:

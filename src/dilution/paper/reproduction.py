@@ -9,7 +9,7 @@ import pandas as pd
 
 from dilution.data import load
 from dilution.errors import StoreError
-from dilution.files import write_whole
+from dilution.files import check_writable, write_whole
 from dilution.paper.claims import judge_all
 from dilution.paper.figure import Figure, ScaleName, choose_scale
 from dilution.paper.registry import FIGURES, figure
@@ -46,7 +46,7 @@ class Reproduction:
 
 
 def reproduce(
-    names: Sequence[str],
+    names: str | Sequence[str],
     *,
     dataset: str = "digits",
     scale: ScaleName = "demo",
@@ -63,7 +63,7 @@ def reproduce(
     Parameters
     ----------
     names
-        Names of figures, or ``["all"]``.
+        Name of a figure, several of them, or ``"all"``.
     dataset
         Name of a data set.
     scale
@@ -90,7 +90,7 @@ def reproduce(
     DilutionError
         If a name is unknown, a data file is missing or a folder cannot be written.
     """
-    wanted = dict.fromkeys(names)
+    wanted = dict.fromkeys([names] if isinstance(names, str) else names)
     chosen = [figure(name) for name in wanted if name != "all"]
     if "all" in wanted:
         chosen = list(FIGURES.values())
@@ -98,15 +98,16 @@ def reproduce(
         choose_scale(scale, each.differs)
     size = len(load(dataset, root).train)
     planned = [(each, prepare(each.plan(dataset, size, scale, seeds), root)) for each in chosen]
-    folder = Path(out)
+    folder = check_writable(Path(out))
     sections = []
     with Store(store) as opened:
         for each, runs in planned:
             study = Study.of(f"{each.name}/{dataset}/{scale}", runs)
             run_study(study, opened, workers=workers, root=root, retry_failed=retry_failed, progress=progress)
             sections.append(_section(each, table(opened, study.name), dataset, scale, folder))
-    command = f"dilution reproduce {' '.join(names)} --dataset {dataset} --scale {scale}"
+    command = f"dilution reproduce {' '.join(wanted)} --dataset {dataset} --scale {scale}"
     command += "" if seeds is None else f" --seeds {seeds}"
+    command += f" --store {store} --out {out}"
     title = f"Deep learning under massive label noise: {dataset}, {scale} scale"
     return _write(title, sections, command, folder)
 
@@ -136,10 +137,10 @@ def report(store: str | Path = "results.sqlite", *, out: str | Path = "out") -> 
                 dataset, _, scale = rest.rpartition("/")
                 sections.append(_section(FIGURES[first], runs, dataset, scale, Path(out)))
             else:
-                sections.append(study_section(name, runs))
+                sections.append(study_section(name, runs, Path(out)))
     if not sections:
         raise StoreError(f"{store} holds no study; `dilution run` and `dilution reproduce` put one there.")
-    command = f"dilution report --store {store}"
+    command = f"dilution report --store {store} --out {out}"
     return _write(f"Results in {Path(store).name}", sections, command, Path(out))
 
 

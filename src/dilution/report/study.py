@@ -1,9 +1,14 @@
 """The section of a user's own study: what varies, against what, with intervals."""
 
+import re
+from pathlib import Path
+
+import matplotlib.figure
 import pandas as pd
 
+from dilution.files import write_whole
 from dilution.report.page import Section
-from dilution.report.style import as_svg, legend, line_with_interval, new_figure, percent_axis, style
+from dilution.report.style import legend, line_with_interval, new_figure, percent_axis, save, style
 from dilution.study.intervals import intervals
 from dilution.study.select import name_matrices, varying_settings
 
@@ -18,8 +23,8 @@ _AXES = {
 _SERIES = 12  # more lines than this cannot be told apart
 
 
-def study_section(name: str, runs: pd.DataFrame) -> Section:
-    """Return the page section of a study, from its table of runs.
+def study_section(name: str, runs: pd.DataFrame, folder: Path) -> Section:
+    """Return the page section of a study, and write its plot and tables as files.
 
     Parameters
     ----------
@@ -27,16 +32,27 @@ def study_section(name: str, runs: pd.DataFrame) -> Section:
         Name of the study.
     runs
         One row a run.
+    folder
+        Where the plot (PNG, SVG, PDF), the points drawn and the runs (CSV) go, named after the study.
+
+    Raises
+    ------
+    DilutionError
+        If a file cannot be written.
     """
     runs = name_matrices(runs)
+    file = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") or "study"
     finished = runs[runs["state"].isin(["done", "diverged"])]
     varying = varying_settings(runs) or ["network"]
     points = intervals(finished, by=varying) if varying else pd.DataFrame()
+    figure = _plot(points, varying)
+    write_whole(folder / f"{file}.csv", points.to_csv(index=False).encode())
+    write_whole(folder / f"{file}-runs.csv", runs.to_csv(index=False).encode())
     return Section(
-        name=name,
+        name=file,
         title=name,
         finding=_finding(runs, points),
-        svg=_plot(points, varying),
+        svg=save(figure, folder, file)["svg"].read_text(encoding="utf-8") if figure else "",
         caption=f"Mean test accuracy at the step that clean validation data chose, over seeds; "
         f"{len(finished)} of {len(runs)} runs.",
         method="Bars are 95 % Student t intervals over seeds.",
@@ -57,16 +73,16 @@ def _finding(runs: pd.DataFrame, points: pd.DataFrame) -> str:
     return f"{accuracies} Of {len(runs)} runs: {', '.join(parts)}."
 
 
-def _plot(points: pd.DataFrame, varying: list[str]) -> str:
-    """Return the SVG of accuracy against the first numeric setting, one line for each of the others."""
+def _plot(points: pd.DataFrame, varying: list[str]) -> matplotlib.figure.Figure | None:
+    """Draw accuracy against the first numeric setting, one line for each value of the others."""
     x = next((name for name in _AXES if name in varying), None)
     if x is None or points.empty:
-        return ""
+        return None
     others = [name for name in varying if name != x and not name.startswith("validation")]
     label = points[others].astype(str).agg(", ".join, axis=1) if others else pd.Series("", points.index)
     lines = points.groupby(label, sort=False)
     if len(lines) > _SERIES:
-        return ""
+        return None
     with style():
         figure, (axis,) = new_figure(height=3.7)
         for index, (text, part) in enumerate(lines):
@@ -76,4 +92,4 @@ def _plot(points: pd.DataFrame, varying: list[str]) -> str:
         percent_axis(axis)
         if others:
             legend(axis, title=", ".join(others))
-    return as_svg(figure)
+    return figure

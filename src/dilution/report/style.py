@@ -16,7 +16,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dilution.errors import unknown
 from dilution.files import write_whole
@@ -148,9 +148,14 @@ def line_with_interval(
         )
 
 
-def percent_axis(axis: Axes, decimals: int = 0) -> None:
-    """Label the vertical axis, whose values are shares in [0, 1], in percent."""
-    axis.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=decimals, symbol=" %"))
+def percent_axis(axis: Axes) -> None:
+    """Label the vertical axis, whose values are shares in [0, 1], in percent; ticks are whole percents."""
+    whole = MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True)
+    low, high = axis.get_ylim()
+    ticks = [tick / 100 for tick in whole.tick_values(100 * low, 100 * min(high, 1.0))]
+    axis.set_yticks([tick for tick in ticks if low <= tick <= min(high, 1.0)])
+    axis.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+    axis.set_ylim(low, high)
 
 
 def legend(axis: Axes, title: str = "", **place: Any) -> Legend:

@@ -122,6 +122,8 @@ class Study:
                     )
             runs += Grid(base, axes)
         name = content.get("name", default_name)
-        if not isinstance(name, str):
-            raise InputError(f"name is {name!r}; it must be text.")
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(
+                f"name is {name!r}; it must be text. Leave it out to name the study after its file."
+            )
         return cls.of(name, runs)

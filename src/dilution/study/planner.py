@@ -1,6 +1,7 @@
 """The planner of packs: how many runs train together, decided by a short measurement on this machine."""
 
 import json
+import math
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from dilution.study.spec import Run
 _SIZES = (1, 2, 4, 8, 16, 32)
 _SHORT = 2.0  # seconds of work per process below which measuring does not pay
 _UNMEASURED = 8  # replicas of such short work, at most
+_UNKNOWN = 60.0  # predicted for a run whose steps could not be measured
 _GAIN = 0.03  # a larger pack must save this share: small ones lose less when interrupted
 
 
@@ -138,6 +140,8 @@ def _choose(
         faster = shared < alone
         why = f"{_ms(shared)} a step with {threads} threads, {_ms(alone)} with one"
         return 1, threads if faster else 1, min(shared, alone) * steps, why
+    if math.isinf(alone):
+        return 1, 1, _UNKNOWN, "a step could not be measured for lack of memory"
     most = -(-runs // processes)
     if alone * steps * most < _SHORT:
         size = min(most, _UNMEASURED)
@@ -185,7 +189,8 @@ class _Timer:
     def remember(self) -> None:
         """Keep what was measured for the next study."""
         if self._new:
-            text = json.dumps(dict(_read(self._path)) | self._known, indent=1, sort_keys=True)
+            measured = {name: time for name, time in self._known.items() if math.isfinite(time)}
+            text = json.dumps(dict(_read(self._path)) | measured, indent=1, sort_keys=True)
             write_whole(self._path, text.encode())
 
 

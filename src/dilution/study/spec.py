@@ -96,8 +96,9 @@ class Run(TrainSettings):
             )
         if (self.noise == "structured") != (self.delta is not None):
             raise ValueError(
-                f"noise is {self.noise!r} and delta is {self.delta}; delta goes with "
-                "noise='structured', and only with it"
+                "noise='structured' needs a delta, from 0 (uniform) to 1 (most skewed)"
+                if self.delta is None
+                else f"noise is {self.noise!r} and delta is {self.delta}; delta goes with noise='structured'"
             )
         if self.noise_order is not None and self.noise != "structured":
             raise ValueError(
@@ -106,8 +107,14 @@ class Run(TrainSettings):
             )
         if (self.noise == "matrix") != (self.matrix is not None):
             raise ValueError(
-                f"noise is {self.noise!r} and matrix is {'' if self.matrix else 'not '}given; matrix "
-                "goes with noise='matrix', and only with it"
+                "noise='matrix' needs a matrix, one row for each true class"
+                if self.matrix is None
+                else f"noise is {self.noise!r} and a matrix is given; a matrix goes with noise='matrix'"
+            )
+        if self.order != "examples" and self.images != "same":
+            raise ValueError(
+                f"order is {self.order!r} and images is {self.images!r}; this order pools the labels of a "
+                "picture, which needs images='same'. Give order='examples'"
             )
         if self.validation >= self.n:
             raise ValueError(

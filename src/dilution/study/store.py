@@ -83,6 +83,8 @@ class Store:
                 f"there is no store at {self.path}; `dilution run` and `dilution reproduce` make one. "
                 "Name an existing file with --store."
             )
+        if self.path.is_dir():
+            raise StoreError(f"{self.path} is a folder; --store names a file, such as results.sqlite.")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

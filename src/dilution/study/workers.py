@@ -1,5 +1,6 @@
 """Worker processes: each trains one pack at a time, with as many threads as the pack asks for."""
 
+import math
 import multiprocessing
 import os
 import signal
@@ -72,11 +73,15 @@ def train_pack(pack: Pack, root: str | None, shared: Confusabilities) -> list[di
 
 
 def measure(probe: Probe) -> float:
-    """Measure in this process how many seconds a step takes."""
+    """Measure in this process how many seconds a step takes; infinity if it does not fit in memory."""
+    shape = probe.shape
     with using_threads(probe.threads):
-        return seconds_per_step(
-            probe.shape.network, probe.picture, probe.classes, probe.shape.settings, replicas=probe.replicas
-        )
+        try:
+            return seconds_per_step(
+                shape.network, probe.picture, probe.classes, shape.settings, replicas=probe.replicas
+            )
+        except (MemoryError, RuntimeError):  # torch raises the latter; the run itself will tell its user
+            return math.inf
 
 
 @contextmanager

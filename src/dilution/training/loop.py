@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from dilution import seeds
 from dilution.data import Arrays
 from dilution.errors import InputError, invalid
 from dilution.nets import build
@@ -75,9 +76,31 @@ def train(
     InputError
         If a name or a setting breaks its rule.
     """
+    _check(noisy, test, seed)
     aside = default_validation(noisy.n) if validation is None else validation
     using = _changed(settings or TrainSettings(), changes)
     return train_together([Task(network, noisy, test, seed, aside, using)])[0]
+
+
+def _check(noisy: Dilution, test: Arrays, seed: int) -> None:
+    """Refuse what is easily mixed up, in words of ours."""
+    if not isinstance(noisy, Dilution):
+        raise InputError(
+            f"the data are a {type(noisy).__name__}; train takes a Dilution: dilution.Dilution(data.train, "
+            "alpha=0) is one without noise."
+        )
+    if not isinstance(test, Arrays):
+        raise InputError(
+            f"test is a {type(test).__name__}; it must be Arrays of pictures and labels, such as the test "
+            "half of dilution.load(name)."
+        )
+    ours, theirs = tuple(noisy.data.images.shape[1:]), tuple(test.images.shape[1:])
+    if ours != theirs or len(test.classes) != noisy.classes:
+        raise InputError(
+            f"test pictures are {theirs} with {len(test.classes)} classes, training pictures {ours} with "
+            f"{noisy.classes}; both must be the same. Take both halves from one data set."
+        )
+    seeds.check(seed)
 
 
 def train_together(tasks: Sequence[Task]) -> list[TrainResult]:

@@ -1,8 +1,8 @@
 """What a training is: order, optimizer, rate, schedule, batch, budget. Frozen and validated."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 BatchOrder = Literal["examples", "pooled", "expected"]
 OptimizerName = Literal["adadelta", "sgd", "adam", "adamw"]
@@ -46,6 +46,15 @@ class TrainSettings(BaseModel):
     steps: Annotated[int | None, Field(ge=1)] = None
     averaging: Annotated[float, Field(ge=0, lt=1)] = 0.0
     evaluations: Annotated[int, Field(ge=1)] = 10
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _number_for_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse text and truth values where a number belongs: TOML can tell them apart."""
+        kind = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, str | bool) and kind in (int, float, int | None, float | None):
+            raise ValueError(f"{info.field_name} is {value!r}; it must be a number, without quotes")
+        return value
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

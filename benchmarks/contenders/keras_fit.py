@@ -1,0 +1,38 @@
+"""Keras 3 `fit`, on JAX or on torch."""
+
+import os
+import sys
+
+os.environ["KERAS_BACKEND"] = sys.argv[2]
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import keras
+from common import BATCH, CHANNELS, CLASSES, DENSE, RATE, WIDTHS, pictures, serve
+from keras import layers
+
+network = sys.argv[1]
+images, labels = pictures()
+x = (images.astype("float32") / 255 - 0.5)[..., None]
+body = [layers.Input((28, 28, 1))]
+if network in CHANNELS:
+    for number, channels in enumerate(CHANNELS[network], start=1):
+        body.append(layers.Conv2D(channels, 3, padding="same", activation="relu"))
+        if number % 2 == 0:
+            body.append(layers.MaxPooling2D())
+    body += [layers.Flatten(), layers.Dense(DENSE, activation="relu")]
+else:
+    body.append(layers.Flatten())
+    body += [layers.Dense(width, activation="relu") for width in WIDTHS[network]]
+model = keras.Sequential([*body, layers.Dense(CLASSES)])
+model.compile(
+    optimizer=keras.optimizers.Adam(RATE), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+)
+
+
+def train(steps: int) -> None:
+    whole, rest = divmod(steps * BATCH, len(x) // BATCH * BATCH)
+    for size in [len(x) // BATCH * BATCH] * whole + ([rest] if rest else []):
+        model.fit(x[:size], labels[:size], batch_size=BATCH, epochs=1, verbose=0, shuffle=True)
+
+
+serve(train, version=f"keras {keras.__version__}")

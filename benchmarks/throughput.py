@@ -1,0 +1,125 @@
+"""Examples a second of our trainer and of others, side by side and alternating.
+
+Each contender is a process of its own (ours one for each core, as in a study) that stays for all alternations
+and waits while others are timed. Writes benchmarks/results/throughput.csv.
+"""
+
+import argparse
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CORES = len(os.sched_getaffinity(0))
+NETWORKS = ("perceptron", "mlp2", "conv2", "conv4")
+
+
+def contenders(network: str) -> dict[str, list[list[str]]]:
+    """Return for each contender the commands of its processes."""
+    found = {
+        "ceiling, one process": [["ceiling.py", str(CORES)]],
+        "ceiling, a process a core": [["ceiling.py", "1"]] * CORES,
+        "dilution": [["ours.py", network]] * CORES,
+        "DataLoader loop": [["loop.py", network]],
+        "Keras on JAX": [["keras_fit.py", network, "jax"]],
+        "Keras on torch": [["keras_fit.py", network, "torch"]],
+    }
+    if not network.startswith("conv"):
+        found["JAX scan"] = [["jax_scan.py", network]]
+    return found
+
+
+class Contender:
+    """The processes of a contender, idle unless asked."""
+
+    def __init__(self, commands: list[list[str]]) -> None:
+        # Idle threads must sleep and not spin, or they take time from whoever is timed.
+        quiet = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "CUDA_VISIBLE_DEVICES": ""}
+        self.processes = [
+            subprocess.Popen(
+                [sys.executable, str(HERE / "contenders" / script), *rest],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                env=os.environ | quiet,
+            )
+            for script, *rest in commands
+        ]
+        self.facts, *_ = [self._answer(process) for process in self.processes]
+
+    def measure(self) -> tuple[float, float]:
+        """Return the rate of all processes together, and their peak memory in MB."""
+        for process in self.processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        answers = [self._answer(process) for process in self.processes]
+        return sum(each["rate"] for each in answers), sum(each["peak_mb"] for each in answers)
+
+    def stop(self) -> None:
+        """End the processes."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    @staticmethod
+    def _answer(process: subprocess.Popen[str]) -> dict[str, float]:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise SystemExit(f"a contender ended: {process.args}")
+        answer: dict[str, float] = json.loads(line)
+        return answer
+
+
+def main() -> None:
+    """Run the alternations and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS)
+    parser.add_argument("--only", nargs="+", help="contenders to run")
+    parser.add_argument("--alternations", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "throughput.csv")
+    given = parser.parse_args()
+    rows = []
+    for network in given.networks:
+        chosen = contenders(network)
+        if given.only:
+            chosen = {name: chosen[name] for name in given.only if name in chosen}
+        running = {name: Contender(commands) for name, commands in chosen.items()}
+        try:
+            for turn in range(given.alternations):
+                order = list(running)
+                random.Random(turn).shuffle(order)
+                for name in order:
+                    rate, peak = running[name].measure()
+                    facts = running[name].facts
+                    rows.append(
+                        {
+                            "network": network,
+                            "contender": name,
+                            "turn": turn,
+                            "rate": round(rate, 2),
+                            "peak_mb": round(peak),
+                            "processes": len(running[name].processes),
+                            "together": facts.get("pack", ""),
+                            "version": facts["version"],
+                        }
+                    )
+                    print(f"{network:10} {turn} {name:26} {rate:12,.1f}  {peak:6,.0f} MB", flush=True)
+        finally:
+            for contender in running.values():
+                contender.stop()
+    given.out.parent.mkdir(exist_ok=True)
+    with given.out.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
