@@ -520,3 +520,12 @@ def test_what_is_easily_mixed_up_is_told_apart(make_data: MakeData) -> None:
     for index in ([1, 2], torch.tensor([0.5])):
         with pytest.raises(InputError, match="it must be a tensor of int64"):
             Dilution(data, 1).labels(index)  # type: ignore[arg-type]
+
+
+def test_delivered_noise_may_be_told_the_counts(make_data: MakeData) -> None:
+    dilution = Dilution(make_data(100), 3.3)
+    counts = torch.zeros(10, 10, dtype=torch.int64)
+    counts.index_add_(0, dilution.true_labels(torch.arange(100)), dilution.histogram(torch.arange(100)))
+    told, counted = dilution.delivered(counts), dilution.delivered()
+    for field in fields(told):
+        np.testing.assert_array_equal(getattr(told, field.name), getattr(counted, field.name))

@@ -213,7 +213,7 @@ def test_the_loop_equals_one_written_by_hand_with_its_exponential_average():
 
     training, _ = noisy.hold_out(20)
     module = build("mlp1", (1, 8, 8), 10, seed=3)
-    prepare = Normalise(digits.train.images[training.clean_rows])
+    prepare = Normalise(digits.train, training.clean_rows)
     using = optimizer(module.parameters(), settings)
     losses, average = [], None
     for step, batch in enumerate(BatchOrderer(training, "examples", 16, seed=3).batches(12)):
@@ -260,9 +260,11 @@ def test_the_result_carries_the_noise_of_its_order(order):
 
 
 def test_normalised_training_pictures_have_mean_zero_and_deviation_one():
-    pictures = load("digits").train.images.repeat(1, 2, 1, 1)
+    digits = load("digits").train
+    pictures = digits.images.repeat(1, 2, 1, 1)
     pictures[:, 1] = 9  # a channel of one value stays finite
-    normalised = Normalise(pictures)(pictures)
+    prepare = Normalise(Arrays(pictures, digits.labels), torch.arange(len(pictures)))
+    normalised = prepare(pictures)
     assert float(normalised[:, 0].mean()) == pytest.approx(0, abs=1e-5)
     assert float(normalised[:, 0].std()) == pytest.approx(1, abs=1e-4)
     assert float(normalised[:, 1].abs().max()) == pytest.approx(0, abs=1e-5)

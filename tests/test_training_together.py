@@ -50,7 +50,7 @@ def by_hand(task):
     training, _ = noisy.hold_out(task.validation)
     shape = tuple(noisy.data.images.shape[1:])
     module = build(task.network, shape, noisy.classes, seed=task.seed)
-    prepare = Normalise(noisy.data.images[training.clean_rows])
+    prepare = Normalise(noisy.data, training.clean_rows)
     using = optimizer(module.parameters(), settings)
     losses = []
     batches = BatchOrderer(training, settings.order, settings.batch, seed=task.seed).batches(settings.steps)

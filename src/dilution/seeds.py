@@ -10,6 +10,7 @@ pseudorandom number generators*, OOPSLA 2014), in two's-complement int64, which 
 
 import hashlib
 import math
+from functools import lru_cache
 from numbers import Integral
 
 import torch
@@ -136,6 +137,12 @@ def permute(key: int | Tensor, position: Tensor, size: int | Tensor) -> Tensor:
     while bool((outside := shuffled >= size).any()):
         shuffled = torch.where(outside, _feistel(key, shuffled, a, b, size), shuffled)
     return shuffled
+
+
+@lru_cache(maxsize=32)
+def permutation(key: int, size: int) -> Tensor:
+    """Return :func:`permute` of all positions; the tensor is shared and must not be changed."""
+    return permute(key, torch.arange(size), size)
 
 
 def _feistel(key: int | Tensor, x: Tensor, a: int | Tensor, b: int | Tensor, size: int | Tensor) -> Tensor:

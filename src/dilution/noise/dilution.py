@@ -17,7 +17,7 @@ from dilution.noise.draw import IndependentLabels, LabelDraw, StratifiedLabels
 from dilution.noise.images import ExternalImages, FreshImages, ImageSource, SameImages, WhiteNoise
 from dilution.noise.labels import LabelNoise, Matrix, alpha_for_rate, checked_matrix, uniform
 
-_CHUNK = 1 << 20  # labels drawn at once where all of them are counted
+_CHUNK = 1 << 15  # labels drawn at once where all of them are counted: few enough for the cache
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             )
         order = torch.arange(len(data))
         if size < len(data):
-            order = seeds.permute(seeds.stream(seed, "subset"), order, len(data))
+            order = seeds.permutation(seeds.stream(seed, "subset"), len(data))
         noise = uniform() if noise is None else noise
         if not isinstance(noise, LabelNoise):
             raise InputError(
@@ -173,7 +173,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
                 "these examples are set aside from the n clean ones."
             )
         # Drawn at random: the rows of a data set may be sorted by class.
-        drawn = seeds.permute(seeds.stream(self.seed, "validation"), torch.arange(self.n), self.n)
+        drawn = seeds.permutation(seeds.stream(self.seed, "validation"), self.n)
         set_aside, kept = drawn[:count].sort().values, drawn[count:].sort().values
         training, validation = Dilution.__new__(Dilution), Dilution.__new__(Dilution)
         training._open(
@@ -317,13 +317,21 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         rate = float(_prior(self.data, self.clean_rows) @ (1 - np.diag(matrix)))
         return Delivered(self.alpha, self.alpha, rate, rate, matrix, matrix)
 
-    def delivered(self) -> Delivered:
-        """Count all labels and set the noise they carry beside the noise that was asked for."""
-        counts = torch.zeros(self.classes**2, dtype=torch.int64)
-        for start in range(0, len(self), _CHUNK):
-            index = torch.arange(start, min(start + _CHUNK, len(self)))
-            cell = self.true_labels(index) * self.classes + self.labels(index)
-            counts += torch.bincount(cell, minlength=self.classes**2)
+    def delivered(self, counts: Tensor | None = None) -> Delivered:
+        """Set the noise that all labels carry beside the noise that was asked for.
+
+        Parameters
+        ----------
+        counts
+            How often each label was drawn for each class, int64, shape (classes, classes), if it is known
+            already. Default: all labels are drawn and counted.
+        """
+        if counts is None:
+            counts = torch.zeros(self.classes**2, dtype=torch.int64)
+            for start in range(0, len(self), _CHUNK):
+                index = torch.arange(start, min(start + _CHUNK, len(self)))
+                cell = self.true_labels(index) * self.classes + self.labels(index)
+                counts += torch.bincount(cell, minlength=self.classes**2)
         table = counts.reshape(self.classes, self.classes).double().numpy()
         with np.errstate(invalid="ignore"):  # 0/0 for a class without examples, documented as NaN
             shares = table / table.sum(axis=1, keepdims=True)

@@ -1,5 +1,6 @@
 """Where the pictures of noisy examples come from: the same, fresh, another data set, white noise."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -138,7 +139,7 @@ class WhiteNoise:
     @cached_property  # all pictures are read for it, which opening the set must not cost
     def _levels(self) -> Tensor:
         """A table of quantiles instead of a transform: integers in, integers out, on every machine."""
-        mean, deviation = channel_moments(self._data.images[self._clean_rows])
+        mean, deviation = channel_moments(self._data, self._clean_rows)
         quantiles = ndtri((np.arange(2**LEVELS) + 0.5) / 2**LEVELS)
         levels = 255 * (mean[:, None] + deviation[:, None] * torch.from_numpy(quantiles))
         return levels.round().clamp(0, 255).to(torch.uint8).flatten()
@@ -158,21 +159,19 @@ class WhiteNoise:
         return self._levels[level].reshape(len(k), channels, height, width)
 
 
-def channel_moments(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of each channel, float64, shape (channels,), pixels in [0, 1].
+def channel_moments(data: Arrays, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each channel over some pictures of a data set.
 
-    Exact: from a histogram of the 256 values, at no memory beyond the pictures.
+    Both are float64, shape (channels,), for pixels in [0, 1], and computed from whole numbers.
     """
-    value = torch.arange(256, dtype=torch.float64) / 255
-    moments = []
-    for channel in images.transpose(0, 1):
-        share = torch.zeros(256, dtype=torch.float64)
-        for part in channel.split(4096):  # bincount widens to int64: eight times the memory, in parts
-            share += torch.bincount(part.flatten(), minlength=256)
-        share /= share.sum()
-        mean = share @ value
-        moments.append((mean, (share @ (value - mean) ** 2).sqrt()))
-    return torch.stack([m for m, _ in moments]), torch.stack([s for _, s in moments])
+    totals, squares = data.pixel_sums[:, rows].sum(dim=1).tolist()
+    pixels = len(rows) * data.images.shape[2] * data.images.shape[3]
+    # Python's integers: the squared total of many pictures is too large for int64, and as floats the
+    # difference would leave a channel of one value a deviation.
+    pairs = list(zip(totals, squares, strict=True))
+    mean = [total / (255 * pixels) for total in totals]
+    deviation = [math.sqrt(pixels * square - total**2) / (255 * pixels) for total, square in pairs]
+    return torch.tensor(mean, dtype=torch.float64), torch.tensor(deviation, dtype=torch.float64)
 
 
 def _fit(images: Tensor, shape: torch.Size) -> tuple[Tensor, str]:

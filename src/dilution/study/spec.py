@@ -11,7 +11,7 @@ from dilution.nets import NETWORKS
 from dilution.training.settings import TrainSettings, default_validation
 
 PROTOCOL = 2
-"""Raised whenever equal settings would train otherwise, so that no old result is taken for a new one."""
+"""Raised when equal settings would train otherwise, rounding aside: no old result is taken for a new."""
 
 NoiseName = Literal["uniform", "structured", "matrix"]
 

@@ -47,6 +47,7 @@ CREATE TABLE runs (
     result TEXT, history TEXT, error TEXT
 ) STRICT;
 CREATE INDEX runs_by_state ON runs (state);
+CREATE INDEX states_of_runs ON runs (key, state); -- counting them then reads no results
 CREATE TABLE studies (name TEXT PRIMARY KEY) STRICT;
 CREATE TABLE members (
     study TEXT NOT NULL REFERENCES studies (name),

@@ -12,6 +12,7 @@ from dilution.noise import Dilution
 from dilution.training.settings import BatchOrder
 
 _CHUNK = 1 << 15  # indices drawn at once: enough to hide the cost of a call behind the steps
+_WHOLE = 1 << 18  # epochs up to this length are shuffled at once
 _TABLE = 1 << 26  # histogram entries kept; a larger table is counted batch by batch
 
 
@@ -59,6 +60,8 @@ class BatchOrderer:
         self._seed = seed
         self.length = len(noisy) if order == "examples" else noisy.n
         """Examples (or pictures) in an epoch."""
+        self.drawn: Tensor | None = None
+        """How often each label was drawn for each class, (classes, classes), where that was counted."""
         self._table: Tensor | None = None
         if order == "examples":
             return
@@ -69,7 +72,14 @@ class BatchOrderer:
             )
         if noisy.n * noisy.classes <= _TABLE:
             parts = torch.arange(noisy.n).split(_CHUNK)
-            self._table = torch.cat([self._count(place) for place in parts])
+            if order == "expected":
+                self._table = torch.cat([self._weights_of(place) for place in parts])
+            else:
+                counts = torch.cat([noisy.histogram(place) for place in parts])
+                true = noisy.data.labels[noisy.clean_rows]
+                self.drawn = torch.zeros(noisy.classes, noisy.classes, dtype=torch.int64)
+                self.drawn.index_add_(0, true, counts)
+                self._table = counts.float() * (noisy.n / len(noisy))
 
     def batches(self, steps: int) -> Iterator[Batch]:
         """Yield the batches of steps 0 … steps − 1."""
@@ -94,14 +104,17 @@ class BatchOrderer:
             epoch, position = divmod(start, self.length)
             take = min(count, self.length - position)
             key = seeds.stream(self._seed, f"order/{epoch}")
-            parts.append(seeds.permute(key, torch.arange(position, position + take), self.length))
+            if self.length <= _WHOLE:  # replicas of one seed then share it
+                parts.append(seeds.permutation(key, self.length)[position : position + take])
+            else:
+                parts.append(seeds.permute(key, torch.arange(position, position + take), self.length))
             start, count = start + take, count - take
         return torch.cat(parts)
 
     def _weights(self, place: Tensor) -> Tensor:
-        return self._count(place) if self._table is None else self._table[place]
+        return self._weights_of(place) if self._table is None else self._table[place]
 
-    def _count(self, place: Tensor) -> Tensor:
+    def _weights_of(self, place: Tensor) -> Tensor:
         """Return label weights: float32, shape (b, classes), summing to the number of pictures over all.
 
         Each label weighs 1/(1 + alpha), with the alpha that was delivered, so the mean over the n

@@ -160,7 +160,7 @@ class _Replica:
         settings, data = self.task.settings, self.task.noisy.data
         self.training, self.held_out = self.task.noisy.hold_out(self.task.validation)
         self.batches = BatchOrderer(self.training, settings.order, settings.batch, seed=self.task.seed)
-        self.prepare = Normalise(data.images[self.training.clean_rows])
+        self.prepare = Normalise(data, self.training.clean_rows)
         self.steps = settings.total_steps(self.batches.length)
         channels, height, width = data.images.shape[1:]
         self.picture = (channels, height, width)
@@ -184,12 +184,18 @@ class _Replica:
             return
         self.rows.append({"step": step, "train_loss": float(losses.mean())} | judged)
 
+    def _delivered(self) -> Delivered:
+        """Return the noise that was trained on: with H_alpha no label is drawn, so it is what was asked."""
+        if self.task.settings.order == "expected":
+            return self.training.requested()
+        return self.training.delivered(self.batches.drawn)
+
     def result(self, program: Program, number: int, seconds: float) -> TrainResult:
         """Return what the training leaves behind."""
         return TrainResult(
             state="done" if self.diverged_at is None else "diverged",
             history=pd.DataFrame(self.rows),
-            delivered=_delivered(self.training, self.task.settings),
+            delivered=self._delivered(),
             n_training=self.training.n,
             n_validation=self.held_out.n,
             n_test=len(self.task.test),
@@ -198,11 +204,6 @@ class _Replica:
             module=program.network(number),
             prepare=self.prepare,
         )
-
-
-def _delivered(training: Dilution, settings: TrainSettings) -> Delivered:
-    """Return the noise in what was trained on: with H_alpha no label is drawn, so it is what was asked."""
-    return training.requested() if settings.order == "expected" else training.delivered()
 
 
 def _changed(settings: TrainSettings, changes: dict[str, object]) -> TrainSettings:

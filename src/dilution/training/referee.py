@@ -15,8 +15,8 @@ _EVALUATION_BATCH = 1000
 class Normalise:
     """uint8 pictures → float32 with mean 0 and deviation 1 in each channel of the training pictures."""
 
-    def __init__(self, pictures: Tensor) -> None:
-        mean, deviation = channel_moments(pictures)
+    def __init__(self, data: Arrays, rows: Tensor) -> None:
+        mean, deviation = channel_moments(data, rows)
         deviation = torch.where(deviation > 0, deviation, 1.0)  # a channel of one value stays finite
         self._scale = (1 / (255 * deviation)).float()[:, None, None]
         self._shift = (-mean / deviation).float()[:, None, None]

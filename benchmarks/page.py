@@ -1,0 +1,183 @@
+"""docs/performance.md and its plot, from what the benchmarks have written."""
+
+import os
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from dilution.nets import build
+from dilution.report.style import new_figure, save, style
+from dilution.revision import code_version
+
+HERE = Path(__file__).resolve().parent
+RESULTS, DOCS = HERE / "results", HERE.parent / "docs"
+TARGETS = {"perceptron": (8.0, None), "mlp2": (3.0, 0.8), "conv2": (1.6, 0.6), "conv4": (1.5, 0.7)}
+LOOP, OURS = "DataLoader loop", "dilution"
+
+
+def flops(network: str) -> float:
+    """Return the floating-point operations of one training example: two for each multiply-add.
+
+    Three products for each layer (forward, gradient of the weights, gradient of the input), the first
+    layer without the last one. Everything that is no product of matrices is left out.
+    """
+    import torch
+    from torch import nn
+
+    work: list[float] = []
+
+    def note(layer: nn.Module, given: tuple[torch.Tensor], out: torch.Tensor) -> None:
+        weight = layer.weight
+        assert isinstance(weight, torch.Tensor)
+        each = weight[0].numel()  # multiply-adds for one number of the output
+        work.append(each * out[0].numel())
+
+    module = build(network, (1, 28, 28), 10, seed=0)
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            layer.register_forward_hook(note)
+    module(torch.zeros(1, 1, 28, 28))
+    return 2 * (3 * sum(work) - work[0])
+
+
+def throughput() -> Iterable[str]:
+    """Yield the lines on throughput, and draw its plot."""
+    found = pd.read_csv(RESULTS / "throughput.csv")
+    rates = found.groupby(["network", "contender"], sort=False)["rate"]
+    table = rates.agg(["median", "min", "max", "count"]).join(
+        found.groupby(["network", "contender"], sort=False)[["peak_mb", "processes", "together"]].max()
+    )
+    ceiling = (
+        table[table.index.get_level_values(1).str.startswith("ceiling")]["median"].groupby("network").max()
+    )
+    turns = found.pivot_table(index=["network", "turn"], columns="contender", values="rate")
+    over = (turns[OURS] / turns[LOOP]).groupby("network").median()
+    yield from (
+        "## Throughput",
+        "",
+        f"Examples a second at batch 128 on made-up MNIST, Adam, examples order; medians of "
+        f"{table['count'].min()} alternations, side by side. Ours is as a study runs it: one process a core, "
+        "each with the pack that the planner picks. The ceiling is the faster of one float32 product of "
+        "matrices on all cores and one on each.",
+        "",
+        "| network | over the DataLoader loop | target | share of the ceiling | target | ceiling, GFLOP/s |",
+        "|---|---|---|---|---|---|",
+    )
+    for network, (times, share) in TARGETS.items():
+        if network not in over:
+            continue
+        reached = table.loc[(network, OURS), "median"] * flops(network) / 1e9 / ceiling[network]
+        wanted = "none" if share is None else f"{share:.0%}"
+        yield (
+            f"| {network} | {over[network]:.2f} × | {times:g} × | {reached:.0%} | {wanted} | "
+            f"{ceiling[network]:.0f} |"
+        )
+    yield from ("", "![examples a second, by network and contender](performance.png)", "")
+    yield "| network | contender | median | lowest | highest | peak memory, MB | processes | together |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for (network, contender), row in table.iterrows():
+        unit = " GFLOP/s" if contender.startswith("ceiling") else ""
+        together = "" if pd.isna(row["together"]) else f"{row['together']:.0f}"
+        yield (
+            f"| {network} | {contender} | {row['median']:,.0f}{unit} | {row['min']:,.0f} | {row['max']:,.0f} | "
+            f"{row['peak_mb']:,.0f} | {row['processes']:.0f} | {together} |"
+        )
+    yield from ("", "Versions: " + "; ".join(sorted(found["version"].unique())) + ".", "")
+    draw(table)
+
+
+def draw(table: pd.DataFrame) -> None:
+    """Draw a panel of bars for each network."""
+    networks = [name for name in TARGETS if name in table.index]
+    with style():
+        figure, axes = new_figure(columns=2, rows=-(-len(networks) // 2), height=2.6)
+        for axis, network in zip(axes, networks, strict=False):
+            part = table.loc[network]
+            part = part[~part.index.str.startswith("ceiling")].sort_values("median")
+            spread = [part["median"] - part["min"], part["max"] - part["median"]]
+            colours = ["#0072B2" if name == OURS else "#BBBBBB" for name in part.index]
+            axis.barh(part.index, part["median"], xerr=spread, color=colours, ecolor="#444444", capsize=2)
+            axis.set_title(network)
+            axis.set_xlabel("examples a second (median; bars: lowest, highest)")
+            axis.set_xlim(left=0)
+        for axis in axes[len(networks) :]:
+            axis.set_axis_off()
+    save(figure, DOCS, "performance", formats=["png"])
+
+
+def flat() -> Iterable[str]:
+    """Yield the lines on what grows with alpha."""
+    found = pd.read_csv(RESULTS / "flat.csv")
+    median = found.groupby("alpha").median()
+    base = median.loc[0]
+    yield from (
+        "## Flat in alpha",
+        "",
+        f"MLP-2, n = 60,000, one thread; medians of {found['turn'].nunique()} alternations, each in a "
+        "process of its own. An epoch is in the pooled order. Labels are drawn and counted once, before the "
+        "first step.",
+        "",
+        "| alpha | opening, ms | a batch, ms | before the first step, s | an epoch, s | over alpha = 0 "
+        "| ten epochs over alpha = 0 | peak memory, MB | over alpha = 0 |",
+        "|---|---|---|---|---|---|---|---|---|",
+    )
+    for alpha, row in median.iterrows():
+        yield (
+            f"| {alpha:g} | {1000 * row['open_s']:.2f} | {1000 * row['batch_s']:.3f} | {row['start_s']:.2f} | "
+            f"{row['epoch_s']:.2f} | {row['epoch_s'] / base['epoch_s']:.3f} | "
+            f"{row['ten_epochs_s'] / base['ten_epochs_s']:.3f} | {row['peak_mb']:,.0f} | "
+            f"{row['peak_mb'] / base['peak_mb']:.3f} |"
+        )
+    yield ""
+
+
+def overhead() -> Iterable[str]:
+    """Yield the lines on the study machinery."""
+    yield from ("## Around the training", "", "| what | measured |", "|---|---|")
+    for row in pd.read_csv(RESULTS / "overhead.csv").itertuples():
+        yield f"| {row.what} | {row.value:.3g} |"
+    yield ""
+
+
+def headline() -> Iterable[str]:
+    """Yield the lines on the paper's headline."""
+    found = pd.read_csv(RESULTS / "headline.csv")
+    rates = pd.read_csv(RESULTS / "throughput.csv")
+    loop = rates[(rates["network"] == "conv4") & (rates["contender"] == LOOP)]["rate"].median()
+    hours = 60_000 * 101 / loop / 3600
+    yield from (
+        "## Time to the headline",
+        "",
+        "Conv-4 on MNIST with 100 noisy labels for each of 60,000 clean ones, pooled order, all cores on one "
+        f"run: {found['seconds'].median():.0f} s (median of {len(found)} seeds; "
+        f"{found['seconds'].min():.0f} to {found['seconds'].max():.0f}), test accuracy "
+        f"{', '.join(f'{each:.1%}' for each in found['test_clean'])}. The DataLoader loop would need "
+        f"{hours:.1f} hours for one pass over the 6,060,000 examples, at its measured rate of {loop:,.0f} a second.",
+        "",
+    )
+
+
+def main() -> None:
+    """Write the page."""
+    lines = [
+        "# Performance",
+        "",
+        "Written by `make bench`; nothing here is typed by hand. Times on shared machines drift: compare "
+        "what stands side by side, not two pages.",
+        "",
+        f"Machine: {len(os.sched_getaffinity(0))} cores, {platform.machine()}; dilution {code_version()}. "
+        "No GPU was used.",
+        "",
+    ]
+    for name, part in {
+        "throughput": throughput, "headline": headline, "flat": flat, "overhead": overhead
+    }.items():  # fmt: skip
+        if (RESULTS / f"{name}.csv").exists():
+            lines += part()
+    (DOCS / "performance.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
