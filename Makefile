@@ -5,10 +5,11 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
-.PHONY: demo test lint results install clean
+.PHONY: demo test lint results bench install clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dilution needs Python 3.11 or newer; found %d.%d. Name another with: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	@echo "installing into $(VENV); this takes a minute or two"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dilution needs Python 3.11 or newer; found %d.%d. Name another with: make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	@# torch first and alone: the version in constraints.txt is the CPU build where the index has one
 	$(PIP) torch
@@ -17,6 +18,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable '.[dev]'
+	touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(PIP) --editable '.[bench]'
 	touch $@
 
 install: $(VENV)/.installed
@@ -36,6 +41,14 @@ test: lint
 # The committed evidence of docs/results/, from the real MNIST: about 90 minutes on two cores. Resumes.
 results: $(VENV)/.installed
 	$(BIN)/dilution reproduce fig1 fig5 --dataset mnist --scale laptop --store results/laptop.sqlite --out docs/results/mnist-laptop
+
+# docs/performance.md, about 25 minutes on an idle machine; the headline needs the real MNIST.
+bench: $(VENV)/.installed-bench
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/flat.py
+	$(BIN)/python benchmarks/overhead.py
+	-$(BIN)/python benchmarks/headline.py
+	$(BIN)/python benchmarks/page.py
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache

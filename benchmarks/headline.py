@@ -27,8 +27,8 @@ def main() -> None:
     rows = []
     for seed in range(SEEDS):
         run = Run.of(
-            dataset="mnist", n=60_000, network="conv4", alpha=100, order="pooled", optimizer="adam", rate=1e-3,
-            schedule="linear", epochs=2.0, evaluations=1, seed=seed,
+            dataset="mnist", n=60_000, network="conv4", alpha=100, order="pooled", optimizer="adam",
+            rate=1e-3, schedule="linear", epochs=2.0, evaluations=1, seed=seed,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()

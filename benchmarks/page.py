@@ -28,7 +28,7 @@ def flops(network: str) -> float:
 
     work: list[float] = []
 
-    def note(layer: nn.Module, given: tuple[torch.Tensor], out: torch.Tensor) -> None:
+    def note(layer: nn.Module, _: tuple[torch.Tensor], out: torch.Tensor) -> None:
         weight = layer.weight
         assert isinstance(weight, torch.Tensor)
         each = weight[0].numel()  # multiply-adds for one number of the output
@@ -81,8 +81,8 @@ def throughput() -> Iterable[str]:
         unit = " GFLOP/s" if contender.startswith("ceiling") else ""
         together = "" if pd.isna(row["together"]) else f"{row['together']:.0f}"
         yield (
-            f"| {network} | {contender} | {row['median']:,.0f}{unit} | {row['min']:,.0f} | {row['max']:,.0f} | "
-            f"{row['peak_mb']:,.0f} | {row['processes']:.0f} | {together} |"
+            f"| {network} | {contender} | {row['median']:,.0f}{unit} | {row['min']:,.0f} "
+            f"| {row['max']:,.0f} | {row['peak_mb']:,.0f} | {row['processes']:.0f} | {together} |"
         )
     yield from ("", "Versions: " + "; ".join(sorted(found["version"].unique())) + ".", "")
     draw(table)
@@ -125,8 +125,8 @@ def flat() -> Iterable[str]:
     )
     for alpha, row in median.iterrows():
         yield (
-            f"| {alpha:g} | {1000 * row['open_s']:.2f} | {1000 * row['batch_s']:.3f} | {row['start_s']:.2f} | "
-            f"{row['epoch_s']:.2f} | {row['epoch_s'] / base['epoch_s']:.3f} | "
+            f"| {alpha:g} | {1000 * row['open_s']:.2f} | {1000 * row['batch_s']:.3f} "
+            f"| {row['start_s']:.2f} | {row['epoch_s']:.2f} | {row['epoch_s'] / base['epoch_s']:.3f} | "
             f"{row['ten_epochs_s'] / base['ten_epochs_s']:.3f} | {row['peak_mb']:,.0f} | "
             f"{row['peak_mb'] / base['peak_mb']:.3f} |"
         )
@@ -154,7 +154,8 @@ def headline() -> Iterable[str]:
         f"run: {found['seconds'].median():.0f} s (median of {len(found)} seeds; "
         f"{found['seconds'].min():.0f} to {found['seconds'].max():.0f}), test accuracy "
         f"{', '.join(f'{each:.1%}' for each in found['test_clean'])}. The DataLoader loop would need "
-        f"{hours:.1f} hours for one pass over the 6,060,000 examples, at its measured rate of {loop:,.0f} a second.",
+        f"{hours:.1f} hours for one pass over the 6,060,000 examples, at its measured rate of {loop:,.0f} "
+        "a second.",
         "",
     )
 
