@@ -9,7 +9,8 @@ What a fenced block means, by its language:
 ``bash``    is not run, but its commands and their options must exist.
 ``text``    is shown only.
 
-``python tests/test_docs.py`` writes docs/cli.md, the reference that a test compares with the program.
+``python tests/test_docs.py`` writes docs/cli.md, the reference that a test compares with the program, and the
+results in README.md, which a test compares with the committed ones.
 """
 
 import doctest
@@ -21,6 +22,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -196,5 +198,38 @@ def test_the_cli_reference_is_what_the_program_says():
     assert page == cli_reference(), "run: python tests/test_docs.py"
 
 
+RESULTS = re.compile(r"<!-- results -->\n.*?\n(?=## )", re.DOTALL)
+
+
+def findings() -> str:
+    """Return what README.md says of the committed results: the verdicts, as they were computed."""
+    folder = "docs/results/mnist-laptop"
+    claims = pd.read_csv(ROOT / folder / "claims.csv")
+    rows = [f"| {row.claim} | {row.verdict} |" for row in claims.itertuples()]
+    return "\n".join(
+        [
+            "<!-- results -->",
+            "On the real MNIST at laptop scale, three seeds, two cores and no GPU:",
+            "",
+            f"![Accuracy against noise level, five networks]({folder}/fig1.png)",
+            "",
+            "| the paper found | here |",
+            "|---|---|",
+            *rows,
+            "",
+            f"Numbers, intervals, rules and how it was made: [{folder}]({folder}/README.md).",
+            "",
+            "",
+        ]
+    )
+
+
+def test_the_readme_reports_the_verdicts_of_the_committed_results():
+    (shown,) = RESULTS.findall((ROOT / "README.md").read_text("utf-8"))
+    assert shown == findings(), "run: python tests/test_docs.py"
+
+
 if __name__ == "__main__":
     (ROOT / "docs" / "cli.md").write_text(cli_reference(), "utf-8")
+    readme = ROOT / "README.md"
+    readme.write_text(RESULTS.sub(lambda _: findings(), readme.read_text("utf-8")), "utf-8")

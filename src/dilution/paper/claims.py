@@ -91,6 +91,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def difference(shares: float) -> str:
+    """Write a difference of two accuracies in percentage points, with one decimal."""
+    return f"{100 * shares:.1f} points"
+
+
 def percent_interval(mean: float, low: float, high: float) -> str:
     """Write a mean with its 95 % interval in percent."""
     return f"{100 * mean:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"

@@ -6,7 +6,15 @@ import matplotlib.figure
 import pandas as pd
 
 from dilution.nets import LABELS
-from dilution.paper.claims import Claim, Judgement, decided, not_testable, percent, percent_interval
+from dilution.paper.claims import (
+    Claim,
+    Judgement,
+    decided,
+    difference,
+    not_testable,
+    percent,
+    percent_interval,
+)
 from dilution.paper.figure import Figure, ScaleName, choose_scale
 from dilution.report.style import COLOURS, QUIET, legend, line_with_interval, new_figure, percent_axis, style
 from dilution.study.grid import Grid
@@ -114,7 +122,7 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
             )
             if part["dataset"].iloc[0] == "mnist" and part["alpha"].max() >= _QUOTED[0]:
                 axis.plot(*_QUOTED, "o", ms=10, mfc="none", mec=COLOURS[0], label="paper's ConvNet, quoted")
-            axis.set_title(f"n = {n:,}, {order} order")
+            axis.set_title(f"{part['dataset'].iloc[0]}, n = {n:,}, {order} order")
             axis.set_xlabel("noisy labels for each clean one, α")
             axis.set_ylim(0, 1.02)
             percent_axis(axis)
@@ -181,8 +189,8 @@ def _order_of_networks(table: pd.DataFrame) -> Judgement:
             else:
                 means = by_seed[less].mean(), by_seed[more].mean()
                 broken.append(
-                    f"α = {alpha:g}: {LABELS[less]} falls {100 * means[0]:.1f} points, {LABELS[more]} "
-                    f"{100 * means[1]:.1f} (p = {p:.2g})"
+                    f"α = {alpha:g}: {LABELS[less]} falls {difference(means[0])}, {LABELS[more]} "
+                    f"{difference(means[1])} (p = {p:.2g})"
                 )
     numbers = f"{held} of {held + len(broken)} comparisons hold"
     if broken:
@@ -225,5 +233,5 @@ FIGURE = Figure(
     "classes, the true one included. A share of the clean examples is set aside as validation data; "
     "each run reports the test accuracy at the step that clean validation accuracy chose.\n\n"
     "Points are means over seeds (subset, noise, weights and order all differ between seeds), bars 95 % "
-    "Student t intervals.",
+    "Student t intervals; they are drawn side by side where they share an α.",
 )

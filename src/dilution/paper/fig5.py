@@ -5,7 +5,15 @@ from typing import Any
 import matplotlib.figure
 import pandas as pd
 
-from dilution.paper.claims import Claim, Judgement, decided, not_testable, percent, percent_interval
+from dilution.paper.claims import (
+    Claim,
+    Judgement,
+    decided,
+    difference,
+    not_testable,
+    percent,
+    percent_interval,
+)
 from dilution.paper.figure import Figure, ScaleName, choose_scale
 from dilution.report.style import legend, line_with_interval, new_figure, percent_axis, style
 from dilution.study.grid import Grid
@@ -132,8 +140,8 @@ def _late_fall(table: pd.DataFrame) -> Judgement:
         return not_testable(f"it takes a skew up to {CALM:g} and one of 1")
     worst = calm.max()
     numbers = "; ".join(
-        f"{ORDERS[str(order)]}: at most {percent(worst[order])} up to δ = {calm.index[-1]:g}, "
-        f"{percent(fall.loc[1.0, order])} at δ = 1"
+        f"{ORDERS[str(order)]}: at most {difference(worst[order])} up to δ = {calm.index[-1]:g}, "
+        f"{difference(fall.loc[1.0, order])} at δ = 1"
         for order in fall.columns
     )
     return decided(bool((worst < fall.loc[1.0] / 3).all()), f"drops from δ = 0: {numbers}")
@@ -152,7 +160,9 @@ def _orders_alike(table: pd.DataFrame) -> Judgement:
         f"{ORDERS[row.noise_order]} {percent_interval(row.mean, row.low, row.high)}"
         for row in rows.itertuples()
     )
-    numbers = f"largest spread {percent(spread[at])} at δ = {at:g} ({detail}); mean fall {percent(fall)}"
+    numbers = (
+        f"largest spread {difference(spread[at])} at δ = {at:g} ({detail}); mean fall {difference(fall)}"
+    )
     return decided(bool(spread[at] < fall), numbers)
 
 

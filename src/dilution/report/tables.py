@@ -21,6 +21,8 @@ class Cells:
 def points_cells(points: pd.DataFrame, shares: bool) -> Cells:
     """Format an aggregated table, its bounds joined into one interval column.
 
+    A setting that all points share is left out: the caption has it.
+
     Parameters
     ----------
     points
@@ -31,6 +33,13 @@ def points_cells(points: pd.DataFrame, shares: bool) -> Cells:
     """
     if not set(BOUNDS) <= set(points.columns):
         return plain_cells(points)
+    if len(points) > 1:
+        kept = [
+            name
+            for name in points.columns
+            if name in (*BOUNDS, "seeds") or points[name].nunique(dropna=False) > 1
+        ]
+        points = points[kept]
 
     def number(value: float) -> str:
         return f"{100 * value:.1f}" if shares else f"{value:.4g}"
