@@ -134,6 +134,11 @@ def permute(key: int | Tensor, position: Tensor, size: int | Tensor) -> Tensor:
         a = size.clamp(min=1).double().sqrt().ceil().long()
         b = (size + a - 1).div(a, rounding_mode="floor").clamp(min=1)
     shuffled = _feistel(key, position, a, b, size)
+    if isinstance(key, int) and isinstance(size, int):  # the common case: only the few walk on
+        flat = shuffled.view(-1)
+        while len(walking := (flat >= size).nonzero()[:, 0]):
+            flat[walking] = _feistel(key, flat[walking], a, b, size)
+        return shuffled
     while bool((outside := shuffled >= size).any()):
         shuffled = torch.where(outside, _feistel(key, shuffled, a, b, size), shuffled)
     return shuffled

@@ -87,14 +87,16 @@ class BatchOrderer:
         for first in range(0, steps, per_chunk):
             count = min(per_chunk, steps - first)
             places = self._places(first * self._batch, count * self._batch)
-            if self._order == "examples":
-                targets = self._noisy.labels(places)
+            targets = self._noisy.labels(places) if self._order == "examples" else None
+            rows = self._noisy.source(places) if self._noisy.image_source.name in ("same", "fresh") else None
             for part in range(count):
                 at = slice(part * self._batch, (part + 1) * self._batch)
-                place = places[at]
                 yield Batch(
-                    self._noisy.pictures(place),
-                    targets[at] if self._order == "examples" else self._weights(place),
+                    # index_select takes half the time of indexing with a tensor
+                    self._noisy.pictures(places[at])
+                    if rows is None
+                    else self._noisy.data.images.index_select(0, rows[at]),
+                    self._weights(places[at]) if targets is None else targets[at],
                 )
 
     def _places(self, start: int, count: int) -> Tensor:
@@ -112,7 +114,7 @@ class BatchOrderer:
         return torch.cat(parts)
 
     def _weights(self, place: Tensor) -> Tensor:
-        return self._weights_of(place) if self._table is None else self._table[place]
+        return self._weights_of(place) if self._table is None else self._table.index_select(0, place)
 
     def _weights_of(self, place: Tensor) -> Tensor:
         """Return label weights: float32, shape (b, classes), summing to the number of pictures over all.
