@@ -16,10 +16,11 @@ from dilution.data import Arrays
 from dilution.noise import Dilution
 from dilution.revision import code_version
 from dilution.study.planner import best_size
-from dilution.training import Task, TrainSettings, seconds_per_step, train_together
+from dilution.training import Task, TrainSettings, keep_freed_memory, seconds_per_step, train_together
 
 NETWORK = sys.argv[1]
 torch.set_num_threads(1)
+keep_freed_memory()  # as worker processes do
 images, labels = pictures()
 data = Arrays(torch.from_numpy(images)[:, None], torch.from_numpy(labels))
 few = Arrays(data.images[:10], data.labels[:10])

@@ -28,9 +28,11 @@ def conv(shape: tuple[int, int, int], classes: int, *, layers: int) -> nn.Module
         if number % 2 == 0 and min(height, width) >= 2:
             body.append(nn.MaxPool2d(2))  # before the ReLU, which gives the same and has less to do
             height, width = height // 2, width // 2
-        body.append(nn.ReLU())
+        body.append(nn.ReLU(inplace=True))  # no layer before it needs its own output again
     size = channels * height * width
-    return nn.Sequential(*body, nn.Flatten(), nn.Linear(size, DENSE), nn.ReLU(), nn.Linear(DENSE, classes))
+    return nn.Sequential(
+        *body, nn.Flatten(), nn.Linear(size, DENSE), nn.ReLU(inplace=True), nn.Linear(DENSE, classes)
+    )
 
 
 class ChannelsLast(nn.Module):

@@ -21,6 +21,6 @@ def mlp(shape: tuple[int, int, int], classes: int, *, hidden: int) -> nn.Module:
     layers: list[nn.Module] = [nn.Flatten()]
     size = channels * height * width
     for _ in range(hidden):
-        layers += [nn.Linear(size, WIDTH), nn.ReLU()]
+        layers += [nn.Linear(size, WIDTH), nn.ReLU(inplace=True)]
         size = WIDTH
     return nn.Sequential(*layers, nn.Linear(size, classes))

@@ -2,9 +2,11 @@
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class Together(nn.Module):
@@ -93,8 +95,8 @@ class Stacked(Together):
         with torch.no_grad():
             for stacked, layer in zip(self._layers, network.children(), strict=True):
                 if isinstance(stacked, _Linear) and isinstance(layer, nn.Linear):
-                    layer.weight.copy_(stacked.weight[replica].T)
-                    layer.bias.copy_(stacked.bias[replica, 0])
+                    layer.weight.copy_(stacked.weight[replica])
+                    layer.bias.copy_(stacked.bias[replica])
         return network
 
 
@@ -103,12 +105,32 @@ class _Linear(nn.Module):
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
         super().__init__()
-        # (R, in, out): both passes then read and write whole rows.
-        self.weight = nn.Parameter(torch.stack([layer.weight.detach().T for layer in layers]))
-        self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+        self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
+        product: Tensor = _Product.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return product
+
+
+class _Product(torch.autograd.Function):
+    """x Wᵀ + b for each replica: float (R, b, in), (R, out, in), (R, out) to (R, b, out).
+
+    PyTorch's own backward pass makes the gradient of W as its transpose, xᵀ g, which for ten classes is a
+    narrow product at half the speed of gᵀ x.
+    """
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        context.save_for_backward(x, weight)
+        return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        x, weight = context.saved_tensors
+        before = torch.bmm(gradient, weight) if context.needs_input_grad[0] else None
+        return before, torch.bmm(gradient.transpose(1, 2), x), gradient.sum(dim=1)
 
 
 def _stacked(layers: Sequence[nn.Module]) -> nn.Module:

@@ -15,7 +15,7 @@ import torch
 from dilution.errors import WorkerError
 from dilution.study.execute import Confusabilities, execute
 from dilution.study.planner import Pack, Probe
-from dilution.training import seconds_per_step
+from dilution.training import keep_freed_memory, seconds_per_step
 
 
 class Worker:
@@ -99,6 +99,7 @@ def _work(link: Connection, root: str | None, shared: Confusabilities) -> None:
     """Do what comes over the link until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends the workers
     threading.Thread(target=_end_with_driver, daemon=True).start()
+    keep_freed_memory()
     link.send("ready")
     while True:
         try:

@@ -3,6 +3,7 @@
 from dilution.training.batches import BatchOrderer
 from dilution.training.confusion import confusability
 from dilution.training.loop import Task, train, train_together
+from dilution.training.memory import keep_freed_memory
 from dilution.training.probe import seconds_per_step
 from dilution.training.result import TrainResult
 from dilution.training.settings import TrainSettings
@@ -13,6 +14,7 @@ __all__ = [
     "TrainResult",
     "TrainSettings",
     "confusability",
+    "keep_freed_memory",
     "seconds_per_step",
     "train",
     "train_together",
