@@ -16,10 +16,10 @@ KEEP
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(3):
-    torch.ones(4_000_000)
+    torch.ones(12_000_000)
 before = faults()
 for _ in range(20):
-    torch.ones(4_000_000)
+    torch.ones(12_000_000)
 print(faults() - before)
 """
 

@@ -9,8 +9,8 @@ _LARGEST = 2**31 - 1
 def keep_freed_memory() -> bool:
     """Let this process keep the memory that it frees instead of giving it back to the system.
 
-    Every step allocates and frees the same tensors of some megabytes. By default glibc maps each anew,
-    and the first touch of each page costs a fault: a fifth of the time of a step of a ConvNet. Meant for
+    Every step allocates and frees the same tensors of some megabytes. By default glibc maps each anew, and
+    the first touch of each page costs a fault: a fifth of the time of a step of a ConvNet. Meant for
     processes that do nothing but train.
 
     Returns
