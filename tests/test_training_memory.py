@@ -35,5 +35,5 @@ def test_memory_that_is_used_again_costs_no_page_faults():
 
 
 def test_another_c_library_is_left_as_it_is(monkeypatch):
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_: object())
     assert memory.keep_freed_memory() is False
