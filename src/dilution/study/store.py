@@ -170,10 +170,9 @@ class Store:
             )
 
     def states(self, keys: Iterable[str]) -> dict[str, State]:
-        """Return the state of each run that the store holds."""
-        wanted = set(keys)
-        rows = self._read("SELECT key, state FROM runs")
-        return {key: state for key, state in rows if key in wanted}
+        """Return the state of each of these runs that the store holds, in the order of ``keys``."""
+        states: dict[str, State] = dict(self._read("SELECT key, state FROM runs"))
+        return {key: states[key] for key in keys if key in states}
 
     def requeue_failed(self, keys: Iterable[str]) -> None:
         """Queue again those of these runs that failed."""
