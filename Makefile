@@ -38,7 +38,7 @@ test: lint
 	@# two processes of one thread each: small tensors gain nothing from more
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-# The committed evidence of docs/results/, from the real MNIST: about 90 minutes on two cores. Resumes.
+# The committed evidence of docs/results/, from the real MNIST: 85 minutes on two cores when last made. Resumes.
 results: $(VENV)/.installed
 	$(BIN)/dilution reproduce fig1 fig5 --dataset mnist --scale laptop --store results/laptop.sqlite --out docs/results/mnist-laptop
 
