@@ -1,12 +1,17 @@
 """Replicas of one network as one program: stacked where that is faster, otherwise one after the other."""
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Function of logits (…, b, classes) and targets → losses (…) and the gradient of each by its logits."""
+
+_ALIGNED = 16  # float32 numbers in the widest vector registers
 
 
 class Together(nn.Module):
@@ -14,16 +19,28 @@ class Together(nn.Module):
 
     replicas: int
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map pictures, float (R, b, channels, height, width), to logits (R, b, classes)."""
+    def differentiate(self, pictures: Tensor, targets: Tensor, objective: Objective) -> Tensor:
+        """Leave the gradient of each replica's loss in its `leaves` and return the losses.
+
+        Parameters
+        ----------
+        pictures
+            float32, shape (R, b, channels, height, width).
+        targets
+            What the objective takes, with R in front.
+        objective
+            Loss and gradient by the logits. It may keep neither of its arguments.
+
+        Returns
+        -------
+        Tensor
+            float32, shape (R,), without a gradient.
+        """
         raise NotImplementedError
 
     def leaves(self, replica: int) -> list[nn.Parameter]:
         """Return the weights of one replica, as parameters that share its memory."""
         raise NotImplementedError
-
-    def link_gradients(self) -> None:
-        """Let the gradients of the `leaves` be those of the last backward pass."""
 
     def network(self, replica: int) -> nn.Module:
         """Return one replica as a network of its own, to be read and not to be changed."""
@@ -53,8 +70,16 @@ class InTurn(Together):
         self.replicas = len(networks)
         self._networks = nn.ModuleList(networks)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([network(part) for network, part in zip(self._networks, x, strict=True)])
+    def differentiate(self, pictures: Tensor, targets: Tensor, objective: Objective) -> Tensor:
+        self.zero_grad(set_to_none=True)
+        losses = []
+        # One replica forward and backward before the next: its activations are needed only until then.
+        for network, x, y in zip(self._networks, pictures, targets, strict=True):
+            logits = network(x)
+            loss, slope = objective(logits.detach(), y)
+            logits.backward(slope)
+            losses.append(loss)
+        return torch.stack(losses)
 
     def leaves(self, replica: int) -> list[nn.Parameter]:
         return list(self._networks[replica].parameters())
@@ -64,80 +89,96 @@ class InTurn(Together):
 
 
 class Stacked(Together):
-    """Replicas of a network of linear layers, each layer one batched product of matrices."""
+    """Replicas of a network of linear layers and ReLUs, each layer one batched product of matrices.
+
+    The weights of a replica lie in one row, and so do their gradients: the optimizer sees one tensor a
+    replica. Activations and gradients are written to the same memory at every step.
+    """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.replicas = len(networks)
         self._plain = [networks[0]]  # in a list, so that it does not register as a part of this network
-        columns = zip(*(network.children() for network in networks), strict=True)
-        self._layers = nn.Sequential(*(_stacked(layers) for layers in columns))
-        self._leaves = [
-            [nn.Parameter(weights.detach()[replica]) for weights in self._layers.parameters()]
-            for replica in range(self.replicas)
-        ]
+        flat = torch.stack([parameters_to_vector(network.parameters()) for network in networks]).detach()
+        # Rows of whole vectors: what works on all rows at once treats no element differently for its place.
+        self._rows = nn.Parameter(nn.functional.pad(flat, (0, -flat.shape[1] % _ALIGNED)))
+        self._slopes = torch.zeros_like(self._rows, requires_grad=False)
+        self._leaves = [nn.Parameter(row) for row in self._rows.detach()]
+        for leaf, slope in zip(self._leaves, self._slopes, strict=True):
+            leaf.grad = slope
+        self._at_work: _Memory | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self._layers(x)
-        return logits
+    @torch.no_grad()
+    def differentiate(self, pictures: Tensor, targets: Tensor, objective: Objective) -> Tensor:
+        x = pictures.flatten(2)
+        if self._at_work is None or self._at_work.batch != x.shape[1]:
+            self._at_work = _Memory.of(self._plain[0], self._rows.detach(), self._slopes, x.shape[1])
+        layers = self._at_work.layers
+        inputs = [x]
+        for layer in layers[:-1]:
+            torch.baddbmm(layer.bias[:, None], inputs[-1], layer.weight.mT, out=layer.out)
+            inputs.append(layer.out.relu_())
+        # The last product has few columns; as W hᵀ it takes half the time of h Wᵀ.
+        last = layers[-1]
+        torch.baddbmm(last.bias[:, :, None], last.weight, inputs[-1].mT, out=last.out)
+        losses, slope = objective(last.out.mT, targets)
+        for layer, before in zip(reversed(layers), reversed(inputs), strict=True):
+            torch.bmm(slope.mT, before, out=layer.weight_slope)
+            torch.sum(slope, dim=1, out=layer.bias_slope)
+            if before is not x:
+                slope = torch.bmm(slope, layer.weight, out=layer.before_slope)
+                # in place: zero where the ReLU before was
+                torch.ops.aten.threshold_backward.grad_input(slope, before, 0, grad_input=slope)
+        return losses
 
     def leaves(self, replica: int) -> list[nn.Parameter]:
-        return self._leaves[replica]
-
-    def link_gradients(self) -> None:
-        for place, weights in enumerate(self._layers.parameters()):
-            if weights.grad is not None:
-                for leaves, gradient in zip(self._leaves, weights.grad, strict=True):
-                    leaves[place].grad = gradient
+        return [self._leaves[replica]]
 
     def network(self, replica: int) -> nn.Module:
         network = copy.deepcopy(self._plain[0])
-        with torch.no_grad():
-            for stacked, layer in zip(self._layers, network.children(), strict=True):
-                if isinstance(stacked, _Linear) and isinstance(layer, nn.Linear):
-                    layer.weight.copy_(stacked.weight[replica])
-                    layer.bias.copy_(stacked.bias[replica])
+        vector_to_parameters(self._rows.detach()[replica].clone(), network.parameters())
         return network
 
 
-class _Linear(nn.Module):
-    """Linear layers as one: float (R, b, in) to (R, b, out)."""
+@dataclass(frozen=True)
+class _Layer:
+    """Views of a linear layer of R replicas, of its gradients, and memory for what it puts out."""
 
-    def __init__(self, layers: Sequence[nn.Linear]) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
-        self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        product: Tensor = _Product.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
-        return product
-
-
-class _Product(torch.autograd.Function):
-    """x Wᵀ + b for each replica: float (R, b, in), (R, out, in), (R, out) to (R, b, out).
-
-    PyTorch's own backward pass makes the gradient of W as its transpose, xᵀ g, which for ten classes is a
-    narrow product at half the speed of gᵀ x.
-    """
-
-    @staticmethod
-    def forward(context: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        context.save_for_backward(x, weight)
-        return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
-
-    @staticmethod
-    @once_differentiable
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        x, weight = context.saved_tensors
-        before = torch.bmm(gradient, weight) if context.needs_input_grad[0] else None
-        return before, torch.bmm(gradient.transpose(1, 2), x), gradient.sum(dim=1)
+    weight: Tensor  # (R, out, in)
+    bias: Tensor  # (R, out)
+    weight_slope: Tensor
+    bias_slope: Tensor
+    out: Tensor  # (R, b, out), of the last layer (R, out, b)
+    before_slope: Tensor  # (R, b, in)
 
 
-def _stacked(layers: Sequence[nn.Module]) -> nn.Module:
-    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
-    if linear:
-        return _Linear(linear)
-    return nn.Flatten(2) if isinstance(layers[0], nn.Flatten) else layers[0]
+@dataclass(frozen=True)
+class _Memory:
+    """What a step of a batch size writes to."""
+
+    batch: int
+    layers: list[_Layer]
+
+    @classmethod
+    def of(cls, network: nn.Module, rows: Tensor, slopes: Tensor, batch: int) -> "_Memory":
+        linear = [layer for layer in network.children() if isinstance(layer, nn.Linear)]
+        replicas, layers, at = len(rows), [], 0
+        for layer in linear:
+            out, size = layer.weight.shape
+            weight, bias = slice(at, at + out * size), slice(at + out * size, at + out * size + out)
+            at = bias.stop
+            shape = (replicas, out, batch) if layer is linear[-1] else (replicas, batch, out)
+            layers.append(
+                _Layer(
+                    rows[:, weight].view(replicas, out, size),
+                    rows[:, bias],
+                    slopes[:, weight].view(replicas, out, size),
+                    slopes[:, bias],
+                    rows.new_empty(shape),
+                    rows.new_empty(replicas, batch, size),
+                )
+            )
+        return cls(batch, layers)
 
 
 def _only_linear(network: nn.Module) -> bool:

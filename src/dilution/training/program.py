@@ -6,7 +6,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from dilution.nets import Together, together
-from dilution.training.objective import cross_entropy
+from dilution.training.objective import with_gradient
 from dilution.training.optimizers import averaged, optimizer
 from dilution.training.settings import TrainSettings
 
@@ -41,8 +41,7 @@ class Program:
     def step(self, pictures: Tensor, targets: Tensor, factor: float) -> Tensor:
         """Take one step and return the losses before it.
 
-        A replica whose loss is not finite spoils its own weights and no others': the replicas' losses are
-        added, and the gradient of a sum flows back to each summand unchanged.
+        A replica whose loss is not finite spoils its own weights and no others'.
 
         Parameters
         ----------
@@ -58,16 +57,13 @@ class Program:
         Tensor
             float32, shape (R,), without a gradient.
         """
-        losses = cross_entropy(self._together(pictures), targets)
-        self._together.zero_grad(set_to_none=True)
-        losses.sum().backward()
-        self._together.link_gradients()
+        losses = self._together.differentiate(pictures, targets, with_gradient)
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
         self._optimizer.step()
         if self._average is not None:
             self._average.update_parameters(self._together)
-        return losses.detach()
+        return losses
 
     def network(self, replica: int) -> nn.Module:
         """Return one replica, with its averaged weights if there is an average."""
