@@ -55,6 +55,8 @@ app.add_typer(data_app, name="data")
 app.add_typer(show_app, name="show")
 
 StoreOption = Annotated[Path, typer.Option("--store", help="SQLite file that keeps the results.")]
+_SHOWN = 10  # damaged pictures that are named
+
 RootOption = Annotated[
     Path | None,
     typer.Option("--data-root", help="Folder of downloaded data. Default: DILUTION_DATA, else a cache."),
@@ -70,7 +72,9 @@ RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed ru
 @app.command()
 def reproduce(
     figures: Annotated[list[str], typer.Argument(help="fig1, fig4, fig5, or all.")],
-    dataset: Annotated[str, typer.Option(help="digits, mnist, or the path of an .npz file.")] = "digits",
+    dataset: Annotated[
+        str, typer.Option(help="digits, mnist, or the path of an .npz or .pack file.")
+    ] = "digits",
     scale: Annotated[str, typer.Option(help="demo, laptop or paper.")] = "demo",
     store: StoreOption = Path("results.sqlite"),
     out: Annotated[Path, typer.Option(help="Folder for the page, the figures and the tables.")] = Path("out"),
@@ -213,6 +217,24 @@ def data_check(name: Annotated[str, typer.Argument(help="Data set.")], data_root
         raise typer.Exit(1)
 
 
+@data_app.command("pack")
+def data_pack(
+    name: Annotated[str, typer.Argument(help="Data set, or the path of an .npz file.")],
+    target: Annotated[Path, typer.Argument(help="File to write; it must end in .pack.")],
+    data_root: RootOption = None,
+) -> None:
+    """Write a data set to one file that trains without being held in memory."""
+    from dilution.data import load, pack
+
+    if target.suffix.lower() != ".pack":
+        raise InputError(f"{target} does not end in .pack; the name says what the file is. Add .pack to it.")
+    data = load(name, data_root)
+    pack.write(target, [data.train], [data.test])
+    typer.echo(
+        f"{len(data.train):,} + {len(data.test):,} pictures, {target.stat().st_size:,} bytes: {target}"
+    )
+
+
 @show_app.command("noise")
 def show_noise(
     alpha: Annotated[float, typer.Option(help="Noisy labels added for each clean one.")] = 20.0,
@@ -300,6 +322,10 @@ def _print_findings(name: str, findings: Any) -> None:
         typer.echo(f"{each.state:8} {each.file}{found}  sha256 {each.sha256 or 'unknown'}")
         if each.state != "present" and each.expected:
             typer.echo(f"         expected sha256 {each.expected}; get it with: dilution data fetch {name}")
+        for what in each.damaged[:_SHOWN]:
+            typer.echo(f"         damaged: {what}")
+        if len(each.damaged) > _SHOWN:
+            typer.echo(f"         and {len(each.damaged) - _SHOWN} more")
 
 
 def _varying(table: pd.DataFrame) -> pd.DataFrame:

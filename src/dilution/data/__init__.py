@@ -1,8 +1,9 @@
 """Where clean pictures come from: readers, downloads with checksums, and a user's own arrays."""
 
+from dilution.data import pack
 from dilution.data.arrays import Arrays, DataSet
 from dilution.data.convert import from_numpy
-from dilution.data.registry import DATASETS, check, data_root, fetch, fingerprint, load
+from dilution.data.registry import DATASETS, check, data_root, fetch, fingerprint, load, own_file
 
 __all__ = [
     "DATASETS",
@@ -14,4 +15,6 @@ __all__ = [
     "fingerprint",
     "from_numpy",
     "load",
+    "own_file",
+    "pack",
 ]

@@ -2,11 +2,32 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from dilution.errors import InputError
+
+
+class Pictures(Protocol):
+    """Images that are not in memory: what :class:`Arrays` asks of them."""
+
+    shape: tuple[int, int, int, int]
+    """(n, channels, height, width)."""
+
+    @property
+    def pixel_sums(self) -> Tensor:
+        """As :attr:`Arrays.pixel_sums`."""
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Return images: uint8, shape (len(rows), channels, height, width)."""
+
+    def prefetch(self, rows: Tensor) -> None:
+        """Prepare for images that will be taken soon, without waiting for them."""
+
+    def subset(self, rows: Tensor) -> "Pictures":
+        """Return some of the images."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +37,7 @@ class Arrays:
     Parameters
     ----------
     images
-        uint8, shape (n, channels, height, width).
+        uint8, shape (n, channels, height, width); or the :class:`Pictures` of a file.
     labels
         int64, shape (n,), values 0 … classes − 1.
     classes
@@ -28,21 +49,21 @@ class Arrays:
         If dtype, shape, length or a label breaks the rules above.
     """
 
-    images: Tensor
+    images: Tensor | Pictures
     labels: Tensor
     classes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+        if isinstance(self.images, Tensor) and (self.images.dtype != torch.uint8 or self.images.ndim != 4):
             raise InputError(
                 f"images are {self.images.dtype} of shape {tuple(self.images.shape)}; they must be "
                 "torch.uint8 of shape (n, channels, height, width). Grey images need a channel "
                 "axis: images[:, None]; images in [0, 1] become uint8 with (images * 255).round()."
             )
-        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
+        if self.labels.dtype != torch.int64 or tuple(self.labels.shape) != tuple(self.images.shape[:1]):
             raise InputError(
                 f"labels are {self.labels.dtype} of shape {tuple(self.labels.shape)} for "
-                f"{len(self.images)} images; they must be torch.int64, one for each image."
+                f"{self.images.shape[0]} images; they must be torch.int64, one for each image."
             )
         if len(self.labels) == 0:
             raise InputError("there are 0 images; at least one is needed.")
@@ -58,12 +79,36 @@ class Arrays:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of an image."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Return images: uint8, shape (len(rows), channels, height, width); `rows` is int64."""
+        if isinstance(self.images, Tensor):
+            return self.images.index_select(0, rows)  # half the time of indexing with a tensor
+        return self.images.take(rows)
+
+    def prefetch(self, rows: Tensor) -> None:
+        """Prepare for images that will be taken soon; those in memory need nothing."""
+        if not isinstance(self.images, Tensor):
+            self.images.prefetch(rows)
+
+    def subset(self, rows: Tensor) -> "Arrays":
+        """Return some of the images with their labels."""
+        images = self.images[rows] if isinstance(self.images, Tensor) else self.images.subset(rows)
+        return Arrays(images, self.labels[rows], self.classes)
+
     @cached_property
     def pixel_sums(self) -> Tensor:
         """Sum of the pixels of each channel of each image, and of their squares.
 
         int64, shape (2, n, channels). Computed once, so that the moments of any subset come cheap.
         """
+        if not isinstance(self.images, Tensor):
+            return self.images.pixel_sums
         parts = []
         for part in self.images.flatten(2).split(1024):
             values = part.long()
@@ -88,10 +133,10 @@ class DataSet:
     test: Arrays
 
     def __post_init__(self) -> None:
-        shapes = self.train.images.shape[1:], self.test.images.shape[1:]
+        shapes = self.train.shape, self.test.shape
         if shapes[0] != shapes[1] or self.train.classes != self.test.classes:
             raise InputError(
-                f"training images are {tuple(shapes[0])} with {len(self.train.classes)} classes, "
-                f"test images {tuple(shapes[1])} with {len(self.test.classes)}; both must be the "
+                f"training images are {shapes[0]} with {len(self.train.classes)} classes, "
+                f"test images {shapes[1]} with {len(self.test.classes)}; both must be the "
                 "same. Pass classes= to both halves if one lacks a class."
             )

@@ -26,6 +26,8 @@ class Finding:
         Bytes on disk, before unpacking; 0 if missing.
     expected
         SHA-256 of the original's content, in hex; empty where none is known.
+    damaged
+        What of a pack does not fit its checksums, in words.
     """
 
     file: Path
@@ -33,6 +35,7 @@ class Finding:
     sha256: str
     size: int
     expected: str = ""
+    damaged: tuple[str, ...] = ()
 
 
 def download(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Path:

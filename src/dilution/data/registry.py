@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dilution.data import digits, mnist, npz
+from dilution.data import digits, mnist, npz, pack
 from dilution.data.arrays import DataSet
 from dilution.data.files import Finding
 from dilution.errors import DataError, InputError, unknown
@@ -49,16 +49,16 @@ DATASETS = {description.name: description for description in (_DIGITS, _MNIST)}
 
 
 def load(name: str | Path, root: str | Path | None = None) -> DataSet:
-    """Return a data set by name, or from a `.npz` file of one's own.
+    """Return a data set by name, or from a `.npz` file or pack of one's own.
 
     A data set is read once in a process: later calls return the same object, so do not write
-    into its tensors. A `.npz` file that has changed is read again.
+    into its tensors. A file that has changed is read again.
 
     Parameters
     ----------
     name
-        A key of ``DATASETS``, or a path that ends in ``.npz``; see
-        :func:`dilution.data.npz.load` for what that file holds.
+        A key of ``DATASETS``, or a path that ends in ``.npz`` (see :func:`dilution.data.npz.load` for
+        what that file holds) or in ``.pack``, whose pictures stay on disk.
     root
         The folder of downloaded data. Default: the environment's DILUTION_DATA, else a folder in
         the user's cache. Missing files are downloaded into it.
@@ -70,9 +70,9 @@ def load(name: str | Path, root: str | Path | None = None) -> DataSet:
     DataError
         If a file is missing, damaged or altered, or a folder cannot be used.
     """
-    path = _npz_path(name)
+    path = own_file(name)
     if path is not None:
-        return _load_npz(path, fingerprint(path))
+        return _load_own(path, fingerprint(path))
     if _known(name) == "digits":
         return _load_digits()
     return _load_mnist(data_root(root))
@@ -83,7 +83,7 @@ def fetch(name: str | Path, root: str | Path | None = None) -> list[Finding]:
 
     Parameters and errors are those of :func:`load`; what needs no download is only checked.
     """
-    if _npz_path(name) is None and _known(name) == "mnist":
+    if own_file(name) is None and _known(name) == "mnist":
         return mnist.fetch(data_root(root))
     return check(name, root)
 
@@ -92,13 +92,16 @@ def check(name: str | Path, root: str | Path | None = None) -> list[Finding]:
     """Return one finding for each file of a data set; nothing is written or downloaded.
 
     The list is empty for a data set that is built in. A `.npz` file is present or missing: no
-    original is known that it could differ from.
+    original is known that it could differ from. A pack is read whole and compared with its checksums.
     """
-    path = _npz_path(name)
+    path = own_file(name)
     if path is not None:
         if not path.is_file():
             return [Finding(path, "missing", "", 0)]
-        return [Finding(path, "present", fingerprint(path), path.stat().st_size)]
+        size = path.stat().st_size
+        if path.suffix.lower() == ".pack" and (damaged := pack.altered(path)):
+            return [Finding(path, "altered", "", size, damaged=tuple(damaged))]
+        return [Finding(path, "present", fingerprint(path), size)]
     return mnist.check(data_root(root)) if _known(name) == "mnist" else []
 
 
@@ -115,8 +118,8 @@ def fingerprint(name: str | Path, root: str | Path | None = None) -> str:  # noq
     Returns
     -------
     str
-        SHA-256 of the file, in hex, for a `.npz` path, so that a changed file makes another run;
-        empty for a data set in ``DATASETS``, whose content is fixed by its checksums.
+        SHA-256 in hex, of a `.npz` file or of the index of a pack, so that a changed file makes another
+        run; empty for a data set in ``DATASETS``, whose content is fixed by its checksums.
 
     Raises
     ------
@@ -125,10 +128,12 @@ def fingerprint(name: str | Path, root: str | Path | None = None) -> str:  # noq
     DataError
         If the file cannot be read.
     """
-    path = _npz_path(name)
+    path = own_file(name)
     if path is None:
         _known(name)
         return ""
+    if path.suffix.lower() == ".pack":
+        return pack.identity(path)
     try:
         stat = path.stat()
         return _sha256(path, stat.st_mtime_ns, stat.st_size)
@@ -149,15 +154,17 @@ def data_root(root: str | Path | None = None) -> Path:
     return Path(chosen).expanduser().resolve()
 
 
-def _npz_path(name: str | Path) -> Path | None:
+def own_file(name: str | Path) -> Path | None:
+    """Return the path of a user's own data set, which ends in ``.npz`` or ``.pack``; None if it is none."""
     path = Path(name)
-    return path.expanduser().resolve() if path.suffix.lower() == ".npz" else None
+    return path.expanduser().resolve() if path.suffix.lower() in (".npz", ".pack") else None
 
 
 def _known(name: str | Path) -> str:
     if str(name) not in DATASETS:
         raise InputError(
-            f"{unknown('data set', str(name), DATASETS)} Or name a file of your own that ends in .npz."
+            f"{unknown('data set', str(name), DATASETS)} Or name a file of your own that ends in .npz or "
+            ".pack."
         )
     return str(name)
 
@@ -169,8 +176,8 @@ def _sha256(path: Path, modified: int, size: int) -> str:  # noqa: ARG001  (part
 
 
 @lru_cache(maxsize=2)  # few: a user's arrays may be large
-def _load_npz(path: Path, sha256: str) -> DataSet:  # noqa: ARG001  (part of the cache's key)
-    return npz.load(path)
+def _load_own(path: Path, sha256: str) -> DataSet:  # noqa: ARG001  (part of the cache's key)
+    return pack.load(path) if path.suffix.lower() == ".pack" else npz.load(path)
 
 
 @lru_cache(maxsize=1)

@@ -258,8 +258,8 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         """Return pictures, uint8 of shape (len(index), channels, height, width)."""
         k = self._checked(index) - self.n
         if isinstance(self.image_source, SameImages | FreshImages):
-            return self.data.images[self.source(index)]
-        pictures = self.data.images[self.clean_rows[index.clamp(max=self.n - 1)]]
+            return self.data.take(self.source(index))
+        pictures = self.data.take(self.clean_rows[index.clamp(max=self.n - 1)])
         noisy = (k >= 0).nonzero()[:, 0]
         pictures[noisy] = self.image_source.pictures(k[noisy])
         return pictures
@@ -344,8 +344,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
 
     def _image_source(self, images: str | Arrays) -> ImageSource:
         if isinstance(images, Arrays):
-            shape = self.data.images.shape[1:]
-            return ExternalImages(self.clean_rows, images, shape, self.seed)
+            return ExternalImages(self.clean_rows, images, self.data.shape, self.seed)
         if images == "same":
             return SameImages(self.data, self.clean_rows)
         if images == "fresh":

@@ -56,7 +56,7 @@ class SameImages:
         return self.rows(k)
 
     def pictures(self, k: Tensor) -> Tensor:
-        return self.data.images[self.rows(k)]
+        return self.data.take(self.rows(k))
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class FreshImages:
         return self.rows(k)
 
     def pictures(self, k: Tensor) -> Tensor:
-        return self.data.images[self.rows(k)]
+        return self.data.take(self.rows(k))
 
 
 class ExternalImages:
@@ -103,13 +103,17 @@ class ExternalImages:
 
     name = "external"
 
-    def __init__(self, clean_rows: Tensor, external: Arrays, shape: torch.Size, seed: int) -> None:
+    def __init__(self, clean_rows: Tensor, external: Arrays, shape: tuple[int, int, int], seed: int) -> None:
         self._clean_rows = clean_rows
-        self._images, self.note = _fit(external.images, shape)
+        self._external, self._shape = external, shape
+        # What is in memory is brought to the shape once, what is not whenever it is read.
+        images = external.images if isinstance(external.images, Tensor) else external.take(torch.arange(1))
+        fitted, self.note = _fit(images, shape)
+        self._fitted = fitted if isinstance(external.images, Tensor) else None
         self._key = seeds.stream(seed, "external pictures")
 
     def rows(self, k: Tensor) -> Tensor:
-        size = len(self._images)
+        size = len(self._external)
         lap, place = k.div(size, rounding_mode="floor"), k % size
         shift = seeds.uniform_bits(self._key, lap)  # other partners in each lap over the set
         return (seeds.permute(self._key, place, size) + shift) % size
@@ -118,7 +122,9 @@ class ExternalImages:
         return self._clean_rows[k % len(self._clean_rows)]
 
     def pictures(self, k: Tensor) -> Tensor:
-        return self._images[self.rows(k)]
+        if self._fitted is not None:
+            return self._fitted[self.rows(k)]
+        return _fit(self._external.take(self.rows(k)), self._shape)[0]
 
 
 class WhiteNoise:
@@ -132,7 +138,7 @@ class WhiteNoise:
 
     def __init__(self, data: Arrays, clean_rows: Tensor, seed: int) -> None:
         self._clean_rows = clean_rows
-        self._shape = data.images.shape[1:]
+        self._shape = data.shape
         self._key = seeds.stream(seed, "white noise")
         self._data = data
 
@@ -165,7 +171,7 @@ def channel_moments(data: Arrays, rows: Tensor) -> tuple[Tensor, Tensor]:
     Both are float64, shape (channels,), for pixels in [0, 1], and computed from whole numbers.
     """
     totals, squares = data.pixel_sums[:, rows].sum(dim=1).tolist()
-    pixels = len(rows) * data.images.shape[2] * data.images.shape[3]
+    pixels = len(rows) * data.shape[1] * data.shape[2]
     # Python's integers: the squared total of many pictures is too large for int64, and as floats the
     # difference would leave a channel of one value a deviation.
     pairs = list(zip(totals, squares, strict=True))
@@ -174,7 +180,7 @@ def channel_moments(data: Arrays, rows: Tensor) -> tuple[Tensor, Tensor]:
     return torch.tensor(mean, dtype=torch.float64), torch.tensor(deviation, dtype=torch.float64)
 
 
-def _fit(images: Tensor, shape: torch.Size) -> tuple[Tensor, str]:
+def _fit(images: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, str]:
     """Bring pictures to (channels, height, width) and say in words what was done."""
     done = []
     channels, height, width = shape

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dilution.data import DATASETS, Arrays, DataSet, load
+from dilution.data import DATASETS, Arrays, DataSet, load, own_file
 from dilution.errors import DilutionError, InputError, unknown
 from dilution.noise import Dilution, LabelNoise, matrix, structured, uniform
 from dilution.study.spec import PROTOCOL, Run
@@ -63,7 +63,7 @@ def dilute(run: Run, root: str | None, confusabilities: Confusabilities) -> tupl
     data = open_data(run.dataset, run.fingerprint, root)
     images: str | Arrays = run.images
     if run.images not in IMAGE_SOURCES:
-        if run.images not in DATASETS and not run.images.endswith(".npz"):
+        if run.images not in DATASETS and own_file(run.images) is None:
             raise unknown("picture source", run.images, (*IMAGE_SOURCES, *DATASETS))
         images = load(run.images, root).train
     noisy = Dilution(

@@ -98,8 +98,7 @@ def plan(
     packs = []
     for shape, runs in shapes.items():
         data = open_data(shape.dataset, shape.fingerprint, root).train
-        channels, height, width = data.images.shape[1:]
-        probes = _Probes(shape, (channels, height, width), len(data.classes), processes)
+        probes = _Probes(shape, data.shape, len(data.classes), processes)
         size, used, seconds, why = _choose(probes, len(runs), processes, threads, timer)
         count = processes * -(-len(runs) // (size * processes)) if size > 1 else len(runs)
         for part in split(runs, count):

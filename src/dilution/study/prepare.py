@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dilution.data import fingerprint
+from dilution.data import fingerprint, own_file
 from dilution.study.execute import IMAGE_SOURCES, confusability_name, dilute, open_data
 from dilution.study.spec import Run
 
@@ -45,7 +45,7 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
 
 def _is_data(name: str, run: Run) -> bool:
     """Leave an unknown picture source to `dilute`, whose error names the sources."""
-    return name == run.dataset or name.endswith(".npz")
+    return name == run.dataset or own_file(name) is not None
 
 
 def _open(run: Run, root: str | None) -> None:

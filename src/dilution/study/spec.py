@@ -22,7 +22,7 @@ class Run(TrainSettings):
     Parameters
     ----------
     dataset
-        Name of a data set or path of an ``.npz`` file.
+        Name of a data set or path of an ``.npz`` or ``.pack`` file.
     fingerprint
         SHA-256 of the user's own data file, empty for named data sets: other content is another run.
     n

@@ -54,11 +54,10 @@ def confusability(data: Arrays, *, network: str = NETWORK, seed: int = 0) -> NDA
     total = torch.zeros(classes, classes, dtype=torch.float64)
     for number, held_out in enumerate(folds):
         rows = torch.cat([fold for other, fold in enumerate(folds) if other != number])
-        clean = Arrays(data.images[rows], data.labels[rows], data.classes)
-        fold = Arrays(data.images[held_out], data.labels[held_out], data.classes)
+        fold = data.subset(held_out)
         result = train(
             network,
-            Dilution(clean, alpha=0),
+            Dilution(data.subset(rows), alpha=0),
             test=fold,
             seed=seed,
             order="expected",
@@ -67,6 +66,6 @@ def confusability(data: Arrays, *, network: str = NETWORK, seed: int = 0) -> NDA
             epochs=EPOCHS,
             evaluations=1,
         )
-        total.index_add_(0, fold.labels, result.predict(fold.images).double())
+        total.index_add_(0, fold.labels, result.predict(fold).double())
     sums = total.sum(dim=1, keepdim=True)
     return torch.where(sums > 0, total / sums.clamp(min=1e-12), 1 / classes).numpy()

@@ -1,5 +1,6 @@
 """Training from the first batch to its record: sample, loss, step, evaluate."""
 
+import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -94,7 +95,7 @@ def _check(noisy: Dilution, test: Arrays, seed: int) -> None:
             f"test is a {type(test).__name__}; it must be Arrays of pictures and labels, such as the test "
             "half of dilution.load(name)."
         )
-    ours, theirs = tuple(noisy.data.images.shape[1:]), tuple(test.images.shape[1:])
+    ours, theirs = noisy.data.shape, test.shape
     if ours != theirs or len(test.classes) != noisy.classes:
         raise InputError(
             f"test pictures are {theirs} with {len(test.classes)} classes, training pictures {ours} with "
@@ -129,19 +130,26 @@ def train_together(tasks: Sequence[Task]) -> list[TrainResult]:
         build(each.task.network, each.picture, each.classes, seed=each.task.seed) for each in replicas
     ]
     program = Program(networks, settings, [each.task.settings.rate for each in replicas])
-    prepare = Normalise.together([each.prepare for each in replicas])
     stops = {round((i + 1) * steps / settings.evaluations) for i in range(settings.evaluations)} | {steps}
-    losses: list[Tensor] = []
+    # One place for the batch and one for the losses: small results that stay between large ones that come and
+    # go would leave the heap of a process that keeps freed memory full of holes.
+    pictures = torch.empty(len(replicas), settings.batch, *first.picture)
+    losses = torch.empty(
+        len(replicas), max(high - low for low, high in itertools.pairwise(sorted({0, *stops})))
+    )
+    since = 0
     batches = zip(*(each.batches.batches(steps) for each in replicas), strict=True)
     for step, parts in enumerate(batches, start=1):
-        pictures = prepare(torch.stack([part.pictures for part in parts]))
+        for replica, part, out in zip(replicas, parts, pictures, strict=True):
+            replica.prepare.into(out, part.pictures)
         targets = torch.stack([part.targets for part in parts])
-        losses.append(program.step(pictures, targets, rate_factor(settings.schedule, step - 1, steps)))
+        factor = rate_factor(settings.schedule, step - 1, steps)
+        losses[:, since] = program.step(pictures, targets, factor)
+        since += 1
         if step in stops:
-            recent = torch.stack(losses, dim=1)
             for number, replica in enumerate(replicas):
-                replica.judge(program, number, step, recent[number])
-            losses.clear()
+                replica.judge(program, number, step, losses[number, :since])
+            since = 0
             if all(replica.diverged_at for replica in replicas):
                 break
     seconds = (time.perf_counter() - started) / len(replicas)
@@ -162,8 +170,7 @@ class _Replica:
         self.batches = BatchOrderer(self.training, settings.order, settings.batch, seed=self.task.seed)
         self.prepare = Normalise(data, self.training.clean_rows)
         self.steps = settings.total_steps(self.batches.length)
-        channels, height, width = data.images.shape[1:]
-        self.picture = (channels, height, width)
+        self.picture = data.shape
         self.classes = self.task.noisy.classes
         self._referee = Referee(self.prepare, self.held_out, self.task.test)
 

@@ -1,6 +1,7 @@
 """Evaluation: normalised pictures, accuracy, and the referee that watches a training."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from dilution.noise import Dilution, channel_moments
 from dilution.training.objective import cross_entropy
 
 _EVALUATION_BATCH = 1000
+_EVALUATION_PIXELS = 1 << 24
 
 
 class Normalise:
@@ -21,17 +23,13 @@ class Normalise:
         self._scale = (1 / (255 * deviation)).float()[:, None, None]
         self._shift = (-mean / deviation).float()[:, None, None]
 
-    @classmethod
-    def together(cls, parts: Sequence["Normalise"]) -> "Normalise":
-        """Return the normalisation of replicas: of pictures (R, b, c, h, w), each R with its own."""
-        joined = cls.__new__(cls)
-        joined._scale = torch.stack([part._scale for part in parts])[:, None]
-        joined._shift = torch.stack([part._shift for part in parts])[:, None]
-        return joined
-
     def __call__(self, pictures: Tensor) -> Tensor:
         """Return float32 pictures of the same shape."""
-        return pictures.float().mul_(self._scale).add_(self._shift)  # a fused addcmul is slower
+        return self.into(torch.empty(pictures.shape), pictures)
+
+    def into(self, out: Tensor, pictures: Tensor) -> Tensor:
+        """Write float32 pictures to `out`, of the same shape, and return it."""
+        return out.copy_(pictures).mul_(self._scale).add_(self._shift)  # a fused addcmul is slower
 
 
 class Referee:
@@ -40,14 +38,14 @@ class Referee:
     def __init__(self, prepare: Normalise, held_out: Dilution, test: Arrays) -> None:
         place = torch.arange(held_out.n)
         self._prepare, self._test = prepare, test
-        self._pictures = held_out.pictures(place)
+        self._held_out = held_out.data.subset(held_out.clean_rows)
         self._labels = held_out.labels(place)
         self._histogram = held_out.histogram(place).float() * (held_out.n / len(held_out))
 
     def __call__(self, module: nn.Module) -> dict[str, float]:
         """Return clean validation accuracy, noisy validation cross entropy and test accuracy."""
-        validation = logits(module, self._prepare, self._pictures)
-        test = logits(module, self._prepare, self._test.images)
+        validation = logits(module, self._prepare, self._held_out)
+        test = logits(module, self._prepare, self._test)
         return {
             "validation_clean": accuracy(validation, self._labels),
             "validation_noisy": float(cross_entropy(validation, self._histogram)),
@@ -55,14 +53,29 @@ class Referee:
         }
 
 
-def logits(module: nn.Module, prepare: Normalise, pictures: Tensor) -> Tensor:
+def logits(module: nn.Module, prepare: Normalise, pictures: Tensor | Arrays) -> Tensor:
     """Evaluate a network on uint8 pictures: float32, shape (b, classes). Its mode is left as it was."""
+    parts = pictures.split(_part(pictures)) if isinstance(pictures, Tensor) else _parts(pictures)
     was_training = module.training
     module.eval()
     with torch.inference_mode():
-        parts = [module(prepare(part)) for part in pictures.split(_EVALUATION_BATCH)]
+        found = torch.cat([module(prepare(part)) for part in parts])
     module.train(was_training)
-    return torch.cat(parts)
+    return found
+
+
+def _parts(arrays: Arrays) -> Iterator[Tensor]:
+    """Yield the pictures of `arrays` in parts, with the next one on its way."""
+    parts = torch.arange(len(arrays)).split(_part(arrays))
+    for rows, after in itertools.zip_longest(parts, parts[1:], fillvalue=parts[0][:0]):
+        arrays.prefetch(after)
+        yield arrays.take(rows)
+
+
+def _part(pictures: Tensor | Arrays) -> int:
+    """Return how many pictures are evaluated at once: fewer if they are large."""
+    channels, height, width = pictures.shape[-3:]
+    return min(_EVALUATION_BATCH, max(1, _EVALUATION_PIXELS // (channels * height * width)))
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -6,6 +6,7 @@ from typing import Literal
 import pandas as pd
 from torch import Tensor, nn
 
+from dilution.data import Arrays
 from dilution.noise import Delivered
 from dilution.training.referee import Normalise, logits
 
@@ -48,7 +49,7 @@ class TrainResult:
     module: nn.Module
     prepare: Normalise
 
-    def predict(self, pictures: Tensor) -> Tensor:
+    def predict(self, pictures: Tensor | Arrays) -> Tensor:
         """Return class probabilities, float32 of shape (b, classes), for uint8 pictures."""
         return logits(self.module, self.prepare, pictures).softmax(dim=1)
 
