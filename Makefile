@@ -42,11 +42,12 @@ test: lint
 results: $(VENV)/.installed
 	$(BIN)/dilution reproduce fig1 fig5 --dataset mnist --scale laptop --store results/laptop.sqlite --out docs/results/mnist-laptop
 
-# docs/performance.md, about 25 minutes on an idle machine; the headline needs the real MNIST.
+# docs/performance.md, about 45 minutes on an idle machine and 20 GB of disk; the headline needs the real MNIST.
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/flat.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/larger.py
 	-$(BIN)/python benchmarks/headline.py
 	$(BIN)/python benchmarks/page.py
 

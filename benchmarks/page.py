@@ -160,6 +160,40 @@ def headline() -> Iterable[str]:
     )
 
 
+def span(values: "pd.Series[float]") -> str:
+    """Return a median and its range in words."""
+    return f"{values.median():.0%} ({values.min():.0%} to {values.max():.0%})"
+
+
+def larger() -> Iterable[str]:
+    """Yield the lines on data larger than memory."""
+    found = pd.read_csv(RESULTS / "larger.csv")
+    table = found.groupby("what", sort=False).agg({"rate": ["median", "min", "max"], "peak_mb": "max"})
+    turns = found.pivot(index="turn", columns="what", values="rate")
+    reading = turns["drawing batches, cold"] / turns["disk, in sequence, cold"]
+    warm = turns["warm"] / turns["memory"]
+    yield from (
+        "## Larger than memory",
+        "",
+        f"A pack of {found['pack_mb'].max() / 1000:.1f} GB of 3×64×64 pictures, perceptron, batch 128, one "
+        f"thread; MB of pictures a second, medians of {found['turn'].nunique()} alternations, each in a "
+        "process of its own. Cold: the system has dropped the file before. Shuffled batches drawn from a "
+        f"cold disk reach {span(reading)} of its rate in sequence, training from a warm pack {span(warm)} of "
+        "training from memory. One thread's arithmetic bounds training from either.",
+        "",
+        "| what | median, MB/s | lowest | highest | peak memory, MB |",
+        "|---|---|---|---|---|",
+    )
+    for what, row in table.iterrows():
+        peak = row["peak_mb", "max"]
+        yield (
+            f"| {what} | {row['rate', 'median']:,.0f} | {row['rate', 'min']:,.0f} "
+            f"| {row['rate', 'max']:,.0f} "
+            f"| {'' if pd.isna(peak) else format(peak, ',.0f')} |"
+        )
+    yield ""
+
+
 def main() -> None:
     """Write the page."""
     lines = [
@@ -173,7 +207,8 @@ def main() -> None:
         "",
     ]
     for name, part in {
-        "throughput": throughput, "headline": headline, "flat": flat, "overhead": overhead
+        "throughput": throughput, "headline": headline, "flat": flat, "overhead": overhead,
+        "larger": larger,
     }.items():  # fmt: skip
         if (RESULTS / f"{name}.csv").exists():
             lines += part()

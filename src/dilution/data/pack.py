@@ -11,6 +11,8 @@ import struct
 import weakref
 import zlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -103,9 +105,12 @@ class Packed:
     def prefetch(self, rows: Tensor) -> None:
         """Ask the system to read pictures that will be taken soon; does not wait for them."""
         if hasattr(os, "posix_fadvise"):
-            for row in self._places(rows):
-                at = self._start + row * self._bytes
-                os.posix_fadvise(self._file, at, self._bytes, os.POSIX_FADV_WILLNEED)
+            _reader().submit(self._announce, self._places(rows))
+
+    def _announce(self, places: list[int]) -> None:
+        for row in places:
+            at = self._start + row * self._bytes
+            os.posix_fadvise(self._file, at, self._bytes, os.POSIX_FADV_WILLNEED)
 
     def subset(self, rows: Tensor) -> "Packed":
         """Return some of the pictures, without reading them."""
@@ -115,6 +120,12 @@ class Packed:
     def _places(self, rows: Tensor) -> list[int]:
         places: list[int] = (rows if self._rows is None else self._rows[rows]).tolist()
         return places
+
+
+@lru_cache(maxsize=1)
+def _reader() -> ThreadPoolExecutor:
+    """Return the thread that speaks to the system of pictures to come, while this one computes."""
+    return ThreadPoolExecutor(1, "dilution-pack")
 
 
 _REMEDY = "Pack the data set again, or fetch the file again."
