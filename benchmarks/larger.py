@@ -26,7 +26,7 @@ def write(path: Path, size: float) -> None:
     """Write a pack of so many bytes, a part at a time."""
     import torch
 
-    from dilution.data import Arrays, pack
+    from dilution.data import Arrays, write_pack
 
     names = tuple(str(k) for k in range(CLASSES))
 
@@ -37,7 +37,7 @@ def write(path: Path, size: float) -> None:
             pictures = torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8)
             yield Arrays(pictures, torch.randint(CLASSES, (len(rows),), generator=draw), names)
 
-    pack.write(path, parts(round(size / BYTES)), parts(1000))
+    write_pack(path, parts(round(size / BYTES)), parts(1000))
     os.sync()  # or writing it out would go on while reading is timed
 
 

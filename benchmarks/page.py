@@ -15,6 +15,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS, DOCS = HERE / "results", HERE.parent / "docs"
 TARGETS = {"perceptron": (8.0, None), "mlp2": (3.0, 0.8), "conv2": (1.6, 0.6), "conv4": (1.5, 0.7)}
 LOOP, OURS = "DataLoader loop", "dilution"
+BATCH = 128
 
 
 def flops(network: str) -> float:
@@ -74,6 +75,7 @@ def throughput() -> Iterable[str]:
             f"| {network} | {over[network]:.2f} × | {times:g} × | {reached:.0%} | {wanted} | "
             f"{ceiling[network]:.0f} |"
         )
+    yield from drawing(table)
     yield from ("", "![examples a second, by network and contender](performance.png)", "")
     yield "| network | contender | median | lowest | highest | peak memory, MB | processes | together |"
     yield "|---|---|---|---|---|---|---|---|"
@@ -86,6 +88,16 @@ def throughput() -> Iterable[str]:
         )
     yield from ("", "Versions: " + "; ".join(sorted(found["version"].unique())) + ".", "")
     draw(table)
+
+
+def drawing(table: pd.DataFrame) -> Iterable[str]:
+    """Yield a sentence on what drawing a batch costs beside a step."""
+    flat = pd.read_csv(RESULTS / "flat.csv")
+    seconds = flat[flat["alpha"] > 0]["batch_s"].median()
+    ours = table.xs(OURS, level="contender")
+    shares = seconds * ours["median"] / (BATCH * ours["processes"])
+    listed = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
+    yield from ("", f"Drawing a batch with its labels takes {1e6 * seconds:.0f} µs, of a step: {listed}.")
 
 
 def draw(table: pd.DataFrame) -> None:

@@ -1,10 +1,15 @@
 """Packs: what is read is what was packed, or an error; and nothing but the batch is in memory."""
 
+import hashlib
+import io
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -12,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dilution
-from dilution.data import Arrays, check, fingerprint, load, own_file, pack
+from dilution.data import Arrays, check, fingerprint, load, own_file, write_pack
+from dilution.data.pack import HEAD
 from dilution.errors import DataError, InputError
 from dilution.noise import Dilution
 from dilution.study import Grid, Study
@@ -22,7 +28,7 @@ from dilution.training import confusability, train
 @pytest.fixture
 def digits_pack(tmp_path: Path) -> Path:
     digits = load("digits")
-    return pack.write(tmp_path / "mine.pack", [digits.train], [digits.test])
+    return write_pack(tmp_path / "mine.pack", [digits.train], [digits.test])
 
 
 def flip(path: Path, at: int) -> None:
@@ -54,8 +60,8 @@ def test_parts_of_any_length_make_the_same_pack(
     images = torch.randint(0, 256, (sum(sizes), channels, 3, 2), generator=draw, dtype=torch.uint8)
     whole = Arrays(images, torch.arange(sum(sizes)) % 2, ("no", "yes"))
     parts = [whole.subset(rows) for rows in torch.arange(sum(sizes)).split(sizes)]
-    one = pack.write(tmp_path / "one.pack", [whole], [whole]).read_bytes()
-    assert pack.write(tmp_path / "many.pack", parts, parts).read_bytes() == one
+    one = write_pack(tmp_path / "one.pack", [whole], [whole]).read_bytes()
+    assert write_pack(tmp_path / "many.pack", parts, parts).read_bytes() == one
 
 
 def test_a_subset_of_a_subset_takes_the_right_pictures(digits_pack: Path) -> None:
@@ -120,7 +126,7 @@ def test_another_content_is_another_fingerprint(digits_pack: Path) -> None:
     digits = load("digits")
     changed = digits.train.images.clone()
     changed[7, 0, 0, 0] ^= 1
-    pack.write(digits_pack, [Arrays(changed, digits.train.labels, digits.train.classes)], [digits.test])
+    write_pack(digits_pack, [Arrays(changed, digits.train.labels, digits.train.classes)], [digits.test])
     assert fingerprint(digits_pack) != before
     assert torch.equal(load(digits_pack).train.take(torch.tensor([7]))[0], changed[7])
 
@@ -176,9 +182,9 @@ def test_parts_that_differ_are_refused_and_leave_nothing(tmp_path: Path) -> None
     digits = load("digits")
     other = Arrays(torch.zeros(2, 1, 9, 8, dtype=torch.uint8), torch.tensor([0, 1]), digits.train.classes)
     with pytest.raises(InputError, match="parts differ"):
-        pack.write(tmp_path / "a.pack", [digits.train, other], [digits.test])
+        write_pack(tmp_path / "a.pack", [digits.train, other], [digits.test])
     with pytest.raises(InputError, match="the test half has no pictures"):
-        pack.write(tmp_path / "a.pack", [digits.train], [])
+        write_pack(tmp_path / "a.pack", [digits.train], [])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -190,7 +196,7 @@ def test_a_full_disk_leaves_no_pack_and_says_so(tmp_path: Path, monkeypatch: pyt
     opened = Path.open
     monkeypatch.setattr(Path, "open", lambda _, mode: opened(Path("/dev/full"), mode))
     with pytest.raises(DataError, match=r"a.pack could not be written: No space left on device"):
-        pack.write(tmp_path / "a.pack", [digits.train], [digits.test])
+        write_pack(tmp_path / "a.pack", [digits.train], [digits.test])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -210,3 +216,50 @@ def test_the_command_packs_and_checks(tmp_path: Path) -> None:
     wrong = call("pack", "digits", "d.bin")
     assert wrong.returncode == 2
     assert "does not end in .pack" in wrong.stderr
+
+
+def forge(path: Path, save: Callable[..., None] = np.savez, **changes: Any) -> None:
+    """Give a pack another index, with a checksum that fits: whoever makes a file can do so."""
+    whole = path.read_bytes()
+    magic, at, length, _ = HEAD.unpack(whole[: HEAD.size])
+    with np.load(io.BytesIO(whole[at : at + length])) as loaded:
+        index = {key: entry for key, entry in (dict(loaded) | changes).items() if entry is not None}
+    packed = io.BytesIO()
+    save(packed, **index)
+    content = packed.getvalue()
+    head = HEAD.pack(magic, at, len(content), hashlib.sha256(content).digest())
+    path.write_bytes(head + whole[HEAD.size : at] + content)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": np.array([1, 8, 9])}, "are not 115008 bytes"),
+        ({"shape": np.array([-1, -8, 8])}, "three whole numbers"),
+        ({"classes": np.array([["a"], ["b"]])}, "no text"),
+        ({"train_labels": np.full(1437, 10)}, "no numbers of classes"),
+        ({"train_labels": np.zeros(1437)}, "no whole numbers"),
+        ({"train_checksums": np.zeros(3, np.uint32)}, "one for each picture"),
+        ({"test_pixel_sums": np.zeros((360, 2, 3), np.int64)}, "two for each picture"),
+        ({"test_labels": None}, "test_labels"),
+        ({"classes": np.array([{}], dtype=object)}, "pickle"),
+    ],
+)
+def test_a_forged_index_is_refused(digits_pack: Path, changes: dict[str, Any], message: str) -> None:
+    forge(digits_pack, **changes)
+    with pytest.raises(DataError, match=f"is no valid pack .*{message}"):
+        load(digits_pack)
+
+
+def test_an_index_that_could_unpack_to_any_size_is_refused(digits_pack: Path) -> None:
+    forge(digits_pack, np.savez_compressed)
+    with pytest.raises(DataError, match="its index is compressed"):
+        load(digits_pack)
+
+
+def test_a_head_that_promises_more_than_there_is_reads_nothing(digits_pack: Path) -> None:
+    whole = digits_pack.read_bytes()
+    magic, at, _, digest = HEAD.unpack(whole[: HEAD.size])
+    digits_pack.write_bytes(HEAD.pack(magic, at, 2**63, digest) + whole[HEAD.size :])
+    with pytest.raises(DataError, match="is cut off"):
+        load(digits_pack)

@@ -224,12 +224,12 @@ def data_pack(
     data_root: RootOption = None,
 ) -> None:
     """Write a data set to one file that trains without being held in memory."""
-    from dilution.data import load, pack
+    from dilution.data import load, write_pack
 
     if target.suffix.lower() != ".pack":
         raise InputError(f"{target} does not end in .pack; the name says what the file is. Add .pack to it.")
     data = load(name, data_root)
-    pack.write(target, [data.train], [data.test])
+    write_pack(target, [data.train], [data.test])
     typer.echo(
         f"{len(data.train):,} + {len(data.test):,} pictures, {target.stat().st_size:,} bytes: {target}"
     )

@@ -1,8 +1,8 @@
 """Where clean pictures come from: readers, downloads with checksums, and a user's own arrays."""
 
-from dilution.data import pack
 from dilution.data.arrays import Arrays, DataSet
 from dilution.data.convert import from_numpy
+from dilution.data.packing import write_pack
 from dilution.data.registry import DATASETS, check, data_root, fetch, fingerprint, load, own_file
 
 __all__ = [
@@ -16,5 +16,5 @@ __all__ = [
     "from_numpy",
     "load",
     "own_file",
-    "pack",
+    "write_pack",
 ]

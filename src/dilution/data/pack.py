@@ -6,15 +6,16 @@ and an index (``.npz``) of everything else, with a checksum of every picture.
 
 import hashlib
 import io
+import math
 import os
 import struct
 import weakref
+import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +23,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dilution.data.arrays import Arrays, DataSet
-from dilution.errors import DataError, InputError
+from dilution.errors import DataError
 
-_MAGIC = b"dilution pack 1\n"
-_HEAD = struct.Struct("<16sQQ32s")  # magic, where the index starts, its length, its SHA-256
-_START = 4096
-_HALVES = ("train", "test")
+MAGIC = b"dilution pack 1\n"
+HEAD = struct.Struct("<16sQQ32s")  # magic, where the index starts, its length, its SHA-256
+START = 4096
+HALVES = ("train", "test")
 
 
 class Packed:
@@ -141,8 +142,8 @@ def load(path: Path) -> DataSet:
     """
     index, _ = _index(path)
     shape, classes = index["shape"].tolist(), tuple(index["classes"].tolist())
-    start, halves = _START, []
-    for half in _HALVES:
+    start, halves = START, []
+    for half in HALVES:
         labels = torch.from_numpy(index[f"{half}_labels"])
         whole = (len(labels), *shape)
         sums = torch.from_numpy(index[f"{half}_pixel_sums"]).transpose(0, 1)
@@ -169,7 +170,7 @@ def altered(path: Path) -> list[str]:
     except DataError as error:
         return [str(error)]
     found = []
-    for half, arrays in zip(_HALVES, (data.train, data.test), strict=True):
+    for half, arrays in zip(HALVES, (data.train, data.test), strict=True):
         for row in range(len(arrays)):
             try:
                 arrays.take(torch.tensor([row]))
@@ -178,111 +179,17 @@ def altered(path: Path) -> list[str]:
     return found
 
 
-class _Half:
-    """What the index keeps of the pictures of one half.
-
-    Each in one growing buffer: thousands of small tensors between the large ones of pictures, which come and
-    go, would leave the heap full of holes.
-    """
-
-    def __init__(self) -> None:
-        self._labels, self._sums, self._checksums = io.BytesIO(), io.BytesIO(), io.BytesIO()
-
-    def add(self, arrays: Arrays, pictures: Tensor) -> None:
-        """Take up the next pictures."""
-        self._labels.write(arrays.labels.numpy().tobytes())
-        self._sums.write(arrays.pixel_sums.transpose(0, 1).numpy().tobytes())
-        checksums = [zlib.crc32(picture.numpy().data) for picture in pictures]
-        self._checksums.write(np.array(checksums, dtype=np.uint32).tobytes())
-
-    def index(self, half: str) -> dict[str, NDArray[Any]]:
-        """Return its entries of the index."""
-        labels = np.frombuffer(self._labels.getvalue(), np.int64)
-        if not len(labels):
-            raise InputError(f"the {half} half has no pictures; a pack needs some in both.")
-        return {
-            f"{half}_labels": labels,
-            f"{half}_pixel_sums": np.frombuffer(self._sums.getvalue(), np.int64).reshape(len(labels), 2, -1),
-            f"{half}_checksums": np.frombuffer(self._checksums.getvalue(), np.uint32),
-        }
-
-
-def write(path: Path, train: Iterable[Arrays], test: Iterable[Arrays]) -> Path:
-    """Write a pack. Its name appears once it is whole.
-
-    Parameters
-    ----------
-    path
-        The file; an existing one is replaced.
-    train, test
-        The halves in parts of any length, all with the same classes and picture shape: only one part needs
-        to be in memory.
-
-    Raises
-    ------
-    InputError
-        If parts differ in classes or picture shape, or a half has none.
-    DataError
-        If the file cannot be written. Nothing is left behind then.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            _write(file, train, test)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"{path} could not be written: {error.strerror or error}. Choose a file in a folder that you may "
-            "write to and that has room."
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-    return path
-
-
-def _write(file: BinaryIO, train: Iterable[Arrays], test: Iterable[Arrays]) -> None:
-    file.write(bytes(_START))
-    shapes: set[tuple[object, ...]] = set()
-    index: dict[str, NDArray[Any]] = {}
-    for half, parts in zip(_HALVES, (train, test), strict=True):
-        kept = _Half()
-        for arrays in _small(parts):
-            shapes.add((arrays.shape, arrays.classes))
-            if len(shapes) > 1:
-                raise InputError(f"parts differ in picture shape or classes: {shapes}; they must agree.")
-            pictures = arrays.take(torch.arange(len(arrays)))
-            file.write(pictures.numpy().data)
-            kept.add(arrays, pictures)
-        index |= kept.index(half)
-    ((shape, classes),) = shapes
-    index["shape"], index["classes"] = np.array(shape), np.array(classes)
-    packed = io.BytesIO()
-    np.savez(packed, allow_pickle=False, **index)
-    content = packed.getvalue()
-    at = file.tell()
-    file.write(content)
-    file.seek(0)
-    file.write(_HEAD.pack(_MAGIC, at, len(content), hashlib.sha256(content).digest()))
-
-
-def _small(parts: Iterable[Arrays], pictures: int = 1024) -> Iterator[Arrays]:
-    """Yield parts of few pictures: what is in a pack already is not to be read at once either."""
-    for arrays in parts:
-        for rows in torch.arange(len(arrays)).split(pictures):
-            yield arrays.subset(rows)
-
-
 def _index(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
     """Return the index of a pack and its SHA-256 in hex."""
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD.size)
-            if len(head) < _HEAD.size or not head.startswith(_MAGIC):
+            size = os.fstat(file.fileno()).st_size
+            head = file.read(HEAD.size)
+            if len(head) < HEAD.size or not head.startswith(MAGIC):
                 raise DataError(f"{path} is no pack; `dilution data pack` writes one.")
-            _, at, length, digest = _HEAD.unpack(head)
+            _, at, length, digest = HEAD.unpack(head)
+            if not START <= at <= at + length <= size:
+                raise DataError(f"{path} is cut off: {size:,} bytes of {at + length:,}. {_REMEDY}")
             file.seek(at)
             content = file.read(length)
     except FileNotFoundError as error:
@@ -290,6 +197,43 @@ def _index(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}). {_REMEDY}") from error
     if hashlib.sha256(content).digest() != digest:
-        raise DataError(f"{path} is cut off or damaged: its index does not fit its checksum. {_REMEDY}")
+        raise DataError(f"{path} is damaged: its index does not fit its checksum. {_REMEDY}")
+    try:
+        index = _arrays(content)
+        _check(index, at - START)
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is no valid pack ({error}). {_REMEDY}") from error
+    return index, digest.hex()
+
+
+def _arrays(content: bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an index. A checksum proves that it is whole, not who wrote it."""
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in packed.infolist()):
+            raise ValueError("its index is compressed")  # a small one could unpack to any size
     with np.load(io.BytesIO(content), allow_pickle=False) as loaded:
-        return dict(loaded), digest.hex()
+        return dict(loaded)
+
+
+def _check(index: dict[str, NDArray[Any]], pictures: int) -> None:
+    """Raise ValueError or KeyError unless the entries fit each other and so many bytes of pictures."""
+    shape, classes = index["shape"], index["classes"]
+    if shape.shape != (3,) or shape.dtype != np.int64 or (shape < 1).any():
+        raise ValueError("the picture shape is not three whole numbers")
+    if classes.ndim != 1 or classes.dtype.kind != "U":
+        raise ValueError("the names of the classes are no text")
+    count = 0
+    for half in HALVES:
+        labels, checksums = index[f"{half}_labels"], index[f"{half}_checksums"]
+        count += len(labels)
+        if labels.dtype != np.int64 or labels.ndim != 1 or len(labels) == 0:
+            raise ValueError(f"{half} labels are no whole numbers")
+        if not 0 <= labels.min() <= labels.max() < len(classes):
+            raise ValueError(f"{half} labels are no numbers of classes")
+        if checksums.dtype != np.uint32 or checksums.shape != labels.shape:
+            raise ValueError(f"{half} checksums are not one for each picture")
+        sums = index[f"{half}_pixel_sums"]
+        if sums.dtype != np.int64 or sums.shape != (len(labels), 2, shape[0]):
+            raise ValueError(f"{half} pixel sums are not two for each picture and channel")
+    if count * math.prod(shape.tolist()) != pictures:
+        raise ValueError(f"{count} pictures of {shape.tolist()} are not {pictures} bytes")
