@@ -152,14 +152,14 @@ def permutation(key: int, size: int) -> Tensor:
 
 def _feistel(key: int | Tensor, x: Tensor, a: int | Tensor, b: int | Tensor, size: int | Tensor) -> Tensor:
     """Permute 0 … a·b − 1; ranges shorter than `_SMALL` go through more rounds."""
-    small = torch.as_tensor(size) < _SMALL
     high, low = x.div(b, rounding_mode="floor"), x.remainder(b)
-    for turn in range(_ROUNDS_SMALL if bool(small.any()) else _ROUNDS):
+    small = size < _SMALL  # of ranges of several lengths only the short ones go further
+    for turn in range(_ROUNDS_SMALL if bool(torch.as_tensor(small).any()) else _ROUNDS):
         # Distinct counters for each round: the digits are far below 2**40.
         if turn % 2:
             mixed = (low + uniform_bits(key, high + (turn << 40))).remainder(b)
-            low = mixed if turn < _ROUNDS else torch.where(small, mixed, low)
+            low = torch.where(small, mixed, low) if isinstance(small, Tensor) and turn >= _ROUNDS else mixed
         else:
             mixed = (high + uniform_bits(key, low + (turn << 40))).remainder(a)
-            high = mixed if turn < _ROUNDS else torch.where(small, mixed, high)
+            high = torch.where(small, mixed, high) if isinstance(small, Tensor) and turn >= _ROUNDS else mixed
     return high * b + low

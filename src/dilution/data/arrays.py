@@ -1,5 +1,6 @@
 """The two containers that every room shares: labelled images, and a data set with its test half."""
 
+import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -89,7 +90,32 @@ class Arrays:
         """Return images: uint8, shape (len(rows), channels, height, width); `rows` is int64."""
         if isinstance(self.images, Tensor):
             return self.images.index_select(0, rows)  # half the time of indexing with a tensor
-        return self.images.take(rows)
+        return self.images.take(rows).to(rows.device, non_blocking=True)
+
+    @property
+    def device(self) -> torch.device:
+        """Where labels are, and images are taken to."""
+        return self.labels.device
+
+    def to(self, device: torch.device) -> "Arrays":
+        """Return the same images and labels on a device: one copy, however often it is asked for.
+
+        Images that are not in memory stay where they are.
+        """
+        if device == self.device:
+            return self
+        if device not in self._elsewhere:
+            there = copy.copy(self)  # not made anew: it was checked, which would make a GPU wait
+            for name, value in vars(self).items():
+                if isinstance(value, Tensor):
+                    object.__setattr__(there, name, value.to(device))
+            vars(there).pop("_elsewhere")
+            self._elsewhere[device] = there
+        return self._elsewhere[device]
+
+    @cached_property
+    def _elsewhere(self) -> dict[torch.device, "Arrays"]:
+        return {}
 
     def prefetch(self, rows: Tensor) -> None:
         """Prepare for images that will be taken soon; those in memory need nothing."""
@@ -108,7 +134,7 @@ class Arrays:
         int64, shape (2, n, channels). Computed once, so that the moments of any subset come cheap.
         """
         if not isinstance(self.images, Tensor):
-            return self.images.pixel_sums
+            return self.images.pixel_sums.to(self.device)
         parts = []
         for part in self.images.flatten(2).split(1024):
             values = part.long()

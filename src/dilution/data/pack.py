@@ -116,10 +116,11 @@ class Packed:
     def subset(self, rows: Tensor) -> "Packed":
         """Return some of the pictures, without reading them."""
         path, start, shape, checksums, sums, _ = self._made_of
+        rows = rows.cpu()
         return Packed(path, start, shape, checksums, sums, rows if self._rows is None else self._rows[rows])
 
     def _places(self, rows: Tensor) -> list[int]:
-        places: list[int] = (rows if self._rows is None else self._rows[rows]).tolist()
+        places: list[int] = (rows if self._rows is None else self._rows[rows.cpu()]).tolist()
         return places
 
 

@@ -1,9 +1,11 @@
 """The virtual set: n clean examples and alpha·n noisy ones, computed and not stored."""
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -199,6 +201,18 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         )
         return training, validation
 
+    def to(self, device: torch.device) -> "Dilution":
+        """Return the same set on a device: indices are taken, labels and pictures computed there.
+
+        All of it is integer arithmetic on tables that are made before they are moved, so that the
+        labels have the same bits everywhere.
+        """
+        if device == self.data.device:
+            return self
+        there = _moved(self, device)
+        there.image_source, there._draw = _moved(self.image_source, device), _moved(self._draw, device)
+        return there
+
     def __len__(self) -> int:
         return self.n + self.noisy
 
@@ -299,12 +313,12 @@ class Dilution(Dataset[tuple[Tensor, int]]):
                 f"images={self.image_source.name!r} gives each noisy label a picture of its own; only "
                 "images='same' can pool the labels of a picture. Use order='examples'."
             )
-        counts = torch.zeros(len(place), self.classes, dtype=torch.int64)
-        counts.scatter_add_(1, self.labels(place)[:, None], torch.ones(len(place), 1).long())
+        counts = place.new_zeros(len(place), self.classes)
+        counts.scatter_add_(1, self.labels(place)[:, None], place.new_ones(len(place), 1))
         laps = -(-self.noisy // self.n)
         at_once = max(1, _CHUNK // max(1, len(place)))
         for first in range(0, laps, at_once):
-            lap = torch.arange(first, min(first + at_once, laps))
+            lap = torch.arange(first, min(first + at_once, laps), device=place.device)
             k = place[:, None] + lap * self.n
             exists = k < self.noisy
             drawn = self._noisy_labels(k.clamp(max=self.noisy - 1).reshape(-1)).reshape(k.shape)
@@ -327,12 +341,12 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             already. Default: all labels are drawn and counted.
         """
         if counts is None:
-            counts = torch.zeros(self.classes**2, dtype=torch.int64)
+            counts = self.clean_rows.new_zeros(self.classes**2)
             for start in range(0, len(self), _CHUNK):
-                index = torch.arange(start, min(start + _CHUNK, len(self)))
+                index = torch.arange(start, min(start + _CHUNK, len(self)), device=counts.device)
                 cell = self.true_labels(index) * self.classes + self.labels(index)
                 counts += torch.bincount(cell, minlength=self.classes**2)
-        table = counts.reshape(self.classes, self.classes).double().numpy()
+        table = counts.reshape(self.classes, self.classes).double().cpu().numpy()
         with np.errstate(invalid="ignore"):  # 0/0 for a class without examples, documented as NaN
             shares = table / table.sum(axis=1, keepdims=True)
         return replace(
@@ -372,6 +386,18 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         return StratifiedLabels(self.added, cycle, self.noisy, key, rounding_key)
 
 
+_T = TypeVar("_T")
+
+
+def _moved(thing: _T, device: torch.device) -> _T:
+    """Return a copy whose tensors and `Arrays` are on a device."""
+    there = copy.copy(thing)
+    for name, value in vars(thing).items():
+        if isinstance(value, Tensor | Arrays):
+            object.__setattr__(there, name, value.to(device))  # some are frozen
+    return there
+
+
 def _added(noise: LabelNoise, classes: int, alpha: float, seed: int) -> Matrix:
     """Return what the noise model adds, checked: the model may be a user's own."""
     added = checked_matrix(noise.added(classes, alpha, seed))
@@ -384,7 +410,7 @@ def _added(noise: LabelNoise, classes: int, alpha: float, seed: int) -> Matrix:
 
 def _prior(data: Arrays, rows: Tensor) -> Matrix:
     """Return the share of each class among rows of the data; float64, shape (classes,)."""
-    return torch.bincount(data.labels[rows], minlength=len(data.classes)).double().numpy() / len(rows)
+    return torch.bincount(data.labels[rows], minlength=len(data.classes)).double().cpu().numpy() / len(rows)
 
 
 def _noise_level(

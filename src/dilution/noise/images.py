@@ -148,7 +148,7 @@ class WhiteNoise:
         mean, deviation = channel_moments(self._data, self._clean_rows)
         quantiles = ndtri((np.arange(2**LEVELS) + 0.5) / 2**LEVELS)
         levels = 255 * (mean[:, None] + deviation[:, None] * torch.from_numpy(quantiles))
-        return levels.round().clamp(0, 255).to(torch.uint8).flatten()
+        return levels.round().clamp(0, 255).to(self._data.device, torch.uint8).flatten()
 
     def rows(self, k: Tensor) -> Tensor:
         return torch.full_like(k, -1)
@@ -159,7 +159,7 @@ class WhiteNoise:
     def pictures(self, k: Tensor) -> Tensor:
         channels, height, width = self._shape
         area = height * width
-        pixel = torch.arange(channels * area)
+        pixel = torch.arange(channels * area, device=k.device)
         draw = seeds.mix(self._key, k[:, None] * (channels * area) + pixel) & (2**LEVELS - 1)
         level = draw + pixel.div(area, rounding_mode="floor") * 2**LEVELS
         return self._levels[level].reshape(len(k), channels, height, width)

@@ -57,7 +57,7 @@ class BatchOrderer:
 
     def __init__(self, noisy: Dilution, order: BatchOrder, batch: int, *, seed: int) -> None:
         self._noisy, self._order, self._batch = noisy, order, batch
-        self._seed = seed
+        self._seed, self._device = seed, noisy.data.device
         self.length = len(noisy) if order == "examples" else noisy.n
         """Examples (or pictures) in an epoch."""
         self.drawn: Tensor | None = None
@@ -71,13 +71,13 @@ class BatchOrderer:
                 f"images={noisy.image_source.name!r}. Use order='examples'."
             )
         if noisy.n * noisy.classes <= _TABLE:
-            parts = torch.arange(noisy.n).split(_CHUNK)
+            parts = torch.arange(noisy.n, device=self._device).split(_CHUNK)
             if order == "expected":
                 self._table = torch.cat([self._weights_of(place) for place in parts])
             else:
                 counts = torch.cat([noisy.histogram(place) for place in parts])
                 true = noisy.data.labels[noisy.clean_rows]
-                self.drawn = torch.zeros(noisy.classes, noisy.classes, dtype=torch.int64)
+                self.drawn = true.new_zeros(noisy.classes, noisy.classes)
                 self.drawn.index_add_(0, true, counts)
                 self._table = counts.float() * (noisy.n / len(noisy))
 
@@ -106,9 +106,11 @@ class BatchOrderer:
             take = min(count, self.length - position)
             key = seeds.stream(self._seed, f"order/{epoch}")
             if self.length <= _WHOLE:  # replicas of one seed then share it
-                parts.append(seeds.permutation(key, self.length)[position : position + take])
+                part = seeds.permutation(key, self.length)[position : position + take]
+                parts.append(part.to(self._device))
             else:
-                parts.append(seeds.permute(key, torch.arange(position, position + take), self.length))
+                at = torch.arange(position, position + take, device=self._device)
+                parts.append(seeds.permute(key, at, self.length))
             start, count = start + take, count - take
         return torch.cat(parts)
 
@@ -124,5 +126,5 @@ class BatchOrderer:
         noisy = self._noisy
         if self._order == "expected":
             row = noisy.noise.overall(noisy.classes, noisy.alpha, noisy.seed)
-            return torch.from_numpy(row).float()[noisy.data.labels[noisy.clean_rows[place]]]
+            return torch.from_numpy(row).float().to(self._device)[noisy.data.labels[noisy.clean_rows[place]]]
         return noisy.histogram(place).float() * (noisy.n / len(noisy))

@@ -17,6 +17,7 @@ from dilution.errors import InputError, invalid
 from dilution.nets import build
 from dilution.noise import Delivered, Dilution
 from dilution.training.batches import BatchOrderer
+from dilution.training.device import Captured, device_of
 from dilution.training.optimizers import rate_factor
 from dilution.training.program import Program
 from dilution.training.referee import Normalise, Referee
@@ -44,6 +45,7 @@ def train(
     seed: int = 0,
     validation: int | None = None,
     settings: TrainSettings | None = None,
+    device: str = "cpu",
     **changes: object,
 ) -> TrainResult:
     """Train a network on a diluted set.
@@ -65,6 +67,9 @@ def train(
         Clean examples set aside for choosing the step. Default: a tenth of n, at most 5,000.
     settings
         How to train. Default: ``TrainSettings()``.
+    device
+        ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one. Pictures, labels and noise are there
+        too.
     **changes
         Single settings that differ, such as ``order="pooled", epochs=4``.
 
@@ -80,7 +85,7 @@ def train(
     _check(noisy, test, seed)
     aside = default_validation(noisy.n) if validation is None else validation
     using = _changed(settings or TrainSettings(), changes)
-    return train_together([Task(network, noisy, test, seed, aside, using)])[0]
+    return train_together([Task(network, noisy, test, seed, aside, using)], device)[0]
 
 
 def _check(noisy: Dilution, test: Arrays, seed: int) -> None:
@@ -104,7 +109,7 @@ def _check(noisy: Dilution, test: Arrays, seed: int) -> None:
     seeds.check(seed)
 
 
-def train_together(tasks: Sequence[Task]) -> list[TrainResult]:
+def train_together(tasks: Sequence[Task], device: str = "cpu") -> list[TrainResult]:
     """Train replicas of one shape as one program; the results are those of training each alone.
 
     Replicas may differ in data, noise, seed and learning rate. A replica that diverges ends with that
@@ -117,7 +122,8 @@ def train_together(tasks: Sequence[Task]) -> list[TrainResult]:
         number of steps and every setting but the rate must agree.
     """
     started = time.perf_counter()
-    replicas = [_Replica(task) for task in tasks]
+    where = device_of(device)
+    replicas = [_Replica(task, where) for task in tasks]
     shapes = {replica.shape for replica in replicas}
     if len(shapes) > 1:
         raise InputError(
@@ -127,24 +133,29 @@ def train_together(tasks: Sequence[Task]) -> list[TrainResult]:
     first = replicas[0]
     settings, steps = first.task.settings, first.steps
     networks = [
-        build(each.task.network, each.picture, each.classes, seed=each.task.seed) for each in replicas
+        build(each.task.network, each.picture, each.classes, seed=each.task.seed).to(where)
+        for each in replicas
     ]
     program = Program(networks, settings, [each.task.settings.rate for each in replicas])
     stops = {round((i + 1) * steps / settings.evaluations) for i in range(settings.evaluations)} | {steps}
     # One place for the batch and one for the losses: small results that stay between large ones that come and
     # go would leave the heap of a process that keeps freed memory full of holes.
-    pictures = torch.empty(len(replicas), settings.batch, *first.picture)
+    pictures = torch.empty(len(replicas), settings.batch, *first.picture, device=where)
+    targets: Tensor | None = None
     losses = torch.empty(
-        len(replicas), max(high - low for low, high in itertools.pairwise(sorted({0, *stops})))
+        len(replicas),
+        max(high - low for low, high in itertools.pairwise(sorted({0, *stops}))),
+        device=where,
     )
+    take_step = Captured(program).step if where.type == "cuda" else program.step
     since = 0
     batches = zip(*(each.batches.batches(steps) for each in replicas), strict=True)
     for step, parts in enumerate(batches, start=1):
         for replica, part, out in zip(replicas, parts, pictures, strict=True):
             replica.prepare.into(out, part.pictures)
-        targets = torch.stack([part.targets for part in parts])
+        targets = torch.stack([part.targets for part in parts], out=targets)
         factor = rate_factor(settings.schedule, step - 1, steps)
-        losses[:, since] = program.step(pictures, targets, factor)
+        losses[:, since] = take_step(pictures, targets, factor)
         since += 1
         if step in stops:
             for number, replica in enumerate(replicas):
@@ -161,18 +172,20 @@ class _Replica:
     """One of the networks that train together: its data, and what it leaves behind."""
 
     task: Task
+    device: torch.device
     rows: list[dict[str, float]] = field(default_factory=list)
     diverged_at: int | None = None
 
     def __post_init__(self) -> None:
         settings, data = self.task.settings, self.task.noisy.data
-        self.training, self.held_out = self.task.noisy.hold_out(self.task.validation)
+        training, held_out = self.task.noisy.hold_out(self.task.validation)
+        self.training, self.held_out = training.to(self.device), held_out.to(self.device)
         self.batches = BatchOrderer(self.training, settings.order, settings.batch, seed=self.task.seed)
-        self.prepare = Normalise(data, self.training.clean_rows)
+        self.prepare = Normalise(self.training.data, self.training.clean_rows)
         self.steps = settings.total_steps(self.batches.length)
         self.picture = data.shape
         self.classes = self.task.noisy.classes
-        self._referee = Referee(self.prepare, self.held_out, self.task.test)
+        self._referee = Referee(self.prepare, self.held_out, self.task.test.to(self.device))
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -208,8 +221,8 @@ class _Replica:
             n_test=len(self.task.test),
             seconds=seconds,
             diverged_at=self.diverged_at,
-            module=program.network(number),
-            prepare=self.prepare,
+            module=program.network(number).cpu(),
+            prepare=self.prepare.to(torch.device("cpu")),
         )
 
 

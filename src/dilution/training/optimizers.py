@@ -13,7 +13,7 @@ from dilution.training.settings import ScheduleName, TrainSettings
 _DECAY_SHARE = 0.7
 
 
-def optimizer(parameters: Iterable[Any], settings: TrainSettings) -> Optimizer:
+def optimizer(parameters: Iterable[Any], settings: TrainSettings, *, capturable: bool = False) -> Optimizer:
     """Return the optimizer of the settings.
 
     Parameters
@@ -22,15 +22,17 @@ def optimizer(parameters: Iterable[Any], settings: TrainSettings) -> Optimizer:
         Parameters, or groups of them as ``torch.optim`` takes them: ``{"params": …, "lr": …}``.
     settings
         How to train.
+    capturable
+        Whether steps are captured in a CUDA graph. The groups' rates must be tensors then.
     """
     weights, rate, decay = list(parameters), settings.rate, settings.weight_decay
     match settings.optimizer:
         case "adadelta":
-            return Adadelta(weights, lr=rate, weight_decay=decay, foreach=True)
+            return Adadelta(weights, lr=rate, weight_decay=decay, foreach=True, capturable=capturable)
         case "adam":
-            return Adam(weights, lr=rate, weight_decay=decay, fused=True)
+            return Adam(weights, lr=rate, weight_decay=decay, fused=True, capturable=capturable)
         case "adamw":
-            return AdamW(weights, lr=rate, weight_decay=decay, fused=True)
+            return AdamW(weights, lr=rate, weight_decay=decay, fused=True, capturable=capturable)
         case "sgd":
             nesterov = settings.momentum > 0
             return SGD(

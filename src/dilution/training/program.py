@@ -1,8 +1,9 @@
 """Networks of one shape that take every optimizer step together."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from dilution.nets import Together, together
@@ -35,7 +36,12 @@ class Program:
         for replica, rate in enumerate(rates):
             by_rate.setdefault(rate, []).extend(self._together.leaves(replica))
         self._rates = list(by_rate)
-        self._optimizer = optimizer([{"params": weights} for weights in by_rate.values()], settings)
+        groups: list[dict[str, Any]] = [{"params": weights} for weights in by_rate.values()]
+        device = next(self._together.parameters()).device
+        on_gpu = device.type == "cuda"
+        if on_gpu:  # in a CUDA graph only a rate that is a tensor can change
+            groups = [group | {"lr": torch.tensor(settings.rate, device=device)} for group in groups]
+        self._optimizer = optimizer(groups, settings, capturable=on_gpu)
         self._average = averaged(self._together, settings.averaging) if settings.averaging else None
 
     def step(self, pictures: Tensor, targets: Tensor, factor: float) -> Tensor:
@@ -57,13 +63,29 @@ class Program:
         Tensor
             float32, shape (R,), without a gradient.
         """
-        losses = self._together.differentiate(pictures, targets, with_gradient)
+        self.set_rates(factor)
+        losses = self.advance(pictures, targets)
+        self.average()
+        return losses
+
+    def set_rates(self, factor: float) -> None:
+        """Set the learning rates of the next step to `factor` times what they are given as."""
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * factor
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate * factor)
+            else:
+                group["lr"] = rate * factor
+
+    def advance(self, pictures: Tensor, targets: Tensor) -> Tensor:
+        """Take a step at the learning rates that are set, without averaging weights; return the losses."""
+        losses = self._together.differentiate(pictures, targets, with_gradient)
         self._optimizer.step()
+        return losses
+
+    def average(self) -> None:
+        """Take the weights into their average, if there is one."""
         if self._average is not None:
             self._average.update_parameters(self._together)
-        return losses
 
     def network(self, replica: int) -> nn.Module:
         """Return one replica, with its averaged weights if there is an average."""

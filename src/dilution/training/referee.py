@@ -1,5 +1,6 @@
 """Evaluation: normalised pictures, accuracy, and the referee that watches a training."""
 
+import copy
 import itertools
 from collections.abc import Iterator
 
@@ -20,12 +21,18 @@ class Normalise:
     def __init__(self, data: Arrays, rows: Tensor) -> None:
         mean, deviation = channel_moments(data, rows)
         deviation = torch.where(deviation > 0, deviation, 1.0)  # a channel of one value stays finite
-        self._scale = (1 / (255 * deviation)).float()[:, None, None]
-        self._shift = (-mean / deviation).float()[:, None, None]
+        self._scale = (1 / (255 * deviation)).float()[:, None, None].to(data.device)
+        self._shift = (-mean / deviation).float()[:, None, None].to(data.device)
+
+    def to(self, device: torch.device) -> "Normalise":
+        """Return the same normalisation on a device."""
+        there = copy.copy(self)
+        there._scale, there._shift = self._scale.to(device), self._shift.to(device)
+        return there
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """Return float32 pictures of the same shape."""
-        return self.into(torch.empty(pictures.shape), pictures)
+        return self.into(torch.empty(pictures.shape, device=pictures.device), pictures)
 
     def into(self, out: Tensor, pictures: Tensor) -> Tensor:
         """Write float32 pictures to `out`, of the same shape, and return it."""
@@ -36,7 +43,7 @@ class Referee:
     """Evaluates a network on clean and noisy validation data and on the test set."""
 
     def __init__(self, prepare: Normalise, held_out: Dilution, test: Arrays) -> None:
-        place = torch.arange(held_out.n)
+        place = torch.arange(held_out.n, device=test.device)
         self._prepare, self._test = prepare, test
         self._held_out = held_out.data.subset(held_out.clean_rows)
         self._labels = held_out.labels(place)
@@ -66,7 +73,7 @@ def logits(module: nn.Module, prepare: Normalise, pictures: Tensor | Arrays) -> 
 
 def _parts(arrays: Arrays) -> Iterator[Tensor]:
     """Yield the pictures of `arrays` in parts, with the next one on its way."""
-    parts = torch.arange(len(arrays)).split(_part(arrays))
+    parts = torch.arange(len(arrays), device=arrays.device).split(_part(arrays))
     for rows, after in itertools.zip_longest(parts, parts[1:], fillvalue=parts[0][:0]):
         arrays.prefetch(after)
         yield arrays.take(rows)

@@ -1,0 +1,98 @@
+"""On a GPU a training draws the same labels and goes the same way; without one that is said."""
+
+import pytest
+import torch
+
+from dilution.data import Arrays, load
+from dilution.errors import InputError
+from dilution.noise import Dilution, structured
+from dilution.training import BatchOrderer, train
+from dilution.training.device import device_of
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
+CUDA = torch.device("cuda", 0)
+
+
+def sets():
+    data = load("digits").train
+    return {
+        "uniform": Dilution(data, 3.5, n=300, seed=1),
+        "stratified": Dilution(data, 2, noise=structured(0.5), n=300, stratified=True, seed=2),
+        "fresh": Dilution(data, 2, n=300, images="fresh", seed=3),
+        "white noise": Dilution(data, 2, n=300, images="white_noise", seed=4),
+        "external": Dilution(data, 2, n=300, images=load("digits").test, seed=5),
+    }
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(InputError, match=r"'gpu' is not a device.*auto, cpu, cuda"):
+        device_of("gpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused_and_auto_does_without():
+    data = load("digits")
+    with pytest.raises(InputError, match=r"device is 'cuda'.*finds no GPU.*device='cpu'"):
+        train("perceptron", Dilution(data.train, 1), test=data.test, steps=1, device="cuda")
+    assert device_of("auto") == torch.device("cpu")
+
+
+def test_what_is_on_a_device_already_stays():
+    data, cpu = load("digits").train, torch.device("cpu")
+    noisy = Dilution(data, 1)
+    assert data.to(cpu) is data
+    assert noisy.to(cpu) is noisy
+
+
+@pytest.mark.parametrize("name", sets())
+def test_a_moved_set_has_its_tensors_elsewhere(name):
+    # "meta" tensors have shapes and no content: what can be moved there can be moved anywhere
+    there = sets()[name].to(torch.device("meta"))
+    for part in (there, there.image_source, there._draw):
+        for value in vars(part).values():
+            if isinstance(value, torch.Tensor | Arrays):
+                assert value.device.type == "meta"
+    assert sets()[name].data.to(torch.device("meta")) is there.data  # one copy for all
+
+
+@gpu
+@pytest.mark.parametrize("name", sets())
+def test_labels_and_pictures_have_the_same_bits_on_a_gpu(name):
+    here, there = sets()[name], sets()[name].to(CUDA)
+    index = torch.arange(len(here))
+    assert torch.equal(there.labels(index.to(CUDA)).cpu(), here.labels(index))
+    assert torch.equal(there.pictures(index.to(CUDA)).cpu(), here.pictures(index))
+    assert (there.delivered().matrix_delivered == here.delivered().matrix_delivered).all()
+
+
+@gpu
+@pytest.mark.parametrize("order", ["examples", "pooled", "expected"])
+def test_batches_are_the_same_on_a_gpu(order):
+    here = sets()["uniform"]
+    pairs = zip(
+        BatchOrderer(here, order, 64, seed=1).batches(30),
+        BatchOrderer(here.to(CUDA), order, 64, seed=1).batches(30),
+        strict=True,
+    )
+    for ours, theirs in pairs:
+        assert torch.equal(theirs.pictures.cpu(), ours.pictures)
+        assert torch.equal(theirs.targets.cpu(), ours.targets)
+
+
+@gpu
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "adadelta"])
+@pytest.mark.parametrize("network", ["mlp2", "conv2"])
+def test_a_training_goes_the_same_way_on_a_gpu(network, optimizer):
+    data = load("digits")
+    rate = {"sgd": 0.01, "adadelta": 0.1}.get(optimizer, 1e-3)
+    results = [
+        train(
+            network, Dilution(data.train, 2, n=500), test=data.test, device=device, optimizer=optimizer,
+            rate=rate, schedule="linear", steps=50, batch=32, evaluations=2,
+        )
+        for device in ("cpu", "cuda")
+    ]  # fmt: skip
+    losses = [result.history["train_loss"].tolist() for result in results]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert results[1].module.state_dict().keys() == results[0].module.state_dict().keys()
+    assert results[1].predict(data.test.images).device.type == "cpu"
