@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
-.PHONY: demo test lint results bench install clean
+.PHONY: demo test lint results bench bench-gpu install clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "installing into $(VENV); this takes a minute or two"
@@ -50,6 +50,10 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/larger.py
 	-$(BIN)/python benchmarks/headline.py
 	$(BIN)/python benchmarks/page.py
+
+# One GPU: our trainer beside a DataLoader loop. Says so where there is none.
+bench-gpu: $(VENV)/.installed
+	$(BIN)/python benchmarks/gpu.py
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache
