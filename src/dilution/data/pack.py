@@ -28,6 +28,7 @@ from dilution.errors import DataError
 MAGIC = b"dilution pack 1\n"
 HEAD = struct.Struct("<16sQQ32s")  # magic, where the index starts, its length, its SHA-256
 START = 4096
+_SAMPLE = 8  # pictures of a batch that tell whether the others are in memory
 HALVES = ("train", "test")
 
 
@@ -105,8 +106,18 @@ class Packed:
 
     def prefetch(self, rows: Tensor) -> None:
         """Ask the system to read pictures that will be taken soon; does not wait for them."""
-        if hasattr(os, "posix_fadvise"):
-            _reader().submit(self._announce, self._places(rows))
+        places = self._places(rows)
+        sample = places[:: max(1, len(places) // _SAMPLE)]
+        if hasattr(os, "posix_fadvise") and not all(self._in_memory(row) for row in sample):
+            _reader().submit(self._announce, places)
+
+    def _in_memory(self, row: int) -> bool:
+        """Return whether the system holds the start of a picture: then asking for it would only cost time."""
+        try:
+            os.preadv(self._file, [bytearray(1)], self._start + row * self._bytes, os.RWF_NOWAIT)
+        except (OSError, AttributeError):  # it would have to wait, or cannot tell
+            return False
+        return True
 
     def _announce(self, places: list[int]) -> None:
         for row in places:
