@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--alternations", type=int, default=5)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "throughput.csv")
     given = parser.parse_args()
-    rows = []
+    rows = _others(given.out, given.networks)
     for network in given.networks:
         chosen = contenders(network)
         if given.only:
@@ -119,6 +119,14 @@ def main() -> None:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _others(path: Path, networks: list[str]) -> list[dict[str, object]]:
+    """Return what was measured before of networks that are not measured now."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [dict(row) for row in csv.DictReader(file) if row["network"] not in networks]
 
 
 if __name__ == "__main__":

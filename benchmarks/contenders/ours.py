@@ -5,7 +5,6 @@ timing it twice, with one step and with many: throughput must not depend on how 
 """
 
 import json
-import statistics
 import sys
 import time
 
@@ -47,7 +46,7 @@ def answer(**facts: object) -> None:
 times: dict[int, float] = {}
 for size in (1, 2, 4, 8, 16):
     each = [seconds_per_step(NETWORK, (1, 28, 28), 10, settings(1), replicas=size) for _ in range(3)]
-    times[size] = statistics.median(each) / size
+    times[size] = min(each) / size
     if times[size] > 1.1 * min(times.values()):
         break
 pack = best_size(times)
