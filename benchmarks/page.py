@@ -200,7 +200,7 @@ def larger() -> Iterable[str]:
         f"thread; MB of pictures a second, medians of {found['turn'].nunique()} alternations, each in a "
         "process of its own. Cold: the system has dropped the file before. Shuffled batches drawn from a "
         f"cold disk reach {span(reading)} of its rate in sequence, training from a warm pack {span(warm)} of "
-        "training from memory. One thread's arithmetic bounds training from either.",
+        "training from memory.",
         "",
         "| what | median, MB/s | lowest | highest | peak memory, MB |",
         "|---|---|---|---|---|",

@@ -55,8 +55,6 @@ app.add_typer(data_app, name="data")
 app.add_typer(show_app, name="show")
 
 StoreOption = Annotated[Path, typer.Option("--store", help="SQLite file that keeps the results.")]
-_SHOWN = 10  # damaged pictures that are named
-
 RootOption = Annotated[
     Path | None,
     typer.Option("--data-root", help="Folder of downloaded data. Default: DILUTION_DATA, else a cache."),
@@ -312,6 +310,9 @@ def _check_study(name: str | None, known: Any) -> None:
 
     if name is not None and name not in known:
         raise unknown("study in this store", name, known)
+
+
+_SHOWN = 10  # damaged pictures that are named
 
 
 def _print_findings(name: str, findings: Any) -> None:
