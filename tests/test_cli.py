@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from dilution.cli import app
@@ -68,6 +69,20 @@ def test_a_study_runs_and_resumes(folder):
     assert again.stdout.count("done") == 4
     dilution("export", "after.csv", cwd=folder)
     assert (folder / "before.csv").read_bytes() == (folder / "after.csv").read_bytes()
+
+
+@pytest.mark.parametrize("device", ["gpu", *([] if torch.cuda.is_available() else ["cuda"])])
+def test_a_device_that_is_not_there_is_refused(folder, device):
+    done = dilution("run", "short.toml", "--device", device, cwd=folder)
+    assert refused(done, device, "cpu")
+
+
+def test_a_study_finds_its_device(folder):
+    done = dilution("run", "short.toml", "--device", "auto", "--store", "auto.sqlite", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    dilution("export", "devices.csv", "--store", "auto.sqlite", cwd=folder)
+    here = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    assert set(pd.read_csv(folder / "devices.csv")["device"]) == {here}
 
 
 def test_status_counts_the_states(folder):

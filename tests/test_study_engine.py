@@ -156,10 +156,10 @@ def states(store, runs):
 
 
 def test_a_defect_in_one_run_is_recorded_with_its_traceback(store, monkeypatch):
-    def broken(tasks):
+    def broken(tasks, device):
         if any(task.seed == 1 for task in tasks):
             raise RuntimeError("a defect")
-        return real(tasks)
+        return real(tasks, device)
 
     real = execute.train_together
     monkeypatch.setattr(execute, "train_together", broken)
@@ -255,7 +255,7 @@ def test_a_full_disk_ends_the_study_and_the_next_start_completes_it(store):
 def test_confusability_is_measured_once_for_all_runs_and_kept(store, monkeypatch):
     measured = []
 
-    def measure(run, root):
+    def measure(run, root, device):
         measured.append(run.dataset)
         return CONFUSABLE
 

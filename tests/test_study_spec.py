@@ -28,6 +28,7 @@ CHANGES = {
     "epochs": {"epochs": 3},
     "steps": {"steps": 3},
     "averaging": {"averaging": 0.5},
+    "precision": {"precision": "bfloat16"},
     "evaluations": {"evaluations": 3},
     "dataset": {"dataset": "mnist"},
     "fingerprint": {"fingerprint": "ab12"},

@@ -5,9 +5,15 @@ import torch
 
 from dilution.data import Arrays, load
 from dilution.errors import InputError
+from dilution.nets import build, together
 from dilution.noise import Dilution, structured
+from dilution.study import Run, Study, engine
+from dilution.study.engine import run_study
+from dilution.study.progress import Progress
+from dilution.study.store import Store
 from dilution.training import BatchOrderer, train
 from dilution.training.device import device_of
+from dilution.training.objective import with_gradient
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
 CUDA = torch.device("cuda", 0)
@@ -53,6 +59,56 @@ def test_a_moved_set_has_its_tensors_elsewhere(name):
             if isinstance(value, torch.Tensor | Arrays):
                 assert value.device.type == "meta"
     assert sets()[name].data.to(torch.device("meta")) is there.data  # one copy for all
+
+
+@pytest.mark.parametrize("targets", ["labels", "weights"])
+@pytest.mark.parametrize(
+    ("network", "precision"),
+    # torch casts convolutions to bfloat16 on real devices only
+    [
+        ("perceptron", torch.float32),
+        ("mlp2", torch.float32),
+        ("mlp2", torch.bfloat16),
+        ("conv2", torch.float32),
+    ],
+)
+def test_a_step_reads_nothing_back_and_stays_on_its_device(network, targets, precision):
+    # a "meta" tensor has nothing to read: asking for a number, or mixing it with the CPU's, is an error
+    meta = torch.device("meta")
+    replicas = together([build(network, (1, 8, 8), 10, seed=seed).to(meta) for seed in (0, 1)], precision)
+    wanted = (
+        torch.empty(2, 16, device=meta).long() if targets == "labels" else torch.empty(2, 16, 10, device=meta)
+    )
+    losses = replicas.differentiate(torch.empty(2, 16, 1, 8, 8, device=meta), wanted, with_gradient)
+    assert losses.device == meta
+    for leaf in replicas.leaves(1):
+        assert leaf.grad.device == meta
+        assert leaf.grad.dtype == torch.float32
+
+
+def test_with_two_gpus_workers_take_turns(monkeypatch, tmp_path):
+    made = []
+
+    class Recorded:
+        def __init__(self, root, shared, gpu):
+            made.append(gpu)
+
+        def wait_until_ready(self):
+            raise InputError("enough")
+
+        def stop(self):
+            pass
+
+    monkeypatch.setattr(engine, "Worker", Recorded)
+    monkeypatch.setattr(engine, "device_of", torch.device)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    runs = [Run.of(dataset="digits", n=100, alpha=1, network="mlp1", steps=2, seed=seed) for seed in range(9)]
+    study, quiet = Study.of("s", runs), Progress(quiet=True)
+    for workers, expected in ((None, [0, 1]), (5, [0, 1, 0, 1, 0])):
+        made.clear()
+        with Store(tmp_path / "s.sqlite") as store, pytest.raises(InputError, match="enough"):
+            run_study(study, store, workers=workers, device="cuda", progress=quiet)
+        assert made == expected
 
 
 @gpu

@@ -5,13 +5,14 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import t as student
 
 from dilution.data import load
 from dilution.errors import InputError
-from dilution.nets import build
+from dilution.nets import build, together
 from dilution.noise import Dilution, structured
 from dilution.training import BatchOrderer, Task, TrainSettings, train_together
-from dilution.training.objective import cross_entropy
+from dilution.training.objective import cross_entropy, with_gradient
 from dilution.training.optimizers import optimizer, rate_factor
 from dilution.training.referee import Normalise
 
@@ -93,16 +94,57 @@ def test_replicas_equal_the_plain_loop_for_every_network_and_order(network, orde
         assert_as_by_hand(task, result)
 
 
-@pytest.mark.parametrize("averaging", [0.0, 0.9])
+@pytest.mark.parametrize("changes", [{}, {"averaging": 0.9}, {"precision": "bfloat16"}], ids=str)
 @pytest.mark.parametrize("network", ["perceptron", "mlp2", "conv2"])
-def test_a_replica_has_the_same_bits_in_any_company(network, averaging):
-    group = tasks(network, averaging=averaging)
+def test_a_replica_has_the_same_bits_in_any_company(network, changes):
+    group = tasks(network, **changes)
     whole = train_together(group)
     for few in (group[:1], group[1:3], group[3:]):
         for task, result in zip(few, train_together(few), strict=True):
             other = whole[group.index(task)]
             assert torch.equal(weights(result.module), weights(other.module))
             pd.testing.assert_frame_equal(result.history, other.history, check_exact=True)
+
+
+@pytest.mark.parametrize("network", ["perceptron", "mlp4", "conv4"])
+def test_gradients_in_bfloat16_are_those_of_float32_rounded(network):
+    draw = torch.Generator().manual_seed(0)
+    pictures = torch.randn(2, 64, 1, 8, 8, generator=draw)
+    labels = torch.randint(10, (2, 64), generator=draw)
+    found = []
+    for products in (torch.float32, torch.bfloat16):
+        both = together([build(network, (1, 8, 8), 10, seed=seed) for seed in (0, 1)], products)
+        for _ in range(2):  # the second time with what the first has left
+            losses = both.differentiate(pictures, labels, with_gradient)
+        slopes = [torch.cat([leaf.grad.flatten() for leaf in both.leaves(replica)]) for replica in (0, 1)]
+        assert {slope.dtype for slope in slopes} == {torch.float32}
+        found.append((losses, torch.stack(slopes)))
+    (exact, wanted), (rounded, slopes) = found
+    assert rounded.tolist() == pytest.approx(exact.tolist(), rel=2e-3)
+    apart = (slopes - wanted).norm(dim=1) / wanted.norm(dim=1)
+    assert apart.min() > 1e-5  # it is another computation
+    assert apart.max() < 0.1  # and a layer left out would be of order 1
+
+
+def test_accuracy_with_bfloat16_is_within_the_interval_of_float32():
+    digits = load("digits")
+    for network, rate in (("mlp2", 3e-3), ("conv2", 3e-3)):
+        for alpha in (0.0, 5.0):
+            accuracies = {}
+            for precision in ("float32", "bfloat16"):
+                settings = TrainSettings(
+                    order="pooled", optimizer="adam", rate=rate, schedule="linear", batch=64, epochs=6,
+                    evaluations=1, precision=precision,
+                )  # fmt: skip
+                group = [
+                    Task(network, Dilution(digits.train, alpha, seed=seed), digits.test, seed, 143, settings)
+                    for seed in range(4)
+                ]
+                found = [result.summary()["test_last"] for result in train_together(group)]
+                accuracies[precision] = torch.tensor(found, dtype=torch.float64)
+            exact = accuracies["float32"]
+            half = student.ppf(0.975, len(exact) - 1) * exact.std() / len(exact) ** 0.5
+            assert abs(accuracies["bfloat16"].mean() - exact.mean()) <= half
 
 
 @pytest.mark.parametrize("network", ["mlp2", "conv2"])

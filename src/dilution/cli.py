@@ -61,8 +61,9 @@ RootOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", help="Worker processes. Default: one a core. 0: train in this process."),
+    typer.Option("--workers", help="Worker processes. Default: one a core or GPU. 0: train in this process."),
 ]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, or auto: the GPU if there is one.")]
 SeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds for each point.")]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")]
 
@@ -77,6 +78,7 @@ def reproduce(
     store: StoreOption = Path("results.sqlite"),
     out: Annotated[Path, typer.Option(help="Folder for the page, the figures and the tables.")] = Path("out"),
     workers: WorkersOption = None,
+    device: DeviceOption = "cpu",
     seeds: SeedsOption = None,
     data_root: RootOption = None,
     retry_failed: RetryOption = False,
@@ -96,6 +98,7 @@ def reproduce(
             store=store,
             out=out,
             workers=workers,
+            device=device,
             seeds=seeds,
             root=_text(data_root),
             retry_failed=retry_failed,
@@ -111,6 +114,7 @@ def run(
     study: Annotated[Path, typer.Argument(help="TOML file of a study.")],
     store: StoreOption = Path("results.sqlite"),
     workers: WorkersOption = None,
+    device: DeviceOption = "cpu",
     seeds: SeedsOption = None,
     data_root: RootOption = None,
     retry_failed: RetryOption = False,
@@ -126,6 +130,7 @@ def run(
             study,
             store=store,
             workers=workers,
+            device=device,
             seeds=seeds,
             root=_text(data_root),
             retry_failed=retry_failed,

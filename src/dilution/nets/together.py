@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Function of logits (…, b, classes) and targets → losses (…) and the gradient of each by its logits."""
 
+_STREAMS = 8  # branches of a step on a GPU
 _ALIGNED = 16  # float32 numbers in the widest vector registers
 
 
@@ -47,39 +49,69 @@ class Together(nn.Module):
         raise NotImplementedError
 
 
-def together(networks: Sequence[nn.Module]) -> Together:
+def together(networks: Sequence[nn.Module], products: torch.dtype = torch.float32) -> Together:
     """Join replicas, the way that is fastest on a CPU.
 
     Linear layers are stacked, a single replica too: its products of matrices then have the same bits
-    however many others there are. Convolutions run one after the other: as one grouped convolution they take
-    longer (docs/log.md).
+    however many others there are. Convolutions run one after the other, on a GPU side by side: as one grouped
+    convolution they take longer (docs/log.md).
 
     Parameters
     ----------
     networks
         Networks of one shape. Their weights may be shared or copied.
+    products
+        What products and convolutions are computed in: ``torch.float32`` or ``torch.bfloat16``. Weights and
+        their gradients are float32 in any case.
     """
-    return Stacked(networks) if all(_only_linear(each) for each in networks) else InTurn(networks)
+    if all(_only_linear(each) for each in networks):
+        return Stacked(networks, products)
+    return InTurn(networks, products)
 
 
 class InTurn(Together):
-    """Replicas one after the other; what they share is the optimizer step."""
+    """Replicas one after the other; what they share is the optimizer step.
 
-    def __init__(self, networks: Sequence[nn.Module]) -> None:
+    On a GPU they are branches of the step, on streams of their own: a small network does not fill one.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], products: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.replicas = len(networks)
         self._networks = nn.ModuleList(networks)
+        self._products = products
+        self._streams: list[torch.cuda.Stream] = []
 
     def differentiate(self, pictures: Tensor, targets: Tensor, objective: Objective) -> Tensor:
         self.zero_grad(set_to_none=True)
         losses = []
         # One replica forward and backward before the next: its activations are needed only until then.
-        for network, x, y in zip(self._networks, pictures, targets, strict=True):
-            logits = network(x)
-            loss, slope = objective(logits.detach(), y)
-            logits.backward(slope)
+        for number, (network, x, y) in enumerate(zip(self._networks, pictures, targets, strict=True)):
+            with self._branch(number, x.device):
+                with self._casting(x.device):
+                    logits = network(x)
+                loss, slope = objective(logits.detach().float(), y)
+                logits.backward(slope.to(logits.dtype))
             losses.append(loss)
+        for stream in self._streams:
+            torch.cuda.current_stream().wait_stream(stream)
         return torch.stack(losses)
+
+    def _branch(self, number: int, device: torch.device) -> AbstractContextManager[object]:
+        """Compute a replica on its stream, once what the step needs is there; without a GPU, just compute."""
+        if device.type != "cuda" or self.replicas == 1:
+            return nullcontext()
+        if not self._streams:
+            self._streams = [torch.cuda.Stream(device) for _ in range(min(self.replicas, _STREAMS))]
+        stream = self._streams[number % len(self._streams)]
+        if number < len(self._streams):
+            stream.wait_stream(torch.cuda.current_stream())
+        return torch.cuda.stream(stream)
+
+    def _casting(self, device: torch.device) -> AbstractContextManager[object]:
+        # No cache of cast weights: a captured step must cast them anew each time it is replayed.
+        low = self._products != torch.float32
+        return torch.autocast(device.type, self._products, cache_enabled=False) if low else nullcontext()
 
     def leaves(self, replica: int) -> list[nn.Parameter]:
         return list(self._networks[replica].parameters())
@@ -95,9 +127,10 @@ class Stacked(Together):
     replica. Activations and gradients are written to the same memory at every step.
     """
 
-    def __init__(self, networks: Sequence[nn.Module]) -> None:
+    def __init__(self, networks: Sequence[nn.Module], products: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.replicas = len(networks)
+        self._products = products
         self._plain = [networks[0]]  # in a list, so that it does not register as a part of this network
         flat = torch.stack([parameters_to_vector(network.parameters()) for network in networks]).detach()
         # Rows of whole vectors: what works on all rows at once treats no element differently for its place.
@@ -110,10 +143,11 @@ class Stacked(Together):
 
     @torch.no_grad()
     def differentiate(self, pictures: Tensor, targets: Tensor, objective: Objective) -> Tensor:
-        x = pictures.flatten(2)
+        x = pictures.flatten(2).to(self._products)
         if self._at_work is None or self._at_work.batch != x.shape[1]:
-            self._at_work = _Memory.of(self._plain[0], self._rows.detach(), self._slopes, x.shape[1])
+            self._at_work = _Memory.of(self._plain[0], self._rows.detach(), self._slopes, x)
         layers = self._at_work.layers
+        self._at_work.cast_weights()
         inputs = [x]
         for layer in layers[:-1]:
             torch.baddbmm(layer.bias[:, None], inputs[-1], layer.weight.mT, out=layer.out)
@@ -121,7 +155,8 @@ class Stacked(Together):
         # The last product has few columns; as W hᵀ it takes half the time of h Wᵀ.
         last = layers[-1]
         torch.baddbmm(last.bias[:, :, None], last.weight, inputs[-1].mT, out=last.out)
-        losses, slope = objective(last.out.mT, targets)
+        losses, slope = objective(last.out.mT.float(), targets)
+        slope = slope.to(self._products)
         for layer, before in zip(reversed(layers), reversed(inputs), strict=True):
             torch.bmm(slope.mT, before, out=layer.weight_slope)
             torch.sum(slope, dim=1, out=layer.bias_slope)
@@ -129,6 +164,7 @@ class Stacked(Together):
                 slope = torch.bmm(slope, layer.weight, out=layer.before_slope)
                 # in place: zero where the ReLU before was
                 torch.ops.aten.threshold_backward.grad_input(slope, before, 0, grad_input=slope)
+        self._at_work.cast_slopes()
         return losses
 
     def leaves(self, replica: int) -> list[nn.Parameter]:
@@ -154,15 +190,20 @@ class _Layer:
 
 @dataclass(frozen=True)
 class _Memory:
-    """What a step of a batch size writes to."""
+    """What a step of a batch size writes to, in the type that products are computed in."""
 
     batch: int
+    rows: Tensor  # weights as the optimizer has them, (R, weights)
+    slopes: Tensor
+    low_rows: Tensor  # the same in the type of the products; the same memory if that is float32
+    low_slopes: Tensor
     layers: list[_Layer]
 
     @classmethod
-    def of(cls, network: nn.Module, rows: Tensor, slopes: Tensor, batch: int) -> "_Memory":
+    def of(cls, network: nn.Module, rows: Tensor, slopes: Tensor, x: Tensor) -> "_Memory":
         linear = [layer for layer in network.children() if isinstance(layer, nn.Linear)]
-        replicas, layers, at = len(rows), [], 0
+        cast, cast_slopes = rows.to(x.dtype), slopes.to(x.dtype)
+        replicas, batch, layers, at = len(rows), x.shape[1], [], 0
         for layer in linear:
             out, size = layer.weight.shape
             weight, bias = slice(at, at + out * size), slice(at + out * size, at + out * size + out)
@@ -170,15 +211,25 @@ class _Memory:
             shape = (replicas, out, batch) if layer is linear[-1] else (replicas, batch, out)
             layers.append(
                 _Layer(
-                    rows[:, weight].view(replicas, out, size),
-                    rows[:, bias],
-                    slopes[:, weight].view(replicas, out, size),
-                    slopes[:, bias],
-                    rows.new_empty(shape),
-                    rows.new_empty(replicas, batch, size),
+                    cast[:, weight].view(replicas, out, size),
+                    cast[:, bias],
+                    cast_slopes[:, weight].view(replicas, out, size),
+                    cast_slopes[:, bias],
+                    cast.new_empty(shape),
+                    cast.new_empty(replicas, batch, size),
                 )
             )
-        return cls(batch, layers)
+        return cls(batch, rows, slopes, cast, cast_slopes, layers)
+
+    def cast_weights(self) -> None:
+        """Take over what the optimizer has changed."""
+        if self.low_rows is not self.rows:
+            self.low_rows.copy_(self.rows)
+
+    def cast_slopes(self) -> None:
+        """Hand the gradients to the optimizer."""
+        if self.low_slopes is not self.slopes:
+            self.slopes.copy_(self.low_slopes)
 
 
 def _only_linear(network: nn.Module) -> bool:

@@ -53,6 +53,7 @@ def reproduce(
     store: str | Path = "results.sqlite",
     out: str | Path = "out",
     workers: int | None = None,
+    device: str = "cpu",
     seeds: int | None = None,
     root: str | None = None,
     retry_failed: bool = False,
@@ -76,6 +77,8 @@ def reproduce(
         the runs behind them (CSV).
     workers
         Worker processes; see :func:`dilution.study.engine.run_study`.
+    device
+        ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one.
     seeds
         Seeds a point. Default: the scale's own.
     root
@@ -103,10 +106,19 @@ def reproduce(
     with Store(store) as opened:
         for each, runs in planned:
             study = Study.of(f"{each.name}/{dataset}/{scale}", runs)
-            run_study(study, opened, workers=workers, root=root, retry_failed=retry_failed, progress=progress)
+            run_study(
+                study,
+                opened,
+                workers=workers,
+                device=device,
+                root=root,
+                retry_failed=retry_failed,
+                progress=progress,
+            )
             sections.append(_section(each, table(opened, study.name), dataset, scale, folder))
     command = f"dilution reproduce {' '.join(wanted)} --dataset {dataset} --scale {scale}"
     command += "" if seeds is None else f" --seeds {seeds}"
+    command += "" if device == "cpu" else f" --device {device}"
     command += f" --store {store} --out {out}"
     title = f"Deep learning under massive label noise: {dataset}, {scale} scale"
     return _write(title, sections, command, folder)

@@ -17,6 +17,7 @@ def run(
     *,
     store: str | Path = "results.sqlite",
     workers: int | None = None,
+    device: str = "cpu",
     seeds: int | None = None,
     root: str | None = None,
     retry_failed: bool = False,
@@ -31,8 +32,10 @@ def run(
     store
         SQLite file for the results.
     workers
-        Worker processes. Default: one for each core. 0 trains in this process. Scripts that use worker
-        processes need the usual ``if __name__ == "__main__":`` guard.
+        Worker processes. Default: one for each core, or for each GPU if that is the device. 0 trains in
+        this process. Scripts that use worker processes need the usual ``if __name__ == "__main__":`` guard.
+    device
+        ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one.
     seeds
         Repeat each run with seeds 0 … seeds − 1, in place of its own seed.
     root
@@ -53,5 +56,13 @@ def run(
         runs = [each.model_copy(update={"seed": s}) for each in runs for s in range(seeds)]
     study = Study.of(study.name, prepare(runs, root))
     with Store(store) as opened:
-        run_study(study, opened, workers=workers, root=root, retry_failed=retry_failed, progress=progress)
+        run_study(
+            study,
+            opened,
+            workers=workers,
+            device=device,
+            root=root,
+            retry_failed=retry_failed,
+            progress=progress,
+        )
         return table(opened, study.name)

@@ -14,6 +14,8 @@ from importlib.metadata import version
 from multiprocessing.connection import wait
 from typing import Any
 
+import torch
+
 from dilution.errors import InputError, WorkerError
 from dilution.revision import code_version
 from dilution.study.execute import (
@@ -28,6 +30,7 @@ from dilution.study.progress import Progress
 from dilution.study.spec import Run
 from dilution.study.store import Store
 from dilution.study.workers import Worker, measure, train_pack, using_threads
+from dilution.training import device_of
 
 VERSIONED = ("torch", "numpy")
 
@@ -37,6 +40,7 @@ def run_study(
     store: Store,
     *,
     workers: int | None = None,
+    device: str = "cpu",
     root: str | None = None,
     retry_failed: bool = False,
     progress: Progress | None = None,
@@ -53,7 +57,10 @@ def run_study(
     store
         Where results go; this process becomes its one writer.
     workers
-        Worker processes. Default: one for each core. 0 trains in this process, one run after another.
+        Worker processes. Default: one for each core, or for each GPU if that is the device. 0 trains in
+        this process, one pack after another.
+    device
+        ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one.
     root
         Folder that holds downloaded data.
     retry_failed
@@ -64,12 +71,13 @@ def run_study(
     Raises
     ------
     InputError
-        If `workers` is negative.
+        If `workers` is negative, or there is no such device.
     StoreError
         If another process writes to the store, or it cannot be written.
     """
+    device = device_of(device).type
     if workers is None:
-        workers = available_cores()
+        workers = available_cores() if device == "cpu" else torch.cuda.device_count()
     if workers < 0:
         raise InputError(f"workers is {workers}; it must be 0 (train in this process) or more.")
     progress = progress or Progress()
@@ -83,11 +91,11 @@ def run_study(
             if not todo:
                 return
             with using_threads(1):
-                shared = _confusabilities(todo, store, root, progress)
+                shared = _confusabilities(todo, store, root, progress, device)
             if workers == 0:
-                _inline(todo, store, root, shared, progress)
+                _inline(todo, store, root, shared, progress, device)
             else:
-                _processes(todo, store, root, shared, progress, workers)
+                _processes(todo, store, root, shared, progress, workers, device)
 
 
 def available_cores() -> int:
@@ -96,7 +104,7 @@ def available_cores() -> int:
 
 
 def _confusabilities(
-    runs: Sequence[Run], store: Store, root: str | None, progress: Progress
+    runs: Sequence[Run], store: Store, root: str | None, progress: Progress, device: str
 ) -> Confusabilities:
     """Measure once for each data set what the runs need of it, and keep it in the store."""
     needed = {confusability_name(run): run for run in runs if needs_confusability(run)}
@@ -105,15 +113,20 @@ def _confusabilities(
         tables[name] = store.artifact(name)
         if tables[name] is None:
             progress.say(f"measuring which classes of {run.dataset} are confusable")
-            tables[name] = measure_confusability(run, root)
+            tables[name] = measure_confusability(run, root, device)
             store.keep(name, tables[name])
     return tables
 
 
 def _inline(
-    todo: Sequence[Run], store: Store, root: str | None, shared: Confusabilities, progress: Progress
+    todo: Sequence[Run],
+    store: Store,
+    root: str | None,
+    shared: Confusabilities,
+    progress: Progress,
+    device: str,
 ) -> None:
-    packs = plan(todo, root, processes=1, measure=measure, say=progress.say)
+    packs = plan(todo, root, processes=1, device=device, measure=measure, say=progress.say)
     progress.start_clock(sum(pack.seconds for pack in packs))
     for pack in packs:
         _record_start(store, pack)
@@ -127,8 +140,10 @@ def _processes(
     shared: Confusabilities,
     progress: Progress,
     workers: int,
+    device: str,
 ) -> None:
-    team = [Worker(root, shared) for _ in range(min(workers, len(todo)))]
+    gpus = torch.cuda.device_count() if device == "cuda" else 0
+    team = [Worker(root, shared, i % gpus if gpus else None) for i in range(min(workers, len(todo)))]
     busy: dict[Worker, Pack] = {}
     try:
         for worker in team:
@@ -137,7 +152,8 @@ def _processes(
             todo,
             root,
             processes=len(team),
-            threads=max(1, workers // len(todo)),
+            threads=1 if gpus else max(1, workers // len(todo)),
+            device=device,
             measure=lambda probe: _measure(probe, team),
             say=progress.say,
         )
@@ -155,7 +171,7 @@ def _processes(
                 if outcomes is None:
                     worker.stop()
                     code = worker.process.exitcode
-                    team[team.index(worker)] = fresh = Worker(root, shared)
+                    team[team.index(worker)] = fresh = Worker(root, shared, worker.gpu)
                     fresh.wait_until_ready()
                     if len(pack.runs) > 1:  # one of them may be at fault, or all together too large
                         waiting.extend(split_pack(pack))

@@ -11,7 +11,7 @@ from dilution.data import DATASETS, Arrays, DataSet, load, own_file
 from dilution.errors import DilutionError, InputError, unknown
 from dilution.noise import Dilution, LabelNoise, matrix, structured, uniform
 from dilution.study.spec import PROTOCOL, Run
-from dilution.training import Task, TrainResult, confusability, train_together
+from dilution.training import Task, TrainResult, confusability, device_title, train_together
 
 Confusabilities = Mapping[str, list[list[float]]]
 """Measured confusability matrices, by the name that :func:`confusability_name` gives."""
@@ -39,10 +39,10 @@ def confusability_name(run: Run) -> str:
     return f"confusability/{PROTOCOL}/{run.dataset}/{run.fingerprint}"
 
 
-def measure_confusability(run: Run, root: str | None) -> list[list[float]]:
+def measure_confusability(run: Run, root: str | None, device: str) -> list[list[float]]:
     """Measure the confusability of a run's training data; rows are true classes."""
     data = open_data(run.dataset, run.fingerprint, root).train
-    table: list[list[float]] = confusability(data).tolist()
+    table: list[list[float]] = confusability(data, device=device).tolist()
     return table
 
 
@@ -79,7 +79,9 @@ def dilute(run: Run, root: str | None, confusabilities: Confusabilities) -> tupl
     return data, noisy
 
 
-def execute(runs: Sequence[Run], root: str | None, confusabilities: Confusabilities) -> list[dict[str, Any]]:
+def execute(
+    runs: Sequence[Run], root: str | None, confusabilities: Confusabilities, device: str = "cpu"
+) -> list[dict[str, Any]]:
     """Train runs of one shape together and return their outcomes, of values that JSON can hold.
 
     If anything goes wrong each is trained alone, so that an error ends the run it belongs to and no other:
@@ -91,16 +93,17 @@ def execute(runs: Sequence[Run], root: str | None, confusabilities: Confusabilit
             Task(run.network, noisy, data.test, run.seed, run.validation, run.settings)
             for run, (data, noisy) in zip(runs, opened, strict=True)
         ]
-        results = train_together(tasks)
+        results = train_together(tasks, device)
     except Exception as error:  # recorded and reported with the run, not swallowed
         if len(runs) > 1:
-            return [outcome for run in runs for outcome in execute([run], root, confusabilities)]
+            return [outcome for run in runs for outcome in execute([run], root, confusabilities, device)]
         text = str(error) if isinstance(error, DilutionError) else traceback.format_exc(limit=-8)
         return [{"state": "failed", "error": text}]
-    return [_outcome(task, result, len(runs)) for task, result in zip(tasks, results, strict=True)]
+    shared = {"together": len(runs), "device": device_title(device)}
+    return [_outcome(task, result, shared) for task, result in zip(tasks, results, strict=True)]
 
 
-def _outcome(task: Task, result: TrainResult, together: int) -> dict[str, Any]:
+def _outcome(task: Task, result: TrainResult, shared: dict[str, Any]) -> dict[str, Any]:
     """Return what the store keeps of a training."""
     noisy, test = task.noisy, task.test
     delivered = result.delivered
@@ -113,9 +116,9 @@ def _outcome(task: Task, result: TrainResult, together: int) -> dict[str, Any]:
         "majority": float(test.labels.bincount().max() / result.n_test),
         "image_note": noisy.image_source.note,
         "seconds": result.seconds,
-        "together": together,
         "diverged_at": result.diverged_at,
-    } | result.summary()
+    }
+    measures |= shared | result.summary()
     if noisy.classes <= _KEPT_CLASSES:
         measures["matrix_requested"] = delivered.matrix_requested.tolist()
         measures["matrix_delivered"] = np.nan_to_num(delivered.matrix_delivered).tolist()

@@ -5,7 +5,7 @@ import math
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,11 +14,13 @@ from dilution.files import write_whole
 from dilution.study.execute import open_data
 from dilution.study.packs import Shape, by_shape, split
 from dilution.study.spec import Run
+from dilution.training import device_title
 
-_SIZES = (1, 2, 4, 8, 16, 32)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _SHORT = 2.0  # seconds of work per process below which measuring does not pay
 _UNMEASURED = 8  # replicas of such short work, at most
 _UNKNOWN = 60.0  # predicted for a run whose steps could not be measured
+_TIMED = {"order", "optimizer", "momentum", "averaging", "batch", "precision"}
 _GAIN = 0.03  # a larger pack must save this share: small ones lose less when interrupted
 
 
@@ -32,14 +34,16 @@ class Probe:
     replicas: int
     threads: int
     processes: int
+    device: str = "cpu"
 
     @property
     def name(self) -> str:
         """Everything the time depends on, as text: machine, versions, network, settings, replicas."""
         settings = self.shape.settings
-        about = settings.model_dump(include={"order", "optimizer", "momentum", "averaging", "batch"})
+        about = settings.model_dump(include=_TIMED)
         parts = [
             _machine(),
+            device_title(self.device),
             self.shape.network,
             *self.picture,
             self.classes,
@@ -60,11 +64,14 @@ class Pack:
         Threads to compute with.
     seconds
         Predicted time of the whole pack.
+    device
+        ``"cpu"`` or ``"cuda"``.
     """
 
     runs: list[Run]
     threads: int
     seconds: float
+    device: str = "cpu"
 
 
 def plan(
@@ -73,6 +80,7 @@ def plan(
     *,
     processes: int,
     threads: int = 1,
+    device: str = "cpu",
     measure: Callable[[Probe], float],
     say: Callable[[str], None],
 ) -> list[Pack]:
@@ -88,6 +96,8 @@ def plan(
         Worker processes that will train them.
     threads
         Threads that each may use; more than one only pays with fewer runs than cores.
+    device
+        Where they train: ``"cpu"`` or ``"cuda"``.
     measure
         Function of a probe → seconds for a step.
     say
@@ -98,11 +108,11 @@ def plan(
     packs = []
     for shape, runs in shapes.items():
         data = open_data(shape.dataset, shape.fingerprint, root).train
-        probes = _Probes(shape, data.shape, len(data.classes), processes)
+        probes = _Probes(shape, data.shape, len(data.classes), processes, device)
         size, used, seconds, why = _choose(probes, len(runs), processes, threads, timer)
         count = processes * -(-len(runs) // (size * processes)) if size > 1 else len(runs)
         for part in split(runs, count):
-            packs.append(Pack(part, used, seconds * len(part)))
+            packs.append(Pack(part, used, seconds * len(part), device))
         together = f"{size} at a time" if size > 1 else "one at a time"
         say(f"{shape.network}, {len(runs)} runs of {shape.settings.steps} steps: {together}; {why}")
     timer.remember()
@@ -111,7 +121,7 @@ def plan(
 
 def split_pack(pack: Pack) -> list[Pack]:
     """Return the runs of a pack as packs of one."""
-    return [Pack([run], pack.threads, pack.seconds / len(pack.runs)) for run in pack.runs]
+    return [replace(pack, runs=[run], seconds=pack.seconds / len(pack.runs)) for run in pack.runs]
 
 
 @dataclass(frozen=True)
@@ -122,10 +132,11 @@ class _Probes:
     picture: tuple[int, int, int]
     classes: int
     processes: int
+    device: str
 
     def of(self, replicas: int, threads: int = 1) -> Probe:
         processes = self.processes if threads == 1 else 1
-        return Probe(self.shape, self.picture, self.classes, replicas, threads, processes)
+        return Probe(self.shape, self.picture, self.classes, replicas, threads, processes, self.device)
 
 
 def _choose(

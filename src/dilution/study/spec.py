@@ -13,6 +13,10 @@ from dilution.training.settings import TrainSettings, default_validation
 PROTOCOL = 2
 """Raised when equal settings would train otherwise, rounding aside: no old result is taken for a new."""
 
+LATER = {"precision": "float32"}
+"""Settings that runs of older versions did not have, and what these did: left out of `spec`, so that
+results in stores keep their keys."""
+
 NoiseName = Literal["uniform", "structured", "matrix"]
 
 
@@ -146,7 +150,9 @@ class Run(TrainSettings):
     @property
     def spec(self) -> str:
         """Canonical JSON of every setting."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        settings = self.model_dump(mode="json")
+        settings = {n: v for n, v in settings.items() if (n, v) not in LATER.items()}
+        return json.dumps(settings, sort_keys=True, separators=(",", ":"))
 
     @property
     def key(self) -> str:

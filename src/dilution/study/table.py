@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from dilution.study.spec import Run
+from dilution.study.spec import LATER, Run
 from dilution.study.store import Store
 
 _MEASURES = (
@@ -24,6 +24,7 @@ _MEASURES = (
     "majority",
     "seconds",
     "together",
+    "device",
     "diverged_at",
     "image_note",
 )
@@ -51,6 +52,7 @@ def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = N
             continue
         rows.append(
             {"key": row["key"], "state": row["state"]}
+            | LATER
             | row["spec"]
             | {name: row["result"].get(name) for name in _MEASURES}
             | {"error": row["error"], "host": row["host"]}
@@ -58,7 +60,7 @@ def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = N
             | {"started": row["started"], "finished": row["finished"]}
         )
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    numeric = [name for name in _MEASURES if name != "image_note"]
+    numeric = [name for name in _MEASURES if name not in ("image_note", "device")]
     numeric += ["alpha", "eta", "delta", "epochs", "steps"]
     frame[numeric] = frame[numeric].apply(pd.to_numeric)
     return frame

@@ -19,13 +19,24 @@ from dilution.training import keep_freed_memory, seconds_per_step
 
 
 class Worker:
-    """A process that does one thing after another, and the link to it."""
+    """A process that does one thing after another, and the link to it.
 
-    def __init__(self, root: str | None, shared: Confusabilities) -> None:
+    Parameters
+    ----------
+    root
+        Folder that holds downloaded data.
+    shared
+        Confusabilities that runs need.
+    gpu
+        Number of the GPU that it computes on, if any.
+    """
+
+    def __init__(self, root: str | None, shared: Confusabilities, gpu: int | None = None) -> None:
+        self.gpu = gpu
         # spawn: a forked child would inherit torch's thread pools in an undefined state
         context = multiprocessing.get_context("spawn")
         self.link, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, root, shared), daemon=True)
+        self.process = context.Process(target=_work, args=(theirs, root, shared, gpu), daemon=True)
         self.process.start()
         theirs.close()  # so that a dead worker reads as end of file
 
@@ -69,7 +80,7 @@ class Worker:
 def train_pack(pack: Pack, root: str | None, shared: Confusabilities) -> list[dict[str, Any]]:
     """Train a pack in this process and return the outcome of each run."""
     with using_threads(pack.threads):
-        return execute(pack.runs, root, shared)
+        return execute(pack.runs, root, shared, pack.device)
 
 
 def measure(probe: Probe) -> float:
@@ -78,7 +89,12 @@ def measure(probe: Probe) -> float:
     with using_threads(probe.threads):
         try:
             return seconds_per_step(
-                shape.network, probe.picture, probe.classes, shape.settings, replicas=probe.replicas
+                shape.network,
+                probe.picture,
+                probe.classes,
+                shape.settings,
+                replicas=probe.replicas,
+                device=probe.device,
             )
         except (MemoryError, RuntimeError):  # torch raises the latter; the run itself will tell its user
             return math.inf
@@ -95,11 +111,13 @@ def using_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _work(link: Connection, root: str | None, shared: Confusabilities) -> None:
+def _work(link: Connection, root: str | None, shared: Confusabilities, gpu: int | None) -> None:
     """Do what comes over the link until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends the workers
     threading.Thread(target=_end_with_driver, daemon=True).start()
     keep_freed_memory()
+    if gpu is not None:
+        torch.cuda.set_device(gpu)
     link.send("ready")
     while True:
         try:

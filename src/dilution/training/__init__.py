@@ -2,6 +2,7 @@
 
 from dilution.training.batches import BatchOrderer
 from dilution.training.confusion import confusability
+from dilution.training.device import device_of, device_title
 from dilution.training.loop import Task, train, train_together
 from dilution.training.memory import keep_freed_memory
 from dilution.training.probe import seconds_per_step
@@ -14,6 +15,8 @@ __all__ = [
     "TrainResult",
     "TrainSettings",
     "confusability",
+    "device_of",
+    "device_title",
     "keep_freed_memory",
     "seconds_per_step",
     "train",

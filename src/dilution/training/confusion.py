@@ -16,7 +16,9 @@ EPOCHS = 3
 LARGEST = 20_000
 
 
-def confusability(data: Arrays, *, network: str = NETWORK, seed: int = 0) -> NDArray[np.float64]:
+def confusability(
+    data: Arrays, *, network: str = NETWORK, seed: int = 0, device: str = "cpu"
+) -> NDArray[np.float64]:
     """Return the mean predicted probability of class k for held-out pictures of class c.
 
     Five networks are trained on the clean labels of four fifths of the pictures each (three epochs of
@@ -31,6 +33,8 @@ def confusability(data: Arrays, *, network: str = NETWORK, seed: int = 0) -> NDA
         Name of the network.
     seed
         Root seed of the subset, the weights and the order.
+    device
+        Where the networks train, as for :func:`train`.
 
     Returns
     -------
@@ -60,6 +64,7 @@ def confusability(data: Arrays, *, network: str = NETWORK, seed: int = 0) -> NDA
             Dilution(data.subset(rows), alpha=0),
             test=fold,
             seed=seed,
+            device=device,
             order="expected",
             optimizer="adam",
             rate=1e-3,

@@ -1,5 +1,8 @@
 """Where a training computes, and its steps as one CUDA graph where that is a GPU."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -27,7 +30,26 @@ def device_of(name: str) -> torch.device:
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name, 0) if name == "cuda" else torch.device(name)
+    return torch.device(name, torch.cuda.current_device()) if name == "cuda" else torch.device(name)
+
+
+def device_title(name: str) -> str:
+    """Return what results say of a device: the model of the GPU, or ``"cpu"``."""
+    return torch.cuda.get_device_name(device_of(name)) if name == "cuda" else name
+
+
+@contextmanager
+def float32_as_asked(device: torch.device) -> Iterator[None]:
+    """Compute in float32 where float32 is asked for: by default cuDNN rounds what it convolves to TF32."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 class Captured:

@@ -17,7 +17,7 @@ from dilution.errors import InputError, invalid
 from dilution.nets import build
 from dilution.noise import Delivered, Dilution
 from dilution.training.batches import BatchOrderer
-from dilution.training.device import Captured, device_of
+from dilution.training.device import Captured, device_of, float32_as_asked
 from dilution.training.optimizers import rate_factor
 from dilution.training.program import Program
 from dilution.training.referee import Normalise, Referee
@@ -121,8 +121,13 @@ def train_together(tasks: Sequence[Task], device: str = "cpu") -> list[TrainResu
         If a setting breaks its rule, or the tasks are not of one shape: network, picture shape, classes,
         number of steps and every setting but the rate must agree.
     """
-    started = time.perf_counter()
     where = device_of(device)
+    with float32_as_asked(where):
+        return _train(tasks, where)
+
+
+def _train(tasks: Sequence[Task], where: torch.device) -> list[TrainResult]:
+    started = time.perf_counter()
     replicas = [_Replica(task, where) for task in tasks]
     shapes = {replica.shape for replica in replicas}
     if len(shapes) > 1:

@@ -28,7 +28,7 @@ class Program:
     def __init__(
         self, networks: Sequence[nn.Module], settings: TrainSettings, rates: Sequence[float]
     ) -> None:
-        self._together = together(networks)
+        self._together = together(networks, getattr(torch, settings.precision))
         self._together.train()
         # Each replica's weights are tensors of their own: updated as parts of a stacked one, an element's
         # last bits would depend on its place among the others. One group, and so one call, for each rate.

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 BatchOrder = Literal["examples", "pooled", "expected"]
 OptimizerName = Literal["adadelta", "sgd", "adam", "adamw"]
 ScheduleName = Literal["constant", "linear", "cosine"]
+PrecisionName = Literal["float32", "bfloat16"]
 
 
 class TrainSettings(BaseModel):
@@ -29,6 +30,9 @@ class TrainSettings(BaseModel):
         The budget, one of the two: passes over the examples or pictures, or optimizer steps.
     averaging
         Decay of an exponential average of the weights, which is then what is evaluated; 0 is off.
+    precision
+        What products of matrices and convolutions are computed in. Weights, their updates, losses and
+        evaluations are float32 in any case.
     evaluations
         How often, at even distances and after the last step, the network is evaluated.
     """
@@ -45,6 +49,7 @@ class TrainSettings(BaseModel):
     epochs: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
     steps: Annotated[int | None, Field(ge=1)] = None
     averaging: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precision: PrecisionName = "float32"
     evaluations: Annotated[int, Field(ge=1)] = 10
 
     @field_validator("*", mode="before")

@@ -1,0 +1,49 @@
+"""Accuracy under noise with products in float32 and in bfloat16, on the real MNIST, seed for seed.
+
+Writes benchmarks/results/precision.csv. Resumes.
+"""
+
+import argparse
+from pathlib import Path
+
+import dilution
+from dilution.study import Grid, Study
+
+HERE = Path(__file__).resolve().parent
+COLUMNS = ["network", "alpha", "precision", "seed", "n", "epochs", "state", "test_clean", "seconds", "device"]
+
+
+def study() -> Study:
+    """Return pairs of runs that differ in precision only."""
+    base = {
+        "dataset": "mnist",
+        "n": 10_000,
+        "order": "pooled",
+        "optimizer": "adam",
+        "rate": 1e-3,
+        "schedule": "linear",
+        "epochs": 4.0,
+        "evaluations": 4,
+    }
+    axes = {
+        "network": ["conv4", "mlp2"],
+        "alpha": [0.0, 20.0, 50.0],
+        "precision": ["float32", "bfloat16"],
+        "seed": list(range(5)),
+    }
+    return Study.of("precision", Grid(base, axes))
+
+
+def main() -> None:
+    """Train what is missing and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--store", type=Path, default=HERE / "results" / "precision.sqlite")
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+    given.store.parent.mkdir(exist_ok=True)
+    table = dilution.run(study(), store=given.store, device=given.device)
+    table[COLUMNS].to_csv(HERE / "results" / "precision.csv", index=False, float_format="%.6g")
+
+
+if __name__ == "__main__":
+    main()
