@@ -151,7 +151,7 @@ class Run(TrainSettings):
     def spec(self) -> str:
         """Canonical JSON of every setting."""
         settings = self.model_dump(mode="json")
-        settings = {n: v for n, v in settings.items() if (n, v) not in LATER.items()}
+        settings = {n: v for n, v in settings.items() if n not in LATER or LATER[n] != v}
         return json.dumps(settings, sort_keys=True, separators=(",", ":"))
 
     @property
