@@ -135,11 +135,14 @@ class Arrays:
         """
         if not isinstance(self.images, Tensor):
             return self.images.pixel_sums.to(self.device)
-        parts = []
-        for part in self.images.flatten(2).split(1024):
-            values = part.long()
-            parts.append(torch.stack([values.sum(dim=2), (values * values).sum(dim=2)]))
-        return torch.cat(parts, dim=1)
+        pixels = self.images.flatten(2)
+        sums = torch.empty(2, *pixels.shape[:2], dtype=torch.int64, device=self.device)
+        # Few at a time, and sums in one place: nothing small is left between large things in the heap.
+        for part, first, second in zip(pixels.split(64), sums[0].split(64), sums[1].split(64), strict=True):
+            values = part.int()
+            torch.sum(values, dim=2, out=first)
+            torch.sum(values.square_(), dim=2, out=second)
+        return sums
 
 
 @dataclass(frozen=True)
