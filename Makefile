@@ -42,18 +42,20 @@ test: lint
 results: $(VENV)/.installed
 	$(BIN)/dilution reproduce fig1 fig5 --dataset mnist --scale laptop --store results/laptop.sqlite --out docs/results/mnist-laptop
 
-# docs/performance.md, about 45 minutes on an idle machine and 20 GB of disk; the headline needs the real MNIST.
+# docs/performance.md, about an hour on an idle machine and 20 GB of disk; headline and precision need the real MNIST.
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/flat.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/larger.py
 	-$(BIN)/python benchmarks/headline.py
+	-$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/page.py
 
-# One GPU: our trainer beside a DataLoader loop. Says so where there is none.
+# One GPU: our trainer beside a DataLoader loop, figures at paper scale, a profile. Says so where there is none.
 bench-gpu: $(VENV)/.installed
-	$(BIN)/python benchmarks/gpu.py
+	$(BIN)/python benchmarks/gpu.py --figures
+	$(BIN)/python benchmarks/page.py
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache

@@ -4,15 +4,14 @@ Each alpha is measured in a process of its own, alternating. Writes benchmarks/r
 """
 
 import argparse
-import csv
 import json
 import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+from table import write
+
 N, BATCH, ALPHAS, ALTERNATIONS = 60_000, 128, (0, 100, 1000), 5
 
 
@@ -62,7 +61,6 @@ def main() -> None:
     """Alternate between the alphas and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--one", type=float, help="measure this alpha in this process")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "flat.csv")
     given = parser.parse_args()
     if given.one is not None:
         print(json.dumps(measure(given.one)))
@@ -75,11 +73,7 @@ def main() -> None:
             )
             rows.append({"alpha": alpha, "turn": turn} | json.loads(done.stdout))
             print(rows[-1], flush=True)
-    given.out.parent.mkdir(exist_ok=True)
-    with given.out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
+    write("flat", rows)
 
 
 if __name__ == "__main__":

@@ -1,105 +1,220 @@
-"""Examples a second on one GPU: our trainer, a DataLoader loop, and the GPU's own matrix rate.
+"""One GPU: our trainer beside a DataLoader loop, stackings of ConvNets, figures at paper scale, a profile.
 
-Each is measured in turn, alternating, in one process. Writes benchmarks/results/gpu.csv. Without a GPU it
-says so and measures nothing.
+Measured in turn, alternating, in one process. Writes benchmarks/results/gpu.csv, gpu-figures.csv and
+gpu-profile.txt. Without a GPU it says so and measures nothing; `--device cpu` plays it through in small, to
+see that it works, and writes nothing.
 """
 
-import csv
+import argparse
 import itertools
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from grouped import Grouped
+from table import RESULTS, write
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
+import dilution
 from dilution.data import Arrays
 from dilution.nets import build
 from dilution.noise import Dilution
-from dilution.training import Task, TrainSettings, train_together
+from dilution.training import Task, TrainSettings, seconds_per_step, train_together
 
-HERE = Path(__file__).resolve().parent
-N, BATCH, RATE, STEPS, ALTERNATIONS, SIZE = 60_000, 128, 1e-3, 400, 5, 8192
-NETWORKS = {"perceptron": 64, "mlp2": 64, "conv2": 16, "conv4": 16}  # replicas that train together
-
-draw = torch.Generator().manual_seed(0)
-data = Arrays(
-    torch.randint(0, 256, (N, 1, 28, 28), generator=draw, dtype=torch.uint8),
-    torch.randint(10, (N,), generator=draw),
-)
+BATCH, RATE = 128, 1e-3
+PICTURE, CLASSES = (1, 28, 28), 10
+FIGURES = ("fig1", "fig5")
 
 
-def seconds(act: Callable[[], object]) -> float:
-    """Return the seconds that a call takes, until the GPU has finished."""
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    act()
-    torch.cuda.synchronize()
-    return time.perf_counter() - start
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    device: str
+    pictures: int
+    steps: int
+    turns: int
+    matrix: int
+    replicas: dict[str, int]
 
 
-def ours(network: str) -> float:
-    """Return examples a second of our trainer; what it costs to start is taken off."""
-    few = data.subset(torch.arange(10))
-
-    def go(steps: int) -> float:
-        settings = TrainSettings(optimizer="adam", rate=RATE, batch=BATCH, steps=steps, evaluations=1)
-        tasks = [
-            Task(network, Dilution(data, 20, seed=seed), few, seed, 10, settings)
-            for seed in range(NETWORKS[network])
-        ]
-        return seconds(lambda: train_together(tasks, "cuda"))
-
-    go(10)
-    return STEPS * BATCH * NETWORKS[network] / (go(STEPS + 10) - go(10))
+FULL = Size("cuda", 60_000, 400, 5, 8192, {"perceptron": 64, "mlp2": 64, "conv2": 32, "conv4": 32})
+SMALL = Size("cpu", 600, 3, 1, 256, {"perceptron": 2, "mlp2": 2, "conv2": 2, "conv4": 2})
 
 
-def loop(network: str) -> float:
-    """Return examples a second of a DataLoader loop over tensors in memory."""
-    pairs = TensorDataset(data.images.float() / 255 - 0.5, data.labels)
-    batches = itertools.chain.from_iterable(
-        itertools.repeat(DataLoader(pairs, BATCH, shuffle=True, drop_last=True, pin_memory=True))
-    )
-    module = build(network, (1, 28, 28), 10, seed=0).cuda()
-    optimizer = torch.optim.Adam(module.parameters(), lr=RATE)
+class Bench:
+    """The contenders at one size."""
 
-    def go(steps: int) -> None:
-        for x, y in itertools.islice(batches, steps):
-            optimizer.zero_grad()
-            logits = module(x.cuda(non_blocking=True))
-            torch.nn.functional.cross_entropy(logits, y.cuda(non_blocking=True)).backward()
-            optimizer.step()
+    def __init__(self, size: Size) -> None:
+        self.size, self.device = size, torch.device(size.device)
+        draw = torch.Generator().manual_seed(0)
+        shape = (size.pictures, *PICTURE)
+        self.data = Arrays(
+            torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8),
+            torch.arange(size.pictures) % CLASSES,
+        )
+        self.few = self.data.subset(torch.arange(CLASSES))
 
-    go(10)
-    return STEPS * BATCH / seconds(lambda: go(STEPS))
+    def seconds(self, act: Callable[[], object]) -> float:
+        """Return the seconds that a call takes, until the device has finished."""
+        self.finish()
+        start = time.perf_counter()
+        act()
+        self.finish()
+        return time.perf_counter() - start
+
+    def finish(self) -> None:
+        """Wait for the device."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def train(self, network: str, precision: str, steps: int) -> None:
+        """Train as many replicas as a pack holds."""
+        settings = TrainSettings(
+            optimizer="adam", rate=RATE, batch=BATCH, steps=steps, evaluations=1, precision=precision
+        )
+        replicas = range(self.size.replicas[network])
+        dilutions = [Dilution(self.data, 20, seed=seed) for seed in replicas]
+        train_together(
+            [Task(network, noisy, self.few, noisy.seed, 10, settings) for noisy in dilutions],
+            self.size.device,
+        )
+
+    def ours(self, network: str, precision: str) -> float:
+        """Return examples a second of our trainer; what it costs to start is taken off."""
+        self.train(network, precision, 10)
+        once, steps = self.seconds(lambda: self.train(network, precision, 10)), self.size.steps
+        more = self.seconds(lambda: self.train(network, precision, steps + 10))
+        return steps * BATCH * self.size.replicas[network] / (more - once)
+
+    def loop(self, network: str) -> float:
+        """Return examples a second of a DataLoader loop over tensors in memory."""
+        pairs = TensorDataset(self.data.images.float() / 255 - 0.5, self.data.labels)
+        pinned = self.device.type == "cuda"
+        loader = DataLoader(pairs, BATCH, shuffle=True, drop_last=True, pin_memory=pinned)
+        batches = itertools.chain.from_iterable(itertools.repeat(loader))
+        module = build(network, PICTURE, CLASSES, seed=0).to(self.device)
+        optimizer = torch.optim.Adam(module.parameters(), lr=RATE)
+
+        def go(steps: int) -> None:
+            for x, y in itertools.islice(batches, steps):
+                optimizer.zero_grad()
+                logits = module(x.to(self.device, non_blocking=True))
+                F.cross_entropy(logits, y.to(self.device, non_blocking=True)).backward()
+                optimizer.step()
+
+        go(3)
+        return self.size.steps * BATCH / self.seconds(lambda: go(self.size.steps))
+
+    def stacking(self, network: str, precision: str) -> dict[str, float]:
+        """Return steps × replicas a second of a pack of ConvNets: ours, and as grouped convolutions."""
+        replicas = self.size.replicas[network]
+        settings = TrainSettings(optimizer="adam", rate=RATE, batch=BATCH, precision=precision)
+        branches = seconds_per_step(
+            network, PICTURE, CLASSES, settings, replicas=replicas, device=self.size.device
+        )
+        return {"branches": replicas / branches, "grouped": replicas / self.grouped(network, precision)}
+
+    def grouped(self, network: str, precision: str) -> float:
+        """Return the seconds of a step of a pack whose convolutions are grouped ones, without a graph."""
+        replicas = self.size.replicas[network]
+        stack = Grouped([build(network, PICTURE, CLASSES, seed=seed) for seed in range(replicas)])
+        stack.to(self.device)
+        optimizer = torch.optim.Adam(stack.parameters(), lr=RATE, fused=True)
+        x = torch.rand(replicas, BATCH, *PICTURE, device=self.device)
+        y = torch.randint(CLASSES, (replicas * BATCH,), device=self.device)
+        low = precision == "bfloat16"
+        casting = torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext()
+
+        def go(steps: int) -> None:
+            for _ in range(steps):
+                optimizer.zero_grad()
+                with casting:
+                    logits = stack(x)
+                (F.cross_entropy(logits.flatten(0, 1).float(), y) * replicas).backward()
+                optimizer.step()
+
+        go(3)
+        steps = max(1, self.size.steps // 10)
+        return self.seconds(lambda: go(steps)) / steps
+
+    def ceiling(self, kind: torch.dtype) -> float:
+        """Return the rate of a large product of matrices, in GFLOP/s."""
+        left = torch.rand(self.size.matrix, self.size.matrix, device=self.device).to(kind)
+        for _ in range(3):
+            left @ left
+        return 10 * 2 * self.size.matrix**3 / 1e9 / self.seconds(lambda: [left @ left for _ in range(10)])
+
+    def profile(self, network: str, precision: str) -> str:
+        """Return where the time of a training goes, as a table."""
+        kinds = [torch.profiler.ProfilerActivity.CPU]
+        if self.device.type == "cuda":
+            kinds.append(torch.profiler.ProfilerActivity.CUDA)
+        with torch.profiler.profile(activities=kinds) as found:
+            self.train(network, precision, self.size.steps)
+        by = "self_cuda_time_total" if self.device.type == "cuda" else "self_cpu_time_total"
+        return f"{network}, {precision}\n{found.key_averages().table(sort_by=by, row_limit=25)}"
 
 
-def ceiling(kind: torch.dtype) -> float:
-    """Return the rate of a large product of matrices, in GFLOP/s."""
-    left = torch.rand(SIZE, SIZE, device="cuda", dtype=kind)
-    for _ in range(3):
-        left @ left
-    return 10 * 2 * SIZE**3 / 1e9 / seconds(lambda: [left @ left for _ in range(10)])
+def throughput(bench: Bench) -> list[dict[str, object]]:
+    """Alternate between the contenders."""
+    rows: list[dict[str, object]] = []
+
+    def note(network: str, what: str, turn: int, rate: float) -> None:
+        rows.append({"network": network, "what": what, "turn": turn, "rate": rate})
+        print(f"{network:10} {turn} {what:32} {rate:14,.1f}", flush=True)
+
+    for turn in range(bench.size.turns):
+        for kind in (torch.float32, torch.bfloat16):
+            note("", f"ceiling, {kind}", turn, bench.ceiling(kind))
+        for network in bench.size.replicas:
+            note(network, "DataLoader loop", turn, bench.loop(network))
+            for precision in ("float32", "bfloat16"):
+                note(network, f"dilution, {precision}", turn, bench.ours(network, precision))
+                if network.startswith("conv"):
+                    for how, rate in bench.stacking(network, precision).items():
+                        note(network, f"steps: {how}, {precision}", turn, rate)
+    return rows
+
+
+def figures(device: str) -> list[dict[str, object]]:
+    """Return the minutes that each figure takes at paper scale with 5 seeds on the real MNIST."""
+    rows: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in FIGURES:
+            start = time.perf_counter()
+            made = dilution.reproduce(
+                name, dataset="mnist", scale="paper", device=device, seeds=5,
+                store=Path(folder) / "s.sqlite", out=Path(folder) / name,
+            )  # fmt: skip
+            minutes = (time.perf_counter() - start) / 60
+            rows.append({"figure": name, "runs": len(made.runs), "minutes": minutes})
+            print(rows[-1], flush=True)
+    return rows
 
 
 def main() -> None:
-    """Alternate and write the table."""
-    if not torch.cuda.is_available():
+    """Measure and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--figures", action="store_true", help="also time the figures, from the real MNIST")
+    given = parser.parse_args()
+    if given.device == "cuda" and not torch.cuda.is_available():
         sys.exit(f"not measured: torch {torch.__version__} finds no GPU")
-    rows = []
-    for turn in range(ALTERNATIONS):
-        for kind in (torch.float32, torch.bfloat16):
-            rows.append({"network": "", "what": f"ceiling, {kind}", "turn": turn, "rate": ceiling(kind)})
-        for network in NETWORKS:
-            rows.append({"network": network, "what": "dilution", "turn": turn, "rate": ours(network)})
-            rows.append({"network": network, "what": "DataLoader loop", "turn": turn, "rate": loop(network)})
-            print(network, *(round(row["rate"]) for row in rows[-2:]), flush=True)
-    out = HERE / "results" / "gpu.csv"
-    with out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
+    bench = Bench(FULL if given.device == "cuda" else SMALL)
+    rows = throughput(bench)
+    profile = "\n".join(bench.profile("conv4", precision) for precision in ("float32", "bfloat16"))
+    if given.device == "cuda":
+        write("gpu", rows)
+        (RESULTS / "gpu-profile.txt").write_text(profile, encoding="utf-8")
+    if given.figures:
+        write("gpu-figures", figures(given.device))
 
 
 if __name__ == "__main__":

@@ -4,17 +4,17 @@ Each seed is a study of one run on an idle machine, from the call to the table. 
 (DILUTION_DATA). Writes benchmarks/results/headline.csv.
 """
 
-import csv
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from table import write
+
 import dilution
 from dilution.errors import DataError
 from dilution.study import Run, Study
 
-HERE = Path(__file__).resolve().parent
 SEEDS = 3
 
 
@@ -36,12 +36,7 @@ def main() -> None:
             seconds = time.perf_counter() - started
         rows.append({"seed": seed, "seconds": seconds, "test_clean": table["test_clean"].item()})
         print(rows[-1], flush=True)
-    out = HERE / "results" / "headline.csv"
-    out.parent.mkdir(exist_ok=True)
-    with out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
+    write("headline", rows)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ rate. Every measurement is a process of its own, alternating. Writes benchmarks/
 """
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -15,14 +14,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+from table import RESULTS, write
+
 SIDE, CLASSES, BATCH, FEW, ALTERNATIONS = 64, 10, 128, 100_000, 5
 BYTES = 3 * SIDE * SIDE
 STEPS = {"cold": 1500, "warm": 1500, "memory": 1500, "drawing batches, cold": 1500}
 CHUNK = 1 << 24
 
 
-def write(path: Path, size: float) -> None:
+def make_pack(path: Path, size: float) -> None:
     """Write a pack of so many bytes, a part at a time."""
     import torch
 
@@ -104,17 +104,16 @@ def peak_mb() -> float:
 def main() -> None:
     """Write the pack, alternate, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=HERE / "results", help="where the pack is written")
+    parser.add_argument("--folder", type=Path, default=RESULTS, help="where the pack is written")
     parser.add_argument("--size", type=float, default=20e9, help="bytes")
     parser.add_argument("--one", help="measure this in this process")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "larger.csv")
     given = parser.parse_args()
     path = given.folder / "larger.pack"
     if given.one is not None:
         print(json.dumps(measure(given.one, path)))
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, given.size)
+    make_pack(path, given.size)
     rows = []
     try:
         for turn in range(ALTERNATIONS):
@@ -132,10 +131,7 @@ def main() -> None:
                 print(rows[-1], flush=True)
     finally:
         path.unlink()
-    with given.out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
+    write("larger", rows)
 
 
 if __name__ == "__main__":

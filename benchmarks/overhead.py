@@ -3,7 +3,6 @@
 Writes benchmarks/results/overhead.csv.
 """
 
-import csv
 import os
 import subprocess
 import sys
@@ -12,12 +11,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from table import write
+
 import dilution
 from dilution.study import Run, Study
 from dilution.study.progress import Progress
 from dilution.study.store import Store
 
-HERE = Path(__file__).resolve().parent
 RUNS, MANY = 400, 1_000_000
 
 
@@ -96,12 +96,7 @@ def main() -> None:
         found = {"study machinery, ms a run": per_run(folder)} | million(folder)
     for what, value in found.items():
         print(f"{what}: {value:.3g}")
-    out = HERE / "results" / "overhead.csv"
-    out.parent.mkdir(exist_ok=True)
-    with out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["what", "value"])
-        writer.writerows(found.items())
+    write("overhead", [{"what": what, "value": value} for what, value in found.items()])
 
 
 if __name__ == "__main__":

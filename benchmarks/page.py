@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from dilution.nets import build
 from dilution.report.style import new_figure, save, style
 from dilution.revision import code_version
+from dilution.study.intervals import intervals
 
 HERE = Path(__file__).resolve().parent
 RESULTS, DOCS = HERE / "results", HERE.parent / "docs"
@@ -157,9 +158,76 @@ def flat() -> Iterable[str]:
 def overhead() -> Iterable[str]:
     """Yield the lines on the study machinery."""
     yield from ("## Around the training", "", "| what | measured |", "|---|---|")
-    for row in pd.read_csv(RESULTS / "overhead.csv").itertuples():
-        yield f"| {row.what} | {row.value:.3g} |"
+    found = pd.read_csv(RESULTS / "overhead.csv").set_index("what")["value"]
+    for what, value in found.items():
+        yield f"| {what} | {value:.3g} |"
+    for path in sorted((DOCS / "results").glob("*/*-runs.csv")):
+        runs = pd.read_csv(path)
+        share = len(runs) * found["study machinery, ms a run"] / 1000 / runs["seconds"].sum()
+        figure = path.name.removesuffix("-runs.csv")
+        yield f"| the same for {len(runs)} runs of {figure}, {path.parent.name}, of their training | {share:.3%} |"
     yield ""
+
+
+def precision() -> Iterable[str]:
+    """Yield the lines on products in bfloat16: accuracy, seed for seed."""
+    found = pd.read_csv(RESULTS / "precision.csv")
+    seeds = found["seed"].nunique()
+    wide = found.pivot_table(
+        index=["network", "alpha", "seed"], columns="precision", values="test_clean"
+    ).reset_index()
+    wide["apart"] = wide["bfloat16"] - wide["float32"]
+    by = ["network", "alpha"]
+    apart = intervals(wide, by, "apart")
+    exact = intervals(wide, by, "float32")
+    within = ((apart["low"] <= 0) & (apart["high"] >= 0)).sum()
+    yield from (
+        "## Products in bfloat16",
+        "",
+        f'`precision="bfloat16"`, MNIST, n = {found["n"].max():,}, {found["epochs"].max():g} epochs in the '
+        f"pooled order, {seeds} seeds: test accuracy with 95 % intervals over seeds; the "
+        f"difference seed for seed. {within} of {len(apart)} intervals of the difference hold 0.",
+        "",
+        "| network | alpha | float32, % | bfloat16 − float32, points |",
+        "|---|---|---|---|",
+    )
+    for (_, one), (_, two) in zip(exact.iterrows(), apart.iterrows(), strict=True):
+        yield (
+            f"| {one['network']} | {one['alpha']:g} | {100 * one['mean']:.2f} [{100 * one['low']:.2f}, "
+            f"{100 * one['high']:.2f}] | {100 * two['mean']:+.2f} [{100 * two['low']:+.2f}, "
+            f"{100 * two['high']:+.2f}] |"
+        )
+    yield ""
+
+
+def gpu() -> Iterable[str]:
+    """Yield the lines on a GPU."""
+    found = pd.read_csv(RESULTS / "gpu.csv").fillna({"network": ""})
+    rates = found.groupby(["network", "what"], sort=False)["rate"].agg(["median", "min", "max"])
+    ceiling = rates.loc[("", "ceiling, torch.bfloat16"), "median"]
+    yield from (
+        "## On a GPU",
+        "",
+        f"Medians of {found['turn'].nunique()} alternations; examples a second, GFLOP/s of a product of "
+        "matrices, or steps of a replica a second.",
+        "",
+        "| network | what | median | lowest | highest | over the DataLoader loop | of the bfloat16 ceiling |",
+        "|---|---|---|---|---|---|---|",
+    )
+    for (network, what), row in rates.iterrows():
+        beside = ["", ""]
+        if what.startswith("dilution"):
+            beside[0] = f"{row['median'] / rates.loc[(network, LOOP), 'median']:.1f} ×"
+            beside[1] = f"{row['median'] * flops(network) / 1e9 / ceiling:.0%}"
+        yield (
+            f"| {network} | {what} | {row['median']:,.0f} | {row['min']:,.0f} | {row['max']:,.0f} "
+            f"| {beside[0]} | {beside[1]} |"
+        )
+    yield ""
+    if (RESULTS / "gpu-figures.csv").exists():
+        for row in pd.read_csv(RESULTS / "gpu-figures.csv").itertuples():
+            yield f"- {row.figure} at paper scale, {row.runs} runs: {row.minutes:.1f} min"
+        yield ""
 
 
 def headline() -> Iterable[str]:
@@ -224,12 +292,12 @@ def main() -> None:
         "what stands side by side, not two pages.",
         "",
         f"Machine: {len(os.sched_getaffinity(0))} cores, {platform.machine()}; dilution {code_version()}. "
-        "No GPU was used.",
+        + ("" if (RESULTS / "gpu.csv").exists() else "No GPU was used."),
         "",
     ]
     for name, part in {
-        "throughput": throughput, "headline": headline, "flat": flat, "overhead": overhead,
-        "larger": larger,
+        "throughput": throughput, "precision": precision, "headline": headline, "flat": flat,
+        "overhead": overhead, "larger": larger, "gpu": gpu,
     }.items():  # fmt: skip
         if (RESULTS / f"{name}.csv").exists():
             lines += part()

@@ -6,10 +6,11 @@ Writes benchmarks/results/precision.csv. Resumes.
 import argparse
 from pathlib import Path
 
+from table import RESULTS, write
+
 import dilution
 from dilution.study import Grid, Study
 
-HERE = Path(__file__).resolve().parent
 COLUMNS = ["network", "alpha", "precision", "seed", "n", "epochs", "state", "test_clean", "seconds", "device"]
 
 
@@ -37,12 +38,12 @@ def study() -> Study:
 def main() -> None:
     """Train what is missing and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", type=Path, default=HERE / "results" / "precision.sqlite")
+    parser.add_argument("--store", type=Path, default=RESULTS / "precision.sqlite")
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
-    given.store.parent.mkdir(exist_ok=True)
+    RESULTS.mkdir(exist_ok=True)
     table = dilution.run(study(), store=given.store, device=given.device)
-    table[COLUMNS].to_csv(HERE / "results" / "precision.csv", index=False, float_format="%.6g")
+    write("precision", table[COLUMNS].to_dict(orient="records"))
 
 
 if __name__ == "__main__":

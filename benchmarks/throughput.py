@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from table import RESULTS, write
+
 HERE = Path(__file__).resolve().parent
 CORES = len(os.sched_getaffinity(0))
 NETWORKS = ("perceptron", "mlp2", "conv2", "conv4")
@@ -23,7 +25,8 @@ def contenders(network: str) -> dict[str, list[list[str]]]:
     found = {
         "ceiling, one process": [["ceiling.py", str(CORES)]],
         "ceiling, a process a core": [["ceiling.py", "1"]] * CORES,
-        "dilution": [["ours.py", network]] * CORES,
+        "dilution": [["ours.py", network, "float32"]] * CORES,
+        "dilution, bfloat16": [["ours.py", network, "bfloat16"]] * CORES,
         "DataLoader loop": [["loop.py", network]],
         "Keras on JAX": [["keras_fit.py", network, "jax"]],
         "Keras on torch": [["keras_fit.py", network, "torch"]],
@@ -83,9 +86,8 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=NETWORKS)
     parser.add_argument("--only", nargs="+", help="contenders to run")
     parser.add_argument("--alternations", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "throughput.csv")
     given = parser.parse_args()
-    rows = _others(given.out, given.networks)
+    rows = _others(RESULTS / "throughput.csv", given.networks)
     for network in given.networks:
         chosen = contenders(network)
         if given.only:
@@ -114,11 +116,7 @@ def main() -> None:
         finally:
             for contender in running.values():
                 contender.stop()
-    given.out.parent.mkdir(exist_ok=True)
-    with given.out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
+    write("throughput", rows)
 
 
 def _others(path: Path, networks: list[str]) -> list[dict[str, object]]:

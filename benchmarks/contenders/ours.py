@@ -17,7 +17,7 @@ from dilution.revision import code_version
 from dilution.study.planner import best_size
 from dilution.training import Task, TrainSettings, keep_freed_memory, seconds_per_step, train_together
 
-NETWORK = sys.argv[1]
+NETWORK, PRECISION = sys.argv[1:]
 torch.set_num_threads(1)
 keep_freed_memory()  # as worker processes do
 images, labels = pictures()
@@ -27,7 +27,13 @@ few = Arrays(data.images[:10], data.labels[:10])
 
 def settings(steps: int) -> TrainSettings:
     return TrainSettings(
-        order="examples", optimizer="adam", rate=RATE, batch=BATCH, steps=steps, evaluations=1
+        order="examples",
+        optimizer="adam",
+        rate=RATE,
+        batch=BATCH,
+        steps=steps,
+        evaluations=1,
+        precision=PRECISION,
     )
 
 
