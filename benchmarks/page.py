@@ -165,7 +165,8 @@ def overhead() -> Iterable[str]:
         runs = pd.read_csv(path)
         share = len(runs) * found["study machinery, ms a run"] / 1000 / runs["seconds"].sum()
         figure = path.name.removesuffix("-runs.csv")
-        yield f"| the same for {len(runs)} runs of {figure}, {path.parent.name}, of their training | {share:.3%} |"
+        of = f"{len(runs)} runs of {figure}, {path.parent.name}"
+        yield f"| the same for the {of}, of their time | {share:.3%} |"
     yield ""
 
 
