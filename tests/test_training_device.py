@@ -14,6 +14,7 @@ from dilution.study.store import Store
 from dilution.training import BatchOrderer, train
 from dilution.training.device import device_of
 from dilution.training.objective import with_gradient
+from dilution.training.optimizers import Average
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
 CUDA = torch.device("cuda", 0)
@@ -79,7 +80,10 @@ def test_a_step_reads_nothing_back_and_stays_on_its_device(network, targets, pre
     wanted = (
         torch.empty(2, 16, device=meta).long() if targets == "labels" else torch.empty(2, 16, 10, device=meta)
     )
-    losses = replicas.differentiate(torch.empty(2, 16, 1, 8, 8, device=meta), wanted, with_gradient)
+    average = Average(replicas, 0.9)
+    for _ in range(2):
+        losses = replicas.differentiate(torch.empty(2, 16, 1, 8, 8, device=meta), wanted, with_gradient)
+        average.update()
     assert losses.device == meta
     for leaf in replicas.leaves(1):
         assert leaf.grad.device == meta

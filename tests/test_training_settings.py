@@ -8,7 +8,7 @@ from dilution.data import load
 from dilution.errors import InputError
 from dilution.noise import Dilution
 from dilution.training import TrainSettings, train
-from dilution.training.optimizers import averaged, optimizer, rate_factor
+from dilution.training.optimizers import Average, optimizer, rate_factor
 from dilution.training.settings import default_validation
 
 WRONG = [
@@ -152,10 +152,10 @@ def test_sgd_with_momentum_takes_the_steps_computed_by_hand():
 
 def test_the_average_starts_at_the_first_weights_and_follows_exponentially():
     module = torch.nn.Linear(1, 1, bias=False)
-    average = averaged(module, 0.75)
+    average = Average(module, 0.75)
     expected = None
     for value in (2.0, 4.0, -8.0):
         torch.nn.init.constant_(module.weight, value)
-        average.update_parameters(module)
+        average.update()
         expected = value if expected is None else 0.75 * expected + 0.25 * value
         assert float(average.module.weight.detach()) == pytest.approx(expected)

@@ -1,16 +1,18 @@
 """Optimizers, learning-rate schedules and weight averaging."""
 
+import copy
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import torch
 from torch import nn
 from torch.optim import SGD, Adadelta, Adam, AdamW, Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dilution.training.settings import ScheduleName, TrainSettings
 
 _DECAY_SHARE = 0.7
+_Module = TypeVar("_Module", bound=nn.Module)
 
 
 def optimizer(parameters: Iterable[Any], settings: TrainSettings, *, capturable: bool = False) -> Optimizer:
@@ -54,6 +56,30 @@ def rate_factor(schedule: ScheduleName, step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def averaged(module: nn.Module, decay: float) -> AveragedModel:
-    """Return an exponential average of the weights of `module`: call ``update_parameters`` each step."""
-    return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(decay))
+class Average(Generic[_Module]):
+    """An exponential average of the weights of a module, which starts as their first value.
+
+    Unlike torch's own it counts its updates on the host: asking a GPU for a number stops it.
+
+    Parameters
+    ----------
+    module
+        Whose weights are averaged; in `module` of this object they are kept.
+    decay
+        Share of the old average in the new one.
+    """
+
+    def __init__(self, module: _Module, decay: float) -> None:
+        self.module = copy.deepcopy(module)
+        self._decay = decay
+        self._weights = [weight.detach() for weight in self.module.parameters()]
+        self._source = [weight.detach() for weight in module.parameters()]
+        self._begun = False
+
+    def update(self) -> None:
+        """Take the weights as they are now into the average."""
+        if self._begun:
+            torch._foreach_lerp_(self._weights, self._source, 1 - self._decay)
+        else:
+            torch._foreach_copy_(self._weights, self._source)
+            self._begun = True

@@ -1,14 +1,14 @@
 """Networks of one shape that take every optimizer step together."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dilution.nets import Together, together
+from dilution.nets import together
 from dilution.training.objective import with_gradient
-from dilution.training.optimizers import averaged, optimizer
+from dilution.training.optimizers import Average, optimizer
 from dilution.training.settings import TrainSettings
 
 
@@ -42,7 +42,7 @@ class Program:
         if on_gpu:  # in a CUDA graph only a rate that is a tensor can change
             groups = [group | {"lr": torch.tensor(settings.rate, device=device)} for group in groups]
         self._optimizer = optimizer(groups, settings, capturable=on_gpu)
-        self._average = averaged(self._together, settings.averaging) if settings.averaging else None
+        self._average = Average(self._together, settings.averaging) if settings.averaging else None
 
     def step(self, pictures: Tensor, targets: Tensor, factor: float) -> Tensor:
         """Take one step and return the losses before it.
@@ -85,9 +85,9 @@ class Program:
     def average(self) -> None:
         """Take the weights into their average, if there is one."""
         if self._average is not None:
-            self._average.update_parameters(self._together)
+            self._average.update()
 
     def network(self, replica: int) -> nn.Module:
         """Return one replica, with its averaged weights if there is an average."""
         chosen = self._together if self._average is None else self._average.module
-        return cast("Together", chosen).network(replica)
+        return chosen.network(replica)
