@@ -72,7 +72,7 @@ RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed ru
 def reproduce(
     figures: Annotated[list[str], typer.Argument(help="fig1, fig4, fig5, or all.")],
     dataset: Annotated[
-        str, typer.Option(help="digits, mnist, or the path of an .npz or .pack file.")
+        str, typer.Option(help="Name (see data list), or the path of an .npz or .pack file.")
     ] = "digits",
     scale: Annotated[str, typer.Option(help="demo, laptop or paper.")] = "demo",
     store: StoreOption = Path("results.sqlite"),

@@ -2,11 +2,12 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
-from dilution.data import digits, mnist, npz, pack
+from dilution.data import cifar, digits, mnist, npz, pack
 from dilution.data.arrays import DataSet
 from dilution.data.files import Finding
 from dilution.errors import DataError, InputError, unknown
@@ -39,13 +40,48 @@ class Description:
     files: tuple[str, ...] = ()
 
 
-_DIGITS = Description("digits", "handwritten digits that come with scikit-learn", 10, (1, 8, 8), 1437, 360)
-_MNIST = Description(
-    "mnist", "handwritten digits of LeCun et al.", 10, (1, 28, 28), 60_000, 10_000,
-    tuple(name + ".gz" for name in mnist.FILES),
-)  # fmt: skip
+@dataclass(frozen=True)
+class _Source:
+    """Where a named data set comes from; every function takes the folder of downloaded data."""
 
-DATASETS = {description.name: description for description in (_DIGITS, _MNIST)}
+    description: Description
+    load: Callable[[Path], DataSet]
+    fetch: Callable[[Path], list[Finding]]
+    check: Callable[[Path], list[Finding]]
+    identity: Callable[[Path, DataSet], str] | None = None  # None: the checksums fix the content
+
+
+def _cifar(which: cifar.Cifar, about: str) -> _Source:
+    files = tuple(f"{which.folder}/{name}" for name in which.md5)
+    return _Source(
+        Description(which.name, about, len(which.classes), cifar.SHAPE, 50_000, 10_000, files),
+        partial(cifar.load, which), partial(cifar.fetch, which), partial(cifar.check, which),
+        partial(cifar.identity, which),
+    )  # fmt: skip
+
+
+_SOURCES = {
+    source.description.name: source
+    for source in (
+        _Source(
+            Description(
+                "digits", "handwritten digits that come with scikit-learn", 10, (1, 8, 8), 1437, 360
+            ),
+            lambda _: digits.load(), lambda _: [], lambda _: [],
+        ),
+        _Source(
+            Description(
+                "mnist", "handwritten digits of LeCun et al.", 10, (1, 28, 28), 60_000, 10_000,
+                tuple(name + ".gz" for name in mnist.FILES),
+            ),
+            mnist.load, mnist.fetch, mnist.check,
+        ),
+        _cifar(cifar.CIFAR10, "small photographs, of Krizhevsky"),
+        _cifar(cifar.CIFAR100, "the same of a hundred classes"),
+    )
+}  # fmt: skip
+
+DATASETS = {name: source.description for name, source in _SOURCES.items()}
 
 
 def load(name: str | Path, root: str | Path | None = None) -> DataSet:
@@ -73,9 +109,7 @@ def load(name: str | Path, root: str | Path | None = None) -> DataSet:
     path = own_file(name)
     if path is not None:
         return _load_own(path, fingerprint(path))
-    if _known(name) == "digits":
-        return _load_digits()
-    return _load_mnist(data_root(root))
+    return _load_named(_known(name), _place(name, root))
 
 
 def fetch(name: str | Path, root: str | Path | None = None) -> list[Finding]:
@@ -83,9 +117,9 @@ def fetch(name: str | Path, root: str | Path | None = None) -> list[Finding]:
 
     Parameters and errors are those of :func:`load`; what needs no download is only checked.
     """
-    if own_file(name) is None and _known(name) == "mnist":
-        return mnist.fetch(data_root(root))
-    return check(name, root)
+    if own_file(name) is not None:
+        return check(name, root)
+    return _SOURCES[_known(name)].fetch(data_root(root))
 
 
 def check(name: str | Path, root: str | Path | None = None) -> list[Finding]:
@@ -102,10 +136,10 @@ def check(name: str | Path, root: str | Path | None = None) -> list[Finding]:
         if path.suffix.lower() == ".pack" and (damaged := pack.altered(path)):
             return [Finding(path, "altered", "", size, damaged=tuple(damaged))]
         return [Finding(path, "present", fingerprint(path), size)]
-    return mnist.check(data_root(root)) if _known(name) == "mnist" else []
+    return _SOURCES[_known(name)].check(data_root(root))
 
 
-def fingerprint(name: str | Path, root: str | Path | None = None) -> str:  # noqa: ARG001
+def fingerprint(name: str | Path, root: str | Path | None = None) -> str:
     """Return what identifies the content of a data set beyond its name.
 
     Parameters
@@ -113,13 +147,13 @@ def fingerprint(name: str | Path, root: str | Path | None = None) -> str:  # noq
     name
         As for :func:`load`.
     root
-        As for :func:`load`; a path does not depend on it, nor does the content of a named set.
+        As for :func:`load`; a path does not depend on it.
 
     Returns
     -------
     str
-        SHA-256 in hex, of a `.npz` file or of the index of a pack, so that a changed file makes another
-        run; empty for a data set in ``DATASETS``, whose content is fixed by its checksums.
+        SHA-256 in hex, of a `.npz` file, of the index of a pack, or of the content of CIFAR files that are
+        not the originals, so that changed files make another run; empty for the originals.
 
     Raises
     ------
@@ -130,8 +164,8 @@ def fingerprint(name: str | Path, root: str | Path | None = None) -> str:  # noq
     """
     path = own_file(name)
     if path is None:
-        _known(name)
-        return ""
+        source = _SOURCES[_known(name)]
+        return "" if source.identity is None else source.identity(data_root(root), load(name, root))
     if path.suffix.lower() == ".pack":
         return pack.identity(path)
     try:
@@ -180,11 +214,11 @@ def _load_own(path: Path, sha256: str) -> DataSet:  # noqa: ARG001  (part of the
     return pack.load(path) if path.suffix.lower() == ".pack" else npz.load(path)
 
 
-@lru_cache(maxsize=1)
-def _load_digits() -> DataSet:
-    return digits.load()
+def _place(name: str | Path, root: str | Path | None) -> Path:
+    """Return the folder that a named set is read from: what is built in is read once, whatever the folder."""
+    return data_root(root) if DATASETS[str(name)].files else Path()
 
 
-@lru_cache(maxsize=2)
-def _load_mnist(root: Path) -> DataSet:
-    return mnist.load(root)
+@lru_cache(maxsize=4)
+def _load_named(name: str, root: Path) -> DataSet:
+    return _SOURCES[name].load(root)
