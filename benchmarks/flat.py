@@ -12,7 +12,7 @@ import time
 
 from table import write
 
-N, BATCH, ALPHAS, ALTERNATIONS = 60_000, 128, (0, 100, 1000), 5
+N, BATCH, ALPHAS, ALTERNATIONS = 60_000, 128, (0, 100, 1000), 9
 
 
 def measure(alpha: float) -> dict[str, float]:
