@@ -60,7 +60,7 @@ def throughput() -> Iterable[str]:
     yield from (
         "## Throughput",
         "",
-        f"Examples a second at batch 128 on made-up MNIST, Adam, examples order; medians of "
+        f"Examples a second at batch 128 on made-up MNIST, Adam, examples order; medians of at least "
         f"{table['count'].min()} alternations, side by side. Ours is as a study runs it: one process a core, "
         "each with the pack that the planner picks. The ceiling is the faster of one float32 product of "
         "matrices on all cores and one on each.",
