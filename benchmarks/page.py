@@ -117,7 +117,7 @@ def draw(table: pd.DataFrame) -> None:
             part = table.loc[network]
             part = part[~part.index.str.startswith("ceiling")].sort_values("median")
             spread = [part["median"] - part["min"], part["max"] - part["median"]]
-            colours = ["#0072B2" if name == OURS else "#BBBBBB" for name in part.index]
+            colours = ["#0072B2" if name.startswith(OURS) else "#BBBBBB" for name in part.index]
             axis.barh(part.index, part["median"], xerr=spread, color=colours, ecolor="#444444", capsize=2)
             axis.set_title(network)
             axis.set_xlabel("thousand examples a second")
