@@ -51,8 +51,8 @@ def not_testable(why: str) -> Judgement:
     return Judgement("not testable at this scale", why)
 
 
-def judge_all(claims: Sequence[Claim], table: pd.DataFrame) -> pd.DataFrame:
-    """Judge claims on a table of runs.
+def judge_all(claims: Sequence[Claim], table: pd.DataFrame, *, asked: int = 0) -> pd.DataFrame:
+    """Judge claims on a table of runs; `asked` is how many further runs a search asks for.
 
     Returns
     -------
@@ -61,12 +61,12 @@ def judge_all(claims: Sequence[Claim], table: pd.DataFrame) -> pd.DataFrame:
         missing from the table (not done, failed) no claim is decided. A network that diverged at the
         learning rate that validation chose has not learnt: then no claim counts as reproduced.
     """
-    rows = []
-    missing = int((~table["state"].isin(["done", "diverged"])).sum())
+    rows: list[tuple[str, ...]] = []
+    missing = asked + int((~table["state"].isin(["done", "diverged"])).sum())
     diverged = "" if missing else _diverged(table)
     for claim in claims:
         if missing:
-            judgement = not_testable(f"{missing} of {len(table)} runs are not finished")
+            judgement = not_testable(f"{missing} of {len(table) + asked} runs are not finished")
         elif diverged:
             judgement = decided(False, diverged)
         else:

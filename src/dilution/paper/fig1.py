@@ -15,83 +15,75 @@ from dilution.paper.claims import (
     percent,
     percent_interval,
 )
-from dilution.paper.figure import Figure, ScaleName, choose_scale
+from dilution.paper.figure import PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
 from dilution.report.style import COLOURS, QUIET, legend, line_with_interval, new_figure, percent_axis, style
-from dilution.study.grid import Grid
 from dilution.study.intervals import intervals, paired_p
 from dilution.study.select import best_rate
-from dilution.study.spec import Run
 
 NETWORKS = ("conv4", "mlp4", "mlp2", "mlp1", "perceptron")
 MLPS = ("mlp1", "mlp2", "mlp4")
 NOISY = 10  # from this noise level on, the order of the networks must hold
-RATES = (0.01, 0.05, 0.1, 0.5)
 
-_POOLED: dict[str, Any] = {"order": "pooled", "optimizer": "adam", "schedule": "linear"}
 _SMALL_N = 1000
 _QUOTED = (100.0, 0.91)  # alpha and accuracy, quoted from memory of the paper's caption: a mark, no rule
 _LISTED = 4  # broken comparisons that a verdict spells out
 
 
-def _demo(n: int) -> list[tuple[dict[str, Any], dict[str, list[Any]]]]:
-    base = {**_POOLED, "n": n, "rate": 3e-3, "batch": 64, "epochs": 10.0, "evaluations": 5}
+def _demo(material: Material) -> Grids:
+    base = {
+        **POOLED,
+        "n": material.size,
+        "rate": 3e-3,
+        "batch": 64,
+        "epochs": 10.0,
+        "evaluations": 5,
+    }
     return [(base, {"network": list(NETWORKS), "alpha": [0.0, 2.0, 5.0, 10.0, 20.0]})]
 
 
-def _laptop(n: int) -> list[tuple[dict[str, Any], dict[str, list[Any]]]]:
-    base = {**_POOLED, "n": n, "rate": 1e-3}
+def _laptop(material: Material) -> Grids:
+    base = {**POOLED, "n": material.size, "rate": 1e-3}
     alphas = [0.0, 10.0, 20.0, 50.0, 100.0]
     dense: dict[str, list[Any]] = {"network": list(NETWORKS[1:]), "alpha": alphas}
     # equal steps, and so equal cost, for both orders
     small = {**base, "n": _SMALL_N, "steps": 300}
     compared: dict[str, list[Any]] = {"network": ["conv4", "mlp2", "perceptron"], "alpha": [0.0, 10.0, 20.0]}
-    whole: list[tuple[dict[str, Any], dict[str, list[Any]]]] = [
+    whole: Grids = [
         ({**base, "epochs": 3.0, "evaluations": 4}, {"network": ["conv4"], "alpha": alphas}),
         ({**base, "epochs": 10.0}, dense),
     ]
-    if n <= _SMALL_N:
+    if material.size <= _SMALL_N:
         return whole
     return [*whole, (small, compared), ({**small, "order": "examples"}, compared)]
 
 
-def _paper(n: int) -> list[tuple[dict[str, Any], dict[str, list[Any]]]]:
-    base = {"order": "examples", "optimizer": "adadelta", "batch": 128, "n": n, "steps": 50_000}
+def _paper(material: Material) -> Grids:
     alphas = [0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
-    return [(base, {"network": list(NETWORKS), "alpha": alphas, "rate": list(RATES)})]
+    axes: dict[str, list[Any]] = {"network": list(NETWORKS), "alpha": alphas, "rate": list(RATES)}
+    return [({**PAPER, "n": material.size}, axes)]
 
 
-_SCALES = {
-    "demo": (
+_SCALES: dict[ScaleName, Scale] = {
+    "demo": Scale(
         _demo,
-        3,
         "Demo scale: pooled batch order, Adam for 10 epochs at one learning rate, alpha up to 20, "
         "3 seeds. The paper takes one label at a time, Adadelta at the best of four rates, and alpha up "
         "to 100 on MNIST.",
     ),
-    "laptop": (
+    "laptop": Scale(
         _laptop,
-        3,
         "Laptop scale: pooled batch order at the full n, Adam at 1e-3 falling linearly to 0, ConvNet 3 "
         "epochs, others 10, 3 seeds; beside it both batch orders at n = 1,000 for equal steps. The paper "
         "takes one label at a time (101 passes over MNIST at alpha = 100) and Adadelta at the best of four "
         "rates.",
     ),
-    "paper": (
+    "paper": Scale(
         _paper,
-        5,
         "Paper scale: one label at a time, Adadelta, batch 128, the best of four learning rates on clean "
         "validation data, 5 seeds, 50,000 steps.",
+        seeds=5,
     ),
 }
-
-
-def plan(dataset: str, size: int, scale: ScaleName, seeds: int | None) -> list[Run]:
-    """Return the runs on a data set of `size` training pictures."""
-    grids, own_seeds, _ = choose_scale(scale, _SCALES)
-    runs: list[Run] = []
-    for base, axes in grids(size):
-        runs += Grid({"dataset": dataset, **base}, {**axes, "seed": list(range(seeds or own_seeds))})
-    return runs
 
 
 def points(table: pd.DataFrame) -> pd.DataFrame:
@@ -202,8 +194,7 @@ def _order_of_networks(table: pd.DataFrame) -> Judgement:
 FIGURE = Figure(
     name="fig1",
     title="Accuracy against the level of uniform noise",
-    plan=plan,
-    differs={scale: text for scale, (_, _, text) in _SCALES.items()},
+    scales=_SCALES,
     points=points,
     draw=draw,
     finding=finding,

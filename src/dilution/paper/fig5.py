@@ -14,80 +14,55 @@ from dilution.paper.claims import (
     percent,
     percent_interval,
 )
-from dilution.paper.figure import Figure, ScaleName, choose_scale
+from dilution.paper.figure import PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
 from dilution.report.style import legend, line_with_interval, new_figure, percent_axis, style
-from dilution.study.grid import Grid
 from dilution.study.intervals import intervals
 from dilution.study.select import best_rate
-from dilution.study.spec import Run
 
 ORDERS = {"confusing": "confusing", "reverse": "reverse confusing", "random": "random"}
 CALM = 0.5  # up to this skew the paper sees little change
 
-_SCALES: dict[str, tuple[dict[str, Any], int | None, list[float], int, str]] = {
-    "demo": (
-        {
-            "network": "conv2",
-            "alpha": 5.0,
-            "order": "pooled",
-            "optimizer": "adam",
-            "schedule": "linear",
-            "rate": 3e-3,
-            "batch": 64,
-            "epochs": 12.0,
-        },
-        None,
-        [0.25, 0.5, 0.75, 1.0],
-        3,
+
+def _grids(base: dict[str, Any], deltas: list[float], rates: dict[str, list[Any]]) -> Grids:
+    """Return the runs; δ = 0 is one run for all orders."""
+    skewed: dict[str, list[Any]] = {"delta": list(deltas), "noise_order": list(ORDERS), **rates}
+    return [(base, rates), ({**base, "noise": "structured"}, skewed)]
+
+
+def _demo(material: Material) -> Grids:
+    base = {**POOLED, "n": material.size, "network": "conv2", "alpha": 5.0, "rate": 3e-3}
+    return _grids({**base, "batch": 64, "epochs": 12.0}, [0.25, 0.5, 0.75, 1.0], {})
+
+
+def _laptop(material: Material) -> Grids:
+    base = {**POOLED, "n": min(10_000, material.size), "network": "conv4", "alpha": 20.0, "rate": 1e-3}
+    return _grids({**base, "epochs": 4.0, "evaluations": 3}, [0.2, 0.4, 0.5, 0.6, 0.8, 1.0], {})
+
+
+def _paper(material: Material) -> Grids:
+    base = {**PAPER, "n": material.size, "network": "conv4", "alpha": 20.0}
+    return _grids(base, [tenth / 10 for tenth in range(1, 11)], {"rate": list(RATES)})
+
+
+_SCALES: dict[ScaleName, Scale] = {
+    "demo": Scale(
+        _demo,
         "Demo scale: α = 5, Conv-2, pooled batch order, Adam for 12 epochs at one learning rate, 3 seeds. "
         "The paper uses MNIST, α = 20, Conv-4, one label at a time and Adadelta.",
     ),
-    "laptop": (
-        {
-            "network": "conv4",
-            "alpha": 20.0,
-            "order": "pooled",
-            "optimizer": "adam",
-            "schedule": "linear",
-            "rate": 1e-3,
-            "epochs": 4.0,
-            "evaluations": 3,
-        },
-        10_000,
-        [0.2, 0.4, 0.5, 0.6, 0.8, 1.0],
-        3,
+    "laptop": Scale(
+        _laptop,
         "Laptop scale: n = 10,000 clean pictures so that it ends within 90 minutes on two cores, pooled "
         "batch order, Adam at 1e-3 falling linearly to 0, 4 epochs, 3 seeds. The paper uses all 60,000, "
         "one label at a time and Adadelta.",
     ),
-    "paper": (
-        {
-            "network": "conv4",
-            "alpha": 20.0,
-            "order": "examples",
-            "optimizer": "adadelta",
-            "steps": 50_000,
-        },
-        60_000,
-        [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
-        5,
+    "paper": Scale(
+        _paper,
         "Paper scale: one label at a time, Adadelta, batch 128, the best of four learning rates on clean "
         "validation data, 5 seeds, 50,000 steps.",
+        seeds=5,
     ),
 }
-_PAPER_RATES = [0.01, 0.05, 0.1, 0.5]
-
-
-def plan(dataset: str, size: int, scale: ScaleName, seeds: int | None) -> list[Run]:
-    """Return the runs on a data set of `size` training pictures; δ = 0 is one run for all orders."""
-    settings, n, deltas, own_seeds, _ = choose_scale(scale, _SCALES)
-    base = {"dataset": dataset, "n": min(n or size, size), **settings}
-    rates: dict[str, list[Any]] = {} if "rate" in settings else {"rate": _PAPER_RATES}
-    seed = {"seed": list(range(seeds or own_seeds))}
-    runs: list[Run] = list(Grid(base, {**rates, **seed}))
-    skewed = {"delta": deltas, "noise_order": list(ORDERS), **rates, **seed}
-    runs += Grid({**base, "noise": "structured"}, skewed)
-    return runs
 
 
 def _by_order(table: pd.DataFrame) -> pd.DataFrame:
@@ -169,8 +144,7 @@ def _orders_alike(table: pd.DataFrame) -> Judgement:
 FIGURE = Figure(
     name="fig5",
     title="Accuracy against the skew of structured noise",
-    plan=plan,
-    differs={scale: text for scale, (*_, text) in _SCALES.items()},
+    scales=_SCALES,
     points=points,
     draw=draw,
     finding=finding,

@@ -1,6 +1,6 @@
 """What a figure of the paper is: its runs at each scale, its plot, its claims."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,10 +9,65 @@ import pandas as pd
 
 from dilution.errors import unknown
 from dilution.paper.claims import Claim
+from dilution.study.grid import Grid
 from dilution.study.spec import Run
+from dilution.training.settings import PrecisionName
 
 ScaleName = Literal["demo", "laptop", "paper"]
 SCALES: tuple[ScaleName, ...] = ("demo", "laptop", "paper")
+
+RATES = (0.01, 0.05, 0.1, 0.5)
+"""The learning rates of which the paper takes the best."""
+
+POOLED: dict[str, Any] = {"order": "pooled", "optimizer": "adam", "schedule": "linear"}
+"""How the smaller scales train where the noise is on the same pictures: quick, at one learning rate."""
+
+PAPER: dict[str, Any] = {"order": "examples", "optimizer": "adadelta", "batch": 128, "steps": 50_000}
+"""How the paper trains, as far as it says."""
+
+Grids = list[tuple[dict[str, Any], dict[str, list[Any]]]]
+"""Settings that runs share, and for each setting that varies its values; several such grids."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a figure is made from.
+
+    Parameters
+    ----------
+    dataset
+        Name of a data set or path of a file.
+    size
+        Its training pictures.
+    external
+        The data set of foreign pictures.
+    precision
+        What products are computed in.
+    """
+
+    dataset: str
+    size: int
+    external: str = "photos"
+    precision: PrecisionName = "float32"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A figure at one scale.
+
+    Parameters
+    ----------
+    grids
+        Function of the material → the runs but for their seeds, in the order in which they start.
+    differs
+        What a reader must know of how it differs from the paper.
+    seeds
+        Seeds a point.
+    """
+
+    grids: Callable[[Material], Grids]
+    differs: str
+    seeds: int = 3
 
 
 @dataclass(frozen=True)
@@ -23,11 +78,8 @@ class Figure:
     ----------
     name, title
         ``"fig1"``, and what it shows.
-    plan
-        Function (data set, training pictures, scale, seeds or None for the scale's own) → the runs, in
-        the order in which they start.
-    differs
-        For each scale, what a reader must know of how it differs from the paper.
+    scales
+        What is run at each scale.
     points
         Function of the table of runs → the means and intervals that are drawn.
     draw
@@ -38,30 +90,46 @@ class Figure:
         The claims that this figure decides.
     method
         How it was measured.
+    more
+        Function of the runs so far and their table → further runs, until there are none: a search.
+    beside
+        Name of a figure whose runs, where the store has them, are compared with this one's.
     shares
         Whether the points are accuracies.
     """
 
     name: str
     title: str
-    plan: Callable[[str, int, ScaleName, int | None], list[Run]]
-    differs: Mapping[str, str]
+    scales: Mapping[ScaleName, Scale]
     points: Callable[[pd.DataFrame], pd.DataFrame]
     draw: Callable[[pd.DataFrame], matplotlib.figure.Figure]
     finding: Callable[[pd.DataFrame], str]
     claims: tuple[Claim, ...]
     method: str
+    more: Callable[[Sequence[Run], pd.DataFrame], list[Run]] | None = None
+    beside: str | None = None
     shares: bool = True
 
+    def at(self, name: str) -> Scale:
+        """Return what this figure does at the scale of this name.
 
-def choose_scale(name: str, plans: Mapping[str, Any]) -> Any:
-    """Return what a figure does at the scale of this name.
+        Raises
+        ------
+        InputError
+            If there is no such scale.
+        """
+        for scale in SCALES:
+            if scale == name:
+                return self.scales[scale]
+        raise unknown("scale", name, SCALES)
 
-    Raises
-    ------
-    InputError
-        If there is no such scale.
-    """
-    if name not in plans:
-        raise unknown("scale", name, plans)
-    return plans[name]
+    def plan(self, material: Material, scale: str, seeds: int | None = None) -> list[Run]:
+        """Return the runs to begin with, at the scale's own number of seeds or another."""
+        chosen = self.at(scale)
+        seed = list(range(seeds or chosen.seeds))
+        common = {"dataset": material.dataset, "precision": material.precision}
+        return [
+            run
+            for base, axes in chosen.grids(material)
+            for run in Grid({**common, **base}, {**axes, "seed": seed})
+        ]

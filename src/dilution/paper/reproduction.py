@@ -10,20 +10,21 @@ import pandas as pd
 from dilution.data import load
 from dilution.errors import StoreError
 from dilution.files import check_writable, write_whole
-from dilution.paper.claims import judge_all
-from dilution.paper.figure import Figure, ScaleName, choose_scale
+from dilution.paper.figure import Material, ScaleName
 from dilution.paper.registry import FIGURES, figure
+from dilution.paper.section import figure_section, further_runs
 from dilution.report.markdown import write_markdown
 from dilution.report.page import CLAIM_COLUMNS, Page, Section, write
 from dilution.report.provenance import made_by
 from dilution.report.study import study_section
-from dilution.report.style import save
 from dilution.study.engine import run_study
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
+from dilution.study.spec import Run
 from dilution.study.store import Store
 from dilution.study.table import table
+from dilution.training.settings import PrecisionName
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def reproduce(
     workers: int | None = None,
     device: str = "cpu",
     seeds: int | None = None,
+    precision: PrecisionName = "float32",
+    external: str | None = None,
     root: str | None = None,
     retry_failed: bool = False,
     progress: Progress | None = None,
@@ -81,6 +84,11 @@ def reproduce(
         ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one.
     seeds
         Seeds a point. Default: the scale's own.
+    precision
+        What products are computed in, ``"float32"`` or ``"bfloat16"``.
+    external
+        Data set of foreign pictures: its name, or the path of a file. Default: CIFAR-100 for CIFAR-10,
+        otherwise ``"photos"``.
     root
         Folder that holds downloaded data.
     retry_failed
@@ -98,27 +106,37 @@ def reproduce(
     if "all" in wanted:
         chosen = list(FIGURES.values())
     for each in chosen:
-        choose_scale(scale, each.differs)
-    size = len(load(dataset, root).train)
-    planned = [(each, prepare(each.plan(dataset, size, scale, seeds), root)) for each in chosen]
+        each.at(scale)
+    foreign = external or ("cifar100" if dataset == "cifar10" else "photos")
+    material = Material(dataset, len(load(dataset, root).train), foreign, precision)
+    planned = [(each, prepare(each.plan(material, scale, seeds), root)) for each in chosen]
     folder = check_writable(Path(out))
     sections = []
     with Store(store) as opened:
-        for each, runs in planned:
-            study = Study.of(f"{each.name}/{dataset}/{scale}", runs)
-            run_study(
-                study,
-                opened,
-                workers=workers,
-                device=device,
-                root=root,
-                retry_failed=retry_failed,
-                progress=progress,
-            )
-            sections.append(_section(each, table(opened, study.name), dataset, scale, folder))
+        for each, first in planned:
+            name = f"{each.name}/{dataset}/{scale}"
+            runs: list[Run] = []
+            further = first
+            while True:  # a search asks for more runs once it has seen these
+                runs += further
+                run_study(
+                    Study.of(name, runs),
+                    opened,
+                    workers=workers,
+                    device=device,
+                    root=root,
+                    retry_failed=retry_failed,
+                    progress=progress,
+                )
+                further = prepare(further_runs(each, opened, name), root)
+                if not further:
+                    break
+            sections.append(figure_section(each, opened, name, folder))
     command = f"dilution reproduce {' '.join(wanted)} --dataset {dataset} --scale {scale}"
     command += "" if seeds is None else f" --seeds {seeds}"
     command += "" if device == "cpu" else f" --device {device}"
+    command += "" if precision == "float32" else f" --precision {precision}"
+    command += "" if external is None else f" --external {external}"
     command += f" --store {store} --out {out}"
     title = f"Deep learning under massive label noise: {dataset}, {scale} scale"
     return _write(title, sections, command, folder)
@@ -144,12 +162,10 @@ def report(store: str | Path = "results.sqlite", *, out: str | Path = "out") -> 
         names = list(opened.counts())
         for name in names:
             first, _, rest = name.partition("/")
-            runs = table(opened, name)
             if first in FIGURES and rest:
-                dataset, _, scale = rest.rpartition("/")
-                sections.append(_section(FIGURES[first], runs, dataset, scale, Path(out)))
+                sections.append(figure_section(FIGURES[first], opened, name, Path(out)))
             else:
-                sections.append(study_section(name, runs, Path(out)))
+                sections.append(study_section(name, table(opened, name), Path(out)))
     if not sections:
         raise StoreError(f"{store} holds no study; `dilution run` and `dilution reproduce` put one there.")
     command = f"dilution report --store {store} --out {out}"
@@ -168,44 +184,3 @@ def _write(title: str, sections: Sequence[Section], command: str, folder: Path) 
     page = Page(title, sections, made)
     write_markdown(page, folder, command)
     return Reproduction(claims, runs, write(page, folder / "index.html"))
-
-
-def _section(each: Figure, runs: pd.DataFrame, dataset: str, scale: str, folder: Path) -> Section:
-    """Draw and judge one figure; it is drawn once every point has a run with an accuracy."""
-    states = runs["state"].value_counts()
-    waiting = int(states.get("queued", 0) + states.get("running", 0))
-    found = pd.DataFrame() if waiting else each.points(runs)
-    if waiting or found.empty or ("seeds" in found and (found["seeds"] == 0).any()):
-        counts = ", ".join(f"{count} {state}" for state, count in states.items())
-        svg, finding = "", f"Not every point has a run with an accuracy: of {len(runs)} runs {counts}."
-    else:
-        svg = save(each.draw(found), folder, each.name)["svg"].read_text(encoding="utf-8")
-        finding = each.finding(found)
-    write_whole(folder / f"{each.name}.csv", found.to_csv(index=False).encode())
-    if len(runs):
-        write_whole(folder / f"{each.name}-runs.csv", runs.to_csv(index=False).encode())
-    return Section(
-        name=each.name,
-        title=each.title,
-        finding=finding,
-        svg=svg,
-        caption=_sizes(runs, dataset) + each.differs.get(scale, ""),
-        method=each.method,
-        claims=judge_all(each.claims, runs) if each.claims else pd.DataFrame(),
-        points=found,
-        runs=runs,
-        shares=each.shares,
-    )
-
-
-def _sizes(runs: pd.DataFrame, dataset: str) -> str:
-    """Say how many pictures were trained on, set aside and tested on."""
-    if runs.empty:
-        return ""
-    largest = runs.loc[runs["n"].idxmax()]
-    tested = runs["n_test"].dropna()
-    on_test = f", tested on {tested.iloc[0]:,.0f}" if len(tested) else ""
-    return (
-        f"Data: {dataset}, n = {largest['n']:,} clean pictures, of which {largest['validation']:,} are set "
-        f"aside for validation{on_test}. "
-    )

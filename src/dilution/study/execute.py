@@ -112,6 +112,7 @@ def _outcome(task: Task, result: TrainResult, shared: dict[str, Any]) -> dict[st
         "alpha_delivered": delivered.alpha_delivered,
         "rate_requested": delivered.rate_requested,
         "rate_delivered": delivered.rate_delivered,
+        "n_available": len(noisy.data),
         "n_test": result.n_test,
         "majority": float(test.labels.bincount().max() / result.n_test),
         "image_note": noisy.image_source.note,

@@ -20,6 +20,7 @@ _MEASURES = (
     "step_clean",
     "step_noisy",
     "steps_done",
+    "n_available",
     "n_test",
     "majority",
     "seconds",

@@ -1,0 +1,111 @@
+"""One figure from the store alone: what its search still lacks, and its section of the page."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from dilution.files import write_whole
+from dilution.paper.claims import judge_all
+from dilution.paper.figure import SCALES, Figure
+from dilution.report.page import Section
+from dilution.report.style import save
+from dilution.study.spec import Run
+from dilution.study.store import Store
+from dilution.study.table import table
+
+OWN = "own"
+"""Name of the column that tells a figure's own runs from those it is compared with."""
+
+
+def further_runs(figure: Figure, store: Store, study: str) -> list[Run]:
+    """Return the runs that a figure asks for once it has seen those of its study; none while some failed."""
+    if figure.more is None:
+        return []
+    found = table(store, study)
+    if not found["state"].isin(["done", "diverged"]).all():
+        return []
+    return figure.more([Run.of(**row["spec"]) for row in store.rows(study)], found)
+
+
+def figure_section(figure: Figure, store: Store, study: str, folder: Path) -> Section:
+    """Draw and judge one figure; it is drawn once every point has a run with an accuracy.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    store
+        The store with its runs.
+    study
+        Their study, named ``figure/data set/scale``.
+    folder
+        Where the plot (PNG, SVG, PDF), the points drawn and the runs (CSV) go.
+
+    Raises
+    ------
+    DilutionError
+        If a file cannot be written.
+    """
+    _, _, rest = study.partition("/")
+    dataset, _, scale = rest.rpartition("/")
+    runs = table(store, study)
+    asked = further_runs(figure, store, study)
+    seen = _with_others(figure, runs, store, rest)
+    states = runs["state"].value_counts()
+    waiting = int(states.get("queued", 0) + states.get("running", 0)) + len(asked)
+    found = pd.DataFrame() if waiting else figure.points(seen)
+    if waiting or found.empty or ("seeds" in found and (found["seeds"] == 0).any()):
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
+        more = f", and {len(asked)} to come" if asked else ""
+        svg, finding = "", f"Not every point has a run with an accuracy: of {len(runs)} runs {counts}{more}."
+    else:
+        svg = save(figure.draw(found), folder, figure.name)["svg"].read_text(encoding="utf-8")
+        finding = figure.finding(found)
+    write_whole(folder / f"{figure.name}.csv", found.to_csv(index=False).encode())
+    if len(runs):
+        write_whole(folder / f"{figure.name}-runs.csv", runs.to_csv(index=False).encode())
+    return Section(
+        name=figure.name,
+        title=figure.title,
+        finding=finding,
+        svg=svg,
+        caption=_sizes(runs, dataset) + _differs(figure, scale, runs),
+        method=figure.method,
+        claims=judge_all(figure.claims, seen, asked=len(asked)),
+        points=found,
+        runs=runs,
+        shares=figure.shares,
+    )
+
+
+def _with_others(figure: Figure, runs: pd.DataFrame, store: Store, rest: str) -> pd.DataFrame:
+    """Return the runs, and below them those of the figure beside it where the store has them all."""
+    if figure.beside is None:
+        return runs
+    others = table(store, f"{figure.beside}/{rest}")
+    if not others["state"].isin(["done", "diverged"]).all():
+        others = others.iloc[:0]
+    both = [runs.assign(**{OWN: True}), others.assign(**{OWN: False})]
+    return pd.concat([part for part in both if len(part)], ignore_index=True)
+
+
+def _differs(figure: Figure, scale: str, runs: pd.DataFrame) -> str:
+    """Say how the figure differs from the paper's."""
+    said = next((figure.scales[name].differs for name in SCALES if name == scale), "")
+    if "precision" in runs and (runs["precision"] == "bfloat16").any():
+        said += " Products of matrices and convolutions in bfloat16."
+    notes = [note for note in runs["image_note"].dropna().unique() if note] if len(runs) else []
+    return said + "".join(f" {note[:1].upper()}{note[1:]}." for note in notes)
+
+
+def _sizes(runs: pd.DataFrame, dataset: str) -> str:
+    """Say how many pictures were trained on, set aside and tested on."""
+    if runs.empty:
+        return ""
+    largest = runs.loc[runs["n"].idxmax()]
+    tested = runs["n_test"].dropna()
+    on_test = f", tested on {tested.iloc[0]:,.0f}" if len(tested) else ""
+    return (
+        f"Data: {dataset}, n = {largest['n']:,} clean pictures, of which {largest['validation']:,} are set "
+        f"aside for validation{on_test}. "
+    )
