@@ -7,8 +7,8 @@ import pytest
 
 import dilution
 from dilution.errors import InputError, StoreError
-from dilution.paper import FIGURES, report, reproduce
-from dilution.paper.figure import SCALES
+from dilution.paper import FIGURES, judged, report, reproduce
+from dilution.paper.figure import SCALES, Figure, Material
 from dilution.revision import code_version
 from dilution.study import workers
 from dilution.study.engine import run_study
@@ -17,41 +17,48 @@ from dilution.study.progress import Progress
 from dilution.study.store import Store
 
 QUIET = Progress(quiet=True)
+MNIST = Material("mnist", 60_000)
 
 
 @pytest.fixture
 def short(monkeypatch):
     """Figures at demo scale with a few steps a run: the pipeline is under test, not the accuracy."""
-    for each in FIGURES.values():
-        full = each.plan
+    full = Figure.plan
 
-        def plan(dataset, size, scale, seeds, full=full):
-            few = {"epochs": None, "steps": 3, "n": 200, "evaluations": 1, "validation": 20}
-            return [run.model_copy(update=few) for run in full(dataset, size, scale, seeds)]
+    def plan(self, material, scale, seeds=None):
+        few = {"epochs": None, "steps": 3, "n": 200, "evaluations": 1, "validation": 20}
+        return [run.model_copy(update=few) for run in full(self, material, scale, seeds)]
 
-        monkeypatch.setitem(each.__dict__, "plan", plan)
+    monkeypatch.setattr(Figure, "plan", plan)
 
 
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_figure_plans_sound_runs_at_every_scale(name, scale):
-    runs = FIGURES[name].plan("mnist", 60_000, scale, None)
+    runs = FIGURES[name].plan(MNIST, scale)
     assert len({run.key for run in runs}) == len(runs)
-    assert FIGURES[name].differs[scale]
+    assert FIGURES[name].at(scale).differs
     seeds = {run.seed for run in runs}
-    wanted = 5 if scale == "paper" else 3
+    wanted = 1 if name == "fig9" else 5 if scale == "paper" else 3  # a search goes on from one run
     assert seeds == (set() if name == "fig4" else set(range(wanted)))
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_seeds_can_be_chosen(name):
-    runs = FIGURES[name].plan("digits", 1437, "demo", 2)
+    runs = FIGURES[name].plan(Material("digits", 1437), "demo", 2)
     assert {run.seed for run in runs} == (set() if name == "fig4" else {0, 1})
 
 
 def test_paper_scale_takes_one_label_at_a_time():
     for each in FIGURES.values():
-        assert all(run.order == "examples" for run in each.plan("mnist", 60_000, "paper", None))
+        orders = {run.order for run in each.plan(MNIST, "paper")}
+        assert orders <= ({"examples", "expected"} if each.name == "fig10" else {"examples"})
+
+
+def test_figures_share_runs_at_paper_scale():
+    keys = {name: {run.key for run in each.plan(MNIST, "paper")} for name, each in FIGURES.items()}
+    assert keys["fig11"] <= keys["fig10"]
+    assert len(keys["fig1"] & keys["fig5"]) == 4 * 5  # delta = 0: four rates, five seeds
 
 
 def test_reproduce_writes_page_figures_tables_and_verdicts(tmp_path, short):
@@ -101,7 +108,7 @@ def test_figures_share_the_store_but_not_their_runs_tables(tmp_path, short):
 @pytest.mark.parametrize(
     ("names", "options", "hint"),
     [
-        (["fig11"], {}, "Did you mean 'fig1'?"),
+        (["fig12"], {}, "Did you mean 'fig2'?"),
         (["fig1"], {"scale": "papr"}, "Did you mean 'paper'?"),
         (["fig1"], {"dataset": "digit"}, "Did you mean 'digits'?"),
     ],
@@ -109,6 +116,32 @@ def test_figures_share_the_store_but_not_their_runs_tables(tmp_path, short):
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path, names, options, hint):
     with pytest.raises(InputError, match=hint.replace("?", r"\?")):
         reproduce(names, store=tmp_path / "s.sqlite", out=tmp_path, **options)
+
+
+def test_claims_come_from_the_store_alone(tmp_path, short):
+    made = reproduce(
+        ["fig4", "fig5"], store=tmp_path / "s.sqlite", out=tmp_path, workers=0, seeds=2, progress=QUIET
+    )
+    found = judged(tmp_path / "s.sqlite")
+    assert set(found["study"]) == {"fig5/digits/demo"}  # figure 4 makes no claim
+    assert set(found["runs"]) == {26}
+    pd.testing.assert_frame_equal(found[made.claims.columns], made.claims)
+    Store(tmp_path / "empty.sqlite").close()
+    with pytest.raises(StoreError, match="no figure"):
+        judged(tmp_path / "empty.sqlite")
+
+
+def test_a_search_goes_on_until_it_has_ended(tmp_path):
+    made = reproduce(
+        "fig9", store=tmp_path / "s.sqlite", out=tmp_path, workers=0, progress=QUIET, dataset="digits"
+    )
+    assert made.runs.groupby("alpha")["seed"].nunique().min() >= 6
+    again = report(tmp_path / "s.sqlite", out=tmp_path)
+    pd.testing.assert_frame_equal(again.claims, made.claims)
+    points = pd.read_csv(tmp_path / "fig9.csv")
+    assert set(points["how"]) == {"search"}
+    assert (points["low"] <= points["mean"]).all()
+    assert (points["mean"] <= points["high"]).all()
 
 
 def test_report_needs_a_store_with_a_study(tmp_path):
@@ -134,7 +167,7 @@ def test_report_draws_figures_and_studies_of_ones_own_without_training(tmp_path,
 
 
 def test_report_of_an_unfinished_figure_says_so(tmp_path, short):
-    runs = FIGURES["fig5"].plan("digits", 1437, "demo", 1)
+    runs = FIGURES["fig5"].plan(Material("digits", 1437), "demo", 1)
     with Store(tmp_path / "s.sqlite") as opened:
         opened.add("fig5/digits/demo", runs)
     made = report(tmp_path / "s.sqlite", out=tmp_path)
@@ -190,6 +223,6 @@ def test_points_whose_runs_all_failed_leave_a_page_that_says_so(tmp_path, short,
 
 @pytest.mark.parametrize("size", [800, 1000, 1001])
 def test_figure_1_keeps_its_experiments_apart_on_small_data(size):
-    runs = FIGURES["fig1"].plan("own.npz", size, "laptop", None)
+    runs = FIGURES["fig1"].plan(Material("own.npz", size), "laptop")
     by = [(run.network, run.alpha, run.order, run.n, run.seed) for run in runs]
     assert len(set(by)) == len(by)

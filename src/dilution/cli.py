@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dilution.paper.figure import ScaleName
+    from dilution.training.settings import PrecisionName
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,6 +64,10 @@ WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", help="Worker processes. Default: one a core or GPU. 0: train in this process."),
 ]
+StoreArgument = Annotated[Path, typer.Argument(help="SQLite file that keeps the results.")]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", help="float32, or bfloat16: faster where the processor has it.")
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, or auto: the GPU if there is one.")]
 SeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds for each point.")]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")]
@@ -70,7 +75,7 @@ RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed ru
 
 @app.command()
 def reproduce(
-    figures: Annotated[list[str], typer.Argument(help="fig1, fig4, fig5, or all.")],
+    figures: Annotated[list[str], typer.Argument(help="fig1, fig2, fig4 to fig11, or all.")],
     dataset: Annotated[
         str, typer.Option(help="Name (see data list), or the path of an .npz or .pack file.")
     ] = "digits",
@@ -80,6 +85,10 @@ def reproduce(
     workers: WorkersOption = None,
     device: DeviceOption = "cpu",
     seeds: SeedsOption = None,
+    precision: PrecisionOption = "float32",
+    external: Annotated[
+        str | None, typer.Option(help="Data set of foreign pictures, for fig6: name, or path of a file.")
+    ] = None,
     data_root: RootOption = None,
     retry_failed: RetryOption = False,
 ) -> None:
@@ -100,6 +109,8 @@ def reproduce(
             workers=workers,
             device=device,
             seeds=seeds,
+            precision=cast("PrecisionName", precision),
+            external=external,
             root=_text(data_root),
             retry_failed=retry_failed,
         )
@@ -172,6 +183,33 @@ def export(
         rows = table(opened, study)
     export_table(rows, target)
     typer.echo(f"{len(rows)} runs: {target}")
+
+
+@app.command()
+def claims(store: StoreArgument = Path("results.sqlite")) -> None:
+    """Print the claims of the paper with their verdicts, from the store alone."""
+    from dilution.paper import judged
+
+    found = judged(store)
+    for row in found.itertuples():
+        typer.echo(f"{row.study}: {row.verdict.upper()}: {row.claim}")
+        typer.echo(f"      rule: {row.rule}\n      {row.runs} runs: {row.numbers}")
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="File of runs: .csv, .parquet or .jsonl.")],
+    store: StoreOption = Path("results.sqlite"),
+) -> None:
+    """Enter finished runs of an exported table into a store.
+
+    A study that asks for them then finds them done.
+    """
+    from dilution.study.imported import import_table
+    from dilution.study.store import Store
+
+    with Store(store) as opened:
+        typer.echo(f"{import_table(source, opened)} runs that were not there yet: {store}")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-from dilution.data import cifar, digits, mnist, npz, pack
+from dilution.data import cifar, digits, mnist, npz, pack, photos
 from dilution.data.arrays import DataSet
 from dilution.data.files import Finding
 from dilution.errors import DataError, InputError, unknown
@@ -68,6 +68,10 @@ _SOURCES = {
                 "digits", "handwritten digits that come with scikit-learn", 10, (1, 8, 8), 1437, 360
             ),
             lambda _: digits.load(), lambda _: [], lambda _: [],
+        ),
+        _Source(
+            Description("photos", "squares of scikit-learn's two photographs", 2, (3, 32, 32), 416, 104),
+            lambda _: photos.load(), lambda _: [], lambda _: [],
         ),
         _Source(
             Description(

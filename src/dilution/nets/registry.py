@@ -10,6 +10,7 @@ from dilution import seeds
 from dilution.errors import unknown
 from dilution.nets.conv import channels_last, conv
 from dilution.nets.mlp import mlp
+from dilution.nets.resnet import resnet
 
 Factory = Callable[[tuple[int, int, int], int], nn.Module]
 """Function (picture shape (channels, height, width), classes) → module that returns logits."""
@@ -22,6 +23,9 @@ NETWORKS: dict[str, Factory] = {
     "conv2": partial(conv, layers=2),
     "conv4": partial(conv, layers=4),
     "conv6": partial(conv, layers=6),
+    "resnet18": resnet,
+    "resnet18_w16": partial(resnet, width=16),
+    "resnet50": partial(resnet, blocks=(3, 4, 6, 3), bottleneck=True),
 }
 
 LABELS = {
@@ -32,6 +36,9 @@ LABELS = {
     "conv2": "Conv-2",
     "conv4": "Conv-4",
     "conv6": "Conv-6",
+    "resnet18": "ResNet-18",
+    "resnet18_w16": "ResNet-18, ¼ width",
+    "resnet50": "ResNet-50",
 }
 """How figures call the networks."""
 
@@ -73,4 +80,6 @@ def build(name: str, shape: tuple[int, int, int], classes: int, *, seed: int) ->
                     nn.init.uniform_(weights, -bound, bound, generator=draw)
             if layer.weight.ndim == 4:
                 layer.weight.data = channels_last(layer.weight.data)
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()  # ones and zeros, nothing random
     return module

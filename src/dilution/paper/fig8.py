@@ -187,7 +187,7 @@ FIGURE = Figure(
         ),
     ),
     method="A tenth of the n clean examples, at most 5,000, is set aside for validation. Where a curve "
-    "crosses an accuracy is interpolated: the logit of accuracy is taken to be linear in log n between two n.\n\n"
-    "Points are means over seeds (subset, noise, weights and order all differ between seeds), bars 95 % "
-    "Student t intervals.",
+    "crosses an accuracy is interpolated: the logit of accuracy is taken to be linear in log n between "
+    "two n.\n\nPoints are means over seeds (subset, noise, weights and order all differ between seeds), "
+    "bars 95 % Student t intervals.",
 )

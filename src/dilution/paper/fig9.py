@@ -90,7 +90,7 @@ def points(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``how``, ``level``, ``alpha``; ``mean``, ``low``, ``high`` in clean examples; ``seeds``, the
-        runs behind it; ``pictures``, how many pictures all runs at this alpha were trained on, for all levels.
+        runs behind it; ``pictures``, how many pictures all runs at this alpha trained on, for all levels.
     """
     rows = []
     for (level, alpha), part in _by_level(_chosen(table)):
@@ -178,9 +178,9 @@ def finding(found: pd.DataFrame) -> str:
     agree = (pairs["low"] <= pairs["high_grid"]) & (pairs["low_grid"] <= pairs["high"])
     ratio = float(np.exp(np.log(pairs["mean"] / pairs["mean_grid"]).mean()))
     return (
-        f"{said} The search trained on {spent[0] / spent[1]:.0%} of the pictures that the grid of Figure 8 "
-        f"took; {int(agree.sum())} of {len(pairs)} intervals overlap, and its thresholds are {ratio:.2f} times "
-        "the grid's in the mean."
+        f"{said} The search trained on {spent[0] / spent[1]:.0%} of the pictures that the grid of Figure "
+        f"8 took; {int(agree.sum())} of {len(pairs)} intervals overlap, and its thresholds are "
+        f"{ratio:.2f} times the grid's in the mean."
     )
 
 

@@ -12,7 +12,7 @@ from dilution.errors import StoreError
 from dilution.files import check_writable, write_whole
 from dilution.paper.figure import Material, ScaleName
 from dilution.paper.registry import FIGURES, figure
-from dilution.paper.section import figure_section, further_runs
+from dilution.paper.section import figure_section, further_runs, judge
 from dilution.report.markdown import write_markdown
 from dilution.report.page import CLAIM_COLUMNS, Page, Section, write
 from dilution.report.provenance import made_by
@@ -170,6 +170,39 @@ def report(store: str | Path = "results.sqlite", *, out: str | Path = "out") -> 
         raise StoreError(f"{store} holds no study; `dilution run` and `dilution reproduce` put one there.")
     command = f"dilution report --store {store} --out {out}"
     return _write(f"Results in {Path(store).name}", sections, command, Path(out))
+
+
+def judged(store: str | Path = "results.sqlite") -> pd.DataFrame:
+    """Judge the claims of every figure in a store, from the store alone.
+
+    Parameters
+    ----------
+    store
+        The result store.
+
+    Returns
+    -------
+    DataFrame
+        One row a claim: ``study``, ``figure``, ``claim``, ``rule``, ``runs`` (how many the verdict takes),
+        ``verdict``, ``numbers``.
+
+    Raises
+    ------
+    DilutionError
+        If the store does not exist or holds no figure.
+    """
+    parts = []
+    with Store(store, create=False) as opened:
+        for name, counts in opened.counts().items():
+            first, _, rest = name.partition("/")
+            if first in FIGURES and rest and FIGURES[first].claims:
+                found = judge(FIGURES[first], opened, name)
+                found.insert(0, "study", name)
+                found.insert(4, "runs", sum(counts.values()))
+                parts.append(found)
+    if not parts:
+        raise StoreError(f"{store} holds no figure of the paper; `dilution reproduce` puts one there.")
+    return pd.concat(parts, ignore_index=True)
 
 
 def _write(title: str, sections: Sequence[Section], command: str, folder: Path) -> Reproduction:

@@ -91,8 +91,8 @@ def next_n(table: pd.DataFrame, level: float, largest: int) -> int | None:
 def crossing(table: pd.DataFrame, level: float) -> Crossing | None:
     """Fit the logit of accuracy against log n near a level and return where it crosses.
 
-    The interval is Fieller's: it holds every x at which the fitted line is not significantly apart from the level (Fieller,
-    1954); where the slope itself is not significant it is unbounded.
+    The interval is Fieller's (1954): it holds every x at which the fitted line is not significantly apart
+    from the level; where the slope itself is not significant it is unbounded.
 
     Parameters
     ----------

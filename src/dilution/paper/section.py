@@ -27,6 +27,15 @@ def further_runs(figure: Figure, store: Store, study: str) -> list[Run]:
     return figure.more([Run.of(**row["spec"]) for row in store.rows(study)], found)
 
 
+def judge(figure: Figure, store: Store, study: str) -> pd.DataFrame:
+    """Return the verdicts on the claims of a figure, from the runs of its study."""
+    return judge_all(
+        figure.claims,
+        _with_others(figure, table(store, study), store, study.partition("/")[2]),
+        asked=len(further_runs(figure, store, study)),
+    )
+
+
 def figure_section(figure: Figure, store: Store, study: str, folder: Path) -> Section:
     """Draw and judge one figure; it is drawn once every point has a run with an accuracy.
 

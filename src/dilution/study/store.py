@@ -158,16 +158,24 @@ class Store:
     def add(self, study: str, runs: Sequence[Run]) -> None:
         """Enter runs as queued, unless they are there already, and as members of a study."""
         with self._transaction():
-            self._connection.executemany(
-                "INSERT INTO runs (key, spec, state) VALUES (?, ?, 'queued') ON CONFLICT DO NOTHING",
-                ((run.key, run.spec) for run in runs),
-            )
+            self._enter(runs)
             self._connection.execute("INSERT INTO studies VALUES (?) ON CONFLICT DO NOTHING", (study,))
             self._connection.execute("DELETE FROM members WHERE study = ?", (study,))
             self._connection.executemany(
                 "INSERT INTO members (study, key, position) VALUES (?, ?, ?)",
                 ((study, run.key, position) for position, run in enumerate(runs)),
             )
+
+    def add_runs(self, runs: Sequence[Run]) -> None:
+        """Enter runs as queued, unless they are there already, as members of no study."""
+        with self._transaction():
+            self._enter(runs)
+
+    def _enter(self, runs: Sequence[Run]) -> None:
+        self._connection.executemany(
+            "INSERT INTO runs (key, spec, state) VALUES (?, ?, 'queued') ON CONFLICT DO NOTHING",
+            ((run.key, run.spec) for run in runs),
+        )
 
     def states(self, keys: Iterable[str]) -> dict[str, State]:
         """Return the state of each of these runs that the store holds, in the order of ``keys``."""

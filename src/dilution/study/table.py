@@ -7,7 +7,7 @@ import pandas as pd
 from dilution.study.spec import LATER, Run
 from dilution.study.store import Store
 
-_MEASURES = (
+MEASURES = (
     "alpha_used",
     "alpha_delivered",
     "rate_requested",
@@ -30,7 +30,7 @@ _MEASURES = (
     "image_note",
 )
 
-COLUMNS = ("key", "state", *Run.model_fields, *_MEASURES, "error", "host", "versions", "started", "finished")
+COLUMNS = ("key", "state", *Run.model_fields, *MEASURES, "error", "host", "versions", "started", "finished")
 """Columns of the table of results; docs/architecture.md explains them."""
 
 
@@ -55,13 +55,13 @@ def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = N
             {"key": row["key"], "state": row["state"]}
             | LATER
             | row["spec"]
-            | {name: row["result"].get(name) for name in _MEASURES}
+            | {name: row["result"].get(name) for name in MEASURES}
             | {"error": row["error"], "host": row["host"]}
             | {"versions": ", ".join(f"{k} {v}" for k, v in row["versions"].items())}
             | {"started": row["started"], "finished": row["finished"]}
         )
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    numeric = [name for name in _MEASURES if name not in ("image_note", "device")]
+    numeric = [name for name in MEASURES if name not in ("image_note", "device")]
     numeric += ["alpha", "eta", "delta", "epochs", "steps"]
     frame[numeric] = frame[numeric].apply(pd.to_numeric)
     return frame

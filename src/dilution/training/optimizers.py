@@ -74,6 +74,8 @@ class Average(Generic[_Module]):
         self._decay = decay
         self._weights = [weight.detach() for weight in self.module.parameters()]
         self._source = [weight.detach() for weight in module.parameters()]
+        # statistics of normalisation layers are averages already
+        self._kept = list(zip(self.module.buffers(), module.buffers(), strict=True))
         self._begun = False
 
     def update(self) -> None:
@@ -83,3 +85,5 @@ class Average(Generic[_Module]):
         else:
             torch._foreach_copy_(self._weights, self._source)
             self._begun = True
+        for own, source in self._kept:
+            own.copy_(source)

@@ -1,0 +1,117 @@
+"""Thresholds on curves whose crossing is known, and the search that finds them."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dilution.paper.search import LEAST_N, crossing, next_runs, snap
+from dilution.paper.threshold import LEVELS, fit_laws, grid_thresholds, logit
+from dilution.paper.threshold import crossing as curve_crossing
+
+
+def accuracy(n, needed, level=0.9, slope=1.2):
+    """A rising curve, straight in logit against log n, that passes `level` at n = `needed`."""
+    z = math.log(level / (1 - level)) + slope * np.log(np.asarray(n) / needed)
+    return 1 / (1 + np.exp(-z))
+
+
+def searched(needed, noise=0.0, largest=60_000, start=500, seed=0):
+    """Play a search through on made-up accuracies and return the runs it asked for."""
+    draw = np.random.default_rng(seed)
+    runs = pd.DataFrame({"n": [start], "seed": [0]})
+    runs["test_clean"] = accuracy(runs["n"], needed)
+    for _ in range(100):
+        wanted = next_runs(runs, LEVELS, largest)
+        if not wanted:
+            return runs
+        new = pd.DataFrame(wanted, columns=["n", "seed"])
+        z = logit(accuracy(new["n"], needed)) + noise * draw.standard_normal(len(new))
+        runs = pd.concat([runs, new.assign(test_clean=1 / (1 + np.exp(-z)))], ignore_index=True)
+    pytest.fail("the search did not end")
+
+
+@given(needed=st.floats(200, 20_000), start=st.integers(40, 30_000))
+@settings(max_examples=50, deadline=None)
+def test_a_search_finds_the_crossing_from_any_start(needed, start):
+    runs = searched(needed, start=start)
+    for level in LEVELS:
+        at = needed * math.exp((logit(np.array([level])) - logit(np.array([0.9])))[0] / 1.2)
+        assert crossing(runs, level).n == pytest.approx(at, rel=0.02)
+    assert len(runs) <= 45
+    assert runs["seed"].is_unique
+
+
+def test_the_interval_of_a_noisy_search_covers_the_crossing_as_often_as_it_says():
+    covered = 0
+    for seed in range(60):
+        found = crossing(searched(3_000, noise=0.15, seed=seed), 0.9)
+        covered += found.low <= 3_000 <= found.high
+    assert covered >= 50  # 57 expected of 60 runs; a stopping rule that looks at the interval costs a little
+
+
+def test_a_search_gives_up_where_the_level_is_out_of_reach():
+    runs = searched(1e7, largest=2_000)
+    assert runs["n"].max() == 2_000
+    assert crossing(runs, 0.9) is None
+    runs = searched(2, largest=2_000)
+    assert runs["n"].min() == LEAST_N
+
+
+def test_a_search_ends_on_a_curve_that_falls():
+    runs = pd.DataFrame({"n": [100], "seed": [0], "test_clean": [0.95]})
+    for _ in range(100):
+        wanted = next_runs(runs, [0.9], 1_000)
+        if not wanted:
+            break
+        new = pd.DataFrame(wanted, columns=["n", "seed"])
+        runs = pd.concat([runs, new.assign(test_clean=np.where(new["n"] < 90, 0.99, 0.5))], ignore_index=True)
+    assert len(runs) < 60
+
+
+def test_without_a_significant_slope_the_interval_is_unbounded():
+    table = pd.DataFrame({"n": [500, 600, 700, 800], "test_clean": [0.95, 0.85, 0.96, 0.88]})
+    found = crossing(table, 0.9)
+    assert found is None or (found.low == 0 and math.isinf(found.high))
+
+
+@given(st.floats(1, 1e6), st.integers(100, 60_000))
+def test_n_lies_on_the_grid_and_within_the_data(n, largest):
+    assert LEAST_N <= snap(n, largest) <= largest
+    assert snap(2 * n, largest) >= snap(n, largest)
+
+
+def test_a_curve_is_crossed_where_it_stays_above():
+    n = [100, 200, 400, 800]
+    assert curve_crossing(n, accuracy(n, 300), 0.9) == pytest.approx(300)
+    assert math.isnan(curve_crossing(n, accuracy(n, 900), 0.9))  # never
+    assert math.isnan(curve_crossing(n, accuracy(n, 50), 0.9))  # from the start
+    assert 400 < curve_crossing(n, [0.5, 0.92, 0.85, 0.95], 0.9) < 800
+
+
+def test_thresholds_of_a_grid_have_an_interval_over_seeds():
+    rows = [
+        {"alpha": 5.0, "n": n, "seed": seed, "test_clean": float(accuracy(n, needed))}
+        for seed, needed in enumerate([900, 1_000, 1_100])
+        for n in (250, 500, 1_000, 2_000, 4_000)
+    ]
+    found = grid_thresholds(pd.DataFrame(rows)).set_index("level").loc[0.9]
+    assert found["mean"] == pytest.approx((900 * 1_000 * 1_100) ** (1 / 3), rel=1e-6)
+    assert found["low"] < 900
+    assert found["high"] > 1_100
+    assert found["seeds"] == 3
+
+
+def test_the_laws_recover_what_made_the_points():
+    alpha = np.array([0.0, 5.0, 10.0, 20.0, 35.0, 50.0])
+    noise = np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
+    line = fit_laws(alpha, 100 + 40 * alpha + noise)
+    assert line[1].coefficients == pytest.approx((100, 40), rel=0.05)
+    assert min(line, key=lambda law: law.aicc).name == "linear"
+    bent = fit_laws(alpha, 100 + 2 * alpha**2 + noise)
+    assert min(bent, key=lambda law: law.aicc).name == "quadratic"
+    assert bent[1].r2 < bent[2].r2 <= 1
+    assert math.isnan(fit_laws(alpha[:3], alpha[:3])[2].aicc)
