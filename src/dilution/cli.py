@@ -260,15 +260,42 @@ def data_check(name: Annotated[str, typer.Argument(help="Data set.")], data_root
 
 @data_app.command("pack")
 def data_pack(
-    name: Annotated[str, typer.Argument(help="Data set, or the path of an .npz file.")],
+    name: Annotated[
+        str, typer.Argument(help="Data set, path of an .npz file, or folder with a folder for each class.")
+    ],
     target: Annotated[Path, typer.Argument(help="File to write; it must end in .pack.")],
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Of a folder's pictures: height and width in pixels.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode a folder. Default: one a core.")
+    ] = None,
     data_root: RootOption = None,
 ) -> None:
-    """Write a data set to one file that trains without being held in memory."""
-    from dilution.data import load, write_pack
+    """Write a data set to one file that trains without being held in memory.
+
+    A folder is decoded by all cores. Run the same command again to go on where it was stopped.
+    """
+    from dilution.data import load, pack_folder, write_pack
 
     if target.suffix.lower() != ".pack":
         raise InputError(f"{target} does not end in .pack; the name says what the file is. Add .pack to it.")
+    if Path(name).expanduser().is_dir():
+        if size is None:
+            raise InputError(f"{name} is a folder: give its pictures one size, such as --size 224.")
+        with _interruptible("what was decoded is"):
+            made = pack_folder(Path(name).expanduser(), target, size, workers=workers, say=typer.echo)
+        for file, why in made.broken[:10]:
+            typer.echo(f"skipped {file}: {why}")
+        skipped = (
+            f", {len(made.broken):,} files skipped (listed in {target}.skipped.txt)" if made.broken else ""
+        )
+        typer.echo(
+            f"{made.train:,} + {made.test:,} pictures{skipped}, {target.stat().st_size:,} bytes: {target}"
+        )
+        return
+    if size is not None or workers is not None:
+        raise InputError(f"{name} is no folder; --size and --workers go with a folder of pictures.")
     data = load(name, data_root)
     write_pack(target, [data.train], [data.test])
     typer.echo(
@@ -321,12 +348,12 @@ def main() -> None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible(kept: str = "finished runs are") -> Iterator[None]:
     """End on Ctrl-C with what a user wants to know then."""
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("interrupted; finished runs are kept. Run the same command again to resume.", err=True)
+        typer.echo(f"interrupted; {kept} kept. Run the same command again to resume.", err=True)
         raise typer.Exit(130) from None
 
 

@@ -2,6 +2,7 @@
 
 from dilution.data.arrays import Arrays, DataSet
 from dilution.data.convert import from_numpy
+from dilution.data.folder import pack_folder
 from dilution.data.packing import write_pack
 from dilution.data.registry import DATASETS, check, data_root, fetch, fingerprint, load, own_file
 
@@ -16,5 +17,6 @@ __all__ = [
     "from_numpy",
     "load",
     "own_file",
+    "pack_folder",
     "write_pack",
 ]

@@ -74,7 +74,7 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
         axis.minorticks_off()
         axis.set_xlabel("learning rate of Adadelta")
         axis.set_ylabel("test accuracy")
-        legend(axis, title="noise level α", loc="lower left")
+        legend(axis, title="noise level α", loc="lower right")
     return figure
 
 
