@@ -27,10 +27,15 @@ def test_every_network_takes_any_image_size_and_class_count(name, shape):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_same_seed_gives_the_same_bits_and_another_seed_other_weights(name):
     first, again, other = (build(name, (1, 8, 8), 10, seed=seed).state_dict() for seed in (4, 4, 5))
+    drawn = 0
     for key, weights in first.items():
         assert torch.equal(weights, again[key])
+        if set(weights.flatten().tolist()) <= {0.0, 1.0}:  # batch normalisation begins without chance
+            continue
         assert not torch.equal(weights, other[key])
         assert float(weights.std()) > 0
+        drawn += 1
+    assert drawn
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -38,10 +43,10 @@ def test_weights_are_uniform_within_one_over_root_fan_in(name):
     for layer in build(name, (3, 8, 8), 10, seed=1).modules():
         if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d):
             bound = layer.weight[0].numel() ** -0.5
-            weight, bias = layer.weight.detach(), layer.bias.detach()
-            assert float(weight.abs().max()) <= bound
+            weight = layer.weight.detach()
+            assert float(weight.abs().max()) <= bound * (1 + 1e-6)  # float32
             assert float(weight.std()) == pytest.approx(bound / 3**0.5, rel=0.05)
-            assert float(bias.abs().max()) <= bound
+            assert layer.bias is None or float(layer.bias.detach().abs().max()) <= bound * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("name", ["perceptron", "mlp4", "conv6"])

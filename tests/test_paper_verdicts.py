@@ -54,6 +54,18 @@ def test_fig2_larger_networks_keep_more(gain, alphas, seeds, verdict):
     assert verdicts("fig2", made) == [verdict]
 
 
+@pytest.mark.parametrize(
+    ("dataset", "noisy", "verdict"),
+    [("imagenet.pack", 0.4, YES), ("imagenet.pack", 0.2, NO), ("digits", 0.4, OPEN)],
+)
+def test_fig3_keeps_half_of_its_accuracy(dataset, noisy, verdict):
+    made = rows(lambda alpha: noisy if alpha else 0.6, alpha=[0.0, 5.0])
+    made = [row | {"dataset": dataset, "majority": 0.001, "test_top5": row["test_clean"]} for row in made]
+    assert verdicts("fig3", made) == [verdict]
+    unlearnt = [row | {"majority": 0.5} for row in made]
+    assert verdicts("fig3", unlearnt) == [OPEN]
+
+
 def sources(other, white, same=0.2):
     fall = {"same": same, "cifar100": other, "white_noise": white}
     clean = rows(lambda **_: 0.9, alpha=[0.0])
@@ -177,7 +189,7 @@ def test_fig11_the_best_rate_falls(best, verdict):
     assert verdicts("fig11", [row for row in made if row["alpha"] == 0]) == [OPEN]
 
 
-@pytest.mark.parametrize("name", ["fig2", "fig6", "fig7", "fig8", "fig9", "fig10", "fig11"])
+@pytest.mark.parametrize("name", ["fig2", "fig3", "fig6", "fig7", "fig8", "fig9", "fig10", "fig11"])
 def test_every_verdict_waits_for_runs_that_are_missing(name):
     made = rows(lambda **_: 0.9, alpha=[0.0, 5.0])
     made[0]["state"] = "failed"

@@ -19,9 +19,9 @@ from dilution.training.optimizers import optimizer, rate_factor
 from dilution.training.referee import Normalise, accuracy
 
 RATES = {"adadelta": 1.0, "sgd": 0.02, "adam": 0.003, "adamw": 0.003}
-SCHEDULES = ["constant", "linear", "cosine"]
+SCHEDULES = ["constant", "linear", "cosine", "step"]
 ORDERS = ["examples", "pooled", "expected"]
-HISTORY = ["step", "train_loss", "validation_clean", "validation_noisy", "test"]
+HISTORY = ["step", "train_loss", "validation_clean", "validation_noisy", "test", "test_top5"]
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +106,7 @@ def test_permuting_the_test_labels_changes_no_weight_and_no_choice(order):
     settings = {"order": order, "optimizer": "adam", "rate": 0.02, "steps": 60, "evaluations": 10}
     honest, blind = trained(**settings), trained(**settings, test=permuted)
     assert torch.equal(weights(honest), weights(blind))
-    unseen = [name for name in HISTORY if name != "test"]
+    unseen = [name for name in HISTORY if name not in ("test", "test_top5")]
     pd.testing.assert_frame_equal(honest.history[unseen], blind.history[unseen], check_exact=True)
     assert not honest.history["test"].equals(blind.history["test"])
     for name in ("step_clean", "step_noisy", "validation_clean", "steps_done"):
@@ -145,6 +145,7 @@ def summary_of(clean, noisy, test, state="done"):
     history = pd.DataFrame(
         {"step": steps, "validation_clean": clean, "validation_noisy": noisy, "test": test, "train_loss": 1.0}
     )
+    history["test_top5"] = history["test"] + 0.05
     rest = {"delivered": None, "n_training": 1, "n_validation": 1, "n_test": 1, "seconds": 0.0}
     rest |= {"diverged_at": None, "module": None, "prepare": None}
     return TrainResult(state=state, history=history, **rest).summary()
@@ -155,6 +156,7 @@ def test_the_step_is_chosen_on_validation_data_the_first_in_a_tie():
     assert found == {
         "test_last": 0.9,
         "test_clean": 0.3,
+        "test_top5": 0.35,
         "test_noisy": 0.4,
         "test_oracle": 0.9,
         "validation_clean": 0.8,
@@ -228,6 +230,15 @@ def test_the_loop_equals_one_written_by_hand_with_its_exponential_average():
     assert torch.allclose(weights(result), average, atol=1e-6)
     assert not torch.allclose(now, average, atol=1e-3)
     assert result.history["train_loss"].iloc[0] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_accuracy_among_five_is_the_share_of_labels_in_the_five_largest_logits():
+    draw = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(400, 20, generator=draw), torch.randint(20, (400,), generator=draw)
+    ranks = (logits > logits.gather(1, labels[:, None])).sum(dim=1)
+    assert accuracy(logits, labels) == pytest.approx(float((ranks == 0).double().mean()))
+    assert accuracy(logits, labels, among=5) == pytest.approx(float((ranks < 5).double().mean()))
+    assert accuracy(logits, labels, among=50) == 1.0
 
 
 def test_averaged_weights_differ_and_are_what_is_evaluated():

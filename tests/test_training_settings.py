@@ -1,5 +1,7 @@
 """Settings of a training, learning-rate schedules, optimizers."""
 
+from typing import get_args
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -9,7 +11,7 @@ from dilution.errors import InputError
 from dilution.noise import Dilution
 from dilution.training import TrainSettings, train
 from dilution.training.optimizers import Average, optimizer, rate_factor
-from dilution.training.settings import default_validation
+from dilution.training.settings import ScheduleName, default_validation
 
 WRONG = [
     ({"rate": -1}, ["rate is -1", "greater than 0"]),
@@ -108,13 +110,17 @@ def test_a_tenth_and_at_most_5000_is_set_aside(n, validation):
         ("cosine", 0, 1),
         ("cosine", 25, 0.5 * (1 + 0.5**0.5)),
         ("cosine", 50, 0.5),
+        ("step", 33, 1),
+        ("step", 34, 0.1),
+        ("step", 67, 0.01),
+        ("step", 89, 0.001),
     ],
 )
 def test_rate_factor_has_the_value_computed_by_hand(schedule, step, factor):
     assert rate_factor(schedule, step, 100) == pytest.approx(factor)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+@pytest.mark.parametrize("schedule", get_args(ScheduleName))
 @pytest.mark.parametrize("steps", [1, 2, 3, 50])
 def test_rate_factors_start_at_one_never_rise_and_stay_positive(schedule, steps):
     factors = [rate_factor(schedule, step, steps) for step in range(steps)]

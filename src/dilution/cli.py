@@ -75,7 +75,7 @@ RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed ru
 
 @app.command()
 def reproduce(
-    figures: Annotated[list[str], typer.Argument(help="fig1, fig2, fig4 to fig11, or all.")],
+    figures: Annotated[list[str], typer.Argument(help="fig1 to fig11, or all.")],
     dataset: Annotated[
         str, typer.Option(help="Name (see data list), or the path of an .npz or .pack file.")
     ] = "digits",

@@ -14,6 +14,7 @@ MEASURES = (
     "rate_delivered",
     "test_last",
     "test_clean",
+    "test_top5",
     "test_noisy",
     "test_oracle",
     "validation_clean",

@@ -53,6 +53,8 @@ def rate_factor(schedule: ScheduleName, step: int, steps: int) -> float:
         return 1.0
     if schedule == "linear":
         return min(1.0, (steps - step) / max(1.0, _DECAY_SHARE * steps))
+    if schedule == "step":  # epochs 30, 60, 80 of 90, as ImageNet is trained since He et al. (2016)
+        return math.prod(0.1 for ninth in (3, 6, 8) if 9 * step >= ninth * steps)
     return 0.5 * (1 + math.cos(math.pi * step / steps))
 
 

@@ -50,13 +50,14 @@ class Referee:
         self._histogram = held_out.histogram(place).float() * (held_out.n / len(held_out))
 
     def __call__(self, module: nn.Module) -> dict[str, float]:
-        """Return clean validation accuracy, noisy validation cross entropy and test accuracy."""
+        """Return clean validation accuracy, noisy validation cross entropy and test accuracy, top 1 and 5."""
         validation = logits(module, self._prepare, self._held_out)
         test = logits(module, self._prepare, self._test)
         return {
             "validation_clean": accuracy(validation, self._labels),
             "validation_noisy": float(cross_entropy(validation, self._histogram)),
             "test": accuracy(test, self._test.labels),
+            "test_top5": accuracy(test, self._test.labels, among=5),
         }
 
 
@@ -85,6 +86,9 @@ def _part(pictures: Tensor | Arrays) -> int:
     return min(_EVALUATION_BATCH, max(1, _EVALUATION_PIXELS // (channels * height * width)))
 
 
-def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Return the share of rows whose largest logit is at the label, in [0, 1]."""
-    return float((logits.argmax(dim=1) == labels).double().mean())
+def accuracy(logits: Tensor, labels: Tensor, *, among: int = 1) -> float:
+    """Return the share of rows whose label is among the classes of the `among` largest logits, in [0, 1]."""
+    if among == 1:
+        return float((logits.argmax(dim=1) == labels).double().mean())
+    named = logits.topk(min(among, logits.shape[1]), dim=1).indices
+    return float((named == labels[:, None]).any(dim=1).double().mean())

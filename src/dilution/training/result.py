@@ -22,7 +22,7 @@ class TrainResult:
     history
         One row an evaluation: ``step``, ``train_loss`` (mean since the last evaluation, nats),
         ``validation_clean`` (accuracy on clean validation labels), ``validation_noisy`` (mean cross
-        entropy on noisy validation labels, nats), ``test`` (accuracy).
+        entropy on noisy validation labels, nats), ``test`` and ``test_top5`` (accuracies).
     delivered
         Noise asked for and delivered, over the labels that were trained on.
     n_training, n_validation, n_test
@@ -58,6 +58,7 @@ class TrainResult:
 
         The step is chosen on validation data: ``test_clean`` by the best accuracy on its clean labels,
         ``test_noisy`` by the lowest cross entropy on its noisy ones, the first such step in a tie.
+        ``test_top5`` goes with ``test_clean``: the label is among the five classes that score highest.
         ``test_oracle`` is the best test accuracy seen, shown as an oracle and used for nothing.
         """
         if self.state == "diverged" or self.history.empty:
@@ -68,6 +69,7 @@ class TrainResult:
         return {
             "test_last": float(table["test"].iloc[-1]),
             "test_clean": float(clean["test"]),
+            "test_top5": float(clean["test_top5"]),
             "test_noisy": float(noisy["test"]),
             "test_oracle": float(table["test"].max()),
             "validation_clean": float(clean["validation_clean"]),

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 BatchOrder = Literal["examples", "pooled", "expected"]
 OptimizerName = Literal["adadelta", "sgd", "adam", "adamw"]
-ScheduleName = Literal["constant", "linear", "cosine"]
+ScheduleName = Literal["constant", "linear", "cosine", "step"]
 PrecisionName = Literal["float32", "bfloat16"]
 
 
@@ -23,7 +23,8 @@ class TrainSettings(BaseModel):
         Optimizer and its learning rate; momentum (Nesterov) is used by ``"sgd"``, weight decay by all.
     schedule
         ``"constant"``; ``"linear"``: constant, then falling to 0 over the last 70 % of the steps;
-        ``"cosine"``: falling to 0 along half a cosine from the first step.
+        ``"cosine"``: falling to 0 along half a cosine from the first step; ``"step"``: a tenth of it after a
+        third of the steps, a hundredth after two thirds, a thousandth after eight ninths.
     batch
         Examples (order ``"examples"``) or pictures (otherwise) in a batch.
     epochs, steps
