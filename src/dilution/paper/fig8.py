@@ -50,7 +50,7 @@ def _grids(base: dict[str, Any], sizes: list[int], largest: int, axes: dict[str,
 
 
 def _demo(material: Material) -> Grids:
-    return _grids(demo_base(), [60, 120, 240, 480, 960, 1437], material.size, {"alpha": DEMO_ALPHAS})
+    return _grids(demo_base(), [62, 125, 250, 500, 1_000, 1_437], material.size, {"alpha": DEMO_ALPHAS})
 
 
 def _laptop(material: Material) -> Grids:

@@ -16,7 +16,8 @@ from scipy.special import stdtrit
 
 from dilution.paper.threshold import logit
 
-LEAST_N = 32
+LEAST_N = 31
+_BASE = 31.25  # 250, 500, 1,000 … are on the grid, so that the search finds runs that Figure 8 has made
 _WINDOW = math.log(2.3)  # runs whose n is within this factor of the crossing take part in the fit
 _FEW, _MANY = 6, 10  # runs in the fit before it may end, and when it must
 _CLOSE = math.log(1.25)  # half-width of the interval at which it ends
@@ -44,8 +45,8 @@ class Crossing:
 
 def snap(n: float, largest: int) -> int:
     """Return the nearest n of a geometric grid, four for each doubling, from `LEAST_N` to `largest`."""
-    place = round(_GRID * math.log2(max(n, LEAST_N) / LEAST_N))
-    return min(round(LEAST_N * 2 ** (place / _GRID)), largest)
+    place = round(_GRID * math.log2(max(n, _BASE) / _BASE))
+    return min(round(_BASE * 2 ** (place / _GRID)), largest)
 
 
 def first(alpha: float, hardest: float, largest: int) -> int:
