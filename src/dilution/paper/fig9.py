@@ -41,7 +41,7 @@ def _paper(material: Material) -> Grids:
 
 _SEARCHED = (
     "Each n is the next that a search asks for: it ends where the interval of the crossing is within a "
-    "quarter to either side, or after 10 runs near it."
+    "quarter to either side, or after 6 runs near it."
 )
 _SCALES: dict[ScaleName, Scale] = {
     "demo": Scale(_demo, f"Demo scale: runs as those of Figure 8. {_SEARCHED}", seeds=1),

@@ -18,8 +18,8 @@ from dilution.paper.threshold import logit
 
 LEAST_N = 31
 _BASE = 31.25  # 250, 500, 1,000 … are on the grid, so that the search finds runs that Figure 8 has made
-_WINDOW = math.log(2.3)  # runs whose n is within this factor of the crossing take part in the fit
-_FEW, _MANY = 6, 10  # runs in the fit before it may end, and when it must
+_WINDOW = math.log(2.9)  # runs whose n is within this factor of the crossing take part in the fit
+_FEW, _MANY = 4, 6  # runs in the fit before it may end, and when it must
 _CLOSE = math.log(1.25)  # half-width of the interval at which it ends
 _AWAY = math.log(1.5)  # runs are placed this factor above and below the crossing: a slope needs a distance
 _GRID = 4  # values of n for each doubling
