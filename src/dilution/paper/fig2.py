@@ -25,7 +25,7 @@ def _demo(material: Material) -> Grids:
 
 
 def _laptop(material: Material) -> Grids:
-    base = {**POOLED, "n": min(10_000, material.size), "rate": 1e-3, "epochs": 8.0, "evaluations": 4}
+    base = {**POOLED, "n": material.size, "rate": 1e-3, "epochs": 4.0, "evaluations": 4}
     return [(base, {"network": ["conv4", "conv6", SMALL], "alpha": [0.0, 5.0, 10.0]})]
 
 
@@ -46,9 +46,9 @@ _SCALES: dict[ScaleName, Scale] = {
     ),
     "laptop": Scale(
         _laptop,
-        "Laptop scale: n = 10,000, a ResNet-18 of a quarter of the width (16 to 128 channels), pooled "
-        "batch order, Adam at 1e-3 falling linearly to 0 for 8 epochs, 3 seeds. The paper uses all "
-        "50,000 pictures, the full ResNet-18, one label at a time and Adadelta.",
+        "Laptop scale: all clean pictures, a ResNet-18 of a quarter of the width (16 to 128 channels), "
+        "pooled batch order, Adam at 1e-3 falling linearly to 0 for 4 epochs, 3 seeds. The paper uses the "
+        "full ResNet-18, one label at a time and Adadelta, and trains longer.",
     ),
     "paper": Scale(
         _paper,

@@ -32,7 +32,7 @@ def _demo(material: Material) -> Grids:
 
 def _laptop(material: Material) -> Grids:
     base = {"n": min(5_000, material.size), "network": "conv4", "optimizer": "adam", "schedule": "linear"}
-    return _grids({**base, "rate": 1e-3, "steps": 1_000, "evaluations": 4}, material.external, [2.0, 5.0], {})
+    return _grids({**base, "rate": 1e-3, "steps": 2_000, "evaluations": 4}, material.external, [2.0, 5.0], {})
 
 
 def _paper(material: Material) -> Grids:
@@ -49,7 +49,7 @@ _SCALES: dict[ScaleName, Scale] = {
     ),
     "laptop": Scale(
         _laptop,
-        "Laptop scale: n = 5,000, α up to 5, Conv-4, Adam at 1e-3 falling linearly to 0 for 1,000 steps "
+        "Laptop scale: n = 5,000, α up to 5, Conv-4, Adam at 1e-3 falling linearly to 0 for 2,000 steps "
         "of 128 labels, 3 seeds. The paper uses all of CIFAR-10 with CIFAR-100, and Adadelta.",
     ),
     "paper": Scale(
