@@ -59,7 +59,7 @@ def _laptop(material: Material) -> Grids:
 
 
 def _paper(material: Material) -> Grids:
-    sizes = [250, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000]
+    sizes = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000]
     axes = {"alpha": [0.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0], "rate": list(RATES)}
     return _grids({**PAPER, "network": "conv4"}, sizes, material.size, axes)
 
