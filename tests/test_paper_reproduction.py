@@ -55,12 +55,6 @@ def test_paper_scale_takes_one_label_at_a_time():
         assert orders <= ({"examples", "expected"} if each.name == "fig10" else {"examples"})
 
 
-def test_figures_share_runs_at_paper_scale():
-    keys = {name: {run.key for run in each.plan(MNIST, "paper")} for name, each in FIGURES.items()}
-    assert keys["fig11"] <= keys["fig10"]
-    assert len(keys["fig1"] & keys["fig5"]) == 4 * 5  # delta = 0: four rates, five seeds
-
-
 def test_reproduce_writes_page_figures_tables_and_verdicts(tmp_path, short):
     made = reproduce(
         ["fig4", "fig5"],
@@ -164,6 +158,23 @@ def test_report_draws_figures_and_studies_of_ones_own_without_training(tmp_path,
     assert "&lt;b&gt;mine" in page
     assert "<b>mine" not in page
     assert (tmp_path / "again" / "fig5.svg").read_bytes() == (tmp_path / "first" / "fig5.svg").read_bytes()
+
+
+def test_a_report_follows_the_paper_and_keeps_the_same_figure_of_two_data_sets_apart(tmp_path):
+    with Store(tmp_path / "s.sqlite") as opened:
+        opened.add("fig11/digits/demo", FIGURES["fig11"].plan(Material("digits", 1437), "demo", 1))
+        opened.add("fig4/digits/demo", [])
+    made = report(tmp_path / "s.sqlite", out=tmp_path / "one")
+    page = made.page.read_text("utf-8")
+    assert "<title>Deep learning under massive label noise: digits, demo scale</title>" in page
+    assert page.index(FIGURES["fig4"].title) < page.index(FIGURES["fig11"].title)
+    with Store(tmp_path / "s.sqlite") as opened:
+        opened.add("fig11/mnist/laptop", FIGURES["fig11"].plan(MNIST, "laptop", 1))
+    report(tmp_path / "s.sqlite", out=tmp_path / "two")
+    for file, dataset in (("fig11-digits-demo", "digits"), ("fig11-mnist-laptop", "mnist")):
+        runs = pd.read_csv(tmp_path / "two" / f"{file}-runs.csv")
+        assert set(runs["dataset"]) == {dataset}
+    assert "<title>Results in s.sqlite</title>" in (tmp_path / "two" / "index.html").read_text("utf-8")
 
 
 def test_report_of_an_unfinished_figure_says_so(tmp_path, short):

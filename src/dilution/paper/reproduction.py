@@ -16,7 +16,7 @@ from dilution.paper.section import figure_section, further_runs, judge
 from dilution.report.markdown import write_markdown
 from dilution.report.page import CLAIM_COLUMNS, Page, Section, write
 from dilution.report.provenance import made_by
-from dilution.report.study import study_section
+from dilution.report.study import file_name, study_section
 from dilution.study.engine import run_study
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
@@ -138,8 +138,7 @@ def reproduce(
     command += "" if precision == "float32" else f" --precision {precision}"
     command += "" if external is None else f" --external {external}"
     command += f" --store {store} --out {out}"
-    title = f"Deep learning under massive label noise: {dataset}, {scale} scale"
-    return _write(title, sections, command, folder)
+    return _write(_title(dataset, scale), sections, command, folder)
 
 
 def report(store: str | Path = "results.sqlite", *, out: str | Path = "out") -> Reproduction:
@@ -159,17 +158,34 @@ def report(store: str | Path = "results.sqlite", *, out: str | Path = "out") -> 
     """
     sections = []
     with Store(store, create=False) as opened:
-        names = list(opened.counts())
+        names = sorted(opened.counts(), key=_place)
+        figures = [name.partition("/")[0] for name in names if _place(name) < len(FIGURES)]
         for name in names:
-            first, _, rest = name.partition("/")
-            if first in FIGURES and rest:
-                sections.append(figure_section(FIGURES[first], opened, name, Path(out)))
+            first = name.partition("/")[0]
+            if _place(name) < len(FIGURES):
+                file = first if figures.count(first) == 1 else file_name(name)
+                sections.append(figure_section(FIGURES[first], opened, name, Path(out), file))
             else:
                 sections.append(study_section(name, table(opened, name), Path(out)))
     if not sections:
         raise StoreError(f"{store} holds no study; `dilution run` and `dilution reproduce` put one there.")
     command = f"dilution report --store {store} --out {out}"
-    return _write(f"Results in {Path(store).name}", sections, command, Path(out))
+    made = {name.partition("/")[2] for name in names}
+    title = f"Results in {Path(store).name}"
+    if len(made) == 1 and len(figures) == len(names):  # all of one data set and scale
+        dataset, _, scale = made.pop().rpartition("/")
+        title = _title(dataset, scale)
+    return _write(title, sections, command, Path(out))
+
+
+def _place(study: str) -> int:
+    """Return where a study stands on a page: figures of the paper in its order, then a user's own."""
+    first, _, rest = study.partition("/")
+    return list(FIGURES).index(first) if first in FIGURES and rest else len(FIGURES)
+
+
+def _title(dataset: str, scale: str) -> str:
+    return f"Deep learning under massive label noise: {dataset}, {scale} scale"
 
 
 def judged(store: str | Path = "results.sqlite") -> pd.DataFrame:

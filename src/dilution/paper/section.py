@@ -36,7 +36,9 @@ def judge(figure: Figure, store: Store, study: str) -> pd.DataFrame:
     )
 
 
-def figure_section(figure: Figure, store: Store, study: str, folder: Path) -> Section:
+def figure_section(
+    figure: Figure, store: Store, study: str, folder: Path, file: str | None = None
+) -> Section:
     """Draw and judge one figure; it is drawn once every point has a run with an accuracy.
 
     Parameters
@@ -49,12 +51,15 @@ def figure_section(figure: Figure, store: Store, study: str, folder: Path) -> Se
         Their study, named ``figure/data set/scale``.
     folder
         Where the plot (PNG, SVG, PDF), the points drawn and the runs (CSV) go.
+    file
+        What their names begin with. Default: the figure's name.
 
     Raises
     ------
     DilutionError
         If a file cannot be written.
     """
+    file = file or figure.name
     _, _, rest = study.partition("/")
     dataset, _, scale = rest.rpartition("/")
     runs = table(store, study)
@@ -68,13 +73,13 @@ def figure_section(figure: Figure, store: Store, study: str, folder: Path) -> Se
         more = f", and {len(asked)} to come" if asked else ""
         svg, finding = "", f"Not every point has a run with an accuracy: of {len(runs)} runs {counts}{more}."
     else:
-        svg = save(figure.draw(found), folder, figure.name)["svg"].read_text(encoding="utf-8")
+        svg = save(figure.draw(found), folder, file)["svg"].read_text(encoding="utf-8")
         finding = figure.finding(found)
-    write_whole(folder / f"{figure.name}.csv", found.to_csv(index=False).encode())
+    write_whole(folder / f"{file}.csv", found.to_csv(index=False).encode())
     if len(runs):
-        write_whole(folder / f"{figure.name}-runs.csv", runs.to_csv(index=False).encode())
+        write_whole(folder / f"{file}-runs.csv", runs.to_csv(index=False).encode())
     return Section(
-        name=figure.name,
+        name=file,
         title=figure.title,
         finding=finding,
         svg=svg,

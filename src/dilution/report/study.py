@@ -41,7 +41,7 @@ def study_section(name: str, runs: pd.DataFrame, folder: Path) -> Section:
         If a file cannot be written.
     """
     runs = name_matrices(runs)
-    file = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") or "study"
+    file = file_name(name)
     finished = runs[runs["state"].isin(["done", "diverged"])]
     varying = varying_settings(runs) or ["network"]
     points = intervals(finished, by=varying) if varying else pd.DataFrame()
@@ -60,6 +60,11 @@ def study_section(name: str, runs: pd.DataFrame, folder: Path) -> Section:
         points=points,
         runs=runs,
     )
+
+
+def file_name(study: str) -> str:
+    """Return what the names of a study's files begin with."""
+    return re.sub(r"[^a-z0-9.]+", "-", study.lower()).strip("-.") or "study"
 
 
 def _finding(runs: pd.DataFrame, points: pd.DataFrame) -> str:
