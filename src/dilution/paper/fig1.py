@@ -15,7 +15,7 @@ from dilution.paper.claims import (
     percent,
     percent_interval,
 )
-from dilution.paper.figure import PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
+from dilution.paper.figure import AS_PAPER, PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
 from dilution.report.style import COLOURS, QUIET, legend, line_with_interval, new_figure, percent_axis, style
 from dilution.study.intervals import intervals, paired_p
 from dilution.study.select import best_rate
@@ -77,12 +77,7 @@ _SCALES: dict[ScaleName, Scale] = {
         "takes one label at a time (101 passes over MNIST at alpha = 100) and Adadelta at the best of four "
         "rates.",
     ),
-    "paper": Scale(
-        _paper,
-        "Paper scale: one label at a time, Adadelta, batch 128, the best of four learning rates on clean "
-        "validation data, 5 seeds, 50,000 steps.",
-        seeds=5,
-    ),
+    "paper": Scale(_paper, AS_PAPER, seeds=5),
 }
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from dilution.nets import LABELS
 from dilution.paper.claims import Claim, Judgement, decided, not_testable, percent_interval
-from dilution.paper.figure import PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
+from dilution.paper.figure import AS_PAPER, PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
 from dilution.paper.lines import accuracy_lines, listed, rises
 from dilution.report.style import COLOURS, legend, new_figure, style
 from dilution.study.intervals import intervals
@@ -50,12 +50,7 @@ _SCALES: dict[ScaleName, Scale] = {
         "pooled batch order, Adam at 1e-3 falling linearly to 0 for 4 epochs, 3 seeds. The paper uses the "
         "full ResNet-18, one label at a time and Adadelta, and trains longer.",
     ),
-    "paper": Scale(
-        _paper,
-        "Paper scale: one label at a time, Adadelta, batch 128, the best of four learning rates on clean "
-        "validation data, 5 seeds, 50,000 steps.",
-        seeds=5,
-    ),
+    "paper": Scale(_paper, AS_PAPER, seeds=5),
 }
 
 

@@ -14,7 +14,7 @@ from dilution.paper.claims import (
     percent,
     percent_interval,
 )
-from dilution.paper.figure import PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
+from dilution.paper.figure import AS_PAPER, PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
 from dilution.report.style import legend, line_with_interval, new_figure, percent_axis, style
 from dilution.study.intervals import intervals
 from dilution.study.select import best_rate
@@ -56,12 +56,7 @@ _SCALES: dict[ScaleName, Scale] = {
         "batch order, Adam at 1e-3 falling linearly to 0, 4 epochs, 3 seeds. The paper uses all 60,000, "
         "one label at a time and Adadelta.",
     ),
-    "paper": Scale(
-        _paper,
-        "Paper scale: one label at a time, Adadelta, batch 128, the best of four learning rates on clean "
-        "validation data, 5 seeds, 50,000 steps.",
-        seeds=5,
-    ),
+    "paper": Scale(_paper, AS_PAPER, seeds=5),
 }
 
 

@@ -6,7 +6,7 @@ import matplotlib.figure
 import pandas as pd
 
 from dilution.paper.claims import Claim, Judgement, decided, difference, not_testable, percent
-from dilution.paper.figure import PAPER, RATES, Figure, Grids, Material, Scale, ScaleName
+from dilution.paper.figure import AS_PAPER, PAPER, RATES, Figure, Grids, Material, Scale, ScaleName
 from dilution.paper.lines import accuracy_lines, falls
 from dilution.report.style import legend, new_figure, style
 from dilution.study.intervals import intervals
@@ -52,12 +52,7 @@ _SCALES: dict[ScaleName, Scale] = {
         "Laptop scale: n = 5,000, α up to 5, Conv-4, Adam at 1e-3 falling linearly to 0 for 2,000 steps "
         "of 128 labels, 3 seeds. The paper uses all of CIFAR-10 with CIFAR-100, and Adadelta.",
     ),
-    "paper": Scale(
-        _paper,
-        "Paper scale: one label at a time, Adadelta, batch 128, the best of four learning rates on clean "
-        "validation data, 5 seeds, 50,000 steps.",
-        seeds=5,
-    ),
+    "paper": Scale(_paper, AS_PAPER, seeds=5),
 }
 
 

@@ -6,7 +6,7 @@ import matplotlib.figure
 import pandas as pd
 
 from dilution.paper.claims import Claim, Judgement, decided, difference, not_testable, percent
-from dilution.paper.figure import PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
+from dilution.paper.figure import AS_PAPER, PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
 from dilution.paper.lines import accuracy_lines
 from dilution.paper.threshold import LEVELS, grid_thresholds
 from dilution.report.style import QUIET, legend, new_figure, style
@@ -76,12 +76,7 @@ _SCALES: dict[ScaleName, Scale] = {
         "epochs and at least 140 steps of 128 pictures, 3 seeds. The paper goes up to all pictures, takes "
         "one label at a time and Adadelta.",
     ),
-    "paper": Scale(
-        _paper,
-        "Paper scale: one label at a time, Adadelta, batch 128, the best of four learning rates on clean "
-        "validation data, 5 seeds, 50,000 steps.",
-        seeds=5,
-    ),
+    "paper": Scale(_paper, AS_PAPER, seeds=5),
 }
 
 

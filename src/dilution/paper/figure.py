@@ -25,6 +25,12 @@ POOLED: dict[str, Any] = {"order": "pooled", "optimizer": "adam", "schedule": "l
 PAPER: dict[str, Any] = {"order": "examples", "optimizer": "adadelta", "batch": 128, "steps": 50_000}
 """How the paper trains, as far as it says."""
 
+AS_PAPER = (
+    "Paper scale: one label at a time, Adadelta, batch 128, the best of four learning rates on clean "
+    "validation data, 5 seeds, 50,000 steps."
+)
+"""What a reader must know of runs that train like that."""
+
 Grids = list[tuple[dict[str, Any], dict[str, list[Any]]]]
 """Settings that runs share, and for each setting that varies its values; several such grids."""
 
