@@ -17,7 +17,7 @@ from dilution.paper.fig10 import (
 )
 from dilution.paper.figure import Figure, Scale, ScaleName
 from dilution.paper.lines import accuracy_lines
-from dilution.report.style import legend, new_figure, style
+from dilution.report.style import INK, legend, new_figure, style
 from dilution.study.intervals import intervals
 
 BATCH = 128
@@ -35,10 +35,13 @@ _SCALES: dict[ScaleName, Scale] = {
     ),
     "laptop": Scale(
         lambda material: [
-            ({**laptop_base(material), "batch": BATCH, "steps": LAPTOP_EXAMPLES // BATCH}, LAPTOP)
+            (
+                {**laptop_base(material), "batch": BATCH, "steps": LAPTOP_EXAMPLES // BATCH},
+                {**LAPTOP, "alpha": [0.0, 5.0, 20.0]},
+            )
         ],
-        "Laptop scale: n = 1,000, α up to 20, batch 128 for 500 steps of Adadelta, 3 seeds; the runs are "
-        "those of Figure 10. The paper uses more clean examples and longer training.",
+        "Laptop scale: n = 1,000, α up to 20, batch 128 for 500 steps of Adadelta, 3 seeds. "
+        "The paper uses more clean examples and longer training.",
     ),
     "paper": Scale(
         lambda material: [
@@ -65,9 +68,7 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
         figure, (axis,) = new_figure(height=3.7)
         accuracy_lines(axis, found, "rate", "alpha", {alpha: f"{alpha:g}" for alpha in alphas})
         best = found.loc[found.groupby("alpha")["validation_clean"].idxmax()]
-        axis.plot(
-            best["rate"], best["mean"], "o", ms=13, mfc="none", mec="#444444", label="best on validation"
-        )
+        axis.plot(best["rate"], best["mean"], "o", ms=13, mfc="none", mec=INK, label="best on validation")
         rates = sorted(found["rate"].unique())
         axis.set_xscale("log")
         axis.set_xticks(rates, [f"{rate:g}" for rate in rates])
