@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from dilution.errors import InputError
 from dilution.study import Run, Study
 from dilution.study.prepare import prepare
+from dilution.study.spec import LATER
 from dilution.training import TrainSettings
 
 BASE = {"dataset": "digits", "n": 1000, "alpha": 20, "network": "conv4"}
@@ -28,6 +29,8 @@ CHANGES = {
     "epochs": {"epochs": 3},
     "steps": {"steps": 3},
     "averaging": {"averaging": 0.5},
+    "flips": {"flips": True},
+    "crops": {"crops": 4},
     "precision": {"precision": "bfloat16"},
     "evaluations": {"evaluations": 3},
     "dataset": {"dataset": "mnist"},
@@ -56,6 +59,15 @@ def test_a_golden_run_keeps_its_key():
     # field or a changed default must not do that unnoticed.
     golden = Run.of(dataset="mnist", n=60_000, alpha=20, network="conv4", seed=1)
     assert golden.key == "f2daccba09bd97ab"
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_setting_that_came_later_is_in_the_spec_only_where_it_is_not_what_was_always_done(name):
+    assert Run.model_fields[name].default == LATER[name]
+    assert f'"{name}"' not in run().spec
+    assert run(**{name: LATER[name]}).key == run().key
+    assert f'"{name}"' in run(**CHANGES[name]).spec
+    assert getattr(Run.model_validate_json(run().spec), name) == LATER[name]
 
 
 @given(st.randoms(use_true_random=False), st.sampled_from(list(CHANGES)))
@@ -152,6 +164,7 @@ WRONG = [
     ({"n": math.nan}, ["n is nan"]),
     ({"epochs": 2, "steps": 3}, ["epochs is 2.0 and steps is 3", "give one of them"]),
     ({"epochs": -1}, ["epochs is -1", "greater than 0"]),
+    ({"crops": -1}, ["crops is -1", "greater than or equal to 0"]),
     ({"seed": -1}, ["seed is -1", "greater than or equal to 0"]),
     ({"network": "con4"}, ["'con4' is not a network", "Did you mean 'conv4'", "perceptron"]),
     ({"network": 4}, ["network is 4", "string"]),

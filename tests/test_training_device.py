@@ -11,7 +11,8 @@ from dilution.study import Run, Study, engine
 from dilution.study.engine import run_study
 from dilution.study.progress import Progress
 from dilution.study.store import Store
-from dilution.training import BatchOrderer, train
+from dilution.training import BatchOrderer, TrainSettings, train
+from dilution.training.augment import Augmentation
 from dilution.training.device import device_of
 from dilution.training.objective import with_gradient
 from dilution.training.optimizers import Average
@@ -137,6 +138,20 @@ def test_batches_are_the_same_on_a_gpu(order):
     for ours, theirs in pairs:
         assert torch.equal(theirs.pictures.cpu(), ours.pictures)
         assert torch.equal(theirs.targets.cpu(), ours.targets)
+
+
+@gpu
+@pytest.mark.parametrize("settings", [{"flips": True}, {"crops": 2}, {"flips": True, "crops": 2}], ids=str)
+def test_augmented_pictures_are_the_same_on_a_gpu(settings):
+    here = sets()["uniform"]
+    changes = Augmentation(TrainSettings(**settings), (1, 8, 8), seed=1)
+    pairs = zip(
+        changes.of(BatchOrderer(here, "examples", 64, seed=1).batches(30)),
+        changes.of(BatchOrderer(here.to(CUDA), "examples", 64, seed=1).batches(30)),
+        strict=True,
+    )
+    for ours, theirs in pairs:
+        assert torch.equal(theirs.pictures.cpu(), ours.pictures)
 
 
 @gpu

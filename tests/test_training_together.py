@@ -95,7 +95,9 @@ def test_replicas_equal_the_plain_loop_for_every_network_and_order(network, orde
         assert_as_by_hand(task, result)
 
 
-@pytest.mark.parametrize("changes", [{}, {"averaging": 0.9}, {"precision": "bfloat16"}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{}, {"averaging": 0.9}, {"precision": "bfloat16"}, {"flips": True, "crops": 2}], ids=str
+)
 @pytest.mark.parametrize("network", ["perceptron", "mlp2", "conv2"])
 def test_a_replica_has_the_same_bits_in_any_company(network, changes):
     group = tasks(network, **changes)
@@ -178,6 +180,7 @@ def test_trainings_of_other_shapes_are_refused():
         replace(two, settings=two.settings.model_copy(update={"batch": 16})),
         replace(two, settings=two.settings.model_copy(update={"steps": 49})),
         replace(two, settings=two.settings.model_copy(update={"order": "examples"})),
+        replace(two, settings=two.settings.model_copy(update={"crops": 1})),
     ):
         with pytest.raises(InputError, match="2 trainings have 2 shapes"):
             train_together([one, other])

@@ -13,7 +13,7 @@ from dilution.training.settings import TrainSettings, default_validation
 PROTOCOL = 2
 """Raised when equal settings would train otherwise, rounding aside: no old result is taken for a new."""
 
-LATER = {"precision": "float32"}
+LATER = {"precision": "float32", "flips": False, "crops": 0}
 """Settings that runs of older versions did not have, and what these did: left out of `spec`, so that
 results in stores keep their keys."""
 
@@ -44,7 +44,7 @@ class Run(TrainSettings):
     network
         Name of a network.
     seed
-        Root seed; subset, noise, weights and order are separate streams of it.
+        Root seed; subset, noise, weights, order and augmentation are separate streams of it.
     """
 
     dataset: str

@@ -16,6 +16,7 @@ from dilution.data import Arrays
 from dilution.errors import InputError, invalid
 from dilution.nets import build
 from dilution.noise import Delivered, Dilution
+from dilution.training.augment import Augmentation
 from dilution.training.batches import BatchOrderer
 from dilution.training.device import Captured, device_of, float32_as_asked
 from dilution.training.optimizers import rate_factor
@@ -62,7 +63,7 @@ def train(
     test
         Test pictures; they are evaluated and choose nothing.
     seed
-        Root seed of the initial weights and of the batch order.
+        Root seed of the initial weights, the batch order and the augmentation.
     validation
         Clean examples set aside for choosing the step. Default: a tenth of n, at most 5,000.
     settings
@@ -154,7 +155,7 @@ def _train(tasks: Sequence[Task], where: torch.device) -> list[TrainResult]:
     )
     take_step = Captured(program).step if where.type == "cuda" else program.step
     since = 0
-    batches = zip(*(each.batches.batches(steps) for each in replicas), strict=True)
+    batches = zip(*(each.augment.of(each.batches.batches(steps)) for each in replicas), strict=True)
     for step, parts in enumerate(batches, start=1):
         for replica, part, out in zip(replicas, parts, pictures, strict=True):
             replica.prepare.into(out, part.pictures)
@@ -186,6 +187,7 @@ class _Replica:
         training, held_out = self.task.noisy.hold_out(self.task.validation)
         self.training, self.held_out = training.to(self.device), held_out.to(self.device)
         self.batches = BatchOrderer(self.training, settings.order, settings.batch, seed=self.task.seed)
+        self.augment = Augmentation(settings, data.shape, seed=self.task.seed)
         self.prepare = Normalise(self.training.data, self.training.clean_rows)
         self.steps = settings.total_steps(self.batches.length)
         self.picture = data.shape

@@ -1,10 +1,13 @@
 """How long a step takes on this machine, for the planner of packs."""
 
+import itertools
 import time
 
 import torch
 
 from dilution.nets import build
+from dilution.training.augment import Augmentation
+from dilution.training.batches import Batch
 from dilution.training.device import Captured, device_of, float32_as_asked
 from dilution.training.program import Program
 from dilution.training.settings import TrainSettings
@@ -56,10 +59,17 @@ def seconds_per_step(
     if settings.order != "examples":
         targets = torch.nn.functional.one_hot(targets, classes).float()
     pictures, targets = pictures.to(where), targets.to(where)
+    shown = Batch(torch.zeros(settings.batch, *picture, dtype=torch.uint8, device=where), targets[0])
+    augmented = [
+        Augmentation(settings, picture, seed=replica).of(itertools.repeat(shown))
+        for replica in range(replicas)
+    ]
     times: list[float] = []
     with float32_as_asked(where):
         while len(times) < _WARM_UP + _STEPS or sum(times) < _SECONDS:
             start = time.perf_counter()
+            for each in augmented:  # beside the step of a small network its cost shows
+                next(each)
             take_step(pictures, targets, 1e-6)
             if where.type == "cuda":
                 torch.cuda.synchronize(where)

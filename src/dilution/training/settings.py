@@ -31,6 +31,10 @@ class TrainSettings(BaseModel):
         The budget, one of the two: passes over the examples or pictures, or optimizer steps.
     averaging
         Decay of an exponential average of the weights, which is then what is evaluated; 0 is off.
+    flips, crops
+        Augmentation of training pictures, never of validation or test pictures: each is mirrored left to
+        right with probability 1/2; each is shifted down and to the right by whole numbers of pixels,
+        uniform on −crops … crops, and what it no longer covers is black.
     precision
         What products of matrices and convolutions are computed in. Weights, their updates, losses and
         evaluations are float32 in any case.
@@ -50,6 +54,8 @@ class TrainSettings(BaseModel):
     epochs: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
     steps: Annotated[int | None, Field(ge=1)] = None
     averaging: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    flips: bool = False
+    crops: Annotated[int, Field(ge=0)] = 0
     precision: PrecisionName = "float32"
     evaluations: Annotated[int, Field(ge=1)] = 10
 
