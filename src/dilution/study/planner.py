@@ -15,7 +15,6 @@ from dilution.study.execute import open_data
 from dilution.study.packs import Shape, by_shape, split
 from dilution.study.spec import Run
 from dilution.training import device_title
-from dilution.training.augment import check_crops
 
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _SHORT = 2.0  # seconds of work per process below which measuring does not pay
@@ -103,18 +102,12 @@ def plan(
         Function of a probe → seconds for a step.
     say
         Receives one line for each shape: what was chosen and why.
-
-    Raises
-    ------
-    InputError
-        If a setting does not go with the pictures.
     """
     shapes = by_shape(todo)
     timer = _Timer(measure)
     packs = []
     for shape, runs in shapes.items():
         data = open_data(shape.dataset, shape.fingerprint, root).train
-        check_crops(shape.settings, data.shape)
         probes = _Probes(shape, data.shape, len(data.classes), processes, device)
         size, used, seconds, why = _choose(probes, len(runs), processes, threads, timer)
         count = processes * -(-len(runs) // (size * processes)) if size > 1 else len(runs)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dilution.data import fingerprint, own_file
 from dilution.study.execute import IMAGE_SOURCES, confusability_name, dilute, open_data
 from dilution.study.spec import Run
+from dilution.training.augment import check_crops
 
-_OPENED = {"dataset", "images", "n", "alpha", "eta", "noise", "delta", "noise_order", "matrix"}
+_OPENED = {"dataset", "images", "n", "alpha", "eta", "noise", "delta", "noise_order", "matrix", "crops"}
 
 
 def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
@@ -26,7 +27,7 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
     ------
     DilutionError
         If a data set is missing or damaged, or a dilution breaks a rule: n larger than the data, no fresh
-        pictures left, a matrix of another size.
+        pictures left, a matrix of another size, crops as large as a picture.
     """
     prints: dict[str, str] = {}
     opened: set[str] = set()
@@ -50,5 +51,7 @@ def _is_data(name: str, run: Run) -> bool:
 
 def _open(run: Run, root: str | None) -> None:
     """Open the dilution of a run; a table of zeros stands in for a confusability not measured yet."""
-    classes = len(open_data(run.dataset, run.fingerprint, root).train.classes)
+    data = open_data(run.dataset, run.fingerprint, root).train
+    check_crops(run.settings, data.shape)
+    classes = len(data.classes)
     dilute(run, root, {confusability_name(run): [[0.0] * classes] * classes})
