@@ -8,16 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dilution
 from dilution.data import Arrays, load, write_pack
 from dilution.errors import InputError
 from dilution.nets import build
 from dilution.noise import Dilution
 from dilution.study import Run, Study
-from dilution.study.engine import run_study
 from dilution.study.packs import shape_of
 from dilution.study.planner import Probe
-from dilution.study.progress import Progress
-from dilution.study.store import Store
 from dilution.training import BatchOrderer, TrainSettings, augment, seconds_per_step, train
 from dilution.training.augment import Augmentation
 from dilution.training.batches import Batch
@@ -263,13 +261,13 @@ def test_the_shorter_side_limits_crops():
             Augmentation(TrainSettings(crops=3), (1, *sides), seed=0)
 
 
-def test_a_study_with_crops_larger_than_its_pictures_is_refused_before_its_first_run(tmp_path):
+def test_a_study_with_crops_larger_than_its_pictures_is_refused_before_anything_is_queued(tmp_path):
     base = {"dataset": "digits", "n": 100, "alpha": 1, "network": "perceptron", "steps": 2}
     study = Study.of("s", [Run.of(**base, crops=crops) for crops in (0, 8)])
-    with Store(tmp_path / "s.sqlite") as store:
-        with pytest.raises(InputError, match="crops is 8 and pictures are 8×8"):
-            run_study(study, store, workers=0, progress=Progress(quiet=True))
-        assert {row["state"] for row in store.rows("s")} == {"queued"}
+    store = tmp_path / "s.sqlite"
+    with pytest.raises(InputError, match="crops is 8 and pictures are 8×8"):
+        dilution.run(study, store=store, workers=0)
+    assert not store.exists()
 
 
 def test_the_planner_measures_a_step_with_its_augmentation():
