@@ -1,4 +1,6 @@
 import base64
+import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,11 +11,15 @@ import pandas as pd
 import pytest
 
 from dilution.errors import DilutionError, InputError
+from dilution.report.marks import Mark
 from dilution.report.page import Page, Section, render, write
 from dilution.report.tables import points_cells, runs_cells
 
 EVIL = "<script>alert('class')</script>"
-SVG = '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="400pt"><g id="a"/></svg>'
+SVG = (
+    '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="400pt" height="9pt" '
+    'viewBox="0 0 400 9"><g id="a"/></svg>'
+)
 
 
 def claims(*verdicts: str) -> pd.DataFrame:
@@ -63,32 +69,71 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in {"meta", "link", "img"}:
+        if tag not in {"meta", "link", "input"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if data.strip() and "style" not in self.open:
+        if data.strip() and not {"style", "script"} & set(self.open):
             self.texts.append(" ".join(data.split()))
 
 
-def test_the_page_asks_nothing_of_the_network_and_runs_no_script() -> None:
+def scripts(html: str) -> list[str]:
+    """What the page holds in script elements: points of its plots, and last what it runs."""
+    return re.findall(r"<script[^>]*>(.*?)</script>", html, flags=re.DOTALL)
+
+
+def test_the_page_asks_nothing_of_the_network() -> None:
     html = render(page())
-    tags = Reader(html).tags
-    assert "script" not in {tag for tag, _ in tags}
-    for _, attributes in tags:
-        for name in ("src", "href"):
-            assert (attributes.get(name) or "#").startswith(("#", "data:"))
-    assert not re.search(r"https?://|@import|url\(", html)
+    for _, attributes in Reader(html).tags:
+        assert "src" not in attributes
+        assert (attributes.get("href") or "#").startswith(("#", "data:"))
+    assert not re.search(r"https?://|@import|url\((?!#)", html)
+    assert not re.search(
+        r"\b(fetch|XMLHttpRequest|import|eval|innerHTML|insertAdjacentHTML)\b", scripts(html)[-1]
+    )
+
+
+def test_the_browser_is_told_to_run_one_script_and_no_other() -> None:
+    html = render(page(section(), section()))
+    (policy,) = [a["content"] for _, a in Reader(html).tags if a.get("http-equiv")]
+    ran = scripts(html)[-1]
+    digest = base64.b64encode(hashlib.sha256(ran.encode()).digest()).decode()
+    assert policy is not None
+    assert policy.startswith("default-src 'none';")
+    assert re.findall(r"script-src ([^;]*)", policy) == [f"'sha256-{digest}'"]
+    kinds = [a.get("type") for tag, a in Reader(html).tags if tag == "script"]
+    assert kinds == ["application/json", "application/json", None]
+    assert not any(name.startswith("on") for _, a in Reader(html).tags for name in a)
+
+
+def test_without_script_all_rows_show_and_nothing_is_there_that_would_not_work() -> None:
+    html = render(page())
+    for tag, attributes in Reader(html).tags:
+        if tag == "button" or attributes.get("class") in {"search", "tip", "hint"}:
+            assert "hidden" in attributes
+        if tag in {"tr", "svg"}:
+            assert "hidden" not in attributes
+
+
+def test_what_a_point_says_cannot_break_out_of_its_script() -> None:
+    evil = "</script><script>alert(1)</script><!--"
+    mark = Mark(1, 2, 0, evil, evil, "#0072B2", {evil: evil, "mean": 0.5})
+    html = render(page(replace(section(), marks=(mark,))))
+    assert len(scripts(html)) == 2
+    (tip,) = json.loads(scripts(html)[0])
+    assert tip["series"] == evil
+    assert tip["rows"] == [[evil, evil]]
 
 
 def test_text_of_every_kind_is_escaped() -> None:
     frame = pd.DataFrame({EVIL: [EVIL]})
     evil = Section(EVIL, EVIL, EVIL, SVG, EVIL, EVIL, claims("reproduced").assign(claim=EVIL), frame, frame)
     html = render(Page(EVIL, [replace(evil, claims=evil.claims.assign(figure=EVIL))], {EVIL: EVIL}))
-    assert "<script" not in html
+    assert len(re.findall("<script", html)) == 2
+    assert "<script>alert" not in html
     assert html.count("&lt;script&gt;") >= 14
     Reader(html)
 
@@ -127,15 +172,13 @@ def test_each_claim_links_to_the_figure_it_belongs_to() -> None:
     links = [attributes["href"] for tag, attributes in tags if tag == "a"]
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert links == ["#figure-1", "#figure-2"]
-    assert ids == ["figure-1", "figure-2"]  # and no id of any plot
+    assert ids == ["figure-1", "figure-2"]  # and none of a plot that nothing in it refers to
 
 
 def test_a_plot_is_carried_in_the_page_with_a_text_for_those_who_cannot_see_it() -> None:
-    ((_, image),) = [tag for tag in Reader(render(page())).tags if tag[0] == "img"]
-    kind, _, content = (image["src"] or "").partition(",")
-    assert kind == "data:image/svg+xml;base64"
-    assert base64.b64decode(content).decode() == SVG
-    assert image["alt"] == "Accuracy by noise. It still learns."
+    ((_, image),) = [tag for tag in Reader(render(page())).tags if tag[0] == "svg"]
+    assert image["role"] == "img"
+    assert image["aria-label"] == "Accuracy by noise. It still learns."
     assert image["style"] == "min-width: 320px"
 
 
@@ -164,7 +207,7 @@ def test_a_section_without_plot_claims_or_rows_still_renders() -> None:
     none = pd.DataFrame()
     html = render(page(replace(section(), svg="", claims=none, points=none, runs=none)))
     tags = {tag for tag, _ in Reader(html).tags}
-    assert not {"img", "table", "details"} & tags
+    assert not {"svg", "table", "details", "button"} & tags
 
 
 def test_an_invented_verdict_is_refused() -> None:

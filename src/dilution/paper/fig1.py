@@ -16,7 +16,16 @@ from dilution.paper.claims import (
     percent_interval,
 )
 from dilution.paper.figure import AS_PAPER, PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
-from dilution.report.style import COLOURS, QUIET, legend, line_with_interval, new_figure, percent_axis, style
+from dilution.report.style import (
+    COLOURS,
+    QUIET,
+    legend,
+    line_with_interval,
+    new_figure,
+    percent_axis,
+    quoted_mark,
+    style,
+)
 from dilution.study.intervals import intervals, paired_p
 from dilution.study.select import best_rate
 
@@ -108,7 +117,8 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
                 0.9, color=QUIET, linewidth=0.9, linestyle=":", zorder=0, label="90 %, the paper's mark"
             )
             if part["dataset"].iloc[0] == "mnist" and part["alpha"].max() >= _QUOTED[0]:
-                axis.plot(*_QUOTED, "o", ms=10, mfc="none", mec=COLOURS[0], label="paper's ConvNet, quoted")
+                says = {"alpha": f"{_QUOTED[0]:g}", "test accuracy": f"{100 * _QUOTED[1]:.0f} %"}
+                quoted_mark(axis, *_QUOTED, "paper's ConvNet, quoted", says, mec=COLOURS[0])
             axis.set_title(f"{part['dataset'].iloc[0]}, n = {n:,}, {order} order")
             axis.set_xlabel("noisy labels for each clean one, α")
             axis.set_ylim(0, 1.02)

@@ -9,7 +9,7 @@ from dilution.nets import LABELS
 from dilution.paper.claims import Claim, Judgement, decided, not_testable, percent_interval
 from dilution.paper.figure import AS_PAPER, PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
 from dilution.paper.lines import accuracy_lines, listed, rises
-from dilution.report.style import COLOURS, legend, new_figure, style
+from dilution.report.style import COLOURS, legend, new_figure, quoted_mark, style
 from dilution.study.intervals import intervals
 from dilution.study.select import best_rate
 
@@ -71,7 +71,8 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
             axis, found, "alpha", "network", {name: LABELS[name] for name in NETWORKS}, apart=0.006
         )
         if found["dataset"].iloc[0] == "cifar10":
-            axis.plot(*_QUOTED, "o", ms=10, mfc="none", mec=COLOURS[3], label="paper's ResNet, quoted")
+            says = {"alpha": f"{_QUOTED[0]:g}", "test accuracy": f"{100 * _QUOTED[1]:.0f} %"}
+            quoted_mark(axis, *_QUOTED, "paper's ResNet, quoted", says, mec=COLOURS[3])
         axis.set_xlabel("noisy labels for each clean one, α")
         axis.set_ylabel("test accuracy")
         legend(axis, loc="lower left")

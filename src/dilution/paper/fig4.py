@@ -6,6 +6,7 @@ import pandas as pd
 
 from dilution.noise import structured
 from dilution.paper.figure import SCALES, Figure, Scale
+from dilution.report.marks import mark_points
 from dilution.report.style import COLOURS, new_figure, percent_axis, style
 
 ALPHA = 20.0
@@ -35,6 +36,9 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
         for axis, (delta, part) in zip(axes, found.groupby("delta"), strict=True):
             colours = [COLOURS[1] if rank == 0 else COLOURS[0] for rank in part["rank"]]
             axis.bar(part["rank"], part["probability"], color=colours, width=0.8)
+            for rank, bars in part.groupby("rank"):
+                name = "the right label" if rank == 0 else f"false label, rank {rank}"
+                mark_points(axis, bars, bars["rank"], bars["probability"], name, colours[int(str(rank))])
             axis.set_title(f"δ = {delta:g}")
             axis.set_xticks(part["rank"], ["right", *[str(r) for r in part["rank"][1:]]])
             axis.set_ylim(0, top)

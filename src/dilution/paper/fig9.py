@@ -14,6 +14,7 @@ from dilution.paper.figure import PAPER, RATES, Figure, Grids, Material, Scale, 
 from dilution.paper.search import crossing, first, next_runs
 from dilution.paper.section import OWN
 from dilution.paper.threshold import LEVELS, Law, fit_laws, grid_thresholds
+from dilution.report.marks import mark_points
 from dilution.report.style import COLOURS, MARKERS, legend, new_figure, style
 from dilution.study.select import best_rate
 from dilution.study.spec import Run
@@ -139,8 +140,10 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
             for how, one in part.groupby("how", sort=False):
                 one = one.sort_values("alpha")
                 own = how == SEARCH
+                name = f"{percent(float(str(level)))}, {how}"
+                x = one["alpha"] + (0.0 if own else 0.012 * ends[1])
                 axis.errorbar(
-                    one["alpha"] + (0.0 if own else 0.012 * ends[1]),
+                    x,
                     one["mean"],
                     yerr=[one["mean"] - one["low"], np.minimum(one["high"], 10 * top) - one["mean"]],
                     fmt=MARKERS[index],
@@ -148,8 +151,10 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
                     mfc=COLOURS[index] if own else "none",
                     capsize=2.5,
                     elinewidth=1.1,
-                    label=f"{percent(float(str(level)))}, {how}",
+                    label=name,
                 )
+                shown = one.rename(columns={"seeds": "runs"}) if own else one  # a search has runs, not seeds
+                mark_points(axis, shown, x, one["mean"], name, COLOURS[index])
             if float(str(level)) in laws and len(laws[float(str(level))]) > 1:
                 start, slope = laws[float(str(level))][1].coefficients
                 axis.plot(ends, start + slope * ends, color=COLOURS[index], linewidth=1.0, linestyle="--")

@@ -7,8 +7,9 @@ import pandas as pd
 from dilution.files import write_whole
 from dilution.paper.claims import judge_all
 from dilution.paper.figure import SCALES, Figure
+from dilution.report.marks import Plot
 from dilution.report.page import Section
-from dilution.report.style import save
+from dilution.report.style import publish
 from dilution.study.spec import Run
 from dilution.study.store import Store
 from dilution.study.table import table
@@ -71,9 +72,10 @@ def figure_section(
     if waiting or found.empty or ("seeds" in found and (found["seeds"] == 0).any()):
         counts = ", ".join(f"{count} {state}" for state, count in states.items())
         more = f", and {len(asked)} to come" if asked else ""
-        svg, finding = "", f"Not every point has a run with an accuracy: of {len(runs)} runs {counts}{more}."
+        plot = Plot("", ())
+        finding = f"Not every point has a run with an accuracy: of {len(runs)} runs {counts}{more}."
     else:
-        svg = save(figure.draw(found), folder, file)["svg"].read_text(encoding="utf-8")
+        plot = publish(figure.draw(found), folder, file)
         finding = figure.finding(found)
     write_whole(folder / f"{file}.csv", found.to_csv(index=False).encode())
     if len(runs):
@@ -82,7 +84,8 @@ def figure_section(
         name=file,
         title=figure.title,
         finding=finding,
-        svg=svg,
+        svg=plot.svg,
+        marks=plot.marks,
         caption=_sizes(runs, dataset) + _differs(figure, scale, runs),
         method=figure.method,
         claims=judge_all(figure.claims, seen, asked=len(asked)),

@@ -1,14 +1,16 @@
 """One self-contained HTML page: verdicts first, then each figure with its evidence.
 
-The page makes no network request, runs no script, and carries its plots within itself.
+The page makes no network request and carries its plots within itself. All of it can be read without
+script; the one script it runs, `page.js`, lets a reader point at a plot, zoom, search and sort.
 """
 
 import base64
-import re
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
@@ -16,6 +18,8 @@ from markupsafe import Markup
 
 from dilution.errors import InputError, unknown
 from dilution.files import write_whole
+from dilution.report.marks import Mark
+from dilution.report.plots import inline_svg, tips
 from dilution.report.tables import Cells, points_cells, runs_cells, text
 
 # Verdict to the class that colours its badge and the symbol that says the same without colour.
@@ -54,6 +58,8 @@ class Section:
         One row a run.
     shares
         Whether the means of `points` are shares in [0, 1], to be shown as percent.
+    marks
+        The points of the plot that a reader can ask about.
     """
 
     name: str
@@ -66,6 +72,7 @@ class Section:
     points: pd.DataFrame
     runs: pd.DataFrame
     shares: bool = True
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,13 +99,13 @@ class _Claim:
 
 @dataclass(frozen=True)
 class _Figure:
-    """A section as the template prints it; `width` is the plot's smallest readable width."""
+    """A section as the template prints it; `tips` is what the plot's points say."""
 
     anchor: str
     section: Section
     claims: list[_Claim]
-    plot: str
-    width: int
+    plot: Markup
+    tips: list[dict[str, Any]]
     points: Cells
     runs: Cells
 
@@ -117,11 +124,14 @@ def render(page: Page) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string(folder.joinpath("page.html.jinja").read_text("utf-8"))
-    css = Markup(folder.joinpath("page.css").read_text("utf-8"))
+    css, script = (Markup(folder.joinpath(name).read_text("utf-8")) for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return template.render(
         page=page,
         figures=figures,
         css=css,
+        script=script,
+        script_hash=Markup(f"sha256-{digest}"),  # the browser runs this script and no other
         summary=_summary([claim.verdict for figure in figures for claim in figure.claims]),
     )
 
@@ -138,12 +148,13 @@ def write(page: Page, path: Path) -> Path:
 
 
 def _figure(number: int, section: Section) -> _Figure:
+    label = f"{section.title}. {section.finding}"
     return _Figure(
         anchor=f"figure-{number}",
         section=section,
         claims=_claims(section.claims),
-        plot=base64.b64encode(section.svg.encode("utf-8")).decode("ascii"),
-        width=_smallest_width(section.svg),
+        plot=Markup(inline_svg(section.svg, f"plot-{number}", label) if section.svg else ""),
+        tips=tips(section.marks, section.shares),
         points=points_cells(section.points, section.shares),
         runs=runs_cells(section.runs),
     )
@@ -181,12 +192,3 @@ def _summary(verdicts: list[str]) -> str:
         more = "One more" if untested == 1 else f"{untested} more"
         sentence += f" {more} cannot be tested at this scale."
     return sentence
-
-
-def _smallest_width(svg: str) -> int:
-    """Return the width in pixels below which the plot's text would be too small to read.
-
-    Matplotlib gives the width in points; at 0.8 pixels a point, 9-point labels are 7 pixels tall.
-    """
-    width = re.search(r'<svg[^>]*?\swidth="([\d.]+)', svg)
-    return round(0.8 * float(width.group(1))) if width else 320

@@ -7,8 +7,9 @@ import matplotlib.figure
 import pandas as pd
 
 from dilution.files import write_whole
+from dilution.report.marks import Plot
 from dilution.report.page import Section
-from dilution.report.style import legend, line_with_interval, new_figure, percent_axis, save, style
+from dilution.report.style import legend, line_with_interval, new_figure, percent_axis, publish, style
 from dilution.study.intervals import intervals
 from dilution.study.select import name_matrices, varying_settings
 
@@ -46,13 +47,15 @@ def study_section(name: str, runs: pd.DataFrame, folder: Path) -> Section:
     varying = varying_settings(runs) or ["network"]
     points = intervals(finished, by=varying) if varying else pd.DataFrame()
     figure = _plot(points, varying)
+    plot = publish(figure, folder, file) if figure else Plot("", ())
     write_whole(folder / f"{file}.csv", points.to_csv(index=False).encode())
     write_whole(folder / f"{file}-runs.csv", runs.to_csv(index=False).encode())
     return Section(
         name=file,
         title=name,
         finding=_finding(runs, points),
-        svg=save(figure, folder, file)["svg"].read_text(encoding="utf-8") if figure else "",
+        svg=plot.svg,
+        marks=plot.marks,
         caption=f"Mean test accuracy at the step that clean validation data chose, over seeds; "
         f"{len(finished)} of {len(runs)} runs.",
         method="Bars are 95 % Student t intervals over seeds.",

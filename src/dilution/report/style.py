@@ -4,7 +4,7 @@ Figures are built as :class:`matplotlib.figure.Figure` objects, never through py
 system, no global figure list and no backend choice is involved. Draw inside ``with style():``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -14,12 +14,14 @@ import matplotlib
 import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dilution.errors import unknown
 from dilution.files import write_whole
+from dilution.report.marks import Plot, mark_points, placed
 
 # Okabe and Ito's palette without its yellow, which vanishes on white. Seven colours and eight
 # markers share no factor, so the first 56 series all look different.
@@ -40,6 +42,7 @@ SETTINGS: dict[Any, Any] = {
     "ytick.labelsize": 9,
     "legend.fontsize": 9,
     "legend.title_fontsize": 9,
+    "text.parse_math": False,  # a user's name with dollar signs is a name
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
@@ -111,7 +114,7 @@ def new_figure(columns: int = 1, rows: int = 1, height: float = 3.5) -> tuple[Fi
 def line_with_interval(
     axis: Axes, points: pd.DataFrame, x: str, label: str, index: int, shift: float = 0.0
 ) -> None:
-    """Draw one series: a line through the means, a marker and an interval at each.
+    """Draw one series: a line through the means, a marker and an interval at each, a mark for the page.
 
     Parameters
     ----------
@@ -119,7 +122,8 @@ def line_with_interval(
         Panel to draw on.
     points
         As from :func:`dilution.study.intervals.intervals`: columns `x`, ``mean``, ``low`` and
-        ``high``. Where the bounds are NaN only the marker is drawn.
+        ``high``. Where the bounds are NaN only the marker is drawn. All columns are shown to who points
+        at it on the page.
     x
         Column of the horizontal axis.
     label
@@ -146,6 +150,29 @@ def line_with_interval(
             elinewidth=1.1,
             capsize=2.5,
         )
+    mark_points(axis, ordered, ordered[x] + shift, ordered["mean"], label, colour)
+
+
+def quoted_mark(axis: Axes, x: float, y: float, label: str, says: Mapping[str, str], **look: Any) -> None:
+    """Draw a number quoted from memory of the paper: a mark to compare with, that says so.
+
+    Parameters
+    ----------
+    axis
+        Panel to draw on.
+    x, y
+        Where.
+    label
+        Whose number it is.
+    says
+        What it says, name to value.
+    **look
+        Handed to :meth:`matplotlib.axes.Axes.plot`. Default: a ring.
+    """
+    ring: dict[str, Any] = {"marker": "o", "ms": 10, "mfc": "none", "ls": ""}
+    (line,) = axis.plot(x, y, **(ring | look))
+    colour = to_hex(line.get_markeredgecolor())
+    mark_points(axis, pd.DataFrame([dict(says)]), [x], [y], label, colour, quoted=True)
 
 
 def percent_axis(axis: Axes) -> None:
@@ -211,6 +238,25 @@ def save(
         wanted: write_whole(Path(folder) / f"{name}.{wanted}", _rendered(figure, wanted))
         for wanted in formats
     }
+
+
+def publish(figure: Figure, folder: Path, name: str) -> Plot:
+    """Write a figure in every format, as :func:`save` does, and return what the page takes of it.
+
+    Parameters
+    ----------
+    figure, folder, name
+        As for :func:`save`.
+
+    Raises
+    ------
+    DilutionError
+        If a file cannot be written.
+    """
+    files = save(figure, folder, name, ("png", "svg"))
+    plot = Plot(files["svg"].read_text(encoding="utf-8"), placed(figure))  # before another layout
+    save(figure, folder, name, ("pdf",))
+    return plot
 
 
 def as_svg(figure: Figure) -> str:

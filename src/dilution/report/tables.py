@@ -1,5 +1,6 @@
 """Data frames as cells of text for the page."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,16 +42,14 @@ def points_cells(points: pd.DataFrame, shares: bool) -> Cells:
         ]
         points = points[kept]
 
-    def number(value: float) -> str:
-        return f"{100 * value:.1f}" if shares else f"{value:.4g}"
-
     def interval(low: float, high: float) -> str:
-        return MISSING if pd.isna(low) or pd.isna(high) else f"{number(low)} to {number(high)}"
+        missing = pd.isna(low) or pd.isna(high)
+        return MISSING if missing else f"{number(low, shares)} to {number(high, shares)}"
 
     unit = " (%)" if shares else ""
     shown = points.drop(columns=list(BOUNDS))
     at = list(points.columns).index("mean")
-    means = [MISSING if pd.isna(mean) else number(mean) for mean in points["mean"]]
+    means = [number(mean, shares) for mean in points["mean"]]
     bounds = [interval(*pair) for pair in zip(points["low"], points["high"], strict=True)]
     shown.insert(at, f"95 % interval{unit}", bounds)
     shown.insert(at, f"mean{unit}", means)
@@ -64,13 +63,34 @@ def runs_cells(runs: pd.DataFrame) -> Cells:
     shown = runs.copy()
     names = {}
     for name in runs.columns:
-        if str(name).startswith("test_") or name == "validation_clean":
-            shown[name] = [MISSING if pd.isna(share) else f"{100 * share:.1f}" for share in runs[name]]
+        if _is_share(str(name)):
+            shown[name] = [number(share, shares=True) for share in runs[name]]
             names[name] = f"{name} (%)"
     cells = plain_cells(shown.rename(columns=names))
     for at, name in enumerate(runs.columns):
         cells.numeric[at] = cells.numeric[at] or name in names
     return cells
+
+
+def column_text(name: str, value: Any) -> tuple[str, str]:
+    """Return a column's name and one of its values as text, accuracies in percent."""
+    share = _is_share(name) and not pd.isna(value)
+    return name, f"{number(value, shares=True)} %" if share else text(value)
+
+
+def number(value: float, shares: bool) -> str:
+    """Return a mean or bound as text: a share as percent with one decimal, others with four digits."""
+    if pd.isna(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if shares:
+        return f"{100 * value:.1f}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _is_share(name: str) -> bool:
+    return name.startswith("test_") or name == "validation_clean"
 
 
 def plain_cells(table: pd.DataFrame) -> Cells:

@@ -1,0 +1,281 @@
+"use strict";
+// The page can be read without this. It adds: what stands behind a point, zoom, search and sorting.
+
+const MOUSE_REACH = 32; // a point answers to a pointer this near, in pixels
+const TOUCH_REACH = 48;
+const CLICK = 6; // a drag shorter than this, in pixels, is a click
+const DEEPEST = 16; // times that a plot can be enlarged
+
+function element(name, className, text) {
+  const made = document.createElement(name);
+  made.className = className;
+  made.textContent = text; // never as HTML: names come from users
+  return made;
+}
+
+function shape(name, svg) {
+  const made = document.createElementNS(svg.namespaceURI, name);
+  made.setAttribute("class", name === "circle" ? "ring" : "pick");
+  made.setAttribute("visibility", "hidden");
+  return svg.appendChild(made);
+}
+
+function plot(box) {
+  const [scene, svg, tip, reset, hint] = [".scene", "svg", ".tip", ".reset", ".hint"].map((name) =>
+    box.querySelector(name)
+  );
+  const marks = JSON.parse(box.querySelector("script").textContent);
+  const [left, top, width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
+  const whole = { x: left, y: top, width, height };
+  const ring = shape("circle", svg);
+  const pick = shape("rect", svg);
+  let view = whole;
+  let current = -1; // number of the point that is shown
+  let from = null; // where a drag began
+
+  const toPlot = (event) =>
+    new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+  const toScreen = (mark) => new DOMPoint(mark.x, mark.y).matrixTransform(svg.getScreenCTM());
+  const inView = ({ x, y }) =>
+    x >= view.x && x <= view.x + view.width && y >= view.y && y <= view.y + view.height;
+
+  function hide() {
+    current = -1;
+    tip.hidden = true;
+    ring.setAttribute("visibility", "hidden");
+  }
+
+  function fill(mark) {
+    const head = element("p", "series", mark.series || mark.measure);
+    const swatch = element("span", "swatch", "");
+    swatch.style.background = mark.colour;
+    head.prepend(swatch);
+    tip.replaceChildren(head);
+    if (mark.value) {
+      const value = element("p", "value", `${mark.value} `);
+      if (mark.series) value.append(element("span", "measure", mark.measure));
+      tip.append(value);
+    }
+    if (mark.interval) tip.append(element("p", "interval", mark.interval));
+    const rows = element("dl", "", "");
+    for (const [name, value] of mark.rows) rows.append(element("dt", "", name), element("dd", "", value));
+    if (mark.rows.length) tip.append(rows);
+    if (mark.note) tip.append(element("p", "interval", mark.note));
+  }
+
+  // Above the point where there is room, else below; never beyond the edges of the plot.
+  function place(mark) {
+    const at = toScreen(mark);
+    const frame = box.getBoundingClientRect();
+    const most = frame.width - tip.offsetWidth - 4;
+    const above = at.y - frame.top - tip.offsetHeight - 14;
+    tip.style.left = `${Math.max(4, Math.min(at.x - frame.left - tip.offsetWidth / 2, most))}px`;
+    tip.style.top = `${at.y - tip.offsetHeight - 20 > 0 ? above : at.y - frame.top + 14}px`;
+  }
+
+  function show(number) {
+    if (number === current) return;
+    current = number;
+    const mark = marks[number];
+    ring.setAttribute("cx", mark.x);
+    ring.setAttribute("cy", mark.y);
+    ring.setAttribute("r", (6.5 * view.width) / whole.width);
+    ring.setAttribute("visibility", "visible");
+    fill(mark);
+    tip.hidden = false;
+    place(mark);
+  }
+
+  function look(next) {
+    const share = Math.max(1 / DEEPEST, Math.min(1, next.width / whole.width));
+    const [w, h] = [share * whole.width, share * whole.height]; // the shape stays, so the page does not move
+    const inside = (low, size, least, all) => Math.max(least, Math.min(low, least + all - size));
+    view = {
+      x: inside(next.x + (next.width - w) / 2, w, whole.x, whole.width),
+      y: inside(next.y + (next.height - h) / 2, h, whole.y, whole.height),
+      width: w,
+      height: h,
+    };
+    svg.setAttribute("viewBox", `${view.x} ${view.y} ${w} ${h}`);
+    svg.style.setProperty("--zoom", share); // lines and symbols keep their size, so that points come apart
+    reset.hidden = share === 1;
+    box.classList.toggle("near", share < 1);
+    hide();
+  }
+
+  function zoom(factor, { x, y }) {
+    const [w, h] = [view.width * factor, view.height * factor];
+    look({ x: x - (x - view.x) * factor, y: y - (y - view.y) * factor, width: w, height: h });
+  }
+
+  function nearest(event, reach) {
+    let [best, least] = [-1, reach];
+    marks.forEach((mark, number) => {
+      const at = toScreen(mark);
+      const away = Math.hypot(at.x - event.clientX, at.y - event.clientY);
+      if (away < least && inView(mark)) [best, least] = [number, away];
+    });
+    return best;
+  }
+
+  function answer(event) {
+    const number = nearest(event, event.pointerType === "touch" ? TOUCH_REACH : MOUSE_REACH);
+    if (number < 0) hide();
+    else show(number);
+  }
+
+  // Left and right go along a series, up and down to the nearest point of another one.
+  function step(key) {
+    if (current < 0) return 0;
+    const by = key === "ArrowRight" || key === "ArrowDown" ? 1 : -1;
+    if (key === "ArrowRight" || key === "ArrowLeft") return (current + by + marks.length) % marks.length;
+    const here = marks[current];
+    const lines = [...new Set(marks.map((mark) => mark.line))];
+    const other = lines[(lines.indexOf(here.line) + by + lines.length) % lines.length];
+    const away = (number) => (marks[number].line === other ? Math.abs(marks[number].x - here.x) : Infinity);
+    return marks.map((_, number) => number).sort((a, b) => away(a) - away(b))[0];
+  }
+
+  function press(event) {
+    const middle = marks[current] ?? { x: view.x + view.width / 2, y: view.y + view.height / 2 };
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key.startsWith("Arrow") && marks.length) {
+      const number = step(event.key);
+      const { x, y } = marks[number];
+      if (!inView({ x, y })) look({ ...view, x: x - view.width / 2, y: y - view.height / 2 });
+      const past = toScreen({ x, y }).x - scene.getBoundingClientRect().left;
+      if (past < 20 || past > scene.clientWidth - 20) scene.scrollLeft += past - scene.clientWidth / 2;
+      show(number);
+    } else if (event.key === "+" || event.key === "-") zoom(event.key === "+" ? 0.5 : 2, middle);
+    else if (event.key === "Escape" && current >= 0) hide();
+    else if (event.key === "Escape" || event.key === "0") look(whole);
+    else return;
+    event.preventDefault();
+  }
+
+  function corners(event) {
+    const to = toPlot(event);
+    return {
+      x: Math.min(from.x, to.x),
+      y: Math.min(from.y, to.y),
+      width: Math.abs(to.x - from.x),
+      height: Math.abs(to.y - from.y),
+    };
+  }
+
+  function drag(event) {
+    if (!from) return answer(event);
+    hide();
+    pick.setAttribute("visibility", "visible");
+    for (const [name, value] of Object.entries(corners(event))) pick.setAttribute(name, value);
+  }
+
+  function drop(event) {
+    if (!from) return;
+    const { x, y, width: w, height: h } = corners(event);
+    const far = Math.hypot(event.clientX - from.screen.x, event.clientY - from.screen.y);
+    from = null;
+    pick.setAttribute("visibility", "hidden");
+    if (far < CLICK) return answer(event);
+    const fit = Math.max(w, (h * whole.width) / whole.height);
+    const tall = (fit * whole.height) / whole.width;
+    look({ x: x - (fit - w) / 2, y: y - (tall - h) / 2, width: fit, height: tall });
+  }
+
+  // A finger scrolls and pinches the page as everywhere; it only asks for points, by a tap.
+  svg.addEventListener("pointerdown", (event) => {
+    if (event.pointerType === "touch" || event.button) return;
+    const { x, y } = toPlot(event);
+    from = { x, y, screen: { x: event.clientX, y: event.clientY } };
+    svg.setPointerCapture(event.pointerId);
+  });
+  svg.addEventListener("pointermove", (event) => event.pointerType !== "touch" && drag(event));
+  svg.addEventListener("pointerup", drop);
+  svg.addEventListener("pointercancel", () => {
+    from = null;
+    pick.setAttribute("visibility", "hidden");
+  });
+  svg.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && hide());
+  svg.addEventListener("click", (event) => event.pointerType === "touch" && answer(event));
+  svg.addEventListener("dblclick", () => look(whole));
+  svg.addEventListener(
+    "wheel",
+    (event) => {
+      if (!event.ctrlKey) return; // the page scrolls
+      event.preventDefault();
+      zoom(Math.exp(event.deltaY / 250), toPlot(event));
+    },
+    { passive: false }
+  );
+  scene.addEventListener("keydown", press);
+  scene.addEventListener("focus", () => scene.matches(":focus-visible") && marks.length && show(0));
+  scene.addEventListener("blur", hide);
+  scene.addEventListener("scroll", () => current >= 0 && place(marks[current]));
+  reset.addEventListener("click", () => {
+    look(whole);
+    scene.focus({ preventScroll: true });
+  });
+  window.addEventListener("resize", hide);
+  window.addEventListener("beforeprint", () => look(whole));
+  hint.hidden = false;
+}
+
+// A word is part of a cell. A number is the whole of one, so that 20 does not find 2026, unless it is long
+// enough to be part of a key or a date. A column may be named: alpha=20.
+function holds(cell, word) {
+  const number = !Number.isNaN(Number(word));
+  return number && word.length < 4 ? Number(cell || NaN) === Number(word) : cell.includes(word);
+}
+
+function search(field) {
+  const input = field.querySelector("input");
+  const rows = [...field.parentElement.querySelectorAll("tbody tr")];
+  const low = (cells) => [...cells].map((cell) => cell.textContent.toLowerCase());
+  const heads = low(field.parentElement.querySelectorAll("th"));
+  const texts = rows.map((row) => low(row.cells));
+  const found = (cells, word) => {
+    const [, column, value] = word.match(/^(\w+)=(.+)$/) ?? [];
+    if (!column || !heads.some((head) => head.startsWith(column)))
+      return cells.some((cell) => holds(cell, word));
+    return cells.some((cell, number) => heads[number].startsWith(column) && holds(cell, value));
+  };
+  const filter = () => {
+    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    rows.forEach((row, number) => (row.hidden = !words.every((word) => found(texts[number], word))));
+    const left = rows.filter((row) => !row.hidden).length;
+    field.querySelector("output").textContent = `${left} of ${rows.length} runs`;
+  };
+  input.addEventListener("input", filter);
+  filter();
+  field.hidden = false;
+}
+
+function sortable(table) {
+  const body = table.tBodies[0];
+  [...table.tHead.rows[0].cells].forEach((head, column) => {
+    const button = element("button", "sort", head.textContent);
+    button.type = "button";
+    head.replaceChildren(button);
+    button.addEventListener("click", () => {
+      const up = head.getAttribute("aria-sort") !== "ascending";
+      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const numeric = head.classList.contains("number");
+      const key = (row) => {
+        const text = row.cells[column].textContent;
+        return numeric ? parseFloat(text) : text;
+      };
+      const missing = (value) => value === "–" || Number.isNaN(value);
+      const compare = (a, b) => (numeric ? a - b : a.localeCompare(b, "en", { numeric: true }));
+      const rows = [...body.rows].map((row) => [key(row), row]);
+      rows.sort(([a], [b]) =>
+        missing(a) || missing(b) ? missing(a) - missing(b) : compare(a, b) * (up ? 1 : -1)
+      );
+      body.append(...rows.map(([, row]) => row));
+    });
+  });
+}
+
+document.querySelectorAll(".plot").forEach(plot);
+document.querySelectorAll(".search").forEach(search);
+document.querySelectorAll("table").forEach(sortable);

@@ -1,0 +1,212 @@
+"""Points of a plot: where they are, what they say, and the plot as part of the page."""
+
+import gc
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from dilution.paper import FIGURES
+from dilution.paper.figure import Figure as PaperFigure
+from dilution.report import marks as marks_module
+from dilution.report.marks import Mark, Plot, mark_points
+from dilution.report.plots import QUOTED, inline_svg, tips
+from dilution.report.style import (
+    COLOURS,
+    legend,
+    line_with_interval,
+    new_figure,
+    percent_axis,
+    publish,
+    quoted_mark,
+)
+
+
+def points() -> pd.DataFrame:
+    mean = np.array([0.7, 0.9, 0.8])
+    return pd.DataFrame(
+        {"alpha": [20, 0, 5], "n": 100, "mean": mean, "low": mean - 0.05, "high": mean + 0.05, "seeds": 3}
+    )
+
+
+def drawn() -> Figure:
+    figure, (axis,) = new_figure()
+    line_with_interval(axis, points(), "alpha", "conv4", 0)
+    line_with_interval(axis, points(), "alpha", "mlp1", 1, shift=0.5)
+    axis.set_ylabel("test accuracy")
+    axis.set_ylim(0, 1.02)
+    percent_axis(axis)
+    legend(axis, "network")
+    return figure
+
+
+def markers(svg: str) -> set[tuple[float, float]]:
+    """Where the SVG places a symbol: those of its series, of its ticks and of its error bars."""
+    places = re.findall(r'<use xlink:href="#m\w+" x="([\d.]+)" y="([\d.]+)"', svg)
+    return {(round(float(x), 1), round(float(y), 1)) for x, y in places}
+
+
+def test_every_point_is_where_its_marker_is_in_the_file(tmp_path: Path) -> None:
+    plot = publish(drawn(), tmp_path, "fig")
+    assert len(plot.marks) == 6
+    assert {(round(m.x, 1), round(m.y, 1)) for m in plot.marks} <= markers(plot.svg)
+
+
+def test_points_stand_in_order_with_series_settings_and_colour(tmp_path: Path) -> None:
+    marks = publish(drawn(), tmp_path, "fig").marks
+    assert [m.row["alpha"] for m in marks] == [0, 5, 20, 0, 5, 20]
+    assert [m.line for m in marks] == [0, 0, 0, 1, 1, 1]
+    assert [m.series for m in marks[2:4]] == ["network: conv4", "network: mlp1"]
+    assert marks[3].colour == COLOURS[1]
+    assert marks[0].measure == "test accuracy"
+    assert [m.x for m in marks[:3]] == sorted(m.x for m in marks[:3])
+
+
+def test_points_leave_no_trace_in_the_files(tmp_path: Path) -> None:
+    without, (axis,) = new_figure()
+    axis.plot([0, 1], [0, 1])
+    plain = publish(without, tmp_path / "a", "fig")
+    marked, (axis,) = new_figure()
+    axis.plot([0, 1], [0, 1])
+    mark_points(axis, pd.DataFrame({"n": [1]}), [1], [1], "a series", "#000000")
+    told = publish(marked, tmp_path / "b", "fig")
+    assert plain == Plot(told.svg, ())
+    assert len(told.marks) == 1
+    for kind in ("png", "pdf", "svg"):
+        assert (tmp_path / f"a/fig.{kind}").read_bytes() == (tmp_path / f"b/fig.{kind}").read_bytes()
+
+
+def test_a_point_that_cannot_be_seen_says_nothing(tmp_path: Path) -> None:
+    figure, (axis,) = new_figure()
+    rows = pd.DataFrame({"n": [1, 2, 3]})
+    mark_points(axis, rows, [0.5, 0.5, 0.5], [0.5, 2.0, float("nan")], "a series", "#000000")
+    assert [mark.row for mark in publish(figure, tmp_path, "fig").marks] == [{"n": 1}]
+
+
+def test_a_figure_that_is_gone_takes_its_points_with_it() -> None:
+    gc.collect()
+    before = len(marks_module._DRAWN)
+    figure = drawn()
+    assert len(marks_module._DRAWN) == before + 1
+    del figure
+    gc.collect()
+    assert len(marks_module._DRAWN) <= before
+
+
+def test_a_point_says_mean_interval_seeds_and_its_settings() -> None:
+    row = {"alpha": 5.0, "validation_clean": 0.9, "mean": 0.98765, "low": 0.97, "high": 1.0049, "seeds": 3}
+    mark = Mark(1.5, 2.5, 0, "network: conv4", "test accuracy", COLOURS[0], row)
+    (tip,) = tips((mark,), shares=True)
+    assert (tip["series"], tip["value"], tip["measure"]) == ("network: conv4", "98.8 %", "test accuracy")
+    assert tip["interval"] == "95 % interval 97.0 to 100.5 %, 3 seeds"
+    assert tip["rows"] == [("alpha", "5"), ("validation_clean", "90.0 %")]
+    assert (tip["x"], tip["y"], tip["colour"], tip["note"]) == (1.5, 2.5, COLOURS[0], "")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "seeds", "says"),
+    [
+        (float("nan"), float("nan"), 1, "no interval, 1 seed"),
+        (12.0, float("inf"), 4, "95 % interval 12 to ∞, 4 seeds"),
+        (1234.5, 23456.7, 2, "95 % interval 1234 to 23457, 2 seeds"),
+    ],
+)
+def test_an_interval_that_is_missing_unbounded_or_no_share(low, high, seeds, says) -> None:
+    row = {"mean": 100.0, "low": low, "high": high, "seeds": seeds}
+    (tip,) = tips((Mark(0, 0, 0, "", "", "#000000", row),), shares=False)
+    assert tip["interval"] == says
+    assert tip["value"] == "100"
+
+
+def test_a_number_of_the_paper_says_that_it_is_quoted(tmp_path: Path) -> None:
+    figure, (axis,) = new_figure()
+    quoted_mark(axis, 0.5, 0.5, "paper's ConvNet, quoted", {"test accuracy": "91 %"}, mec=COLOURS[3])
+    plot = publish(figure, tmp_path, "fig")
+    (tip,) = tips(plot.marks, shares=True)
+    assert tip["note"] == QUOTED
+    assert (tip["value"], tip["interval"], tip["rows"]) == ("", "", [("test accuracy", "91 %")])
+    assert tip["colour"] == COLOURS[3].lower()
+    assert (round(tip["x"], 1), round(tip["y"], 1)) in markers(plot.svg)
+
+
+def found(name: str) -> pd.DataFrame:
+    """Points as a figure draws them, made up but for their columns."""
+    alpha = [0.0, 5.0, 10.0]
+    shares = {"mean": 0.8, "low": 0.7, "high": 0.9, "seeds": 3}
+    made = {
+        "fig1": {"dataset": "mnist", "order": "pooled", "n": 60_000, "network": "conv4", "alpha": [0, 100]},
+        "fig2": {"dataset": "cifar10", "network": "conv4", "alpha": alpha},
+        "fig3": {"measure": "test_clean", "alpha": alpha},
+        "fig5": {"noise_order": "random", "delta": [0.0, 0.5, 1.0]},
+        "fig6": {"source": "same", "alpha": alpha},
+        "fig7": {"images": "same", "alpha": alpha},
+        "fig8": {"dataset": "mnist", "alpha": 0.0, "n": [250, 2_000, 16_000]},
+        "fig9": {"how": "search", "level": 0.9, "alpha": alpha, "pictures": 9},
+        "fig10": {"shown": "128", "alpha": alpha, "best_rate": 0.1},
+        "fig11": {"alpha": 0.0, "rate": [0.1, 0.5, 2.0], "validation_clean": [0.7, 0.8, 0.9]},
+    }
+    return pd.DataFrame({**made[name], **shares})
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_point_of_every_figure_can_be_asked_and_quotations_say_so(name: str, tmp_path: Path) -> None:
+    figure: PaperFigure = FIGURES[name]
+    rows = figure.points(pd.DataFrame()) if name == "fig4" else found(name)
+    plot = publish(figure.draw(rows), tmp_path, name)
+    assert sum(not mark.quoted for mark in plot.marks) == len(rows)
+    assert sum(mark.quoted for mark in plot.marks) == {"fig1": 1, "fig2": 1, "fig8": 2}.get(name, 0)
+
+
+def test_an_inlined_plot_keeps_its_ids_to_itself(tmp_path: Path) -> None:
+    svg = publish(drawn(), tmp_path, "fig").svg
+    inlined = inline_svg(svg, "plot-7", "a label")
+    root = ElementTree.fromstring(inlined)
+    ids = [e.get("id") for e in root.iter() if e.get("id")]
+    assert ids
+    assert len(ids) == len(set(ids))
+    assert all(str(i).startswith("plot-7-") for i in ids)
+    links = re.findall(r'href="#([^"]+)"', inlined) + re.findall(r"url\(#([^)]+)\)", inlined)
+    assert set(links) == set(ids)
+
+
+def test_an_inlined_plot_follows_light_and_dark_and_brings_no_style_for_the_page(tmp_path: Path) -> None:
+    svg = publish(drawn(), tmp_path, "fig").svg
+    inlined = inline_svg(svg, "p", "a label")
+    assert {"var(--ink)", "var(--card)", "var(--grid)", "var(--axis)"} <= set(
+        re.findall(r"var\(.*?\)", inlined)
+    )
+    colours = set(re.findall(r"#[0-9a-f]{6}", inlined))
+    assert colours == {COLOURS[0].lower(), COLOURS[1].lower()}
+    assert {e.tag for e in ElementTree.fromstring(inlined).iter()} <= {
+        "svg",
+        "g",
+        "path",
+        "use",
+        "defs",
+        "clipPath",
+        "rect",
+    }
+    assert len(inlined) < len(svg)
+
+
+def test_lines_and_symbols_keep_their_size_when_the_plot_is_enlarged(tmp_path: Path) -> None:
+    root = ElementTree.fromstring(inline_svg(publish(drawn(), tmp_path, "fig").svg, "p", "a label"))
+    symbols = [e.get("style") or "" for e in root.findall(".//defs/path[@style]")]
+    assert symbols
+    assert all("scale(var(--zoom))" in style for style in symbols)
+    lines = [e.get("style") or "" for e in root.findall(".//g/path[@style]")]
+    assert all("* var(--zoom)" in style for style in lines if "stroke-width" in style)
+
+
+def test_an_inlined_plot_says_in_words_what_it_shows() -> None:
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="400pt" height="9pt" viewBox="0 0 400 9"/>'
+    root = ElementTree.fromstring(inline_svg(svg, "p", '<b> & "quotes"'))
+    assert root.get("aria-label") == '<b> & "quotes"'
+    assert root.get("role") == "img"
+    assert root.get("style") == "min-width: 320px"
+    assert root.get("viewBox") == "0 0 400 9"
+    assert root.get("width") is None
