@@ -213,6 +213,17 @@ def test_arrow_keys_go_along_a_series_and_to_the_next_one(opened: Any) -> None:
     assert tip(opened) == ""
 
 
+def ticks_in_view(browser: Any) -> list[WebElement]:
+    """Return the tick labels that show; fails if one of them is beyond the plot."""
+    frame = within(browser, "svg").rect
+    labels = browser.find_elements(By.CSS_SELECTOR, "#figure-1 .across, #figure-1 .upward")
+    shown = [label for label in labels if label.value_of_css_property("visibility") == "visible"]
+    for rect in (label.rect for label in shown):
+        assert 0 < rect["x"] + rect["width"] / 2 - frame["x"] < frame["width"]
+        assert 0 < rect["y"] + rect["height"] / 2 - frame["y"] < frame["height"]
+    return shown
+
+
 def test_a_drag_enlarges_its_rectangle_and_reset_or_double_click_shows_all(opened: Any) -> None:
     x, y = middle_of_point(opened, 4)
     whole, height = view(opened), within(opened, "svg").size["height"]
@@ -230,6 +241,7 @@ def test_a_drag_enlarges_its_rectangle_and_reset_or_double_click_shows_all(opene
     assert within(opened, "svg").size["height"] == height  # the page does not move
     act(opened, to(middle_of_point(opened, 4)))
     assert "60.0 %" in tip(opened)  # what is shown fits what is under the pointer
+    assert 0 < len(ticks_in_view(opened)) < 10  # some are out of view, the others at its edge
     reset.click()
     assert view(opened) == whole
     assert not reset.is_displayed()

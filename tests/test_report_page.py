@@ -189,6 +189,14 @@ def test_points_are_percent_with_one_decimal_and_unclipped_intervals() -> None:
     assert cells.numeric == [True, True, True, True]
 
 
+def test_only_points_with_intervals_are_said_to_have_them() -> None:
+    without = replace(section(), points=pd.DataFrame({"rank": [0, 1], "probability": [0.6, 0.4]}))
+    assert "2 points, with 95 % intervals" in Reader(render(page())).texts
+    html = render(page(without))
+    assert "2 points" in Reader(html).texts
+    assert "Student" not in html
+
+
 def test_points_that_are_no_shares_keep_their_unit() -> None:
     points = pd.DataFrame({"alpha": [5], "mean": [1234.5], "low": [1000.0], "high": [1500.0]})
     cells = points_cells(points, shares=False)

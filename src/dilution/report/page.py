@@ -1,7 +1,8 @@
 """One self-contained HTML page: verdicts first, then each figure with its evidence.
 
 The page makes no network request and carries its plots within itself. All of it can be read without
-script; the one script it runs, `page.js`, lets a reader point at a plot, zoom, search and sort.
+script; the one script it runs lets a reader point at a plot and zoom (`plot.js`), search and sort
+(`tables.js`).
 """
 
 import base64
@@ -20,7 +21,7 @@ from dilution.errors import InputError, unknown
 from dilution.files import write_whole
 from dilution.report.marks import Mark
 from dilution.report.plots import inline_svg, tips
-from dilution.report.tables import Cells, points_cells, runs_cells, text
+from dilution.report.tables import BOUNDS, Cells, points_cells, runs_cells, text
 
 # Verdict to the class that colours its badge and the symbol that says the same without colour.
 VERDICTS = {
@@ -99,13 +100,14 @@ class _Claim:
 
 @dataclass(frozen=True)
 class _Figure:
-    """A section as the template prints it; `tips` is what the plot's points say."""
+    """A section as the template prints it: `tips` is what its points say, `intervals` if they have any."""
 
     anchor: str
     section: Section
     claims: list[_Claim]
     plot: Markup
     tips: list[dict[str, Any]]
+    intervals: bool
     points: Cells
     runs: Cells
 
@@ -124,13 +126,16 @@ def render(page: Page) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string(folder.joinpath("page.html.jinja").read_text("utf-8"))
-    css, script = (Markup(folder.joinpath(name).read_text("utf-8")) for name in ("page.css", "page.js"))
+    css, *scripts = (
+        folder.joinpath(name).read_text("utf-8") for name in ("page.css", "plot.js", "tables.js")
+    )
+    script = "\n".join(scripts)
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return template.render(
         page=page,
         figures=figures,
-        css=css,
-        script=script,
+        css=Markup(css),
+        script=Markup(script),
         script_hash=Markup(f"sha256-{digest}"),  # the browser runs this script and no other
         summary=_summary([claim.verdict for figure in figures for claim in figure.claims]),
     )
@@ -155,6 +160,7 @@ def _figure(number: int, section: Section) -> _Figure:
         claims=_claims(section.claims),
         plot=Markup(inline_svg(section.svg, f"plot-{number}", label) if section.svg else ""),
         tips=tips(section.marks, section.shares),
+        intervals=set(BOUNDS) <= set(section.points.columns),
         points=points_cells(section.points, section.shares),
         runs=runs_cells(section.runs),
     )

@@ -21,6 +21,7 @@ _FOLLOWING = {
     COLOURS[-1]: "var(--ink)",
 }
 _XLINK = "{http://www.w3.org/1999/xlink}href"
+_TICKS = {"xtick": "across", "ytick": "upward"}
 _LEFT_OUT = {"metadata", "style"}  # a style would hold for the whole page
 
 
@@ -39,6 +40,7 @@ def inline_svg(svg: str, prefix: str, label: str) -> str:
         What it says to those who cannot see it.
     """
     root = ElementTree.fromstring(svg)
+    _name_ticks(root)
     used = set(re.findall(r"url\(#([^)]+)\)", svg)) | set(re.findall(r'href="#([^"]+)"', svg))
     for parent in list(root.iter()):
         for child in list(parent):
@@ -115,6 +117,18 @@ def _tip(mark: Mark, shares: bool) -> dict[str, Any]:
         "rows": [column_text(str(name), value) for name, value in row.items()],
         "note": QUOTED if mark.quoted else "",
     }
+
+
+def _name_ticks(root: ElementTree.Element) -> None:
+    """Give panels and tick labels classes: an enlarged plot keeps the labels in view."""
+    for group in root.iter():
+        kind = group.get("id", "").partition("_")[0]
+        if kind == "axes":
+            group.set("class", "panel")
+        elif kind in _TICKS:
+            for child in group:
+                if child.get("id", "").startswith("text_"):
+                    child.set("class", _TICKS[kind])
 
 
 def _steady(style: str, symbol: bool) -> str:

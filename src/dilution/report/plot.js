@@ -1,5 +1,5 @@
 "use strict";
-// The page can be read without this. It adds: what stands behind a point, zoom, search and sorting.
+// Plots: what stands behind a point, and zoom. Without script they are pictures.
 
 const MOUSE_REACH = 32; // a point answers to a pointer this near, in pixels
 const TOUCH_REACH = 48;
@@ -20,6 +20,34 @@ function shape(name, svg) {
   return svg.appendChild(made);
 }
 
+// Tick labels of an enlarged plot: in their size, at the edge of the view where their axis is out of it.
+function tickLabels(svg) {
+  const ticks = [...svg.querySelectorAll(".panel")].flatMap((panel) => {
+    const frame = panel.querySelector("path").getBBox(); // its background, which is drawn first
+    const texts = [...panel.querySelectorAll(".across, .upward")];
+    return texts.map((text) => ({ text, frame, box: text.getBBox() }));
+  });
+  for (const { text } of ticks) svg.append(text); // above the lines
+
+  return (view, share) => {
+    const [right, bottom] = [view.x + view.width, view.y + view.height];
+    for (const { text, frame, box } of ticks) {
+      const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+      let at, seen;
+      if (text.classList.contains("across")) {
+        const low = frame.y + frame.height;
+        at = [x, Math.min(low + share * (y - low), bottom - share * (box.height / 2 + 4))];
+        seen = x > view.x && x < right && frame.y < bottom && low > view.y;
+      } else {
+        at = [Math.max(frame.x + share * (x - frame.x), view.x + share * (box.width / 2 + 4)), y];
+        seen = y > view.y && y < bottom && frame.x < right && frame.x + frame.width > view.x;
+      }
+      text.setAttribute("transform", `translate(${at}) scale(${share}) translate(${-x} ${-y})`);
+      text.setAttribute("visibility", seen ? "visible" : "hidden");
+    }
+  };
+}
+
 function plot(box) {
   const [scene, svg, tip, reset, hint] = [".scene", "svg", ".tip", ".reset", ".hint"].map((name) =>
     box.querySelector(name)
@@ -31,6 +59,7 @@ function plot(box) {
   const pick = shape("rect", svg);
   let view = whole;
   let current = -1; // number of the point that is shown
+  let label = null; // places the tick labels, once something was enlarged
   let from = null; // where a drag began
 
   const toPlot = (event) =>
@@ -98,6 +127,8 @@ function plot(box) {
     };
     svg.setAttribute("viewBox", `${view.x} ${view.y} ${w} ${h}`);
     svg.style.setProperty("--zoom", share); // lines and symbols keep their size, so that points come apart
+    label ??= tickLabels(svg);
+    label(view, share);
     reset.hidden = share === 1;
     box.classList.toggle("near", share < 1);
     hide();
@@ -220,62 +251,4 @@ function plot(box) {
   hint.hidden = false;
 }
 
-// A word is part of a cell. A number is the whole of one, so that 20 does not find 2026, unless it is long
-// enough to be part of a key or a date. A column may be named: alpha=20.
-function holds(cell, word) {
-  const number = !Number.isNaN(Number(word));
-  return number && word.length < 4 ? Number(cell || NaN) === Number(word) : cell.includes(word);
-}
-
-function search(field) {
-  const input = field.querySelector("input");
-  const rows = [...field.parentElement.querySelectorAll("tbody tr")];
-  const low = (cells) => [...cells].map((cell) => cell.textContent.toLowerCase());
-  const heads = low(field.parentElement.querySelectorAll("th"));
-  const texts = rows.map((row) => low(row.cells));
-  const found = (cells, word) => {
-    const [, column, value] = word.match(/^(\w+)=(.+)$/) ?? [];
-    if (!column || !heads.some((head) => head.startsWith(column)))
-      return cells.some((cell) => holds(cell, word));
-    return cells.some((cell, number) => heads[number].startsWith(column) && holds(cell, value));
-  };
-  const filter = () => {
-    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    rows.forEach((row, number) => (row.hidden = !words.every((word) => found(texts[number], word))));
-    const left = rows.filter((row) => !row.hidden).length;
-    field.querySelector("output").textContent = `${left} of ${rows.length} runs`;
-  };
-  input.addEventListener("input", filter);
-  filter();
-  field.hidden = false;
-}
-
-function sortable(table) {
-  const body = table.tBodies[0];
-  [...table.tHead.rows[0].cells].forEach((head, column) => {
-    const button = element("button", "sort", head.textContent);
-    button.type = "button";
-    head.replaceChildren(button);
-    button.addEventListener("click", () => {
-      const up = head.getAttribute("aria-sort") !== "ascending";
-      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const numeric = head.classList.contains("number");
-      const key = (row) => {
-        const text = row.cells[column].textContent;
-        return numeric ? parseFloat(text) : text;
-      };
-      const missing = (value) => value === "–" || Number.isNaN(value);
-      const compare = (a, b) => (numeric ? a - b : a.localeCompare(b, "en", { numeric: true }));
-      const rows = [...body.rows].map((row) => [key(row), row]);
-      rows.sort(([a], [b]) =>
-        missing(a) || missing(b) ? missing(a) - missing(b) : compare(a, b) * (up ? 1 : -1)
-      );
-      body.append(...rows.map(([, row]) => row));
-    });
-  });
-}
-
 document.querySelectorAll(".plot").forEach(plot);
-document.querySelectorAll(".search").forEach(search);
-document.querySelectorAll("table").forEach(sortable);
