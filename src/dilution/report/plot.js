@@ -108,7 +108,7 @@ function plot(box) {
     const mark = marks[number];
     ring.setAttribute("cx", mark.x);
     ring.setAttribute("cy", mark.y);
-    ring.setAttribute("r", (6.5 * view.width) / whole.width);
+    ring.setAttribute("r", (8.5 * view.width) / whole.width);
     ring.setAttribute("visibility", "visible");
     fill(mark);
     tip.hidden = false;
