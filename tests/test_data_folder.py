@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 import dilution
+from dilution.cli import app
+from dilution.data import decoding, load, pack_folder
 from dilution.data import folder as module
-from dilution.data import load, pack_folder
-from dilution.data.folder import decode, find
+from dilution.data.decoding import decode
+from dilution.data.listing import find
 from dilution.errors import DataError, InputError
 
 
@@ -46,7 +49,7 @@ def folder(tmp_path):
 )
 def test_every_kind_of_picture_becomes_three_channels(tmp_path, mode, ending):
     picture(mode=mode).save(tmp_path / f"a.{ending}")
-    found = decode(tmp_path / f"a.{ending}", 16)
+    (found,) = decode(tmp_path / f"a.{ending}", 16)
     assert found.shape == (3, 16, 16)
     assert found.dtype == np.uint8
     if mode in ("L", "LA", "1"):
@@ -60,7 +63,7 @@ def test_a_picture_is_turned_as_its_camera_says(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise: the left becomes the top
     picture().save(tmp_path / "a.jpg", exif=exif)
-    found = decode(tmp_path / "a.jpg", 16)
+    (found,) = decode(tmp_path / "a.jpg", 16)
     assert found[0, :4].mean() > 200
     assert found[1, :4].mean() < 60
 
@@ -80,7 +83,7 @@ def test_a_folder_is_packed_and_holds_its_pictures(tmp_path, folder):
     listing = find(folder)
     for half, arrays in ((listing.train, data.train), (listing.test, data.test)):
         assert arrays.labels.tolist() == [label for _, label in half]
-        wanted = np.stack([decode(folder / name, 16) for name, _ in half])
+        wanted = np.concatenate([decode(folder / name, 16) for name, _ in half])
         assert (arrays.take(torch.arange(len(arrays))).numpy() == wanted).all()
     assert not list(tmp_path.glob(".p.pack*"))
 
@@ -116,18 +119,18 @@ def test_packing_goes_on_where_it_was_stopped(tmp_path, folder, monkeypatch):
     whole = pack_folder(folder, tmp_path / "whole.pack", 16, workers=0)
     decoded, real = [], module.decode
 
-    def stopping(path, size):
+    def stopping(path, *rest):
         if len(decoded) == 10:
             raise KeyboardInterrupt
         decoded.append(path)
-        return real(path, size)
+        return real(path, *rest)
 
     monkeypatch.setattr(module, "decode", stopping)
     with pytest.raises(KeyboardInterrupt):
         pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
     assert not (tmp_path / "p.pack").exists()
     again = []
-    monkeypatch.setattr(module, "decode", lambda path, size: again.append(path) or real(path, size))
+    monkeypatch.setattr(module, "decode", lambda path, *rest: again.append(path) or real(path, *rest))
     said = []
     made = pack_folder(folder, tmp_path / "p.pack", 16, workers=0, say=said.append)
     assert said[0] == "2 of 5 chunks were decoded before"
@@ -157,6 +160,101 @@ def test_a_network_trains_from_a_packed_folder(tmp_path, folder):
     noisy = dilution.Dilution(data.train, alpha=1)
     result = dilution.train("conv2", noisy, test=data.test, steps=3, batch=8)
     assert result.state == "done"
+
+
+def test_crops_are_squares_of_half_to_the_whole_shorter_side(tmp_path):
+    rows, columns = np.mgrid[:60, :90].astype(np.uint8)
+    Image.fromarray(np.stack([columns, rows, rows * 0], axis=2)).save(tmp_path / "a.png")
+    sides = []
+    for square in decode(tmp_path / "a.png", 30, 64, "a.png").astype(int):
+        # far from the edge of the square, colours are coordinates, so that their steps tell its side
+        across = square[0, :, 24].mean() - square[0, :, 5].mean()
+        down = square[1, 24, :].mean() - square[1, 5, :].mean()
+        assert across == pytest.approx(down, abs=1.5)
+        assert 0 <= square[0].min() <= square[0].max() < 90
+        assert 0 <= square[1].min() <= square[1].max() < 60
+        sides.append(across * 30 / 19)
+    assert 29 <= min(sides) < 34
+    assert 56 < max(sides) <= 61
+
+
+def test_crops_follow_from_the_name_of_the_file_and_their_number_alone(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    many = decode(tmp_path / "a.png", 8, 12, "cat/a.png")
+    assert many.shape == (12, 3, 8, 8)
+    assert len({square.tobytes() for square in many}) == 12
+    assert (decode(tmp_path / "a.png", 8, 5, "cat/a.png") == many[:5]).all()
+    assert (decode(tmp_path / "a.png", 8, 12, "dog/a.png") != many).any()
+    assert decoding._box((60, 40), "cat/a.png/0") == (7, 13, 29, 35)  # the same on every machine
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3)])
+def test_the_smallest_pictures_have_crops_too(tmp_path, size):
+    picture(size=size).save(tmp_path / "a.png")
+    assert decode(tmp_path / "a.png", 4, 3, "a.png").shape == (3, 3, 4, 4)
+
+
+def test_crops_of_a_photograph_stay_in_its_half(tmp_path, folder):
+    (folder / "dog" / "text.png").write_text("no picture")
+    made = pack_folder(folder, tmp_path / "p.pack", 16, crops=3, workers=0)
+    assert [name for name, _ in made.broken] == ["dog/text.png"]
+    data, listing = load(tmp_path / "p.pack"), find(folder)
+    assert (made.train, made.test) == (len(data.train), len(data.test))
+    assert made.train + made.test == 3 * 20
+    for half, arrays in ((listing.train, data.train), (listing.test, data.test)):
+        half = [(name, label) for name, label in half if name != "dog/text.png"]
+        assert arrays.labels.tolist() == [label for _, label in half for _ in range(3)]
+        wanted = np.concatenate([decode(folder / name, 16, 3, name) for name, _ in half])
+        assert (arrays.take(torch.arange(len(arrays))).numpy() == wanted).all()
+
+
+def test_what_was_decoded_for_other_crops_is_not_taken(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(module, "_CHUNK", 4)
+    real = module.decode
+
+    def stopping(path, *rest):
+        if path.name == "9.png":
+            raise KeyboardInterrupt
+        return real(path, *rest)
+
+    for crops in (None, 2):
+        monkeypatch.setattr(module, "decode", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            pack_folder(folder, tmp_path / "p.pack", 16, crops=crops, workers=0)
+    assert len(list(tmp_path.glob(".p.pack.*.parts"))) == 2
+    monkeypatch.setattr(module, "decode", real)
+    said = []
+    pack_folder(folder, tmp_path / "p.pack", 16, crops=1, workers=0, say=said.append)
+    assert "before" not in said[0]
+    pack_folder(folder, tmp_path / "p.pack", 16, crops=2, workers=2, say=said.append)
+    assert "before" in said[1]
+    monkeypatch.setattr(module, "_CHUNK", 256)
+    pack_folder(folder, tmp_path / "whole.pack", 16, crops=2, workers=0)
+    assert (tmp_path / "p.pack").read_bytes() == (tmp_path / "whole.pack").read_bytes()
+
+
+@pytest.mark.parametrize("crops", [0, -1])
+def test_crops_must_be_positive(tmp_path, folder, crops):
+    with pytest.raises(InputError, match=f"crops is {crops}; it must be 1 or more"):
+        pack_folder(folder, tmp_path / "p.pack", 16, crops=crops)
+
+
+def test_the_command_cuts_crops(tmp_path, folder):
+    call = CliRunner()
+    words = ["data", "pack", str(folder), str(tmp_path / "p.pack"), "--size", "8", "--workers", "0"]
+    done = call.invoke(app, [*words, "--crops", "5"])
+    assert done.exit_code == 0
+    assert "80 + 20 pictures" in done.stdout
+    wrong = call.invoke(app, ["data", "pack", "digits", str(tmp_path / "d.pack"), "--crops", "5"])
+    assert "digits is no folder; --size, --crops and --workers" in str(wrong.exception)
+
+
+def test_crops_are_foreign_pictures_of_another_data_set(tmp_path, folder):
+    pack_folder(folder, tmp_path / "p.pack", 8, crops=4, workers=0)
+    digits = dilution.load("digits").train
+    noisy = dilution.Dilution(digits, alpha=1, n=40, images=dilution.load(tmp_path / "p.pack").train)
+    assert noisy[79][0].shape == digits.shape
 
 
 @pytest.mark.parametrize(("size", "error"), [(0, InputError), (-3, InputError)])

@@ -267,6 +267,10 @@ def data_pack(
     size: Annotated[
         int | None, typer.Option(min=1, help="Of a folder's pictures: height and width in pixels.")
     ] = None,
+    crops: Annotated[
+        int | None,
+        typer.Option(min=1, help="Squares cut from each of them. Default: one, from the middle."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that decode a folder. Default: one a core.")
     ] = None,
@@ -284,7 +288,9 @@ def data_pack(
         if size is None:
             raise InputError(f"{name} is a folder: give its pictures one size, such as --size 224.")
         with _interruptible("what was decoded is"):
-            made = pack_folder(Path(name).expanduser(), target, size, workers=workers, say=typer.echo)
+            made = pack_folder(
+                Path(name).expanduser(), target, size, crops=crops, workers=workers, say=typer.echo
+            )
         for file, why in made.broken[:10]:
             typer.echo(f"skipped {file}: {why}")
         skipped = (
@@ -294,8 +300,11 @@ def data_pack(
             f"{made.train:,} + {made.test:,} pictures{skipped}, {target.stat().st_size:,} bytes: {target}"
         )
         return
-    if size is not None or workers is not None:
-        raise InputError(f"{name} is no folder; --size and --workers go with a folder of pictures.")
+    if size is not None or crops is not None or workers is not None:
+        raise InputError(
+            f"{name} is no folder; --size, --crops and --workers go with a folder of pictures. Leave them "
+            "out, or name a folder."
+        )
     data = load(name, data_root)
     write_pack(target, [data.train], [data.test])
     typer.echo(
