@@ -38,9 +38,18 @@ test: lint
 	@# two processes of one thread each: small tensors gain nothing from more
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-# The committed evidence of docs/results/, from the real MNIST: 85 minutes on two cores when last made. Resumes.
+# The committed evidence of docs/results/, from the real MNIST and CIFAR-10; some hours on two cores. Resumes.
+# Without CIFAR-100, name a file of foreign pictures for Figure 6: make results EXTERNAL=photos.pack
+PRECISION ?= bfloat16
+EXTERNAL  ?= cifar100
+MNIST     := --dataset mnist --scale laptop --store results/mnist-laptop.sqlite --out docs/results/mnist-laptop
+CIFAR     := --dataset cifar10 --scale laptop --store results/cifar10-laptop.sqlite --out docs/results/cifar10-laptop
 results: $(VENV)/.installed
-	$(BIN)/dilution reproduce fig1 fig5 --dataset mnist --scale laptop --store results/laptop.sqlite --out docs/results/mnist-laptop
+	$(BIN)/dilution reproduce fig1 fig5 $(MNIST)
+	$(BIN)/dilution reproduce fig7 fig8 fig9 fig10 fig11 --precision $(PRECISION) $(MNIST)
+	$(BIN)/dilution report --store results/mnist-laptop.sqlite --out docs/results/mnist-laptop
+	$(BIN)/dilution reproduce fig2 fig6 fig7 --precision $(PRECISION) --external $(EXTERNAL) $(CIFAR)
+	$(BIN)/dilution report --store results/cifar10-laptop.sqlite --out docs/results/cifar10-laptop
 
 # docs/performance.md, about an hour on an idle machine and 20 GB of disk; headline and precision need the real MNIST.
 bench: $(VENV)/.installed-bench

@@ -1,6 +1,8 @@
 """Image folders: every kind of file, broken ones, resuming, and training from the pack."""
 
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -144,6 +146,30 @@ def test_processes_decode_the_same(tmp_path, folder, monkeypatch):
     pack_folder(folder, tmp_path / "one.pack", 16, workers=0)
     pack_folder(folder, tmp_path / "two.pack", 16, workers=2)
     assert (tmp_path / "one.pack").read_bytes() == (tmp_path / "two.pack").read_bytes()
+
+
+def dying(job):
+    if job[-1].name == "000003.npz":
+        os.kill(os.getpid(), signal.SIGKILL)
+    module._decode_chunk(job)
+
+
+def test_a_process_that_is_killed_ends_with_words_and_packing_goes_on(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(module, "_CHUNK", 4)
+    real = module._decode_chunk
+    monkeypatch.setattr(module, "_decode_chunk", dying)
+    with pytest.raises(DataError, match=r"ended from outside, after .* fewer --workers; it goes on"):
+        pack_folder(folder, tmp_path / "p.pack", 16, workers=1)
+    monkeypatch.setattr(module, "_decode_chunk", real)
+    said = []
+    made = pack_folder(folder, tmp_path / "p.pack", 16, workers=0, say=said.append)
+    assert said[0] == "3 of 5 chunks were decoded before"
+    assert made.train + made.test == 20
+
+
+def test_what_a_file_is_shows_in_its_content_not_its_name(tmp_path):
+    picture().save(tmp_path / "a.JPEG", "PNG")  # ImageNet has such a file
+    assert decode(tmp_path / "a.JPEG", 16)[0, 0, :, :4].mean() > 200
 
 
 def test_one_picture_a_class_leaves_a_test_half(tmp_path):

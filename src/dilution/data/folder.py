@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -108,6 +109,12 @@ def pack_folder(
         raise DataError(
             f"what was decoded could not be written to {parts}: {error.strerror or error}. Make room "
             "there and run the same command again: it goes on from here."
+        ) from error
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"a process that decoded was ended from outside, after {pictures:,} of {total:,} pictures; all "
+            "must live until the end. Mostly memory has run out: run the same command again with fewer "
+            "--workers; it goes on from here."
         ) from error
     in_training = -(-len(listing.train) // length)
     packing = _write(listing.classes, len(chunks), in_training, parts, target)

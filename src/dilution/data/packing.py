@@ -64,7 +64,8 @@ def _write(file: BinaryIO, train: Iterable[Arrays], test: Iterable[Arrays]) -> N
             shapes.add((arrays.shape, arrays.classes))
             if len(shapes) > 1:
                 raise InputError(f"parts differ in picture shape or classes: {shapes}; they must agree.")
-            pictures = arrays.take(torch.arange(len(arrays)))
+            images = arrays.images
+            pictures = images.contiguous() if isinstance(images, Tensor) else images.take(_all(arrays))
             file.write(pictures.numpy().data)
             kept.add(arrays, pictures)
         index |= kept.index(half)
@@ -82,8 +83,12 @@ def _write(file: BinaryIO, train: Iterable[Arrays], test: Iterable[Arrays]) -> N
 def _small(parts: Iterable[Arrays], pictures: int = 1024) -> Iterator[Arrays]:
     """Yield parts of few pictures: what is in a pack already is not to be read at once either."""
     for arrays in parts:
-        for rows in torch.arange(len(arrays)).split(pictures):
-            yield arrays.subset(rows)
+        for rows in _all(arrays).split(pictures):
+            yield arrays if len(rows) == len(arrays) else arrays.subset(rows)
+
+
+def _all(arrays: Arrays) -> Tensor:
+    return torch.arange(len(arrays))
 
 
 class _Half:
