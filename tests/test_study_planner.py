@@ -1,6 +1,7 @@
 """Packs: what can train together, and how many at a time a measurement on this machine suggests."""
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -159,8 +160,11 @@ def test_long_packs_come_first(cache):
     assert [pack.runs[0].epochs for pack in packs] == [900, 30, 1]
 
 
-def test_a_step_that_does_not_fit_in_memory_leaves_its_runs_alone_and_is_not_remembered(cache):
-    packs, said = planned([small(seed=seed) for seed in range(3)], Machine(lambda *_: float("inf")))
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_step_that_does_not_fit_in_memory_leaves_its_runs_alone_and_is_not_remembered(cache, threads):
+    runs = [small(seed=seed) for seed in range(3)]
+    packs, said = planned(runs, Machine(lambda *_: float("inf")), threads=threads)
     assert [len(pack.runs) for pack in packs] == [1, 1, 1]
+    assert all(math.isfinite(pack.seconds) for pack in packs)
     assert "for lack of memory" in said[0]
     assert json.loads((cache / "steps.json").read_text("utf-8")) == {}

@@ -19,6 +19,7 @@ from dilution.training import device_title
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _SHORT = 2.0  # seconds of work per process below which measuring does not pay
 _UNMEASURED = 8  # replicas of such short work, at most
+_TOO_LARGE = "a step could not be measured for lack of memory"
 _UNKNOWN = 60.0  # predicted for a run whose steps could not be measured
 _TIMED = {"order", "optimizer", "momentum", "averaging", "batch", "flips", "crops", "precision"}
 _GAIN = 0.03  # a larger pack must save this share: small ones lose less when interrupted
@@ -147,11 +148,13 @@ def _choose(
     alone = timer.seconds(probes.of(1))
     if threads > 1:
         shared = timer.seconds(probes.of(1, threads))
+        if math.isinf(min(shared, alone)):
+            return 1, 1, _UNKNOWN, _TOO_LARGE
         faster = shared < alone
         why = f"{_ms(shared)} a step with {threads} threads, {_ms(alone)} with one"
         return 1, threads if faster else 1, min(shared, alone) * steps, why
     if math.isinf(alone):
-        return 1, 1, _UNKNOWN, "a step could not be measured for lack of memory"
+        return 1, 1, _UNKNOWN, _TOO_LARGE
     most = -(-runs // processes)
     if alone * steps * most < _SHORT:
         size = min(most, _UNMEASURED)
