@@ -96,3 +96,21 @@ def test_every_network_has_a_label_for_figures():
 def test_an_unknown_network_names_the_nearest_one(wrong, near):
     with pytest.raises(InputError, match=f"'{wrong}' is not a network. Did you mean '{near}"):
         build(wrong, (1, 8, 8), 10, seed=0)
+
+
+@pytest.mark.parametrize(("name", "weights"), [("resnet18", 11_689_512), ("resnet50", 25_557_032)])
+def test_residual_networks_for_imagenet_have_the_weights_of_the_paper(name, weights):
+    module = build(name, (3, 224, 224), 1000, seed=0)
+    assert sum(each.numel() for each in module.parameters()) == weights
+
+
+@pytest.mark.parametrize(("side", "kernel", "seen"), [(32, 3, 4), (63, 3, 8), (64, 7, 2), (224, 7, 7)])
+def test_large_pictures_enter_through_the_stem_of_imagenet(side, kernel, seen):
+    module = build("resnet18_w16", (3, side, side), 10, seed=0)
+    first = next(layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d))
+    assert first.kernel_size == (kernel, kernel)
+    shapes = []
+    pool = next(layer for layer in module.modules() if isinstance(layer, torch.nn.AdaptiveAvgPool2d))
+    pool.register_forward_hook(lambda _, given, __: shapes.append(given[0].shape))
+    module(torch.rand(2, 3, side, side))
+    assert shapes == [(2, 128, seen, seen)]

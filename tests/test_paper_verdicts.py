@@ -66,6 +66,21 @@ def test_fig3_keeps_half_of_its_accuracy(dataset, noisy, verdict):
     assert verdicts("fig3", unlearnt) == [OPEN]
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"dataset": "imagenet.pack"}, "without noise it is right no more than twice as often"),
+        ({"dataset": "digits"}, "it takes a pack of an image folder"),
+        ({"dataset": "imagenet.pack", "alpha": 0.0}, "at α = 0 and 5"),
+    ],
+)
+def test_fig3_says_what_it_takes_where_it_cannot_be_judged(changes, reason):
+    made = rows(lambda **_: 0.001, alpha=[0.0, 5.0])
+    made = [row | {"majority": 0.005, "test_top5": row["test_clean"]} | changes for row in made]
+    (claim,) = FIGURES["fig3"].claims
+    assert reason in claim.judge(pd.DataFrame(made)).numbers
+
+
 def sources(other, white, same=0.2):
     fall = {"same": same, "cifar100": other, "white_noise": white}
     clean = rows(lambda **_: 0.9, alpha=[0.0])
