@@ -1,0 +1,146 @@
+"""The numbers of docs/imagenet.md, from what benchmarks/imagenet.py has written and from Figure 3's own plan.
+
+What was measured and what is estimated stand apart: no GPU was at hand, so its rate is a published figure
+times a share that is assumed.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from table import RESULTS
+
+from dilution.paper import fig3
+from dilution.paper.figure import Material
+from dilution.training.settings import default_validation
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "imagenet.md"
+PART = re.compile(r"(<!-- numbers: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+
+TRAIN, TEST, SIZE = 1_281_167, 50_000, 224
+PICTURE = 3 * SIZE**2
+CORES = (2, 8, 32)
+RATES = {"H100 SXM": 989.0, "A100": 312.0}
+"""Published dense bfloat16 rates in TFLOP/s."""
+SHARES = (0.1, 0.2, 0.4)
+"""Assumed shares of them that a training reaches."""
+SIDE_BY_SIDE = 8
+
+
+def read() -> pd.DataFrame:
+    """Return what was measured."""
+    return pd.read_csv(RESULTS / "imagenet.csv").fillna({"network": "", "precision": ""})
+
+
+def one(found: pd.DataFrame, what: str, network: str = "") -> float:
+    """Return the median of a quantity."""
+    return float(found[(found["what"] == what) & (found["network"] == network)]["value"].median())
+
+
+def measured(found: pd.DataFrame) -> Iterator[str]:
+    """Yield what packing and training took here."""
+    cores = one(found, "cores")
+    yield from ("| packing | measured |", "|---|---|")
+    yield f"| files, of 1,000 classes | {one(found, 'files'):,.0f} |"
+    yield f"| mean size of a file | {one(found, 'mean bytes of a file') / 1000:.0f} kB |"
+    yield f"| pictures a second, {cores:.0f} cores | {one(found, 'packing, pictures a second'):,.0f} |"
+    photographs = one(found, "packing photographs, pictures a second")
+    if not math.isnan(photographs):
+        yield f"| the same for the photographs of `--photos` | {photographs:,.0f} |"
+    yield f"| broken files, skipped and listed | {one(found, 'files skipped'):,.0f} |"
+    kept = one(found, "share kept of a packing that was interrupted")
+    yield f"| interrupted with Ctrl-C: share that the next call found done | {kept:.0%} |"
+    over = one(found, "interrupted and resumed over in one go")
+    yield f"| both calls together over one without a break, to the same bytes | {over:.2f} × |"
+    drawn = one(found, "rate", "drawing")
+    yield f"| pictures a second that one core draws from the pack, shuffled | {drawn:,.0f} |"
+    turns = found["turn"].nunique()
+    yield from (
+        "",
+        f"Training from the pack at {SIZE} pixels, SGD with momentum, batch 32, one thread; medians of "
+        f"{turns} alternations, each in a process of its own. The product of matrices was measured in the "
+        "same process, so the share compares what stood side by side.",
+        "",
+        "| network | precision | GFLOP a picture | pictures a second | GFLOP/s | product of matrices, "
+        "GFLOP/s | share of it | peak memory, MB |",
+        "|---|---|---|---|---|---|---|---|",
+    )
+    trained = found[found["network"].str.startswith("resnet") & (found["precision"] != "")]
+    wide = trained.pivot_table(index=["network", "precision", "turn"], columns="what", values="value")
+    for (network, precision), each in wide.groupby(level=["network", "precision"], sort=False):
+        work = one(found, "GFLOP a picture, training", network)
+        share = (each["rate"] * work / each["ceiling"]).median()
+        middle = each.median()
+        yield (
+            f"| {network} | {precision} | {work:.1f} | {middle['rate']:.1f} | {middle['rate'] * work:.0f} "
+            f"| {middle['ceiling']:.0f} | {share:.0%} | {each['peak_mb'].max():,.0f} |"
+        )
+
+
+def packing(found: pd.DataFrame) -> Iterator[str]:
+    """Yield how large the pack is and how long packing takes."""
+    total, cores = TRAIN + TEST, one(found, "cores")
+    rate = one(found, "packing, pictures a second") / cores
+    yield f"The pack holds {total:,} pictures of {PICTURE:,} bytes: **{total * PICTURE / 1e9:.0f} GB**, and"
+    yield "twice that while it is written, since what was decoded is kept until the pack is whole."
+    yield from ("", f"| cores | estimated hours, at {rate:.0f} pictures a second and core |", "|---|---|")
+    for count in CORES:
+        yield f"| {count} | {total / rate / count / 3600:.1f} |"
+
+
+def cost(found: pd.DataFrame) -> Iterator[str]:
+    """Yield what Figure 3 at paper scale takes, computed from its own plan."""
+    runs = fig3.FIGURE.plan(Material("imagenet.pack", TRAIN), "paper")
+    run = runs[0]
+    if run.steps is None or {(each.steps, each.batch, each.network) for each in runs} != {
+        (run.steps, run.batch, run.network)
+    }:
+        raise ValueError("the runs of Figure 3 differ in length; the arithmetic here takes them to be equal")
+    forward = one(found, "GFLOP a picture, forward", run.network)
+    work = one(found, "GFLOP a picture, training", run.network)
+    shown = run.steps * run.batch
+    judged = run.evaluations * (TEST + default_validation(TRAIN))
+    flop = (shown * work + judged * forward) * 1e9
+    drawn = one(found, "rate", "drawing")
+    rounds = -(-len(runs) // SIDE_BY_SIDE)
+    yield from (
+        f"- Figure 3 at paper scale is {len(runs)} runs of {run.network}, {run.steps:,} steps of "
+        f"{run.batch} pictures each: {shown:,} pictures.",
+        f"- A picture takes {work:.1f} GFLOP forward and back, {forward:.1f} forward alone (counted). With "
+        f"{run.evaluations} evaluations a run takes {flop:.2g} FLOP, all runs {len(runs) * flop:.2g}.",
+        f"- Eight GPUs train eight runs side by side, so {len(runs)} runs take {rounds} rounds. One run "
+        "takes as long as on one GPU.",
+        f"- A core draws {drawn:,.0f} pictures a second from the pack (measured here), so that reading alone "
+        f"takes {shown / drawn / 3600:.0f} hours a run; where a GPU asks for more, reading sets the pace.",
+        "",
+        "| GPU | published bfloat16 rate, TFLOP/s | assumed share | hours a run | days, one GPU "
+        "| days, eight GPUs | pictures a second that each asks for |",
+        "|---|---|---|---|---|---|---|",
+    )
+    for name, rate in RATES.items():
+        for share in SHARES:
+            hours = flop / (rate * 1e12 * share) / 3600
+            asked = shown / hours / 3600
+            held = " (more than a core draws here)" if asked > drawn else ""
+            yield (
+                f"| {name} | {rate:,.0f} | {share:.0%} | {hours:.1f} | {len(runs) * hours / 24:.1f} "
+                f"| {rounds * hours / 24:.1f} | {asked:,.0f}{held} |"
+            )
+
+
+def filled(text: str) -> str:
+    """Return the page with its numbers."""
+    found = read()
+    parts = {"measured": measured, "packing": packing, "cost": cost}
+    return PART.sub(lambda at: at[1] + "\n".join([*parts[at[2]](found), ""]) + at[3], text)
+
+
+def main() -> None:
+    """Write the numbers into the page."""
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
