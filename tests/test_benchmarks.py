@@ -1,0 +1,16 @@
+"""Pages that are written from measurements say what was measured."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+def test_the_numbers_of_the_imagenet_page_are_those_of_its_measurements(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    page = importlib.import_module("imagenet_page")
+    text = page.PAGE.read_text("utf-8")
+    assert len(page.PART.findall(text)) == 3
+    assert page.filled(text) == text, "run: python benchmarks/imagenet_page.py"
