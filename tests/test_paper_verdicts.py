@@ -72,7 +72,6 @@ def test_fig3_keeps_half_of_its_accuracy(dataset, noisy, verdict):
         ({"dataset": "imagenet.pack"}, "without noise it is right no more than twice as often"),
         ({"dataset": "digits"}, "it takes a pack of an image folder"),
         ({"dataset": "imagenet.pack", "alpha": 0.0}, "at α = 0 and 5"),
-        ({"dataset": "imagenet.pack", "majority": 0.0001, "steps_done": 40}, "5 passes' worth of steps"),
     ],
 )
 def test_fig3_says_what_it_takes_where_it_cannot_be_judged(changes, reason):
