@@ -30,3 +30,12 @@ def make_data() -> Callable[..., Arrays]:
         return Arrays(pictures, place % classes, tuple(str(c) for c in range(classes)))
 
     return make
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute with one thread: sums in another order have other last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

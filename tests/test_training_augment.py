@@ -27,12 +27,7 @@ BOTH = {"flips": True, "crops": 2}
 WAYS = [{"flips": True}, {"crops": 1}, BOTH]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def weights(result):

@@ -24,12 +24,7 @@ ORDERS = ["examples", "pooled", "expected"]
 HISTORY = ["step", "train_loss", "validation_clean", "validation_noisy", "test", "test_top5"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def weights(result):

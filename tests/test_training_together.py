@@ -21,12 +21,7 @@ STEPS = 50
 RATES = {"adadelta": (0.1, 0.5), "sgd": (0.01, 0.02), "adam": (3e-4, 1e-3), "adamw": (3e-4, 1e-3)}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tasks(network="mlp2", name="adam", order="pooled", rates=None, **changes):
