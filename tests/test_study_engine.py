@@ -15,12 +15,15 @@ import torch
 from dilution.data import load
 from dilution.errors import InputError, StoreError
 from dilution.noise import Dilution
-from dilution.study import Run, Study, engine, execute, planner, run
+from dilution.study import Run, Study, engine, execute, planner, run, team
 from dilution.study.engine import run_study
 from dilution.study.execute import confusability_name
+from dilution.study.planner import Pack
 from dilution.study.progress import Progress
 from dilution.study.store import Store
 from dilution.study.table import histories, table
+from dilution.study.timing import Probe
+from dilution.study.workers import Worker
 from dilution.training import train
 
 BASE = {"dataset": "digits", "n": 200, "network": "mlp1", "steps": 6, "evaluations": 2, "batch": 16}
@@ -89,6 +92,7 @@ def test_every_run_ends_in_its_state_with_what_it_measured(finished, workers):
     assert (rows["started"] <= rows["finished"]).all()
     assert rows["host"].notna().all()
     assert rows["versions"].str.contains("torch").all()
+    assert rows["versions"].str.endswith("threads 1").all()
     assert set(evaluations["key"]) == set(done["key"])
     assert evaluations.groupby("key")["step"].apply(list).tolist() == [[3, 6]] * len(done)
 
@@ -320,3 +324,51 @@ def test_runs_of_one_shape_train_together_and_say_so(store):
     runs = [small(seed=seed, alpha=alpha, order="pooled") for seed in range(2) for alpha in (0, 2)]
     run_study(Study.of("s", [*runs, small()]), store, workers=0, progress=QUIET)
     assert table(store)["together"].tolist() == [4, 4, 4, 4, 1]
+
+
+class Dying(Worker):
+    """A worker whose process is killed when it is asked to measure more than one network at a time."""
+
+    def start(self, task):
+        if isinstance(task, Probe) and task.replicas > 1:
+            self.process.kill()
+            self.process.join()
+        super().start(task)
+
+
+def test_a_worker_killed_while_it_measures_a_large_pack_leaves_small_packs(store, monkeypatch):
+    monkeypatch.setattr(planner, "_SHORT", 0.0)
+    monkeypatch.setattr(team, "Worker", Dying)
+    runs = [small(seed=seed) for seed in range(4)]
+    run_study(Study.of("s", runs), store, workers=2, progress=QUIET)
+    assert states(store, runs) == ["done"] * 4
+    assert table(store)["together"].tolist() == [1] * 4
+
+
+def test_what_trains_at_once_never_takes_more_threads_than_there_are_cores(store, monkeypatch):
+    under_way = {}
+
+    def start(self, task):
+        under_way[self] = task.threads
+        assert sum(under_way.values()) <= 3
+        Worker.start(self, task)
+
+    def answer(self):
+        under_way.pop(self, None)
+        return Worker.answer(self)
+
+    def of_many_threads(todo, *_, **__):
+        return [Pack([run], threads, 1.0) for run, threads in zip(todo, [3, 2, 1, 2, 1, 1], strict=True)]
+
+    class Counting(Worker):
+        pass
+
+    monkeypatch.setattr(Counting, "start", start)
+    monkeypatch.setattr(Counting, "answer", answer)
+    monkeypatch.setattr(team, "Worker", Counting)
+    monkeypatch.setattr(engine, "plan", of_many_threads)
+    runs = [small(seed=seed) for seed in range(6)]
+    run_study(Study.of("s", runs), store, workers=3, progress=QUIET)
+    assert states(store, runs) == ["done"] * 6
+    threads = table(store)["versions"].str.extract(r"threads (\d)$")[0].tolist()
+    assert threads == ["3", "2", "1", "2", "1", "1"]

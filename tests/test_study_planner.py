@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilution.study import Run, planner
+from dilution.study import Run, timing
 from dilution.study.packs import by_shape, shape_of, split, steps_of
 from dilution.study.planner import best_size, plan
 
@@ -31,13 +31,13 @@ class Machine:
         self.seconds, self.asked = seconds, []
 
     def __call__(self, probe):
-        self.asked.append((probe.replicas, probe.threads, probe.processes))
-        return self.seconds(probe.replicas, probe.threads)
+        self.asked.append((probe.processes, probe.threads, probe.replicas))
+        return self.seconds(*self.asked[-1])
 
 
-def planned(runs, machine, processes=2, threads=1):
+def planned(runs, machine, cores=2, study=None):
     said = []
-    packs = plan(runs, None, processes=processes, threads=threads, measure=machine, say=said.append)
+    packs = plan(runs, None, study=study or runs, cores=cores, measure=machine, say=said.append)
     assert sorted(run.key for pack in packs for run in pack.runs) == sorted(run.key for run in runs)
     return packs, said
 
@@ -99,48 +99,92 @@ def test_the_smallest_pack_that_is_nearly_fastest_is_chosen(times, size):
 
 
 def test_a_pack_grows_while_that_pays_and_every_process_gets_its_share(cache):
-    machine = Machine(lambda replicas, _: 0.01 * (1 + 0.2 * min(replicas, 4) + max(0, replicas - 4)))
+    machine = Machine(lambda _, __, size: 0.01 * (1 + 0.2 * min(size, 4) + max(0, size - 4)))
     packs, said = planned([small(seed=seed) for seed in range(12)], machine)
-    assert [len(pack.runs) for pack in packs] == [3, 3, 3, 3]
-    assert machine.asked == [(1, 1, 2), (2, 1, 2), (4, 1, 2)]
+    assert [(len(pack.runs), pack.threads) for pack in packs] == [(3, 1)] * 4
+    assert machine.asked == [(2, 1, 1), (2, 1, 2), (2, 1, 4), (1, 2, 4)]
     assert said == [
-        "mlp2, 12 runs of 562 steps: 4 at a time; a step and run takes: 1 together 12 ms, "
-        "2 together 7 ms, 4 together 4.5 ms"
+        "mlp2, 12 runs of 562 steps: 4 at a time in 2 processes; a step of one run takes 2 processes: "
+        "1 together 6 ms, 2 together 3.5 ms, 4 together 2.25 ms; 1 process of 2 threads: 4.5 ms"
     ]
 
 
 def test_packs_that_do_not_pay_are_not_made_and_larger_ones_not_tried(cache):
-    machine = Machine(lambda replicas, _: 0.01 * replicas**1.2)
+    machine = Machine(lambda _, __, size: 0.01 * size**1.2)
     packs, _ = planned([small(seed=seed) for seed in range(40)], machine)
     assert [len(pack.runs) for pack in packs] == [1] * 40
-    assert machine.asked == [(1, 1, 2), (2, 1, 2)]
+    assert machine.asked == [(2, 1, 1), (2, 1, 2), (1, 2, 1)]
 
 
 def test_short_work_is_not_measured_further(cache):
     machine = Machine(lambda *_: 1e-4)
     packs, said = planned([small(seed=seed, epochs=3) for seed in range(40)], machine)
-    assert machine.asked == [(1, 1, 2)]
+    assert machine.asked == [(2, 1, 1)]
     assert {len(pack.runs) for pack in packs} <= {6, 7}
     assert "too short to measure more" in said[0]
 
 
-def test_with_fewer_runs_than_cores_threads_are_used_if_they_pay(cache):
-    for speedup, chosen in [(1.6, 2), (0.9, 1)]:
-        machine = Machine(lambda _, threads, gain=speedup: 0.01 / (gain if threads == 2 else 1))
-        (pack,), said = planned([small(epochs=400 + chosen)], machine, processes=1, threads=2)
-        assert pack.threads == chosen
-        assert "with 2 threads" in said[0]
-        (cache / "steps.json").unlink()
+@pytest.mark.parametrize(("gain", "chosen"), [(1.6, 2), (1.05, 1), (0.9, 1)])
+def test_with_fewer_runs_than_cores_threads_are_used_if_they_pay(cache, gain, chosen):
+    machine = Machine(lambda _, threads, __: 0.01 / (gain if threads == 2 else 1))
+    (pack,), said = planned([small()], machine)
+    assert pack.threads == chosen
+    assert "1 process of 2 threads" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("slowed", "expected"),
+    [
+        ({}, (8, 1)),
+        ({8: 1.1}, (8, 1)),  # several threads must save a tenth
+        ({8: 3.0}, (4, 2)),
+        ({8: 9.0, 4: 3.0}, (2, 4)),
+        ({8: 99.0, 4: 30.0, 2: 9.0}, (1, 8)),
+    ],
+)
+def test_fewer_processes_with_more_threads_are_chosen_where_many_slow_each_other_down(
+    cache, slowed, expected
+):
+    machine = Machine(lambda processes, threads, _: 0.02 * slowed.get(processes, 1) / threads**0.9)
+    packs, said = planned([small(seed=seed) for seed in range(16)], machine, cores=8)
+    processes, threads = expected
+    assert {pack.threads for pack in packs} == {threads}
+    assert f"in {processes} process" in said[0]
+
+
+def test_where_all_cores_at_once_lack_memory_fewer_processes_train(cache):
+    machine = Machine(lambda processes, *_: 0.02 if processes <= 2 else math.inf)
+    packs, said = planned([small(seed=seed) for seed in range(8)], machine, cores=8)
+    assert {pack.threads for pack in packs} == {4}
+    assert "in 2 processes of 4 threads" in said[0]
+
+
+def test_what_is_left_of_a_study_trains_with_as_many_threads_as_it_would_have_without_an_interruption(cache):
+    machine = Machine(lambda _, threads, __: 0.01 / (1.6 if threads == 2 else 1))
+    runs = [small(seed=seed) for seed in range(6)]
+    (pack,), _ = planned(runs[-1:], machine, study=runs)
+    assert pack.threads == 1
+    (pack,), _ = planned(runs[-1:], machine)
+    assert pack.threads == 2
+
+
+def test_packs_of_several_threads_come_first(cache):
+    def seconds(processes, threads, size):
+        return 0.01 if threads == 2 or machine.asked.count((2, 1, 1)) == 2 else 0.05
+
+    machine = Machine(seconds)
+    packs, _ = planned([small(seed=seed, batch=batch) for batch in (16, 32) for seed in range(2)], machine)
+    assert [pack.threads for pack in packs] == [2, 2, 1, 1]
 
 
 def test_what_was_measured_is_remembered_for_this_machine(cache, monkeypatch):
-    machine = Machine(lambda replicas, _: 0.01 * replicas)
+    machine = Machine(lambda _, __, size: 0.01 * size)
     first, said = planned([small(seed=seed) for seed in range(4)], machine)
     asked = list(machine.asked)
     again, said_again = planned([small(seed=seed) for seed in range(4)], machine)
     assert machine.asked == asked
     assert (again, said_again) == (first, said)
-    monkeypatch.setattr(planner, "_machine", lambda: "another")
+    monkeypatch.setattr(timing, "code_version", lambda: "another")
     planned([small()], machine)
     assert len(machine.asked) > len(asked)
     assert len(json.loads((cache / "steps.json").read_text("utf-8"))) == len(machine.asked)
@@ -150,8 +194,8 @@ def test_what_was_measured_is_remembered_for_this_machine(cache, monkeypatch):
 def test_a_damaged_memory_is_measured_anew(cache, content):
     (cache / "steps.json").write_text(content)
     machine = Machine(lambda *_: 0.01)
-    planned([small()], machine)
-    assert machine.asked == [(1, 1, 2)]
+    planned([small(epochs=1)], machine)
+    assert machine.asked == [(1, 1, 1)]
 
 
 def test_long_packs_come_first(cache):
@@ -160,11 +204,11 @@ def test_long_packs_come_first(cache):
     assert [pack.runs[0].epochs for pack in packs] == [900, 30, 1]
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_step_that_does_not_fit_in_memory_leaves_its_runs_alone_and_is_not_remembered(cache, threads):
+@pytest.mark.parametrize("cores", [1, 2, 8])
+def test_a_step_that_does_not_fit_in_memory_leaves_its_runs_alone_and_is_not_remembered(cache, cores):
     runs = [small(seed=seed) for seed in range(3)]
-    packs, said = planned(runs, Machine(lambda *_: float("inf")), threads=threads)
-    assert [len(pack.runs) for pack in packs] == [1, 1, 1]
+    packs, said = planned(runs, Machine(lambda *_: float("inf")), cores=cores)
+    assert [(len(pack.runs), pack.threads) for pack in packs] == [(1, cores)] * 3
     assert all(math.isfinite(pack.seconds) for pack in packs)
     assert "for lack of memory" in said[0]
     assert json.loads((cache / "steps.json").read_text("utf-8")) == {}

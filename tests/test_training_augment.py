@@ -15,7 +15,7 @@ from dilution.nets import build
 from dilution.noise import Dilution
 from dilution.study import Run, Study
 from dilution.study.packs import shape_of
-from dilution.study.planner import Probe
+from dilution.study.timing import Probe
 from dilution.training import BatchOrderer, TrainSettings, augment, seconds_per_step, train
 from dilution.training.augment import Augmentation
 from dilution.training.batches import Batch

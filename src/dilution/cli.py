@@ -62,7 +62,7 @@ RootOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", help="Worker processes. Default: one a core or GPU. 0: train in this process."),
+    typer.Option("--workers", help="Cores or GPUs to train on. Default: all. 0: train in this process."),
 ]
 StoreArgument = Annotated[Path, typer.Argument(help="SQLite file that keeps the results.")]
 PrecisionOption = Annotated[

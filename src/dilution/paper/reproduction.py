@@ -79,7 +79,7 @@ def reproduce(
         SVG, PDF), the points drawn and
         the runs behind them (CSV).
     workers
-        Worker processes; see :func:`dilution.study.engine.run_study`.
+        Cores or GPUs to train on; see :func:`dilution.study.engine.run_study`.
     device
         ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one.
     seeds

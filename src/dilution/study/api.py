@@ -32,7 +32,7 @@ def run(
     store
         SQLite file for the results.
     workers
-        Worker processes. Default: one for each core, or for each GPU if that is the device. 0 trains in
+        Cores, or GPUs if that is the device, to train on at once; default all. 0 trains in
         this process. Scripts that use worker processes need the usual ``if __name__ == "__main__":`` guard.
     device
         ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one.

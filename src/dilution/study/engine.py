@@ -1,8 +1,9 @@
 """The local engine: worker processes on this machine.
 
-The driver hands out one pack at a time to each worker and is the only one that writes to the store. A worker
-computes with one thread, unless there are fewer runs than cores; a result is then the same, bit for
-bit, whatever the number of workers and the size of the packs.
+The driver hands out one pack at a time to each worker and is the only one that writes to the store. A pack
+says how many threads it computes with: nearly always one, more where the planner measured that fewer
+processes with several threads each are faster. With equal threads a result is the same, bit for bit,
+whatever the number of workers and the size of the packs; the store keeps the threads with the versions.
 """
 
 import os
@@ -16,7 +17,7 @@ from typing import Any
 
 import torch
 
-from dilution.errors import InputError, WorkerError
+from dilution.errors import InputError
 from dilution.revision import code_version
 from dilution.study.execute import (
     Confusabilities,
@@ -25,10 +26,11 @@ from dilution.study.execute import (
     needs_confusability,
 )
 from dilution.study.grid import Study
-from dilution.study.planner import Pack, Probe, plan, split_pack
+from dilution.study.planner import Pack, plan, split_pack
 from dilution.study.progress import Progress
 from dilution.study.spec import Run
 from dilution.study.store import Store
+from dilution.study.team import Team
 from dilution.study.workers import Worker, measure, train_pack, using_threads
 from dilution.training import device_of
 
@@ -57,8 +59,9 @@ def run_study(
     store
         Where results go; this process becomes its one writer.
     workers
-        Worker processes. Default: one for each core, or for each GPU if that is the device. 0 trains in
-        this process, one pack after another.
+        Cores, or GPUs if that is the device, to train on at once; default all. There is a worker process for
+        each, unless the planner finds fewer with several threads faster. 0 trains in this process, one
+        pack after another.
     device
         ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one.
     root
@@ -93,9 +96,9 @@ def run_study(
             with using_threads(1):
                 shared = _confusabilities(todo, store, root, progress, device)
             if workers == 0:
-                _inline(todo, store, root, shared, progress, device)
+                _inline(study.runs, todo, store, root, shared, progress, device)
             else:
-                _processes(todo, store, root, shared, progress, workers, device)
+                _processes(study.runs, todo, store, root, shared, progress, workers, device)
 
 
 def available_cores() -> int:
@@ -119,6 +122,7 @@ def _confusabilities(
 
 
 def _inline(
+    study: Sequence[Run],
     todo: Sequence[Run],
     store: Store,
     root: str | None,
@@ -126,7 +130,7 @@ def _inline(
     progress: Progress,
     device: str,
 ) -> None:
-    packs = plan(todo, root, processes=1, device=device, measure=measure, say=progress.say)
+    packs = plan(todo, root, study=study, cores=1, device=device, measure=measure, say=progress.say)
     progress.start_clock(sum(pack.seconds for pack in packs))
     for pack in packs:
         _record_start(store, pack)
@@ -134,53 +138,41 @@ def _inline(
 
 
 def _processes(
+    study: Sequence[Run],
     todo: Sequence[Run],
     store: Store,
     root: str | None,
     shared: Confusabilities,
     progress: Progress,
-    workers: int,
+    cores: int,
     device: str,
 ) -> None:
-    gpus = torch.cuda.device_count() if device == "cuda" else 0
-    team = [Worker(root, shared, i % gpus if gpus else None) for i in range(min(workers, len(todo)))]
     busy: dict[Worker, Pack] = {}
-    try:
-        for worker in team:
-            worker.wait_until_ready()
+    with Team(root, shared, device) as team:
+        team.grow(min(cores, len(todo)))
         packs = plan(
-            todo,
-            root,
-            processes=len(team),
-            threads=1 if gpus else max(1, workers // len(todo)),
-            device=device,
-            measure=lambda probe: _measure(probe, team),
-            say=progress.say,
+            todo, root, study=study, cores=cores, device=device, measure=team.measure, say=progress.say
         )
         progress.start_clock(sum(pack.seconds for pack in packs))
         waiting = deque(packs)
         while waiting or busy:
-            for worker in team:
-                if waiting and worker not in busy:
+            free = cores - sum(pack.threads for pack in busy.values())
+            for worker in team.workers:
+                if waiting and waiting[0].threads <= free and worker not in busy:
                     busy[worker] = waiting.popleft()
+                    free -= busy[worker].threads
                     _record_start(store, busy[worker])
                     worker.start(busy[worker])
             ready = wait([worker.link for worker in busy])
             for worker in [each for each in busy if each.link in ready]:
                 pack, outcomes = busy.pop(worker), worker.answer()
                 if outcomes is None:
-                    worker.stop()
-                    code = worker.process.exitcode
-                    team[team.index(worker)] = fresh = Worker(root, shared, worker.gpu)
-                    fresh.wait_until_ready()
+                    code = team.replace(worker)
                     if len(pack.runs) > 1:  # one of them may be at fault, or all together too large
                         waiting.extend(split_pack(pack))
                         continue
                     outcomes = [{"state": "failed", "error": _DIED.format(code)}]
                 _record_end(store, progress, pack, outcomes)
-    finally:
-        for worker in team:
-            worker.stop()
 
 
 _DIED = (
@@ -189,23 +181,9 @@ _DIED = (
 )
 
 
-def _measure(probe: Probe, team: Sequence[Worker]) -> float:
-    """Measure in as many processes at once as will train: they share caches and memory bandwidth."""
-    asked = team[: probe.processes]
-    for worker in asked:
-        worker.start(probe)
-    times = [worker.answer() for worker in asked]
-    if None in times:
-        raise WorkerError(
-            f"a worker process died while it measured a step of {probe.shape.network} with batch "
-            f"{probe.shape.settings.batch}, perhaps for lack of memory. Try fewer workers or a smaller batch."
-        )
-    return float(max(times))
-
-
 def _record_start(store: Store, pack: Pack) -> None:
     versions = {"dilution": code_version()} | {name: version(name) for name in VERSIONED}
-    versions["python"] = platform.python_version()
+    versions |= {"python": platform.python_version(), "threads": str(pack.threads)}
     store.start([run.key for run in pack.runs], host=platform.node(), versions=versions, at=_now())
 
 

@@ -1,56 +1,20 @@
-"""The planner of packs: how many runs train together, decided by a short measurement on this machine."""
+"""The planner of packs: how many runs train together, in how many processes, by a short measurement here."""
 
-import json
 import math
-import os
-import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import torch
-
-from dilution.files import write_whole
 from dilution.study.execute import open_data
 from dilution.study.packs import Shape, by_shape, split
 from dilution.study.spec import Run
-from dilution.training import device_title
+from dilution.study.timing import Probe, Timer
 
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _SHORT = 2.0  # seconds of work per process below which measuring does not pay
 _UNMEASURED = 8  # replicas of such short work, at most
-_TOO_LARGE = "a step could not be measured for lack of memory"
 _UNKNOWN = 60.0  # predicted for a run whose steps could not be measured
-_TIMED = {"order", "optimizer", "momentum", "averaging", "batch", "flips", "crops", "precision"}
 _GAIN = 0.03  # a larger pack must save this share: small ones lose less when interrupted
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What is measured: a step of `replicas` networks of a shape with `threads` threads, in `processes`."""
-
-    shape: Shape
-    picture: tuple[int, int, int]
-    classes: int
-    replicas: int
-    threads: int
-    processes: int
-    device: str = "cpu"
-
-    @property
-    def name(self) -> str:
-        """Everything the time depends on, as text: machine, versions, network, settings, replicas."""
-        settings = self.shape.settings
-        about = settings.model_dump(include=_TIMED)
-        parts = [
-            _machine(),
-            device_title(self.device),
-            self.shape.network,
-            *self.picture,
-            self.classes,
-            json.dumps(about, sort_keys=True),
-        ]
-        return "/".join(map(str, [*parts, self.replicas, self.threads, self.processes]))
+_CHANGE = 0.10  # several threads must save this share: they change last bits
 
 
 @dataclass(frozen=True)
@@ -62,7 +26,7 @@ class Pack:
     runs
         The runs.
     threads
-        Threads to compute with.
+        Threads to compute with: the share of the cores that the pack takes.
     seconds
         Predicted time of the whole pack.
     device
@@ -79,8 +43,8 @@ def plan(
     todo: Sequence[Run],
     root: str | None,
     *,
-    processes: int,
-    threads: int = 1,
+    study: Sequence[Run],
+    cores: int,
     device: str = "cpu",
     measure: Callable[[Probe], float],
     say: Callable[[str], None],
@@ -90,34 +54,39 @@ def plan(
     Parameters
     ----------
     todo
-        The runs.
+        The runs to train.
     root
         Folder that holds downloaded data.
-    processes
-        Worker processes that will train them.
-    threads
-        Threads that each may use; more than one only pays with fewer runs than cores.
+    study
+        All runs of the study, finished ones too. Threads are chosen for these, so that what is left after
+        an interruption is trained as it would have been without one.
+    cores
+        Cores, or GPUs, to train on at once.
     device
         Where they train: ``"cpu"`` or ``"cuda"``.
     measure
-        Function of a probe → seconds for a step.
+        Function of a probe → seconds for a step; infinity if it does not fit in memory.
     say
         Receives one line for each shape: what was chosen and why.
+
+    Returns
+    -------
+    list of Pack
+        Those that take several cores first. The threads of what runs at once must not exceed `cores`.
     """
-    shapes = by_shape(todo)
-    timer = _Timer(measure)
+    timer, whole = Timer(measure), by_shape(study)
     packs = []
-    for shape, runs in shapes.items():
+    for shape, runs in by_shape(todo).items():
         data = open_data(shape.dataset, shape.fingerprint, root).train
-        probes = _Probes(shape, data.shape, len(data.classes), processes, device)
-        size, used, seconds, why = _choose(probes, len(runs), processes, threads, timer)
-        count = processes * -(-len(runs) // (size * processes)) if size > 1 else len(runs)
+        machine = _Machine(shape, data.shape, len(data.classes), cores, device, timer)
+        choice = _choose(machine, len(whole[shape]), len(study))
+        size = min(choice.replicas, -(-len(runs) // choice.processes))
+        count = choice.processes * -(-len(runs) // (size * choice.processes)) if size > 1 else len(runs)
         for part in split(runs, count):
-            packs.append(Pack(part, used, seconds * len(part), device))
-        together = f"{size} at a time" if size > 1 else "one at a time"
-        say(f"{shape.network}, {len(runs)} runs of {shape.settings.steps} steps: {together}; {why}")
+            packs.append(Pack(part, choice.threads, choice.seconds * len(part), device))
+        say(f"{shape.network}, {len(runs)} runs of {shape.settings.steps} steps: {choice}")
     timer.remember()
-    return sorted(packs, key=lambda pack: -pack.seconds)
+    return sorted(packs, key=lambda pack: (-pack.threads, -pack.seconds))
 
 
 def split_pack(pack: Pack) -> list[Pack]:
@@ -126,49 +95,95 @@ def split_pack(pack: Pack) -> list[Pack]:
 
 
 @dataclass(frozen=True)
-class _Probes:
-    """The probes of one shape."""
+class _Choice:
+    """How the runs of a shape train, and the predicted seconds of one run in its pack."""
+
+    processes: int
+    threads: int
+    replicas: int
+    seconds: float
+    why: str
+
+    def __str__(self) -> str:
+        together = f"{self.replicas} at a time" if self.replicas > 1 else "one at a time"
+        return f"{together} in {_team(self.processes, self.threads)}; {self.why}"
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """The machine at hand, asked how long a step of one shape takes."""
 
     shape: Shape
     picture: tuple[int, int, int]
     classes: int
-    processes: int
+    cores: int
     device: str
+    timer: Timer
 
-    def of(self, replicas: int, threads: int = 1) -> Probe:
-        processes = self.processes if threads == 1 else 1
-        return Probe(self.shape, self.picture, self.classes, replicas, threads, processes, self.device)
+    def seconds(self, processes: int, threads: int, replicas: int) -> float:
+        """Return the seconds of a step for each of the replicas of a process."""
+        probe = Probe(self.shape, self.picture, self.classes, replicas, threads, processes, self.device)
+        return self.timer.seconds(probe) / replicas
 
 
-def _choose(
-    probes: _Probes, runs: int, processes: int, threads: int, timer: "_Timer"
-) -> tuple[int, int, float, str]:
-    """Return replicas, threads, predicted seconds a run, and the reason in words."""
-    steps = probes.shape.settings.steps or 1
-    alone = timer.seconds(probes.of(1))
-    if threads > 1:
-        shared = timer.seconds(probes.of(1, threads))
-        if math.isinf(min(shared, alone)):
-            return 1, 1, _UNKNOWN, _TOO_LARGE
-        faster = shared < alone
-        why = f"{_ms(shared)} a step with {threads} threads, {_ms(alone)} with one"
-        return 1, threads if faster else 1, min(shared, alone) * steps, why
-    if math.isinf(alone):
-        return 1, 1, _UNKNOWN, _TOO_LARGE
+def _choose(machine: _Machine, runs: int, study: int) -> _Choice:
+    """Choose for a shape of so many runs in a study of so many.
+
+    One thread in each of many processes comes first. Then fewer processes, which share the cores between
+    them, as long as each halving pays. Where not even one network for each process fits in memory, fewer
+    may.
+    """
+    steps = machine.shape.settings.steps or 1
+    processes = min(machine.cores, study)
     most = -(-runs // processes)
+    alone = machine.seconds(processes, 1, 1)
     if alone * steps * most < _SHORT:
-        size = min(most, _UNMEASURED)
-        return size, 1, alone * steps, f"too short to measure more ({_ms(alone)} a step alone)"
+        why = f"too short to measure more ({_ms(alone)} a step alone)"
+        return _Choice(processes, 1, min(most, _UNMEASURED), alone * steps, why)
+    times = _sizes(machine, processes, most, alone)
+    best = _Choice(processes, 1, best_size(times), times[best_size(times)] * steps, "")
+    tried = [f"{size} together {_ms(time / processes)}" for size, time in times.items()]
+    tried = [f"{_team(processes, 1)}: {', '.join(tried)}"] if math.isfinite(alone) else []
+    for team, threads in _teams(machine, processes):
+        seconds = machine.seconds(team, threads, best.replicas) * steps
+        if math.isinf(seconds):
+            continue
+        tried.append(f"{_team(team, threads)}: {_ms(seconds / steps / team)}")
+        if _whole(seconds, team, study) >= (1 - _CHANGE) * _whole(best.seconds, best.processes, study):
+            break
+        best = replace(best, processes=team, threads=threads, seconds=seconds)
+    if math.isinf(best.seconds):
+        why = "a step could not be measured for lack of memory"
+        return _Choice(1, machine.cores if machine.device == "cpu" else 1, 1, _UNKNOWN, why)
+    return replace(best, why=f"a step of one run takes {'; '.join(tried)}")
+
+
+def _sizes(machine: _Machine, processes: int, most: int, alone: float) -> dict[int, float]:
+    """Return the seconds of a step and run by the size of the packs, as long as growing them pays."""
     times = {1: alone}
     for size in _SIZES[1:]:
-        if size > most:
+        if size > most or math.isinf(alone):
             break
-        times[size] = timer.seconds(probes.of(size)) / size
+        times[size] = machine.seconds(processes, 1, size)
         if times[size] > min(times.values()) * (1 + _GAIN):
             break
-    size = best_size(times)
-    tried = ", ".join(f"{number} together {_ms(time)}" for number, time in times.items())
-    return size, 1, times[size] * steps, f"a step and run takes: {tried}"
+    return times
+
+
+def _teams(machine: _Machine, processes: int) -> list[tuple[int, int]]:
+    """Return processes and threads that share the cores, fewer processes each time."""
+    if machine.device != "cpu":
+        return []
+    found = [(processes, machine.cores // processes)] if machine.cores >= 2 * processes else []
+    while processes > 1:
+        processes //= 2
+        found.append((processes, machine.cores // processes))
+    return found
+
+
+def _whole(seconds: float, processes: int, runs: int) -> float:
+    """Return the time that so many equal runs take: the last round may leave processes idle."""
+    return seconds * math.ceil(runs / processes)
 
 
 def best_size(times: dict[int, float]) -> int:
@@ -183,52 +198,9 @@ def best_size(times: dict[int, float]) -> int:
     return min(size for size, time in times.items() if time <= least * (1 + _GAIN))
 
 
-class _Timer:
-    """Measures what is not remembered from an earlier study on this machine."""
-
-    def __init__(self, measure: Callable[[Probe], float]) -> None:
-        self._measure = measure
-        self._path = cache_folder() / "steps.json"
-        self._known: dict[str, float] = dict(_read(self._path))
-        self._new = False
-
-    def seconds(self, probe: Probe) -> float:
-        """Return the seconds that a step takes."""
-        if probe.name not in self._known:
-            self._known[probe.name] = self._measure(probe)
-            self._new = True
-        return self._known[probe.name]
-
-    def remember(self) -> None:
-        """Keep what was measured for the next study."""
-        if self._new:
-            measured = {name: time for name, time in self._known.items() if math.isfinite(time)}
-            text = json.dumps(dict(_read(self._path)) | measured, indent=1, sort_keys=True)
-            write_whole(self._path, text.encode())
-
-
-def cache_folder() -> Path:
-    """Return the folder for what may be lost: ``DILUTION_CACHE``, else the user's cache."""
-    chosen = os.environ.get("DILUTION_CACHE")
-    if not chosen:
-        import pooch
-
-        chosen = pooch.os_cache("dilution")
-    return Path(chosen).expanduser()
-
-
-def _read(path: Path) -> Iterator[tuple[str, float]]:
-    """Yield the measurements of a file; one that is missing or damaged holds none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return
-    if isinstance(found, dict):
-        yield from ((name, time) for name, time in found.items() if isinstance(time, float) and time > 0)
-
-
-def _machine() -> str:
-    return f"{platform.node()}/{os.cpu_count()}/{torch.__version__}"
+def _team(processes: int, threads: int) -> str:
+    many = f"{processes} processes" if processes > 1 else "1 process"
+    return f"{many} of {threads} threads" if threads > 1 else many
 
 
 def _ms(seconds: float) -> str:

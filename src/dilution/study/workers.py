@@ -8,13 +8,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, Self
 
 import torch
 
 from dilution.errors import WorkerError
 from dilution.study.execute import Confusabilities, execute
-from dilution.study.planner import Pack, Probe
+from dilution.study.planner import Pack
+from dilution.study.timing import Probe
 from dilution.training import keep_freed_memory, seconds_per_step
 
 
@@ -32,7 +33,7 @@ class Worker:
     """
 
     def __init__(self, root: str | None, shared: Confusabilities, gpu: int | None = None) -> None:
-        self.gpu = gpu
+        self._root, self._shared, self._gpu = root, shared, gpu
         # spawn: a forked child would inherit torch's thread pools in an undefined state
         context = multiprocessing.get_context("spawn")
         self.link, theirs = context.Pipe()
@@ -69,6 +70,10 @@ class Worker:
                 'under `if __name__ == "__main__":`, since every worker process imports the script; '
                 "workers=0 does without processes. No run was lost."
             )
+
+    def another(self) -> Self:
+        """Start a process like this one."""
+        return type(self)(self._root, self._shared, self._gpu)
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""

@@ -1,0 +1,100 @@
+"""How long a step takes on this machine: what is measured, and the memory of what was."""
+
+import json
+import math
+import os
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from dilution.files import write_whole
+from dilution.revision import code_version
+from dilution.study.packs import Shape
+from dilution.training import device_title
+
+_TIMED = {"order", "optimizer", "momentum", "averaging", "batch", "flips", "crops", "precision"}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is measured: a step of `replicas` networks of a shape with `threads` threads, in `processes`."""
+
+    shape: Shape
+    picture: tuple[int, int, int]
+    classes: int
+    replicas: int
+    threads: int
+    processes: int
+    device: str = "cpu"
+
+    @property
+    def name(self) -> str:
+        """Everything the time depends on, as text: machine, versions, network, settings, replicas."""
+        settings = self.shape.settings
+        about = settings.model_dump(include=_TIMED)
+        parts = [
+            _machine(),
+            device_title(self.device),
+            self.shape.network,
+            *self.picture,
+            self.classes,
+            json.dumps(about, sort_keys=True),
+        ]
+        return "/".join(map(str, [*parts, self.replicas, self.threads, self.processes]))
+
+
+class Timer:
+    """Measures what is not remembered from an earlier study on this machine.
+
+    Parameters
+    ----------
+    measure
+        Function of a probe → seconds for a step of all its replicas; infinity if it cannot be taken.
+    """
+
+    def __init__(self, measure: Callable[[Probe], float]) -> None:
+        self._measure = measure
+        self._path = cache_folder() / "steps.json"
+        self._known: dict[str, float] = dict(_read(self._path))
+        self._new = False
+
+    def seconds(self, probe: Probe) -> float:
+        """Return the seconds that a step takes."""
+        if probe.name not in self._known:
+            self._known[probe.name] = self._measure(probe)
+            self._new = True
+        return self._known[probe.name]
+
+    def remember(self) -> None:
+        """Keep what was measured for the next study."""
+        if self._new:
+            measured = {name: time for name, time in self._known.items() if math.isfinite(time)}
+            text = json.dumps(dict(_read(self._path)) | measured, indent=1, sort_keys=True)
+            write_whole(self._path, text.encode())
+
+
+def cache_folder() -> Path:
+    """Return the folder for what may be lost: ``DILUTION_CACHE``, else the user's cache."""
+    chosen = os.environ.get("DILUTION_CACHE")
+    if not chosen:
+        import pooch
+
+        chosen = pooch.os_cache("dilution")
+    return Path(chosen).expanduser()
+
+
+def _read(path: Path) -> Iterator[tuple[str, float]]:
+    """Yield the measurements of a file; one that is missing or damaged holds none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    if isinstance(found, dict):
+        yield from ((name, time) for name, time in found.items() if isinstance(time, float) and time > 0)
+
+
+def _machine() -> str:
+    return f"{platform.node()}/{os.cpu_count()}/{torch.__version__}/{code_version()}"
