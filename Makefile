@@ -64,6 +64,7 @@ bench: $(VENV)/.installed-bench
 # One GPU: our trainer beside a DataLoader loop, figures at paper scale, a profile. Says so where there is none.
 bench-gpu: $(VENV)/.installed
 	$(BIN)/python benchmarks/gpu.py --figures
+	$(BIN)/python benchmarks/precision.py --device cuda
 	$(BIN)/python benchmarks/page.py
 
 clean:

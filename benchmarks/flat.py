@@ -21,9 +21,10 @@ def measure(alpha: float) -> dict[str, float]:
 
     from dilution.data import Arrays
     from dilution.noise import Dilution
-    from dilution.training import BatchOrderer, Task, TrainSettings, train_together
+    from dilution.training import BatchOrderer, Task, TrainSettings, keep_freed_memory, train_together
 
     torch.set_num_threads(1)
+    keep_freed_memory()  # as worker processes do
     draw = torch.Generator().manual_seed(0)
     pictures = torch.randint(0, 256, (N, 1, 28, 28), generator=draw, dtype=torch.uint8)
     data = Arrays(pictures, torch.randint(10, (N,), generator=draw))

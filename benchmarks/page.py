@@ -10,7 +10,6 @@ from matplotlib.ticker import MaxNLocator
 
 from dilution.nets import build
 from dilution.report.style import new_figure, save, style
-from dilution.revision import code_version
 from dilution.study.intervals import intervals
 
 HERE = Path(__file__).resolve().parent
@@ -56,14 +55,16 @@ def throughput() -> Iterable[str]:
         table[table.index.get_level_values(1).str.startswith("ceiling")]["median"].groupby("network").max()
     )
     turns = found.pivot_table(index=["network", "turn"], columns="contender", values="rate")
-    over = (turns[OURS] / turns[LOOP]).groupby("network").median()
+    over = turns[OURS] / turns[LOOP]
+    highest = turns.filter(like="ceiling").max(axis=1)
     yield from (
         "## Throughput",
         "",
-        f"Examples a second at batch 128 on made-up MNIST, Adam, examples order; medians of at least "
-        f"{table['count'].min()} alternations, side by side. Ours is as a study runs it: one process a core, "
-        "each with the pack that the planner picks. The ceiling is the faster of one float32 product of "
-        "matrices on all cores and one on each.",
+        f"Examples a second at batch {BATCH} on made-up MNIST, Adam, examples order; medians of at least "
+        f"{table['count'].min()} alternations, side by side. Ours is as a study runs it: as many processes, "
+        "threads and networks at a time as the planner chooses. The ceiling is the faster of one float32 "
+        "product of matrices on all cores and one on each, in the same turn; other work on the machine can "
+        "slow it more than it slows us.",
         "",
         "| network | over the DataLoader loop | target | share of the ceiling | target | ceiling, GFLOP/s |",
         "|---|---|---|---|---|---|",
@@ -71,10 +72,10 @@ def throughput() -> Iterable[str]:
     for network, (times, share) in TARGETS.items():
         if network not in over:
             continue
-        reached = table.loc[(network, OURS), "median"] * flops(network) / 1e9 / ceiling[network]
+        reached = turns.loc[network, OURS] * flops(network) / 1e9 / highest[network]
         wanted = "none" if share is None else f"{share:.0%}"
         yield (
-            f"| {network} | {over[network]:.2f} × | {times:g} × | {reached:.0%} | {wanted} | "
+            f"| {network} | {span(over[network], '.2f')} × | {times:g} × | {span(reached)} | {wanted} | "
             f"{ceiling[network]:.0f} |"
         )
     yield from drawing(table)
@@ -94,7 +95,7 @@ def throughput() -> Iterable[str]:
             f"| {network} | {contender} | {row['median']:,.0f}{unit} | {row['min']:,.0f} "
             f"| {row['max']:,.0f} | {row['peak_mb']:,.0f} | {row['processes']:.0f} | {together} |"
         )
-    yield from ("", "Versions: " + "; ".join(sorted(found["version"].unique())) + ".", "")
+    yield from ("", f"{code(found)} Beside it: {'; '.join(sorted(found['version'].unique()))}.", "")
     draw(table)
 
 
@@ -138,7 +139,7 @@ def flat() -> Iterable[str]:
         "",
         f"MLP-2, n = 60,000, one thread; medians of {found['turn'].nunique()} alternations, each in a "
         "process of its own. An epoch is in the pooled order. Labels are drawn and counted once, before the "
-        "first step. What is over alpha = 0 is the median of the ratios of each alternation.",
+        f"first step. What is over alpha = 0 is the median of the ratios of each alternation. {code(found)}",
         "",
         "| alpha | opening, ms | a batch, ms | before the first step, s | an epoch, s | over alpha = 0 "
         "| ten epochs over alpha = 0 | peak memory, MB | over alpha = 0 |",
@@ -158,8 +159,9 @@ def flat() -> Iterable[str]:
 
 def overhead() -> Iterable[str]:
     """Yield the lines on the study machinery."""
-    yield from ("## Around the training", "", "| what | measured |", "|---|---|")
-    found = pd.read_csv(RESULTS / "overhead.csv").set_index("what")["value"]
+    measured = pd.read_csv(RESULTS / "overhead.csv")
+    yield from ("## Around the training", "", code(measured), "", "| what | measured |", "|---|---|")
+    found = measured.set_index("what")["value"]
     for what, value in found.items():
         yield f"| {what} | {value:.3g} |"
     for path in sorted((DOCS / "results").glob("*/*-runs.csv")):
@@ -171,9 +173,9 @@ def overhead() -> Iterable[str]:
     yield ""
 
 
-def precision() -> Iterable[str]:
+def precision(name: str = "precision") -> Iterable[str]:
     """Yield the lines on products in bfloat16: accuracy, seed for seed."""
-    found = pd.read_csv(RESULTS / "precision.csv")
+    found = pd.read_csv(RESULTS / f"{name}.csv")
     seeds = found["seed"].nunique()
     wide = found.pivot_table(
         index=["network", "alpha", "seed"], columns="precision", values="test_clean"
@@ -188,7 +190,8 @@ def precision() -> Iterable[str]:
         "",
         f'`precision="bfloat16"`, MNIST, n = {found["n"].max():,}, {found["epochs"].max():g} epochs in the '
         f"pooled order, {seeds} seeds: test accuracy with 95 % intervals over seeds; the "
-        f"difference seed for seed. {within} of {len(apart)} intervals of the difference hold 0.",
+        f"difference seed for seed. {within} of {len(apart)} intervals of the difference hold 0. "
+        f"Trained on: {', '.join(sorted(found['device'].unique()))}. {code(found)}",
         "",
         "| network | alpha | float32, % | bfloat16 − float32, points |",
         "|---|---|---|---|",
@@ -211,7 +214,7 @@ def gpu() -> Iterable[str]:
         "## On a GPU",
         "",
         f"Medians of {found['turn'].nunique()} alternations; examples a second, GFLOP/s of a product of "
-        "matrices, or steps of a replica a second.",
+        f"matrices, or steps of a replica a second. {code(found)}",
         "",
         "| network | what | median | lowest | highest | over the DataLoader loop | of the bfloat16 ceiling |",
         "|---|---|---|---|---|---|---|",
@@ -227,9 +230,20 @@ def gpu() -> Iterable[str]:
         )
     yield ""
     if (RESULTS / "gpu-figures.csv").exists():
-        for row in pd.read_csv(RESULTS / "gpu-figures.csv").itertuples():
-            yield f"- {row.figure} at paper scale, {row.runs} runs: {row.minutes:.1f} min"
+        figures = pd.read_csv(RESULTS / "gpu-figures.csv")
+        yield from (
+            f"All figures from MNIST at paper scale: {figures['minutes'].sum():.1f} minutes; runs that two "
+            f"figures share count for the first. {code(figures)}",
+            "",
+        )
+        for row in figures.itertuples():
+            yield f"- {row.figure}, {row.runs} runs: {row.minutes:.1f} min"
         yield ""
+    profile = RESULTS / "gpu-profile.txt"
+    if profile.exists():
+        yield from ("Where the time of a training goes:", "", "```text")
+        yield from (line.rstrip() for line in profile.read_text("utf-8").splitlines())
+        yield from ("```", "")
 
 
 def headline() -> Iterable[str]:
@@ -237,23 +251,31 @@ def headline() -> Iterable[str]:
     found = pd.read_csv(RESULTS / "headline.csv")
     rates = pd.read_csv(RESULTS / "throughput.csv")
     loop = rates[(rates["network"] == "conv4") & (rates["contender"] == LOOP)]["rate"].median()
-    hours = 60_000 * 101 / loop / 3600
+    clean = found["n_training"].max()
+    examples = clean * 101
+    hours = examples / loop / 3600
     yield from (
         "## Time to the headline",
         "",
-        "Conv-4 on MNIST with 100 noisy labels for each of 60,000 clean ones, pooled order, all cores on one "
+        f"Conv-4 on MNIST with 100 noisy labels for each of {clean:,} clean ones (of 60,000 the others are "
+        "set aside for validation), pooled order, all cores on one "
         f"run: {found['seconds'].median():.0f} s (median of {len(found)} seeds; "
         f"{found['seconds'].min():.0f} to {found['seconds'].max():.0f}), test accuracy "
         f"{', '.join(f'{each:.1%}' for each in found['test_clean'])}. The DataLoader loop would need "
-        f"{hours:.1f} hours for one pass over the 6,060,000 examples, at its measured rate of {loop:,.0f} "
-        "a second.",
+        f"{hours:.1f} hours for one pass over the {examples:,} examples, at its measured rate of {loop:,.0f} "
+        f"a second. {code(found)}",
         "",
     )
 
 
-def span(values: "pd.Series[float]") -> str:
+def span(values: "pd.Series[float]", kind: str = ".0%") -> str:
     """Return a median and its range in words."""
-    return f"{values.median():.0%} ({values.min():.0%} to {values.max():.0%})"
+    return f"{values.median():{kind}} ({values.min():{kind}} to {values.max():{kind}})"
+
+
+def code(found: pd.DataFrame) -> str:
+    """Return a sentence on the code that was measured."""
+    return f"Measured: dilution {', '.join(sorted(found['code'].unique()))}."
 
 
 def larger() -> Iterable[str]:
@@ -270,7 +292,7 @@ def larger() -> Iterable[str]:
         f"thread; MB of pictures a second, medians of {found['turn'].nunique()} alternations, each in a "
         "process of its own. Cold: the system has dropped the file before. Shuffled batches drawn from a "
         f"cold disk reach {span(reading)} of its rate in sequence, training from a warm pack {span(warm)} of "
-        "training from memory.",
+        f"training from memory. {code(found)}",
         "",
         "| what | median, MB/s | lowest | highest | peak memory, MB |",
         "|---|---|---|---|---|",
@@ -285,6 +307,14 @@ def larger() -> Iterable[str]:
     yield ""
 
 
+def processor() -> str:
+    """Return what the system says of its processor."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text("utf-8").splitlines() if about.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
 def main() -> None:
     """Write the page."""
     lines = [
@@ -293,13 +323,14 @@ def main() -> None:
         "Written by `make bench`; nothing here is typed by hand. Times on shared machines drift: compare "
         "what stands side by side, not two pages.",
         "",
-        f"Machine: {len(os.sched_getaffinity(0))} cores, {platform.machine()}; dilution {code_version()}. "
+        f"Machine: {len(os.sched_getaffinity(0))} cores, {processor()}. "
         + ("" if (RESULTS / "gpu.csv").exists() else "No GPU was used."),
         "",
     ]
     for name, part in {
         "throughput": throughput, "precision": precision, "headline": headline, "flat": flat,
         "overhead": overhead, "larger": larger, "gpu": gpu,
+        "precision-cuda": lambda: precision("precision-cuda"),
     }.items():  # fmt: skip
         if (RESULTS / f"{name}.csv").exists():
             lines += part()

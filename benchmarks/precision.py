@@ -1,10 +1,9 @@
 """Accuracy under noise with products in float32 and in bfloat16, on the real MNIST, seed for seed.
 
-Writes benchmarks/results/precision.csv. Resumes.
+Writes benchmarks/results/precision.csv, or precision-cuda.csv for a GPU. Resumes.
 """
 
 import argparse
-from pathlib import Path
 
 from table import RESULTS, write
 
@@ -38,12 +37,13 @@ def study() -> Study:
 def main() -> None:
     """Train what is missing and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", type=Path, default=RESULTS / "precision.sqlite")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     given = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
-    table = dilution.run(study(), store=given.store, device=given.device)
-    write("precision", table[COLUMNS].to_dict(orient="records"))
+    # A store for each: where a run trains is no part of its identity, and what is there is not trained again.
+    name = "precision" if given.device == "cpu" else f"precision-{given.device}"
+    table = dilution.run(study(), store=RESULTS / f"{name}.sqlite", device=given.device)
+    write(name, table[COLUMNS].to_dict(orient="records"))
 
 
 if __name__ == "__main__":

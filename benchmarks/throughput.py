@@ -1,7 +1,8 @@
 """Examples a second of our trainer and of others, side by side and alternating.
 
-Each contender is a process of its own (ours one for each core, as in a study) that stays for all alternations
-and waits while others are timed. Writes benchmarks/results/throughput.csv.
+Each contender is a process of its own that stays for all alternations and waits while others are timed. Ours
+are as many as the planner of a study chooses, with its threads and packs; beside them one process with all
+cores as threads. Writes benchmarks/results/throughput.csv.
 """
 
 import argparse
@@ -11,22 +12,49 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
 from table import RESULTS, write
+
+from dilution.study import Run
+from dilution.study.planner import plan
+from dilution.study.team import Team
 
 HERE = Path(__file__).resolve().parent
 CORES = len(os.sched_getaffinity(0))
 NETWORKS = ("perceptron", "mlp2", "conv2", "conv4")
+BATCH = 128
+
+
+def ours(network: str, precision: str) -> tuple[int, int]:
+    """Return threads and replicas of the packs into which a study of many runs is divided here."""
+    with tempfile.TemporaryDirectory() as folder:
+        pictures, labels = np.zeros((200, 28, 28), np.uint8), np.arange(200) % 10
+        data = Path(folder) / "made-up.npz"
+        np.savez(data, images=pictures, labels=labels)
+        runs = [
+            Run.of(
+                dataset=str(data), n=200, network=network, alpha=20, optimizer="adam", batch=BATCH,
+                steps=10**6, precision=precision, seed=seed,
+            )
+            for seed in range(16 * CORES)
+        ]  # fmt: skip
+        with Team(None, {}, "cpu") as team:
+            packs = plan(runs, None, study=runs, cores=CORES, measure=team.measure, say=print)
+    return packs[0].threads, len(packs[0].runs)
 
 
 def contenders(network: str) -> dict[str, list[list[str]]]:
     """Return for each contender the commands of its processes."""
+    chosen = {precision: ours(network, precision) for precision in ("float32", "bfloat16")}
     found = {
         "ceiling, one process": [["ceiling.py", str(CORES)]],
         "ceiling, a process a core": [["ceiling.py", "1"]] * CORES,
-        "dilution": [["ours.py", network, "float32"]] * CORES,
-        "dilution, bfloat16": [["ours.py", network, "bfloat16"]] * CORES,
+        "dilution": _processes(network, "float32", *chosen["float32"]),
+        "dilution, bfloat16": _processes(network, "bfloat16", *chosen["bfloat16"]),
+        "dilution, one process": _processes(network, "float32", CORES, chosen["float32"][1]),
         "DataLoader loop": [["loop.py", network]],
         "Keras on JAX": [["keras_fit.py", network, "jax"]],
         "Keras on torch": [["keras_fit.py", network, "torch"]],
@@ -34,6 +62,10 @@ def contenders(network: str) -> dict[str, list[list[str]]]:
     if not network.startswith("conv"):
         found["JAX scan"] = [["jax_scan.py", network]]
     return found
+
+
+def _processes(network: str, precision: str, threads: int, replicas: int) -> list[list[str]]:
+    return [["ours.py", network, precision, str(threads), str(replicas)]] * (CORES // threads)
 
 
 class Contender:
