@@ -124,7 +124,8 @@ def test_an_interval_that_is_missing_unbounded_or_no_share(low, high, seeds, say
 
 def test_a_number_of_the_paper_says_that_it_is_quoted(tmp_path: Path) -> None:
     figure, (axis,) = new_figure()
-    quoted_mark(axis, 0.5, 0.5, "paper's ConvNet, quoted", {"test accuracy": "91 %"}, mec=COLOURS[3])
+    says = {"test accuracy": "91 %"}
+    quoted_mark(axis, 0.5, 0.5, "paper's ConvNet, quoted", says, COLOURS[3])
     plot = publish(figure, tmp_path, "fig")
     (tip,) = tips(plot.marks, shares=True)
     assert tip["note"] == QUOTED
@@ -144,7 +145,7 @@ def found(name: str) -> pd.DataFrame:
         "fig5": {"noise_order": "random", "delta": [0.0, 0.5, 1.0]},
         "fig6": {"source": "same", "alpha": alpha},
         "fig7": {"images": "same", "alpha": alpha},
-        "fig8": {"dataset": "mnist", "alpha": 0.0, "n": [250, 2_000, 16_000]},
+        "fig8": {"dataset": "mnist", "alpha": 10.0, "n": [250, 2_000, 16_000]},
         "fig9": {"how": "search", "level": 0.9, "alpha": alpha, "pictures": 9},
         "fig10": {"shown": "128", "alpha": alpha, "best_rate": 0.1},
         "fig11": {"alpha": 0.0, "rate": [0.1, 0.5, 2.0], "validation_clean": [0.7, 0.8, 0.9]},
@@ -158,7 +159,15 @@ def test_every_point_of_every_figure_can_be_asked_and_quotations_say_so(name: st
     rows = figure.points(pd.DataFrame()) if name == "fig4" else found(name)
     plot = publish(figure.draw(rows), tmp_path, name)
     assert sum(not mark.quoted for mark in plot.marks) == len(rows)
-    assert sum(mark.quoted for mark in plot.marks) == {"fig1": 1, "fig2": 1, "fig8": 2}.get(name, 0)
+    assert sum(mark.quoted for mark in plot.marks) == {"fig1": 1, "fig2": 1, "fig8": 1}.get(name, 0)
+
+
+def test_a_legend_names_series_first_and_what_the_paper_says_once_after_them() -> None:
+    _, (axis,) = new_figure()
+    for x in (1, 2):
+        quoted_mark(axis, x, 0.5, "paper's, quoted", {}, COLOURS[0])
+    line_with_interval(axis, points(), "alpha", "conv4", 0)
+    assert [text.get_text() for text in legend(axis).get_texts()] == ["conv4", "paper's, quoted"]
 
 
 def test_an_inlined_plot_keeps_its_ids_to_itself(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
             )
             if part["dataset"].iloc[0] == "mnist" and part["alpha"].max() >= _QUOTED[0]:
                 says = {"alpha": f"{_QUOTED[0]:g}", "test accuracy": f"{100 * _QUOTED[1]:.0f} %"}
-                quoted_mark(axis, *_QUOTED, "paper's ConvNet, quoted", says, mec=COLOURS[0])
+                quoted_mark(axis, *_QUOTED, "paper's ConvNet, quoted", says, COLOURS[0])
             axis.set_title(f"{part['dataset'].iloc[0]}, n = {n:,}, {order} order")
             axis.set_xlabel("noisy labels for each clean one, α")
             axis.set_ylim(0, 1.02)

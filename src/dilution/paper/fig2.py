@@ -72,7 +72,7 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
         )
         if found["dataset"].iloc[0] == "cifar10":
             says = {"alpha": f"{_QUOTED[0]:g}", "test accuracy": f"{100 * _QUOTED[1]:.0f} %"}
-            quoted_mark(axis, *_QUOTED, "paper's ResNet, quoted", says, mec=COLOURS[3])
+            quoted_mark(axis, *_QUOTED, "paper's ResNet, quoted", says, COLOURS[2])
         axis.set_xlabel("noisy labels for each clean one, α")
         axis.set_ylabel("test accuracy")
         legend(axis, loc="lower left")

@@ -9,7 +9,7 @@ from dilution.paper.claims import Claim, Judgement, decided, difference, not_tes
 from dilution.paper.figure import AS_PAPER, PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
 from dilution.paper.lines import accuracy_lines
 from dilution.paper.threshold import LEVELS, grid_thresholds
-from dilution.report.style import QUIET, legend, new_figure, quoted_mark, style
+from dilution.report.style import COLOURS, QUIET, legend, new_figure, quoted_mark, style
 from dilution.study.intervals import intervals, paired_p
 from dilution.study.select import best_rate
 from dilution.training.settings import default_validation
@@ -90,7 +90,7 @@ def points(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw accuracy against n, one line a noise level; the paper's thresholds as marks."""
+    """Draw accuracy against n, one line a noise level; the paper's thresholds as rings."""
     alphas = sorted(found["alpha"].unique())
     with style():
         figure, (axis,) = new_figure(height=3.9)
@@ -98,17 +98,10 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
         axis.axhline(0.9, color=QUIET, linewidth=0.9, linestyle=":", zorder=0)
         if found["dataset"].iloc[0] == "mnist":
             for alpha, n in _QUOTED.items():
-                note = f"paper, α = {alpha:g}"
-                says = {"alpha": f"{alpha:g}", "n": f"{n:,}", "test accuracy": "90 %"}
-                look: dict[str, Any] = {"marker": "|", "ms": 14, "mew": 2, "color": QUIET, "zorder": 0}
-                quoted_mark(axis, n, 0.9, f"{note}, quoted", says, **look)
-                above: dict[str, Any] = {
-                    "textcoords": "offset points",
-                    "ha": "center",
-                    "fontsize": 8,
-                    "color": QUIET,
-                }
-                axis.annotate(note, (n, 0.9), (0, 9), **above)
+                if alpha in alphas:
+                    says = {"alpha": f"{alpha:g}", "n": f"{n:,}", "test accuracy": "90 %"}
+                    colour = COLOURS[alphas.index(alpha)]
+                    quoted_mark(axis, n, 0.9, "paper's 90 %, quoted", says, colour)
         axis.set_xscale("log")
         sizes = sorted(found["n"].unique())
         axis.set_xticks(sizes, [f"{n:,}" for n in sizes], rotation=30)

@@ -83,8 +83,11 @@ def rises(table: pd.DataFrame, by: str, order: list[Any], labels: Mapping[Any, s
         if spread.loc[less, "high"] < spread.loc[more, "low"] or p < 0.05:
             held += 1
         else:
-            apart = difference(spread.loc[more, "mean"] - spread.loc[less, "mean"])
-            broken.append(f"{labels[more]} is {apart} above {labels[less]} (p = {p:.2g})")
+            apart = spread.loc[more, "mean"] - spread.loc[less, "mean"]
+            side = "above" if apart >= 0 else "below"
+            broken.append(
+                f"{labels[more]} is {difference(abs(apart))} {side} {labels[less]} (p = {p:.2g} for a rise)"
+            )
     return held, broken
 
 

@@ -153,8 +153,8 @@ def line_with_interval(
     mark_points(axis, ordered, ordered[x] + shift, ordered["mean"], label, colour)
 
 
-def quoted_mark(axis: Axes, x: float, y: float, label: str, says: Mapping[str, str], **look: Any) -> None:
-    """Draw a number quoted from memory of the paper: a mark to compare with, that says so.
+def quoted_mark(axis: Axes, x: float, y: float, label: str, says: Mapping[str, str], colour: str) -> None:
+    """Draw a number quoted from memory of the paper: a ring to compare with, that says so.
 
     Parameters
     ----------
@@ -163,16 +163,14 @@ def quoted_mark(axis: Axes, x: float, y: float, label: str, says: Mapping[str, s
     x, y
         Where.
     label
-        Whose number it is.
+        Whose number it is; the legend lists a label once.
     says
         What it says, name to value.
-    **look
-        Handed to :meth:`matplotlib.axes.Axes.plot`. Default: a ring.
+    colour
+        That of the series to compare it with.
     """
-    ring: dict[str, Any] = {"marker": "o", "ms": 10, "mfc": "none", "ls": ""}
-    (line,) = axis.plot(x, y, **(ring | look))
-    colour = to_hex(line.get_markeredgecolor())
-    mark_points(axis, pd.DataFrame([dict(says)]), [x], [y], label, colour, quoted=True)
+    axis.plot(x, y, "o", ms=10, mfc="none", mec=colour, label=label, zorder=4)
+    mark_points(axis, pd.DataFrame([dict(says)]), [x], [y], label, to_hex(colour), quoted=True)
 
 
 def percent_axis(axis: Axes) -> None:
@@ -186,7 +184,7 @@ def percent_axis(axis: Axes) -> None:
 
 
 def legend(axis: Axes, title: str = "", **place: Any) -> Legend:
-    """Add a frameless legend that shows each series once, without its error bar.
+    """Add a frameless legend that shows each series once, without its error bar, and then what is no series.
 
     Parameters
     ----------
@@ -197,10 +195,11 @@ def legend(axis: Axes, title: str = "", **place: Any) -> Legend:
     **place
         Handed to :meth:`matplotlib.axes.Axes.legend`, such as ``loc`` and ``ncols``.
     """
-    handles, labels = axis.get_legend_handles_labels()
-    lines = [getattr(handle, "lines", (handle,))[0] for handle in handles]
+    found = list(zip(*axis.get_legend_handles_labels(), strict=True))
+    found.sort(key=lambda each: not hasattr(each[0], "lines"))  # series are lines with error bars
+    lines = {label: getattr(handle, "lines", (handle,))[0] for handle, label in found}
     with style():
-        return axis.legend(lines, labels, title=title, alignment="left", **place)
+        return axis.legend(lines.values(), lines.keys(), title=title, alignment="left", **place)
 
 
 def save(
