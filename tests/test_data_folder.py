@@ -99,6 +99,7 @@ def test_files_that_are_no_pictures_are_skipped_and_listed(tmp_path, folder):
     (folder / "dog" / "notes.txt").write_text("not even an ending")
     made = pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
     assert {name for name, _ in made.broken} == {"cat/empty.jpg", "cat/text.png", "dog/cut.jpg"}
+    assert ("cat/text.png", "by its content it is neither JPEG nor PNG") in made.broken
     assert made.train + made.test == 20
     listed = (tmp_path / "p.pack.skipped.txt").read_text()
     assert all(f"{name}: {why}" in listed for name, why in made.broken)
@@ -251,10 +252,10 @@ def test_what_was_decoded_for_other_crops_is_not_taken(tmp_path, folder, monkeyp
     assert len(list(tmp_path.glob(".p.pack.*.parts"))) == 2
     monkeypatch.setattr(module, "decode", real)
     said = []
-    pack_folder(folder, tmp_path / "p.pack", 16, crops=1, workers=0, say=said.append)
-    assert "before" not in said[0]
     pack_folder(folder, tmp_path / "p.pack", 16, crops=2, workers=2, say=said.append)
+    assert "goes once this pack is whole" in said[0]  # what was decoded for one square each
     assert "before" in said[1]
+    assert not list(tmp_path.glob(".p.pack*"))
     monkeypatch.setattr(module, "_CHUNK", 256)
     pack_folder(folder, tmp_path / "whole.pack", 16, crops=2, workers=0)
     assert (tmp_path / "p.pack").read_bytes() == (tmp_path / "whole.pack").read_bytes()

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dilution.errors import DataError
+
+FORMATS = ("JPEG", "PNG")
+"""The only decoders that a file may reach: content chooses them, and among the others is Ghostscript."""
 
 
 def decode(path: Path, size: int, crops: int | None = None, name: str = "") -> NDArray[np.uint8]:
@@ -37,18 +40,30 @@ def decode(path: Path, size: int, crops: int | None = None, name: str = "") -> N
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.simplefilter("ignore", UserWarning)  # of odd metadata, which is not used
-            with Image.open(path) as opened:
+            with Image.open(path, formats=FORMATS) as opened:
                 opened.draft("RGB", (smallest, smallest))  # a JPEG is decoded no larger than need be
-                picture = ImageOps.exif_transpose(opened).convert("RGB")
+                picture = _of_bytes(ImageOps.exif_transpose(opened)).convert("RGB")
         if crops is None:
             squares = [ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)]
         else:
             boxes = [_box(picture.size, f"{name}/{number}") for number in range(crops)]
             squares = [picture.resize((size, size), Image.Resampling.BICUBIC, box) for box in boxes]
+    except UnidentifiedImageError as error:
+        raise DataError(f"by its content it is neither {' nor '.join(FORMATS)}") from error
     # Pillow's decoders raise nearly anything on damaged files; each is reported with the file.
     except Exception as error:
         raise DataError(f"{type(error).__name__}: {error}") from error
     return np.ascontiguousarray(np.stack([np.asarray(each) for each in squares]).transpose(0, 3, 1, 2))
+
+
+def _of_bytes(picture: Image.Image) -> Image.Image:
+    """Return a picture whose greys are bytes: of 16 bits the upper 8, which Pillow keeps of colours too.
+
+    Its own conversion takes every grey above 255 for white.
+    """
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
 
 
 def _box(sides: tuple[int, int], key: str) -> tuple[int, int, int, int]:

@@ -3,7 +3,8 @@
 Photographs are turned the way their camera says, converted to three channels, scaled so that the shorter
 side has the size asked for, and cut to the square in the middle, or to several squares at places of their
 own. Files that no picture can be made of are skipped and listed. What was decoded is kept in chunks beside
-the pack until that is whole: packing again goes on where it was stopped.
+the pack until that is whole: packing again goes on where it was stopped. Chunks of other settings, or of a
+folder that has changed since, go then too.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from glob import escape
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -93,6 +95,9 @@ def pack_folder(
         parts.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{parts} could not be made: {error.strerror}. Choose another folder.") from error
+    stale = _stale(parts, target)
+    for folder in stale:
+        say(f"{folder} is of another size, other crops or other files: it goes once this pack is whole")
     todo = [number for number in range(len(chunks)) if not _part(parts, number).exists()]
     if len(todo) < len(chunks):
         say(f"{len(chunks) - len(todo)} of {len(chunks)} chunks were decoded before")
@@ -118,7 +123,8 @@ def pack_folder(
         ) from error
     in_training = -(-len(listing.train) // length)
     packing = _write(listing.classes, len(chunks), in_training, parts, target)
-    shutil.rmtree(parts)
+    for folder in (parts, *stale):
+        shutil.rmtree(folder, ignore_errors=folder != parts)
     return packing
 
 
@@ -143,6 +149,12 @@ def _identity(listing: Listing, size: int, crops: int | None) -> str:
             stat = (listing.root / name).stat()
             digest.update(os.fsencode(f"{name}/{label}/{stat.st_size}/{stat.st_mtime_ns}"))
     return digest.hexdigest()[:16]
+
+
+def _stale(parts: Path, target: Path) -> list[Path]:
+    """Return the folders of chunks that were made for the same pack under another identity."""
+    made = target.parent.glob(f".{escape(target.name)}.{'[0-9a-f]' * 16}.parts")
+    return sorted(each for each in made if each != parts)
 
 
 def _part(parts: Path, number: int) -> Path:
@@ -195,7 +207,19 @@ def _write(classes: tuple[str, ...], chunks: int, in_training: int, parts: Path,
                     yield Arrays(torch.from_numpy(part["pictures"]), labels, classes)
 
     write_pack(target, read(0), read(1))
-    skipped = "".join(f"{name}: {why}\n" for name, why in broken)
-    if skipped:
-        write_whole(target.with_name(f"{target.name}.skipped.txt"), os.fsencode(skipped))
+    _list_skipped(target.with_name(f"{target.name}.skipped.txt"), broken)
     return Packing(target, counts[0], counts[1], tuple(broken))
+
+
+def _list_skipped(path: Path, broken: Sequence[Broken]) -> None:
+    """Write the list of files skipped; without any, the list of an earlier pack of this name goes."""
+    if broken:
+        write_whole(path, os.fsencode("".join(f"{name}: {why}\n" for name, why in broken)))
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{path} could not be removed: {error.strerror}. It is of an earlier pack; of this one nothing "
+            "was skipped. Remove it yourself."
+        ) from error

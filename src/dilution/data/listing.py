@@ -11,6 +11,7 @@ from dilution.errors import DataError
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 TEST_NAMES = ("val", "test")
+_HALF_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def find(root: Path) -> Listing:
     Raises
     ------
     DataError
-        If there are no such folders or no pictures in them, or the test half has a class of its own.
+        If there are no such folders or no pictures in them, pictures of one class only, or one half only, or
+        if the test half has a class of its own.
     """
     if not root.is_dir():
         raise DataError(f"{root} is no folder. Name a folder that holds a folder of pictures for each class.")
@@ -56,6 +58,7 @@ def find(root: Path) -> Listing:
     else:
         classes = _folders(root)
         every = _pictures(root, root, classes)
+        _check_no_half(root, sorted({classes[label] for _, label in every}))
         labels = np.array([label for _, label in every], dtype=np.int64)
         kept, aside = every_fifth(labels) if len(every) else (labels, labels)
         if len(aside) == 0:
@@ -67,7 +70,24 @@ def find(root: Path) -> Listing:
             f"{root} has {len(train)} pictures for training and {len(test)} for testing; it needs some of "
             f"both, in a folder for each class, with names that end in {', '.join(ENDINGS)}."
         )
+    held = {classes[label] for _, label in train + test}
+    if len(held) < 2:
+        raise DataError(
+            f"{root} has pictures of one class only, {held.pop()!r}; it needs two or more. Give it a folder "
+            "of pictures for each class."
+        )
     return Listing(root, classes, tuple(train), tuple(test))
+
+
+def _check_no_half(root: Path, names: Sequence[str]) -> None:
+    """Raise DataError if the folders that hold pictures are halves without their counterpart, not classes."""
+    if names and _HALF_NAMES.issuperset(names):
+        lacks = "'val' or 'test'" if (root / "train").is_dir() else "'train'"
+        raise DataError(
+            f"{root} has pictures in {' and '.join(map(repr, names))} only and lacks {lacks}; a data set in "
+            "halves has 'train' and 'val' or 'test', each with a folder for each class. Add or rename the "
+            f"half that is missing; or name {root / names[0]}, to set a fifth of it aside for testing."
+        )
 
 
 def _folders(root: Path) -> tuple[str, ...]:

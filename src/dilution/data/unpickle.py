@@ -1,12 +1,15 @@
 """Pickles of strangers: read without running anything that they name.
 
 A pickle is a program. This reader lets it build numbers, text, lists, dictionaries and numpy arrays of
-bytes, and nothing else; even numpy itself is not called, but played by two stand-ins.
+bytes, and nothing else; even numpy itself is not called, but played by two stand-ins. Before it runs, it is
+looked through for lengths and numbers that would take memory out of proportion to the file.
 """
 
 import io
 import math
 import pickle
+import pickletools
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +18,7 @@ from numpy.typing import NDArray
 
 from dilution.errors import DataError
 
-_REFUSED = "it may name numpy's array reconstruction and nothing else. Fetch the file from its source."
+_RULE = "it may name numpy's array reconstruction and nothing else"
 
 
 class _Type:
@@ -65,7 +68,7 @@ class _Maker:
         return self._make(*arguments)
 
     def __setstate__(self, state: object) -> None:
-        raise _RefusedError("changes what it names")
+        raise _RefusedError(f"changes what it names; {_RULE}")
 
 
 class _RefusedError(Exception):
@@ -83,15 +86,64 @@ _NUMPY: dict[tuple[str, str], Callable[..., object]] = {
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _NUMPY:
-            raise _RefusedError(f"names {module}.{name}")
+            raise _RefusedError(f"names {module}.{name}; {_RULE}")
         return _Maker(_NUMPY[module, name])
 
     def persistent_load(self, pid: Any) -> Any:
-        raise _RefusedError(f"refers to {pid!r} outside itself")
+        raise _RefusedError(f"refers to {pid!r} outside itself; {_RULE}")
+
+
+_STOP, _PUT, _LONG_BINPUT = pickle.STOP[0], pickle.PUT[0], pickle.LONG_BINPUT[0]
+_TWO_LINES = (pickle.GLOBAL[0], pickle.INST[0])
+_WIDTHS = {ord(code.code): code.arg.n if code.arg else 0 for code in pickletools.opcodes}
+"""For each instruction the bytes of what it is given; below 0, that a line or a counted text is."""
+_COUNTERS = {
+    pickletools.TAKEN_FROM_ARGUMENT1: struct.Struct("<B"),
+    pickletools.TAKEN_FROM_ARGUMENT4: struct.Struct("<i"),
+    pickletools.TAKEN_FROM_ARGUMENT4U: struct.Struct("<I"),
+    pickletools.TAKEN_FROM_ARGUMENT8U: struct.Struct("<Q"),
+}
+
+
+def _check_numbers(content: bytes) -> None:
+    """Look through a pickle without running it.
+
+    A pickle numbers its parts, to refer to them. Python keeps room for every number up to the largest, so
+    that nine bytes could take any amount of memory. Nothing has more parts than bytes.
+
+    Raises
+    ------
+    _RefusedError
+        If it gives a part a number beyond its own length.
+    ValueError, KeyError, IndexError, struct.error
+        If it is cut off or holds what is no instruction.
+    """
+    at, size = 0, len(content)
+    while (code := content[at]) != _STOP:
+        at += 1
+        width, number = _WIDTHS[code], 0
+        if code == _LONG_BINPUT:
+            number = int.from_bytes(content[at : at + 4], "little")
+        if width >= 0:
+            at += width
+        elif width == pickletools.UP_TO_NEWLINE:
+            end = content.index(b"\n", at)
+            if code == _PUT:
+                number = int(content[at:end])
+            at = 1 + (content.index(b"\n", end + 1) if code in _TWO_LINES else end)
+        else:
+            (length,) = _COUNTERS[width].unpack_from(content, at)
+            if length < 0:
+                raise ValueError("a length below 0")
+            at += _COUNTERS[width].size + length
+        if number > size:
+            raise _RefusedError(f"gives a part the number {number:,}; none may exceed its {size:,} bytes")
 
 
 def read_pickle(content: bytes, what: str) -> dict[str, Any]:
-    """Return the dictionary in a pickle, as Python 2 or 3 wrote it.
+    """Return the dictionary in a pickle, as Python 2 wrote it, or Python 3 in protocol 3 or 4.
+
+    In its other protocols Python 3 names more than what numpy reconstructs arrays with; those are refused.
 
     Parameters
     ----------
@@ -108,12 +160,14 @@ def read_pickle(content: bytes, what: str) -> dict[str, Any]:
     Raises
     ------
     DataError
-        If it names anything but numpy's array reconstruction, is cut off, or holds no dictionary.
+        If it names anything but numpy's array reconstruction, numbers its parts beyond its length, is cut
+        off, or holds no dictionary.
     """
     try:
+        _check_numbers(content)
         found = _Reader(io.BytesIO(content), encoding="bytes").load()
     except _RefusedError as error:
-        raise DataError(f"{what} is refused: it {error}; {_REFUSED}") from error
+        raise DataError(f"{what} is refused: it {error}. Fetch the file from its source.") from error
     except Exception as error:  # a damaged pickle fails anywhere, with any exception; none is ours
         raise DataError(
             f"{what} is no whole pickle ({type(error).__name__}). It was cut off or altered: fetch it again."
