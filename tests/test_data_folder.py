@@ -274,7 +274,7 @@ def test_the_command_cuts_crops(tmp_path, folder):
     assert done.exit_code == 0
     assert "80 + 20 pictures" in done.stdout
     wrong = call.invoke(app, ["data", "pack", "digits", str(tmp_path / "d.pack"), "--crops", "5"])
-    assert "digits is no folder; --size, --crops and --workers" in str(wrong.exception)
+    assert "digits is no folder, nor is it there; --size, --crops and --workers" in str(wrong.exception)
 
 
 def test_crops_are_foreign_pictures_of_another_data_set(tmp_path, folder):

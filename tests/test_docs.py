@@ -207,6 +207,14 @@ MADE = {
 }
 
 
+def seeds(folder: str, figure: str) -> str:
+    """Return how many seeds stand behind a point of a figure; of a search, how many runs."""
+    points = pd.read_csv(ROOT / folder / f"{figure}.csv")
+    counts = points.loc[points["how"] == "search" if "how" in points else slice(None), "seeds"]
+    said = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    return f"{said} runs" if "how" in points else said
+
+
 def findings() -> str:
     """Return what README.md says of the committed results, all of it as it was computed."""
     lines = ["<!-- results -->"]
@@ -216,13 +224,19 @@ def findings() -> str:
         first = next(name for name in claims["figure"] if (ROOT / folder / f"{name}.png").exists())
         lines += [f"{data} at laptop scale, two cores and no GPU:", ""]
         lines += [f"![The first figure, {first}]({folder}/{first}.png)", ""]
-        lines += ["| figure | the paper found | here | measured | seeds |", "|---|---|---|---|---|"]
+        lines += [
+            "| figure | the paper found | here | measured | scale | seeds |",
+            "|---|---|---|---|---|---|",
+        ]
         for row in claims.itertuples():
-            seeds = pd.read_csv(ROOT / folder / f"{row.figure}-runs.csv").groupby("alpha")["seed"].nunique()
-            said = str(seeds.min()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-            cells = [row.figure, row.claim, row.verdict, row.numbers, said]
+            cells = [row.figure, row.claim, row.verdict, row.numbers, "laptop", seeds(folder, row.figure)]
             lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
         lines += ["", f"Plots, rules, every run and how it was made: [{folder}]({folder}/README.md).", ""]
+    lines += [
+        "What was not reproduced, and the experiments on why: "
+        "[docs/results](docs/results/README.md#what-was-not-reproduced).",
+        "",
+    ]
     return "\n".join([*lines, ""])
 
 

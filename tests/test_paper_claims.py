@@ -7,7 +7,8 @@ import pytest
 
 from dilution.paper import FIGURES
 from dilution.paper.claims import judge_all
-from dilution.paper.fig1 import NETWORKS, drops
+from dilution.paper.fig1 import NETWORKS
+from dilution.paper.lines import falls
 from dilution.study.select import best_rate
 
 RANK = {"conv4": 0, "mlp4": 1, "mlp2": 1, "mlp1": 1, "perceptron": 2}
@@ -106,8 +107,8 @@ def test_fig1_order_of_networks_takes_two_seeds_and_much_noise(change):
 
 
 def test_drops_are_paired_by_seed():
-    fall = drops(fig1_table(jitter=0.02))
-    conv = fall.query("network == 'conv4' and alpha == 10")["drop"]
+    fall = falls(fig1_table(jitter=0.02), by=["network"])
+    conv = fall.query("network == 'conv4' and alpha == 10")["fall"]
     assert conv.to_numpy() == pytest.approx(0.03)
 
 

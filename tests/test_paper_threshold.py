@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dilution.paper.laws import fit_laws
 from dilution.paper.search import LEAST_N, crossing, next_runs, snap
-from dilution.paper.threshold import LEVELS, fit_laws, grid_thresholds, logit
-from dilution.paper.threshold import crossing as curve_crossing
+from dilution.paper.threshold import LEVELS, grid_crossing, grid_thresholds, logit
 
 
 def accuracy(n, needed, level=0.9, slope=1.2):
@@ -86,10 +86,10 @@ def test_n_lies_on_the_grid_and_within_the_data(n, largest):
 
 def test_a_curve_is_crossed_where_it_stays_above():
     n = [100, 200, 400, 800]
-    assert curve_crossing(n, accuracy(n, 300), 0.9) == pytest.approx(300)
-    assert math.isnan(curve_crossing(n, accuracy(n, 900), 0.9))  # never
-    assert math.isnan(curve_crossing(n, accuracy(n, 50), 0.9))  # from the start
-    assert 400 < curve_crossing(n, [0.5, 0.92, 0.85, 0.95], 0.9) < 800
+    assert grid_crossing(n, accuracy(n, 300), 0.9) == pytest.approx(300)
+    assert math.isnan(grid_crossing(n, accuracy(n, 900), 0.9))  # never
+    assert math.isnan(grid_crossing(n, accuracy(n, 50), 0.9))  # from the start
+    assert 400 < grid_crossing(n, [0.5, 0.92, 0.85, 0.95], 0.9) < 800
 
 
 def test_thresholds_of_a_grid_have_an_interval_over_seeds():

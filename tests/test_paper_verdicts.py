@@ -21,6 +21,7 @@ COMMON = {
     "network": "conv4",
     "validation_clean": 0.9,
     "steps_done": 100,
+    "steps": 100,
     "n_available": 60_000,
 }
 

@@ -14,7 +14,15 @@ import pytest
 from dilution.report.marks import Mark
 from dilution.report.page import Page, Section, write
 from dilution.report.study import study_section
-from dilution.report.style import legend, line_with_interval, new_figure, percent_axis, publish, quoted_mark
+from dilution.report.style import (
+    COLOURS,
+    legend,
+    line_with_interval,
+    new_figure,
+    percent_axis,
+    publish,
+    quoted_mark,
+)
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed: pip install 'dilution[dev]'")
 from selenium import webdriver  # noqa: E402
@@ -44,6 +52,7 @@ def points() -> pd.DataFrame:
 def runs() -> pd.DataFrame:
     rows = [(f"k{i}", network, float(i), "done") for i in range(10) for network in (*NETWORKS, EVIL)]
     table = pd.DataFrame(rows, columns=["key", "network", "alpha", "state"])
+    table = table.assign(n=[1000, 10000, 60000] * 10, n_available=60000, alpha_used=70.0)
     return table.assign(test_clean=0.5, note="a long note that makes this table wider than a phone is " * 3)
 
 
@@ -51,7 +60,7 @@ def figure_section(folder: Path) -> Section:
     figure, (axis,) = new_figure()
     for index, (name, part) in enumerate(points().groupby("network", sort=False)):
         line_with_interval(axis, part, "alpha", str(name), index)
-    quoted_mark(axis, 10, 0.91, "paper's ConvNet, quoted", {"test accuracy": "91 %"})
+    quoted_mark(axis, 10, 0.91, "paper's ConvNet, quoted", {"test accuracy": "91 %"}, COLOURS[0])
     axis.set_ylabel("test accuracy")
     axis.set_ylim(0, 1.02)
     percent_axis(axis)
@@ -304,6 +313,35 @@ def test_search_leaves_the_rows_with_all_words_and_counts_them(opened: Any) -> N
     field.send_keys(Keys.CONTROL, "a", Keys.DELETE)
     assert count.text == "30 of 30 runs"
     assert shown_rows(opened) == 30
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("n=1000", 10),  # not 10000
+        ("n=1,000", 10),
+        ("n=1000.0", 10),
+        ("n=60000", 10),  # not the others, whose n_available it is
+        ("n=60", 0),
+        ("n_available=60,000", 30),
+        ("1000", 10),
+        ("10000 alpha=7", 1),
+        ("alpha=7", 3),
+        ("alpha=70", 0),  # that is what alpha_used is
+        ("alpha=7.0", 3),
+        ("test_clean=50", 30),
+        ("network=conv", 10),
+        ("key=k1", 3),
+        ("alph=7", 0),
+        ("77", 0),
+    ],
+)
+def test_a_named_column_is_the_whole_heading_and_a_number_the_whole_cell(
+    opened: Any, words: str, left: int
+) -> None:
+    within(opened, "summary").click()
+    within(opened, ".search input").send_keys(words)
+    assert within(opened, ".search output").text == f"{left} of 30 runs"
 
 
 def test_a_click_on_a_head_sorts_numbers_as_numbers(opened: Any) -> None:

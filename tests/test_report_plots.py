@@ -24,6 +24,7 @@ from dilution.report.style import (
     publish,
     quoted_mark,
 )
+from dilution.study.select import common_settings
 
 
 def points() -> pd.DataFrame:
@@ -147,7 +148,7 @@ def found(name: str) -> pd.DataFrame:
         "fig7": {"images": "same", "alpha": alpha},
         "fig8": {"dataset": "mnist", "alpha": 10.0, "n": [250, 2_000, 16_000]},
         "fig9": {"how": "search", "level": 0.9, "alpha": alpha, "pictures": 9},
-        "fig10": {"shown": "128", "alpha": alpha, "best_rate": 0.1},
+        "fig10": {"batches": "128", "alpha": alpha, "best_rate": 0.1},
         "fig11": {"alpha": 0.0, "rate": [0.1, 0.5, 2.0], "validation_clean": [0.7, 0.8, 0.9]},
     }
     return pd.DataFrame({**made[name], **shares})
@@ -219,3 +220,14 @@ def test_an_inlined_plot_says_in_words_what_it_shows() -> None:
     assert root.get("style") == "min-width: 320px"
     assert root.get("viewBox") == "0 0 400 9"
     assert root.get("width") is None
+
+
+def test_points_say_what_all_runs_have_in_common(tmp_path: Path) -> None:
+    runs = pd.DataFrame(
+        {"network": "conv4", "alpha": [0.0, 5.0], "rate": 0.001, "flips": False, "steps": None, "seed": 0}
+    )
+    assert common_settings(runs) == "network conv4, rate 0.001"
+    marks = publish(drawn(), tmp_path, "fig").marks
+    assert {tip["note"] for tip in tips(marks, True, "All runs: network conv4.")} == {
+        "All runs: network conv4."
+    }

@@ -193,7 +193,7 @@ def claims(store: StoreArgument = Path("results.sqlite")) -> None:
     found = judged(store)
     for row in found.itertuples():
         typer.echo(f"{row.study}: {row.verdict.upper()}: {row.claim}")
-        typer.echo(f"      rule: {row.rule}\n      {row.runs} runs: {row.numbers}")
+        typer.echo(f"      rule: {row.rule}\n      {row.finished} of {row.runs} runs: {row.numbers}")
 
 
 @app.command("import")
@@ -258,6 +258,9 @@ def data_check(name: Annotated[str, typer.Argument(help="Data set.")], data_root
         raise typer.Exit(1)
 
 
+_LISTED = 10  # files skipped that are shown; the list beside the pack has all
+
+
 @data_app.command("pack")
 def data_pack(
     name: Annotated[
@@ -284,6 +287,10 @@ def data_pack(
 
     if target.suffix.lower() != ".pack":
         raise InputError(f"{target} does not end in .pack; the name says what the file is. Add .pack to it.")
+    if target.exists():
+        raise InputError(
+            f"{target} exists, and a finished pack is not overwritten. Remove it, or write to another name."
+        )
     if Path(name).expanduser().is_dir():
         if size is None:
             raise InputError(f"{name} is a folder: give its pictures one size, such as --size 224.")
@@ -291,8 +298,10 @@ def data_pack(
             made = pack_folder(
                 Path(name).expanduser(), target, size, crops=crops, workers=workers, say=typer.echo
             )
-        for file, why in made.broken[:10]:
+        for file, why in made.broken[:_LISTED]:
             typer.echo(f"skipped {file}: {why}")
+        if len(made.broken) > _LISTED:
+            typer.echo(f"and {len(made.broken) - _LISTED:,} more")
         skipped = (
             f", {len(made.broken):,} files skipped (listed in {target}.skipped.txt)" if made.broken else ""
         )
@@ -301,8 +310,9 @@ def data_pack(
         )
         return
     if size is not None or crops is not None or workers is not None:
+        what = "is no folder" if Path(name).expanduser().exists() else "is no folder, nor is it there"
         raise InputError(
-            f"{name} is no folder; --size, --crops and --workers go with a folder of pictures. Leave them "
+            f"{name} {what}; --size, --crops and --workers go with a folder of pictures. Leave them "
             "out, or name a folder."
         )
     data = load(name, data_root)

@@ -57,22 +57,26 @@ def judge_all(claims: Sequence[Claim], table: pd.DataFrame, *, asked: int = 0) -
     Returns
     -------
     DataFrame
-        Columns ``figure``, ``claim``, ``rule``, ``verdict``, ``numbers``, one row a claim. With runs
-        missing from the table (not done, failed) no claim is decided. A network that diverged at the
-        learning rate that validation chose has not learnt: then no claim counts as reproduced.
+        Columns ``figure``, ``claim``, ``rule``, ``runs`` (required), ``finished``, ``verdict``, ``numbers``,
+        one row a claim. With runs missing from the table (not done, failed) no claim is decided. A
+        network that diverged at the learning rate that validation chose has not learnt: then no claim
+        counts as reproduced.
     """
-    rows: list[tuple[str, ...]] = []
-    missing = asked + int((~table["state"].isin(["done", "diverged"])).sum())
+    rows: list[tuple[str | int, ...]] = []
+    required = len(table) + asked
+    finished = int(table["state"].isin(["done", "diverged"]).sum())
+    missing = required - finished
     diverged = "" if missing else _diverged(table)
     for claim in claims:
         if missing:
-            judgement = not_testable(f"{missing} of {len(table) + asked} runs are not finished")
+            judgement = not_testable(f"{missing} of {required} runs are not finished")
         elif diverged:
             judgement = decided(False, diverged)
         else:
             judgement = claim.judge(table)
-        rows.append((claim.figure, claim.sentence, claim.rule, judgement.verdict, judgement.numbers))
-    return pd.DataFrame(rows, columns=["figure", "claim", "rule", "verdict", "numbers"])
+        said = claim.figure, claim.sentence, claim.rule
+        rows.append((*said, required, finished, judgement.verdict, judgement.numbers))
+    return pd.DataFrame(rows, columns=["figure", "claim", "rule", "runs", "finished", "verdict", "numbers"])
 
 
 def _diverged(table: pd.DataFrame) -> str:
@@ -93,7 +97,16 @@ def percent(share: float) -> str:
 
 def difference(shares: float) -> str:
     """Write a difference of two accuracies in percentage points, with one decimal."""
-    return f"{100 * shares:.1f} points"
+    return f"{_signed(shares)} points"
+
+
+def _signed(shares: float) -> str:
+    return f"{100 * shares:.1f}".replace("-", "−")
+
+
+def difference_interval(mean: float, low: float, high: float) -> str:
+    """Write a difference of two accuracies with its 95 % interval in percentage points."""
+    return f"{difference(mean)} [{_signed(low)}, {_signed(high)}]"
 
 
 def percent_interval(mean: float, low: float, high: float) -> str:

@@ -9,9 +9,8 @@ from dilution.paper.claims import (
     Claim,
     Judgement,
     decided,
-    difference,
+    difference_interval,
     not_testable,
-    percent,
     percent_interval,
 )
 from dilution.paper.figure import PAPER, RATES, Figure, Grids, Material, Scale, ScaleName
@@ -23,7 +22,7 @@ from dilution.study.select import best_rate
 BATCHES = (32, 64, 128, 256)
 LIMIT = "∞"
 LABELS = {str(batch): str(batch) for batch in BATCHES} | {LIMIT: "∞ (Hα)"}
-_BY = ["shown", "alpha"]
+_BY = ["batches", "alpha"]
 
 
 def _grids(base: dict[str, Any], examples: int, axes: dict[str, list[Any]]) -> Grids:
@@ -58,27 +57,27 @@ _SCALES: dict[ScaleName, Scale] = {
     "demo": Scale(
         lambda material: _grids(demo_base(material), DEMO_EXAMPLES, DEMO),
         "Demo scale: n = 300, α up to 5, 25,600 examples a run whatever the batch, the better of two "
-        "learning rates on clean validation data, 3 seeds. The paper uses MNIST and four rates.",
+        "learning rates on clean validation data. The paper uses MNIST and four rates.",
     ),
     "laptop": Scale(
         lambda material: _grids(laptop_base(material), LAPTOP_EXAMPLES, LAPTOP),
         "Laptop scale: n = 1,000, no noise and α = 20, 64,000 examples a run whatever the batch (three "
-        "passes at α = 20), Adadelta at the best of four learning rates on clean validation data, 3 seeds. "
+        "passes at α = 20), Adadelta at the best of four learning rates on clean validation data. "
         "The paper uses more clean examples and longer training.",
     ),
     "paper": Scale(
         lambda material: _grids(paper_base(material), PAPER_EXAMPLES, PAPER_AXES),
         "Paper scale: one label at a time, Adadelta, 6.4 million examples a run whatever the batch, the best "
-        "of four learning rates on clean validation data, 5 seeds.",
+        "of four learning rates on clean validation data.",
         seeds=5,
     ),
 }
 
 
 def _chosen(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs at the best rate; ``shown`` is their batch, or the limit."""
-    shown = table["batch"].astype(str).where(table["order"] != "expected", LIMIT)
-    return best_rate(table.assign(shown=shown), by=_BY)
+    """Return the runs at the best rate; ``batches`` is their batch, or the limit."""
+    batches = table["batch"].astype(str).where(table["order"] != "expected", LIMIT)
+    return best_rate(table.assign(batches=batches), by=_BY)
 
 
 def points(table: pd.DataFrame) -> pd.DataFrame:
@@ -92,7 +91,7 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw accuracy against alpha, one line a batch size."""
     with style():
         figure, (axis,) = new_figure(height=3.7)
-        accuracy_lines(axis, found, "alpha", "shown", LABELS, apart=0.008)
+        accuracy_lines(axis, found, "alpha", "batches", LABELS, apart=0.008)
         axis.set_xlabel("noisy labels for each clean one, α")
         axis.set_ylabel("test accuracy")
         legend(axis, title="batch size", loc="lower left")
@@ -101,7 +100,7 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
 
 def finding(found: pd.DataFrame) -> str:
     """Say what the smallest batch, the largest and the limit keep at the largest alpha."""
-    last = found[found["alpha"] == found["alpha"].max()].set_index("shown")
+    last = found[found["alpha"] == found["alpha"].max()].set_index("batches")
     rows = {name: last.loc[name, ["mean", "low", "high"]].astype(float) for name in ("32", "256", LIMIT)}
     small, large, limit = (percent_interval(*row) for row in rows.values())
     return (
@@ -113,35 +112,30 @@ def finding(found: pd.DataFrame) -> str:
 def _larger_is_better(table: pd.DataFrame) -> Judgement:
     chosen = _chosen(table)
     alpha = chosen["alpha"].max()
-    last = chosen[(chosen["alpha"] == alpha) & (chosen["shown"] != LIMIT)]
+    last = chosen[(chosen["alpha"] == alpha) & (chosen["batches"] != LIMIT)]
     order = [str(batch) for batch in BATCHES]
-    if alpha == 0 or last["seed"].nunique() < 2 or set(last["shown"]) != set(order):
+    if alpha == 0 or last["seed"].nunique() < 2 or set(last["batches"]) != set(order):
         return not_testable("it takes noise, all batch sizes and at least 2 seeds")
-    held, broken = rises(last, "shown", order, LABELS)
-    means = intervals(last, by=["shown"])
-    means = means.set_index("shown").loc[order].reset_index()
-    numbers = f"α = {alpha:g}: {listed(means, 'shown', LABELS)}; {held} of {len(order) - 1} steps rise"
+    named = {batch: f"batch {batch}" for batch in order}
+    held, broken = rises(last, "batches", order, named)
+    means = intervals(last, by=["batches"])
+    means = means.set_index("batches").loc[order].reset_index()
+    numbers = f"α = {alpha:g}: {listed(means, 'batches', named)}; {held} of {len(order) - 1} steps rise"
     numbers += f"; not: {'; '.join(broken)}" if broken else ""
-    return decided(not broken, f"{numbers}. {_at_each_rate(table, alpha)}")
-
-
-def _at_each_rate(table: pd.DataFrame, alpha: float) -> str:
-    """Say how accuracy goes with the batch if all batches have one learning rate, which decides nothing."""
-    finite = table[(table["order"] != "expected") & (table["alpha"] == alpha)]
-    rows = finite.pivot_table(index="rate", columns="batch", values="test_clean").reindex(columns=BATCHES)
-    said = [f"at {rate:g} {', '.join(percent(share) for share in row)}" for rate, row in rows.iterrows()]
-    return f"Batches {', '.join(map(str, BATCHES))} at one rate for all: {'; '.join(said)}"
+    return decided(not broken, numbers)
 
 
 def _limit_hardly_falls(table: pd.DataFrame) -> Judgement:
-    fall = falls(_chosen(table), by=["shown"])
+    fall = falls(_chosen(table), by=["batches"])
     if fall.empty:
         return not_testable("it takes α = 0 and noise")
     alpha = fall["alpha"].max()
-    mean = fall[fall["alpha"] == alpha].groupby("shown")["fall"].mean()
+    rows = intervals(fall[fall["alpha"] == alpha], by=["batches"], value="fall").set_index("batches")
+    mean = rows["mean"]
     if mean["128"] <= 0:
         return not_testable(f"batch 128 does not fall at α = {alpha:g}")
-    numbers = f"α = {alpha:g}: Hα falls {difference(mean[LIMIT])}, batch 128 {difference(mean['128'])}"
+    cost = [difference_interval(*rows.loc[name, ["mean", "low", "high"]]) for name in (LIMIT, "128")]
+    numbers = f"α = {alpha:g}: fall with Hα {cost[0]}, with batch 128 {cost[1]}"
     return decided(bool(mean[LIMIT] < mean["128"] / 4), numbers)
 
 

@@ -14,7 +14,18 @@ from dilution.paper.claims import (
     percent,
     percent_interval,
 )
-from dilution.paper.figure import AS_PAPER, PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
+from dilution.paper.figure import (
+    AS_PAPER,
+    FIRST_CONTACT,
+    PAPER,
+    POOLED,
+    RATES,
+    Figure,
+    Grids,
+    Material,
+    Scale,
+    ScaleName,
+)
 from dilution.report.style import legend, line_with_interval, new_figure, percent_axis, style
 from dilution.study.intervals import intervals
 from dilution.study.select import best_rate
@@ -30,7 +41,8 @@ def _grids(base: dict[str, Any], deltas: list[float], rates: dict[str, list[Any]
 
 
 def _demo(material: Material) -> Grids:
-    base = {**POOLED, "n": material.size, "network": "conv2", "alpha": 5.0, "rate": 3e-3}
+    n = min(FIRST_CONTACT, material.size)
+    base = {**POOLED, "n": n, "network": "conv2", "alpha": 5.0, "rate": 3e-3}
     return _grids({**base, "batch": 64, "epochs": 12.0}, [0.25, 0.5, 0.75, 1.0], {})
 
 
@@ -47,13 +59,13 @@ def _paper(material: Material) -> Grids:
 _SCALES: dict[ScaleName, Scale] = {
     "demo": Scale(
         _demo,
-        "Demo scale: α = 5, Conv-2, pooled batch order, Adam for 12 epochs at one learning rate, 3 seeds. "
+        "Demo scale: α = 5, Conv-2, pooled batch order, Adam for 12 epochs at one learning rate. "
         "The paper uses MNIST, α = 20, Conv-4, one label at a time and Adadelta.",
     ),
     "laptop": Scale(
         _laptop,
         "Laptop scale: n = 10,000 clean pictures so that it ends within 90 minutes on two cores, pooled "
-        "batch order, Adam at 1e-3 falling linearly to 0, 4 epochs, 3 seeds. The paper uses all 60,000, "
+        "batch order, Adam at 1e-3 falling linearly to 0, 4 epochs. The paper uses all 60,000, "
         "one label at a time and Adadelta.",
     ),
     "paper": Scale(_paper, AS_PAPER, seeds=5),
@@ -114,7 +126,8 @@ def _late_fall(table: pd.DataFrame) -> Judgement:
         f"{difference(fall.loc[1.0, order])} at δ = 1"
         for order in fall.columns
     )
-    return decided(bool((worst < fall.loc[1.0] / 3).all()), f"drops from δ = 0: {numbers}")
+    last = fall.loc[1.0]
+    return decided(bool(((last > 0) & (worst < last / 3)).all()), f"drops from δ = 0: {numbers}")
 
 
 def _orders_alike(table: pd.DataFrame) -> Judgement:
@@ -148,8 +161,8 @@ FIGURE = Figure(
             "fig5",
             "Structured noise is as harmless as uniform noise until the skew is large, then accuracy falls "
             "sharply.",
-            "For each order, every drop at δ ≤ 0.5 is smaller than a third of the drop at δ = 1, each "
-            "against δ = 0.",
+            "For each order accuracy drops from δ = 0 to δ = 1, and every drop at δ ≤ 0.5 is smaller than a "
+            "third of that.",
             _late_fall,
         ),
         Claim(

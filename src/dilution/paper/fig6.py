@@ -5,7 +5,15 @@ from typing import Any
 import matplotlib.figure
 import pandas as pd
 
-from dilution.paper.claims import Claim, Judgement, decided, difference, not_testable, percent
+from dilution.paper.claims import (
+    Claim,
+    Judgement,
+    decided,
+    difference,
+    difference_interval,
+    not_testable,
+    percent,
+)
 from dilution.paper.figure import AS_PAPER, PAPER, RATES, Figure, Grids, Material, Scale, ScaleName
 from dilution.paper.lines import accuracy_lines, falls
 from dilution.report.style import legend, new_figure, style
@@ -43,14 +51,14 @@ def _paper(material: Material) -> Grids:
 _SCALES: dict[ScaleName, Scale] = {
     "demo": Scale(
         _demo,
-        "Demo scale: n = 300, α up to 5, Conv-2, Adam for 300 steps at one learning rate, 3 seeds; the "
+        "Demo scale: n = 300, α up to 5, Conv-2, Adam for 300 steps at one learning rate; the "
         "other data set is cut from two photographs unless another is named. The paper uses CIFAR-10 "
         "with CIFAR-100.",
     ),
     "laptop": Scale(
         _laptop,
         "Laptop scale: n = 5,000, α up to 5, Conv-4, Adam at 1e-3 falling linearly to 0 for 2,000 steps "
-        "of 128 labels, 3 seeds. The paper uses all of CIFAR-10 with CIFAR-100, and Adadelta.",
+        "of 128 labels. The paper uses all of CIFAR-10 with CIFAR-100, and Adadelta.",
     ),
     "paper": Scale(_paper, AS_PAPER, seeds=5),
 }
@@ -92,24 +100,22 @@ def finding(found: pd.DataFrame) -> str:
     )
 
 
-def _shares(table: pd.DataFrame) -> tuple[float, pd.Series]:
-    """Return the largest alpha and the mean fall of each source there, as a share of the same pictures'."""
+def _judge(table: pd.DataFrame, source: str, low: float, high: float) -> Judgement:
     fall = falls(_chosen(table), by=["source"])
     alpha = fall["alpha"].max()
-    mean = fall[fall["alpha"] == alpha].groupby("source")["fall"].mean()
-    return float(alpha), mean
-
-
-def _judge(table: pd.DataFrame, source: str, low: float, high: float) -> Judgement:
-    alpha, fall = _shares(table)
-    if source not in fall or SAME not in fall:
+    fall = fall[fall["alpha"] == alpha]
+    if not {source, SAME} <= set(fall["source"]):
         return not_testable("it takes noise on the same pictures and on others")
-    if fall[SAME] <= 0:
+    rows = intervals(fall, by=["source"], value="fall").set_index("source")
+    if rows.loc[SAME, "mean"] <= 0:
         return not_testable(f"noise on the same pictures costs nothing at α = {alpha:g}")
-    share = float(fall[source] / fall[SAME])
+    share = float(rows.loc[source, "mean"] / rows.loc[SAME, "mean"])
+    by_seed = fall.pivot(index="seed", columns="source", values="fall")
+    each = (by_seed[source] / by_seed[SAME]).sort_values()
+    cost = [difference_interval(*rows.loc[name, ["mean", "low", "high"]]) for name in (source, SAME)]
     numbers = (
-        f"α = {alpha:g}: {LABELS[source]} {difference(fall[source])}, the same pictures "
-        f"{difference(fall[SAME])}, a share of {share:.2f}"
+        f"α = {alpha:g}: {LABELS[source]} {cost[0]}, the same pictures {cost[1]}; a share of {share:.2f}, "
+        f"by seed {', '.join(f'{one:.2f}' for one in each)}"
     )
     return decided(low <= share <= high, numbers)
 

@@ -11,9 +11,10 @@ import pandas as pd
 from dilution.paper.claims import Claim, Judgement, decided, not_testable, percent
 from dilution.paper.fig8 import DEMO_ALPHAS, LAPTOP_ALPHAS, demo_base, laptop_base, sized
 from dilution.paper.figure import PAPER, RATES, Figure, Grids, Material, Scale, ScaleName
+from dilution.paper.laws import Law, fit_laws, slope_interval
 from dilution.paper.search import crossing, first, next_runs
 from dilution.paper.section import OWN
-from dilution.paper.threshold import LEVELS, Law, fit_laws, grid_thresholds
+from dilution.paper.threshold import LEVELS, grid_thresholds
 from dilution.report.marks import mark_points
 from dilution.report.style import COLOURS, MARKERS, legend, new_figure, style
 from dilution.study.select import best_rate
@@ -91,7 +92,8 @@ def points(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``how``, ``level``, ``alpha``; ``mean``, ``low``, ``high`` in clean examples; ``seeds``, the
-        runs behind it; ``pictures``, how many pictures all runs at this alpha trained on, for all levels.
+        runs behind it; ``pictures``, how many pictures all runs of this search or grid trained on, at all
+        noise levels and for all accuracies, found or not.
     """
     rows = []
     for (level, alpha), part in _by_level(_chosen(table)):
@@ -100,13 +102,12 @@ def points(table: pd.DataFrame) -> pd.DataFrame:
             rows.append((SEARCH, level, alpha, found.n, found.low, found.high, found.runs))
     columns = ["how", "level", "alpha", "mean", "low", "high", "seeds"]
     searched = pd.DataFrame(rows, columns=columns)
-    costs = _pictures(table if OWN not in table else table[table[OWN]])
-    searched["pictures"] = searched["alpha"].map(costs)
+    searched["pictures"] = _pictures(table if OWN not in table else table[table[OWN]])
     if OWN not in table or table[OWN].all():
         return searched
     grid = table[~table[OWN]]
     scanned = grid_thresholds(best_rate(grid, by=["alpha", "n"])).assign(how=GRID)
-    scanned["pictures"] = scanned["alpha"].map(_pictures(grid))
+    scanned["pictures"] = _pictures(grid)
     return pd.concat([searched, scanned[searched.columns]], ignore_index=True)
 
 
@@ -114,9 +115,9 @@ def _by_level(chosen: pd.DataFrame) -> list[tuple[tuple[float, float], pd.DataFr
     return [((level, float(str(alpha))), part) for level in LEVELS for alpha, part in chosen.groupby("alpha")]
 
 
-def _pictures(runs: pd.DataFrame) -> pd.Series:
-    """Return how many pictures the runs at each alpha were trained on."""
-    return (runs["steps_done"] * runs["batch"]).groupby(runs["alpha"]).sum()
+def _pictures(runs: pd.DataFrame) -> int:
+    """Return how many pictures runs were trained on; one that diverged counts as whole."""
+    return int((runs["steps_done"].fillna(runs["steps"]) * runs["batch"]).sum())
 
 
 def _laws(found: pd.DataFrame) -> dict[float, list[Law]]:
@@ -157,7 +158,8 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
                 mark_points(axis, shown, x, one["mean"], name, COLOURS[index])
             if float(str(level)) in laws and len(laws[float(str(level))]) > 1:
                 start, slope = laws[float(str(level))][1].coefficients
-                axis.plot(ends, start + slope * ends, color=COLOURS[index], linewidth=1.0, linestyle="--")
+                name = f"{percent(float(str(level)))}, straight line"
+                axis.plot(ends, start + slope * ends, color=COLOURS[index], lw=1.0, ls="--", label=name)
         axis.set_ylim(0, top)
         axis.yaxis.set_major_formatter("{x:,.0f}")
         axis.set_xlabel("noisy labels for each clean one, α")
@@ -169,6 +171,8 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
 def finding(found: pd.DataFrame) -> str:
     """Say what an accuracy costs at the largest noise level, and what the search cost."""
     searched = found[found["how"] == SEARCH]
+    if searched.empty:
+        return "The search found no crossing of an accuracy at any noise level."
     last = searched[searched["alpha"] == searched["alpha"].max()].sort_values("level").iloc[-1]
     first_ = searched[searched["level"] == last["level"]].sort_values("alpha").iloc[0]
     said = (
@@ -178,13 +182,13 @@ def finding(found: pd.DataFrame) -> str:
     grid = found[found["how"] == GRID]
     if grid.empty:
         return said
-    spent = [part.drop_duplicates("alpha")["pictures"].sum() for part in (searched, grid)]
+    spent = [part["pictures"].iloc[0] for part in (searched, grid)]
     pairs = searched.merge(grid, on=["level", "alpha"], suffixes=("", "_grid"))
     agree = (pairs["low"] <= pairs["high_grid"]) & (pairs["low_grid"] <= pairs["high"])
     ratio = float(np.exp(np.log(pairs["mean"] / pairs["mean_grid"]).mean()))
     return (
-        f"{said} The search trained on {spent[0] / spent[1]:.0%} of the pictures that the grid of Figure "
-        f"8 took; {int(agree.sum())} of {len(pairs)} intervals overlap, and its thresholds are "
+        f"{said} The search trained on {percent(spent[0] / spent[1])} of the pictures that the grid of "
+        f"Figure 8 took; {int(agree.sum())} of {len(pairs)} intervals overlap, and its thresholds are "
         f"{ratio:.2f} times the grid's in the mean."
     )
 
@@ -202,23 +206,31 @@ def _straight(table: pd.DataFrame) -> Judgement:
     for level, fitted in laws.items():
         line = fitted[1]
         passed &= line.r2 >= _STRAIGHT
+        lacking = ", ".join(law.name for law in fitted if math.isnan(law.aicc))
+        few = f", too few noise levels for AICc of {lacking}"
         criteria = ", ".join(f"{law.name} {law.aicc:.1f}" for law in fitted if not math.isnan(law.aicc))
         numbers.append(
             f"{percent(level)}: n = {line.coefficients[0]:,.0f} + {line.coefficients[1]:,.0f} α, "
-            f"R² = {line.r2:.3f}" + (f", AICc {criteria}" if criteria else ", too few noise levels for AICc")
+            f"R² = {line.r2:.3f}" + (f", AICc {criteria}" if criteria else "") + (few if lacking else "")
         )
     return decided(passed, "; ".join(numbers))
 
 
 def _steeper(table: pd.DataFrame) -> Judgement:
-    slopes = {level: fitted[1].coefficients[1] for level, fitted in sorted(_laws(points(table)).items())}
-    if len(slopes) < 2:
+    found = points(table)
+    laws = _laws(found)
+    if len(laws) < 2:
         return not_testable("it takes two accuracies that three noise levels reach")
-    rising = list(slopes.values())
-    numbers = "; ".join(
-        f"{percent(level)}: {slope:,.0f} clean examples more for each α" for level, slope in slopes.items()
-    )
-    return decided(rising == sorted(rising), numbers)
+    searched, numbers = found[found["how"] == SEARCH], []
+    for level, part in searched.groupby("level"):
+        low, high = slope_interval(part["alpha"].tolist(), part["mean"].tolist())
+        slope = laws[float(str(level))][1].coefficients[1]
+        numbers.append(
+            f"{percent(float(str(level)))}: {slope:,.0f} [{low:,.0f}, {high:,.0f}] clean examples more for "
+            "each α"
+        )
+    rising = [fitted[1].coefficients[1] for _, fitted in sorted(laws.items())]
+    return decided(rising == sorted(rising), "; ".join(numbers))
 
 
 FIGURE = Figure(
@@ -250,7 +262,8 @@ FIGURE = Figure(
     "the crossing by Fieller's method. The test accuracy says where to measure next, being what is "
     "measured; it chooses no step and no learning rate.\n\n"
     "Hollow marks are the crossings of the curves of Figure 8, interpolated for each seed, with Student t "
-    "intervals of log n over seeds.",
+    "intervals of log n over seeds; they stand a little to the right of their α. Dashed lines are the "
+    "straight lines fitted to what the search found. A bar without an end goes on beyond the plot.",
     more=more,
     beside="fig8",
     shares=False,

@@ -19,6 +19,9 @@ SCALES: tuple[ScaleName, ...] = ("demo", "laptop", "paper")
 RATES = (0.01, 0.05, 0.1, 0.5)
 """The learning rates of which the paper takes the best."""
 
+FIRST_CONTACT = 2_000
+"""The most clean examples at demo scale, whatever the data set."""
+
 POOLED: dict[str, Any] = {"order": "pooled", "optimizer": "adam", "schedule": "linear"}
 """How the smaller scales train where the noise is on the same pictures: quick, at one learning rate."""
 
@@ -27,7 +30,7 @@ PAPER: dict[str, Any] = {"order": "examples", "optimizer": "adadelta", "batch": 
 
 AS_PAPER = (
     "Paper scale: one label at a time, Adadelta, batch 128, the best of four learning rates on clean "
-    "validation data, 5 seeds, 50,000 steps."
+    "validation data, 50,000 steps."
 )
 """What a reader must know of runs that train like that."""
 

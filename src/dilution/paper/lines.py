@@ -59,10 +59,32 @@ def falls(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return noisy.assign(fall=noisy["clean"] - noisy["test_clean"])[[*by, "alpha", "seed", "fall"]]
 
 
+def surely_less(table: pd.DataFrame, value: str, by: str, less: Any, more: Any) -> tuple[bool, float]:
+    """Return whether one setting lies below another by more than chance, and the p-value of the paired test.
+
+    It does where the 95 % intervals over seeds are disjoint, or a paired test over seeds has p < 0.05.
+
+    Parameters
+    ----------
+    table
+        One row a run, one run for each value of `by` and seed.
+    value
+        Column that is compared.
+    by
+        Column that tells the settings apart.
+    less, more
+        Its value where `value` should be smaller, and where it should be larger.
+    """
+    spread = intervals(table, by=[by], value=value).set_index(by)
+    seeds = table.pivot(index="seed", columns=by, values=value)
+    p = paired_p(seeds[less].tolist(), seeds[more].tolist())
+    return bool(spread.loc[less, "high"] < spread.loc[more, "low"] or p < 0.05), p
+
+
 def rises(table: pd.DataFrame, by: str, order: list[Any], labels: Mapping[Any, str]) -> tuple[int, list[str]]:
     """Compare neighbours of an order: how many rise in accuracy, and in words the pairs that do not.
 
-    A pair rises where its 95 % intervals are disjoint, or a paired test over seeds has p < 0.05.
+    What rises is said by :func:`surely_less`.
 
     Parameters
     ----------
@@ -75,15 +97,14 @@ def rises(table: pd.DataFrame, by: str, order: list[Any], labels: Mapping[Any, s
     labels
         What the values are called.
     """
-    spread = intervals(table, by=[by]).set_index(by)
-    seeds = table.pivot(index="seed", columns=by, values="test_clean")
+    mean = table.groupby(by)["test_clean"].mean()
     held, broken = 0, []
     for less, more in itertools.pairwise(order):
-        p = paired_p(seeds[less].tolist(), seeds[more].tolist())
-        if spread.loc[less, "high"] < spread.loc[more, "low"] or p < 0.05:
+        holds, p = surely_less(table, "test_clean", by, less, more)
+        if holds:
             held += 1
         else:
-            apart = spread.loc[more, "mean"] - spread.loc[less, "mean"]
+            apart = mean[more] - mean[less]
             side = "above" if apart >= 0 else "below"
             broken.append(
                 f"{labels[more]} is {difference(abs(apart))} {side} {labels[less]} (p = {p:.2g} for a rise)"

@@ -16,7 +16,7 @@ from dilution.paper.section import figure_section, further_runs, judge
 from dilution.report.markdown import write_markdown
 from dilution.report.page import CLAIM_COLUMNS, Page, Section, write
 from dilution.report.provenance import made_by
-from dilution.report.study import file_name, study_section
+from dilution.report.study import file_names, study_section
 from dilution.study.engine import run_study
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
@@ -160,13 +160,15 @@ def report(store: str | Path = "results.sqlite", *, out: str | Path = "out") -> 
     with Store(store, create=False) as opened:
         names = sorted(opened.counts(), key=_place)
         figures = [name.partition("/")[0] for name in names if _place(name) < len(FIGURES)]
+        placed = zip(names, figures, strict=False)  # a user's own studies come after the figures
+        alone = {name: first for name, first in placed if figures.count(first) == 1}
+        files = alone | file_names([name for name in names if name not in alone], taken=FIGURES)
         for name in names:
-            first = name.partition("/")[0]
             if _place(name) < len(FIGURES):
-                file = first if figures.count(first) == 1 else file_name(name)
-                sections.append(figure_section(FIGURES[first], opened, name, Path(out), file))
+                shown = FIGURES[name.partition("/")[0]]
+                sections.append(figure_section(shown, opened, name, Path(out), files[name]))
             else:
-                sections.append(study_section(name, table(opened, name), Path(out)))
+                sections.append(study_section(name, table(opened, name), Path(out), files[name]))
     if not sections:
         raise StoreError(f"{store} holds no study; `dilution run` and `dilution reproduce` put one there.")
     command = f"dilution report --store {store} --out {out}"
@@ -200,7 +202,7 @@ def judged(store: str | Path = "results.sqlite") -> pd.DataFrame:
     -------
     DataFrame
         One row a claim: ``study``, ``figure``, ``claim``, ``rule``, ``runs`` (how many the verdict takes),
-        ``verdict``, ``numbers``.
+        ``finished``, ``verdict``, ``numbers``.
 
     Raises
     ------
@@ -209,15 +211,17 @@ def judged(store: str | Path = "results.sqlite") -> pd.DataFrame:
     """
     parts = []
     with Store(store, create=False) as opened:
-        for name, counts in opened.counts().items():
+        for name in opened.counts():
             first, _, rest = name.partition("/")
             if first in FIGURES and rest and FIGURES[first].claims:
                 found = judge(FIGURES[first], opened, name)
                 found.insert(0, "study", name)
-                found.insert(4, "runs", sum(counts.values()))
                 parts.append(found)
     if not parts:
-        raise StoreError(f"{store} holds no figure of the paper; `dilution reproduce` puts one there.")
+        raise StoreError(
+            f"{store} holds no figure of the paper; `dilution reproduce FIGURE --store {store}` puts one "
+            "there. Runs that were imported are not trained again if data, scale and precision are theirs."
+        )
     return pd.concat(parts, ignore_index=True)
 
 

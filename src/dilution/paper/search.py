@@ -7,6 +7,7 @@ it is resumed by calling it again.
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ _WINDOW = math.log(2.9)  # runs whose n is within this factor of the crossing ta
 _FEW, _MANY = 4, 6  # runs in the fit before it may end, and when it must
 _CLOSE = math.log(1.25)  # half-width of the interval at which it ends
 _AWAY = math.log(1.5)  # runs are placed this factor above and below the crossing: a slope needs a distance
+_LARGEST_LOG = math.log(sys.float_info.max)
 _GRID = 4  # values of n for each doubling
 
 
@@ -131,7 +133,12 @@ def crossing(table: pd.DataFrame, level: float) -> Crossing | None:
             break
         centre = moved
     low, high = _fieller(x[near], z[near], goal)
-    return Crossing(math.exp(moved), math.exp(low), math.exp(high), int(near.sum()))
+    return Crossing(math.exp(moved), _n_at(low), _n_at(high), int(near.sum()))
+
+
+def _n_at(x: float) -> float:
+    """Return the n of a logarithm: infinite beyond all floats, where a slope is hardly significant."""
+    return math.exp(x) if x < _LARGEST_LOG else math.inf
 
 
 def _line(x: np.ndarray, z: np.ndarray) -> tuple[float, float, float]:

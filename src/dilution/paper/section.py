@@ -10,7 +10,7 @@ from dilution.paper.figure import SCALES, Figure
 from dilution.report.marks import Plot
 from dilution.report.page import Section
 from dilution.report.style import publish
-from dilution.study.spec import Run
+from dilution.study.spec import IMAGE_SOURCES, Run
 from dilution.study.store import Store
 from dilution.study.table import table
 
@@ -86,7 +86,7 @@ def figure_section(
         finding=finding,
         svg=plot.svg,
         marks=plot.marks,
-        caption=_sizes(runs, dataset) + _differs(figure, scale, runs),
+        caption=_sizes(runs, dataset, seeds=figure.more is None) + _differs(figure, scale, runs),
         method=figure.method,
         claims=judge_all(figure.claims, seen, asked=len(asked)),
         points=found,
@@ -115,14 +115,17 @@ def _differs(figure: Figure, scale: str, runs: pd.DataFrame) -> str:
     return said + "".join(f" {note[:1].upper()}{note[1:]}." for note in notes)
 
 
-def _sizes(runs: pd.DataFrame, dataset: str) -> str:
-    """Say how many pictures were trained on, set aside and tested on."""
+def _sizes(runs: pd.DataFrame, dataset: str, *, seeds: bool) -> str:
+    """Say how many pictures were trained on, set aside and tested on; whose they are; if asked, the seeds."""
     if runs.empty:
         return ""
     largest = runs.loc[runs["n"].idxmax()]
     tested = runs["n_test"].dropna()
+    foreign = sorted({Path(name).name for name in runs["images"] if name not in IMAGE_SOURCES})
     on_test = f", tested on {tested.iloc[0]:,.0f}" if len(tested) else ""
     return (
         f"Data: {dataset}, n = {largest['n']:,} clean pictures, of which {largest['validation']:,} are set "
-        f"aside for validation{on_test}. "
+        f"aside for validation{on_test}"
+        + (f"; {runs['seed'].nunique()} seeds a point. " if seeds else ". ")
+        + "".join(f"Foreign pictures: {name}. " for name in foreign)
     )

@@ -1,8 +1,7 @@
-"""How many clean examples reach an accuracy: from a grid of runs, and the law that it follows in alpha."""
+"""How many clean examples reach an accuracy, from a grid of runs."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,8 +11,6 @@ from scipy.special import stdtrit
 LEVELS = (0.8, 0.9)
 """The accuracies asked for."""
 
-LAWS = ("constant", "linear", "quadratic")
-
 
 def logit(share: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ln(p / (1 − p)), with p kept 0.1 % away from 0 and 1."""
@@ -22,7 +19,7 @@ def logit(share: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def crossing(n: Sequence[float], accuracy: Sequence[float], level: float) -> float:
+def grid_crossing(n: Sequence[float], accuracy: Sequence[float], level: float) -> float:
     """Return the smallest n from which on accuracy stays at or above a level.
 
     Between two n the logit of accuracy is taken to be linear in log n.
@@ -69,7 +66,9 @@ def grid_thresholds(table: pd.DataFrame) -> pd.DataFrame:
     for alpha, part in table.groupby("alpha"):
         curves = part.pivot_table(index="n", columns="seed", values="test_clean").sort_index()
         for level in LEVELS:
-            found = np.asarray([crossing(curves.index, curves[seed].to_numpy(), level) for seed in curves])
+            found = np.asarray(
+                [grid_crossing(curves.index, curves[seed].to_numpy(), level) for seed in curves]
+            )
             if np.isfinite(found).all():
                 rows.append((level, alpha, *_log_interval(found), len(found)))
     return pd.DataFrame(rows, columns=["level", "alpha", "mean", "low", "high", "seeds"])
@@ -82,56 +81,3 @@ def _log_interval(n: NDArray[np.float64]) -> tuple[float, float, float]:
     if len(x) > 1:
         half = float(stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / math.sqrt(len(x)))
     return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
-
-
-@dataclass(frozen=True)
-class Law:
-    """A polynomial of alpha fitted to thresholds by least squares.
-
-    Parameters
-    ----------
-    name
-        ``"constant"``, ``"linear"`` or ``"quadratic"``.
-    coefficients
-        Ascending powers of alpha, in clean examples.
-    r2
-        Share of the variance that it explains.
-    aicc
-        Akaike's criterion with the correction for few points; the law with the least is preferred. NaN with
-        too few points for it.
-    """
-
-    name: str
-    coefficients: tuple[float, ...]
-    r2: float
-    aicc: float
-
-
-def fit_laws(alpha: Sequence[float], n: Sequence[float]) -> list[Law]:
-    """Fit a constant, a straight line and a parabola to thresholds.
-
-    The criterion is that of Hurvich and Tsai (1989) for least squares: with k coefficients and the
-    variance as parameters, AIC + 2K(K + 1)/(m − K − 1) for m points and K = k + 1.
-
-    Parameters
-    ----------
-    alpha, n
-        Noise levels, and the clean examples needed at each.
-    """
-    x, y = np.asarray(alpha, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    m, total = len(x), float(((y - y.mean()) ** 2).sum())
-    laws = []
-    for degree, name in enumerate(LAWS):
-        if m < degree + 1:
-            continue
-        powers = np.vander(x, degree + 1, increasing=True)
-        coefficients = np.linalg.lstsq(powers, y, rcond=None)[0]
-        rest = float(((y - powers @ coefficients) ** 2).sum())
-        parameters = degree + 2
-        spare = m - parameters - 1
-        aicc = math.nan
-        if spare > 0 and rest > 0:
-            aicc = m * math.log(rest / m) + 2 * parameters + 2 * parameters * (parameters + 1) / spare
-        r2 = 1 - rest / total if total > 0 else math.nan
-        laws.append(Law(name, tuple(coefficients.tolist()), r2, aicc))
-    return laws

@@ -22,6 +22,7 @@ from dilution.files import write_whole
 from dilution.report.marks import Mark
 from dilution.report.plots import inline_svg, tips
 from dilution.report.tables import BOUNDS, Cells, points_cells, runs_cells, text
+from dilution.study.select import common_settings, varying_settings
 
 # Verdict to the class that colours its badge and the symbol that says the same without colour.
 VERDICTS = {
@@ -159,11 +160,22 @@ def _figure(number: int, section: Section) -> _Figure:
         section=section,
         claims=_claims(section.claims),
         plot=Markup(inline_svg(section.svg, f"plot-{number}", label) if section.svg else ""),
-        tips=tips(section.marks, section.shares),
+        tips=tips(section.marks, section.shares, _about(section.runs)),
         intervals=set(BOUNDS) <= set(section.points.columns),
         points=points_cells(section.points, section.shares),
-        runs=runs_cells(section.runs),
+        runs=runs_cells(_differing_first(section.runs)),
     )
+
+
+def _about(runs: pd.DataFrame) -> str:
+    shared = common_settings(runs)
+    return f"All runs: {shared}." if shared else ""
+
+
+def _differing_first(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return runs with what tells them apart and what they reached in the first columns."""
+    first = [name for name in (*varying_settings(runs), "seed", "state", "test_clean") if name in runs]
+    return runs[[*first, *(name for name in runs.columns if name not in first)]]
 
 
 def _claims(table: pd.DataFrame) -> list[_Claim]:

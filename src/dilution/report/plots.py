@@ -74,7 +74,7 @@ def inline_svg(svg: str, prefix: str, label: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def tips(marks: tuple[Mark, ...], shares: bool) -> list[dict[str, Any]]:
+def tips(marks: tuple[Mark, ...], shares: bool, note: str = "") -> list[dict[str, Any]]:
     """Return the points of a plot as the page's script takes them, all they say as text.
 
     Parameters
@@ -83,8 +83,10 @@ def tips(marks: tuple[Mark, ...], shares: bool) -> list[dict[str, Any]]:
         The points.
     shares
         Whether means are shares in [0, 1], to be shown as percent.
+    note
+        What all points have in common; those quoted from the paper say that they are.
     """
-    return [_tip(mark, shares) for mark in marks]
+    return [_tip(mark, shares, note) for mark in marks]
 
 
 def following(colour: str) -> str:
@@ -92,7 +94,7 @@ def following(colour: str) -> str:
     return _FOLLOWING.get(colour.lower(), colour)
 
 
-def _tip(mark: Mark, shares: bool) -> dict[str, Any]:
+def _tip(mark: Mark, shares: bool, note: str) -> dict[str, Any]:
     row = dict(mark.row)
     mean, low, high = (row.pop(name, None) for name in BOUNDS)
     seeds = row.pop("seeds", None)
@@ -115,7 +117,7 @@ def _tip(mark: Mark, shares: bool) -> dict[str, Any]:
         "measure": mark.measure,
         "interval": interval,
         "rows": [column_text(str(name), value) for name, value in row.items()],
-        "note": QUOTED if mark.quoted else "",
+        "note": QUOTED if mark.quoted else note,
     }
 
 

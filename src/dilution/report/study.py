@@ -1,6 +1,8 @@
 """The section of a user's own study: what varies, against what, with intervals."""
 
 import re
+from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 
 import matplotlib.figure
@@ -23,8 +25,11 @@ _AXES = {
 }
 _SERIES = 12  # more lines than this cannot be told apart
 
+_PAGE_FILES = ("claims", "made_by", "index", "readme")
+"""What the names of a page's own files begin with, in small letters."""
 
-def study_section(name: str, runs: pd.DataFrame, folder: Path) -> Section:
+
+def study_section(name: str, runs: pd.DataFrame, folder: Path, file: str | None = None) -> Section:
     """Return the page section of a study, and write its plot and tables as files.
 
     Parameters
@@ -34,7 +39,10 @@ def study_section(name: str, runs: pd.DataFrame, folder: Path) -> Section:
     runs
         One row a run.
     folder
-        Where the plot (PNG, SVG, PDF), the points drawn and the runs (CSV) go, named after the study.
+        Where the plot (PNG, SVG, PDF), the points drawn and the runs (CSV) go.
+    file
+        What their names begin with, one that no other section of the page has. Default: the study's name, as
+        far as it can be a file's.
 
     Raises
     ------
@@ -42,7 +50,7 @@ def study_section(name: str, runs: pd.DataFrame, folder: Path) -> Section:
         If a file cannot be written.
     """
     runs = name_matrices(runs)
-    file = file_name(name)
+    file = file or file_names([name])[name]
     finished = runs[runs["state"].isin(["done", "diverged"])]
     varying = varying_settings(runs) or ["network"]
     points = intervals(finished, by=varying) if varying else pd.DataFrame()
@@ -65,9 +73,31 @@ def study_section(name: str, runs: pd.DataFrame, folder: Path) -> Section:
     )
 
 
-def file_name(study: str) -> str:
-    """Return what the names of a study's files begin with."""
-    return re.sub(r"[^a-z0-9.]+", "-", study.lower()).strip("-.") or "study"
+def file_names(studies: Sequence[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """Return for each study of a page what the names of its files begin with, no two alike.
+
+    Where that would be the name of another section or of the page's own files, a number stands behind it.
+
+    Parameters
+    ----------
+    studies
+        The names of the studies; of two that would have one name the later has the number.
+    taken
+        Further names that no study may have: those of the figures.
+    """
+    used = {name for each in (*_PAGE_FILES, *taken) for name in _used(each)}
+    names = {}
+    for study in studies:
+        plain = re.sub(r"[^a-z0-9.]+", "-", study.lower()).strip("-.") or "study"
+        tries = (plain if number == 1 else f"{plain}-{number}" for number in count(1))
+        names[study] = next(name for name in tries if used.isdisjoint(_used(name)))
+        used |= _used(names[study])
+    return names
+
+
+def _used(name: str) -> set[str]:
+    """Return the names of tables that a section of this name writes."""
+    return {name, f"{name}-runs"}
 
 
 def _finding(runs: pd.DataFrame, points: pd.DataFrame) -> str:

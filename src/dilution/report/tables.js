@@ -1,24 +1,33 @@
 "use strict";
 // Tables: search and sorting. Without script all rows are there, in their order.
 
-// A word is part of a cell. A number is the whole of one, so that 20 does not find 2026, unless it is long
-// enough to be part of a key or a date. A column may be named: alpha=20.
-function holds(cell, word) {
-  const number = !Number.isNaN(Number(word));
-  return number && word.length < 4 ? Number(cell || NaN) === Number(word) : cell.includes(word);
+// A column may be named, in full: alpha=20 says nothing of alpha_used. In a column of numbers a number is the
+// whole of a cell, however it is written: 1,000 is 1000 and 1000.0, and not 10000. In a column of text a word
+// is part of a cell; but a number without a column must be long enough to be part of a key or a date, so that
+// 20 does not find 2026.
+function number(text) {
+  const plain = /^\d{1,3}(,\d{3})+(\.\d+)?$/.test(text) ? text.replaceAll(",", "") : text;
+  return Number(plain.trim() || NaN);
 }
 
 function search(field) {
   const input = field.querySelector("input");
   const rows = [...field.parentElement.querySelectorAll("tbody tr")];
   const low = (cells) => [...cells].map((cell) => cell.textContent.toLowerCase());
-  const heads = low(field.parentElement.querySelectorAll("th"));
+  const columns = [...field.parentElement.querySelectorAll("th")];
+  const heads = low(columns).map((head) => head.replace(/ \(%\)$/, ""));
+  const numeric = columns.map((head) => head.classList.contains("number"));
   const texts = rows.map((row) => low(row.cells));
+  const holds = (cell, word, whole) => {
+    const wanted = number(word);
+    return whole && !Number.isNaN(wanted) ? number(cell) === wanted : cell.includes(word);
+  };
   const found = (cells, word) => {
-    const [, column, value] = word.match(/^(\w+)=(.+)$/) ?? [];
-    if (!column || !heads.some((head) => head.startsWith(column)))
-      return cells.some((cell) => holds(cell, word));
-    return cells.some((cell, number) => heads[number].startsWith(column) && holds(cell, value));
+    const [, head, value] = word.match(/^([^=]+)=(.+)$/) ?? [];
+    const named = heads.indexOf(head);
+    return named >= 0
+      ? holds(cells[named], value, numeric[named])
+      : cells.some((cell, column) => holds(cell, word, numeric[column] || word.length < 4));
   };
   const filter = () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);

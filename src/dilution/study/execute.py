@@ -10,14 +10,11 @@ import numpy as np
 from dilution.data import DATASETS, Arrays, DataSet, load, own_file
 from dilution.errors import DilutionError, InputError, unknown
 from dilution.noise import Dilution, LabelNoise, matrix, structured, uniform
-from dilution.study.spec import PROTOCOL, Run
+from dilution.study.spec import IMAGE_SOURCES, PROTOCOL, Run
 from dilution.training import Task, TrainResult, confusability, device_title, train_together
 
 Confusabilities = Mapping[str, list[list[float]]]
 """Measured confusability matrices, by the name that :func:`confusability_name` gives."""
-
-IMAGE_SOURCES = ("same", "fresh", "white_noise")
-"""Picture sources that are no data set."""
 
 _KEPT_CLASSES = 20  # delivered matrices of more classes are not kept with every run
 

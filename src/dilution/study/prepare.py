@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from dilution.data import fingerprint, own_file
-from dilution.study.execute import IMAGE_SOURCES, confusability_name, dilute, open_data
-from dilution.study.spec import Run
+from dilution.data import DATASETS, fingerprint, own_file
+from dilution.study.execute import confusability_name, dilute, open_data
+from dilution.study.spec import IMAGE_SOURCES, Run
 from dilution.training.augment import check_crops
 
 _OPENED = {"dataset", "images", "n", "alpha", "eta", "noise", "delta", "noise_order", "matrix", "crops"}
@@ -46,7 +46,7 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
 
 def _is_data(name: str, run: Run) -> bool:
     """Leave an unknown picture source to `dilute`, whose error names the sources."""
-    return name == run.dataset or own_file(name) is not None
+    return name == run.dataset or name in DATASETS or own_file(name) is not None
 
 
 def _open(run: Run, root: str | None) -> None:

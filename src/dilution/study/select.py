@@ -3,6 +3,9 @@
 import pandas as pd
 
 from dilution.study.spec import Run
+from dilution.training.settings import TrainSettings
+
+_UNSAID = {"seed", "fingerprint", "matrix"}
 
 
 def name_matrices(runs: pd.DataFrame) -> pd.DataFrame:
@@ -24,13 +27,32 @@ def varying_settings(runs: pd.DataFrame) -> list[str]:
     return [name for name in settings if runs[name].nunique(dropna=False) > 1]
 
 
+def common_settings(runs: pd.DataFrame) -> str:
+    """Return the settings that all runs share, as text; those that are off or tell nothing are left out.
+
+    Parameters
+    ----------
+    runs
+        One row a run. Columns may be missing.
+    """
+    said = []
+    for name in sorted(Run.model_fields, key=lambda name: name in TrainSettings.model_fields):
+        if name in _UNSAID or name not in runs or runs[name].nunique(dropna=False) != 1:
+            continue
+        value = runs[name].iloc[0]
+        if (isinstance(value, str) and value) or (not isinstance(value, str) and pd.notna(value) and value):
+            said.append(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}")
+    return ", ".join(said)
+
+
 def best_rate(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Keep for each group the runs of the learning rate with the best clean validation accuracy.
 
     Parameters
     ----------
     table
-        One row a run. Diverged runs count as accuracy 0; the test set is not looked at.
+        One row a run. Diverged runs count as accuracy 0; the test set is not looked at. Of equally good rates
+        the smallest is kept.
     by
         Columns that name a group; seeds are averaged over.
     """

@@ -17,6 +17,9 @@ LATER = {"precision": "float32", "flips": False, "crops": 0}
 """Settings that runs of older versions did not have, and what these did: left out of `spec`, so that
 results in stores keep their keys."""
 
+IMAGE_SOURCES = ("same", "fresh", "white_noise")
+"""Picture sources that are no data set."""
+
 NoiseName = Literal["uniform", "structured", "matrix"]
 
 

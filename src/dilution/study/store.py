@@ -21,7 +21,7 @@ import fcntl
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -34,9 +34,7 @@ State = Literal["queued", "running", "done", "failed", "diverged"]
 _TABLES = {"runs", "studies", "members", "artifacts"}
 STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "diverged")
 
-_COLUMNS = (
-    "key", "spec", "state", "host", "versions", "started", "finished", "result", "history", "error"
-)  # fmt: skip
+_COLUMNS = ("key", "spec", "state", "host", "versions", "started", "finished", "result", "history", "error")
 
 _SCHEMA = f"""
 CREATE TABLE runs (
@@ -132,8 +130,10 @@ class Store:
         self._connection.close()
 
     @contextmanager
-    def writer(self) -> Iterator[None]:
-        """Hold the store as its one writer; runs that a dead writer left running are queued again.
+    def writer(self, *, whole: bool = False) -> Iterator[None]:
+        """Hold the store as its one writer; if `whole`, all that it writes is kept or nothing.
+
+        Runs that a dead writer left running are queued again.
 
         Raises
         ------
@@ -153,7 +153,8 @@ class Store:
                     "--store."
                 ) from None
             self._write("UPDATE runs SET state = 'queued', started = NULL WHERE state = 'running'")
-            yield
+            with self._transaction() if whole else nullcontext():
+                yield
 
     def add(self, study: str, runs: Sequence[Run]) -> None:
         """Enter runs as queued, unless they are there already, and as members of a study."""
@@ -266,6 +267,9 @@ class Store:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with self._explained():
+            if self._connection.in_transaction:  # one within another is a part of it
+                yield
+                return
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
