@@ -1,7 +1,5 @@
 """docs/performance.md and its plot, from what the benchmarks have written."""
 
-import os
-import platform
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -44,13 +42,17 @@ def flops(network: str) -> float:
     return 2 * (3 * sum(work) - work[0])
 
 
+def by_contender(found: pd.DataFrame) -> pd.DataFrame:
+    """Return medians and spread by network and contender."""
+    groups = found.groupby(["network", "contender"], sort=False)
+    rates = groups["rate"].agg(["median", "min", "max", "count"])
+    return rates.join(groups[["peak_mb", "processes", "together"]].max())
+
+
 def throughput() -> Iterable[str]:
-    """Yield the lines on throughput, and draw its plot."""
+    """Yield the lines on throughput."""
     found = pd.read_csv(RESULTS / "throughput.csv")
-    rates = found.groupby(["network", "contender"], sort=False)["rate"]
-    table = rates.agg(["median", "min", "max", "count"]).join(
-        found.groupby(["network", "contender"], sort=False)[["peak_mb", "processes", "together"]].max()
-    )
+    table = by_contender(found)
     ceiling = (
         table[table.index.get_level_values(1).str.startswith("ceiling")]["median"].groupby("network").max()
     )
@@ -96,7 +98,6 @@ def throughput() -> Iterable[str]:
             f"| {row['max']:,.0f} | {row['peak_mb']:,.0f} | {row['processes']:.0f} | {together} |"
         )
     yield from ("", f"{code(found)} Beside it: {'; '.join(sorted(found['version'].unique()))}.", "")
-    draw(table)
 
 
 def drawing(table: pd.DataFrame) -> Iterable[str]:
@@ -274,8 +275,11 @@ def span(values: "pd.Series[float]", kind: str = ".0%") -> str:
 
 
 def code(found: pd.DataFrame) -> str:
-    """Return a sentence on the code that was measured."""
-    return f"Measured: dilution {', '.join(sorted(found['code'].unique()))}."
+    """Return a sentence on what was measured where."""
+    if "code" not in found:
+        return "Measured with an earlier version, which did not note itself; see the log."
+    pairs = sorted(set(zip(found["code"], found["machine"], strict=True)))
+    return "Measured: " + "; ".join(f"dilution {code} on {machine}" for code, machine in pairs) + "."
 
 
 def larger() -> Iterable[str]:
@@ -307,24 +311,15 @@ def larger() -> Iterable[str]:
     yield ""
 
 
-def processor() -> str:
-    """Return what the system says of its processor."""
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text("utf-8").splitlines() if about.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.machine()
-
-
-def main() -> None:
-    """Write the page."""
+def text() -> str:
+    """Return the page, from what was measured."""
     lines = [
         "# Performance",
         "",
         "Written by `make bench`; nothing here is typed by hand. Times on shared machines drift: compare "
         "what stands side by side, not two pages.",
         "",
-        f"Machine: {len(os.sched_getaffinity(0))} cores, {processor()}. "
-        + ("" if (RESULTS / "gpu.csv").exists() else "No GPU was used."),
+        "" if (RESULTS / "gpu.csv").exists() else "None of it was measured on a GPU: none was at hand.",
         "",
     ]
     for name, part in {
@@ -334,7 +329,14 @@ def main() -> None:
     }.items():  # fmt: skip
         if (RESULTS / f"{name}.csv").exists():
             lines += part()
-    (DOCS / "performance.md").write_text("\n".join(lines), encoding="utf-8")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Write the page and its plot."""
+    if (RESULTS / "throughput.csv").exists():
+        draw(by_contender(pd.read_csv(RESULTS / "throughput.csv")))
+    (DOCS / "performance.md").write_text(text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

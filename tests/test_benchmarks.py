@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
@@ -14,3 +15,9 @@ def test_the_numbers_of_the_imagenet_page_are_those_of_its_measurements(monkeypa
     text = page.PAGE.read_text("utf-8")
     assert len(page.PART.findall(text)) == 3
     assert page.filled(text) == text, "run: python benchmarks/imagenet_page.py"
+
+
+def test_the_performance_page_says_what_the_tables_of_the_benchmarks_hold(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    page = importlib.import_module("page")
+    assert (DOCS / "performance.md").read_text("utf-8") == page.text(), "run: python benchmarks/page.py"
