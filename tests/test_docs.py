@@ -31,9 +31,9 @@ from dilution.cli import app
 from dilution.study import Run, Study
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs/results/README.md"]
 LANGUAGES = {"python", "output", "toml", "console", "bash", "text", ""}
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -78,6 +78,9 @@ def prompts(text: str) -> Iterator[tuple[list[str], str]]:
 @every_page
 def test_a_page_played_from_top_to_bottom_does_what_it_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").symlink_to(
+        ROOT / "docs"
+    )  # pages on results read them there
     names: dict[str, object] = {"__name__": "example"}
     printed = ""
     for language, text in blocks(page):
