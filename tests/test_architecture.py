@@ -49,5 +49,14 @@ def test_a_module_imports_only_from_the_rooms_above_it(path):
         assert ROOMS.index(other) <= own, f"{path.relative_to(ROOT)} must not import dilution.{other}"
 
 
+@pytest.mark.parametrize("path", [p for p in MODULES if room(p) == "paper"], ids=lambda p: p.name)
+def test_of_the_paper_only_its_reproduction_knows_how_runs_are_executed(path):
+    text = path.read_text("utf-8")
+    executing = [
+        name for name in ("engine", "execute", "workers", "team", "prepare") if f"study.{name}" in text
+    ]
+    assert not executing or path.name == "reproduction.py"
+
+
 def test_every_module_belongs_to_a_room():
     assert {room(path) for path in MODULES} == {*ROOMS, "__init__", "__main__"}

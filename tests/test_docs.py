@@ -78,9 +78,7 @@ def prompts(text: str) -> Iterator[tuple[list[str], str]]:
 @every_page
 def test_a_page_played_from_top_to_bottom_does_what_it_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "docs").symlink_to(
-        ROOT / "docs"
-    )  # pages on results read them there
+    (tmp_path / "docs").symlink_to(ROOT / "docs")  # pages on results read them there
     names: dict[str, object] = {"__name__": "example"}
     printed = ""
     for language, text in blocks(page):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dilution.nets import build
 from dilution.paper import FIGURES
 from dilution.paper.claims import judge_all
 
@@ -53,6 +54,16 @@ def test_fig2_larger_networks_keep_more(gain, alphas, seeds, verdict):
     place = {"conv4": 0, "conv6": 1, "resnet18": 2}
     made = rows(lambda network, **_: 0.6 + gain * place[network], seeds, network=place, alpha=alphas)
     assert verdicts("fig2", made) == [verdict]
+
+
+def test_fig2_says_of_its_networks_what_is_true_of_them():
+    weights = [
+        sum(each.numel() for each in build(name, (3, 32, 32), 10, seed=0).parameters())
+        for name in ("conv4", "conv6", "resnet18_w16")
+    ]
+    assert weights == sorted(weights, reverse=True)
+    for scale in ("demo", "laptop"):
+        assert "their weights get fewer here" in FIGURES["fig2"].scales[scale].differs
 
 
 @pytest.mark.parametrize(
