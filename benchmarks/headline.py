@@ -34,14 +34,7 @@ def main() -> None:
             started = time.perf_counter()
             table = dilution.run(Study.of("headline", [run]), store=Path(folder) / "s.sqlite")
             seconds = time.perf_counter() - started
-        rows.append(
-            {
-                "seed": seed,
-                "seconds": seconds,
-                "test_clean": table["test_clean"].item(),
-                "n_training": table["n"].item() - table["validation"].item(),
-            }
-        )
+        rows.append({"seed": seed, "seconds": seconds, "test_clean": table["test_clean"].item()})
         print(rows[-1], flush=True)
     write("headline", rows)
 

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from dilution.nets import build
 from dilution.report.style import new_figure, save, style
 from dilution.study.intervals import intervals
+from dilution.training.settings import default_validation
 
 HERE = Path(__file__).resolve().parent
 RESULTS, DOCS = HERE / "results", HERE.parent / "docs"
@@ -252,7 +253,7 @@ def headline() -> Iterable[str]:
     found = pd.read_csv(RESULTS / "headline.csv")
     rates = pd.read_csv(RESULTS / "throughput.csv")
     loop = rates[(rates["network"] == "conv4") & (rates["contender"] == LOOP)]["rate"].median()
-    clean = found["n_training"].max()
+    clean = 60_000 - default_validation(60_000)
     examples = clean * 101
     hours = examples / loop / 3600
     yield from (
