@@ -228,7 +228,7 @@ def main() -> None:
         note({"what": "cores", "value": len(os.sched_getaffinity(0))})
         if given.photos is not None:
             count = sum(1 for file in given.photos.rglob("*") if file.is_file())
-            seconds, _ = packed(given.photos, path)
+            seconds, _ = packed(given.photos, path.with_name("photographs.pack"))
             note({"what": "packing photographs, pictures a second", "value": count / seconds})
         make_folder(folder)
         for network, (how, value) in itertools.chain(
