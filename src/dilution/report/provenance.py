@@ -25,15 +25,14 @@ def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
     }
-    versions: set[str] = set()
     for name, each in runs.items():
         ended = each.dropna(subset=["finished", "started"])
         if len(ended):
             start, end = pd.to_datetime(ended["started"]), pd.to_datetime(ended["finished"])
+            code = "; ".join(sorted(set(ended["versions"])))
             made[f"{name} took"] = (
                 f"{len(ended)} runs, {ended['seconds'].sum() / 60:.1f} core-minutes of training, "
                 f"{(end.max() - start.min()).total_seconds() / 60:.1f} minutes from the first start to the "
-                f"last end, {end.max():%Y-%m-%d %H:%M} UTC"
+                f"last end, {end.max():%Y-%m-%d %H:%M} UTC; trained by {code}"
             )
-            versions |= set(ended["versions"])
-    return made | ({"runs trained by": "; ".join(sorted(versions))} if versions else {})
+    return made
