@@ -17,6 +17,8 @@ from dilution.data import cifar, load, registry
 from dilution.data.cifar import CIFAR10, CIFAR100
 from dilution.data.unpickle import read_pickle
 from dilution.errors import DataError
+from dilution.study import Run
+from dilution.study.prepare import prepare
 
 N = 6
 both = pytest.mark.parametrize("which", [CIFAR10, CIFAR100], ids=lambda which: which.name)
@@ -46,10 +48,10 @@ def content(which, seed):
     return images, [int(label) for label in draw.integers(0, len(which.classes), N)]
 
 
-def write_python(which, root):
+def write_python(which, root, first=0):
     folder = root / which.folder
     folder.mkdir(parents=True)
-    for seed, name in enumerate(which.md5):
+    for seed, name in enumerate(which.md5, start=first):
         (folder / name).write_bytes(as_python_2(*content(which, seed), which.key))
     return folder
 
@@ -84,6 +86,17 @@ def test_both_layouts_hold_the_same(tmp_path, which, write, sub):
 @both
 def test_there_are_as_many_class_names_as_classes(which):
     assert len(set(which.classes)) == len(which.classes) == registry.DATASETS[which.name].classes
+
+
+def test_foreign_pictures_that_are_others_make_another_run(tmp_path):
+    run = Run.of(dataset="cifar10", n=20, alpha=1, network="perceptron", images="cifar100", steps=1)
+    keys = set()
+    for first in (0, 50):
+        root = tmp_path / str(first)
+        write_python(CIFAR10, root)
+        write_python(CIFAR100, root, first)
+        keys |= {each.key for each in prepare([run], str(root))}
+    assert len(keys) == 2
 
 
 def test_files_that_are_not_the_originals_make_another_run(tmp_path):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dilution.nets import build
-from dilution.paper import FIGURES
+from dilution.paper import FIGURES, section
 from dilution.paper.claims import judge_all
 
 YES, NO, OPEN = "reproduced", "not reproduced", "not testable at this scale"
@@ -221,3 +221,12 @@ def test_every_verdict_waits_for_runs_that_are_missing(name):
     made = rows(lambda **_: 0.9, alpha=[0.0, 5.0])
     made[0]["state"] = "failed"
     assert set(verdicts(name, made)) == {OPEN}
+
+
+def test_a_caption_says_how_many_seeds_and_whose_the_foreign_pictures_are():
+    runs = pd.DataFrame(rows(lambda **_: 0.9, images=["same", "far/away.pack", "white_noise"], alpha=[5.0]))
+    runs = runs.assign(validation=100, n_test=10_000)
+    caption = section._sizes(runs, "cifar10", seeds=True)
+    assert "; 3 seeds a point. " in caption
+    assert caption.endswith("Foreign pictures: away.pack. ")
+    assert "seeds" not in section._sizes(runs, "cifar10", seeds=False)
