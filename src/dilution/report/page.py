@@ -163,7 +163,7 @@ def _figure(number: int, section: Section) -> _Figure:
         tips=tips(section.marks, section.shares, _about(section.runs)),
         intervals=set(BOUNDS) <= set(section.points.columns),
         points=points_cells(section.points, section.shares),
-        runs=runs_cells(_differing_first(section.runs)),
+        runs=runs_cells(_differing(section.runs)),
     )
 
 
@@ -172,10 +172,11 @@ def _about(runs: pd.DataFrame) -> str:
     return f"All runs: {shared}." if shared else ""
 
 
-def _differing_first(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return runs with what tells them apart and what they reached in the first columns."""
+def _differing(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return runs with what tells them apart and what they reached first, without what is the same in all."""
     first = [name for name in (*varying_settings(runs), "seed", "state", "test_clean") if name in runs]
-    return runs[[*first, *(name for name in runs.columns if name not in first)]]
+    rest = [name for name in runs.columns if name not in first]
+    return runs[[*first, *(name for name in rest if len(runs) < 2 or runs[name].nunique(dropna=False) > 1)]]
 
 
 def _claims(table: pd.DataFrame) -> list[_Claim]:
