@@ -88,7 +88,7 @@ _SCALES: dict[ScaleName, Scale] = {
     "demo": Scale(
         _demo,
         "Demo scale: pooled batch order, Adam for 10 epochs at one learning rate, α up to 20. "
-        "The paper takes one label at a time, Adadelta at the best of four rates, and alpha up "
+        "The paper takes one label at a time, Adadelta at the best of four rates, and α up "
         "to 100 on MNIST.",
     ),
     "laptop": Scale(
