@@ -11,6 +11,7 @@ ROOT = Path(dilution.__file__).parent
 ROOMS = [
     "errors",
     "files",
+    "named",
     "revision",
     "seeds",
     "data",
@@ -20,6 +21,7 @@ ROOMS = [
     "study",
     "report",
     "paper",
+    "diagnosis",
     "cli",
 ]
 MODULES = sorted(ROOT.rglob("*.py"))

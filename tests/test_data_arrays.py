@@ -17,7 +17,7 @@ def test_arrays_name_the_classes_by_number_unless_told() -> None:
 @pytest.mark.parametrize(
     ("pictures", "labels", "message"),
     [
-        (images(2).float(), torch.tensor([0, 1]), "torch.float32"),
+        (images(2).double(), torch.tensor([0, 1]), "torch.float64"),
         (images(2)[:, 0], torch.tensor([0, 1]), "channel axis"),
         (images(2), torch.tensor([0, 1], dtype=torch.int32), "torch.int32"),
         (images(2), torch.tensor([0, 1, 1]), "for 2 images"),

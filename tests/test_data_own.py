@@ -112,7 +112,7 @@ def test_pixels_that_are_not_finite_are_counted(value: float) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (LABELS[:9], "9 labels for 10 images"),
+        (LABELS[:9], "9 labels for 10 examples"),
         (np.eye(10), r"argmax\(axis=1\)"),
         (LABELS + 0.5, r"labels\[0\] is 0.5"),
         (np.where(np.arange(10) == 4, np.nan, LABELS), r"labels\[4\] is nan"),
@@ -138,7 +138,7 @@ def test_labels_must_fit_the_classes_given() -> None:
 def test_a_test_half_that_does_not_fit_is_refused() -> None:
     refuse("came without test_labels", test_images=PIXELS)
     refuse("came without test_images", test_labels=LABELS)
-    refuse("2 test_labels for 10 test_images", test_images=PIXELS, test_labels=[0, 1])
+    refuse("2 test_labels for 10 test examples", test_images=PIXELS, test_labels=[0, 1])
     refuse("of one kind", test_images=PIXELS[:2], test_labels=["a", "b"])
     refuse("both must be the same", test_images=PIXELS[:, 1:], test_labels=LABELS)
 
@@ -177,14 +177,14 @@ def test_a_changed_npz_file_is_another_data_set(tmp_path: Path) -> None:
     ("arrays", "message"),
     [
         ({"x_train": PIXELS, "labels": LABELS}, "'x_train' is not a key"),
-        ({"labels": LABELS}, "there is no images, only labels"),
+        ({"labels": LABELS}, "there is no images or features, only labels"),
         ({"images": PIXELS}, "there is no labels, only images"),
-        ({}, "there is no images, only nothing"),
+        ({}, "there is no images or features, only nothing"),
         (
             {"images": PIXELS, "labels": LABELS, "test_label": LABELS},
             "'test_label' is not a key. Did you mean 'test_labels'",
         ),
-        ({"images": PIXELS, "labels": LABELS[:9]}, "9 labels for 10 images"),
+        ({"images": PIXELS, "labels": LABELS[:9]}, "9 labels for 10 examples"),
         ({"images": PIXELS, "labels": LABELS.astype(object)}, "Python objects under labels"),
     ],
 )

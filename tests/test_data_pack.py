@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dilution
-from dilution.data import Arrays, check, fingerprint, load, own_file, write_pack
+from dilution.data import Arrays, check, fingerprint, load, write_pack
 from dilution.data.pack import HEAD
 from dilution.errors import DataError, InputError
 from dilution.noise import Dilution
@@ -175,7 +175,6 @@ def test_a_missing_pack_and_a_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.pack").mkdir()
     with pytest.raises(DataError, match="cannot be read"):
         load(tmp_path / "folder.pack")
-    assert own_file("digits") is None
 
 
 def test_parts_that_differ_are_refused_and_leave_nothing(tmp_path: Path) -> None:

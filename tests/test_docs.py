@@ -2,7 +2,8 @@
 
 What a fenced block means, by its language:
 
-``python``  runs; the blocks of a page share their names.
+``python``  runs; the blocks of a page share their names. One whose first line is a file's name,
+            ``# my_module.py``, is saved under it instead.
 ``output``  is what the block before it prints; ``...`` stands for anything.
 ``toml``    is saved under the name in its first line, ``# study.toml``, and must be a valid study.
 ``console`` runs each line ``$ dilution …``; what follows is its output, as above; nothing: any output.
@@ -17,6 +18,7 @@ import doctest
 import io
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -78,11 +80,15 @@ def prompts(text: str) -> Iterator[tuple[list[str], str]]:
 @every_page
 def test_a_page_played_from_top_to_bottom_does_what_it_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "docs").symlink_to(ROOT / "docs")  # pages on results read them there
     names: dict[str, object] = {"__name__": "example"}
     printed = ""
     for language, text in blocks(page):
-        if language == "python":
+        if language == "python" and (file := re.match(r"# (\w+)\.py\n", text)):
+            Path(f"{file[1]}.py").write_text(text, "utf-8")
+            sys.modules.pop(file[1], None)  # another page may have one of this name
+        elif language == "python":
             with redirect_stdout(io.StringIO()) as stream:
                 exec(compile(text, page.name, "exec"), names)
             printed = stream.getvalue()

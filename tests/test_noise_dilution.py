@@ -382,7 +382,7 @@ def test_validation_examples_are_set_aside_from_the_clean_ones(
     for half in (training, validation):
         assert len(half) == round(half.n * (1 + dilution.alpha))
         assert half.stratified == dilution.stratified
-        np.testing.assert_array_equal(half.added, dilution.added)
+        np.testing.assert_array_equal(half.overall, dilution.overall)
     if dilution.image_source.name != "external":
         shown = training.source(everything(training)).tolist()
         assert not set(validation.clean_rows.tolist()) & set(shown)
@@ -472,6 +472,7 @@ def test_a_model_of_ones_own_is_held_to_the_rules_of_a_matrix() -> None:
         ([[0.5, 0.6], [0.5, 0.5]], "sums to 1.1"),
         ([[1.5, -0.5], [0.5, 0.5]], "has -0.5"),
         ([[1.0]], "1 rows; the data have 2"),
+        (np.eye(3).tolist(), "3 rows; the data have 2"),
     ]:
         with pytest.raises(InputError, match=rule):
             Dilution(data, 1.0, noise=Wrong(table))

@@ -43,6 +43,7 @@ CHANGES = {
     "delta": {"noise": "structured", "delta": 0.6},
     "noise_order": {"noise": "structured", "delta": 0.5, "noise_order": "reverse"},
     "matrix": {"noise": "matrix", "matrix": HALVES},
+    "labels": {"labels": "replaced"},
     "images": {"images": "fresh"},
     "stratified": {"stratified": True},
     "network": {"network": "mlp2"},

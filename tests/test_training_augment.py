@@ -78,6 +78,7 @@ def slowly(pictures, first, seed=0, **settings):
     data=st.data(),
 )
 def test_every_picture_is_changed_as_one_pixel_at_a_time(shape, batch, steps, flips, seed, data):
+    flips = flips and shape[2] > 1  # pictures one pixel wide cannot be mirrored
     crops = data.draw(st.integers(0, min(shape[1:]) - 1))
     pictures = random_pictures(batch * steps, *shape)
     before = pictures.clone()

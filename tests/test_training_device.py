@@ -26,6 +26,7 @@ def sets():
     return {
         "uniform": Dilution(data, 3.5, n=300, seed=1),
         "stratified": Dilution(data, 2, noise=structured(0.5), n=300, stratified=True, seed=2),
+        "replaced": Dilution(data, 2, n=300, labels="replaced", seed=6),
         "fresh": Dilution(data, 2, n=300, images="fresh", seed=3),
         "white noise": Dilution(data, 2, n=300, images="white_noise", seed=4),
         "external": Dilution(data, 2, n=300, images=load("digits").test, seed=5),
@@ -56,7 +57,7 @@ def test_what_is_on_a_device_already_stays():
 def test_a_moved_set_has_its_tensors_elsewhere(name):
     # "meta" tensors have shapes and no content: what can be moved there can be moved anywhere
     there = sets()[name].to(torch.device("meta"))
-    for part in (there, there.image_source, there._draw):
+    for part in filter(None, (there, there.image_source, there._draw)):
         for value in vars(part).values():
             if isinstance(value, torch.Tensor | Arrays):
                 assert value.device.type == "meta"

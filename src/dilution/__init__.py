@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dilution.data import Arrays, DataSet, from_numpy, load
+    from dilution.diagnosis import Diagnosis, diagnose
     from dilution.errors import DataError, DilutionError, InputError, StoreError
-    from dilution.noise import Dilution, matrix, structured, uniform
+    from dilution.noise import Dilution, matrix, observed, structured, uniform
     from dilution.paper import reproduce
     from dilution.study import Grid, Run, Study, run
     from dilution.training import TrainSettings, confusability, train
@@ -26,6 +27,7 @@ _HOMES = {
     "StoreError": "errors",
     "Dilution": "noise",
     "matrix": "noise",
+    "observed": "noise",
     "structured": "noise",
     "uniform": "noise",
     "TrainSettings": "training",
@@ -36,12 +38,15 @@ _HOMES = {
     "Study": "study",
     "run": "study",
     "reproduce": "paper",
+    "Diagnosis": "diagnosis",
+    "diagnose": "diagnosis",
 }
 
 __all__ = [
     "Arrays",
     "DataError",
     "DataSet",
+    "Diagnosis",
     "Dilution",
     "DilutionError",
     "Grid",
@@ -51,9 +56,11 @@ __all__ = [
     "Study",
     "TrainSettings",
     "confusability",
+    "diagnose",
     "from_numpy",
     "load",
     "matrix",
+    "observed",
     "reproduce",
     "run",
     "structured",

@@ -75,7 +75,9 @@ RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed ru
 
 @app.command()
 def reproduce(
-    figures: Annotated[list[str], typer.Argument(help="fig1 to fig11, or all.")],
+    figures: Annotated[
+        list[str], typer.Argument(help="fig1 to fig11, all of these (all), learners or human.")
+    ],
     dataset: Annotated[
         str, typer.Option(help="Name (see data list), or the path of an .npz or .pack file.")
     ] = "digits",
@@ -226,15 +228,73 @@ def report(
     typer.echo(f"page: {call(store, out=out).page}")
 
 
+@app.command()
+def diagnose(
+    data: Annotated[str, typer.Argument(help="Data set by name, or a file, folder or function of your own.")],
+    out: Annotated[Path, typer.Option(help="Folder for the page, the plot and the tables.")] = Path(
+        "diagnosis"
+    ),
+    network: Annotated[
+        str | None, typer.Option(help="Network. Default: conv2 for pictures, mlp2 for features.")
+    ] = None,
+    checked: Annotated[
+        Path | None, typer.Option(help="CSV file of right labels that somebody looked up: row, right.")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Parts that are predicted in turn.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Times that all of it is done.")] = 2,
+    draws: Annotated[int, typer.Option(min=20, help="Bootstrap samples behind the intervals.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Root seed.")] = 0,
+    cleanlab: Annotated[
+        bool, typer.Option("--cleanlab", help="Print the estimate of cleanlab beside ours.")
+    ] = False,
+    workers: WorkersOption = None,
+    device: DeviceOption = "cpu",
+    data_root: RootOption = None,
+) -> None:
+    """Estimate how noisy labels are, from the noisy labels alone.
+
+    Writes a page, and a list of all examples with the most suspect labels first.
+    """
+    from dilution.diagnosis import cleanlab_rate, numbers, write_diagnosis
+    from dilution.diagnosis import diagnose as call
+    from dilution.files import check_writable
+
+    check_writable(out)
+    with _interruptible("nothing is"):
+        found = call(
+            data,
+            network=network,
+            checked=checked,
+            folds=folds,
+            repeats=repeats,
+            draws=draws,
+            seed=seed,
+            root=data_root,
+            workers=workers,
+            device=device,
+            say=typer.echo,
+        )
+    for sentence in (found.answer, *numbers(found), *found.cautions):
+        typer.echo(sentence)
+    if cleanlab:
+        rate = cleanlab_rate(found.held_out.probabilities, found.labels)
+        typer.echo(f"cleanlab, from the same predictions: noise rate {rate:.3f}")
+    command = f"dilution diagnose {data}" + (f" --network {network}" if network else "")
+    command += (f" --checked {checked}" if checked else "") + f" --seed {seed} --out {out}"
+    typer.echo(f"suspects: {out / 'suspects.csv'}")
+    typer.echo(f"page: {write_diagnosis(found, out, command)}")
+
+
 @data_app.command("list")
 def data_list() -> None:
     """List the data sets that have a name."""
     from dilution.data import DATASETS
 
+    width = max(map(len, DATASETS))
     for each in DATASETS.values():
         shape = "×".join(str(size) for size in each.shape)
         typer.echo(
-            f"{each.name:8} {each.about}: {each.train:,} + {each.test:,} pictures of {shape}, "
+            f"{each.name:{width}} {each.about}: {each.train:,} + {each.test:,} pictures of {shape}, "
             f"{each.classes} classes"
         )
 

@@ -1,22 +1,33 @@
-"""Where clean pictures come from: readers, downloads with checksums, and a user's own arrays."""
+"""Where clean examples come from: readers, downloads with checksums, and data of a user's own."""
 
-from dilution.data.arrays import Arrays, DataSet
+from dilution.data.arrays import Arrays, DataSet, Labelled
 from dilution.data.convert import from_numpy
 from dilution.data.folder import pack_folder
 from dilution.data.packing import write_pack
-from dilution.data.registry import DATASETS, check, data_root, fetch, fingerprint, load, own_file
+from dilution.data.registry import (
+    DATASETS,
+    check,
+    data_root,
+    fetch,
+    fingerprint,
+    labelled,
+    load,
+    names_data,
+)
 
 __all__ = [
     "DATASETS",
     "Arrays",
     "DataSet",
+    "Labelled",
     "check",
     "data_root",
     "fetch",
     "fingerprint",
     "from_numpy",
+    "labelled",
     "load",
-    "own_file",
+    "names_data",
     "pack_folder",
     "write_pack",
 ]

@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dilution.data.arrays import DataSet
-from dilution.data.convert import from_numpy
+from dilution.data.arrays import Arrays, DataSet, Labelled
+from dilution.data.convert import ARGUMENTS, in_two, to_halves
 from dilution.errors import DataError, InputError, unknown
-
-REQUIRED = ("images", "labels")
-KEYS = (*REQUIRED, "test_images", "test_labels", "classes")
 
 _REMEDY = "Write it with numpy.savez(file, images=…, labels=…)."
 
@@ -25,8 +22,9 @@ def load(path: Path) -> DataSet:
     Parameters
     ----------
     path
-        Holds `images` and `labels`, and may hold `test_images`, `test_labels` and `classes`; the
-        rules are those of :func:`dilution.data.convert.from_numpy`. Pickled objects are never
+        Holds `images` or `features`, and `labels`; and may hold `test_images` or `test_features`,
+        `test_labels`, `noisy_labels` and `classes`; the rules are those of
+        :func:`dilution.data.convert.from_numpy`. Pickled objects are never
         loaded, because unpickling a foreign file can run any code.
 
     Raises
@@ -36,27 +34,43 @@ def load(path: Path) -> DataSet:
     InputError
         If a key is missing or unknown, or an array breaks a rule.
     """
+    train, test = _halves(path)
+    try:
+        return in_two(path.stem, train) if test is None else DataSet(path.stem, train, test)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def labelled(path: Path) -> Labelled:
+    """Return the examples in the order of the file, those of a test half left out.
+
+    Parameters and errors are those of :func:`load`.
+    """
+    return Labelled(_halves(path)[0])
+
+
+def _halves(path: Path) -> tuple[Arrays, Arrays | None]:
     arrays = _read(path)
     try:
         for key in arrays:
-            if key not in KEYS:
-                raise unknown("key", key, KEYS)  # a misspelt test_labels must not go unnoticed
-        for key in REQUIRED:
-            if key not in arrays:
+            if key not in ARGUMENTS:
+                raise unknown("key", key, ARGUMENTS)  # a misspelt test_labels must not go unnoticed
+        for keys in (("images", "features"), ("labels",)):
+            if not any(key in arrays for key in keys):
                 raise InputError(
-                    f"there is no {key}, only {', '.join(arrays) or 'nothing'}; images and labels "
-                    f"are needed. {_REMEDY}"
+                    f"there is no {' or '.join(keys)}, only {', '.join(arrays) or 'nothing'}; images or "
+                    f"features, and labels, are needed. {_REMEDY}"
                 )
         classes = arrays.pop("classes", None)
         names = None if classes is None else [str(name) for name in classes.ravel().tolist()]
-        found = from_numpy(**arrays, classes=names, name=path.stem)
-        unseen = sorted(set(found.test.labels.tolist()) - set(found.train.labels.tolist()))
+        train, test = to_halves(**arrays, classes=names)
+        unseen = set() if test is None else set(test.labels.tolist()) - set(train.labels.tolist())
         if unseen:
             raise InputError(
-                f"the test half holds class {found.test.classes[unseen[0]]!r}, of which training has no "
+                f"the test half holds class {train.classes[min(unseen)]!r}, of which training has no "
                 "picture; no network can learn it. Add pictures of it, or leave it out of the test half."
             )
-        return found
+        return train, test
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -159,9 +159,14 @@ def load(path: Path) -> DataSet:
         labels = torch.from_numpy(index[f"{half}_labels"])
         whole = (len(labels), *shape)
         sums = torch.from_numpy(index[f"{half}_pixel_sums"]).transpose(0, 1)
-        halves.append(Arrays(Packed(path, start, whole, index[f"{half}_checksums"], sums), labels, classes))
+        pictures = Packed(path, start, whole, index[f"{half}_checksums"], sums)
+        observed = index.get(f"{half}_observed")
+        halves.append(
+            Arrays(pictures, labels, classes, None if observed is None else torch.from_numpy(observed))
+        )
         start += len(labels) * shape[0] * shape[1] * shape[2]
-    return DataSet(path.stem, *halves)
+    train, test = halves
+    return DataSet(path.stem, train, test)
 
 
 def identity(path: Path) -> str:
@@ -242,6 +247,11 @@ def _check(index: dict[str, NDArray[Any]], pictures: int) -> None:
             raise ValueError(f"{half} labels are no whole numbers")
         if not 0 <= labels.min() <= labels.max() < len(classes):
             raise ValueError(f"{half} labels are no numbers of classes")
+        observed = index.get(f"{half}_observed", labels)
+        if observed.dtype != np.int64 or observed.shape != labels.shape:
+            raise ValueError(f"{half} observed labels are not one for each picture")
+        if not 0 <= observed.min() <= observed.max() < len(classes):
+            raise ValueError(f"{half} observed labels are no numbers of classes")
         if checksums.dtype != np.uint32 or checksums.shape != labels.shape:
             raise ValueError(f"{half} checksums are not one for each picture")
         sums = index[f"{half}_pixel_sums"]

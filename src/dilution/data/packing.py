@@ -32,7 +32,8 @@ def write_pack(path: Path, train: Iterable[Arrays], test: Iterable[Arrays]) -> P
     Raises
     ------
     InputError
-        If parts differ in classes or picture shape, or a half has none.
+        If parts differ in classes or picture shape, are floats, or only some have observed labels, or a half
+        has no pictures.
     DataError
         If the file cannot be written. Nothing is left behind then.
     """
@@ -61,6 +62,11 @@ def _write(file: BinaryIO, train: Iterable[Arrays], test: Iterable[Arrays]) -> N
     for half, parts in zip(HALVES, (train, test), strict=True):
         kept = _Half()
         for arrays in _small(parts):
+            if arrays.dtype != torch.uint8:
+                raise InputError(
+                    f"pictures are {arrays.dtype}; a pack holds uint8 only. Rows of features need no pack: "
+                    "name their file itself."
+                )
             shapes.add((arrays.shape, arrays.classes))
             if len(shapes) > 1:
                 raise InputError(f"parts differ in picture shape or classes: {shapes}; they must agree.")
@@ -100,10 +106,13 @@ class _Half:
 
     def __init__(self) -> None:
         self._labels, self._sums, self._checksums = io.BytesIO(), io.BytesIO(), io.BytesIO()
+        self._observed = io.BytesIO()
 
     def add(self, arrays: Arrays, pictures: Tensor) -> None:
         """Take up the next pictures."""
         self._labels.write(arrays.labels.numpy().tobytes())
+        if arrays.observed is not None:
+            self._observed.write(arrays.observed.numpy().tobytes())
         self._sums.write(arrays.pixel_sums.transpose(0, 1).numpy().tobytes())
         checksums = [zlib.crc32(picture.numpy().data) for picture in pictures]
         self._checksums.write(np.array(checksums, dtype=np.uint32).tobytes())
@@ -113,7 +122,13 @@ class _Half:
         labels = np.frombuffer(self._labels.getvalue(), np.int64)
         if not len(labels):
             raise InputError(f"the {half} half has no pictures; a pack needs some in both.")
-        return {
+        observed = np.frombuffer(self._observed.getvalue(), np.int64)
+        if len(observed) not in (0, len(labels)):
+            raise InputError(
+                f"{len(observed):,} of {len(labels):,} pictures of the {half} half have an observed label; "
+                "all must have one, or none."
+            )
+        return ({f"{half}_observed": observed} if len(observed) else {}) | {
             f"{half}_labels": labels,
             f"{half}_pixel_sums": np.frombuffer(self._sums.getvalue(), np.int64).reshape(len(labels), 2, -1),
             f"{half}_checksums": np.frombuffer(self._checksums.getvalue(), np.uint32),

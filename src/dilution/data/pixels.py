@@ -1,8 +1,9 @@
-"""A user's pictures become uint8 of shape (n, channels, height, width)."""
+"""A user's pictures become uint8, rows of features float32, of shape (n, channels, height, width)."""
 
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from dilution.errors import InputError
@@ -10,6 +11,8 @@ from dilution.errors import InputError
 
 def to_array(values: ArrayLike, what: str) -> NDArray[Any]:
     """Return an array; InputError, which calls it `what`, if the rows have different lengths."""
+    if isinstance(values, torch.Tensor):
+        return np.asarray(values.detach().cpu())
     try:
         return np.asarray(values)
     except ValueError as error:
@@ -73,3 +76,47 @@ def to_uint8(images: ArrayLike, what: str) -> NDArray[np.uint8]:
         )
     levels: NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)
     return levels
+
+
+def to_features(features: ArrayLike, what: str) -> NDArray[np.float32]:
+    """Return rows of features as the library keeps them: pictures of one pixel, a channel for each feature.
+
+    Parameters
+    ----------
+    features
+        Shape (n, features), any finite numbers.
+    what
+        How error messages call them.
+
+    Returns
+    -------
+    ndarray
+        float32, shape (n, features, 1, 1), a copy.
+
+    Raises
+    ------
+    InputError
+        If shape or type breaks the rules above, or a value is missing, infinite or too large.
+    """
+    array = to_array(features, what)
+    if array.ndim != 2 or array.size == 0:
+        raise InputError(
+            f"{what} have shape {array.shape}; they must be (n, features), neither of them 0. Reshape them; "
+            "pictures go under images."
+        )
+    if array.dtype.kind not in "biuf":
+        raise InputError(
+            f"{what} are of type {array.dtype}; they must be numbers. Pass {what}.astype('float32'), or "
+            "write the table to a CSV file, where text becomes numbers."
+        )
+    with np.errstate(over="ignore"):
+        values = np.array(array, dtype=np.float32)
+    bad = ~np.isfinite(values)
+    if bad.any():
+        row, column = (int(place) for place in np.argwhere(bad)[0])
+        raise InputError(
+            f"{what} hold {int(bad.sum()):,} values that are NaN, infinite or beyond 3.4e38, the first is "
+            f"{what}[{row}, {column}] = {array[row, column]}; all must be finite. Fill them or drop those "
+            "rows; or give a CSV file, where missing numbers are filled."
+        )
+    return values[:, :, None, None]

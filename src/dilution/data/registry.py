@@ -1,16 +1,16 @@
-"""Data sets by name: what there is, where its files lie, and one loader for all."""
+"""Data sets by name: what there is, where its files lie, and one loader for all, a user's own included."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-from dilution.data import cifar, digits, mnist, npz, pack, photos
-from dilution.data.arrays import DataSet
+from dilution.data import cifar, digits, human, mnist, photos
+from dilution.data.arrays import DataSet, Labelled
 from dilution.data.files import Finding
-from dilution.errors import DataError, InputError, unknown
+from dilution.data.sources import KINDS, Source, own
+from dilution.errors import InputError, unknown
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,18 @@ def _cifar(which: cifar.Cifar, about: str) -> _Source:
     )  # fmt: skip
 
 
+def _human(which: human.Human) -> _Source:
+    pictures = tuple(f"{which.pictures.folder}/{name}" for name in which.pictures.md5)
+    return _Source(
+        Description(
+            which.name, which.about, len(which.pictures.classes), cifar.SHAPE, 50_000, 10_000,
+            (f"{which.folder}/{which.file}.pt", *pictures),
+        ),
+        partial(human.load, which), partial(human.fetch, which), partial(human.check, which),
+        partial(human.identity, which),
+    )  # fmt: skip
+
+
 _SOURCES = {
     source.description.name: source
     for source in (
@@ -82,23 +94,62 @@ _SOURCES = {
         ),
         _cifar(cifar.CIFAR10, "small photographs, of Krizhevsky"),
         _cifar(cifar.CIFAR100, "the same of a hundred classes"),
+        *map(_human, human.HUMAN),
     )
 }  # fmt: skip
 
 DATASETS = {name: source.description for name, source in _SOURCES.items()}
 
 
+@dataclass(frozen=True)
+class _Named:
+    """A data set that has a name, as a :class:`Source`."""
+
+    name: str
+    root: str | Path | None
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are; what is built in is read once, whatever the folder."""
+        return data_root(self.root) if DATASETS[self.name].files else Path()
+
+    def load(self) -> DataSet:
+        return _load_named(self.name, self.folder)
+
+    def labelled(self) -> Labelled:
+        return Labelled(self.load().train)
+
+    def fingerprint(self) -> str:
+        identity = _SOURCES[self.name].identity
+        return "" if identity is None else identity(self.folder, self.load())
+
+    def check(self) -> list[Finding]:
+        return _SOURCES[self.name].check(self.folder)
+
+    def fetch(self) -> list[Finding]:
+        return _SOURCES[self.name].fetch(self.folder)
+
+
 def load(name: str | Path, root: str | Path | None = None) -> DataSet:
-    """Return a data set by name, or from a `.npz` file or pack of one's own.
+    """Return a data set by name, or one of the user's own.
 
     A data set is read once in a process: later calls return the same object, so do not write
-    into its tensors. A file that has changed is read again.
+    into its tensors. A file that has changed is read again. What was done to the data on the way in is
+    in its `notes`.
 
     Parameters
     ----------
     name
-        A key of ``DATASETS``, or a path that ends in ``.npz`` (see :func:`dilution.data.npz.load` for
-        what that file holds) or in ``.pack``, whose pictures stay on disk.
+        A key of ``DATASETS``, or data of one's own:
+
+        * the path of a ``.npz`` file (see :func:`dilution.data.npz.load` for what that holds);
+        * of a ``.pack``, whose pictures stay on disk;
+        * of a table, ``.csv``, ``.tsv`` or ``.parquet``: ``"mine.csv#column"`` names the label's column
+          (:func:`dilution.data.frame.load`);
+        * of a folder with a folder of pictures for each class: ``"mine#48"`` gives their size in pixels
+          (:func:`dilution.data.decoded.load`);
+        * ``"module:function"``, a function that returns data (:func:`dilution.data.function.load`), whose
+          code is run.
     root
         The folder of downloaded data. Default: the environment's DILUTION_DATA, else a folder in
         the user's cache. Missing files are downloaded into it.
@@ -106,14 +157,23 @@ def load(name: str | Path, root: str | Path | None = None) -> DataSet:
     Raises
     ------
     InputError
-        If there is no such data set, or an array in a `.npz` file breaks a rule.
+        If there is no such data set, or what is in it breaks a rule.
     DataError
         If a file is missing, damaged or altered, or a folder cannot be used.
     """
-    path = own_file(name)
-    if path is not None:
-        return _load_own(path, fingerprint(path))
-    return _load_named(_known(name), _place(name, root))
+    return _source(name, root).load()
+
+
+def labelled(name: str | Path, root: str | Path | None = None) -> Labelled:
+    """Return every labelled example, unsplit and in the user's own order, with what to call each.
+
+    Of a table these are all rows that have a label, of a folder all pictures; of other data the training
+    half where there is a test half that was not set aside from it, else all. Where values are chosen, such as
+    the median that fills gaps, all of these examples choose.
+
+    Parameters and errors are those of :func:`load`.
+    """
+    return _source(name, root).labelled()
 
 
 def fetch(name: str | Path, root: str | Path | None = None) -> list[Finding]:
@@ -121,26 +181,16 @@ def fetch(name: str | Path, root: str | Path | None = None) -> list[Finding]:
 
     Parameters and errors are those of :func:`load`; what needs no download is only checked.
     """
-    if own_file(name) is not None:
-        return check(name, root)
-    return _SOURCES[_known(name)].fetch(data_root(root))
+    return _source(name, root).fetch()
 
 
 def check(name: str | Path, root: str | Path | None = None) -> list[Finding]:
     """Return one finding for each file of a data set; nothing is written or downloaded.
 
-    The list is empty for a data set that is built in. A `.npz` file is present or missing: no
-    original is known that it could differ from. A pack is read whole and compared with its checksums.
+    The list is empty for a data set that is built in. Data of the user's own are present or missing: no
+    original is known that they could differ from. A pack is read whole and compared with its checksums.
     """
-    path = own_file(name)
-    if path is not None:
-        if not path.is_file():
-            return [Finding(path, "missing", "", 0)]
-        size = path.stat().st_size
-        if path.suffix.lower() == ".pack" and (damaged := pack.altered(path)):
-            return [Finding(path, "altered", "", size, damaged=tuple(damaged))]
-        return [Finding(path, "present", fingerprint(path), size)]
-    return _SOURCES[_known(name)].check(data_root(root))
+    return _source(name, root).check()
 
 
 def fingerprint(name: str | Path, root: str | Path | None = None) -> str:
@@ -156,8 +206,9 @@ def fingerprint(name: str | Path, root: str | Path | None = None) -> str:
     Returns
     -------
     str
-        SHA-256 in hex, of a `.npz` file, of the index of a pack, or of the content of CIFAR files that are
-        not the originals, so that changed files make another run; empty for the originals.
+        SHA-256 in hex, of a file, of the index of a pack, of the pictures of a folder, of what a function
+        returned, or of the content of CIFAR files that are not the originals, so that changed files make
+        another run; empty for the originals.
 
     Raises
     ------
@@ -166,20 +217,7 @@ def fingerprint(name: str | Path, root: str | Path | None = None) -> str:
     DataError
         If the file cannot be read.
     """
-    path = own_file(name)
-    if path is None:
-        source = _SOURCES[_known(name)]
-        return "" if source.identity is None else source.identity(data_root(root), load(name, root))
-    if path.suffix.lower() == ".pack":
-        return pack.identity(path)
-    try:
-        stat = path.stat()
-        return _sha256(path, stat.st_mtime_ns, stat.st_size)
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read ({error.strerror}); it must be a .npz file. "
-            "Check its name and permissions."
-        ) from error
+    return _source(name, root).fingerprint()
 
 
 def data_root(root: str | Path | None = None) -> Path:
@@ -192,35 +230,25 @@ def data_root(root: str | Path | None = None) -> Path:
     return Path(chosen).expanduser().resolve()
 
 
-def own_file(name: str | Path) -> Path | None:
-    """Return the path of a user's own data set, which ends in ``.npz`` or ``.pack``; None if it is none."""
-    path = Path(name)
-    return path.expanduser().resolve() if path.suffix.lower() in (".npz", ".pack") else None
+def names_data(name: str | Path) -> bool:
+    """Return whether a name is one of a data set, or written as data of one's own are.
+
+    Raises
+    ------
+    InputError
+        If it is the path of a file of another kind.
+    """
+    return str(name) in DATASETS or own(str(name)) is not None
 
 
-def _known(name: str | Path) -> str:
-    if str(name) not in DATASETS:
-        raise InputError(
-            f"{unknown('data set', str(name), DATASETS)} Or name a file of your own that ends in .npz or "
-            ".pack."
-        )
-    return str(name)
-
-
-@lru_cache(maxsize=64)
-def _sha256(path: Path, modified: int, size: int) -> str:  # noqa: ARG001  (part of the cache's key)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@lru_cache(maxsize=2)  # few: a user's arrays may be large
-def _load_own(path: Path, sha256: str) -> DataSet:  # noqa: ARG001  (part of the cache's key)
-    return pack.load(path) if path.suffix.lower() == ".pack" else npz.load(path)
-
-
-def _place(name: str | Path, root: str | Path | None) -> Path:
-    """Return the folder that a named set is read from: what is built in is read once, whatever the folder."""
-    return data_root(root) if DATASETS[str(name)].files else Path()
+def _source(name: str | Path, root: str | Path | None) -> Source:
+    """Return where a data set comes from; a name that exists wins over a path."""
+    if str(name) in DATASETS:
+        return _Named(str(name), root)
+    found = own(str(name))
+    if found is None:
+        raise InputError(f"{unknown('data set', str(name), DATASETS)} Or name data of your own: {KINDS}.")
+    return found
 
 
 @lru_cache(maxsize=4)

@@ -1,8 +1,8 @@
 """Pickles of strangers: read without running anything that they name.
 
 A pickle is a program. This reader lets it build numbers, text, lists, dictionaries and numpy arrays of
-bytes, and nothing else; even numpy itself is not called, but played by two stand-ins. Before it runs, it is
-looked through for lengths and numbers that would take memory out of proportion to the file.
+whole numbers, and nothing else; even numpy itself is not called, but played by two stand-ins. Before it runs,
+it is looked through for lengths and numbers that would take memory out of proportion to the file.
 """
 
 import io
@@ -21,14 +21,28 @@ from dilution.errors import DataError
 _RULE = "it may name numpy's array reconstruction and nothing else"
 
 
+_BYTES = ("u1", "|u1", "uint8")
+_WHOLE = (*_BYTES, *(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)))
+
+
 class _Type:
-    """Stands in for ``numpy.dtype``: of all types only the byte has a meaning here."""
+    """Stands in for ``numpy.dtype``: of all types only those of whole numbers have a meaning here."""
 
     def __init__(self, code: object, *_: object) -> None:
         self.code = code.decode("latin1") if isinstance(code, bytes) else code
+        self.order = ""
 
     def __setstate__(self, state: object) -> None:
-        """Take what numpy keeps of byte order and alignment; a byte has neither."""
+        """Take the byte order out of what numpy keeps."""
+        order = state[1] if isinstance(state, tuple) and len(state) > 1 else ""
+        order = order.decode("latin1") if isinstance(order, bytes) else order
+        self.order = order if order in ("<", ">") else ""
+
+    def dtype(self, codes: tuple[str, ...]) -> np.dtype[Any]:
+        """Return the type; ValueError if it is none of `codes`."""
+        if self.code not in codes:
+            raise ValueError(f"an array of another type than {', '.join(codes)}")
+        return np.dtype(self.order + str(self.code).removeprefix("|"))
 
 
 class _Array:
@@ -40,21 +54,22 @@ class _Array:
     def __setstate__(self, state: object) -> None:
         self.state = state if isinstance(state, tuple) else ()
 
-    def read(self) -> NDArray[np.uint8]:
-        """Return the array; ValueError if the parts do not make one of bytes."""
+    def read(self, codes: tuple[str, ...]) -> NDArray[Any]:
+        """Return the array; ValueError if the parts do not make one of these types."""
         if len(self.state) != 5:
             raise ValueError("an array without its parts")
         _, shape, kind, by_columns, content = self.state
-        if not isinstance(kind, _Type) or kind.code not in ("u1", "|u1", "uint8"):
-            raise ValueError("an array of another type than unsigned bytes")
+        if not isinstance(kind, _Type):
+            raise ValueError("an array without a type")
+        dtype = kind.dtype(codes)
         if isinstance(content, str):
             content = content.encode("latin1")
         sizes = isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)
-        if not isinstance(content, bytes) or not sizes or math.prod(shape) != len(content):
+        if not isinstance(content, bytes) or not sizes or math.prod(shape) * dtype.itemsize != len(content):
             raise ValueError("an array whose shape does not fit its content")
         if by_columns not in (False, 0):
             raise ValueError("an array that lies by columns")
-        array: NDArray[np.uint8] = np.frombuffer(content, dtype=np.uint8).reshape(shape)
+        array: NDArray[Any] = np.frombuffer(content, dtype=dtype).reshape(shape)
         return array
 
 
@@ -83,11 +98,22 @@ _NUMPY: dict[tuple[str, str], Callable[..., object]] = {
 }
 
 
+def _encode(text: object = "", encoding: object = "", *_: object) -> object:
+    """Stand in for ``_codecs.encode``, as protocol 2 writes bytes; an `_Array` takes them as text too."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise _RefusedError(f"encodes text as {encoding!r}; {_RULE}")
+    return text
+
+
 class _Reader(pickle.Unpickler):
+    def __init__(self, content: bytes, known: dict[tuple[str, str], Callable[..., object]]) -> None:
+        super().__init__(io.BytesIO(content), encoding="bytes")
+        self._known = known
+
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _NUMPY:
+        if (module, name) not in self._known:
             raise _RefusedError(f"names {module}.{name}; {_RULE}")
-        return _Maker(_NUMPY[module, name])
+        return _Maker(self._known[module, name])
 
     def persistent_load(self, pid: Any) -> Any:
         raise _RefusedError(f"refers to {pid!r} outside itself; {_RULE}")
@@ -140,10 +166,11 @@ def _check_numbers(content: bytes) -> None:
             raise _RefusedError(f"gives a part the number {number:,}; none may exceed its {size:,} bytes")
 
 
-def read_pickle(content: bytes, what: str) -> dict[str, Any]:
+def read_pickle(content: bytes, what: str, *, saved_by_torch: bool = False) -> dict[str, Any]:
     """Return the dictionary in a pickle, as Python 2 wrote it, or Python 3 in protocol 3 or 4.
 
-    In its other protocols Python 3 names more than what numpy reconstructs arrays with; those are refused.
+    In its other protocols Python 3 names more than what numpy reconstructs arrays with; those are refused,
+    but for protocol 2 where it is what is expected.
 
     Parameters
     ----------
@@ -151,21 +178,25 @@ def read_pickle(content: bytes, what: str) -> dict[str, Any]:
         The pickle.
     what
         How an error calls it: its path.
+    saved_by_torch
+        Whether it is written as ``torch.save`` writes numpy arrays, in protocol 2 and of any whole numbers.
 
     Returns
     -------
     dict
-        Keys as text; arrays as uint8 arrays that cannot be written to; text of Python 2 as bytes.
+        Keys as text; arrays as uint8 arrays that cannot be written to, or of other whole numbers if saved by
+        torch; text of Python 2 as bytes.
 
     Raises
     ------
     DataError
         If it names anything but numpy's array reconstruction, numbers its parts beyond its length, is cut
-        off, or holds no dictionary.
+        off, holds no dictionary, or holds arrays that are together larger than itself.
     """
+    known = _NUMPY | {("_codecs", "encode"): _encode} if saved_by_torch else _NUMPY
     try:
         _check_numbers(content)
-        found = _Reader(io.BytesIO(content), encoding="bytes").load()
+        found = _Reader(content, known).load()
     except _RefusedError as error:
         raise DataError(f"{what} is refused: it {error}. Fetch the file from its source.") from error
     except Exception as error:  # a damaged pickle fails anywhere, with any exception; none is ours
@@ -174,11 +205,16 @@ def read_pickle(content: bytes, what: str) -> dict[str, Any]:
         ) from error
     if not isinstance(found, dict):
         raise DataError(f"{what} holds a {type(found).__name__}; a dictionary was expected. Fetch it again.")
+    read: dict[_Array, NDArray[Any]] = {}
     try:
-        arrays = {key: value.read() for key, value in found.items() if isinstance(value, _Array)}
+        for value in found.values():
+            if isinstance(value, _Array) and value not in read:
+                read[value] = value.read(_WHOLE if saved_by_torch else _BYTES)
+                if sum(array.nbytes for array in read.values()) > len(content):
+                    raise ValueError("one content in many arrays")  # each would be a copy
     except ValueError as error:
         raise DataError(f"{what} is refused: it holds {error}. Fetch the file again.") from error
-    return {_text(key): value for key, value in (found | arrays).items()}
+    return {_text(key): read[value] if isinstance(value, _Array) else value for key, value in found.items()}
 
 
 def _text(key: object) -> str:

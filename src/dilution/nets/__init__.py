@@ -1,6 +1,8 @@
 """The networks, by name."""
 
+from dilution.nets.draws import Draws
+from dilution.nets.own import Classifier, make
 from dilution.nets.registry import LABELS, NETWORKS, build
-from dilution.nets.together import Together, together
+from dilution.nets.together import Together, manner, together
 
-__all__ = ["LABELS", "NETWORKS", "Together", "build", "together"]
+__all__ = ["LABELS", "NETWORKS", "Classifier", "Draws", "Together", "build", "make", "manner", "together"]

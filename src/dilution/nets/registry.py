@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 from dilution import seeds
-from dilution.errors import unknown
+from dilution.errors import InputError, unknown
+from dilution.named import is_reference
 from dilution.nets.conv import channels_last, conv
 from dilution.nets.mlp import mlp
+from dilution.nets.own import make
 from dilution.nets.resnet import resnet
 
 Factory = Callable[[tuple[int, int, int], int], nn.Module]
@@ -47,12 +49,13 @@ def build(name: str, shape: tuple[int, int, int], classes: int, *, seed: int) ->
     """Build a network with initial weights from the stream ``"weights"`` of a root seed.
 
     Weights and biases are uniform on ±1/√fan-in, as PyTorch draws them by default. The small logits at
-    the start matter under massive noise: He's larger initial weights take epochs to unlearn.
+    the start matter under massive noise: He's larger initial weights take epochs to unlearn. A network of
+    one's own keeps its own initialisation.
 
     Parameters
     ----------
     name
-        One of `NETWORKS`.
+        One of `NETWORKS`, or ``"module:factory"``; see :func:`dilution.nets.own.make`.
     shape
         Picture shape: (channels, height, width).
     classes
@@ -63,8 +66,13 @@ def build(name: str, shape: tuple[int, int, int], classes: int, *, seed: int) ->
     Raises
     ------
     InputError
-        If there is no network of this name.
+        If there is no network of this name, or a factory breaks a rule.
     """
+    if is_reference(name):
+        made = make(name, shape, classes, seed=seed)
+        if isinstance(made, nn.Module):
+            return made
+        raise InputError(f"{name!r} makes a {type(made).__name__}; a network is a torch.nn.Module.")
     if name not in NETWORKS:
         raise unknown("network", name, NETWORKS)
     # On the meta device a module draws no random numbers; its memory is filled below.

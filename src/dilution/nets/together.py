@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from dilution.nets.draws import Draws
+
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Function of logits (…, b, classes) and targets → losses (…) and the gradient of each by its logits."""
 
@@ -49,7 +51,11 @@ class Together(nn.Module):
         raise NotImplementedError
 
 
-def together(networks: Sequence[nn.Module], products: torch.dtype = torch.float32) -> Together:
+def together(
+    networks: Sequence[nn.Module],
+    products: torch.dtype = torch.float32,
+    draws: Sequence[Draws] | None = None,
+) -> Together:
     """Join replicas, the way that is fastest on a CPU.
 
     Linear layers are stacked, a single replica too: its products of matrices then have the same bits
@@ -63,10 +69,17 @@ def together(networks: Sequence[nn.Module], products: torch.dtype = torch.float3
     products
         What products and convolutions are computed in: ``torch.float32`` or ``torch.bfloat16``. Weights and
         their gradients are float32 in any case.
+    draws
+        For each replica the random numbers of its layers, such as Dropout; needed where they draw any.
     """
     if all(_only_linear(each) for each in networks):
         return Stacked(networks, products)
-    return InTurn(networks, products)
+    return InTurn(networks, products, draws)
+
+
+def manner(network: nn.Module) -> str:
+    """Say how replicas of a network train together: ``"stacked"`` or ``"one after the other"``."""
+    return "stacked" if _only_linear(network) else "one after the other"
 
 
 class InTurn(Together):
@@ -75,9 +88,15 @@ class InTurn(Together):
     On a GPU they are branches of the step, on streams of their own: a small network does not fill one.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], products: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        products: torch.dtype = torch.float32,
+        draws: Sequence[Draws] | None = None,
+    ) -> None:
         super().__init__()
         self.replicas = len(networks)
+        self._draws = draws
         self._networks = nn.ModuleList(networks)
         self._products = products
         self._streams: list[torch.cuda.Stream] = []
@@ -88,7 +107,7 @@ class InTurn(Together):
         # One replica forward and backward before the next: its activations are needed only until then.
         for number, (network, x, y) in enumerate(zip(self._networks, pictures, targets, strict=True)):
             with self._branch(number, x.device):
-                with self._casting(x.device):
+                with nullcontext() if self._draws is None else self._draws[number], self._casting(x.device):
                     logits = network(x)
                 loss, slope = objective(logits.detach().float(), y)
                 logits.backward(slope.to(logits.dtype))
@@ -233,10 +252,23 @@ class _Memory:
 
 
 def _only_linear(network: nn.Module) -> bool:
-    """Return whether a network is a sequence of linear layers with biases, after a flattening."""
-    if not isinstance(network, nn.Sequential) or not isinstance(network[0], nn.Flatten):
+    """Return whether a network is what `Stacked` computes: a flattening, linear layers, ReLUs between them.
+
+    A network of one's own may look like it and be another: a layer used twice, frozen, or with hooks.
+    """
+    if type(network) is not nn.Sequential or len(network) % 2:
         return False
-    return all(
-        isinstance(layer, nn.ReLU) or (isinstance(layer, nn.Linear) and layer.bias is not None)
-        for layer in list(network)[1:]
+    layers = list(network)
+    kinds = [nn.Flatten, nn.Linear, *(nn.ReLU, nn.Linear) * (len(layers) // 2 - 1)]
+    if [type(layer) for layer in layers] != kinds:
+        return False
+    weights = list(network.parameters())  # a parameter that is shared occurs once
+    return (
+        vars(layers[0]).items() >= {"start_dim": 1, "end_dim": -1}.items()
+        and len(weights) == len(layers)  # two for each linear layer
+        and all(each.requires_grad and each.dtype == torch.float32 for each in weights)
+        and not any(vars(each)[hooks] for each in (network, *layers) for hooks in _HOOKS)
     )
+
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

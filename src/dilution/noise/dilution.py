@@ -3,8 +3,8 @@
 import copy
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from dataclasses import replace
+from numbers import Integral
 from typing import TypeVar
 
 import numpy as np
@@ -15,33 +15,22 @@ from torch.utils.data import Dataset
 from dilution import seeds
 from dilution.data import Arrays
 from dilution.errors import InputError, unknown
+from dilution.noise.delivered import Delivered, shares, tally
 from dilution.noise.draw import IndependentLabels, LabelDraw, StratifiedLabels
+from dilution.noise.given import (
+    Labelling,
+    Observed,
+    check_observed,
+    labelling,
+    observed_labels,
+    observed_matrix,
+    replaced_labels,
+)
 from dilution.noise.images import ExternalImages, FreshImages, ImageSource, SameImages, WhiteNoise
-from dilution.noise.labels import LabelNoise, Matrix, alpha_for_rate, checked_matrix, uniform
+from dilution.noise.labels import LabelNoise, Matrix, checked_matrix, uniform
+from dilution.noise.level import noise_level
 
 _CHUNK = 1 << 15  # labels drawn at once where all of them are counted: few enough for the cache
-
-
-@dataclass(frozen=True)
-class Delivered:
-    """Noise asked for and noise drawn, over all n(1 + alpha) labels.
-
-    Parameters
-    ----------
-    alpha_requested, alpha_delivered
-        Noisy labels for each clean one; they differ when n·alpha is not whole.
-    rate_requested, rate_delivered
-        Noise rate η: expected share of wrong labels, and the share counted.
-    matrix_requested, matrix_delivered
-        P[true, noisy], float64, shape (classes, classes). A class without examples delivers NaN.
-    """
-
-    alpha_requested: float
-    alpha_delivered: float
-    rate_requested: float
-    rate_delivered: float
-    matrix_requested: Matrix
-    matrix_delivered: Matrix
 
 
 class Dilution(Dataset[tuple[Tensor, int]]):
@@ -50,6 +39,9 @@ class Dilution(Dataset[tuple[Tensor, int]]):
     Examples 0 … n − 1 are the clean ones; example n + k is noisy example k. Each is a function of
     (seed, index), so opening costs the same at every alpha, and any worker or machine finds the same
     label at the same index in any order of access.
+
+    With ``labels="replaced"`` there are the n pictures alone, each with one label in place of its clean one,
+    as most data sets have it.
 
     Parameters
     ----------
@@ -61,23 +53,37 @@ class Dilution(Dataset[tuple[Tensor, int]]):
     eta
         Instead of `alpha`: the noise rate, the share of all labels that are wrong.
     noise
-        Noise model; see :func:`uniform`, :func:`structured`, :func:`matrix`.
+        Noise model; see :func:`uniform`, :func:`structured`, :func:`matrix`. With :func:`observed` the
+        labels are ``data.observed``, and neither `alpha` nor `eta` is given.
+    labels
+        ``"added"``: noisy labels are added to the clean ones. ``"replaced"``: each picture has one label,
+        drawn from the row of its class in P = (I + alpha Q)/(1 + alpha), the distribution that all labels
+        have with ``"added"``; so `alpha` and `eta` mean the same. It is a function of the seed and the row of
+        the picture in `data`, the same in any subset. Default: ``"added"``; ``"replaced"`` with observed
+        labels.
     images
         Pictures of the noisy examples: ``"same"``, ``"fresh"``, ``"white_noise"``, or the `Arrays` of
         another data set. Pictures of another data set and white noise have no class of their own: their
-        labels are drawn for the class of a partner, clean example k mod n.
+        labels are drawn for the class of a partner, clean example k mod n. Only ``"same"`` goes with replaced
+        labels.
     n
         Clean examples, a random subset of `data`. Default: all.
     stratified
         Draw labels without replacement, so that for each true class the count of each noisy label lies
-        within one of its expectation.
+        within one of its expectation. A replaced label then depends on which pictures are beside it.
     seed
         Root seed of the subset and the noise.
+
+    Attributes
+    ----------
+    overall
+        P[true, noisy], the distribution of all labels of an example, float64, shape (classes, classes).
 
     Raises
     ------
     InputError
-        If a value breaks a rule above; if n is larger than the data; if no fresh pictures are left.
+        If a value breaks a rule above; if n is larger than the data; if no fresh pictures are left; if
+        labels are to be the observed ones and the data have none.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         *,
         eta: float | None = None,
         noise: LabelNoise | None = None,
+        labels: Labelling | None = None,
         images: str | Arrays = "same",
         n: int | None = None,
         stratified: bool = False,
@@ -110,15 +117,23 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         if not isinstance(noise, LabelNoise):
             raise InputError(
                 f"noise is a {type(noise).__name__}; it must be a noise model: dilution.uniform(), "
-                "structured(delta, order), matrix(T), or a LabelNoise of your own."
+                "structured(delta, order), matrix(T), observed(), or a LabelNoise of your own."
             )
+        if len(data.classes) < 2:
+            raise InputError(f"the data have {len(data.classes)} class; noise needs at least 2 to confuse.")
         clean_rows = order[:size]
+        if isinstance(noise, Observed):
+            check_observed(alpha, eta, stratified)
+            level = math.nan
+        else:
+            level = noise_level(_prior(data, clean_rows), alpha, eta, noise, seed)
         self._open(
             data,
             clean_rows=clean_rows,
             fresh_rows=order[size:],
-            alpha=_noise_level(_prior(data, clean_rows), alpha, eta, noise, seed),
+            alpha=level,
             noise=noise,
+            labelling=labelling(labels, images, observed=isinstance(noise, Observed)),
             images=images,
             stratified=stratified,
             seed=seed,
@@ -132,21 +147,36 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         fresh_rows: Tensor,
         alpha: float,
         noise: LabelNoise,
+        labelling: Labelling,
         images: str | Arrays,
         stratified: bool,
         seed: int,
         stream: str = "noise",
     ) -> None:
         self.data, self.alpha, self.noise, self.seed = data, alpha, noise, seed
-        self.stratified = stratified
+        self.stratified, self.labelling = stratified, labelling
         self.classes = len(data.classes)
         self.clean_rows = clean_rows
         self._fresh_rows, self._images = fresh_rows, images
         self.n = len(clean_rows)
-        self.noisy = round(self.n * (1 + alpha)) - self.n
-        self.added = _added(noise, self.classes, alpha, seed)
+        self.noisy = 0 if labelling == "replaced" else round(self.n * (1 + alpha)) - self.n
         self.image_source = self._image_source(images)
-        self._draw = self._label_draw(stream)
+        # One label for each clean picture: with added labels its own, otherwise what stands in its place.
+        self._given = true = data.labels[clean_rows]
+        self._draw: LabelDraw | None = None
+        if isinstance(noise, Observed):
+            self._given = observed_labels(data, clean_rows)
+            self.overall = observed_matrix(true, self._given, self.classes)
+        else:
+            added = _added(noise, self.classes, alpha, seed)
+            self.overall = noise.overall(self.classes, alpha, seed)
+            if labelling == "replaced":
+                overall = checked_matrix(self.overall)
+                self._given = replaced_labels(
+                    data, clean_rows, overall, stratified=stratified, seed=seed, stream=stream
+                )
+            else:
+                self._draw = self._label_draw(added, stream)
 
     def hold_out(self, count: int) -> "tuple[Dilution, Dilution]":
         """Set clean examples aside for validation, with noise of the same kind.
@@ -162,7 +192,9 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             Two dilutions over disjoint pictures. The validation half always shows the same images, its
             noisy labels come from a seed stream of its own, and its pictures are no one's fresh ones. The
             training half is a set of its own too: noisy label k belongs to its clean example k mod n, so a
-            picture that keeps its clean label gets other noisy ones than here.
+            picture that keeps its clean label gets other noisy ones than here. Replaced labels stay what they
+            are here in the training half (unless stratified, which counts anew) and are drawn from that
+            stream of its own in the validation half; observed labels stay in both.
 
         Raises
         ------
@@ -177,29 +209,25 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         # Drawn at random: the rows of a data set may be sorted by class.
         drawn = seeds.permutation(seeds.stream(self.seed, "validation"), self.n)
         set_aside, kept = drawn[:count].sort().values, drawn[count:].sort().values
-        training, validation = Dilution.__new__(Dilution), Dilution.__new__(Dilution)
-        training._open(
+        training = self._part(self.clean_rows[kept], self._images, "noise")
+        return training, self._part(self.clean_rows[set_aside], "same", "validation noise")
+
+    def _part(self, rows: Tensor, images: str | Arrays, stream: str) -> "Dilution":
+        """Return a set of the same kind over some of the clean pictures."""
+        part = Dilution.__new__(Dilution)
+        part._open(
             self.data,
-            clean_rows=self.clean_rows[kept],
+            clean_rows=rows,
             fresh_rows=self._fresh_rows,
             alpha=self.alpha,
             noise=self.noise,
-            images=self._images,
+            labelling=self.labelling,
+            images=images,
             stratified=self.stratified,
             seed=self.seed,
+            stream=stream,
         )
-        validation._open(
-            self.data,
-            clean_rows=self.clean_rows[set_aside],
-            fresh_rows=self._fresh_rows,
-            alpha=self.alpha,
-            noise=self.noise,
-            images="same",
-            stratified=self.stratified,
-            seed=self.seed,
-            stream="validation noise",
-        )
-        return training, validation
+        return part
 
     def to(self, device: torch.device) -> "Dilution":
         """Return the same set on a device: indices are taken, labels and pictures computed there.
@@ -210,7 +238,8 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         if device == self.data.device:
             return self
         there = _moved(self, device)
-        there.image_source, there._draw = _moved(self.image_source, device), _moved(self._draw, device)
+        there.image_source = _moved(self.image_source, device)
+        there._draw = None if self._draw is None else _moved(self._draw, device)
         return there
 
     def __len__(self) -> int:
@@ -221,12 +250,12 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"index {index} is outside a dilution of {len(self)} examples")
         at = torch.tensor([int(index) % len(self)])
-        return self.pictures(at)[0].float() / 255, int(self.labels(at))
+        return self.pictures(at)[0].float() / self.data.unit, int(self.labels(at))
 
     def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
         """Return a batch at once; ``DataLoader`` asks for it in place of single examples."""
         at = torch.tensor(indices)
-        pictures, labels = self.pictures(at).float() / 255, self.labels(at)
+        pictures, labels = self.pictures(at).float() / self.data.unit, self.labels(at)
         return list(zip(pictures, labels.tolist(), strict=True))
 
     def __iter__(self) -> Iterator[tuple[Tensor, int]]:
@@ -242,10 +271,11 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         """
         flat = self._checked(index).reshape(-1)
         k = flat - self.n
-        clean = self.data.labels[self.clean_rows[flat.clamp(max=self.n - 1)]]
-        if self.noisy == 0:
-            return clean.reshape(index.shape)
-        return torch.where(k < 0, clean, self._noisy_labels(k.clamp(min=0))).reshape(index.shape)
+        given = self._given[flat.clamp(max=self.n - 1)]
+        if self._draw is None or self.noisy == 0:
+            return given.reshape(index.shape)
+        noisy = self._added_labels(self._draw, k.clamp(min=0))
+        return torch.where(k < 0, given, noisy).reshape(index.shape)
 
     def source(self, index: Tensor) -> Tensor:
         """Return the row of each example's picture in the set it is from; −1 for white noise.
@@ -291,7 +321,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         return index
 
     def histogram(self, place: Tensor) -> Tensor:
-        """Count all labels that clean pictures carry, their own and the added ones.
+        """Count all labels that clean pictures carry: the one each comes with, and the added ones.
 
         Parameters
         ----------
@@ -315,19 +345,25 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             )
         counts = place.new_zeros(len(place), self.classes)
         counts.scatter_add_(1, self.labels(place)[:, None], place.new_ones(len(place), 1))
+        if self._draw is None:
+            return counts
         laps = -(-self.noisy // self.n)
         at_once = max(1, _CHUNK // max(1, len(place)))
         for first in range(0, laps, at_once):
             lap = torch.arange(first, min(first + at_once, laps), device=place.device)
             k = place[:, None] + lap * self.n
             exists = k < self.noisy
-            drawn = self._noisy_labels(k.clamp(max=self.noisy - 1).reshape(-1)).reshape(k.shape)
-            counts.scatter_add_(1, drawn, exists.long())
+            drawn = self._added_labels(self._draw, k.clamp(max=self.noisy - 1).reshape(-1))
+            counts.scatter_add_(1, drawn.reshape(k.shape), exists.long())
         return counts
 
     def requested(self) -> Delivered:
-        """Return the noise asked for, as what an infinite number of labels would deliver."""
-        matrix = self.noise.overall(self.classes, self.alpha, self.seed)
+        """Return the noise asked for, as what an infinite number of labels would deliver.
+
+        For observed labels that is the noise counted over the n pictures; the row of a class without
+        pictures says that its labels are right.
+        """
+        matrix = self.overall
         rate = float(_prior(self.data, self.clean_rows) @ (1 - np.diag(matrix)))
         return Delivered(self.alpha, self.alpha, rate, rate, matrix, matrix)
 
@@ -341,24 +377,19 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             already. Default: all labels are drawn and counted.
         """
         if counts is None:
-            counts = self.clean_rows.new_zeros(self.classes**2)
+            counts = self.clean_rows.new_zeros(self.classes, self.classes)
             for start in range(0, len(self), _CHUNK):
                 index = torch.arange(start, min(start + _CHUNK, len(self)), device=counts.device)
-                cell = self.true_labels(index) * self.classes + self.labels(index)
-                counts += torch.bincount(cell, minlength=self.classes**2)
-        table = counts.reshape(self.classes, self.classes).double().cpu().numpy()
-        with np.errstate(invalid="ignore"):  # 0/0 for a class without examples, documented as NaN
-            shares = table / table.sum(axis=1, keepdims=True)
-        return replace(
-            self.requested(),
-            alpha_delivered=self.noisy / self.n,
-            rate_delivered=float(1 - np.trace(table) / table.sum()),
-            matrix_delivered=shares,
-        )
+                counts += tally(self.true_labels(index), self.labels(index), self.classes)
+        rate, matrix = shares(counts)
+        asked = self.requested()
+        if self.labelling == "added":
+            asked = replace(asked, alpha_delivered=self.noisy / self.n)
+        return replace(asked, rate_delivered=rate, matrix_delivered=matrix)
 
     def _image_source(self, images: str | Arrays) -> ImageSource:
         if isinstance(images, Arrays):
-            return ExternalImages(self.clean_rows, images, self.data.shape, self.seed)
+            return ExternalImages(self.data, self.clean_rows, images, self.seed)
         if images == "same":
             return SameImages(self.data, self.clean_rows)
         if images == "fresh":
@@ -372,18 +403,18 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             )
         raise unknown("source of images", images, ("same", "fresh", "white_noise"))
 
-    def _noisy_labels(self, k: Tensor) -> Tensor:
-        return self._draw.labels(k, self.data.labels[self.image_source.partners(k)])
+    def _added_labels(self, draw: LabelDraw, k: Tensor) -> Tensor:
+        return draw.labels(k, self.data.labels[self.image_source.partners(k)])
 
-    def _label_draw(self, stream: str) -> LabelDraw:
+    def _label_draw(self, added: Matrix, stream: str) -> LabelDraw:
         key = seeds.stream(self.seed, stream)
         if not self.stratified:
-            return IndependentLabels(self.added, key)
+            return IndependentLabels(added, key)
         source = self.image_source
         period = len(source.fresh_rows) if isinstance(source, FreshImages) else self.n
         cycle = self.data.labels[source.partners(torch.arange(period))]
         rounding_key = seeds.stream(self.seed, f"{stream} rounding")
-        return StratifiedLabels(self.added, cycle, self.noisy, key, rounding_key)
+        return StratifiedLabels(added, cycle, self.noisy, key, rounding_key)
 
 
 _T = TypeVar("_T")
@@ -411,38 +442,3 @@ def _added(noise: LabelNoise, classes: int, alpha: float, seed: int) -> Matrix:
 def _prior(data: Arrays, rows: Tensor) -> Matrix:
     """Return the share of each class among rows of the data; float64, shape (classes,)."""
     return torch.bincount(data.labels[rows], minlength=len(data.classes)).double().cpu().numpy() / len(rows)
-
-
-def _noise_level(
-    prior: Matrix, alpha: float | None, eta: float | None, noise: LabelNoise, seed: int
-) -> float:
-    if len(prior) < 2:
-        raise InputError(f"the data have {len(prior)} class; noise needs at least 2 to confuse.")
-    if (alpha is None) == (eta is None):
-        given = "neither" if alpha is None else "both"
-        raise InputError(
-            f"{given} of alpha and eta given; give one: alpha (noisy labels added for each clean one) or "
-            "eta (share of wrong labels)."
-        )
-    name, value = ("alpha", alpha) if eta is None else ("eta", eta)
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise InputError(f"{name} is {value!r}; it must be a finite number, {_RANGES[name]}.")
-    if eta is None:
-        if value < 0:
-            raise InputError(f"alpha is {value}; it must be ≥ 0. alpha=0 is no noise at all.")
-        level = float(value)
-    else:
-        level = alpha_for_rate(float(value), noise, prior, seed)
-    if level > _LARGEST:
-        raise InputError(
-            f"alpha is {level:g}; it must be at most {_LARGEST:.0e}: beyond, examples cannot be numbered."
-        )
-    return level
-
-
-_LARGEST = 1e9
-
-_RANGES = {
-    "alpha": "noisy labels added for each clean one, such as 20",
-    "eta": "a share of wrong labels, such as 0.4",
-}

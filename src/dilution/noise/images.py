@@ -37,7 +37,7 @@ class ImageSource(Protocol):
         """Row, in the clean data, of the example whose class the noisy label is drawn for."""
 
     def pictures(self, k: Tensor) -> Tensor:
-        """Pictures, uint8 of shape (len(k), channels, height, width)."""
+        """Pictures of the clean ones' dtype, shape (len(k), channels, height, width)."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,14 @@ class ExternalImages:
 
     name = "external"
 
-    def __init__(self, clean_rows: Tensor, external: Arrays, shape: tuple[int, int, int], seed: int) -> None:
+    def __init__(self, data: Arrays, clean_rows: Tensor, external: Arrays, seed: int) -> None:
+        shape = data.shape
+        if external.dtype != data.dtype or (data.dtype.is_floating_point and external.shape != shape):
+            raise InputError(
+                f"external pictures are {external.dtype} of shape {external.shape}, the data {data.dtype} of "
+                f"shape {shape}; both must be of one type, and floats of one shape, since only pictures of "
+                "pixels can be resized. Take pictures of the same kind, or images='white_noise'."
+            )
         self._clean_rows = clean_rows
         self._external, self._shape = external, shape
         # What is in memory is brought to the shape once, what is not whenever it is read.
@@ -130,7 +137,8 @@ class ExternalImages:
 class WhiteNoise:
     """Gaussian pictures: mean and standard deviation of each channel as in the clean pictures.
 
-    Values are rounded and clipped to 0 … 255. Labels are drawn as for :class:`ExternalImages`.
+    Values of uint8 are rounded and clipped to 0 … 255, those of float32 stay as drawn. Labels are drawn as
+    for :class:`ExternalImages`.
     """
 
     name = "white_noise"
@@ -143,11 +151,21 @@ class WhiteNoise:
         self._data = data
 
     @cached_property  # all pictures are read for it, which opening the set must not cost
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        return channel_moments(self._data, self._clean_rows)
+
+    @cached_property
     def _levels(self) -> Tensor:
-        """A table of quantiles instead of a transform: integers in, integers out, on every machine."""
-        mean, deviation = channel_moments(self._data, self._clean_rows)
-        quantiles = ndtri((np.arange(2**LEVELS) + 0.5) / 2**LEVELS)
-        levels = 255 * (mean[:, None] + deviation[:, None] * torch.from_numpy(quantiles))
+        """A table of quantiles instead of a transform: integers in, integers out, on every machine.
+
+        One row after the other for the channels of uint8; of float32 the standard normal, since there may be
+        a thousand channels.
+        """
+        quantiles = torch.from_numpy(ndtri((np.arange(2**LEVELS) + 0.5) / 2**LEVELS))
+        if self._data.dtype.is_floating_point:
+            return quantiles.float().to(self._data.device)
+        mean, deviation = self._moments
+        levels = 255 * (mean[:, None] + deviation[:, None] * quantiles)
         return levels.round().clamp(0, 255).to(self._data.device, torch.uint8).flatten()
 
     def rows(self, k: Tensor) -> Tensor:
@@ -161,6 +179,10 @@ class WhiteNoise:
         area = height * width
         pixel = torch.arange(channels * area, device=k.device)
         draw = seeds.mix(self._key, k[:, None] * (channels * area) + pixel) & (2**LEVELS - 1)
+        if self._data.dtype.is_floating_point:
+            drawn = self._levels[draw].reshape(len(k), channels, height, width)
+            mean, deviation = (each.float()[:, None, None].to(k.device) for each in self._moments)
+            return drawn * deviation + mean
         level = draw + pixel.div(area, rounding_mode="floor") * 2**LEVELS
         return self._levels[level].reshape(len(k), channels, height, width)
 
@@ -168,8 +190,11 @@ class WhiteNoise:
 def channel_moments(data: Arrays, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of each channel over some pictures of a data set.
 
-    Both are float64, shape (channels,), for pixels in [0, 1], and computed from whole numbers.
+    Both are float64, shape (channels,), in natural units: of uint8 for pixels in [0, 1], computed from whole
+    numbers; of float32 in the units of the values. A channel of one value has deviation 0 exactly.
     """
+    if data.dtype.is_floating_point:
+        return _float_moments(data, rows)
     totals, squares = data.pixel_sums[:, rows].sum(dim=1).tolist()
     pixels = len(rows) * data.shape[1] * data.shape[2]
     # Python's integers: the squared total of many pictures is too large for int64, and as floats the
@@ -178,6 +203,29 @@ def channel_moments(data: Arrays, rows: Tensor) -> tuple[Tensor, Tensor]:
     mean = [total / (255 * pixels) for total in totals]
     deviation = [math.sqrt(pixels * square - total**2) / (255 * pixels) for total, square in pairs]
     return torch.tensor(mean, dtype=torch.float64), torch.tensor(deviation, dtype=torch.float64)
+
+
+def _float_moments(data: Arrays, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the moments of float32 pictures in two passes, the mean first.
+
+    In one pass, by sums of squares, a column such as 10⁶ ± 1 would lose the digits that its deviation is in.
+    """
+    parts = rows.split(max(1, _VALUES // math.prod(data.shape)))
+    values = len(rows) * data.shape[1] * data.shape[2]
+    total = torch.zeros(data.shape[0], dtype=torch.float64, device=data.device)
+    squares = torch.zeros_like(total)
+    low, high = total.float() + math.inf, total.float() - math.inf
+    for part in parts:
+        taken = data.take(part)
+        low, high = low.minimum(taken.amin(dim=(0, 2, 3))), high.maximum(taken.amax(dim=(0, 2, 3)))
+        total += taken.double().sum(dim=(0, 2, 3))
+    mean = torch.where(low == high, low.double(), total / values)
+    for part in parts:
+        squares += (data.take(part).double() - mean[:, None, None]).square_().sum(dim=(0, 2, 3))
+    return mean.cpu(), (squares / values).sqrt().cpu()
+
+
+_VALUES = 1 << 22  # held as float64 at once
 
 
 def _fit(images: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, str]:

@@ -7,7 +7,6 @@ rates that results show are those of P.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Literal, get_args
@@ -197,52 +196,6 @@ class _Transition(LabelNoise):
                 "It needs one row and one column for each class."
             )
         return self.table.copy()
-
-
-def alpha_for_rate(eta: float, noise: LabelNoise, prior: Sequence[float] | Matrix, seed: int) -> float:
-    """Return the noise level alpha at which a share `eta` of all labels is expected to be wrong.
-
-    Solves eta = alpha / (1 + alpha) · w, with w the share of *added* labels that are wrong: for uniform
-    noise over m classes w = (m − 1)/m.
-
-    Parameters
-    ----------
-    eta
-        Noise rate, in [0, w).
-    prior
-        Share of each class among the examples, shape (classes,), summing to 1.
-
-    Raises
-    ------
-    InputError
-        If eta is negative, not a number, or as large as w or larger, which no alpha reaches.
-    """
-    prior = np.asarray(prior, dtype=np.float64)
-    # In the models here the diagonal of Q does not depend on alpha, so alpha = 1 serves.
-    wrong = _wrong_share(noise, prior, 1.0, seed)
-    if not 0 <= eta < wrong:
-        raise InputError(
-            f"eta is {eta}; with {noise.name} noise over {len(prior)} classes the noise rate must lie in "
-            f"[0, {wrong:.4g}): added labels are wrong with probability {wrong:.4g}, and clean labels "
-            "remain. Give a smaller eta, or alpha instead."
-        )
-    alpha = eta / (wrong - eta)
-    if alpha and not math.isclose(_wrong_share(noise, prior, alpha, seed), wrong, rel_tol=1e-9):
-        raise InputError(
-            f"eta is {eta}; with noise {noise.name!r} the share of added labels that are wrong changes with "
-            "alpha, so the noise rate does not name one alpha. Give alpha instead."
-        )
-    return alpha
-
-
-def _wrong_share(noise: LabelNoise, prior: Matrix, alpha: float, seed: int) -> float:
-    """Return the share of added labels that are wrong."""
-    added = noise.added(len(prior), alpha, seed)
-    if added.shape != (len(prior), len(prior)):
-        raise InputError(
-            f"noise {noise.name!r} gives a matrix of shape {added.shape}; the data have {len(prior)} classes."
-        )
-    return float(1 - prior @ np.diag(added))
 
 
 def _ranked_classes(order: Order, classes: int, seed: int, confusability: Matrix | None) -> NDArray[np.int64]:

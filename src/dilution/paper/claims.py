@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from dilution.study.select import best_rate, varying_settings
+from dilution.study.select import best_rate, name_matrices, varying_settings
 
 Verdict = Literal["reproduced", "not reproduced", "not testable at this scale"]
 
@@ -81,6 +81,7 @@ def judge_all(claims: Sequence[Claim], table: pd.DataFrame, *, asked: int = 0) -
 
 def _diverged(table: pd.DataFrame) -> str:
     """Say which runs diverged among those at the best learning rate; empty if none did."""
+    table = name_matrices(table)
     settings = [name for name in varying_settings(table) if name != "rate"] or ["network"]
     chosen = best_rate(table, by=settings)
     lost = chosen[chosen["state"] == "diverged"]

@@ -7,7 +7,9 @@ from typing import Any, Literal
 import matplotlib.figure
 import pandas as pd
 
+from dilution.data import Arrays
 from dilution.errors import unknown
+from dilution.noise import Delivered, Dilution, observed
 from dilution.paper.claims import Claim
 from dilution.study.grid import Grid
 from dilution.study.spec import Run
@@ -52,12 +54,24 @@ class Material:
         The data set of foreign pictures.
     precision
         What products are computed in.
+    shape
+        (channels, height, width) of a picture.
+    observed
+        The noise of its observed labels, counted over all training pictures; None if it has none.
     """
 
     dataset: str
     size: int
     external: str = "photos"
     precision: PrecisionName = "float32"
+    shape: tuple[int, int, int] = (1, 28, 28)
+    observed: Delivered | None = None
+
+    @classmethod
+    def of(cls, dataset: str, train: Arrays, external: str, precision: PrecisionName) -> "Material":
+        """Return what a data set of this name and training half gives a figure."""
+        counted = None if train.observed is None else Dilution(train, noise=observed()).delivered()
+        return cls(dataset, len(train), external, precision, train.shape, counted)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,20 @@
 """The figures by name."""
 
 from dilution.errors import unknown
-from dilution.paper import fig1, fig2, fig3, fig4, fig5, fig6, fig7, fig8, fig9, fig10, fig11
+from dilution.paper import fig1, fig2, fig3, fig4, fig5, fig6, fig7, fig8, fig9, fig10, fig11, human, learners
 from dilution.paper.figure import Figure
 
 FIGURES: dict[str, Figure] = {
     module.FIGURE.name: module.FIGURE
     for module in (fig1, fig2, fig3, fig4, fig5, fig6, fig7, fig8, fig9, fig10, fig11)
 }
+"""The figures of the paper: those that ``"all"`` stands for."""
+
+BEYOND: dict[str, Figure] = {module.FIGURE.name: module.FIGURE for module in (learners, human)}
+"""Figures that answer what the paper leaves open."""
+
+EVERY: dict[str, Figure] = FIGURES | BEYOND
+"""Both, in the order of a page."""
 
 
 def figure(name: str) -> Figure:
@@ -18,6 +25,6 @@ def figure(name: str) -> Figure:
     InputError
         If there is none.
     """
-    if name not in FIGURES:
-        raise unknown("figure", name, FIGURES)
-    return FIGURES[name]
+    if name not in EVERY:
+        raise unknown("figure", name, EVERY)
+    return EVERY[name]

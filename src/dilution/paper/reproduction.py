@@ -11,7 +11,7 @@ from dilution.data import load
 from dilution.errors import StoreError
 from dilution.files import check_writable, write_whole
 from dilution.paper.figure import Material, ScaleName
-from dilution.paper.registry import FIGURES, figure
+from dilution.paper.registry import EVERY, FIGURES, figure
 from dilution.paper.section import figure_section, further_runs, judge
 from dilution.report.markdown import write_markdown
 from dilution.report.page import CLAIM_COLUMNS, Page, Section, write
@@ -67,7 +67,8 @@ def reproduce(
     Parameters
     ----------
     names
-        Name of a figure, several of them, or ``"all"``.
+        Name of a figure, several of them, or ``"all"``: every figure of the paper. Those beyond it, such as
+        ``"learners"``, are named.
     dataset
         Name of a data set.
     scale
@@ -102,13 +103,12 @@ def reproduce(
         If a name is unknown, a data file is missing or a folder cannot be written.
     """
     wanted = dict.fromkeys([names] if isinstance(names, str) else names)
-    chosen = [figure(name) for name in wanted if name != "all"]
-    if "all" in wanted:
-        chosen = list(FIGURES.values())
+    named = {name: figure(name) for name in wanted if name != "all"}
+    chosen = list((FIGURES | named if "all" in wanted else named).values())
     for each in chosen:
         each.at(scale)
     foreign = external or ("cifar100" if dataset == "cifar10" else "photos")
-    material = Material(dataset, len(load(dataset, root).train), foreign, precision)
+    material = Material.of(dataset, load(dataset, root).train, foreign, precision)
     planned = [(each, prepare(each.plan(material, scale, seeds), root)) for each in chosen]
     folder = check_writable(Path(out))
     sections = []
@@ -159,13 +159,13 @@ def report(store: str | Path = "results.sqlite", *, out: str | Path = "out") -> 
     sections = []
     with Store(store, create=False) as opened:
         names = sorted(opened.counts(), key=_place)
-        figures = [name.partition("/")[0] for name in names if _place(name) < len(FIGURES)]
+        figures = [name.partition("/")[0] for name in names if _place(name) < len(EVERY)]
         placed = zip(names, figures, strict=False)  # a user's own studies come after the figures
         alone = {name: first for name, first in placed if figures.count(first) == 1}
-        files = alone | file_names([name for name in names if name not in alone], taken=FIGURES)
+        files = alone | file_names([name for name in names if name not in alone], taken=EVERY)
         for name in names:
-            if _place(name) < len(FIGURES):
-                shown = FIGURES[name.partition("/")[0]]
+            if _place(name) < len(EVERY):
+                shown = EVERY[name.partition("/")[0]]
                 sections.append(figure_section(shown, opened, name, Path(out), files[name]))
             else:
                 sections.append(study_section(name, table(opened, name), Path(out), files[name]))
@@ -183,7 +183,7 @@ def report(store: str | Path = "results.sqlite", *, out: str | Path = "out") -> 
 def _place(study: str) -> int:
     """Return where a study stands on a page: figures of the paper in its order, then a user's own."""
     first, _, rest = study.partition("/")
-    return list(FIGURES).index(first) if first in FIGURES and rest else len(FIGURES)
+    return list(EVERY).index(first) if first in EVERY and rest else len(EVERY)
 
 
 def _title(dataset: str, scale: str) -> str:
@@ -213,8 +213,8 @@ def judged(store: str | Path = "results.sqlite") -> pd.DataFrame:
     with Store(store, create=False) as opened:
         for name in opened.counts():
             first, _, rest = name.partition("/")
-            if first in FIGURES and rest and FIGURES[first].claims:
-                found = judge(FIGURES[first], opened, name)
+            if first in EVERY and rest and EVERY[first].claims:
+                found = judge(EVERY[first], opened, name)
                 found.insert(0, "study", name)
                 parts.append(found)
     if not parts:

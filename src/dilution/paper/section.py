@@ -10,6 +10,7 @@ from dilution.paper.figure import SCALES, Figure
 from dilution.report.marks import Plot
 from dilution.report.page import Section
 from dilution.report.style import publish
+from dilution.study.select import name_matrices
 from dilution.study.spec import IMAGE_SOURCES, Run
 from dilution.study.store import Store
 from dilution.study.table import table
@@ -90,7 +91,7 @@ def figure_section(
         method=figure.method,
         claims=judge_all(figure.claims, seen, asked=len(asked)),
         points=found,
-        runs=runs,
+        runs=name_matrices(runs),
         shares=figure.shares,
     )
 

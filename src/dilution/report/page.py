@@ -79,11 +79,15 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A report: its title, its figures in order, and what produced it (label to value)."""
+    """A report: its title, its figures in order, and what produced it (label to value).
+
+    Its first sentence is the answer, or without one a count of the verdicts.
+    """
 
     title: str
     sections: Sequence[Section]
     made_by: dict[str, str] = field(default_factory=dict)
+    answer: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def render(page: Page) -> str:
         css=Markup(css),
         script=Markup(script),
         script_hash=Markup(f"sha256-{digest}"),  # the browser runs this script and no other
-        summary=_summary([claim.verdict for figure in figures for claim in figure.claims]),
+        summary=page.answer or _summary([claim.verdict for figure in figures for claim in figure.claims]),
     )
 
 

@@ -116,9 +116,10 @@ def _plot(points: pd.DataFrame, varying: list[str]) -> matplotlib.figure.Figure 
     x = next((name for name in _AXES if name in varying), None)
     if x is None or points.empty:
         return None
+    points = points.dropna(subset=[x])  # observed labels have no alpha: the table has them, the plot cannot
     others = [name for name in varying if name != x and not name.startswith("validation")]
-    label = points[others].astype(str).agg(", ".join, axis=1) if others else pd.Series("", points.index)
-    lines = points.groupby(label, sort=False)
+    said = [", ".join(str(each) for each in row if pd.notna(each)) for row in points[others].to_numpy(object)]
+    lines = points.groupby(pd.Series(said, points.index), sort=False)
     if len(lines) > _SERIES:
         return None
     with style():

@@ -1,5 +1,6 @@
 """From a run to its outcome: open the data, dilute, train, report."""
 
+import math
 import traceback
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -7,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dilution.data import DATASETS, Arrays, DataSet, load, own_file
+from dilution.data import DATASETS, Arrays, DataSet, load, names_data
 from dilution.errors import DilutionError, InputError, unknown
-from dilution.noise import Dilution, LabelNoise, matrix, structured, uniform
+from dilution.noise import Dilution, LabelNoise, matrix, observed, structured, uniform
 from dilution.study.spec import IMAGE_SOURCES, PROTOCOL, Run
 from dilution.training import Task, TrainResult, confusability, device_title, train_together
 
@@ -47,6 +48,8 @@ def noise_of(run: Run, confusabilities: Confusabilities) -> LabelNoise:
     """Return the noise model of a run."""
     if run.noise == "uniform":
         return uniform()
+    if run.noise == "observed":
+        return observed()
     if run.matrix is not None:
         return matrix(run.matrix)
     if run.delta is None or run.noise_order is None:
@@ -60,7 +63,7 @@ def dilute(run: Run, root: str | None, confusabilities: Confusabilities) -> tupl
     data = open_data(run.dataset, run.fingerprint, root)
     images: str | Arrays = run.images
     if run.images not in IMAGE_SOURCES:
-        if run.images not in DATASETS and own_file(run.images) is None:
+        if not names_data(run.images):
             raise unknown("picture source", run.images, (*IMAGE_SOURCES, *DATASETS))
         images = load(run.images, root).train
     noisy = Dilution(
@@ -68,6 +71,7 @@ def dilute(run: Run, root: str | None, confusabilities: Confusabilities) -> tupl
         alpha=run.alpha,
         eta=run.eta,
         noise=noise_of(run, confusabilities),
+        labels=run.labels,
         images=images,
         n=run.n,
         stratified=run.stratified,
@@ -105,8 +109,8 @@ def _outcome(task: Task, result: TrainResult, shared: dict[str, Any]) -> dict[st
     noisy, test = task.noisy, task.test
     delivered = result.delivered
     measures: dict[str, Any] = {
-        "alpha_used": delivered.alpha_requested,
-        "alpha_delivered": delivered.alpha_delivered,
+        "alpha_used": _number(delivered.alpha_requested),
+        "alpha_delivered": _number(delivered.alpha_delivered),
         "rate_requested": delivered.rate_requested,
         "rate_delivered": delivered.rate_delivered,
         "n_available": len(noisy.data),
@@ -125,3 +129,8 @@ def _outcome(task: Task, result: TrainResult, shared: dict[str, Any]) -> dict[st
         "result": measures,
         "history": result.history.to_dict(orient="records"),
     }
+
+
+def _number(value: float) -> float | None:
+    """Return a number as JSON can hold it: observed labels have no alpha, which is NaN."""
+    return None if math.isnan(value) else value

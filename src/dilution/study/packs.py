@@ -36,19 +36,24 @@ def shape_of(run: Run) -> Shape:
     settings = run.settings
     own = ""
     if settings.steps is None:
-        own = run.key if run.order == "examples" and run.alpha is None else ""
+        own = run.key if run.order == "examples" and run.labels == "added" and run.alpha is None else ""
         settings = settings.model_copy(update={"steps": steps_of(run), "epochs": None})
     return Shape(run.dataset, run.fingerprint, run.network, settings.model_copy(update={"rate": 1.0}), own)
 
 
 def steps_of(run: Run) -> int:
     """Return the optimizer steps of a run; an estimate where only the noise rate is given."""
-    alpha = run.alpha
-    if alpha is None:
-        rate = run.eta or 0.0
-        alpha = rate / (1 - rate)
-    kept = run.n - run.validation
-    return run.settings.total_steps(round(kept * (1 + alpha)) if run.order == "examples" else kept)
+    labels = labels_of(run) if run.order == "examples" else 1
+    return run.settings.total_steps(round((run.n - run.validation) * labels))
+
+
+def labels_of(run: Run) -> float:
+    """Return the examples for each clean one, that one included; an estimate as above."""
+    if run.labels == "replaced":
+        return 1.0
+    if run.alpha is not None:
+        return 1 + run.alpha
+    return 1 / (1 - (run.eta or 0.0))
 
 
 def by_shape(runs: Sequence[Run]) -> dict[Shape, list[Run]]:

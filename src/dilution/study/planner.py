@@ -4,15 +4,20 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
+from dilution.nets import build, manner
 from dilution.study.execute import open_data
-from dilution.study.packs import Shape, by_shape, split
+from dilution.study.packs import Shape, by_shape, labels_of, split
 from dilution.study.spec import Run
 from dilution.study.timing import Probe, Timer
+from dilution.training import kind_of
 
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _SHORT = 2.0  # seconds of work per process below which measuring does not pay
 _UNMEASURED = 8  # replicas of such short work, at most
 _UNKNOWN = 60.0  # predicted for a run whose steps could not be measured
+_LEARNING = 1e-6  # seconds of a learner for each number of its examples: no more than the order of magnitude
 _GAIN = 0.03  # a larger pack must save this share: small ones lose less when interrupted
 _CHANGE = 0.10  # several threads must save this share: they change last bits
 
@@ -78,13 +83,22 @@ def plan(
     packs = []
     for shape, runs in by_shape(todo).items():
         data = open_data(shape.dataset, shape.fingerprint, root).train
-        machine = _Machine(shape, data.shape, len(data.classes), cores, device, timer)
+        if kind_of(shape.network, data.shape, len(data.classes)) == "learner":
+            seconds = _LEARNING * math.prod(data.shape)
+            packs += [Pack([run], 1, seconds * run.n * labels_of(run)) for run in runs]
+            team = _team(min(cores, len(study)), 1)
+            say(f"{shape.network}, {len(runs)} runs: one at a time in {team}; it has no steps to measure")
+            continue
+        machine = _Machine(shape, data.shape, data.dtype, len(data.classes), cores, device, timer)
         choice = _choose(machine, len(whole[shape]), len(study))
         size = min(choice.replicas, -(-len(runs) // choice.processes))
         count = choice.processes * -(-len(runs) // (size * choice.processes)) if size > 1 else len(runs)
         for part in split(runs, count):
             packs.append(Pack(part, choice.threads, choice.seconds * len(part), device))
-        say(f"{shape.network}, {len(runs)} runs of {shape.settings.steps} steps: {choice}")
+        way = ""
+        if choice.replicas > 1:
+            way = f", {manner(build(shape.network, data.shape, len(data.classes), seed=0))},"
+        say(f"{shape.network}, {len(runs)} runs of {shape.settings.steps} steps: {choice.said(way)}")
     timer.remember()
     return sorted(packs, key=lambda pack: (-pack.threads, -pack.seconds))
 
@@ -104,8 +118,9 @@ class _Choice:
     seconds: float
     why: str
 
-    def __str__(self) -> str:
-        together = f"{self.replicas} at a time" if self.replicas > 1 else "one at a time"
+    def said(self, way: str) -> str:
+        """Say what was chosen; `way` is how several networks train together."""
+        together = f"{self.replicas} at a time{way}" if self.replicas > 1 else "one at a time"
         return f"{together} in {_team(self.processes, self.threads)}; {self.why}"
 
 
@@ -115,6 +130,7 @@ class _Machine:
 
     shape: Shape
     picture: tuple[int, int, int]
+    dtype: torch.dtype
     classes: int
     cores: int
     device: str
@@ -122,7 +138,9 @@ class _Machine:
 
     def seconds(self, processes: int, threads: int, replicas: int) -> float:
         """Return the seconds of a step for each of the replicas of a process."""
-        probe = Probe(self.shape, self.picture, self.classes, replicas, threads, processes, self.device)
+        probe = Probe(
+            self.shape, self.picture, self.classes, replicas, threads, processes, self.device, self.dtype
+        )
         return self.timer.seconds(probe) / replicas
 
 

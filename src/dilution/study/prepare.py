@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 
-from dilution.data import DATASETS, fingerprint, own_file
+from dilution.data import fingerprint, names_data
+from dilution.named import is_reference, source_digest
 from dilution.study.execute import confusability_name, dilute, open_data
 from dilution.study.spec import IMAGE_SOURCES, Run
-from dilution.training.augment import check_crops
+from dilution.training import LEARNERS, kind_of
+from dilution.training.augment import check_augmentation
 
-_OPENED = {"dataset", "images", "n", "alpha", "eta", "noise", "delta", "noise_order", "matrix", "crops"}
+_OPENED = {"dataset", "images", "n", "alpha", "eta", "noise", "delta", "noise_order", "matrix", "labels"} | {
+    "network",
+    "crops",
+    "flips",
+}
 
 
 def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
@@ -27,14 +33,18 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
     ------
     DilutionError
         If a data set is missing or damaged, or a dilution breaks a rule: n larger than the data, no fresh
-        pictures left, a matrix of another size, crops as large as a picture.
+        pictures left, a matrix of another size, crops as large as a picture, flips of rows of features; if a
+        network of one's own cannot be made for these pictures.
     """
     prints: dict[str, str] = {}
+    sources: dict[str, str] = {}
     opened: set[str] = set()
     prepared = []
     for run in runs:
         names = [run.dataset] if run.images in IMAGE_SOURCES else [run.dataset, run.images]
         found = [prints.setdefault(name, fingerprint(name, root)) for name in names if _is_data(name, run)]
+        if is_reference(run.network) and run.network not in LEARNERS:
+            found.append(sources.setdefault(run.network, source_digest(run.network, "network")))
         run = run.model_copy(update={"fingerprint": "+".join(filter(None, found))})
         what = run.model_dump_json(include=_OPENED)
         if what not in opened:
@@ -46,12 +56,13 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
 
 def _is_data(name: str, run: Run) -> bool:
     """Leave an unknown picture source to `dilute`, whose error names the sources."""
-    return name == run.dataset or name in DATASETS or own_file(name) is not None
+    return name == run.dataset or names_data(name)
 
 
 def _open(run: Run, root: str | None) -> None:
     """Open the dilution of a run; a table of zeros stands in for a confusability not measured yet."""
     data = open_data(run.dataset, run.fingerprint, root).train
-    check_crops(run.settings, data.shape)
+    check_augmentation(run.settings, data.shape)
     classes = len(data.classes)
+    kind_of(run.network, data.shape, classes)
     dilute(run, root, {confusability_name(run): [[0.0] * classes] * classes})

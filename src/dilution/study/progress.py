@@ -87,7 +87,9 @@ class Progress:
 
 
 def _describe(run: Run, outcome: dict[str, Any]) -> str:
-    noise = f"alpha {run.alpha:g}" if run.alpha is not None else f"eta {run.eta:g}"
+    levels = {"alpha": run.alpha, "eta": run.eta}
+    given = [f"{name} {value:g}" for name, value in levels.items() if value is not None]
+    noise = given[0] if given else "observed labels"
     accuracy = outcome.get("result", {}).get("test_clean")
     end = outcome["state"] if accuracy is None else f"{accuracy:.1%}"
     return f"{run.network}, {noise}, seed {run.seed}: {end}"

@@ -10,6 +10,8 @@ _UNSAID = {"seed", "fingerprint", "matrix"}
 
 def name_matrices(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the runs with each transition matrix replaced by a name, ``"T1"``, ``"T2"`` … as they occur."""
+    if "matrix" not in runs:
+        return runs
     text = runs["matrix"].map(lambda matrix: None if matrix is None else str(matrix))
     numbers = {each: f"T{number}" for number, each in enumerate(text.dropna().unique(), start=1)}
     return runs.assign(matrix=text.map(numbers).astype(object).where(text.notna(), None))
@@ -24,7 +26,12 @@ def varying_settings(runs: pd.DataFrame) -> list[str]:
         One row a run, matrices named; see :func:`name_matrices`. Columns may be missing.
     """
     settings = [name for name in Run.model_fields if name != "seed" and name in runs.columns]
-    return [name for name in settings if runs[name].nunique(dropna=False) > 1]
+    varying = [name for name in settings if runs[name].nunique(dropna=False) > 1]
+    if "fingerprint" in varying:
+        what = [name for name in ("dataset", "images", "network") if name in varying]
+        if what and runs.groupby(what, dropna=False)["fingerprint"].nunique(dropna=False).max() == 1:
+            varying.remove("fingerprint")  # it says again what their names say
+    return varying
 
 
 def common_settings(runs: pd.DataFrame) -> str:

@@ -6,21 +6,22 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from dilution.errors import invalid, unknown
-from dilution.nets import NETWORKS
+from dilution.errors import invalid
+from dilution.noise.given import Labelling, check_observed, labelling
+from dilution.training.learners import check_name
 from dilution.training.settings import TrainSettings, default_validation
 
 PROTOCOL = 2
 """Raised when equal settings would train otherwise, rounding aside: no old result is taken for a new."""
 
-LATER = {"precision": "float32", "flips": False, "crops": 0}
+LATER = {"precision": "float32", "flips": False, "crops": 0, "labels": "added"}
 """Settings that runs of older versions did not have, and what these did: left out of `spec`, so that
 results in stores keep their keys."""
 
 IMAGE_SOURCES = ("same", "fresh", "white_noise")
 """Picture sources that are no data set."""
 
-NoiseName = Literal["uniform", "structured", "matrix"]
+NoiseName = Literal["uniform", "structured", "matrix", "observed"]
 
 
 class Run(TrainSettings):
@@ -29,23 +30,28 @@ class Run(TrainSettings):
     Parameters
     ----------
     dataset
-        Name of a data set or path of an ``.npz`` or ``.pack`` file.
+        Name of a data set, or data of the user's own as :func:`dilution.data.load` takes them.
     fingerprint
-        SHA-256 of the user's own data file, empty for named data sets: other content is another run.
+        SHA-256 of the user's own data file and of the file that holds their own network; empty for those that
+        have names: other content is another run.
     n
         Clean examples, those set aside for validation included.
     validation
         Clean examples set aside from the n.
     alpha, eta
-        Noise level, or noise rate instead.
+        Noise level, or noise rate instead; neither with observed labels.
     noise, delta, noise_order, matrix
         Noise model; `delta` and `noise_order` are for ``"structured"``, `matrix` for ``"matrix"``.
+        ``"observed"``: the labels that the data set holds beside the true ones.
+    labels
+        Noisy labels ``"added"`` to the clean ones, or ``"replaced"``: one label a picture. Default: added,
+        and replaced with observed labels.
     images
         Picture source: ``"same"``, ``"fresh"``, ``"white_noise"``, or a data set as in `dataset`.
     stratified
         Label counts exact to one.
     network
-        Name of a network.
+        Name of a network or learner, or ``"module:factory"`` of one's own.
     seed
         Root seed; subset, noise, weights, order and augmentation are separate streams of it.
     """
@@ -60,6 +66,7 @@ class Run(TrainSettings):
     delta: Annotated[float | None, Field(ge=0, le=1)] = None
     noise_order: Literal["confusing", "reverse", "random"] | None = None
     matrix: tuple[tuple[float, ...], ...] | None = None
+    labels: Labelling = "added"
     images: str = "same"
     stratified: bool = False
     network: str
@@ -76,6 +83,8 @@ class Run(TrainSettings):
             values["validation"] = _validation_for(values.get("n"))
         if values.get("noise") == "structured" and values.get("noise_order") is None:
             values["noise_order"] = "random"
+        if values.get("noise") == "observed":
+            values.setdefault("labels", "replaced")
         if values.get("epochs") is None and values.get("steps") is None:
             values["epochs"] = 10.0
         return values
@@ -89,13 +98,14 @@ class Run(TrainSettings):
     @field_validator("network")
     @classmethod
     def _known_network(cls, name: str) -> str:
-        if name not in NETWORKS:
-            raise unknown("network", name, NETWORKS)
-        return name
+        return check_name(name)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.alpha is None) == (self.eta is None):
+        if self.noise == "observed":
+            check_observed(self.alpha, self.eta, self.stratified)
+        labelling(self.labels, self.images, observed=self.noise == "observed")
+        if self.noise != "observed" and (self.alpha is None) == (self.eta is None):
             given = "neither" if self.alpha is None else "both"
             raise ValueError(
                 f"{given} of alpha and eta given; give one: alpha (noisy labels added for each clean "

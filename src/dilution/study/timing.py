@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from dilution.files import write_whole
+from dilution.named import is_reference
 from dilution.revision import code_version
 from dilution.study.packs import Shape
 from dilution.training import device_title
@@ -29,6 +30,7 @@ class Probe:
     threads: int
     processes: int
     device: str = "cpu"
+    dtype: torch.dtype = torch.uint8
 
     @property
     def name(self) -> str:
@@ -39,9 +41,12 @@ class Probe:
             _machine(),
             device_title(self.device),
             self.shape.network,
+            # what a name of one's own stands for is in the fingerprint
+            *([self.shape.fingerprint] if is_reference(self.shape.network) else []),
             *self.picture,
             self.classes,
             json.dumps(about, sort_keys=True),
+            *([] if self.dtype == torch.uint8 else [str(self.dtype)]),  # older measurements keep their names
         ]
         return "/".join(map(str, [*parts, self.replicas, self.threads, self.processes]))
 

@@ -100,6 +100,7 @@ def measure(probe: Probe) -> float:
                 shape.settings,
                 replicas=probe.replicas,
                 device=probe.device,
+                dtype=probe.dtype,
             )
         except (MemoryError, RuntimeError):  # torch raises the latter; the run itself will tell its user
             return math.inf

@@ -3,6 +3,7 @@
 from dilution.training.batches import BatchOrderer
 from dilution.training.confusion import confusability
 from dilution.training.device import device_of, device_title
+from dilution.training.learners import LEARNERS, kind_of
 from dilution.training.loop import Task, train, train_together
 from dilution.training.memory import keep_freed_memory
 from dilution.training.probe import seconds_per_step
@@ -10,6 +11,7 @@ from dilution.training.result import TrainResult
 from dilution.training.settings import TrainSettings
 
 __all__ = [
+    "LEARNERS",
     "BatchOrderer",
     "Task",
     "TrainResult",
@@ -18,6 +20,7 @@ __all__ = [
     "device_of",
     "device_title",
     "keep_freed_memory",
+    "kind_of",
     "seconds_per_step",
     "train",
     "train_together",

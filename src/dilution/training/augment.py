@@ -13,8 +13,8 @@ from dilution.training.settings import TrainSettings
 _CHUNK = 1 << 13  # positions drawn at once: enough to hide the cost of the calls behind the steps
 
 
-def check_crops(settings: TrainSettings, picture: tuple[int, int, int]) -> None:
-    """Refuse shifts that could leave nothing of a picture.
+def check_augmentation(settings: TrainSettings, picture: tuple[int, int, int]) -> None:
+    """Refuse mirrors that change nothing, and shifts that could leave nothing of a picture.
 
     Parameters
     ----------
@@ -26,9 +26,15 @@ def check_crops(settings: TrainSettings, picture: tuple[int, int, int]) -> None:
     Raises
     ------
     InputError
-        If `crops` is not smaller than the sides of a picture.
+        If `flips` is on for pictures one pixel wide, as rows of features are, or `crops` is not smaller than
+        the sides of a picture.
     """
     _, height, width = picture
+    if settings.flips and width == 1:
+        raise InputError(
+            f"flips is true and pictures are {height}×{width}; they must be wider than one pixel to be "
+            "mirrored. Rows of features cannot be augmented: leave flips out."
+        )
     if settings.crops >= min(height, width):
         raise InputError(
             f"crops is {settings.crops} and pictures are {height}×{width}; it must be smaller than both "
@@ -41,7 +47,7 @@ class Augmentation:
 
     With `flips` a picture is mirrored left to right with probability 1/2. With `crops` it is then shifted
     by whole pixels, down and to the right each by a number that is uniform on −crops … crops, as a crop
-    out of the picture with a black margin would be. What it no longer covers is black.
+    out of the picture with a black margin would be. What it no longer covers is black: 0, of floats too.
 
     Parameters
     ----------
@@ -55,11 +61,11 @@ class Augmentation:
     Raises
     ------
     InputError
-        If `crops` is not smaller than the sides of a picture.
+        As :func:`check_augmentation`.
     """
 
     def __init__(self, settings: TrainSettings, picture: tuple[int, int, int], *, seed: int) -> None:
-        check_crops(settings, picture)
+        check_augmentation(settings, picture)
         self._flips, self._crops, self._picture = settings.flips, settings.crops, picture
         self._key = seeds.stream(seed, "augmentation")
 
@@ -119,7 +125,7 @@ class Augmentation:
         padded = pictures.new_zeros(shape)
         for out, version in zip(padded, versions, strict=True):
             out[:, :, margin : margin + height, margin : margin + width] = version
-        # A view in which a picture begins at every byte: selecting from it copies whole rows, in a tenth of
+        # A view in which a picture begins at every value: selecting from it copies whole rows, in a tenth of
         # the time of an index for each pixel.
         *_, channel, row, _ = padded.stride()
         reach = (channels - 1) * channel + (height - 1) * row + width

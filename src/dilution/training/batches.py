@@ -125,6 +125,6 @@ class BatchOrderer:
         """
         noisy = self._noisy
         if self._order == "expected":
-            row = noisy.noise.overall(noisy.classes, noisy.alpha, noisy.seed)
-            return torch.from_numpy(row).float().to(self._device)[noisy.data.labels[noisy.clean_rows[place]]]
+            weights = torch.from_numpy(noisy.overall).float().to(self._device)
+            return weights[noisy.data.labels[noisy.clean_rows[place]]]
         return noisy.histogram(place).float() * (noisy.n / len(noisy))

@@ -1,12 +1,13 @@
 """Where a training computes, and its steps as one CUDA graph where that is a GPU."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from dilution.errors import InputError, unknown
+from dilution.named import is_reference
 from dilution.training.program import Program
 
 DEVICES = ("cpu", "cuda", "auto")
@@ -50,6 +51,17 @@ def float32_as_asked(device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32 = before
+
+
+def step_of(
+    program: Program, network: str, device: torch.device
+) -> Callable[[Tensor, Tensor, float], Tensor]:
+    """Return what takes a step of a program of this network, as :meth:`Program.step`.
+
+    On a GPU steps are captured, except those of a network of one's own: what it does may differ from step
+    to step, and it may read numbers back.
+    """
+    return Captured(program).step if device.type == "cuda" and not is_reference(network) else program.step
 
 
 class Captured:

@@ -4,6 +4,7 @@ import itertools
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -14,11 +15,13 @@ from torch import Tensor
 from dilution import seeds
 from dilution.data import Arrays
 from dilution.errors import InputError, invalid
-from dilution.nets import build
+from dilution.named import is_reference
+from dilution.nets import Draws, build
 from dilution.noise import Delivered, Dilution
 from dilution.training.augment import Augmentation
 from dilution.training.batches import BatchOrderer
-from dilution.training.device import Captured, device_of, float32_as_asked
+from dilution.training.device import device_of, float32_as_asked, step_of
+from dilution.training.learners import kind_of, learn
 from dilution.training.optimizers import rate_factor
 from dilution.training.program import Program
 from dilution.training.referee import Normalise, Referee
@@ -49,7 +52,7 @@ def train(
     device: str = "cpu",
     **changes: object,
 ) -> TrainResult:
-    """Train a network on a diluted set.
+    """Train a network, or a learner that takes no steps, on a diluted set.
 
     Validation examples are set aside first, by :meth:`Dilution.hold_out`, whose training half draws noisy
     labels of its own: ``delivered`` of the result, not of `noisy`, is the noise that was trained on.
@@ -57,7 +60,9 @@ def train(
     Parameters
     ----------
     network
-        Name of a network: ``"perceptron"``, ``"mlp2"``, ``"conv4"`` …
+        Name of a network: ``"perceptron"``, ``"mlp2"``, ``"conv4"`` …; of one of your own,
+        ``"module:factory"``; or of a learner: ``"sklearn:logistic"``, ``"sklearn:knn"``,
+        ``"sklearn:forest"``, ``"sklearn:boosting"``. Settings say nothing to a learner.
     noisy
         The diluted set. Its n clean examples include those set aside for validation.
     test
@@ -81,7 +86,7 @@ def train(
     Raises
     ------
     InputError
-        If a name or a setting breaks its rule.
+        If a name, a factory of one's own or a setting breaks its rule.
     """
     _check(noisy, test, seed)
     aside = default_validation(noisy.n) if validation is None else validation
@@ -114,7 +119,7 @@ def train_together(tasks: Sequence[Task], device: str = "cpu") -> list[TrainResu
     """Train replicas of one shape as one program; the results are those of training each alone.
 
     Replicas may differ in data, noise, seed and learning rate. A replica that diverges ends with that
-    state and does not disturb the others.
+    state and does not disturb the others. Learners are trained in turn.
 
     Raises
     ------
@@ -122,7 +127,13 @@ def train_together(tasks: Sequence[Task], device: str = "cpu") -> list[TrainResu
         If a setting breaks its rule, or the tasks are not of one shape: network, picture shape, classes,
         number of steps and every setting but the rate must agree.
     """
-    where = device_of(device)
+    where, first = device_of(device), tasks[0]
+    kind = kind_of(first.network, first.noisy.data.shape, first.noisy.classes)
+    if kind == "learner" and all(task.network == first.network for task in tasks):
+        return [
+            learn(task.network, task.noisy, task.test, seed=task.seed, validation=task.validation)
+            for task in tasks
+        ]
     with float32_as_asked(where):
         return _train(tasks, where)
 
@@ -142,7 +153,8 @@ def _train(tasks: Sequence[Task], where: torch.device) -> list[TrainResult]:
         build(each.task.network, each.picture, each.classes, seed=each.task.seed).to(where)
         for each in replicas
     ]
-    program = Program(networks, settings, [each.task.settings.rate for each in replicas])
+    draws = [each.draws for each in replicas] if first.own else None
+    program = Program(networks, settings, [each.task.settings.rate for each in replicas], draws)
     stops = {round((i + 1) * steps / settings.evaluations) for i in range(settings.evaluations)} | {steps}
     # One place for the batch and one for the losses: small results that stay between large ones that come and
     # go would leave the heap of a process that keeps freed memory full of holes.
@@ -153,7 +165,7 @@ def _train(tasks: Sequence[Task], where: torch.device) -> list[TrainResult]:
         max(high - low for low, high in itertools.pairwise(sorted({0, *stops}))),
         device=where,
     )
-    take_step = Captured(program).step if where.type == "cuda" else program.step
+    take_step = step_of(program, first.task.network, where)
     since = 0
     batches = zip(*(each.augment.of(each.batches.batches(steps)) for each in replicas), strict=True)
     for step, parts in enumerate(batches, start=1):
@@ -193,6 +205,9 @@ class _Replica:
         self.picture = data.shape
         self.classes = self.task.noisy.classes
         self._referee = Referee(self.prepare, self.held_out, self.task.test.to(self.device))
+        # What the layers of a network of one's own draw; ours draw nothing.
+        self.own = is_reference(self.task.network)
+        self.draws = Draws(seeds.stream(self.task.seed, "dropout"), self.device)
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -204,7 +219,8 @@ class _Replica:
         """Evaluate after `step`, given the losses since the last evaluation, unless diverged before."""
         if self.diverged_at is not None:
             return
-        judged = self._referee(program.network(number))
+        with self.draws if self.own else nullcontext():
+            judged = self._referee(program.network(number))
         finite = [*losses.isfinite().tolist(), math.isfinite(judged["validation_noisy"])]
         if not all(finite):
             self.diverged_at = min(step, step - len(losses) + 1 + finite.index(False))

@@ -5,10 +5,11 @@ import time
 
 import torch
 
-from dilution.nets import build
+from dilution.named import is_reference
+from dilution.nets import Draws, build
 from dilution.training.augment import Augmentation
 from dilution.training.batches import Batch
-from dilution.training.device import Captured, device_of, float32_as_asked
+from dilution.training.device import device_of, float32_as_asked, step_of
 from dilution.training.program import Program
 from dilution.training.settings import TrainSettings
 
@@ -25,6 +26,7 @@ def seconds_per_step(
     *,
     replicas: int,
     device: str = "cpu",
+    dtype: torch.dtype = torch.uint8,
 ) -> float:
     """Measure the least time of an optimizer step of a few replicas on random pictures.
 
@@ -42,6 +44,8 @@ def seconds_per_step(
         Networks that train together.
     device
         ``"cpu"`` or ``"cuda"``.
+    dtype
+        Of the pictures as the data hold them: ``torch.uint8`` or ``torch.float32``.
 
     Returns
     -------
@@ -50,8 +54,10 @@ def seconds_per_step(
     """
     where = device_of(device)
     networks = [build(network, picture, classes, seed=replica).to(where) for replica in range(replicas)]
-    program = Program(networks, settings, [settings.rate] * replicas)
-    take_step = Captured(program).step if where.type == "cuda" else program.step
+    # What layers of one's own draw must not move the generator of a study that trains in the user's process.
+    draws = [Draws(replica, where) for replica in range(replicas)] if is_reference(network) else None
+    program = Program(networks, settings, [settings.rate] * replicas, draws)
+    take_step = step_of(program, network, where)
     draw = torch.Generator().manual_seed(0)
     size = (replicas, settings.batch)
     pictures = torch.rand(*size, *picture, generator=draw)
@@ -59,7 +65,7 @@ def seconds_per_step(
     if settings.order != "examples":
         targets = torch.nn.functional.one_hot(targets, classes).float()
     pictures, targets = pictures.to(where), targets.to(where)
-    shown = Batch(torch.zeros(settings.batch, *picture, dtype=torch.uint8, device=where), targets[0])
+    shown = Batch(torch.zeros(settings.batch, *picture, dtype=dtype, device=where), targets[0])
     augmented = [
         Augmentation(settings, picture, seed=replica).of(itertools.repeat(shown))
         for replica in range(replicas)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dilution.nets import together
+from dilution.nets import Draws, together
 from dilution.training.objective import with_gradient
 from dilution.training.optimizers import Average, optimizer
 from dilution.training.settings import TrainSettings
@@ -23,12 +23,18 @@ class Program:
         How to train; its rate is not used.
     rates
         Learning rate of each replica.
+    draws
+        Random numbers of the layers of each replica; needed where they draw any.
     """
 
     def __init__(
-        self, networks: Sequence[nn.Module], settings: TrainSettings, rates: Sequence[float]
+        self,
+        networks: Sequence[nn.Module],
+        settings: TrainSettings,
+        rates: Sequence[float],
+        draws: Sequence[Draws] | None = None,
     ) -> None:
-        self._together = together(networks, getattr(torch, settings.precision))
+        self._together = together(networks, getattr(torch, settings.precision), draws)
         self._together.train()
         # Each replica's weights are tensors of their own: updated as parts of a stacked one, an element's
         # last bits would depend on its place among the others. One group, and so one call, for each rate.

@@ -16,18 +16,22 @@ _EVALUATION_PIXELS = 1 << 24
 
 
 class Normalise:
-    """uint8 pictures → float32 with mean 0 and deviation 1 in each channel of the training pictures."""
+    """Pictures → float32 with mean 0 and deviation 1 in each channel of the training pictures."""
 
     def __init__(self, data: Arrays, rows: Tensor) -> None:
         mean, deviation = channel_moments(data, rows)
-        deviation = torch.where(deviation > 0, deviation, 1.0)  # a channel of one value stays finite
-        self._scale = (1 / (255 * deviation)).float()[:, None, None].to(data.device)
+        least = torch.finfo(torch.float32).tiny
+        deviation = torch.where(deviation > least, deviation, 1.0)  # a channel of one value stays finite
+        self._scale = (1 / (data.unit * deviation)).float()[:, None, None].to(data.device)
         self._shift = (-mean / deviation).float()[:, None, None].to(data.device)
+        self._floats = data.dtype.is_floating_point
+        self._mean = mean.float()[:, None, None].to(data.device)
 
     def to(self, device: torch.device) -> "Normalise":
         """Return the same normalisation on a device."""
         there = copy.copy(self)
         there._scale, there._shift = self._scale.to(device), self._shift.to(device)
+        there._mean = self._mean.to(device)
         return there
 
     def __call__(self, pictures: Tensor) -> Tensor:
@@ -36,6 +40,8 @@ class Normalise:
 
     def into(self, out: Tensor, pictures: Tensor) -> Tensor:
         """Write float32 pictures to `out`, of the same shape, and return it."""
+        if self._floats:  # the mean first: it may be far larger than the deviation
+            return torch.sub(pictures, self._mean, out=out).mul_(self._scale)
         return out.copy_(pictures).mul_(self._scale).add_(self._shift)  # a fused addcmul is slower
 
 
@@ -46,7 +52,7 @@ class Referee:
         place = torch.arange(held_out.n, device=test.device)
         self._prepare, self._test = prepare, test
         self._held_out = held_out.data.subset(held_out.clean_rows)
-        self._labels = held_out.labels(place)
+        self._labels = held_out.true_labels(place)
         self._histogram = held_out.histogram(place).float() * (held_out.n / len(held_out))
 
     def __call__(self, module: nn.Module) -> dict[str, float]:
@@ -62,7 +68,7 @@ class Referee:
 
 
 def logits(module: nn.Module, prepare: Normalise, pictures: Tensor | Arrays) -> Tensor:
-    """Evaluate a network on uint8 pictures: float32, shape (b, classes). Its mode is left as it was."""
+    """Evaluate a network on pictures: float32, shape (b, classes). Its mode is left as it was."""
     parts = pictures.split(_part(pictures)) if isinstance(pictures, Tensor) else _parts(pictures)
     was_training = module.training
     module.eval()

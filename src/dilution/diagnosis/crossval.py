@@ -1,0 +1,173 @@
+"""Held-out predictions: each example is predicted by networks that never saw its label."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from dilution import seeds
+from dilution.data import Arrays
+from dilution.diagnosis.fleet import Fleet, Part
+from dilution.errors import InputError
+from dilution.study.engine import available_cores
+from dilution.training import TrainSettings
+
+FOLDS = 5
+REPEATS = 2
+BUDGETS = (2, 4, 8, 16, 32)
+"""Epochs that are tried: under much noise few are best, since more learn the wrong labels by heart."""
+
+_LEAST_STEPS = 60  # of the smallest budget: a hundred pictures in two epochs would teach nothing
+_SURE = 1e-9
+_SIDE = 8  # pictures of fewer pixels are rows of features to a network
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Predictions of every example by networks that did not train on it.
+
+    Parameters
+    ----------
+    probabilities
+        Of the noisy labels, float64, shape (n, classes): the geometric mean over repeats.
+    network
+        Name of the network.
+    networks
+        How many were trained.
+    epochs
+        The budget that predicted held-out labels best.
+    loss
+        Mean cross entropy of the held-out noisy labels, in nats.
+    baseline
+        What naming each class as often as it is a label would lose, in nats.
+    """
+
+    probabilities: NDArray[np.float64]
+    network: str
+    networks: int
+    epochs: int
+    loss: float
+    baseline: float
+
+
+def default_network(shape: tuple[int, int, int]) -> str:
+    """Return the network for data of a shape: a small ConvNet for pictures, an MLP for features."""
+    return "conv2" if min(shape[1:]) >= _SIDE else "mlp2"
+
+
+def held_out(
+    data: Arrays,
+    *,
+    network: str | None = None,
+    folds: int = FOLDS,
+    repeats: int = REPEATS,
+    seed: int = 0,
+    settings: TrainSettings | None = None,
+    workers: int | None = None,
+    device: str = "cpu",
+    say: Callable[[str], None] = lambda _: None,
+) -> HeldOut:
+    """Predict each example with networks trained on the noisy labels of the other folds.
+
+    Parameters
+    ----------
+    data
+        Examples; `labels` are the noisy ones.
+    network
+        Name of the network. Default: :func:`default_network`.
+    folds
+        Parts, each of which is predicted by networks trained on the others.
+    repeats
+        Times that all of it is done, with other parts and other initial weights.
+    seed
+        Root seed of the parts, the weights and the order.
+    settings
+        How to train. Default: Adam, batch 64, at a rate that falls linearly; the epochs of `BUDGETS` that
+        predict the first fold's held-out labels best.
+    workers
+        Processes that train; default one a core. 0 trains in this process.
+    device
+        As for :func:`dilution.train`.
+    say
+        Called with lines on progress.
+
+    Raises
+    ------
+    InputError
+        If there are fewer examples than folds.
+    """
+    if len(data) < 2 * folds:
+        raise InputError(
+            f"there are {len(data)} examples; predicting each by networks that did not see it takes at "
+            f"least {2 * folds}. Bring more of them."
+        )
+    name = network or default_network(data.shape)
+    total = np.zeros((len(data), len(data.classes)))
+    with Fleet(data, name, device, available_cores() if workers is None else workers) as fleet:
+        if settings is None:
+            settings = _best_recipe(fleet, data, _parts(len(data), folds, seed, 0), seed, say)
+        for repeat in range(repeats):
+            say(f"predicting held-out labels with {name}: round {repeat + 1} of {repeats}, {folds} networks")
+            parts = _parts(len(data), folds, seed, repeat)
+            jobs = [_part(parts, held, seed + repeat, settings) for held in range(folds)]
+            for rows, found in zip(parts, fleet.predict(jobs), strict=True):
+                total[rows] += np.log(found.astype(np.float64) + _SURE)
+    probabilities = softmax(total / repeats, axis=1)
+    labels = data.labels.numpy()
+    shares = np.bincount(labels) / len(labels)
+    return HeldOut(
+        probabilities,
+        name,
+        folds * repeats,
+        round(settings.total_steps(len(data)) * settings.batch / len(data)),
+        -float(np.log(probabilities[np.arange(len(labels)), labels]).mean()),
+        -float(np.log(shares[labels]).mean()),
+    )
+
+
+def _parts(n: int, folds: int, seed: int, repeat: int) -> list[NDArray[np.int64]]:
+    order = seeds.permutation(seeds.stream(seed, f"folds/{repeat}"), n)
+    return np.array_split(order.numpy(), folds)
+
+
+def _recipe(epochs: int, training: int) -> TrainSettings:
+    batch = 64 if training >= 640 else 16
+    steps = max(epochs * _LEAST_STEPS // BUDGETS[0], round(epochs * training / batch))
+    return TrainSettings(
+        order="expected",
+        optimizer="adam",
+        rate=1e-3,
+        schedule="linear",
+        batch=batch,
+        steps=steps,
+        evaluations=1,
+    )
+
+
+def _part(parts: list[NDArray[np.int64]], held: int, seed: int, settings: TrainSettings) -> Part:
+    rows = np.concatenate([part for number, part in enumerate(parts) if number != held])
+    return Part(rows, parts[held], seed, settings)
+
+
+def _best_recipe(
+    fleet: Fleet, data: Arrays, parts: list[NDArray[np.int64]], seed: int, say: Callable[[str], None]
+) -> TrainSettings:
+    """Return how to train: the epochs at which the first fold's labels are predicted best."""
+    labels, training = data.labels.numpy()[parts[0]], len(data) - len(parts[0])
+    losses: list[float] = []
+    at_once = max(1, fleet.workers)
+    for first in range(0, len(BUDGETS), at_once):
+        jobs = [
+            _part(parts, 0, seed, _recipe(epochs, training)) for epochs in BUDGETS[first : first + at_once]
+        ]
+        for found in fleet.predict(jobs):
+            said = found[np.arange(len(labels)), labels].astype(np.float64)
+            losses.append(-float(np.log(said + _SURE).mean()))
+        if losses[-1] > min(losses):  # from here on it only learns by heart
+            break
+    best = BUDGETS[losses.index(min(losses))]
+    tried = ", ".join(f"{epochs} epochs {loss:.4f}" for epochs, loss in zip(BUDGETS, losses, strict=False))
+    say(f"cross entropy of held-out labels: {tried}; {best} epochs it is")
+    return _recipe(best, training)

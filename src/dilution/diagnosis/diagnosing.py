@@ -1,0 +1,166 @@
+"""The one call: networks predict held-out labels, and a fit tells their errors from those of the labels."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from scipy.special import gammaincc
+
+from dilution.data import Arrays, Labelled, labelled
+from dilution.diagnosis.checked import read_checked
+from dilution.diagnosis.crossval import FOLDS, REPEATS, HeldOut, held_out
+from dilution.diagnosis.intervals import DRAWS, bootstrap
+from dilution.diagnosis.mixture import Floats, Ints, Mixture, Observed, fit
+from dilution.diagnosis.result import Diagnosis
+from dilution.diagnosis.shape import shape_of
+from dilution.diagnosis.suspects import suspects
+from dilution.errors import InputError
+
+_BINS = 10
+_LEARNED = 3.0  # standard errors by which held-out labels must be predicted better than by their frequencies
+
+
+def diagnose(
+    data: str | Path | Arrays | Labelled,
+    *,
+    network: str | None = None,
+    checked: str | Path | Mapping[str, str] | None = None,
+    folds: int = FOLDS,
+    repeats: int = REPEATS,
+    draws: int = DRAWS,
+    seed: int = 0,
+    root: str | Path | None = None,
+    workers: int | None = None,
+    device: str = "cpu",
+    say: Callable[[str], None] = lambda _: None,
+) -> Diagnosis:
+    """Estimate how noisy labels are, from the noisy labels alone.
+
+    Parameters
+    ----------
+    data
+        Name of a data set or path as for :func:`dilution.load`; or `Arrays`. Where they have observed labels
+        beside right ones, the observed ones are diagnosed, and the right ones only counted against.
+    network
+        Name of a network, of one's own or of a learner, as for :func:`dilution.train`. Default: a small
+        ConvNet for pictures, an MLP for features.
+    checked
+        Right labels that somebody has looked up: row to class, or the path of a CSV file with columns ``row``
+        and ``right``. Rows are called as in the list of suspects.
+    folds, repeats
+        As for :func:`dilution.diagnosis.crossval.held_out`.
+    draws
+        Bootstrap draws behind the intervals.
+    seed
+        Root seed of folds, weights, order and bootstrap.
+    root
+        Folder of downloaded data.
+    workers
+        Processes that train; default one a core. 0 trains in this process. Scripts that use worker processes
+        need the usual ``if __name__ == "__main__":`` guard.
+    device
+        ``"cpu"``, ``"cuda"`` or ``"auto"``.
+    say
+        Called with lines on progress.
+
+    Raises
+    ------
+    InputError
+        If there are too few examples, or one class only, or a name is unknown.
+    DataError
+        If a file cannot be read.
+    """
+    examples = data if isinstance(data, Labelled) else _opened(data, root)
+    arrays = examples.arrays
+    truth = arrays.labels if arrays.observed is not None else None
+    noisy = arrays.labels if arrays.observed is None else arrays.observed
+    labels = noisy.numpy()
+    _check(labels, arrays.classes)
+    right = read_checked(checked, examples)
+    predicted = held_out(
+        Arrays(arrays.images, noisy, arrays.classes),
+        network=network,
+        folds=folds,
+        repeats=repeats,
+        seed=seed,
+        workers=workers,
+        device=device,
+        say=say,
+    )
+    seen = Observed(predicted.probabilities, labels, right, np.ones(len(labels)))
+    found = fit(seen)
+    say(f"fitting again to {draws} bootstrap draws")
+    drawn = bootstrap(seen, found, draws=draws, seed=seed)
+    return Diagnosis(
+        name=str(data) if isinstance(data, str | Path) else "data",
+        classes=arrays.classes,
+        labels=labels,
+        held_out=predicted,
+        learned=_learned(predicted, labels),
+        found=found,
+        drawn=drawn,
+        shape=shape_of(found, drawn),
+        misfit=_misfit(found, labels),
+        checked=int((right >= 0).sum()),
+        suspects=suspects(examples, labels, found),
+        counted=math.nan if truth is None else float((truth != noisy).double().mean()),
+    )
+
+
+def _opened(data: str | Path | Arrays, root: str | Path | None) -> Labelled:
+    if isinstance(data, Arrays):
+        return Labelled(data)
+    if isinstance(data, str | Path):
+        return labelled(data, root)
+    raise InputError(
+        f"the data are a {type(data).__name__}; diagnose takes the name or path of a data set, or Arrays of "
+        "pictures and labels."
+    )
+
+
+def _check(labels: Ints, classes: tuple[str, ...]) -> None:
+    counts = np.bincount(labels, minlength=len(classes))
+    if (counts > 0).sum() < 2:
+        only = classes[int(counts.argmax())]
+        raise InputError(
+            f"all {len(labels):,} labels are {only!r}; noise can be told only where there are at least two "
+            "classes. Check the column of labels."
+        )
+    alone = np.flatnonzero(counts == 1)
+    if len(alone):
+        raise InputError(
+            f"class {classes[int(alone[0])]!r} has 1 example; predicting it by networks that did not see it "
+            "takes at least 2. Add examples, merge it with another class, or leave it out."
+        )
+    if len(classes) > len(labels):
+        raise InputError(
+            f"there are {len(classes):,} classes for {len(labels):,} examples; there must be more examples. "
+            "Check the column of labels."
+        )
+
+
+def _learned(predicted: HeldOut, labels: Ints) -> bool:
+    """Return whether held-out labels are predicted better than by their frequencies, beyond chance."""
+    shares = np.bincount(labels, minlength=predicted.probabilities.shape[1]) / len(labels)
+    gain = np.log(predicted.probabilities[np.arange(len(labels)), labels] / shares[labels])
+    return bool(gain.mean() > _LEARNED * gain.std() / math.sqrt(len(gain)))
+
+
+def _misfit(found: Mixture, labels: Ints) -> float:
+    """Return the p-value of a χ² test that labels agree with the network as often as the fit says.
+
+    Examples are put into ten bins by how sure the network is of their class; in each, agreements are counted
+    and compared with their expectation.
+    """
+    taken = found.posterior.argmax(axis=1)
+    sure = found.posterior.max(axis=1)
+    expected = (found.posterior * found.matrix[:, taken].T).sum(axis=1)
+    agree: Floats = (labels == taken).astype(np.float64)
+    statistic = 0.0
+    bins = np.array_split(np.argsort(sure, kind="stable"), _BINS)
+    for rows in bins:
+        variance = float((expected[rows] * (1 - expected[rows])).sum())
+        statistic += float((agree[rows] - expected[rows]).sum()) ** 2 / max(variance, 1e-9)
+    freedom = _BINS - 2  # the calibration has taken up to two
+    return float(gammaincc(freedom / 2, statistic / 2))

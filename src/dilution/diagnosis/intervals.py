@@ -1,0 +1,59 @@
+"""How far an estimate can be trusted: the fit repeated on examples drawn anew."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dilution import seeds
+from dilution.diagnosis.mixture import Floats, Mixture, Observed, climbed, scores_of
+
+DRAWS = 100
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap(seen: Observed, found: Mixture, *, draws: int = DRAWS, seed: int = 0) -> list[Mixture]:
+    """Fit again to examples drawn with replacement.
+
+    The networks are not trained anew: given their predictions the held-out labels are independent. Matrix and
+    calibration are fitted anew in each draw.
+
+    Parameters
+    ----------
+    seen
+        Predictions and labels.
+    found
+        The fit to them, from which each draw begins.
+    draws
+        How many.
+    seed
+        Root seed.
+    """
+    scores = scores_of(seen, found.matrix)
+    return [climbed(replace(seen, weights=weights), scores, found) for weights in _weights(seen, draws, seed)]
+
+
+def interval(
+    found: Mixture, drawn: list[Mixture], measure: Callable[[Mixture], float], level: float = 0.95
+) -> Estimate:
+    """Return a measure of a fit with its percentile interval over bootstrap draws."""
+    values = np.array([measure(each) for each in drawn])
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    value = measure(found)
+    return Estimate(value, min(float(low), value), max(float(high), value))
+
+
+def _weights(seen: Observed, draws: int, seed: int) -> Iterator[Floats]:
+    n = len(seen.labels)
+    draw = seeds.generator(seed, "bootstrap")
+    random = np.random.default_rng(draw.initial_seed())
+    for _ in range(draws):
+        yield np.bincount(random.integers(n, size=n), minlength=n).astype(np.float64) * seen.weights

@@ -1,0 +1,329 @@
+"""Sets of one label a picture: labels drawn in place of the clean ones, and labels as they were observed."""
+
+import pickle
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chi2, chi2_contingency
+
+from dilution.data import Arrays
+from dilution.errors import InputError
+from dilution.noise import (
+    Delivered,
+    Dilution,
+    LabelNoise,
+    alpha_for_matrix,
+    matrix,
+    observed,
+    structured,
+    uniform,
+)
+from dilution.training import train
+
+MakeData = Callable[..., Arrays]
+
+T = np.array([[0.7, 0.2, 0.1, 0.0], [0.1, 0.5, 0.3, 0.1], [0.0, 0.0, 1.0, 0.0], [0.25, 0.25, 0.1, 0.4]])
+
+
+def everything(dilution: Dilution) -> torch.Tensor:
+    return torch.arange(len(dilution))
+
+
+@st.composite
+def replaced(draw: st.DrawFn) -> Dilution:
+    """Any small set of replaced labels: class counts need not be equal, and a class may have no example."""
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    m, size = draw(st.integers(2, 12)), draw(st.integers(3, 120))
+    pictures = torch.from_numpy(rng.integers(0, 256, (size, 1, 2, 2), dtype=np.uint8))
+    labels = torch.from_numpy(rng.integers(0, m, size))
+    return Dilution(
+        Arrays(pictures, labels, tuple(str(c) for c in range(m))),
+        draw(st.floats(0, 12)),
+        noise=draw(
+            st.sampled_from([uniform(), structured(0.7), matrix(rng.dirichlet(np.full(m, 0.3), size=m))])
+        ),
+        labels="replaced",
+        n=draw(st.integers(2, size)),
+        stratified=draw(st.booleans()),
+        seed=draw(st.integers(0, 999)),
+    )
+
+
+@pytest.fixture(scope="module")
+def seen(make_data: MakeData) -> Arrays:
+    """Data with observed labels, a third of them wrong: no label of class 9 is ever right."""
+    data = make_data(600)
+    wrong = (torch.arange(600) % 3 == 0) | (data.labels == 9)
+    return replace(
+        data, observed=torch.where(wrong, (data.labels + 1 + torch.arange(600) % 4) % 10, data.labels)
+    )
+
+
+# Replaced labels
+
+
+@given(replaced())
+def test_each_picture_is_there_once_with_one_label(dilution: Dilution) -> None:
+    index = everything(dilution)
+    assert len(dilution) == dilution.n
+    assert dilution.noisy == 0
+    assert torch.equal(dilution.source(index), dilution.clean_rows)
+    assert torch.equal(dilution.true_labels(index), dilution.data.labels[dilution.clean_rows])
+    labels = dilution.labels(index)
+    assert labels.dtype == torch.int64
+    assert torch.equal(dilution.histogram(index), torch.nn.functional.one_hot(labels, dilution.classes))
+    assert [label for _, label in dilution] == labels.tolist()
+
+
+@pytest.mark.parametrize("noise", [uniform(), structured(0.6), matrix(T)])
+@pytest.mark.parametrize("alpha", [0.4, 3.0])
+def test_the_label_is_drawn_from_the_distribution_of_all_labels(
+    make_data: MakeData, noise: LabelNoise, alpha: float
+) -> None:
+    dilution = Dilution(make_data(40_000, 4), alpha, noise=noise, labels="replaced", seed=2)
+    index = everything(dilution)
+    P = noise.overall(4, alpha, 2)
+    counts = np.zeros((4, 4))
+    np.add.at(counts, (dilution.true_labels(index).numpy(), dilution.labels(index).numpy()), 1)
+    assert counts[P == 0].sum() == 0
+    expected = 10_000 * P
+    statistic = ((counts - expected)[P > 0] ** 2 / expected[P > 0]).sum()
+    assert statistic <= chi2.isf(1e-3, (P > 0).sum() - 4)
+
+
+@pytest.mark.parametrize(
+    "noise", [uniform(), structured(0.6), matrix(np.tri(10) / np.arange(1, 11)[:, None])]
+)
+@pytest.mark.parametrize("stratified", [False, True])
+@pytest.mark.parametrize("eta", [0, 0.3, 0.5])
+def test_a_noise_rate_means_the_same_as_with_added_labels(
+    make_data: MakeData, noise: LabelNoise, stratified: bool, eta: float
+) -> None:
+    settings: dict[str, Any] = {"eta": eta, "noise": noise, "stratified": stratified}
+    one = Dilution(make_data(20_000), labels="replaced", **settings)
+    many = Dilution(make_data(20_000), labels="added", **settings)
+    assert one.alpha == many.alpha
+    np.testing.assert_array_equal(one.overall, many.overall)
+    assert one.requested().rate_requested == pytest.approx(eta, abs=1e-12)
+    assert one.delivered().rate_delivered == pytest.approx(eta, abs=0.003 if stratified else 0.015)
+
+
+def test_without_noise_every_label_stays(make_data: MakeData) -> None:
+    dilution = Dilution(make_data(100), 0, labels="replaced")
+    assert torch.equal(dilution.labels(everything(dilution)), dilution.data.labels)
+
+
+@given(replaced())
+def test_delivered_noise_counts_the_labels_and_keeps_the_alpha_asked_for(dilution: Dilution) -> None:
+    index = everything(dilution)
+    wrong = dilution.true_labels(index) != dilution.labels(index)
+    delivered = dilution.delivered()
+    assert delivered.rate_delivered == pytest.approx(float(wrong.double().mean()))
+    assert delivered.alpha_delivered == delivered.alpha_requested == dilution.alpha
+    assert (
+        np.isnan(delivered.matrix_delivered).any(1) | np.isclose(delivered.matrix_delivered.sum(1), 1)
+    ).all()
+
+
+@given(replaced(), st.data())
+def test_a_part_of_the_pictures_keeps_its_labels_and_validation_has_its_own(
+    dilution: Dilution, data: st.DataObject
+) -> None:
+    training, validation = dilution.hold_out(data.draw(st.integers(1, dilution.n - 1)))
+    assert sorted(torch.cat([training.clean_rows, validation.clean_rows]).tolist()) == sorted(
+        dilution.clean_rows.tolist()
+    )
+    label = dict(
+        zip(dilution.clean_rows.tolist(), dilution.labels(everything(dilution)).tolist(), strict=True)
+    )
+    for half in (training, validation):
+        assert half.labelling == "replaced"
+        assert len(half) == half.n
+        np.testing.assert_array_equal(half.overall, dilution.overall)
+    if not dilution.stratified:
+        kept = [label[row] for row in training.clean_rows.tolist()]
+        assert training.labels(everything(training)).tolist() == kept
+
+
+def test_a_smaller_subset_of_a_seed_has_the_same_labels_on_the_same_pictures(make_data: MakeData) -> None:
+    small, large = (Dilution(make_data(200), 9, labels="replaced", n=n, seed=4) for n in (50, 150))
+    labels = dict(zip(large.clean_rows.tolist(), large.labels(everything(large)).tolist(), strict=True))
+    assert [labels[row] for row in small.clean_rows.tolist()] == small.labels(everything(small)).tolist()
+
+
+@pytest.mark.parametrize("stratified", [False, True])
+def test_labels_of_other_seeds_and_of_validation_are_independent(
+    make_data: MakeData, stratified: bool
+) -> None:
+    data = make_data(8000, classes=4)
+    # At this alpha the label says next to nothing of the class.
+    one, other = (
+        Dilution(data, 1000, labels="replaced", stratified=stratified, seed=seed) for seed in (0, 1)
+    )
+    index = everything(one)
+    halves = one.hold_out(4000)
+    for first, second in [
+        (one.labels(index), other.labels(index)),
+        (one.labels(index)[:-1], one.labels(index)[1:]),
+        tuple(half.labels(everything(half)) for half in halves),
+        (one.labels(halves[1].clean_rows), halves[1].labels(everything(halves[1]))),
+    ]:
+        pairs = torch.bincount(first * 4 + second, minlength=16).reshape(4, 4)
+        assert chi2_contingency(pairs.numpy()).pvalue > 1e-3
+
+
+@given(replaced())
+def test_stratified_counts_are_exact_to_one_in_every_part(dilution: Dilution) -> None:
+    if not dilution.stratified:
+        return
+    for part in (dilution, *dilution.hold_out(1)):
+        index = everything(part)
+        counts = np.zeros((part.classes, part.classes))
+        np.add.at(counts, (part.true_labels(index).numpy(), part.labels(index).numpy()), 1)
+        assert np.abs(counts - part.overall * counts.sum(1, keepdims=True)).max() < 1 + 1e-9
+
+
+def test_replaced_labels_are_the_same_on_every_machine_and_in_every_version() -> None:
+    # A stored result names its labels by seed and row alone: a change here changes every result.
+    data = Arrays(torch.zeros(40, 1, 1, 1, dtype=torch.uint8), torch.arange(40) % 10)
+    labels = Dilution(data, 5, labels="replaced").labels(torch.arange(12))
+    assert labels.tolist() == [0, 9, 2, 8, 7, 4, 8, 4, 8, 0, 2, 1]
+    counted = Dilution(data, 5, labels="replaced", stratified=True).labels(torch.arange(12))
+    assert counted.tolist() == [7, 2, 8, 9, 3, 5, 5, 0, 8, 2, 4, 5]
+
+
+@given(replaced())
+def test_a_pickled_copy_holds_the_same_labels(dilution: Dilution) -> None:
+    copy = pickle.loads(pickle.dumps(dilution))
+    assert torch.equal(copy.labels(everything(copy)), dilution.labels(everything(dilution)))
+
+
+def test_settings_that_do_not_go_with_replaced_labels_are_refused(make_data: MakeData) -> None:
+    data = make_data(30)
+    for images in ("fresh", "white_noise", data):
+        with pytest.raises(InputError, match=r"images is .* and labels are replaced.*Give images='same'"):
+            Dilution(data, 1, n=20, labels="replaced", images=images)
+    with pytest.raises(InputError, match=r"'replacd' is not a value of labels. Did you mean 'replaced'"):
+        Dilution(data, 1, labels="replacd")  # type: ignore[arg-type]
+
+
+# The matrix of all labels
+
+
+def test_a_matrix_of_all_labels_gives_the_least_alpha_and_its_added_labels() -> None:
+    alpha, Q = alpha_for_matrix(T)
+    assert alpha == pytest.approx(1 / 0.4 - 1)
+    np.testing.assert_allclose((np.eye(4) + alpha * Q) / (1 + alpha), T, atol=1e-12)
+    assert Q.min() == pytest.approx(0, abs=1e-12)
+    assert alpha_for_matrix(np.eye(3))[0] == 0
+
+
+@given(st.integers(2, 12), st.integers(0, 999))
+def test_a_set_drawn_from_a_matrix_of_all_labels_asks_for_just_that_matrix(m: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    wanted = 0.9 * rng.dirichlet(np.full(m, 0.3), size=m) + 0.1 * np.eye(m)
+    alpha, Q = alpha_for_matrix(wanted)
+    data = Arrays(torch.zeros(m, 1, 1, 1, dtype=torch.uint8), torch.arange(m))
+    asked = Dilution(data, alpha, noise=matrix(Q), labels="replaced").requested()
+    np.testing.assert_allclose(asked.matrix_requested, wanted / wanted.sum(1, keepdims=True), atol=1e-12)
+
+
+def test_a_class_whose_label_is_never_right_has_no_alpha() -> None:
+    with pytest.raises(InputError, match=r"has 0 at \[1, 1\]; some labels of each class must be right"):
+        alpha_for_matrix([[1, 0], [1, 0]])
+
+
+# Observed labels
+
+
+def test_observed_labels_are_those_of_the_data_in_every_part(seen: Arrays) -> None:
+    assert seen.observed is not None
+    dilution = Dilution(seen, noise=observed(), n=400, seed=3)
+    assert (len(dilution), dilution.noisy, dilution.labelling) == (400, 0, "replaced")
+    for part in (dilution, *dilution.hold_out(100)):
+        assert torch.equal(part.labels(everything(part)), seen.observed[part.clean_rows])
+        assert torch.equal(part.true_labels(everything(part)), seen.labels[part.clean_rows])
+        assert torch.equal(part.histogram(everything(part)).argmax(1), seen.observed[part.clean_rows])
+
+
+def test_observed_noise_is_counted_and_asked_for_as_it_is(seen: Arrays) -> None:
+    assert seen.observed is not None
+    dilution = Dilution(seen, noise=observed())
+    delivered = dilution.delivered()
+    wrong = float((seen.observed != seen.labels).double().mean())
+    assert delivered.rate_delivered == pytest.approx(wrong)
+    assert delivered.rate_requested == pytest.approx(wrong)
+    assert np.isnan([dilution.alpha, delivered.alpha_requested, delivered.alpha_delivered]).all()
+    np.testing.assert_allclose(delivered.matrix_delivered, delivered.matrix_requested)
+    assert delivered.matrix_requested[9, 9] == 0
+
+
+def test_a_class_without_pictures_is_asked_for_as_right() -> None:
+    data = Arrays(
+        torch.zeros(4, 1, 1, 1, dtype=torch.uint8), torch.tensor([0, 0, 1, 1]), ("a", "b", "c"),
+        torch.tensor([0, 2, 1, 1]),
+    )  # fmt: skip
+    found = Dilution(data, noise=observed()).delivered()
+    np.testing.assert_array_equal(found.matrix_requested, [[0.5, 0, 0.5], [0, 1, 0], [0, 0, 1]])
+    assert np.isnan(found.matrix_delivered[2]).all()
+
+
+def test_observed_labels_take_no_setting_of_a_draw(seen: Arrays, make_data: MakeData) -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"alpha": 2}, "alpha is 2 and noise is 'observed'.*Leave alpha out"),
+        ({"eta": 0.4}, "eta is 0.4 and noise is 'observed'"),
+        ({"stratified": True}, "stratified is True and noise is 'observed'"),
+        ({"labels": "added"}, "labels is 'added' and noise is 'observed'"),
+        ({"images": "white_noise"}, "images is 'white_noise' and labels are replaced"),
+    ]
+    for settings, rule in wrong:
+        with pytest.raises(InputError, match=rule):
+            Dilution(seen, noise=observed(), **settings)
+    with pytest.raises(
+        InputError, match=r"no observed labels beside the true ones.*noisy_label.*cifar10n/worse"
+    ):
+        Dilution(make_data(10), noise=observed())
+    with pytest.raises(InputError, match="observed labels have no matrix of added labels"):
+        observed().added(10, 1.0, 0)
+
+
+# Training on them
+
+
+@pytest.mark.parametrize("kind", ["replaced", "observed"])
+@pytest.mark.parametrize("order", ["examples", "pooled", "expected"])
+def test_every_batch_order_trains_on_one_label_a_picture(seen: Arrays, kind: str, order: str) -> None:
+    noisy = Dilution(seen, noise=observed()) if kind == "observed" else Dilution(seen, 2, labels="replaced")
+    result = train("perceptron", noisy, test=seen, order=order, epochs=1, batch=32)
+    training, _ = noisy.hold_out(60)
+    wanted = training.requested() if order == "expected" else training.delivered()
+    assert result.state == "done"
+    assert result.n_training == 540
+    for field in fields(Delivered):
+        np.testing.assert_array_equal(getattr(result.delivered, field.name), getattr(wanted, field.name))
+
+
+def test_labels_one_at_a_time_and_pooled_are_the_same_training(seen: Arrays, one_thread: None) -> None:
+    noisy = Dilution(seen, 2, labels="replaced")
+    one, pooled = (
+        train("perceptron", noisy, test=seen, order=order, epochs=2, batch=32).history
+        for order in ("examples", "pooled")
+    )
+    np.testing.assert_allclose(one, pooled, rtol=1e-4)
+
+
+def test_clean_validation_sees_the_true_labels(seen: Arrays) -> None:
+    # The pictures say which class it is, and every label is that of the next class.
+    pictures = torch.eye(10).mul(255).byte()[seen.labels].reshape(600, 1, 2, 5)
+    data = replace(seen, images=pictures, observed=(seen.labels + 1) % 10)
+    noisy = Dilution(data, noise=observed())
+    result = train("perceptron", noisy, test=data, epochs=40, rate=0.01, optimizer="adam", batch=32)
+    assert result.history["validation_clean"].iloc[-1] == 0
+    assert result.history["test"].iloc[-1] == 0
+    assert result.history["validation_noisy"].iloc[-1] < 0.5

@@ -1,0 +1,120 @@
+"""Runs of one label a picture: replaced labels, and observed ones from a user's own file."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dilution
+from dilution.errors import InputError
+from dilution.paper import report
+from dilution.study import Run, Study
+from dilution.study.engine import run_study
+from dilution.study.export import export_table
+from dilution.study.imported import import_table
+from dilution.study.packs import shape_of, steps_of
+from dilution.study.prepare import prepare
+from dilution.study.progress import Progress
+from dilution.study.store import Store
+from dilution.study.table import table
+
+BASE = {"dataset": "digits", "n": 200, "network": "perceptron", "steps": 3, "evaluations": 1}
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A file of the digits in which every third label is that of the next class."""
+    data = dilution.load("digits").train
+    true = data.labels.numpy()
+    path = tmp_path_factory.mktemp("data") / "mine.npz"
+    noisy = np.where(np.arange(len(true)) % 3 == 0, (true + 1) % 10, true)
+    np.savez(path, images=data.images.numpy(), labels=true, noisy_labels=noisy)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def finished(labelled, tmp_path_factory):
+    """A store with a study of added, replaced and observed labels."""
+    store = tmp_path_factory.mktemp("store") / "results.sqlite"
+    base = BASE | {"dataset": labelled}
+    runs = [
+        Run.of(**base, **settings, seed=seed)
+        for seed in (0, 1)
+        for settings in (
+            {"alpha": 1},
+            {"alpha": 1, "labels": "replaced"},
+            {"eta": 0.3, "labels": "replaced", "stratified": True},
+            {"noise": "observed"},
+        )
+    ]
+    with Store(store) as opened:
+        quiet = Progress(quiet=True)
+        run_study(Study.of("labels", prepare(runs, None)), opened, workers=0, progress=quiet)
+    return store
+
+
+def test_observed_labels_need_no_noise_level_and_others_one():
+    observed = Run.of(**BASE, noise="observed")
+    assert observed.labels == "replaced"
+    assert observed.key == Run.of(**BASE, noise="observed", labels="replaced").key
+    assert Run.model_validate_json(observed.spec) == observed
+    for settings, rule in [
+        ({}, "neither of alpha and eta given"),
+        ({"noise": "observed", "alpha": 0}, "alpha is 0.0 and noise is 'observed'.*Leave alpha out"),
+        ({"noise": "observed", "eta": 0.1}, "eta is 0.1 and noise is 'observed'"),
+        ({"noise": "observed", "stratified": True}, "stratified is True and noise is 'observed'"),
+        ({"noise": "observed", "labels": "added"}, "labels is 'added' and noise is 'observed'"),
+        ({"alpha": 1, "labels": "replaced", "images": "fresh"}, "images is 'fresh' and labels are replaced"),
+        ({"alpha": 1, "labels": "new"}, "'new' is not a value of labels"),
+    ]:
+        with pytest.raises(InputError, match=rule):
+            Run.of(**BASE, **settings)
+
+
+def test_data_without_observed_labels_are_refused_before_the_first_run():
+    with pytest.raises(InputError, match="no observed labels beside the true ones"):
+        prepare([Run.of(**BASE, noise="observed")], None)
+
+
+def test_an_epoch_of_replaced_labels_is_one_of_pictures():
+    epoch = {"dataset": "digits", "n": 200, "network": "perceptron", "epochs": 1, "batch": 10}
+    for settings in (
+        {"alpha": 9, "labels": "replaced"},
+        {"eta": 0.5, "labels": "replaced"},
+        {"noise": "observed"},
+    ):
+        assert steps_of(Run.of(**epoch, **settings)) == 18
+    shapes = {shape_of(Run.of(**epoch, labels="replaced", eta=eta)) for eta in (0.1, 0.5)}
+    assert len(shapes) == 1  # the number of steps is known, so they can train together
+
+
+def test_results_say_which_labels_were_trained_on(finished):
+    with Store(finished) as opened:
+        found = table(opened)
+    assert (found["state"] == "done").all()
+    assert found["labels"].tolist() == 2 * ["added", "replaced", "replaced", "replaced"]
+    observed = found[found["noise"] == "observed"]
+    assert observed[["alpha", "eta", "alpha_used", "alpha_delivered"]].isna().all(axis=None)
+    np.testing.assert_allclose(observed["rate_requested"], observed["rate_delivered"])
+    assert observed["rate_delivered"].between(0.25, 0.42).all()
+    exact = found[found["stratified"]]
+    np.testing.assert_allclose(exact["rate_delivered"], 0.3, atol=0.05)
+    one = found[(found["labels"] == "replaced") & (found["alpha"] == 1)]
+    assert (one["alpha_delivered"] == 1).all()
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
+def test_such_runs_come_back_from_an_exported_table(finished, tmp_path, ending):
+    with Store(finished) as opened:
+        before = table(opened)
+    file = export_table(before, tmp_path / f"runs.{ending}")
+    with Store(tmp_path / "again.sqlite") as again:
+        assert import_table(file, again) == 8
+        pd.testing.assert_frame_equal(table(again), before, check_dtype=False)
+
+
+def test_the_page_of_a_study_shows_them(finished, tmp_path):
+    page = report(finished, out=tmp_path).page.read_text("utf-8")
+    plot = (tmp_path / "labels.svg").read_text("utf-8")
+    assert "observed" in page
+    assert "replaced" in plot
+    assert "observed" not in plot  # no alpha, no place on the axis
