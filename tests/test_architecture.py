@@ -22,6 +22,7 @@ ROOMS = [
     "report",
     "paper",
     "diagnosis",
+    "planning",
     "cli",
 ]
 MODULES = sorted(ROOT.rglob("*.py"))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dilution.errors import DataError, DilutionError, InputError, StoreError
     from dilution.noise import Dilution, matrix, observed, structured, uniform
     from dilution.paper import reproduce
+    from dilution.planning import Plan, plan
     from dilution.study import Grid, Run, Study, run
     from dilution.training import TrainSettings, confusability, train
 
@@ -40,6 +41,8 @@ _HOMES = {
     "reproduce": "paper",
     "Diagnosis": "diagnosis",
     "diagnose": "diagnosis",
+    "Plan": "planning",
+    "plan": "planning",
 }
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "DilutionError",
     "Grid",
     "InputError",
+    "Plan",
     "Run",
     "StoreError",
     "Study",
@@ -61,6 +65,7 @@ __all__ = [
     "load",
     "matrix",
     "observed",
+    "plan",
     "reproduce",
     "run",
     "structured",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dilution.paper.figure import ScaleName
+    from dilution.planning.pilot import Labels
     from dilution.training.settings import PrecisionName
 
 app = typer.Typer(
@@ -283,6 +284,71 @@ def diagnose(
     command += (f" --checked {checked}" if checked else "") + f" --seed {seed} --out {out}"
     typer.echo(f"suspects: {out / 'suspects.csv'}")
     typer.echo(f"page: {write_diagnosis(found, out, command)}")
+
+
+@app.command()
+def plan(
+    data: Annotated[
+        str, typer.Argument(help="Data with trusted labels: a name, a file, a folder, a function.")
+    ],
+    target: Annotated[float, typer.Option(help="Test accuracy wanted, such as 0.95.")],
+    alpha: Annotated[
+        float | None, typer.Option(help="Noise level of the labels to be had: noisy ones for each clean one.")
+    ] = None,
+    eta: Annotated[
+        float | None, typer.Option(help="Instead: their noise rate, as diagnose finds it.")
+    ] = None,
+    have: Annotated[float, typer.Option(min=0, help="How many of them are there already.")] = 0,
+    better_alpha: Annotated[float, typer.Option(min=0, help="Noise level of better labels.")] = 0.0,
+    price: Annotated[float, typer.Option(min=0, help="Price of one label.")] = 1.0,
+    better_price: Annotated[float, typer.Option(min=0, help="Price of a better label.")] = 1.0,
+    network: Annotated[
+        str | None, typer.Option(help="Network. Default: conv2 for pictures, mlp2 for features.")
+    ] = None,
+    labels: Annotated[
+        str, typer.Option(help="added: several labels a picture; replaced: one label each.")
+    ] = "added",
+    pilot_n: Annotated[int, typer.Option(min=100, help="The most clean examples of a pilot run.")] = 4000,
+    runs: Annotated[int, typer.Option(min=20, help="The most runs of the pilot.")] = 60,
+    store: StoreOption = Path("plan.sqlite"),
+    out: Annotated[Path, typer.Option(help="Folder for the page, the plot and the tables.")] = Path("plan"),
+    workers: WorkersOption = None,
+    device: DeviceOption = "cpu",
+    data_root: RootOption = None,
+) -> None:
+    """Say how many labels an accuracy takes, of which quality, and what is cheapest.
+
+    Trains a pilot first, which resumes.
+    """
+    from dilution.files import check_writable
+    from dilution.planning import answer, details, write_plan
+    from dilution.planning import plan as call
+
+    check_writable(out)
+    with _interruptible():
+        found = call(
+            data,
+            target=target,
+            alpha=alpha,
+            eta=eta,
+            have=have,
+            better_alpha=better_alpha,
+            price=price,
+            better_price=better_price,
+            network=network,
+            labels=cast("Labels", labels),
+            pilot_n=pilot_n,
+            runs=runs,
+            store=store,
+            workers=workers,
+            device=device,
+            root=_text(data_root),
+        )
+    for sentence in (answer(found), *details(found)):
+        typer.echo(sentence)
+    level = f"--alpha {alpha:g}" if eta is None else f"--eta {eta:g}"
+    command = f"dilution plan {data} --target {target:g} {level} --have {have:g} --store {store} --out {out}"
+    typer.echo(f"page: {write_plan(found, out, command)}")
 
 
 @data_app.command("list")

@@ -1,5 +1,6 @@
 """Held-out predictions: each example is predicted by networks that never saw its label."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,8 +12,9 @@ from dilution import seeds
 from dilution.data import Arrays
 from dilution.diagnosis.fleet import Fleet, Part
 from dilution.errors import InputError
+from dilution.nets import default_network
 from dilution.study.engine import available_cores
-from dilution.training import TrainSettings
+from dilution.training import TrainSettings, kind_of
 
 FOLDS = 5
 REPEATS = 2
@@ -21,7 +23,6 @@ BUDGETS = (2, 4, 8, 16, 32)
 
 _LEAST_STEPS = 60  # of the smallest budget: a hundred pictures in two epochs would teach nothing
 _SURE = 1e-9
-_SIDE = 8  # pictures of fewer pixels are rows of features to a network
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,6 @@ class HeldOut:
     baseline: float
 
 
-def default_network(shape: tuple[int, int, int]) -> str:
-    """Return the network for data of a shape: a small ConvNet for pictures, an MLP for features."""
-    return "conv2" if min(shape[1:]) >= _SIDE else "mlp2"
-
-
 def held_out(
     data: Arrays,
     *,
@@ -76,7 +72,7 @@ def held_out(
     data
         Examples; `labels` are the noisy ones.
     network
-        Name of the network. Default: :func:`default_network`.
+        Name of the network. Default: :func:`dilution.nets.default_network`.
     folds
         Parts, each of which is predicted by networks trained on the others.
     repeats
@@ -84,8 +80,8 @@ def held_out(
     seed
         Root seed of the parts, the weights and the order.
     settings
-        How to train. Default: Adam, batch 64, at a rate that falls linearly; the epochs of `BUDGETS` that
-        predict the first fold's held-out labels best.
+        How to train. Default: Adam, batch 64, at a rate that falls linearly; the fewest epochs of
+        `BUDGETS` that predict the first fold's held-out labels as well as any.
     workers
         Processes that train; default one a core. 0 trains in this process.
     device
@@ -106,7 +102,9 @@ def held_out(
     name = network or default_network(data.shape)
     total = np.zeros((len(data), len(data.classes)))
     with Fleet(data, name, device, available_cores() if workers is None else workers) as fleet:
-        if settings is None:
+        if settings is None and kind_of(name, data.shape, len(data.classes)) == "learner":
+            settings = _recipe(BUDGETS[0], len(data))  # takes no steps
+        elif settings is None:
             settings = _best_recipe(fleet, data, _parts(len(data), folds, seed, 0), seed, say)
         for repeat in range(repeats):
             say(f"predicting held-out labels with {name}: round {repeat + 1} of {repeats}, {folds} networks")
@@ -154,20 +152,34 @@ def _part(parts: list[NDArray[np.int64]], held: int, seed: int, settings: TrainS
 def _best_recipe(
     fleet: Fleet, data: Arrays, parts: list[NDArray[np.int64]], seed: int, say: Callable[[str], None]
 ) -> TrainSettings:
-    """Return how to train: the epochs at which the first fold's labels are predicted best."""
+    """Return how to train: the fewest epochs that predict the first fold's labels as well as any.
+
+    As well means within one standard error of the difference (Breiman et al. 1984); where more epochs do not
+    pass that, no further ones are tried: they would learn wrong labels by heart.
+    """
     labels, training = data.labels.numpy()[parts[0]], len(data) - len(parts[0])
-    losses: list[float] = []
+    losses: list[NDArray[np.float64]] = []
     at_once = max(1, fleet.workers)
     for first in range(0, len(BUDGETS), at_once):
         jobs = [
             _part(parts, 0, seed, _recipe(epochs, training)) for epochs in BUDGETS[first : first + at_once]
         ]
         for found in fleet.predict(jobs):
-            said = found[np.arange(len(labels)), labels].astype(np.float64)
-            losses.append(-float(np.log(said + _SURE).mean()))
-        if losses[-1] > min(losses):  # from here on it only learns by heart
+            losses.append(-np.log(found[np.arange(len(labels)), labels].astype(np.float64) + _SURE))
+        if _fewest(losses) < len(losses) - 1:
             break
-    best = BUDGETS[losses.index(min(losses))]
-    tried = ", ".join(f"{epochs} epochs {loss:.4f}" for epochs, loss in zip(BUDGETS, losses, strict=False))
+    best = BUDGETS[_fewest(losses)]
+    tried = ", ".join(
+        f"{epochs} epochs {loss.mean():.4f}" for epochs, loss in zip(BUDGETS, losses, strict=False)
+    )
     say(f"cross entropy of held-out labels: {tried}; {best} epochs it is")
     return _recipe(best, training)
+
+
+def _fewest(losses: list[NDArray[np.float64]]) -> int:
+    """Return the place of the first budget that none after it surpasses by more than a standard error."""
+    for place, loss in enumerate(losses):
+        gains = [loss - other for other in losses[place + 1 :]]
+        if all(gain.mean() <= gain.std() / math.sqrt(len(gain)) for gain in gains):
+            return place
+    return 0

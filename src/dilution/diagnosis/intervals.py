@@ -37,7 +37,7 @@ def bootstrap(seen: Observed, found: Mixture, *, draws: int = DRAWS, seed: int =
     seed
         Root seed.
     """
-    scores = scores_of(seen, found.matrix)
+    scores = scores_of(seen, found.corners)
     return [climbed(replace(seen, weights=weights), scores, found) for weights in _weights(seen, draws, seed)]
 
 

@@ -1,17 +1,19 @@
 """From held-out predictions and noisy labels to the transition matrix, corrected for the network's errors.
 
 The network was trained on noisy labels and never saw those of the examples it predicts here. Its
-probabilities say which noisy label is likely, not which class is true. So they are first *unmixed* with the
-matrix as it is known so far, then *calibrated*: q = softmax(β u + b) is the probability of each true class,
-where u is the logarithm of the unmixed probabilities. β and b say how far the network is to be believed:
-they, and T, are what makes the held-out noisy labels most likely under
+probabilities say which noisy label is likely, not which class is true. So they are first *unmixed* with what
+the network says of its clearest examples of each class, then *calibrated*: q = softmax(β u + b) is the
+probability of each true class, where u is the logarithm of the unmixed probabilities. β and b say how far
+the network is to be believed: they, and T, are what makes the held-out noisy labels most likely under
 
     P(noisy label k | picture x) = Σ_c q_c(x) T[c, k].
 
 No right label is needed. What tells errors of the network from errors of the labels is that the labels agree
 with the network the more, the surer it is, up to a plateau: there it is right, and what disagrees is noise.
-The matrix has the meaning of class-conditional noise (Natarajan et al. 2013; Patrini et al. 2017, on
-anchor points), whose rows are the plateaus.
+So each class must have examples that are unmistakable (anchor points; Patrini et al. 2017). Where classes
+overlap in the data themselves no method that sees labels alone can tell that from noise, and it counts as
+noise. (T = I with the network's own probabilities is as likely a solution, and the one without noise.
+Unmixing with the clearest examples is what excludes it.)
 """
 
 from dataclasses import dataclass, replace
@@ -28,9 +30,13 @@ Ints = NDArray[np.int64]
 _UNMIXING = 40  # multiplicative updates: enough for the sharpest tenth to reach a corner
 _FLOOR = 1e-3  # an unmixed probability of 0 would never be believed less than wholly
 _STEPS = 200  # of the climb
-_OUTER = 6  # times that the probabilities are unmixed anew with the T found
-_SETTLED = 2e-4  # change of the noise rate at which the matrix has settled
+_TURNS = 8  # between which examples are clear and what the networks say of them
+_STILL = 1e-4  # change of the corners at which they have settled
+_SUREST = 0.3  # share of the examples of a class that are taken to be clear
+_FEW = 5  # of them at least
+_TIES = 1e-6  # among equally clear examples those with the larger probability come first
 _BELIEF = (0.05, 20.0)  # bounds of β
+_DOUBT = 0.25  # deviation of log β around 0 that is expected: networks are not far from calibrated
 _SHIFT = 8.0  # bound of b
 _DEEP = 20.0  # bound of the logarithms that stand for T
 _LEAST = 1e-4  # an entry of T that begins at 0 would stay there
@@ -77,6 +83,9 @@ class Mixture:
         q: probability of each true class before the label is looked at, shape (n, classes).
     prior
         Share of each true class, shape (classes,).
+    corners
+        What the networks say of an example of each class that is clear to them, shape (classes, classes):
+        what probabilities are unmixed with.
     """
 
     matrix: Floats
@@ -84,6 +93,7 @@ class Mixture:
     shift: Floats
     posterior: Floats
     prior: Floats
+    corners: Floats
 
     @property
     def rate(self) -> float:
@@ -108,12 +118,14 @@ def fit(seen: Observed, start: Mixture | None = None) -> Mixture:
         Where to begin, such as the fit to the same predictions under other weights. Default: rows are the
         labels of the examples that the network is surest of.
     """
-    found = anchors(seen) if start is None else start
-    for _ in range(_OUTER):
-        before, found = found.rate, climbed(seen, scores_of(seen, found.matrix), found)
-        if abs(before - found.rate) < _SETTLED:
-            break
-    return _named(found, seen)
+    if start is not None:
+        return climbed(seen, scores_of(seen, start.corners), start)
+    begun = corners(seen)
+    found = _named(climbed(seen, scores_of(seen, begun.corners), begun))
+    if (seen.checked >= 0).any():
+        found = _renamed(found, seen)
+        found = climbed(seen, scores_of(seen, found.corners), found)
+    return found
 
 
 def scores_of(seen: Observed, matrix: Floats) -> Floats:
@@ -122,17 +134,32 @@ def scores_of(seen: Observed, matrix: Floats) -> Floats:
     return scores
 
 
-def anchors(seen: Observed) -> Mixture:
-    """Return where to begin: row c counts the labels of the surer half of what the network takes for c."""
-    taken = seen.probabilities.argmax(axis=1)
-    sure = seen.probabilities.max(axis=1)
-    counts = np.full((seen.classes, seen.classes), 0.5 / seen.classes) + 0.5 * np.eye(seen.classes)
-    for true in range(seen.classes):
-        rows = np.flatnonzero(taken == true)
-        rows = rows[sure[rows] >= np.median(sure[rows])] if len(rows) else rows
-        counts[true] += np.bincount(seen.labels[rows], seen.weights[rows], minlength=seen.classes)
-    matrix, m = _rows(counts), seen.classes
-    return Mixture(matrix, 1.0, np.zeros(m), seen.probabilities, np.full(m, 1 / m))
+def corners(seen: Observed) -> Mixture:
+    """Return where to begin: what the network says of the examples that it is surest of, class by class.
+
+    Row c of the corners is the mean of the probabilities of those examples, which is what all examples of c
+    would have if each were as clear. Which examples are taken for c depends on the corners, so both are
+    found by turns.
+    """
+    p, classes = seen.probabilities, seen.classes
+    place = np.arange(len(p))
+    found = np.full((classes, classes), 0.5 / classes) + 0.5 * np.eye(classes)
+    counts = found
+    for _ in range(_TURNS):
+        q = unmixed(p, found)
+        taken = q.argmax(axis=1)
+        sure = q[place, taken] + _TIES * p[place, taken]
+        before, found, counts = found, found.copy(), found / 2
+        for true in range(classes):
+            rows = np.flatnonzero(taken == true)
+            rows = rows[np.argsort(-sure[rows], kind="stable")][: max(_FEW, int(_SUREST * len(rows)))]
+            if len(rows) >= _FEW:
+                found[true] = p[rows].mean(axis=0)
+                counts[true] += np.bincount(seen.labels[rows], seen.weights[rows], minlength=classes)
+        if np.abs(found - before).max() < _STILL:
+            break
+    even = np.full(classes, 1 / classes)
+    return Mixture(_rows(counts), 1.0, np.zeros(classes), p, even, found)
 
 
 def unmixed(probabilities: Floats, matrix: Floats) -> Floats:
@@ -165,7 +192,7 @@ def climbed(seen: Observed, scores: Floats, start: Mixture) -> Mixture:
         bounds=likelihood.bounds,
         options={"maxiter": _STEPS, "maxfun": 2 * _STEPS, "ftol": 1e-10},
     )
-    return likelihood.mixture(best.x)
+    return likelihood.mixture(best.x, start.corners)
 
 
 class _Likelihood:
@@ -176,7 +203,8 @@ class _Likelihood:
         order = np.argsort(seen.labels, kind="stable")
         self._back = np.empty_like(order)
         self._back[order] = np.arange(len(order))
-        self._scores, self._weights = scores[order], seen.weights[order] / seen.weights.sum()
+        self._examples = float(seen.weights.sum())
+        self._scores, self._weights = scores[order], seen.weights[order] / self._examples
         self._labels, self._checked = seen.labels[order], seen.checked[order]
         self._known = np.flatnonzero(self._checked >= 0)
         self._edges = np.searchsorted(self._labels, np.arange(seen.classes + 1))
@@ -213,16 +241,17 @@ class _Likelihood:
         slope = true - q * self._weights[:, None]
         counts = np.stack([true[a:b].sum(axis=0) for a, b in pairwise(self._edges)], axis=1)
         rows = counts - counts.sum(axis=1, keepdims=True) * matrix
-        gradient = np.r_[belief * (slope * self._scores).sum(), slope.sum(axis=0)[1:], rows.ravel()]
-        return -float(self._weights @ np.log(total)), -gradient
+        doubt = at[0] / _DOUBT**2 / self._examples
+        gradient = np.r_[belief * (slope * self._scores).sum() - doubt, slope.sum(axis=0)[1:], rows.ravel()]
+        return float(at[0]) * doubt / 2 - float(self._weights @ np.log(total)), -gradient
 
-    def mixture(self, at: Floats) -> Mixture:
+    def mixture(self, at: Floats, corners: Floats) -> Mixture:
         """Return what the numbers say."""
         belief, shift, matrix = self._parts(at)
         q = softmax(belief * self._scores + shift, axis=1)
         joint = self._joint(q, matrix)
         true = joint / (joint.sum(axis=1, keepdims=True) + 1e-300)
-        return Mixture(matrix, belief, shift, q[self._back], self._weights @ true)
+        return Mixture(matrix, belief, shift, q[self._back], self._weights @ true, corners)
 
 
 def _rows(counts: Floats) -> Floats:
@@ -230,19 +259,30 @@ def _rows(counts: Floats) -> Floats:
     return shares
 
 
-def _named(found: Mixture, seen: Observed) -> Mixture:
+def _named(found: Mixture) -> Mixture:
     """Give each group of examples the class whose label is commonest in it, as far as all can have theirs.
 
     Labels alone cannot say which name is right: on the whole right labels are taken to be the commonest.
-    Where examples were checked, names are known.
     """
-    if (seen.checked >= 0).any():
-        return found
-    _, order = linear_sum_assignment(-(found.prior[:, None] * found.matrix).T)
+    return _ordered(found, -(found.prior[:, None] * found.matrix).T)
+
+
+def _renamed(found: Mixture, seen: Observed) -> Mixture:
+    """Give each group of examples the class that most of its checked examples have."""
+    known = np.flatnonzero(seen.checked >= 0)
+    counts = np.zeros((seen.classes, seen.classes))
+    np.add.at(counts, seen.checked[known], found.given_label(seen.labels)[known])
+    return _ordered(found, -counts)
+
+
+def _ordered(found: Mixture, cost: Floats) -> Mixture:
+    """Order the groups of a fit so that the cost [name, group] of the names they get is least."""
+    _, order = linear_sum_assignment(cost)
     return replace(
         found,
         matrix=found.matrix[order],
         shift=found.shift[order],
         posterior=found.posterior[:, order],
         prior=found.prior[order],
+        corners=found.corners[order],
     )

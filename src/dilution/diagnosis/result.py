@@ -10,7 +10,8 @@ import pandas as pd
 from dilution.diagnosis.crossval import HeldOut
 from dilution.diagnosis.intervals import Estimate, interval
 from dilution.diagnosis.mixture import Ints, Mixture
-from dilution.diagnosis.shape import Shape, equivalent_alpha
+from dilution.diagnosis.shape import Shape
+from dilution.noise import equivalent_alpha
 
 _NAMED = 3  # classes that a sentence names
 _FEW = 20  # labels of a class

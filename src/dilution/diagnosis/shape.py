@@ -9,7 +9,7 @@ from scipy.special import gammaincc
 
 from dilution.diagnosis.intervals import Estimate
 from dilution.diagnosis.mixture import Floats, Mixture
-from dilution.noise import structured
+from dilution.noise import equivalent_alpha, structured
 
 Kind = Literal["uniform", "structured", "concentrated", "undecided"]
 
@@ -40,12 +40,6 @@ class Shape:
     p: float
     delta: Estimate
     gathered: float
-
-
-def equivalent_alpha(rate: float, classes: int) -> float:
-    """Return the noise level α at which uniform noise has a rate; infinite where no α reaches it."""
-    largest = (classes - 1) / classes
-    return rate / (largest - rate) if rate < largest else math.inf
 
 
 def shape_of(found: Mixture, drawn: list[Mixture]) -> Shape:

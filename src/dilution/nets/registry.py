@@ -45,6 +45,14 @@ LABELS = {
 """How figures call the networks."""
 
 
+_SIDE = 8  # pictures of fewer pixels to a side are rows of features to a network
+
+
+def default_network(shape: tuple[int, int, int]) -> str:
+    """Return the network for data of a shape: a small ConvNet for pictures, an MLP for features."""
+    return "conv2" if min(shape[1:]) >= _SIDE else "mlp2"
+
+
 def build(name: str, shape: tuple[int, int, int], classes: int, *, seed: int) -> nn.Module:
     """Build a network with initial weights from the stream ``"weights"`` of a root seed.
 

@@ -5,7 +5,7 @@ from dilution.noise.dilution import Dilution
 from dilution.noise.given import observed
 from dilution.noise.images import channel_moments
 from dilution.noise.labels import LabelNoise, matrix, structured, uniform
-from dilution.noise.level import alpha_for_matrix, alpha_for_rate
+from dilution.noise.level import alpha_for_matrix, alpha_for_rate, equivalent_alpha
 
 __all__ = [
     "Delivered",
@@ -14,6 +14,7 @@ __all__ = [
     "alpha_for_matrix",
     "alpha_for_rate",
     "channel_moments",
+    "equivalent_alpha",
     "matrix",
     "observed",
     "structured",

@@ -141,3 +141,9 @@ def alpha_for_matrix(T: ArrayLike) -> tuple[float, Matrix]:
         return 0.0, np.eye(len(overall))
     added = np.maximum((1 + alpha) * overall - np.eye(len(overall)), 0) / alpha
     return alpha, checked_matrix(added / added.sum(axis=1, keepdims=True))
+
+
+def equivalent_alpha(rate: float, classes: int) -> float:
+    """Return the noise level α at which uniform noise has a rate; infinite where no α reaches it."""
+    largest = (classes - 1) / classes
+    return rate / (largest - rate) if rate < largest else math.inf

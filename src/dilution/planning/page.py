@@ -1,0 +1,167 @@
+"""A plan in sentences and as a page: the answer, the plot, and how it was found."""
+
+import math
+from pathlib import Path
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+
+from dilution.files import write_whole
+from dilution.planning.answers import Answer
+from dilution.planning.planner import Plan
+from dilution.report.marks import mark_points
+from dilution.report.page import Page, Section, write
+from dilution.report.provenance import made_by
+from dilution.report.style import COLOURS, MARKERS, legend, new_figure, percent_axis, publish, style
+
+_METHOD = """\
+A pilot was trained on these data: networks at several numbers of clean examples and several noise levels,
+the noise added by Dilution, so that it is known. Later runs were placed where they tell most about the
+answer for their cost.
+
+The law fitted to them: the logit of accuracy is a parabola in the logarithm of the clean examples that would
+do as much without noise, n/(1 + κ α)^γ. Theory has κ = γ = 1: then the labels that an accuracy takes grow as
+(1 + α)². Intervals are central 80 % of the laws that the pilot allows. An answer is refused where the law
+would be asked beyond what the pilot can defend. The pilot's noise is uniform; noise that gathers on few
+classes costs more.
+
+Each run takes Adam at 1e-3 falling linearly, batch 64, five passes over its pictures and at least 140 steps,
+all labels of a picture pooled. A better recipe needs fewer labels; the prices among labels change less."""
+
+
+def answer(plan: Plan) -> str:
+    """Return the answer in one plain sentence."""
+    count, alpha = plan.have
+    if plan.mix is None:
+        return (
+            f"On {plan.name} the pilot shows no number of labels that reaches {plan.target:.1%} of test "
+            "accuracy."
+        )
+    if count and plan.mix.cost == 0:
+        return f"The {count:,.0f} labels of noise level α = {alpha:g} are enough for {plan.target:.1%}."
+    same, better = plan.mix.bought
+    parts = []
+    if round(same):
+        parts.append(f"{_rounded(same)} {'more ' if count else ''}labels of noise level α = {alpha:g}")
+    if round(better):
+        parts.append(f"{_rounded(better)} labels of noise level α = {plan.kinds[1].alpha:g}")
+    kept = "" if plan.mix.keep or not count else ", leaving the labels that are there aside"
+    return (
+        f"The cheapest way to {plan.target:.1%} of test accuracy on {plan.name} is to get "
+        f"{' and '.join(parts)}"
+        f"{kept}: {plan.mix.cost:,.0f} in the unit of the prices."
+    )
+
+
+def details(plan: Plan) -> list[str]:
+    """Return the other answers, one sentence each, with intervals or the reason why there is none."""
+    count, alpha = plan.have
+    said = []
+    if count:
+        said.append(_sentence(plan.expected, f"The {count:,.0f} labels as they are give", percent=True))
+    said.append(
+        _sentence(plan.same, f"{plan.target:.1%} takes, with labels of α = {alpha:g} alone,", unit=" labels")
+    )
+    better = plan.kinds[1].alpha
+    said.append(_sentence(plan.better, f"With labels of α = {better:g} alone it takes", unit=" labels"))
+    if alpha > 0:
+        row = plan.prices[plan.prices["alpha"] == alpha].iloc[0]
+        said.append(
+            f"A label of noise level α = {alpha:g} is worth {row['mean']:.3g} [{row['low']:.3g}, "
+            f"{row['high']:.3g}] of "
+            f"a clean one; theory says 1/(1 + α)² = {row['theory']:.3g}. That is 1/(1 + α)^p with p = "
+            f"{row['exponent']:.2f} [{row['exponent_low']:.2f}, {row['exponent_high']:.2f}]."
+        )
+    return said
+
+
+def _sentence(found: Answer, start: str, *, percent: bool = False, unit: str = "") -> str:
+    if found.refused:
+        return f"{start}: no answer. {found.refused}"
+    if percent:
+        return f"{start} about {found.value:.1%} of test accuracy [{found.low:.1%}, {found.high:.1%}]."
+    return f"{start} about {found.value:,.0f} [{found.low:,.0f}, {found.high:,.0f}]{unit}."
+
+
+def _rounded(count: float) -> str:
+    """Return a count to two digits: more would be a pretence."""
+    digits = max(0, math.floor(math.log10(max(count, 1))) - 1)
+    return f"{round(count, -digits):,.0f}"
+
+
+def draw(plan: Plan) -> matplotlib.figure.Figure:
+    """Draw the runs of the pilot, and the law through them, at each noise level."""
+    runs = plan.runs.assign(labels_all=plan.runs["n"] * _factor(plan))
+    with style():
+        figure, (axis,) = new_figure(height=3.9)
+        top = float(runs["labels_all"].max())
+        if math.isfinite(plan.same.value):
+            top = max(top, 1.3 * plan.same.value)
+        for index, (alpha, part) in enumerate(runs.groupby("alpha")):
+            colour, level = COLOURS[index % len(COLOURS)], float(str(alpha))
+            axis.plot(part["labels_all"], part["test_clean"], MARKERS[index % len(MARKERS)], color=colour,
+            ms=4,
+                      mec="white", mew=0.5, label=f"{level:g}")  # fmt: skip
+            shown = part[["alpha", "n", "seed", "test_clean"]].rename(columns={"test_clean": "test accuracy"})
+            mark_points(axis, shown, part["labels_all"], part["test_clean"], f"{level:g}", colour)
+            labels = np.geomspace(part["labels_all"].min(), top, 60)
+            curves = np.stack([plan.law.accuracy(each / (1 + level), level) for each in labels])
+            low, middle, high = np.quantile(curves, [0.1, 0.5, 0.9], axis=1)
+            axis.plot(labels, middle, color=colour, lw=1.2)
+            axis.fill_between(labels, low, high, color=colour, alpha=0.15, lw=0)
+        axis.axhline(plan.target, color="#8a8a8a", lw=0.9, ls=":")
+        axis.set_xscale("log")
+        axis.set_xlabel("labels, clean and noisy")
+        axis.set_ylabel("test accuracy")
+        percent_axis(axis)
+        legend(axis, title="noise level α", loc="lower right")
+    return figure
+
+
+def _factor(plan: Plan) -> "pd.Series[float]":
+    """Return labels for each picture of a run: where they are replaced, one."""
+    replaced = plan.runs["labels"] == "replaced"
+    return (1 + plan.runs["alpha"]).where(~replaced, 1.0)
+
+
+def write_plan(plan: Plan, folder: Path, command: str) -> Path:
+    """Write the page, its plot, and the tables as CSV; return the page.
+
+    Parameters
+    ----------
+    plan
+        The plan.
+    folder
+        Where ``index.html``, ``plan.png`` (also SVG, PDF), ``prices.csv`` and ``pilot.csv`` go.
+    command
+        What was typed.
+
+    Raises
+    ------
+    DilutionError
+        If a file cannot be written.
+    """
+    write_whole(folder / "prices.csv", plan.prices.to_csv(index=False).encode())
+    write_whole(folder / "pilot.csv", plan.runs.to_csv(index=False).encode())
+    plot = publish(draw(plan), folder, "plan")
+    section = Section(
+        name="plan",
+        title=f"What does {plan.target:.1%} on {plan.name} take?",
+        finding=" ".join(details(plan)),
+        svg=plot.svg,
+        marks=plot.marks,
+        caption=f"A pilot of {len(plan.runs)} runs, up to {plan.runs['n'].max():,} pictures and α = "
+        f"{plan.law.alpha:g}, {plan.runs['network'].iloc[0]}. Lines are the law, bands its 80 % intervals; "
+        "dotted "
+        "is the target.",
+        method=_METHOD,
+        claims=pd.DataFrame(),
+        points=plan.prices,
+        runs=plan.runs,
+        shares=False,
+    )
+    page = Page(
+        f"A plan for {plan.name}", [section], made_by(command, {"plan": plan.runs}), answer=answer(plan)
+    )
+    return write(page, folder / "index.html")

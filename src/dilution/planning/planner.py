@@ -1,0 +1,224 @@
+"""The one call: a pilot is trained, the law fitted, questions of somebody who buys labels answered."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dilution.data import load
+from dilution.errors import InputError
+from dilution.nets import default_network
+from dilution.noise import equivalent_alpha
+from dilution.planning.answers import (
+    Answer,
+    Kind,
+    Mix,
+    cheapest,
+    expected_accuracy,
+    labels_needed,
+)
+from dilution.planning.law import Law, fit_law
+from dilution.planning.pilot import Labels, Scope, first_runs, next_runs
+from dilution.study.engine import run_study
+from dilution.study.grid import Study
+from dilution.study.prepare import prepare
+from dilution.study.progress import Progress
+from dilution.study.store import Store
+from dilution.study.table import table
+
+PILOT_ALPHAS = (0.0, 2.0, 5.0, 10.0)
+PILOT_N = 4_000
+RUNS = 60
+"""The most runs of a pilot."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pilot says about buying labels.
+
+    Parameters
+    ----------
+    name
+        How the data are called.
+    target
+        Test accuracy wanted.
+    have
+        Labels that are there, and their noise level.
+    kinds
+        Labels that can be bought: of the same quality, and better ones.
+    runs
+        The pilot, one row a run.
+    law
+        The law fitted to it.
+    """
+
+    name: str
+    target: float
+    have: tuple[float, float]
+    kinds: tuple[Kind, Kind]
+    runs: pd.DataFrame
+    law: Law
+
+    @cached_property
+    def expected(self) -> Answer:
+        """The accuracy to expect of the labels as they are."""
+        return expected_accuracy(self.law, *self.have)
+
+    @cached_property
+    def same(self) -> Answer:
+        """Labels of the same quality that the target takes, those that are there included."""
+        return labels_needed(self.law, self.target, self.have[1])
+
+    @cached_property
+    def better(self) -> Answer:
+        """Labels of the better quality alone that the target takes."""
+        return labels_needed(self.law, self.target, self.kinds[1].alpha)
+
+    @cached_property
+    def mix(self) -> Mix | None:
+        """The cheapest way to the target; None if it cannot be reached."""
+        return cheapest(self.law, self.target, self.have, self.kinds)
+
+    @cached_property
+    def prices(self) -> pd.DataFrame:
+        """What a label of each noise level is worth in clean ones.
+
+        Columns ``alpha``, ``theory`` (1/(1 + α)²), ``mean``, ``low``, ``high`` (measured, 80 %),
+        ``exponent``, ``exponent_low``, ``exponent_high`` (p of 1/(1 + α)^p).
+        """
+        levels = sorted({*self.runs["alpha"], self.have[1], self.kinds[1].alpha} - {0.0})
+        rows = []
+        for alpha in levels:
+            low, middle, high = np.quantile(self.law.price(alpha), [0.1, 0.5, 0.9])
+            p_low, p, p_high = np.quantile(self.law.exponent(alpha), [0.1, 0.5, 0.9])
+            rows.append((alpha, (1 + alpha) ** -2.0, middle, low, high, p, p_low, p_high))
+        columns = ["alpha", "theory", "mean", "low", "high", "exponent", "exponent_low", "exponent_high"]
+        return pd.DataFrame(rows, columns=columns)
+
+
+def plan(
+    data: str | Path,
+    *,
+    target: float,
+    alpha: float | None = None,
+    eta: float | None = None,
+    have: float | None = None,
+    better_alpha: float = 0.0,
+    price: float = 1.0,
+    better_price: float = 1.0,
+    network: str | None = None,
+    labels: Labels = "added",
+    pilot_n: int = PILOT_N,
+    pilot_alphas: tuple[float, ...] = PILOT_ALPHAS,
+    runs: int = RUNS,
+    store: str | Path = "plan.sqlite",
+    workers: int | None = None,
+    device: str = "cpu",
+    root: str | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """Train a pilot and answer what labels to buy.
+
+    Parameters
+    ----------
+    data
+        Name or path of data with labels that are trusted: the pilot makes some of them wrong.
+    target
+        Test accuracy wanted, in (0, 1).
+    alpha, eta
+        Noise level, or noise rate, of the labels that are there or can be had; give one.
+    have
+        How many of them are there. Default: none.
+    better_alpha
+        Noise level of better labels that can be bought. Default: clean ones.
+    price, better_price
+        Of one label of each kind.
+    network
+        Default: a small ConvNet for pictures, an MLP for features.
+    labels
+        ``"added"``: pictures have several labels each; ``"replaced"``: each has one.
+    pilot_n, pilot_alphas
+        The most clean examples of a run, and its noise levels.
+    runs
+        The most runs.
+    store
+        SQLite file of the pilot; finished runs are not repeated.
+    workers, device, root, progress
+        As for :func:`dilution.run`.
+
+    Raises
+    ------
+    DilutionError
+        If a setting, a file or the store is at fault.
+    """
+    if not 0 < target < 1:
+        raise InputError(f"target is {target}; it must be an accuracy between 0 and 1, such as 0.95.")
+    opened = load(data, root).train
+    level = _noise_level(alpha, eta, len(opened.classes))
+    chosen = network or default_network(opened.shape)
+    alphas = tuple(sorted({0.0, *pilot_alphas}))
+    scope = Scope(str(data), chosen, min(pilot_n, len(opened)), alphas, labels)
+    goals = [(target, level), (target, better_alpha)]
+    name = f"plan/{data}"
+    wanted = first_runs(scope)
+    with Store(store) as kept:
+        while True:
+            wanted = prepare(wanted, root)
+            study = Study.of(name, wanted)
+            run_study(study, kept, workers=workers, device=device, root=root, progress=progress)
+            keys = {run.key for run in study.runs}
+            found = table(kept, name)
+            found = found[found["key"].isin(keys) & (found["state"] == "done")]
+            law = fit_law(*_measured(found, labels), n_test=int(found["n_test"].max()))
+            if len(wanted) >= runs or settled(law, goals):
+                break
+            more = next_runs(scope, law, found, goals)[: runs - len(wanted)]
+            wanted = [*wanted, *more]
+    return Plan(
+        Path(str(data)).name,
+        target,
+        (have or 0.0, level),
+        (Kind(level, price), Kind(better_alpha, better_price)),
+        found,
+        law,
+    )
+
+
+_CLOSE = 1.15  # factor to either side at which an answer is narrow enough
+
+
+def settled(law: Law, goals: list[tuple[float, float]]) -> bool:
+    """Return whether the examples needed for each accuracy and noise level are known closely enough."""
+    for goal in goals:
+        n = law.needed(*goal)
+        low, high = np.quantile(n, [0.1, 0.9], method="nearest")
+        if not np.isfinite(high) or high / low > _CLOSE**2:
+            return False
+    return True
+
+
+def _noise_level(alpha: float | None, eta: float | None, classes: int) -> float:
+    if (alpha is None) == (eta is None):
+        given = "neither" if alpha is None else "both"
+        raise InputError(
+            f"{given} of alpha and eta given; give one: alpha (noisy labels for each clean one) or eta "
+            "(share of "
+            "wrong labels), as `dilution diagnose` estimates them."
+        )
+    level = equivalent_alpha(eta, classes) if eta is not None else alpha
+    if level is None or not 0 <= level < float("inf"):
+        raise InputError(
+            f"{'alpha' if eta is None else 'eta'} is {alpha if eta is None else eta}; with {classes} "
+            "classes alpha "
+            f"must be 0 or more and eta in [0, {1 - 1 / classes:.3g}): beyond, labels say nothing."
+        )
+    return float(level)
+
+
+def _measured(runs: pd.DataFrame, labels: Labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    alpha = runs["alpha"].to_numpy(dtype=np.float64)
+    n = runs["n"].to_numpy(dtype=np.float64)
+    clean = n if labels == "added" else n / (1 + alpha)
+    return clean, alpha, runs["test_clean"].to_numpy(dtype=np.float64)
