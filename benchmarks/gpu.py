@@ -217,7 +217,10 @@ def main() -> None:
         write("gpu", rows)
         (RESULTS / "gpu-profile.txt").write_text(profile, encoding="utf-8")
     if given.figures:
-        write("gpu-figures", figures(given.device))
+        try:
+            write("gpu-figures", figures(given.device))
+        except dilution.DataError as error:
+            print(f"the figures were not timed: {error}", flush=True)
 
 
 if __name__ == "__main__":

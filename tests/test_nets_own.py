@@ -254,6 +254,29 @@ def hooked():
     return net
 
 
+def hooked_weight():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8))
+    net[1].weight.register_hook(lambda slope: 0.5 * slope)
+    return net
+
+
+def halve(weight):
+    weight.grad.mul_(0.5)
+
+
+def hooked_after():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8))
+    net[1].weight.register_post_accumulate_grad_hook(halve)
+    return net
+
+
+def forward_of_its_own():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8))
+    plain = net[1].forward
+    net[1].forward = lambda x: 2 * plain(x)
+    return net
+
+
 class Scaled(nn.Linear):
     def forward(self, x):
         return 3 * super().forward(x)
@@ -268,6 +291,9 @@ LOOKS_LINEAR = {
     "a layer twice": shared_layer,
     "a frozen layer": frozen,
     "a hook": hooked,
+    "a hook on a weight": hooked_weight,
+    "a hook after the gradient": hooked_after,
+    "another forward": forward_of_its_own,
     "a subclass": lambda: nn.Sequential(nn.Flatten(), Scaled(64, 8)),
     "spectral norm": lambda: nn.Sequential(
         nn.Flatten(), nn.utils.parametrizations.spectral_norm(Scaled(64, 8))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import t as student
 
-from dilution.data import load
+from dilution.data import Arrays, load
 from dilution.errors import InputError
 from dilution.nets import build, together
 from dilution.noise import Dilution, structured
@@ -122,6 +122,24 @@ def test_a_replica_has_the_same_bits_in_any_company(network, changes):
             other = whole[group.index(task)]
             assert torch.equal(weights(result.module), weights(other.module))
             pd.testing.assert_frame_equal(result.history, other.history, check_exact=True)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("network", ["perceptron", "mlp2"])
+@pytest.mark.parametrize("batch", [64, 128])
+def test_pictures_of_mnist_have_the_same_bits_in_any_company(network, precision, batch):
+    draw = torch.Generator().manual_seed(0)
+    pictures = torch.randint(256, (300, 1, 28, 28), generator=draw, dtype=torch.uint8)
+    data = Arrays(pictures, torch.arange(300) % 10)
+    settings = {"order": "pooled", "optimizer": "adam", "steps": 20, "batch": batch, "precision": precision}
+    group = [
+        Task(network, Dilution(data, seed, seed=seed), data, seed, 30, TrainSettings(rate=rate, **settings))
+        for seed, rate in enumerate([1e-3, 1e-3, 3e-3])
+    ]
+    whole = train_together(group)
+    for few in (group[:1], group[1:]):
+        for task, result in zip(few, train_together(few), strict=True):
+            assert torch.equal(weights(result.module), weights(whole[group.index(task)].module))
 
 
 @pytest.mark.parametrize("network", ["perceptron", "mlp4", "conv4"])

@@ -209,46 +209,59 @@ class _Layer:
 
 @dataclass(frozen=True)
 class _Memory:
-    """What a step of a batch size writes to, in the type that products are computed in."""
+    """What a step of a batch size writes to, in the type that products are computed in.
+
+    In float32 the layers are views of the rows that the optimizer has. In another type each has memory of its
+    own: a product of matrices may take another way, and so end in other bits, where a replica's weights are
+    not next to those of the next replica, as in rows they are not unless there is one.
+    """
 
     batch: int
-    rows: Tensor  # weights as the optimizer has them, (R, weights)
-    slopes: Tensor
-    low_rows: Tensor  # the same in the type of the products; the same memory if that is float32
-    low_slopes: Tensor
     layers: list[_Layer]
+    weights: list[tuple[Tensor, Tensor]]  # (what products take, what the optimizer has), where they are two
+    slopes: list[tuple[Tensor, Tensor]]
 
     @classmethod
     def of(cls, network: nn.Module, rows: Tensor, slopes: Tensor, x: Tensor) -> "_Memory":
         linear = [layer for layer in network.children() if isinstance(layer, nn.Linear)]
-        cast, cast_slopes = rows.to(x.dtype), slopes.to(x.dtype)
         replicas, batch, layers, at = len(rows), x.shape[1], [], 0
+        weights: list[tuple[Tensor, Tensor]] = []
+        gradients: list[tuple[Tensor, Tensor]] = []
         for layer in linear:
             out, size = layer.weight.shape
             weight, bias = slice(at, at + out * size), slice(at + out * size, at + out * size + out)
             at = bias.stop
+            ours = [rows[:, weight].view(replicas, out, size), rows[:, bias]]
+            theirs = [slopes[:, weight].view(replicas, out, size), slopes[:, bias]]
+            if x.dtype != rows.dtype:
+                low, low_slopes = ([torch.empty_like(each, dtype=x.dtype,
+                memory_format=torch.contiguous_format)
+                                    for each in kind] for kind in (ours, theirs))  # fmt: skip
+                weights += zip(low, ours, strict=True)
+                gradients += zip(low_slopes, theirs, strict=True)
+                ours, theirs = low, low_slopes
             shape = (replicas, out, batch) if layer is linear[-1] else (replicas, batch, out)
             layers.append(
                 _Layer(
-                    cast[:, weight].view(replicas, out, size),
-                    cast[:, bias],
-                    cast_slopes[:, weight].view(replicas, out, size),
-                    cast_slopes[:, bias],
-                    cast.new_empty(shape),
-                    cast.new_empty(replicas, batch, size),
+                    ours[0],
+                    ours[1],
+                    theirs[0],
+                    theirs[1],
+                    x.new_empty(shape),
+                    x.new_empty(replicas, batch, size),
                 )
             )
-        return cls(batch, rows, slopes, cast, cast_slopes, layers)
+        return cls(batch, layers, weights, gradients)
 
     def cast_weights(self) -> None:
         """Take over what the optimizer has changed."""
-        if self.low_rows is not self.rows:
-            self.low_rows.copy_(self.rows)
+        for low, ours in self.weights:
+            low.copy_(ours)
 
     def cast_slopes(self) -> None:
         """Hand the gradients to the optimizer."""
-        if self.low_slopes is not self.slopes:
-            self.slopes.copy_(self.low_slopes)
+        for low, theirs in self.slopes:
+            theirs.copy_(low)
 
 
 def _only_linear(network: nn.Module) -> bool:
@@ -267,8 +280,11 @@ def _only_linear(network: nn.Module) -> bool:
         vars(layers[0]).items() >= {"start_dim": 1, "end_dim": -1}.items()
         and len(weights) == len(layers)  # two for each linear layer
         and all(each.requires_grad and each.dtype == torch.float32 for each in weights)
+        and not any(getattr(each, hooks, None) for each in weights for hooks in _WEIGHT_HOOKS)
         and not any(vars(each)[hooks] for each in (network, *layers) for hooks in _HOOKS)
+        and not any("forward" in vars(each) for each in (network, *layers))
     )
 
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_WEIGHT_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")

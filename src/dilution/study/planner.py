@@ -18,7 +18,7 @@ _SHORT = 2.0  # seconds of work per process below which measuring does not pay
 _UNMEASURED = 8  # replicas of such short work, at most
 _UNKNOWN = 60.0  # predicted for a run whose steps could not be measured
 _LEARNING = 1e-6  # seconds of a learner for each number of its examples: no more than the order of magnitude
-_GAIN = 0.03  # a larger pack must save this share: small ones lose less when interrupted
+_GAIN = 0.05  # a larger pack must save this share: small ones lose less when interrupted
 _CHANGE = 0.10  # several threads must save this share: they change last bits
 
 

@@ -63,6 +63,7 @@ class BatchOrderer:
         self.drawn: Tensor | None = None
         """How often each label was drawn for each class, (classes, classes), where that was counted."""
         self._table: Tensor | None = None
+        self._shuffled: tuple[int, Tensor] | None = None  # an epoch and its order
         if order == "examples":
             return
         if noisy.image_source.name != "same":
@@ -105,9 +106,11 @@ class BatchOrderer:
             epoch, position = divmod(start, self.length)
             take = min(count, self.length - position)
             key = seeds.stream(self._seed, f"order/{epoch}")
-            if self.length <= _WHOLE:  # replicas of one seed then share it
-                part = seeds.permutation(key, self.length)[position : position + take]
-                parts.append(part.to(self._device))
+            if self.length <= _WHOLE:
+                if self._shuffled is None or self._shuffled[0] != epoch:
+                    # kept here: among many replicas the shared ones are pushed out before they are used up
+                    self._shuffled = epoch, seeds.permutation(key, self.length)
+                parts.append(self._shuffled[1][position : position + take].to(self._device))
             else:
                 at = torch.arange(position, position + take, device=self._device)
                 parts.append(seeds.permute(key, at, self.length))
