@@ -176,6 +176,45 @@ def test_the_command_answers_and_writes_page_and_tables(tmp_path):
     assert len(pd.read_csv(tmp_path / "out" / "suspects.csv")) == 400
 
 
+def test_an_unbalanced_table_with_gaps_is_diagnosed_and_what_was_done_to_it_is_said(tmp_path):
+    random = np.random.default_rng(0)
+    measured = random.normal(size=(600, 4))
+    failed = measured @ [3, -2, 1, 0] > 3.5
+    wrong = random.random(600) < 0.1
+    table = pd.DataFrame(measured, columns=["heat", "load", "age", "noise"])
+    table.loc[random.random(600) < 0.05, "age"] = np.nan
+    table["hall"] = random.choice(["north", "south"], size=600)
+    table["state"] = np.where(failed ^ wrong, "failed", "held")
+    table.to_csv(tmp_path / "machines.csv", index=False)
+    words = ["diagnose", f"{tmp_path / 'machines.csv'}#state", "--out", str(tmp_path / "out")]
+    words += ["--workers", "0", "--repeats", "1", "--draws", "20"]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "filled with the median" in result.output
+    assert "of the 600 labels are wrong" in result.output
+    suspects = pd.read_csv(tmp_path / "out" / "suspects.csv")
+    first = suspects["row"].head(30).str.removeprefix("row ").astype(int) - 2  # line 1 is the header
+    assert wrong[first].mean() > 0.5
+    assert set(suspects["label"]) == {"failed", "held"}
+
+
+def test_a_handful_of_photographs_is_told_that_it_is_one(tmp_path):
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    for number in range(48):
+        folder = tmp_path / "photos" / f"kind {number % 12}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(256, size=(20, 24, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    words = ["diagnose", f"{tmp_path / 'photos'}#16", "--out", str(tmp_path / "out"), "--workers", "0"]
+    words += ["--network", "perceptron", "--repeats", "1", "--draws", "20"]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "cannot be judged" in result.output
+    assert "Fewer than 20 labels" in result.output
+    assert "kind 3/3.png" in (tmp_path / "out" / "suspects.csv").read_text("utf-8")
+
+
 def test_cleanlab_judges_the_same_predictions(diagnosis):
     pytest.importorskip("cleanlab")
     rate = cleanlab_rate(diagnosis.held_out.probabilities, diagnosis.labels)

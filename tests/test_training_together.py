@@ -1,5 +1,6 @@
 """Training together: each replica goes the way that a plain loop would take it, whatever the others do."""
 
+import math
 from dataclasses import replace
 
 import pandas as pd
@@ -93,6 +94,52 @@ def test_replicas_equal_the_plain_loop_for_every_network_and_order(network, orde
         assert_as_by_hand(task, result)
 
 
+TEXTBOOK = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+    "adadelta": torch.optim.Adadelta,
+}
+
+
+def from_a_textbook(task):
+    """Return the averaged weights of a loop with PyTorch's own optimizers, one weight after the other."""
+    settings, noisy = task.settings, task.noisy
+    training, _ = noisy.hold_out(task.validation)
+    module = build(task.network, noisy.data.shape, noisy.classes, seed=task.seed)
+    prepare = Normalise(noisy.data, training.clean_rows)
+    plain = {"foreach": False, "weight_decay": settings.weight_decay}
+    using = TEXTBOOK[settings.optimizer](module.parameters(), lr=settings.rate, **plain)
+    average = None
+    batches = BatchOrderer(training, settings.order, settings.batch, seed=task.seed).batches(settings.steps)
+    for step, batch in enumerate(batches):
+        using.param_groups[0]["lr"] = settings.rate * (1 + math.cos(math.pi * step / settings.steps)) / 2
+        logits = module(prepare(batch.pictures))
+        loss = -(batch.targets * torch.log_softmax(logits, dim=1)).sum() / settings.batch
+        using.zero_grad()
+        loss.backward()
+        using.step()
+        now = weights(module).clone()
+        average = now if average is None else settings.averaging * average + (1 - settings.averaging) * now
+    return average
+
+
+@pytest.mark.parametrize("labels", ["added", "replaced"])
+@pytest.mark.parametrize("network", ["mlp2", "conv2"])
+@pytest.mark.parametrize("name", TEXTBOOK)
+def test_replicas_equal_a_loop_with_optimizers_that_are_not_fused(network, name, labels):
+    digits = load("digits")
+    settings = {"optimizer": name, "weight_decay": 0.05, "averaging": 0.9, "schedule": "cosine"}
+    settings |= {"order": "pooled", "steps": STEPS, "batch": 32, "evaluations": 1, "momentum": 0.0}
+    group = [
+        Task(network, Dilution(digits.train, 1.5, n=300, seed=seed, labels=labels), digits.test, seed, 30,
+             TrainSettings(rate=rate, **settings))
+        for seed, rate in enumerate(RATES[name])
+    ]  # fmt: skip
+    for task, result in zip(group, train_together(group), strict=True):
+        torch.testing.assert_close(weights(result.module), from_a_textbook(task), rtol=1e-3, atol=3e-3)
+
+
 @pytest.mark.parametrize(("network", "steps"), [("conv2", STEPS), ("resnet18_w16", 4)])
 @pytest.mark.parametrize(("name", "momentum", "rate"), [("adam", 0, 1e-4), ("sgd", 0.9, 2e-3)])
 def test_convolutions_with_momentum_equal_the_plain_loop(network, steps, name, momentum, rate):
@@ -122,6 +169,21 @@ def test_a_replica_has_the_same_bits_in_any_company(network, changes):
             other = whole[group.index(task)]
             assert torch.equal(weights(result.module), weights(other.module))
             pd.testing.assert_frame_equal(result.history, other.history, check_exact=True)
+
+
+@pytest.mark.parametrize("network", ["conv2", "conv4", "resnet18_w16"])
+@pytest.mark.parametrize("batch", [31, 100])
+def test_a_batch_in_slices_has_the_loss_and_gradient_of_the_whole(network, batch):
+    draw = torch.Generator().manual_seed(0)
+    pictures, labels = torch.randn(1, batch, 1, 28, 28, generator=draw), torch.arange(batch)[None] % 10
+    module = build(network, (1, 28, 28), 10, seed=0)
+    expected = cross_entropy(module(pictures[0]), labels[0])
+    slopes = torch.autograd.grad(expected, list(module.parameters()))
+    joined = together([build(network, (1, 28, 28), 10, seed=0)])
+    losses = joined.differentiate(pictures, labels, with_gradient)
+    assert float(losses[0]) == pytest.approx(float(expected.detach()), rel=1e-5)
+    for leaf, slope in zip(joined.leaves(0), slopes, strict=True):
+        torch.testing.assert_close(leaf.grad, slope, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -80,7 +80,7 @@ def reproduce(
         list[str], typer.Argument(help="fig1 to fig11, all of these (all), learners or human.")
     ],
     dataset: Annotated[
-        str, typer.Option(help="Name (see data list), or the path of an .npz or .pack file.")
+        str, typer.Option(help="Name (see data list), or a file, folder or function of your own.")
     ] = "digits",
     scale: Annotated[str, typer.Option(help="demo, laptop or paper.")] = "demo",
     store: StoreOption = Path("results.sqlite"),
@@ -390,7 +390,7 @@ _LISTED = 10  # files skipped that are shown; the list beside the pack has all
 @data_app.command("pack")
 def data_pack(
     name: Annotated[
-        str, typer.Argument(help="Data set, path of an .npz file, or folder with a folder for each class.")
+        str, typer.Argument(help="Data set, a file of your own, or a folder with a folder for each class.")
     ],
     target: Annotated[Path, typer.Argument(help="File to write; it must end in .pack.")],
     size: Annotated[

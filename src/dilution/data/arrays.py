@@ -216,10 +216,13 @@ class Labelled:
     rows
         The name of each: ``"row 17"`` of a table, the path of a file in its folder. None: the number of the
         example, from 0, is its name.
+    notes
+        What was done to the data on the way in, one sentence each, for the user to read.
     """
 
     arrays: Arrays
     rows: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def _check_images(images: Tensor) -> None:

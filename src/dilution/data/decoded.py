@@ -56,8 +56,8 @@ def labelled(root: Path, options: str = "") -> Labelled:
     """
     listing = _listing(root)
     every = tuple(sorted(listing.train + listing.test))
-    arrays, names, _ = _decoded(listing, every, _size(root, options), "any use")
-    return Labelled(arrays, tuple(names))
+    arrays, names, broken = _decoded(listing, every, _size(root, options), "any use")
+    return Labelled(arrays, tuple(names), _notes(broken))
 
 
 def stamp(root: Path) -> str:

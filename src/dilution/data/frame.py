@@ -64,8 +64,10 @@ def labelled(path: Path, options: str = "") -> Labelled:
     """
     try:
         rows = _Rows(path, options)
-        arrays = rows.arrays(rows.columns(np.arange(len(rows.labels))))
-        return Labelled(arrays, tuple(rows.name(number) for number in range(len(arrays))))
+        columns = rows.columns(np.arange(len(rows.labels)))
+        arrays = rows.arrays(columns)
+        names = tuple(rows.name(number) for number in range(len(arrays)))
+        return Labelled(arrays, names, (*rows.notes, *columns.notes()))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -72,6 +72,8 @@ def diagnose(
         If a file cannot be read.
     """
     examples = data if isinstance(data, Labelled) else _opened(data, root)
+    for note in examples.notes:
+        say(note)
     arrays = examples.arrays
     truth = arrays.labels if arrays.observed is not None else None
     noisy = arrays.labels if arrays.observed is None else arrays.observed

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from dilution.nets.conv import ChannelsLast
 from dilution.nets.draws import Draws
 
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -16,6 +17,9 @@ Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _STREAMS = 8  # branches of a step on a GPU
 _ALIGNED = 16  # float32 numbers in the widest vector registers
+_SLICE = 32 * 28 * 28  # pixels of the pictures of a slice: 32 maps of them take 3 MB, a good part of a cache
+_APART = {nn.Sequential, ChannelsLast, nn.Conv2d, nn.MaxPool2d, nn.ReLU, nn.Flatten, nn.Linear}
+"""Layers that treat each picture for itself, and draw nothing."""
 
 
 class Together(nn.Module):
@@ -100,6 +104,7 @@ class InTurn(Together):
         self._networks = nn.ModuleList(networks)
         self._products = products
         self._streams: list[torch.cuda.Stream] = []
+        self._apart = all(type(layer) in _APART for layer in networks[0].modules())
 
     def differentiate(self, pictures: Tensor, targets: Tensor, objective: Objective) -> Tensor:
         self.zero_grad(set_to_none=True)
@@ -107,14 +112,30 @@ class InTurn(Together):
         # One replica forward and backward before the next: its activations are needed only until then.
         for number, (network, x, y) in enumerate(zip(self._networks, pictures, targets, strict=True)):
             with self._branch(number, x.device):
-                with nullcontext() if self._draws is None else self._draws[number], self._casting(x.device):
-                    logits = network(x)
-                loss, slope = objective(logits.detach().float(), y)
-                logits.backward(slope.to(logits.dtype))
-            losses.append(loss)
+                losses.append(self._in_slices(number, network, x, y, objective))
         for stream in self._streams:
             torch.cuda.current_stream().wait_stream(stream)
         return torch.stack(losses)
+
+    def _in_slices(
+        self, number: int, network: nn.Module, x: Tensor, y: Tensor, objective: Objective
+    ) -> Tensor:
+        """Go forward and backward slice by slice, so that on a CPU the maps of a slice stay in the cache.
+
+        The gradient of a batch is the sum over its slices, unless a layer looks at the batch as a whole.
+        """
+        # In bfloat16 the weights would be cast anew for each slice, which costs more than it saves.
+        several = x.device.type == "cpu" and self._apart and self._products == torch.float32
+        slices = -(-len(x) * x.shape[-2] * x.shape[-1] // _SLICE) if several else 1
+        losses = []
+        for part, targets in zip(x.tensor_split(slices), y.tensor_split(slices), strict=True):
+            with nullcontext() if self._draws is None else self._draws[number], self._casting(x.device):
+                logits = network(part)
+            loss, slope = objective(logits.detach().float(), targets)
+            share = len(part) / len(x)
+            logits.backward((slope if slices == 1 else slope * share).to(logits.dtype))
+            losses.append(loss if slices == 1 else loss * share)
+        return losses[0] if slices == 1 else torch.stack(losses).sum(dim=0)
 
     def _branch(self, number: int, device: torch.device) -> AbstractContextManager[object]:
         """Compute a replica on its stream, once what the step needs is there; without a GPU, just compute."""

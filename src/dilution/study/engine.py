@@ -2,7 +2,7 @@
 
 The driver hands out one pack at a time to each worker and is the only one that writes to the store. A pack
 says how many threads it computes with: nearly always one, more where the planner measured that fewer
-processes with several threads each are faster. With equal threads a result is the same, bit for bit,
+processes with several threads each are faster. With one thread a result is the same, bit for bit,
 whatever the number of workers and the size of the packs; the store keeps the threads with the versions.
 """
 
@@ -24,6 +24,7 @@ from dilution.study.execute import (
     confusability_name,
     measure_confusability,
     needs_confusability,
+    open_data,
 )
 from dilution.study.grid import Study
 from dilution.study.planner import Pack, plan, split_pack
@@ -93,12 +94,21 @@ def run_study(
         with progress.of(study.name, total=len(study.runs), already=len(study.runs) - len(todo)):
             if not todo:
                 return
+            if len(todo) == len(study.runs):
+                for note in _notes(todo, root):
+                    progress.say(note)
             with using_threads(1):
                 shared = _confusabilities(todo, store, root, progress, device)
             if workers == 0:
                 _inline(study.runs, todo, store, root, shared, progress, device)
             else:
                 _processes(study.runs, todo, store, root, shared, progress, workers, device)
+
+
+def _notes(runs: Sequence[Run], root: str | None) -> list[str]:
+    """Return what was done to the data of runs on the way in, each note once, after the name of its data."""
+    opened = {run.dataset: open_data(run.dataset, run.fingerprint, root) for run in runs}
+    return [f"{name}: {note}" for name, data in opened.items() for note in data.notes]
 
 
 def available_cores() -> int:
@@ -148,6 +158,7 @@ def _processes(
     device: str,
 ) -> None:
     busy: dict[Worker, Pack] = {}
+    tried: set[str] = set()  # runs that were alone in a worker that died
     with Team(root, shared, device) as team:
         team.grow(min(cores, len(todo)))
         packs = plan(
@@ -171,12 +182,17 @@ def _processes(
                     if len(pack.runs) > 1:  # one of them may be at fault, or all together too large
                         waiting.extend(split_pack(pack))
                         continue
+                    if pack.runs[0].key not in tried:  # it may have been dead before this run came
+                        tried.add(pack.runs[0].key)
+                        waiting.append(pack)
+                        continue
                     outcomes = [{"state": "failed", "error": _DIED.format(code)}]
                 _record_end(store, progress, pack, outcomes)
 
 
 _DIED = (
-    "the worker process died with exit code {} (-9: killed, often for lack of memory). Try fewer workers "
+    "its worker process died twice, the last time with exit code {} (-9: killed, often for lack of "
+    "memory). Try fewer workers "
     "or a smaller batch, with --retry-failed."
 )
 
