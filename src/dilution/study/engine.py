@@ -158,7 +158,6 @@ def _processes(
     device: str,
 ) -> None:
     busy: dict[Worker, Pack] = {}
-    tried: set[str] = set()  # runs that were alone in a worker that died
     with Team(root, shared, device) as team:
         team.grow(min(cores, len(todo)))
         packs = plan(
@@ -182,16 +181,12 @@ def _processes(
                     if len(pack.runs) > 1:  # one of them may be at fault, or all together too large
                         waiting.extend(split_pack(pack))
                         continue
-                    if pack.runs[0].key not in tried:  # it may have been dead before this run came
-                        tried.add(pack.runs[0].key)
-                        waiting.append(pack)
-                        continue
                     outcomes = [{"state": "failed", "error": _DIED.format(code)}]
                 _record_end(store, progress, pack, outcomes)
 
 
 _DIED = (
-    "its worker process died twice, the last time with exit code {} (-9: killed, often for lack of "
+    "the worker process died with exit code {} (-9: killed, often for lack of "
     "memory). Try fewer workers "
     "or a smaller batch, with --retry-failed."
 )
