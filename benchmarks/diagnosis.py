@@ -154,10 +154,9 @@ def page() -> str:
         "# Is `dilution diagnose` right?",
         "",
         "Written by `python benchmarks/diagnosis.py`, from cases.csv. Each case has one label for each "
-        "picture, a "
-        "known share of them wrong; the diagnosis sees the noisy labels alone. Random matrices have right "
-        "labels "
-        "the commonest of each class: where they are not, labels alone cannot say which name a class has.",
+        "picture, a known share of them wrong; the diagnosis sees the noisy labels alone. Random "
+        "matrices have right labels the commonest of each class: where they are not, labels alone cannot "
+        "say which name a class has.",
         "",
         "| what | measured | target |",
         "|---|---|---|",
@@ -194,25 +193,21 @@ def page() -> str:
     lines += ["", "## Every case", ""]
     lines += [
         "| data | noise | true rate | found | 95 % interval | cleanlab | error of T | shape | skew δ | "
-        "suspects that "
-        "are wrong | seconds |",
+        "suspects that are wrong | seconds |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for _, row in found.iterrows():
         lines.append(
             f"| {row['data']} | {row['noise']} | {row['true_rate']:.3f} | {row['rate']:.3f} | "
-            f"{row['low']:.3f} to "
-            f"{row['high']:.3f}{'' if row['covers'] else ' ✕'} | {row['cleanlab_rate']:.3f} | "
-            f"{row['matrix_error']:.4f} | {row['shape']} | {row['delta']:.2f} | "
-            f"{row['suspects_right']:.0%} | "
-            f"{row['seconds']:.0f} |"
+            f"{row['low']:.3f} to {row['high']:.3f}{'' if row['covers'] else ' ✕'} | "
+            f"{row['cleanlab_rate']:.3f} | {row['matrix_error']:.4f} | {row['shape']} | "
+            f"{row['delta']:.2f} | {row['suspects_right']:.0%} | {row['seconds']:.0f} |"
         )
     code, where = sorted(set(found["code"])), sorted(set(found["machine"]))
     lines += [
         "",
         "✕ marks an interval that misses the true rate. Suspects: of as many as there are wrong labels, "
-        "the share "
-        f"that is wrong. Code: {', '.join(code)}; machine: {'; '.join(where)}.",
+        f"the share that is wrong. Code: {', '.join(code)}; machine: {'; '.join(where)}.",
         "",
     ]
     return "\n".join(lines)

@@ -64,12 +64,11 @@ def throughput() -> Iterable[str]:
         "## Throughput",
         "",
         f"Examples a second at batch {BATCH} on made-up MNIST, Adam, examples order; medians of at least "
-        f"{table['count'].min()} alternations, side by side. Ours is as a study runs it: as many processes, "
-        "threads and networks at a time as the planner chooses. The ceiling is the faster of one float32 "
-        "product of matrices on all cores and one on each, in the same turn; other work on the machine can "
-        "slow it more than it slows us. Multiplications are counted as usual, those of a convolution with "
-        "the zero "
-        "border among them.",
+        f"{table['count'].min()} alternations, side by side. Ours is as a study runs it: as many "
+        "processes, threads and networks at a time as the planner chooses. The ceiling is the faster of "
+        "one float32 product of matrices on all cores and one on each, in the same turn; other work on "
+        "the machine can slow it more than it slows us. Multiplications are counted as usual, those of a "
+        "convolution with the zero border among them.",
         "",
         "| network | over the DataLoader loop | target | share of the ceiling | target | reached | "
         "ceiling, GFLOP/s |",
@@ -299,16 +298,13 @@ def larger() -> Iterable[str]:
     yield from (
         "## Larger than memory",
         "",
-        f"A pack of {found['pack_mb'].max() / 1000:.1f} GB of 3×64×64 pictures, perceptron, batch 128, one "
-        f"thread; MB of pictures a second, medians of {found['turn'].nunique()} alternations, each in a "
-        "process of its own. Cold: the system has dropped the file before. Shuffled batches drawn from a "
-        f"cold disk reach {span(reading)} of its rate in sequence, training on it {span(trained)} (target: "
-        "never "
-        f"below 50%), training from a warm pack {span(warm)} of training from memory (target: the same). "
-        "Warm "
-        "and from memory take the first 100,000 pictures. Peak memory is of one network; each further one "
-        "of a "
-        f"pack adds its own. {code(found)}",
+        f"A pack of {found['pack_mb'].max() / 1000:.1f} GB of 3×64×64 pictures, perceptron, batch 128, "
+        f"one thread; MB of pictures a second, medians of {found['turn'].nunique()} alternations, each in "
+        "a process of its own. Cold: the system has dropped the file before. Shuffled batches drawn from "
+        f"a cold disk reach {span(reading)} of its rate in sequence, training on it {span(trained)} "
+        f"(target: never below 50%), training from a warm pack {span(warm)} of training from memory "
+        "(target: the same). Warm and from memory take the first 100,000 pictures. Peak memory is of one "
+        f"network; each further one of a pack adds its own. {code(found)}",
         "",
         "| what | median, MB/s | lowest | highest | peak memory, MB |",
         "|---|---|---|---|---|",

@@ -101,14 +101,11 @@ def page() -> str:
         "",
         "Written by `python benchmarks/planning.py`. The pilot on MNIST has at most "
         f"{predicted['largest_n'].max():,} clean pictures and noise up to α = "
-        f"{predicted['largest_alpha'].max():g}, "
-        f"{predicted['runs'].min()} to {predicted['runs'].max()} runs of {NETWORK}. What it predicts was "
-        "then "
-        "measured by a search with up to all pictures.",
+        f"{predicted['largest_alpha'].max():g}, {predicted['runs'].min()} to {predicted['runs'].max()} "
+        f"runs of {NETWORK}. What it predicts was then measured by a search with up to all pictures.",
         "",
         f"{inside.sum()} of {len(both)} measured n lie in the 80 % interval (target: 3 of 4); "
-        f"{close.sum()} of "
-        f"{len(both)} predictions are within a factor of 1.3 (target: all).",
+        f"{close.sum()} of {len(both)} predictions are within a factor of 1.3 (target: all).",
         "",
         "| accuracy | α | predicted n | 80 % interval | measured n | 95 % interval | predicted / measured |",
         "|---|---|---|---|---|---|---|",
@@ -116,9 +113,8 @@ def page() -> str:
     for (_, row), factor in zip(both.iterrows(), ratio, strict=True):
         lines.append(
             f"| {row['target']:.0%} | {row['alpha']:g} | {row['n']:,.0f} | {row['low']:,.0f} to "
-            f"{row['high']:,.0f} | "
-            f"{row['n_measured']:,.0f} | {row['low_measured']:,.0f} to {row['high_measured']:,.0f} | "
-            f"{factor:.2f} |"
+            f"{row['high']:,.0f} | {row['n_measured']:,.0f} | {row['low_measured']:,.0f} to "
+            f"{row['high_measured']:,.0f} | {factor:.2f} |"
         )
     lines += [
         "",
@@ -133,9 +129,8 @@ def page() -> str:
     for _, row in prices.iterrows():
         lines.append(
             f"| {row['data']} | {row['target']:.0%} | {row['alpha']:g} | {row['theory']:.4g} | "
-            f"{row['mean']:.3g} "
-            f"[{row['low']:.3g}, {row['high']:.3g}] | {row['exponent']:.2f} [{row['exponent_low']:.2f}, "
-            f"{row['exponent_high']:.2f}] |"
+            f"{row['mean']:.3g} [{row['low']:.3g}, {row['high']:.3g}] | {row['exponent']:.2f} "
+            f"[{row['exponent_low']:.2f}, {row['exponent_high']:.2f}] |"
         )
     code, where = sorted(set(predicted["code"])), sorted(set(predicted["machine"]))
     return "\n".join([*lines, "", f"Code: {', '.join(code)}; machine: {'; '.join(where)}.", ""])

@@ -1,4 +1,8 @@
+import itertools
+import sys
+import textwrap
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,6 +34,23 @@ def make_data() -> Callable[..., Arrays]:
         return Arrays(pictures, place % classes, tuple(str(c) for c in range(classes)))
 
     return make
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Write a module into the current directory and return its name, one that no other test has."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(tmp_path)])
+
+    def write(text: str) -> str:
+        name = f"own_module_{next(_numbers)}"
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text), "utf-8")
+        return name
+
+    return write
 
 
 @pytest.fixture

@@ -39,6 +39,10 @@ def test_the_rate_is_found_from_noisy_labels_alone(diagnosis):
     assert "of the 1,000 labels are wrong" in diagnosis.answer
 
 
+def test_few_examples_a_class_are_said_to_make_the_estimate_too_high(diagnosis):
+    assert any("100 examples a class" in said for said in diagnosis.cautions)
+
+
 def test_tables_have_a_row_for_each_class_and_each_entry(diagnosis):
     assert list(diagnosis.per_class["class"]) == [str(k) for k in range(10)]
     assert diagnosis.per_class["labels"].sum() == 1000
@@ -191,6 +195,7 @@ def test_an_unbalanced_table_with_gaps_is_diagnosed_and_what_was_done_to_it_is_s
     result = CliRunner().invoke(app, words, catch_exceptions=False)
     assert result.exit_code == 0
     assert "filled with the median" in result.output
+    assert "examples a class networks learn little" not in result.output  # 300 a class
     assert "of the 600 labels are wrong" in result.output
     suspects = pd.read_csv(tmp_path / "out" / "suspects.csv")
     first = suspects["row"].head(30).str.removeprefix("row ").astype(int) - 2  # line 1 is the header
@@ -212,6 +217,7 @@ def test_a_handful_of_photographs_is_told_that_it_is_one(tmp_path):
     assert result.exit_code == 0
     assert "cannot be judged" in result.output
     assert "Fewer than 20 labels" in result.output
+    assert len(pd.read_csv(tmp_path / "out" / "classes.csv")) == 0  # no numbers where there is no answer
     assert "kind 3/3.png" in (tmp_path / "out" / "suspects.csv").read_text("utf-8")
 
 

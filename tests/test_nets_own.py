@@ -2,7 +2,6 @@
 
 import itertools
 import sys
-import textwrap
 from contextlib import nullcontext
 
 import pandas as pd
@@ -55,20 +54,6 @@ CHANCE = """
             x = F.relu(self.norm(self.first(x))).flatten(1)
             return self.last(F.dropout(x, 0.5, self.training))  # no layer shows that it draws
 """
-
-
-@pytest.fixture
-def module(tmp_path, monkeypatch):
-    """Write a module into the current directory and return its name."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(tmp_path)])
-
-    def write(text):
-        name = f"own_nets_{next(_numbers)}"
-        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text), "utf-8")
-        return name
-
-    return write
 
 
 @pytest.fixture(scope="module")

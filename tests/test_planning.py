@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 import dilution
 from dilution.cli import app
-from dilution.errors import InputError
+from dilution.errors import InputError, StoreError
+from dilution.planning import Plan, answer
 from dilution.planning.answers import Kind, cheapest, expected_accuracy, labels_needed, mixed
 from dilution.planning.law import fit_law
 from dilution.planning.pilot import Scope, first_runs, next_runs
@@ -107,6 +108,43 @@ def test_the_cheapest_labels_are_bought(law, better, buys_better):
     assert mix.cost == pytest.approx(spent)
 
 
+def test_nothing_is_advised_that_the_pilot_cannot_defend(law):
+    kinds = (Kind(4.0, 1.0), Kind(0.0, 10.0))
+    assert labels_needed(law, 0.9999, 0.0).refused
+    assert cheapest(law, 0.9999, (0.0, 4.0), kinds) is None
+    noisy = (Kind(200.0, 1e-9), Kind(0.0, 10.0))  # nearly free, and far noisier than the pilot
+    mix = cheapest(law, 0.9, (1000.0, 200.0), noisy)
+    assert mix.bought[0] == 0
+    assert not mix.keep
+
+
+def test_a_plan_without_an_answer_says_so_first(law):
+    runs = pd.DataFrame({"alpha": [0.0, 5.0]})
+    kinds = (Kind(4.0, 1.0), Kind(0.0, 10.0))
+    said = answer(Plan("mine", 0.9999, (0.0, 4.0), kinds, runs, law))
+    assert said.startswith("This pilot cannot say how to reach 99.99 %")
+    assert "would settle it" in said
+
+
+def test_failed_runs_end_a_plan_with_their_error(tmp_path, module):
+    name = module("""
+        class Raises:
+            def fit(self, x, y):
+                raise ValueError("no way")
+
+            def predict_proba(self, x):
+                return x
+
+
+        def make(shape, classes):
+            return Raises()
+    """)
+    with pytest.raises(StoreError, match="no way"):
+        dilution.plan(
+            "digits", target=0.8, alpha=1, network=f"{name}:make", store=tmp_path / "s.sqlite", workers=0
+        )
+
+
 def test_labels_that_are_enough_cost_nothing(law):
     enough = 3 * true_n(0.8, 2.0) * 3
     assert cheapest(law, 0.8, (enough, 2.0), (Kind(2.0, 1.0), Kind(0.0, 5.0))).cost == 0
@@ -171,5 +209,5 @@ def test_the_command_answers_and_writes_a_page(tmp_path):
     assert result.exit_code == 0
     assert "1/(1 + α)²" in result.output
     page = (tmp_path / "out" / "index.html").read_text("utf-8")
-    assert page.index("80.0%") < page.index("<svg") < page.index("<h3>Method</h3>")
+    assert page.index("80 %") < page.index("<svg") < page.index("<h3>Method</h3>")
     assert len(pd.read_csv(tmp_path / "out" / "pilot.csv")) >= 20

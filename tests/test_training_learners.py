@@ -1,8 +1,6 @@
 """Learners that take no steps: the same examples, the same accuracies as by hand, honest errors."""
 
 import itertools
-import sys
-import textwrap
 
 import numpy as np
 import pandas as pd
@@ -27,20 +25,6 @@ _numbers = itertools.count()
 @pytest.fixture(scope="module")
 def digits():
     return load("digits")
-
-
-@pytest.fixture
-def module(tmp_path, monkeypatch):
-    """Write a module into the current directory and return its name."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(tmp_path)])
-
-    def write(text):
-        name = f"own_learners_{next(_numbers)}"
-        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text), "utf-8")
-        return name
-
-    return write
 
 
 def features(data, rows, prepare):

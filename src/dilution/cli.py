@@ -261,7 +261,7 @@ def diagnose(
     from dilution.files import check_writable
 
     check_writable(out)
-    with _interruptible("nothing is"):
+    with _interruptible("nothing is kept"):
         found = call(
             data,
             network=network,
@@ -420,7 +420,7 @@ def data_pack(
     if Path(name).expanduser().is_dir():
         if size is None:
             raise InputError(f"{name} is a folder: give its pictures one size, such as --size 224.")
-        with _interruptible("what was decoded is"):
+        with _interruptible("what was decoded is kept. Run the same command again to resume"):
             made = pack_folder(
                 Path(name).expanduser(), target, size, crops=crops, workers=workers, say=typer.echo
             )
@@ -493,12 +493,14 @@ def main() -> None:
 
 
 @contextmanager
-def _interruptible(kept: str = "finished runs are") -> Iterator[None]:
+def _interruptible(
+    kept: str = "finished runs are kept. Run the same command again to resume",
+) -> Iterator[None]:
     """End on Ctrl-C with what a user wants to know then."""
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; {kept} kept. Run the same command again to resume.", err=True)
+        typer.echo(f"interrupted; {kept}.", err=True)
         raise typer.Exit(130) from None
 
 

@@ -53,7 +53,6 @@ def interval(
 
 def _weights(seen: Observed, draws: int, seed: int) -> Iterator[Floats]:
     n = len(seen.labels)
-    draw = seeds.generator(seed, "bootstrap")
-    random = np.random.default_rng(draw.initial_seed())
+    random = np.random.default_rng(seeds.stream(seed, "bootstrap") & (2**63 - 1))
     for _ in range(draws):
         yield np.bincount(random.integers(n, size=n), minlength=n).astype(np.float64) * seen.weights

@@ -107,19 +107,8 @@ class Mixture:
         return joint
 
 
-def fit(seen: Observed, start: Mixture | None = None) -> Mixture:
-    """Fit matrix and calibration to held-out predictions.
-
-    Parameters
-    ----------
-    seen
-        Predictions and labels.
-    start
-        Where to begin, such as the fit to the same predictions under other weights. Default: rows are the
-        labels of the examples that the network is surest of.
-    """
-    if start is not None:
-        return climbed(seen, scores_of(seen, start.corners), start)
+def fit(seen: Observed) -> Mixture:
+    """Fit matrix and calibration to held-out predictions and their labels."""
     begun = corners(seen)
     found = _named(climbed(seen, scores_of(seen, begun.corners), begun))
     if (seen.checked >= 0).any():

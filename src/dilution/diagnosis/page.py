@@ -1,5 +1,6 @@
 """A diagnosis as a page: the answer, the plot, and how it was found."""
 
+import math
 from pathlib import Path
 
 import matplotlib.figure
@@ -28,7 +29,8 @@ reached the network is right, and the labels that disagree are wrong. A matrix T
 calibration of the networks are fitted to all held-out labels at once by maximum likelihood. It is \
 assumed that whether a label is wrong depends on the class of the example and on nothing else (p = \
 {misfit:.2g} that labels disagree with this as much as they do), and that of each class right labels \
-are the commonest.
+are the commonest. Each class must have examples that are unmistakable to the networks: where \
+classes overlap in the data, or too little was learned, that counts as noise.
 
 Intervals are percentiles of fits to {draws} bootstrap samples of the examples. α is the number of \
 noisy labels added to each clean one at which uniform noise has the same rate; δ is the skew of the \
@@ -44,7 +46,7 @@ def write_diagnosis(found: Diagnosis, folder: Path, command: str) -> Path:
         The diagnosis.
     folder
         Where ``index.html``, ``diagnosis.png`` (also SVG, PDF), ``classes.csv``, ``matrix.csv`` and
-        ``suspects.csv`` go.
+        ``suspects.csv`` go; the first two are empty where nothing was learned.
     command
         What was typed.
 
@@ -53,11 +55,11 @@ def write_diagnosis(found: Diagnosis, folder: Path, command: str) -> Path:
     DilutionError
         If a file cannot be written.
     """
-    for name, table in (
-        ("classes", found.per_class),
-        ("matrix", found.matrix),
-        ("suspects", found.suspects),
-    ):
+    per_class, matrix = found.per_class, found.matrix
+    if not found.learned:  # what was fitted to predictions that say nothing says nothing
+        per_class, matrix = per_class.head(0), matrix.head(0)
+    tables = {"classes": per_class, "matrix": matrix, "suspects": found.suspects}
+    for name, table in tables.items():
         write_whole(folder / f"{name}.csv", table.to_csv(index=False).encode())
     plot = publish(draw(found), folder, "diagnosis") if found.learned else Plot("", ())
     section = Section(
@@ -76,8 +78,8 @@ def write_diagnosis(found: Diagnosis, folder: Path, command: str) -> Path:
             draws=len(found.drawn),
         ),
         claims=pd.DataFrame(),
-        points=found.per_class.rename(columns={"wrong": "mean"})[["class", "labels", "mean", "low", "high"]],
-        runs=found.suspects.head(_LISTED),
+        points=_told(per_class),
+        runs=found.suspects.head(_LISTED if found.learned else 0),
     )
     page = Page(f"Labels of {found.name}", [section], made_by(command, {}), answer=found.answer)
     return write(page, folder / "index.html")
@@ -98,7 +100,7 @@ def numbers(found: Diagnosis) -> list[str]:
             f"Skew δ = {delta.value:.2f} [{delta.low:.2f}, {delta.high:.2f}], where 0 is uniform; a class's "
             f"commonest wrong label has {found.shape.gathered:.0%} of its wrong labels."
         )
-    if found.counted == found.counted:
+    if not math.isnan(found.counted):
         said.append(f"Counted against the right labels that these data have: {found.counted:.3f}.")
     return said
 
@@ -122,8 +124,7 @@ def draw(found: Diagnosis) -> matplotlib.figure.Figure:
             capsize=2.5,
             elinewidth=1.1,
         )
-        told = shown.rename(columns={"wrong": "mean"})[["class", "labels", "mean", "low", "high"]]
-        mark_points(left, told, shown["wrong"], place, "", COLOURS[0])
+        mark_points(left, _told(shown), shown["wrong"], place, "", COLOURS[0])
         left.set_yticks(place, [_short(name) for name in shown["class"]])
         left.set_xlim(0, 1)
         left.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
@@ -148,6 +149,11 @@ def draw(found: Diagnosis) -> matplotlib.figure.Figure:
                     noisy, true, f"{100 * share:.0f}", ha="center", va="center", color=ink, fontsize=7.5
                 )
     return figure
+
+
+def _told(per_class: pd.DataFrame) -> pd.DataFrame:
+    """Return what the page tells of each class."""
+    return per_class.rename(columns={"wrong": "mean"})[["class", "labels", "mean", "low", "high"]]
 
 
 def _short(name: str) -> str:

@@ -15,6 +15,8 @@ from dilution.noise import equivalent_alpha
 
 _NAMED = 3  # classes that a sentence names
 _FEW = 20  # labels of a class
+_ENOUGH = 200  # examples a class from which networks are taken to have learned what there is
+_SMALL = 0.1  # rates below are said with a decimal
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,10 @@ class Diagnosis:
                 "data do not tell the classes apart, or there are too few of them."
             )
         rate = self.rate
+        digits = 0 if rate.value >= _SMALL else 1
         said = (
-            f"About {rate.value:.0%} of the {n:,} labels are wrong (95 % interval {rate.low:.0%} to "
-            f"{rate.high:.0%})"
+            f"About {rate.value:.{digits}%} of the {n:,} labels are wrong (95 % interval "
+            f"{rate.low:.{digits}%} to {rate.high:.{digits}%})"
         )
         return f"{said}; {_LOOKS[self.shape.kind]}."
 
@@ -146,6 +149,12 @@ class Diagnosis:
             said.append(
                 "The interval is wide: these data allow little. More examples, or some whose right label "
                 "somebody has checked, would narrow it."
+            )
+        each = len(self.labels) // len(self.classes)
+        if self.learned and each < _ENOUGH:
+            said.append(
+                f"With {each} examples a class networks learn little. What they cannot tell apart counts as "
+                "wrong labels, so the estimate is rather too high, and its interval does not show it."
             )
         if self.learned and self.misfit < 0.001:
             said.append(

@@ -9,14 +9,13 @@ from dilution.nets import LABELS as NETWORK_LABELS
 from dilution.paper.claims import (
     Claim,
     Judgement,
-    decided,
     difference,
     not_testable,
     percent,
     percent_interval,
 )
 from dilution.paper.figure import PAPER, POOLED, RATES, Figure, Grids, Material, Scale, ScaleName
-from dilution.paper.lines import accuracy_lines, falls, surely_less
+from dilution.paper.lines import accuracy_lines, compared, falls, surely_less
 from dilution.report.style import legend, new_figure, style
 from dilution.study.intervals import intervals
 from dilution.study.select import best_rate
@@ -33,7 +32,6 @@ LABELS = {name: NETWORK_LABELS[name] for name in NETWORKS} | {
 NOISY = 10  # from this noise level on, the ConvNet must be ahead
 
 _BY = ["dataset", "n", "network", "alpha"]
-_LISTED = 4  # broken comparisons that a verdict spells out
 
 
 def _grids(n: int, alphas: list[float], networks: dict[str, Any]) -> Grids:
@@ -145,11 +143,7 @@ def _ahead(noisy: pd.DataFrame, value: str, *, larger: bool) -> Judgement:
                     f"α = {alpha:g}: {LABELS[CONVNET]} {write(means[CONVNET])}, {LABELS[other]} "
                     f"{write(means[other])} (p = {p:.2g})"
                 )
-    numbers = f"{held} of {held + len(broken)} comparisons hold"
-    if broken:
-        more_of = f"; and {len(broken) - _LISTED} more" if len(broken) > _LISTED else ""
-        numbers += f"; not: {'; '.join(broken[:_LISTED])}{more_of}"
-    return decided(not broken, numbers)
+    return compared(held, broken)
 
 
 FIGURE = Figure(

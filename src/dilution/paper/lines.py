@@ -1,15 +1,17 @@
 """What most figures draw: accuracy against a setting, one line for each value of another."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dilution.paper.claims import difference, percent_interval
+from dilution.paper.claims import Judgement, decided, difference, percent_interval
 from dilution.report.style import line_with_interval, percent_axis
 from dilution.study.intervals import intervals, paired_p
+
+_LISTED = 4  # broken comparisons that a verdict spells out
 
 
 def accuracy_lines(
@@ -79,6 +81,23 @@ def surely_less(table: pd.DataFrame, value: str, by: str, less: Any, more: Any) 
     seeds = table.pivot(index="seed", columns=by, values=value)
     p = paired_p(seeds[less].tolist(), seeds[more].tolist())
     return bool(spread.loc[less, "high"] < spread.loc[more, "low"] or p < 0.05), p
+
+
+def compared(held: int, broken: Sequence[str]) -> Judgement:
+    """Return the verdict of comparisons that must all hold, with the first of those that do not.
+
+    Parameters
+    ----------
+    held
+        How many hold.
+    broken
+        The others, in words.
+    """
+    numbers = f"{held} of {held + len(broken)} comparisons hold"
+    if broken:
+        more = f"; and {len(broken) - _LISTED} more" if len(broken) > _LISTED else ""
+        numbers += f"; not: {'; '.join(broken[:_LISTED])}{more}"
+    return decided(not broken, numbers)
 
 
 def rises(table: pd.DataFrame, by: str, order: list[Any], labels: Mapping[Any, str]) -> tuple[int, list[str]]:

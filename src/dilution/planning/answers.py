@@ -67,13 +67,13 @@ def labels_needed(law: Law, accuracy: float, alpha: float) -> Answer:
         Noise level of the labels.
     """
     n = law.needed(accuracy, alpha)
-    if (why := beyond(law, n, alpha, f"an accuracy of {accuracy:.1%}")) is not None:
+    if (why := beyond(law, n, alpha, f"an accuracy of {100 * accuracy:.4g} %")) is not None:
         return refuse(why)
     middle, low, high = quantiles(n)
     answer = Answer(middle * (1 + alpha), low * (1 + alpha), high * (1 + alpha))
     if answer.high / answer.low > _LOOSE**2:
         return refuse(
-            f"The pilot leaves the labels for {accuracy:.1%} open between {answer.low:,.0f} and "
+            f"The pilot leaves the labels for {100 * accuracy:.4g} % open between {answer.low:,.0f} and "
             f"{answer.high:,.0f}. More runs near there would settle it: a pilot with more seeds."
         )
     return answer
@@ -104,11 +104,9 @@ def beyond(law: Law, n: Floats, alpha: float, what: str) -> str | None:
     ahead = float(np.exp(np.median(x - law.reach)))
     if ahead > _STRETCH:
         return (
-            f"For {what} the law would have to hold at {ahead:.0f} times the largest size of the pilot; it "
-            "is "
-            f"trusted to {_STRETCH:g} times. A pilot with {math.ceil(ahead / _STRETCH)} times as many "
-            "examples "
-            "would settle it."
+            f"For {what} the law would have to hold at {ahead:.0f} times the largest size of the pilot; "
+            f"it is trusted to {_STRETCH:g} times. A pilot with {math.ceil(ahead / _STRETCH)} times as "
+            "many examples would settle it."
         )
     return None
 
@@ -155,8 +153,11 @@ class Mix:
     keep: bool
 
 
-def cheapest(law: Law, accuracy: float, have: tuple[float, float], kinds: tuple[Kind, ...]) -> Mix | None:
+def cheapest(law: Law, accuracy: float, have: tuple[float, float], kinds: tuple[Kind, Kind]) -> Mix | None:
     """Return the cheapest mixture of two kinds that reaches an accuracy beside labels that are there.
+
+    A kind of which :func:`labels_needed` gives no answer is not bought, nor are labels of its noise kept:
+    what the pilot cannot defend of them alone it cannot defend of a mixture.
 
     Parameters
     ----------
@@ -167,24 +168,28 @@ def cheapest(law: Law, accuracy: float, have: tuple[float, float], kinds: tuple[
     have
         Labels that are there, and their noise level.
     kinds
-        One or two kinds that can be bought.
+        The two kinds that can be bought.
 
     Returns
     -------
     Mix or None
-        None where the accuracy is not reached by any number of labels.
+        None where there is an answer for neither kind, or no mixture reaches the accuracy.
     """
     goal = float(np.median(law.needed(accuracy, 0.0)))
-    if not math.isfinite(goal):
+    answered = [not labels_needed(law, accuracy, kind.alpha).refused for kind in kinds]
+    if not math.isfinite(goal) or not any(answered):
         return None
+    shares = np.linspace(0.0, 1.0, _MIXES) if all(answered) else np.array([float(answered[0])])
+    keeping = have[0] > 0 and not labels_needed(law, accuracy, have[1]).refused
     alphas = np.array([have[1], *(kind.alpha for kind in kinds)])
+    prices = np.array([kind.price for kind in kinds])
     best: Mix | None = None
-    for keep in (True, False):
+    for keep in (True, False) if keeping else (False,):
         there = have[0] if keep else 0.0
-        for share in np.linspace(0, 1, _MIXES) if len(kinds) > 1 else [1.0]:
-            parts = np.array([share, 1 - share][: len(kinds)])
+        for share in shares:
+            parts = np.array([share, 1 - share])
             total = _least_total(law, goal, there, parts, alphas)
-            cost = total * float(parts @ np.array([kind.price for kind in kinds]))
+            cost = total * float(parts @ prices)
             if math.isfinite(cost) and (best is None or cost < best.cost * (1 - 1e-9)):
                 best = Mix(tuple((total * parts).tolist()), cost, keep)
     return best

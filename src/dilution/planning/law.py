@@ -13,7 +13,6 @@ probabilities, so that what the pilot cannot tell about an extrapolation shows i
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,8 +116,7 @@ def fit_law(n: Floats, alpha: Floats, accuracy: Floats, n_test: int, seed: int =
     if len(n) < _LEAST_RUNS or len(np.unique(n)) < 3 or len(np.unique(alpha)) < 2:
         raise InputError(
             f"the pilot has {len(n)} runs at {len(np.unique(n))} sizes and {len(np.unique(alpha))} noise "
-            "levels; "
-            f"the law takes at least {_LEAST_RUNS} runs, 3 sizes and 2 noise levels. Add runs."
+            f"levels; the law takes at least {_LEAST_RUNS} runs, 3 sizes and 2 noise levels. Add runs."
         )
     share = np.clip(accuracy, _EDGE, 1 - _EDGE)
     y = logit(share)
@@ -187,7 +185,3 @@ def quantiles(values: Floats, level: float = 0.8) -> tuple[float, float, float]:
     """Return the median and the bounds of the central interval; infinite values count as large."""
     low, middle, high = np.quantile(values, [(1 - level) / 2, 0.5, (1 + level) / 2], method="nearest")
     return float(middle), float(low), float(high)
-
-
-Measure = Callable[[Law], Floats]
-"""Function of a law → a value for each draw."""

@@ -16,30 +16,32 @@ from dilution.report.provenance import made_by
 from dilution.report.style import COLOURS, MARKERS, legend, new_figure, percent_axis, publish, style
 
 _METHOD = """\
-A pilot was trained on these data: networks at several numbers of clean examples and several noise levels,
-the noise added by Dilution, so that it is known. Later runs were placed where they tell most about the
-answer for their cost.
+A pilot was trained on these data: networks at several numbers of clean examples and several noise \
+levels, the noise added by Dilution, so that it is known. Later runs were placed where they tell \
+most about the answer for their cost.
 
-The law fitted to them: the logit of accuracy is a parabola in the logarithm of the clean examples that would
-do as much without noise, n/(1 + κ α)^γ. Theory has κ = γ = 1: then the labels that an accuracy takes grow as
-(1 + α)². Intervals are central 80 % of the laws that the pilot allows. An answer is refused where the law
-would be asked beyond what the pilot can defend. The pilot's noise is uniform; noise that gathers on few
-classes costs more.
+The law fitted to them: the logit of accuracy is a parabola in the logarithm of the clean examples \
+that would do as much without noise, n/(1 + κ α)^γ. Theory has κ = γ = 1: then the labels that an \
+accuracy takes grow as (1 + α)². Intervals are central 80 % of the laws that the pilot allows. An \
+answer is refused where the law would be asked beyond what the pilot can defend. The pilot's noise \
+is uniform; noise that gathers on few classes costs more.
 
-Each run takes Adam at 1e-3 falling linearly, batch 64, five passes over its pictures and at least 140 steps,
-all labels of a picture pooled. A better recipe needs fewer labels; the prices among labels change less."""
+Each run takes Adam at 1e-3 falling linearly, batch 64, five passes over its pictures and at least \
+140 steps, all labels of a picture pooled. A better recipe needs fewer labels; the prices among \
+labels change less."""
 
 
 def answer(plan: Plan) -> str:
     """Return the answer in one plain sentence."""
     count, alpha = plan.have
     if plan.mix is None:
-        return (
-            f"On {plan.name} the pilot shows no number of labels that reaches {plan.target:.1%} of test "
-            "accuracy."
-        )
+        why = plan.better.refused or plan.same.refused or "No mixture reaches it."
+        target = f"{100 * plan.target:.4g} %"
+        return f"This pilot cannot say how to reach {target} of test accuracy on {plan.name}. {why}"
     if count and plan.mix.cost == 0:
-        return f"The {count:,.0f} labels of noise level α = {alpha:g} are enough for {plan.target:.1%}."
+        return (
+            f"The {count:,.0f} labels of noise level α = {alpha:g} are enough for {100 * plan.target:.4g} %."
+        )
     same, better = plan.mix.bought
     parts = []
     if round(same):
@@ -48,9 +50,8 @@ def answer(plan: Plan) -> str:
         parts.append(f"{_rounded(better)} labels of noise level α = {plan.kinds[1].alpha:g}")
     kept = "" if plan.mix.keep or not count else ", leaving the labels that are there aside"
     return (
-        f"The cheapest way to {plan.target:.1%} of test accuracy on {plan.name} is to get "
-        f"{' and '.join(parts)}"
-        f"{kept}: {plan.mix.cost:,.0f} in the unit of the prices."
+        f"The cheapest way to {100 * plan.target:.4g} % of test accuracy on {plan.name} is to get "
+        f"{' and '.join(parts)}{kept}: {plan.mix.cost:,.0f} in the unit of the prices."
     )
 
 
@@ -61,7 +62,9 @@ def details(plan: Plan) -> list[str]:
     if count:
         said.append(_sentence(plan.expected, f"The {count:,.0f} labels as they are give", percent=True))
     said.append(
-        _sentence(plan.same, f"{plan.target:.1%} takes, with labels of α = {alpha:g} alone,", unit=" labels")
+        _sentence(
+            plan.same, f"{100 * plan.target:.4g} % takes, with labels of α = {alpha:g} alone,", unit=" labels"
+        )
     )
     better = plan.kinds[1].alpha
     said.append(_sentence(plan.better, f"With labels of α = {better:g} alone it takes", unit=" labels"))
@@ -69,9 +72,9 @@ def details(plan: Plan) -> list[str]:
         row = plan.prices[plan.prices["alpha"] == alpha].iloc[0]
         said.append(
             f"A label of noise level α = {alpha:g} is worth {row['mean']:.3g} [{row['low']:.3g}, "
-            f"{row['high']:.3g}] of "
-            f"a clean one; theory says 1/(1 + α)² = {row['theory']:.3g}. That is 1/(1 + α)^p with p = "
-            f"{row['exponent']:.2f} [{row['exponent_low']:.2f}, {row['exponent_high']:.2f}]."
+            f"{row['high']:.3g}] of a clean one; theory says 1/(1 + α)² = {row['theory']:.3g}. That is "
+            f"1/(1 + α)^p with p = {row['exponent']:.2f} [{row['exponent_low']:.2f}, "
+            f"{row['exponent_high']:.2f}]."
         )
     return said
 
@@ -147,14 +150,13 @@ def write_plan(plan: Plan, folder: Path, command: str) -> Path:
     plot = publish(draw(plan), folder, "plan")
     section = Section(
         name="plan",
-        title=f"What does {plan.target:.1%} on {plan.name} take?",
+        title=f"What does {100 * plan.target:.4g} % on {plan.name} take?",
         finding=" ".join(details(plan)),
         svg=plot.svg,
         marks=plot.marks,
         caption=f"A pilot of {len(plan.runs)} runs, up to {plan.runs['n'].max():,} pictures and α = "
-        f"{plan.law.alpha:g}, {plan.runs['network'].iloc[0]}. Lines are the law, bands its 80 % intervals; "
-        "dotted "
-        "is the target.",
+        f"{plan.law.alpha:g}, {plan.runs['network'].iloc[0]}. Lines are the law, bands its 80 % "
+        "intervals; dotted is the target.",
         method=_METHOD,
         claims=pd.DataFrame(),
         points=plan.prices,

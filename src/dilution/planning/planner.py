@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dilution.data import load
-from dilution.errors import InputError
+from dilution.errors import InputError, StoreError
 from dilution.nets import default_network
 from dilution.noise import equivalent_alpha
 from dilution.planning.answers import (
@@ -78,7 +78,7 @@ class Plan:
 
     @cached_property
     def mix(self) -> Mix | None:
-        """The cheapest way to the target; None if it cannot be reached."""
+        """The cheapest way to the target; None where the pilot cannot defend one."""
         return cheapest(self.law, self.target, self.have, self.kinds)
 
     @cached_property
@@ -170,7 +170,9 @@ def plan(
             run_study(study, kept, workers=workers, device=device, root=root, progress=progress)
             keys = {run.key for run in study.runs}
             found = table(kept, name)
-            found = found[found["key"].isin(keys) & (found["state"] == "done")]
+            found = found[found["key"].isin(keys)]
+            _refuse_failed(found, store)
+            found = found[found["state"] == "done"]
             law = fit_law(*_measured(found, labels), n_test=int(found["n_test"].max()))
             if len(wanted) >= runs or settled(law, goals):
                 break
@@ -184,6 +186,17 @@ def plan(
         found,
         law,
     )
+
+
+def _refuse_failed(runs: pd.DataFrame, store: str | Path) -> None:
+    """End where runs failed: a law of what is left would be one of those that happened to end well."""
+    failed = runs[runs["state"] == "failed"]
+    if len(failed):
+        raise StoreError(
+            f"{len(failed)} of {len(runs)} runs of the pilot failed, the first with: "
+            f"{str(failed['error'].iloc[0]).strip().splitlines()[-1]} `dilution status --store {store}` "
+            "lists them all. Mend the cause, and plan with another --store."
+        )
 
 
 _CLOSE = 1.15  # factor to either side at which an answer is narrow enough
@@ -204,15 +217,14 @@ def _noise_level(alpha: float | None, eta: float | None, classes: int) -> float:
         given = "neither" if alpha is None else "both"
         raise InputError(
             f"{given} of alpha and eta given; give one: alpha (noisy labels for each clean one) or eta "
-            "(share of "
-            "wrong labels), as `dilution diagnose` estimates them."
+            "(share of wrong labels), as `dilution diagnose` estimates them."
         )
     level = equivalent_alpha(eta, classes) if eta is not None else alpha
     if level is None or not 0 <= level < float("inf"):
         raise InputError(
             f"{'alpha' if eta is None else 'eta'} is {alpha if eta is None else eta}; with {classes} "
-            "classes alpha "
-            f"must be 0 or more and eta in [0, {1 - 1 / classes:.3g}): beyond, labels say nothing."
+            f"classes alpha must be 0 or more and eta in [0, {1 - 1 / classes:.3g}): beyond, labels say "
+            "nothing."
         )
     return float(level)
 
