@@ -57,6 +57,11 @@ def test_needed_and_accuracy_undo_one_another(law):
         assert law.accuracy(n[place], 3.0)[place] == pytest.approx(0.85, abs=1e-6)
 
 
+def test_more_examples_never_cost_accuracy(law):
+    grown = np.stack([law.accuracy(n, 0.0) for n in np.geomspace(50, 1e8, 60)])
+    assert (np.diff(grown, axis=0) >= -1e-12).all()
+
+
 def test_the_price_of_a_label_is_that_of_theory_where_theory_holds(law):
     low, high = np.quantile(law.exponent(10.0), [0.05, 0.95])
     assert low <= 2 <= high

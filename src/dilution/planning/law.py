@@ -65,9 +65,15 @@ class Law:
         return found
 
     def accuracy(self, n: float, alpha: float) -> Floats:
-        """Return the accuracy that n clean examples give at a noise level, shape (draws,)."""
+        """Return the accuracy that n clean examples give at a noise level, shape (draws,).
+
+        A parabola that has reached its top stays there: more examples do no harm.
+        """
+        a, b, c = self.curve.T
         x = math.log(n) - self.discount(alpha) - self.centre
-        found: Floats = expit(self.curve[:, 0] + self.curve[:, 1] * x + self.curve[:, 2] * x**2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x = np.where(c < 0, np.minimum(x, -b / (2 * c)), x)
+        found: Floats = expit(a + b * x + c * x**2)
         return found
 
     def needed(self, accuracy: float, alpha: float) -> Floats:

@@ -51,7 +51,7 @@ def answer(plan: Plan) -> str:
     kept = "" if plan.mix.keep or not count else ", leaving the labels that are there aside"
     return (
         f"The cheapest way to {100 * plan.target:.4g} % of test accuracy on {plan.name} is to get "
-        f"{' and '.join(parts)}{kept}: {plan.mix.cost:,.0f} in the unit of the prices."
+        f"{' and '.join(parts)}{kept}: about {_rounded(plan.mix.cost)} in the unit of the prices."
     )
 
 
@@ -115,6 +115,7 @@ def draw(plan: Plan) -> matplotlib.figure.Figure:
             axis.fill_between(labels, low, high, color=colour, alpha=0.15, lw=0)
         axis.axhline(plan.target, color="#8a8a8a", lw=0.9, ls=":")
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.set_xlabel("labels, clean and noisy")
         axis.set_ylabel("test accuracy")
         percent_axis(axis)
