@@ -2,7 +2,7 @@
 
 Each contender is a process of its own that stays for all alternations and waits while others are timed. Ours
 are as many as the planner of a study chooses, with its threads and packs; beside them one process with all
-cores as threads. Writes benchmarks/results/throughput.csv.
+cores as threads, and a study of a single network. Writes benchmarks/results/throughput.csv.
 """
 
 import argparse
@@ -28,8 +28,8 @@ NETWORKS = ("perceptron", "mlp2", "conv2", "conv4")
 BATCH = 128
 
 
-def ours(network: str, precision: str) -> tuple[int, int]:
-    """Return threads and replicas of the packs into which a study of many runs is divided here."""
+def ours(network: str, precision: str, networks: int = 16 * CORES) -> tuple[int, int]:
+    """Return threads and replicas of the packs into which a study of so many runs is divided here."""
     with tempfile.TemporaryDirectory() as folder:
         pictures, labels = np.zeros((200, 28, 28), np.uint8), np.arange(200) % 10
         data = Path(folder) / "made-up.npz"
@@ -39,7 +39,7 @@ def ours(network: str, precision: str) -> tuple[int, int]:
                 dataset=str(data), n=200, network=network, alpha=20, optimizer="adam", batch=BATCH,
                 steps=10**6, precision=precision, seed=seed,
             )
-            for seed in range(16 * CORES)
+            for seed in range(networks)
         ]  # fmt: skip
         with Team(None, {}, "cpu") as team:
             packs = plan(runs, None, study=runs, cores=CORES, measure=team.measure, say=print)
@@ -55,6 +55,7 @@ def contenders(network: str) -> dict[str, list[list[str]]]:
         "dilution": _processes(network, "float32", *chosen["float32"]),
         "dilution, bfloat16": _processes(network, "bfloat16", *chosen["bfloat16"]),
         "dilution, one process": _processes(network, "float32", CORES, chosen["float32"][1]),
+        "dilution, one network": _processes(network, "float32", *ours(network, "float32", 1))[:1],
         "DataLoader loop": [["loop.py", network]],
         "Keras on JAX": [["keras_fit.py", network, "jax"]],
         "Keras on torch": [["keras_fit.py", network, "torch"]],
