@@ -1,9 +1,10 @@
-"""What a study costs beside its training: per run, and for a store of a million runs.
+"""What a study costs beside its training: per run, for a store of a million runs, and of a demo.
 
 Writes benchmarks/results/overhead.csv.
 """
 
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -88,12 +89,38 @@ def million(folder: Path) -> dict[str, float]:
     }
 
 
+def demo(folder: Path) -> float:
+    """Return the seconds of what `make demo` does once it has installed: the median of three."""
+
+    def once(turn: int) -> float:
+        new = folder / f"demo-{turn}"
+        new.mkdir()
+        words = [
+            "reproduce",
+            "fig1",
+            "--dataset",
+            "digits",
+            "--scale",
+            "demo",
+            "--store",
+            "s.sqlite",
+            "--out",
+            "out",
+        ]
+        command = [sys.executable, "-m", "dilution", *words]
+        empty = os.environ | {"DILUTION_CACHE": str(new)}  # as after an installation: nothing is remembered
+        return timed(lambda: subprocess.run(command, check=True, capture_output=True, cwd=new, env=empty))
+
+    return statistics.median(once(turn) for turn in range(3))
+
+
 def main() -> None:
     """Measure and write the table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["DILUTION_CACHE"] = name
         found = {"study machinery, ms a run": per_run(folder)} | million(folder)
+        found["make demo, after the installation, s"] = demo(folder)
     for what, value in found.items():
         print(f"{what}: {value:.3g}")
     write("overhead", [{"what": what, "value": value} for what, value in found.items()])

@@ -89,6 +89,25 @@ def test_status_counts_the_states(folder):
     assert dilution("status", cwd=folder).stdout == "short: 4 done\n"
 
 
+def test_status_tells_a_study_that_was_cut_off(folder, tmp_path):
+    shutil.copy(folder / "results.sqlite", tmp_path)
+    with sqlite3.connect(tmp_path / "results.sqlite") as connection:
+        connection.execute("UPDATE runs SET state = 'running' WHERE rowid = 1")
+    connection.close()
+    shown = dilution("status", cwd=tmp_path).stdout
+    assert shown.startswith("short: 1 running, 3 done, cut off while running")
+
+
+def test_a_precision_on_the_command_line_goes_before_that_of_the_file(folder):
+    given = ["--precision", "bfloat16", "--store", "bf.sqlite", "--workers", 0]
+    assert dilution("run", "short.toml", *given, cwd=folder).returncode == 0
+    dilution("export", "bf.csv", "--store", "bf.sqlite", cwd=folder)
+    assert set(pd.read_csv(folder / "bf.csv")["precision"]) == {"bfloat16"}
+    wrong = dilution("run", "short.toml", "--precision", "half", "--store", "half.sqlite", cwd=folder)
+    assert refused(wrong, "half", "bfloat16")
+    assert not (folder / "half.sqlite").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "read"),
     [

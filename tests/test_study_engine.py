@@ -1,5 +1,6 @@
 """The engine: inline and with worker processes one contract; nothing repeated, nothing lost."""
 
+import io
 import multiprocessing
 import os
 import signal
@@ -210,7 +211,7 @@ def test_an_interrupted_study_keeps_finished_runs_and_completes_at_the_next_star
     with pytest.raises(KeyboardInterrupt):
         run_study(study, store, workers=workers, progress=AtEveryEnd(press_ctrl_c))
     assert multiprocessing.active_children() == []
-    assert states(store, runs).count("done") == 1
+    assert sorted(states(store, runs)) == ["done", "queued", "queued"]
     before = table(store).set_index("key")["finished"].dropna()
     run_study(study, store, workers=0, progress=QUIET)
     assert states(store, runs) == ["done"] * 3
@@ -367,8 +368,34 @@ def test_what_trains_at_once_never_takes_more_threads_than_there_are_cores(store
     monkeypatch.setattr(Counting, "answer", answer)
     monkeypatch.setattr(team, "Worker", Counting)
     monkeypatch.setattr(engine, "plan", of_many_threads)
+    monkeypatch.setattr(engine, "available_cores", lambda: 3)
     runs = [small(seed=seed) for seed in range(6)]
     run_study(Study.of("s", runs), store, workers=3, progress=QUIET)
     assert states(store, runs) == ["done"] * 6
     threads = table(store)["versions"].str.extract(r"threads (\d)$")[0].tolist()
     assert threads == ["3", "2", "1", "2", "1", "1"]
+
+
+def said(study, store, **options):
+    """Return the lines that a study shows."""
+    stream = io.StringIO()
+    run_study(study, store, progress=Progress(stream), **options)
+    return stream.getvalue()
+
+
+def test_more_workers_than_cores_are_cut_down_and_said(store, monkeypatch):
+    monkeypatch.setattr(engine, "available_cores", lambda: 1)
+    monkeypatch.setattr(engine, "plan", only_for_one_core)
+    lines = said(Study.of("s", [small(seed=seed) for seed in range(3)]), store, workers=3)
+    assert "3 workers asked for, more than the cores at hand: 1 used" in lines
+
+
+def only_for_one_core(todo, *_, cores, **__):
+    assert cores == 1
+    return [Pack([run], 1, 1.0) for run in todo]
+
+
+def test_a_batch_larger_than_an_epoch_is_said(store):
+    lines = said(Study.of("s", [small(batch=64, order="pooled"), small(batch=8)]), store, workers=0)
+    assert lines.count("batch is") == 1
+    assert "batch is 64, and an epoch of such a run holds" in lines

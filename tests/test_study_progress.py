@@ -5,7 +5,8 @@ import io
 import pytest
 
 from dilution.study import Run
-from dilution.study.progress import Progress
+from dilution.study.planner import Pack
+from dilution.study.progress import Clock, Progress
 
 RUN = Run.of(dataset="digits", n=60, network="mlp2", alpha=20, seed=3)
 DONE = {"state": "done", "result": {"test_clean": 0.876}}
@@ -24,7 +25,9 @@ def show(stream, outcomes, *, quiet=False, already=0, run=RUN):
         progress.say("measuring")
         progress.start_clock(2.0 * len(outcomes))
         for outcome in outcomes:
-            progress.finished(run, outcome, 2.0)
+            pack = Pack([run], 1, 2.0)
+            progress.started(pack)
+            progress.finished(pack, [outcome])
     return stream.getvalue()
 
 
@@ -73,8 +76,61 @@ def test_a_bar_that_was_interrupted_does_not_hinder_the_next(monkeypatch):
     with pytest.raises(KeyboardInterrupt), progress.of("mine", total=2, already=0):
         raise KeyboardInterrupt
     with progress.of("mine", total=2, already=1):
-        progress.finished(RUN, DONE, 1.0)
+        pack = Pack([RUN], 1, 1.0)
+        progress.started(pack)
+        progress.finished(pack, [DONE])
 
 
 def test_a_study_that_is_finished_says_so():
     assert "3 of 3 runs are in the store already" in show(Terminal(), [], already=3)
+
+
+def test_a_pack_that_ends_counts_whole_with_its_failures():
+    stream = io.StringIO()
+    progress = Progress(stream)
+    with progress.of("mine", total=3, already=0):
+        progress.start_clock(6.0)
+        pack = Pack([RUN] * 3, 1, 6.0)
+        progress.started(pack)
+        progress.finished(pack, [DONE, FAILED, DONE])
+    lines = stream.getvalue().splitlines()
+    assert [line for line in lines if "left" in line] == [
+        "mine: 3 of 3 runs, 1 failed, at this pace 0 s left; last: mlp2, alpha 20, seed 3: 87.6%"
+    ]
+
+
+def test_time_left_is_right_when_every_pack_takes_as_much_longer_as_the_first():
+    now = [0.0]
+    packs = [Pack([RUN], 1, 10.0) for _ in range(6)]
+    clock = Clock(60.0, lambda: now[0])
+    waiting, ends = list(packs), {}
+    for lane in range(2):  # the second begins half a pack later
+        now[0] = 15.0 * lane
+        ends[lane] = now[0] + 30.0, packs[lane]
+        clock.started(waiting.pop(0))
+    whole, left = 105.0, []  # six packs of 30 s in two lanes, one of them 15 s late
+    while ends:
+        lane = min(ends, key=lambda each: ends[each][0])
+        now[0], pack = ends.pop(lane)
+        clock.finished(pack)
+        if waiting:
+            ends[lane] = now[0] + 30.0, waiting[0]
+            clock.started(waiting.pop(0))
+        left.append((now[0], clock.left()))
+    for at, expected in left:
+        assert expected == pytest.approx(whole - at, abs=15.0 / 2 + 1e-9)
+    assert left[-1] == (whole, 0.0)
+
+
+def test_a_pack_that_is_divided_counts_only_once():
+    now = [0.0]
+    clock = Clock(10.0, lambda: now[0])
+    pack = Pack([RUN] * 2, 1, 10.0)
+    clock.started(pack)
+    now[0] = 3.0
+    clock.dropped(pack)
+    for half in [Pack([RUN], 1, 5.0), Pack([RUN], 1, 5.0)]:
+        clock.started(half)
+        now[0] += 5.0
+        clock.finished(half)
+    assert clock.left() == 0.0

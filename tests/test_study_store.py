@@ -146,6 +146,38 @@ def test_a_second_writer_is_refused_until_the_first_ends(path):
             second.add("s", RUNS)
 
 
+def test_others_see_whether_a_process_writes(path):
+    with Store(path) as first, Store(path) as second:
+        assert not second.is_written()
+        with first.writer():
+            assert second.is_written()
+        assert not second.is_written()
+        with second.writer():  # looking has not taken the lock
+            pass
+
+
+def test_runs_that_an_interruption_cuts_off_are_queued_again_at_once(path):
+    with Store(path) as store:
+        with pytest.raises(KeyboardInterrupt), store.writer():
+            store.add("s", RUNS)
+            store.start(KEYS[:2], host="here", versions={}, at="now")
+            raise KeyboardInterrupt
+        assert set(store.states(KEYS).values()) == {"queued"}
+
+
+def test_a_new_store_in_which_nothing_was_begun_is_not_left_behind(path):
+    with pytest.raises(ZeroDivisionError), Store(path) as store, store.writer():
+        raise ZeroDivisionError
+    assert list(path.parent.iterdir()) == []
+    with pytest.raises(ZeroDivisionError), Store(path) as store:
+        store.add("s", RUNS)
+        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), Store(path):
+        raise ZeroDivisionError
+    with Store(path, create=False) as store:
+        assert store.counts()["s"] == {"queued": len(RUNS)}
+
+
 def test_a_writer_that_fails_gives_the_store_back(path):
     with Store(path) as store:
         with pytest.raises(ZeroDivisionError), store.writer():

@@ -130,6 +130,9 @@ def run(
     workers: WorkersOption = None,
     device: DeviceOption = "cpu",
     seeds: SeedsOption = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float32 or bfloat16, for all runs in place of what the file says.")
+    ] = None,
     data_root: RootOption = None,
     retry_failed: RetryOption = False,
 ) -> None:
@@ -146,6 +149,7 @@ def run(
             workers=workers,
             device=device,
             seeds=seeds,
+            precision=cast("PrecisionName | None", precision),
             root=_text(data_root),
             retry_failed=retry_failed,
         )
@@ -161,8 +165,13 @@ def status(store: StoreOption = Path("results.sqlite")) -> None:
     with Store(store, create=False) as opened:
         counts = opened.counts()
         failed = opened.failures()
+        written = opened.is_written()
     for name, by_state in counts.items():
         parts = [f"{by_state[state]} {state}" for state in STATES if state in by_state]
+        if by_state.get("running") and not written:
+            parts.append(
+                "cut off while running, as no process writes here: the next start trains these again"
+            )
         typer.echo(f"{name}: {', '.join(parts) or 'nothing to train'}")
     if not counts:
         typer.echo(f"{store} holds no study yet.")

@@ -8,8 +8,10 @@ from dilution.study.engine import run_study
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
+from dilution.study.spec import Run
 from dilution.study.store import Store
 from dilution.study.table import table
+from dilution.training.settings import PrecisionName
 
 
 def run(
@@ -19,6 +21,7 @@ def run(
     workers: int | None = None,
     device: str = "cpu",
     seeds: int | None = None,
+    precision: PrecisionName | None = None,
     root: str | None = None,
     retry_failed: bool = False,
     progress: Progress | None = None,
@@ -38,6 +41,8 @@ def run(
         ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one.
     seeds
         Repeat each run with seeds 0 … seeds − 1, in place of its own seed.
+    precision
+        What products are computed in, ``"float32"`` or ``"bfloat16"``, for all runs. Default: their own.
     root
         Folder that holds downloaded data. Default: ``DILUTION_DATA``, then a cache folder.
     retry_failed
@@ -54,6 +59,8 @@ def run(
     runs = list(study.runs)
     if seeds is not None:
         runs = [each.model_copy(update={"seed": s}) for each in runs for s in range(seeds)]
+    if precision is not None:
+        runs = [Run.of(**each.model_dump(exclude={"precision"}), precision=precision) for each in runs]
     study = Study.of(study.name, prepare(runs, root))
     with Store(store) as opened:
         run_study(

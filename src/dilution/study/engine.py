@@ -27,6 +27,7 @@ from dilution.study.execute import (
     open_data,
 )
 from dilution.study.grid import Study
+from dilution.study.packs import epoch_of
 from dilution.study.planner import Pack, plan, split_pack
 from dilution.study.progress import Progress
 from dilution.study.spec import Run
@@ -80,10 +81,11 @@ def run_study(
         If another process writes to the store, or it cannot be written.
     """
     device = device_of(device).type
-    if workers is None:
-        workers = available_cores() if device == "cpu" else torch.cuda.device_count()
-    if workers < 0:
-        raise InputError(f"workers is {workers}; it must be 0 (train in this process) or more.")
+    present = available_cores() if device == "cpu" else torch.cuda.device_count()
+    asked = present if workers is None else workers
+    if asked < 0:
+        raise InputError(f"workers is {asked}; it must be 0 (train in this process) or more.")
+    workers = min(asked, present)
     progress = progress or Progress()
     with store.writer():
         store.add(study.name, study.runs)
@@ -94,6 +96,9 @@ def run_study(
         with progress.of(study.name, total=len(study.runs), already=len(study.runs) - len(todo)):
             if not todo:
                 return
+            if asked > workers:
+                kind = "cores" if device == "cpu" else "GPUs"
+                progress.say(f"{asked} workers asked for, more than the {kind} at hand: {workers} used")
             if len(todo) == len(study.runs):
                 for note in _notes(todo, root):
                     progress.say(note)
@@ -106,9 +111,17 @@ def run_study(
 
 
 def _notes(runs: Sequence[Run], root: str | None) -> list[str]:
-    """Return what was done to the data of runs on the way in, each note once, after the name of its data."""
+    """Return what a user would want to know before these runs start, each note once.
+
+    What was done to the data on the way in comes first, after the name of the data.
+    """
     opened = {run.dataset: open_data(run.dataset, run.fingerprint, root) for run in runs}
-    return [f"{name}: {note}" for name, data in opened.items() for note in data.notes]
+    notes = [f"{name}: {note}" for name, data in opened.items() for note in data.notes]
+    large = {run.batch: epoch_of(run) for run in runs if run.batch > epoch_of(run)}
+    for batch, epoch in large.items():
+        what = "fewer than a batch; one then holds the same more than once"
+        notes.append(f"batch is {batch:,}, and an epoch of such a run holds {epoch:,}: {what}")
+    return notes
 
 
 def available_cores() -> int:
@@ -143,7 +156,7 @@ def _inline(
     packs = plan(todo, root, study=study, cores=1, device=device, measure=measure, say=progress.say)
     progress.start_clock(sum(pack.seconds for pack in packs))
     for pack in packs:
-        _record_start(store, pack)
+        _record_start(store, progress, pack)
         _record_end(store, progress, pack, train_pack(pack, root, shared))
 
 
@@ -171,7 +184,7 @@ def _processes(
                 if waiting and waiting[0].threads <= free and worker not in busy:
                     busy[worker] = waiting.popleft()
                     free -= busy[worker].threads
-                    _record_start(store, busy[worker])
+                    _record_start(store, progress, busy[worker])
                     worker.start(busy[worker])
             ready = wait([worker.link for worker in busy])
             for worker in [each for each in busy if each.link in ready]:
@@ -179,6 +192,7 @@ def _processes(
                 if outcomes is None:
                     code = team.replace(worker)
                     if len(pack.runs) > 1:  # one of them may be at fault, or all together too large
+                        progress.divided(pack)
                         waiting.extend(split_pack(pack))
                         continue
                     outcomes = [{"state": "failed", "error": _DIED.format(code)}]
@@ -192,16 +206,16 @@ _DIED = (
 )
 
 
-def _record_start(store: Store, pack: Pack) -> None:
+def _record_start(store: Store, progress: Progress, pack: Pack) -> None:
     versions = {"dilution": code_version()} | {name: version(name) for name in VERSIONED}
     versions |= {"python": platform.python_version(), "threads": str(pack.threads)}
     store.start([run.key for run in pack.runs], host=platform.node(), versions=versions, at=_now())
+    progress.started(pack)
 
 
 def _record_end(store: Store, progress: Progress, pack: Pack, outcomes: list[dict[str, Any]]) -> None:
     store.finish({run.key: outcome for run, outcome in zip(pack.runs, outcomes, strict=True)}, at=_now())
-    for run, outcome in zip(pack.runs, outcomes, strict=True):
-        progress.finished(run, outcome, pack.seconds / len(pack.runs))
+    progress.finished(pack, outcomes)
 
 
 def _now() -> str:

@@ -43,8 +43,12 @@ def shape_of(run: Run) -> Shape:
 
 def steps_of(run: Run) -> int:
     """Return the optimizer steps of a run; an estimate where only the noise rate is given."""
-    labels = labels_of(run) if run.order == "examples" else 1
-    return run.settings.total_steps(round((run.n - run.validation) * labels))
+    return run.settings.total_steps(epoch_of(run))
+
+
+def epoch_of(run: Run) -> int:
+    """Return the examples or pictures of an epoch of a run; an estimate as above."""
+    return round((run.n - run.validation) * (labels_of(run) if run.order == "examples" else 1))
 
 
 def labels_of(run: Run) -> float:

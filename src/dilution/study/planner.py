@@ -90,7 +90,9 @@ def plan(
             say(f"{shape.network}, {len(runs)} runs: one at a time in {team}; it has no steps to measure")
             continue
         machine = _Machine(shape, data.shape, data.dtype, len(data.classes), cores, device, timer)
+        before = timer.measured
         choice = _choose(machine, len(whole[shape]), len(study))
+        source = "measured now" if timer.measured > before else "measured in an earlier study"
         size = min(choice.replicas, -(-len(runs) // choice.processes))
         count = choice.processes * -(-len(runs) // (size * choice.processes)) if size > 1 else len(runs)
         for part in split(runs, count):
@@ -98,7 +100,10 @@ def plan(
         way = ""
         if choice.replicas > 1:
             way = f", {manner(build(shape.network, data.shape, len(data.classes), seed=0))},"
-        say(f"{shape.network}, {len(runs)} runs of {shape.settings.steps} steps: {choice.said(way)}")
+        say(
+            f"{_title(shape)}, {len(runs)} {'run' if len(runs) == 1 else 'runs'} of "
+            f"{shape.settings.steps} steps: {choice.said(way)} ({source})"
+        )
     timer.remember()
     return sorted(packs, key=lambda pack: (-pack.threads, -pack.seconds))
 
@@ -214,6 +219,13 @@ def best_size(times: dict[int, float]) -> int:
     """
     least = min(times.values())
     return min(size for size, time in times.items() if time <= least * (1 + _GAIN))
+
+
+def _title(shape: Shape) -> str:
+    """Name what tells one line of the planner from the next."""
+    settings = shape.settings
+    precision = "" if settings.precision == "float32" else f" in {settings.precision}"
+    return f"{shape.network}{precision}, batch {settings.batch}"
 
 
 def _team(processes: int, threads: int) -> str:

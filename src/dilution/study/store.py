@@ -17,16 +17,16 @@ The file is in WAL mode: anyone may read while a study runs. One process writes;
 beside the store for as long as it runs.
 """
 
-import fcntl
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from dilution.errors import StoreError
+from dilution.study.lock import is_written, lock_of, writing
 from dilution.study.spec import Run
 
 SCHEMA_VERSION = 1
@@ -90,6 +90,7 @@ class Store:
             raise StoreError(
                 f"the folder {self.path.parent} cannot be made: {error.strerror}. Choose another --store."
             ) from None
+        self._made = not self.path.exists()
         with self._explained():
             self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=30)
             try:
@@ -123,7 +124,11 @@ class Store:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        empty = kind is not None and self._made and not self.counts()
         self.close()
+        if empty:  # whatever was asked has been refused
+            self.path.unlink()
+            lock_of(self.path).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file."""
@@ -140,21 +145,23 @@ class Store:
         StoreError
             If another process is writing.
         """
-        real = self.path.resolve()  # the same lock by whatever link the store is reached
-        lock_path = real.with_name(real.name + ".lock")
-        with self._explained():
-            lock = lock_path.open("w")
-        with lock:
+        with ExitStack() as held:
+            with self._explained():
+                held.enter_context(writing(self.path))
+            self._requeue_running()
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(
-                    f"another process is writing to {self.path}; wait until it ends, or choose another "
-                    "--store."
-                ) from None
-            self._write("UPDATE runs SET state = 'queued', started = NULL WHERE state = 'running'")
-            with self._transaction() if whole else nullcontext():
-                yield
+                with self._transaction() if whole else nullcontext():
+                    yield
+            except KeyboardInterrupt:
+                self._requeue_running()
+                raise
+
+    def is_written(self) -> bool:
+        """Return whether a process is writing; without one, runs that are running have been cut off."""
+        return is_written(self.path)
+
+    def _requeue_running(self) -> None:
+        self._write("UPDATE runs SET state = 'queued', started = NULL WHERE state = 'running'")
 
     def add(self, study: str, runs: Sequence[Run]) -> None:
         """Enter runs as queued, unless they are there already, and as members of a study."""

@@ -64,18 +64,19 @@ class Timer:
         self._measure = measure
         self._path = cache_folder() / "steps.json"
         self._known: dict[str, float] = dict(_read(self._path))
-        self._new = False
+        self.measured = 0
+        """How many steps were measured, not remembered."""
 
     def seconds(self, probe: Probe) -> float:
         """Return the seconds that a step takes."""
         if probe.name not in self._known:
             self._known[probe.name] = self._measure(probe)
-            self._new = True
+            self.measured += 1
         return self._known[probe.name]
 
     def remember(self) -> None:
         """Keep what was measured for the next study."""
-        if self._new:
+        if self.measured:
             measured = {name: time for name, time in self._known.items() if math.isfinite(time)}
             text = json.dumps(dict(_read(self._path)) | measured, indent=1, sort_keys=True)
             write_whole(self._path, text.encode())
