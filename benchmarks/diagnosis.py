@@ -132,9 +132,9 @@ def run() -> None:
             continue
         print(f"{name}, {kind}, rate {rate:g}", flush=True)
         if kind == "human":
-            found = measure(*human(*HUMAN[:2]), network=HUMAN[2], repeats=1)
+            found = measure(*human(*HUMAN[:2]), network=HUMAN[2], repeats=1, precision="bfloat16")
         else:
-            found = measure(*replaced(name, kind, rate, seed=number), seed=number)
+            found = measure(*replaced(name, kind, rate, seed=number), seed=number, precision="bfloat16")
         n = HUMAN[1] if kind == "human" else SIZES[name]
         rows.append({"data": name, "n": n, "noise": kind, "asked": rate, "seed": number} | found)
         FOLDER.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,8 @@ from dilution.study.table import table
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results" / "plan"
 STORE = ROOT / "results" / "plan.sqlite"
-NETWORK = "conv4"
+NETWORK, PRECISION = "conv4", "bfloat16"
+HOW = {"network": NETWORK, "precision": PRECISION, "store": STORE}
 GOALS = ((0.9, 20.0), (0.9, 50.0), (0.95, 20.0), (0.95, 50.0))
 CIFAR = (0.5, 5.0)
 
@@ -35,7 +36,7 @@ def predict() -> None:
     """Plan each goal from its pilot."""
     rows, prices = [], []
     for target, alpha in GOALS:
-        found = dilution.plan("mnist", target=target, alpha=alpha, network=NETWORK, store=STORE)
+        found = dilution.plan("mnist", target=target, alpha=alpha, **HOW)
         answer, runs = found.same, found.runs
         rows.append(
             {
@@ -54,7 +55,7 @@ def predict() -> None:
         )
         prices.append(found.prices.assign(data="mnist", target=target))
     target, alpha = CIFAR
-    found = dilution.plan("cifar10", target=target, alpha=alpha, network=NETWORK, store=STORE)
+    found = dilution.plan("cifar10", target=target, alpha=alpha, **HOW)
     prices.append(found.prices.assign(data="cifar10", target=target))
     FOLDER.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_csv(FOLDER / "predicted.csv", index=False, float_format="%.6g")
@@ -64,7 +65,7 @@ def predict() -> None:
 def search() -> None:
     """Measure the n of each goal by training near it until the interval is narrow."""
     largest = len(dilution.load("mnist").train)
-    scope = Scope("mnist", NETWORK, largest, (0.0, 50.0))
+    scope = Scope("mnist", NETWORK, largest, (0.0, 50.0), precision=PRECISION)
     name = "plan/measured"
     runs = []
     for target, alpha in GOALS:

@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it prints, and how it says no."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess

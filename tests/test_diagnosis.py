@@ -225,3 +225,8 @@ def test_cleanlab_judges_the_same_predictions(diagnosis):
     pytest.importorskip("cleanlab")
     rate = cleanlab_rate(diagnosis.held_out.probabilities, diagnosis.labels)
     assert 0.1 < rate < 0.6
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(InputError, match="bfloat16"):
+        held_out(dilution.load("digits").train, precision="half", workers=0)

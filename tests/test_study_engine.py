@@ -396,6 +396,6 @@ def only_for_one_core(todo, *_, cores, **__):
 
 
 def test_a_batch_larger_than_an_epoch_is_said(store):
-    lines = said(Study.of("s", [small(batch=64, order="pooled"), small(batch=8)]), store, workers=0)
+    lines = said(Study.of("s", [small(batch=200, order="pooled"), small(batch=8)]), store, workers=0)
     assert lines.count("batch is") == 1
-    assert "batch is 64, and an epoch of such a run holds" in lines
+    assert "batch is 200, and an epoch of such a run holds 180: fewer than a batch" in lines

@@ -257,6 +257,7 @@ def diagnose(
     cleanlab: Annotated[
         bool, typer.Option("--cleanlab", help="Print the estimate of cleanlab beside ours.")
     ] = False,
+    precision: PrecisionOption = "float32",
     workers: WorkersOption = None,
     device: DeviceOption = "cpu",
     data_root: RootOption = None,
@@ -279,6 +280,7 @@ def diagnose(
             repeats=repeats,
             draws=draws,
             seed=seed,
+            precision=cast("PrecisionName", precision),
             root=data_root,
             workers=workers,
             device=device,
@@ -321,6 +323,7 @@ def plan(
     runs: Annotated[int, typer.Option(min=20, help="The most runs of the pilot.")] = 60,
     store: StoreOption = Path("plan.sqlite"),
     out: Annotated[Path, typer.Option(help="Folder for the page, the plot and the tables.")] = Path("plan"),
+    precision: PrecisionOption = "float32",
     workers: WorkersOption = None,
     device: DeviceOption = "cpu",
     data_root: RootOption = None,
@@ -348,6 +351,7 @@ def plan(
             labels=cast("Labels", labels),
             pilot_n=pilot_n,
             runs=runs,
+            precision=cast("PrecisionName", precision),
             store=store,
             workers=workers,
             device=device,

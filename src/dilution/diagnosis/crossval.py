@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,11 @@ from scipy.special import softmax
 from dilution import seeds
 from dilution.data import Arrays
 from dilution.diagnosis.fleet import Fleet, Part
-from dilution.errors import InputError
+from dilution.errors import InputError, unknown
 from dilution.nets import default_network
 from dilution.study.engine import available_cores
 from dilution.training import TrainSettings, kind_of
+from dilution.training.settings import PrecisionName
 
 FOLDS = 5
 REPEATS = 2
@@ -61,6 +63,7 @@ def held_out(
     repeats: int = REPEATS,
     seed: int = 0,
     settings: TrainSettings | None = None,
+    precision: PrecisionName = "float32",
     workers: int | None = None,
     device: str = "cpu",
     say: Callable[[str], None] = lambda _: None,
@@ -82,6 +85,8 @@ def held_out(
     settings
         How to train. Default: Adam, batch 64, at a rate that falls linearly; the fewest epochs of
         `BUDGETS` that predict the first fold's held-out labels as well as any.
+    precision
+        What products are computed in, where `settings` do not say.
     workers
         Processes that train; default one a core. 0 trains in this process.
     device
@@ -92,20 +97,22 @@ def held_out(
     Raises
     ------
     InputError
-        If there are fewer examples than folds.
+        If there are fewer examples than folds, or a name is unknown.
     """
     if len(data) < 2 * folds:
         raise InputError(
             f"there are {len(data)} examples; predicting each by networks that did not see it takes at "
             f"least {2 * folds}. Bring more of them."
         )
+    if precision not in get_args(PrecisionName):
+        raise unknown("precision", precision, get_args(PrecisionName))
     name = network or default_network(data.shape)
     total = np.zeros((len(data), len(data.classes)))
     with Fleet(data, name, device, available_cores() if workers is None else workers) as fleet:
         if settings is None and kind_of(name, data.shape, len(data.classes)) == "learner":
-            settings = _recipe(BUDGETS[0], len(data))  # takes no steps
+            settings = _recipe(BUDGETS[0], len(data), precision)  # takes no steps
         elif settings is None:
-            settings = _best_recipe(fleet, data, _parts(len(data), folds, seed, 0), seed, say)
+            settings = _best_recipe(fleet, data, _parts(len(data), folds, seed, 0), seed, precision, say)
         for repeat in range(repeats):
             say(f"predicting held-out labels with {name}: round {repeat + 1} of {repeats}, {folds} networks")
             parts = _parts(len(data), folds, seed, repeat)
@@ -130,7 +137,7 @@ def _parts(n: int, folds: int, seed: int, repeat: int) -> list[NDArray[np.int64]
     return np.array_split(order.numpy(), folds)
 
 
-def _recipe(epochs: int, training: int) -> TrainSettings:
+def _recipe(epochs: int, training: int, precision: PrecisionName) -> TrainSettings:
     batch = 64 if training >= 640 else 16
     steps = max(epochs * _LEAST_STEPS // BUDGETS[0], round(epochs * training / batch))
     return TrainSettings(
@@ -140,6 +147,7 @@ def _recipe(epochs: int, training: int) -> TrainSettings:
         schedule="linear",
         batch=batch,
         steps=steps,
+        precision=precision,
         evaluations=1,
     )
 
@@ -150,7 +158,12 @@ def _part(parts: list[NDArray[np.int64]], held: int, seed: int, settings: TrainS
 
 
 def _best_recipe(
-    fleet: Fleet, data: Arrays, parts: list[NDArray[np.int64]], seed: int, say: Callable[[str], None]
+    fleet: Fleet,
+    data: Arrays,
+    parts: list[NDArray[np.int64]],
+    seed: int,
+    precision: PrecisionName,
+    say: Callable[[str], None],
 ) -> TrainSettings:
     """Return how to train: the fewest epochs that predict the first fold's labels as well as any.
 
@@ -161,9 +174,8 @@ def _best_recipe(
     losses: list[NDArray[np.float64]] = []
     at_once = max(1, fleet.workers)
     for first in range(0, len(BUDGETS), at_once):
-        jobs = [
-            _part(parts, 0, seed, _recipe(epochs, training)) for epochs in BUDGETS[first : first + at_once]
-        ]
+        recipes = [_recipe(epochs, training, precision) for epochs in BUDGETS[first : first + at_once]]
+        jobs = [_part(parts, 0, seed, recipe) for recipe in recipes]
         for found in fleet.predict(jobs):
             losses.append(-np.log(found[np.arange(len(labels)), labels].astype(np.float64) + _SURE))
         if _fewest(losses) < len(losses) - 1:
@@ -173,7 +185,7 @@ def _best_recipe(
         f"{epochs} epochs {loss.mean():.4f}" for epochs, loss in zip(BUDGETS, losses, strict=False)
     )
     say(f"cross entropy of held-out labels: {tried}; {best} epochs it is")
-    return _recipe(best, training)
+    return _recipe(best, training, precision)
 
 
 def _fewest(losses: list[NDArray[np.float64]]) -> int:

@@ -16,6 +16,7 @@ from dilution.diagnosis.result import Diagnosis
 from dilution.diagnosis.shape import shape_of
 from dilution.diagnosis.suspects import suspects
 from dilution.errors import InputError
+from dilution.training.settings import PrecisionName
 
 _BINS = 10
 _LEARNED = 3.0  # standard errors by which held-out labels must be predicted better than by their frequencies
@@ -30,6 +31,7 @@ def diagnose(
     repeats: int = REPEATS,
     draws: int = DRAWS,
     seed: int = 0,
+    precision: PrecisionName = "float32",
     root: str | Path | None = None,
     workers: int | None = None,
     device: str = "cpu",
@@ -54,6 +56,8 @@ def diagnose(
         Bootstrap draws behind the intervals.
     seed
         Root seed of folds, weights, order and bootstrap.
+    precision
+        What products are computed in, ``"float32"`` or ``"bfloat16"``.
     root
         Folder of downloaded data.
     workers
@@ -86,6 +90,7 @@ def diagnose(
         folds=folds,
         repeats=repeats,
         seed=seed,
+        precision=precision,
         workers=workers,
         device=device,
         say=say,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dilution.planning.law import Floats, Law
 from dilution.study.spec import Run
-from dilution.training.settings import default_validation
+from dilution.training.settings import PrecisionName, default_validation
 
 Labels = Literal["added", "replaced"]
 
@@ -37,6 +37,8 @@ class Scope:
         Noise levels, ascending, the first of them 0.
     labels
         Whether noisy labels are added to the clean ones or replace them.
+    precision
+        What products are computed in.
     """
 
     dataset: str
@@ -44,6 +46,7 @@ class Scope:
     largest: int
     alphas: tuple[float, ...]
     labels: Labels = "added"
+    precision: PrecisionName = "float32"
 
     def run(self, n: int, alpha: float, seed: int) -> Run:
         """Return the run with n clean examples' worth of labels at a noise level.
@@ -65,6 +68,7 @@ class Scope:
             "batch": _BATCH,
             "steps": max(_LEAST_STEPS, round(_EPOCHS * training / _BATCH)),
             "evaluations": 3,
+            "precision": self.precision,
             "seed": seed,
         }
         return Run.of(**settings, labels=self.labels)

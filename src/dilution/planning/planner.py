@@ -27,6 +27,7 @@ from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
 from dilution.study.store import Store
 from dilution.study.table import table
+from dilution.training.settings import PrecisionName
 
 PILOT_ALPHAS = (0.0, 2.0, 5.0, 10.0)
 PILOT_N = 4_000
@@ -113,6 +114,7 @@ def plan(
     pilot_n: int = PILOT_N,
     pilot_alphas: tuple[float, ...] = PILOT_ALPHAS,
     runs: int = RUNS,
+    precision: PrecisionName = "float32",
     store: str | Path = "plan.sqlite",
     workers: int | None = None,
     device: str = "cpu",
@@ -143,6 +145,8 @@ def plan(
         The most clean examples of a run, and its noise levels.
     runs
         The most runs.
+    precision
+        What products are computed in, ``"float32"`` or ``"bfloat16"``.
     store
         SQLite file of the pilot; finished runs are not repeated.
     workers, device, root, progress
@@ -159,7 +163,7 @@ def plan(
     level = _noise_level(alpha, eta, len(opened.classes))
     chosen = network or default_network(opened.shape)
     alphas = tuple(sorted({0.0, *pilot_alphas}))
-    scope = Scope(str(data), chosen, min(pilot_n, len(opened)), alphas, labels)
+    scope = Scope(str(data), chosen, min(pilot_n, len(opened)), alphas, labels, precision)
     goals = [(target, level), (target, better_alpha)]
     name = f"plan/{data}"
     wanted = first_runs(scope)
