@@ -104,8 +104,9 @@ def test_a_pack_grows_while_that_pays_and_every_process_gets_its_share(cache):
     assert [(len(pack.runs), pack.threads) for pack in packs] == [(3, 1)] * 4
     assert machine.asked == [(2, 1, 1), (2, 1, 2), (2, 1, 4), (1, 2, 4)]
     assert said == [
-        "mlp2, batch 128, 12 runs of 562 steps: 4 at a time, stacked, in 2 processes; a step of one run takes "
-        "2 processes: 1 together 6 ms, 2 together 3.5 ms, 4 together 2.25 ms; 1 process of 2 threads: 4.5 ms (measured now)"
+        "mlp2, batch 128, 12 runs of 562 steps: 4 at a time, stacked, in 2 processes; a step of one run "
+        "takes 2 processes: 1 together 6 ms, 2 together 3.5 ms, 4 together 2.25 ms; 1 process of 2 threads: "
+        "4.5 ms (measured now)"
     ]
 
 
