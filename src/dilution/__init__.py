@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dilution.advice import Advice, advise
     from dilution.data import Arrays, DataSet, from_numpy, load
     from dilution.diagnosis import Diagnosis, diagnose
     from dilution.errors import DataError, DilutionError, InputError, StoreError
@@ -41,11 +42,14 @@ _HOMES = {
     "reproduce": "paper",
     "Diagnosis": "diagnosis",
     "diagnose": "diagnosis",
+    "Advice": "advice",
+    "advise": "advice",
     "Plan": "planning",
     "plan": "planning",
 }
 
 __all__ = [
+    "Advice",
     "Arrays",
     "DataError",
     "DataSet",
@@ -59,6 +63,7 @@ __all__ = [
     "StoreError",
     "Study",
     "TrainSettings",
+    "advise",
     "confusability",
     "diagnose",
     "from_numpy",

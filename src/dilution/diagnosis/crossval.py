@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from dilution.errors import InputError, unknown
 from dilution.nets import default_network
 from dilution.study.engine import available_cores
 from dilution.training import TrainSettings, kind_of
+from dilution.training.recipes import ADVISED, advised, read_recipe, spent
 from dilution.training.settings import PrecisionName
 
 FOLDS = 5
@@ -25,6 +27,7 @@ BUDGETS = (2, 4, 8, 16, 32)
 
 _LEAST_STEPS = 60  # of the smallest budget: a hundred pictures in two epochs would teach nothing
 _SURE = 1e-9
+_BATCH, _SMALL_BATCH = 64, 16
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ def held_out(
     repeats: int = REPEATS,
     seed: int = 0,
     settings: TrainSettings | None = None,
+    recipe: str | Path | None = None,
     precision: PrecisionName = "float32",
     workers: int | None = None,
     device: str = "cpu",
@@ -85,6 +89,8 @@ def held_out(
     settings
         How to train. Default: Adam, batch 64, at a rate that falls linearly; the fewest epochs of
         `BUDGETS` that predict the first fold's held-out labels as well as any.
+    recipe
+        ``"advised"``, or the path of a recipe, whose settings but the order take the place of the default.
     precision
         What products are computed in, where `settings` do not say.
     workers
@@ -106,13 +112,14 @@ def held_out(
         )
     if precision not in get_args(PrecisionName):
         raise unknown("precision", precision, get_args(PrecisionName))
+    way = _Way(recipe, precision, data.shape)
     name = network or default_network(data.shape)
     total = np.zeros((len(data), len(data.classes)))
     with Fleet(data, name, device, available_cores() if workers is None else workers) as fleet:
         if settings is None and kind_of(name, data.shape, len(data.classes)) == "learner":
-            settings = _recipe(BUDGETS[0], len(data), precision)  # takes no steps
+            settings = way.settings(BUDGETS[0], len(data))  # takes no steps
         elif settings is None:
-            settings = _best_recipe(fleet, data, _parts(len(data), folds, seed, 0), seed, precision, say)
+            settings = _best_recipe(fleet, data, _parts(len(data), folds, seed, 0), seed, way, say)
         for repeat in range(repeats):
             say(f"predicting held-out labels with {name}: round {repeat + 1} of {repeats}, {folds} networks")
             parts = _parts(len(data), folds, seed, repeat)
@@ -137,19 +144,27 @@ def _parts(n: int, folds: int, seed: int, repeat: int) -> list[NDArray[np.int64]
     return np.array_split(order.numpy(), folds)
 
 
-def _recipe(epochs: int, training: int, precision: PrecisionName) -> TrainSettings:
-    batch = 64 if training >= 640 else 16
-    steps = max(epochs * _LEAST_STEPS // BUDGETS[0], round(epochs * training / batch))
-    return TrainSettings(
-        order="expected",
-        optimizer="adam",
-        rate=1e-3,
-        schedule="linear",
-        batch=batch,
-        steps=steps,
-        precision=precision,
-        evaluations=1,
-    )
+@dataclass(frozen=True)
+class _Way:
+    """How networks train, but for the budget: by a recipe if one is given."""
+
+    recipe: str | Path | None
+    precision: PrecisionName
+    shape: tuple[int, int, int]
+
+    def settings(self, epochs: int, training: int) -> TrainSettings:
+        """Return how to train for so many epochs of so many examples."""
+        if self.recipe is None:
+            batch = 64 if training >= 640 else 16
+            given: dict[str, Any] = {"optimizer": "adam", "rate": 1e-3, "schedule": "linear", "batch": batch}
+        elif str(self.recipe) == ADVISED:  # how noisy the labels are is what is asked, so it cannot say
+            given = advised(alpha=0.0, pictures=epochs * training, pooled=False, shape=self.shape)
+        else:
+            given = read_recipe(self.recipe)
+        base = TrainSettings(precision=self.precision, evaluations=1, batch=1)
+        taken = spent(base, epochs * training, given | {"order": "expected"})
+        least = epochs * _LEAST_STEPS // BUDGETS[0]
+        return taken.model_copy(update={"steps": max(least, taken.steps or 1)})
 
 
 def _part(parts: list[NDArray[np.int64]], held: int, seed: int, settings: TrainSettings) -> Part:
@@ -162,7 +177,7 @@ def _best_recipe(
     data: Arrays,
     parts: list[NDArray[np.int64]],
     seed: int,
-    precision: PrecisionName,
+    way: _Way,
     say: Callable[[str], None],
 ) -> TrainSettings:
     """Return how to train: the fewest epochs that predict the first fold's labels as well as any.
@@ -174,7 +189,7 @@ def _best_recipe(
     losses: list[NDArray[np.float64]] = []
     at_once = max(1, fleet.workers)
     for first in range(0, len(BUDGETS), at_once):
-        recipes = [_recipe(epochs, training, precision) for epochs in BUDGETS[first : first + at_once]]
+        recipes = [way.settings(epochs, training) for epochs in BUDGETS[first : first + at_once]]
         jobs = [_part(parts, 0, seed, recipe) for recipe in recipes]
         for found in fleet.predict(jobs):
             losses.append(-np.log(found[np.arange(len(labels)), labels].astype(np.float64) + _SURE))
@@ -185,7 +200,7 @@ def _best_recipe(
         f"{epochs} epochs {loss.mean():.4f}" for epochs, loss in zip(BUDGETS, losses, strict=False)
     )
     say(f"cross entropy of held-out labels: {tried}; {best} epochs it is")
-    return _recipe(best, training, precision)
+    return way.settings(best, training)
 
 
 def _fewest(losses: list[NDArray[np.float64]]) -> int:

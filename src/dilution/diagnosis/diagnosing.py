@@ -31,6 +31,7 @@ def diagnose(
     repeats: int = REPEATS,
     draws: int = DRAWS,
     seed: int = 0,
+    recipe: str | Path | None = None,
     precision: PrecisionName = "float32",
     root: str | Path | None = None,
     workers: int | None = None,
@@ -56,6 +57,8 @@ def diagnose(
         Bootstrap draws behind the intervals.
     seed
         Root seed of folds, weights, order and bootstrap.
+    recipe
+        ``"advised"``, or the path of a recipe: how the networks train, but for the order and the epochs.
     precision
         What products are computed in, ``"float32"`` or ``"bfloat16"``.
     root
@@ -90,6 +93,7 @@ def diagnose(
         folds=folds,
         repeats=repeats,
         seed=seed,
+        recipe=recipe,
         precision=precision,
         workers=workers,
         device=device,

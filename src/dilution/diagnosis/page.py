@@ -79,6 +79,7 @@ def write_diagnosis(found: Diagnosis, folder: Path, command: str) -> Path:
         ),
         claims=pd.DataFrame(),
         points=_told(per_class),
+        seeded=False,
         runs=found.suspects.head(_LISTED if found.learned else 0),
     )
     page = Page(f"Labels of {found.name}", [section], made_by(command, {}), answer=found.answer)

@@ -21,6 +21,7 @@ from dilution.study.engine import run_study
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
+from dilution.study.recipes import with_recipe
 from dilution.study.spec import Run
 from dilution.study.store import Store
 from dilution.study.table import table
@@ -57,6 +58,7 @@ def reproduce(
     device: str = "cpu",
     seeds: int | None = None,
     precision: PrecisionName = "float32",
+    recipe: str | Path | None = None,
     external: str | None = None,
     root: str | None = None,
     retry_failed: bool = False,
@@ -87,6 +89,8 @@ def reproduce(
         Seeds a point. Default: the scale's own.
     precision
         What products are computed in, ``"float32"`` or ``"bfloat16"``.
+    recipe
+        ``"advised"``, or the path of a recipe: how to train, at the same budget. Default: as the paper.
     external
         Data set of foreign pictures: its name, or the path of a file. Default: CIFAR-100 for CIFAR-10,
         otherwise ``"photos"``.
@@ -109,18 +113,21 @@ def reproduce(
         each.at(scale)
     foreign = external or ("cifar100" if dataset == "cifar10" else "photos")
     material = Material.of(dataset, load(dataset, root).train, foreign, precision)
-    planned = [(each, prepare(each.plan(material, scale, seeds), root)) for each in chosen]
+    planned = []
+    for each in chosen:
+        runs = with_recipe(each.plan(material, scale, seeds), recipe, root)
+        planned.append((each, prepare(runs, root)))
     folder = check_writable(Path(out))
     sections = []
     with Store(store) as opened:
         for each, first in planned:
             name = f"{each.name}/{dataset}/{scale}"
-            runs: list[Run] = []
+            asked: list[Run] = []
             further = first
             while True:  # a search asks for more runs once it has seen these
-                runs += further
+                asked += further
                 run_study(
-                    Study.of(name, runs),
+                    Study.of(name, asked),
                     opened,
                     workers=workers,
                     device=device,
@@ -136,6 +143,7 @@ def reproduce(
     command += "" if seeds is None else f" --seeds {seeds}"
     command += "" if device == "cpu" else f" --device {device}"
     command += "" if precision == "float32" else f" --precision {precision}"
+    command += "" if recipe is None else f" --recipe {recipe}"
     command += "" if external is None else f" --external {external}"
     command += f" --store {store} --out {out}"
     return _write(_title(dataset, scale), sections, command, folder)

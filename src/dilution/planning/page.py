@@ -163,6 +163,7 @@ def write_plan(plan: Plan, folder: Path, command: str) -> Path:
         points=plan.prices,
         runs=plan.runs,
         shares=False,
+        level=80,
     )
     page = Page(
         f"A plan for {plan.name}", [section], made_by(command, {"plan": plan.runs}), answer=answer(plan)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dilution.data import load
-from dilution.errors import InputError, StoreError
+from dilution.errors import InputError
 from dilution.nets import default_network
 from dilution.noise import equivalent_alpha
 from dilution.planning.answers import (
@@ -22,9 +22,12 @@ from dilution.planning.answers import (
 from dilution.planning.law import Law, fit_law
 from dilution.planning.pilot import Labels, Scope, first_runs, next_runs
 from dilution.study.engine import run_study
+from dilution.study.failures import refuse_failed
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
+from dilution.study.recipes import with_recipe
+from dilution.study.spec import Run
 from dilution.study.store import Store
 from dilution.study.table import table
 from dilution.training.settings import PrecisionName
@@ -114,6 +117,7 @@ def plan(
     pilot_n: int = PILOT_N,
     pilot_alphas: tuple[float, ...] = PILOT_ALPHAS,
     runs: int = RUNS,
+    recipe: str | Path | None = None,
     precision: PrecisionName = "float32",
     store: str | Path = "plan.sqlite",
     workers: int | None = None,
@@ -145,6 +149,8 @@ def plan(
         The most clean examples of a run, and its noise levels.
     runs
         The most runs.
+    recipe
+        ``"advised"``, or the path of a recipe: how the pilot trains. Default: as Figures 8 and 9.
     precision
         What products are computed in, ``"float32"`` or ``"bfloat16"``.
     store
@@ -166,22 +172,22 @@ def plan(
     scope = Scope(str(data), chosen, min(pilot_n, len(opened)), alphas, labels, precision)
     goals = [(target, level), (target, better_alpha)]
     name = f"plan/{data}"
-    wanted = first_runs(scope)
+    wanted: list[Run] = []
+    more = first_runs(scope)
     with Store(store) as kept:
         while True:
-            wanted = prepare(wanted, root)
+            wanted += prepare(with_recipe(more, recipe, root), root)
             study = Study.of(name, wanted)
             run_study(study, kept, workers=workers, device=device, root=root, progress=progress)
             keys = {run.key for run in study.runs}
             found = table(kept, name)
             found = found[found["key"].isin(keys)]
-            _refuse_failed(found, store)
+            refuse_failed(found, store, "pilot")
             found = found[found["state"] == "done"]
             law = fit_law(*_measured(found, labels), n_test=int(found["n_test"].max()))
             if len(wanted) >= runs or settled(law, goals):
                 break
             more = next_runs(scope, law, found, goals)[: runs - len(wanted)]
-            wanted = [*wanted, *more]
     return Plan(
         Path(str(data)).name,
         target,
@@ -190,17 +196,6 @@ def plan(
         found,
         law,
     )
-
-
-def _refuse_failed(runs: pd.DataFrame, store: str | Path) -> None:
-    """End where runs failed: a law of what is left would be one of those that happened to end well."""
-    failed = runs[runs["state"] == "failed"]
-    if len(failed):
-        raise StoreError(
-            f"{len(failed)} of {len(runs)} runs of the pilot failed, the first with: "
-            f"{str(failed['error'].iloc[0]).strip().splitlines()[-1]} `dilution status --store {store}` "
-            "lists them all. Mend the cause, and plan with another --store."
-        )
 
 
 _CLOSE = 1.15  # factor to either side at which an answer is narrow enough

@@ -43,7 +43,7 @@ def _section(section: Section) -> Sequence[str]:
         lines += [f"![{_plain(section.title)}]({section.name}.png)", ""]
     lines += [_plain(section.caption), ""]
     if not section.claims.empty:
-        lines += ["| the paper found | here | measured | rule |", "|---|---|---|---|"]
+        lines += ["| claim | here | measured | rule |", "|---|---|---|---|"]
         columns = ("claim", "verdict", "numbers", "rule")
         lines += [
             "| " + " | ".join(_cell(row[column]) for column in columns) + " |"

@@ -62,6 +62,10 @@ class Section:
         Whether the means of `points` are shares in [0, 1], to be shown as percent.
     marks
         The points of the plot that a reader can ask about.
+    level
+        Confidence of the intervals of `points`, in percent.
+    seeded
+        Whether they are Student's t over seeds.
     """
 
     name: str
@@ -75,6 +79,8 @@ class Section:
     runs: pd.DataFrame
     shares: bool = True
     marks: tuple[Mark, ...] = ()
+    level: int = 95
+    seeded: bool = True
 
 
 @dataclass(frozen=True)
@@ -166,7 +172,7 @@ def _figure(number: int, section: Section) -> _Figure:
         plot=Markup(inline_svg(section.svg, f"plot-{number}", label) if section.svg else ""),
         tips=tips(section.marks, section.shares, _about(section.runs)),
         intervals=set(BOUNDS) <= set(section.points.columns),
-        points=points_cells(section.points, section.shares),
+        points=points_cells(section.points, section.shares, section.level),
         runs=runs_cells(_differing(section.runs)),
     )
 

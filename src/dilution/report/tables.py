@@ -19,7 +19,7 @@ class Cells:
     rows: list[list[str]]
 
 
-def points_cells(points: pd.DataFrame, shares: bool) -> Cells:
+def points_cells(points: pd.DataFrame, shares: bool, level: int = 95) -> Cells:
     """Format an aggregated table, its bounds joined into one interval column.
 
     A setting that all points share is left out: the caption has it.
@@ -31,6 +31,8 @@ def points_cells(points: pd.DataFrame, shares: bool) -> Cells:
         ``high`` is printed as it is.
     shares
         Whether the bounds are shares in [0, 1], printed as percent with one decimal.
+    level
+        Confidence of the bounds, in percent.
     """
     if not set(BOUNDS) <= set(points.columns):
         return plain_cells(points)
@@ -51,7 +53,7 @@ def points_cells(points: pd.DataFrame, shares: bool) -> Cells:
     at = list(points.columns).index("mean")
     means = [number(mean, shares) for mean in points["mean"]]
     bounds = [interval(*pair) for pair in zip(points["low"], points["high"], strict=True)]
-    shown.insert(at, f"95 % interval{unit}", bounds)
+    shown.insert(at, f"{level} % interval{unit}", bounds)
     shown.insert(at, f"mean{unit}", means)
     cells = plain_cells(shown)
     cells.numeric[at : at + 2] = [True, True]

@@ -8,6 +8,7 @@ from dilution.study.engine import run_study
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
+from dilution.study.recipes import with_recipe
 from dilution.study.spec import Run
 from dilution.study.store import Store
 from dilution.study.table import table
@@ -22,6 +23,7 @@ def run(
     device: str = "cpu",
     seeds: int | None = None,
     precision: PrecisionName | None = None,
+    recipe: str | Path | None = None,
     root: str | None = None,
     retry_failed: bool = False,
     progress: Progress | None = None,
@@ -43,6 +45,8 @@ def run(
         Repeat each run with seeds 0 … seeds − 1, in place of its own seed.
     precision
         What products are computed in, ``"float32"`` or ``"bfloat16"``, for all runs. Default: their own.
+    recipe
+        ``"advised"``, or the path of a recipe: how to train, at the same budget. Default: the runs' own.
     root
         Folder that holds downloaded data. Default: ``DILUTION_DATA``, then a cache folder.
     retry_failed
@@ -61,7 +65,7 @@ def run(
         runs = [each.model_copy(update={"seed": s}) for each in runs for s in range(seeds)]
     if precision is not None:
         runs = [Run.of(**each.model_dump(exclude={"precision"}), precision=precision) for each in runs]
-    study = Study.of(study.name, prepare(runs, root))
+    study = Study.of(study.name, prepare(with_recipe(runs, recipe, root), root))
     with Store(store) as opened:
         run_study(
             study,

@@ -1,0 +1,138 @@
+"""Advice as a page and a recipe file: the answer, the plot, and how it was found."""
+
+from pathlib import Path
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+
+from dilution.advice.advising import Advice
+from dilution.advice.reasons import answer, growth, reasons
+from dilution.files import write_whole
+from dilution.report.marks import mark_points
+from dilution.report.page import Page, Section, write
+from dilution.report.provenance import made_by
+from dilution.report.style import COLOURS, MARKERS, QUIET, legend, new_figure, publish, style
+from dilution.training.recipes import recipe_text
+
+_METHOD = """\
+The gradient noise scale is tr Σ / |G|²: the batch at which the scatter of its gradient is as large as the \
+gradient itself (McCandlish et al. 2018). It is measured on one network, which has learned half of what \
+a short \
+training without added noise teaches it, at each noise level; what it predicts is mixed with the noise \
+as the labels \
+are. Bars are 95 % intervals by the jackknife over disjoint parts of the pictures; one without an upper \
+end does \
+not tell the gradient from zero. The batch is the power of two nearest to the noise scale, if the \
+budget then has \
+steps enough.
+
+The rate is searched by successive halving: five rates at an eighth of the budget, the better half of \
+them at twice \
+as much, and again, two seeds each. Schedule, average and shifts are compared at the whole budget with \
+three seeds; \
+what theory or habit proposes is kept unless the other is better by more than a standard error. All of \
+it is judged \
+on noisy validation labels, by the least cross entropy that a training reaches. The test set chose nothing."""
+
+
+def write_advice(advice: Advice, folder: Path, command: str) -> Path:
+    """Write the page, its plot, the recipe and the tables; return the page.
+
+    Parameters
+    ----------
+    advice
+        The advice.
+    folder
+        Where ``index.html``, ``advice.png`` (also SVG, PDF), ``recipe.toml``, ``scales.csv``, ``rates.csv``
+        and
+        ``runs.csv`` go.
+    command
+        What was typed.
+
+    Raises
+    ------
+    DilutionError
+        If a file cannot be written.
+    """
+    why = reasons(advice)
+    write_whole(folder / "recipe.toml", recipe_text(advice.recipe, why).encode())
+    tables = {"scales": advice.scale_table, "rates": advice.trials, "runs": advice.runs}
+    for name, table in tables.items():
+        write_whole(folder / f"{name}.csv", table.to_csv(index=False).encode())
+    plot = publish(draw(advice), folder, "advice")
+    run = advice.run
+    section = Section(
+        name="advice",
+        title=f"How to train {run.network} on {advice.name}",
+        finding=growth(advice),
+        svg=plot.svg,
+        marks=plot.marks,
+        caption=f"{run.n:,} clean examples, α = {advice.scales[-1].alpha:g}, {advice.pictures:,} "
+        "pictures through the network. The recipe is in recipe.toml; use it with --recipe.",
+        method="\n\n".join([*(f"{name.capitalize()}. {said}" for name, said in why.items()), _METHOD]),
+        claims=pd.DataFrame(),
+        points=advice.scale_table,
+        runs=advice.runs,
+        shares=False,
+    )
+    page = Page(
+        f"Advice for {advice.name}",
+        [section],
+        made_by(command, {"advice": advice.runs}),
+        answer=answer(advice),
+    )
+    return write(page, folder / "index.html")
+
+
+def draw(advice: Advice) -> matplotlib.figure.Figure:
+    """Draw the noise scale against the noise, and the search of the rate."""
+    with style():
+        figure, (left, right) = new_figure(columns=2, height=3.4)
+        for index, (kind, part) in enumerate(advice.scale_table.groupby("gradient of", sort=False)):
+            told = part[np.isfinite(part["mean"])]
+            high = told["high"].where(np.isfinite(told["high"]), told["mean"])
+            x = 1 + told["alpha"]
+            left.errorbar(
+                x,
+                told["mean"],
+                yerr=[told["mean"] - told["low"], high - told["mean"]],
+                fmt=MARKERS[index],
+                color=COLOURS[index],
+                capsize=2.5,
+                elinewidth=1.1,
+                label=str(kind),
+            )
+            mark_points(left, told, x, told["mean"], str(kind), COLOURS[index])
+        first, last = advice.scales[0], advice.scales[-1]
+        if last.alpha > first.alpha:
+            ends = np.array([1 + first.alpha, 1 + last.alpha])
+            left.plot(
+                ends, first.label * (ends / ends[0]) ** 2, color=QUIET, ls="--", lw=1.0, label="(1 + α)²"
+            )
+            left.set_xscale("log")
+        left.set_yscale("log")
+        for axis in (left.xaxis, left.yaxis):
+            axis.set_major_formatter("{x:,.0f}")
+        left.set_xlabel("1 + α, labels for each clean one")
+        left.set_ylabel("gradient noise scale")
+        left.set_title("From how large a batch on gradients agree")
+        legend(left, title="gradient of")
+        _draw_rates(right, advice)
+    return figure
+
+
+def _draw_rates(axis: "matplotlib.axes.Axes", advice: Advice) -> None:
+    """Draw how much worse than the best of its rung each rate was."""
+    for index, (share, part) in enumerate(advice.trials.groupby("share")):
+        shown = part[np.isfinite(part["loss"])].sort_values("rate")
+        above = 1000 * (shown["loss"] - shown["loss"].min())
+        name = f"{float(str(share)):g} of the budget"
+        axis.plot(shown["rate"], above, f"{MARKERS[index]}-", color=COLOURS[index], label=name, lw=1.2, ms=4)
+        mark_points(axis, shown, shown["rate"], above, name, COLOURS[index])
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.set_xlabel("learning rate")
+    axis.set_ylabel("noisy validation loss above the best, 10⁻³ nats")
+    axis.set_title("The search of the rate")
+    legend(axis)

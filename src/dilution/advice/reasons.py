@@ -1,0 +1,98 @@
+"""Advice in sentences: the answer, and the reason for each choice."""
+
+import math
+
+from dilution.advice.advising import Advice
+from dilution.advice.scale import Scale
+from dilution.advice.search import Verdict
+from dilution.training.recipes import LEAST_STEPS
+
+
+def answer(advice: Advice) -> str:
+    """Return the advice in one plain sentence."""
+    run = advice.run
+    mean, low, high = advice.accuracy
+    labels = "all labels of a picture at once" if run.order == "pooled" else "one label at a time"
+    average = f", weights averaged by {run.averaging:g}" if run.averaging else ""
+    shifts = f", pictures shifted by up to {run.crops} pixels" if run.crops else ""
+    return (
+        f"Train {run.network} on {advice.name} with {labels}, batch {run.batch}, "
+        f"{run.optimizer.capitalize()} at "
+        f"{run.rate:g} ({_SCHEDULES[run.schedule]}){average}{shifts}: in {advice.pictures:,} pictures "
+        f"that gave "
+        f"{mean:.1%} [{low:.1%}, {high:.1%}] of test accuracy."
+    )
+
+
+_SCHEDULES = {
+    "constant": "constant",
+    "linear": "falling to 0 over the last 70 % of the steps",
+    "cosine": "falling to 0 along half a cosine",
+    "step": "falling in steps",
+}
+
+
+def growth(advice: Advice) -> str:
+    """Say how the noise scale grew with the noise; empty where there is one level."""
+    if math.isnan(advice.growth):
+        return ""
+    first, last = advice.scales[0], advice.scales[-1]
+    return (
+        f"The gradient noise scale of single labels is {scale_text(first, 'label')} examples without "
+        f"added noise and "
+        f"{scale_text(last, 'label')} at α = {last.alpha:g}: it grows as (1 + α)^{advice.growth:.2f}, "
+        f"where theory "
+        "has (1 + α)²."
+    )
+
+
+def reasons(advice: Advice) -> dict[str, str]:
+    """Return for each setting of the recipe the reason for it, one sentence each."""
+    at, run, budget = advice.scales[-1], advice.run, f"{advice.pictures:,} pictures"
+    said: dict[str, str] = {}
+    if run.order == "pooled":
+        said["order"] = (
+            f"All labels of a picture at once: gradients of such pictures agree from "
+            f"{scale_text(at, 'picture')} on, "
+            f"those of single labels from {scale_text(at, 'label')}."
+        )
+    else:
+        said["order"] = "Each picture has one label: there is nothing to pool."
+    unit, kind = ("pictures", "picture") if run.order == "pooled" else ("examples", "label")
+    room = advice.pictures / LEAST_STEPS
+    said["batch"] = f"The gradient noise scale is {scale_text(at, kind)} {unit}"
+    said["batch"] += (
+        f", but a budget of {budget} must have room for {LEAST_STEPS} steps: at most {room:,.0f}."
+        if getattr(at, kind) > 1.4 * run.batch
+        else "; larger batches would waste pictures, smaller ones only time."
+    )
+    said["optimizer"] = "Not searched: Adam needs no other rate for each network."
+    last = advice.trials[advice.trials["share"] == advice.trials["share"].max()]
+    first = advice.trials[advice.trials["share"] == advice.trials["share"].min()]
+    tried = ", ".join(f"{rate:g}" for rate in sorted(first["rate"]))
+    said["rate"] = (
+        f"The best of {tried} on noisy validation labels, by successive halving up to "
+        f"{last['share'].iloc[0]:g} of the budget."
+    )
+    for each in advice.verdicts:
+        said[each.setting] = _verdict(each)
+    return said
+
+
+def _verdict(each: Verdict) -> str:
+    gain, error = (f"{value:.2g}" for value in (abs(each.gain), each.error))
+    if math.isinf(each.gain):
+        return f"With {each.other} trainings diverged."
+    if abs(each.gain) <= each.error:
+        return (
+            f"No worse than {each.other}, as far as {gain} ± {error} nats of noisy validation loss can tell."
+        )
+    better = "better" if each.gain > 0 else "worse"
+    return f"{gain} ± {error} nats of noisy validation loss {better} than {each.other}."
+
+
+def scale_text(at: Scale, kind: str) -> str:
+    """Return a noise scale with its interval as text; `kind` is ``"label"`` or ``"picture"``."""
+    value, low, high = (getattr(at, kind + end) for end in ("", "_low", "_high"))
+    shown = ["∞" if math.isinf(each) else f"{each:,.0f}" for each in (value, low, high)]
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]"

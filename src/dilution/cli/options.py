@@ -1,0 +1,48 @@
+"""What commands share: their options, and how they end when interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StoreOption = Annotated[Path, typer.Option("--store", help="SQLite file that keeps the results.")]
+RootOption = Annotated[
+    Path | None,
+    typer.Option("--data-root", help="Folder of downloaded data. Default: DILUTION_DATA, else a cache."),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", help="Cores or GPUs to train on. Default: all. 0: train in this process."),
+]
+StoreArgument = Annotated[Path, typer.Argument(help="SQLite file that keeps the results.")]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", help="float32, or bfloat16: faster where the processor has it.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, or auto: the GPU if there is one.")]
+SeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds for each point.")]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option("--recipe", help="advised, or a recipe.toml of advise: how to train, at the same budget."),
+]
+RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")]
+
+
+@contextmanager
+def interruptible(
+    kept: str = "finished runs are kept. Run the same command again to resume",
+) -> Iterator[None]:
+    """End on Ctrl-C with what a user wants to know then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; {kept}.", err=True)
+        raise typer.Exit(130) from None
+
+
+def text(path: Path | None) -> str | None:
+    """Return a path as text."""
+    return None if path is None else str(path)

@@ -1,0 +1,137 @@
+"""Recipes: how to train, but not how long. One is built in, `dilution advise` writes others to files."""
+
+import math
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from dilution.errors import DataError, InputError, invalid, unknown
+from dilution.training.settings import TrainSettings
+
+ADVISED = "advised"
+RECIPE = (
+    "order", "optimizer", "rate", "momentum", "weight_decay", "schedule", "batch", "averaging",
+    "flips", "crops",
+)  # fmt: skip
+"""The settings that a recipe may hold."""
+LEAST_STEPS = 400
+"""Steps that a budget must have room for: fewer do not learn, however large their batches."""
+
+_SCALE = 128  # noise scale of clean labels, in pictures: what an MLP has on MNIST (docs/log.md)
+_BATCHES = (32, 1024)
+_RATE, _AT = 1e-3, 64  # of Adam, and the batch where it belongs
+_HORIZON = 0.05  # share of the steps that the average of the weights reaches back
+_PIXELS = 16  # sides from which pictures are shifted
+_SHIFT = 2
+
+
+def advised(
+    *, alpha: float, pictures: float, pooled: bool, shape: tuple[int, int, int], scale: float | None = None
+) -> dict[str, Any]:
+    """Return the built-in recipe, which knows the noise and how long a training may take.
+
+    Parameters
+    ----------
+    alpha
+        Noisy labels for each clean one.
+    pictures
+        How many pictures go through the network, repetitions counted.
+    pooled
+        Whether the labels of a picture are trained on at once.
+    shape
+        Picture shape: (channels, height, width).
+    scale
+        Gradient noise scale in pictures, where it was measured. Default: 128 times (1 + α) where labels
+        are pooled, times (1 + α)² otherwise.
+
+    Returns
+    -------
+    dict
+        Settings, named as in :class:`TrainSettings`.
+    """
+    if scale is None:
+        scale = _SCALE * (1 + alpha) ** (1 if pooled else 2)
+    batch = batch_for(scale, pictures)
+    steps = max(1.0, pictures / batch)
+    return {
+        "order": "pooled" if pooled else "examples",
+        "optimizer": "adam",
+        "rate": float(f"{_RATE * math.sqrt(batch / _AT):.2g}"),
+        "schedule": "linear",
+        "batch": batch,
+        "averaging": round(1 - 1 / max(10.0, _HORIZON * steps), 4),
+        "crops": _SHIFT if min(shape[1:]) >= _PIXELS else 0,
+    }
+
+
+def batch_for(scale: float, pictures: float) -> int:
+    """Return the batch for a noise scale: the power of two nearest to it that leaves steps enough.
+
+    Up to the noise scale a picture is worth as much in a larger batch (McCandlish et al. 2018).
+    """
+    least, largest = _BATCHES
+    room = 2 ** math.floor(math.log2(max(1.0, pictures / LEAST_STEPS)))
+    nearest = 2 ** round(math.log2(max(1.0, scale)))
+    return int(max(least, min(largest, room, nearest)))
+
+
+def spent(settings: TrainSettings, steps: int, recipe: Mapping[str, Any]) -> TrainSettings:
+    """Return settings with a recipe, under which as many pictures go through the network.
+
+    Parameters
+    ----------
+    settings
+        How to train otherwise.
+    steps
+        The steps that these take.
+    recipe
+        Settings of a recipe.
+    """
+    given = settings.model_dump() | dict(recipe)
+    taken = max(1, round(steps * settings.batch / given["batch"]))
+    return TrainSettings.model_validate(given | {"epochs": None, "steps": taken})
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """Read the table ``[recipe]`` of a TOML file.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    InputError
+        If it is not TOML, has no such table, or a setting is unknown or breaks its rule.
+    """
+    path = Path(path)
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8")).get("recipe")
+    except OSError as error:
+        raise DataError(
+            f"the recipe {str(path)!r} cannot be read: {error.strerror}. Write {ADVISED!r} for the built-in "
+            "one, or name a file that `dilution advise` has written."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}. `dilution advise` writes one.") from None
+    if not isinstance(found, dict) or not found:
+        raise InputError(f"{path} has no table [recipe] with settings. `dilution advise` writes one.")
+    for name in found:
+        if name not in RECIPE:
+            raise unknown("setting of a recipe", name, RECIPE)
+    try:
+        settings = TrainSettings.model_validate(found)
+    except ValidationError as error:
+        raise invalid(error, RECIPE) from None
+    return {name: getattr(settings, name) for name in found}
+
+
+def recipe_text(recipe: Mapping[str, Any], reasons: Mapping[str, str]) -> str:
+    """Return a recipe as TOML, each setting after the reason for it."""
+    lines = ["[recipe]"]
+    for name, value in recipe.items():
+        lines += [f"# {reasons[name]}"] if name in reasons else []
+        shown = f'"{value}"' if isinstance(value, str) else str(value).lower()
+        lines.append(f"{name} = {shown}")
+    return "\n".join(lines) + "\n"
