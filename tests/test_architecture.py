@@ -23,6 +23,7 @@ ROOMS = [
     "paper",
     "diagnosis",
     "planning",
+    "advice",
     "cli",
 ]
 MODULES = sorted(ROOT.rglob("*.py"))

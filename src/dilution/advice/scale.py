@@ -243,7 +243,9 @@ def mixed_slope(logits: Tensor, targets: Tensor, mixing: Tensor) -> Tensor:
     mixing
         T: row k is how labels of true class k are distributed, float32 of shape (classes, classes).
     """
-    weights = targets if targets.ndim == 2 else nn.functional.one_hot(targets, logits.shape[1]).float()
+    weights = (
+        targets if targets.ndim == 2 else nn.functional.one_hot(targets, logits.shape[1]).to(logits.dtype)
+    )
     said = logits.softmax(dim=1)
     share = (weights / (said @ mixing).clamp_min(torch.finfo(torch.float32).tiny)) @ mixing.T
     return said * (weights.sum(dim=1, keepdim=True) - share) / len(logits)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dilution.study.spec import Run
+from dilution.training.recipes import average_for
 
 RATES = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Rates that are tried, times that of the built-in recipe."""
@@ -44,11 +45,13 @@ class Verdict:
 
 
 def at_budget(run: Run, share: float) -> Run:
-    """Return a run with a share of its steps, the average of its weights reaching back as large a share."""
+    """Return a run with a share of its steps, the average of its weights reaching back as large a share.
+
+    It is looked at twice: short trainings would spend more on evaluations than on learning.
+    """
     steps = max(1, round((run.steps or 1) * share))
-    reach = 1 / (1 - run.averaging) if run.averaging else 0.0
-    averaging = round(1 - 1 / max(10.0, reach * share), 4) if reach else 0.0
-    return run.model_copy(update={"steps": steps, "averaging": averaging})
+    averaging = average_for(share / (1 - run.averaging)) if run.averaging else 0.0
+    return run.model_copy(update={"steps": steps, "averaging": averaging, "evaluations": 2})
 
 
 def best_rate(run: Run, train: Trainer) -> tuple[float, pd.DataFrame]:

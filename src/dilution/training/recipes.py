@@ -23,7 +23,8 @@ LEAST_STEPS = 400
 _SCALE = 128  # noise scale of clean labels, in pictures: what an MLP has on MNIST (docs/log.md)
 _BATCHES = (32, 1024)
 _RATE, _AT = 1e-3, 64  # of Adam, and the batch where it belongs
-_HORIZON = 0.05  # share of the steps that the average of the weights reaches back
+_HORIZON = 0.05  # share of the steps that the average of the weights reaches back,
+_REACH = (10.0, 1000.0)  # but no fewer and no more steps than these
 _PIXELS = 16  # sides from which pictures are shifted
 _SHIFT = 2
 
@@ -62,9 +63,15 @@ def advised(
         "rate": float(f"{_RATE * math.sqrt(batch / _AT):.2g}"),
         "schedule": "linear",
         "batch": batch,
-        "averaging": round(1 - 1 / max(10.0, _HORIZON * steps), 4),
+        "averaging": average_for(_HORIZON * steps),
         "crops": _SHIFT if min(shape[1:]) >= _PIXELS else 0,
     }
+
+
+def average_for(reach: float) -> float:
+    """Return the decay of an average of the weights that reaches back so many steps, within bounds."""
+    least, most = _REACH
+    return round(1 - 1 / min(most, max(least, reach)), 4)
 
 
 def batch_for(scale: float, pictures: float) -> int:

@@ -1,0 +1,124 @@
+"""Recipes: what is built in, what is written and read again, and the budget they keep."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dilution.errors import DataError, InputError
+from dilution.study import Run
+from dilution.study.packs import steps_of
+from dilution.study.recipes import with_recipe
+from dilution.training import TrainSettings
+from dilution.training.recipes import (
+    LEAST_STEPS,
+    RECIPE,
+    advised,
+    batch_for,
+    read_recipe,
+    recipe_text,
+    spent,
+)
+
+SHAPE = (1, 28, 28)
+
+
+@given(alpha=st.floats(0, 1000), pictures=st.floats(100, 1e8), pooled=st.booleans())
+def test_the_built_in_recipe_is_always_one_that_can_be_trained(alpha, pictures, pooled):
+    found = advised(alpha=alpha, pictures=pictures, pooled=pooled, shape=SHAPE)
+    assert set(found) <= set(RECIPE)
+    TrainSettings.model_validate(found)
+
+
+@given(scale=st.floats(1, 1e9), pictures=st.floats(1, 1e9))
+def test_a_batch_is_near_the_noise_scale_or_as_large_as_the_budget_allows(scale, pictures):
+    batch = batch_for(scale, pictures)
+    assert math.log2(batch).is_integer()
+    assert batch == 32 or pictures / batch >= LEAST_STEPS
+    assert batch <= max(32, 1.5 * scale)
+    larger = 2 * batch
+    assert larger > 1024 or pictures / larger < LEAST_STEPS or larger > scale * 1.4
+
+
+def test_more_noise_asks_for_larger_batches_and_single_labels_for_larger_ones_still():
+    clean, noisy = (advised(alpha=alpha, pictures=1e7, pooled=True, shape=SHAPE)["batch"] for alpha in (0, 3))
+    single = advised(alpha=1, pictures=1e7, pooled=False, shape=SHAPE)["batch"]
+    assert clean < noisy
+    assert single > advised(alpha=1, pictures=1e7, pooled=True, shape=SHAPE)["batch"]
+
+
+def test_small_pictures_and_rows_of_features_are_not_shifted():
+    for shape, shift in ((SHAPE, 2), ((1, 8, 8), 0), ((20, 1, 1), 0)):
+        assert advised(alpha=1, pictures=1e5, pooled=True, shape=shape)["crops"] == shift
+
+
+@given(batch=st.integers(1, 500), steps=st.integers(1, 10_000), other=st.sampled_from([32, 128, 1024]))
+def test_a_recipe_spends_the_same_budget(batch, steps, other):
+    settings = spent(TrainSettings(batch=batch, epochs=3), steps, {"batch": other, "optimizer": "adam"})
+    assert (settings.batch, settings.optimizer, settings.epochs) == (other, "adam", None)
+    assert abs((settings.steps or 0) * other - steps * batch) <= max(other / 2, other - steps * batch)
+
+
+def test_a_recipe_is_read_as_it_was_written(tmp_path):
+    recipe = {"order": "pooled", "optimizer": "adam", "rate": 3e-4, "batch": 64, "flips": True, "crops": 2}
+    path = tmp_path / "recipe.toml"
+    path.write_text(recipe_text(recipe, {"rate": "The best."}), "utf-8")
+    assert read_recipe(path) == recipe
+    assert "# The best.\nrate" in path.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[recipe]\nrate = -1.0", "rate is -1.0"),
+        ("[recipe]\nepochs = 3", "epochs.*setting of a recipe"),
+        ("[recipe]\n", "no table"),
+        ("rate = 1", "no table"),
+        ("[recipe", "not TOML"),
+        ('[recipe]\nrate = "high"', "must be a number"),
+    ],
+)
+def test_a_broken_recipe_is_refused(tmp_path, text, words):
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_recipe(path)
+
+
+def test_a_recipe_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(DataError, match="'advised' for the built-in one"):
+        read_recipe(tmp_path / "none.toml")
+
+
+def base(**changes):
+    return Run.of(**{"dataset": "digits", "n": 200, "network": "mlp1", "alpha": 4, "steps": 50} | changes)
+
+
+def test_runs_by_the_built_in_recipe_keep_what_they_are_about():
+    runs = [base(alpha=alpha, seed=seed) for alpha in (0, 4) for seed in (0, 1)]
+    found = with_recipe(runs, "advised")
+    for before, after in zip(runs, found, strict=True):
+        assert (after.alpha, after.n, after.seed, after.network) == (before.alpha, 200, before.seed, "mlp1")
+        assert (after.order, after.optimizer) == ("pooled", "adam")
+        assert abs(steps_of(after) * after.batch - 50 * 128) <= after.batch
+    assert with_recipe(runs, None) == runs
+
+
+def test_foreign_pictures_keep_all_runs_of_a_study_at_one_label_at_a_time():
+    found = with_recipe([base(), base(images="white_noise")], "advised")
+    assert {run.order for run in found} == {"examples"}
+
+
+def test_learners_are_left_as_they_are():
+    learner = base(network="sklearn:knn")
+    assert with_recipe([learner, base()], "advised")[0] == learner
+
+
+def test_a_study_that_compares_what_a_recipe_sets_is_refused(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text("[recipe]\nbatch = 64\n")
+    runs = [base(rate=rate) for rate in (0.1, 0.2)]
+    with pytest.raises(InputError, match="differ in rate"):
+        with_recipe(runs, "advised")
+    assert {run.batch for run in with_recipe(runs, path)} == {64}
