@@ -19,6 +19,7 @@ from dilution.errors import InputError
 from dilution.training.settings import PrecisionName
 
 _BINS = 10
+_SUREST_ALONE = 2.0
 _LEARNED = 3.0  # standard errors by which held-out labels must be predicted better than by their frequencies
 
 
@@ -111,6 +112,7 @@ def diagnose(
         learned=_learned(predicted, labels),
         found=found,
         drawn=drawn,
+        other=fit(seen, clear=_SUREST_ALONE),
         shape=shape_of(found, drawn),
         misfit=_misfit(found, labels),
         checked=int((right >= 0).sum()),

@@ -42,13 +42,33 @@ def bootstrap(seen: Observed, found: Mixture, *, draws: int = DRAWS, seed: int =
 
 
 def interval(
-    found: Mixture, drawn: list[Mixture], measure: Callable[[Mixture], float], level: float = 0.95
+    found: Mixture,
+    drawn: list[Mixture],
+    measure: Callable[[Mixture], float],
+    other: Mixture | None = None,
+    level: float = 0.95,
 ) -> Estimate:
-    """Return a measure of a fit with its percentile interval over bootstrap draws."""
+    """Return a measure, a share, of a fit with its interval.
+
+    Parameters
+    ----------
+    found, drawn
+        The fit, and its bootstrap draws, whose percentiles are taken.
+    measure
+        Function of a fit → a share in [0, 1].
+    other
+        A fit that is made as well in another way. By as much as its measure differs the interval is
+        widened to both sides: chance among the examples is not all that an estimate hangs on.
+    level
+        Confidence.
+    """
     values = np.array([measure(each) for each in drawn])
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     value = measure(found)
-    return Estimate(value, min(float(low), value), max(float(high), value))
+    apart = 0.0 if other is None else abs(measure(other) - value)
+    return Estimate(
+        value, max(0.0, min(float(low), value) - apart), min(1.0, max(float(high), value) + apart)
+    )
 
 
 def _weights(seen: Observed, draws: int, seed: int) -> Iterator[Floats]:

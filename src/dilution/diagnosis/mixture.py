@@ -32,7 +32,9 @@ _FLOOR = 1e-3  # an unmixed probability of 0 would never be believed less than w
 _STEPS = 200  # of the climb
 _TURNS = 8  # between which examples are clear and what the networks say of them
 _STILL = 1e-4  # change of the corners at which they have settled
-_SUREST = 0.3  # share of the examples of a class that are taken to be clear
+CLEAR = 0.7
+"""Unmixed probability from which an example counts as clear."""
+_SUREST = 0.3  # share of the examples of a class that count as clear in any case
 _FEW = 5  # of them at least
 _TIES = 1e-6  # among equally clear examples those with the larger probability come first
 _BELIEF = (0.05, 20.0)  # bounds of β
@@ -107,9 +109,17 @@ class Mixture:
         return joint
 
 
-def fit(seen: Observed) -> Mixture:
-    """Fit matrix and calibration to held-out predictions and their labels."""
-    begun = corners(seen)
+def fit(seen: Observed, clear: float = CLEAR) -> Mixture:
+    """Fit matrix and calibration to held-out predictions and their labels.
+
+    Parameters
+    ----------
+    seen
+        Predictions and labels.
+    clear
+        Unmixed probability from which an example counts as clear; above 1 only the surest do.
+    """
+    begun = corners(seen, clear)
     found = _named(climbed(seen, scores_of(seen, begun.corners), begun))
     if (seen.checked >= 0).any():
         found = _renamed(found, seen)
@@ -123,8 +133,8 @@ def scores_of(seen: Observed, matrix: Floats) -> Floats:
     return scores
 
 
-def corners(seen: Observed) -> Mixture:
-    """Return where to begin: what the network says of the examples that it is surest of, class by class.
+def corners(seen: Observed, clear: float = CLEAR) -> Mixture:
+    """Return where to begin: what the network says of the examples that are clear to it, class by class.
 
     Row c of the corners is the mean of the probabilities of those examples, which is what all examples of c
     would have if each were as clear. Which examples are taken for c depends on the corners, so both are
@@ -141,7 +151,9 @@ def corners(seen: Observed) -> Mixture:
         before, found, counts = found, found.copy(), found / 2
         for true in range(classes):
             rows = np.flatnonzero(taken == true)
-            rows = rows[np.argsort(-sure[rows], kind="stable")][: max(_FEW, int(_SUREST * len(rows)))]
+            # Not the surest alone: they are those whose neighbours' labels happened to agree.
+            taken_for_clear = max(_FEW, int(_SUREST * len(rows)), int((sure[rows] >= clear).sum()))
+            rows = rows[np.argsort(-sure[rows], kind="stable")][:taken_for_clear]
             if len(rows) >= _FEW:
                 found[true] = p[rows].mean(axis=0)
                 counts[true] += np.bincount(seen.labels[rows], seen.weights[rows], minlength=classes)

@@ -38,6 +38,8 @@ class Diagnosis:
         nothing can be said: labels may be noise alone, or the data may not tell the classes apart.
     found, drawn
         The fit, and its bootstrap draws.
+    other
+        The fit that takes only the surest examples for clear: what differs between the two is not known.
     shape
         What the noise looks like.
     misfit
@@ -58,6 +60,7 @@ class Diagnosis:
     learned: bool
     found: Mixture
     drawn: list[Mixture]
+    other: Mixture
     shape: Shape
     misfit: float
     checked: int
@@ -72,7 +75,7 @@ class Diagnosis:
         """
         if not self.learned:
             return Estimate(math.nan, 0.0, 1 - 1 / len(self.classes))
-        return interval(self.found, self.drawn, lambda each: each.rate)
+        return interval(self.found, self.drawn, lambda each: each.rate, self.other)
 
     @property
     def alpha(self) -> Estimate:
@@ -90,8 +93,8 @@ class Diagnosis:
         """
         rows = []
         for number, name in enumerate(self.classes):
-            true = interval(self.found, self.drawn, partial(_wrong, number=number))
-            named = interval(self.found, self.drawn, partial(_wrong_label, number=number))
+            true = interval(self.found, self.drawn, partial(_wrong, number=number), self.other)
+            named = interval(self.found, self.drawn, partial(_wrong_label, number=number), self.other)
             rows.append(
                 {
                     "class": name,
@@ -113,6 +116,8 @@ class Diagnosis:
         stack = np.stack([each.matrix for each in self.drawn])
         low, high = np.quantile(stack, [0.025, 0.975], axis=0)
         found = self.found.matrix
+        apart = np.abs(self.other.matrix - found)
+        low, high = np.clip(low - apart, 0, 1), np.clip(high + apart, 0, 1)
         return pd.DataFrame(
             {
                 "true": np.repeat(self.classes, len(self.classes)),
