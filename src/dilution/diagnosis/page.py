@@ -33,9 +33,9 @@ are the commonest. Each class must have examples that are unmistakable to the ne
 classes overlap in the data, or too little was learned, that counts as noise.
 
 Intervals are percentiles of fits to {draws} bootstrap samples of the examples, widened to both sides by \
-as much as the answer changes where only the surest examples are taken to be unmistakable. α is the number of \
-noisy labels added to each clean one at which uniform noise has the same rate; δ is the skew of the \
-structured noise whose false labels are spread most like these."""
+as much as the answer changes where only the surest examples are taken to be unmistakable. α is the \
+number of noisy labels added to each clean one at which uniform noise has the same rate; δ is the skew of \
+the structured noise whose false labels are spread most like these."""
 
 
 def write_diagnosis(found: Diagnosis, folder: Path, command: str) -> Path:
