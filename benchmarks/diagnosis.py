@@ -100,6 +100,8 @@ def measure(arrays: Arrays, right: np.ndarray, true: np.ndarray, **how: object) 
         "delta": delta.value,
         "delta_low": delta.low,
         "delta_high": delta.high,
+        "order": found.order.kind,
+        "order_correlation": found.order.correlation.value,
         "misfit": found.misfit,
         "accuracy": float((found.found.posterior.argmax(axis=1) == right).mean()),
         "suspects_right": _precision(found.suspects, found.labels != right),

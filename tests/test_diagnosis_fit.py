@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import check_grad
 from scipy.special import softmax
 
+from dilution.data import Arrays
 from dilution.diagnosis.intervals import bootstrap, interval
 from dilution.diagnosis.mixture import Mixture, Observed, _Likelihood, fit, unmixed
+from dilution.diagnosis.order import likeness, order_of
 from dilution.diagnosis.shape import shape_of
 from dilution.noise import equivalent_alpha, structured, uniform
 
@@ -165,3 +168,33 @@ def test_a_label_changes_what_is_believed_of_its_example():
     found = Mixture(matrix, 1.0, np.zeros(CLASSES), even, even[0], matrix)
     likely = found.given_label(np.array([2]))
     np.testing.assert_allclose(likely[0], matrix[:, 2] / matrix[:, 2].sum())
+
+
+def looking_like(alike, order, classes=6, rate=0.4, n=6000):
+    """Return a fit to skewed noise whose false classes come in an order, and its draws."""
+    table = None if order == "random" else softmax(3 * alike, axis=1)
+    noise = structured(0.8, order, table)
+    seen, _ = predictions(matrix_at(rate, noise, classes), n=n)
+    found = fit(seen)
+    return found, bootstrap(seen, found, draws=20)
+
+
+@pytest.mark.parametrize("order", ["confusing", "reverse", "random"])
+def test_the_order_of_the_false_classes_is_recognised(order):
+    centres = np.random.default_rng(1).normal(size=(6, 3))
+    alike = -np.linalg.norm(centres[:, None] - centres[None], axis=2)
+    found, drawn = looking_like(alike, order)
+    told = order_of(found, drawn, alike, patterned=True)
+    assert told.kind == order
+    assert told.correlation.low <= told.correlation.value <= told.correlation.high
+    assert order_of(found, drawn, alike, patterned=False).kind == "undecided"
+
+
+def test_classes_are_alike_as_their_mean_pictures_are_near():
+    pictures = torch.zeros(90, 1, 2, 2, dtype=torch.uint8)
+    seen_as = np.arange(90) % 3
+    pictures[seen_as == 1] = 10
+    pictures[seen_as == 2] = 200
+    found = Mixture(np.eye(3), 1.0, np.zeros(3), np.eye(3)[seen_as], np.full(3, 1 / 3), np.eye(3))
+    alike = likeness(Arrays(pictures, torch.zeros(90, dtype=torch.int64), ("a", "b", "c")), found)
+    np.testing.assert_allclose(alike[0], [0, -20, -400])

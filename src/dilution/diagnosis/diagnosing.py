@@ -12,6 +12,7 @@ from dilution.diagnosis.checked import read_checked
 from dilution.diagnosis.crossval import FOLDS, REPEATS, HeldOut, held_out
 from dilution.diagnosis.intervals import DRAWS, bootstrap
 from dilution.diagnosis.mixture import Floats, Ints, Mixture, Observed, fit
+from dilution.diagnosis.order import likeness, order_of
 from dilution.diagnosis.result import Diagnosis
 from dilution.diagnosis.shape import shape_of
 from dilution.diagnosis.suspects import suspects
@@ -104,6 +105,8 @@ def diagnose(
     found = fit(seen)
     say(f"fitting again to {draws} bootstrap draws")
     drawn = bootstrap(seen, found, draws=draws, seed=seed)
+    shape = shape_of(found, drawn)
+    alike = likeness(arrays, found)
     return Diagnosis(
         name=str(data) if isinstance(data, str | Path) else "data",
         classes=arrays.classes,
@@ -113,7 +116,10 @@ def diagnose(
         found=found,
         drawn=drawn,
         other=fit(seen, clear=_SUREST_ALONE),
-        shape=shape_of(found, drawn),
+        shape=shape,
+        order=order_of(
+            found, drawn, alike, patterned=shape.kind in ("structured", "concentrated"), seed=seed
+        ),
         misfit=_misfit(found, labels),
         checked=int((right >= 0).sum()),
         suspects=suspects(examples, labels, found),

@@ -102,9 +102,23 @@ def numbers(found: Diagnosis) -> list[str]:
             f"Skew δ = {delta.value:.2f} [{delta.low:.2f}, {delta.high:.2f}], where 0 is uniform; a class's "
             f"commonest wrong label has {found.shape.gathered:.0%} of its wrong labels."
         )
+    if found.order.kind != "undecided":
+        order = found.order.correlation
+        said.append(
+            f"{_ORDERS[found.order.kind]} (correlation {order.value:.2f} [{order.low:.2f}, "
+            f"{order.high:.2f}] "
+            f"with the rank of the classes by how near their mean pictures are, p = {found.order.p:.2g})."
+        )
     if not math.isnan(found.counted):
         said.append(f"Counted against the right labels that these data have: {found.counted:.3f}.")
     return said
+
+
+_ORDERS = {
+    "confusing": "Wrong labels name classes that look alike",
+    "reverse": "Wrong labels avoid classes that look alike",
+    "random": "Wrong labels follow no likeness of the classes",
+}
 
 
 def draw(found: Diagnosis) -> matplotlib.figure.Figure:

@@ -10,6 +10,7 @@ import pandas as pd
 from dilution.diagnosis.crossval import HeldOut
 from dilution.diagnosis.intervals import Estimate, interval
 from dilution.diagnosis.mixture import Ints, Mixture
+from dilution.diagnosis.order import NoiseOrder
 from dilution.diagnosis.shape import Shape
 from dilution.noise import equivalent_alpha
 
@@ -42,6 +43,8 @@ class Diagnosis:
         The fit that takes only the surest examples for clear: what differs between the two is not known.
     shape
         What the noise looks like.
+    order
+        Whether classes that look alike are named for one another.
     misfit
         p-value of the assumption that noise depends on the class only: small where labels agree with sure
         networks more often, or less, than that allows.
@@ -62,6 +65,7 @@ class Diagnosis:
     drawn: list[Mixture]
     other: Mixture
     shape: Shape
+    order: NoiseOrder
     misfit: float
     checked: int
     suspects: pd.DataFrame
