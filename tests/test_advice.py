@@ -111,13 +111,54 @@ def test_the_best_rate_is_found_and_worse_ones_are_dropped_early():
     rate, trials = best_rate(BASE, train)
     assert rate == 0.03
     assert [len({run.rate for run in runs}) for _, runs in asked] == [5, 3, 2]
-    assert [runs[0].steps for _, runs in asked] == [10, 20, 40]
+    assert [runs[0].steps for _, runs in asked] == [60, 60, 60]  # fewer would favour large rates
     assert set(trials.columns) == {"share", "rate", "loss"}
 
 
 def test_a_rate_that_diverges_is_not_chosen():
     train, _ = made_up(lambda run: math.inf if run.rate > 0.005 else 1.0)
     assert best_rate(BASE, train)[0] <= 0.005
+
+
+def test_rates_beyond_an_edge_that_won_are_tried_too():
+    train, asked = made_up(lambda run: abs(math.log(run.rate / 0.3)))
+    rate, trials = best_rate(BASE, train)
+    assert rate == 0.3
+    assert trials["rate"].max() > 0.3
+    assert [len(runs) for _, runs in asked[1:3]] == [2, 2]  # two further rates, one after the other
+
+
+def test_trainings_that_diverge_at_every_rate_end_the_search():
+    train, _ = made_up(lambda _: math.inf)
+    with pytest.raises(InputError, match="diverged at every rate"):
+        best_rate(BASE, train)
+
+
+LINEAR = BASE.model_copy(update={"averaging": 0.9, "schedule": "linear"})
+
+
+def test_a_proposal_that_diverges_gives_way_to_what_does_not():
+    train, _ = made_up(lambda run: math.inf if (run.schedule, run.seed) == ("linear", 1) else 1.0)
+    chosen, verdicts, _ = confirm(LINEAR, {"schedule": "cosine"}, train)
+    assert chosen.schedule == "cosine"
+    assert (verdicts[0].kept, verdicts[0].other) == ("cosine", "linear")
+    worse, _ = made_up(lambda run: math.inf if run.schedule == "cosine" else 1.0)
+    assert confirm(LINEAR, {"schedule": "cosine"}, worse)[0].schedule == "linear"
+    none, _ = made_up(lambda _: math.inf)
+    with pytest.raises(InputError, match="diverged at rate"):
+        confirm(LINEAR, {"schedule": "cosine"}, none)
+
+
+def test_two_changes_that_do_not_go_together_are_not_both_advised():
+    def loss(run):
+        changed = (run.schedule == "cosine", run.averaging == 0)
+        return {(False, False): 1.0, (True, False): 0.5, (False, True): 0.6, (True, True): 5.0}[changed]
+
+    train, _ = made_up(loss)
+    chosen, verdicts, table = confirm(LINEAR, {"schedule": "cosine", "averaging": 0.0}, train)
+    assert (chosen.schedule, chosen.averaging) == ("cosine", 0.9)
+    assert [each.setting for each in verdicts] == ["schedule"]
+    assert set(table["loss"]) == {0.5}
 
 
 def test_what_is_proposed_is_kept_unless_the_other_is_surely_better():
@@ -182,12 +223,42 @@ def test_labels_as_they_are_have_nothing_to_pool(tmp_path):
         ({"epochs": 0}, "above 0"),
         ({"network": "sklearn:knn"}, "takes no steps"),
         ({"network": "conv9"}, "conv"),
+        ({"precision": "half"}, "bfloat16"),
     ],
 )
 def test_bad_questions_are_refused(tmp_path, changes, words):
     with pytest.raises(InputError, match=words):
         advise("digits", **changes, store=tmp_path / "advice.sqlite", workers=0)
     assert not (tmp_path / "advice.sqlite").exists()
+
+
+def test_the_labels_of_the_test_half_change_nothing_that_is_advised(tmp_path):
+    data = dilution.load("digits")
+    found = []
+    for name, shift in (("right", 0), ("wrong", 3)):
+        arrays = {"images": data.train.images.numpy(), "labels": data.train.labels.numpy()}
+        wrong = (data.test.labels.numpy() + shift) % 10
+        np.savez(tmp_path / f"{name}.npz", **arrays, test_images=data.test.images.numpy(), test_labels=wrong)
+        advice = advise(
+            tmp_path / f"{name}.npz", alpha=2, network="perceptron", n=400, epochs=2, workers=0,
+            store=tmp_path / f"{name}.sqlite", progress=QUIET,
+        )  # fmt: skip
+        found.append((advice.recipe, advice.trials["loss"].tolist(), advice.accuracy))
+    assert found[0][:2] == found[1][:2]
+    assert found[0][2] != found[1][2]
+
+
+def test_a_network_whose_loss_is_not_finite_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "own_broken.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "def make(shape, classes):\n"
+        "    layer = nn.Linear(64, classes)\n"
+        "    layer.bias.data.fill_(float('nan'))\n"
+        "    return nn.Sequential(nn.Flatten(), layer)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="finite"):
+        advise("digits", network="own_broken:make", n=300, epochs=1, store=tmp_path / "s.sqlite", workers=0)
 
 
 def test_the_command_writes_a_recipe_that_the_others_take(tmp_path, monkeypatch):

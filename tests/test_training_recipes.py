@@ -33,12 +33,17 @@ def test_the_built_in_recipe_is_always_one_that_can_be_trained(alpha, pictures, 
 
 @given(scale=st.floats(1, 1e9), pictures=st.floats(1, 1e9))
 def test_a_batch_is_near_the_noise_scale_or_as_large_as_the_budget_allows(scale, pictures):
-    batch = batch_for(scale, pictures)
+    batch, bound = batch_for(scale, pictures)
     assert math.log2(batch).is_integer()
     assert batch == 32 or pictures / batch >= LEAST_STEPS
     assert batch <= max(32, 1.5 * scale)
     larger = 2 * batch
     assert larger > 1024 or pictures / larger < LEAST_STEPS or larger > scale * 1.4
+    if bound == "scale":
+        assert 0.7 < batch / scale < 1.42
+    if bound == "budget":
+        assert pictures / (2 * batch) < LEAST_STEPS
+    assert (bound == "largest") == (batch == 1024 < 0.7 * scale)
 
 
 def test_more_noise_asks_for_larger_batches_and_single_labels_for_larger_ones_still():
@@ -105,6 +110,36 @@ def test_runs_by_the_built_in_recipe_keep_what_they_are_about():
     assert with_recipe(runs, None) == runs
 
 
+@pytest.mark.parametrize("order", ["examples", "pooled"])
+def test_noise_given_as_a_rate_or_as_its_level_has_the_same_recipe_and_budget(order):
+    rate, level = (
+        base(alpha=None, eta=0.8, order=order, epochs=2, steps=None),
+        base(alpha=8.0, order=order, epochs=2, steps=None),
+    )
+    one, other = with_recipe([rate], "advised")[0], with_recipe([level], "advised")[0]
+    assert one.settings == other.settings
+    pictures = 180 * (9 if order == "examples" else 1) * 2
+    assert abs((one.steps or 0) * one.batch - pictures) <= 128  # a batch of the runs as they were
+
+
+def test_replaced_labels_count_as_noisy_as_they_are():
+    few, many = (
+        with_recipe([base(labels="replaced", alpha=alpha, steps=10**5)], "advised")[0] for alpha in (0, 20)
+    )
+    assert few.batch < many.batch
+    assert many.order == "examples"
+
+
+def test_classifiers_of_ones_own_are_left_as_they_are(tmp_path, monkeypatch):
+    (tmp_path / "own_learner.py").write_text(
+        "from sklearn.neighbors import KNeighborsClassifier\n"
+        "def make(shape, classes):\n    return KNeighborsClassifier(3)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    learner = base(network="own_learner:make")
+    assert with_recipe([learner], "advised") == [learner]
+
+
 def test_foreign_pictures_keep_all_runs_of_a_study_at_one_label_at_a_time():
     found = with_recipe([base(), base(images="white_noise")], "advised")
     assert {run.order for run in found} == {"examples"}
@@ -121,4 +156,8 @@ def test_a_study_that_compares_what_a_recipe_sets_is_refused(tmp_path):
     runs = [base(rate=rate) for rate in (0.1, 0.2)]
     with pytest.raises(InputError, match="differ in rate"):
         with_recipe(runs, "advised")
+    orders = [base(order=order) for order in ("examples", "pooled")]
+    with pytest.raises(InputError, match="differ in order"):
+        with_recipe(orders, "advised")
+    assert len(with_recipe([base(weight_decay=decay) for decay in (0.0, 0.1)], "advised")) == 2
     assert {run.batch for run in with_recipe(runs, path)} == {64}

@@ -16,7 +16,7 @@ from dilution.data import Arrays, load
 from dilution.errors import InputError
 from dilution.nets import default_network
 from dilution.noise import Dilution, equivalent_alpha
-from dilution.study.engine import run_study
+from dilution.study.engine import check_machine, run_study
 from dilution.study.failures import refuse_failed
 from dilution.study.grid import Study
 from dilution.study.intervals import intervals
@@ -27,7 +27,7 @@ from dilution.study.store import Store
 from dilution.study.table import histories, table
 from dilution.training import kind_of
 from dilution.training.recipes import RECIPE, advised
-from dilution.training.settings import PrecisionName, default_validation
+from dilution.training.settings import PrecisionName, check_precision, default_validation
 
 EPOCHS = 10.0
 _LADDER = 4  # noise levels at which the scale is measured, from none to the one asked for
@@ -143,6 +143,7 @@ def advise(
     """
     if not 0 < epochs < math.inf:
         raise InputError(f"epochs is {epochs}; it must be a number above 0: passes over the pictures.")
+    check_precision(precision)
     opened = load(data, root).train
     level = _level(alpha, eta, len(opened.classes))
     chosen = network or default_network(opened.shape)
@@ -178,6 +179,7 @@ def advise(
         **recipe,
     )
     others = {"schedule": "cosine", "averaging": 0.0} | ({"crops": 0} if recipe["crops"] else {})
+    check_machine(workers, device)
     with Store(store) as kept:
 
         def train(what: str, runs: Sequence[Run]) -> pd.DataFrame:

@@ -68,7 +68,7 @@ def write_advice(advice: Advice, folder: Path, command: str) -> Path:
         finding=growth(advice),
         svg=plot.svg,
         marks=plot.marks,
-        caption=f"{run.n:,} clean examples, α = {advice.scales[-1].alpha:g}, {advice.pictures:,} "
+        caption=f"{run.n:,} {_labels(advice)}, {advice.pictures:,} "
         "pictures through the network. The recipe is in recipe.toml; use it with --recipe.",
         method="\n\n".join([*(f"{name.capitalize()}. {said}" for name, said in why.items()), _METHOD]),
         claims=pd.DataFrame(),
@@ -83,6 +83,11 @@ def write_advice(advice: Advice, folder: Path, command: str) -> Path:
         answer=answer(advice),
     )
     return write(page, folder / "index.html")
+
+
+def _labels(advice: Advice) -> str:
+    alpha = advice.scales[-1].alpha
+    return f"clean examples, α = {alpha:g}" if alpha else "examples, their labels as they are given"
 
 
 def draw(advice: Advice) -> matplotlib.figure.Figure:

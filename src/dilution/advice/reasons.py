@@ -5,7 +5,7 @@ import math
 from dilution.advice.advising import Advice
 from dilution.advice.scale import Scale
 from dilution.advice.search import Verdict
-from dilution.training.recipes import LEAST_STEPS
+from dilution.training.recipes import LEAST_STEPS, batch_for
 
 
 def answer(advice: Advice) -> str:
@@ -59,20 +59,25 @@ def reasons(advice: Advice) -> dict[str, str]:
     else:
         said["order"] = "Each picture has one label: there is nothing to pool."
     unit, kind = ("pictures", "picture") if run.order == "pooled" else ("examples", "label")
-    room = advice.pictures / LEAST_STEPS
-    said["batch"] = f"The gradient noise scale is {scale_text(at, kind)} {unit}"
-    said["batch"] += (
-        f", but a budget of {budget} must have room for {LEAST_STEPS} steps: at most {room:,.0f}."
-        if getattr(at, kind) > 1.4 * run.batch
-        else "; larger batches would waste pictures, smaller ones only time."
+    _, bound = batch_for(min(getattr(at, kind), 1e9), advice.pictures)
+    said["batch"] = (
+        f"The gradient noise scale is {scale_text(at, kind)} {unit}; "
+        + {
+            "scale": "larger batches would waste pictures, smaller ones only time.",
+            "budget": f"a budget of {budget} must leave room for {LEAST_STEPS} steps.",
+            "largest": "larger batches than this are not proposed.",
+            "least": "smaller batches than this only cost time.",
+        }[bound]
     )
     said["optimizer"] = "Not searched: Adam needs no other rate for each network."
     last = advice.trials[advice.trials["share"] == advice.trials["share"].max()]
     first = advice.trials[advice.trials["share"] == advice.trials["share"].min()]
     tried = ", ".join(f"{rate:g}" for rate in sorted(first["rate"]))
+    edge = advice.run.rate in (first["rate"].min(), first["rate"].max())
     said["rate"] = (
         f"The best of {tried} on noisy validation labels, by successive halving up to "
         f"{last['share'].iloc[0]:g} of the budget."
+        + (" It is at the edge of these: one beyond might do better." if edge else "")
     )
     for each in advice.verdicts:
         said[each.setting] = _verdict(each)

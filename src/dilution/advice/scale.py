@@ -6,9 +6,8 @@ pictures. With α noisy labels for each clean one G shrinks by 1 + α and Σ sta
 is how label noise "shrinks the effective batch" (Rolnick et al. 2017, section 5).
 """
 
-import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -99,35 +98,44 @@ def halfway(
     """
     training, held_out = noisy.hold_out(validation)
     prepare = Normalise(training.data, training.clean_rows)
-    classes = noisy.classes
-    module = build(network, noisy.data.shape, classes, seed=seed)
-    draws = Draws(seeds.stream(seed, "dropout")) if is_reference(network) else None
+    rows = held_out.clean_rows[: 10 * _BATCH]
+    pictures, labels = held_out.data.take(rows), held_out.labels(torch.arange(len(rows)))
     settings = TrainSettings(
         optimizer="adam", rate=_RATE, batch=_BATCH, steps=_LOOKS * _EVERY, precision=precision
     )
-    program = Program([module], settings, [_RATE], None if draws is None else [draws])
-    rows = held_out.clean_rows[: 10 * _BATCH]
-    pictures = held_out.data.take(rows)
-    labels = held_out.labels(torch.arange(len(rows)))
-    seen: list[tuple[float, nn.Module]] = []
 
-    def look() -> None:
-        with nullcontext() if draws is None else draws:
-            found = logits(program.network(0), prepare, pictures)
-        loss = float(nn.functional.cross_entropy(found, labels))
-        seen.append((loss, copy.deepcopy(program.network(0))))
+    def trained(steps: int, look: Callable[[Halfway], None]) -> Halfway:
+        """Train so many steps, and look before the first and then every few."""
+        module = build(network, noisy.data.shape, noisy.classes, seed=seed)
+        draws = Draws(seeds.stream(seed, "dropout")) if is_reference(network) else None
+        program = Program([module], settings, [_RATE], None if draws is None else [draws])
+        look(Halfway(program.network(0), prepare, draws, precision))
+        batches = BatchOrderer(training, "examples", _BATCH, seed=seed).batches(steps)
+        for step, batch in enumerate(batches, 1):
+            program.step(prepare(batch.pictures)[None], batch.targets[None], 1.0)
+            if step % _EVERY == 0:
+                look(Halfway(program.network(0), prepare, draws, precision))
+        return Halfway(program.network(0).train(), prepare, draws, precision)
 
-    look()
-    for step, batch in enumerate(
-        BatchOrderer(training, "examples", _BATCH, seed=seed).batches(_LOOKS * _EVERY), 1
-    ):
-        program.step(prepare(batch.pictures)[None], batch.targets[None], 1.0)
-        if step % _EVERY == 0:
-            look()
-    losses = [loss for loss, _ in seen if math.isfinite(loss)]
-    half = (losses[0] + min(losses)) / 2
-    chosen = next(module for loss, module in seen if loss <= half)
-    return Halfway(chosen.train(), prepare, draws, precision)
+    losses: list[float] = []
+
+    def note(at: Halfway) -> None:
+        with nullcontext() if at.draws is None else at.draws:
+            found = logits(at.module, prepare, pictures)
+        losses.append(float(nn.functional.cross_entropy(found, labels)))
+
+    trained(_LOOKS * _EVERY, note)
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    if not math.isfinite(losses[0]) or not finite:
+        raise InputError(
+            f"{network} has a loss of {losses[0]} before its first step; the gradient noise scale needs "
+            f"finite "
+            "numbers. Check the network, and the data for extreme values."
+        )
+    half = (losses[0] + min(finite)) / 2
+    looks = next(place for place, loss in enumerate(losses) if loss <= half)
+    # Trained again, up to there: keeping the network of every look would take the memory of two dozen.
+    return trained(looks * _EVERY, lambda _: None)
 
 
 def noise_scale(at: Halfway, noisy: Dilution, seed: int) -> Scale:
@@ -185,13 +193,14 @@ class _Gradients:
     @classmethod
     def of(cls, at: Halfway, noisy: Dilution, order: str, mixing: Tensor, seed: int) -> "_Gradients":
         # One pass at most: gradients of disjoint pictures agree only in what other pictures would tell too.
-        batch = min(_BATCH, max(1, noisy.n // _BATCHES))
+        batch = min(_BATCH, max(2, noisy.n // _BATCHES))
+        count = min(_BATCHES, noisy.n // batch)
+        each = count // _GROUPS
         weights = [weight for weight in at.module.parameters() if weight.requires_grad]
-        each = _BATCHES // _GROUPS
         sums: list[Tensor] = []
         squares = np.zeros(_GROUPS)
         orderer = BatchOrderer(noisy, "examples" if order == "examples" else "pooled", batch, seed=seed)
-        for number, shown in enumerate(orderer.batches(_BATCHES)):
+        for number, shown in enumerate(orderer.batches(each * _GROUPS)):
             for weight in weights:
                 weight.grad = None
             with at.computing():
@@ -205,8 +214,12 @@ class _Gradients:
                 sums.append(gradient)
             else:
                 sums[-1] += gradient
-        together = torch.stack(sums).double()
-        return cls(batch, each, (together @ together.T).numpy(), squares)
+        products = np.zeros((_GROUPS, _GROUPS))
+        for row, one in enumerate(sums):  # one in float64 at a time: all would take as much memory again
+            long = one.double()
+            for column in range(row, _GROUPS):
+                products[row, column] = products[column, row] = float(long @ sums[column].double())
+        return cls(batch, each, products, squares)
 
     def estimates(self, kept: NDArray[np.int64]) -> tuple[float, float]:
         """Return |G|² and tr Σ of one example, both without bias, from the groups that are kept."""

@@ -16,6 +16,7 @@ from dilution.cli.options import (
     WorkersOption,
     interruptible,
     text,
+    typed,
 )
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 def diagnose(
+    context: typer.Context,
     data: Annotated[str, typer.Argument(help="Data set by name, or a file, folder or function of your own.")],
     out: Annotated[Path, typer.Option(help="Folder for the page, the plot and the tables.")] = Path(
         "diagnosis"
@@ -77,14 +79,12 @@ def diagnose(
     if cleanlab:
         rate = cleanlab_rate(found.held_out.probabilities, found.labels)
         typer.echo(f"cleanlab, from the same predictions: noise rate {rate:.3f}")
-    command = f"dilution diagnose {data}" + (f" --network {network}" if network else "")
-    command += (f" --checked {checked}" if checked else "") + f" --seed {seed} --out {out}"
-    command += f" --recipe {recipe}" if recipe else ""
     typer.echo(f"suspects: {out / 'suspects.csv'}")
-    typer.echo(f"page: {write_diagnosis(found, out, command)}")
+    typer.echo(f"page: {write_diagnosis(found, out, typed(context))}")
 
 
 def plan(
+    context: typer.Context,
     data: Annotated[
         str, typer.Argument(help="Data with trusted labels: a name, a file, a folder, a function.")
     ],
@@ -147,13 +147,11 @@ def plan(
         )
     for sentence in (answer(found), *details(found)):
         typer.echo(sentence)
-    level = f"--alpha {alpha:g}" if eta is None else f"--eta {eta:g}"
-    command = f"dilution plan {data} --target {target:g} {level} --have {have:g} --store {store} --out {out}"
-    command += f" --recipe {recipe}" if recipe else ""
-    typer.echo(f"page: {write_plan(found, out, command)}")
+    typer.echo(f"page: {write_plan(found, out, typed(context))}")
 
 
 def advise(
+    context: typer.Context,
     data: Annotated[str, typer.Argument(help="Data set by name, or a file, folder or function of your own.")],
     alpha: Annotated[
         float | None, typer.Option(help="Noise to add: noisy labels for each clean one. Default: none.")
@@ -204,9 +202,5 @@ def advise(
         typer.echo(f"{name} = {value}{': ' + why[name] if name in why else ''}")
     if told := growth(found):
         typer.echo(told)
-    command = f"dilution advise {data}" + (f" --alpha {alpha:g}" if alpha is not None else "")
-    command += (f" --eta {eta:g}" if eta is not None else "") + f" --epochs {epochs:g}"
-    command += (f" --n {n}" if n else "") + (f" --network {network}" if network else "")
-    command += f" --store {store} --out {out}"
-    page = write_advice(found, out, command)
+    page = write_advice(found, out, typed(context))
     typer.echo(f"recipe: {out / 'recipe.toml'}\npage: {page}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,19 @@ def interruptible(
     except KeyboardInterrupt:
         typer.echo(f"interrupted; {kept}.", err=True)
         raise typer.Exit(130) from None
+
+
+def typed(context: typer.Context) -> str:
+    """Return the command line of the command that runs, options that have their default left out."""
+    words = ["dilution", context.info_name or ""]
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if parameter.param_type_name == "argument":
+            words.append(str(value))
+        elif value != parameter.get_default(context) and value is not None:
+            words.append(max(parameter.opts, key=len))
+            words += [] if value is True else [str(value)]
+    return shlex.join(words)
 
 
 def text(path: Path | None) -> str | None:

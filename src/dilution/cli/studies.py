@@ -118,9 +118,10 @@ def status(store: StoreOption = Path("results.sqlite")) -> None:
     from dilution.study.store import STATES, Store
 
     with Store(store, create=False) as opened:
+        written = opened.is_written()
         counts = opened.counts()
         failed = opened.failures()
-        written = opened.is_written()
+        written = written or opened.is_written()
     for name, by_state in counts.items():
         parts = [f"{by_state[state]} {state}" for state in STATES if state in by_state]
         if by_state.get("running") and not written:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,12 @@ from scipy.special import softmax
 from dilution import seeds
 from dilution.data import Arrays
 from dilution.diagnosis.fleet import Fleet, Part
-from dilution.errors import InputError, unknown
+from dilution.errors import InputError
 from dilution.nets import default_network
 from dilution.study.engine import available_cores
 from dilution.training import TrainSettings, kind_of
 from dilution.training.recipes import ADVISED, advised, read_recipe, spent
-from dilution.training.settings import PrecisionName
+from dilution.training.settings import PrecisionName, check_precision
 
 FOLDS = 5
 REPEATS = 2
@@ -27,7 +27,6 @@ BUDGETS = (2, 4, 8, 16, 32)
 
 _LEAST_STEPS = 60  # of the smallest budget: a hundred pictures in two epochs would teach nothing
 _SURE = 1e-9
-_BATCH, _SMALL_BATCH = 64, 16
 
 
 @dataclass(frozen=True)
@@ -110,8 +109,7 @@ def held_out(
             f"there are {len(data)} examples; predicting each by networks that did not see it takes at "
             f"least {2 * folds}. Bring more of them."
         )
-    if precision not in get_args(PrecisionName):
-        raise unknown("precision", precision, get_args(PrecisionName))
+    check_precision(precision)
     way = _Way(recipe, precision, data.shape)
     name = network or default_network(data.shape)
     total = np.zeros((len(data), len(data.classes)))
@@ -133,7 +131,7 @@ def held_out(
         probabilities,
         name,
         folds * repeats,
-        round(settings.total_steps(len(data)) * settings.batch / len(data)),
+        round((settings.steps or 0) * settings.batch / (len(data) - len(data) // folds)),
         -float(np.log(probabilities[np.arange(len(labels)), labels]).mean()),
         -float(np.log(shares[labels]).mean()),
     )

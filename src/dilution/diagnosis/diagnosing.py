@@ -105,8 +105,9 @@ def diagnose(
     found = fit(seen)
     say(f"fitting again to {draws} bootstrap draws")
     drawn = bootstrap(seen, found, draws=draws, seed=seed)
+    other = fit(seen, clear=_SUREST_ALONE)
     shape = shape_of(found, drawn)
-    alike = likeness(arrays, found)
+    patterned, alike = shape.kind in ("structured", "concentrated"), likeness(arrays, found)
     return Diagnosis(
         name=str(data) if isinstance(data, str | Path) else "data",
         classes=arrays.classes,
@@ -115,11 +116,9 @@ def diagnose(
         learned=_learned(predicted, labels),
         found=found,
         drawn=drawn,
-        other=fit(seen, clear=_SUREST_ALONE),
+        other=other,
         shape=shape,
-        order=order_of(
-            found, drawn, alike, patterned=shape.kind in ("structured", "concentrated"), seed=seed
-        ),
+        order=order_of(found, drawn, other, alike, patterned=patterned, seed=seed),
         misfit=_misfit(found, labels),
         checked=int((right >= 0).sum()),
         suspects=suspects(examples, labels, found),

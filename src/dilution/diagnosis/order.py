@@ -12,12 +12,14 @@ from dilution import seeds
 from dilution.data import Arrays
 from dilution.diagnosis.intervals import Estimate
 from dilution.diagnosis.mixture import Floats, Mixture
+from dilution.training.referee import Normalise
 
 OrderName = Literal["confusing", "reverse", "random", "undecided"]
 
 _SHUFFLES = 2000
 _SIGNIFICANT = 0.01
-_LEAST = 4  # classes: with three a class has two false ones, and any order is likely by chance
+_LEAST = 5  # classes: four can be given each other's likeness in 24 ways only
+_HEARD = 0.2  # share of an even prior below which a class is left out
 _CHUNK = 1 << 12  # pictures held as floats at once
 
 
@@ -32,7 +34,8 @@ class NoiseOrder:
         ``"random"``: neither was found; ``"undecided"``: too few classes, or noise without a pattern.
     correlation
         Of the shares of the false classes with their rank in likeness, the mean over classes, with the 2.5
-        and 97.5 percentiles over bootstrap draws. Shares are not ranked: most are small and differ by chance.
+        and 97.5 percentiles over bootstrap draws, widened as other intervals are. Shares are not ranked:
+        most are small and differ by chance.
     p
         How probable a correlation as far from 0 is if the order is random.
     """
@@ -51,24 +54,34 @@ def likeness(data: Arrays, found: Mixture) -> Floats:
     taken = torch.from_numpy(found.posterior.argmax(axis=1))
     classes = len(found.matrix)
     sums = torch.zeros(classes, math.prod(data.shape), dtype=torch.float64)
+    # Each channel, and so each feature of a table, counts in units of its own deviation.
+    prepare = Normalise(data, torch.arange(len(data)))
     for rows in torch.arange(len(data)).split(_CHUNK):
-        sums.index_add_(0, taken[rows], data.take(rows).flatten(1).double())
+        sums.index_add_(0, taken[rows], prepare(data.take(rows)).flatten(1).double())
     means = sums / taken.bincount(minlength=classes).clamp_min(1)[:, None]
     distance: Floats = torch.cdist(means, means).numpy()
     return -distance
 
 
 def order_of(
-    found: Mixture, drawn: list[Mixture], alike: Floats, *, patterned: bool, seed: int = 0
+    found: Mixture,
+    drawn: list[Mixture],
+    other: Mixture,
+    alike: Floats,
+    *,
+    patterned: bool,
+    seed: int = 0,
 ) -> NoiseOrder:
     """Compare the false labels of a fit with how alike the classes look.
 
-    The p-value is from shuffles of the false classes within each true class.
+    The p-value is that of Mantel's test: the classes are given each other's likeness, rows and columns
+    together, so that a class that many are mistaken for is no likeness. Classes of hardly any examples are
+    left out.
 
     Parameters
     ----------
-    found, drawn
-        The fit, and its bootstrap draws.
+    found, drawn, other
+        The fit, its bootstrap draws, and the fit that takes only the surest examples for clear.
     alike
         As :func:`likeness` returns it.
     patterned
@@ -77,21 +90,27 @@ def order_of(
         Root seed of the shuffles.
     """
     classes = len(found.matrix)
-    if classes < _LEAST or not patterned:
-        return NoiseOrder("undecided", Estimate(math.nan, math.nan, math.nan), math.nan)
-    ranks = _standard(rankdata(_off(alike), axis=1))
-    heard = found.prior > 0.2 / classes  # rows of hardly any examples say nothing
-    ours = _standard(_off(found.matrix))
-    value = _correlation(ours, ranks, heard)
-    again = [_correlation(_standard(_off(each.matrix)), ranks, heard) for each in drawn]
+    nothing = NoiseOrder("undecided", Estimate(math.nan, math.nan, math.nan), math.nan)
+    if not patterned:
+        return nothing
+    heard = np.flatnonzero(found.prior > _HEARD / classes)
+    if len(heard) < _LEAST:
+        return nothing
+    ranks = _ranks(alike[np.ix_(heard, heard)])
+    ours, theirs, *again = (
+        _correlation(each.matrix[np.ix_(heard, heard)], ranks) for each in (found, other, *drawn)
+    )
     low, high = np.quantile(again, [0.025, 0.975])
+    apart = abs(theirs - ours)
     random = np.random.default_rng(seeds.stream(seed, "order of noise") & (2**63 - 1))
-    chance = [_correlation(random.permuted(ours, axis=1), ranks, heard) for _ in range(_SHUFFLES)]
-    p = (1 + sum(abs(each) >= abs(value) for each in chance)) / (1 + _SHUFFLES)
+    shuffles = (heard[random.permutation(len(heard))] for _ in range(_SHUFFLES))
+    matrix = found.matrix[np.ix_(heard, heard)]
+    chance = [_correlation(matrix, _ranks(alike[np.ix_(at, at)])) for at in shuffles]
+    p = (1 + sum(abs(each) >= abs(ours) for each in chance)) / (1 + _SHUFFLES)
     kind: OrderName = "random"
     if p < _SIGNIFICANT:
-        kind = "confusing" if value > 0 else "reverse"
-    return NoiseOrder(kind, Estimate(value, min(float(low), value), max(float(high), value)), p)
+        kind = "confusing" if ours > 0 else "reverse"
+    return NoiseOrder(kind, Estimate(ours, min(float(low), ours) - apart, max(float(high), ours) + apart), p)
 
 
 def _off(table: Floats) -> Floats:
@@ -107,5 +126,9 @@ def _standard(rows: Floats) -> Floats:
     return centred
 
 
-def _correlation(one: Floats, other: Floats, heard: np.ndarray) -> float:
-    return float((one * other).mean(axis=1)[heard].mean())
+def _ranks(alike: Floats) -> Floats:
+    return _standard(rankdata(_off(alike), axis=1))
+
+
+def _correlation(matrix: Floats, ranks: Floats) -> float:
+    return float((_standard(_off(matrix)) * ranks).mean())

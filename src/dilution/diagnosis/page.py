@@ -32,9 +32,11 @@ assumed that whether a label is wrong depends on the class of the example and on
 are the commonest. Each class must have examples that are unmistakable to the networks: where \
 classes overlap in the data, or too little was learned, that counts as noise.
 
-Intervals are percentiles of fits to {draws} bootstrap samples of the examples, widened to both sides by \
-as much as the answer changes where only the surest examples are taken to be unmistakable. α is the \
-number of noisy labels added to each clean one at which uniform noise has the same rate; δ is the skew of \
+Intervals are percentiles of fits to {draws} bootstrap samples of the examples; those of rates, of T and of \
+the order are widened to both sides by as much as the answer changes where only the surest examples are \
+taken \
+to be unmistakable. α is the number of noisy labels added to each clean one at which uniform noise has \
+the same rate; δ is the skew of \
 the structured noise whose false labels are spread most like these."""
 
 

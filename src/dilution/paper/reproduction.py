@@ -8,16 +8,16 @@ from pathlib import Path
 import pandas as pd
 
 from dilution.data import load
-from dilution.errors import StoreError
+from dilution.errors import InputError, StoreError
 from dilution.files import check_writable, write_whole
 from dilution.paper.figure import Material, ScaleName
 from dilution.paper.registry import EVERY, FIGURES, figure
-from dilution.paper.section import figure_section, further_runs, judge
+from dilution.paper.section import figure_section, further_runs, judge, recipe_name
 from dilution.report.markdown import write_markdown
 from dilution.report.page import CLAIM_COLUMNS, Page, Section, write
 from dilution.report.provenance import made_by
 from dilution.report.study import file_names, study_section
-from dilution.study.engine import run_study
+from dilution.study.engine import check_machine, run_study
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
@@ -115,10 +115,16 @@ def reproduce(
     material = Material.of(dataset, load(dataset, root).train, foreign, precision)
     planned = []
     for each in chosen:
+        if recipe is not None and each.more is not None:
+            raise InputError(
+                f"the recipe is {str(recipe)!r} and {each.name} searches: its later runs follow from its "
+                "first ones, at a budget of their own. Leave --recipe or the figure out."
+            )
         runs = with_recipe(each.plan(material, scale, seeds), recipe, root)
         planned.append((each, prepare(runs, root)))
     folder = check_writable(Path(out))
     sections = []
+    check_machine(workers, device)
     with Store(store) as opened:
         for each, first in planned:
             name = f"{each.name}/{dataset}/{scale}"
@@ -138,6 +144,9 @@ def reproduce(
                 further = prepare(further_runs(each, opened, name), root)
                 if not further:
                     break
+            if opened.artifact(recipe_name(name)) != (wished := None if recipe is None else str(recipe)):
+                with opened.writer():
+                    opened.keep(recipe_name(name), wished)
             sections.append(figure_section(each, opened, name, folder))
     command = f"dilution reproduce {' '.join(wanted)} --dataset {dataset} --scale {scale}"
     command += "" if seeds is None else f" --seeds {seeds}"

@@ -19,6 +19,11 @@ OWN = "own"
 """Name of the column that tells a figure's own runs from those it is compared with."""
 
 
+def recipe_name(study: str) -> str:
+    """Return the name under which a store keeps the recipe that a study was trained by."""
+    return f"recipe/{study}"
+
+
 def further_runs(figure: Figure, store: Store, study: str) -> list[Run]:
     """Return the runs that a figure asks for once it has seen those of its study; none while some failed."""
     if figure.more is None:
@@ -64,7 +69,7 @@ def figure_section(
     file = file or figure.name
     _, _, rest = study.partition("/")
     dataset, _, scale = rest.rpartition("/")
-    runs = table(store, study)
+    runs, recipe = table(store, study), store.artifact(recipe_name(study))
     asked = further_runs(figure, store, study)
     seen = _with_others(figure, runs, store, rest)
     states = runs["state"].value_counts()
@@ -87,7 +92,7 @@ def figure_section(
         finding=finding,
         svg=plot.svg,
         marks=plot.marks,
-        caption=_sizes(runs, dataset, seeds=figure.more is None) + _differs(figure, scale, runs),
+        caption=_sizes(runs, dataset, seeds=figure.more is None) + _differs(figure, scale, runs, recipe),
         method=figure.method,
         claims=judge_all(figure.claims, seen, asked=len(asked)),
         points=found,
@@ -107,11 +112,17 @@ def _with_others(figure: Figure, runs: pd.DataFrame, store: Store, rest: str) ->
     return pd.concat([part for part in both if len(part)], ignore_index=True)
 
 
-def _differs(figure: Figure, scale: str, runs: pd.DataFrame) -> str:
+def _differs(figure: Figure, scale: str, runs: pd.DataFrame, recipe: str | None) -> str:
     """Say how the figure differs from the paper's."""
     said = next((figure.scales[name].differs for name in SCALES if name == scale), "")
     if "precision" in runs and (runs["precision"] == "bfloat16").any():
         said += " Products of matrices and convolutions in bfloat16."
+    if recipe is not None:
+        said += (
+            f" Trained by the recipe {recipe!r}, in place of the optimizer, rate, batch and order named "
+            f"here; as "
+            "many pictures went through the network."
+        )
     notes = [note for note in runs["image_note"].dropna().unique() if note] if len(runs) else []
     return said + "".join(f" {note[:1].upper()}{note[1:]}." for note in notes)
 

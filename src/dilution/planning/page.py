@@ -26,9 +26,7 @@ accuracy takes grow as (1 + α)². Intervals are central 80 % of the laws that t
 answer is refused where the law would be asked beyond what the pilot can defend. The pilot's noise \
 is uniform; noise that gathers on few classes costs more.
 
-Each run takes Adam at 1e-3 falling linearly, batch 64, five passes over its pictures and at least \
-140 steps, all labels of a picture pooled. A better recipe needs fewer labels; the prices among \
-labels change less."""
+{training} A better recipe needs fewer labels; the prices among labels change less."""
 
 
 def answer(plan: Plan) -> str:
@@ -91,6 +89,25 @@ def _rounded(count: float) -> str:
     """Return a count to two digits: more would be a pretence."""
     digits = max(0, math.floor(math.log10(max(count, 1))) - 1)
     return f"{round(count, -digits):,.0f}"
+
+
+def _training(plan: Plan) -> str:
+    """Say how the pilot was trained, from its runs."""
+    runs = plan.runs
+    rates, batches = ([f"{each:g}" for each in sorted(runs[name].unique())] for name in ("rate", "batch"))
+    passes = runs["steps"] * runs["batch"] / (runs["n"] - runs["validation"])
+    order = {"pooled": "all labels of a picture at once", "examples": "one label at a time"}
+    return (
+        f"Runs take {' or '.join(sorted(runs['optimizer'].str.capitalize().unique()))} at {_range(rates)} "
+        f"({' or '.join(sorted(runs['schedule'].unique()))}), batch {_range(batches)}, "
+        f"{' or '.join(order.get(each, each) for each in sorted(runs['order'].unique()))}, "
+        f"{_range([f'{passes.min():.0f}', f'{passes.max():.0f}'])} passes over their pictures, at least "
+        f"{runs['steps'].min():.0f} steps."
+    )
+
+
+def _range(values: list[str]) -> str:
+    return values[0] if values[0] == values[-1] else f"{values[0]} to {values[-1]}"
 
 
 def draw(plan: Plan) -> matplotlib.figure.Figure:
@@ -158,7 +175,7 @@ def write_plan(plan: Plan, folder: Path, command: str) -> Path:
         caption=f"A pilot of {len(plan.runs)} runs, up to {plan.runs['n'].max():,} pictures and α = "
         f"{plan.law.alpha:g}, {plan.runs['network'].iloc[0]}. Lines are the law, bands its 80 % "
         "intervals; dotted is the target.",
-        method=_METHOD,
+        method=_METHOD.format(training=_training(plan)),
         claims=pd.DataFrame(),
         points=plan.prices,
         runs=plan.runs,

@@ -21,7 +21,7 @@ from dilution.planning.answers import (
 )
 from dilution.planning.law import Law, fit_law
 from dilution.planning.pilot import Labels, Scope, first_runs, next_runs
-from dilution.study.engine import run_study
+from dilution.study.engine import check_machine, run_study
 from dilution.study.failures import refuse_failed
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
@@ -174,6 +174,7 @@ def plan(
     name = f"plan/{data}"
     wanted: list[Run] = []
     more = first_runs(scope)
+    check_machine(workers, device)
     with Store(store) as kept:
         while True:
             wanted += prepare(with_recipe(more, recipe, root), root)

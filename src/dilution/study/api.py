@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dilution.study.engine import run_study
+from dilution.study.engine import check_machine, run_study
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
@@ -66,6 +66,7 @@ def run(
     if precision is not None:
         runs = [Run.of(**each.model_dump(exclude={"precision"}), precision=precision) for each in runs]
     study = Study.of(study.name, prepare(with_recipe(runs, recipe, root), root))
+    check_machine(workers, device)
     with Store(store) as opened:
         run_study(
             study,

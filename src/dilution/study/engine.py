@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from dilution.data import DataSet
 from dilution.errors import InputError
 from dilution.revision import code_version
 from dilution.study.execute import (
@@ -34,7 +35,7 @@ from dilution.study.spec import Run
 from dilution.study.store import Store
 from dilution.study.team import Team
 from dilution.study.workers import Worker, measure, train_pack, using_threads
-from dilution.training import device_of
+from dilution.training import device_of, kind_of
 
 VERSIONED = ("torch", "numpy")
 
@@ -80,12 +81,7 @@ def run_study(
     StoreError
         If another process writes to the store, or it cannot be written.
     """
-    device = device_of(device).type
-    present = available_cores() if device == "cpu" else torch.cuda.device_count()
-    asked = present if workers is None else workers
-    if asked < 0:
-        raise InputError(f"workers is {asked}; it must be 0 (train in this process) or more.")
-    workers = min(asked, present)
+    device, asked, workers = check_machine(workers, device)
     progress = progress or Progress()
     with store.writer():
         store.add(study.name, study.runs)
@@ -110,6 +106,24 @@ def run_study(
                 _processes(study.runs, todo, store, root, shared, progress, workers, device)
 
 
+def check_machine(workers: int | None, device: str) -> tuple[str, int, int]:
+    """Return the kind of device, the workers asked for, and those that it has room for.
+
+    Call it before a store is made: a command that is refused should leave nothing behind.
+
+    Raises
+    ------
+    InputError
+        If `workers` is negative, or there is no such device.
+    """
+    kind = device_of(device).type
+    present = available_cores() if kind == "cpu" else torch.cuda.device_count()
+    asked = present if workers is None else workers
+    if asked < 0:
+        raise InputError(f"workers is {asked}; it must be 0 (train in this process) or more.")
+    return kind, asked, min(asked, present)
+
+
 def _notes(runs: Sequence[Run], root: str | None) -> list[str]:
     """Return what a user would want to know before these runs start, each note once.
 
@@ -117,11 +131,16 @@ def _notes(runs: Sequence[Run], root: str | None) -> list[str]:
     """
     opened = {run.dataset: open_data(run.dataset, run.fingerprint, root) for run in runs}
     notes = [f"{name}: {note}" for name, data in opened.items() for note in data.notes]
-    large = {run.batch: epoch_of(run) for run in runs if run.batch > epoch_of(run)}
+    stepping = [run for run in runs if not _is_learner(run, opened[run.dataset])]
+    large = {run.batch: epoch_of(run) for run in stepping if run.batch > epoch_of(run)}
     for batch, epoch in large.items():
         what = "fewer than a batch; one then holds the same more than once"
         notes.append(f"batch is {batch:,}, and an epoch of such a run holds {epoch:,}: {what}")
     return notes
+
+
+def _is_learner(run: Run, data: DataSet) -> bool:
+    return kind_of(run.network, data.train.shape, len(data.train.classes)) == "learner"
 
 
 def available_cores() -> int:

@@ -22,7 +22,7 @@ def writing(store: Path) -> Iterator[None]:
     OSError
         If the lock file cannot be made.
     """
-    with lock_of(store).open("w") as lock:
+    with _lock_of(store).open("w") as lock:
         for attempt in range(_TRIES):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,20 +38,21 @@ def writing(store: Path) -> Iterator[None]:
 
 
 def is_written(store: Path) -> bool:
-    """Return whether a process is writing to a store; it must be one of a machine that shares its locks."""
+    """Return whether a process is writing to a store; where that cannot be seen, that one may be."""
     try:
-        lock = lock_of(store).open()
+        lock = _lock_of(store).open()
     except FileNotFoundError:
         return False
+    except OSError:
+        return True
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError:
             return True
     return False
 
 
-def lock_of(store: Path) -> Path:
-    """Return the path of the lock file of a store."""
+def _lock_of(store: Path) -> Path:
     real = store.resolve()  # the same lock by whatever link the store is reached
     return real.with_name(real.name + ".lock")

@@ -1,15 +1,15 @@
 """A recipe for the runs of a study: the same budget, spent otherwise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dilution.errors import InputError
+from dilution.noise import equivalent_alpha
 from dilution.study.execute import open_data
-from dilution.study.packs import labels_of, steps_of
 from dilution.study.spec import Run
-from dilution.training.learners import LEARNERS
-from dilution.training.recipes import ADVISED, RECIPE, advised, read_recipe, spent
+from dilution.training import kind_of
+from dilution.training.recipes import ADVISED, advised, read_recipe, spent
 
 
 def with_recipe(runs: Sequence[Run], recipe: str | Path | None, root: str | None = None) -> list[Run]:
@@ -33,37 +33,48 @@ def with_recipe(runs: Sequence[Run], recipe: str | Path | None, root: str | None
     if recipe is None:
         return list(runs)
     fixed = None if str(recipe) == ADVISED else read_recipe(recipe)
-    steps = [run for run in runs if run.network not in LEARNERS]
-    compared = [
-        name
-        for name in (RECIPE if fixed is None else fixed)
-        if name != "order" and len({getattr(run, name) for run in steps}) > 1
-    ]
+    trained = [run for run in runs if not _learns_at_once(run, root)]
+    pooled = all(run.images == "same" for run in trained)
+    found = {run.key: _by(run, fixed, pooled=pooled, root=root) for run in trained}
+    names = set().union(*(settings for _, settings in found.values()))
+    compared = sorted(name for name in names if len({getattr(run, name) for run in trained}) > 1)
     if compared:
         raise InputError(
             f"the recipe is {str(recipe)!r} and the runs differ in {', '.join(compared)}; a recipe sets "
             f"these "
             "for all of them, and nothing would be left to compare. Leave --recipe out."
         )
-    pooled = all(run.images == "same" for run in steps)
-    return [run if run.network in LEARNERS else _by(run, fixed, pooled=pooled, root=root) for run in runs]
+    return [found[run.key][0] if run.key in found else run for run in runs]
 
 
-def _by(run: Run, fixed: Mapping[str, Any] | None, *, pooled: bool, root: str | None) -> Run:
-    """Return a run by the settings of a recipe, or by the built-in one."""
-    steps = steps_of(run)
-    alpha = labels_of(run) - 1
+def _by(
+    run: Run, fixed: dict[str, Any] | None, *, pooled: bool, root: str | None
+) -> tuple[Run, dict[str, Any]]:
+    """Return a run by the settings of a recipe, or by the built-in one, and these settings."""
+    alpha = _noise_level(run, root)
+    labels = 1 + alpha if run.labels == "added" and run.order == "examples" else 1.0
+    steps = run.settings.total_steps(round((run.n - run.validation) * labels))
     if fixed is None:
-        shape = open_data(run.dataset, run.fingerprint, root).train.shape
         recipe = advised(
             alpha=alpha,
             pictures=steps * run.batch,
             pooled=pooled and run.labels == "added",
-            shape=shape,
+            shape=open_data(run.dataset, run.fingerprint, root).train.shape,
         )
     else:
-        recipe = dict(fixed) if pooled or fixed.get("order") is None else {**fixed, "order": "examples"}
-    settings = spent(run.settings, steps, recipe)
-    return Run.of(
-        **(run.model_dump(exclude_none=True, exclude={"epochs"}) | settings.model_dump(exclude={"epochs"}))
-    )
+        recipe = fixed if pooled or "order" not in fixed else fixed | {"order": "examples"}
+    settings = spent(run.settings, steps, recipe).model_dump(exclude={"epochs"})
+    return Run.of(**(run.model_dump(exclude_none=True, exclude={"epochs"}) | settings)), recipe
+
+
+def _noise_level(run: Run, root: str | None) -> float:
+    """Return the noise level of a run, of uniform noise where its rate is given; 0 of observed labels."""
+    if run.eta is None:
+        return run.alpha or 0.0
+    classes = len(open_data(run.dataset, run.fingerprint, root).train.classes)
+    return equivalent_alpha(run.eta, classes)
+
+
+def _learns_at_once(run: Run, root: str | None) -> bool:
+    data = open_data(run.dataset, run.fingerprint, root).train
+    return kind_of(run.network, data.shape, len(data.classes)) == "learner"

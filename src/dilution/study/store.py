@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from dilution.errors import StoreError
-from dilution.study.lock import is_written, lock_of, writing
+from dilution.study.lock import is_written, writing
 from dilution.study.spec import Run
 
 SCHEMA_VERSION = 1
@@ -90,7 +90,6 @@ class Store:
             raise StoreError(
                 f"the folder {self.path.parent} cannot be made: {error.strerror}. Choose another --store."
             ) from None
-        self._made = not self.path.exists()
         with self._explained():
             self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=30)
             try:
@@ -124,11 +123,7 @@ class Store:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        empty = kind is not None and self._made and not self.counts()
         self.close()
-        if empty:  # whatever was asked has been refused
-            self.path.unlink()
-            lock_of(self.path).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file."""

@@ -4,7 +4,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -55,7 +55,7 @@ def advised(
     """
     if scale is None:
         scale = _SCALE * (1 + alpha) ** (1 if pooled else 2)
-    batch = batch_for(scale, pictures)
+    batch, _ = batch_for(scale, pictures)
     steps = max(1.0, pictures / batch)
     return {
         "order": "pooled" if pooled else "examples",
@@ -74,15 +74,24 @@ def average_for(reach: float) -> float:
     return round(1 - 1 / min(most, max(least, reach)), 4)
 
 
-def batch_for(scale: float, pictures: float) -> int:
-    """Return the batch for a noise scale: the power of two nearest to it that leaves steps enough.
+Bound = Literal["scale", "budget", "largest", "least"]
 
-    Up to the noise scale a picture is worth as much in a larger batch (McCandlish et al. 2018).
+
+def batch_for(scale: float, pictures: float) -> tuple[int, Bound]:
+    """Return the batch for a noise scale, and what decided it.
+
+    It is the power of two nearest to the scale that leaves steps enough: up to the noise scale a picture is
+    worth
+    as much in a larger batch (McCandlish et al. 2018).
     """
     least, largest = _BATCHES
     room = 2 ** math.floor(math.log2(max(1.0, pictures / LEAST_STEPS)))
     nearest = 2 ** round(math.log2(max(1.0, scale)))
-    return int(max(least, min(largest, room, nearest)))
+    if max(least, room) < min(nearest, largest):
+        return int(max(least, room)), "budget"
+    if nearest > largest:
+        return largest, "largest"
+    return (least, "least") if nearest < least else (int(nearest), "scale")
 
 
 def spent(settings: TrainSettings, steps: int, recipe: Mapping[str, Any]) -> TrainSettings:

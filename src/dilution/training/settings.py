@@ -1,13 +1,27 @@
 """What a training is: order, optimizer, rate, schedule, batch, budget. Frozen and validated."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from dilution.errors import unknown
 
 BatchOrder = Literal["examples", "pooled", "expected"]
 OptimizerName = Literal["adadelta", "sgd", "adam", "adamw"]
 ScheduleName = Literal["constant", "linear", "cosine", "step"]
 PrecisionName = Literal["float32", "bfloat16"]
+
+
+def check_precision(name: str) -> None:
+    """Refuse a precision that does not exist.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name.
+    """
+    if name not in get_args(PrecisionName):
+        raise unknown("precision", name, get_args(PrecisionName))
 
 
 class TrainSettings(BaseModel):
