@@ -93,8 +93,7 @@ def run_study(
             if not todo:
                 return
             if asked > workers:
-                kind = "cores" if device == "cpu" else "GPUs"
-                progress.say(f"{asked} workers asked for, more than the {kind} at hand: {workers} used")
+                progress.say(f"{asked} workers asked for, more than the cores at hand: {workers} used")
             if len(todo) == len(study.runs):
                 for note in _notes(todo, root):
                     progress.say(note)
@@ -121,7 +120,7 @@ def check_machine(workers: int | None, device: str) -> tuple[str, int, int]:
     asked = present if workers is None else workers
     if asked < 0:
         raise InputError(f"workers is {asked}; it must be 0 (train in this process) or more.")
-    return kind, asked, min(asked, present)
+    return kind, asked, min(asked, present) if kind == "cpu" else asked  # several may share a GPU
 
 
 def _notes(runs: Sequence[Run], root: str | None) -> list[str]:
