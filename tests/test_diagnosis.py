@@ -1,5 +1,7 @@
 """From noisy labels to an answer: the call, the command, the page."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,8 +10,8 @@ from typer.testing import CliRunner
 
 import dilution
 from dilution.cli import app
-from dilution.data import Labelled
-from dilution.diagnosis import cleanlab_rate, diagnose
+from dilution.data import Arrays, Labelled
+from dilution.diagnosis import cleanlab_rate, diagnose, numbers
 from dilution.diagnosis.crossval import held_out
 from dilution.errors import InputError
 
@@ -218,7 +220,42 @@ def test_a_handful_of_photographs_is_told_that_it_is_one(tmp_path):
     assert "cannot be judged" in result.output
     assert "Fewer than 20 labels" in result.output
     assert len(pd.read_csv(tmp_path / "out" / "classes.csv")) == 0  # no numbers where there is no answer
-    assert "kind 3/3.png" in (tmp_path / "out" / "suspects.csv").read_text("utf-8")
+    assert len(pd.read_csv(tmp_path / "out" / "suspects.csv")) == 0
+
+
+def test_few_examples_a_class_give_an_upper_bound_and_no_pattern(diagnosis):
+    few = replace(diagnosis, labels=diagnosis.labels[: 50 * len(diagnosis.classes)])
+    assert few.answer.startswith("At most about")
+    assert not diagnosis.answer.startswith("At most about")
+    told = " ".join(numbers(few))
+    assert "Skew" not in told
+    assert "look alike" not in told
+
+
+def test_a_class_that_networks_do_not_see_is_named(diagnosis):
+    lost = replace(diagnosis.found, prior=np.r_[0.0, np.full(9, 1 / 9)])
+    cautions = replace(diagnosis, found=lost).cautions
+    assert any(f"hardly see {diagnosis.classes[0]}" in each for each in cautions)
+    assert not any("hardly see" in each for each in diagnosis.cautions)
+
+
+def test_the_label_that_is_wrong_most_often_is_named(diagnosis):
+    worst = diagnosis.per_class.sort_values("wrong_label").iloc[-1]
+    assert any(f"labels that say {worst['class']!r}" in each for each in numbers(diagnosis))
+
+
+def test_checked_labels_are_counted_beside_the_fit(tmp_path):
+    data = dilution.load("digits").train
+    right = {str(row): str(int(data.labels[row])) for row in range(0, 300, 3)}
+    wrong = data.labels.clone()
+    wrong[:300:6] = (wrong[:300:6] + 1) % 10  # half of those that are checked
+    found = diagnose(
+        Arrays(data.images, wrong, data.classes), network="perceptron", checked=right, folds=2, repeats=1,
+        draws=20, workers=0,
+    )  # fmt: skip
+    assert found.checked_wrong[0] == 0.5
+    assert found.checked_wrong[1:] == pytest.approx((0.4038, 0.5962), abs=1e-3)  # Wilson, 50 of 100
+    assert any("100 labels that were checked 50%" in each for each in numbers(found))
 
 
 def test_cleanlab_judges_the_same_predictions(diagnosis):

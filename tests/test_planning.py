@@ -216,3 +216,27 @@ def test_the_command_answers_and_writes_a_page(tmp_path):
     page = (tmp_path / "out" / "index.html").read_text("utf-8")
     assert page.index("80 %") < page.index("<svg") < page.index("<h3>Method</h3>")
     assert len(pd.read_csv(tmp_path / "out" / "pilot.csv")) >= 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target": 0.05}, "commonest class alone"),
+        ({"target": 0.9, "pilot_n": 100}, "a pilot takes at least 240"),
+    ],
+)
+def test_a_pilot_that_could_say_nothing_is_refused_before_it_trains(tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        dilution.plan("digits", alpha=1, **changes, store=tmp_path / "plan.sqlite", workers=0)
+    assert not (tmp_path / "plan.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    "call", [lambda data, **how: dilution.plan(data, target=0.9, **how), dilution.advise]
+)
+def test_a_class_with_one_example_is_refused(tmp_path, call):
+    random = np.random.default_rng(0)
+    labels = np.r_[np.arange(600) % 2, 2]
+    np.savez(tmp_path / "single.npz", features=random.normal(size=(601, 3)), labels=labels)
+    with pytest.raises(InputError, match="has 1 example"):
+        call(str(tmp_path / "single.npz"), alpha=1, store=tmp_path / "s.sqlite", workers=0)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dilution.advice.scale import Scale, halfway, noise_scale
 from dilution.advice.search import Verdict, best_rate, confirm
-from dilution.data import Arrays, load
+from dilution.data import Arrays, check_classes, load, majority
 from dilution.errors import InputError
 from dilution.nets import default_network
 from dilution.noise import Dilution, equivalent_alpha
@@ -53,6 +53,13 @@ class Advice:
         What was compared at the whole budget.
     runs
         Trainings by the recipe, one row a seed.
+    searched
+        All trainings of the search.
+    majority
+        Share of the commonest class among the test labels.
+    trusted
+        Whether test labels are taken to be right; where labels are taken as they are given, they are no
+        better than the others.
     """
 
     name: str
@@ -62,6 +69,9 @@ class Advice:
     trials: pd.DataFrame
     verdicts: tuple[Verdict, ...]
     runs: pd.DataFrame
+    searched: pd.DataFrame
+    majority: float
+    trusted: bool
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -144,7 +154,9 @@ def advise(
     if not 0 < epochs < math.inf:
         raise InputError(f"epochs is {epochs}; it must be a number above 0: passes over the pictures.")
     check_precision(precision)
-    opened = load(data, root).train
+    halves = load(data, root)
+    opened = halves.train
+    check_classes(opened.labels, opened.classes)
     level = _level(alpha, eta, len(opened.classes))
     chosen = network or default_network(opened.shape)
     if kind_of(chosen, opened.shape, len(opened.classes)) == "learner":
@@ -180,6 +192,8 @@ def advise(
     )
     others = {"schedule": "cosine", "averaging": 0.0} | ({"crops": 0} if recipe["crops"] else {})
     check_machine(workers, device)
+    progress = progress or Progress()
+    searched: list[pd.DataFrame] = []
     with Store(store) as kept:
 
         def train(what: str, runs: Sequence[Run]) -> pd.DataFrame:
@@ -187,6 +201,7 @@ def advise(
             run_study(study, kept, workers=workers, device=device, root=root, progress=progress)
             found = table(kept, runs=study.runs)
             refuse_failed(found, store, "search")
+            searched.append(found)
             losses = histories(kept, study.name).groupby("key")["validation_noisy"].min()
             done = found["state"] == "done"
             return found.assign(loss=found["key"].map(losses).where(done, math.inf))
@@ -194,7 +209,18 @@ def advise(
         (proposed,) = prepare([proposed], root)
         rate, trials = best_rate(proposed, train)
         final, verdicts, runs = confirm(proposed.model_copy(update={"rate": rate}), others, train)
-    return Advice(Path(str(data)).name, final, pictures, scales, trials, tuple(verdicts), runs)
+    return Advice(
+        Path(str(data)).name,
+        final,
+        pictures,
+        scales,
+        trials,
+        tuple(verdicts),
+        runs,
+        pd.concat(searched),
+        majority(halves.test.labels),
+        level is not None or observed,
+    )
 
 
 def _scales(

@@ -12,7 +12,7 @@ from dilution.files import write_whole
 from dilution.report.marks import mark_points
 from dilution.report.page import Page, Section, write
 from dilution.report.provenance import made_by
-from dilution.report.style import COLOURS, MARKERS, QUIET, legend, new_figure, publish, style
+from dilution.report.style import COLOURS, MARKERS, QUIET, legend, log_axis, new_figure, publish, style
 from dilution.training.recipes import recipe_text
 
 _METHOD = """\
@@ -74,12 +74,13 @@ def write_advice(advice: Advice, folder: Path, command: str) -> Path:
         claims=pd.DataFrame(),
         points=advice.scale_table,
         runs=advice.runs,
+        runs_file="runs.csv",
         shares=False,
     )
     page = Page(
         f"Advice for {advice.name}",
         [section],
-        made_by(command, {"advice": advice.runs}),
+        made_by(command, {"the search": advice.searched}),
         answer=answer(advice),
     )
     return write(page, folder / "index.html")
@@ -110,18 +111,18 @@ def draw(advice: Advice) -> matplotlib.figure.Figure:
             )
             mark_points(left, told, x, told["mean"], str(kind), COLOURS[index])
         first, last = advice.scales[0], advice.scales[-1]
+        log_axis(left, "y")
+        left.set_xticks([])
+        left.set_xlabel("labels as they are given")
         if last.alpha > first.alpha:
             ends = np.array([1 + first.alpha, 1 + last.alpha])
             left.plot(
                 ends, first.label * (ends / ends[0]) ** 2, color=QUIET, ls="--", lw=1.0, label="(1 + α)²"
             )
-            left.set_xscale("log")
-        left.set_yscale("log")
-        for axis in (left.xaxis, left.yaxis):
-            axis.set_major_formatter("{x:,.0f}")
-        left.set_xlabel("1 + α, labels for each clean one")
-        left.set_ylabel("gradient noise scale")
-        left.set_title("From how large a batch on gradients agree")
+            log_axis(left, "x")
+            left.set_xlabel("1 + α, labels for each clean one")
+        left.set_ylabel("gradient noise scale, examples")
+        left.set_title("Where gradients agree")
         legend(left, title="gradient of")
         _draw_rates(right, advice)
     return figure
@@ -135,9 +136,8 @@ def _draw_rates(axis: "matplotlib.axes.Axes", advice: Advice) -> None:
         name = f"{float(str(share)):g} of the budget"
         axis.plot(shown["rate"], above, f"{MARKERS[index]}-", color=COLOURS[index], label=name, lw=1.2, ms=4)
         mark_points(axis, shown, shown["rate"], above, name, COLOURS[index])
-    axis.set_xscale("log")
-    axis.xaxis.set_major_formatter("{x:g}")
+    log_axis(axis, "x")
     axis.set_xlabel("learning rate")
-    axis.set_ylabel("noisy validation loss above the best, 10⁻³ nats")
-    axis.set_title("The search of the rate")
+    axis.set_ylabel("loss above the best, 10⁻³ nats")
+    axis.set_title("Rates on noisy validation labels")
     legend(axis)

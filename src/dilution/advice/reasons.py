@@ -5,7 +5,7 @@ import math
 from dilution.advice.advising import Advice
 from dilution.advice.scale import Scale
 from dilution.advice.search import Verdict
-from dilution.training.recipes import LEAST_STEPS, batch_for
+from dilution.training.recipes import batch_for
 
 
 def answer(advice: Advice) -> str:
@@ -14,14 +14,22 @@ def answer(advice: Advice) -> str:
     mean, low, high = advice.accuracy
     labels = "all labels of a picture at once" if run.order == "pooled" else "one label at a time"
     average = f", weights averaged by {run.averaging:g}" if run.averaging else ""
+    what = "of test accuracy" if advice.trusted else "of agreement with the test labels as they are given"
     shifts = f", pictures shifted by up to {run.crops} pixels" if run.crops else ""
     return (
         f"Train {run.network} on {advice.name} with {labels}, batch {run.batch}, "
         f"{run.optimizer.capitalize()} at "
         f"{run.rate:g} ({_SCHEDULES[run.schedule]}){average}{shifts}: in {advice.pictures:,} pictures "
         f"that gave "
-        f"{mean:.1%} [{low:.1%}, {high:.1%}] of test accuracy."
+        f"{mean:.1%} [{low:.1%}, {high:.1%}] {what}. {_beside(advice)}"
     )
+
+
+def _beside(advice: Advice) -> str:
+    """Say what naming one class gets, and where that is as much."""
+    said = f"Naming the commonest class alone gets {advice.majority:.1%}"
+    learned = advice.accuracy[1] > advice.majority
+    return f"{said}." if learned else f"{said}: with this budget nothing beyond that was surely learned."
 
 
 _SCHEDULES = {
@@ -64,7 +72,7 @@ def reasons(advice: Advice) -> dict[str, str]:
         f"The gradient noise scale is {scale_text(at, kind)} {unit}; "
         + {
             "scale": "larger batches would waste pictures, smaller ones only time.",
-            "budget": f"a budget of {budget} must leave room for {LEAST_STEPS} steps.",
+            "budget": f"but a budget of {budget} allows no larger one, with {run.steps} steps.",
             "largest": "larger batches than this are not proposed.",
             "least": "smaller batches than this only cost time.",
         }[bound]

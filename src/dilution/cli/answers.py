@@ -106,7 +106,7 @@ def plan(
         str, typer.Option(help="added: several labels a picture; replaced: one label each.")
     ] = "added",
     pilot_n: Annotated[int, typer.Option(min=100, help="The most clean examples of a pilot run.")] = 4000,
-    runs: Annotated[int, typer.Option(min=20, help="The most runs of the pilot.")] = 60,
+    runs: Annotated[int, typer.Option(min=20, help="The most runs; a pilot begins with up to 40.")] = 60,
     recipe: RecipeOption = None,
     store: StoreOption = Path("plan.sqlite"),
     out: Annotated[Path, typer.Option(help="Folder for the page, the plot and the tables.")] = Path("plan"),

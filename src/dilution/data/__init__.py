@@ -1,6 +1,7 @@
 """Where clean examples come from: readers, downloads with checksums, and data of a user's own."""
 
 from dilution.data.arrays import Arrays, DataSet, Labelled
+from dilution.data.classes import check_classes, majority
 from dilution.data.convert import from_numpy
 from dilution.data.folder import pack_folder
 from dilution.data.packing import write_pack
@@ -21,12 +22,14 @@ __all__ = [
     "DataSet",
     "Labelled",
     "check",
+    "check_classes",
     "data_root",
     "fetch",
     "fingerprint",
     "from_numpy",
     "labelled",
     "load",
+    "majority",
     "names_data",
     "pack_folder",
     "write_pack",

@@ -131,7 +131,7 @@ def held_out(
         probabilities,
         name,
         folds * repeats,
-        round((settings.steps or 0) * settings.batch / (len(data) - len(data) // folds)),
+        _passes(settings, len(data) - len(data) // folds),
         -float(np.log(probabilities[np.arange(len(labels)), labels]).mean()),
         -float(np.log(shares[labels]).mean()),
     )
@@ -194,11 +194,17 @@ def _best_recipe(
         if _fewest(losses) < len(losses) - 1:
             break
     best = BUDGETS[_fewest(losses)]
+    passes = {epochs: _passes(way.settings(epochs, training), training) for epochs in BUDGETS}
     tried = ", ".join(
-        f"{epochs} epochs {loss.mean():.4f}" for epochs, loss in zip(BUDGETS, losses, strict=False)
+        f"{passes[epochs]} epochs {loss.mean():.4f}" for epochs, loss in zip(BUDGETS, losses, strict=False)
     )
-    say(f"cross entropy of held-out labels: {tried}; {best} epochs it is")
+    say(f"cross entropy of held-out labels: {tried}; {passes[best]} epochs it is")
     return way.settings(best, training)
+
+
+def _passes(settings: TrainSettings, training: int) -> int:
+    """Return the passes over the examples that a training takes: of few, more than its budget is named."""
+    return max(1, round((settings.steps or 0) * settings.batch / training))
 
 
 def _fewest(losses: list[NDArray[np.float64]]) -> int:

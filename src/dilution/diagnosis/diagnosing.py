@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import gammaincc
 
-from dilution.data import Arrays, Labelled, labelled
+from dilution.data import Arrays, Labelled, check_classes, labelled
 from dilution.diagnosis.checked import read_checked
 from dilution.diagnosis.crossval import FOLDS, REPEATS, HeldOut, held_out
 from dilution.diagnosis.intervals import DRAWS, bootstrap
@@ -87,7 +87,7 @@ def diagnose(
     truth = arrays.labels if arrays.observed is not None else None
     noisy = arrays.labels if arrays.observed is None else arrays.observed
     labels = noisy.numpy()
-    _check(labels, arrays.classes)
+    check_classes(noisy, arrays.classes)
     right = read_checked(checked, examples)
     predicted = held_out(
         Arrays(arrays.images, noisy, arrays.classes),
@@ -121,6 +121,7 @@ def diagnose(
         order=order_of(found, drawn, other, alike, patterned=patterned, seed=seed),
         misfit=_misfit(found, labels),
         checked=int((right >= 0).sum()),
+        checked_wrong=_wilson(int((right[right >= 0] != labels[right >= 0]).sum()), int((right >= 0).sum())),
         suspects=suspects(examples, labels, found),
         counted=math.nan if truth is None else float((truth != noisy).double().mean()),
     )
@@ -137,32 +138,21 @@ def _opened(data: str | Path | Arrays, root: str | Path | None) -> Labelled:
     )
 
 
-def _check(labels: Ints, classes: tuple[str, ...]) -> None:
-    counts = np.bincount(labels, minlength=len(classes))
-    if (counts > 0).sum() < 2:
-        only = classes[int(counts.argmax())]
-        raise InputError(
-            f"all {len(labels):,} labels are {only!r}; noise can be told only where there are at least two "
-            "classes. Check the column of labels."
-        )
-    alone = np.flatnonzero(counts == 1)
-    if len(alone):
-        raise InputError(
-            f"class {classes[int(alone[0])]!r} has 1 example; predicting it by networks that did not see it "
-            "takes at least 2. Add examples, merge it with another class, or leave it out."
-        )
-    if len(classes) > len(labels):
-        raise InputError(
-            f"there are {len(classes):,} classes for {len(labels):,} examples; there must be more examples. "
-            "Check the column of labels."
-        )
-
-
 def _learned(predicted: HeldOut, labels: Ints) -> bool:
     """Return whether held-out labels are predicted better than by their frequencies, beyond chance."""
     shares = np.bincount(labels, minlength=predicted.probabilities.shape[1]) / len(labels)
     gain = np.log(predicted.probabilities[np.arange(len(labels)), labels] / shares[labels])
     return bool(gain.mean() > _LEARNED * gain.std() / math.sqrt(len(gain)))
+
+
+def _wilson(count: int, of: int) -> tuple[float, float, float]:
+    """Return a share with Wilson's 95 % interval (1927); NaN of none."""
+    if not of:
+        return math.nan, math.nan, math.nan
+    share, z = count / of, 1.959964
+    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    return share, middle - half, middle + half
 
 
 def _misfit(found: Mixture, labels: Ints) -> float:

@@ -61,7 +61,8 @@ def write_diagnosis(found: Diagnosis, folder: Path, command: str) -> Path:
     per_class, matrix = found.per_class, found.matrix
     if not found.learned:  # what was fitted to predictions that say nothing says nothing
         per_class, matrix = per_class.head(0), matrix.head(0)
-    tables = {"classes": per_class, "matrix": matrix, "suspects": found.suspects}
+    listed = found.suspects if found.learned else found.suspects.head(0)
+    tables = {"classes": per_class, "matrix": matrix, "suspects": listed}
     for name, table in tables.items():
         write_whole(folder / f"{name}.csv", table.to_csv(index=False).encode())
     plot = publish(draw(found), folder, "diagnosis") if found.learned else Plot("", ())
@@ -83,7 +84,9 @@ def write_diagnosis(found: Diagnosis, folder: Path, command: str) -> Path:
         claims=pd.DataFrame(),
         points=_told(per_class),
         seeded=False,
-        runs=found.suspects.head(_LISTED if found.learned else 0),
+        runs_title="examples, the most suspect first",
+        runs_file="suspects.csv",
+        runs=listed.head(_LISTED),
     )
     page = Page(f"Labels of {found.name}", [section], made_by(command, {}), answer=found.answer)
     return write(page, folder / "index.html")
@@ -98,6 +101,14 @@ def numbers(found: Diagnosis) -> list[str]:
         f"Noise rate η = {rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]; as uniform noise that is α = "
         f"{alpha.value:.2f} [{alpha.low:.2f}, {alpha.high:.2f}] noisy labels for each clean one."
     )
+    if found.known_too_few:
+        return said
+    worst = found.per_class.dropna(subset=["wrong_label"]).sort_values("wrong_label").iloc[-1]
+    said.append(
+        f"Of the labels that say {worst['class']!r}, {worst['wrong_label']:.0%} "
+        f"[{worst['wrong_label_low']:.0%}, "
+        f"{worst['wrong_label_high']:.0%}] are wrong, more than of any other."
+    )
     if found.shape.kind != "undecided":
         delta = found.shape.delta
         said.append(
@@ -110,6 +121,13 @@ def numbers(found: Diagnosis) -> list[str]:
             f"{_ORDERS[found.order.kind]} (correlation {order.value:.2f} [{order.low:.2f}, "
             f"{order.high:.2f}] "
             f"with the rank of the classes by how near their mean pictures are, p = {found.order.p:.2g})."
+        )
+    if found.checked:
+        share, low, high = found.checked_wrong
+        said.append(
+            f"Of the {found.checked:,} labels that were checked {share:.0%} [{low:.0%}, {high:.0%}] are "
+            f"wrong; where "
+            "they were chosen without regard to suspicion, that is the surer number."
         )
     if not math.isnan(found.counted):
         said.append(f"Counted against the right labels that these data have: {found.counted:.3f}.")
@@ -155,7 +173,7 @@ def draw(found: Diagnosis) -> matplotlib.figure.Figure:
         right.grid(False)
         right.set_xlabel("label")
         right.set_ylabel("true class")
-        right.set_title("T: how each class is labelled, %")
+        right.set_title("T: labels of a class, %")
         if classes <= _DRAWN:
             names = [_short(name) for name in found.classes]
             right.set_xticks(range(classes), names, rotation=90 if max(map(len, names)) > 2 else 0)
@@ -171,7 +189,9 @@ def draw(found: Diagnosis) -> matplotlib.figure.Figure:
 
 def _told(per_class: pd.DataFrame) -> pd.DataFrame:
     """Return what the page tells of each class."""
-    return per_class.rename(columns={"wrong": "mean"})[["class", "labels", "mean", "low", "high"]]
+    told = per_class.rename(columns={"wrong": "mean", "labels": "labels that name it"})
+    told["wrong among these (%)"] = (100 * per_class["wrong_label"]).round(1)
+    return told[["class", "mean", "low", "high", "labels that name it", "wrong among these (%)"]]
 
 
 def _short(name: str) -> str:

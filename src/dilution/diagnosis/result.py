@@ -16,6 +16,8 @@ from dilution.noise import equivalent_alpha
 
 _NAMED = 3  # classes that a sentence names
 _FEW = 20  # labels of a class
+_TOO_FEW = 60  # examples a class below which no pattern of the noise is spoken of
+_LOST = 0.4  # share of the labels of a class below which its examples are taken to be lost to others
 _ENOUGH = 200  # examples a class from which networks are taken to have learned what there is
 _SMALL = 0.1  # rates below are said with a decimal
 
@@ -48,8 +50,9 @@ class Diagnosis:
     misfit
         p-value of the assumption that noise depends on the class only: small where labels agree with sure
         networks more often, or less, than that allows.
-    checked
-        Examples whose right label was given.
+    checked, checked_wrong
+        Examples whose right label was given; the share of wrong labels among these with Wilson's 95 %
+        interval.
     suspects
         One row an example, the most suspect first; see :func:`dilution.diagnosis.suspects.suspects`.
     counted
@@ -68,6 +71,7 @@ class Diagnosis:
     order: NoiseOrder
     misfit: float
     checked: int
+    checked_wrong: tuple[float, float, float]
     suspects: pd.DataFrame
     counted: float = math.nan
 
@@ -133,6 +137,11 @@ class Diagnosis:
         )
 
     @property
+    def known_too_few(self) -> bool:
+        """Whether there are so few examples of a class that an estimate is an upper bound at best."""
+        return len(self.labels) < _TOO_FEW * len(self.classes)
+
+    @property
     def answer(self) -> str:
         """The answer in one plain sentence."""
         n = len(self.labels)
@@ -143,12 +152,22 @@ class Diagnosis:
                 "data do not tell the classes apart, or there are too few of them."
             )
         rate = self.rate
+        if self.known_too_few:
+            return (
+                f"At most about {rate.high:.0%} of the {n:,} labels are wrong, as far as so few can tell: "
+                f"with "
+                f"{n // len(self.classes)} examples a class networks confuse classes by themselves, and that "
+                "cannot be told from wrong labels."
+            )
         digits = 0 if rate.value >= _SMALL else 1
         said = (
             f"About {rate.value:.{digits}%} of the {n:,} labels are wrong (95 % interval "
             f"{rate.low:.{digits}%} to {rate.high:.{digits}%})"
         )
-        return f"{said}; {_LOOKS[self.shape.kind]}."
+        looks = _LOOKS[self.shape.kind]
+        if self.shape.kind == "undecided" and len(self.classes) > 2:
+            looks = "hardly any are, so there is no pattern to speak of"
+        return f"{said}; {looks}."
 
     @property
     def cautions(self) -> list[str]:
@@ -160,6 +179,15 @@ class Diagnosis:
                 "somebody has checked, would narrow it."
             )
         each = len(self.labels) // len(self.classes)
+        lost = self.per_class[self.per_class["share"] * len(self.labels) < _LOST * self.per_class["labels"]]
+        if self.learned and len(lost):
+            listed = ", ".join(lost["class"].head(_NAMED)) + (" and others" if len(lost) > _NAMED else "")
+            said.append(
+                f"Networks hardly see {listed}: most examples that are labelled so are taken for other "
+                f"classes. "
+                "Either nearly all of these labels are wrong, or the networks cannot tell the class; what is "
+                "said of it, and of its suspects, is not to be relied on."
+            )
         if self.learned and each < _ENOUGH:
             said.append(
                 f"With {each} examples a class networks learn little. What they cannot tell apart counts as "
@@ -191,7 +219,7 @@ _LOOKS = {
     "uniform": "they are spread evenly over the wrong classes, as far as can be told",
     "structured": "some wrong classes are named more often than others",
     "concentrated": "most of a class's wrong labels name one other class",
-    "undecided": "with two classes, or hardly any wrong labels, there is no pattern to speak of",
+    "undecided": "with two classes there is no pattern to speak of",
 }
 
 

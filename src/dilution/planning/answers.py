@@ -98,7 +98,8 @@ def beyond(law: Law, n: Floats, alpha: float, what: str) -> str | None:
     if never > _NEVER:
         return (
             f"The pilot does not show that {what} can be reached: in {never:.0%} of the laws that it allows, "
-            "accuracy levels off below. A pilot with more examples would settle it."
+            "accuracy levels off below. A pilot with more examples would settle it, "
+            "unless the labels themselves are noisy: `dilution diagnose` says."
         )
     x = np.log(np.where(np.isfinite(n), n, n[np.isfinite(n)].max())) - law.discount(alpha)
     ahead = float(np.exp(np.median(x - law.reach)))

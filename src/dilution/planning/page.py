@@ -13,7 +13,7 @@ from dilution.planning.planner import Plan
 from dilution.report.marks import mark_points
 from dilution.report.page import Page, Section, write
 from dilution.report.provenance import made_by
-from dilution.report.style import COLOURS, MARKERS, legend, new_figure, percent_axis, publish, style
+from dilution.report.style import COLOURS, MARKERS, legend, log_axis, new_figure, percent_axis, publish, style
 
 _METHOD = """\
 A pilot was trained on these data: networks at several numbers of clean examples and several noise \
@@ -37,13 +37,12 @@ def answer(plan: Plan) -> str:
         target = f"{100 * plan.target:.4g} %"
         return f"This pilot cannot say how to reach {target} of test accuracy on {plan.name}. {why}"
     if count and plan.mix.cost == 0:
-        return (
-            f"The {count:,.0f} labels of noise level α = {alpha:g} are enough for {100 * plan.target:.4g} %."
-        )
+        target = f"{100 * plan.target:.4g} %"
+        return f"The {count:,.0f} labels of noise level α = {alpha:.3g} are enough for {target}."
     same, better = plan.mix.bought
     parts = []
     if round(same):
-        parts.append(f"{_rounded(same)} {'more ' if count else ''}labels of noise level α = {alpha:g}")
+        parts.append(f"{_rounded(same)} {'more ' if count else ''}labels of noise level α = {alpha:.3g}")
     if round(better):
         parts.append(f"{_rounded(better)} labels of noise level α = {plan.kinds[1].alpha:g}")
     kept = "" if plan.mix.keep or not count else ", leaving the labels that are there aside"
@@ -61,19 +60,25 @@ def details(plan: Plan) -> list[str]:
         said.append(_sentence(plan.expected, f"The {count:,.0f} labels as they are give", percent=True))
     said.append(
         _sentence(
-            plan.same, f"{100 * plan.target:.4g} % takes, with labels of α = {alpha:g} alone,", unit=" labels"
+            plan.same, f"With labels of α = {alpha:.3g} alone {100 * plan.target:.4g} % takes", unit=" labels"
         )
     )
     better = plan.kinds[1].alpha
-    said.append(_sentence(plan.better, f"With labels of α = {better:g} alone it takes", unit=" labels"))
+    said.append(_sentence(plan.better, f"With labels of α = {better:.3g} alone it takes", unit=" labels"))
     if alpha > 0:
         row = plan.prices[plan.prices["alpha"] == alpha].iloc[0]
         said.append(
-            f"A label of noise level α = {alpha:g} is worth {row['mean']:.3g} [{row['low']:.3g}, "
+            f"A label of noise level α = {alpha:.3g} is worth {row['mean']:.3g} [{row['low']:.3g}, "
             f"{row['high']:.3g}] of a clean one; theory says 1/(1 + α)² = {row['theory']:.3g}. That is "
             f"1/(1 + α)^p with p = {row['exponent']:.2f} [{row['exponent_low']:.2f}, "
             f"{row['exponent_high']:.2f}]."
         )
+    tested, least = plan.runs["n_test"].max(), plan.runs["majority"].max()
+    said.append(
+        f"Brackets are 80 % intervals. Accuracy was measured on {tested:,.0f} test examples, of which "
+        f"naming the "
+        f"commonest class alone gets {least:.1%} right."
+    )
     return said
 
 
@@ -131,8 +136,7 @@ def draw(plan: Plan) -> matplotlib.figure.Figure:
             axis.plot(labels, middle, color=colour, lw=1.2)
             axis.fill_between(labels, low, high, color=colour, alpha=0.15, lw=0)
         axis.axhline(plan.target, color="#8a8a8a", lw=0.9, ls=":")
-        axis.set_xscale("log")
-        axis.xaxis.set_major_formatter("{x:,.0f}")
+        log_axis(axis, "x")
         axis.set_xlabel("labels, clean and noisy")
         axis.set_ylabel("test accuracy")
         percent_axis(axis)
@@ -181,6 +185,7 @@ def write_plan(plan: Plan, folder: Path, command: str) -> Path:
         runs=plan.runs,
         shares=False,
         level=80,
+        runs_file="pilot.csv",
     )
     page = Page(
         f"A plan for {plan.name}", [section], made_by(command, {"plan": plan.runs}), answer=answer(plan)

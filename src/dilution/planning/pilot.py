@@ -16,6 +16,8 @@ Labels = Literal["added", "replaced"]
 _EPOCHS, _LEAST_STEPS = 5, 140  # as Figures 8 and 9 train: fewer steps do not learn, more learn by heart
 _BATCH = 64
 _LEAST_N = 60
+LEAST = 4 * _LEAST_N
+"""Training examples that a pilot takes at least: three sizes, each twice the one before."""
 _SIZES = 5  # of the first runs, each twice the one before
 _SEEDS = 2
 _TOGETHER = 4  # runs that are asked for at a time

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dilution.data import load
+from dilution.data import check_classes, load, majority
 from dilution.errors import InputError
 from dilution.nets import default_network
 from dilution.noise import equivalent_alpha
@@ -20,7 +20,7 @@ from dilution.planning.answers import (
     labels_needed,
 )
 from dilution.planning.law import Law, fit_law
-from dilution.planning.pilot import Labels, Scope, first_runs, next_runs
+from dilution.planning.pilot import LEAST, Labels, Scope, first_runs, next_runs
 from dilution.study.engine import check_machine, run_study
 from dilution.study.failures import refuse_failed
 from dilution.study.grid import Study
@@ -165,10 +165,24 @@ def plan(
     """
     if not 0 < target < 1:
         raise InputError(f"target is {target}; it must be an accuracy between 0 and 1, such as 0.95.")
-    opened = load(data, root).train
+    halves = load(data, root)
+    opened = halves.train
+    check_classes(opened.labels, opened.classes)
+    if target <= (least := majority(halves.test.labels)):
+        raise InputError(
+            f"target is {target}, and naming the commonest class alone is right for {least:.1%} of the test "
+            "examples; no label is needed for that. Give a target above it."
+        )
+    if min(pilot_n, len(opened)) < LEAST:
+        raise InputError(
+            f"there are {len(opened):,} training examples and a pilot of {pilot_n:,} at most; a pilot "
+            f"takes at "
+            f"least {LEAST}, to see accuracy at three sizes. Bring more examples with labels that you trust."
+        )
     level = _noise_level(alpha, eta, len(opened.classes))
     chosen = network or default_network(opened.shape)
     alphas = tuple(sorted({0.0, *pilot_alphas}))
+    progress = progress or Progress()
     scope = Scope(str(data), chosen, min(pilot_n, len(opened)), alphas, labels, precision)
     goals = [(target, level), (target, better_alpha)]
     name = f"plan/{data}"

@@ -66,6 +66,10 @@ class Section:
         Confidence of the intervals of `points`, in percent.
     seeded
         Whether they are Student's t over seeds.
+    runs_title, runs_file
+        What the table of `runs` lists, and the file that has all of it. Default: runs, ``NAME-runs.csv``. A
+        table
+        of anything else is shown with all its columns.
     """
 
     name: str
@@ -81,6 +85,8 @@ class Section:
     marks: tuple[Mark, ...] = ()
     level: int = 95
     seeded: bool = True
+    runs_title: str = "runs behind this figure"
+    runs_file: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,7 @@ def _figure(number: int, section: Section) -> _Figure:
         tips=tips(section.marks, section.shares, _about(section.runs)),
         intervals=set(BOUNDS) <= set(section.points.columns),
         points=points_cells(section.points, section.shares, section.level),
-        runs=runs_cells(_differing(section.runs)),
+        runs=runs_cells(_differing(section.runs) if "state" in section.runs else section.runs),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import pandas as pd
@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from dilution.errors import unknown
 from dilution.files import write_whole
@@ -181,6 +181,15 @@ def percent_axis(axis: Axes) -> None:
     axis.set_yticks([tick for tick in ticks if low <= tick <= min(high, 1.0)])
     axis.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
     axis.set_ylim(low, high)
+
+
+def log_axis(axis: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, with plain numbers at 1, 2 and 5 times each power of ten."""
+    (axis.set_xscale if which == "x" else axis.set_yscale)("log")
+    chosen = axis.xaxis if which == "x" else axis.yaxis
+    chosen.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    chosen.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
+    chosen.set_minor_locator(NullLocator())
 
 
 def legend(axis: Axes, title: str = "", **place: Any) -> Legend:

@@ -96,7 +96,7 @@ def run_study(
                 progress.say(f"{asked} workers asked for, more than the cores at hand: {workers} used")
             if len(todo) == len(study.runs):
                 for note in _notes(todo, root):
-                    progress.say(note)
+                    progress.say_once(note)
             with using_threads(1):
                 shared = _confusabilities(todo, store, root, progress, device)
             if workers == 0:

@@ -30,6 +30,7 @@ class Progress:
     def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
         self._console = Console(file=stream or sys.stderr, quiet=quiet, highlight=False)
         self._bar: Bar | None = None
+        self._said: set[str] = set()
 
     @contextmanager
     def of(self, name: str, *, total: int, already: int) -> Iterator[None]:
@@ -65,6 +66,12 @@ class Progress:
     def say(self, text: str) -> None:
         """Show one line of text."""
         self._console.print(f"{self._name}: {text}", soft_wrap=True, markup=False)
+
+    def say_once(self, text: str) -> None:
+        """Show one line of text, unless this object has shown it before: a search is many studies."""
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text)
 
     def started(self, pack: Pack) -> None:
         """Take note of a pack that begins to train."""
