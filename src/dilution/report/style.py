@@ -184,10 +184,15 @@ def percent_axis(axis: Axes) -> None:
 
 
 def log_axis(axis: Axes, which: Literal["x", "y"]) -> None:
-    """Make an axis logarithmic, with plain numbers at 1, 2 and 5 times each power of ten."""
+    """Make an axis logarithmic once all is drawn, with plain numbers at 1, 2 and 5 times each power of ten.
+
+    Along the horizontal axis numbers are wide: where it spans many powers they stand at these alone.
+    """
     (axis.set_xscale if which == "x" else axis.set_yscale)("log")
     chosen = axis.xaxis if which == "x" else axis.yaxis
-    chosen.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
+    wide = which == "x" and high / low > _WIDE
+    chosen.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
     chosen.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
     chosen.set_minor_locator(NullLocator())
 
