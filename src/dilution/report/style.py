@@ -23,6 +23,8 @@ from dilution.errors import unknown
 from dilution.files import write_whole
 from dilution.report.marks import Plot, mark_points, placed
 
+_WIDE = 300  # ratio of its ends from which a horizontal logarithmic axis shows powers of ten alone
+
 # Okabe and Ito's palette without its yellow, which vanishes on white. Seven colours and eight
 # markers share no factor, so the first 56 series all look different.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
