@@ -69,12 +69,12 @@ def reasons(advice: Advice) -> dict[str, str]:
     unit, kind = ("pictures", "picture") if run.order == "pooled" else ("examples", "label")
     _, bound = batch_for(min(getattr(at, kind), 1e9), advice.pictures)
     said["batch"] = (
-        f"The gradient noise scale is {scale_text(at, kind)} {unit}; "
+        f"The gradient noise scale is {scale_text(at, kind)} {unit}"
         + {
-            "scale": "larger batches would waste pictures, smaller ones only time.",
-            "budget": f"but a budget of {budget} allows no larger one, with {run.steps} steps.",
-            "largest": "larger batches than this are not proposed.",
-            "least": "smaller batches than this only cost time.",
+            "scale": "; larger batches would waste pictures, smaller ones only time.",
+            "budget": f", but a budget of {budget} allows no larger one, with {run.steps} steps.",
+            "largest": "; larger batches than this are not proposed.",
+            "least": "; smaller batches than this only cost time.",
         }[bound]
     )
     said["optimizer"] = "Not searched: Adam needs no other rate for each network."

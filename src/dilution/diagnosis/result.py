@@ -188,7 +188,7 @@ class Diagnosis:
                 "Either nearly all of these labels are wrong, or the networks cannot tell the class; what is "
                 "said of it, and of its suspects, is not to be relied on."
             )
-        if self.learned and each < _ENOUGH:
+        if self.learned and each < _ENOUGH and not self.known_too_few:
             said.append(
                 f"With {each} examples a class networks learn little. What they cannot tell apart counts as "
                 "wrong labels, so the estimate is rather too high, and its interval does not show it."
