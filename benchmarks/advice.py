@@ -72,8 +72,9 @@ def page() -> str:
     lines = [
         "# Is `dilution advise` worth it?",
         "",
-        "Written by `python benchmarks/advice.py`. The default is Adadelta with batch 128 at the best of four "
-        "rates; in each line as many pictures went through the network. Test accuracy at the step chosen on "
+        "Written by `python benchmarks/advice.py`. The default is Adadelta with batch 128 at the best of "
+        "four rates; in each line as many pictures went through the network. Test accuracy at the step "
+        "chosen on "
         "noisy validation labels, mean and 95 % interval over seeds. What the advised recipe gains is seed "
         "for seed. Seconds are of one training on one core beside another. The search that found the recipe "
         "is not counted, nor that of the default's rate; the default is not shifted.",
