@@ -68,7 +68,7 @@ def measure(data: str, alpha: float, n: int, epochs: float, seeds: int) -> pd.Da
 
 def page() -> str:
     """Return the page, from the tables alone."""
-    runs = pd.concat([pd.read_csv(path) for path in sorted(FOLDER.glob("*-runs.csv"))])
+    runs = pd.concat([pd.read_csv(path) for path in sorted(FOLDER.glob("*-trainings.csv"))])
     lines = [
         "# Is `dilution advise` worth it?",
         "",
@@ -133,7 +133,7 @@ def main() -> None:
     if not parser.parse_args().page:
         for data, alpha, n, epochs, seeds in CASES:
             rows = measure(data, alpha, n, epochs, seeds)
-            rows.to_csv(FOLDER / f"{data}-{alpha:g}-runs.csv", index=False, float_format="%.6g")
+            rows.to_csv(FOLDER / f"{data}-{alpha:g}-trainings.csv", index=False, float_format="%.6g")
             (FOLDER / "README.md").write_text(page(), "utf-8")
     (FOLDER / "README.md").write_text(page(), "utf-8")
 
