@@ -91,6 +91,8 @@ def page() -> str:
         about = f"| {data} | {alpha:g} | {own['n'].iloc[0]:,} | {own['epochs'].iloc[0]:g} | {len(own)} |"
         lines.append(f"{about} {ADVISED} | {spread(own)} | | {own['seconds'].mean():.0f} |")
         for way in ("default, pooled", "default, one label at a time"):
+            if way not in ways:  # not measured yet
+                continue
             other = ways[way]
             gained = own.assign(test_noisy=100 * (own["test_noisy"] - other["test_noisy"])).drop(columns="n")
             found = intervals(gained, ["way"], "test_noisy").iloc[0]
