@@ -74,14 +74,12 @@ def page() -> str:
         "",
         "Written by `python benchmarks/advice.py`. The default is Adadelta with batch 128 at the best of "
         "four rates; in each line as many pictures went through the network. Test accuracy at the step "
-        "chosen on "
-        "noisy validation labels, mean and 95 % interval over seeds. What the advised recipe gains is seed "
-        "for seed. Seconds are of one training on one core beside another. The search that found the recipe "
-        "is not counted, nor that of the default's rate; the default is not shifted.",
+        "chosen on noisy validation labels, mean and 95 % interval over seeds. What the advised recipe "
+        "gains is seed for seed. Seconds are of one training on one core beside another. The search that "
+        "found the recipe is not counted, nor that of the default's rate; the default is not shifted.",
         "",
         "| data | α | clean examples | passes | seeds | trained by | test accuracy | the recipe gains, "
-        "points | "
-        "seconds |",
+        "points | seconds |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     recipes = ["", "| data | α | recipe |", "|---|---|---|"]

@@ -117,10 +117,7 @@ def larger() -> Iterator[Target]:
 
 GPU = (
     ("all MNIST figures at paper scale, 5 seeds", "≤ 10 min"),
-    (
-        "conv4 on a GPU, over the DataLoader loop there",
-        "≥ 30 ×",
-    ),
+    ("conv4 on a GPU, over the DataLoader loop there", "≥ 30 ×"),
     ("conv4 on a GPU, share of its bfloat16 ceiling", "≥ 25%"),
 )
 

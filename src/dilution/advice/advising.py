@@ -15,7 +15,7 @@ from dilution.advice.search import Verdict, best_rate, confirm
 from dilution.data import Arrays, check_classes, load, majority
 from dilution.errors import InputError
 from dilution.nets import default_network
-from dilution.noise import Dilution, equivalent_alpha
+from dilution.noise import Dilution, level_of
 from dilution.study.engine import check_machine, run_study
 from dilution.study.failures import refuse_failed
 from dilution.study.grid import Study
@@ -191,6 +191,7 @@ def advise(
         **recipe,
     )
     others = {"schedule": "cosine", "averaging": 0.0} | ({"crops": 0} if recipe["crops"] else {})
+    (proposed,) = prepare([proposed], root)
     check_machine(workers, device)
     progress = progress or Progress()
     searched: list[pd.DataFrame] = []
@@ -206,7 +207,6 @@ def advise(
             done = found["state"] == "done"
             return found.assign(loss=found["key"].map(losses).where(done, math.inf))
 
-        (proposed,) = prepare([proposed], root)
         rate, trials = best_rate(proposed, train)
         final, verdicts, runs = confirm(proposed.model_copy(update={"rate": rate}), others, train)
     return Advice(
@@ -247,11 +247,4 @@ def _level(alpha: float | None, eta: float | None, classes: int) -> float | None
         raise InputError(
             f"alpha is {alpha} and eta is {eta}; give one of them, or neither for labels as they are."
         )
-    level = equivalent_alpha(eta, classes) if eta is not None else alpha
-    if level is not None and not 0 <= level < math.inf:
-        raise InputError(
-            f"{'alpha' if eta is None else 'eta'} is {alpha if eta is None else eta}; alpha must be 0 or "
-            f"more and "
-            f"eta in [0, {1 - 1 / classes:.3g}) with {classes} classes: beyond, labels say nothing."
-        )
-    return None if level is None else float(level)
+    return None if alpha is None and eta is None else level_of(alpha, eta, classes)

@@ -17,23 +17,17 @@ from dilution.training.recipes import recipe_text
 
 _METHOD = """\
 The gradient noise scale is tr Σ / |G|²: the batch at which the scatter of its gradient is as large as the \
-gradient itself (McCandlish et al. 2018). It is measured on one network, which has learned half of what \
-a short \
-training without added noise teaches it, at each noise level; what it predicts is mixed with the noise \
-as the labels \
-are. Bars are 95 % intervals by the jackknife over disjoint parts of the pictures; one without an upper \
-end does \
-not tell the gradient from zero. The batch is the power of two nearest to the noise scale, if the \
-budget then has \
-steps enough.
+gradient itself (McCandlish et al. 2018). It is measured on one network, which has learned half of what a \
+short training without added noise teaches it, at each noise level; what it predicts is mixed with the \
+noise as the labels are. Bars are 95 % intervals by the jackknife over disjoint parts of the pictures; one \
+without an upper end does not tell the gradient from zero. The batch is the power of two nearest to the \
+noise scale, if the budget then has steps enough.
 
-The rate is searched by successive halving: five rates at an eighth of the budget, the better half of \
-them at twice \
-as much, and again, two seeds each. Schedule, average and shifts are compared at the whole budget with \
-three seeds; \
-what theory or habit proposes is kept unless the other is better by more than a standard error. All of \
-it is judged \
-on noisy validation labels, by the least cross entropy that a training reaches. The test set chose nothing."""
+The rate is searched by successive halving: five rates, and further ones beyond an edge that wins, at an \
+eighth of the budget, the better ones at twice as much, and again, two seeds each. Schedule, average and \
+shifts are compared at the whole budget with three seeds; what theory or habit proposes is kept unless the \
+other is better by more than a standard error. All of it is judged on noisy validation labels, by the least \
+cross entropy that a training reaches. The test set chose nothing."""
 
 
 def write_advice(advice: Advice, folder: Path, command: str) -> Path:

@@ -18,10 +18,9 @@ def answer(advice: Advice) -> str:
     shifts = f", pictures shifted by up to {run.crops} pixels" if run.crops else ""
     return (
         f"Train {run.network} on {advice.name} with {labels}, batch {run.batch}, "
-        f"{run.optimizer.capitalize()} at "
-        f"{run.rate:g} ({_SCHEDULES[run.schedule]}){average}{shifts}: in {advice.pictures:,} pictures "
-        f"that gave "
-        f"{mean:.1%} [{low:.1%}, {high:.1%}] {what}. {_beside(advice)}"
+        f"{run.optimizer.capitalize()} at {run.rate:g} ({_SCHEDULES[run.schedule]}){average}{shifts}: in "
+        f"{advice.pictures:,} pictures that gave {mean:.1%} [{low:.1%}, {high:.1%}] {what}. "
+        f"{_beside(advice)}"
     )
 
 
@@ -47,10 +46,8 @@ def growth(advice: Advice) -> str:
     first, last = advice.scales[0], advice.scales[-1]
     return (
         f"The gradient noise scale of single labels is {scale_text(first, 'label')} examples without "
-        f"added noise and "
-        f"{scale_text(last, 'label')} at α = {last.alpha:g}: it grows as (1 + α)^{advice.growth:.2f}, "
-        f"where theory "
-        "has (1 + α)²."
+        f"added noise and {scale_text(last, 'label')} at α = {last.alpha:g}: it grows as (1 + "
+        f"α)^{advice.growth:.2f}, where theory has (1 + α)²."
     )
 
 
@@ -60,9 +57,8 @@ def reasons(advice: Advice) -> dict[str, str]:
     said: dict[str, str] = {}
     if run.order == "pooled":
         said["order"] = (
-            f"All labels of a picture at once: gradients of such pictures agree from "
-            f"{scale_text(at, 'picture')} on, "
-            f"those of single labels from {scale_text(at, 'label')}."
+            "All labels of a picture at once: gradients of such pictures agree from "
+            f"{scale_text(at, 'picture')} on, those of single labels from {scale_text(at, 'label')}."
         )
     else:
         said["order"] = "Each picture has one label: there is nothing to pool."

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import t as student
 from torch import Tensor, nn
 
 from dilution import seeds
@@ -129,8 +130,7 @@ def halfway(
     if not math.isfinite(losses[0]) or not finite:
         raise InputError(
             f"{network} has a loss of {losses[0]} before its first step; the gradient noise scale needs "
-            f"finite "
-            "numbers. Check the network, and the data for extreme values."
+            "finite numbers. Check the network, and the data for extreme values."
         )
     half = (losses[0] + min(finite)) / 2
     looks = next(place for place, loss in enumerate(losses) if loss <= half)
@@ -238,8 +238,12 @@ def _ratio(spread: _Gradients, signal: _Gradients) -> tuple[float, float, float]
     left_out = np.array([signal.estimates(every[every != group])[0] for group in every])
     error = math.sqrt((_GROUPS - 1) / _GROUPS * float(((left_out - left_out.mean()) ** 2).sum()))
     middle = signal.estimates(every)[0]
-    t = 2.131  # Student's at 97.5 % with 15 degrees of freedom; tr Σ is known far better
-    return tuple(trace / g if g > 0 else math.inf for g in (middle, middle + t * error, middle - t * error))  # type: ignore[return-value]
+    reach = float(student.ppf(0.975, _GROUPS - 1)) * error  # tr Σ is known far better
+
+    def scale(signal: float) -> float:
+        return trace / signal if signal > 0 else math.inf
+
+    return scale(middle), scale(middle + reach), scale(middle - reach)
 
 
 def mixed_slope(logits: Tensor, targets: Tensor, mixing: Tensor) -> Tensor:

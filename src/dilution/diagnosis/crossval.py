@@ -204,7 +204,7 @@ def _best_recipe(
 
 def _passes(settings: TrainSettings, training: int) -> int:
     """Return the passes over the examples that a training takes: of few, more than its budget is named."""
-    return max(1, round((settings.steps or 0) * settings.batch / training))
+    return max(1, round(settings.total_steps(training) * settings.batch / training))
 
 
 def _fewest(losses: list[NDArray[np.float64]]) -> int:

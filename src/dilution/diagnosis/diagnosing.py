@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import gammaincc
+from scipy.stats import binomtest
 
 from dilution.data import Arrays, Labelled, check_classes, labelled
 from dilution.diagnosis.checked import read_checked
@@ -20,7 +21,7 @@ from dilution.errors import InputError
 from dilution.training.settings import PrecisionName
 
 _BINS = 10
-_SUREST_ALONE = 2.0
+_SUREST_ALONE = 2.0  # no probability is as large: what counts as clear by it does not
 _LEARNED = 3.0  # standard errors by which held-out labels must be predicted better than by their frequencies
 
 
@@ -149,10 +150,9 @@ def _wilson(count: int, of: int) -> tuple[float, float, float]:
     """Return a share with Wilson's 95 % interval (1927); NaN of none."""
     if not of:
         return math.nan, math.nan, math.nan
-    share, z = count / of, 1.959964
-    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return share, middle - half, middle + half
+    found = binomtest(count, of)
+    low, high = found.proportion_ci(method="wilson")
+    return float(found.statistic), float(low), float(high)
 
 
 def _misfit(found: Mixture, labels: Ints) -> float:

@@ -106,8 +106,8 @@ def numbers(found: Diagnosis) -> list[str]:
     worst = found.per_class.dropna(subset=["wrong_label"]).sort_values("wrong_label").iloc[-1]
     said.append(
         f"Of the labels that say {worst['class']!r}, {worst['wrong_label']:.0%} "
-        f"[{worst['wrong_label_low']:.0%}, "
-        f"{worst['wrong_label_high']:.0%}] are wrong, more than of any other."
+        f"[{worst['wrong_label_low']:.0%}, {worst['wrong_label_high']:.0%}] are wrong, more than of any "
+        "other."
     )
     if found.shape.kind != "undecided":
         delta = found.shape.delta
@@ -119,15 +119,14 @@ def numbers(found: Diagnosis) -> list[str]:
         order = found.order.correlation
         said.append(
             f"{_ORDERS[found.order.kind]} (correlation {order.value:.2f} [{order.low:.2f}, "
-            f"{order.high:.2f}] "
-            f"with the rank of the classes by how near their mean pictures are, p = {found.order.p:.2g})."
+            f"{order.high:.2f}] with the rank of the classes by how near their mean pictures are, p = "
+            f"{found.order.p:.2g})."
         )
     if found.checked:
         share, low, high = found.checked_wrong
         said.append(
             f"Of the {found.checked:,} labels that were checked {share:.0%} [{low:.0%}, {high:.0%}] are "
-            f"wrong; where "
-            "they were chosen without regard to suspicion, that is the surer number."
+            "wrong; where they were chosen without regard to suspicion, that is the surer number."
         )
     if not math.isnan(found.counted):
         said.append(f"Counted against the right labels that these data have: {found.counted:.3f}.")

@@ -155,9 +155,8 @@ class Diagnosis:
         if self.known_too_few:
             return (
                 f"At most about {rate.high:.0%} of the {n:,} labels are wrong, as far as so few can tell: "
-                f"with "
-                f"{n // len(self.classes)} examples a class networks confuse classes by themselves, and that "
-                "cannot be told from wrong labels."
+                f"with {n // len(self.classes)} examples a class networks confuse classes by themselves, "
+                "and that cannot be told from wrong labels."
             )
         digits = 0 if rate.value >= _SMALL else 1
         said = (
@@ -184,9 +183,8 @@ class Diagnosis:
             listed = ", ".join(lost["class"].head(_NAMED)) + (" and others" if len(lost) > _NAMED else "")
             said.append(
                 f"Networks hardly see {listed}: most examples that are labelled so are taken for other "
-                f"classes. "
-                "Either nearly all of these labels are wrong, or the networks cannot tell the class; what is "
-                "said of it, and of its suspects, is not to be relied on."
+                "classes. Either nearly all of these labels are wrong, or the networks cannot tell the "
+                "class; what is said of it, and of its suspects, is not to be relied on."
             )
         if self.learned and each < _ENOUGH and not self.known_too_few:
             said.append(

@@ -143,6 +143,24 @@ def alpha_for_matrix(T: ArrayLike) -> tuple[float, Matrix]:
     return alpha, checked_matrix(added / added.sum(axis=1, keepdims=True))
 
 
+def level_of(alpha: float | None, eta: float | None, classes: int) -> float:
+    """Return the noise level that one of alpha and eta names, eta being the rate of uniform noise.
+
+    Raises
+    ------
+    InputError
+        If it is no noise level, or no level reaches the rate.
+    """
+    level = alpha if eta is None else equivalent_alpha(eta, classes)
+    if level is None or not 0 <= level < math.inf:
+        name, value = ("alpha", alpha) if eta is None else ("eta", eta)
+        raise InputError(
+            f"{name} is {value}; with {classes} classes alpha must be 0 or more and eta in [0, "
+            f"{1 - 1 / classes:.3g}): beyond, labels say nothing."
+        )
+    return float(level)
+
+
 def equivalent_alpha(rate: float, classes: int) -> float:
     """Return the noise level α at which uniform noise has a rate; infinite where no α reaches it."""
     largest = (classes - 1) / classes

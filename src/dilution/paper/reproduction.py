@@ -144,9 +144,8 @@ def reproduce(
                 further = prepare(further_runs(each, opened, name), root)
                 if not further:
                     break
-            if opened.artifact(recipe_name(name)) != (wished := None if recipe is None else str(recipe)):
-                with opened.writer():
-                    opened.keep(recipe_name(name), wished)
+            with opened.writer():
+                opened.keep(recipe_name(name), None if recipe is None else str(recipe))
             sections.append(figure_section(each, opened, name, folder))
     command = f"dilution reproduce {' '.join(wanted)} --dataset {dataset} --scale {scale}"
     command += "" if seeds is None else f" --seeds {seeds}"

@@ -120,8 +120,7 @@ def _differs(figure: Figure, scale: str, runs: pd.DataFrame, recipe: str | None)
     if recipe is not None:
         said += (
             f" Trained by the recipe {recipe!r}, in place of the optimizer, rate, batch and order named "
-            f"here; as "
-            "many pictures went through the network."
+            "here; as many pictures went through the network."
         )
     notes = [note for note in runs["image_note"].dropna().unique() if note] if len(runs) else []
     return said + "".join(f" {note[:1].upper()}{note[1:]}." for note in notes)

@@ -76,8 +76,7 @@ def details(plan: Plan) -> list[str]:
     tested, least = plan.runs["n_test"].max(), plan.runs["majority"].max()
     said.append(
         f"Brackets are 80 % intervals. Accuracy was measured on {tested:,.0f} test examples, of which "
-        f"naming the "
-        f"commonest class alone gets {least:.1%} right."
+        f"naming the commonest class alone gets {least:.1%} right."
     )
     return said
 

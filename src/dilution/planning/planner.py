@@ -10,7 +10,7 @@ import pandas as pd
 from dilution.data import check_classes, load, majority
 from dilution.errors import InputError
 from dilution.nets import default_network
-from dilution.noise import equivalent_alpha
+from dilution.noise import level_of
 from dilution.planning.answers import (
     Answer,
     Kind,
@@ -27,7 +27,6 @@ from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
 from dilution.study.recipes import with_recipe
-from dilution.study.spec import Run
 from dilution.study.store import Store
 from dilution.study.table import table
 from dilution.training.settings import PrecisionName
@@ -176,8 +175,8 @@ def plan(
     if min(pilot_n, len(opened)) < LEAST:
         raise InputError(
             f"there are {len(opened):,} training examples and a pilot of {pilot_n:,} at most; a pilot "
-            f"takes at "
-            f"least {LEAST}, to see accuracy at three sizes. Bring more examples with labels that you trust."
+            f"takes at least {LEAST}, to see accuracy at three sizes. Bring more examples with labels "
+            "that you trust."
         )
     level = _noise_level(alpha, eta, len(opened.classes))
     chosen = network or default_network(opened.shape)
@@ -186,12 +185,10 @@ def plan(
     scope = Scope(str(data), chosen, min(pilot_n, len(opened)), alphas, labels, precision)
     goals = [(target, level), (target, better_alpha)]
     name = f"plan/{data}"
-    wanted: list[Run] = []
-    more = first_runs(scope)
+    wanted = prepare(with_recipe(first_runs(scope), recipe, root), root)
     check_machine(workers, device)
     with Store(store) as kept:
         while True:
-            wanted += prepare(with_recipe(more, recipe, root), root)
             study = Study.of(name, wanted)
             run_study(study, kept, workers=workers, device=device, root=root, progress=progress)
             keys = {run.key for run in study.runs}
@@ -203,6 +200,7 @@ def plan(
             if len(wanted) >= runs or settled(law, goals):
                 break
             more = next_runs(scope, law, found, goals)[: runs - len(wanted)]
+            wanted += prepare(with_recipe(more, recipe, root), root)
     return Plan(
         Path(str(data)).name,
         target,
@@ -233,14 +231,7 @@ def _noise_level(alpha: float | None, eta: float | None, classes: int) -> float:
             f"{given} of alpha and eta given; give one: alpha (noisy labels for each clean one) or eta "
             "(share of wrong labels), as `dilution diagnose` estimates them."
         )
-    level = equivalent_alpha(eta, classes) if eta is not None else alpha
-    if level is None or not 0 <= level < float("inf"):
-        raise InputError(
-            f"{'alpha' if eta is None else 'eta'} is {alpha if eta is None else eta}; with {classes} "
-            f"classes alpha must be 0 or more and eta in [0, {1 - 1 / classes:.3g}): beyond, labels say "
-            "nothing."
-        )
-    return float(level)
+    return level_of(alpha, eta, classes)
 
 
 def _measured(runs: pd.DataFrame, labels: Labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

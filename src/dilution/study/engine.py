@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 
-from dilution.data import DataSet
 from dilution.errors import InputError
 from dilution.revision import code_version
 from dilution.study.execute import (
     Confusabilities,
     confusability_name,
+    learns_at_once,
     measure_confusability,
     needs_confusability,
     open_data,
@@ -35,7 +35,7 @@ from dilution.study.spec import Run
 from dilution.study.store import Store
 from dilution.study.team import Team
 from dilution.study.workers import Worker, measure, train_pack, using_threads
-from dilution.training import device_of, kind_of
+from dilution.training import device_of
 
 VERSIONED = ("torch", "numpy")
 
@@ -130,16 +130,12 @@ def _notes(runs: Sequence[Run], root: str | None) -> list[str]:
     """
     opened = {run.dataset: open_data(run.dataset, run.fingerprint, root) for run in runs}
     notes = [f"{name}: {note}" for name, data in opened.items() for note in data.notes]
-    stepping = [run for run in runs if not _is_learner(run, opened[run.dataset])]
-    large = {run.batch: epoch_of(run) for run in stepping if run.batch > epoch_of(run)}
+    beyond = [run for run in runs if run.batch > epoch_of(run) and not learns_at_once(run, root)]
+    large = {run.batch: epoch_of(run) for run in beyond}
     for batch, epoch in large.items():
         what = "fewer than a batch; one then holds the same more than once"
         notes.append(f"batch is {batch:,}, and an epoch of such a run holds {epoch:,}: {what}")
     return notes
-
-
-def _is_learner(run: Run, data: DataSet) -> bool:
-    return kind_of(run.network, data.train.shape, len(data.train.classes)) == "learner"
 
 
 def available_cores() -> int:

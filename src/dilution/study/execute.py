@@ -12,7 +12,7 @@ from dilution.data import DATASETS, Arrays, DataSet, load, names_data
 from dilution.errors import DilutionError, InputError, unknown
 from dilution.noise import Dilution, LabelNoise, matrix, observed, structured, uniform
 from dilution.study.spec import IMAGE_SOURCES, PROTOCOL, Run
-from dilution.training import Task, TrainResult, confusability, device_title, train_together
+from dilution.training import Task, TrainResult, confusability, device_title, kind_of, train_together
 
 Confusabilities = Mapping[str, list[list[float]]]
 """Measured confusability matrices, by the name that :func:`confusability_name` gives."""
@@ -25,6 +25,12 @@ def open_data(name: str, fingerprint: str, root: str | None) -> DataSet:
     """Load a data set once a process; `fingerprint` tells apart two contents of one file."""
     del fingerprint
     return load(name, root)
+
+
+def learns_at_once(run: Run, root: str | None) -> bool:
+    """Return whether a run is of a learner that takes no steps."""
+    data = open_data(run.dataset, run.fingerprint, root).train
+    return kind_of(run.network, data.shape, len(data.classes)) == "learner"
 
 
 def needs_confusability(run: Run) -> bool:

@@ -6,9 +6,8 @@ from typing import Any
 
 from dilution.errors import InputError
 from dilution.noise import equivalent_alpha
-from dilution.study.execute import open_data
+from dilution.study.execute import learns_at_once, open_data
 from dilution.study.spec import Run
-from dilution.training import kind_of
 from dilution.training.recipes import ADVISED, advised, read_recipe, spent
 
 
@@ -33,7 +32,7 @@ def with_recipe(runs: Sequence[Run], recipe: str | Path | None, root: str | None
     if recipe is None:
         return list(runs)
     fixed = None if str(recipe) == ADVISED else read_recipe(recipe)
-    trained = [run for run in runs if not _learns_at_once(run, root)]
+    trained = [run for run in runs if not learns_at_once(run, root)]
     pooled = all(run.images == "same" for run in trained)
     found = {run.key: _by(run, fixed, pooled=pooled, root=root) for run in trained}
     names = set().union(*(settings for _, settings in found.values()))
@@ -41,8 +40,7 @@ def with_recipe(runs: Sequence[Run], recipe: str | Path | None, root: str | None
     if compared:
         raise InputError(
             f"the recipe is {str(recipe)!r} and the runs differ in {', '.join(compared)}; a recipe sets "
-            f"these "
-            "for all of them, and nothing would be left to compare. Leave --recipe out."
+            "these for all of them, and nothing would be left to compare. Leave --recipe out."
         )
     return [found[run.key][0] if run.key in found else run for run in runs]
 
@@ -73,8 +71,3 @@ def _noise_level(run: Run, root: str | None) -> float:
         return run.alpha or 0.0
     classes = len(open_data(run.dataset, run.fingerprint, root).train.classes)
     return equivalent_alpha(run.eta, classes)
-
-
-def _learns_at_once(run: Run, root: str | None) -> bool:
-    data = open_data(run.dataset, run.fingerprint, root).train
-    return kind_of(run.network, data.shape, len(data.classes)) == "learner"

@@ -20,7 +20,9 @@ RECIPE = (
 LEAST_STEPS = 400
 """Steps that a budget must have room for: fewer do not learn, however large their batches."""
 
-_SCALE = 128  # noise scale of clean labels, in pictures: what an MLP has on MNIST (docs/log.md)
+_SCALE = (
+    128  # noise scale of clean labels, in pictures: that of an MLP (dilution advise mnist --network mlp2)
+)
 _BATCHES = (32, 1024)
 _RATE, _AT = 1e-3, 64  # of Adam, and the batch where it belongs
 _HORIZON = 0.05  # share of the steps that the average of the weights reaches back,
