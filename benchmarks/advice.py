@@ -3,13 +3,12 @@
 The default is the paper's: Adadelta, batch 128, the best of four rates. It is measured with one label at a
 time, as the paper trains, and with the labels of a picture pooled, as the recipe does. As many pictures go
 through the network in each. The default's rate is chosen on clean validation labels, which favours it; the
-recipe's
-on noisy ones. Accuracies are at the step chosen on noisy validation labels. Resumes; the store lies in
-results/, the
-page and its tables in docs/results/advice:
+recipe's on noisy ones. Accuracies are at the step chosen on noisy validation labels. Resumes; the store lies
+in results/, the page and its tables in docs/results/advice:
 
-    python benchmarks/advice.py            # an hour and a half on two cores
-    python benchmarks/advice.py --page     # the page alone
+    python benchmarks/advice.py                   # hours on two cores
+    python benchmarks/advice.py --device cuda     # minutes on a GPU
+    python benchmarks/advice.py --page            # the page alone
 """
 
 import argparse
@@ -24,21 +23,26 @@ from dilution.advice import answer, reasons
 from dilution.revision import code_version
 from dilution.study import Run, Study
 from dilution.study.intervals import intervals
+from dilution.training.device import device_of, device_title
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results" / "advice"
 STORE = ROOT / "results" / "advice.sqlite"
 # data, noise level, clean examples, passes over the pictures, seeds
-CASES = (("mnist", 20.0, 10_000, 10.0, 5), ("mnist", 100.0, 60_000, 8.0, 3), ("cifar10", 5.0, 50_000, 6.0, 3))
+CASES = (
+    ("mnist", 20.0, 10_000, 10.0, 5),
+    ("mnist", 100.0, 60_000, 10.0, 5),
+    ("cifar10", 5.0, 50_000, 10.0, 5),
+)
 NETWORK, PRECISION = "conv4", "bfloat16"
-RATES = (0.03, 0.1, 0.3, 1.0)
+RATES = (0.1, 0.3, 1.0, 3.0)
 ADVISED = "advised"
 
 
-def measure(data: str, alpha: float, n: int, epochs: float, seeds: int) -> pd.DataFrame:
+def measure(data: str, alpha: float, n: int, epochs: float, seeds: int, **where: object) -> pd.DataFrame:
     """Advise, train by the default in both orders, and return one row a training."""
     found = dilution.advise(
-        data, alpha=alpha, network=NETWORK, n=n, epochs=epochs, precision=PRECISION, store=STORE
+        data, alpha=alpha, network=NETWORK, n=n, epochs=epochs, precision=PRECISION, store=STORE, **where
     )
     print(answer(found), *reasons(found).values(), sep="\n", flush=True)
     found.scale_table.assign(data=data, n=n, growth=found.growth).to_csv(
@@ -46,7 +50,8 @@ def measure(data: str, alpha: float, n: int, epochs: float, seeds: int) -> pd.Da
     )
     found.trials.to_csv(FOLDER / f"{data}-{alpha:g}-rates.csv", index=False, float_format="%.7g")
     again = [found.run.model_copy(update={"seed": seed}) for seed in range(seeds)]
-    parts = [dilution.run(Study.of(f"advised/{data}/{alpha:g}", again), store=STORE).assign(way=ADVISED)]
+    parts = [dilution.run(Study.of(f"advised/{data}/{alpha:g}", again), store=STORE, **where)]
+    parts[0]["way"] = ADVISED
     for order, way in (("examples", "default, one label at a time"), ("pooled", "default, pooled")):
         default = Run.of(
             dataset=data, n=n, alpha=alpha, network=NETWORK, precision=PRECISION, evaluations=5, order=order,
@@ -54,16 +59,17 @@ def measure(data: str, alpha: float, n: int, epochs: float, seeds: int) -> pd.Da
         )  # fmt: skip
         name = f"default/{data}/{alpha:g}/{order}"
         tried = [default.model_copy(update={"rate": rate}) for rate in RATES]
-        table = dilution.run(Study.of(name, tried), store=STORE)
+        table = dilution.run(Study.of(name, tried), store=STORE, **where)
         best = float(table.loc[table["validation_clean"].fillna(0.0).idxmax(), "rate"])
         runs = [default.model_copy(update={"rate": best, "seed": seed}) for seed in range(seeds)]
-        again = dilution.run(Study.of(f"{name}/best", runs), store=STORE)
+        again = dilution.run(Study.of(f"{name}/best", runs), store=STORE, **where)
         others = table[table["rate"] != best]
         parts += [again.assign(way=way), others.assign(way=f"{way}, other rates")]
     kept = ["way", "rate", "batch", "order", "schedule", "averaging", "crops", "optimizer", "steps", "seed"]
     kept += ["state", "test_noisy", "test_clean", "test_last", "validation_clean", "seconds"]
     rows = pd.concat(parts)[kept]
-    return rows.assign(data=data, alpha=alpha, n=n, epochs=epochs, code=code_version(), machine=machine())
+    made = f"{machine()}, {device_title(device_of(str(where['device'])).type)}"
+    return rows.assign(data=data, alpha=alpha, n=n, epochs=epochs, code=code_version(), machine=made)
 
 
 def page() -> str:
@@ -75,8 +81,8 @@ def page() -> str:
         "Written by `python benchmarks/advice.py`. The default is Adadelta with batch 128 at the best of "
         "four rates; in each line as many pictures went through the network. Test accuracy at the step "
         "chosen on noisy validation labels, mean and 95 % interval over seeds. What the advised recipe "
-        "gains is seed for seed. Seconds are of one training on one core beside another. The search that "
-        "found the recipe is not counted, nor that of the default's rate; the default is not shifted.",
+        "gains is seed for seed. Seconds are of one training beside others on the same machine. The search "
+        "that found the recipe is not counted, nor that of the default's rate; the default is not shifted.",
         "",
         "| data | α | clean examples | passes | seeds | trained by | test accuracy | the recipe gains, "
         "points | seconds |",
@@ -129,10 +135,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--page", action="store_true", help="write the page alone")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--workers", type=int, help="processes at once")
+    given = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    if not parser.parse_args().page:
+    if not given.page:
         for data, alpha, n, epochs, seeds in CASES:
-            rows = measure(data, alpha, n, epochs, seeds)
+            rows = measure(data, alpha, n, epochs, seeds, device=given.device, workers=given.workers)
             rows.to_csv(FOLDER / f"{data}-{alpha:g}-trainings.csv", index=False, float_format="%.6g")
             (FOLDER / "README.md").write_text(page(), "utf-8")
     (FOLDER / "README.md").write_text(page(), "utf-8")

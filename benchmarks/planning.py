@@ -5,8 +5,9 @@ On MNIST the pilot has at most 4,000 clean examples and noise up to α = 10; ask
 exponent of the price law alone. Resumes; stores lie in results/, the page and its tables in
 docs/results/plan:
 
-    python benchmarks/planning.py            # an hour on two cores
-    python benchmarks/planning.py --page     # the page alone
+    python benchmarks/planning.py                   # an hour on two cores
+    python benchmarks/planning.py --device cuda     # minutes on a GPU
+    python benchmarks/planning.py --page            # the page alone
 """
 
 import argparse
@@ -22,6 +23,7 @@ from dilution.revision import code_version
 from dilution.study import Study
 from dilution.study.store import Store
 from dilution.study.table import table
+from dilution.training.device import device_of, device_title
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results" / "plan"
@@ -32,11 +34,11 @@ GOALS = ((0.9, 20.0), (0.9, 50.0), (0.95, 20.0), (0.95, 50.0))
 CIFAR = (0.5, 5.0)
 
 
-def predict() -> None:
+def predict(**where: object) -> None:
     """Plan each goal from its pilot."""
     rows, prices = [], []
     for target, alpha in GOALS:
-        found = dilution.plan("mnist", target=target, alpha=alpha, **HOW)
+        found = dilution.plan("mnist", target=target, alpha=alpha, **HOW, **where)
         answer, runs = found.same, found.runs
         rows.append(
             {
@@ -50,19 +52,19 @@ def predict() -> None:
                 "largest_n": int(runs["n"].max()),
                 "largest_alpha": float(runs["alpha"].max()),
                 "code": code_version(),
-                "machine": machine(),
+                "machine": f"{machine()}, {device_title(device_of(str(where['device'])).type)}",
             }
         )
         prices.append(found.prices.assign(data="mnist", target=target))
     target, alpha = CIFAR
-    found = dilution.plan("cifar10", target=target, alpha=alpha, **HOW)
+    found = dilution.plan("cifar10", target=target, alpha=alpha, **HOW, **where)
     prices.append(found.prices.assign(data="cifar10", target=target))
     FOLDER.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_csv(FOLDER / "predicted.csv", index=False, float_format="%.6g")
     pd.concat(prices).to_csv(FOLDER / "prices.csv", index=False, float_format="%.5g")
 
 
-def search() -> None:
+def search(**where: object) -> None:
     """Measure the n of each goal by training near it until the interval is narrow."""
     largest = len(dilution.load("mnist").train)
     scope = Scope("mnist", NETWORK, largest, (0.0, 50.0), precision=PRECISION)
@@ -72,7 +74,7 @@ def search() -> None:
         n, seed = first(alpha, 50.0, largest), 100
         while n is not None:
             runs.append(scope.run(n, alpha, seed))
-            dilution.run(Study.of(name, runs), store=STORE)
+            dilution.run(Study.of(name, runs), store=STORE, **where)
             with Store(STORE) as kept:
                 done = table(kept, name, runs=runs)
             n = next_n(done[done["alpha"] == alpha], target, largest)
@@ -141,9 +143,13 @@ def main() -> None:
     """Predict, measure, write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--page", action="store_true", help="write the page from what was measured")
-    if not parser.parse_args().page:
-        predict()
-        search()
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--workers", type=int, help="processes at once")
+    given = parser.parse_args()
+    if not given.page:
+        where = {"device": given.device, "workers": given.workers}
+        predict(**where)
+        search(**where)
     (FOLDER / "README.md").write_text(page(), encoding="utf-8")
 
 
