@@ -40,11 +40,14 @@ def device_title(name: str) -> str:
 
 
 @contextmanager
-def float32_as_asked(device: torch.device) -> Iterator[None]:
+def computing_on(device: torch.device) -> Iterator[None]:
     """Compute in float32 where float32 is asked for: by default cuDNN rounds what it convolves to TF32."""
     if device.type != "cuda":
         yield
         return
+    # The thread of torch that goes backward has no CUDA context before its first kernel, and cuBLAS warns of
+    # that where the first one is its own. This one is not.
+    torch.ones(1, device=device, requires_grad=True).exp().sum().backward()
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:

@@ -20,7 +20,7 @@ from dilution.nets import Draws, build
 from dilution.noise import Delivered, Dilution
 from dilution.training.augment import Augmentation
 from dilution.training.batches import BatchOrderer
-from dilution.training.device import device_of, float32_as_asked, step_of
+from dilution.training.device import computing_on, device_of, step_of
 from dilution.training.learners import kind_of, learn
 from dilution.training.optimizers import rate_factor
 from dilution.training.program import Program
@@ -134,7 +134,7 @@ def train_together(tasks: Sequence[Task], device: str = "cpu") -> list[TrainResu
             learn(task.network, task.noisy, task.test, seed=task.seed, validation=task.validation)
             for task in tasks
         ]
-    with float32_as_asked(where):
+    with computing_on(where):
         return _train(tasks, where)
 
 

@@ -9,7 +9,7 @@ from dilution.named import is_reference
 from dilution.nets import Draws, build
 from dilution.training.augment import Augmentation
 from dilution.training.batches import Batch
-from dilution.training.device import device_of, float32_as_asked, step_of
+from dilution.training.device import computing_on, device_of, step_of
 from dilution.training.program import Program
 from dilution.training.settings import TrainSettings
 
@@ -71,7 +71,7 @@ def seconds_per_step(
         for replica in range(replicas)
     ]
     times: list[float] = []
-    with float32_as_asked(where):
+    with computing_on(where):
         while len(times) < _WARM_UP + _STEPS or sum(times) < _SECONDS:
             start = time.perf_counter()
             for each in augmented:  # beside the step of a small network its cost shows
