@@ -1,6 +1,7 @@
 """dilution advise: the noise scale against theory, a search that no test picture touches, honest words."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,9 @@ import torch
 from typer.testing import CliRunner
 
 import dilution
-from dilution.advice import Advice, advise, reasons
+from dilution.advice import Advice, advise, answer, reasons
 from dilution.advice.scale import halfway, mixed_slope, noise_scale
-from dilution.advice.search import best_rate, confirm
+from dilution.advice.search import Kept, best_rate, confirm, kept_step
 from dilution.cli import app
 from dilution.errors import InputError
 from dilution.noise import Dilution
@@ -183,6 +184,27 @@ def test_two_changes_are_trained_together_before_they_are_advised():
     assert {each.key for each in asked[1][1]} == set(table["key"])
 
 
+def evaluations(agreements):
+    """Return three evaluations of each of as many trainings; the second has the least noisy loss."""
+    rows = [
+        {"key": str(number), "step": step, "validation_noisy": loss, "validation_agreement": named}
+        for number, three in enumerate(agreements)
+        for step, loss, named in zip((10, 20, 30), (2.0, 1.0, 1.5), three, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_last_weights_are_kept_unless_others_surely_name_more_labels():
+    better = kept_step(evaluations([(0.1, 0.5, 0.4), (0.1, 0.5, 0.41), (0.1, 0.5, 0.39)]))
+    assert better.step == "noisy"
+    assert better.gain == pytest.approx(-0.1)
+    assert better.error == pytest.approx(0.01 / math.sqrt(3))
+    worse = kept_step(evaluations([(0.9, 0.4, 0.5)] * 3))  # an earlier step of larger loss is no candidate
+    assert (worse.step, worse.error) == ("last", 0.0)
+    unclear = kept_step(evaluations([(0.1, 0.5, 0.4), (0.1, 0.5, 0.6), (0.1, 0.5, 0.47)]))
+    assert unclear.step == "last"
+
+
 @pytest.fixture(scope="module")
 def advice(tmp_path_factory):
     return advise(
@@ -195,7 +217,7 @@ def test_advice_is_a_recipe_with_a_reason_for_each_choice(advice):
     assert isinstance(advice, Advice)
     assert set(advice.recipe) <= set(RECIPE)
     chosen = {"order", "optimizer", "rate", "schedule", "batch", "averaging"}
-    assert chosen <= set(reasons(advice))
+    assert {*chosen, "weights"} <= set(reasons(advice))
     assert advice.recipe["order"] == "pooled"
     assert list(advice.scale_table.columns) == ["alpha", "gradient of", "mean", "low", "high"]
     assert advice.scale_table["alpha"].nunique() == 4
@@ -279,3 +301,19 @@ def test_the_command_writes_a_recipe_that_the_others_take(tmp_path, monkeypatch)
     for recipe in ("advised", "advice/recipe.toml"):
         done = CliRunner().invoke(app, ["run", "mine.toml", "--recipe", recipe, "--workers", "0"])
         assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        (Kept("noisy", -0.1, 0.01), "Keep those of the step with the least loss"),
+        (Kept("last", 0.1, 0.01), "names 10.00% ± 1.00% of the noisy validation labels fewer"),
+        (Kept("last", 0.0, 0.0), "names as many"),
+        (Kept("last", -0.01, 0.02), "as far as -1.00% ± 2.00% can tell"),
+    ],
+)
+def test_the_weights_kept_have_a_reason_and_give_the_accuracy(advice, kept, words):
+    other = replace(advice, kept=kept)
+    assert words in reasons(other)["weights"]
+    assert other.accuracy[0] == pytest.approx(advice.runs[f"test_{kept.step}"].mean())
+    assert ("at the step with the least loss" in answer(other)) == (kept.step == "noisy")

@@ -86,7 +86,8 @@ def test_numbers_are_numbers_even_where_every_run_lacks_them(store):
 
 def test_histories_hold_every_evaluation(store):
     found = histories(store, "s")
-    measured = ["step", "train_loss", "validation_clean", "validation_noisy", "test", "test_top5", "key"]
+    validation = ["validation_clean", "validation_noisy", "validation_agreement"]
+    measured = ["step", "train_loss", *validation, "test", "test_top5", "key"]
     assert list(found.columns) == measured
     done = [RUNS[place].key for place in (0, 1, 3)]
     assert found["key"].tolist() == [key for key in done for _ in range(2)]

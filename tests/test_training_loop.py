@@ -21,7 +21,8 @@ from dilution.training.referee import Normalise, accuracy
 RATES = {"adadelta": 1.0, "sgd": 0.02, "adam": 0.003, "adamw": 0.003}
 SCHEDULES = ["constant", "linear", "cosine", "step"]
 ORDERS = ["examples", "pooled", "expected"]
-HISTORY = ["step", "train_loss", "validation_clean", "validation_noisy", "test", "test_top5"]
+VALIDATION = ["validation_clean", "validation_noisy", "validation_agreement"]
+HISTORY = ["step", "train_loss", *VALIDATION, "test", "test_top5"]
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -131,6 +132,9 @@ def test_noisy_validation_is_the_cross_entropy_on_labels_as_noisy_as_the_trainin
     chances = result.predict(held_out.pictures(everything)).double()
     by_hand = -chances.log()[everything, held_out.labels(everything)].mean()
     assert result.history["validation_noisy"].iloc[-1] == pytest.approx(float(by_hand), rel=1e-5)
+    named = chances.argmax(dim=1) == held_out.labels(everything)
+    agreement = result.history["validation_agreement"].iloc[-1]
+    assert agreement == pytest.approx(float(named.double().mean()), rel=1e-6)
     clean = chances[:60].argmax(dim=1) == held_out.labels(torch.arange(60))
     assert result.history["validation_clean"].iloc[-1] == pytest.approx(float(clean.double().mean()))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dilution.advice.scale import Scale, halfway, noise_scale
-from dilution.advice.search import Verdict, best_rate, confirm
+from dilution.advice.search import Kept, Verdict, best_rate, confirm, kept_step
 from dilution.data import Arrays, check_classes, load, majority
 from dilution.errors import InputError
 from dilution.nets import default_network
@@ -51,6 +51,8 @@ class Advice:
         The search of the rate: ``share`` of the budget, ``rate``, ``loss``.
     verdicts
         What was compared at the whole budget.
+    kept
+        Which weights are kept, those of the last step or of an earlier one.
     runs
         Trainings by the recipe, one row a seed.
     searched
@@ -68,6 +70,7 @@ class Advice:
     scales: tuple[Scale, ...]
     trials: pd.DataFrame
     verdicts: tuple[Verdict, ...]
+    kept: Kept
     runs: pd.DataFrame
     searched: pd.DataFrame
     majority: float
@@ -91,8 +94,8 @@ class Advice:
 
     @property
     def accuracy(self) -> tuple[float, float, float]:
-        """Test accuracy at the step chosen on noisy validation labels: mean and 95 % interval."""
-        found = intervals(self.runs, ["network"], "test_noisy").iloc[0]
+        """Test accuracy of the weights that are kept: mean and 95 % interval."""
+        found = intervals(self.runs, ["network"], f"test_{self.kept.step}").iloc[0]
         return float(found["mean"]), float(found["low"]), float(found["high"])
 
     @cached_property
@@ -209,6 +212,7 @@ def advise(
 
         rate, trials = best_rate(proposed, train)
         final, verdicts, runs = confirm(proposed.model_copy(update={"rate": rate}), others, train)
+        evaluations = histories(kept)
     return Advice(
         Path(str(data)).name,
         final,
@@ -216,6 +220,7 @@ def advise(
         scales,
         trials,
         tuple(verdicts),
+        kept_step(evaluations[evaluations["key"].isin(runs["key"])]),
         runs,
         pd.concat(searched),
         majority(halves.test.labels),

@@ -27,7 +27,9 @@ The rate is searched by successive halving: five rates, and further ones beyond 
 eighth of the budget, the better ones at twice as much, and again, two seeds each. Schedule, average and \
 shifts are compared at the whole budget with three seeds; what theory or habit proposes is kept unless the \
 other is better by more than a standard error. All of it is judged on noisy validation labels, by the least \
-cross entropy that a training reaches. The test set chose nothing."""
+cross entropy that a training reaches. Which weights are kept is decided between the last and those of the \
+least cross entropy, by the share of the noisy validation labels that they name: that does not count how \
+sure a network is of itself. The test set chose nothing."""
 
 
 def write_advice(advice: Advice, folder: Path, command: str) -> Path:

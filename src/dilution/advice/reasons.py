@@ -4,7 +4,7 @@ import math
 
 from dilution.advice.advising import Advice
 from dilution.advice.scale import Scale
-from dilution.advice.search import Verdict
+from dilution.advice.search import Kept, Verdict
 from dilution.training.recipes import batch_for
 
 
@@ -19,8 +19,8 @@ def answer(advice: Advice) -> str:
     return (
         f"Train {run.network} on {advice.name} with {labels}, batch {run.batch}, "
         f"{run.optimizer.capitalize()} at {run.rate:g} ({_SCHEDULES[run.schedule]}){average}{shifts}: in "
-        f"{advice.pictures:,} pictures that gave {mean:.1%} [{low:.1%}, {high:.1%}] {what}. "
-        f"{_beside(advice)}"
+        f"{advice.pictures:,} pictures that gave {mean:.1%} [{low:.1%}, {high:.1%}] {what}"
+        f"{_AFTER[advice.kept.step]}. {_beside(advice)}"
     )
 
 
@@ -31,6 +31,7 @@ def _beside(advice: Advice) -> str:
     return f"{said}." if learned else f"{said}: with this budget nothing beyond that was surely learned."
 
 
+_AFTER = {"last": "", "noisy": " at the step with the least loss on noisy validation labels"}
 _SCHEDULES = {
     "constant": "constant",
     "linear": "falling to 0 over the last 70 % of the steps",
@@ -52,7 +53,7 @@ def growth(advice: Advice) -> str:
 
 
 def reasons(advice: Advice) -> dict[str, str]:
-    """Return for each setting of the recipe the reason for it, one sentence each."""
+    """Return the reason for each setting of the recipe, one sentence each, and for the ``weights`` kept."""
     at, run, budget = advice.scales[-1], advice.run, f"{advice.pictures:,} pictures"
     said: dict[str, str] = {}
     if run.order == "pooled":
@@ -85,7 +86,25 @@ def reasons(advice: Advice) -> dict[str, str]:
     )
     for each in advice.verdicts:
         said[each.setting] = _verdict(each)
+    said["weights"] = _kept(advice.kept)
     return said
+
+
+def _kept(found: Kept) -> str:
+    named = f"{abs(found.gain):.2%} ± {found.error:.2%} of the noisy validation labels"
+    if found.step == "noisy":
+        return (
+            "Keep those of the step with the least loss on noisy validation labels: the last step names "
+            f"{named} fewer."
+        )
+    if found.gain > found.error:
+        return f"Keep the last: the step with the least noisy loss names {named} fewer."
+    if found.gain == found.error == 0:
+        return "Keep the last: the step with the least noisy loss names as many noisy labels."
+    return (
+        "Keep the last: the step with the least noisy loss names no more noisy validation labels, as far "
+        f"as {found.gain:+.2%} ± {found.error:.2%} can tell."
+    )
 
 
 def _verdict(each: Verdict) -> str:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -46,6 +46,44 @@ class Verdict:
     other: Any
     gain: float
     error: float
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Which weights of a training are kept.
+
+    Parameters
+    ----------
+    step
+        ``"last"``, or ``"noisy"``: those of the step with the least loss on noisy validation labels.
+    gain, error
+        Which share of the noisy validation labels the last step names more than the other, and the standard
+        error of that over seeds.
+    """
+
+    step: Literal["last", "noisy"]
+    gain: float
+    error: float
+
+
+def kept_step(histories: pd.DataFrame) -> Kept:
+    """Return which weights to keep: the last, unless others name surely more noisy validation labels.
+
+    The cross entropy on noisy labels also counts how sure a network is of itself. Late in a training that
+    grows where accuracy grows too, so that the least of it may come too early. The share of labels that are
+    named says nothing of sureness, but is too coarse to choose among many steps.
+
+    Parameters
+    ----------
+    histories
+        Evaluations of trainings that differ in the seed: ``key``, ``validation_noisy``,
+        ``validation_agreement``, the last of each training last.
+    """
+    least = histories.loc[histories.groupby("key")["validation_noisy"].idxmin()].set_index("key")
+    last = histories.groupby("key")["validation_agreement"].last()
+    gains = (last - least["validation_agreement"]).to_numpy(dtype=np.float64)
+    error = float(gains.std(ddof=1) / math.sqrt(len(gains)))
+    return Kept("noisy" if gains.mean() < -error else "last", float(gains.mean()), error)
 
 
 def at_budget(run: Run, share: float) -> Run:

@@ -200,6 +200,7 @@ def advise(
     why = reasons(found)
     for name, value in found.recipe.items():
         typer.echo(f"{name} = {value}{': ' + why[name] if name in why else ''}")
+    typer.echo(f"weights: {why['weights']}")
     if told := growth(found):
         typer.echo(told)
     page = write_advice(found, out, typed(context))

@@ -31,7 +31,7 @@ def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
             start, end = pd.to_datetime(ended["started"]), pd.to_datetime(ended["finished"])
             code = "; ".join(sorted(set(ended["versions"])))
             made[f"{name} took"] = (
-                f"{len(ended)} runs, {ended['seconds'].sum() / 60:.1f} core-minutes of training, "
+                f"{len(ended)} runs, {ended['seconds'].sum() / 60:.1f} minutes of training added up, "
                 f"{(end.max() - start.min()).total_seconds() / 60:.1f} minutes from the first start to the "
                 f"last end, {end.max():%Y-%m-%d %H:%M} UTC; trained by {code}"
             )

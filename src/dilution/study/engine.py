@@ -35,7 +35,7 @@ from dilution.study.spec import Run
 from dilution.study.store import Store
 from dilution.study.team import Team
 from dilution.study.workers import Worker, measure, train_pack, using_threads
-from dilution.training import device_of
+from dilution.training import device_of, device_title
 
 VERSIONED = ("torch", "numpy")
 
@@ -222,7 +222,10 @@ _DIED = (
 
 def _record_start(store: Store, progress: Progress, pack: Pack) -> None:
     versions = {"dilution": code_version()} | {name: version(name) for name in VERSIONED}
-    versions |= {"python": platform.python_version(), "threads": str(pack.threads)}
+    versions |= {"python": platform.python_version()}
+    if pack.device == "cuda":
+        versions["gpu"] = device_title("cuda").replace(",", "")
+    versions["threads"] = str(pack.threads)
     store.start([run.key for run in pack.runs], host=platform.node(), versions=versions, at=_now())
     progress.started(pack)
 

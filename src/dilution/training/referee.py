@@ -56,12 +56,13 @@ class Referee:
         self._histogram = held_out.histogram(place).float() * (held_out.n / len(held_out))
 
     def __call__(self, module: nn.Module) -> dict[str, float]:
-        """Return clean validation accuracy, noisy validation cross entropy and test accuracy, top 1 and 5."""
+        """Return what an evaluation measures, by the names of :class:`TrainResult`'s history."""
         validation = logits(module, self._prepare, self._held_out)
         test = logits(module, self._prepare, self._test)
         return {
             "validation_clean": accuracy(validation, self._labels),
             "validation_noisy": float(cross_entropy(validation, self._histogram)),
+            "validation_agreement": float(_named(validation, self._histogram)),
             "test": accuracy(test, self._test.labels),
             "test_top5": accuracy(test, self._test.labels, among=5),
         }
@@ -76,6 +77,11 @@ def logits(module: nn.Module, prepare: Normalise, pictures: Tensor | Arrays) -> 
         found = torch.cat([module(prepare(part)) for part in parts])
     module.train(was_training)
     return found
+
+
+def _named(logits: Tensor, histogram: Tensor) -> Tensor:
+    """Return the mean weight of the class that scores highest, float64."""
+    return histogram.gather(1, logits.argmax(dim=1, keepdim=True)).double().mean()
 
 
 def _parts(arrays: Arrays) -> Iterator[Tensor]:

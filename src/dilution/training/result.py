@@ -22,7 +22,8 @@ class TrainResult:
     history
         One row an evaluation: ``step``, ``train_loss`` (mean since the last evaluation, nats),
         ``validation_clean`` (accuracy on clean validation labels), ``validation_noisy`` (mean cross
-        entropy on noisy validation labels, nats), ``test`` and ``test_top5`` (accuracies).
+        entropy on noisy validation labels, nats), ``validation_agreement`` (share of those labels that the
+        network names), ``test`` and ``test_top5`` (accuracies).
     delivered
         Noise asked for and delivered, over the labels that were trained on.
     n_training, n_validation, n_test
