@@ -23,7 +23,7 @@ from dilution.revision import code_version
 from dilution.study import Study
 from dilution.study.store import Store
 from dilution.study.table import table
-from dilution.training.device import device_of, device_title
+from dilution.training import device_of, device_title
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results" / "plan"
