@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from grouped import Grouped
-from table import RESULTS, write
+from table import RESULTS, machine, write
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -25,7 +25,7 @@ import dilution
 from dilution.data import Arrays
 from dilution.nets import build
 from dilution.noise import Dilution
-from dilution.training import Task, TrainSettings, seconds_per_step, train_together
+from dilution.training import Task, TrainSettings, device_title, seconds_per_step, train_together
 
 BATCH, RATE = 128, 1e-3
 PICTURE, CLASSES = (1, 28, 28), 10
@@ -167,7 +167,8 @@ def throughput(bench: Bench) -> None:
     rows: list[dict[str, object]] = []
 
     def note(network: str, what: str, turn: int, rate: float) -> None:
-        rows.append({"network": network, "what": what, "turn": turn, "rate": rate})
+        about = {"machine": f"{machine()}, {device_title(bench.device.type)}"}
+        rows.append(about | {"network": network, "what": what, "turn": turn, "rate": rate})
         print(f"{network:10} {turn} {what:32} {rate:14,.1f}", flush=True)
         if bench.device.type == "cuda":  # as it comes: a lent machine may go
             write("gpu", rows)

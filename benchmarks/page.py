@@ -174,16 +174,17 @@ def precision(name: str = "precision") -> Iterable[str]:
 def gpu() -> Iterable[str]:
     """Yield the lines on a GPU."""
     found = pd.read_csv(RESULTS / "gpu.csv").fillna({"network": ""})
-    rates = found.groupby(["network", "what"], sort=False)["rate"].agg(["median", "min", "max"])
+    rates = found.groupby(["network", "what"], sort=False)["rate"].agg(["median", "min", "max", "count"])
     ceiling = rates.loc[("", "ceiling, torch.bfloat16"), "median"]
     yield from (
         "## On a GPU",
         "",
-        f"Medians of {found['turn'].nunique()} alternations; examples a second, GFLOP/s of a product of "
-        f"matrices, or steps of a replica a second. {code(found)}",
+        "Medians of alternations; examples a second, GFLOP/s of a product of matrices, or steps of a "
+        f"replica a second. {code(found)}",
         "",
-        "| network | what | median | lowest | highest | over the DataLoader loop | of the bfloat16 ceiling |",
-        "|---|---|---|---|---|---|---|",
+        "| network | what | times measured | median | lowest | highest | over the DataLoader loop | of the "
+        "bfloat16 ceiling |",
+        "|---|---|---|---|---|---|---|---|",
     )
     for (network, what), row in rates.iterrows():
         beside = ["", ""]
@@ -191,8 +192,8 @@ def gpu() -> Iterable[str]:
             beside[0] = f"{row['median'] / rates.loc[(network, LOOP), 'median']:.1f} ×"
             beside[1] = f"{row['median'] * flops(network) / 1e9 / ceiling:.0%}"
         yield (
-            f"| {network} | {what} | {row['median']:,.0f} | {row['min']:,.0f} | {row['max']:,.0f} "
-            f"| {beside[0]} | {beside[1]} |"
+            f"| {network} | {what} | {row['count']:.0f} | {row['median']:,.0f} | {row['min']:,.0f} "
+            f"| {row['max']:,.0f} | {beside[0]} | {beside[1]} |"
         )
     yield ""
     if (RESULTS / "gpu-figures.csv").exists():
@@ -284,7 +285,7 @@ def text() -> str:
         "with; they are not all measured again when one is.",
         "",
         *targets(),
-        "" if (RESULTS / "gpu.csv").exists() else "None of it was measured on a GPU: none was at hand.",
+        *([] if (RESULTS / "gpu.csv").exists() else ["None of it was measured on a GPU: none was at hand."]),
         "",
     ]
     for name, part in {
