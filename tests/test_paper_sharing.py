@@ -7,7 +7,7 @@ from dilution.paper import FIGURES
 from dilution.paper.fig9 import more
 from dilution.paper.figure import SCALES, Material
 from dilution.paper.search import snap
-from dilution.study.table import MEASURES
+from dilution.study.schema import MEASURES
 
 MNIST = Material("mnist", 60_000)
 

@@ -1,13 +1,17 @@
 """The store: one SQLite file, states, one writer, clear refusals."""
 
 import json
+import random
 import sqlite3
 
 import pytest
 
 from dilution.errors import StoreError
 from dilution.study import Grid
-from dilution.study.store import SCHEMA_VERSION, STATES, Store
+from dilution.study.lock import writing
+from dilution.study.schema import SCHEMA_VERSION, STATES
+from dilution.study.store import Store
+from dilution.study.table import COLUMNS
 
 RUNS = list(Grid({"dataset": "digits", "n": 100, "network": "mlp1"}, {"alpha": [0, 1], "seed": [0, 1, 2]}))
 KEYS = [run.key for run in RUNS]
@@ -86,7 +90,8 @@ def test_a_run_passes_through_its_states_and_its_record_comes_back(store):
 def test_every_state_is_kept_and_any_other_is_refused(store, path):
     store.add("s", RUNS)
     for key, state in zip(KEYS, STATES, strict=False):
-        store.finish({key: {"state": state}}, at="now")
+        error = "a reason" if state == "failed" else None
+        store.finish({key: {"state": state, "error": error}}, at="now")
     assert list(store.states(KEYS).values()) == [*STATES, "queued"]
     with pytest.raises(StoreError, match="CHECK constraint"):
         store.finish({KEYS[0]: {"state": "finished"}}, at="now")
@@ -190,9 +195,9 @@ def test_a_writer_that_fails_gives_the_store_back(path):
 
 def test_anyone_may_read_with_plain_sqlite_while_it_is_written(store, path):
     with store.writer(), store._transaction():
-        store._connection.execute("INSERT INTO artifacts VALUES ('half', '1')")
-        assert plain(path, "SELECT * FROM artifacts") == []  # a consistent state, without waiting
-    assert plain(path, "SELECT * FROM artifacts") == [("half", "1")]
+        store.keep("half", 1)
+        assert plain(path, "SELECT name, value FROM artifacts") == []  # a consistent state, without waiting
+    assert plain(path, "SELECT name, value FROM artifacts") == [("half", "1")]
     assert plain(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert plain(path, "PRAGMA journal_mode") == [("wal",)]
     store.add("s", RUNS)
@@ -251,18 +256,17 @@ def test_a_damaged_store_is_a_store_error_wherever_it_is_read(path):
     content = bytearray(path.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     path.write_bytes(content)
-    with Store(path) as store:
-        for read in (
-            lambda: list(store.rows()),
-            lambda: list(store.rows("s")),
-            lambda: store.states(KEYS),
-            store.counts,
-            store.failures,
-            lambda: store.artifact("big"),
-            lambda: store.add("t", RUNS),
-        ):
-            with pytest.raises(StoreError, match=r"not a sound store.*Restore a copy"):
-                read()
+    for read in (
+        lambda store: list(store.rows()),
+        lambda store: list(store.rows("s")),
+        lambda store: store.states(KEYS),
+        lambda store: store.counts(),
+        lambda store: store.failures(),
+        lambda store: store.artifact("big"),
+        lambda store: store.add("t", RUNS),
+    ):
+        with pytest.raises(StoreError, match=r"not a sound store.*Restore a copy"), Store(path) as store:
+            read(store)
 
 
 def test_a_full_disk_is_a_store_error_and_the_file_stays_valid(store, path):
@@ -300,3 +304,201 @@ def test_a_link_to_a_store_has_the_same_lock(tmp_path):
             linked.writer(),
         ):
             pass
+
+
+@pytest.mark.parametrize(
+    ("column", "old", "new"),
+    [
+        ("result", "0.5", "0.9"),
+        ("history", '"test": 0.5', '"test": 0.8'),
+        ("spec", '"n":100', '"n":900'),
+        ("state", "done", "diverged"),
+        ("error", None, "a reason"),
+    ],
+)
+def test_a_run_that_is_not_as_it_was_written_is_named_and_not_read(path, column, old, new):
+    with Store(path) as store:
+        store.add("s", RUNS[:2])
+        store.finish({KEYS[0]: DONE}, at="now")
+    value = "'a reason'" if old is None else f"replace({column}, '{old}', '{new}')"
+    change(path, f"UPDATE runs SET {column} = {value} WHERE key = '{KEYS[0]}'")
+    with Store(path) as store, pytest.raises(StoreError, match=f"run {KEYS[0]} in .* was damaged or changed"):
+        list(store.rows())
+
+
+def test_an_artifact_that_is_not_as_it_was_written_is_named_and_not_read(path):
+    with Store(path) as store:
+        store.keep("table", [0.25])
+    change(path, "UPDATE artifacts SET value = replace(value, '25', '26')")
+    with Store(path) as store, pytest.raises(StoreError, match=r"table in .* was damaged or changed"):
+        store.artifact("table")
+
+
+def test_a_flipped_byte_is_never_a_wrong_number(path):
+    with Store(path) as store:
+        store.add("s", RUNS)
+        store.finish(dict.fromkeys(KEYS, DONE), at="now")
+        sound = list(store.rows("s"))
+        store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = path.read_bytes()
+    draw = random.Random(0)
+    found = {"read": 0, "refused": 0}
+    for _ in range(300):
+        place = draw.randrange(100, len(content))
+        altered = bytearray(content)
+        altered[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(altered)
+        for each in path.parent.glob("*-*"):
+            each.unlink()
+        try:
+            with Store(path) as store:
+                rows = list(store.rows("s"))
+        except StoreError:
+            found["refused"] += 1
+            continue
+        found["read"] += 1
+        kept = {row["key"]: row for row in rows}
+        for row in sound:  # a run that is lost is trained again
+            if row["key"] in kept:
+                assert {**kept[row["key"]], **NOT_NUMBERS} == {**row, **NOT_NUMBERS}
+    assert found["refused"] > 20
+    assert found["read"] > 20
+
+
+NOT_NUMBERS = dict.fromkeys(("host", "versions", "started", "finished"))
+
+
+def test_the_view_has_one_row_a_run_and_a_column_for_each_setting_and_measure(store, path):
+    store.add("s", RUNS)
+    store.add("t", RUNS[:2])
+    store.finish({KEYS[1]: DONE}, at="now")
+    found = plain(path, 'SELECT key, alpha, seed, "order", precision, flips, test_last FROM results')
+    assert len(found) == len(RUNS)
+    assert found[1] == (KEYS[1], 0, 1, "examples", "float32", 0, 0.5)
+    names = [row[1] for row in plain(path, "PRAGMA table_info(results)")]
+    assert set(names) == {*COLUMNS, "crashes"}
+
+
+def test_a_view_of_an_older_version_is_renewed(path):
+    Store(path).close()
+    change(path, "DROP VIEW results", "CREATE VIEW results AS SELECT key FROM runs")
+    Store(path).close()
+    assert plain(path, "SELECT count(test_clean) FROM results") == [(0,)]
+
+
+OLDER = """
+CREATE TABLE runs (
+    key TEXT PRIMARY KEY,
+    spec TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'diverged')),
+    host TEXT, versions TEXT, started TEXT, finished TEXT,
+    result TEXT, history TEXT, error TEXT
+) STRICT;
+CREATE INDEX runs_by_state ON runs (state);
+CREATE INDEX states_of_runs ON runs (key, state);
+CREATE TABLE studies (name TEXT PRIMARY KEY) STRICT;
+CREATE TABLE members (
+    study TEXT NOT NULL REFERENCES studies (name),
+    key TEXT NOT NULL REFERENCES runs (key),
+    position INTEGER NOT NULL,
+    PRIMARY KEY (study, key)
+) STRICT;
+CREATE TABLE artifacts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+PRAGMA user_version = 1;
+"""
+
+
+def older(path):
+    """Make a store as version 1 did."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(OLDER)
+    run = "INSERT INTO runs (key, spec, state, result, history, error) VALUES (?, ?, ?, ?, ?, ?)"
+    done = (json.dumps(DONE["result"]), json.dumps(DONE["history"]), None)
+    connection.execute(run, (KEYS[0], RUNS[0].spec, "done", *done))
+    connection.execute(run, (KEYS[1], RUNS[1].spec, "failed", None, None, None))
+    connection.execute(run, (KEYS[2], RUNS[2].spec, "running", None, None, None))
+    connection.execute("INSERT INTO studies VALUES ('s')")
+    connection.executemany(
+        "INSERT INTO members VALUES ('s', ?, ?)", [(KEYS[position], position) for position in (2, 0, 1)]
+    )
+    connection.execute("INSERT INTO artifacts VALUES ('table', '[0.5]')")
+    connection.commit()
+    connection.close()
+
+
+def test_a_store_of_version_1_is_brought_up_to_date(path):
+    older(path)
+    with Store(path) as store:
+        assert [row["state"] for row in store.rows("s")] == ["done", "failed", "running"]
+        assert next(store.rows("s"))["result"] == DONE["result"]
+        assert store.artifact("table") == [0.5]
+        with pytest.raises(StoreError, match="FOREIGN KEY"):
+            store._write("INSERT INTO members VALUES ('s', 'nobody', 0)")
+        with store.writer():
+            assert store.states(KEYS)[KEYS[2]] == "queued"
+    assert plain(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+    assert plain(path, "PRAGMA foreign_key_check") == []
+    new = path.with_name("new.sqlite")
+    Store(new).close()
+    layout = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
+    assert plain(path, layout) == plain(new, layout)
+
+
+def test_a_store_of_version_1_that_cannot_be_brought_up_to_date_is_left_as_it_was(path):
+    older(path)
+    change(path, f"UPDATE runs SET result = 'NaN' WHERE key = '{KEYS[0]}'")
+    with pytest.raises(StoreError, match="CHECK constraint"):
+        Store(path)
+    assert plain(path, "PRAGMA user_version") == [(1,)]
+    assert plain(path, "SELECT count(*) FROM runs") == [(3,)]
+
+
+def test_a_store_of_version_1_that_is_being_written_is_not_changed(path):
+    older(path)
+    with writing(path), pytest.raises(StoreError, match="another process is writing"):
+        Store(path)
+    assert plain(path, "PRAGMA user_version") == [(1,)]
+
+
+def test_a_run_whose_worker_died_three_times_has_failed_with_the_last_error(store):
+    store.add("s", RUNS[:1])
+    assert store.crashed(KEYS[0], "once.", at="t1") == "queued"
+    assert store.crashed(KEYS[0], "twice.", at="t2") == "queued"
+    assert store.crashes() == {KEYS[0]: 2}
+    assert store.crashed(KEYS[0], "thrice.", at="t3") == "failed"
+    assert store.failures() == [(KEYS[0], "thrice. That happened 3 times.")]
+    assert next(store.rows())["finished"] == "t3"
+    store.requeue_failed(KEYS[:1])
+    assert store.crashes() == {}
+    assert next(store.rows())["state"] == "queued"
+
+
+def cut_off(path, key, at, *, ended=()):
+    """Start a run, let others end, and die."""
+    with Store(path) as store, store.writer():
+        store.start([key], host="h", versions={}, at=at)
+        for other, time in ended:
+            store.finish({other: DONE}, at=time)
+
+
+def test_a_run_that_the_writer_dies_of_three_times_has_failed(path):
+    with Store(path) as store:
+        store.add("s", RUNS[:3])
+        store.finish({KEYS[2]: DONE}, at="2026-01-01")
+    for day in (2, 3, 4):
+        cut_off(path, KEYS[0], f"2026-01-0{day}")
+    with Store(path) as store, store.writer():
+        assert store.states(KEYS[:2]) == {KEYS[0]: "failed", KEYS[1]: "queued"}
+        assert "died 3 times" in store.failures()[0][1]
+        list(store.rows())
+
+
+def test_a_run_is_not_to_blame_where_others_ended_after_it_began(path):
+    with Store(path) as store:
+        store.add("s", RUNS)
+    for day in (1, 2, 3, 4):
+        cut_off(path, KEYS[0], f"2026-01-0{day}", ended=[(KEYS[day], f"2026-01-0{day}T12")])
+    with Store(path) as store, store.writer():
+        assert store.states(KEYS)[KEYS[0]] == "queued"
+        assert store.crashes() == {}

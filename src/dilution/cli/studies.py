@@ -115,7 +115,8 @@ def run(
 
 def status(store: StoreOption = Path("results.sqlite")) -> None:
     """Show how far each study is, and what failed and why."""
-    from dilution.study.store import STATES, Store
+    from dilution.study.schema import STATES
+    from dilution.study.store import Store
 
     with Store(store, create=False) as opened:
         written = opened.is_written()

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from dilution.errors import DataError, InputError, unknown
+from dilution.study.schema import MEASURES, STATES
 from dilution.study.spec import Run
-from dilution.study.store import STATES, Store
-from dilution.study.table import MEASURES
+from dilution.study.store import Store
 
 _FINISHED = ("done", "diverged")
 

@@ -1,17 +1,4 @@
-"""The store: one SQLite file that holds every run, its state and its result.
-
-Tables
-------
-runs
-    One row a run: ``key`` (content hash), ``spec`` (JSON of every setting), ``state``, ``host``,
-    ``versions`` (JSON), ``started`` and ``finished`` (UTC, ISO 8601), ``result`` (JSON of the measures),
-    ``history`` (JSON, one object an evaluation), ``error``.
-studies
-    The name of each study; that of a figure without runs is here alone.
-members
-    Which study a run belongs to, and its position there; a run may belong to several.
-artifacts
-    What runs share and is measured once, by name (JSON).
+"""The store: one SQLite file that holds every run, its state and its result; schema.py has its tables.
 
 The file is in WAL mode: anyone may read while a study runs. One process writes; it holds the lock file
 beside the store for as long as it runs.
@@ -20,42 +7,22 @@ beside the store for as long as it runs.
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from dilution.errors import StoreError
+from dilution.study import schema
 from dilution.study.lock import is_written, writing
+from dilution.study.schema import SCHEMA_VERSION, reseal
 from dilution.study.spec import Run
 
-SCHEMA_VERSION = 1
 State = Literal["queued", "running", "done", "failed", "diverged"]
-_TABLES = {"runs", "studies", "members", "artifacts"}
-STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "diverged")
+CRASHES = 3
+"""How often what trains a run may die before the run is marked as failed."""
 
 _COLUMNS = ("key", "spec", "state", "host", "versions", "started", "finished", "result", "history", "error")
-
-_SCHEMA = f"""
-CREATE TABLE runs (
-    key TEXT PRIMARY KEY,
-    spec TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN {STATES}),
-    host TEXT, versions TEXT, started TEXT, finished TEXT,
-    result TEXT, history TEXT, error TEXT
-) STRICT;
-CREATE INDEX runs_by_state ON runs (state);
-CREATE INDEX states_of_runs ON runs (key, state); -- counting them then reads no results
-CREATE TABLE studies (name TEXT PRIMARY KEY) STRICT;
-CREATE TABLE members (
-    study TEXT NOT NULL REFERENCES studies (name),
-    key TEXT NOT NULL REFERENCES runs (key),
-    position INTEGER NOT NULL,
-    PRIMARY KEY (study, key)
-) STRICT;
-CREATE TABLE artifacts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
 
 
 class Store:
@@ -108,11 +75,17 @@ class Store:
         self._connection.execute("PRAGMA foreign_keys = ON")
         names = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master")}
         # Others number their schemas too: the version alone does not tell our files.
-        if names and (version == 0 or not names >= _TABLES):
+        if names and (version == 0 or not names >= schema.TABLES):
             raise StoreError(f"{self.path} is an SQLite file of something else; choose another --store.")
+        self._connection.create_function("seal", -1, schema.seal, deterministic=True)
         if not names:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+            schema.create(self._connection)
+        elif version < SCHEMA_VERSION:
+            with writing(self.path):
+                schema.migrate(self._connection, version)
+                self._connection.execute("PRAGMA foreign_keys = ON")
+        elif not schema.view_is_current(self._connection):
+            schema.renew_view(self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +106,8 @@ class Store:
     def writer(self, *, whole: bool = False) -> Iterator[None]:
         """Hold the store as its one writer; if `whole`, all that it writes is kept or nothing.
 
-        Runs that a dead writer left running are queued again.
+        Runs that a dead writer left running are queued again. If none ended after such a run had begun, it
+        is taken to be what the writer died of, and that is counted; after three times it has failed.
 
         Raises
         ------
@@ -143,20 +117,48 @@ class Store:
         with ExitStack() as held:
             with self._explained():
                 held.enter_context(writing(self.path))
-            self._requeue_running()
+            self._requeue_running(suspect="coalesce((SELECT max(finished) FROM runs) < started, 1)")
             try:
                 with self._transaction() if whole else nullcontext():
                     yield
             except KeyboardInterrupt:
-                self._requeue_running()
+                self._requeue_running(suspect="0")
                 raise
 
     def is_written(self) -> bool:
         """Return whether a process is writing; without one, runs that are running have been cut off."""
         return is_written(self.path)
 
-    def _requeue_running(self) -> None:
-        self._write("UPDATE runs SET state = 'queued', started = NULL WHERE state = 'running'")
+    def _requeue_running(self, *, suspect: str) -> None:
+        """Queue what is running again; `suspect` says in SQL whether a run is to blame, 1 or 0."""
+        with self._transaction():
+            keys = self._connection.execute("SELECT key FROM runs WHERE state = 'running'").fetchall()
+            if not keys:
+                return
+            self._connection.execute(f"UPDATE runs SET crashes = crashes + {suspect} WHERE state = 'running'")
+            self._connection.execute(
+                "UPDATE runs SET state = 'queued', started = NULL WHERE state = 'running' AND crashes < ?",
+                (CRASHES,),
+            )
+            self._connection.execute(
+                "UPDATE runs SET state = 'failed', error = ? WHERE state = 'running'", (_CUT_OFF,)
+            )
+            self._connection.executemany(reseal("key = ?"), keys)
+
+    def crashed(self, key: str, error: str, *, at: str) -> State:
+        """Record that what trained a run died, and return whether it is queued again or has failed."""
+        with self._transaction():
+            (crashes,) = self._connection.execute(
+                "UPDATE runs SET crashes = crashes + 1 WHERE key = ? RETURNING crashes", (key,)
+            ).fetchone()
+            state: State = "failed" if crashes >= CRASHES else "queued"
+            said = f"{error} That happened {crashes} times." if state == "failed" else error
+            self._connection.execute(
+                "UPDATE runs SET state = ?, error = ?, finished = ? WHERE key = ?",
+                (state, said, at if state == "failed" else None, key),
+            )
+            self._connection.execute(reseal("key = ?"), (key,))
+        return state
 
     def add(self, study: str, runs: Sequence[Run]) -> None:
         """Enter runs as queued, unless they are there already, and as members of a study."""
@@ -176,7 +178,8 @@ class Store:
 
     def _enter(self, runs: Sequence[Run]) -> None:
         self._connection.executemany(
-            "INSERT INTO runs (key, spec, state) VALUES (?, ?, 'queued') ON CONFLICT DO NOTHING",
+            "INSERT INTO runs (key, spec, state, seal) "
+            "VALUES (?1, ?2, 'queued', seal(?1, ?2, 'queued', NULL, NULL, NULL)) ON CONFLICT DO NOTHING",
             ((run.key, run.spec) for run in runs),
         )
 
@@ -185,11 +188,16 @@ class Store:
         states: dict[str, State] = dict(self._read("SELECT key, state FROM runs"))
         return {key: states[key] for key in keys if key in states}
 
+    def crashes(self) -> dict[str, int]:
+        """Return how often what trained a run has died, for each run of which that is known."""
+        return dict(self._read("SELECT key, crashes FROM runs WHERE crashes > 0"))
+
     def requeue_failed(self, keys: Iterable[str]) -> None:
         """Queue again those of these runs that failed."""
         with self._transaction():
             self._connection.executemany(
-                "UPDATE runs SET state = 'queued', error = NULL WHERE state = 'failed' AND key = ?",
+                "UPDATE runs SET state = 'queued', error = NULL, crashes = 0, finished = NULL, "
+                "seal = seal(key, spec, 'queued', result, history, NULL) WHERE state = 'failed' AND key = ?",
                 ((key,) for key in keys),
             )
 
@@ -197,42 +205,57 @@ class Store:
         """Record that runs have started."""
         with self._transaction():
             self._connection.executemany(
-                "UPDATE runs SET state = 'running', host = ?, versions = ?, started = ? WHERE key = ?",
+                "UPDATE runs SET state = 'running', host = ?, versions = ?, started = ?, "
+                "seal = seal(key, spec, 'running', result, history, error) WHERE key = ?",
                 ((host, json.dumps(versions), at, key) for key in keys),
             )
 
     def finish(self, outcomes: Mapping[str, Mapping[str, Any]], *, at: str) -> None:
-        """Record how runs ended, all or none: ``state``, ``result``, ``history`` and ``error`` by key."""
+        """Record how runs ended, all or none: ``state``, ``result``, ``history`` and ``error`` by key.
+
+        An outcome may also hold the ``host`` where it trained, if that was not known when it started.
+        """
         rows = (
             (
                 outcome["state"],
-                json.dumps(outcome.get("result", {})),
-                json.dumps(outcome.get("history", [])),
+                json.dumps(outcome.get("result", {}), allow_nan=False),
+                json.dumps(outcome.get("history", []), allow_nan=False),
                 outcome.get("error"),
                 at,
+                outcome.get("host"),
                 key,
             )
             for key, outcome in outcomes.items()
         )
         with self._transaction():
             self._connection.executemany(
-                "UPDATE runs SET state = ?, result = ?, history = ?, error = ?, finished = ? WHERE key = ?",
+                "UPDATE runs SET state = ?1, result = ?2, history = ?3, error = ?4, finished = ?5, "
+                "host = coalesce(?6, host), seal = seal(key, spec, ?1, ?2, ?3, ?4) WHERE key = ?7",
                 rows,
             )
 
     def rows(self, study: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the runs of a study in its order (or all runs) with JSON columns parsed."""
-        query = f"SELECT {', '.join(_COLUMNS)} FROM runs"
+        query = f"SELECT {', '.join(_COLUMNS)}, seal FROM runs"
         if study is None:
             found = self._read(f"{query} ORDER BY runs.rowid")
         else:
             members = "JOIN members USING (key) WHERE study = ? ORDER BY position"
             found = self._read(f"{query} {members}", (study,))
-        for values in found:
-            row = dict(zip(_COLUMNS, values, strict=True))
-            for name in ("spec", "versions", "result", "history"):
-                row[name] = json.loads(row[name]) if row[name] else {}
-            yield row
+        with self._explained(), closing(found):
+            for *values, sealed in found:
+                row = dict(zip(_COLUMNS, values, strict=True))
+                self._check_seal(f"run {row['key']}", [row[name] for name in schema.SEALED], sealed)
+                for name in ("spec", "versions", "result", "history"):
+                    row[name] = json.loads(row[name]) if row[name] else {}
+                yield row
+
+    def _check_seal(self, what: str, parts: Iterable[str | None], sealed: str) -> None:
+        if schema.seal(*parts) != sealed:
+            raise StoreError(
+                f"{what} in {self.path} is not as it was written: the file was damaged or changed. "
+                "Restore a copy, or choose another --store."
+            )
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return for each study how many of its runs are in each state."""
@@ -251,12 +274,17 @@ class Store:
 
     def artifact(self, name: str) -> Any:
         """Return what was kept under a name, or None."""
-        found = next(self._read("SELECT value FROM artifacts WHERE name = ?", (name,)), None)
-        return None if found is None else json.loads(found[0])
+        found = next(self._read("SELECT value, seal FROM artifacts WHERE name = ?", (name,)), None)
+        if found is None:
+            return None
+        self._check_seal(name, (name, found[0]), found[1])
+        return json.loads(found[0])
 
     def keep(self, name: str, value: Any) -> None:
         """Keep a value that JSON can hold under a name."""
-        self._write("INSERT OR REPLACE INTO artifacts VALUES (?, ?)", (name, json.dumps(value)))
+        self._write(
+            "INSERT OR REPLACE INTO artifacts VALUES (?1, ?2, seal(?1, ?2))", (name, json.dumps(value))
+        )
 
     def _read(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
         with self._explained():
@@ -291,7 +319,7 @@ class Store:
                 f"the store {self.path} cannot be used: {error}. Free some space or choose another "
                 "--store; finished runs are kept."
             ) from None
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise StoreError(
                 f"{self.path} is not a sound store: {error}. Restore a copy or choose another --store."
             ) from None
@@ -299,3 +327,9 @@ class Store:
             raise StoreError(
                 f"{self.path} cannot be written: {error.strerror}. Choose another --store."
             ) from None
+
+
+_CUT_OFF = (
+    f"the process that trained it died {CRASHES} times while nothing else did, perhaps for lack of memory. "
+    "Try a smaller batch or network, or a machine with more memory, with --retry-failed."
+)

@@ -4,32 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from dilution.study.schema import MEASURES
 from dilution.study.spec import LATER, Run
 from dilution.study.store import Store
-
-MEASURES = (
-    "alpha_used",
-    "alpha_delivered",
-    "rate_requested",
-    "rate_delivered",
-    "test_last",
-    "test_clean",
-    "test_top5",
-    "test_noisy",
-    "test_oracle",
-    "validation_clean",
-    "step_clean",
-    "step_noisy",
-    "steps_done",
-    "n_available",
-    "n_test",
-    "majority",
-    "seconds",
-    "together",
-    "device",
-    "diverged_at",
-    "image_note",
-)
 
 COLUMNS = ("key", "state", *Run.model_fields, *MEASURES, "error", "host", "versions", "started", "finished")
 """Columns of the table of results; docs/architecture.md explains them."""
