@@ -32,7 +32,7 @@ STORE = ROOT / "results" / "advice.sqlite"
 CASES = (
     ("mnist", 20.0, 10_000, 10.0, 5),
     ("mnist", 100.0, 60_000, 10.0, 5),
-    ("cifar10", 5.0, 50_000, 10.0, 5),
+    ("cifar10", 5.0, 50_000, 6.0, 3),
 )
 NETWORK, PRECISION = "conv4", "bfloat16"
 RATES = (0.1, 0.3, 1.0, 3.0)

@@ -17,12 +17,10 @@ import pandas as pd
 from table import machine
 
 import dilution
-from dilution.paper.search import crossing, first, next_n
+from dilution.paper.search import crossing, first, next_n, snap
 from dilution.planning.pilot import Scope
 from dilution.revision import code_version
 from dilution.study import Study
-from dilution.study.store import Store
-from dilution.study.table import table
 from dilution.training import device_of, device_title
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +30,8 @@ NETWORK, PRECISION = "conv4", "bfloat16"
 HOW = {"network": NETWORK, "precision": PRECISION, "store": STORE}
 GOALS = ((0.9, 20.0), (0.9, 50.0), (0.95, 20.0), (0.95, 50.0))
 CIFAR = (0.5, 5.0)
+KNOWN, MOST, APART = 1.2, 16, 1.4
+"""The factor within which a measured n is to be known, the runs that may take, their distance from it."""
 
 
 def predict(**where: object) -> None:
@@ -65,22 +65,21 @@ def predict(**where: object) -> None:
 
 
 def search(**where: object) -> None:
-    """Measure the n of each goal by training near it until the interval is narrow."""
+    """Measure the n of each goal: search it, and train near it until it is known or has cost enough."""
     largest = len(dilution.load("mnist").train)
     scope = Scope("mnist", NETWORK, largest, (0.0, 50.0), precision=PRECISION)
     name = "plan/measured"
     runs = []
+    done = pd.DataFrame()
     for target, alpha in GOALS:
-        n, seed = first(alpha, 50.0, largest), 100
-        while n is not None:
-            runs.append(scope.run(n, alpha, seed))
-            dilution.run(Study.of(name, runs), store=STORE, **where)
-            with Store(STORE) as kept:
-                done = table(kept, name, runs=runs)
-            n = next_n(done[done["alpha"] == alpha], target, largest)
-            seed += 1
-    with Store(STORE) as kept:
-        done = table(kept, name, runs=runs)
+        sizes, seed = [first(alpha, 50.0, largest)], 100
+        while sizes:
+            runs += [scope.run(n, alpha, seed + place) for place, n in enumerate(sizes)]
+            seed += len(sizes)
+            done = dilution.run(Study.of(name, runs), store=STORE, **where)
+            here = done[done["alpha"] == alpha]
+            n = next_n(here, target, largest)
+            sizes = [n] if n is not None else around(here, target, largest)
     rows = []
     for target, alpha in GOALS:
         found = crossing(done[done["alpha"] == alpha], target)
@@ -89,6 +88,14 @@ def search(**where: object) -> None:
     columns = ["target", "alpha", "n", "low", "high", "runs"]
     pd.DataFrame(rows, columns=columns).to_csv(FOLDER / "measured.csv", index=False, float_format="%.6g")
     done.to_csv(FOLDER / "measured-runs.csv", index=False)
+
+
+def around(done: pd.DataFrame, target: float, largest: int) -> list[int]:
+    """Return two n on either side of the crossing, while it is not known well; the search itself is cheap."""
+    found = crossing(done, target)
+    if found is None or found.runs >= MOST or found.high <= found.low * KNOWN**2:
+        return []
+    return [snap(min(found.n * side, largest), largest) for side in (1 / APART, APART)]
 
 
 def page() -> str:

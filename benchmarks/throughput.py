@@ -19,8 +19,8 @@ import numpy as np
 from table import RESULTS, write
 
 from dilution.study import Run
+from dilution.study.engines import Job, open_engine
 from dilution.study.planner import plan
-from dilution.study.team import Team
 
 HERE = Path(__file__).resolve().parent
 CORES = len(os.sched_getaffinity(0))
@@ -41,7 +41,7 @@ def ours(network: str, precision: str, networks: int = 16 * CORES) -> tuple[int,
             )
             for seed in range(networks)
         ]  # fmt: skip
-        with Team(None, {}, "cpu") as team:
+        with open_engine("local", Job(runs, None, {})) as team:
             packs = plan(runs, None, study=runs, cores=CORES, measure=team.measure, say=print)
     return packs[0].threads, len(packs[0].runs)
 

@@ -8,7 +8,7 @@ import dilution
 from dilution.errors import InputError
 from dilution.paper import report
 from dilution.study import Run, Study
-from dilution.study.engine import run_study
+from dilution.study.driver import run_study
 from dilution.study.export import export_table
 from dilution.study.imported import import_table
 from dilution.study.packs import shape_of, steps_of

@@ -10,7 +10,7 @@ import pytest
 
 from dilution.errors import DilutionError, InputError
 from dilution.study import Run, Study
-from dilution.study.engine import run_study
+from dilution.study.driver import run_study
 from dilution.study.export import export_table
 from dilution.study.progress import Progress
 from dilution.study.store import Store

@@ -7,8 +7,9 @@ from dilution.data import Arrays, load
 from dilution.errors import InputError
 from dilution.nets import build, together
 from dilution.noise import Dilution, structured
-from dilution.study import Run, Study, engine, team
-from dilution.study.engine import run_study
+from dilution.study import Run, Study, engines
+from dilution.study.driver import run_study
+from dilution.study.engines import local
 from dilution.study.progress import Progress
 from dilution.study.store import Store
 from dilution.training import BatchOrderer, TrainSettings, train
@@ -105,8 +106,8 @@ def test_with_two_gpus_workers_take_turns(monkeypatch, tmp_path):
         def stop(self):
             pass
 
-    monkeypatch.setattr(team, "Worker", Recorded)
-    monkeypatch.setattr(engine, "device_of", torch.device)
+    monkeypatch.setattr(local, "Worker", Recorded)
+    monkeypatch.setattr(engines, "device_of", torch.device)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     runs = [Run.of(dataset="digits", n=100, alpha=1, network="mlp1", steps=2, seed=seed) for seed in range(9)]
     study, quiet = Study.of("s", runs), Progress(quiet=True)

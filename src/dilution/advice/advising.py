@@ -16,7 +16,8 @@ from dilution.data import Arrays, check_classes, load, majority
 from dilution.errors import InputError
 from dilution.nets import default_network
 from dilution.noise import Dilution, level_of
-from dilution.study.engine import check_machine, run_study
+from dilution.study.driver import run_study
+from dilution.study.engines import Where, check_engine
 from dilution.study.failures import refuse_failed
 from dilution.study.grid import Study
 from dilution.study.intervals import intervals
@@ -122,6 +123,8 @@ def advise(
     store: str | Path = "advice.sqlite",
     workers: int | None = None,
     device: str = "cpu",
+    engine: str = "local",
+    address: str | None = None,
     root: str | None = None,
     progress: Progress | None = None,
 ) -> Advice:
@@ -146,7 +149,7 @@ def advise(
         Root seed; further ones follow it.
     store
         SQLite file of the trainings; finished ones are not repeated.
-    workers, device, root, progress
+    workers, device, engine, address, root, progress
         As for :func:`dilution.run`.
 
     Raises
@@ -195,14 +198,15 @@ def advise(
     )
     others = {"schedule": "cosine", "averaging": 0.0} | ({"crops": 0} if recipe["crops"] else {})
     (proposed,) = prepare([proposed], root)
-    check_machine(workers, device)
+    where: Where = {"workers": workers, "device": device, "engine": engine, "address": address}
+    check_engine(**where)
     progress = progress or Progress()
     searched: list[pd.DataFrame] = []
     with Store(store) as kept:
 
         def train(what: str, runs: Sequence[Run]) -> pd.DataFrame:
             study = Study.of(f"advice/{data}/{chosen}/{what}", runs)
-            run_study(study, kept, workers=workers, device=device, root=root, progress=progress)
+            run_study(study, kept, **where, root=root, progress=progress)
             found = table(kept, runs=study.runs)
             refuse_failed(found, store, "search")
             searched.append(found)

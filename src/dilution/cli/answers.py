@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from dilution.cli.options import (
+    AddressOption,
     DeviceOption,
+    EngineOption,
     PrecisionOption,
     RecipeOption,
     RootOption,
@@ -113,6 +115,8 @@ def plan(
     precision: PrecisionOption = "float32",
     workers: WorkersOption = None,
     device: DeviceOption = "cpu",
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     data_root: RootOption = None,
 ) -> None:
     """Say how many labels an accuracy takes, of which quality, and what is cheapest.
@@ -143,6 +147,8 @@ def plan(
             store=store,
             workers=workers,
             device=device,
+            engine=engine,
+            address=address,
             root=text(data_root),
         )
     for sentence in (answer(found), *details(found)):
@@ -170,6 +176,8 @@ def advise(
     precision: PrecisionOption = "float32",
     workers: WorkersOption = None,
     device: DeviceOption = "cpu",
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     data_root: RootOption = None,
 ) -> None:
     """Find how to train under this noise: batch, learning rate, schedule, order, averaging.
@@ -194,6 +202,8 @@ def advise(
             store=store,
             workers=workers,
             device=device,
+            engine=engine,
+            address=address,
             root=text(data_root),
         )
     typer.echo(answer(found))

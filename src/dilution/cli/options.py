@@ -24,6 +24,13 @@ PrecisionOption = Annotated[
     str, typer.Option("--precision", help="float32, or bfloat16: faster where the processor has it.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, or auto: the GPU if there is one.")]
+EngineOption = Annotated[
+    str, typer.Option("--engine", help="local: processes of this machine; inline: this one; ray: a cluster.")
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", help="Cluster to join: auto, or host:port. Default: one on this machine."),
+]
 SeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds for each point.")]
 RecipeOption = Annotated[
     str | None,

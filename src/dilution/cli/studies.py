@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from dilution.cli.options import (
+    AddressOption,
     DeviceOption,
+    EngineOption,
     PrecisionOption,
     RecipeOption,
     RetryOption,
@@ -40,6 +42,8 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Folder for the page, the figures and the tables.")] = Path("out"),
     workers: WorkersOption = None,
     device: DeviceOption = "cpu",
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     seeds: SeedsOption = None,
     precision: PrecisionOption = "float32",
     recipe: RecipeOption = None,
@@ -65,6 +69,8 @@ def reproduce(
             out=out,
             workers=workers,
             device=device,
+            engine=engine,
+            address=address,
             seeds=seeds,
             precision=cast("PrecisionName", precision),
             recipe=recipe,
@@ -83,6 +89,8 @@ def run(
     store: StoreOption = Path("results.sqlite"),
     workers: WorkersOption = None,
     device: DeviceOption = "cpu",
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     seeds: SeedsOption = None,
     precision: Annotated[
         str | None, typer.Option(help="float32 or bfloat16, for all runs in place of what the file says.")
@@ -103,6 +111,8 @@ def run(
             store=store,
             workers=workers,
             device=device,
+            engine=engine,
+            address=address,
             seeds=seeds,
             precision=cast("PrecisionName | None", precision),
             recipe=recipe,

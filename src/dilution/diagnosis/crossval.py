@@ -15,7 +15,7 @@ from dilution.data import Arrays
 from dilution.diagnosis.fleet import Fleet, Part
 from dilution.errors import InputError
 from dilution.nets import default_network
-from dilution.study.engine import available_cores
+from dilution.study.engines import available_cores
 from dilution.training import TrainSettings, kind_of
 from dilution.training.recipes import ADVISED, advised, read_recipe, spent
 from dilution.training.settings import PrecisionName, check_precision

@@ -17,7 +17,8 @@ from dilution.report.markdown import write_markdown
 from dilution.report.page import CLAIM_COLUMNS, Page, Section, write
 from dilution.report.provenance import made_by
 from dilution.report.study import file_names, study_section
-from dilution.study.engine import check_machine, run_study
+from dilution.study.driver import run_study
+from dilution.study.engines import check_engine
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
@@ -56,6 +57,8 @@ def reproduce(
     out: str | Path = "out",
     workers: int | None = None,
     device: str = "cpu",
+    engine: str = "local",
+    address: str | None = None,
     seeds: int | None = None,
     precision: PrecisionName = "float32",
     recipe: str | Path | None = None,
@@ -82,9 +85,11 @@ def reproduce(
         SVG, PDF), the points drawn and
         the runs behind them (CSV).
     workers
-        Cores or GPUs to train on; see :func:`dilution.study.engine.run_study`.
+        Cores or GPUs to train on; see :func:`dilution.study.driver.run_study`.
     device
         ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one.
+    engine, address
+        Where packs train; see there.
     seeds
         Seeds a point. Default: the scale's own.
     precision
@@ -124,7 +129,7 @@ def reproduce(
         planned.append((each, prepare(runs, root)))
     folder = check_writable(Path(out))
     sections = []
-    check_machine(workers, device)
+    check_engine(engine=engine, workers=workers, device=device, address=address)
     with Store(store) as opened:
         for each, first in planned:
             name = f"{each.name}/{dataset}/{scale}"
@@ -137,6 +142,8 @@ def reproduce(
                     opened,
                     workers=workers,
                     device=device,
+                    engine=engine,
+                    address=address,
                     root=root,
                     retry_failed=retry_failed,
                     progress=progress,
@@ -150,6 +157,7 @@ def reproduce(
     command = f"dilution reproduce {' '.join(wanted)} --dataset {dataset} --scale {scale}"
     command += "" if seeds is None else f" --seeds {seeds}"
     command += "" if device == "cpu" else f" --device {device}"
+    command += "" if engine == "local" else f" --engine {engine}"
     command += "" if precision == "float32" else f" --precision {precision}"
     command += "" if recipe is None else f" --recipe {recipe}"
     command += "" if external is None else f" --external {external}"

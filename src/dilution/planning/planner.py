@@ -21,7 +21,8 @@ from dilution.planning.answers import (
 )
 from dilution.planning.law import Law, fit_law
 from dilution.planning.pilot import LEAST, Labels, Scope, first_runs, next_runs
-from dilution.study.engine import check_machine, run_study
+from dilution.study.driver import run_study
+from dilution.study.engines import Where, check_engine
 from dilution.study.failures import refuse_failed
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
@@ -121,6 +122,8 @@ def plan(
     store: str | Path = "plan.sqlite",
     workers: int | None = None,
     device: str = "cpu",
+    engine: str = "local",
+    address: str | None = None,
     root: str | None = None,
     progress: Progress | None = None,
 ) -> Plan:
@@ -154,7 +157,7 @@ def plan(
         What products are computed in, ``"float32"`` or ``"bfloat16"``.
     store
         SQLite file of the pilot; finished runs are not repeated.
-    workers, device, root, progress
+    workers, device, engine, address, root, progress
         As for :func:`dilution.run`.
 
     Raises
@@ -186,11 +189,12 @@ def plan(
     goals = [(target, level), (target, better_alpha)]
     name = f"plan/{data}"
     wanted = prepare(with_recipe(first_runs(scope), recipe, root), root)
-    check_machine(workers, device)
+    where: Where = {"workers": workers, "device": device, "engine": engine, "address": address}
+    check_engine(**where)
     with Store(store) as kept:
         while True:
             study = Study.of(name, wanted)
-            run_study(study, kept, workers=workers, device=device, root=root, progress=progress)
+            run_study(study, kept, **where, root=root, progress=progress)
             keys = {run.key for run in study.runs}
             found = table(kept, name)
             found = found[found["key"].isin(keys)]

@@ -33,6 +33,12 @@ def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
             made[f"{name} took"] = (
                 f"{len(ended)} runs, {ended['seconds'].sum() / 60:.1f} minutes of training added up, "
                 f"{(end.max() - start.min()).total_seconds() / 60:.1f} minutes from the first start to the "
-                f"last end, {end.max():%Y-%m-%d %H:%M} UTC; trained by {code}"
+                f"last end, {end.max():%Y-%m-%d %H:%M} UTC; trained by {code}{_devices(ended)}"
             )
     return made
+
+
+def _devices(ended: pd.DataFrame) -> str:
+    """Name the GPUs that trained, if any did."""
+    gpus = sorted(set(ended["device"].dropna()) - {"cpu"}) if "device" in ended else []
+    return f" on {', '.join(gpus)}" if gpus else ""

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dilution.study.engine import check_machine, run_study
+from dilution.study.driver import run_study
+from dilution.study.engines import check_engine
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
@@ -21,6 +22,8 @@ def run(
     store: str | Path = "results.sqlite",
     workers: int | None = None,
     device: str = "cpu",
+    engine: str = "local",
+    address: str | None = None,
     seeds: int | None = None,
     precision: PrecisionName | None = None,
     recipe: str | Path | None = None,
@@ -41,6 +44,11 @@ def run(
         this process. Scripts that use worker processes need the usual ``if __name__ == "__main__":`` guard.
     device
         ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one.
+    engine
+        Where packs train: ``"local"``, in processes of this machine; ``"inline"``, in this process; or
+        ``"ray"``, on a cluster.
+    address
+        Of the cluster: ``"auto"``, or ``"host:port"``. Default: one is started on this machine.
     seeds
         Repeat each run with seeds 0 … seeds − 1, in place of its own seed.
     precision
@@ -66,13 +74,15 @@ def run(
     if precision is not None:
         runs = [Run.of(**each.model_dump(exclude={"precision"}), precision=precision) for each in runs]
     study = Study.of(study.name, prepare(with_recipe(runs, recipe, root), root))
-    check_machine(workers, device)
+    check_engine(engine=engine, workers=workers, device=device, address=address)
     with Store(store) as opened:
         run_study(
             study,
             opened,
             workers=workers,
             device=device,
+            engine=engine,
+            address=address,
             root=root,
             retry_failed=retry_failed,
             progress=progress,

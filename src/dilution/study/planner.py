@@ -51,6 +51,8 @@ def plan(
     study: Sequence[Run],
     cores: int,
     device: str = "cpu",
+    share: bool = True,
+    place: str = "",
     measure: Callable[[Probe], float],
     say: Callable[[str], None],
 ) -> list[Pack]:
@@ -69,6 +71,10 @@ def plan(
         Cores, or GPUs, to train on at once.
     device
         Where they train: ``"cpu"`` or ``"cuda"``.
+    share
+        Whether a pack may compute with the threads of several cores.
+    place
+        Name of the kind of machine that `measure` speaks of; empty for this one.
     measure
         Function of a probe → seconds for a step; infinity if it does not fit in memory.
     say
@@ -79,7 +85,7 @@ def plan(
     list of Pack
         Those that take several cores first. The threads of what runs at once must not exceed `cores`.
     """
-    timer, whole = Timer(measure), by_shape(study)
+    timer, whole = Timer(measure, place), by_shape(study)
     packs = []
     for shape, runs in by_shape(todo).items():
         data = open_data(shape.dataset, shape.fingerprint, root).train
@@ -89,7 +95,7 @@ def plan(
             team = _team(min(cores, len(study)), 1)
             say(f"{shape.network}, {len(runs)} runs: one at a time in {team}; it has no steps to measure")
             continue
-        machine = _Machine(shape, data.shape, data.dtype, len(data.classes), cores, device, timer)
+        machine = _Machine(shape, data.shape, data.dtype, len(data.classes), cores, device, share, timer)
         before = timer.measured
         choice = _choose(machine, len(whole[shape]), len(study))
         source = "measured now" if timer.measured > before else "measured in an earlier study"
@@ -139,6 +145,7 @@ class _Machine:
     classes: int
     cores: int
     device: str
+    share: bool
     timer: Timer
 
     def seconds(self, processes: int, threads: int, replicas: int) -> float:
@@ -195,7 +202,7 @@ def _sizes(machine: _Machine, processes: int, most: int, alone: float) -> dict[i
 
 def _teams(machine: _Machine, processes: int) -> list[tuple[int, int]]:
     """Return processes and threads that share the cores, fewer processes each time."""
-    if machine.device != "cpu":
+    if machine.device != "cpu" or not machine.share:
         return []
     found = [(processes, machine.cores // processes)] if machine.cores >= 2 * processes else []
     while processes > 1:

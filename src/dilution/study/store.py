@@ -6,7 +6,7 @@ beside the store for as long as it runs.
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -286,7 +286,7 @@ class Store:
             "INSERT OR REPLACE INTO artifacts VALUES (?1, ?2, seal(?1, ?2))", (name, json.dumps(value))
         )
 
-    def _read(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
+    def _read(self, query: str, values: tuple[Any, ...] = ()) -> Generator[Any, None, None]:
         with self._explained():
             yield from self._connection.execute(query, values)
 

@@ -32,14 +32,12 @@ class Probe:
     device: str = "cpu"
     dtype: torch.dtype = torch.uint8
 
-    @property
-    def name(self) -> str:
+    def name(self, place: str) -> str:
         """Everything the time depends on, as text: machine, versions, network, settings, replicas."""
         settings = self.shape.settings
         about = settings.model_dump(include=_TIMED)
         parts = [
-            _machine(),
-            device_title(self.device),
+            *([place, code_version(), self.device] if place else [_machine(), device_title(self.device)]),
             self.shape.network,
             # what a name of one's own stands for is in the fingerprint
             *([self.shape.fingerprint] if is_reference(self.shape.network) else []),
@@ -58,10 +56,12 @@ class Timer:
     ----------
     measure
         Function of a probe → seconds for a step of all its replicas; infinity if it cannot be taken.
+    place
+        Name of the kind of machine that is measured; empty for this one.
     """
 
-    def __init__(self, measure: Callable[[Probe], float]) -> None:
-        self._measure = measure
+    def __init__(self, measure: Callable[[Probe], float], place: str = "") -> None:
+        self._measure, self._place = measure, place
         self._path = cache_folder() / "steps.json"
         self._known: dict[str, float] = dict(_read(self._path))
         self.measured = 0
@@ -69,10 +69,11 @@ class Timer:
 
     def seconds(self, probe: Probe) -> float:
         """Return the seconds that a step takes."""
-        if probe.name not in self._known:
-            self._known[probe.name] = self._measure(probe)
+        name = probe.name(self._place)
+        if name not in self._known:
+            self._known[name] = self._measure(probe)
             self.measured += 1
-        return self._known[probe.name]
+        return self._known[name]
 
     def remember(self) -> None:
         """Keep what was measured for the next study."""

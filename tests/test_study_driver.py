@@ -1,4 +1,4 @@
-"""The engine: inline and with worker processes one contract; nothing repeated, nothing lost."""
+"""The driver: nothing repeated, nothing lost, whatever dies or fills up."""
 
 import io
 import multiprocessing
@@ -8,27 +8,28 @@ import subprocess
 import sys
 import threading
 import time
+from typing import ClassVar
 
-import pandas as pd
 import pytest
 import torch
 
 from dilution.data import load
 from dilution.errors import InputError, StoreError
 from dilution.noise import Dilution
-from dilution.study import Run, Study, engine, execute, planner, run, team
-from dilution.study.engine import run_study
+from dilution.study import Run, Study, driver, engines, execute, planner, run
+from dilution.study.driver import run_study
+from dilution.study.engines import local
+from dilution.study.engines.inline import Inline
+from dilution.study.engines.workers import Worker
 from dilution.study.execute import confusability_name
 from dilution.study.planner import Pack
 from dilution.study.progress import Progress
 from dilution.study.store import Store
-from dilution.study.table import histories, table
+from dilution.study.table import table
 from dilution.study.timing import Probe
-from dilution.study.workers import Worker
 from dilution.training import train
 
 BASE = {"dataset": "digits", "n": 200, "network": "mlp1", "steps": 6, "evaluations": 2, "batch": 16}
-TIMES = ["seconds", "started", "finished"]
 QUIET = Progress(quiet=True)
 
 
@@ -36,16 +37,7 @@ def small(**changes):
     return Run.of(**BASE | {"alpha": 1} | changes)
 
 
-GOOD = [
-    small(),
-    small(order="pooled", network="perceptron", seed=1),
-    small(network="conv2", averaging=0.5, optimizer="adam", rate=0.01, alpha=0.7),
-    small(order="expected", noise="structured", delta=0.8, noise_order="confusing", alpha=None, eta=0.3),
-]
-FAILING = small(alpha=None, eta=0.95)  # refused when the data are opened: no alpha reaches it
-DIVERGING = small(network="mlp2", optimizer="sgd", rate=1e20)
-STUDY = Study.of("contract", [GOOD[0], FAILING, DIVERGING, *GOOD[1:]])
-STATES = ["done", "failed", "diverged", "done", "done", "done"]
+STUDY = Study.of("s", [small(seed=seed) for seed in range(2)])
 CONFUSABLE = ((torch.eye(10) + 0.1) / 2).tolist()
 
 
@@ -56,83 +48,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The store of the contract study after a whole run, for each number of workers."""
-    made = {}
-
-    def finished(workers):
-        if workers not in made:
-            path = tmp_path_factory.mktemp("engine") / f"{workers}.sqlite"
-            with Store(path) as store:
-                store.keep(confusability_name(GOOD[3]), CONFUSABLE)
-                run_study(STUDY, store, workers=workers, progress=QUIET)
-            made[workers] = path
-        return made[workers]
-
-    return finished
-
-
-both = pytest.mark.parametrize("workers", [0, 2])
-
-
-@both
-def test_every_run_ends_in_its_state_with_what_it_measured(finished, workers):
-    with Store(finished(workers)) as store:
-        rows, evaluations = table(store, "contract"), histories(store, "contract")
-    assert rows["key"].tolist() == [each.key for each in STUDY.runs]
-    assert rows["state"].tolist() == STATES
-    done = rows[rows["state"] == "done"]
-    accuracies = done[["test_last", "test_clean", "test_noisy", "test_oracle", "validation_clean"]]
-    assert ((accuracies >= 0) & (accuracies <= 1)).all(axis=None)
-    assert (done["test_oracle"] >= done["test_clean"]).all()
-    assert (done["steps_done"] == 6).all()
-    assert (done["n_test"] == 360).all()
-    assert (rows["started"] <= rows["finished"]).all()
-    assert rows["host"].notna().all()
-    assert rows["versions"].str.contains("torch").all()
-    assert rows["versions"].str.endswith("threads 1").all()
-    assert set(evaluations["key"]) == set(done["key"])
-    assert evaluations.groupby("key")["step"].apply(list).tolist() == [[3, 6]] * len(done)
-
-
-@both
-def test_a_failed_run_has_its_error_and_does_not_stop_the_others(finished, workers):
-    with Store(finished(workers)) as store:
-        row = table(store, runs=[FAILING]).iloc[0]
-    assert row["state"] == "failed"
-    assert "eta is 0.95" in row["error"]
-    assert "Give a smaller eta" in row["error"]
-    assert pd.isna(row["test_last"])
-
-
-@both
-def test_a_diverged_run_has_its_step_and_no_accuracy(finished, workers):
-    with Store(finished(workers)) as store:
-        row = table(store, runs=[DIVERGING]).iloc[0]
-    assert (row["state"], row["diverged_at"]) == ("diverged", 2)
-    assert pd.isna(row["test_last"])
-    assert pd.isna(row["error"])
-
-
-@both
-def test_running_again_repeats_nothing(finished, workers):
-    with Store(finished(workers)) as store:
-        before = table(store)
-        run_study(STUDY, store, workers=workers, progress=QUIET)
-        pd.testing.assert_frame_equal(table(store), before)
-
-
-def test_the_table_is_the_same_bit_for_bit_with_any_number_of_workers(finished):
-    tables, evaluations = [], []
-    for workers in (0, 2):
-        with Store(finished(workers)) as store:
-            tables.append(table(store, "contract").drop(columns=TIMES))
-            evaluations.append(histories(store, "contract"))
-    pd.testing.assert_frame_equal(*tables, check_exact=True)
-    pd.testing.assert_frame_equal(*evaluations, check_exact=True)
 
 
 def test_a_run_is_the_training_that_it_describes():
@@ -228,17 +143,70 @@ def kill_the_worker_when_its_run_is_under_way(path):
         os.kill(child.pid, signal.SIGKILL)
 
 
-def test_a_killed_worker_fails_its_run_with_a_reason_and_the_others_finish(store):
-    endless, short = small(steps=10**9), small()
-    store.add("s", [endless, short])
-    killer = threading.Thread(target=kill_the_worker_when_its_run_is_under_way, args=[store.path])
-    killer.start()
-    run_study(Study.of("s", [endless, short]), store, workers=1, progress=QUIET)
-    killer.join()
-    assert states(store, [endless, short]) == ["failed", "done"]
+def deadly(folder, monkeypatch, deaths):
+    """Return a network that kills the worker that builds it, so many times."""
+    (folder / "deadly.py").write_text(
+        "import os, pathlib, signal, torch\n\n"
+        "def net(shape, classes):\n"
+        f"    died = list(pathlib.Path({str(folder)!r}).glob('died-*'))\n"
+        f"    if os.getpid() != {os.getpid()} and len(died) < {deaths}:\n"  # the driver builds it too
+        f"        pathlib.Path({str(folder)!r}, f'died-{{len(died)}}').touch()\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, classes))\n"
+    )
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "deadly", raising=False)
+    return small(network="deadly:net", fingerprint="x")
+
+
+def test_a_run_whose_worker_died_three_times_fails_with_a_reason_and_the_others_finish(
+    store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(driver, "plan", one_by_one)
+    runs = [deadly(tmp_path, monkeypatch, 99), small(), small(seed=1)]
+    run_study(Study.of("s", runs), store, workers=1, progress=QUIET)
+    assert states(store, runs) == ["failed", "done", "done"]
     (_, error) = store.failures()[0]
     assert "the worker process died with exit code -9" in error
+    assert "That happened 3 times" in error
     assert "--retry-failed" in error
+    assert store.crashes() == {runs[0].key: 3}
+    assert len(list(tmp_path.glob("died-*"))) == 3
+
+
+def test_a_run_whose_worker_died_twice_is_trained_again(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "plan", one_by_one)
+    runs = [deadly(tmp_path, monkeypatch, 2), small()]
+    run_study(Study.of("s", runs), store, workers=1, progress=QUIET)
+    assert states(store, runs) == ["done", "done"]
+    assert store.crashes() == {runs[0].key: 2}
+    assert next(store.rows())["error"] is None
+
+
+def one_by_one(todo, *_, **__):
+    return [Pack([run], 1, 1.0) for run in todo]
+
+
+class Asked(Inline):
+    """Keeps which packs it was asked to train."""
+
+    packs: ClassVar[list[list[str]]] = []
+
+    def start(self, pack):
+        self.packs.append([run.key for run in pack.runs])
+        super().start(pack)
+
+
+def test_what_something_died_of_is_trained_alone_and_last(store, monkeypatch):
+    monkeypatch.setattr(engines, "Inline", Asked)
+    runs = [small(seed=seed) for seed in range(4)]
+    store.add("s", runs)
+    store.crashed(runs[0].key, "it died.", at="now")
+    run_study(Study.of("s", runs), store, workers=0, progress=QUIET)
+    assert Asked.packs == [[each.key for each in runs[1:]], [runs[0].key]]
+    assert states(store, runs) == ["done"] * 4
+    assert next(store.rows())["error"] is None
 
 
 def test_a_full_disk_ends_the_study_and_the_next_start_completes_it(store):
@@ -264,7 +232,7 @@ def test_confusability_is_measured_once_for_all_runs_and_kept(store, monkeypatch
         measured.append(run.dataset)
         return CONFUSABLE
 
-    monkeypatch.setattr(engine, "measure_confusability", measure)
+    monkeypatch.setattr(driver, "measure_confusability", measure)
     structured = {"noise": "structured", "delta": 0.5}
     runs = [small(**structured, noise_order=order) for order in ("confusing", "reverse", "random")]
     run_study(Study.of("s", [runs[2]]), store, workers=0, progress=QUIET)
@@ -339,7 +307,7 @@ class Dying(Worker):
 
 def test_a_worker_killed_while_it_measures_a_large_pack_leaves_small_packs(store, monkeypatch):
     monkeypatch.setattr(planner, "_SHORT", 0.0)
-    monkeypatch.setattr(team, "Worker", Dying)
+    monkeypatch.setattr(local, "Worker", Dying)
     runs = [small(seed=seed) for seed in range(4)]
     run_study(Study.of("s", runs), store, workers=2, progress=QUIET)
     assert states(store, runs) == ["done"] * 4
@@ -366,9 +334,9 @@ def test_what_trains_at_once_never_takes_more_threads_than_there_are_cores(store
 
     monkeypatch.setattr(Counting, "start", start)
     monkeypatch.setattr(Counting, "answer", answer)
-    monkeypatch.setattr(team, "Worker", Counting)
-    monkeypatch.setattr(engine, "plan", of_many_threads)
-    monkeypatch.setattr(engine, "available_cores", lambda: 3)
+    monkeypatch.setattr(local, "Worker", Counting)
+    monkeypatch.setattr(driver, "plan", of_many_threads)
+    monkeypatch.setattr(local, "available_cores", lambda: 3)
     runs = [small(seed=seed) for seed in range(6)]
     run_study(Study.of("s", runs), store, workers=3, progress=QUIET)
     assert states(store, runs) == ["done"] * 6
@@ -384,8 +352,9 @@ def said(study, store, **options):
 
 
 def test_more_workers_than_cores_are_cut_down_and_said(store, monkeypatch):
-    monkeypatch.setattr(engine, "available_cores", lambda: 1)
-    monkeypatch.setattr(engine, "plan", only_for_one_core)
+    monkeypatch.setattr(local, "available_cores", lambda: 1)
+    monkeypatch.setattr(engines, "available_cores", lambda: 1)
+    monkeypatch.setattr(driver, "plan", only_for_one_core)
     lines = said(Study.of("s", [small(seed=seed) for seed in range(3)]), store, workers=3)
     assert "3 workers asked for, more than the cores at hand: 1 used" in lines
 

@@ -1,24 +1,20 @@
-"""The local engine: worker processes on this machine.
+"""The driver of a study: plans packs, hands them to an engine, and is the one writer of the store.
 
-The driver hands out one pack at a time to each worker and is the only one that writes to the store. A pack
-says how many threads it computes with: nearly always one, more where the planner measured that fewer
-processes with several threads each are faster. With one thread a result is the same, bit for bit,
-whatever the number of workers and the size of the packs; the store keeps the threads with the versions.
+What trains a pack may die. A pack of several runs is then divided, for one of them may be at fault or all
+together too large; a run that was alone is tried again, and has failed after three such deaths. Runs that a
+machine took with it when it went away are not to blame and are simply trained again.
 """
 
-import os
 import platform
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from multiprocessing.connection import wait
 from typing import Any
 
-import torch
-
-from dilution.errors import InputError
 from dilution.revision import code_version
+from dilution.study.engines import Ended, Engine, Job, check_engine, open_engine, workers_note
+from dilution.study.engines.workers import using_threads
 from dilution.study.execute import (
     Confusabilities,
     confusability_name,
@@ -33,9 +29,6 @@ from dilution.study.planner import Pack, plan, split_pack
 from dilution.study.progress import Progress
 from dilution.study.spec import Run
 from dilution.study.store import Store
-from dilution.study.team import Team
-from dilution.study.workers import Worker, measure, train_pack, using_threads
-from dilution.training import device_of, device_title
 
 VERSIONED = ("torch", "numpy")
 
@@ -46,6 +39,8 @@ def run_study(
     *,
     workers: int | None = None,
     device: str = "cpu",
+    engine: str = "local",
+    address: str | None = None,
     root: str | None = None,
     retry_failed: bool = False,
     progress: Progress | None = None,
@@ -67,6 +62,11 @@ def run_study(
         pack after another.
     device
         ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one.
+    engine
+        Where packs train: ``"local"``, in processes of this machine; ``"inline"``, in this process; or
+        ``"ray"``, on a cluster.
+    address
+        Of the cluster: ``"auto"``, or ``"host:port"``. Default: one is started on this machine.
     root
         Folder that holds downloaded data.
     retry_failed
@@ -77,11 +77,11 @@ def run_study(
     Raises
     ------
     InputError
-        If `workers` is negative, or there is no such device.
+        If there is no such engine, device or cluster, or `workers` is negative.
     StoreError
         If another process writes to the store, or it cannot be written.
     """
-    device, asked, workers = check_machine(workers, device)
+    device = check_engine(engine=engine, workers=workers, device=device, address=address)
     progress = progress or Progress()
     with store.writer():
         store.add(study.name, study.runs)
@@ -92,35 +92,60 @@ def run_study(
         with progress.of(study.name, total=len(study.runs), already=len(study.runs) - len(todo)):
             if not todo:
                 return
-            if asked > workers:
-                progress.say(f"{asked} workers asked for, more than the cores at hand: {workers} used")
+            if engine == "local" and (said := workers_note(workers, device)):
+                progress.say(said)
             if len(todo) == len(study.runs):
                 for note in _notes(todo, root):
                     progress.say_once(note)
             with using_threads(1):
                 shared = _confusabilities(todo, store, root, progress, device)
-            if workers == 0:
-                _inline(study.runs, todo, store, root, shared, progress, device)
-            else:
-                _processes(study.runs, todo, store, root, shared, progress, workers, device)
+            job = Job(todo, root, shared, device, workers, address)
+            with open_engine(engine, job) as opened:
+                _train(study.runs, opened, store, progress)
 
 
-def check_machine(workers: int | None, device: str) -> tuple[str, int, int]:
-    """Return the kind of device, the workers asked for, and those that it has room for.
+def _train(study: Sequence[Run], engine: Engine, store: Store, progress: Progress) -> None:
+    """Train what the engine was opened for; `study` are all the runs, for which threads are chosen."""
+    job = engine.job
+    suspects = store.crashes()
+    packs = plan(
+        [run for run in job.runs if run.key not in suspects],
+        job.root,
+        study=study,
+        cores=engine.cores,
+        device=job.device,
+        share=engine.shares_cores,
+        place=engine.place,
+        measure=engine.measure,
+        say=progress.say,
+    )
+    # What something died of is trained alone and last: the others then end, whatever it does.
+    packs += [Pack([run], 1, 0.0, job.device) for run in job.runs if run.key in suspects]
+    progress.start_clock(sum(pack.seconds for pack in packs))
+    waiting = deque(packs)
+    while waiting or engine.busy:
+        while waiting and engine.room(waiting[0]):
+            pack = waiting.popleft()
+            _record_start(store, progress, pack)
+            engine.start(pack)
+        for ended in engine.wait():
+            waiting.extend(_record(ended, store, progress))
 
-    Call it before a store is made: a command that is refused should leave nothing behind.
 
-    Raises
-    ------
-    InputError
-        If `workers` is negative, or there is no such device.
-    """
-    kind = device_of(device).type
-    present = available_cores() if kind == "cpu" else torch.cuda.device_count()
-    asked = present if workers is None else workers
-    if asked < 0:
-        raise InputError(f"workers is {asked}; it must be 0 (train in this process) or more.")
-    return kind, asked, min(asked, present) if kind == "cpu" else asked  # several may share a GPU
+def _record(ended: Ended, store: Store, progress: Progress) -> list[Pack]:
+    """Record how a pack ended, and return what of it has to be trained again."""
+    pack = ended.pack
+    if ended.outcomes is not None:
+        _record_end(store, progress, pack, ended.outcomes)
+        return []
+    if len(pack.runs) > 1:
+        progress.divided(pack)
+        return split_pack(pack)
+    progress.say(f"{pack.runs[0].network}, seed {pack.runs[0].seed}: {ended.why}")
+    if not ended.blamed or store.crashed(pack.runs[0].key, ended.why, at=_now()) == "queued":
+        return [pack]
+    progress.finished(pack, [{"state": "failed", "error": ended.why}])
+    return []
 
 
 def _notes(runs: Sequence[Run], root: str | None) -> list[str]:
@@ -138,11 +163,6 @@ def _notes(runs: Sequence[Run], root: str | None) -> list[str]:
     return notes
 
 
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _confusabilities(
     runs: Sequence[Run], store: Store, root: str | None, progress: Progress, device: str
 ) -> Confusabilities:
@@ -158,74 +178,9 @@ def _confusabilities(
     return tables
 
 
-def _inline(
-    study: Sequence[Run],
-    todo: Sequence[Run],
-    store: Store,
-    root: str | None,
-    shared: Confusabilities,
-    progress: Progress,
-    device: str,
-) -> None:
-    packs = plan(todo, root, study=study, cores=1, device=device, measure=measure, say=progress.say)
-    progress.start_clock(sum(pack.seconds for pack in packs))
-    for pack in packs:
-        _record_start(store, progress, pack)
-        _record_end(store, progress, pack, train_pack(pack, root, shared))
-
-
-def _processes(
-    study: Sequence[Run],
-    todo: Sequence[Run],
-    store: Store,
-    root: str | None,
-    shared: Confusabilities,
-    progress: Progress,
-    cores: int,
-    device: str,
-) -> None:
-    busy: dict[Worker, Pack] = {}
-    with Team(root, shared, device) as team:
-        team.grow(min(cores, len(todo)))
-        packs = plan(
-            todo, root, study=study, cores=cores, device=device, measure=team.measure, say=progress.say
-        )
-        progress.start_clock(sum(pack.seconds for pack in packs))
-        waiting = deque(packs)
-        while waiting or busy:
-            free = cores - sum(pack.threads for pack in busy.values())
-            for worker in team.workers:
-                if waiting and waiting[0].threads <= free and worker not in busy:
-                    busy[worker] = waiting.popleft()
-                    free -= busy[worker].threads
-                    _record_start(store, progress, busy[worker])
-                    worker.start(busy[worker])
-            ready = wait([worker.link for worker in busy])
-            for worker in [each for each in busy if each.link in ready]:
-                pack, outcomes = busy.pop(worker), worker.answer()
-                if outcomes is None:
-                    code = team.replace(worker)
-                    if len(pack.runs) > 1:  # one of them may be at fault, or all together too large
-                        progress.divided(pack)
-                        waiting.extend(split_pack(pack))
-                        continue
-                    outcomes = [{"state": "failed", "error": _DIED.format(code)}]
-                _record_end(store, progress, pack, outcomes)
-
-
-_DIED = (
-    "the worker process died with exit code {} (-9: killed, often for lack of "
-    "memory). Try fewer workers "
-    "or a smaller batch, with --retry-failed."
-)
-
-
 def _record_start(store: Store, progress: Progress, pack: Pack) -> None:
     versions = {"dilution": code_version()} | {name: version(name) for name in VERSIONED}
-    versions |= {"python": platform.python_version()}
-    if pack.device == "cuda":
-        versions["gpu"] = device_title("cuda").replace(",", "")
-    versions["threads"] = str(pack.threads)
+    versions |= {"python": platform.python_version(), "threads": str(pack.threads)}
     store.start([run.key for run in pack.runs], host=platform.node(), versions=versions, at=_now())
     progress.started(pack)
 

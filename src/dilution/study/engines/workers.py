@@ -18,6 +18,9 @@ from dilution.study.planner import Pack
 from dilution.study.timing import Probe
 from dilution.training import keep_freed_memory, seconds_per_step
 
+_STARTS = 3
+_PARTING = 5.0  # seconds between the end of a link and that of its process
+
 
 class Worker:
     """A process that does one thing after another, and the link to it.
@@ -34,10 +37,15 @@ class Worker:
 
     def __init__(self, root: str | None, shared: Confusabilities, gpu: int | None = None) -> None:
         self._root, self._shared, self._gpu = root, shared, gpu
+        self._launch()
+
+    def _launch(self) -> None:
         # spawn: a forked child would inherit torch's thread pools in an undefined state
         context = multiprocessing.get_context("spawn")
         self.link, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, root, shared, gpu), daemon=True)
+        self.process = context.Process(
+            target=_work, args=(theirs, self._root, self._shared, self._gpu), daemon=True
+        )
         self.process.start()
         theirs.close()  # so that a dead worker reads as end of file
 
@@ -57,19 +65,31 @@ class Worker:
             return None
 
     def wait_until_ready(self) -> None:
-        """Wait for the process to have started.
+        """Wait for the process to have started; one that is killed meanwhile is replaced.
 
         Raises
         ------
         WorkerError
-            If it ended instead.
+            If it ended by itself instead.
         """
-        if self.answer() is None:
+        for _ in range(_STARTS):
+            if self.answer() is not None:
+                return
+            self.process.join(_PARTING)
+            self.stop()
+            if (self.process.exitcode or 0) >= 0:
+                break
+            self._launch()
+        else:
             raise WorkerError(
-                "a worker process ended before its first run. A script that starts a study needs its calls "
-                'under `if __name__ == "__main__":`, since every worker process imports the script; '
-                "workers=0 does without processes. No run was lost."
+                f"a worker process was killed {_STARTS} times as it started, often for lack of memory. Try "
+                "fewer workers; finished runs are kept."
             )
+        raise WorkerError(
+            "a worker process ended before its first run. A script that starts a study needs its calls "
+            'under `if __name__ == "__main__":`, since every worker process imports the script; '
+            "workers=0 does without processes. No run was lost."
+        )
 
     def another(self) -> Self:
         """Start a process like this one."""

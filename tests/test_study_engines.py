@@ -1,0 +1,254 @@
+"""Every engine keeps the same promises: the driver need not know which one it has."""
+
+import os
+import platform
+import time
+from importlib.util import find_spec
+
+import pandas as pd
+import pytest
+import torch
+
+from dilution.errors import InputError
+from dilution.study import Run, Study
+from dilution.study.driver import run_study
+from dilution.study.engines import ENGINES, Job, check_engine, open_engine
+from dilution.study.execute import confusability_name
+from dilution.study.packs import shape_of
+from dilution.study.planner import Pack
+from dilution.study.progress import Progress
+from dilution.study.store import Store
+from dilution.study.table import histories, table
+from dilution.study.timing import Probe
+
+ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray")
+BASE = {"dataset": "digits", "n": 200, "network": "mlp1", "steps": 6, "evaluations": 2, "batch": 16}
+TIMES = ["seconds", "started", "finished"]
+QUIET = Progress(quiet=True)
+
+
+def small(**changes):
+    return Run.of(**BASE | {"alpha": 1} | changes)
+
+
+GOOD = [
+    small(),
+    small(order="pooled", network="perceptron", seed=1),
+    small(network="conv2", averaging=0.5, optimizer="adam", rate=0.01, alpha=0.7),
+    small(order="expected", noise="structured", delta=0.8, noise_order="confusing", alpha=None, eta=0.3),
+]
+FAILING = small(alpha=None, eta=0.95)  # refused when the data are opened: no alpha reaches it
+DIVERGING = small(network="mlp2", optimizer="sgd", rate=1e20)
+STUDY = Study.of("contract", [GOOD[0], FAILING, DIVERGING, *GOOD[1:]])
+STATES = ["done", "failed", "diverged", "done", "done", "done"]
+CONFUSABLE = ((torch.eye(10) + 0.1) / 2).tolist()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """What worker processes have; without it sums of floats may differ in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The store of the contract study after a whole run, for each engine."""
+    made = {}
+
+    def finished(engine):
+        if engine not in made:
+            path = tmp_path_factory.mktemp("engine") / f"{engine}.sqlite"
+            with Store(path) as store:
+                store.keep(confusability_name(GOOD[3]), CONFUSABLE)
+                run_study(
+                    STUDY, store, workers=None if engine == "inline" else 2, engine=engine, progress=QUIET
+                )
+            made[engine] = path
+        return made[engine]
+
+    return finished
+
+
+every = pytest.mark.parametrize(
+    "engine", [pytest.param(name, marks=[ray] if name == "ray" else []) for name in ENGINES]
+)
+of_processes = pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=ray)])
+
+
+@every
+def test_every_run_ends_in_its_state_with_what_it_measured(finished, engine):
+    with Store(finished(engine)) as store:
+        rows, evaluations = table(store, "contract"), histories(store, "contract")
+    assert rows["key"].tolist() == [each.key for each in STUDY.runs]
+    assert rows["state"].tolist() == STATES
+    done = rows[rows["state"] == "done"]
+    accuracies = done[["test_last", "test_clean", "test_noisy", "test_oracle", "validation_clean"]]
+    assert ((accuracies >= 0) & (accuracies <= 1)).all(axis=None)
+    assert (done["test_oracle"] >= done["test_clean"]).all()
+    assert (done["steps_done"] == 6).all()
+    assert (done["n_test"] == 360).all()
+    assert (rows["started"] <= rows["finished"]).all()
+    assert rows["host"].notna().all()
+    assert rows["versions"].str.contains("torch").all()
+    assert rows["versions"].str.endswith("threads 1").all()
+    assert set(evaluations["key"]) == set(done["key"])
+    assert evaluations.groupby("key")["step"].apply(list).tolist() == [[3, 6]] * len(done)
+
+
+@every
+def test_a_failed_run_has_its_error_and_does_not_stop_the_others(finished, engine):
+    with Store(finished(engine)) as store:
+        row = table(store, runs=[FAILING]).iloc[0]
+    assert row["state"] == "failed"
+    assert "eta is 0.95" in row["error"]
+    assert "Give a smaller eta" in row["error"]
+    assert pd.isna(row["test_last"])
+
+
+@every
+def test_a_diverged_run_has_its_step_and_no_accuracy(finished, engine):
+    with Store(finished(engine)) as store:
+        row = table(store, runs=[DIVERGING]).iloc[0]
+    assert (row["state"], row["diverged_at"]) == ("diverged", 2)
+    assert pd.isna(row["test_last"])
+    assert pd.isna(row["error"])
+
+
+@every
+def test_running_again_repeats_nothing(finished, engine):
+    with Store(finished(engine)) as store:
+        before = table(store)
+        run_study(STUDY, store, engine=engine, progress=QUIET)
+        pd.testing.assert_frame_equal(table(store), before)
+
+
+@of_processes
+def test_the_table_is_that_of_the_engine_without_processes_bit_for_bit(finished, engine):
+    tables, evaluations = [], []
+    for name in ("inline", engine):
+        with Store(finished(name)) as store:
+            tables.append(table(store, "contract").drop(columns=TIMES))
+            evaluations.append(histories(store, "contract"))
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    pd.testing.assert_frame_equal(*evaluations, check_exact=True)
+
+
+def opened(engine, runs, **more):
+    job = Job(runs, None, {}, workers=None if engine == "inline" else 2, **more)
+    return open_engine(engine, job)
+
+
+def wait_for_all(engine):
+    found = []
+    while engine.busy:
+        found += engine.wait()
+    return found
+
+
+@every
+def test_each_pack_comes_back_once_and_there_is_room_when_none_trains(engine):
+    packs = [Pack([small(seed=seed)], 1, 1.0) for seed in range(6)]
+    with opened(engine, [run for pack in packs for run in pack.runs]) as at_work:
+        assert at_work.cores >= 1
+        back, waiting = [], list(packs)
+        while waiting or at_work.busy:
+            started = 0
+            while waiting and at_work.room(waiting[0]):
+                at_work.start(waiting.pop(0))
+                started += 1
+            assert started or at_work.busy
+            back += at_work.wait()
+        assert not at_work.busy
+    assert sorted(ended.pack.runs[0].seed for ended in back) == list(range(6))
+    assert all(len(ended.outcomes) == 1 for ended in back)
+
+
+@every
+def test_a_step_is_measured_and_one_that_cannot_be_taken_takes_for_ever(engine):
+    run = small()
+    with opened(engine, [run]) as at_work:
+        seconds = at_work.measure(Probe(shape_of(run), (1, 8, 8), 10, 1, 1, 1))
+        assert 0 < seconds < 10
+        large = shape_of(small(network="conv4"))
+        assert at_work.measure(Probe(large, (1, 10**5, 10**5), 10, 1, 1, 1)) == float("inf")
+        assert 0 < at_work.measure(Probe(shape_of(run), (1, 8, 8), 10, 2, 1, 1)) < 10  # it goes on
+
+
+@of_processes
+def test_a_death_is_an_end_without_outcomes_and_the_engine_goes_on(engine, tmp_path, monkeypatch):
+    (tmp_path / "deadly.py").write_text(
+        "import os, signal\nimport torch\n\n"
+        "def net(shape, classes):\n"
+        f"    if os.getpid() != {os.getpid()}:\n"  # the driver builds it too, to see how large it is
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, classes))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    deadly, other = small(network="deadly:net", fingerprint="x"), small()
+    with opened(engine, [deadly, other]) as at_work:
+        at_work.start(Pack([deadly], 1, 1.0))
+        (ended,) = wait_for_all(at_work)
+        assert ended.outcomes is None
+        assert ended.blamed
+        assert "process died" in ended.why
+        at_work.start(Pack([other], 1, 1.0))
+        (ended,) = wait_for_all(at_work)
+        assert ended.outcomes[0]["state"] == "done"
+
+
+@of_processes
+def test_leaving_an_engine_ends_what_still_trains_at_once(engine):
+    endless = small(steps=10**9)
+    started = time.monotonic()
+    with opened(engine, [endless]) as at_work:
+        at_work.start(Pack([endless], 1, 1.0))
+        time.sleep(1)
+        assert at_work.busy
+    assert time.monotonic() - started < 60
+
+
+@of_processes
+def test_an_outcome_says_which_machine_trained(finished, engine):
+    with Store(finished(engine)) as store:
+        assert set(table(store, "contract")["host"]) == {platform.node()}
+
+
+@ray
+def test_a_cluster_is_handed_no_more_than_it_can_soon_train():
+    packs = [Pack([small(seed=seed, steps=10**9)], 1, 1.0) for seed in range(20)]
+    with opened("ray", [run for pack in packs for run in pack.runs]) as at_work:
+        started = 0
+        while at_work.room(packs[started]):
+            at_work.start(packs[started])
+            started += 1
+        assert at_work.cores <= started <= 2 * at_work.cores
+
+
+@ray
+def test_an_address_where_no_cluster_is_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no cluster answers there: .*ray start --head"):
+        run_study(STUDY, Store(tmp_path / "s.sqlite"), engine="ray", address="auto", progress=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"engine": "slurm"}, r"'slurm' is not a known engine|'slurm' is not an? engine"),
+        ({"address": "auto"}, "an address goes with engine 'ray'"),
+        ({"workers": -1}, "workers is -1; it must be 0"),
+        ({"device": "gpu"}, "'gpu' is not a device"),
+    ],
+)
+def test_what_no_engine_can_do_is_refused(asked, words):
+    with pytest.raises(InputError, match=words):
+        check_engine(**asked)
+
+
+def test_ray_that_is_not_installed_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setattr("dilution.study.engines.find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"not installed.*dilution\[ray\]"):
+        check_engine(engine="ray")
