@@ -8,7 +8,9 @@ What a fenced block means, by its language:
 ``toml``    is saved under the name in its first line, ``# study.toml``, and must be a valid study.
 ``console`` runs each line ``$ dilution …``; what follows is its output, as above; nothing: any output.
 ``bash``    is not run, but its commands and their options must exist.
-``text``    is shown only.
+``sql``     is asked of an empty store.
+``sh``      is a script: its syntax must be sound, and its ``dilution`` lines must exist.
+``text``, ``yaml``  are shown only.
 
 ``python tests/test_docs.py`` writes docs/cli.md, the reference that a test compares with the program, and the
 results in README.md, which a test compares with the committed ones.
@@ -18,9 +20,11 @@ import doctest
 import io
 import re
 import shlex
+import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +35,11 @@ from typer.testing import CliRunner
 
 from dilution.cli import app
 from dilution.study import Run, Study
+from dilution.study.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs/results/README.md"]
-LANGUAGES = {"python", "output", "toml", "console", "bash", "text", ""}
+LANGUAGES = {"python", "output", "toml", "console", "bash", "text", "sh", "sql", "yaml", ""}
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
@@ -108,6 +113,17 @@ def test_a_page_played_from_top_to_bottom_does_what_it_says(page, tmp_path, monk
 @every_page
 def test_blocks_are_of_known_languages(page):
     assert {language for language, _ in blocks(page)} <= LANGUAGES
+
+
+@every_page
+def test_queries_and_scripts_that_are_shown_are_sound(page, tmp_path):
+    for query in of(page, "sql"):
+        with Store(tmp_path / "s.sqlite"), closing(sqlite3.connect(tmp_path / "s.sqlite")) as connection:
+            connection.execute(query).fetchall()
+    for script in of(page, "sh"):
+        subprocess.run(["bash", "-n", "-c", script], check=True)
+        for line in re.findall(r"^ *(dilution .*)$", script, re.MULTILINE):
+            parse(shlex.split(line)[1:])
 
 
 @every_page

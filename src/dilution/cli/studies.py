@@ -188,6 +188,25 @@ def import_(
         typer.echo(f"{import_table(source, opened)} runs that were not there yet: {store}")
 
 
+def merge(
+    into: Annotated[Path, typer.Argument(help="Store that gets everything.")],
+    other: Annotated[Path, typer.Argument(help="Store that is read.")],
+    keep_first: Annotated[
+        bool, typer.Option("--keep-first", help="Where results contradict each other, keep the first's.")
+    ] = False,
+) -> None:
+    """Enter into one store what another holds: runs, studies, shared measurements.
+
+    Stores whose results contradict each other are refused, and nothing is entered.
+    """
+    from dilution.study.merged import merge as call
+    from dilution.study.store import Store
+
+    with Store(into, create=False) as ours, Store(other, create=False) as theirs:
+        new = call(ours, theirs, keep_first=keep_first)
+    typer.echo(f"{new} runs that ended only in {other}: {into}")
+
+
 def report(
     store: StoreOption = Path("results.sqlite"),
     out: Annotated[Path, typer.Option(help="Folder for the page, the figures and the tables.")] = Path("out"),

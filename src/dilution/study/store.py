@@ -280,6 +280,11 @@ class Store:
         self._check_seal(name, (name, found[0]), found[1])
         return json.loads(found[0])
 
+    def artifacts(self) -> Iterator[tuple[str, Any]]:
+        """Yield the name of each artifact, and what was kept under it."""
+        for (name,) in list(self._read("SELECT name FROM artifacts ORDER BY rowid")):
+            yield name, self.artifact(name)
+
     def keep(self, name: str, value: Any) -> None:
         """Keep a value that JSON can hold under a name."""
         self._write(
