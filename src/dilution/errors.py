@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+_LONGEST = 200  # characters of a value that a message shows
+
+
 class DilutionError(Exception):
     """What a user can mend: the message gives the value received, the rule and the remedy."""
 
@@ -49,7 +52,7 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
     names = sorted(valid)
     close = get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return InputError(f"{name!r} is not a {kind}.{hint} There are: {', '.join(names)}.")
+    return InputError(f"{shown(name)} is not a {kind}.{hint} There are: {', '.join(names)}.")
 
 
 def invalid(error: ValidationError, fields: Iterable[str]) -> InputError:
@@ -65,6 +68,12 @@ def invalid(error: ValidationError, fields: Iterable[str]) -> InputError:
     return InputError(" ".join(_explain(dict(found), fields) for found in error.errors()))
 
 
+def shown(value: object) -> str:
+    """Return a value as text for a message; a long one is cut."""
+    said = repr(value)
+    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+
+
 def _explain(found: dict[str, Any], fields: Iterable[str]) -> str:
     name = ".".join(str(part) for part in found["loc"])
     if found["type"] == "extra_forbidden":
@@ -77,4 +86,4 @@ def _explain(found: dict[str, Any], fields: Iterable[str]) -> str:
     if found["type"] == "value_error":
         return f"{str(found['ctx']['error']).rstrip('.')}."
     rule = found["msg"].removeprefix("Input should be ").partition(", unable")[0]
-    return f"{name} is {found['input']!r}; it must be {rule}."
+    return f"{name} is {shown(found['input'])}; it must be {rule}."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dilution.errors import DataError, InputError, unknown
+from dilution.errors import DataError, InputError, shown, unknown
 from dilution.study.spec import Run
 
 
@@ -117,13 +117,13 @@ class Study:
             for name, values in axes.items():
                 if not isinstance(values, list) or not values:
                     raise InputError(
-                        f"grid {name} is {values!r}; it must be a list of at least one value. A single "
+                        f"grid {name} is {shown(values)}; it must be a list of at least one value. A single "
                         "value belongs into [base]."
                     )
             runs += Grid(base, axes)
         name = content.get("name", default_name)
         if not isinstance(name, str) or not name.strip():
             raise InputError(
-                f"name is {name!r}; it must be text. Leave it out to name the study after its file."
+                f"name is {shown(name)}; it must be text. Leave it out to name the study after its file."
             )
         return cls.of(name, runs)

@@ -56,9 +56,13 @@ class Local(Engine):
     def measure(self, probe: Probe) -> float:
         """Return the seconds of a step, in as many processes at once as will train.
 
-        They share caches and memory bandwidth. Infinity if one of them died of it, as the kernel ends what
-        takes too much memory.
+        They share caches and memory bandwidth. Infinity if one of them died of it twice, as the kernel ends
+        what takes too much memory; a single death may have other reasons.
         """
+        found = self._measure(probe)
+        return self._measure(probe) if math.isinf(found) else found
+
+    def _measure(self, probe: Probe) -> float:
         self.grow(probe.processes)
         asked = self.workers[: probe.processes]
         for worker in asked:
