@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
-.PHONY: demo test lint results bench bench-gpu install clean
+.PHONY: demo test test-faults lint results bench bench-gpu install clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "installing into $(VENV); this takes a minute or two"
@@ -22,6 +22,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 $(VENV)/.installed-bench: $(VENV)/.installed
 	$(PIP) --editable '.[bench]'
+	touch $@
+
+$(VENV)/.installed-ray: $(VENV)/.installed
+	$(PIP) --editable '.[ray]'
 	touch $@
 
 install: $(VENV)/.installed
@@ -66,6 +70,10 @@ bench-gpu: $(VENV)/.installed
 	$(BIN)/python benchmarks/gpu.py --figures
 	$(BIN)/python benchmarks/precision.py --device cuda
 	$(BIN)/python benchmarks/page.py
+
+# What may happen to machines and files: kills, full disks, damage, odd surroundings; minutes, loopback only.
+test-faults: $(VENV)/.installed-dev $(VENV)/.installed-ray
+	OMP_NUM_THREADS=1 $(BIN)/pytest faults
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache

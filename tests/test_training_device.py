@@ -97,7 +97,7 @@ def test_with_two_gpus_workers_take_turns(monkeypatch, tmp_path):
     made = []
 
     class Recorded:
-        def __init__(self, root, shared, gpu):
+        def __init__(self, root, shared, checkpoints, gpu):
             made.append(gpu)
 
         def wait_until_ready(self):

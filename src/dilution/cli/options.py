@@ -31,6 +31,12 @@ AddressOption = Annotated[
     str | None,
     typer.Option("--address", help="Cluster to join: auto, or host:port. Default: one on this machine."),
 ]
+CheckpointOption = Annotated[
+    float,
+    typer.Option(
+        "--checkpoint-minutes", min=0, help="How often a long training is written down, beside the store."
+    ),
+]
 SeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds for each point.")]
 RecipeOption = Annotated[
     str | None,

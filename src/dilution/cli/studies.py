@@ -9,6 +9,7 @@ import typer
 
 from dilution.cli.options import (
     AddressOption,
+    CheckpointOption,
     DeviceOption,
     EngineOption,
     PrecisionOption,
@@ -91,6 +92,7 @@ def run(
     device: DeviceOption = "cpu",
     engine: EngineOption = "local",
     address: AddressOption = None,
+    checkpoint_minutes: CheckpointOption = 10.0,
     seeds: SeedsOption = None,
     precision: Annotated[
         str | None, typer.Option(help="float32 or bfloat16, for all runs in place of what the file says.")
@@ -113,6 +115,7 @@ def run(
             device=device,
             engine=engine,
             address=address,
+            checkpoint_minutes=checkpoint_minutes,
             seeds=seeds,
             precision=cast("PrecisionName | None", precision),
             recipe=recipe,

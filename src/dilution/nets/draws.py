@@ -23,7 +23,8 @@ class Draws:
         devices = [torch.device("cpu")]
         devices += [device] if device is not None and device.type == "cuda" else []
         self._devices = devices
-        self._states = [torch.Generator(each).manual_seed(key & (2**63 - 1)).get_state() for each in devices]
+        self.states = [torch.Generator(each).manual_seed(key & (2**63 - 1)).get_state() for each in devices]
+        """Where the stream is, for each device: uint8."""
 
     def __enter__(self) -> None:
         self._exchange()
@@ -37,8 +38,8 @@ class Draws:
         for place, device in enumerate(self._devices):
             generator = _global(device)
             before = generator.get_state()
-            generator.set_state(self._states[place])
-            self._states[place] = before
+            generator.set_state(self.states[place])
+            self.states[place] = before
 
 
 def _global(device: torch.device) -> torch.Generator:

@@ -13,6 +13,7 @@ from dilution.study.recipes import with_recipe
 from dilution.study.spec import Run
 from dilution.study.store import Store
 from dilution.study.table import table
+from dilution.training.checkpoint import EVERY
 from dilution.training.settings import PrecisionName
 
 
@@ -24,6 +25,7 @@ def run(
     device: str = "cpu",
     engine: str = "local",
     address: str | None = None,
+    checkpoint_minutes: float = EVERY / 60,
     seeds: int | None = None,
     precision: PrecisionName | None = None,
     recipe: str | Path | None = None,
@@ -49,6 +51,9 @@ def run(
         ``"ray"``, on a cluster.
     address
         Of the cluster: ``"auto"``, or ``"host:port"``. Default: one is started on this machine.
+    checkpoint_minutes
+        How often a long training is written down, into a folder beside the store; cut off, it goes on from
+        there.
     seeds
         Repeat each run with seeds 0 … seeds − 1, in place of its own seed.
     precision
@@ -83,6 +88,7 @@ def run(
             device=device,
             engine=engine,
             address=address,
+            checkpoint_minutes=checkpoint_minutes,
             root=root,
             retry_failed=retry_failed,
             progress=progress,

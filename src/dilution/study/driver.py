@@ -16,6 +16,7 @@ from dilution.revision import code_version
 from dilution.study.engines import Ended, Engine, Job, check_engine, open_engine, workers_note
 from dilution.study.engines.workers import using_threads
 from dilution.study.execute import (
+    Checkpoints,
     Confusabilities,
     confusability_name,
     learns_at_once,
@@ -29,6 +30,7 @@ from dilution.study.planner import Pack, plan, split_pack
 from dilution.study.progress import Progress
 from dilution.study.spec import Run
 from dilution.study.store import Store
+from dilution.training.checkpoint import EVERY
 
 VERSIONED = ("torch", "numpy")
 
@@ -41,6 +43,7 @@ def run_study(
     device: str = "cpu",
     engine: str = "local",
     address: str | None = None,
+    checkpoint_minutes: float = EVERY / 60,
     root: str | None = None,
     retry_failed: bool = False,
     progress: Progress | None = None,
@@ -67,6 +70,9 @@ def run_study(
         ``"ray"``, on a cluster.
     address
         Of the cluster: ``"auto"``, or ``"host:port"``. Default: one is started on this machine.
+    checkpoint_minutes
+        How often a long training is written down, into a folder beside the store; cut off, it goes on from
+        there.
     root
         Folder that holds downloaded data.
     retry_failed
@@ -99,9 +105,12 @@ def run_study(
                     progress.say_once(note)
             with using_threads(1):
                 shared = _confusabilities(todo, store, root, progress, device)
-            job = Job(todo, root, shared, device, workers, address)
+            folder = store.path.resolve().with_name(f"{store.path.name}.checkpoints")
+            checkpoints = Checkpoints(folder, 60 * checkpoint_minutes)
+            job = Job(todo, root, shared, device, workers, address, checkpoints)
             with open_engine(engine, job) as opened:
                 _train(study.runs, opened, store, progress)
+            checkpoints.clear(run.key for run in todo)
 
 
 def _train(study: Sequence[Run], engine: Engine, store: Store, progress: Progress) -> None:

@@ -2,8 +2,11 @@
 
 import math
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,15 @@ from dilution.data import DATASETS, Arrays, DataSet, load, names_data
 from dilution.errors import DilutionError, InputError, unknown
 from dilution.noise import Dilution, LabelNoise, matrix, observed, structured, uniform
 from dilution.study.spec import IMAGE_SOURCES, PROTOCOL, Run
-from dilution.training import Task, TrainResult, confusability, device_title, kind_of, train_together
+from dilution.training import (
+    Checkpoint,
+    Task,
+    TrainResult,
+    confusability,
+    device_title,
+    kind_of,
+    train_together,
+)
 
 Confusabilities = Mapping[str, list[list[float]]]
 """Measured confusability matrices, by the name that :func:`confusability_name` gives."""
@@ -99,8 +110,33 @@ def dilute(run: Run, root: str | None, confusabilities: Confusabilities) -> tupl
     return data, noisy
 
 
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where trainings are written down, and how often: seconds between two of them."""
+
+    folder: Path
+    every: float
+
+    def of(self, runs: Sequence[Run]) -> Checkpoint:
+        """Return the checkpoint of runs that train together."""
+        keys = " ".join(run.key for run in runs)
+        return Checkpoint(self.folder / f"{runs[0].key}-{len(runs)}.pt", keys, self.every)
+
+    def clear(self, keys: Iterable[str]) -> None:
+        """Remove what is left of runs that have ended: they may have begun in another company."""
+        for key in keys if self.folder.is_dir() else ():
+            for path in self.folder.glob(f"{key}-*.pt"):
+                path.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, or holds those of other runs
+            self.folder.rmdir()
+
+
 def execute(
-    runs: Sequence[Run], root: str | None, confusabilities: Confusabilities, device: str = "cpu"
+    runs: Sequence[Run],
+    root: str | None,
+    confusabilities: Confusabilities,
+    device: str = "cpu",
+    checkpoints: Checkpoints | None = None,
 ) -> list[dict[str, Any]]:
     """Train runs of one shape together and return their outcomes, of values that JSON can hold.
 
@@ -113,10 +149,11 @@ def execute(
             Task(run.network, noisy, data.test, run.seed, run.validation, run.settings)
             for run, (data, noisy) in zip(runs, opened, strict=True)
         ]
-        results = train_together(tasks, device)
+        results = train_together(tasks, device, checkpoints.of(runs) if checkpoints else None)
     except Exception as error:  # recorded and reported with the run, not swallowed
         if len(runs) > 1:
-            return [outcome for run in runs for outcome in execute([run], root, confusabilities, device)]
+            parts = (execute([run], root, confusabilities, device, checkpoints) for run in runs)
+            return [outcome for part in parts for outcome in part]
         text = str(error) if isinstance(error, DilutionError) else traceback.format_exc(limit=-8)
         return [{"state": "failed", "error": text}]
     shared = {"together": len(runs), "device": device_title(device)}

@@ -1,6 +1,7 @@
 """Training on a diluted set."""
 
 from dilution.training.batches import BatchOrderer
+from dilution.training.checkpoint import Checkpoint
 from dilution.training.confusion import confusability
 from dilution.training.device import device_of, device_title
 from dilution.training.learners import LEARNERS, kind_of
@@ -13,6 +14,7 @@ from dilution.training.settings import TrainSettings
 __all__ = [
     "LEARNERS",
     "BatchOrderer",
+    "Checkpoint",
     "Task",
     "TrainResult",
     "TrainSettings",

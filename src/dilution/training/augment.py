@@ -89,21 +89,21 @@ class Augmentation:
         down, right = draws[1:] % (2 * self._crops + 1) - self._crops
         return mirrored, down, right
 
-    def of(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield the batches of steps 0, 1, …, all of one size, with their pictures changed.
+    def of(self, batches: Iterable[Batch], start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of steps start, start + 1, …, all of one size, with their pictures changed.
 
         With both settings off these are the batches themselves.
         """
-        return self._changed(batches) if self._flips or self._crops else iter(batches)
+        return self._changed(batches, start) if self._flips or self._crops else iter(batches)
 
-    def _changed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def _changed(self, batches: Iterable[Batch], start: int) -> Iterator[Batch]:
         windows: tuple[Tensor, ...] = ()
-        for step, part in enumerate(batches):
+        for number, part in enumerate(batches):
             size = len(part.pictures)
             ahead = max(1, _CHUNK // size)
-            if step % ahead == 0:
-                windows = self._windows(step * size, ahead, size, part.pictures.device)
-            yield Batch(self._cut(part.pictures, windows[step % ahead]), part.targets)
+            if number % ahead == 0:
+                windows = self._windows((start + number) * size, ahead, size, part.pictures.device)
+            yield Batch(self._cut(part.pictures, windows[number % ahead]), part.targets)
 
     def _windows(self, start: int, steps: int, size: int, device: torch.device) -> tuple[Tensor, ...]:
         """Return for each of a few steps where, in what :meth:`_cut` lays out, its pictures begin."""

@@ -82,10 +82,10 @@ class BatchOrderer:
                 self.drawn.index_add_(0, true, counts)
                 self._table = counts.float() * (noisy.n / len(noisy))
 
-    def batches(self, steps: int) -> Iterator[Batch]:
-        """Yield the batches of steps 0 … steps − 1."""
+    def batches(self, steps: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of steps start … steps − 1."""
         per_chunk = max(1, _CHUNK // self._batch)
-        for first in range(0, steps, per_chunk):
+        for first in range(start, steps, per_chunk):
             count = min(per_chunk, steps - first)
             places = self._places(first * self._batch, count * self._batch)
             targets = self._noisy.labels(places) if self._order == "examples" else None

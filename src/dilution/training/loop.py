@@ -3,9 +3,10 @@
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 import torch
@@ -20,6 +21,7 @@ from dilution.nets import Draws, build
 from dilution.noise import Delivered, Dilution
 from dilution.training.augment import Augmentation
 from dilution.training.batches import BatchOrderer
+from dilution.training.checkpoint import Checkpoint
 from dilution.training.device import computing_on, device_of, step_of
 from dilution.training.learners import kind_of, learn
 from dilution.training.optimizers import rate_factor
@@ -115,11 +117,14 @@ def _check(noisy: Dilution, test: Arrays, seed: int) -> None:
     seeds.check(seed)
 
 
-def train_together(tasks: Sequence[Task], device: str = "cpu") -> list[TrainResult]:
+def train_together(
+    tasks: Sequence[Task], device: str = "cpu", checkpoint: Checkpoint | None = None
+) -> list[TrainResult]:
     """Train replicas of one shape as one program; the results are those of training each alone.
 
     Replicas may differ in data, noise, seed and learning rate. A replica that diverges ends with that
-    state and does not disturb the others. Learners are trained in turn.
+    state and does not disturb the others. Learners are trained in turn. With a checkpoint a training that
+    was cut off goes on exactly where it was written down last.
 
     Raises
     ------
@@ -135,10 +140,10 @@ def train_together(tasks: Sequence[Task], device: str = "cpu") -> list[TrainResu
             for task in tasks
         ]
     with computing_on(where):
-        return _train(tasks, where)
+        return _train(tasks, where, checkpoint)
 
 
-def _train(tasks: Sequence[Task], where: torch.device) -> list[TrainResult]:
+def _train(tasks: Sequence[Task], where: torch.device, checkpoint: Checkpoint | None) -> list[TrainResult]:
     started = time.perf_counter()
     replicas = [_Replica(task, where) for task in tasks]
     shapes = {replica.shape for replica in replicas}
@@ -166,9 +171,15 @@ def _train(tasks: Sequence[Task], where: torch.device) -> list[TrainResult]:
         device=where,
     )
     take_step = step_of(program, first.task.network, where)
-    since = 0
-    batches = zip(*(each.augment.of(each.batches.batches(steps)) for each in replicas), strict=True)
-    for step, parts in enumerate(batches, start=1):
+    since = start = 0
+    if checkpoint is not None and (saved := checkpoint.load()) is not None:
+        start = saved["step"]
+        started -= saved["seconds"]
+        program.load(saved["program"])
+        for replica, state in zip(replicas, saved["replicas"], strict=True):
+            replica.load(state)
+    streams = (each.augment.of(each.batches.batches(steps, start), start) for each in replicas)
+    for step, parts in enumerate(zip(*streams, strict=True), start=start + 1):
         for replica, part, out in zip(replicas, parts, pictures, strict=True):
             replica.prepare.into(out, part.pictures)
         targets = torch.stack([part.targets for part in parts], out=targets)
@@ -181,6 +192,14 @@ def _train(tasks: Sequence[Task], where: torch.device) -> list[TrainResult]:
             since = 0
             if all(replica.diverged_at for replica in replicas):
                 break
+            if checkpoint is not None and step < steps and checkpoint.due():
+                taken = time.perf_counter() - started
+                told = [replica.state() for replica in replicas]
+                checkpoint.save(
+                    {"step": step, "seconds": taken, "program": program.state(), "replicas": told}
+                )
+    if checkpoint is not None:
+        checkpoint.remove()
     seconds = (time.perf_counter() - started) / len(replicas)
     return [replica.result(program, number, seconds) for number, replica in enumerate(replicas)]
 
@@ -226,6 +245,15 @@ class _Replica:
             self.diverged_at = min(step, step - len(losses) + 1 + finite.index(False))
             return
         self.rows.append({"step": step, "train_loss": float(losses.mean())} | judged)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of it beside its weights."""
+        return {"rows": self.rows, "diverged_at": self.diverged_at, "draws": self.draws.states}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.rows, self.diverged_at = list(state["rows"]), state["diverged_at"]
+        self.draws.states = list(state["draws"])
 
     def _delivered(self) -> Delivered:
         """Return the noise that was trained on: with H_alpha no label is drawn, so it is what was asked."""

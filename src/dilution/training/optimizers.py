@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -79,6 +79,11 @@ class Average(Generic[_Module]):
         # statistics of normalisation layers are averages already
         self._kept = list(zip(self.module.buffers(), module.buffers(), strict=True))
         self._begun = False
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from an average that has begun, as its ``module.state_dict()`` told it."""
+        self.module.load_state_dict(state)
+        self._begun = True
 
     def update(self) -> None:
         """Take the weights as they are now into the average."""

@@ -1,6 +1,6 @@
 """Networks of one shape that take every optimizer step together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -92,6 +92,22 @@ class Program:
         """Take the weights into their average, if there is one."""
         if self._average is not None:
             self._average.update()
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next step depends on, for :meth:`load` of a program like this one."""
+        average = None if self._average is None else self._average.module.state_dict()
+        return {
+            "networks": self._together.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "average": average,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state: the next step is what it would have been."""
+        self._together.load_state_dict(state["networks"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self._average is not None:
+            self._average.load(state["average"])
 
     def network(self, replica: int) -> nn.Module:
         """Return one replica, with its averaged weights if there is an average."""

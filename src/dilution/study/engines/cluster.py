@@ -24,7 +24,7 @@ from dilution.errors import InputError, WorkerError
 from dilution.study.engines.interface import Ended, Engine, Job
 from dilution.study.engines.local import places
 from dilution.study.engines.workers import measure, train_pack
-from dilution.study.execute import Confusabilities, open_data, provide
+from dilution.study.execute import Checkpoints, Confusabilities, open_data, provide
 from dilution.study.memory import bytes_of
 from dilution.study.planner import Pack
 from dilution.study.spec import IMAGE_SOURCES, Run
@@ -126,7 +126,11 @@ class Cluster(Engine):
         here = str(Path.cwd())
         options = self._needs(pack.threads, bytes_of(pack, self.job.root))
         data = {each: self._data[each] for each in wanted}
-        task = ray.remote(_train).options(**options).remote(_Task(pack, here, data), self._shared)
+        task = (
+            ray.remote(_train)
+            .options(**options)
+            .remote(_Task(pack, here, data, self.job.checkpoints), self._shared)
+        )
         self._busy[task] = pack
 
     def wait(self) -> list[Ended]:
@@ -162,6 +166,7 @@ class _Task:
     pack: Pack
     folder: str
     data: dict[tuple[str, str], Any]
+    checkpoints: Checkpoints | None
 
 
 def _needed(run: Run) -> list[tuple[str, str]]:
@@ -175,7 +180,7 @@ def _train(task: _Task, shared: Confusabilities) -> list[dict[str, Any]]:
     _prepare(task.folder)
     for (name, fingerprint), reference in task.data.items():
         provide(name, fingerprint, _opened(reference))
-    outcomes = train_pack(task.pack, None, shared)
+    outcomes = train_pack(task.pack, None, shared, task.checkpoints)
     return [outcome | {"host": platform.node()} for outcome in outcomes]
 
 

@@ -37,4 +37,5 @@ class Inline(Engine):
 
     def wait(self) -> list[Ended]:
         packs, self._waiting = self._waiting, []
-        return [Ended(pack, train_pack(pack, self.job.root, self.job.shared)) for pack in packs]
+        job = self.job
+        return [Ended(pack, train_pack(pack, job.root, job.shared, job.checkpoints)) for pack in packs]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from dilution.study.execute import Confusabilities
+from dilution.study.execute import Checkpoints, Confusabilities
 from dilution.study.planner import Pack
 from dilution.study.spec import Run
 from dilution.study.timing import Probe
@@ -30,6 +30,8 @@ class Job:
         Cores, or GPUs if that is the device, to train on at once; None: all there are.
     address
         Of a cluster, for engines that have one.
+    checkpoints
+        Where long trainings are written down; on a cluster a folder that all nodes share.
     """
 
     runs: Sequence[Run]
@@ -38,6 +40,7 @@ class Job:
     device: str = "cpu"
     workers: int | None = None
     address: str | None = None
+    checkpoints: Checkpoints | None = None
 
 
 @dataclass(frozen=True)

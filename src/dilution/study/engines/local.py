@@ -46,7 +46,12 @@ class Local(Engine):
             If one ended before it was ready.
         """
         fresh = [
-            Worker(self.job.root, self.job.shared, i % self._gpus if self._gpus else None)
+            Worker(
+                self.job.root,
+                self.job.shared,
+                self.job.checkpoints,
+                i % self._gpus if self._gpus else None,
+            )
             for i in range(len(self.workers), size)
         ]
         self.workers += fresh

@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 
 from dilution.errors import WorkerError
-from dilution.study.execute import Confusabilities, execute
+from dilution.study.execute import Checkpoints, Confusabilities, execute
 from dilution.study.planner import Pack
 from dilution.study.timing import Probe
 from dilution.training import keep_freed_memory, seconds_per_step
@@ -31,21 +31,27 @@ class Worker:
         Folder that holds downloaded data.
     shared
         Confusabilities that runs need.
+    checkpoints
+        Where long trainings are written down.
     gpu
         Number of the GPU that it computes on, if any.
     """
 
-    def __init__(self, root: str | None, shared: Confusabilities, gpu: int | None = None) -> None:
-        self._root, self._shared, self._gpu = root, shared, gpu
+    def __init__(
+        self,
+        root: str | None,
+        shared: Confusabilities,
+        checkpoints: Checkpoints | None = None,
+        gpu: int | None = None,
+    ) -> None:
+        self._given = (root, shared, checkpoints, gpu)
         self._launch()
 
     def _launch(self) -> None:
         # spawn: a forked child would inherit torch's thread pools in an undefined state
         context = multiprocessing.get_context("spawn")
         self.link, theirs = context.Pipe()
-        self.process = context.Process(
-            target=_work, args=(theirs, self._root, self._shared, self._gpu), daemon=True
-        )
+        self.process = context.Process(target=_work, args=(theirs, *self._given), daemon=True)
         self.process.start()
         theirs.close()  # so that a dead worker reads as end of file
 
@@ -93,7 +99,7 @@ class Worker:
 
     def another(self) -> Self:
         """Start a process like this one."""
-        return type(self)(self._root, self._shared, self._gpu)
+        return type(self)(*self._given)
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""
@@ -102,10 +108,12 @@ class Worker:
         self.link.close()
 
 
-def train_pack(pack: Pack, root: str | None, shared: Confusabilities) -> list[dict[str, Any]]:
+def train_pack(
+    pack: Pack, root: str | None, shared: Confusabilities, checkpoints: Checkpoints | None
+) -> list[dict[str, Any]]:
     """Train a pack in this process and return the outcome of each run."""
     with using_threads(pack.threads):
-        return execute(pack.runs, root, shared, pack.device)
+        return execute(pack.runs, root, shared, pack.device, checkpoints)
 
 
 def measure(probe: Probe) -> float:
@@ -137,7 +145,13 @@ def using_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _work(link: Connection, root: str | None, shared: Confusabilities, gpu: int | None) -> None:
+def _work(
+    link: Connection,
+    root: str | None,
+    shared: Confusabilities,
+    checkpoints: Checkpoints | None,
+    gpu: int | None,
+) -> None:
     """Do what comes over the link until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends the workers
     threading.Thread(target=_end_with_driver, daemon=True).start()
@@ -150,7 +164,8 @@ def _work(link: Connection, root: str | None, shared: Confusabilities, gpu: int 
             task = link.recv()
         except EOFError:
             return
-        link.send(measure(task) if isinstance(task, Probe) else train_pack(task, root, shared))
+        is_probe = isinstance(task, Probe)
+        link.send(measure(task) if is_probe else train_pack(task, root, shared, checkpoints))
 
 
 def _end_with_driver() -> None:

@@ -1,0 +1,131 @@
+"""Odd surroundings: a clock set back, decimal commas, paths of all kinds, a data folder that is read only."""
+
+import itertools
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from dilution.data import load
+from dilution.study import Run, Study, driver
+from dilution.study.driver import run_study
+from dilution.study.progress import Progress
+from dilution.study.store import Store
+
+STUDY = """
+name = "odd"
+
+[base]
+dataset = "{data}"
+n = 200
+network = "mlp1"
+alpha = 1.5
+steps = 20
+
+[grid]
+seed = [0, 1]
+"""
+
+
+def dilution(folder, *words, **environment):
+    """Run the command line in a folder, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dilution", *words],
+        cwd=folder, capture_output=True, text=True, timeout=300, check=False, env=os.environ | environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_clock_that_is_set_back_while_a_study_runs(tmp_path, monkeypatch):
+    hours = itertools.count()
+    start = datetime(2026, 1, 2, tzinfo=UTC)
+    monkeypatch.setattr(driver, "_now", lambda: (start - timedelta(hours=next(hours))).isoformat())
+    base = {"dataset": "digits", "n": 200, "network": "mlp1", "alpha": 1, "steps": 5}
+    runs = [Run.of(**base, seed=seed, batch=16 + seed) for seed in range(3)]
+    with Store(tmp_path / "s.sqlite") as store:
+        run_study(Study.of("s", runs[:2]), store, workers=0, progress=Progress(quiet=True))
+        with store.writer():
+            store.add("s", runs)
+            store.start([runs[2].key], host="h", versions={}, at=driver._now())
+        run_study(Study.of("s", runs), store, workers=0, progress=Progress(quiet=True))
+        assert store.counts() == {"s": {"done": 3}}
+    told = dilution(tmp_path, "report", "--store", "s.sqlite", "--out", "page")
+    assert "page" in told
+
+
+@pytest.mark.parametrize("name", ["with spaces and 'quotes'", "Büro mit Ümläuten", "日本語", "per%cent&amp"])
+def test_paths_of_all_kinds(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    digits = load("digits").train
+    np.savez(folder / f"{name}.npz", images=digits.images.numpy()[:400], labels=digits.labels.numpy()[:400])
+    text = STUDY.format(data=f"{name}.npz")
+    (folder / f"{name}.toml").write_text(text, encoding="utf-8")
+    words = ["--store", f"{name}.sqlite", "--workers", "2"]
+    dilution(folder, "run", f"{name}.toml", *words)
+    assert "2 done" in dilution(folder, "status", "--store", f"{name}.sqlite")
+    dilution(folder, "export", f"{name}.csv", "--store", f"{name}.sqlite")
+    dilution(folder, "report", "--store", f"{name}.sqlite", "--out", f"{name} page")
+    assert (folder / f"{name} page" / "index.html").exists()
+
+
+def test_a_locale_with_decimal_commas(tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY.format(data="digits"))
+    told = {}
+    for language in ("C.UTF-8", "de_DE.UTF-8"):
+        store = f"{language}.sqlite"
+        dilution(tmp_path, "run", "study.toml", "--store", store, "--workers", "2", LC_ALL=language)
+        target = f"{language}.csv"
+        dilution(tmp_path, "export", target, "--store", store, LC_ALL=language)
+        lines = (tmp_path / target).read_text("utf-8").splitlines()
+        names = lines[0].split(",")
+        told[language] = [line.split(",")[names.index("test_clean")] for line in lines[1:]]
+    assert told["C.UTF-8"] == told["de_DE.UTF-8"]
+    assert all(0 < float(each) < 1 for each in told["C.UTF-8"])
+
+
+def test_a_locale_set_in_this_process_changes_no_number(tmp_path):
+    import locale
+
+    commas = next((name for name in ("de_DE.UTF-8", "fr_FR.UTF-8") if _exists(locale, name)), None)
+    if commas is None:
+        pytest.skip("this machine has no locale with decimal commas")
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        locale.setlocale(locale.LC_ALL, commas)
+        test_a_clock_that_is_set_back_while_a_study_runs(tmp_path, pytest.MonkeyPatch())
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
+
+
+def _exists(locale, name):
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        locale.setlocale(locale.LC_ALL, name)
+    except locale.Error:
+        return False
+    locale.setlocale(locale.LC_ALL, before)
+    return True
+
+
+def test_a_data_folder_that_is_read_only_is_only_read(tmp_path):
+    data, work = tmp_path / "data", tmp_path / "work"
+    data.mkdir()
+    work.mkdir()
+    digits = load("digits").train
+    np.savez(data / "mine.npz", images=digits.images.numpy()[:400], labels=digits.labels.numpy()[:400])
+    (work / "study.toml").write_text(STUDY.format(data=data / "mine.npz"))
+    before = {path: path.stat().st_mtime_ns for path in [data, *data.iterdir()]}
+    data.chmod(0o555)
+    try:
+        dilution(work, "run", "study.toml", "--store", "s.sqlite", "--workers", "2", DILUTION_DATA=str(data))
+        dilution(
+            work, "diagnose", str(data / "mine.npz"), "--network", "mlp1", "--repeats", "1", "--workers", "0"
+        )
+    finally:
+        data.chmod(0o755)
+    assert {path: path.stat().st_mtime_ns for path in [data, *data.iterdir()]} == before  # also for root
