@@ -9,6 +9,7 @@ from dilution import seeds
 from dilution.errors import InputError
 from dilution.training.batches import Batch
 from dilution.training.settings import TrainSettings
+from dilution.training.share import WHOLE, Share
 
 _CHUNK = 1 << 13  # positions drawn at once: enough to hide the cost of the calls behind the steps
 
@@ -64,8 +65,11 @@ class Augmentation:
         As :func:`check_augmentation`.
     """
 
-    def __init__(self, settings: TrainSettings, picture: tuple[int, int, int], *, seed: int) -> None:
+    def __init__(
+        self, settings: TrainSettings, picture: tuple[int, int, int], *, seed: int, share: Share = WHOLE
+    ) -> None:
         check_augmentation(settings, picture)
+        self._share, self._batch = share, settings.batch
         self._flips, self._crops, self._picture = settings.flips, settings.crops, picture
         self._key = seeds.stream(seed, "augmentation")
 
@@ -98,19 +102,24 @@ class Augmentation:
 
     def _changed(self, batches: Iterable[Batch], start: int) -> Iterator[Batch]:
         windows: tuple[Tensor, ...] = ()
-        for number, part in enumerate(batches):
-            size = len(part.pictures)
+        for number, batch in enumerate(batches):
+            size = len(batch.pictures)
             ahead = max(1, _CHUNK // size)
             if number % ahead == 0:
-                windows = self._windows((start + number) * size, ahead, size, part.pictures.device)
-            yield Batch(self._cut(part.pictures, windows[number % ahead]), part.targets)
+                whole = self._batch if self._share.size > 1 else size
+                part = self._share.of(whole)
+                steps = torch.arange(start + number, start + number + ahead, device=batch.pictures.device)
+                places = torch.arange(part.start, part.stop, device=batch.pictures.device)
+                windows = self._windows(steps[:, None] * whole + places)
+            yield Batch(self._cut(batch.pictures, windows[number % ahead]), batch.targets)
 
-    def _windows(self, start: int, steps: int, size: int, device: torch.device) -> tuple[Tensor, ...]:
+    def _windows(self, position: Tensor) -> tuple[Tensor, ...]:
         """Return for each of a few steps where, in what :meth:`_cut` lays out, its pictures begin."""
+        steps, size = position.shape
         channels, height, width = self._picture
         tall, wide = height + 2 * self._crops, width + 2 * self._crops
-        place = torch.arange(steps * size, device=device)
-        mirrored, down, right = self.moves(start + place)
+        place = torch.arange(steps * size, device=position.device)
+        mirrored, down, right = self.moves(position.flatten())
         padded = mirrored * size + place % size
         row = padded * (channels * tall) + self._crops - down
         first = row * wide + self._crops - right

@@ -10,6 +10,7 @@ from dilution import seeds
 from dilution.errors import InputError
 from dilution.noise import Dilution
 from dilution.training.settings import BatchOrder
+from dilution.training.share import WHOLE, Share
 
 _CHUNK = 1 << 15  # indices drawn at once: enough to hide the cost of a call behind the steps
 _WHOLE = 1 << 18  # epochs up to this length are shuffled at once
@@ -48,6 +49,8 @@ class BatchOrderer:
         Examples or pictures in a batch.
     seed
         Root seed of the stream ``"order"``.
+    share
+        Which part of each batch is yielded.
 
     Raises
     ------
@@ -55,8 +58,11 @@ class BatchOrderer:
         If the order needs the same images and the set shows others.
     """
 
-    def __init__(self, noisy: Dilution, order: BatchOrder, batch: int, *, seed: int) -> None:
+    def __init__(
+        self, noisy: Dilution, order: BatchOrder, batch: int, *, seed: int, share: Share = WHOLE
+    ) -> None:
         self._noisy, self._order, self._batch = noisy, order, batch
+        self._part = share.of(batch)
         self._seed, self._device = seed, noisy.data.device
         self.length = len(noisy) if order == "examples" else noisy.n
         """Examples (or pictures) in an epoch."""
@@ -91,9 +97,10 @@ class BatchOrderer:
             targets = self._noisy.labels(places) if self._order == "examples" else None
             rows = self._noisy.source(places) if self._noisy.image_source.name in ("same", "fresh") else None
             for part in range(count):
-                at = slice(part * self._batch, (part + 1) * self._batch)
+                begin = part * self._batch
+                at = slice(begin + self._part.start, begin + self._part.stop)
                 if rows is not None:
-                    self._noisy.data.prefetch(rows[at.stop : at.stop + self._batch])
+                    self._noisy.data.prefetch(rows[at.start + self._batch : at.stop + self._batch])
                 yield Batch(
                     self._noisy.pictures(places[at]) if rows is None else self._noisy.data.take(rows[at]),
                     self._weights(places[at]) if targets is None else targets[at],

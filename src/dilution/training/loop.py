@@ -29,6 +29,7 @@ from dilution.training.program import Program
 from dilution.training.referee import Normalise, Referee
 from dilution.training.result import TrainResult
 from dilution.training.settings import TrainSettings, default_validation
+from dilution.training.share import WHOLE, Share, join
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ def train(
     validation: int | None = None,
     settings: TrainSettings | None = None,
     device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
+    parallel: bool = False,
     **changes: object,
 ) -> TrainResult:
     """Train a network, or a learner that takes no steps, on a diluted set.
@@ -78,6 +81,12 @@ def train(
     device
         ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one. Pictures, labels and noise are there
         too.
+    checkpoint
+        Where the training is written down; if it was cut off it goes on from there.
+    parallel
+        Divide each batch over the processes that ``torchrun`` has started; all of them call this alike and
+        get the same result, which is that of one process but for rounding. A layer that looks at the batch as
+        a whole, or draws, as batch normalisation and dropout do, sees the share of its process.
     **changes
         Single settings that differ, such as ``order="pooled", epochs=4``.
 
@@ -93,7 +102,8 @@ def train(
     _check(noisy, test, seed)
     aside = default_validation(noisy.n) if validation is None else validation
     using = _changed(settings or TrainSettings(), changes)
-    return train_together([Task(network, noisy, test, seed, aside, using)], device)[0]
+    share = join(device_of(device).type, using.batch) if parallel else WHOLE
+    return train_together([Task(network, noisy, test, seed, aside, using)], device, checkpoint, share)[0]
 
 
 def _check(noisy: Dilution, test: Arrays, seed: int) -> None:
@@ -118,7 +128,10 @@ def _check(noisy: Dilution, test: Arrays, seed: int) -> None:
 
 
 def train_together(
-    tasks: Sequence[Task], device: str = "cpu", checkpoint: Checkpoint | None = None
+    tasks: Sequence[Task],
+    device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
+    share: Share = WHOLE,
 ) -> list[TrainResult]:
     """Train replicas of one shape as one program; the results are those of training each alone.
 
@@ -140,12 +153,14 @@ def train_together(
             for task in tasks
         ]
     with computing_on(where):
-        return _train(tasks, where, checkpoint)
+        return _train(tasks, where, checkpoint, share)
 
 
-def _train(tasks: Sequence[Task], where: torch.device, checkpoint: Checkpoint | None) -> list[TrainResult]:
+def _train(
+    tasks: Sequence[Task], where: torch.device, checkpoint: Checkpoint | None, share: Share
+) -> list[TrainResult]:
     started = time.perf_counter()
-    replicas = [_Replica(task, where) for task in tasks]
+    replicas = [_Replica(task, where, share) for task in tasks]
     shapes = {replica.shape for replica in replicas}
     if len(shapes) > 1:
         raise InputError(
@@ -159,18 +174,19 @@ def _train(tasks: Sequence[Task], where: torch.device, checkpoint: Checkpoint | 
         for each in replicas
     ]
     draws = [each.draws for each in replicas] if first.own else None
-    program = Program(networks, settings, [each.task.settings.rate for each in replicas], draws)
+    program = Program(networks, settings, [each.task.settings.rate for each in replicas], draws, share)
     stops = {round((i + 1) * steps / settings.evaluations) for i in range(settings.evaluations)} | {steps}
     # One place for the batch and one for the losses: small results that stay between large ones that come and
     # go would leave the heap of a process that keeps freed memory full of holes.
-    pictures = torch.empty(len(replicas), settings.batch, *first.picture, device=where)
+    part = share.of(settings.batch)
+    pictures = torch.empty(len(replicas), part.stop - part.start, *first.picture, device=where)
     targets: Tensor | None = None
     losses = torch.empty(
         len(replicas),
         max(high - low for low, high in itertools.pairwise(sorted({0, *stops}))),
         device=where,
     )
-    take_step = step_of(program, first.task.network, where)
+    take_step = program.step if share.size > 1 else step_of(program, first.task.network, where)
     since = start = 0
     if checkpoint is not None and (saved := checkpoint.load()) is not None:
         start = saved["step"]
@@ -210,6 +226,7 @@ class _Replica:
 
     task: Task
     device: torch.device
+    share: Share
     rows: list[dict[str, float]] = field(default_factory=list)
     diverged_at: int | None = None
 
@@ -217,8 +234,10 @@ class _Replica:
         settings, data = self.task.settings, self.task.noisy.data
         training, held_out = self.task.noisy.hold_out(self.task.validation)
         self.training, self.held_out = training.to(self.device), held_out.to(self.device)
-        self.batches = BatchOrderer(self.training, settings.order, settings.batch, seed=self.task.seed)
-        self.augment = Augmentation(settings, data.shape, seed=self.task.seed)
+        self.batches = BatchOrderer(
+            self.training, settings.order, settings.batch, seed=self.task.seed, share=self.share
+        )
+        self.augment = Augmentation(settings, data.shape, seed=self.task.seed, share=self.share)
         self.prepare = Normalise(self.training.data, self.training.clean_rows)
         self.steps = settings.total_steps(self.batches.length)
         self.picture = data.shape

@@ -10,6 +10,7 @@ from dilution.nets import Draws, together
 from dilution.training.objective import with_gradient
 from dilution.training.optimizers import Average, optimizer
 from dilution.training.settings import TrainSettings
+from dilution.training.share import WHOLE, Share
 
 
 class Program:
@@ -25,6 +26,8 @@ class Program:
         Learning rate of each replica.
     draws
         Random numbers of the layers of each replica; needed where they draw any.
+    share
+        The part of each batch that it is given; gradients are added up over the others.
     """
 
     def __init__(
@@ -33,7 +36,9 @@ class Program:
         settings: TrainSettings,
         rates: Sequence[float],
         draws: Sequence[Draws] | None = None,
+        share: Share = WHOLE,
     ) -> None:
+        self._share, self._batch = share, settings.batch
         self._together = together(networks, getattr(torch, settings.precision), draws)
         self._together.train()
         # Each replica's weights are tensors of their own: updated as parts of a stacked one, an element's
@@ -41,6 +46,7 @@ class Program:
         by_rate: dict[float, list[nn.Parameter]] = {}
         for replica, rate in enumerate(rates):
             by_rate.setdefault(rate, []).extend(self._together.leaves(replica))
+        self._leaves = [leaf for leaves in by_rate.values() for leaf in leaves]
         self._rates = list(by_rate)
         groups: list[dict[str, Any]] = [{"params": weights} for weights in by_rate.values()]
         device = next(self._together.parameters()).device
@@ -85,6 +91,9 @@ class Program:
     def advance(self, pictures: Tensor, targets: Tensor) -> Tensor:
         """Take a step at the learning rates that are set, without averaging weights; return the losses."""
         losses = self._together.differentiate(pictures, targets, with_gradient)
+        if self._share.size > 1:
+            gradients = [leaf.grad for leaf in self._leaves if leaf.grad is not None]
+            losses = self._share.add_up(gradients, losses, self._batch)
         self._optimizer.step()
         return losses
 
