@@ -76,10 +76,10 @@ def states(store, runs):
 
 
 def test_a_defect_in_one_run_is_recorded_with_its_traceback(store, monkeypatch):
-    def broken(tasks, device):
+    def broken(tasks, *given):
         if any(task.seed == 1 for task in tasks):
             raise RuntimeError("a defect")
-        return real(tasks, device)
+        return real(tasks, *given)
 
     real = execute.train_together
     monkeypatch.setattr(execute, "train_together", broken)

@@ -3,6 +3,8 @@
 import json
 import random
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -125,11 +127,12 @@ def test_what_was_stored_is_there_when_opened_again(path):
         store.finish({KEYS[0]: DONE}, at="now")
     with Store(path, create=False) as again:
         assert again.states(KEYS)[KEYS[0]] == "done"
-    assert sorted(each.name for each in path.parent.iterdir()) == ["results.sqlite"]  # one file
+    names = [path.name, f"{path.name}.lock"]  # one file, and the lock that it was made under
+    assert sorted(each.name for each in path.parent.iterdir()) == names
 
 
 def test_runs_left_running_are_queued_again_at_the_next_start(path):
-    with Store(path) as store, store.writer():
+    with Store(path) as store:
         store.add("s", RUNS[:2])
         store.start([KEYS[0]], host="h", versions={}, at="t0")
     with Store(path) as again:
@@ -290,6 +293,7 @@ def test_a_full_disk_is_a_store_error_and_the_file_stays_valid(store, path):
 
 
 def test_an_unwritable_lock_file_is_a_store_error(store, path):
+    path.with_name(path.name + ".lock").unlink()
     path.with_name(path.name + ".lock").mkdir()
     with pytest.raises(StoreError, match="cannot be written: Is a directory"), store.writer():
         pass
@@ -376,7 +380,7 @@ def test_the_view_has_one_row_a_run_and_a_column_for_each_setting_and_measure(st
     assert len(found) == len(RUNS)
     assert found[1] == (KEYS[1], 0, 1, "examples", "float32", 0, 0.5)
     names = [row[1] for row in plain(path, "PRAGMA table_info(results)")]
-    assert set(names) == {*COLUMNS, "crashes"}
+    assert set(names) == {*COLUMNS, "crashes", "cut_off"}
 
 
 def test_a_view_of_an_older_version_is_renewed(path):
@@ -474,31 +478,62 @@ def test_a_run_whose_worker_died_three_times_has_failed_with_the_last_error(stor
     assert next(store.rows())["state"] == "queued"
 
 
-def cut_off(path, key, at, *, ended=()):
-    """Start a run, let others end, and die."""
-    with Store(path) as store, store.writer():
-        store.start([key], host="h", versions={}, at=at)
-        for other, time in ended:
-            store.finish({other: DONE}, at=time)
+DYING = """
+import os, sys
+from dilution.study.store import Store
+
+store = Store(sys.argv[1])
+with store.writer():
+    store.start(sys.argv[2:], host="h", versions={}, at="2026-01-01")
+    os._exit(1)
+"""
 
 
-def test_a_run_that_the_writer_dies_of_three_times_has_failed(path):
+def die(path, *keys):
+    """Start runs in another process, which dies."""
+    subprocess.run([sys.executable, "-c", DYING, str(path), *keys], check=False)
+
+
+def test_a_run_that_the_writer_died_of_three_times_while_it_was_alone_has_failed(path):
     with Store(path) as store:
         store.add("s", RUNS[:3])
-        store.finish({KEYS[2]: DONE}, at="2026-01-01")
-    for day in (2, 3, 4):
-        cut_off(path, KEYS[0], f"2026-01-0{day}")
+    for _ in range(3):
+        die(path, KEYS[0])
     with Store(path) as store, store.writer():
         assert store.states(KEYS[:2]) == {KEYS[0]: "failed", KEYS[1]: "queued"}
-        assert "died 3 times" in store.failures()[0][1]
-        list(store.rows())
+        assert "died 3 times while it trained alone" in store.failures()[0][1]
+        assert store.suspects() == {KEYS[0]}
+        assert next(store.rows())["finished"] is not None
 
 
-def test_a_run_is_not_to_blame_where_others_ended_after_it_began(path):
+def test_runs_that_were_running_together_are_not_to_blame_but_suspected_the_second_time(path):
     with Store(path) as store:
         store.add("s", RUNS)
-    for day in (1, 2, 3, 4):
-        cut_off(path, KEYS[0], f"2026-01-0{day}", ended=[(KEYS[day], f"2026-01-0{day}T12")])
-    with Store(path) as store, store.writer():
-        assert store.states(KEYS)[KEYS[0]] == "queued"
+    for times in range(1, 6):
+        die(path, *KEYS[:2])
+        with Store(path) as store, store.writer():
+            assert store.states(KEYS)[KEYS[0]] == "queued"
+            assert store.crashes() == {}
+            assert store.suspects() == (set(KEYS[:2]) if times >= 2 else set())
+
+
+def test_a_writer_that_ends_with_an_error_holds_nothing_against_what_was_running(path):
+    with Store(path) as store:
+        store.add("s", RUNS[:1])
+        for error in (SystemExit, KeyboardInterrupt, ZeroDivisionError):
+            with pytest.raises(error), store.writer():
+                start_and_raise(store, error)
+            assert store.states(KEYS[:1]) == {KEYS[0]: "queued"}
         assert store.crashes() == {}
+        assert store.suspects() == set()
+
+
+def start_and_raise(store, error):
+    store.start(KEYS[:1], host="h", versions={}, at="now")
+    raise error
+
+
+def test_two_processes_may_make_one_store_at_once(tmp_path):
+    script = "from dilution.study.store import Store; Store('s.sqlite').close()"
+    made = [subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path) for _ in range(4)]
+    assert [each.wait(60) for each in made] == [0] * 4

@@ -13,7 +13,7 @@ import pandas as pd
 from dilution.advice.scale import Scale, halfway, noise_scale
 from dilution.advice.search import Kept, Verdict, best_rate, confirm, kept_step
 from dilution.data import Arrays, check_classes, load, majority
-from dilution.errors import InputError
+from dilution.errors import InputError, StoreError
 from dilution.nets import default_network
 from dilution.noise import Dilution, level_of
 from dilution.study.driver import run_study
@@ -216,7 +216,12 @@ def advise(
 
         rate, trials = best_rate(proposed, train)
         final, verdicts, runs = confirm(proposed.model_copy(update={"rate": rate}), others, train)
-        evaluations = histories(kept)
+        evaluations = histories(kept, keys=set(runs["key"]))
+        if evaluations.reindex(columns=["validation_agreement"]).isna().any(axis=None):
+            raise StoreError(
+                f"{store} holds trainings of an older version, which did not count the noisy labels that a "
+                "network names. Name another --store."
+            )
     return Advice(
         Path(str(data)).name,
         final,
@@ -224,7 +229,7 @@ def advise(
         scales,
         trials,
         tuple(verdicts),
-        kept_step(evaluations[evaluations["key"].isin(runs["key"])]),
+        kept_step(evaluations),
         runs,
         pd.concat(searched),
         majority(halves.test.labels),

@@ -67,7 +67,10 @@ class Kept:
 
 
 def kept_step(histories: pd.DataFrame) -> Kept:
-    """Return which weights to keep: the last, unless others name surely more noisy validation labels.
+    """Return which weights to keep: the last, unless others name more noisy validation labels.
+
+    More, that is, by more than a standard error over seeds, as in all of the search. These labels have also
+    chosen the other step, which favours it a little.
 
     The cross entropy on noisy labels also counts how sure a network is of itself. Late in a training that
     grows where accuracy grows too, so that the least of it may come too early. The share of labels that are

@@ -6,8 +6,9 @@ machine took with it when it went away are not to blame and are simply trained a
 """
 
 import platform
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -29,7 +30,7 @@ from dilution.study.packs import epoch_of
 from dilution.study.planner import Pack, plan, split_pack
 from dilution.study.progress import Progress
 from dilution.study.spec import Run
-from dilution.study.store import Store
+from dilution.study.store import CRASHES, Store
 from dilution.training.checkpoint import EVERY
 
 VERSIONED = ("torch", "numpy")
@@ -104,7 +105,8 @@ def run_study(
                 for note in _notes(todo, root):
                     progress.say_once(note)
             with using_threads(1):
-                shared = _confusabilities(todo, store, root, progress, device)
+                here = "cpu" if engine == "ray" else device  # a driver of a cluster may have no GPU
+                shared = _confusabilities(todo, store, root, progress, here)
             folder = store.path.resolve().with_name(f"{store.path.name}.checkpoints")
             checkpoints = Checkpoints(folder, 60 * checkpoint_minutes)
             job = Job(todo, root, shared, device, workers, address, checkpoints)
@@ -116,9 +118,8 @@ def run_study(
 def _train(study: Sequence[Run], engine: Engine, store: Store, progress: Progress) -> None:
     """Train what the engine was opened for; `study` are all the runs, for which threads are chosen."""
     job = engine.job
-    suspects = store.crashes()
     packs = plan(
-        [run for run in job.runs if run.key not in suspects],
+        job.runs,
         job.root,
         study=study,
         cores=engine.cores,
@@ -128,30 +129,49 @@ def _train(study: Sequence[Run], engine: Engine, store: Store, progress: Progres
         measure=engine.measure,
         say=progress.say,
     )
-    # What something died of is trained alone and last: the others then end, whatever it does.
-    packs += [Pack([run], 1, 0.0, job.device) for run in job.runs if run.key in suspects]
-    progress.start_clock(sum(pack.seconds for pack in packs))
-    waiting = deque(packs)
-    while waiting or engine.busy:
+    suspects = store.suspects()
+    waiting, alone = deque[Pack](), deque[Pack]()
+    for pack in packs:
+        apart = [part for part in split_pack(pack) if part.runs[0].key in suspects]
+        alone.extend(apart)
+        if rest := [run for run in pack.runs if run.key not in suspects]:
+            waiting.append(replace(pack, runs=rest, seconds=pack.seconds * len(rest) / len(pack.runs)))
+    progress.start_clock(sum(pack.seconds for pack in (*waiting, *alone)))
+    lost: Counter[str] = Counter()
+    while waiting or alone or engine.busy:
         while waiting and engine.room(waiting[0]):
-            pack = waiting.popleft()
-            _record_start(store, progress, pack)
-            engine.start(pack)
+            _start(waiting.popleft(), engine, store, progress)
+        if alone and not waiting and not engine.busy:  # the others have then ended, whatever it does
+            _start(alone.popleft(), engine, store, progress)
         for ended in engine.wait():
-            waiting.extend(_record(ended, store, progress))
+            again = _record(ended, store, progress, lost)
+            (waiting if len(ended.pack.runs) > 1 or not ended.blamed else alone).extend(again)
 
 
-def _record(ended: Ended, store: Store, progress: Progress) -> list[Pack]:
-    """Record how a pack ended, and return what of it has to be trained again."""
-    pack = ended.pack
+def _start(pack: Pack, engine: Engine, store: Store, progress: Progress) -> None:
+    _record_start(store, progress, pack)
+    engine.start(pack)
+
+
+def _record(ended: Ended, store: Store, progress: Progress, lost: Counter[str]) -> list[Pack]:
+    """Record how a pack ended, and return what of it has to be trained again.
+
+    `lost` counts for each pack how often its machine went away; the third time it is not believed any more.
+    """
+    pack, first = ended.pack, ended.pack.runs[0]
     if ended.outcomes is not None:
         _record_end(store, progress, pack, ended.outcomes)
         return []
+    progress.say(f"{first.network}, seed {first.seed}: {ended.why}")
+    if not ended.blamed and lost[first.key] < CRASHES - 1:
+        lost[first.key] += 1
+        store.requeue(run.key for run in pack.runs)
+        return [pack]
     if len(pack.runs) > 1:
         progress.divided(pack)
+        store.requeue(run.key for run in pack.runs)
         return split_pack(pack)
-    progress.say(f"{pack.runs[0].network}, seed {pack.runs[0].seed}: {ended.why}")
-    if not ended.blamed or store.crashed(pack.runs[0].key, ended.why, at=_now()) == "queued":
+    if store.crashed(first.key, ended.why, at=_now()) == "queued":
         return [pack]
     progress.finished(pack, [{"state": "failed", "error": ended.why}])
     return []

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from dilution.errors import StoreError
 
-_TRIES, _PAUSE = 5, 0.02  # whoever only looks holds the lock too, for microseconds
+_PATIENCE, _PAUSE = 0.1, 0.02  # whoever only looks holds the lock too, for microseconds
 
 
 @contextmanager
-def writing(store: Path) -> Iterator[None]:
-    """Hold the lock of a store.
+def writing(store: Path, patience: float = _PATIENCE) -> Iterator[None]:
+    """Hold the lock of a store; another process may take `patience` seconds to give it back.
 
     Raises
     ------
@@ -23,12 +23,13 @@ def writing(store: Path) -> Iterator[None]:
         If the lock file cannot be made.
     """
     with _lock_of(store).open("w") as lock:
-        for attempt in range(_TRIES):
+        deadline = time.monotonic() + patience
+        while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if attempt == _TRIES - 1:
+                if time.monotonic() >= deadline:
                     raise StoreError(
                         f"another process is writing to {store}; wait until it ends, or choose another "
                         "--store."

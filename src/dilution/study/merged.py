@@ -62,8 +62,8 @@ def merge(into: Store, other: Store, *, keep_first: bool = False) -> int:
                 _take(into, row)
                 new += row["state"] in _ENDED
         for name in other.counts():
-            members = [*into.rows(name), *other.rows(name)]
-            runs = {row["key"]: _run(row, other.path) for row in members}
+            runs = {row["key"]: _run(row, into.path) for row in into.rows(name)}
+            runs |= {row["key"]: _run(row, other.path) for row in other.rows(name) if row["key"] not in runs}
             into.add(name, list(runs.values()))
         for name, value in other.artifacts():
             if into.artifact(name) is None:
@@ -82,7 +82,7 @@ def _contradictions(into: Store, other: Store, ours: Mapping[str, Any]) -> Itera
             continue
         for name in MEASURES:
             first, second = known["result"].get(name), row["result"].get(name)
-            if name not in _CIRCUMSTANCES and first != second:
+            if name not in _CIRCUMSTANCES and first != second and None not in (first, second):
                 yield f"run {row['key']} has {name} {first} and {second}"
                 break
     for name, value in other.artifacts():

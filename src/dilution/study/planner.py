@@ -184,7 +184,8 @@ def _choose(machine: _Machine, runs: int, study: int) -> _Choice:
         best = replace(best, processes=team, threads=threads, seconds=seconds)
     if math.isinf(best.seconds):
         why = "a step could not be measured for lack of memory"
-        return _Choice(1, machine.cores if machine.device == "cpu" else 1, 1, _UNKNOWN, why)
+        threads = machine.cores if machine.device == "cpu" and machine.share else 1
+        return _Choice(1, threads, 1, _UNKNOWN, why)
     return replace(best, why=f"a step of one run takes {'; '.join(tried)}")
 
 

@@ -5,8 +5,9 @@ Tables
 runs
     One row a run: ``key`` (content hash), ``spec`` (JSON of every setting), ``state``, ``host``,
     ``versions`` (JSON), ``started`` and ``finished`` (UTC, ISO 8601), ``result`` (JSON of the measures),
-    ``history`` (JSON, one object an evaluation), ``error``, ``crashes`` (how often what trained it died) and
-    ``seal`` (a checksum of the rest, see :func:`seal`).
+    ``history`` (JSON, one object an evaluation), ``error``, ``crashes`` (how often what trained it died while
+    it trained alone), ``cut_off`` (how often the driver died while it trained beside others) and ``seal`` (a
+    checksum, see :func:`seal`).
 studies
     The name of each study; that of a figure without runs is here alone.
 members
@@ -65,13 +66,14 @@ CREATE TABLE runs (
     history TEXT CHECK (history IS NULL OR json_valid(history)),
     error TEXT,
     crashes INTEGER NOT NULL DEFAULT 0,
+    cut_off INTEGER NOT NULL DEFAULT 0,
     seal TEXT NOT NULL,
     CHECK (state <> 'failed' OR error IS NOT NULL),
     CHECK (state NOT IN ('done', 'diverged') OR result IS NOT NULL)
 ) STRICT;
 CREATE INDEX runs_by_state ON runs (state);
 CREATE INDEX states_of_runs ON runs (key, state); -- counting them then reads no results
-CREATE INDEX runs_by_end ON runs (finished);
+CREATE INDEX suspects ON runs (key) WHERE crashes > 0 OR cut_off > 0;
 """
 
 _OTHERS = """
@@ -92,8 +94,8 @@ ALTER TABLE runs RENAME TO older_runs;
 DROP INDEX runs_by_state;
 DROP INDEX states_of_runs;
 {_RUNS}
-UPDATE older_runs SET error = '' WHERE state = 'failed' AND error IS NULL;
-INSERT INTO runs SELECT key, spec, state, host, versions, started, finished, result, history, error, 0,
+UPDATE older_runs SET error = 'no reason was kept' WHERE state = 'failed' AND error IS NULL;
+INSERT INTO runs SELECT key, spec, state, host, versions, started, finished, result, history, error, 0, 0,
     seal(key, spec, state, result, history, error) FROM older_runs ORDER BY rowid;
 DROP TABLE older_runs;
 ALTER TABLE artifacts RENAME TO older_artifacts;
@@ -120,7 +122,6 @@ def reseal(where: str) -> str:
 
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables of a new store."""
-    connection.execute("PRAGMA journal_mode = WAL")
     connection.executescript(f"BEGIN IMMEDIATE; {_RUNS} {_OTHERS} {_ARTIFACTS} {_VIEW} {_number()} COMMIT;")
 
 
@@ -164,7 +165,7 @@ def _columns() -> str:
         for name in Run.model_fields
     ]
     measures = [f"json_extract(result, '$.{name}') AS {name}" for name in MEASURES]
-    ended = ["error", "crashes", "host", "versions", "started", "finished"]
+    ended = ["error", "crashes", "cut_off", "host", "versions", "started", "finished"]
     return ", ".join(["key", "state", *settings, *measures, *ended])
 
 

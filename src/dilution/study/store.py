@@ -7,7 +7,7 @@ beside the store for as long as it runs.
 import json
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -20,7 +20,8 @@ from dilution.study.spec import Run
 
 State = Literal["queued", "running", "done", "failed", "diverged"]
 CRASHES = 3
-"""How often what trains a run may die before the run is marked as failed."""
+"""How often what trains a run alone may die before the run is marked as failed."""
+_PATIENCE = 30.0  # seconds that another process may take to make a store, or to bring it up to date
 
 _COLUMNS = ("key", "spec", "state", "host", "versions", "started", "finished", "result", "history", "error")
 
@@ -79,11 +80,15 @@ class Store:
             raise StoreError(f"{self.path} is an SQLite file of something else; choose another --store.")
         self._connection.create_function("seal", -1, schema.seal, deterministic=True)
         if not names:
-            schema.create(self._connection)
-        elif version < SCHEMA_VERSION:
-            with writing(self.path):
-                schema.migrate(self._connection, version)
-                self._connection.execute("PRAGMA foreign_keys = ON")
+            self._connection.execute("PRAGMA journal_mode = WAL")
+        if not names or version < SCHEMA_VERSION:
+            with writing(self.path, patience=_PATIENCE):
+                version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0:  # nobody else has made it meanwhile
+                    schema.create(self._connection)
+                elif version < SCHEMA_VERSION:
+                    schema.migrate(self._connection, version)
+                    self._connection.execute("PRAGMA foreign_keys = ON")
         elif not schema.view_is_current(self._connection):
             schema.renew_view(self._connection)
 
@@ -106,8 +111,9 @@ class Store:
     def writer(self, *, whole: bool = False) -> Iterator[None]:
         """Hold the store as its one writer; if `whole`, all that it writes is kept or nothing.
 
-        Runs that a dead writer left running are queued again. If none ended after such a run had begun, it
-        is taken to be what the writer died of, and that is counted; after three times it has failed.
+        Runs that a dead writer left running are queued again. One that was alone is taken to be what the
+        writer died of: that is counted, and after three times it has failed. Where several were running that
+        is counted apart, and fails none of them.
 
         Raises
         ------
@@ -117,33 +123,44 @@ class Store:
         with ExitStack() as held:
             with self._explained():
                 held.enter_context(writing(self.path))
-            self._requeue_running(suspect="coalesce((SELECT max(finished) FROM runs) < started, 1)")
+            self._requeue_running(died=True)
             try:
                 with self._transaction() if whole else nullcontext():
                     yield
-            except KeyboardInterrupt:
-                self._requeue_running(suspect="0")
+            except BaseException:  # this process lives: what was running is not to blame
+                with suppress(StoreError):  # the disk may be full; the first error is the one to tell
+                    self._requeue_running(died=False)
                 raise
 
     def is_written(self) -> bool:
         """Return whether a process is writing; without one, runs that are running have been cut off."""
         return is_written(self.path)
 
-    def _requeue_running(self, *, suspect: str) -> None:
-        """Queue what is running again; `suspect` says in SQL whether a run is to blame, 1 or 0."""
+    def _requeue_running(self, *, died: bool) -> None:
+        """Queue what is running again; `died` says whether the process that had it trained is dead."""
         with self._transaction():
             keys = self._connection.execute("SELECT key FROM runs WHERE state = 'running'").fetchall()
-            if not keys:
-                return
-            self._connection.execute(f"UPDATE runs SET crashes = crashes + {suspect} WHERE state = 'running'")
+            if died and keys:
+                column = "crashes" if len(keys) == 1 else "cut_off"
+                self._connection.execute(f"UPDATE runs SET {column} = {column} + 1 WHERE state = 'running'")
             self._connection.execute(
-                "UPDATE runs SET state = 'queued', started = NULL WHERE state = 'running' AND crashes < ?",
-                (CRASHES,),
+                "UPDATE runs SET state = 'failed', error = ?, finished = started "
+                "WHERE state = 'running' AND crashes >= ?",
+                (_CUT_OFF, CRASHES),
             )
             self._connection.execute(
-                "UPDATE runs SET state = 'failed', error = ? WHERE state = 'running'", (_CUT_OFF,)
+                "UPDATE runs SET state = 'queued', started = NULL, error = NULL WHERE state = 'running'"
             )
             self._connection.executemany(reseal("key = ?"), keys)
+
+    def requeue(self, keys: Iterable[str]) -> None:
+        """Queue running runs again, of which nothing is to be held against any."""
+        with self._transaction():
+            self._connection.executemany(
+                "UPDATE runs SET state = 'queued', started = NULL, "
+                "seal = seal(key, spec, 'queued', result, history, error) WHERE key = ?",
+                ((key,) for key in keys),
+            )
 
     def crashed(self, key: str, error: str, *, at: str) -> State:
         """Record that what trained a run died, and return whether it is queued again or has failed."""
@@ -154,8 +171,9 @@ class Store:
             state: State = "failed" if crashes >= CRASHES else "queued"
             said = f"{error} That happened {crashes} times." if state == "failed" else error
             self._connection.execute(
-                "UPDATE runs SET state = ?, error = ?, finished = ? WHERE key = ?",
-                (state, said, at if state == "failed" else None, key),
+                "UPDATE runs SET state = ?1, error = ?2, started = iif(?1 = 'failed', started, NULL), "
+                "finished = iif(?1 = 'failed', ?3, NULL) WHERE key = ?4",
+                (state, said, at, key),
             )
             self._connection.execute(reseal("key = ?"), (key,))
         return state
@@ -189,14 +207,19 @@ class Store:
         return {key: states[key] for key in keys if key in states}
 
     def crashes(self) -> dict[str, int]:
-        """Return how often what trained a run has died, for each run of which that is known."""
+        """Return how often what trained a run alone has died, for each run of which that is known."""
         return dict(self._read("SELECT key, crashes FROM runs WHERE crashes > 0"))
+
+    def suspects(self) -> set[str]:
+        """Return the runs that something may have died of: they are best trained alone."""
+        found = self._read("SELECT key FROM runs WHERE crashes > 0 OR cut_off >= 2")
+        return {key for (key,) in found}
 
     def requeue_failed(self, keys: Iterable[str]) -> None:
         """Queue again those of these runs that failed."""
         with self._transaction():
             self._connection.executemany(
-                "UPDATE runs SET state = 'queued', error = NULL, crashes = 0, finished = NULL, "
+                "UPDATE runs SET state = 'queued', error = NULL, crashes = 0, cut_off = 0, finished = NULL, "
                 "seal = seal(key, spec, 'queued', result, history, NULL) WHERE state = 'failed' AND key = ?",
                 ((key,) for key in keys),
             )
@@ -335,6 +358,6 @@ class Store:
 
 
 _CUT_OFF = (
-    f"the process that trained it died {CRASHES} times while nothing else did, perhaps for lack of memory. "
-    "Try a smaller batch or network, or a machine with more memory, with --retry-failed."
+    f"the process that had it trained died {CRASHES} times while it trained alone, perhaps for lack of "
+    "memory. Try a smaller batch or network, or a machine with more memory, with --retry-failed."
 )

@@ -1,6 +1,6 @@
 """The table of results: a DataFrame, one row a run; docs/architecture.md explains its columns."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
@@ -45,9 +45,21 @@ def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = N
     return frame
 
 
-def histories(store: Store, study: str | None = None) -> pd.DataFrame:
-    """Return every evaluation of every run: its ``key``, ``step`` and what was measured there."""
+def histories(store: Store, study: str | None = None, keys: Collection[str] | None = None) -> pd.DataFrame:
+    """Return every evaluation of every run: its ``key``, ``step`` and what was measured there.
+
+    Parameters
+    ----------
+    store
+        The store.
+    study
+        Only the runs of this study, in its order.
+    keys
+        Only these runs.
+    """
     parts = [
-        pd.DataFrame(row["history"]).assign(key=row["key"]) for row in store.rows(study) if row["history"]
+        pd.DataFrame(row["history"]).assign(key=row["key"])
+        for row in store.rows(study)
+        if row["history"] and (keys is None or row["key"] in keys)
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["key", "step"])

@@ -68,7 +68,7 @@ class Checkpoint:
         """
         try:
             content = self.path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise DataError(f"the checkpoint {self.path} cannot be read: {error.strerror}.") from None

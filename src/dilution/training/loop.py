@@ -1,6 +1,7 @@
 """Training from the first batch to its record: sample, loss, step, evaluate."""
 
 import itertools
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from dilution import seeds
 from dilution.data import Arrays
-from dilution.errors import InputError, invalid
+from dilution.errors import DilutionError, InputError, invalid
 from dilution.named import is_reference
 from dilution.nets import Draws, build
 from dilution.noise import Delivered, Dilution
@@ -211,9 +212,12 @@ def _train(
             if checkpoint is not None and step < steps and checkpoint.due():
                 taken = time.perf_counter() - started
                 told = [replica.state() for replica in replicas]
-                checkpoint.save(
-                    {"step": step, "seconds": taken, "program": program.state(), "replicas": told}
-                )
+                state = {"step": step, "seconds": taken, "program": program.state(), "replicas": told}
+                try:
+                    checkpoint.save(state)
+                except DilutionError as error:  # a training of hours does not end for want of a copy
+                    logging.getLogger("dilution").warning("%s The training goes on without one.", error)
+                    checkpoint = None
     if checkpoint is not None:
         checkpoint.remove()
     seconds = (time.perf_counter() - started) / len(replicas)

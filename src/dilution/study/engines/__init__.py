@@ -48,6 +48,8 @@ def check_engine(
         raise InputError("engine is 'ray', which is not installed. Install it: pip install 'dilution[ray]'.")
     if engine == "ray" and workers == 0:
         raise InputError("workers is 0 with engine 'ray'; give 1 or more, or engine 'inline': this process.")
+    if engine == "ray" and device == "auto":
+        raise InputError("device is 'auto' with engine 'ray'; give 'cpu' or 'cuda', which all nodes have.")
     # a cluster may have GPUs where the driver has none
     return device if engine == "ray" and device == "cuda" else device_of(device).type
 

@@ -7,17 +7,29 @@ pack whose worker or machine went away is decided by the driver, as for every en
 import math
 import os
 import platform
+import signal
 import sys
+import threading
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import ray
 import torch
-from ray.exceptions import GetTimeoutError, NodeDiedError, OutOfMemoryError, RayError, WorkerCrashedError
+from ray.exceptions import (
+    GetTimeoutError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayError,
+    RaySystemError,
+    WorkerCrashedError,
+)
 
 from dilution.data import Arrays, DataSet
 from dilution.errors import InputError, WorkerError
@@ -33,7 +45,7 @@ from dilution.training import keep_freed_memory
 
 _AHEAD = 2  # tasks handed over for each place: the next is there when one ends, and no more than that
 _PROBES = 64  # tasks that measure a step at once, at most
-_JOIN = 60  # seconds
+_FETCH = 60  # seconds for the outcomes of a pack
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to anybody
     "RAY_worker_niceness": "0",  # 15 otherwise: beside other work nothing would get done
@@ -48,10 +60,9 @@ class Cluster(Engine):
     Raises
     ------
     InputError
-        If there is no cluster at the address.
+        If there is no cluster at the address, or nothing to train on in it.
     """
 
-    name = "ray"
     shares_cores = False
 
     def __init__(self, job: Job) -> None:
@@ -60,113 +71,153 @@ class Cluster(Engine):
         self._data: dict[tuple[str, str], Any] = {}
 
     def __enter__(self) -> Self:
-        for name, value in _ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "include_dashboard": False}
+        if ray.is_initialized():
+            raise InputError("Ray runs in this process already. End it first: ray.shutdown().")
+        before = signal.getsignal(signal.SIGTERM)
         try:
-            if self.job.address is None:
-                here = places(self.job.workers, self.job.device)
-                gpu = self.job.device == "cuda"
-                ray.init(num_cpus=here, num_gpus=torch.cuda.device_count() if gpu else 0, **quiet)
-            else:
-                quiet.pop("include_dashboard")
-                ray.init(address=self.job.address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise InputError(
-                f"address is {self.job.address!r}, and no cluster answers there: {_line(error)} Start one "
-                "with `ray start --head`, or leave out --address for one on this machine."
-            ) from None
-        there = ray.cluster_resources()
-        self._gpus = there.get("GPU", 0.0)
-        present = int(self._gpus if self.job.device == "cuda" else there.get("CPU", 0.0))
-        wanted = present if self.job.workers is None else self.job.workers
-        self.cores = wanted if self.job.device == "cuda" else min(wanted, present)
-        if present == 0 or self.cores == 0:
-            raise InputError(
-                f"the cluster has {there.get('CPU', 0):g} CPUs and {self._gpus:g} GPUs; device is "
-                f"{self.job.device!r}, and there is none to train on. Add nodes, or take another --device."
-            )
-        self._shared = ray.put(self.job.shared)
-        for run in self.job.runs:
-            for name, fingerprint in _needed(run):
-                if (name, fingerprint) not in self._data:
-                    data = open_data(name, fingerprint, self.job.root)
-                    self._data[name, fingerprint] = ray.put(_plain(data))
+            self._connect()
+            self._take_stock()
+            self._shared = ray.put(self.job.shared)
+            for each in dict.fromkeys(need for run in self.job.runs for need in _needed(run)):
+                self._data[each] = ray.put(_plain(open_data(*each, self.job.root)))
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, before)  # Ray puts one of its own there
         return self
 
+    def _connect(self) -> None:
+        """Join the cluster at the address, or start one here."""
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+        try:
+            if self.job.address is not None:
+                ray.init(address=self.job.address, **quiet)
+                return
+            gpus = torch.cuda.device_count() if self.job.device == "cuda" else 0
+            here = places(self.job.workers, self.job.device)
+            ray.init("local", num_cpus=max(here, gpus), num_gpus=gpus, include_dashboard=False, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            where = "this machine" if self.job.address is None else f"address {self.job.address!r}"
+            raise InputError(
+                f"no cluster could be had at {where}: {_line(error)} Start one with `ray start --head`, or "
+                "leave out --address for one on this machine."
+            ) from None
+
+    def _take_stock(self) -> None:
+        """See what there is to train on."""
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        kind = "GPU" if self.job.device == "cuda" else "CPU"
+        present = int(sum(node.get(kind, 0) for node in nodes))
+        if present == 0:
+            raise InputError(
+                f"the cluster has no {kind} to train on; device is {self.job.device!r}. Add nodes, or take "
+                "another --device."
+            )
+        wanted = present if self.job.workers is None else self.job.workers
+        self.cores = wanted if kind == "GPU" else min(wanted, present)
+        self._each = math.ceil(self.cores / present)  # packs on one GPU
+        # Ray trains at once all that it is handed and has room for: one ahead only where it has none.
+        self._most = _AHEAD * self.cores if self.cores >= present else self.cores
+        self._memory = int(max(node.get("memory", 0) for node in nodes))
+        self._cpus = int(max(node.get("CPU", 0) for node in nodes))
+        models = [f"{node.get('CPU', 0):g} CPUs" for node in nodes]
+        models += [name for node in nodes for name in node if name.startswith("accelerator_type")]
+        self._place = "/".join(["ray", torch.__version__, *sorted(models)])
+
     def close(self) -> None:
-        for task in self._busy:
-            ray.cancel(task, force=True)
-        self._busy = {}
-        ray.shutdown()
+        try:
+            for task in self._busy:
+                ray.cancel(task, force=True)
+        except (RayError, ValueError, TypeError):
+            pass  # the cluster is gone, and with it what trained
+        finally:
+            self._busy = {}
+            ray.shutdown()
 
     @property
     def place(self) -> str:
-        nodes = sorted(f"{node['Resources'].get('CPU', 0):g}" for node in ray.nodes() if node["Alive"])
-        return "" if self.job.address is None else f"ray/{self.job.address}/{'+'.join(nodes)}"
+        return self._place
 
     @property
     def busy(self) -> bool:
         return bool(self._busy)
 
     def measure(self, probe: Probe) -> float:
+        found = self._measure(probe)
+        return self._measure(probe) if math.isinf(found) else found  # one death may have other reasons
+
+    def _measure(self, probe: Probe) -> float:
         count = min(probe.processes, self.cores, _PROBES)
-        tasks = [ray.remote(_measure).options(**self._needs(1, 0)).remote(probe) for _ in range(count)]
+        ask = ray.remote(_measure).options(**self._needs(1, 0))
         try:
-            return max(float(time) for time in ray.get(tasks))
-        except RayError:
+            return max(float(time) for time in ray.get([ask.remote(probe) for _ in range(count)]))
+        except (WorkerCrashedError, OutOfMemoryError):
             return math.inf
+        except RayError as error:
+            raise WorkerError(
+                f"a step could not be measured on the cluster: {_line(error)} Nodes need the same versions "
+                "of dilution, torch and ray as this machine."
+            ) from None
 
     def room(self, pack: Pack) -> bool:
         del pack  # Ray keeps what does not fit yet
-        return len(self._busy) < _AHEAD * self.cores
+        return len(self._busy) < self._most
 
     def start(self, pack: Pack) -> None:
-        wanted = {each for run in pack.runs for each in _needed(run)}
-        here = str(Path.cwd())
+        data = {each: self._data[each] for run in pack.runs for each in _needed(run)}
+        task = _Task(pack, str(Path.cwd()), data, self.job.checkpoints, _versions())
         options = self._needs(pack.threads, bytes_of(pack, self.job.root))
-        data = {each: self._data[each] for each in wanted}
-        task = (
-            ray.remote(_train)
-            .options(**options)
-            .remote(_Task(pack, here, data, self.job.checkpoints), self._shared)
-        )
-        self._busy[task] = pack
+        self._busy[ray.remote(_train).options(**options).remote(task, self._shared)] = pack
 
     def wait(self) -> list[Ended]:
-        done, _ = ray.wait(list(self._busy), num_returns=1)
-        more, _ = ray.wait(list(self._busy), num_returns=len(self._busy), timeout=0)
+        try:
+            done, _ = ray.wait(list(self._busy), num_returns=1)
+            more, _ = ray.wait(list(self._busy), num_returns=len(self._busy), timeout=0)
+        except RayError as error:
+            raise WorkerError(_GONE.format(_line(error))) from None
         return [self._ended(task) for task in dict.fromkeys([*done, *more])]
 
     def _ended(self, task: Any) -> Ended:
         pack = self._busy.pop(task)
         try:
-            return Ended(pack, ray.get(task, timeout=_JOIN))
+            return Ended(pack, ray.get(task, timeout=_FETCH))
         except OutOfMemoryError as error:
-            return Ended(pack, None, f"Ray ended the worker for lack of memory. {_line(error)}")
+            return Ended(pack, None, f"Ray ended the worker process for lack of memory. {_line(error)}")
         except WorkerCrashedError as error:
             return Ended(pack, None, f"the worker process died. {_line(error)}")
-        except (NodeDiedError, GetTimeoutError) as error:
+        except (NodeDiedError, ObjectLostError, GetTimeoutError) as error:
             return Ended(pack, None, f"the machine went away. {_line(error)}", blamed=False)
+        except (LocalRayletDiedError, RaySystemError) as error:
+            raise WorkerError(_GONE.format(_line(error))) from None
         except RayError as error:
-            if not ray.is_initialized():
-                raise WorkerError(f"the cluster went away: {_line(error)} Finished runs are kept.") from None
             return Ended(pack, None, _line(error))
 
     def _needs(self, threads: int, memory: int) -> dict[str, Any]:
-        """Return what a task asks the cluster for; Ray itself repeats nothing."""
-        gpu = {"num_gpus": min(1.0, self._gpus / self.cores)} if self.job.device == "cuda" else {}
-        return {"num_cpus": threads, "memory": memory or None, "max_retries": 0} | gpu
+        """Return what a task asks the cluster for, no more than its largest node has: Ray would wait for it.
+
+        Ray itself repeats nothing.
+        """
+        gpu = {"num_gpus": 1 / self._each} if self.job.device == "cuda" else {}
+        memory = min(memory, self._memory * 9 // 10)
+        return {"num_cpus": min(threads, self._cpus), "memory": memory or None, "max_retries": 0} | gpu
+
+
+_GONE = "the cluster went away: {} Finished runs are kept; start it and give the same command again."
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What travels to a node: the pack, where the driver runs, and references to its data."""
+    """What travels to a node: the pack, where the driver runs, references to its data, what must agree."""
 
     pack: Pack
     folder: str
     data: dict[tuple[str, str], Any]
     checkpoints: Checkpoints | None
+    versions: tuple[str, str]
 
 
 def _needed(run: Run) -> list[tuple[str, str]]:
@@ -177,7 +228,7 @@ def _needed(run: Run) -> list[tuple[str, str]]:
 
 def _train(task: _Task, shared: Confusabilities) -> list[dict[str, Any]]:
     """Train a pack on a node."""
-    _prepare(task.folder)
+    _prepare(task.folder, task.versions)
     for (name, fingerprint), reference in task.data.items():
         provide(name, fingerprint, _opened(reference))
     outcomes = train_pack(task.pack, None, shared, task.checkpoints)
@@ -188,9 +239,19 @@ def _measure(probe: Probe) -> float:
     return measure(probe)
 
 
+def _versions() -> tuple[str, str]:
+    """Return what must agree between the driver and the nodes: a run says by what it was trained."""
+    return version("dilution"), torch.__version__
+
+
 @lru_cache(maxsize=1)
-def _prepare(folder: str) -> None:
+def _prepare(folder: str, versions: tuple[str, str]) -> None:
     """Make a process of Ray what a worker process is: networks of one's own are found, memory is kept."""
+    if _versions() != versions:
+        raise WorkerError(
+            f"{platform.node()} has dilution and torch {' and '.join(_versions())}; the driver has "
+            f"{' and '.join(versions)}. Install the same on every node."
+        )
     keep_freed_memory()
     if Path(folder).is_dir() and folder not in sys.path:
         sys.path.insert(0, folder)
@@ -228,5 +289,7 @@ def _arrays(
 
 
 def _line(error: BaseException) -> str:
-    said = str(error).strip().splitlines()
-    return said[0] if said else type(error).__name__
+    """Return what an error says in one line; of one that was raised on a node, what it said there."""
+    cause = getattr(error, "cause", None) or error
+    said = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return said[-1 if cause is not error else 0] if said else type(cause).__name__

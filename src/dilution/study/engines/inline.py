@@ -11,7 +11,6 @@ from dilution.study.timing import Probe
 class Inline(Engine):
     """Trains in this process. What kills it kills the driver."""
 
-    name = "inline"
     cores = 1
 
     def __enter__(self) -> Self:

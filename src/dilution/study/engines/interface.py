@@ -86,7 +86,6 @@ class Engine(ABC):
         What it is opened for.
     """
 
-    name: ClassVar[str]
     cores: int
     """How many packs of one thread train at once, or packs on a GPU. Known once the engine is entered."""
     shares_cores: ClassVar[bool] = True

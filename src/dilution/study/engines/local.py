@@ -16,8 +16,6 @@ from dilution.study.timing import Probe
 class Local(Engine):
     """Trains in processes of this machine. With one thread a result is the same whatever their number."""
 
-    name = "local"
-
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         self.cores = places(job.workers, job.device)
@@ -26,7 +24,11 @@ class Local(Engine):
         self._gpus = torch.cuda.device_count() if job.device == "cuda" else 0
 
     def __enter__(self) -> Self:
-        self.grow(min(self.cores, len(self.job.runs)))
+        try:
+            self.grow(min(self.cores, len(self.job.runs)))
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def close(self) -> None:
