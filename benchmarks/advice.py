@@ -81,7 +81,7 @@ def measure(data: str, alpha: float, n: int, epochs: float, seeds: int, **where:
         cost[SHORTER] = cost[ADVISED] * share
     settings = ["way", "rate", "batch", "order", "schedule", "averaging", "crops", "optimizer", "steps"]
     measured = ["accuracy", "kept", "test_noisy", "test_clean", "test_last", "validation_clean"]
-    rows = pd.concat(parts)[[*settings, "seed", "state", *measured]]
+    rows = pd.concat(parts)[[*settings, "seed", "state", *measured, "device"]]
     rows["cost"] = rows["way"].map(cost)
     searched = (found.searched["steps"] * found.searched["batch"]).sum() / found.pictures
     rows = rows.assign(searched=round(searched, 1))
@@ -156,7 +156,8 @@ def page() -> str:
             mean = f"{row.mean:,.0f}" if np.isfinite(row.mean) else "∞"
             lines.append(f"| {row.data} | {row[2]} | {row.alpha:g} | {mean} [{low}, {high}] | {growth} |")
     made = sorted(set(zip(runs["code"], runs["machine"], strict=True)))
-    lines += ["", "Measured: " + "; ".join(f"dilution {code} on {where}" for code, where in made) + "."]
+    lines += ["", "Timed: " + "; ".join(f"dilution {code} on {where}" for code, where in made) + "."]
+    lines += ["Trained on: " + ", ".join(sorted(set(runs["device"]))) + "."]
     return "\n".join(lines) + "\n"
 
 

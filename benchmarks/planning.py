@@ -51,6 +51,7 @@ def predict(**where: object) -> None:
                 "runs": len(runs),
                 "largest_n": int(runs["n"].max()),
                 "largest_alpha": float(runs["alpha"].max()),
+                "devices": ", ".join(sorted(set(runs["device"]))),
                 "code": code_version(),
                 "machine": f"{machine()}, {device_title(device_of(str(where['device'])).type)}",
             }
@@ -143,7 +144,9 @@ def page() -> str:
             f"[{row['exponent_low']:.2f}, {row['exponent_high']:.2f}] |"
         )
     code, where = sorted(set(predicted["code"])), sorted(set(predicted["machine"]))
-    return "\n".join([*lines, "", f"Code: {', '.join(code)}; machine: {'; '.join(where)}.", ""])
+    devices = sorted(set(", ".join(predicted["devices"]).split(", ")))
+    made = f"Code: {', '.join(code)}; machine: {'; '.join(where)}; pilots trained on: {', '.join(devices)}."
+    return "\n".join([*lines, "", made, ""])
 
 
 def main() -> None:
