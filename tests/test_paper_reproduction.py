@@ -10,8 +10,8 @@ from dilution.errors import InputError, StoreError
 from dilution.paper import FIGURES, judged, report, reproduce
 from dilution.paper.figure import SCALES, Figure, Material
 from dilution.revision import code_version
-from dilution.study import workers
 from dilution.study.driver import run_study
+from dilution.study.engines import workers
 from dilution.study.grid import Grid, Study
 from dilution.study.progress import Progress
 from dilution.study.store import Store
