@@ -22,8 +22,9 @@ steps = 3
 batch = [16]
 seed = [0, 1]
 
-[[grids]]            # a map of this batch alone takes 16 GB
-batch = [1_000_000]
+[[grids]]            # a map of this batch takes 16 GB; in bfloat16 it is not taken in slices
+batch = [4_000_000]
+precision = ["bfloat16"]
 seed = [0, 1]
 """
 

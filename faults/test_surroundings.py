@@ -1,9 +1,11 @@
 """Odd surroundings: a clock set back, decimal commas, paths of all kinds, a data folder that is read only."""
 
 import itertools
+import locale
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -73,43 +75,32 @@ def test_paths_of_all_kinds(tmp_path, name):
     assert (folder / f"{name} page" / "index.html").exists()
 
 
+def commas():
+    """Return a locale of this machine that writes 0,5; None where it has none."""
+    before = locale.setlocale(locale.LC_NUMERIC)
+    try:
+        for name in ("de_DE.UTF-8", "fr_FR.UTF-8", "es_ES.UTF-8"):
+            with suppress(locale.Error):
+                locale.setlocale(locale.LC_NUMERIC, name)
+                return name
+        return None
+    finally:
+        locale.setlocale(locale.LC_NUMERIC, before)
+
+
+@pytest.mark.skipif(commas() is None, reason="needs a locale with decimal commas")
 def test_a_locale_with_decimal_commas(tmp_path):
     (tmp_path / "study.toml").write_text(STUDY.format(data="digits"))
     told = {}
-    for language in ("C.UTF-8", "de_DE.UTF-8"):
-        store = f"{language}.sqlite"
-        dilution(tmp_path, "run", "study.toml", "--store", store, "--workers", "2", LC_ALL=language)
-        target = f"{language}.csv"
-        dilution(tmp_path, "export", target, "--store", store, LC_ALL=language)
-        lines = (tmp_path / target).read_text("utf-8").splitlines()
-        names = lines[0].split(",")
-        told[language] = [line.split(",")[names.index("test_clean")] for line in lines[1:]]
-    assert told["C.UTF-8"] == told["de_DE.UTF-8"]
+    for language in ("C.UTF-8", commas()):
+        where = ["--store", f"{language}.sqlite"]
+        dilution(tmp_path, "run", "study.toml", *where, "--workers", "2", LC_ALL=language)
+        dilution(tmp_path, "export", f"{language}.csv", *where, LC_ALL=language)
+        lines = (tmp_path / f"{language}.csv").read_text("utf-8").splitlines()
+        place = lines[0].split(",").index("test_clean")
+        told[language] = [line.split(",")[place] for line in lines[1:]]
+    assert told["C.UTF-8"] == told[commas()]
     assert all(0 < float(each) < 1 for each in told["C.UTF-8"])
-
-
-def test_a_locale_set_in_this_process_changes_no_number(tmp_path):
-    import locale
-
-    commas = next((name for name in ("de_DE.UTF-8", "fr_FR.UTF-8") if _exists(locale, name)), None)
-    if commas is None:
-        pytest.skip("this machine has no locale with decimal commas")
-    before = locale.setlocale(locale.LC_ALL)
-    try:
-        locale.setlocale(locale.LC_ALL, commas)
-        test_a_clock_that_is_set_back_while_a_study_runs(tmp_path, pytest.MonkeyPatch())
-    finally:
-        locale.setlocale(locale.LC_ALL, before)
-
-
-def _exists(locale, name):
-    before = locale.setlocale(locale.LC_ALL)
-    try:
-        locale.setlocale(locale.LC_ALL, name)
-    except locale.Error:
-        return False
-    locale.setlocale(locale.LC_ALL, before)
-    return True
 
 
 def test_a_data_folder_that_is_read_only_is_only_read(tmp_path):

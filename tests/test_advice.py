@@ -14,10 +14,11 @@ from dilution.advice import Advice, advise, answer, reasons
 from dilution.advice.scale import halfway, mixed_slope, noise_scale
 from dilution.advice.search import Kept, best_rate, confirm, kept_step
 from dilution.cli import app
-from dilution.errors import InputError
+from dilution.errors import InputError, StoreError
 from dilution.noise import Dilution
 from dilution.study import Run
 from dilution.study.progress import Progress
+from dilution.study.store import Store
 from dilution.training.recipes import RECIPE, read_recipe
 
 QUIET = Progress(quiet=True)
@@ -317,3 +318,14 @@ def test_the_weights_kept_have_a_reason_and_give_the_accuracy(advice, kept, word
     assert words in reasons(other)["weights"]
     assert other.accuracy[0] == pytest.approx(advice.runs[f"test_{kept.step}"].mean())
     assert ("at the step with the least loss" in answer(other)) == (kept.step == "noisy")
+
+
+def test_trainings_without_evaluations_are_refused(tmp_path):
+    how = {"alpha": 2, "network": "perceptron", "n": 400, "epochs": 2, "workers": 0, "progress": QUIET}
+    path = tmp_path / "advice.sqlite"
+    advise("digits", **how, store=path)
+    with Store(path) as store:
+        for row in list(store.rows()):  # as an import leaves them
+            store.finish({row["key"]: {"state": row["state"], "result": row["result"]}}, at=row["finished"])
+    with pytest.raises(StoreError, match=r"imported ones, or those of an older version. Name another"):
+        advise("digits", **how, store=path)

@@ -85,3 +85,13 @@ def test_a_process_that_is_alone_is_told_how_to_have_company(monkeypatch):
     data = load("digits")
     with pytest.raises(InputError, match="torchrun --nproc-per-node 2"):
         dilution.train("mlp1", Dilution(data.train, 1), test=data.test, steps=1, parallel=True)
+
+
+def test_processes_that_go_on_from_different_steps_are_refused(monkeypatch):
+    def others(steps, step):
+        steps[:] = [step, step + 20]
+
+    monkeypatch.setattr("dilution.training.share.distributed.all_gather_object", others)
+    with pytest.raises(InputError, match=r"are of steps 10, 30; all must go on from one"):
+        Share(0, 2).agree(10)
+    Share().agree(10)

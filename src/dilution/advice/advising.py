@@ -31,6 +31,7 @@ from dilution.training.recipes import RECIPE, advised
 from dilution.training.settings import PrecisionName, check_precision, default_validation
 
 EPOCHS = 10.0
+_JUDGED = ("validation_noisy", "validation_agreement")  # of each evaluation
 _LADDER = 4  # noise levels at which the scale is measured, from none to the one asked for
 
 
@@ -210,18 +211,19 @@ def advise(
             found = table(kept, runs=study.runs)
             refuse_failed(found, store, "search")
             searched.append(found)
-            losses = histories(kept, study.name).groupby("key")["validation_noisy"].min()
+            measured = histories(kept, study.name).reindex(columns=["key", *_JUDGED])
             done = found["state"] == "done"
+            if measured.isna().any(axis=None) or not set(found.loc[done, "key"]) <= set(measured["key"]):
+                raise StoreError(
+                    f"{store} holds trainings without what advice is judged by: imported ones, or those of "
+                    "an older version. Name another --store."
+                )
+            losses = measured.groupby("key")["validation_noisy"].min()
             return found.assign(loss=found["key"].map(losses).where(done, math.inf))
 
         rate, trials = best_rate(proposed, train)
         final, verdicts, runs = confirm(proposed.model_copy(update={"rate": rate}), others, train)
         evaluations = histories(kept, keys=set(runs["key"]))
-        if evaluations.reindex(columns=["validation_agreement"]).isna().any(axis=None):
-            raise StoreError(
-                f"{store} holds trainings of an older version, which did not count the noisy labels that a "
-                "network names. Name another --store."
-            )
     return Advice(
         Path(str(data)).name,
         final,

@@ -85,7 +85,7 @@ def reproduce(
         SVG, PDF), the points drawn and
         the runs behind them (CSV).
     workers
-        Cores or GPUs to train on; see :func:`dilution.study.driver.run_study`.
+        Cores or GPUs to train on; see :func:`dilution.run`.
     device
         ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one.
     engine, address

@@ -42,8 +42,9 @@ def run(
     store
         SQLite file for the results.
     workers
-        Cores, or GPUs if that is the device, to train on at once; default all. 0 trains in
-        this process. Scripts that use worker processes need the usual ``if __name__ == "__main__":`` guard.
+        Cores, or GPUs if that is the device, to train on at once; default all. There is a worker process for
+        each, unless fewer with several threads are measured to be faster. 0 trains in this process. Scripts
+        that use worker processes need the usual ``if __name__ == "__main__":`` guard.
     device
         ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one.
     engine

@@ -60,26 +60,8 @@ def run_study(
         What to run.
     store
         Where results go; this process becomes its one writer.
-    workers
-        Cores, or GPUs if that is the device, to train on at once; default all. There is a worker process for
-        each, unless the planner finds fewer with several threads faster. 0 trains in this process, one
-        pack after another.
-    device
-        ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one.
-    engine
-        Where packs train: ``"local"``, in processes of this machine; ``"inline"``, in this process; or
-        ``"ray"``, on a cluster.
-    address
-        Of the cluster: ``"auto"``, or ``"host:port"``. Default: one is started on this machine.
-    checkpoint_minutes
-        How often a long training is written down, into a folder beside the store; cut off, it goes on from
-        there.
-    root
-        Folder that holds downloaded data.
-    retry_failed
-        Run failed runs again.
-    progress
-        What shows how far it is.
+    workers, device, engine, address, checkpoint_minutes, root, retry_failed, progress
+        As for :func:`dilution.run`.
 
     Raises
     ------
@@ -145,7 +127,9 @@ def _train(study: Sequence[Run], engine: Engine, store: Store, progress: Progres
             _start(alone.popleft(), engine, store, progress)
         for ended in engine.wait():
             again = _record(ended, store, progress, lost)
-            (waiting if len(ended.pack.runs) > 1 or not ended.blamed else alone).extend(again)
+            crashed = store.suspects() if again else set()
+            for pack in again:
+                (alone if pack.runs[0].key in crashed and len(pack.runs) == 1 else waiting).append(pack)
 
 
 def _start(pack: Pack, engine: Engine, store: Store, progress: Progress) -> None:

@@ -195,6 +195,7 @@ def _train(
         program.load(saved["program"])
         for replica, state in zip(replicas, saved["replicas"], strict=True):
             replica.load(state)
+    share.agree(start)
     streams = (each.augment.of(each.batches.batches(steps, start), start) for each in replicas)
     for step, parts in enumerate(zip(*streams, strict=True), start=start + 1):
         for replica, part, out in zip(replicas, parts, pictures, strict=True):

@@ -49,6 +49,24 @@ class Share:
             each.copy_(part.view_as(each))
         return added
 
+    def agree(self, step: int) -> None:
+        """Check that all processes go on from the same step.
+
+        Raises
+        ------
+        InputError
+            If they do not: their checkpoints are of different steps.
+        """
+        if self.size == 1:
+            return
+        steps = [0] * self.size
+        distributed.all_gather_object(steps, step)
+        if len(set(steps)) > 1:
+            raise InputError(
+                f"the checkpoints of the processes are of steps {', '.join(map(str, steps))}; all must go on "
+                "from one. Give them one file on a disk that they share, or delete it."
+            )
+
 
 WHOLE = Share()
 

@@ -1,0 +1,75 @@
+"""Two hosts, simulated as two raylets here: the table of one machine, also when one of them goes away."""
+
+import threading
+import time
+
+import pandas as pd
+import pytest
+
+from dilution.study import Run, Study
+from dilution.study.driver import run_study
+from dilution.study.progress import Progress
+from dilution.study.store import Store
+from dilution.study.table import histories, table
+
+pytest.importorskip("ray")
+CIRCUMSTANCES = ["seconds", "together", "started", "finished"]
+QUIET = Progress(quiet=True)
+BASE = {"dataset": "digits", "n": 200, "network": "mlp1", "steps": 400, "evaluations": 2, "batch": 16}
+STUDY = Study.of("hosts", [Run.of(**BASE, alpha=alpha, seed=seed) for alpha in (0, 2) for seed in range(20)])
+
+
+@pytest.fixture
+def cluster():
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    yield made
+    made.shutdown()
+
+
+def results(path):
+    with Store(path) as store:
+        return table(store, "hosts").drop(columns=CIRCUMSTANCES), histories(store, "hosts")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    path = tmp_path_factory.mktemp("alone") / "s.sqlite"
+    with Store(path) as store:
+        run_study(STUDY, store, workers=2, progress=QUIET)
+    return results(path)
+
+
+def same(path, alone):
+    rows, evaluations = results(path)
+    assert (rows["state"] == "done").all()
+    pd.testing.assert_frame_equal(rows, alone[0], check_exact=True)
+    pd.testing.assert_frame_equal(evaluations, alone[1], check_exact=True)
+
+
+def test_two_hosts_give_the_table_of_one_machine(tmp_path, cluster, alone):
+    cluster.add_node(num_cpus=1)
+    with Store(tmp_path / "s.sqlite") as store:
+        run_study(STUDY, store, engine="ray", address=cluster.address, progress=QUIET)
+    same(tmp_path / "s.sqlite", alone)
+
+
+def test_a_host_that_goes_away_takes_no_run_with_it(tmp_path, cluster, alone):
+    second = cluster.add_node(num_cpus=1)
+
+    def remove_it():
+        deadline = time.monotonic() + 120
+        with Store(tmp_path / "s.sqlite") as reader:
+            while reader.counts().get("hosts", {}).get("done", 0) < 4 and time.monotonic() < deadline:
+                time.sleep(0.05)
+        cluster.remove_node(second, allow_graceful=False)
+
+    with Store(tmp_path / "s.sqlite") as store:
+        store.add("hosts", STUDY.runs)
+        removing = threading.Thread(target=remove_it)
+        removing.start()
+        run_study(STUDY, store, engine="ray", address=cluster.address, progress=QUIET)
+        removing.join()
+        assert store.crashes() == {}
+    same(tmp_path / "s.sqlite", alone)
