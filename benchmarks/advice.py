@@ -8,6 +8,7 @@ docs/results/advice:
 
     python benchmarks/advice.py                   # hours on two cores
     python benchmarks/advice.py --device cuda     # minutes on a GPU
+    python benchmarks/advice.py --data cifar10    # the cases of one data set
     python benchmarks/advice.py --page            # the page alone
 """
 
@@ -173,12 +174,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--page", action="store_true", help="write the page alone")
+    parser.add_argument("--data", choices=sorted({case[0] for case in CASES}), help="this data set alone")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--workers", type=int, help="processes at once")
     given = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     if not given.page:
         for data, alpha, n, epochs, seeds in CASES:
+            if given.data not in (None, data):
+                continue
             rows = measure(data, alpha, n, epochs, seeds, device=given.device, workers=given.workers)
             rows.to_csv(FOLDER / f"{data}-{alpha:g}-trainings.csv", index=False, float_format="%.6g")
             (FOLDER / "README.md").write_text(page(), "utf-8")
