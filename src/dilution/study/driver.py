@@ -94,7 +94,9 @@ def run_study(
             job = Job(todo, root, shared, device, workers, address, checkpoints)
             with open_engine(engine, job) as opened:
                 _train(study.runs, opened, store, progress)
-            checkpoints.clear(run.key for run in todo)
+            # one that failed may go on from its checkpoint: the disk may have been full
+            states = store.states(run.key for run in todo)
+            checkpoints.clear(key for key, state in states.items() if state != "failed")
 
 
 def _train(study: Sequence[Run], engine: Engine, store: Store, progress: Progress) -> None:

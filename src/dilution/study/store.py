@@ -171,9 +171,10 @@ class Store:
             state: State = "failed" if crashes >= CRASHES else "queued"
             said = f"{error} That happened {crashes} times." if state == "failed" else error
             self._connection.execute(
-                "UPDATE runs SET state = ?1, error = ?2, started = iif(?1 = 'failed', started, NULL), "
-                "finished = iif(?1 = 'failed', ?3, NULL) WHERE key = ?4",
-                (state, said, at, key),
+                "UPDATE runs SET state = :state, error = :error, "
+                "started = iif(:state = 'failed', started, NULL), "
+                "finished = iif(:state = 'failed', :at, NULL) WHERE key = :key",
+                {"state": state, "error": said, "at": at, "key": key},
             )
             self._connection.execute(reseal("key = ?"), (key,))
         return state
@@ -197,8 +198,9 @@ class Store:
     def _enter(self, runs: Sequence[Run]) -> None:
         self._connection.executemany(
             "INSERT INTO runs (key, spec, state, seal) "
-            "VALUES (?1, ?2, 'queued', seal(?1, ?2, 'queued', NULL, NULL, NULL)) ON CONFLICT DO NOTHING",
-            ((run.key, run.spec) for run in runs),
+            "VALUES (:key, :spec, 'queued', seal(:key, :spec, 'queued', NULL, NULL, NULL)) "
+            "ON CONFLICT DO NOTHING",
+            ({"key": run.key, "spec": run.spec} for run in runs),
         )
 
     def states(self, keys: Iterable[str]) -> dict[str, State]:
@@ -239,21 +241,22 @@ class Store:
         An outcome may also hold the ``host`` where it trained, if that was not known when it started.
         """
         rows = (
-            (
-                outcome["state"],
-                json.dumps(outcome.get("result", {}), allow_nan=False),
-                json.dumps(outcome.get("history", []), allow_nan=False),
-                outcome.get("error"),
-                at,
-                outcome.get("host"),
-                key,
-            )
+            {
+                "state": outcome["state"],
+                "result": json.dumps(outcome.get("result", {}), allow_nan=False),
+                "history": json.dumps(outcome.get("history", []), allow_nan=False),
+                "error": outcome.get("error"),
+                "at": at,
+                "host": outcome.get("host"),
+                "key": key,
+            }
             for key, outcome in outcomes.items()
         )
         with self._transaction():
             self._connection.executemany(
-                "UPDATE runs SET state = ?1, result = ?2, history = ?3, error = ?4, finished = ?5, "
-                "host = coalesce(?6, host), seal = seal(key, spec, ?1, ?2, ?3, ?4) WHERE key = ?7",
+                "UPDATE runs SET state = :state, result = :result, history = :history, error = :error, "
+                "finished = :at, host = coalesce(:host, host), "
+                "seal = seal(key, spec, :state, :result, :history, :error) WHERE key = :key",
                 rows,
             )
 
@@ -311,14 +314,15 @@ class Store:
     def keep(self, name: str, value: Any) -> None:
         """Keep a value that JSON can hold under a name."""
         self._write(
-            "INSERT OR REPLACE INTO artifacts VALUES (?1, ?2, seal(?1, ?2))", (name, json.dumps(value))
+            "INSERT OR REPLACE INTO artifacts VALUES (:name, :value, seal(:name, :value))",
+            {"name": name, "value": json.dumps(value)},
         )
 
     def _read(self, query: str, values: tuple[Any, ...] = ()) -> Generator[Any, None, None]:
         with self._explained():
             yield from self._connection.execute(query, values)
 
-    def _write(self, statement: str, values: tuple[Any, ...] = ()) -> None:
+    def _write(self, statement: str, values: Mapping[str, Any] | tuple[Any, ...] = ()) -> None:
         with self._explained():
             self._connection.execute(statement, values)
 

@@ -1,0 +1,149 @@
+"""Files cut off or with flipped bits: the damage is noticed and named, and never becomes a wrong number."""
+
+import random
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dilution.data import load, write_pack
+from dilution.errors import DataError, StoreError
+from dilution.study import Grid
+from dilution.study.driver import run_study
+from dilution.study.grid import Study
+from dilution.study.progress import Progress
+from dilution.study.store import Store
+from dilution.study.table import table
+from dilution.training.checkpoint import Checkpoint
+
+CUTS, FLIPS = 60, 300
+
+
+def damaged(content, draw):
+    """Yield copies of a file, cut off and with one flipped bit each."""
+    for _ in range(CUTS):
+        yield content[: draw.randrange(len(content))]
+    for _ in range(FLIPS):
+        altered = bytearray(content)
+        altered[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        yield bytes(altered)
+
+
+def command(folder, *words):
+    called = [sys.executable, "-m", "dilution", *words]
+    return subprocess.run(called, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+
+MEASURED = ["key", "state", "alpha", "seed", "n", "rate", "test_clean", "test_last", "validation_clean"]
+
+
+def test_a_damaged_store_is_refused_or_holds_what_it_held(tmp_path):
+    path = tmp_path / "s.sqlite"
+    grid = Grid(
+        {"dataset": "digits", "n": 100, "network": "mlp1", "steps": 4, "batch": 16},
+        {"alpha": [0, 1], "seed": [0, 1, 2]},
+    )
+    with Store(path) as store:
+        run_study(Study.of("s", list(grid)), store, workers=0, progress=Progress(quiet=True))
+        sound = table(store, "s")[MEASURED].set_index("key")
+    content = path.read_bytes()
+    refused, named = 0, set()
+    for each in damaged(content, random.Random(0)):
+        path.write_bytes(each)
+        for beside in tmp_path.glob("s.sqlite-*"):
+            beside.unlink()
+        try:
+            with Store(path) as store:
+                found = table(store, "s")[MEASURED].set_index("key")
+        except StoreError as error:
+            refused += 1
+            named.add(str(path) in str(error))
+            continue
+        kept = [key for key in found.index if key in sound.index]  # a run that is lost is trained again
+        pd.testing.assert_frame_equal(found.loc[kept], sound.loc[kept], check_exact=True)
+    assert refused > CUTS
+    assert named == {True}
+
+
+def test_a_damaged_pack_is_refused_or_holds_what_it_held(tmp_path):
+    digits = load("digits")
+    path = write_pack(tmp_path / "digits.pack", [digits.train], [digits.test])
+    content = path.read_bytes()
+    refused, named = 0, set()
+    for each in damaged(content, random.Random(1)):
+        path.write_bytes(each)
+        try:
+            found = load(path)
+            pictures = [half.take(torch.arange(len(half))) for half in (found.train, found.test)]
+        except DataError as error:
+            refused += 1
+            named.add(str(path) in str(error))
+            continue
+        for half, seen, whole in zip(
+            (found.train, found.test), pictures, (digits.train, digits.test), strict=True
+        ):
+            assert torch.equal(seen, whole.images)
+            assert torch.equal(half.labels, whole.labels)
+            assert half.classes == whole.classes
+    assert refused >= (CUTS + FLIPS) * 0.9  # what is left are gaps between the parts
+    assert named == {True}
+
+
+def test_a_study_on_a_damaged_pack_ends_with_its_name(tmp_path):
+    digits = load("digits")
+    path = write_pack(tmp_path / "digits.pack", [digits.train], [digits.test])
+    with path.open("r+b") as file:
+        file.seek(9000)
+        file.write(bytes(4000))
+    (tmp_path / "study.toml").write_text(
+        'name = "s"\n[base]\ndataset = "digits.pack"\nnetwork = "mlp1"\nalpha = 1.0\nepochs = 2\nbatch = 16\n'
+    )
+    done = command(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "1")
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    told = done.stderr + command(tmp_path, "status", "--store", "s.sqlite").stdout
+    assert "digits.pack is damaged" in told
+    assert "Traceback" not in told
+    assert command(tmp_path, "data", "check", "digits.pack").returncode == 1
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    draw = torch.Generator().manual_seed(0)
+    state = {"step": 3, "weights": torch.randn(40, generator=draw), "history": [{"step": 1, "loss": 0.5}]}
+    checkpoint = Checkpoint(tmp_path / "c.pt", "mine")
+    checkpoint.save(state)
+    content = checkpoint.path.read_bytes()
+    found = checkpoint.load()
+    assert found is not None
+    assert torch.equal(found["weights"], state["weights"])
+    for each in damaged(content, random.Random(2)):
+        checkpoint.path.write_bytes(each)
+        with pytest.raises(DataError, match=r"c\.pt is damaged"):
+            checkpoint.load()
+
+
+def test_a_study_refuses_a_damaged_checkpoint_by_its_name(tmp_path):
+    (tmp_path / "study.toml").write_text(
+        'name = "s"\n[base]\ndataset = "digits"\nnetwork = "mlp1"\nn = 200\nalpha = 1.0\n'
+        "steps = 40\nbatch = 16\nevaluations = 4\n"
+    )
+    words = ["run", "study.toml", "--store", "s.sqlite", "--workers", "1", "--checkpoint-minutes", "0"]
+    assert command(tmp_path, *words).returncode == 0
+    with Store(tmp_path / "s.sqlite") as store:
+        (key,) = table(store)["key"]
+    folder = tmp_path / "new.sqlite.checkpoints"
+    folder.mkdir()
+    damaged_one = folder / f"{key}-1.pt"
+    damaged_one.write_bytes(np.random.default_rng(0).bytes(5000))
+    words[3] = "new.sqlite"
+    done = command(tmp_path, *words)
+    assert done.returncode == 1, done.stderr
+    told = command(tmp_path, "status", "--store", "new.sqlite").stdout
+    assert f"{damaged_one.name} is damaged" in told
+    assert "Traceback" not in told + done.stderr
+    shutil.rmtree(folder)
+    assert command(tmp_path, *words, "--retry-failed").returncode == 0

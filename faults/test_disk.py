@@ -1,0 +1,174 @@
+"""A disk that is full, a real one: one clear line, the store stays valid, nothing half-written is left."""
+
+import shlex
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dilution.data import load, write_pack
+from dilution.study.store import Store
+from dilution.study.table import histories, table
+
+STUDY = """
+name = "disk"
+
+[base]
+dataset = "digits"
+n = 200
+network = "{network}"
+alpha = 1.0
+steps = {steps}
+evaluations = {evaluations}
+batch = 16
+
+[grid]
+seed = {seeds}
+"""
+CIRCUMSTANCES = ["seconds", "together", "started", "finished"]
+
+
+def shell(folder, script):
+    """Run lines of the shell in a folder, as root of its own mounts."""
+    inside = ["unshare", "--map-root-user", "--mount", "sh", "-c", script]
+    return subprocess.run(inside, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+
+def can_mount():
+    if shutil.which("unshare") is None:
+        return False
+    return shell("/", "mount -t tmpfs -o size=64k none /mnt").returncode == 0
+
+
+pytestmark = pytest.mark.skipif(not can_mount(), reason="needs Linux and the right to mount a small disk")
+
+
+def on_small_disk(folder, small, size, *words):
+    """Run the command line in a folder of which a part is on a disk of so many kB.
+
+    Its exit code, and what it said. What was on that disk is then under `left`.
+    """
+    (folder / small).mkdir(exist_ok=True)
+    shutil.rmtree(folder / "left", ignore_errors=True)
+    command = shlex.join([sys.executable, "-m", "dilution", *words])
+    done = shell(
+        folder,
+        f"mount -t tmpfs -o size={size}k none {small} || exit 99; {command}; code=$?; "
+        f"cp -r {small} left; exit $code",
+    )
+    assert done.returncode != 99, done.stderr
+    return done
+
+
+def said_once(done, words):
+    """Check that a command ended with one line that holds these words."""
+    *_, last = done.stderr.splitlines()
+    assert done.returncode == 2, done.stderr
+    assert words in last
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count(words) == 1
+
+
+def dilution(folder, *words):
+    command = [sys.executable, "-m", "dilution", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def results(path):
+    with Store(path) as store:
+        return table(store, "disk").drop(columns=CIRCUMSTANCES), histories(store, "disk")
+
+
+def same(one, other):
+    for ours, theirs in zip(one, other, strict=True):
+        pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+
+
+@pytest.mark.parametrize("size", [40, 120, 200, 300])
+def test_the_store_stays_valid_and_the_study_goes_on_when_there_is_room(tmp_path, size):
+    study = STUDY.format(network="mlp1", steps=60, evaluations=60, seeds=list(range(24)))
+    (tmp_path / "study.toml").write_text(study)
+    done = on_small_disk(
+        tmp_path, "small", size, "run", "study.toml", "--store", "small/s.sqlite", "--workers", "2"
+    )
+    said_once(done, "disk is full" if size > 40 else "small/s.sqlite")
+    left = tmp_path / "left" / "s.sqlite"
+    if left.exists() and left.stat().st_size:
+        with sqlite3.connect(left) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    dilution(tmp_path, "run", "study.toml", "--store", "left/s.sqlite", "--workers", "2")
+    dilution(tmp_path, "run", "study.toml", "--store", "undisturbed.sqlite", "--workers", "2")
+    same(results(left), results(tmp_path / "undisturbed.sqlite"))
+
+
+@pytest.mark.parametrize("size", [4, 60, 120, 180])
+def test_a_page_is_whole_or_not_there(tmp_path, size):
+    study = STUDY.format(network="perceptron", steps=20, evaluations=5, seeds=[0, 1, 2])
+    (tmp_path / "study.toml").write_text(study)
+    dilution(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "0")
+    dilution(tmp_path, "report", "--store", "s.sqlite", "--out", "page")
+    whole = {path.name: path.stat().st_size for path in (tmp_path / "page").iterdir()}
+    assert sum(whole.values()) > 200_000
+    done = on_small_disk(tmp_path, "small", size, "report", "--store", "s.sqlite", "--out", "small/page")
+    said_once(done, "No space left on device")
+    found = list((tmp_path / "left" / "page").iterdir()) if (tmp_path / "left" / "page").exists() else []
+    assert {path.name for path in found} < set(whole)
+    for path in found:
+        if path.suffix == ".png":
+            with Image.open(path) as picture:
+                picture.load()
+        elif path.suffix == ".csv":
+            assert len(pd.read_csv(path)) == len(pd.read_csv(tmp_path / "page" / path.name))
+        else:
+            assert path.stat().st_size > 0.95 * whole[path.name]  # it names the folder it was written to
+
+
+def test_a_pack_is_whole_or_not_there(tmp_path):
+    for number in range(40):
+        folder = tmp_path / "photos" / ("cat", "dog")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    done = on_small_disk(
+        tmp_path, "small", 100, "data", "pack", "photos", "small/photos.pack", "--size", "64"
+    )
+    said_once(done, "No space left on device")
+    assert [path.name for path in (tmp_path / "left").rglob("*.pack")] == []
+    dilution(tmp_path, "data", "pack", "photos", "photos.pack", "--size", "64")
+    assert len(load(tmp_path / "photos.pack").train) == 32
+
+    digits = load("digits")
+    whole = write_pack(tmp_path / "digits.pack", [digits.train], [digits.test])
+    size = whole.stat().st_size // 2048
+    said_once(
+        on_small_disk(tmp_path, "small", size, "data", "pack", "digits", "small/d.pack"),
+        "No space left on device",
+    )
+    assert list((tmp_path / "left").iterdir()) == []
+
+
+def test_a_checkpoint_is_whole_and_the_training_goes_on_from_it_when_there_is_room(tmp_path):
+    study = STUDY.format(network="mlp2", steps=200, evaluations=10, seeds=[0])
+    (tmp_path / "study.toml").write_text(study)
+    words = ["run", "study.toml", "--store", "s.sqlite", "--workers", "1", "--checkpoint-minutes", "0"]
+    kept = Path("s.sqlite.checkpoints")
+    done = on_small_disk(tmp_path, kept, 3000, *words)  # room for one, not for the next beside it
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    told = dilution(tmp_path, "status", "--store", "s.sqlite").stdout
+    assert "No space left on device" in told
+    (only,) = (tmp_path / "left").iterdir()
+    assert only.suffix == ".pt"
+    shutil.copy(only, tmp_path / kept)
+    dilution(tmp_path, *words, "--retry-failed")
+    assert not (tmp_path / kept).exists()
+    dilution(tmp_path, "run", "study.toml", "--store", "undisturbed.sqlite", "--workers", "1")
+    same(results(tmp_path / "s.sqlite"), results(tmp_path / "undisturbed.sqlite"))

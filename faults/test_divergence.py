@@ -1,0 +1,73 @@
+"""Losses that are no numbers: the run has diverged, its step and rate are recorded, and others go on."""
+
+import subprocess
+import sys
+
+import pytest
+
+from dilution.study.store import Store
+from dilution.study.table import histories, table
+
+STUDY = """
+name = "diverging"
+
+[base]
+dataset = "digits"
+n = 200
+alpha = 1.0
+steps = 12
+evaluations = 6
+batch = 16
+optimizer = "sgd"
+
+[[grids]]
+network = ["mlp1"]
+rate = [0.1, 1e30]
+seed = [0, 1]
+
+[[grids]]
+network = ["{spoiled}"]
+rate = [0.1]
+seed = [0]
+"""
+SPOILED = """
+import torch
+
+
+class Spoiled(torch.nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.layer = torch.nn.Linear(64, classes)
+        self.steps = 0
+
+    def forward(self, pictures):
+        if self.training:
+            self.steps += 1
+        spoil = {value} if self.steps > 5 else 1.0
+        return self.layer(pictures.flatten(1)) * spoil
+
+
+def make(shape, classes):
+    return Spoiled(shape, classes)
+"""
+
+
+@pytest.mark.parametrize("value", ["float('nan')", "float('inf')"])
+def test_a_loss_that_is_no_number_is_a_divergence_with_its_step_and_rate(tmp_path, value):
+    (tmp_path / "spoiling.py").write_text(SPOILED.format(value=value))
+    (tmp_path / "study.toml").write_text(STUDY.format(spoiled="spoiling:make"))
+    command = [sys.executable, "-m", "dilution", "run", "study.toml", "--store", "s.sqlite", "--workers", "2"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "diverged" in done.stderr
+    with Store(tmp_path / "s.sqlite") as store:
+        rows, evaluations = table(store, "diverging"), histories(store, "diverging")
+    assert rows["state"].tolist() == ["done", "done", "diverged", "diverged", "diverged"]
+    assert rows["rate"].tolist() == [0.1, 0.1, 1e30, 1e30, 0.1]
+    diverged = rows[rows["state"] == "diverged"]
+    assert diverged["diverged_at"].between(1, 12).all()
+    assert diverged["test_clean"].isna().all()
+    assert rows["diverged_at"].iloc[-1] == 6
+    before = evaluations[evaluations["key"] == rows["key"].iloc[-1]]
+    assert before["step"].max() <= 6

@@ -1,0 +1,184 @@
+"""Downloads that go wrong: the next mirror, or one clear line; and no broken file under its final name."""
+
+import gzip
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+NOWHERE = "http://127.0.0.1:9/"  # the discard port: nothing listens there
+SHAPES = {
+    "train-images-idx3-ubyte": (20, 28, 28),
+    "train-labels-idx1-ubyte": (20,),
+    "t10k-images-idx3-ubyte": (10, 28, 28),
+    "t10k-labels-idx1-ubyte": (10,),
+}
+
+
+def idx(shape):
+    array = np.random.default_rng(0).integers(0, 10, shape, dtype=np.uint8)
+    return bytes([0, 0, 8, array.ndim]) + np.array(shape, dtype=">u4").tobytes() + array.tobytes()
+
+
+PLAIN = {name: idx(shape) for name, shape in SHAPES.items()}
+SENT = {f"{name}.gz": gzip.compress(body, mtime=0) for name, body in PLAIN.items()}
+SUMS = {
+    name: tuple(hashlib.sha256(each).hexdigest() for each in (body, SENT[f"{name}.gz"]))
+    for name, body in PLAIN.items()
+}
+# The command line, with four small files in the place of MNIST and mirrors of the loopback.
+COMMAND = f"""
+import sys
+from dilution.cli import main
+from dilution.data import mnist
+
+mnist.FILES = {{name: mnist.Checksums(*sums) for name, sums in {SUMS!r}.items()}}
+mnist.load.__defaults__ = mnist.fetch.__defaults__ = (sys.argv.pop(1).split(","),)
+main()
+"""
+
+
+# How a mirror answers: status and announced length first, then what it sends.
+
+
+def good(body):
+    yield 200, len(body)
+    yield body
+
+
+def html(_):
+    page = b"<html><body>Please sign in to the network of this hotel.</body></html>"
+    yield 200, len(page)
+    yield page
+
+
+def another(body):
+    yield 200, len(body)
+    yield body[:-1] + bytes([body[-1] ^ 1])
+
+
+def cut(body):
+    yield 200, len(body)
+    yield body[: len(body) // 2]
+
+
+def absent(_):
+    yield 404, 0
+
+
+def broken(_):
+    yield 500, 0
+
+
+def slow(body):
+    yield 200, len(body)
+    for at in range(0, len(body), 64):
+        yield body[at : at + 64]
+        time.sleep(0.1)
+
+
+BAD = (html, another, cut, absent, broken)
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(answer):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                parts = answer(SENT[self.path.rsplit("/", 1)[-1]])
+                status, length = next(parts)
+                self.send_response(status)
+                self.send_header("Content-Length", str(length))
+                self.end_headers()
+                with suppress(ConnectionError):
+                    for part in parts:
+                        self.wfile.write(part)
+                        self.wfile.flush()
+
+            def log_message(self, *words):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}/mnist/"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def fetching(folder, *mirrors):
+    """Start `dilution data fetch mnist` with these mirrors."""
+    words = ["data", "fetch", "mnist", "--data-root", str(folder)]
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, ",".join(mirrors), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
+    )
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("bad", [*BAD, None], ids=lambda bad: bad.__name__ if bad else "nowhere")
+def test_a_bad_mirror_gives_way_to_the_next(tmp_path, serve, bad):
+    process = fetching(tmp_path, NOWHERE if bad is None else serve(bad), serve(good))
+    told, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    assert told.count("present") == len(SENT)
+    assert files(tmp_path / "mnist") == SENT
+
+
+def test_where_every_mirror_is_bad_one_line_says_so_and_nothing_is_left(tmp_path, serve):
+    process = fetching(tmp_path, *[serve(bad) for bad in BAD], NOWHERE)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2
+    *before, last = error.splitlines()
+    assert before == []
+    for part in ("could not be downloaded", "sent another content", "HTTP 404", "HTTP 500", "by hand"):
+        assert part in last
+    assert files(tmp_path) == {}
+
+
+def test_without_a_network_one_line_says_what_to_do(tmp_path):
+    process = fetching(tmp_path, NOWHERE)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert len(error.splitlines()) == 1
+    assert "--data-root or DILUTION_DATA" in error
+    assert files(tmp_path) == {}
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_a_download_that_is_ended_midway_leaves_no_broken_file(tmp_path, serve, end):
+    process = fetching(tmp_path, serve(slow))
+    waited = time.monotonic()
+    while not any(path.is_file() and path.stat().st_size for path in tmp_path.rglob("*")):
+        assert time.monotonic() - waited < 60
+        time.sleep(0.05)
+    process.send_signal(end)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    found = {path.name for path in (tmp_path / "mnist").iterdir() if path.is_file()}
+    assert found == set()
+    process = fetching(tmp_path, serve(good))
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    left = {path.name: path.read_bytes() for path in (tmp_path / "mnist").iterdir() if path.is_file()}
+    assert left == SENT
