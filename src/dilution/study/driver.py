@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -194,10 +195,16 @@ def _confusabilities(
 
 
 def _record_start(store: Store, progress: Progress, pack: Pack) -> None:
-    versions = {"dilution": code_version()} | {name: version(name) for name in VERSIONED}
-    versions |= {"python": platform.python_version(), "threads": str(pack.threads)}
+    versions = _versions() | {"threads": str(pack.threads)}
     store.start([run.key for run in pack.runs], host=platform.node(), versions=versions, at=_now())
     progress.started(pack)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Return what trains here. Read once: the metadata of a package take milliseconds."""
+    found = {"dilution": code_version()} | {name: version(name) for name in VERSIONED}
+    return found | {"python": platform.python_version()}
 
 
 def _record_end(store: Store, progress: Progress, pack: Pack, outcomes: list[dict[str, Any]]) -> None:

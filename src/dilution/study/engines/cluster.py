@@ -12,7 +12,7 @@ import sys
 import threading
 import warnings
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -78,6 +78,7 @@ class Cluster(Engine):
             self._connect()
             self._take_stock()
             self._shared = ray.put(self.job.shared)
+            self._remote = ray.remote(_train)  # once: each is sent to the whole cluster, and kept there
             for each in dict.fromkeys(need for run in self.job.runs for need in _needed(run)):
                 self._data[each] = ray.put(_plain(open_data(*each, self.job.root)))
         except BaseException:
@@ -100,11 +101,11 @@ class Cluster(Engine):
             gpus = torch.cuda.device_count() if self.job.device == "cuda" else 0
             here = places(self.job.workers, self.job.device)
             ray.init("local", num_cpus=max(here, gpus), num_gpus=gpus, include_dashboard=False, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, RayError) as error:
             where = "this machine" if self.job.address is None else f"address {self.job.address!r}"
             raise InputError(
-                f"no cluster could be had at {where}: {_line(error)} Start one with `ray start --head`, or "
-                "leave out --address for one on this machine."
+                f"no cluster could be had at {where}: {_line(error)} Start one: `ray start --head`; if it "
+                "asks for a token, set RAY_AUTH_MODE=token; or leave out --address for one on this machine."
             ) from None
 
     def _take_stock(self) -> None:
@@ -171,7 +172,7 @@ class Cluster(Engine):
         data = {each: self._data[each] for run in pack.runs for each in _needed(run)}
         task = _Task(pack, str(Path.cwd()), data, self.job.checkpoints, _versions())
         options = self._needs(pack.threads, bytes_of(pack, self.job.root))
-        self._busy[ray.remote(_train).options(**options).remote(task, self._shared)] = pack
+        self._busy[self._remote.options(**options).remote(task, self._shared)] = pack
 
     def wait(self) -> list[Ended]:
         try:
@@ -239,6 +240,7 @@ def _measure(probe: Probe) -> float:
     return measure(probe)
 
 
+@cache
 def _versions() -> tuple[str, str]:
     """Return what must agree between the driver and the nodes: a run says by what it was trained."""
     return version("dilution"), torch.__version__
