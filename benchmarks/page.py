@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 from counting import BATCH, LOOP, OURS, RESULTS, flops, span
+from many import many
 from matplotlib.ticker import MaxNLocator
 from targets import DOCS, THROUGHPUT, drawing, shares
 from targets import table as targets
@@ -290,7 +291,7 @@ def text() -> str:
     ]
     for name, part in {
         "throughput": throughput, "precision": precision, "headline": headline, "flat": flat,
-        "overhead": overhead, "larger": larger, "gpu": gpu,
+        "overhead": overhead, "dispatch": many, "larger": larger, "gpu": gpu,
         "precision-cuda": lambda: precision("precision-cuda"),
     }.items():  # fmt: skip
         if (RESULTS / f"{name}.csv").exists():
