@@ -85,8 +85,8 @@ def many() -> Iterable[str]:
         "## Many machines",
         "",
         "Empty runs train nothing: each is a pack of its own, 10,000 of them, with the outcome of a real "
-        "run, which the store keeps. Real runs are of digits, 100 steps, on both engines in turn. The start of "
-        f"an engine does not count. Measured: dilution {code} on {machine}.",
+        "run, which the store keeps. Real runs are of digits, 100 steps, on both engines in turn. The start "
+        f"of an engine does not count. Measured: dilution {code} on {machine}.",
         "",
         *measured(found),
         "",
