@@ -57,15 +57,14 @@ def test_a_damaged_store_is_refused_or_holds_what_it_held(tmp_path):
         for beside in tmp_path.glob("s.sqlite-*"):
             beside.unlink()
         try:
-            with Store(path) as store:
+            with Store(path, create=False) as store:
                 found = table(store, "s")[MEASURED].set_index("key")
         except StoreError as error:
             refused += 1
             named.add(str(path) in str(error))
             continue
-        kept = [key for key in found.index if key in sound.index]  # a run that is lost is trained again
-        pd.testing.assert_frame_equal(found.loc[kept], sound.loc[kept], check_exact=True)
-    assert refused > CUTS
+        pd.testing.assert_frame_equal(found, sound, check_exact=True)
+    assert refused > CUTS + FLIPS // 4  # the other bits are of indices, of what is free, or of host and time
     assert named == {True}
 
 

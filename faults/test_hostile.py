@@ -88,7 +88,7 @@ def test_a_malicious_pickle_in_the_place_of_cifar_is_refused(tmp_path, proof):
     assert not proof.exists()
 
 
-@pytest.mark.parametrize("name", ["CIFAR-10_human.pt", "CIFAR-10_human.npz", "CIFAR-10_human.npy"])
+@pytest.mark.parametrize("name", ["CIFAR-10_human.pt", "CIFAR-10_human.npz", "clean_label.npy"])
 def test_malicious_labels_of_people_are_refused(tmp_path, proof, name):
     folder = tmp_path / "cifar10n"
     folder.mkdir()
@@ -98,10 +98,9 @@ def test_malicious_labels_of_people_are_refused(tmp_path, proof, name):
     elif path.suffix == ".npz":
         np.savez(path, clean_label=np.array([Evil(proof)], dtype=object))
     else:
-        np.save(path, np.array({"clean_label": Evil(proof)}, dtype=object), allow_pickle=True)
-    done = run_on(tmp_path, "cifar10n/worse")
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+        for each in (path, folder / "worse_label.npy"):
+            np.save(each, np.array([Evil(proof)], dtype=object), allow_pickle=True)
+    refused(run_on(tmp_path, "cifar10n/worse"), path.name)
     assert not proof.exists()
 
 
@@ -142,8 +141,7 @@ def test_an_archive_whose_names_lead_out_of_it_writes_nothing_there(tmp_path, na
         entry.size = len(body)
         archive.addfile(entry, io.BytesIO(body))
     done = run_on(inside, "cifar10")
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    refused(done, "cifar-10-python.tar.gz")
     assert list(tmp_path.rglob("escaped*")) == []
     assert not Path("/tmp/escaped-from-dilution").exists()
 
@@ -158,7 +156,9 @@ def test_a_zip_whose_names_lead_out_of_it_writes_nothing_there(tmp_path):
                 content, np.zeros((4, 8, 8), dtype=np.uint8) if "l" not in name else np.array([0, 1, 0, 1])
             )
             packed.writestr(name, content.getvalue())
-    run_on(inside, "mine.npz")
+    done = run_on(inside, "mine.npz")
+    assert done.returncode in (0, 2)  # what lies outside may be passed over: nothing is unpacked to disk
+    assert "Traceback" not in done.stderr
     assert list(tmp_path.rglob("escaped*")) == []
 
 

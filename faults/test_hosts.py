@@ -57,12 +57,14 @@ def test_two_hosts_give_the_table_of_one_machine(tmp_path, cluster, alone):
 
 def test_a_host_that_goes_away_takes_no_run_with_it(tmp_path, cluster, alone):
     second = cluster.add_node(num_cpus=1)
+    running = []
 
     def remove_it():
         deadline = time.monotonic() + 120
         with Store(tmp_path / "s.sqlite") as reader:
             while reader.counts().get("hosts", {}).get("done", 0) < 4 and time.monotonic() < deadline:
                 time.sleep(0.05)
+            running.append(reader.counts()["hosts"].get("running", 0))
         cluster.remove_node(second, allow_graceful=False)
 
     with Store(tmp_path / "s.sqlite") as store:
@@ -72,4 +74,33 @@ def test_a_host_that_goes_away_takes_no_run_with_it(tmp_path, cluster, alone):
         run_study(STUDY, store, engine="ray", address=cluster.address, progress=QUIET)
         removing.join()
         assert store.crashes() == {}
+    assert running[0] > 0
     same(tmp_path / "s.sqlite", alone)
+
+
+def test_runs_that_only_the_host_that_went_away_had_room_for_go_to_a_smaller_one(
+    tmp_path, alone, monkeypatch
+):
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setattr("dilution.study.engines.cluster._LOOK", 2.0)
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "memory": 200 * 10**6})
+    large = made.add_node(num_cpus=1, memory=4 * 10**9)  # a run asks for half a gigabyte
+
+    def remove_it():
+        with Store(tmp_path / "s.sqlite") as reader:
+            while reader.counts().get("hosts", {}).get("done", 0) < 4:
+                time.sleep(0.05)
+        made.remove_node(large, allow_graceful=False)
+
+    try:
+        with Store(tmp_path / "s.sqlite") as store:
+            store.add("hosts", STUDY.runs)
+            removing = threading.Thread(target=remove_it, daemon=True)
+            removing.start()
+            run_study(STUDY, store, engine="ray", address=made.address, progress=QUIET)
+            removing.join(60)
+            assert store.crashes() == {}
+        same(tmp_path / "s.sqlite", alone)
+    finally:
+        made.shutdown()

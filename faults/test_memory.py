@@ -47,3 +47,51 @@ def test_a_run_that_takes_too_much_memory_fails_with_that_reason_and_the_others_
     assert rows["state"].tolist() == ["done", "done", "failed", "failed"]
     for error in rows["error"].iloc[2:]:
         assert "memory" in error.lower()
+
+
+TOGETHER = """
+name = "together"
+
+[base]
+dataset = "digits"
+alpha = 1.0
+n = 200
+steps = 3
+batch = 16
+network = "hungry:make"
+
+[grid]
+seed = [0, 1, 2, 3, 4, 5]
+"""
+HUNGRY = """
+import torch
+
+
+class Hungry(torch.nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.layer = torch.nn.Linear(64, classes)
+        self.ballast = torch.empty(3 * 2**27)  # 1.5 GiB of addresses: one of them fits, six do not
+
+    def forward(self, pictures):
+        return self.layer(pictures.flatten(1))
+
+
+def make(shape, classes):
+    return Hungry(classes)
+"""
+
+
+def test_runs_that_are_too_large_together_are_trained_apart(tmp_path):
+    (tmp_path / "study.toml").write_text(TOGETHER)
+    (tmp_path / "hungry.py").write_text(HUNGRY)
+    command = [sys.executable, "-m", "dilution", "run", "study.toml", "--store", "s.sqlite", "--workers", "1"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, preexec_fn=limit, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "6 at a time" in done.stderr  # too short to be measured, so planned as one pack
+    with Store(tmp_path / "s.sqlite") as store:
+        rows = table(store, "together")
+    assert rows["state"].tolist() == ["done"] * 6
+    assert rows["together"].tolist() == [1] * 6

@@ -1,7 +1,9 @@
 """Every engine keeps the same promises: the driver need not know which one it has."""
 
+import multiprocessing
 import os
 import platform
+import struct
 import sys
 import time
 from importlib.util import find_spec
@@ -11,13 +13,16 @@ import pandas as pd
 import pytest
 import torch
 
-from dilution.errors import InputError
+from dilution.data import load, write_pack
+from dilution.errors import InputError, WorkerError
 from dilution.study import Run, Study
 from dilution.study.driver import run_study
 from dilution.study.engines import ENGINES, Job, check_engine, open_engine
+from dilution.study.engines.workers import Worker
 from dilution.study.execute import confusability_name
 from dilution.study.packs import shape_of
 from dilution.study.planner import Pack
+from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
 from dilution.study.store import Store
 from dilution.study.table import histories, table
@@ -247,10 +252,101 @@ def test_a_cluster_is_handed_no_more_than_it_can_soon_train():
             assert started == (4 if most == 4 else 0)
 
 
+def cluster_of(monkeypatch, *nodes, **job):
+    """Return the engine of a cluster of such nodes, which has seen what there is and no more."""
+    from dilution.study.engines import cluster
+
+    alive = [{"Alive": True, "Resources": each} for each in nodes]
+    monkeypatch.setattr(cluster.ray, "nodes", lambda: [*alive, {"Alive": False, "Resources": {"GPU": 9}}])
+    made = cluster.Cluster(Job([small()], None, {}, **job))
+    made._take_stock()
+    return made
+
+
+@ray
+@pytest.mark.parametrize(
+    ("workers", "cores", "share", "most"), [(None, 6, 1, 12), (2, 2, 1, 2), (6, 6, 1, 12), (12, 12, 0.5, 24)]
+)
+def test_packs_share_the_gpus_of_a_cluster_and_wait_for_them(monkeypatch, workers, cores, share, most):
+    nodes = [{"GPU": 4, "CPU": 16, "memory": 8e9}, {"GPU": 2, "CPU": 8, "memory": 4e9}, {"CPU": 64}]
+    made = cluster_of(monkeypatch, *nodes, device="cuda", workers=workers)
+    assert (made.cores, made._most) == (cores, most)
+    asked = made._needs(1, 10**9)
+    assert asked == {"num_cpus": 1, "num_gpus": share, "memory": 10**9, "max_retries": 0}
+
+
+@ray
+def test_a_pack_asks_for_no_more_than_the_largest_node_has(monkeypatch):
+    made = cluster_of(monkeypatch, {"CPU": 2, "memory": 2e9}, {"CPU": 4, "memory": 1e9}, device="cpu")
+    assert (made.cores, made._most) == (6, 12)
+    assert made._needs(8, 10**12) == {"num_cpus": 4, "memory": 18 * 10**8, "max_retries": 0}
+
+
+@ray
+def test_a_cluster_without_the_device_is_refused(monkeypatch):
+    with pytest.raises(InputError, match="the cluster has no GPU to train on"):
+        cluster_of(monkeypatch, {"CPU": 2}, device="cuda")
+
+
+@ray
+def test_a_node_that_differs_trains_nothing_and_is_named(monkeypatch):
+    from dilution.study.engines import cluster
+
+    monkeypatch.setattr(cluster, "_versions", lambda: ("dilution 9.9", "torch 0", "numpy 0"))
+    with opened("ray", [small()]) as at_work:
+        at_work.start(Pack([small()], 1, 1.0))
+        with pytest.raises(
+            WorkerError, match=r"has dilution .*; the driver has dilution 9\.9, torch 0, numpy 0"
+        ):
+            wait_for_all(at_work)
+        with pytest.raises(WorkerError, match=r"could not be measured .*Install the same on every node"):
+            at_work.measure(Probe(shape_of(small()), (1, 8, 8), 10, 1, 1, 1, "cpu", torch.uint8))
+
+
+@ray
+@pytest.mark.parametrize(
+    ("one", "other", "agree"),
+    [
+        ("dilution 0.1.0 (abc)", "dilution 0.1.0 (abc)", True),
+        ("dilution 0.1.0 (abc)", "dilution 0.1.0 (abc-changed)", False),
+        ("dilution 0.1.0 (abc)", "dilution 0.1.0", True),
+        ("dilution 0.1.0 (abc)", "dilution 0.2.0", False),
+        ("torch 2.13.0", "torch 2.14.0", False),
+    ],
+)
+def test_versions_agree_as_far_as_both_tell(one, other, agree):
+    from dilution.study.engines.cluster import _agree
+
+    assert _agree(one, other) == _agree(other, one) == agree
+
+
+@every
+def test_a_pack_of_pictures_is_opened_from_a_relative_path(tmp_path, monkeypatch, engine):
+    digits = load("digits")
+    write_pack(tmp_path / "mine.pack", [digits.train], [digits.test])
+    monkeypatch.chdir(tmp_path)
+    study = Study.of("packed", prepare([small(dataset="mine.pack")], None))
+    with Store(tmp_path / "s.sqlite") as store:
+        run_study(study, store, workers=None if engine == "inline" else 1, engine=engine, progress=QUIET)
+        (row,) = table(store).to_dict(orient="records")
+    assert (row["state"], row["error"]) == ("done", None)
+
+
+def test_half_an_answer_is_that_of_a_worker_that_died():
+    ours, theirs = multiprocessing.Pipe()
+    os.write(theirs.fileno(), struct.pack("!i", 1000) + b"half")  # the length, and less than that
+    theirs.close()
+    worker = object.__new__(Worker)
+    worker.link = ours
+    assert worker.answer() is None
+
+
 @ray
 def test_an_address_where_no_cluster_is_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"no cluster could be had at address 'auto': .*ray start --head"):
-        run_study(STUDY, Store(tmp_path / "s.sqlite"), engine="ray", address="auto", progress=QUIET)
+    with pytest.raises(
+        InputError, match=r"no cluster could be had at address '127.0.0.1:9': .*ray start --head"
+    ):
+        run_study(STUDY, Store(tmp_path / "s.sqlite"), engine="ray", address="127.0.0.1:9", progress=QUIET)
 
 
 @pytest.mark.parametrize(

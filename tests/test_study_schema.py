@@ -58,6 +58,37 @@ def test_an_artifact_that_is_not_as_it_was_written_is_named_and_not_read(path):
         store.artifact("table")
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE members SET study = 'another' WHERE position = 5",
+        "UPDATE members SET key = 'nobody' WHERE position = 5",
+        "DELETE FROM members WHERE position = 2",
+        "UPDATE members SET position = 9 WHERE position = 5",
+        "UPDATE studies SET name = 'another'",
+        f"DELETE FROM runs WHERE key = '{KEYS[5]}'",
+    ],
+)
+def test_a_study_that_has_lost_a_run_is_not_read(path, damage):
+    with Store(path) as store:
+        store.add("s", RUNS)
+        assert len(list(store.rows("s"))) == 6
+    change(path, damage)
+    with (
+        Store(path) as store,
+        pytest.raises(StoreError, match=r"the list of runs of a study in .* was damaged"),
+    ):
+        list(store.rows("s"))
+
+
+def test_an_empty_file_in_the_place_of_a_store_is_refused_by_whoever_only_reads(path):
+    path.write_bytes(b"")
+    with pytest.raises(StoreError, match="is empty: what it held is lost"):
+        Store(path, create=False)
+    Store(path).close()
+    Store(path, create=False).close()
+
+
 def test_a_flipped_byte_is_never_a_wrong_number(path):
     with Store(path) as store:
         store.add("s", RUNS)

@@ -33,8 +33,12 @@ AddressOption = Annotated[
 ]
 CheckpointOption = Annotated[
     float,
+    typer.Option("--checkpoint-minutes", min=0, help="How often a long training is written down."),
+]
+CheckpointsOption = Annotated[
+    Path | None,
     typer.Option(
-        "--checkpoint-minutes", min=0, help="How often a long training is written down, beside the store."
+        "--checkpoints", help="Folder for that, shared by the nodes of a cluster. Default: beside the store."
     ),
 ]
 SeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds for each point.")]

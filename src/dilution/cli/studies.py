@@ -10,6 +10,7 @@ import typer
 from dilution.cli.options import (
     AddressOption,
     CheckpointOption,
+    CheckpointsOption,
     DeviceOption,
     EngineOption,
     PrecisionOption,
@@ -93,6 +94,7 @@ def run(
     engine: EngineOption = "local",
     address: AddressOption = None,
     checkpoint_minutes: CheckpointOption = 10.0,
+    checkpoints: CheckpointsOption = None,
     seeds: SeedsOption = None,
     precision: Annotated[
         str | None, typer.Option(help="float32 or bfloat16, for all runs in place of what the file says.")
@@ -116,6 +118,7 @@ def run(
             engine=engine,
             address=address,
             checkpoint_minutes=checkpoint_minutes,
+            checkpoints=checkpoints,
             seeds=seeds,
             precision=cast("PrecisionName | None", precision),
             recipe=recipe,

@@ -73,7 +73,8 @@ class Packed:
         weakref.finalize(self, os.close, self._file)
 
     def __reduce__(self) -> tuple[type["Packed"], tuple[object, ...]]:
-        return Packed, self._made_of  # another process opens the file for itself
+        path, *others = self._made_of
+        return Packed, (path.absolute(), *others)  # another process opens the file for itself, from anywhere
 
     @property
     def pixel_sums(self) -> Tensor:

@@ -26,6 +26,7 @@ def run(
     engine: str = "local",
     address: str | None = None,
     checkpoint_minutes: float = EVERY / 60,
+    checkpoints: str | Path | None = None,
     seeds: int | None = None,
     precision: PrecisionName | None = None,
     recipe: str | Path | None = None,
@@ -53,8 +54,9 @@ def run(
     address
         Of the cluster: ``"auto"``, or ``"host:port"``. Default: one is started on this machine.
     checkpoint_minutes
-        How often a long training is written down, into a folder beside the store; cut off, it goes on from
-        there.
+        How often a long training is written down; cut off, it goes on from there.
+    checkpoints
+        Folder for that; of a cluster, one that all nodes share. Default: beside the store.
     seeds
         Repeat each run with seeds 0 … seeds − 1, in place of its own seed.
     precision
@@ -90,6 +92,7 @@ def run(
             engine=engine,
             address=address,
             checkpoint_minutes=checkpoint_minutes,
+            checkpoints=checkpoints,
             root=root,
             retry_failed=retry_failed,
             progress=progress,

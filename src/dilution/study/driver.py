@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from dilution.revision import code_version
@@ -46,6 +47,7 @@ def run_study(
     engine: str = "local",
     address: str | None = None,
     checkpoint_minutes: float = EVERY / 60,
+    checkpoints: str | Path | None = None,
     root: str | None = None,
     retry_failed: bool = False,
     progress: Progress | None = None,
@@ -61,7 +63,7 @@ def run_study(
         What to run.
     store
         Where results go; this process becomes its one writer.
-    workers, device, engine, address, checkpoint_minutes, root, retry_failed, progress
+    workers, device, engine, address, checkpoint_minutes, checkpoints, root, retry_failed, progress
         As for :func:`dilution.run`.
 
     Raises
@@ -90,14 +92,14 @@ def run_study(
             with using_threads(1):
                 here = "cpu" if engine == "ray" else device  # a driver of a cluster may have no GPU
                 shared = _confusabilities(todo, store, root, progress, here)
-            folder = store.path.resolve().with_name(f"{store.path.name}.checkpoints")
-            checkpoints = Checkpoints(folder, 60 * checkpoint_minutes)
-            job = Job(todo, root, shared, device, workers, address, checkpoints)
+            folder = checkpoints or store.path.with_name(f"{store.path.name}.checkpoints")
+            kept = Checkpoints(Path(folder).resolve(), 60 * checkpoint_minutes)
+            job = Job(todo, root, shared, device, workers, address, kept)
             with open_engine(engine, job) as opened:
                 _train(study.runs, opened, store, progress)
-            # one that failed may go on from its checkpoint: the disk may have been full
+            # one that failed, having crashed say, may go on from its checkpoint
             states = store.states(run.key for run in todo)
-            checkpoints.clear(key for key, state in states.items() if state != "failed")
+            kept.clear(key for key, state in states.items() if state != "failed")
 
 
 def _train(study: Sequence[Run], engine: Engine, store: Store, progress: Progress) -> None:

@@ -125,7 +125,7 @@ class Checkpoints:
     def clear(self, keys: Iterable[str]) -> None:
         """Remove what is left of runs that have ended: they may have begun in another company."""
         for key in keys if self.folder.is_dir() else ():
-            for path in self.folder.glob(f"{key}-*.pt"):
+            for path in [*self.folder.glob(f"{key}-*.pt"), *self.folder.glob(f".{key}-*.part")]:
                 path.unlink(missing_ok=True)
         with suppress(OSError):  # it is not there, or holds those of other runs
             self.folder.rmdir()

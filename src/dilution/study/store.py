@@ -23,6 +23,10 @@ CRASHES = 3
 """How often what trains a run alone may die before the run is marked as failed."""
 _PATIENCE = 30.0  # seconds that another process may take to make a store, or to bring it up to date
 
+_DAMAGED = (
+    "{} in {} is not as it was written: the file was damaged or changed. Restore a copy, or choose another "
+    "--store."
+)
 _COLUMNS = ("key", "spec", "state", "host", "versions", "started", "finished", "result", "history", "error")
 
 
@@ -45,6 +49,10 @@ class Store:
 
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = Path(path)
+        if not create and self.path.is_file() and not self.path.stat().st_size:
+            raise StoreError(
+                f"{self.path} is empty: what it held is lost. Restore a copy, or name another --store."
+            )
         if not create and not self.path.exists():
             raise StoreError(
                 f"there is no store at {self.path}; `dilution run` and `dilution reproduce` make one. "
@@ -263,6 +271,7 @@ class Store:
     def rows(self, study: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the runs of a study in its order (or all runs) with JSON columns parsed."""
         query = f"SELECT {', '.join(_COLUMNS)}, seal FROM runs"
+        self._check_members()
         if study is None:
             found = self._read(f"{query} ORDER BY runs.rowid")
         else:
@@ -276,12 +285,16 @@ class Store:
                     row[name] = json.loads(row[name]) if row[name] else {}
                 yield row
 
+    def _check_members(self) -> None:
+        """Check that no study has lost a run: members have no seal, but name runs and studies that exist."""
+        lost = next(self._read("PRAGMA foreign_key_check(members)"), None)
+        gap = "SELECT 1 FROM members GROUP BY study HAVING min(position) <> 0 OR max(position) >= count(*)"
+        if lost is not None or next(self._read(gap), None) is not None:
+            raise StoreError(_DAMAGED.format("the list of runs of a study", self.path))
+
     def _check_seal(self, what: str, parts: Iterable[str | None], sealed: str) -> None:
         if schema.seal(*parts) != sealed:
-            raise StoreError(
-                f"{what} in {self.path} is not as it was written: the file was damaged or changed. "
-                "Restore a copy, or choose another --store."
-            )
+            raise StoreError(_DAMAGED.format(what, self.path))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return for each study how many of its runs are in each state."""

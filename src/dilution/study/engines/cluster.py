@@ -8,12 +8,12 @@ import math
 import os
 import platform
 import signal
+import socket
 import sys
 import threading
 import warnings
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +33,7 @@ from ray.exceptions import (
 
 from dilution.data import Arrays, DataSet
 from dilution.errors import InputError, WorkerError
+from dilution.revision import code_version
 from dilution.study.engines.interface import Ended, Engine, Job
 from dilution.study.engines.local import places
 from dilution.study.engines.workers import measure, train_pack
@@ -46,6 +47,8 @@ from dilution.training import keep_freed_memory
 _AHEAD = 2  # tasks handed over for each place: the next is there when one ends, and no more than that
 _PROBES = 64  # tasks that measure a step at once, at most
 _FETCH = 60  # seconds for the outcomes of a pack
+_ANSWER = 10.0  # seconds for a cluster to answer at its address
+_LOOK = 60.0  # seconds without an end after which to see what machines are left
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to anybody
     "RAY_worker_niceness": "0",  # 15 otherwise: beside other work nothing would get done
@@ -78,7 +81,8 @@ class Cluster(Engine):
             self._connect()
             self._take_stock()
             self._shared = ray.put(self.job.shared)
-            self._remote = ray.remote(_train)  # once: each is sent to the whole cluster, and kept there
+            # once: each is sent to the whole cluster, and kept there
+            self._training, self._measuring = ray.remote(_train), ray.remote(_measure)
             for each in dict.fromkeys(need for run in self.job.runs for need in _needed(run)):
                 self._data[each] = ray.put(_plain(open_data(*each, self.job.root)))
         except BaseException:
@@ -96,12 +100,13 @@ class Cluster(Engine):
         quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
         try:
             if self.job.address is not None:
+                _reach(self.job.address)
                 ray.init(address=self.job.address, **quiet)
                 return
             gpus = torch.cuda.device_count() if self.job.device == "cuda" else 0
             here = places(self.job.workers, self.job.device)
             ray.init("local", num_cpus=max(here, gpus), num_gpus=gpus, include_dashboard=False, **quiet)
-        except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        except (OSError, RuntimeError, ValueError, RayError) as error:
             where = "this machine" if self.job.address is None else f"address {self.job.address!r}"
             raise InputError(
                 f"no cluster could be had at {where}: {_line(error)} Start one: `ray start --head`; if it "
@@ -131,13 +136,17 @@ class Cluster(Engine):
 
     def close(self) -> None:
         try:
+            self._cancel()
+        finally:
+            ray.shutdown()
+
+    def _cancel(self) -> None:
+        try:
             for task in self._busy:
                 ray.cancel(task, force=True)
         except (RayError, ValueError, TypeError):
             pass  # the cluster is gone, and with it what trained
-        finally:
-            self._busy = {}
-            ray.shutdown()
+        self._busy = {}
 
     @property
     def place(self) -> str:
@@ -153,16 +162,14 @@ class Cluster(Engine):
 
     def _measure(self, probe: Probe) -> float:
         count = min(probe.processes, self.cores, _PROBES)
-        ask = ray.remote(_measure).options(**self._needs(1, 0))
+        ask = self._measuring.options(**self._needs(1, 0))
+        asked = [ask.remote(probe, str(Path.cwd()), _versions()) for _ in range(count)]
         try:
-            return max(float(time) for time in ray.get([ask.remote(probe) for _ in range(count)]))
-        except (WorkerCrashedError, OutOfMemoryError):
+            return max(float(time) for time in ray.get(asked))
+        except (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError):
             return math.inf
         except RayError as error:
-            raise WorkerError(
-                f"a step could not be measured on the cluster: {_line(error)} Nodes need the same versions "
-                "of dilution, torch and ray as this machine."
-            ) from None
+            raise WorkerError(f"a step could not be measured on the cluster: {_line(error)}") from None
 
     def room(self, pack: Pack) -> bool:
         del pack  # Ray keeps what does not fit yet
@@ -172,15 +179,32 @@ class Cluster(Engine):
         data = {each: self._data[each] for run in pack.runs for each in _needed(run)}
         task = _Task(pack, str(Path.cwd()), data, self.job.checkpoints, _versions())
         options = self._needs(pack.threads, bytes_of(pack, self.job.root))
-        self._busy[self._remote.options(**options).remote(task, self._shared)] = pack
+        self._busy[self._training.options(**options).remote(task, self._shared)] = pack
 
     def wait(self) -> list[Ended]:
         try:
-            done, _ = ray.wait(list(self._busy), num_returns=1)
-            more, _ = ray.wait(list(self._busy), num_returns=len(self._busy), timeout=0)
+            while True:
+                done, _ = ray.wait(list(self._busy), num_returns=1, timeout=_LOOK)
+                if done:
+                    more, _ = ray.wait(list(self._busy), num_returns=len(self._busy), timeout=0)
+                    return [self._ended(task) for task in dict.fromkeys([*done, *more])]
+                if stranded := self._stranded():
+                    return stranded
         except RayError as error:
             raise WorkerError(_GONE.format(_line(error))) from None
-        return [self._ended(task) for task in dict.fromkeys([*done, *more])]
+
+    def _stranded(self) -> list[Ended]:
+        """Return all packs, if the machines that are left have less room than some may have asked for.
+
+        Ray would wait for a machine that has it.
+        """
+        memory, cpus = self._memory, self._cpus
+        self._take_stock()
+        if self._memory >= memory and self._cpus >= cpus:
+            return []
+        packs = list(self._busy.values())
+        self._cancel()
+        return [Ended(pack, None, "the largest machine went away.", blamed=False) for pack in packs]
 
     def _ended(self, task: Any) -> Ended:
         pack = self._busy.pop(task)
@@ -194,6 +218,8 @@ class Cluster(Engine):
             return Ended(pack, None, f"the machine went away. {_line(error)}", blamed=False)
         except (LocalRayletDiedError, RaySystemError) as error:
             raise WorkerError(_GONE.format(_line(error))) from None
+        except WorkerError as error:  # a node that differs: no pack is to blame, and none is safe there
+            raise WorkerError(_line(error)) from None
         except RayError as error:
             return Ended(pack, None, _line(error))
 
@@ -207,6 +233,13 @@ class Cluster(Engine):
         return {"num_cpus": min(threads, self._cpus), "memory": memory or None, "max_retries": 0} | gpu
 
 
+def _reach(address: str) -> None:
+    """Raise OSError if nothing answers at host:port; Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal() and "://" not in address:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
+
+
 _GONE = "the cluster went away: {} Finished runs are kept; start it and give the same command again."
 
 
@@ -218,7 +251,7 @@ class _Task:
     folder: str
     data: dict[tuple[str, str], Any]
     checkpoints: Checkpoints | None
-    versions: tuple[str, str]
+    versions: tuple[str, ...]
 
 
 def _needed(run: Run) -> list[tuple[str, str]]:
@@ -236,23 +269,32 @@ def _train(task: _Task, shared: Confusabilities) -> list[dict[str, Any]]:
     return [outcome | {"host": platform.node()} for outcome in outcomes]
 
 
-def _measure(probe: Probe) -> float:
+def _measure(probe: Probe, folder: str, versions: tuple[str, ...]) -> float:
+    """Measure a step on a node."""
+    _prepare(folder, versions)
     return measure(probe)
 
 
 @cache
-def _versions() -> tuple[str, str]:
+def _versions() -> tuple[str, ...]:
     """Return what must agree between the driver and the nodes: a run says by what it was trained."""
-    return version("dilution"), torch.__version__
+    return f"dilution {code_version()}", f"torch {torch.__version__}", f"numpy {np.__version__}"
+
+
+def _agree(one: str, other: str) -> bool:
+    """Return whether two versions agree; where only one names its revision, as far as both tell."""
+    if "(" in one and "(" in other:
+        return one == other
+    return one.partition(" (")[0] == other.partition(" (")[0]
 
 
 @lru_cache(maxsize=1)
-def _prepare(folder: str, versions: tuple[str, str]) -> None:
+def _prepare(folder: str, versions: tuple[str, ...]) -> None:
     """Make a process of Ray what a worker process is: networks of one's own are found, memory is kept."""
-    if _versions() != versions:
+    if not all(map(_agree, _versions(), versions)):
         raise WorkerError(
-            f"{platform.node()} has dilution and torch {' and '.join(_versions())}; the driver has "
-            f"{' and '.join(versions)}. Install the same on every node."
+            f"{platform.node()} has {', '.join(_versions())}; the driver has {', '.join(versions)}. Install "
+            "the same on every node."
         )
     keep_freed_memory()
     if Path(folder).is_dir() and folder not in sys.path:

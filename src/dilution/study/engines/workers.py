@@ -67,7 +67,7 @@ class Worker:
         """Receive the outcomes of a pack or the seconds of a step; None if the process died instead."""
         try:
             return self.link.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # nothing, or half of an answer: it died as it sent it
             return None
 
     def wait_until_ready(self) -> None:
