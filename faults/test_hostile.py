@@ -63,6 +63,7 @@ name = "s"
 [base]
 dataset = "{data}"
 network = "perceptron"
+n = {n}
 alpha = 1.0
 steps = 5
 batch = 8
@@ -70,7 +71,7 @@ batch = 8
 
 
 def run_on(folder, data):
-    (folder / "study.toml").write_text(STUDY.format(data=data))
+    (folder / "study.toml").write_text(STUDY.format(data=data, n=4))
     return dilution(folder, "run", "study.toml", "--store", "s.sqlite", "--workers", "0")
 
 
@@ -119,7 +120,7 @@ def test_a_checkpoint_with_objects_is_refused_even_if_its_checksum_fits(tmp_path
 
 
 def test_a_table_of_runs_with_code_in_its_cells_executes_nothing(tmp_path, proof):
-    (tmp_path / "study.toml").write_text(STUDY.format(data="digits"))
+    (tmp_path / "study.toml").write_text(STUDY.format(data="digits", n=100))
     assert dilution(tmp_path, "run", "study.toml", "--store", "s.sqlite").returncode == 0
     assert dilution(tmp_path, "export", "runs.csv", "--store", "s.sqlite").returncode == 0
     text = (tmp_path / "runs.csv").read_text("utf-8")
@@ -216,7 +217,7 @@ def test_an_npz_file_that_unpacks_to_gigabytes_is_refused_or_read_within_its_mem
         packed.writestr("labels.npy", labels.getvalue())
     assert (tmp_path / "bomb.npz").stat().st_size < 10_000_000
     limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2)\n"
-    (tmp_path / "study.toml").write_text(STUDY.format(data="bomb.npz"))
+    (tmp_path / "study.toml").write_text(STUDY.format(data="bomb.npz", n=100))
     words = ["run", "study.toml", "--store", "s.sqlite", "--workers", "0"]
     call = f"{limit}sys.argv[1:] = {words!r}\nfrom dilution.cli import main\nmain()"
     done = subprocess.run(
@@ -235,7 +236,7 @@ def test_html_in_the_names_of_classes_and_studies_is_text_on_the_page(tmp_path):
         classes=names,
     )
     name = json.dumps(f"study {SCRIPT}")
-    (tmp_path / "study.toml").write_text(STUDY.format(data="mine.npz").replace('"s"', name, 1))
+    (tmp_path / "study.toml").write_text(STUDY.format(data="mine.npz", n=200).replace('"s"', name, 1))
     assert dilution(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "0").returncode == 0
     done = dilution(tmp_path, "report", "--store", "s.sqlite", "--out", "page")
     assert done.returncode == 0, done.stderr

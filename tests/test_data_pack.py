@@ -147,6 +147,16 @@ def test_a_changed_picture_is_named_and_never_used(digits_pack: Path) -> None:
     assert (finding.state, finding.damaged) == ("altered", ("train picture 9",))
 
 
+def test_a_picture_that_changes_after_it_was_read_is_noticed_when_the_pack_is_loaded_again(
+    digits_pack: Path,
+) -> None:
+    half = load(digits_pack).train
+    half.take(torch.arange(len(half)))
+    flip(digits_pack, 4096)
+    with pytest.raises(DataError, match=r"picture 0 of .* does not fit its checksum"):
+        load(digits_pack).train.take(torch.tensor([0]))
+
+
 def test_a_changed_index_is_refused(digits_pack: Path) -> None:
     flip(digits_pack, digits_pack.stat().st_size - 2000)
     with pytest.raises(DataError, match="its index does not fit its checksum"):

@@ -94,6 +94,8 @@ def _entry(file: np.lib.npyio.NpzFile, key: str, path: Path) -> NDArray[Any]:
         entry: NDArray[Any] = file[key]
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged: {key} cannot be unpacked ({error}). {_REMEDY}") from error
+    except MemoryError as error:
+        raise DataError(f"{path}: {key} does not fit into memory. {error}. {_REMEDY}") from error
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise DataError(f"{path} is damaged: {key} is no array. {_REMEDY}") from error

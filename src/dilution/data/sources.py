@@ -116,6 +116,11 @@ class PackFile(OwnPath):
         """As in :class:`Source`: SHA-256 of the index, which covers every picture."""
         return pack.identity(self.path)
 
+    def stamp(self) -> str:
+        """As in :class:`OwnPath`; pictures that were written anew are to be compared with their checksums."""
+        identity, stat = self.fingerprint(), self.path.stat()
+        return f"{identity} {stat.st_mtime_ns} {stat.st_size}"
+
     def check(self) -> list[Finding]:
         """As in :class:`Source`; the pack is read whole and compared with its checksums."""
         damaged = pack.altered(self.path) if self.path.is_file() else []
