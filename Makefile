@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
-.PHONY: demo test test-faults lint results bench bench-gpu install clean
+.PHONY: demo test test-faults lint results bench bench-gpu bench-ray install clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "installing into $(VENV); this takes a minute or two"
@@ -71,9 +71,15 @@ bench-gpu: $(VENV)/.installed
 	$(BIN)/python benchmarks/precision.py --device cuda
 	$(BIN)/python benchmarks/page.py
 
+# Many machines: what engines carry a second, and Figure 8 on two simulated hosts, from the real MNIST; an hour.
+bench-ray: $(VENV)/.installed-ray
+	$(BIN)/python benchmarks/dispatch.py
+	$(BIN)/python benchmarks/hosts.py
+	$(BIN)/python benchmarks/page.py
+
 # What may happen to machines and files: kills, full disks, damage, odd surroundings; minutes, loopback only.
 test-faults: $(VENV)/.installed-dev $(VENV)/.installed-ray
-	OMP_NUM_THREADS=1 $(BIN)/pytest faults
+	OMP_NUM_THREADS=1 $(BIN)/pytest faults -o faulthandler_timeout=1500 -o faulthandler_exit_on_timeout=true
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache

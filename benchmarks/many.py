@@ -58,11 +58,12 @@ def estimate(value: pd.Series, steps: float) -> Iterable[str]:
         f"bfloat16 and runs of {STEPS:,} steps of 128 in packs of {PACK}.",
         "",
         f"- **The GPUs** each do {steps:,.0f} steps a second, so that all end {trained:,.0f} runs a second: "
-        f"{trained / PACK:,.0f} packs.",
+        f"{trained / PACK:,.0f} packs. Evaluations come on top and are left out.",
         f"- **The driver** spends {1000 * carry:.1f} ms on a pack that goes to Ray and comes back, and "
         f"{1000 * record:.2f} ms on recording each run: at most {driver:,.0f} runs a second, of which the "
-        f"store alone would take {1 / record:,.0f}. Here the tasks ran on the same two cores; a driver with "
-        "cores of its own is faster.",
+        f"store alone would take {1 / record:,.0f}. Here the tasks ran on the same two cores, and a driver "
+        "with cores of its own is faster; but four of them were under way at a time and not two for each "
+        "GPU, which Ray has to look through.",
         f"- **Saturated first**: {first}. {RUNS:,} runs take {RUNS / ended / 60:,.0f} minutes, and {busy}.",
         f"- **Before the first run** making, entering and planning them takes {before:.1f} minutes on one "
         "core, while the GPUs wait.",
