@@ -17,6 +17,21 @@ def test_an_unknown_name_is_refused_with_the_nearest(call: Callable[[str], objec
         call("minst")
 
 
+@pytest.mark.parametrize("name", ["digits", "photos"])
+def test_a_folder_that_is_called_like_a_built_in_data_set_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(name).name == name
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=rf"{name} is the name of .* Write \./{name} for yours"):
+        load(name)
+    with pytest.raises(DataError, match="has 0 pictures for training"):
+        load(f"./{name}")
+    monkeypatch.chdir(tmp_path / name)
+    assert load(name).name == name
+
+
 def test_every_listed_data_set_is_described_under_its_name() -> None:
     assert list(DATASETS) == [description.name for description in DATASETS.values()]
     assert "train-images-idx3-ubyte.gz" in DATASETS["mnist"].files

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import dilution
 from dilution.cli import app
 from dilution.data import Arrays, Labelled
-from dilution.diagnosis import cleanlab_rate, diagnose, numbers
+from dilution.diagnosis import cleanlab_rate, compare, diagnose, numbers
 from dilution.diagnosis.crossval import held_out
 from dilution.errors import InputError
 
@@ -256,6 +256,22 @@ def test_checked_labels_are_counted_beside_the_fit(tmp_path):
     assert found.checked_wrong[0] == 0.5
     assert found.checked_wrong[1:] == pytest.approx((0.4038, 0.5962), abs=1e-3)  # Wilson, 50 of 100
     assert any("100 labels that were checked 50%" in each for each in numbers(found))
+
+
+def test_labels_without_a_visible_error_may_still_have_some(diagnosis):
+    none = replace(diagnosis.found, matrix=np.eye(10))
+    right = replace(diagnosis, found=none, other=none, drawn=[none] * 3)
+    assert right.rate.value == pytest.approx(0, abs=1e-12)
+    assert right.rate.high == pytest.approx(1 - 0.025 ** (1 / 1000))
+    assert 0.0036 < right.rate.high < 0.0038  # three in a thousand, and a little
+
+
+def test_comparing_with_cleanlab_is_refused_before_anything_trains(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "find_spec", lambda _: None)
+    monkeypatch.setattr("dilution.diagnosis.diagnose", None)
+    done = CliRunner().invoke(app, ["diagnose", "digits", "--cleanlab", "--out", str(tmp_path)])
+    assert isinstance(done.exception, InputError)
+    assert "cleanlab is not installed" in str(done.exception)
 
 
 def test_cleanlab_judges_the_same_predictions(diagnosis):

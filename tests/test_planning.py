@@ -131,6 +131,18 @@ def test_a_plan_without_an_answer_says_so_first(law):
     assert "would settle it" in said
 
 
+def test_labels_that_may_not_be_enough_are_not_said_to_be_enough(law):
+    runs = pd.DataFrame({"alpha": [0.0, 5.0]})
+    kinds = (Kind(0.0, 1.0), Kind(0.0, 1.0))
+    middle = labels_needed(law, 0.8, 0.0)
+    for count, words in (
+        (1.01 * middle.value, "are probably, not surely, enough"),
+        (2 * middle.high, "are enough"),
+    ):
+        said = answer(Plan("mine", 0.8, (count, 0.0), kinds, runs, law))
+        assert f"{words} for 80 %" in said
+
+
 def test_failed_runs_end_a_plan_with_their_error(tmp_path, module):
     name = module("""
         class Raises:

@@ -55,11 +55,13 @@ def diagnose(
 
     Writes a page, and a list of all examples with the most suspect labels first.
     """
-    from dilution.diagnosis import cleanlab_rate, numbers, write_diagnosis
+    from dilution.diagnosis import check_cleanlab, cleanlab_rate, numbers, write_diagnosis
     from dilution.diagnosis import diagnose as call
     from dilution.files import check_writable
 
     check_writable(out)
+    if cleanlab:
+        check_cleanlab()
     with interruptible("nothing is kept"):
         found = call(
             data,

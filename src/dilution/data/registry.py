@@ -242,8 +242,13 @@ def names_data(name: str | Path) -> bool:
 
 
 def _source(name: str | Path, root: str | Path | None) -> Source:
-    """Return where a data set comes from; a name that exists wins over a path."""
+    """Return where a data set comes from; a name wins over a path, such as that of its own files."""
     if str(name) in DATASETS:
+        if not DATASETS[str(name)].files and Path(name).exists():
+            raise InputError(
+                f"{name} is the name of a data set that comes along, and of something in this folder. Write "
+                f"./{name} for yours; for the other, go to another folder."
+            )
         return _Named(str(name), root)
     found = own(str(name))
     if found is None:

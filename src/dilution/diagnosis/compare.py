@@ -1,9 +1,26 @@
 """The same predictions given to cleanlab, to set its estimate beside ours."""
 
+from importlib.util import find_spec
+
 import numpy as np
 
 from dilution.diagnosis.mixture import Floats, Ints
 from dilution.errors import InputError
+
+
+def check_cleanlab() -> None:
+    """Check that cleanlab is there: better before an hour of training than after.
+
+    Raises
+    ------
+    InputError
+        If it is not installed.
+    """
+    if find_spec("cleanlab") is None:
+        raise InputError(
+            "cleanlab is not installed; comparing with it takes it. Install it with: "
+            "pip install 'dilution[cleanlab]'."
+        )
 
 
 def cleanlab_matrix(probabilities: Floats, labels: Ints) -> tuple[Floats, Floats]:
@@ -25,13 +42,9 @@ def cleanlab_matrix(probabilities: Floats, labels: Ints) -> tuple[Floats, Floats
     InputError
         If cleanlab is not installed.
     """
-    try:
-        from cleanlab.count import estimate_py_and_noise_matrices_from_probabilities as estimate
-    except ImportError:
-        raise InputError(
-            "cleanlab is not installed; comparing with it takes it. Install it with: "
-            "pip install 'dilution[cleanlab]'."
-        ) from None
+    check_cleanlab()
+    from cleanlab.count import estimate_py_and_noise_matrices_from_probabilities as estimate
+
     prior, noise, _, _ = estimate(labels, probabilities)
     return np.asarray(noise, dtype=np.float64).T, np.asarray(prior, dtype=np.float64)
 

@@ -1,7 +1,7 @@
 """What a diagnosis says, as objects with data frames."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -83,7 +83,9 @@ class Diagnosis:
         """
         if not self.learned:
             return Estimate(math.nan, 0.0, 1 - 1 / len(self.classes))
-        return interval(self.found, self.drawn, lambda each: each.rate, self.other)
+        found = interval(self.found, self.drawn, lambda each: each.rate, self.other)
+        unseen = 1 - 0.025 ** (1 / len(self.labels))  # of which so many labels may well show none
+        return replace(found, high=max(found.high, unseen))
 
     @property
     def alpha(self) -> Estimate:

@@ -38,7 +38,8 @@ def answer(plan: Plan) -> str:
         return f"This pilot cannot say how to reach {target} of test accuracy on {plan.name}. {why}"
     if count and plan.mix.cost == 0:
         target = f"{100 * plan.target:.4g} %"
-        return f"The {count:,.0f} labels of noise level α = {alpha:.3g} are enough for {target}."
+        sure = "are" if count >= plan.same.high else "are probably, not surely,"
+        return f"The {count:,.0f} labels of noise level α = {alpha:.3g} {sure} enough for {target}."
     same, better = plan.mix.bought
     parts = []
     if round(same):
@@ -74,9 +75,12 @@ def details(plan: Plan) -> list[str]:
             f"{row['exponent_high']:.2f}]."
         )
     tested, least = plan.runs["n_test"].max(), plan.runs["majority"].max()
+    apart = 1.2816 * math.sqrt(plan.target * (1 - plan.target) / tested)  # 80 % of a normal distribution
     said.append(
         f"Brackets are 80 % intervals. Accuracy was measured on {tested:,.0f} test examples, of which "
-        f"naming the commonest class alone gets {least:.1%} right."
+        f"naming the commonest class alone gets {least:.1%} right. On other examples like them "
+        f"{100 * plan.target:.4g} % comes out up to {100 * apart:.1f} points higher or lower, which the "
+        "brackets do not hold."
     )
     return said
 
