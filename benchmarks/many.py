@@ -30,7 +30,7 @@ def hosts() -> Iterable[str]:
         f"Two hosts, simulated as two raylets of one core each, made Figure 8 from {row['dataset']} at "
         f"{row['scale']} scale, {row['runs']} runs, in {row['minutes_two_raylets']:.0f} minutes. Compared "
         f"seed for seed with the runs that were {way}, all that is measured of a run is equal, bit for bit, "
-        f"in {row['runs'] - row['runs_that_differ']} of {row['runs']} of them (dilution {row['code'][6:-1]})."
+        f"in {row['runs'] - row['runs_that_differ']} of {row['runs']} of them (dilution {row['code']})."
     )
     yield ""
 
