@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 from ray.cluster_utils import Cluster
+from table import RESULTS as TABLE
 from table import write
 
 import dilution
@@ -79,7 +80,10 @@ def main() -> None:
         "minutes_local": "" if imported else f"{minutes['local']:.1f}",
     }  # fmt: skip
     print(row)
-    write("hosts", [row])
+    path = TABLE / "hosts.csv"
+    kept = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["dataset"])
+    others_made = kept[kept["dataset"] != given.dataset].fillna("").to_dict(orient="records")
+    write("hosts", [row, *others_made])
 
 
 def same(both: pd.DataFrame) -> pd.Series:
