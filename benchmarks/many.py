@@ -28,8 +28,8 @@ def hosts() -> Iterable[str]:
         way = "on one machine on another day" if row["local"] == "imported" else "by `local` here"
         yield (
             f"Two hosts, simulated as two raylets of one core each, made Figure 8 from {row['dataset']} at "
-            f"{row['scale']} scale, {row['runs']} runs. Compared seed for seed with the runs that were trained "
-            f"{way}, all that is measured of a run is equal, bit for bit, in "
+            f"{row['scale']} scale, {row['runs']} runs. Compared seed for seed with the runs that were "
+            f"trained {way}, all that is measured of a run is equal, bit for bit, in "
             f"{row['runs'] - row['runs_that_differ']} of {row['runs']} of them (dilution {row['code']})."
         )
         yield ""
