@@ -15,6 +15,7 @@ from dilution.planning import Plan, answer
 from dilution.planning.answers import Kind, cheapest, expected_accuracy, labels_needed, mixed
 from dilution.planning.law import fit_law
 from dilution.planning.pilot import Scope, first_runs, next_runs
+from dilution.planning.planner import check_learned
 
 KAPPA, GAMMA = 1.0, 1.0
 
@@ -96,6 +97,18 @@ def test_a_pilot_that_is_too_small_is_refused():
     n, alpha, share = pilot()
     with pytest.raises(InputError, match="at least 8"):
         fit_law(n[:6], alpha[:6], share[:6], n_test=100)
+
+
+@pytest.mark.parametrize(
+    ("tested", "least", "accuracy"), [(60, 0.083, 0.15), (1000, 0.8, 0.82), (10_000, 0.1, 0.09)]
+)
+def test_a_pilot_that_may_have_guessed_is_refused(tested, least, accuracy):
+    runs = pd.DataFrame({"n": [50, 50, 100, 100], "alpha": 0.0, "n_test": tested, "majority": least})
+    with pytest.raises(
+        InputError, match=f"learned too little for a plan: its best runs name {accuracy:.1%} of"
+    ):
+        check_learned(runs.assign(test_clean=[0.05, 0.06, accuracy - 0.01, accuracy + 0.01]))
+    check_learned(runs.assign(test_clean=[0.05, 0.06, least + 0.1, least + 0.12]))
 
 
 def test_a_mixture_of_one_kind_is_that_kind(law):

@@ -1,5 +1,6 @@
 """The one call: a pilot is trained, the law fitted, questions of somebody who buys labels answered."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,7 @@ PILOT_ALPHAS = (0.0, 2.0, 5.0, 10.0)
 PILOT_N = 4_000
 RUNS = 60
 """The most runs of a pilot."""
+_SURELY = 2.0  # standard errors of an accuracy above that of naming the commonest class
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,24 @@ class Plan:
             rows.append((alpha, (1 + alpha) ** -2.0, middle, low, high, p, p_low, p_high))
         columns = ["alpha", "theory", "mean", "low", "high", "exponent", "exponent_low", "exponent_high"]
         return pd.DataFrame(rows, columns=columns)
+
+
+def check_learned(runs: pd.DataFrame) -> None:
+    """Check that a pilot has learned something: what a law fits to guesses would look as sure as any other.
+
+    Raises
+    ------
+    InputError
+        If no setting names surely more of the test examples rightly than their commonest class does.
+    """
+    found = float(runs.groupby(["n", "alpha"])["test_clean"].mean().max())
+    least, tested = float(runs["majority"].max()), int(runs["n_test"].max())
+    if found < least + _SURELY * math.sqrt(least * (1 - least) / tested):
+        raise InputError(
+            f"the pilot has learned too little for a plan: its best runs name {found:.1%} of {tested:,} test "
+            f"examples rightly, and naming the commonest class alone {least:.1%}: with so few of them that may "
+            "be chance. Give it more examples (--pilot-n), another --network, or --recipe advised."
+        )
 
 
 def plan(
@@ -205,6 +225,7 @@ def plan(
                 break
             more = next_runs(scope, law, found, goals)[: runs - len(wanted)]
             wanted += prepare(with_recipe(more, recipe, root), root)
+    check_learned(found)
     return Plan(
         Path(str(data)).name,
         target,
