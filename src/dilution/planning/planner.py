@@ -117,8 +117,8 @@ def check_learned(runs: pd.DataFrame) -> None:
     if found < least + _SURELY * math.sqrt(least * (1 - least) / tested):
         raise InputError(
             f"the pilot has learned too little for a plan: its best runs name {found:.1%} of {tested:,} test "
-            f"examples rightly, and naming the commonest class alone {least:.1%}: with so few of them that may "
-            "be chance. Give it more examples (--pilot-n), another --network, or --recipe advised."
+            f"examples rightly, and naming the commonest class alone {least:.1%}: with so few that may be "
+            "chance. Give it more examples (--pilot-n), another --network, or --recipe advised."
         )
 
 
