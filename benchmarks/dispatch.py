@@ -135,7 +135,7 @@ def dispatch() -> list[dict[str, object]]:
         with replaced(driver, "open_engine", lambda _, job: Nowhere(job)):
             nowhere = seconds(runs, "local")
         here = seconds(runs, "local")
-        with replaced(cluster, "_train", empty_task):
+        with replaced(cluster, "train", empty_task):
             ray = seconds(runs, "ray")
         for what, time_taken in (("driver and store alone", nowhere), ("local", here), ("ray", ray)):
             rows.append({"what": f"{what}, empty runs a second", "value": RUNS / time_taken})

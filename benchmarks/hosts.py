@@ -11,7 +11,6 @@ Writes benchmarks/results/hosts.csv.
 
 import argparse
 import os
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -27,14 +26,12 @@ RESULTS = Path(__file__).parents[1] / "results"
 CIRCUMSTANCES = ["seconds", "together", "host", "versions", "started", "finished"]
 
 
-def made(store: Path, dataset: str, scale: str, **where: object) -> float:
-    """Make the figure and return the minutes that it took; it resumes."""
-    begun = time.perf_counter()
+def make(store: Path, dataset: str, scale: str, **where: object) -> None:
+    """Make the figure; it resumes."""
     dilution.reproduce(
         "fig8", dataset=dataset, scale=scale, precision="bfloat16", store=store,
         out=RESULTS / store.stem, **where,
     )  # fmt: skip
-    return (time.perf_counter() - begun) / 60
 
 
 def results(store: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -60,12 +57,10 @@ def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     cluster.add_node(num_cpus=1)
     try:
-        minutes = {
-            "ray": made(stores["ray"], given.dataset, given.scale, engine="ray", address=cluster.address)
-        }
+        make(stores["ray"], given.dataset, given.scale, engine="ray", address=cluster.address)
     finally:
         cluster.shutdown()
-    minutes["local"] = made(stores["local"], given.dataset, given.scale)
+    make(stores["local"], given.dataset, given.scale)
     (ours, curves), (theirs, others) = (results(stores[way]) for way in ("ray", "local"))
     if not len(ours) == len(theirs) == ours["key"].isin(theirs["key"]).sum():
         raise SystemExit("the two ways trained other runs")
@@ -76,8 +71,7 @@ def main() -> None:
     row = {
         "figure": "fig8", "dataset": given.dataset, "scale": given.scale, "runs": len(ours),
         "runs_that_differ": differing, "evaluations": len(curves), "evaluations_agree": agree,
-        "local": "imported" if imported else "trained", "minutes_two_raylets": f"{minutes['ray']:.1f}",
-        "minutes_local": "" if imported else f"{minutes['local']:.1f}",
+        "local": "imported" if imported else "trained",
     }  # fmt: skip
     print(row)
     path = TABLE / "hosts.csv"

@@ -8,6 +8,7 @@ from counting import RESULTS
 GPUS, RUNS = 1_000, 1_000_000
 PACK = 32  # runs of a pack on a GPU, as in the benchmark whose rate the estimate takes
 STEPS = 2_000  # of a run: MNIST at laptop scale has 500 to 4,000
+BEFORE = ("making runs of a grid", "entering them into the store", "planning packs")
 NODE, LINK, DATA = 8, 10e9 / 8, 150e6  # GPUs of a machine, bytes a second of its network, bytes of CIFAR-10
 
 
@@ -73,9 +74,6 @@ def estimate(value: pd.Series, steps: float) -> Iterable[str]:
         "in: no limit.",
         "",
     )
-
-
-BEFORE = ("making runs of a grid", "entering them into the store", "planning packs")
 
 
 def many() -> Iterable[str]:

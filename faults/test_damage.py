@@ -2,13 +2,12 @@
 
 import random
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command import call
 
 from dilution.data import load, write_pack
 from dilution.errors import DataError, StoreError
@@ -31,11 +30,6 @@ def damaged(content, draw):
         altered = bytearray(content)
         altered[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
         yield bytes(altered)
-
-
-def command(folder, *words):
-    called = [sys.executable, "-m", "dilution", *words]
-    return subprocess.run(called, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
 
 MEASURED = ["key", "state", "alpha", "seed", "n", "rate", "test_clean", "test_last", "validation_clean"]
@@ -102,13 +96,13 @@ def test_a_study_on_a_damaged_pack_ends_with_its_name(tmp_path):
         'name = "s"\n[base]\ndataset = "digits.pack"\nn = 1437\nnetwork = "mlp1"\n'
         "alpha = 1.0\nepochs = 2\nbatch = 16\n"
     )
-    done = command(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "1")
+    done = call(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "1")
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
-    told = done.stderr + command(tmp_path, "status", "--store", "s.sqlite").stdout
+    told = done.stderr + call(tmp_path, "status", "--store", "s.sqlite").stdout
     assert "digits.pack does not fit its checksum" in told
     assert "Traceback" not in told
-    assert command(tmp_path, "data", "check", "digits.pack").returncode == 1
+    assert call(tmp_path, "data", "check", "digits.pack").returncode == 1
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):
@@ -132,7 +126,7 @@ def test_a_study_refuses_a_damaged_checkpoint_by_its_name(tmp_path):
         "steps = 40\nbatch = 16\nevaluations = 4\n"
     )
     words = ["run", "study.toml", "--store", "s.sqlite", "--workers", "1", "--checkpoint-minutes", "0"]
-    assert command(tmp_path, *words).returncode == 0
+    assert call(tmp_path, *words).returncode == 0
     with Store(tmp_path / "s.sqlite") as store:
         (key,) = table(store)["key"]
     folder = tmp_path / "new.sqlite.checkpoints"
@@ -140,10 +134,10 @@ def test_a_study_refuses_a_damaged_checkpoint_by_its_name(tmp_path):
     damaged_one = folder / f"{key}-1.pt"
     damaged_one.write_bytes(np.random.default_rng(0).bytes(5000))
     words[3] = "new.sqlite"
-    done = command(tmp_path, *words)
+    done = call(tmp_path, *words)
     assert done.returncode == 1, done.stderr
-    told = command(tmp_path, "status", "--store", "new.sqlite").stdout
+    told = call(tmp_path, "status", "--store", "new.sqlite").stdout
     assert f"{damaged_one.name} is damaged" in told
     assert "Traceback" not in told + done.stderr
     shutil.rmtree(folder)
-    assert command(tmp_path, *words, "--retry-failed").returncode == 0
+    assert call(tmp_path, *words, "--retry-failed").returncode == 0

@@ -9,11 +9,12 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from command import done
+from compared import results, same
 from PIL import Image
 
 from dilution.data import load, write_pack
 from dilution.study.store import Store
-from dilution.study.table import histories, table
 from dilution.training.checkpoint import Checkpoint
 
 STUDY = """
@@ -31,7 +32,6 @@ batch = 16
 [grid]
 seed = {seeds}
 """
-CIRCUMSTANCES = ["seconds", "together", "started", "finished"]
 
 
 def shell(folder, script):
@@ -57,56 +57,39 @@ def on_small_disk(folder, small, size, *words):
     (folder / small).mkdir(exist_ok=True)
     shutil.rmtree(folder / "left", ignore_errors=True)
     command = shlex.join([sys.executable, "-m", "dilution", *words])
-    done = shell(
+    ended = shell(
         folder,
         f"mount -t tmpfs -o size={size}k none {small} || exit 99; {command}; code=$?; "
         f"cp -r {small} left; exit $code",
     )
-    assert done.returncode != 99, done.stderr
-    return done
+    assert ended.returncode != 99, ended.stderr
+    return ended
 
 
-def said_once(done, words):
+def said_once(ended, words):
     """Check that a command ended with one line that holds these words."""
-    *_, last = done.stderr.splitlines()
-    assert done.returncode == 2, done.stderr
+    *_, last = ended.stderr.splitlines()
+    assert ended.returncode == 2, ended.stderr
     assert words in last
-    assert "Traceback" not in done.stderr
-    assert done.stderr.count(words) == 1
-
-
-def dilution(folder, *words):
-    command = [sys.executable, "-m", "dilution", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return done
-
-
-def results(path):
-    with Store(path) as store:
-        return table(store, "disk").drop(columns=CIRCUMSTANCES), histories(store, "disk")
-
-
-def same(one, other):
-    for ours, theirs in zip(one, other, strict=True):
-        pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.count(words) == 1
 
 
 @pytest.mark.parametrize("size", [40, 120, 300])
 def test_the_store_stays_valid_and_the_study_goes_on_when_there_is_room(tmp_path, size):
     study = STUDY.format(network="mlp1", steps=60, evaluations=60, seeds=list(range(24)))
     (tmp_path / "study.toml").write_text(study)
-    done = on_small_disk(
+    ended = on_small_disk(
         tmp_path, "small", size, "run", "study.toml", "--store", "small/s.sqlite", "--workers", "2"
     )
-    said_once(done, "disk is full" if size > 40 else "small/s.sqlite")
+    said_once(ended, "disk is full" if size > 40 else "small/s.sqlite")
     left = tmp_path / "left" / "s.sqlite"
     if left.exists() and left.stat().st_size:
         with sqlite3.connect(left) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    dilution(tmp_path, "run", "study.toml", "--store", "left/s.sqlite", "--workers", "2")
-    dilution(tmp_path, "run", "study.toml", "--store", "undisturbed.sqlite", "--workers", "2")
-    same(results(left), results(tmp_path / "undisturbed.sqlite"))
+    done(tmp_path, "run", "study.toml", "--store", "left/s.sqlite", "--workers", "2")
+    done(tmp_path, "run", "study.toml", "--store", "undisturbed.sqlite", "--workers", "2")
+    same(results(left, "disk"), results(tmp_path / "undisturbed.sqlite", "disk"))
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
@@ -114,15 +97,15 @@ def test_a_page_is_whole_or_not_there(tmp_path, share):
     study = STUDY.format(network="perceptron", steps=20, evaluations=5, seeds=[0, 1, 2])
     study = study.replace("alpha = 1.0", "").replace("[grid]", "[grid]\nalpha = [0.0, 1.0]")
     (tmp_path / "study.toml").write_text(study)
-    dilution(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "0")
-    dilution(tmp_path, "report", "--store", "s.sqlite", "--out", "page")
+    done(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "0")
+    done(tmp_path, "report", "--store", "s.sqlite", "--out", "page")
     whole = {path.name: path.stat().st_size for path in (tmp_path / "page").iterdir()}
     assert any(name.endswith(".png") for name in whole)
     size = int(share * sum(-(-each // 4096) * 4 for each in whole.values()))
-    done = on_small_disk(
+    ended = on_small_disk(
         tmp_path, "small", max(size, 4), "report", "--store", "s.sqlite", "--out", "small/page"
     )
-    said_once(done, "No space left on device")
+    said_once(ended, "No space left on device")
     found = list((tmp_path / "left" / "page").iterdir()) if (tmp_path / "left" / "page").exists() else []
     assert {path.name for path in found} < set(whole)
     for path in found:
@@ -141,12 +124,12 @@ def test_a_pack_is_whole_or_not_there(tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
-    done = on_small_disk(
+    ended = on_small_disk(
         tmp_path, "small", 100, "data", "pack", "photos", "small/photos.pack", "--size", "64"
     )
-    said_once(done, "No space left on device")
+    said_once(ended, "No space left on device")
     assert [path.name for path in (tmp_path / "left").rglob("*.pack")] == []
-    dilution(tmp_path, "data", "pack", "photos", "photos.pack", "--size", "64")
+    done(tmp_path, "data", "pack", "photos", "photos.pack", "--size", "64")
     assert len(load(tmp_path / "photos.pack").train) == 32
 
     digits = load("digits")
@@ -164,14 +147,14 @@ def test_a_training_goes_on_without_the_checkpoint_that_has_no_room(tmp_path, si
     study = STUDY.format(network="mlp2", steps=200, evaluations=10, seeds=[0])
     (tmp_path / "study.toml").write_text(study)
     words = ["run", "study.toml", "--workers", "1", "--checkpoint-minutes", "0", "--checkpoints", "small"]
-    done = on_small_disk(tmp_path, "small", size, *words, "--store", "s.sqlite")  # one takes 1,028 kB
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.count("No space left on device") == 1
-    assert "The training goes on without one" in done.stderr
+    ended = on_small_disk(tmp_path, "small", size, *words, "--store", "s.sqlite")  # one takes 1,028 kB
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.count("No space left on device") == 1
+    assert "The training goes on without one" in ended.stderr
     assert list((tmp_path / "left").iterdir()) == []
-    dilution(tmp_path, "run", "study.toml", "--store", "undisturbed.sqlite", "--workers", "1")
-    same(results(tmp_path / "s.sqlite"), results(tmp_path / "undisturbed.sqlite"))
+    done(tmp_path, "run", "study.toml", "--store", "undisturbed.sqlite", "--workers", "1")
+    same(results(tmp_path / "s.sqlite", "disk"), results(tmp_path / "undisturbed.sqlite", "disk"))
 
 
 def test_a_checkpoint_on_a_full_disk_is_the_last_whole_one(tmp_path):

@@ -1,9 +1,7 @@
 """Losses that are no numbers: the run has diverged, its step and rate are recorded, and others go on."""
 
-import subprocess
-import sys
-
 import pytest
+from command import done
 
 from dilution.study.store import Store
 from dilution.study.table import histories, table
@@ -56,11 +54,8 @@ def make(shape, classes):
 def test_a_loss_that_is_no_number_is_a_divergence_with_its_step_and_rate(tmp_path, value):
     (tmp_path / "spoiling.py").write_text(SPOILED.format(value=value))
     (tmp_path / "study.toml").write_text(STUDY.format(spoiled="spoiling:make"))
-    command = [sys.executable, "-m", "dilution", "run", "study.toml", "--store", "s.sqlite", "--workers", "2"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout.count("diverged") == 3
+    told = done(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "2")
+    assert told.count("diverged") == 3
     with Store(tmp_path / "s.sqlite") as store:
         rows, evaluations = table(store, "diverging"), histories(store, "diverging")
     assert rows["state"].tolist() == ["done", "done", "diverged", "diverged", "diverged"]

@@ -6,13 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from mirrors import mirrors
 
 NOWHERE = "http://127.0.0.1:9/"  # the discard port: nothing listens there
 SHAPES = {
@@ -46,43 +44,42 @@ main()
 """
 
 
-# How a mirror answers: status and announced length first, then what it sends.
-
-
-def good(body):
-    yield 200, len(body)
-    yield body
+def good(file):
+    return 200, SENT[file], len(SENT[file])
 
 
 def html(_):
     page = b"<html><body>Please sign in to the network of this hotel.</body></html>"
-    yield 200, len(page)
-    yield page
+    return 200, page, len(page)
 
 
-def another(body):
-    yield 200, len(body)
-    yield body[:-1] + bytes([body[-1] ^ 1])
+def another(file):
+    body = SENT[file]
+    return 200, body[:-1] + bytes([body[-1] ^ 1]), len(body)
 
 
-def cut(body):
-    yield 200, len(body)
-    yield body[: len(body) // 2]
+def cut(file):
+    body = SENT[file]
+    return 200, body[: len(body) // 2], len(body)
 
 
 def absent(_):
-    yield 404, 0
+    return 404, b"", 0
 
 
 def broken(_):
-    yield 500, 0
+    return 500, b"", 0
 
 
-def slow(body):
-    yield 200, len(body)
-    for at in range(0, len(body), 64):
-        yield body[at : at + 64]
-        time.sleep(0.1)
+def slow(file):
+    body = SENT[file]
+
+    def parts():
+        for at in range(0, len(body), 64):
+            yield body[at : at + 64]
+            time.sleep(0.1)
+
+    return 200, parts(), len(body)
 
 
 BAD = (html, another, cut, absent, broken)
@@ -90,34 +87,8 @@ BAD = (html, another, cut, absent, broken)
 
 @pytest.fixture
 def serve():
-    servers = []
-
-    def start(answer):
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                parts = answer(SENT[self.path.rsplit("/", 1)[-1]])
-                status, length = next(parts)
-                self.send_response(status)
-                self.send_header("Content-Length", str(length))
-                self.end_headers()
-                with suppress(ConnectionError):
-                    for part in parts:
-                        self.wfile.write(part)
-                        self.wfile.flush()
-
-            def log_message(self, *words):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        return f"http://127.0.0.1:{server.server_port}/mnist/"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with mirrors() as start:
+        yield start
 
 
 def fetching(folder, *mirrors):

@@ -6,8 +6,6 @@ import json
 import os
 import pickle
 import struct
-import subprocess
-import sys
 import tarfile
 import zipfile
 import zlib
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command import call
 
 from dilution.data import load
 from dilution.errors import DataError
@@ -42,12 +41,9 @@ def proof(tmp_path):
     return tmp_path / "executed"
 
 
-def dilution(folder, *words):
-    command = [sys.executable, "-m", "dilution", *words]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=300, check=False,
-        env=os.environ | {"DILUTION_DATA": str(folder)},
-    )  # fmt: skip
+def dilution(folder, *words, **more):
+    """Run the command line in a folder, which is that of its data."""
+    return call(folder, *words, DILUTION_DATA=str(folder), **more)
 
 
 def refused(done, *parts):
@@ -187,12 +183,7 @@ def test_a_picture_that_unpacks_to_gigabytes_is_named_and_not_unpacked(tmp_path)
     bomb = png_bomb(160_000)
     assert len(bomb) < 5_000_000  # of 3 gigabytes as a bitmap, 77 in colour
     (tmp_path / "photos" / "cat" / "bomb.png").write_bytes(bomb)
-    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2)\n"
-    words = ["data", "pack", "photos", "photos.pack", "--size", "32"]
-    call = f"{limit}sys.argv[1:] = {words!r}\nfrom dilution.cli import main\nmain()"
-    done = subprocess.run(
-        [sys.executable, "-c", call], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = dilution(tmp_path, "data", "pack", "photos", "photos.pack", "--size", "32", memory=6 * 2**30)
     assert "Traceback" not in done.stderr
     assert "bomb.png" in done.stdout + done.stderr
     if done.returncode == 0:  # without it
@@ -216,13 +207,9 @@ def test_an_npz_file_that_unpacks_to_gigabytes_is_refused_or_read_within_its_mem
         np.save(labels, np.zeros(10**6, dtype=np.int64))
         packed.writestr("labels.npy", labels.getvalue())
     assert (tmp_path / "bomb.npz").stat().st_size < 10_000_000
-    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2)\n"
     (tmp_path / "study.toml").write_text(STUDY.format(data="bomb.npz", n=100))
     words = ["run", "study.toml", "--store", "s.sqlite", "--workers", "0"]
-    call = f"{limit}sys.argv[1:] = {words!r}\nfrom dilution.cli import main\nmain()"
-    done = subprocess.run(
-        [sys.executable, "-c", call], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = dilution(tmp_path, *words, memory=6 * 2**30)
     refused(done, "bomb.npz")
 
 

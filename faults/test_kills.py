@@ -10,11 +10,10 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-import pandas as pd
 import pytest
+from compared import results, same
 
 from dilution.study.store import Store
-from dilution.study.table import histories, table
 
 STUDY = """
 name = "kills"
@@ -33,7 +32,6 @@ alpha = [0.0, 1.0, 2.0, 5.0]
 seed = {seeds}
 """
 RUNS = 200
-CIRCUMSTANCES = ["seconds", "together", "host", "versions", "started", "finished"]
 LIMIT = 600  # seconds for a study to complete, however often it is disturbed
 
 
@@ -57,18 +55,12 @@ def driver(folder, store, *options):
     )
 
 
-def results(path):
-    with Store(path) as store:
-        rows, evaluations = table(store, "kills"), histories(store, "kills")
-    return rows.drop(columns=CIRCUMSTANCES), evaluations
-
-
 @pytest.fixture(scope="module")
 def undisturbed(folder):
     process = driver(folder, "undisturbed.sqlite", "--workers", "2")
     _, error = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, error
-    rows, evaluations = results(folder / "undisturbed.sqlite")
+    rows, evaluations = results(folder / "undisturbed.sqlite", "kills")
     assert (rows["state"] == "done").all()
     assert len(rows) == RUNS
     return rows, evaluations
@@ -176,11 +168,9 @@ def the_raylet(process):
 
 
 def check(folder, store, undisturbed):
-    rows, evaluations = results(folder / store)
     with Store(folder / store) as opened:
         assert sum(1 for _ in opened.rows()) == RUNS
-    pd.testing.assert_frame_equal(rows, undisturbed[0], check_exact=True)
-    pd.testing.assert_frame_equal(evaluations, undisturbed[1], check_exact=True)
+    same(results(folder / store, "kills"), undisturbed)
 
 
 def test_kills_of_workers(folder, undisturbed):

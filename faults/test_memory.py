@@ -1,8 +1,6 @@
 """Out of memory in a worker: its pack is divided and tried again, the run at fault fails with that reason."""
 
-import resource
-import subprocess
-import sys
+from command import call
 
 from dilution.study.store import Store
 from dilution.study.table import table
@@ -29,16 +27,9 @@ seed = [0, 1]
 """
 
 
-def limit():
-    resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
-
-
 def test_a_run_that_takes_too_much_memory_fails_with_that_reason_and_the_others_go_on(tmp_path):
     (tmp_path / "study.toml").write_text(STUDY)
-    command = [sys.executable, "-m", "dilution", "run", "study.toml", "--store", "s.sqlite", "--workers", "2"]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, preexec_fn=limit, check=False
-    )
+    done = call(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "2", memory=LIMIT)
     assert done.returncode == 1, done.stderr
     assert "2 of 4 runs failed; `dilution status` says why" in done.stderr
     with Store(tmp_path / "s.sqlite") as store:
@@ -85,10 +76,7 @@ def make(shape, classes):
 def test_runs_that_are_too_large_together_are_trained_apart(tmp_path):
     (tmp_path / "study.toml").write_text(TOGETHER)
     (tmp_path / "hungry.py").write_text(HUNGRY)
-    command = [sys.executable, "-m", "dilution", "run", "study.toml", "--store", "s.sqlite", "--workers", "1"]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, preexec_fn=limit, check=False
-    )
+    done = call(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "1", memory=LIMIT)
     assert done.returncode == 0, done.stderr
     assert "6 at a time" in done.stderr  # too short to be measured, so planned as one pack
     with Store(tmp_path / "s.sqlite") as store:

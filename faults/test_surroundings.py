@@ -2,14 +2,12 @@
 
 import itertools
 import locale
-import os
-import subprocess
-import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from command import done
 
 from dilution.data import load
 from dilution.study import Run, Study, driver
@@ -32,16 +30,6 @@ seed = [0, 1]
 """
 
 
-def dilution(folder, *words, **environment):
-    """Run the command line in a folder, and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dilution", *words],
-        cwd=folder, capture_output=True, text=True, timeout=300, check=False, env=os.environ | environment,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_a_clock_that_is_set_back_while_a_study_runs(tmp_path, monkeypatch):
     hours = itertools.count()
     start = datetime(2026, 1, 2, tzinfo=UTC)
@@ -55,7 +43,7 @@ def test_a_clock_that_is_set_back_while_a_study_runs(tmp_path, monkeypatch):
             store.start([runs[2].key], host="h", versions={}, at=driver._now())
         run_study(Study.of("s", runs), store, workers=0, progress=Progress(quiet=True))
         assert store.counts() == {"s": {"done": 3}}
-    told = dilution(tmp_path, "report", "--store", "s.sqlite", "--out", "page")
+    told = done(tmp_path, "report", "--store", "s.sqlite", "--out", "page")
     assert "page" in told
 
 
@@ -68,10 +56,10 @@ def test_paths_of_all_kinds(tmp_path, name):
     text = STUDY.format(data=f"{name}.npz")
     (folder / f"{name}.toml").write_text(text, encoding="utf-8")
     words = ["--store", f"{name}.sqlite", "--workers", "2"]
-    dilution(folder, "run", f"{name}.toml", *words)
-    assert "2 done" in dilution(folder, "status", "--store", f"{name}.sqlite")
-    dilution(folder, "export", f"{name}.csv", "--store", f"{name}.sqlite")
-    dilution(folder, "report", "--store", f"{name}.sqlite", "--out", f"{name} page")
+    done(folder, "run", f"{name}.toml", *words)
+    assert "2 done" in done(folder, "status", "--store", f"{name}.sqlite")
+    done(folder, "export", f"{name}.csv", "--store", f"{name}.sqlite")
+    done(folder, "report", "--store", f"{name}.sqlite", "--out", f"{name} page")
     assert (folder / f"{name} page" / "index.html").exists()
 
 
@@ -94,8 +82,8 @@ def test_a_locale_with_decimal_commas(tmp_path):
     told = {}
     for language in ("C.UTF-8", commas()):
         where = ["--store", f"{language}.sqlite"]
-        dilution(tmp_path, "run", "study.toml", *where, "--workers", "2", LC_ALL=language)
-        dilution(tmp_path, "export", f"{language}.csv", *where, LC_ALL=language)
+        done(tmp_path, "run", "study.toml", *where, "--workers", "2", LC_ALL=language)
+        done(tmp_path, "export", f"{language}.csv", *where, LC_ALL=language)
         lines = (tmp_path / f"{language}.csv").read_text("utf-8").splitlines()
         place = lines[0].split(",").index("test_clean")
         told[language] = [line.split(",")[place] for line in lines[1:]]
@@ -113,8 +101,8 @@ def test_a_data_folder_that_is_read_only_is_only_read(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in [data, *data.iterdir()]}
     data.chmod(0o555)
     try:
-        dilution(work, "run", "study.toml", "--store", "s.sqlite", "--workers", "2", DILUTION_DATA=str(data))
-        dilution(
+        done(work, "run", "study.toml", "--store", "s.sqlite", "--workers", "2", DILUTION_DATA=str(data))
+        done(
             work, "diagnose", str(data / "mine.npz"), "--network", "mlp1", "--repeats", "1", "--workers", "0"
         )
     finally:

@@ -1,23 +1,19 @@
 import gzip
 import hashlib
 import os
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mirrors import Answer, mirrors
 
 from dilution.data import mnist, registry
 from dilution.data.mnist import Checksums
 from dilution.errors import DataError
 
 TRAIN = "train-images-idx3-ubyte"
-
-# What a mirror answers: status, body, and the length it announces.
-Answer = tuple[int, bytes, int]
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
@@ -57,29 +53,8 @@ def write(folder: Path, content: dict[str, bytes], *, packed: bool = False) -> N
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[str], Answer]], str]]:
     """Start local mirrors: a function from file name to answer becomes a URL."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    servers = []
-
-    def start(answer: Callable[[str], Answer]) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                status, body, length = answer(self.path.rsplit("/", 1)[-1])
-                self.send_response(status)
-                self.send_header("Content-Length", str(length))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        return f"http://127.0.0.1:{server.server_port}/mnist/"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with mirrors() as start:
+        yield start
 
 
 def good(content: dict[str, bytes]) -> Callable[[str], Answer]:

@@ -292,7 +292,8 @@ def test_a_cluster_without_the_device_is_refused(monkeypatch):
 def test_a_node_that_differs_trains_nothing_and_is_named(monkeypatch):
     from dilution.study.engines import cluster
 
-    monkeypatch.setattr(cluster, "_versions", lambda: ("dilution 9.9", "torch 0", "numpy 0"))
+    other = cluster.Driver(".", ("dilution 9.9", "torch 0", "numpy 0"))
+    monkeypatch.setattr(cluster.Driver, "here", lambda: other)
     with opened("ray", [small()]) as at_work:
         at_work.start(Pack([small()], 1, 1.0))
         with pytest.raises(
@@ -315,7 +316,7 @@ def test_a_node_that_differs_trains_nothing_and_is_named(monkeypatch):
     ],
 )
 def test_versions_agree_as_far_as_both_tell(one, other, agree):
-    from dilution.study.engines.cluster import _agree
+    from dilution.study.engines.node import _agree
 
     assert _agree(one, other) == _agree(other, one) == agree
 

@@ -6,16 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from sqlite_files import change, plain
+from stores import DONE, KEYS, RUNS, change, plain
 
 from dilution.errors import StoreError
 from dilution.study import Grid
 from dilution.study.schema import SCHEMA_VERSION, STATES
 from dilution.study.store import Store
-
-RUNS = list(Grid({"dataset": "digits", "n": 100, "network": "mlp1"}, {"alpha": [0, 1], "seed": [0, 1, 2]}))
-KEYS = [run.key for run in RUNS]
-DONE = {"state": "done", "result": {"test_last": 0.5}, "history": [{"step": 1, "test": 0.5}]}
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Which code is running: the package version, with the git revision of its source where that is known."""
 
+import platform
 import subprocess
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,6 +23,16 @@ def code_version() -> str:
     revision = _git("rev-parse", "--short", "HEAD")
     changed = _git("status", "--porcelain", "--", ".")
     return f"{number} ({revision}{'-changed' if changed else ''})"
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return what a result depends on: versions of this code, of torch, NumPy and Python, by their names.
+
+    Read once a process: the metadata of a package take milliseconds.
+    """
+    found = {"dilution": code_version()} | {name: version(name) for name in ("torch", "numpy")}
+    return found | {"python": platform.python_version()}
 
 
 def _git(*arguments: str) -> str | None:

@@ -79,6 +79,11 @@ def find(root: Path) -> Listing:
     return Listing(root, classes, tuple(train), tuple(test))
 
 
+def holds_pictures(root: Path) -> bool:
+    """Return whether there are pictures in the folders of a folder, of each class or of each half."""
+    return any(file.suffix.lower() in ENDINGS for depth in ("*/*", "*/*/*") for file in root.glob(depth))
+
+
 def _check_no_half(root: Path, names: Sequence[str]) -> None:
     """Raise DataError if the folders that hold pictures are halves without their counterpart, not classes."""
     if names and _HALF_NAMES.issuperset(names):

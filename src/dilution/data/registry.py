@@ -9,6 +9,7 @@ from pathlib import Path
 from dilution.data import cifar, digits, human, mnist, photos
 from dilution.data.arrays import DataSet, Labelled
 from dilution.data.files import Finding
+from dilution.data.listing import holds_pictures
 from dilution.data.sources import KINDS, Source, own
 from dilution.errors import InputError, unknown
 
@@ -244,9 +245,9 @@ def names_data(name: str | Path) -> bool:
 def _source(name: str | Path, root: str | Path | None) -> Source:
     """Return where a data set comes from; a name wins over a path, such as that of its own files."""
     if str(name) in DATASETS:
-        if not DATASETS[str(name)].files and Path(name).exists():
+        if not DATASETS[str(name)].files and holds_pictures(Path(name)):
             raise InputError(
-                f"{name} is the name of a data set that comes along, and of something in this folder. Write "
+                f"{name} is the name of a data set that comes along, and of a folder of pictures here. Write "
                 f"./{name} for yours; for the other, go to another folder."
             )
         return _Named(str(name), root)

@@ -2,11 +2,10 @@
 
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 
 import pandas as pd
 
-from dilution.revision import code_version
+from dilution.revision import versions
 
 
 def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -21,8 +20,8 @@ def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """
     made = {
         "command": command,
-        "page written by": f"dilution {code_version()}, torch {version('torch')}",
-        "python": platform.python_version(),
+        "page written by": f"dilution {versions()['dilution']}, torch {versions()['torch']}",
+        "python": versions()["python"],
         "machine": f"{platform.system()} {platform.machine()}",
     }
     for name, each in runs.items():

@@ -10,12 +10,10 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dilution.revision import code_version
+from dilution.revision import versions
 from dilution.study.engines import Ended, Engine, Job, check_engine, open_engine, workers_note
 from dilution.study.engines.workers import using_threads
 from dilution.study.execute import (
@@ -34,8 +32,6 @@ from dilution.study.progress import Progress
 from dilution.study.spec import Run
 from dilution.study.store import CRASHES, Store
 from dilution.training.checkpoint import EVERY
-
-VERSIONED = ("torch", "numpy")
 
 
 def run_study(
@@ -97,7 +93,7 @@ def run_study(
             job = Job(todo, root, shared, device, workers, address, kept)
             with open_engine(engine, job) as opened:
                 _train(study.runs, opened, store, progress)
-            # one that failed, having crashed say, may go on from its checkpoint
+            # a run that failed since what trained it died goes on from there, if it is tried again
             states = store.states(run.key for run in todo)
             kept.clear(key for key, state in states.items() if state != "failed")
 
@@ -197,16 +193,9 @@ def _confusabilities(
 
 
 def _record_start(store: Store, progress: Progress, pack: Pack) -> None:
-    versions = _versions() | {"threads": str(pack.threads)}
-    store.start([run.key for run in pack.runs], host=platform.node(), versions=versions, at=_now())
+    made_by = versions() | {"threads": str(pack.threads)}
+    store.start([run.key for run in pack.runs], host=platform.node(), versions=made_by, at=_now())
     progress.started(pack)
-
-
-@cache
-def _versions() -> dict[str, str]:
-    """Return what trains here. Read once: the metadata of a package take milliseconds."""
-    found = {"dilution": code_version()} | {name: version(name) for name in VERSIONED}
-    return found | {"python": platform.python_version()}
 
 
 def _record_end(store: Store, progress: Progress, pack: Pack, outcomes: list[dict[str, Any]]) -> None:

@@ -124,8 +124,9 @@ class Checkpoints:
 
     def clear(self, keys: Iterable[str]) -> None:
         """Remove what is left of runs that have ended: they may have begun in another company."""
-        for key in keys if self.folder.is_dir() else ():
-            for path in [*self.folder.glob(f"{key}-*.pt"), *self.folder.glob(f".{key}-*.part")]:
+        ended = set(keys)
+        for path in list(self.folder.iterdir()) if self.folder.is_dir() else ():
+            if path.name.lstrip(".").partition("-")[0] in ended:  # .KEY-….part is half of one
                 path.unlink(missing_ok=True)
         with suppress(OSError):  # it is not there, or holds those of other runs
             self.folder.rmdir()

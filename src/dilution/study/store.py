@@ -51,7 +51,8 @@ class Store:
         self.path = Path(path)
         if not create and self.path.is_file() and not self.path.stat().st_size:
             raise StoreError(
-                f"{self.path} is empty: what it held is lost. Restore a copy, or name another --store."
+                f"{self.path} is empty: it is no store yet, or what it held is lost. Wait, restore a copy, "
+                "or name another --store."
             )
         if not create and not self.path.exists():
             raise StoreError(

@@ -6,18 +6,11 @@ pack whose worker or machine went away is decided by the driver, as for every en
 
 import math
 import os
-import platform
 import signal
 import socket
-import sys
 import threading
-import warnings
-from dataclasses import dataclass
-from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import ray
 import torch
 from ray.exceptions import (
@@ -31,18 +24,14 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from dilution.data import Arrays, DataSet
 from dilution.errors import InputError, WorkerError
-from dilution.revision import code_version
 from dilution.study.engines.interface import Ended, Engine, Job
 from dilution.study.engines.local import places
-from dilution.study.engines.workers import measure, train_pack
-from dilution.study.execute import Checkpoints, Confusabilities, open_data, provide
+from dilution.study.engines.node import Driver, Task, measure_step, needed, plain, train
+from dilution.study.execute import open_data
 from dilution.study.memory import bytes_of
 from dilution.study.planner import Pack
-from dilution.study.spec import IMAGE_SOURCES, Run
 from dilution.study.timing import Probe
-from dilution.training import keep_freed_memory
 
 _AHEAD = 2  # tasks handed over for each place: the next is there when one ends, and no more than that
 _PROBES = 64  # tasks that measure a step at once, at most
@@ -55,6 +44,7 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Settings of a cluster that is started here, unless the user has set them."""
+_GONE = "the cluster went away: {} Finished runs are kept; start it and give the same command again."
 
 
 class Cluster(Engine):
@@ -82,9 +72,9 @@ class Cluster(Engine):
             self._take_stock()
             self._shared = ray.put(self.job.shared)
             # once: each is sent to the whole cluster, and kept there
-            self._training, self._measuring = ray.remote(_train), ray.remote(_measure)
-            for each in dict.fromkeys(need for run in self.job.runs for need in _needed(run)):
-                self._data[each] = ray.put(_plain(open_data(*each, self.job.root)))
+            self._training, self._measuring = ray.remote(train), ray.remote(measure_step)
+            for each in dict.fromkeys(need for run in self.job.runs for need in needed(run)):
+                self._data[each] = ray.put(plain(open_data(*each, self.job.root)))
         except BaseException:
             self.close()
             raise
@@ -163,7 +153,7 @@ class Cluster(Engine):
     def _measure(self, probe: Probe) -> float:
         count = min(probe.processes, self.cores, _PROBES)
         ask = self._measuring.options(**self._needs(1, 0))
-        asked = [ask.remote(probe, str(Path.cwd()), _versions()) for _ in range(count)]
+        asked = [ask.remote(probe, Driver.here()) for _ in range(count)]
         try:
             return max(float(time) for time in ray.get(asked))
         except (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError):
@@ -176,8 +166,8 @@ class Cluster(Engine):
         return len(self._busy) < self._most
 
     def start(self, pack: Pack) -> None:
-        data = {each: self._data[each] for run in pack.runs for each in _needed(run)}
-        task = _Task(pack, str(Path.cwd()), data, self.job.checkpoints, _versions())
+        data = {each: self._data[each] for run in pack.runs for each in needed(run)}
+        task = Task(pack, data, self.job.checkpoints, Driver.here())
         options = self._needs(pack.threads, bytes_of(pack, self.job.root))
         self._busy[self._training.options(**options).remote(task, self._shared)] = pack
 
@@ -238,98 +228,6 @@ def _reach(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if colon and port.isdecimal() and "://" not in address:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
-
-
-_GONE = "the cluster went away: {} Finished runs are kept; start it and give the same command again."
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What travels to a node: the pack, where the driver runs, references to its data, what must agree."""
-
-    pack: Pack
-    folder: str
-    data: dict[tuple[str, str], Any]
-    checkpoints: Checkpoints | None
-    versions: tuple[str, ...]
-
-
-def _needed(run: Run) -> list[tuple[str, str]]:
-    """Return name and fingerprint of the data that a run reads."""
-    others = [] if run.images in IMAGE_SOURCES else [(run.images, "")]
-    return [(run.dataset, run.fingerprint), *others]
-
-
-def _train(task: _Task, shared: Confusabilities) -> list[dict[str, Any]]:
-    """Train a pack on a node."""
-    _prepare(task.folder, task.versions)
-    for (name, fingerprint), reference in task.data.items():
-        provide(name, fingerprint, _opened(reference))
-    outcomes = train_pack(task.pack, None, shared, task.checkpoints)
-    return [outcome | {"host": platform.node()} for outcome in outcomes]
-
-
-def _measure(probe: Probe, folder: str, versions: tuple[str, ...]) -> float:
-    """Measure a step on a node."""
-    _prepare(folder, versions)
-    return measure(probe)
-
-
-@cache
-def _versions() -> tuple[str, ...]:
-    """Return what must agree between the driver and the nodes: a run says by what it was trained."""
-    return f"dilution {code_version()}", f"torch {torch.__version__}", f"numpy {np.__version__}"
-
-
-def _agree(one: str, other: str) -> bool:
-    """Return whether two versions agree; where only one names its revision, as far as both tell."""
-    if "(" in one and "(" in other:
-        return one == other
-    return one.partition(" (")[0] == other.partition(" (")[0]
-
-
-@lru_cache(maxsize=1)
-def _prepare(folder: str, versions: tuple[str, ...]) -> None:
-    """Make a process of Ray what a worker process is: networks of one's own are found, memory is kept."""
-    if not all(map(_agree, _versions(), versions)):
-        raise WorkerError(
-            f"{platform.node()} has {', '.join(_versions())}; the driver has {', '.join(versions)}. Install "
-            "the same on every node."
-        )
-    keep_freed_memory()
-    if Path(folder).is_dir() and folder not in sys.path:
-        sys.path.insert(0, folder)
-
-
-_Half = tuple[Any, np.ndarray[Any, Any], tuple[str, ...], np.ndarray[Any, Any] | None]
-
-
-def _plain(data: DataSet) -> tuple[str, _Half, _Half, tuple[str, ...]]:
-    """Return data without tensors: the arrays of NumPy lie in Ray's object store once for all processes."""
-    return data.name, _half(data.train), _half(data.test), data.notes
-
-
-def _half(arrays: Arrays) -> _Half:
-    images = arrays.images.numpy() if isinstance(arrays.images, torch.Tensor) else arrays.images
-    observed = None if arrays.observed is None else arrays.observed.numpy()
-    return images, arrays.labels.numpy(), arrays.classes, observed
-
-
-@lru_cache(maxsize=4)
-def _opened(reference: Any) -> DataSet:
-    """Return the data of a reference; images stay in the object store, which nobody writes to."""
-    name, train, test, notes = ray.get(reference)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return DataSet(name, _arrays(*train), _arrays(*test), notes)
-
-
-def _arrays(
-    images: Any, labels: np.ndarray[Any, Any], classes: tuple[str, ...], observed: np.ndarray[Any, Any] | None
-) -> Arrays:
-    pictures = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
-    seen = None if observed is None else torch.from_numpy(observed)
-    return Arrays(pictures, torch.from_numpy(labels), classes, seen)
 
 
 def _line(error: BaseException) -> str:

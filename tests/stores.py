@@ -1,6 +1,12 @@
-"""Plain SQLite, as anyone with a store could use it."""
+"""Six runs to put into a store, and plain SQLite, as anyone with the file could use it."""
 
 import sqlite3
+
+from dilution.study import Grid
+
+RUNS = list(Grid({"dataset": "digits", "n": 100, "network": "mlp1"}, {"alpha": [0, 1], "seed": [0, 1, 2]}))
+KEYS = [run.key for run in RUNS]
+DONE = {"state": "done", "result": {"test_last": 0.5}, "history": [{"step": 1, "test": 0.5}]}
 
 
 def plain(path, statement):
