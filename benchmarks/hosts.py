@@ -69,7 +69,7 @@ def main() -> None:
     imported = others.empty  # an export holds no evaluations
     agree = "" if imported else curves.equals(others)
     row = {
-        "figure": "fig8", "dataset": given.dataset, "scale": given.scale, "runs": len(ours),
+        "code": trained_by(stores["ray"]), "figure": "fig8", "dataset": given.dataset, "scale": given.scale, "runs": len(ours),
         "runs_that_differ": differing, "evaluations": len(curves), "evaluations_agree": agree,
         "local": "imported" if imported else "trained",
     }  # fmt: skip
@@ -78,6 +78,13 @@ def main() -> None:
     kept = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["dataset"])
     others_made = kept[kept["dataset"] != given.dataset].fillna("").to_dict(orient="records")
     write("hosts", [row, *others_made])
+
+
+def trained_by(store: Path) -> str:
+    """Return the versions of the code that trained, which a comparison of later need not be."""
+    with Store(store) as opened:
+        codes = {row["versions"]["dilution"] for row in opened.rows()}
+    return ", ".join(sorted(codes))
 
 
 def same(both: pd.DataFrame) -> pd.Series:
