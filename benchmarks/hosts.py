@@ -69,7 +69,8 @@ def main() -> None:
     imported = others.empty  # an export holds no evaluations
     agree = "" if imported else curves.equals(others)
     row = {
-        "code": trained_by(stores["ray"]), "figure": "fig8", "dataset": given.dataset, "scale": given.scale, "runs": len(ours),
+        "code": trained_by(stores["ray"]),
+        "figure": "fig8", "dataset": given.dataset, "scale": given.scale, "runs": len(ours),
         "runs_that_differ": differing, "evaluations": len(curves), "evaluations_agree": agree,
         "local": "imported" if imported else "trained",
     }  # fmt: skip
