@@ -22,10 +22,10 @@ from table import machine
 
 import dilution
 from dilution.advice import answer, reasons
-from dilution.revision import code_version
 from dilution.study import Run, Study
-from dilution.study.intervals import intervals
+from dilution.study.statistics import intervals
 from dilution.training import device_of, device_title, seconds_per_step
+from dilution.utils.version import code_version
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results" / "advice"

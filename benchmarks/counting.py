@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dilution.nets import build
+from dilution.models import build
 
 RESULTS = Path(__file__).resolve().parent / "results"
 LOOP, OURS = "DataLoader loop", "dilution"

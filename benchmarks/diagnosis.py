@@ -24,7 +24,7 @@ from dilution.data import Arrays
 from dilution.diagnosis import cleanlab_matrix
 from dilution.noise import LabelNoise, alpha_for_matrix, matrix, structured, uniform
 from dilution.report.style import COLOURS, MARKERS, legend, new_figure, save, style
-from dilution.revision import code_version
+from dilution.utils.version import code_version
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results" / "diagnosis"
 RATES = (0.1, 0.2, 0.4, 0.6, 0.8)

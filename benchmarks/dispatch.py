@@ -14,12 +14,12 @@ from typing import Any, Self
 
 from table import write
 
-from dilution.study import Grid, Run, Study, driver
-from dilution.study.driver import run_study
-from dilution.study.engines import Ended, Engine, available_cores, cluster, workers
-from dilution.study.execute import execute
+from dilution.study import Grid, Run, Study, scheduler
+from dilution.study.executors import Ended, Engine, available_cores, ray_driver, workers
 from dilution.study.planner import Pack, plan
 from dilution.study.progress import Progress
+from dilution.study.runner import execute
+from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 
 SWITCH = "DILUTION_BENCHMARK_TRAINS_NOTHING"
@@ -118,9 +118,9 @@ def seconds(runs: Sequence[Run], engine: str) -> float:
         original(study, opened, store, progress)
         times.append(time.perf_counter() - begun)
 
-    original = driver._train
+    original = scheduler._train
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "s.sqlite") as store:
-        with replaced(driver, "_train", train), replaced(driver, "plan", alone):
+        with replaced(scheduler, "_train", train), replaced(scheduler, "plan", alone):
             run_study(Study.of("s", runs), store, engine=engine, progress=QUIET)
         assert store.counts() == {"s": {"done": len(runs)}}
     return times[0]
@@ -132,10 +132,10 @@ def dispatch() -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     os.environ[SWITCH] = "1"
     for _ in range(3):
-        with replaced(driver, "open_engine", lambda _, job: Nowhere(job)):
+        with replaced(scheduler, "open_engine", lambda _, job: Nowhere(job)):
             nowhere = seconds(runs, "local")
         here = seconds(runs, "local")
-        with replaced(cluster, "train", empty_task):
+        with replaced(ray_driver, "train", empty_task):
             ray = seconds(runs, "ray")
         for what, time_taken in (("driver and store alone", nowhere), ("local", here), ("ray", ray)):
             rows.append({"what": f"{what}, empty runs a second", "value": RUNS / time_taken})

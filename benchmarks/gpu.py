@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import dilution
 from dilution.data import Arrays
-from dilution.nets import build
+from dilution.models import build
 from dilution.noise import Dilution
 from dilution.training import Task, TrainSettings, device_title, seconds_per_step, train_together
 

@@ -19,8 +19,8 @@ from table import RESULTS as TABLE
 from table import write
 
 import dilution
+from dilution.study.results import histories, table
 from dilution.study.store import Store
-from dilution.study.table import histories, table
 
 RESULTS = Path(__file__).parents[1] / "results"
 CIRCUMSTANCES = ["seconds", "together", "host", "versions", "started", "finished"]

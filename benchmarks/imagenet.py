@@ -132,7 +132,7 @@ def gflop(network: str) -> dict[str, float]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from dilution.nets import build
+    from dilution.models import build
 
     module = build(network, (3, SIZE, SIZE), CLASSES, seed=0)
     picture = torch.zeros(2, 3, SIZE, SIZE)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 from table import RESULTS
 
-from dilution.paper import fig3
-from dilution.paper.figure import Material
-from dilution.training.settings import default_validation
+from dilution.figures import fig3
+from dilution.figures.base import Material
+from dilution.training.config import default_validation
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "imagenet.md"
 PART = re.compile(r"(<!-- numbers: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)

@@ -10,8 +10,8 @@ from targets import DOCS, THROUGHPUT, drawing, shares
 from targets import table as targets
 
 from dilution.report.style import new_figure, save, style
-from dilution.study.intervals import intervals
-from dilution.training.settings import default_validation
+from dilution.study.statistics import intervals
+from dilution.training.config import default_validation
 
 CONTENDERS = (
     OURS, "dilution, bfloat16", "dilution, one process", "dilution, one network", LOOP, "Keras on JAX",

@@ -17,11 +17,11 @@ import pandas as pd
 from table import machine
 
 import dilution
-from dilution.paper.search import crossing, first, next_n, snap
+from dilution.figures.search import crossing, first, next_n, snap
 from dilution.planning.pilot import Scope
-from dilution.revision import code_version
 from dilution.study import Study
 from dilution.training import device_of, device_title
+from dilution.utils.version import code_version
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results" / "plan"

@@ -12,9 +12,9 @@ from table import write
 
 import dilution
 from dilution.noise import Dilution
-from dilution.training import Task, TrainSettings, loop, referee, train_together
-from dilution.training.objective import cross_entropy
-from dilution.training.settings import default_validation
+from dilution.training import Task, TrainSettings, evaluation, train_together, trainer
+from dilution.training.config import default_validation
+from dilution.training.losses import cross_entropy
 
 # data, clean examples, noise level, order: where noise is learned by heart before the last step
 CASES = (
@@ -33,18 +33,18 @@ TEMPERATURES = torch.logspace(-1, 1.5, 40)
 WAYS = ("last", "clean accuracy", "noisy cross entropy", "tempered", "noisy accuracy")
 
 
-class Watching(referee.Referee):
+class Watching(evaluation.Referee):
     """Also measures the cross entropy after the temperature that makes it least."""
 
     def __call__(self, module: torch.nn.Module) -> dict[str, float]:
-        logits = referee.logits(module, self._prepare, self._held_out)
+        logits = evaluation.logits(module, self._prepare, self._held_out)
         least = min(float(cross_entropy(logits / each, self._histogram)) for each in TEMPERATURES)
         return super().__call__(module) | {"tempered": least}
 
 
 def measure() -> Iterator[dict[str, object]]:
     """Yield a row for each training."""
-    loop.Referee = Watching  # type: ignore[misc]
+    trainer.Referee = Watching  # type: ignore[misc]
     for name, n, alpha, order in CASES:
         data = dilution.load(name)
         for schedule in SCHEDULES:

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dilution.revision import code_version
+from dilution.utils.version import code_version
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -19,7 +19,7 @@ import numpy as np
 from table import RESULTS, write
 
 from dilution.study import Run
-from dilution.study.engines import Job, open_engine
+from dilution.study.executors import Job, open_engine
 from dilution.study.planner import plan
 
 HERE = Path(__file__).resolve().parent

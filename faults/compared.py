@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from dilution.study.results import histories, table
 from dilution.study.store import Store
-from dilution.study.table import histories, table
 
 CIRCUMSTANCES = ["seconds", "together", "host", "versions", "started", "finished"]
 

@@ -12,11 +12,11 @@ from command import call
 from dilution.data import load, write_pack
 from dilution.errors import DataError, StoreError
 from dilution.study import Grid
-from dilution.study.driver import run_study
 from dilution.study.grid import Study
 from dilution.study.progress import Progress
+from dilution.study.results import table
+from dilution.study.scheduler import run_study
 from dilution.study.store import Store
-from dilution.study.table import table
 from dilution.training.checkpoint import Checkpoint
 
 CUTS, FLIPS = 60, 300

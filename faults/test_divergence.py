@@ -3,8 +3,8 @@
 import pytest
 from command import done
 
+from dilution.study.results import histories, table
 from dilution.study.store import Store
-from dilution.study.table import histories, table
 
 STUDY = """
 name = "diverging"

@@ -18,8 +18,8 @@ from command import call
 
 from dilution.data import load
 from dilution.errors import DataError
+from dilution.study.results import table
 from dilution.study.store import Store
-from dilution.study.table import table
 from dilution.training.checkpoint import Checkpoint
 
 SCRIPT = '"><script>document.title="executed"</script>&amp;<b>'

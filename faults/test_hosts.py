@@ -7,8 +7,8 @@ import pytest
 from compared import results, same
 
 from dilution.study import Run, Study
-from dilution.study.driver import run_study
 from dilution.study.progress import Progress
+from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 
 pytest.importorskip("ray")
@@ -74,7 +74,7 @@ def test_runs_that_only_the_host_that_went_away_had_room_for_go_to_a_smaller_one
 ):
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setattr("dilution.study.engines.cluster._LOOK", 2.0)
+    monkeypatch.setattr("dilution.study.executors.ray_driver._LOOK", 2.0)
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "memory": 200 * 10**6})
     large = made.add_node(num_cpus=1, memory=4 * 10**9)  # a run asks for half a gigabyte
 

@@ -2,8 +2,8 @@
 
 from command import call
 
+from dilution.study.results import table
 from dilution.study.store import Store
-from dilution.study.table import table
 
 LIMIT = 8 * 2**30  # bytes of addresses; torch alone takes two to four
 STUDY = """

@@ -10,9 +10,9 @@ import pytest
 from command import done
 
 from dilution.data import load
-from dilution.study import Run, Study, driver
-from dilution.study.driver import run_study
+from dilution.study import Run, Study, scheduler
 from dilution.study.progress import Progress
+from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 
 STUDY = """
@@ -33,14 +33,14 @@ seed = [0, 1]
 def test_a_clock_that_is_set_back_while_a_study_runs(tmp_path, monkeypatch):
     hours = itertools.count()
     start = datetime(2026, 1, 2, tzinfo=UTC)
-    monkeypatch.setattr(driver, "_now", lambda: (start - timedelta(hours=next(hours))).isoformat())
+    monkeypatch.setattr(scheduler, "_now", lambda: (start - timedelta(hours=next(hours))).isoformat())
     base = {"dataset": "digits", "n": 200, "network": "mlp1", "alpha": 1, "steps": 5}
     runs = [Run.of(**base, seed=seed, batch=16 + seed) for seed in range(3)]
     with Store(tmp_path / "s.sqlite") as store:
         run_study(Study.of("s", runs[:2]), store, workers=0, progress=Progress(quiet=True))
         with store.writer():
             store.add("s", runs)
-            store.start([runs[2].key], host="h", versions={}, at=driver._now())
+            store.start([runs[2].key], host="h", versions={}, at=scheduler._now())
         run_study(Study.of("s", runs), store, workers=0, progress=Progress(quiet=True))
         assert store.counts() == {"s": {"done": 3}}
     told = done(tmp_path, "report", "--store", "s.sqlite", "--out", "page")

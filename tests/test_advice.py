@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 import dilution
 from dilution.advice import Advice, advise, answer, reasons
-from dilution.advice.scale import halfway, mixed_slope, noise_scale
-from dilution.advice.search import Kept, best_rate, confirm, kept_step
+from dilution.advice.halving import Kept, best_rate, confirm, kept_step
+from dilution.advice.noise_scale import halfway, mixed_slope, noise_scale
 from dilution.cli import app
 from dilution.errors import InputError, StoreError
 from dilution.noise import Dilution

@@ -220,7 +220,7 @@ def test_a_failed_run_is_recorded_reported_and_told_by_the_exit_code(tmp_path, m
     def failing(runs, *rest):
         return [{"state": "failed", "error": "Traceback\nMemoryError: too large"} for _ in runs]
 
-    monkeypatch.setattr("dilution.study.engines.workers.execute", failing)
+    monkeypatch.setattr("dilution.study.executors.workers.execute", failing)
     (tmp_path / "s.toml").write_text(STUDY)
     files = [str(tmp_path / "s.toml"), "--store", str(tmp_path / "s.sqlite")]
     done = CliRunner().invoke(app, ["run", *files, "--workers", "0"])

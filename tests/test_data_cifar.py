@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from dilution.data import cifar, load, registry
-from dilution.data.cifar import CIFAR10, CIFAR100
-from dilution.data.unpickle import read_pickle
+from dilution.data import load, registry
+from dilution.data.builtin import cifar
+from dilution.data.builtin.cifar import CIFAR10, CIFAR100
+from dilution.data.builtin.safe_pickle import read_pickle
 from dilution.errors import DataError
 from dilution.study import Run
 from dilution.study.prepare import prepare

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dilution.data import check, decoded, fingerprint, labelled, load
+from dilution.data import check, fingerprint, labelled, load
+from dilution.data.formats import image_folder
 from dilution.errors import DataError, InputError
 
 
@@ -97,6 +98,6 @@ def test_a_folder_without_classes_and_a_large_one_are_refused(
 ) -> None:
     with pytest.raises(DataError, match="needs some of both"):
         load(folder / "a")
-    monkeypatch.setattr(decoded, "MOST", 9)
+    monkeypatch.setattr(image_folder, "MOST", 9)
     with pytest.raises(InputError, match=r"holds 10 pictures; at most 9 .*dilution data pack"):
         load(folder)

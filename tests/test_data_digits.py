@@ -5,7 +5,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from dilution.data import DATASETS, load
-from dilution.data.split import every_fifth
+from dilution.data.splits import every_fifth
 
 
 def test_digits_have_the_sizes_that_the_list_promises() -> None:

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 import dilution
 from dilution.data import Arrays, DataSet, from_numpy, load, write_pack
-from dilution.data.npz import labelled
+from dilution.data.formats.npz import labelled
 from dilution.errors import InputError
 from dilution.noise import Dilution, channel_moments
 from dilution.training import TrainSettings, seconds_per_step, train
-from dilution.training.referee import Normalise
+from dilution.training.evaluation import Normalise
 
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.normal(size=(40, 3)) * [1, 100, 0.01] + [0, 1e4, -5]

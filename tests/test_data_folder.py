@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 
 import dilution
 from dilution.cli import app
-from dilution.data import decoding, load, pack_folder
-from dilution.data import folder as module
-from dilution.data.decoding import decode
-from dilution.data.listing import find
+from dilution.data import load, pack_folder
+from dilution.data.formats import image_decoding
+from dilution.data.formats.image_decoding import decode
+from dilution.data.formats.image_listing import find
+from dilution.data.pack import from_folder as module
 from dilution.errors import DataError, InputError
 
 
@@ -213,7 +214,7 @@ def test_crops_follow_from_the_name_of_the_file_and_their_number_alone(tmp_path)
     assert len({square.tobytes() for square in many}) == 12
     assert (decode(tmp_path / "a.png", 8, 5, "cat/a.png") == many[:5]).all()
     assert (decode(tmp_path / "a.png", 8, 12, "dog/a.png") != many).any()
-    assert decoding._box((60, 40), "cat/a.png/0") == (7, 13, 29, 35)  # the same on every machine
+    assert image_decoding._box((60, 40), "cat/a.png/0") == (7, 13, 29, 35)  # the same on every machine
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3)])

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from dilution.data import DATASETS, check, cifar, fetch, fingerprint, human, load
+from dilution.data import DATASETS, check, fetch, fingerprint, load
+from dilution.data.builtin import cifar, cifar_n
 from dilution.errors import DataError
 from dilution.noise import Dilution, observed
 
@@ -57,9 +58,9 @@ def refused(root: Path, rule: str, name: str = "cifar10n/worse") -> None:
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.uint8, ">i4"])
-@pytest.mark.parametrize("set_", human.HUMAN[:5], ids=lambda each: each.name)
+@pytest.mark.parametrize("set_", cifar_n.HUMAN[:5], ids=lambda each: each.name)
 def test_labels_of_people_are_observed_beside_the_true_ones(
-    root: Path, arrays: dict[str, Any], set_: human.Human, kind: Any
+    root: Path, arrays: dict[str, Any], set_: cifar_n.Human, kind: Any
 ) -> None:
     write(root, {key: array.astype(kind) for key, array in arrays.items()})
     plain, data = load("cifar10", root), load(set_.name, root)
@@ -230,7 +231,7 @@ def test_a_damaged_array_is_refused(root: Path, arrays: dict[str, Any]) -> None:
 # Where it comes from
 
 
-@pytest.mark.parametrize("name", [each.name for each in human.HUMAN])
+@pytest.mark.parametrize("name", [each.name for each in cifar_n.HUMAN])
 def test_labels_that_are_missing_are_not_downloaded_but_asked_for(root: Path, name: str) -> None:
     for call in (load, fetch):
         with pytest.raises(DataError, match=r"CC BY-NC 4\.0.*noisylabels\.com.*cifar-10-100n"):

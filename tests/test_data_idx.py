@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dilution.data.idx import read_idx
+from dilution.data.builtin.idx import read_idx
 from dilution.errors import DataError
 
 

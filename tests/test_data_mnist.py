@@ -9,8 +9,9 @@ import pytest
 import torch
 from mirrors import Answer, mirrors
 
-from dilution.data import mnist, registry
-from dilution.data.mnist import Checksums
+from dilution.data import registry
+from dilution.data.builtin import mnist
+from dilution.data.builtin.mnist import Checksums
 from dilution.errors import DataError
 
 TRAIN = "train-images-idx3-ubyte"

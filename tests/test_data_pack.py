@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import dilution
 from dilution.data import Arrays, check, fingerprint, load, write_pack
-from dilution.data.pack import HEAD
+from dilution.data.pack.reader import HEAD
 from dilution.errors import DataError, InputError
 from dilution.noise import Dilution
 from dilution.study import Grid, Study
@@ -105,7 +105,7 @@ def test_external_pictures_of_a_pack_are_brought_to_the_shape(digits_pack: Path)
 
 
 def test_confusability_is_measured_from_a_pack(digits_pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dilution.training.confusion.LARGEST", 60)
+    monkeypatch.setattr("dilution.training.confusability.LARGEST", 60)
     tables = [confusability(load(name).train, network="perceptron") for name in (digits_pack, "digits")]
     assert (tables[0] == tables[1]).all()
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from dilution.data import pack_folder
-from dilution.data.decoding import decode
-from dilution.data.listing import find
+from dilution.data.formats.image_decoding import decode
+from dilution.data.formats.image_listing import find
 from dilution.errors import DataError
 
 

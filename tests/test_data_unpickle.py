@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilution.data.unpickle import _check_numbers, read_pickle
+from dilution.data.builtin.safe_pickle import _check_numbers, read_pickle
 from dilution.errors import DataError
 
 

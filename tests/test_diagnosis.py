@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 import dilution
 from dilution.cli import app
 from dilution.data import Arrays, Labelled
-from dilution.diagnosis import cleanlab_rate, compare, diagnose, numbers
-from dilution.diagnosis.crossval import held_out
+from dilution.diagnosis import cleanlab, cleanlab_rate, diagnose, numbers
+from dilution.diagnosis.cross_validation import held_out
 from dilution.errors import InputError
 
 QUICK = {"network": "perceptron", "folds": 3, "repeats": 1, "draws": 20, "workers": 0}
@@ -267,7 +267,7 @@ def test_labels_without_a_visible_error_may_still_have_some(diagnosis):
 
 
 def test_comparing_with_cleanlab_is_refused_before_anything_trains(tmp_path, monkeypatch):
-    monkeypatch.setattr(compare, "find_spec", lambda _: None)
+    monkeypatch.setattr(cleanlab, "find_spec", lambda _: None)
     monkeypatch.setattr("dilution.diagnosis.diagnose", None)
     done = CliRunner().invoke(app, ["diagnose", "digits", "--cleanlab", "--out", str(tmp_path)])
     assert isinstance(done.exception, InputError)

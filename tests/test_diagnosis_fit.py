@@ -11,10 +11,10 @@ from scipy.optimize import check_grad
 from scipy.special import softmax
 
 from dilution.data import Arrays
-from dilution.diagnosis.intervals import bootstrap, interval
-from dilution.diagnosis.mixture import Mixture, Observed, _Likelihood, fit, unmixed
-from dilution.diagnosis.order import likeness, order_of
-from dilution.diagnosis.shape import shape_of
+from dilution.diagnosis.bootstrap import bootstrap, interval
+from dilution.diagnosis.class_similarity import likeness, order_of
+from dilution.diagnosis.noise_fit import Mixture, Observed, _Likelihood, fit, unmixed
+from dilution.diagnosis.noise_pattern import shape_of
 from dilution.noise import equivalent_alpha, structured, uniform
 
 CLASSES = 4

@@ -183,7 +183,7 @@ def test_documented_defaults_are_those_of_a_run():
 
 
 def test_every_column_of_the_table_of_results_is_documented():
-    from dilution.study.table import COLUMNS
+    from dilution.study.results import COLUMNS
 
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     for name in COLUMNS:

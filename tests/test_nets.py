@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dilution.errors import InputError
-from dilution.nets import LABELS, NETWORKS, build
+from dilution.models import LABELS, NETWORKS, build
 
 SHAPES = [(1, 1, 1), (1, 3, 5), (2, 1, 7), (1, 8, 8), (1, 28, 28), (3, 32, 32)]
 

@@ -14,15 +14,17 @@ from torch import nn
 import dilution
 from dilution.data import load
 from dilution.errors import InputError
-from dilution.named import source_digest
-from dilution.nets import Draws, build, manner, together
+from dilution.models import build
 from dilution.noise import Dilution
 from dilution.study import Run, Study
 from dilution.study.planner import plan
 from dilution.study.prepare import prepare
-from dilution.study.select import varying_settings
+from dilution.study.selection import varying_settings
 from dilution.training import Task, TrainSettings, kind_of, seconds_per_step, train, train_together
-from dilution.training.objective import cross_entropy, with_gradient
+from dilution.training.ensemble import manner, together
+from dilution.training.losses import cross_entropy, with_gradient
+from dilution.utils.references import source_digest
+from dilution.utils.rng_state import Draws
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

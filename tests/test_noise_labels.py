@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from dilution.errors import InputError
 from dilution.noise import LabelNoise, alpha_for_rate, matrix, structured, uniform
-from dilution.noise.labels import Matrix
+from dilution.noise.transition import Matrix
 
 CLASSES = st.one_of(st.integers(2, 12), st.integers(2, 1000))
 ALPHA = st.one_of(st.just(0.0), st.floats(1e-12, 1e-3), st.floats(1e-3, 100), st.floats(100, 1e12))

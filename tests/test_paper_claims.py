@@ -5,11 +5,11 @@ import itertools
 import pandas as pd
 import pytest
 
-from dilution.paper import FIGURES
-from dilution.paper.claims import judge_all
-from dilution.paper.fig1 import NETWORKS
-from dilution.paper.lines import falls
-from dilution.study.select import best_rate
+from dilution.figures import FIGURES
+from dilution.figures.claims import judge_all
+from dilution.figures.comparisons import falls
+from dilution.figures.fig1 import NETWORKS
+from dilution.study.selection import best_rate
 
 RANK = {"conv4": 0, "mlp4": 1, "mlp2": 1, "mlp1": 1, "perceptron": 2}
 

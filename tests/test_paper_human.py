@@ -7,14 +7,24 @@ import torch
 
 from dilution.data import Arrays, load
 from dilution.errors import InputError
+from dilution.figures import report, reproduce
+from dilution.figures.base import SCALES, Figure, Material
+from dilution.figures.human_labels import (
+    APART,
+    CLEAN,
+    CONDITIONAL,
+    ERRORS,
+    FIGURE,
+    OBSERVED,
+    UNIFORM,
+    finding,
+    points,
+)
+from dilution.figures.registry import FIGURES
 from dilution.noise import Dilution, observed
-from dilution.paper import report, reproduce
-from dilution.paper.figure import SCALES, Figure, Material
-from dilution.paper.human import APART, CLEAN, CONDITIONAL, ERRORS, FIGURE, OBSERVED, UNIFORM, finding, points
-from dilution.paper.registry import FIGURES
-from dilution.study.execute import dilute
-from dilution.study.imported import import_table
+from dilution.study.importing import import_table
 from dilution.study.progress import Progress
+from dilution.study.runner import dilute
 from dilution.study.store import Store
 
 

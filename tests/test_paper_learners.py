@@ -5,12 +5,12 @@ import itertools
 import pandas as pd
 import pytest
 
-from dilution.paper import FIGURES, reproduce
-from dilution.paper.claims import judge_all
-from dilution.paper.figure import SCALES, Figure, Material
-from dilution.paper.learners import FIGURE, LABELS, LEARNERS, NETWORKS, points
-from dilution.study.execute import dilute
+from dilution.figures import FIGURES, reproduce
+from dilution.figures.base import SCALES, Figure, Material
+from dilution.figures.baselines import FIGURE, LABELS, LEARNERS, NETWORKS, points
+from dilution.figures.claims import judge_all
 from dilution.study.progress import Progress
+from dilution.study.runner import dilute
 
 YES, NO, OPEN = "reproduced", "not reproduced", "not testable at this scale"
 ALPHAS = (0.0, 5.0, 10.0, 20.0)

@@ -7,14 +7,14 @@ import pytest
 
 import dilution
 from dilution.errors import InputError, StoreError
-from dilution.paper import FIGURES, judged, report, reproduce
-from dilution.paper.figure import SCALES, Figure, Material
-from dilution.revision import code_version
-from dilution.study.driver import run_study
-from dilution.study.engines import workers
+from dilution.figures import FIGURES, judged, report, reproduce
+from dilution.figures.base import SCALES, Figure, Material
+from dilution.study.executors import workers
 from dilution.study.grid import Grid, Study
 from dilution.study.progress import Progress
+from dilution.study.scheduler import run_study
 from dilution.study.store import Store
+from dilution.utils.version import code_version
 
 QUIET = Progress(quiet=True)
 MNIST = Material("mnist", 60_000)

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from dilution.paper import FIGURES
-from dilution.paper.fig9 import more
-from dilution.paper.figure import SCALES, Material
-from dilution.paper.search import snap
+from dilution.figures import FIGURES
+from dilution.figures.base import SCALES, Material
+from dilution.figures.fig9 import more
+from dilution.figures.search import snap
 from dilution.study.schema import MEASURES
 
 MNIST = Material("mnist", 60_000)

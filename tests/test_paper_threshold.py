@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dilution.paper.laws import fit_laws
-from dilution.paper.search import LEAST_N, crossing, next_runs, snap
-from dilution.paper.threshold import LEVELS, grid_crossing, grid_thresholds, logit
+from dilution.figures.laws import fit_laws
+from dilution.figures.search import LEAST_N, crossing, next_runs, snap
+from dilution.figures.thresholds import LEVELS, grid_crossing, grid_thresholds, logit
 
 
 def accuracy(n, needed, level=0.9, slope=1.2):

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dilution.nets import build
-from dilution.paper import FIGURES, section
-from dilution.paper.claims import judge_all
+from dilution.figures import FIGURES, section
+from dilution.figures.claims import judge_all
+from dilution.models import build
 
 YES, NO, OPEN = "reproduced", "not reproduced", "not testable at this scale"
 COMMON = {

@@ -12,10 +12,10 @@ import dilution
 from dilution.cli import app
 from dilution.errors import InputError, StoreError
 from dilution.planning import Plan, answer
-from dilution.planning.answers import Kind, cheapest, expected_accuracy, labels_needed, mixed
-from dilution.planning.law import fit_law
+from dilution.planning.accuracy_law import fit_law
 from dilution.planning.pilot import Scope, first_runs, next_runs
-from dilution.planning.planner import check_learned
+from dilution.planning.plan import check_learned
+from dilution.planning.queries import Kind, cheapest, expected_accuracy, labels_needed, mixed
 
 KAPPA, GAMMA = 1.0, 1.0
 

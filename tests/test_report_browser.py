@@ -13,7 +13,7 @@ import pytest
 
 from dilution.report.marks import Mark
 from dilution.report.page import Page, Section, write
-from dilution.report.study import study_section
+from dilution.report.study_section import study_section
 from dilution.report.style import (
     COLOURS,
     legend,

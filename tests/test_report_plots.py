@@ -10,11 +10,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from dilution.paper import FIGURES
-from dilution.paper.figure import Figure as PaperFigure
+from dilution.figures import FIGURES
+from dilution.figures.base import Figure as PaperFigure
 from dilution.report import marks as marks_module
 from dilution.report.marks import Mark, Plot, mark_points
-from dilution.report.plots import QUOTED, inline_svg, tips
 from dilution.report.style import (
     COLOURS,
     legend,
@@ -24,7 +23,8 @@ from dilution.report.style import (
     publish,
     quoted_mark,
 )
-from dilution.study.select import common_settings
+from dilution.report.svg import QUOTED, inline_svg, tips
+from dilution.study.selection import common_settings
 
 
 def points() -> pd.DataFrame:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dilution.paper import FIGURES, report
-from dilution.report.study import file_names, study_section
+from dilution.figures import FIGURES, report
+from dilution.report.study_section import file_names, study_section
 from dilution.study import Grid
 from dilution.study.store import Store
 

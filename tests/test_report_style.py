@@ -11,7 +11,6 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from dilution.errors import DilutionError, InputError
-from dilution.files import write_whole
 from dilution.report.style import (
     COLOURS,
     MARKERS,
@@ -22,6 +21,7 @@ from dilution.report.style import (
     save,
     style,
 )
+from dilution.utils.atomic import write_whole
 
 
 def points(low: float = 0.05) -> pd.DataFrame:

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from dilution import revision
-from dilution.revision import code_version
+from dilution.utils import version
+from dilution.utils.version import code_version
 
 
 @pytest.fixture
@@ -14,8 +14,8 @@ def placed(tmp_path, monkeypatch):
     """A copy of the module in somebody's repository, and a way to run git there."""
     package = tmp_path / "package"
     package.mkdir()
-    shutil.copy(revision.__file__, package / "revision.py")
-    monkeypatch.setattr(revision, "_PACKAGE", package)
+    shutil.copy(version.__file__, package / "revision.py")
+    monkeypatch.setattr(version, "_PACKAGE", package)
     code_version.cache_clear()
 
     def git(*arguments):

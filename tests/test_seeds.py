@@ -4,14 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, chisquare
 
-from dilution import seeds
+from dilution.utils import rng
 
 KEYS = st.integers(-(2**63), 2**63 - 1)
 
 
 @given(KEYS, st.integers(1, 3000))
 def test_permute_is_a_bijection_of_any_size(key: int, size: int) -> None:
-    shuffled = seeds.permute(key, torch.arange(size), size)
+    shuffled = rng.permute(key, torch.arange(size), size)
     assert torch.equal(shuffled.sort().values, torch.arange(size))
 
 
@@ -21,9 +21,9 @@ def test_permute_is_a_bijection_of_each_range_when_every_element_has_its_own(
 ) -> None:
     position = torch.cat([torch.arange(size) for size in sizes])
     size_each = torch.repeat_interleave(torch.tensor(sizes), torch.tensor(sizes))
-    shuffled = seeds.permute(key, position, size_each)
+    shuffled = rng.permute(key, position, size_each)
     for size, part in zip(sizes, shuffled.split(sizes), strict=True):
-        assert torch.equal(part, seeds.permute(key, torch.arange(size), size))
+        assert torch.equal(part, rng.permute(key, torch.arange(size), size))
 
 
 @given(KEYS, st.integers(1, 10**12), st.lists(st.integers(0, 10**12), min_size=1, max_size=20))
@@ -31,18 +31,18 @@ def test_permute_does_not_depend_on_the_order_or_the_company_of_positions(
     key: int, size: int, positions: list[int]
 ) -> None:
     at = torch.tensor(positions) % size
-    together = seeds.permute(key, at, size)
-    assert together.tolist() == [int(seeds.permute(key, one, size)) for one in at]
-    assert torch.equal(seeds.permute(key, at.flip(0), size).flip(0), together)
-    assert torch.equal(seeds.permute(key, at, torch.tensor(size)), together)
+    together = rng.permute(key, at, size)
+    assert together.tolist() == [int(rng.permute(key, one, size)) for one in at]
+    assert torch.equal(rng.permute(key, at.flip(0), size).flip(0), together)
+    assert torch.equal(rng.permute(key, at, torch.tensor(size)), together)
     assert bool(((together >= 0) & (together < size)).all())
     assert len(together.unique()) == len(at.unique())
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, 10, 20, 50])
 def test_permute_sends_every_position_of_a_short_range_to_every_place_equally_often(size: int) -> None:
-    keys = seeds.mix(7, torch.arange(4000))[:, None]
-    shuffled = seeds.permute(keys, torch.arange(size).expand(4000, size), size)
+    keys = rng.mix(7, torch.arange(4000))[:, None]
+    shuffled = rng.permute(keys, torch.arange(size).expand(4000, size), size)
     for position in range(0, size, max(1, size // 5)):
         places = torch.bincount(shuffled[:, position], minlength=size)
         assert chisquare(places.tolist()).pvalue > 1e-3
@@ -50,9 +50,9 @@ def test_permute_sends_every_position_of_a_short_range_to_every_place_equally_of
 
 @pytest.mark.parametrize("size", [97, 1000, 60_000])
 def test_permute_sends_each_part_of_the_range_to_each_part_equally_often(size: int) -> None:
-    keys = seeds.mix(3, torch.arange(600))[:, None]
+    keys = rng.mix(3, torch.arange(600))[:, None]
     position = torch.linspace(0, size - 1, 64).long()
-    shuffled = seeds.permute(keys, position.expand(600, 64), size)
+    shuffled = rng.permute(keys, position.expand(600, 64), size)
     # Values of one key are without repetition, so only one position a key enters each test.
     for column in range(0, 64, 21):
         buckets = torch.bincount(shuffled[:, column] * 8 // size, minlength=8)
@@ -62,27 +62,27 @@ def test_permute_sends_each_part_of_the_range_to_each_part_equally_often(size: i
 
 
 def test_permute_of_another_key_is_another_permutation() -> None:
-    one, other = (seeds.permute(key, torch.arange(1000), 1000) for key in (1, 2))
+    one, other = (rng.permute(key, torch.arange(1000), 1000) for key in (1, 2))
     assert int((one == other).sum()) < 10
 
 
 def test_a_key_for_each_element_does_what_each_key_does_alone() -> None:
     keys = torch.tensor([5, -9, 2**62])
     counter = torch.tensor([0, 4, 1])
-    for draw in (seeds.mix, seeds.uniform_bits):
+    for draw in (rng.mix, rng.uniform_bits):
         assert draw(keys, counter).tolist() == [
             int(draw(int(k), c)) for k, c in zip(keys, counter, strict=True)
         ]
-    assert seeds.permute(keys, counter, 6).tolist() == [
-        int(seeds.permute(int(k), c, 6)) for k, c in zip(keys, counter, strict=True)
+    assert rng.permute(keys, counter, 6).tolist() == [
+        int(rng.permute(int(k), c, 6)) for k, c in zip(keys, counter, strict=True)
     ]
 
 
 @pytest.mark.parametrize("shift", [0, 8, 24, 40])
 def test_uniform_bits_are_uniform_in_every_byte(shift: int) -> None:
-    draw = seeds.uniform_bits(11, torch.arange(200_000))
+    draw = rng.uniform_bits(11, torch.arange(200_000))
     assert int(draw.min()) >= 0
-    assert int(draw.max()) < 2**seeds.BITS
+    assert int(draw.max()) < 2**rng.BITS
     byte = (draw >> shift) & 255
     assert chisquare(torch.bincount(byte, minlength=256).tolist()).pvalue > 1e-3
 
@@ -90,27 +90,27 @@ def test_uniform_bits_are_uniform_in_every_byte(shift: int) -> None:
 @pytest.mark.parametrize("lag", [1, 10, 60_000])
 def test_uniform_bits_of_related_counters_and_keys_are_independent(lag: int) -> None:
     counter = torch.arange(100_000)
-    first = seeds.uniform_bits(11, counter) >> (seeds.BITS - 3)
-    for second in (seeds.uniform_bits(11, counter + lag), seeds.uniform_bits(11 + lag, counter)):
-        pairs = torch.bincount(first * 8 + (second >> (seeds.BITS - 3)), minlength=64).reshape(8, 8)
+    first = rng.uniform_bits(11, counter) >> (rng.BITS - 3)
+    for second in (rng.uniform_bits(11, counter + lag), rng.uniform_bits(11 + lag, counter)):
+        pairs = torch.bincount(first * 8 + (second >> (rng.BITS - 3)), minlength=64).reshape(8, 8)
         assert chi2_contingency(pairs.numpy()).pvalue > 1e-3
 
 
 @given(KEYS, st.lists(st.integers(0, 2**62), min_size=1, max_size=20))
 def test_a_draw_depends_on_its_key_and_counter_alone(key: int, counters: list[int]) -> None:
     at = torch.tensor(counters)
-    assert seeds.uniform_bits(key, at).tolist() == [int(seeds.uniform_bits(key, c)) for c in at]
+    assert rng.uniform_bits(key, at).tolist() == [int(rng.uniform_bits(key, c)) for c in at]
 
 
 def test_streams_differ_by_seed_and_by_name() -> None:
-    keys = {seeds.stream(seed, name) for seed in range(-50, 50) for name in ("noise", "subset", "order/1")}
+    keys = {rng.stream(seed, name) for seed in range(-50, 50) for name in ("noise", "subset", "order/1")}
     assert len(keys) == 300
 
 
 def test_a_generator_repeats_its_stream_and_leaves_the_global_one_alone() -> None:
     before = torch.get_rng_state()
     one, again, other = (
-        torch.rand(4, generator=seeds.generator(*source)) for source in ((1, "a"), (1, "a"), (1, "b"))
+        torch.rand(4, generator=rng.generator(*source)) for source in ((1, "a"), (1, "a"), (1, "b"))
     )
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
@@ -119,25 +119,25 @@ def test_a_generator_repeats_its_stream_and_leaves_the_global_one_alone() -> Non
 
 def test_mix_is_the_published_splitmix64() -> None:
     published = [6457827717110365317, 3203168211198807973, 9817491932198370423]  # of seed 1234567
-    assert [v % 2**64 for v in seeds.mix(1234567, torch.tensor([1, 2, 3])).tolist()] == published
+    assert [v % 2**64 for v in rng.mix(1234567, torch.tensor([1, 2, 3])).tolist()] == published
 
 
 def test_draws_are_the_same_on_every_machine_and_in_every_version() -> None:
     # A stored result names its labels by seed and index alone: a change here changes every result.
-    assert seeds.stream(0, "noise") == 2258784678044586894
-    assert seeds.stream(-3, "weights") == 5149484636442870021
+    assert rng.stream(0, "noise") == 2258784678044586894
+    assert rng.stream(-3, "weights") == 5149484636442870021
     counter = torch.tensor([0, 1, 2**40])
-    assert seeds.mix(5, counter).tolist() == [-5278393320434088484, 7134611160154358618, 2209595409289230298]
-    assert seeds.mix(2**64 - 1, torch.tensor([3])).tolist() == [4048727598324417001]
-    assert seeds.uniform_bits(5, counter).tolist() == [200933086445243, 108865526735753, 33715750263812]
-    assert seeds.permute(5, torch.arange(8), 8).tolist() == [2, 4, 7, 3, 5, 6, 1, 0]
+    assert rng.mix(5, counter).tolist() == [-5278393320434088484, 7134611160154358618, 2209595409289230298]
+    assert rng.mix(2**64 - 1, torch.tensor([3])).tolist() == [4048727598324417001]
+    assert rng.uniform_bits(5, counter).tolist() == [200933086445243, 108865526735753, 33715750263812]
+    assert rng.permute(5, torch.arange(8), 8).tolist() == [2, 4, 7, 3, 5, 6, 1, 0]
     far = torch.tensor([0, 1, 59_999_999])
-    assert seeds.permute(5, far, 60_000_000).tolist() == [49008034, 33015761, 6045331]
+    assert rng.permute(5, far, 60_000_000).tolist() == [49008034, 33015761, 6045331]
 
 
 def test_permute_gives_every_order_of_a_short_range_equally_often() -> None:
-    keys = seeds.mix(11, torch.arange(24_000))[:, None]
-    shuffled = seeds.permute(keys, torch.arange(4).expand(24_000, 4), 4)
+    keys = rng.mix(11, torch.arange(24_000))[:, None]
+    shuffled = rng.permute(keys, torch.arange(4).expand(24_000, 4), 4)
     orders = torch.unique(shuffled, dim=0, return_counts=True)[1]
     assert len(orders) == 24
     assert chisquare(orders.tolist()).pvalue > 1e-3

@@ -16,16 +16,16 @@ import torch
 from dilution.data import load
 from dilution.errors import InputError, StoreError
 from dilution.noise import Dilution
-from dilution.study import Run, Study, driver, engines, execute, planner, run
-from dilution.study.driver import run_study
-from dilution.study.engines import local
-from dilution.study.engines.inline import Inline
-from dilution.study.engines.workers import Worker
-from dilution.study.execute import confusability_name
+from dilution.study import Run, Study, executors, planner, run, runner, scheduler
+from dilution.study.executors import processes
+from dilution.study.executors.inline import Inline
+from dilution.study.executors.workers import Worker
 from dilution.study.planner import Pack
 from dilution.study.progress import Progress
+from dilution.study.results import table
+from dilution.study.runner import confusability_name
+from dilution.study.scheduler import run_study
 from dilution.study.store import Store
-from dilution.study.table import table
 from dilution.study.timing import Probe
 from dilution.training import train
 
@@ -58,7 +58,7 @@ def test_a_run_is_the_training_that_it_describes():
         "mlp1", noisy, test=digits.test, seed=5, validation=31, order="pooled", optimizer="adam", rate=0.01,
         steps=6, evaluations=2, batch=16,
     )  # fmt: skip
-    (outcome,) = execute.execute([described], None, {})
+    (outcome,) = runner.execute([described], None, {})
     assert outcome["history"] == direct.history.to_dict(orient="records")
     assert outcome["result"] | direct.summary() == outcome["result"]
     assert outcome["result"]["rate_delivered"] == direct.delivered.rate_delivered
@@ -81,8 +81,8 @@ def test_a_defect_in_one_run_is_recorded_with_its_traceback(store, monkeypatch):
             raise RuntimeError("a defect")
         return real(tasks, *given)
 
-    real = execute.train_together
-    monkeypatch.setattr(execute, "train_together", broken)
+    real = runner.train_together
+    monkeypatch.setattr(runner, "train_together", broken)
     runs = [small(seed=seed) for seed in range(3)]
     run_study(Study.of("s", runs), store, workers=0, progress=QUIET)
     assert states(store, runs) == ["done", "failed", "done"]
@@ -97,7 +97,7 @@ def test_failed_runs_of_this_study_are_tried_again_only_if_asked(store, monkeypa
 
     other, mine = small(seed=8), small(seed=9)
     with monkeypatch.context() as patch:
-        patch.setattr(execute, "train_together", broken)
+        patch.setattr(runner, "train_together", broken)
         run_study(Study.of("other", [other]), store, workers=0, progress=QUIET)
         run_study(Study.of("mine", [mine]), store, workers=0, progress=QUIET)
     run_study(Study.of("mine", [mine]), store, workers=0, progress=QUIET)
@@ -163,7 +163,7 @@ def deadly(folder, monkeypatch, deaths):
 def test_a_run_whose_worker_died_three_times_fails_with_a_reason_and_the_others_finish(
     store, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(driver, "plan", one_by_one)
+    monkeypatch.setattr(scheduler, "plan", one_by_one)
     runs = [deadly(tmp_path, monkeypatch, 99), small(), small(seed=1)]
     run_study(Study.of("s", runs), store, workers=1, progress=QUIET)
     assert states(store, runs) == ["failed", "done", "done"]
@@ -176,7 +176,7 @@ def test_a_run_whose_worker_died_three_times_fails_with_a_reason_and_the_others_
 
 
 def test_a_run_whose_worker_died_twice_is_trained_again(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(driver, "plan", one_by_one)
+    monkeypatch.setattr(scheduler, "plan", one_by_one)
     runs = [deadly(tmp_path, monkeypatch, 2), small()]
     run_study(Study.of("s", runs), store, workers=1, progress=QUIET)
     assert states(store, runs) == ["done", "done"]
@@ -199,7 +199,7 @@ class Asked(Inline):
 
 
 def test_what_something_died_of_is_trained_alone_and_last(store, monkeypatch):
-    monkeypatch.setattr(engines, "Inline", Asked)
+    monkeypatch.setattr(executors, "Inline", Asked)
     runs = [small(seed=seed) for seed in range(4)]
     store.add("s", runs)
     store.crashed(runs[0].key, "it died.", at="now")
@@ -232,7 +232,7 @@ def test_confusability_is_measured_once_for_all_runs_and_kept(store, monkeypatch
         measured.append(run.dataset)
         return CONFUSABLE
 
-    monkeypatch.setattr(driver, "measure_confusability", measure)
+    monkeypatch.setattr(scheduler, "measure_confusability", measure)
     structured = {"noise": "structured", "delta": 0.5}
     runs = [small(**structured, noise_order=order) for order in ("confusing", "reverse", "random")]
     run_study(Study.of("s", [runs[2]]), store, workers=0, progress=QUIET)
@@ -307,7 +307,7 @@ class Dying(Worker):
 
 def test_a_worker_killed_while_it_measures_a_large_pack_leaves_small_packs(store, monkeypatch):
     monkeypatch.setattr(planner, "_SHORT", 0.0)
-    monkeypatch.setattr(local, "Worker", Dying)
+    monkeypatch.setattr(processes, "Worker", Dying)
     runs = [small(seed=seed) for seed in range(4)]
     run_study(Study.of("s", runs), store, workers=2, progress=QUIET)
     assert states(store, runs) == ["done"] * 4
@@ -334,9 +334,9 @@ def test_what_trains_at_once_never_takes_more_threads_than_there_are_cores(store
 
     monkeypatch.setattr(Counting, "start", start)
     monkeypatch.setattr(Counting, "answer", answer)
-    monkeypatch.setattr(local, "Worker", Counting)
-    monkeypatch.setattr(driver, "plan", of_many_threads)
-    monkeypatch.setattr(local, "available_cores", lambda: 3)
+    monkeypatch.setattr(processes, "Worker", Counting)
+    monkeypatch.setattr(scheduler, "plan", of_many_threads)
+    monkeypatch.setattr(processes, "available_cores", lambda: 3)
     runs = [small(seed=seed) for seed in range(6)]
     run_study(Study.of("s", runs), store, workers=3, progress=QUIET)
     assert states(store, runs) == ["done"] * 6
@@ -352,9 +352,9 @@ def said(study, store, **options):
 
 
 def test_more_workers_than_cores_are_cut_down_and_said(store, monkeypatch):
-    monkeypatch.setattr(local, "available_cores", lambda: 1)
-    monkeypatch.setattr(engines, "available_cores", lambda: 1)
-    monkeypatch.setattr(driver, "plan", only_for_one_core)
+    monkeypatch.setattr(processes, "available_cores", lambda: 1)
+    monkeypatch.setattr(executors, "available_cores", lambda: 1)
+    monkeypatch.setattr(scheduler, "plan", only_for_one_core)
     lines = said(Study.of("s", [small(seed=seed) for seed in range(3)]), store, workers=3)
     assert "3 workers asked for, more than the cores at hand: 1 used" in lines
 

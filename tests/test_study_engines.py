@@ -16,16 +16,16 @@ import torch
 from dilution.data import load, write_pack
 from dilution.errors import InputError, WorkerError
 from dilution.study import Run, Study
-from dilution.study.driver import run_study
-from dilution.study.engines import ENGINES, Job, check_engine, open_engine
-from dilution.study.engines.workers import Worker
-from dilution.study.execute import confusability_name
-from dilution.study.packs import shape_of
+from dilution.study.executors import ENGINES, Job, check_engine, open_engine
+from dilution.study.executors.workers import Worker
+from dilution.study.grouping import shape_of
 from dilution.study.planner import Pack
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
+from dilution.study.results import histories, table
+from dilution.study.runner import confusability_name
+from dilution.study.scheduler import run_study
 from dilution.study.store import Store
-from dilution.study.table import histories, table
 from dilution.study.timing import Probe
 
 ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray")
@@ -254,11 +254,11 @@ def test_a_cluster_is_handed_no_more_than_it_can_soon_train():
 
 def cluster_of(monkeypatch, *nodes, **job):
     """Return the engine of a cluster of such nodes, which has seen what there is and no more."""
-    from dilution.study.engines import cluster
+    from dilution.study.executors import ray_driver
 
     alive = [{"Alive": True, "Resources": each} for each in nodes]
-    monkeypatch.setattr(cluster.ray, "nodes", lambda: [*alive, {"Alive": False, "Resources": {"GPU": 9}}])
-    made = cluster.Cluster(Job([small()], None, {}, **job))
+    monkeypatch.setattr(ray_driver.ray, "nodes", lambda: [*alive, {"Alive": False, "Resources": {"GPU": 9}}])
+    made = ray_driver.Cluster(Job([small()], None, {}, **job))
     made._take_stock()
     return made
 
@@ -290,10 +290,10 @@ def test_a_cluster_without_the_device_is_refused(monkeypatch):
 
 @ray
 def test_a_node_that_differs_trains_nothing_and_is_named(monkeypatch):
-    from dilution.study.engines import cluster
+    from dilution.study.executors import ray_driver
 
-    other = cluster.Driver(".", ("dilution 9.9", "torch 0", "numpy 0"))
-    monkeypatch.setattr(cluster.Driver, "here", lambda: other)
+    other = ray_driver.Driver(".", ("dilution 9.9", "torch 0", "numpy 0"))
+    monkeypatch.setattr(ray_driver.Driver, "here", lambda: other)
     with opened("ray", [small()]) as at_work:
         at_work.start(Pack([small()], 1, 1.0))
         with pytest.raises(
@@ -316,7 +316,7 @@ def test_a_node_that_differs_trains_nothing_and_is_named(monkeypatch):
     ],
 )
 def test_versions_agree_as_far_as_both_tell(one, other, agree):
-    from dilution.study.engines.node import _agree
+    from dilution.study.executors.ray_worker import _agree
 
     assert _agree(one, other) == _agree(other, one) == agree
 
@@ -365,6 +365,6 @@ def test_what_no_engine_can_do_is_refused(asked, words):
 
 
 def test_ray_that_is_not_installed_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setattr("dilution.study.engines.find_spec", lambda _: None)
+    monkeypatch.setattr("dilution.study.executors.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"not installed.*dilution\[ray\]"):
         check_engine(engine="ray")

@@ -10,11 +10,11 @@ import pytest
 
 import dilution
 from dilution.errors import DataError, InputError, StoreError
-from dilution.study.export import export_table
-from dilution.study.imported import import_table
+from dilution.study.exporting import export_table
+from dilution.study.importing import import_table
 from dilution.study.progress import Progress
+from dilution.study.results import table
 from dilution.study.store import Store
-from dilution.study.table import table
 
 RESULTS = sorted((Path(__file__).parents[1] / "docs" / "results").glob("*/*-runs.csv"))
 GRID = """

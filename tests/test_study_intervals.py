@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dilution.errors import InputError
-from dilution.study.intervals import intervals, paired_p
+from dilution.study.statistics import intervals, paired_p
 
 # Three seeds at 0.8, 0.9 and 1.0: mean 0.9, standard deviation 0.1, t(0.975; 2) = 4.302653,
 # so half the interval is 4.302653 · 0.1 / √3.

@@ -6,16 +6,16 @@ import pytest
 
 import dilution
 from dilution.errors import InputError
-from dilution.paper import report
+from dilution.figures import report
 from dilution.study import Run, Study
-from dilution.study.driver import run_study
-from dilution.study.export import export_table
-from dilution.study.imported import import_table
-from dilution.study.packs import shape_of, steps_of
+from dilution.study.exporting import export_table
+from dilution.study.grouping import shape_of, steps_of
+from dilution.study.importing import import_table
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
+from dilution.study.results import table
+from dilution.study.scheduler import run_study
 from dilution.study.store import Store
-from dilution.study.table import table
 
 BASE = {"dataset": "digits", "n": 200, "network": "perceptron", "steps": 3, "evaluations": 1}
 

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from dilution.cli import app
 from dilution.errors import InputError, StoreError
 from dilution.study import Grid
-from dilution.study.merged import merge
+from dilution.study.merging import merge
 from dilution.study.store import Store
 
 RUNS = list(Grid({"dataset": "digits", "n": 100, "network": "mlp1"}, {"alpha": [0, 1], "seed": [0, 1, 2]}))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilution.study import Run, timing
-from dilution.study.packs import by_shape, shape_of, split, steps_of
+from dilution.study.grouping import by_shape, shape_of, split, steps_of
 from dilution.study.planner import best_size, plan
 
 BASE = {"dataset": "digits", "n": 200, "network": "mlp2", "order": "pooled", "epochs": 400, "alpha": 1}

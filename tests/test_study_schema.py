@@ -9,9 +9,9 @@ from stores import DONE, KEYS, RUNS, change, plain
 
 from dilution.errors import StoreError
 from dilution.study.lock import writing
+from dilution.study.results import COLUMNS
 from dilution.study.schema import SCHEMA_VERSION
 from dilution.study.store import Store
-from dilution.study.table import COLUMNS
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from dilution.errors import InputError
 from dilution.study import Run, Study
 from dilution.study.prepare import prepare
-from dilution.study.spec import LATER
+from dilution.study.run_spec import LATER
 from dilution.training import TrainSettings
 
 BASE = {"dataset": "digits", "n": 1000, "alpha": 20, "network": "conv4"}

@@ -10,11 +10,11 @@ import pytest
 
 from dilution.errors import DilutionError, InputError
 from dilution.study import Run, Study
-from dilution.study.driver import run_study
-from dilution.study.export import export_table
+from dilution.study.exporting import export_table
 from dilution.study.progress import Progress
+from dilution.study.results import histories, table
+from dilution.study.scheduler import run_study
 from dilution.study.store import Store
-from dilution.study.table import histories, table
 
 BASE = {"dataset": "digits", "n": 60, "network": "perceptron", "steps": 4, "evaluations": 2, "batch": 8}
 RUNS = [

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 import dilution
 from dilution.data import Arrays, load, write_pack
 from dilution.errors import InputError
-from dilution.nets import build
+from dilution.models import build
 from dilution.noise import Dilution
 from dilution.study import Run, Study
-from dilution.study.packs import shape_of
+from dilution.study.grouping import shape_of
 from dilution.study.timing import Probe
 from dilution.training import BatchOrderer, TrainSettings, augment, seconds_per_step, train
 from dilution.training.augment import Augmentation
 from dilution.training.batches import Batch
-from dilution.training.objective import cross_entropy
+from dilution.training.evaluation import Normalise, accuracy
+from dilution.training.losses import cross_entropy
 from dilution.training.optimizers import optimizer
-from dilution.training.referee import Normalise, accuracy
 
 BOTH = {"flips": True, "crops": 2}
 WAYS = [{"flips": True}, {"crops": 1}, BOTH]
@@ -243,7 +243,7 @@ def test_digits_are_learnt_from_shifted_pictures_and_then_recognised_where_they_
     ids=str,
 )
 def test_crops_that_break_their_rule_are_refused_before_training(crops, fragments, monkeypatch):
-    monkeypatch.setattr("dilution.training.loop.build", None)  # no network is made
+    monkeypatch.setattr("dilution.training.trainer.build", None)  # no network is made
     with pytest.raises(InputError) as caught:
         trained(crops=crops)
     for fragment in fragments:

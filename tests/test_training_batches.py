@@ -7,10 +7,10 @@ import torch
 
 from dilution.data import Arrays
 from dilution.errors import InputError
-from dilution.nets import build
+from dilution.models import build
 from dilution.noise import Dilution, matrix, structured
 from dilution.training import BatchOrderer, batches
-from dilution.training.objective import cross_entropy
+from dilution.training.losses import cross_entropy
 
 ORDERS = ["examples", "pooled", "expected"]
 ALPHAS = [0.0, 0.013, 0.5, 1.0, 2.7, 20.0]

@@ -12,11 +12,11 @@ from dilution.data import load
 from dilution.errors import DataError
 from dilution.noise import Dilution
 from dilution.study import Run, Study
-from dilution.study.driver import run_study
-from dilution.study.execute import Checkpoints
 from dilution.study.progress import Progress
+from dilution.study.results import histories, table
+from dilution.study.runner import Checkpoints
+from dilution.study.scheduler import run_study
 from dilution.study.store import Store
-from dilution.study.table import histories, table
 from dilution.training import Checkpoint, Task, TrainSettings, train_together
 
 OWN = """
@@ -187,7 +187,7 @@ def test_a_study_that_is_cut_off_goes_on_inside_its_training(tmp_path, monkeypat
 
     finish("whole")
     with monkeypatch.context() as patch, Store(tmp_path / "cut.sqlite") as store:
-        patch.setattr("dilution.study.execute.Checkpoint", lambda *given: CutOff(*given[:2]))
+        patch.setattr("dilution.study.runner.Checkpoint", lambda *given: CutOff(*given[:2]))
         with pytest.raises(KeyboardInterrupt):
             run_study(study, store, workers=0, progress=quiet)
     (left,) = (tmp_path / "cut.sqlite.checkpoints").iterdir()

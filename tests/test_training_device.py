@@ -5,17 +5,18 @@ import torch
 
 from dilution.data import Arrays, load
 from dilution.errors import InputError
-from dilution.nets import build, together
+from dilution.models import build
 from dilution.noise import Dilution, structured
-from dilution.study import Run, Study, engines
-from dilution.study.driver import run_study
-from dilution.study.engines import local
+from dilution.study import Run, Study, executors
+from dilution.study.executors import processes
 from dilution.study.progress import Progress
+from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 from dilution.training import BatchOrderer, TrainSettings, train
 from dilution.training.augment import Augmentation
 from dilution.training.device import device_of
-from dilution.training.objective import with_gradient
+from dilution.training.ensemble import together
+from dilution.training.losses import with_gradient
 from dilution.training.optimizers import Average
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
@@ -106,8 +107,8 @@ def test_with_two_gpus_workers_take_turns(monkeypatch, tmp_path):
         def stop(self):
             pass
 
-    monkeypatch.setattr(local, "Worker", Recorded)
-    monkeypatch.setattr(engines, "device_of", torch.device)
+    monkeypatch.setattr(processes, "Worker", Recorded)
+    monkeypatch.setattr(executors, "device_of", torch.device)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     runs = [Run.of(dataset="digits", n=100, alpha=1, network="mlp1", steps=2, seed=seed) for seed in range(9)]
     study, quiet = Study.of("s", runs), Progress(quiet=True)

@@ -14,8 +14,16 @@ from dilution.noise import Dilution, structured
 from dilution.study import Run, Study
 from dilution.study.planner import plan
 from dilution.study.prepare import prepare
-from dilution.training import LEARNERS, Task, TrainSettings, kind_of, learners, train, train_together
-from dilution.training.referee import Normalise
+from dilution.training import (
+    LEARNERS,
+    Task,
+    TrainSettings,
+    estimators,
+    kind_of,
+    train,
+    train_together,
+)
+from dilution.training.evaluation import Normalise
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -72,12 +80,12 @@ def test_examples_are_those_of_the_dilution(digits, images, stratified):
     training, _ = noisy.hold_out(30)
     prepare = Normalise(training.data, training.clean_rows)
     index = torch.arange(len(training))
-    plain = learners._examples(training, prepare, weighted=False)
+    plain = estimators._examples(training, prepare, weighted=False)
     pictures = prepare(training.pictures(index)).flatten(1).numpy()
     np.testing.assert_array_equal(plain.features, pictures)
     np.testing.assert_array_equal(plain.labels, training.labels(index).numpy())
     assert plain.weights is None
-    pooled = learners._examples(training, prepare, weighted=True)
+    pooled = estimators._examples(training, prepare, weighted=True)
     if images != "same":
         assert pooled.weights is None
         return
@@ -281,7 +289,7 @@ def test_replaced_labels_are_one_row_a_picture(digits):
     noisy = Dilution(digits.train, eta=0.3, n=300, labels="replaced")
     training, _ = noisy.hold_out(30)
     prepare = Normalise(training.data, training.clean_rows)
-    weighted, plain = (learners._examples(training, prepare, weighted=each) for each in (True, False))
+    weighted, plain = (estimators._examples(training, prepare, weighted=each) for each in (True, False))
     assert (weighted.weights == 1).all()
     np.testing.assert_array_equal(weighted.features, plain.features)
     np.testing.assert_array_equal(weighted.labels, plain.labels)

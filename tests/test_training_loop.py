@@ -11,12 +11,12 @@ import torch
 
 from dilution.data import Arrays, load
 from dilution.errors import InputError
-from dilution.nets import build
+from dilution.models import build
 from dilution.noise import Dilution, uniform
 from dilution.training import BatchOrderer, TrainResult, TrainSettings, train
-from dilution.training.objective import cross_entropy
+from dilution.training.evaluation import Normalise, accuracy
+from dilution.training.losses import cross_entropy
 from dilution.training.optimizers import optimizer, rate_factor
-from dilution.training.referee import Normalise, accuracy
 
 RATES = {"adadelta": 1.0, "sgd": 0.02, "adam": 0.003, "adamw": 0.003}
 SCHEDULES = ["constant", "linear", "cosine", "step"]

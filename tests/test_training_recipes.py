@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from dilution.errors import DataError, InputError
 from dilution.study import Run
-from dilution.study.packs import steps_of
-from dilution.study.recipes import with_recipe
+from dilution.study.apply_recipe import with_recipe
+from dilution.study.grouping import steps_of
 from dilution.training import TrainSettings
 from dilution.training.recipes import (
     LEAST_STEPS,

@@ -10,8 +10,8 @@ from dilution.data import load
 from dilution.errors import InputError
 from dilution.noise import Dilution
 from dilution.training import TrainSettings, train
+from dilution.training.config import ScheduleName, default_validation
 from dilution.training.optimizers import Average, optimizer, rate_factor
-from dilution.training.settings import ScheduleName, default_validation
 
 WRONG = [
     ({"rate": -1}, ["rate is -1", "greater than 0"]),

@@ -13,7 +13,7 @@ from dilution.errors import InputError
 from dilution.noise import Dilution
 from dilution.training import BatchOrderer, TrainSettings
 from dilution.training.augment import Augmentation
-from dilution.training.share import Share
+from dilution.training.distributed import Share
 
 CASES = [
     {"network": "mlp2", "optimizer": "adam", "batch": 32},
@@ -91,7 +91,7 @@ def test_processes_that_go_on_from_different_steps_are_refused(monkeypatch):
     def others(steps, step):
         steps[:] = [step, step + 20]
 
-    monkeypatch.setattr("dilution.training.share.distributed.all_gather_object", others)
+    monkeypatch.setattr("dilution.training.distributed.distributed.all_gather_object", others)
     with pytest.raises(InputError, match=r"are of steps 10, 30; all must go on from one"):
         Share(0, 2).agree(10)
     Share().agree(10)

@@ -10,13 +10,14 @@ from scipy.stats import t as student
 
 from dilution.data import Arrays, load
 from dilution.errors import InputError
-from dilution.nets import build, together
+from dilution.models import build
 from dilution.noise import Dilution, structured
 from dilution.training import BatchOrderer, Task, TrainSettings, train_together
 from dilution.training.augment import Augmentation
-from dilution.training.objective import cross_entropy, with_gradient
+from dilution.training.ensemble import together
+from dilution.training.evaluation import Normalise
+from dilution.training.losses import cross_entropy, with_gradient
 from dilution.training.optimizers import optimizer, rate_factor
-from dilution.training.referee import Normalise
 
 STEPS = 50
 # At larger rates optimizers that divide a gradient by its size turn rounding into whole steps (docs/log.md).

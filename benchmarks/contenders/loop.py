@@ -7,7 +7,7 @@ import torch
 from common import BATCH, RATE, pictures, serve
 from torch.utils.data import DataLoader, TensorDataset
 
-from dilution.nets import build
+from dilution.models import build
 
 images, labels = pictures()
 data = TensorDataset(torch.from_numpy(images).float().div(255).sub(0.5)[:, None], torch.from_numpy(labels))

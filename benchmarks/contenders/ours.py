@@ -14,8 +14,8 @@ from common import BATCH, RATE, SECONDS, peak_mb, pictures
 
 from dilution.data import Arrays
 from dilution.noise import Dilution
-from dilution.revision import code_version
 from dilution.training import Task, TrainSettings, keep_freed_memory, train_together
+from dilution.utils.version import code_version
 
 NETWORK, PRECISION = sys.argv[1:3]
 THREADS, REPLICAS = map(int, sys.argv[3:])

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from dilution.data import Arrays, DataSet, from_numpy, load
     from dilution.diagnosis import Diagnosis, diagnose
     from dilution.errors import DataError, DilutionError, InputError, StoreError
+    from dilution.figures import reproduce
     from dilution.noise import Dilution, matrix, observed, structured, uniform
-    from dilution.paper import reproduce
     from dilution.planning import Plan, plan
     from dilution.study import Grid, Run, Study, run
     from dilution.training import TrainSettings, confusability, train

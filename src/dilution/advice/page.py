@@ -6,14 +6,14 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 
-from dilution.advice.advising import Advice
-from dilution.advice.reasons import answer, growth, reasons
-from dilution.files import write_whole
+from dilution.advice.advise import Advice
+from dilution.advice.explain import answer, growth, reasons
 from dilution.report.marks import mark_points
 from dilution.report.page import Page, Section, write
 from dilution.report.provenance import made_by
 from dilution.report.style import COLOURS, MARKERS, QUIET, legend, log_axis, new_figure, publish, style
 from dilution.training.recipes import recipe_text
+from dilution.utils.atomic import write_whole
 
 _METHOD = """\
 The gradient noise scale is tr Σ / |G|²: the batch at which the scatter of its gradient is as large as the \

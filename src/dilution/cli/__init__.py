@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from dilution.cli import answers, studies
+from dilution.cli import labels, studies
 from dilution.cli.data import data_app
-from dilution.cli.show import show_app
+from dilution.cli.noise import show_app
 from dilution.errors import DilutionError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from dilution.revision import code_version
+        from dilution.utils.version import code_version
 
         typer.echo(f"dilution {code_version()}")
         raise typer.Exit
@@ -52,9 +52,9 @@ app.command()(studies.claims)
 app.command("import")(studies.import_)
 app.command()(studies.merge)
 app.command()(studies.report)
-app.command()(answers.diagnose)
-app.command()(answers.plan)
-app.command()(answers.advise)
+app.command()(labels.diagnose)
+app.command()(labels.plan)
+app.command()(labels.advise)
 app.add_typer(data_app, name="data")
 app.add_typer(show_app, name="show")
 

@@ -28,8 +28,8 @@ from dilution.cli.options import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dilution.paper.figure import ScaleName
-    from dilution.training.settings import PrecisionName
+    from dilution.figures.base import ScaleName
+    from dilution.training.config import PrecisionName
 
 
 def reproduce(
@@ -60,7 +60,7 @@ def reproduce(
     Writes a page with the verdicts, the figures and their tables. Run it again to resume: finished
     runs are not repeated.
     """
-    from dilution.paper import reproduce as call
+    from dilution.figures import reproduce as call
 
     with interruptible():
         made = call(
@@ -158,9 +158,9 @@ def export(
     study: Annotated[str | None, typer.Option(help="Only this study. Default: all runs.")] = None,
 ) -> None:
     """Write the table of results, one row a run."""
-    from dilution.study.export import export_table
+    from dilution.study.exporting import export_table
+    from dilution.study.results import table
     from dilution.study.store import Store
-    from dilution.study.table import table
 
     with Store(store, create=False) as opened:
         _check_study(study, opened.counts())
@@ -171,7 +171,7 @@ def export(
 
 def claims(store: StoreArgument = Path("results.sqlite")) -> None:
     """Print the claims of the paper with their verdicts, from the store alone."""
-    from dilution.paper import judged
+    from dilution.figures import judged
 
     found = judged(store)
     for row in found.itertuples():
@@ -187,7 +187,7 @@ def import_(
 
     A study that asks for them then finds them done.
     """
-    from dilution.study.imported import import_table
+    from dilution.study.importing import import_table
     from dilution.study.store import Store
 
     with Store(store) as opened:
@@ -205,7 +205,7 @@ def merge(
 
     Stores whose results contradict each other are refused, and nothing is entered.
     """
-    from dilution.study.merged import merge as call
+    from dilution.study.merging import merge as call
     from dilution.study.store import Store
 
     with Store(into, create=False) as ours, Store(other, create=False) as theirs:
@@ -221,7 +221,7 @@ def report(
 
     Nothing is trained: the page comes from the store alone.
     """
-    from dilution.paper import report as call
+    from dilution.figures import report as call
 
     typer.echo(f"page: {call(store, out=out).page}")
 
@@ -243,7 +243,7 @@ def _check_study(name: str | None, known: Any) -> None:
 
 def _varying(table: pd.DataFrame) -> pd.DataFrame:
     """Return the settings that differ between runs, and the accuracies."""
-    from dilution.study.select import name_matrices, varying_settings
+    from dilution.study.selection import name_matrices, varying_settings
 
     table = name_matrices(table)
     settings = [*varying_settings(table), *(["seed"] if table["seed"].nunique() > 1 else [])]

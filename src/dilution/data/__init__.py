@@ -1,10 +1,10 @@
 """Where clean examples come from: readers, downloads with checksums, and data of a user's own."""
 
 from dilution.data.arrays import Arrays, DataSet, Labelled
-from dilution.data.classes import check_classes, majority
-from dilution.data.convert import from_numpy
-from dilution.data.folder import pack_folder
-from dilution.data.packing import write_pack
+from dilution.data.class_checks import check_classes, majority
+from dilution.data.from_arrays import from_numpy
+from dilution.data.pack.from_folder import pack_folder
+from dilution.data.pack.writer import write_pack
 from dilution.data.registry import (
     DATASETS,
     check,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-from dilution.data import cifar, digits, human, mnist, photos
 from dilution.data.arrays import DataSet, Labelled
-from dilution.data.files import Finding
-from dilution.data.listing import holds_pictures
+from dilution.data.builtin import cifar, cifar_n, digits, mnist, photos
+from dilution.data.download import Finding
+from dilution.data.formats.image_listing import holds_pictures
 from dilution.data.sources import KINDS, Source, own
 from dilution.errors import InputError, unknown
 
@@ -61,15 +61,15 @@ def _cifar(which: cifar.Cifar, about: str) -> _Source:
     )  # fmt: skip
 
 
-def _human(which: human.Human) -> _Source:
+def _human(which: cifar_n.Human) -> _Source:
     pictures = tuple(f"{which.pictures.folder}/{name}" for name in which.pictures.md5)
     return _Source(
         Description(
             which.name, which.about, len(which.pictures.classes), cifar.SHAPE, 50_000, 10_000,
             (f"{which.folder}/{which.file}.pt", *pictures),
         ),
-        partial(human.load, which), partial(human.fetch, which), partial(human.check, which),
-        partial(human.identity, which),
+        partial(cifar_n.load, which), partial(cifar_n.fetch, which), partial(cifar_n.check, which),
+        partial(cifar_n.identity, which),
     )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ _SOURCES = {
         ),
         _cifar(cifar.CIFAR10, "small photographs, of Krizhevsky"),
         _cifar(cifar.CIFAR100, "the same of a hundred classes"),
-        *map(_human, human.HUMAN),
+        *map(_human, cifar_n.HUMAN),
     )
 }  # fmt: skip
 
@@ -143,13 +143,13 @@ def load(name: str | Path, root: str | Path | None = None) -> DataSet:
     name
         A key of ``DATASETS``, or data of one's own:
 
-        * the path of a ``.npz`` file (see :func:`dilution.data.npz.load` for what that holds);
+        * the path of a ``.npz`` file (see :func:`dilution.data.formats.npz.load` for what that holds);
         * of a ``.pack``, whose pictures stay on disk;
         * of a table, ``.csv``, ``.tsv`` or ``.parquet``: ``"mine.csv#column"`` names the label's column
-          (:func:`dilution.data.frame.load`);
+          (:func:`dilution.data.formats.table.load`);
         * of a folder with a folder of pictures for each class: ``"mine#48"`` gives their size in pixels
-          (:func:`dilution.data.decoded.load`);
-        * ``"module:function"``, a function that returns data (:func:`dilution.data.function.load`), whose
+          (:func:`dilution.data.formats.image_folder.load`);
+        * ``"module:function"``, a function that returns data (:func:`dilution.data.formats.callable.load`), whose
           code is run.
     root
         The folder of downloaded data. Default: the environment's DILUTION_DATA, else a folder in

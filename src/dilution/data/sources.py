@@ -8,11 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-from dilution.data import decoded, function, npz, pack
 from dilution.data.arrays import DataSet, Labelled
-from dilution.data.files import Finding
+from dilution.data.download import Finding
+from dilution.data.formats import callable, image_folder, npz
+from dilution.data.pack import reader
 from dilution.errors import DataError, InputError
-from dilution.named import is_reference
+from dilution.utils.references import is_reference
 
 
 class Source(Protocol):
@@ -106,7 +107,7 @@ class PackFile(OwnPath):
 
     def read(self) -> DataSet:
         """Open the data set."""
-        return pack.load(self.path)
+        return reader.load(self.path)
 
     def labelled(self) -> Labelled:
         """As in :class:`Source`: the training half."""
@@ -114,7 +115,7 @@ class PackFile(OwnPath):
 
     def fingerprint(self) -> str:
         """As in :class:`Source`: SHA-256 of the index, which covers every picture."""
-        return pack.identity(self.path)
+        return reader.identity(self.path)
 
     def stamp(self) -> str:
         """As in :class:`OwnPath`; pictures that were written anew are to be compared with their checksums."""
@@ -123,7 +124,7 @@ class PackFile(OwnPath):
 
     def check(self) -> list[Finding]:
         """As in :class:`Source`; the pack is read whole and compared with its checksums."""
-        damaged = pack.altered(self.path) if self.path.is_file() else []
+        damaged = reader.altered(self.path) if self.path.is_file() else []
         if damaged:
             return [Finding(self.path, "altered", "", self.path.stat().st_size, damaged=tuple(damaged))]
         return super().check()
@@ -137,15 +138,15 @@ class TableFile(OwnPath):
 
     def read(self) -> DataSet:
         """Read the data set."""
-        from dilution.data import frame  # pandas takes a while to import
+        from dilution.data.formats import table  # pandas takes a while to import
 
-        return frame.load(self.path, self.options)
+        return table.load(self.path, self.options)
 
     def labelled(self) -> Labelled:
         """As in :class:`Source`."""
-        from dilution.data import frame
+        from dilution.data.formats import table
 
-        return frame.labelled(self.path, self.options)
+        return table.labelled(self.path, self.options)
 
 
 class PictureFolder(OwnPath):
@@ -156,23 +157,23 @@ class PictureFolder(OwnPath):
 
     def read(self) -> DataSet:
         """Decode the data set."""
-        return decoded.load(self.path, self.options)
+        return image_folder.load(self.path, self.options)
 
     def labelled(self) -> Labelled:
         """As in :class:`Source`: the pictures of both halves."""
-        return decoded.labelled(self.path, self.options)
+        return image_folder.labelled(self.path, self.options)
 
     def stamp(self) -> str:
         """Return a digest of names, sizes and times, which costs less than one of the contents."""
-        return decoded.stamp(self.path)
+        return image_folder.stamp(self.path)
 
     def fingerprint(self) -> str:
         """As in :class:`Source`: SHA-256 over names and contents of the pictures."""
-        return decoded.identity(self.path, self.stamp())
+        return image_folder.identity(self.path, self.stamp())
 
     def check(self) -> list[Finding]:
         """As in :class:`Source`, for the folder as a whole."""
-        return [Finding(self.path, "present", self.fingerprint(), decoded.size(self.path))]
+        return [Finding(self.path, "present", self.fingerprint(), image_folder.size(self.path))]
 
 
 @dataclass(frozen=True)
@@ -183,19 +184,19 @@ class OwnFunction:
 
     def load(self) -> DataSet:
         """As in :class:`Source`; the function is called once in a process."""
-        return function.load(self.name)
+        return callable.load(self.name)
 
     def labelled(self) -> Labelled:
         """As in :class:`Source`."""
-        return function.labelled(self.name)
+        return callable.labelled(self.name)
 
     def fingerprint(self) -> str:
         """As in :class:`Source`: SHA-256 over what the function returned."""
-        return function.identity(self.name)
+        return callable.identity(self.name)
 
     def check(self) -> list[Finding]:
         """As in :class:`Source`, for the file of the module."""
-        file = function.file_of(self.name)
+        file = callable.file_of(self.name)
         return [Finding(file, "present", self.fingerprint(), file.stat().st_size)]
 
     def fetch(self) -> list[Finding]:

@@ -1,8 +1,8 @@
 """How noisy labels are, from the noisy labels alone."""
 
-from dilution.diagnosis.compare import check_cleanlab, cleanlab_matrix, cleanlab_rate
-from dilution.diagnosis.diagnosing import diagnose
-from dilution.diagnosis.intervals import Estimate
+from dilution.diagnosis.bootstrap import Estimate
+from dilution.diagnosis.cleanlab import check_cleanlab, cleanlab_matrix, cleanlab_rate
+from dilution.diagnosis.diagnose import diagnose
 from dilution.diagnosis.page import numbers, write_diagnosis
 from dilution.diagnosis.result import Diagnosis
 

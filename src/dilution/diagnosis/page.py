@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from dilution.diagnosis.result import Diagnosis
-from dilution.files import write_whole
 from dilution.report.marks import Plot, mark_points
 from dilution.report.page import Page, Section, write
 from dilution.report.provenance import made_by
 from dilution.report.style import COLOURS, INK, QUIET, new_figure, publish, style
+from dilution.utils.atomic import write_whole
 
 _DRAWN = 20  # classes that a plot can name
 _WRITTEN = 12  # classes whose matrix has its numbers written in

@@ -7,11 +7,11 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 
-from dilution.diagnosis.crossval import HeldOut
-from dilution.diagnosis.intervals import Estimate, interval
-from dilution.diagnosis.mixture import Ints, Mixture
-from dilution.diagnosis.order import NoiseOrder
-from dilution.diagnosis.shape import Shape
+from dilution.diagnosis.bootstrap import Estimate, interval
+from dilution.diagnosis.class_similarity import NoiseOrder
+from dilution.diagnosis.cross_validation import HeldOut
+from dilution.diagnosis.noise_fit import Ints, Mixture
+from dilution.diagnosis.noise_pattern import Shape
 from dilution.noise import equivalent_alpha
 
 _NAMED = 3  # classes that a sentence names
@@ -54,7 +54,7 @@ class Diagnosis:
         Examples whose right label was given; the share of wrong labels among these with Wilson's 95 %
         interval.
     suspects
-        One row an example, the most suspect first; see :func:`dilution.diagnosis.suspects.suspects`.
+        One row an example, the most suspect first; see :func:`dilution.diagnosis.label_issues.suspects`.
     counted
         The noise rate counted against right labels, where the data have them for all examples, else NaN.
     """

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dilution import seeds
 from dilution.data import Arrays
 from dilution.errors import InputError, unknown
-from dilution.noise.delivered import Delivered, shares, tally
-from dilution.noise.draw import IndependentLabels, LabelDraw, StratifiedLabels
-from dilution.noise.given import (
+from dilution.noise.image_sources import ExternalImages, FreshImages, ImageSource, SameImages, WhiteNoise
+from dilution.noise.label_sampling import IndependentLabels, LabelDraw, StratifiedLabels
+from dilution.noise.noise_level import noise_level
+from dilution.noise.single_label import (
     Labelling,
     Observed,
     check_observed,
@@ -26,9 +26,9 @@ from dilution.noise.given import (
     observed_matrix,
     replaced_labels,
 )
-from dilution.noise.images import ExternalImages, FreshImages, ImageSource, SameImages, WhiteNoise
-from dilution.noise.labels import LabelNoise, Matrix, checked_matrix, uniform
-from dilution.noise.level import noise_level
+from dilution.noise.summary import Delivered, shares, tally
+from dilution.noise.transition import LabelNoise, Matrix, checked_matrix, uniform
+from dilution.utils import rng
 
 _CHUNK = 1 << 15  # labels drawn at once where all of them are counted: few enough for the cache
 
@@ -104,7 +104,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
                 f"data is a {type(data).__name__}; it must be Arrays of pictures and labels, such as the "
                 "train half of dilution.load(name)."
             )
-        seeds.check(seed)
+        rng.check(seed)
         size = len(data) if n is None else n
         if not isinstance(size, Integral) or not 1 <= size <= len(data):
             raise InputError(
@@ -112,7 +112,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             )
         order = torch.arange(len(data))
         if size < len(data):
-            order = seeds.permutation(seeds.stream(seed, "subset"), len(data))
+            order = rng.permutation(rng.stream(seed, "subset"), len(data))
         noise = uniform() if noise is None else noise
         if not isinstance(noise, LabelNoise):
             raise InputError(
@@ -207,7 +207,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
                 "these examples are set aside from the n clean ones."
             )
         # Drawn at random: the rows of a data set may be sorted by class.
-        drawn = seeds.permutation(seeds.stream(self.seed, "validation"), self.n)
+        drawn = rng.permutation(rng.stream(self.seed, "validation"), self.n)
         set_aside, kept = drawn[:count].sort().values, drawn[count:].sort().values
         training = self._part(self.clean_rows[kept], self._images, "noise")
         return training, self._part(self.clean_rows[set_aside], "same", "validation noise")
@@ -407,13 +407,13 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         return draw.labels(k, self.data.labels[self.image_source.partners(k)])
 
     def _label_draw(self, added: Matrix, stream: str) -> LabelDraw:
-        key = seeds.stream(self.seed, stream)
+        key = rng.stream(self.seed, stream)
         if not self.stratified:
             return IndependentLabels(added, key)
         source = self.image_source
         period = len(source.fresh_rows) if isinstance(source, FreshImages) else self.n
         cycle = self.data.labels[source.partners(torch.arange(period))]
-        rounding_key = seeds.stream(self.seed, f"{stream} rounding")
+        rounding_key = rng.stream(self.seed, f"{stream} rounding")
         return StratifiedLabels(added, cycle, self.noisy, key, rounding_key)
 
 

@@ -7,13 +7,22 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 
-from dilution.files import write_whole
-from dilution.planning.answers import Answer
-from dilution.planning.planner import Plan
+from dilution.planning.plan import Plan
+from dilution.planning.queries import Answer
 from dilution.report.marks import mark_points
 from dilution.report.page import Page, Section, write
 from dilution.report.provenance import made_by
-from dilution.report.style import COLOURS, MARKERS, legend, log_axis, new_figure, percent_axis, publish, style
+from dilution.report.style import (
+    COLOURS,
+    MARKERS,
+    legend,
+    log_axis,
+    new_figure,
+    percent_axis,
+    publish,
+    style,
+)
+from dilution.utils.atomic import write_whole
 
 _METHOD = """\
 A pilot was trained on these data: networks at several numbers of clean examples and several noise \

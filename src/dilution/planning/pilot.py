@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from dilution.planning.law import Floats, Law
-from dilution.study.spec import Run
-from dilution.training.settings import PrecisionName, default_validation
+from dilution.planning.accuracy_law import Floats, Law
+from dilution.study.run_spec import Run
+from dilution.training.config import PrecisionName, default_validation
 
 Labels = Literal["added", "replaced"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dilution.files import write_whole
 from dilution.report.page import Page, Section
+from dilution.utils.atomic import write_whole
 
 
 def write_markdown(page: Page, folder: Path, command: str) -> Path:

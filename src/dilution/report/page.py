@@ -18,11 +18,11 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from dilution.errors import InputError, unknown
-from dilution.files import write_whole
 from dilution.report.marks import Mark
-from dilution.report.plots import inline_svg, tips
+from dilution.report.svg import inline_svg, tips
 from dilution.report.tables import BOUNDS, Cells, points_cells, runs_cells, text
-from dilution.study.select import common_settings, varying_settings
+from dilution.study.selection import common_settings, varying_settings
+from dilution.utils.atomic import write_whole
 
 # Verdict to the class that colours its badge and the symbol that says the same without colour.
 VERDICTS = {

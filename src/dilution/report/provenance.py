@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from dilution.revision import versions
+from dilution.utils.version import versions
 
 
 def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -16,7 +16,7 @@ def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     command
         The command line.
     runs
-        For each figure or study by name one row a run, as from :func:`dilution.study.table.table`.
+        For each figure or study by name one row a run, as from :func:`dilution.study.results.table`.
     """
     made = {
         "command": command,

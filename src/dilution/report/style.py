@@ -20,8 +20,8 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from dilution.errors import unknown
-from dilution.files import write_whole
 from dilution.report.marks import Plot, mark_points, placed
+from dilution.utils.atomic import write_whole
 
 _WIDE = 300  # ratio of its ends from which a horizontal logarithmic axis shows powers of ten alone
 
@@ -123,7 +123,7 @@ def line_with_interval(
     axis
         Panel to draw on.
     points
-        As from :func:`dilution.study.intervals.intervals`: columns `x`, ``mean``, ``low`` and
+        As from :func:`dilution.study.statistics.intervals`: columns `x`, ``mean``, ``low`` and
         ``high``. Where the bounds are NaN only the marker is drawn. All columns are shown to who points
         at it on the page.
     x

@@ -27,7 +27,7 @@ def points_cells(points: pd.DataFrame, shares: bool, level: int = 95) -> Cells:
     Parameters
     ----------
     points
-        As from :func:`dilution.study.intervals.intervals`. A table without ``mean``, ``low`` and
+        As from :func:`dilution.study.statistics.intervals`. A table without ``mean``, ``low`` and
         ``high`` is printed as it is.
     shares
         Whether the bounds are shares in [0, 1], printed as percent with one decimal.

@@ -2,6 +2,6 @@
 
 from dilution.study.api import run
 from dilution.study.grid import Grid, Study
-from dilution.study.spec import Run
+from dilution.study.run_spec import Run
 
 __all__ = ["Grid", "Run", "Study", "run"]

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from dilution.study.driver import run_study
-from dilution.study.engines import check_engine
+from dilution.study.apply_recipe import with_recipe
+from dilution.study.executors import check_engine
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
-from dilution.study.recipes import with_recipe
-from dilution.study.spec import Run
+from dilution.study.results import table
+from dilution.study.run_spec import Run
+from dilution.study.scheduler import run_study
 from dilution.study.store import Store
-from dilution.study.table import table
 from dilution.training.checkpoint import EVERY
-from dilution.training.settings import PrecisionName
+from dilution.training.config import PrecisionName
 
 
 def run(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dilution.errors import DataError, InputError, shown, unknown
-from dilution.study.spec import Run
+from dilution.study.run_spec import Run
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from functools import lru_cache
 
-from dilution.nets import build
-from dilution.study.execute import open_data
-from dilution.study.packs import shape_of
+from dilution.models import build
+from dilution.study.grouping import shape_of
 from dilution.study.planner import Pack
+from dilution.study.runner import open_data
 from dilution.training import kind_of
 
 _PROCESS = 500_000_000  # torch and what it loads, measured for a perceptron on a processor

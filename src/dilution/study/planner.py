@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from dilution.nets import build, manner
-from dilution.study.execute import open_data
-from dilution.study.packs import Shape, by_shape, labels_of, split
-from dilution.study.spec import Run
+from dilution.models import build
+from dilution.study.grouping import Shape, by_shape, labels_of, split
+from dilution.study.run_spec import Run
+from dilution.study.runner import open_data
 from dilution.study.timing import Probe, Timer
 from dilution.training import kind_of
+from dilution.training.ensemble import manner
 
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _SHORT = 2.0  # seconds of work per process below which measuring does not pay

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from dilution.data import fingerprint, names_data
-from dilution.named import is_reference, source_digest
-from dilution.study.execute import confusability_name, dilute, open_data
-from dilution.study.spec import IMAGE_SOURCES, Run
+from dilution.study.run_spec import IMAGE_SOURCES, Run
+from dilution.study.runner import confusability_name, dilute, open_data
 from dilution.training import LEARNERS, kind_of
 from dilution.training.augment import check_augmentation
+from dilution.utils.references import is_reference, source_digest
 
 _OPENED = {"dataset", "images", "n", "alpha", "eta", "noise", "delta", "noise_order", "matrix", "labels"} | {
     "network",

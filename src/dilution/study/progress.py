@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from dilution.study.planner import Pack
-from dilution.study.spec import Run
+from dilution.study.run_spec import Run
 
 _LINE_EVERY = 15.0  # seconds between plain lines
 

@@ -22,7 +22,7 @@ The view ``results`` has one row a run and a column for each setting and measure
 import hashlib
 import sqlite3
 
-from dilution.study.spec import LATER, Run
+from dilution.study.run_spec import LATER, Run
 
 SCHEMA_VERSION = 2
 STATES = ("queued", "running", "done", "failed", "diverged")

@@ -15,8 +15,8 @@ from typing import Any, Literal, Self
 from dilution.errors import StoreError
 from dilution.study import schema
 from dilution.study.lock import is_written, writing
+from dilution.study.run_spec import Run
 from dilution.study.schema import SCHEMA_VERSION, reseal
-from dilution.study.spec import Run
 
 State = Literal["queued", "running", "done", "failed", "diverged"]
 CRASHES = 3

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from dilution.files import write_whole
-from dilution.named import is_reference
-from dilution.revision import code_version
-from dilution.study.packs import Shape
+from dilution.study.grouping import Shape
 from dilution.training import device_title
+from dilution.utils.atomic import write_whole
+from dilution.utils.references import is_reference
+from dilution.utils.version import code_version
 
 _TIMED = {"order", "optimizer", "momentum", "averaging", "batch", "flips", "crops", "precision"}
 

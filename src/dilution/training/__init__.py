@@ -2,14 +2,14 @@
 
 from dilution.training.batches import BatchOrderer
 from dilution.training.checkpoint import Checkpoint
-from dilution.training.confusion import confusability
+from dilution.training.config import TrainSettings
+from dilution.training.confusability import confusability
 from dilution.training.device import device_of, device_title
-from dilution.training.learners import LEARNERS, kind_of
-from dilution.training.loop import Task, train, train_together
+from dilution.training.estimators import LEARNERS, kind_of
 from dilution.training.memory import keep_freed_memory
 from dilution.training.probe import seconds_per_step
 from dilution.training.result import TrainResult
-from dilution.training.settings import TrainSettings
+from dilution.training.trainer import Task, train, train_together
 
 __all__ = [
     "LEARNERS",

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from dilution import seeds
 from dilution.errors import InputError
 from dilution.training.batches import Batch
-from dilution.training.settings import TrainSettings
-from dilution.training.share import WHOLE, Share
+from dilution.training.config import TrainSettings
+from dilution.training.distributed import WHOLE, Share
+from dilution.utils import rng
 
 _CHUNK = 1 << 13  # positions drawn at once: enough to hide the cost of the calls behind the steps
 
@@ -71,7 +71,7 @@ class Augmentation:
         check_augmentation(settings, picture)
         self._share, self._batch = share, settings.batch
         self._flips, self._crops, self._picture = settings.flips, settings.crops, picture
-        self._key = seeds.stream(seed, "augmentation")
+        self._key = rng.stream(seed, "augmentation")
 
     def moves(self, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return how pictures are changed.
@@ -88,7 +88,7 @@ class Augmentation:
             then shifted down and to the right.
         """
         # Three draws whatever is on, so that either setting changes nothing of what the other one does.
-        draws = seeds.uniform_bits(self._key, 3 * position + torch.arange(3, device=position.device)[:, None])
+        draws = rng.uniform_bits(self._key, 3 * position + torch.arange(3, device=position.device)[:, None])
         mirrored = draws[0] % 2 if self._flips else torch.zeros_like(position)
         down, right = draws[1:] % (2 * self._crops + 1) - self._crops
         return mirrored, down, right

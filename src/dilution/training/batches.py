@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dilution import seeds
 from dilution.errors import InputError
 from dilution.noise import Dilution
-from dilution.training.settings import BatchOrder
-from dilution.training.share import WHOLE, Share
+from dilution.training.config import BatchOrder
+from dilution.training.distributed import WHOLE, Share
+from dilution.utils import rng
 
 _CHUNK = 1 << 15  # indices drawn at once: enough to hide the cost of a call behind the steps
 _WHOLE = 1 << 18  # epochs up to this length are shuffled at once
@@ -112,15 +112,15 @@ class BatchOrderer:
         while count:
             epoch, position = divmod(start, self.length)
             take = min(count, self.length - position)
-            key = seeds.stream(self._seed, f"order/{epoch}")
+            key = rng.stream(self._seed, f"order/{epoch}")
             if self.length <= _WHOLE:
                 if self._shuffled is None or self._shuffled[0] != epoch:
                     # kept here: among many replicas the shared ones are pushed out before they are used up
-                    self._shuffled = epoch, seeds.permutation(key, self.length)
+                    self._shuffled = epoch, rng.permutation(key, self.length)
                 parts.append(self._shuffled[1][position : position + take].to(self._device))
             else:
                 at = torch.arange(position, position + take, device=self._device)
-                parts.append(seeds.permute(key, at, self.length))
+                parts.append(rng.permute(key, at, self.length))
             start, count = start + take, count - take
         return torch.cat(parts)
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from dilution.errors import DataError
-from dilution.files import write_whole
+from dilution.utils.atomic import write_whole
 
 EVERY = 600.0
 """Seconds between two checkpoints, unless told otherwise."""

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from dilution.errors import InputError, unknown
-from dilution.named import is_reference
-from dilution.training.program import Program
+from dilution.training.ensemble_step import Program
+from dilution.utils.references import is_reference
 
 DEVICES = ("cpu", "cuda", "auto")
 _WARM_UP = 3  # steps before capture, in which libraries choose their algorithms and allocate

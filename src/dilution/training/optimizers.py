@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adadelta, Adam, AdamW, Optimizer
 
-from dilution.training.settings import ScheduleName, TrainSettings
+from dilution.training.config import ScheduleName, TrainSettings
 
 _DECAY_SHARE = 0.7
 _Module = TypeVar("_Module", bound=nn.Module)

@@ -5,13 +5,14 @@ import time
 
 import torch
 
-from dilution.named import is_reference
-from dilution.nets import Draws, build
+from dilution.models import build
 from dilution.training.augment import Augmentation
 from dilution.training.batches import Batch
+from dilution.training.config import TrainSettings
 from dilution.training.device import computing_on, device_of, step_of
-from dilution.training.program import Program
-from dilution.training.settings import TrainSettings
+from dilution.training.ensemble_step import Program
+from dilution.utils.references import is_reference
+from dilution.utils.rng_state import Draws
 
 _WARM_UP = 5  # on a GPU the fourth step is captured
 _STEPS = 3

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from dilution.errors import DataError, InputError, invalid, unknown
-from dilution.training.settings import TrainSettings
+from dilution.training.config import TrainSettings
 
 ADVISED = "advised"
 RECIPE = (

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dilution.data import Arrays
 from dilution.noise import Delivered
-from dilution.training.referee import Normalise, logits
+from dilution.training.evaluation import Normalise, logits
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Data of the user: arrays in files, tables, image folders, callables."""

@@ -1,0 +1,1 @@
+"""Packs: a data set in one file that is read image by image."""

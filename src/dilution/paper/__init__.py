@@ -1,6 +1,0 @@
-"""The figures of Rolnick, Veit, Belongie and Shavit (2017), one module each."""
-
-from dilution.paper.registry import FIGURES, figure
-from dilution.paper.reproduction import Reproduction, judged, report, reproduce
-
-__all__ = ["FIGURES", "Reproduction", "figure", "judged", "report", "reproduce"]

@@ -1,0 +1,309 @@
+"""Training from the first batch to its record: sample, loss, step, evaluate."""
+
+import itertools
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from dilution.data import Arrays
+from dilution.errors import DilutionError, InputError, invalid
+from dilution.models import build
+from dilution.noise import Delivered, Dilution
+from dilution.training.augment import Augmentation
+from dilution.training.batches import BatchOrderer
+from dilution.training.checkpoint import Checkpoint
+from dilution.training.config import TrainSettings, default_validation
+from dilution.training.device import computing_on, device_of, step_of
+from dilution.training.distributed import WHOLE, Share, join
+from dilution.training.ensemble_step import Program
+from dilution.training.estimators import kind_of, learn
+from dilution.training.evaluation import Normalise, Referee
+from dilution.training.optimizers import rate_factor
+from dilution.training.result import TrainResult
+from dilution.utils import rng
+from dilution.utils.references import is_reference
+from dilution.utils.rng_state import Draws
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training: what :func:`train` takes."""
+
+    network: str
+    noisy: Dilution
+    test: Arrays
+    seed: int
+    validation: int
+    settings: TrainSettings
+
+
+def train(
+    network: str,
+    noisy: Dilution,
+    *,
+    test: Arrays,
+    seed: int = 0,
+    validation: int | None = None,
+    settings: TrainSettings | None = None,
+    device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
+    parallel: bool = False,
+    **changes: object,
+) -> TrainResult:
+    """Train a network, or a learner that takes no steps, on a diluted set.
+
+    Validation examples are set aside first, by :meth:`Dilution.hold_out`, whose training half draws noisy
+    labels of its own: ``delivered`` of the result, not of `noisy`, is the noise that was trained on.
+
+    Parameters
+    ----------
+    network
+        Name of a network: ``"perceptron"``, ``"mlp2"``, ``"conv4"`` …; of one of your own,
+        ``"module:factory"``; or of a learner: ``"sklearn:logistic"``, ``"sklearn:knn"``,
+        ``"sklearn:forest"``, ``"sklearn:boosting"``. Settings say nothing to a learner.
+    noisy
+        The diluted set. Its n clean examples include those set aside for validation.
+    test
+        Test pictures; they are evaluated and choose nothing.
+    seed
+        Root seed of the initial weights, the batch order and the augmentation.
+    validation
+        Clean examples set aside for choosing the step. Default: a tenth of n, at most 5,000.
+    settings
+        How to train. Default: ``TrainSettings()``.
+    device
+        ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one. Pictures, labels and noise are there
+        too.
+    checkpoint
+        Where the training is written down; if it was cut off it goes on from there.
+    parallel
+        Divide each batch over the processes that ``torchrun`` has started; all of them call this alike and
+        get the same result, which is that of one process but for rounding. A layer that looks at the batch as
+        a whole, or draws, as batch normalisation and dropout do, sees the share of its process.
+    **changes
+        Single settings that differ, such as ``order="pooled", epochs=4``.
+
+    Returns
+    -------
+    TrainResult
+
+    Raises
+    ------
+    InputError
+        If a name, a factory of one's own or a setting breaks its rule.
+    """
+    _check(noisy, test, seed)
+    aside = default_validation(noisy.n) if validation is None else validation
+    using = _changed(settings or TrainSettings(), changes)
+    share = join(device_of(device).type, using.batch) if parallel else WHOLE
+    return train_together([Task(network, noisy, test, seed, aside, using)], device, checkpoint, share)[0]
+
+
+def _check(noisy: Dilution, test: Arrays, seed: int) -> None:
+    """Refuse what is easily mixed up, in words of ours."""
+    if not isinstance(noisy, Dilution):
+        raise InputError(
+            f"the data are a {type(noisy).__name__}; train takes a Dilution: dilution.Dilution(data.train, "
+            "alpha=0) is one without noise."
+        )
+    if not isinstance(test, Arrays):
+        raise InputError(
+            f"test is a {type(test).__name__}; it must be Arrays of pictures and labels, such as the test "
+            "half of dilution.load(name)."
+        )
+    ours, theirs = noisy.data.shape, test.shape
+    if ours != theirs or len(test.classes) != noisy.classes:
+        raise InputError(
+            f"test pictures are {theirs} with {len(test.classes)} classes, training pictures {ours} with "
+            f"{noisy.classes}; both must be the same. Take both halves from one data set."
+        )
+    rng.check(seed)
+
+
+def train_together(
+    tasks: Sequence[Task],
+    device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
+    share: Share = WHOLE,
+) -> list[TrainResult]:
+    """Train replicas of one shape as one program; the results are those of training each alone.
+
+    Replicas may differ in data, noise, seed and learning rate. A replica that diverges ends with that
+    state and does not disturb the others. Learners are trained in turn. With a checkpoint a training that
+    was cut off goes on exactly where it was written down last.
+
+    Raises
+    ------
+    InputError
+        If a setting breaks its rule, or the tasks are not of one shape: network, picture shape, classes,
+        number of steps and every setting but the rate must agree.
+    """
+    where, first = device_of(device), tasks[0]
+    kind = kind_of(first.network, first.noisy.data.shape, first.noisy.classes)
+    if kind == "learner" and all(task.network == first.network for task in tasks):
+        return [
+            learn(task.network, task.noisy, task.test, seed=task.seed, validation=task.validation)
+            for task in tasks
+        ]
+    with computing_on(where):
+        return _train(tasks, where, checkpoint, share)
+
+
+def _train(
+    tasks: Sequence[Task], where: torch.device, checkpoint: Checkpoint | None, share: Share
+) -> list[TrainResult]:
+    started = time.perf_counter()
+    replicas = [_Replica(task, where, share) for task in tasks]
+    shapes = {replica.shape for replica in replicas}
+    if len(shapes) > 1:
+        raise InputError(
+            f"{len(tasks)} trainings have {len(shapes)} shapes; to train together they must agree in "
+            "network, picture shape, classes, steps and every setting but the rate."
+        )
+    first = replicas[0]
+    settings, steps = first.task.settings, first.steps
+    networks = [
+        build(each.task.network, each.picture, each.classes, seed=each.task.seed).to(where)
+        for each in replicas
+    ]
+    draws = [each.draws for each in replicas] if first.own else None
+    program = Program(networks, settings, [each.task.settings.rate for each in replicas], draws, share)
+    stops = {round((i + 1) * steps / settings.evaluations) for i in range(settings.evaluations)} | {steps}
+    # One place for the batch and one for the losses: small results that stay between large ones that come and
+    # go would leave the heap of a process that keeps freed memory full of holes.
+    part = share.of(settings.batch)
+    pictures = torch.empty(len(replicas), part.stop - part.start, *first.picture, device=where)
+    targets: Tensor | None = None
+    losses = torch.empty(
+        len(replicas),
+        max(high - low for low, high in itertools.pairwise(sorted({0, *stops}))),
+        device=where,
+    )
+    take_step = program.step if share.size > 1 else step_of(program, first.task.network, where)
+    since = start = 0
+    if checkpoint is not None and (saved := checkpoint.load()) is not None:
+        start = saved["step"]
+        started -= saved["seconds"]
+        program.load(saved["program"])
+        for replica, state in zip(replicas, saved["replicas"], strict=True):
+            replica.load(state)
+    share.agree(start)
+    streams = (each.augment.of(each.batches.batches(steps, start), start) for each in replicas)
+    for step, parts in enumerate(zip(*streams, strict=True), start=start + 1):
+        for replica, part, out in zip(replicas, parts, pictures, strict=True):
+            replica.prepare.into(out, part.pictures)
+        targets = torch.stack([part.targets for part in parts], out=targets)
+        factor = rate_factor(settings.schedule, step - 1, steps)
+        losses[:, since] = take_step(pictures, targets, factor)
+        since += 1
+        if step in stops:
+            for number, replica in enumerate(replicas):
+                replica.judge(program, number, step, losses[number, :since])
+            since = 0
+            if all(replica.diverged_at for replica in replicas):
+                break
+            if checkpoint is not None and step < steps and checkpoint.due():
+                taken = time.perf_counter() - started
+                told = [replica.state() for replica in replicas]
+                state = {"step": step, "seconds": taken, "program": program.state(), "replicas": told}
+                try:
+                    checkpoint.save(state)
+                except DilutionError as error:  # a training of hours does not end for want of a copy
+                    logging.getLogger("dilution").warning("%s The training goes on without one.", error)
+                    checkpoint = None
+    if checkpoint is not None:
+        checkpoint.remove()
+    seconds = (time.perf_counter() - started) / len(replicas)
+    return [replica.result(program, number, seconds) for number, replica in enumerate(replicas)]
+
+
+@dataclass
+class _Replica:
+    """One of the networks that train together: its data, and what it leaves behind."""
+
+    task: Task
+    device: torch.device
+    share: Share
+    rows: list[dict[str, float]] = field(default_factory=list)
+    diverged_at: int | None = None
+
+    def __post_init__(self) -> None:
+        settings, data = self.task.settings, self.task.noisy.data
+        training, held_out = self.task.noisy.hold_out(self.task.validation)
+        self.training, self.held_out = training.to(self.device), held_out.to(self.device)
+        self.batches = BatchOrderer(
+            self.training, settings.order, settings.batch, seed=self.task.seed, share=self.share
+        )
+        self.augment = Augmentation(settings, data.shape, seed=self.task.seed, share=self.share)
+        self.prepare = Normalise(self.training.data, self.training.clean_rows)
+        self.steps = settings.total_steps(self.batches.length)
+        self.picture = data.shape
+        self.classes = self.task.noisy.classes
+        self._referee = Referee(self.prepare, self.held_out, self.task.test.to(self.device))
+        # What the layers of a network of one's own draw; ours draw nothing.
+        self.own = is_reference(self.task.network)
+        self.draws = Draws(rng.stream(self.task.seed, "dropout"), self.device)
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What replicas that train together have in common."""
+        settings = self.task.settings.model_copy(update={"rate": 0.0, "epochs": None, "steps": self.steps})
+        return self.task.network, self.picture, self.classes, settings
+
+    def judge(self, program: Program, number: int, step: int, losses: Tensor) -> None:
+        """Evaluate after `step`, given the losses since the last evaluation, unless diverged before."""
+        if self.diverged_at is not None:
+            return
+        with self.draws if self.own else nullcontext():
+            judged = self._referee(program.network(number))
+        finite = [*losses.isfinite().tolist(), math.isfinite(judged["validation_noisy"])]
+        if not all(finite):
+            self.diverged_at = min(step, step - len(losses) + 1 + finite.index(False))
+            return
+        self.rows.append({"step": step, "train_loss": float(losses.mean())} | judged)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of it beside its weights."""
+        return {"rows": self.rows, "diverged_at": self.diverged_at, "draws": self.draws.states}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.rows, self.diverged_at = list(state["rows"]), state["diverged_at"]
+        self.draws.states = list(state["draws"])
+
+    def _delivered(self) -> Delivered:
+        """Return the noise that was trained on: with H_alpha no label is drawn, so it is what was asked."""
+        if self.task.settings.order == "expected":
+            return self.training.requested()
+        return self.training.delivered(self.batches.drawn)
+
+    def result(self, program: Program, number: int, seconds: float) -> TrainResult:
+        """Return what the training leaves behind."""
+        return TrainResult(
+            state="done" if self.diverged_at is None else "diverged",
+            history=pd.DataFrame(self.rows),
+            delivered=self._delivered(),
+            n_training=self.training.n,
+            n_validation=self.held_out.n,
+            n_test=len(self.task.test),
+            seconds=seconds,
+            diverged_at=self.diverged_at,
+            module=program.network(number).cpu(),
+            prepare=self.prepare.to(torch.device("cpu")),
+        )
+
+
+def _changed(settings: TrainSettings, changes: dict[str, object]) -> TrainSettings:
+    try:
+        return TrainSettings.model_validate(settings.model_dump() | changes)
+    except ValidationError as error:
+        raise invalid(error, TrainSettings.model_fields) from None
