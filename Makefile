@@ -31,7 +31,7 @@ $(VENV)/.installed-ray: $(VENV)/.installed
 install: $(VENV)/.installed
 
 demo: $(VENV)/.installed
-	$(BIN)/dilution reproduce fig1 --dataset digits --scale demo --store demo/results.sqlite --out demo
+	$(BIN)/dilution reproduce fig1 --dataset digits --preset demo --store demo/results.sqlite --out demo
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -43,11 +43,11 @@ test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 # The committed evidence of docs/results/, from the real MNIST and CIFAR-10; some hours on two cores. Resumes.
-# Without CIFAR-100, name a file of foreign pictures for Figure 6: make results EXTERNAL=photos.pack
+# Without CIFAR-100, name a file of foreign images for Figure 6: make results EXTERNAL=photos.pack
 PRECISION ?= bfloat16
 EXTERNAL  ?= cifar100
-MNIST     := --dataset mnist --scale laptop --store results/mnist-laptop.sqlite --out docs/results/mnist-laptop
-CIFAR     := --dataset cifar10 --scale laptop --store results/cifar10-laptop.sqlite --out docs/results/cifar10-laptop
+MNIST     := --dataset mnist --preset laptop --store results/mnist-laptop.sqlite --out docs/results/mnist-laptop
+CIFAR     := --dataset cifar10 --preset laptop --store results/cifar10-laptop.sqlite --out docs/results/cifar10-laptop
 results: $(VENV)/.installed
 	$(BIN)/dilution reproduce fig1 fig5 $(MNIST)
 	$(BIN)/dilution reproduce fig7 fig8 fig9 fig10 fig11 --precision $(PRECISION) $(MNIST)

@@ -1,7 +1,7 @@
-"""Is `dilution advise` worth it? Its recipe beside the default, at as many pictures, on MNIST and CIFAR-10.
+"""Is `dilution advise` worth it? Its recipe beside the default, at as many images, on MNIST and CIFAR-10.
 
 The default is the paper's: Adadelta, batch 128, the best of four rates. It is measured with one label at a
-time, as the paper trains, and with the labels of a picture pooled, as the recipe does. As many pictures go
+time, as the paper trains, and with the labels of an image pooled, as the recipe does. As many images go
 through the network in each. The default's rate and its step are chosen on clean validation labels, which
 favours it; all of the recipe's on noisy ones. Resumes; the store lies in results/, the page and its tables in
 docs/results/advice:
@@ -30,23 +30,23 @@ from dilution.utils.version import code_version
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results" / "advice"
 STORE = ROOT / "results" / "advice.sqlite"
-# data, noise level, clean examples, passes over the pictures, seeds
+# data, noise level, clean examples, passes over the images, seeds
 CASES = (
     ("mnist", 20.0, 10_000, 10.0, 5),
     ("mnist", 100.0, 60_000, 10.0, 5),
     ("cifar10", 5.0, 50_000, 6.0, 5),
 )
-NETWORK, PRECISION = "conv4", "bfloat16"
+MODEL, PRECISION = "conv4", "bfloat16"
 RATES = (0.1, 0.3, 1.0, 3.0)
 ADVISED = "advised"
-SHORTER = "advised, fewer pictures"
+SHORTER = "advised, fewer images"
 TURNS = 7
 
 
 def measure(data: str, alpha: float, n: int, epochs: float, seeds: int, **where: object) -> pd.DataFrame:
     """Advise, train by the default in both orders, and return one row a training."""
     found = dilution.advise(
-        data, alpha=alpha, network=NETWORK, n=n, epochs=epochs, precision=PRECISION, store=STORE, **where
+        data, alpha=alpha, model=MODEL, n=n, epochs=epochs, precision=PRECISION, store=STORE, **where
     )
     print(answer(found), *reasons(found).values(), sep="\n", flush=True)
     found.scale_table.assign(data=data, n=n, growth=found.growth).to_csv(
@@ -57,34 +57,54 @@ def measure(data: str, alpha: float, n: int, epochs: float, seeds: int, **where:
     own = dilution.run(Study.of(f"advised/{data}/{alpha:g}", again), store=STORE, **where)
     parts = [own.assign(way=ADVISED, accuracy=own[f"test_{found.kept.step}"], kept=found.kept.step)]
     recipes = {ADVISED: found.run}
-    for order, way in (("examples", "default, one label at a time"), ("pooled", "default, pooled")):
+    for order, way in (("sampled", "default, one label at a time"), ("pooled", "default, pooled")):
         default = Run.of(
-            dataset=data, n=n, alpha=alpha, network=NETWORK, precision=PRECISION, evaluations=5, order=order,
-            optimizer="adadelta", batch=128, steps=round(found.pictures / 128), rate=RATES[0],
+            dataset=data, n=n, alpha=alpha, model=MODEL, precision=PRECISION, n_evals=5, order=order,
+            optimizer="adadelta", batch_size=128, steps=round(found.images / 128), lr=RATES[0],
         )  # fmt: skip
         name = f"default/{data}/{alpha:g}/{order}"
-        tried = [default.model_copy(update={"rate": rate}) for rate in RATES]
+        tried = [default.model_copy(update={"lr": rate}) for rate in RATES]
         table = dilution.run(Study.of(name, tried), store=STORE, **where)
-        best = float(table.loc[table["validation_clean"].fillna(0.0).idxmax(), "rate"])
-        runs = [default.model_copy(update={"rate": best, "seed": seed}) for seed in range(seeds)]
+        best = float(table.loc[table["val_acc_clean"].fillna(0.0).idxmax(), "lr"])
+        runs = [default.model_copy(update={"lr": best, "seed": seed}) for seed in range(seeds)]
         chosen = dilution.run(Study.of(f"{name}/best", runs), store=STORE, **where)
-        others = table[table["rate"] != best]
-        parts += [each.assign(accuracy=each["test_clean"], kept="clean") for each in (chosen, others)]
+        others = table[table["lr"] != best]
+        parts += [
+            each.assign(accuracy=each["test_acc_at_best_clean_val"], kept="clean")
+            for each in (chosen, others)
+        ]
         parts[-2]["way"], parts[-1]["way"] = way, f"{way}, other rates"
         recipes[way] = runs[0]
     cost = costs(recipes, str(where["device"]))
     share = math.floor(20 * min(cost.values()) / cost[ADVISED]) / 20
-    if share < 1:  # as many pictures took it longer: fewer, in less time than either default
+    if share < 1:  # as many images took it longer: fewer, in less time than either default
         fewer = [run.model_copy(update={"steps": math.floor((run.steps or 0) * share)}) for run in again]
         shorter = dilution.run(Study.of(f"shorter/{data}/{alpha:g}", fewer), store=STORE, **where)
         kept = {"accuracy": shorter[f"test_{found.kept.step}"], "kept": found.kept.step}
         parts.append(shorter.assign(way=SHORTER, **kept))
         cost[SHORTER] = cost[ADVISED] * share
-    settings = ["way", "rate", "batch", "order", "schedule", "averaging", "crops", "optimizer", "steps"]
-    measured = ["accuracy", "kept", "test_noisy", "test_clean", "test_last", "validation_clean"]
+    settings = [
+        "way",
+        "lr",
+        "batch_size",
+        "targets",
+        "schedule",
+        "ema_decay",
+        "translate",
+        "optimizer",
+        "steps",
+    ]
+    measured = [
+        "accuracy",
+        "kept",
+        "test_acc_at_best_noisy_val",
+        "test_acc_at_best_clean_val",
+        "test_acc_last",
+        "val_acc_clean",
+    ]
     rows = pd.concat(parts)[[*settings, "seed", "state", *measured, "device"]]
     rows["cost"] = rows["way"].map(cost)
-    searched = (found.searched["steps"] * found.searched["batch"]).sum() / found.pictures
+    searched = (found.searched["steps"] * found.searched["batch_size"]).sum() / found.images
     rows = rows.assign(searched=round(searched, 1))
     made = f"{machine()}, {device_title(device_of(str(where['device'])).type)}"
     return rows.assign(data=data, alpha=alpha, n=n, epochs=epochs, code=code_version(), machine=made)
@@ -96,7 +116,7 @@ def costs(recipes: dict[str, Run], device: str) -> dict[str, float]:
     turns: dict[str, list[float]] = {way: [] for way in recipes}
     for _ in range(TURNS):
         for way, run in recipes.items():
-            step = seconds_per_step(run.network, shape, classes, run.settings, replicas=1, device=device)
+            step = seconds_per_step(run.model, shape, classes, run.settings, replicas=1, device=device)
             turns[way].append(step * (run.steps or 0))
     return {way: float(np.median(each)) for way, each in turns.items()}
 
@@ -108,16 +128,16 @@ def page() -> str:
         "# Is `dilution advise` worth it?",
         "",
         "Written by `python benchmarks/advice.py`. The default is Adadelta with batch 128 at the best of "
-        "four rates; in each line as many pictures went through the network. Test accuracy, mean and 95 % "
+        "four rates; in each line as many images went through the network. Test accuracy, mean and 95 % "
         "interval over seeds: for the default at the rate and the step that clean validation labels "
         "choose, which favours it; for the recipe with the weights that it says to keep, which noisy labels "
         "chose. What it gains is seed for seed. Time is that of the steps, measured in turn in one process; "
-        "where the recipe takes longer for as many pictures, a line shows it with fewer, in less time. "
+        "where the recipe takes longer for as many images, a line shows it with fewer, in less time. "
         "The search that found the recipe is not in it, nor that of the default's rate; the default does "
-        "not shift pictures.",
+        "not shift images.",
         "",
         "| data | α | clean examples | passes | seeds | trained by | test accuracy | the recipe gains, "
-        "points | with fewer pictures it gains | time of the steps |",
+        "points | with fewer images it gains | time of the steps |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     recipes = ["", "| data | α | recipe |", "|---|---|---|"]
@@ -137,15 +157,15 @@ def page() -> str:
             gained = [gain(ways[each], other) if each in ways else "" for each in (ADVISED, SHORTER)]
             time = other["cost"].iloc[0] / own["cost"].iloc[0]
             lines.append(
-                f"{about} {way}, rate {other['rate'].iloc[0]:g} | {spread(other)} | {' | '.join(gained)} | "
+                f"{about} {way}, rate {other['lr'].iloc[0]:g} | {spread(other)} | {' | '.join(gained)} | "
                 f"{time:.2f} |"
             )
         first = own.iloc[0]
-        average = f", average {first['averaging']:g}" if first["averaging"] else ""
+        average = f", average {first['ema_decay']:g}" if first["ema_decay"] else ""
         recipes.append(
-            f"| {data} | {alpha:g} | {first['order']}, {first['optimizer']} at {first['rate']:g}, batch "
-            f"{first['batch']}, {first['schedule']}{average}, shifts of {first['crops']}; keep "
-            f"{first['kept']} weights; the search took {first['searched']:g} trainings' pictures |"
+            f"| {data} | {alpha:g} | {first['targets']}, {first['optimizer']} at {first['lr']:g}, batch "
+            f"{first['batch_size']}, {first['schedule']}{average}, shifts of {first['translate']}; keep "
+            f"{first['kept']} weights; the search took {first['searched']:g} trainings' images |"
         )
     lines += [*recipes, "", "## The gradient noise scale", ""]
     lines += ["| data | gradient of | α | noise scale | grows as (1 + α)^p |", "|---|---|---|---|---|"]

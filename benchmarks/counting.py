@@ -11,7 +11,7 @@ LOOP, OURS = "DataLoader loop", "dilution"
 BATCH = 128
 
 
-def flops(network: str) -> float:
+def flops(model: str) -> float:
     """Return the floating-point operations of one training example: two for each multiply-add.
 
     Three products for each layer (forward, gradient of the weights, gradient of the input), the first
@@ -28,7 +28,7 @@ def flops(network: str) -> float:
         each = weight[0].numel()  # multiply-adds for one number of the output
         work.append(each * out[0].numel())
 
-    module = build(network, (1, 28, 28), 10, seed=0)
+    module = build(model, (1, 28, 28), 10, seed=0)
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             layer.register_forward_hook(note)

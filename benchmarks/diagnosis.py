@@ -1,7 +1,7 @@
 """Is `dilution diagnose` right? Known noise on MNIST and digits, human noise on CIFAR-10N, cleanlab beside
 it.
 
-Each case is a data set, a kind of noise and a rate; labels are replaced, one for each picture. The cases that
+Each case is a data set, a kind of noise and a rate; labels are replaced, one for each image. The cases that
 `docs/results/diagnosis/cases.csv` holds already are not repeated. The page beside it is written from that
 file:
 
@@ -60,17 +60,17 @@ def noise_of(kind: str, rate: float, classes: int, seed: int) -> tuple[LabelNois
 
 
 def replaced(name: str, kind: str, rate: float, seed: int) -> tuple[Arrays, np.ndarray, np.ndarray]:
-    """Return pictures with noisy labels, the right labels, and T."""
+    """Return images with noisy labels, the right labels, and T."""
     data = dilution.load(name).train
     noise, level = noise_of(kind, rate, len(data.classes), seed)
-    noisy = dilution.Dilution(data, noise=noise, labels="replaced", n=SIZES[name], seed=seed, **level)
+    noisy = dilution.Dilution(data, noise=noise, label_mode="replaced", n=SIZES[name], seed=seed, **level)
     chosen = data.subset(noisy.clean_rows)
     labels = noisy.labels(torch.arange(noisy.n))
     return Arrays(chosen.images, labels, data.classes), chosen.labels.numpy(), noisy.overall
 
 
 def human(name: str, n: int) -> tuple[Arrays, np.ndarray, np.ndarray]:
-    """Return pictures with labels that people gave, the right labels, and T as counted."""
+    """Return images with labels that people gave, the right labels, and T as counted."""
     data = dilution.load(name).train
     chosen = data.subset(torch.arange(n))
     assert chosen.observed is not None
@@ -89,7 +89,7 @@ def measure(arrays: Arrays, right: np.ndarray, true: np.ndarray, **how: object) 
     delta = found.shape.delta
     return {
         "true_rate": float((found.labels != right).mean()),
-        "rate": found.rate.value,
+        "lr": found.rate.value,
         "low": found.rate.low,
         "high": found.rate.high,
         "matrix_error": float(np.abs(found.found.matrix - true).mean()),
@@ -100,12 +100,12 @@ def measure(arrays: Arrays, right: np.ndarray, true: np.ndarray, **how: object) 
         "delta": delta.value,
         "delta_low": delta.low,
         "delta_high": delta.high,
-        "order": found.order.kind,
+        "targets": found.order.kind,
         "order_correlation": found.order.correlation.value,
         "misfit": found.misfit,
         "accuracy": float((found.found.posterior.argmax(axis=1) == right).mean()),
         "suspects_right": _precision(found.suspects, found.labels != right),
-        "network": found.held_out.network,
+        "model": found.held_out.model,
         "epochs": found.held_out.epochs,
         "seconds": seconds,
         "code": code_version(),
@@ -134,21 +134,21 @@ def run() -> None:
             continue
         print(f"{name}, {kind}, rate {rate:g}", flush=True)
         if kind == "human":
-            found = measure(*human(*HUMAN[:2]), network=HUMAN[2], repeats=1, precision="bfloat16")
+            found = measure(*human(*HUMAN[:2]), model=HUMAN[2], repeats=1, precision="bfloat16")
         else:
             found = measure(*replaced(name, kind, rate, seed=number), seed=number, precision="bfloat16")
         n = HUMAN[1] if kind == "human" else SIZES[name]
         rows.append({"data": name, "n": n, "noise": kind, "asked": rate, "seed": number} | found)
         FOLDER.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(rows).to_csv(path, index=False, float_format="%.5g")
-        print(f"    true {found['true_rate']:.3f}, found {found['rate']:.3f}", flush=True)
+        print(f"    true {found['true_rate']:.3f}, found {found['lr']:.3f}", flush=True)
 
 
 def page() -> str:
     """Return the page, from the table alone."""
     found = pd.read_csv(FOLDER / "cases.csv")
     found["covers"] = (found["low"] <= found["true_rate"]) & (found["true_rate"] <= found["high"])
-    found["error"] = (found["rate"] - found["true_rate"]).abs()
+    found["error"] = (found["lr"] - found["true_rate"]).abs()
     found["cleanlab_error"] = (found["cleanlab_rate"] - found["true_rate"]).abs()
     known = found[found["noise"] != "human"]
     large = known[known["n"] == SIZES["mnist"]]
@@ -156,7 +156,7 @@ def page() -> str:
         "# Is `dilution diagnose` right?",
         "",
         "Written by `python benchmarks/diagnosis.py`, from cases.csv. Each case has one label for each "
-        "picture, a known share of them wrong; the diagnosis sees the noisy labels alone. Random "
+        "image, a known share of them wrong; the diagnosis sees the noisy labels alone. Random "
         "matrices have right labels the commonest of each class: where they are not, labels alone cannot "
         "say which name a class has.",
         "",
@@ -170,7 +170,7 @@ def page() -> str:
     ]
     for _, row in found[found["noise"] == "human"].iterrows():
         lines.append(
-            f"| rate of {row['data']}, true {row['true_rate']:.3f} | {row['rate']:.3f} [{row['low']:.3f}, "
+            f"| rate of {row['data']}, true {row['true_rate']:.3f} | {row['lr']:.3f} [{row['low']:.3f}, "
             f"{row['high']:.3f}] | within 0.05 |"
         )
     lines += [
@@ -200,7 +200,7 @@ def page() -> str:
     ]
     for _, row in found.iterrows():
         lines.append(
-            f"| {row['data']} | {row['noise']} | {row['true_rate']:.3f} | {row['rate']:.3f} | "
+            f"| {row['data']} | {row['noise']} | {row['true_rate']:.3f} | {row['lr']:.3f} | "
             f"{row['low']:.3f} to {row['high']:.3f}{'' if row['covers'] else ' ✕'} | "
             f"{row['cleanlab_rate']:.3f} | {row['matrix_error']:.4f} | {row['shape']} | "
             f"{row['delta']:.2f} | {row['suspects_right']:.0%} | {row['seconds']:.0f} |"
@@ -227,7 +227,7 @@ def plot() -> None:
         figure, axes = new_figure(columns=2, height=3.6)
         for axis, (who, columns) in zip(
             axes,
-            {"dilution": ("rate", "low", "high"), "cleanlab": ("cleanlab_rate",) * 3}.items(),
+            {"dilution": ("lr", "low", "high"), "cleanlab": ("cleanlab_rate",) * 3}.items(),
             strict=True,
         ):
             axis.plot([0, 0.9], [0, 0.9], color="#8a8a8a", lw=0.9)

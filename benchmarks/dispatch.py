@@ -15,7 +15,7 @@ from typing import Any, Self
 from table import write
 
 from dilution.study import Grid, Run, Study, scheduler
-from dilution.study.executors import Ended, Engine, available_cores, ray_driver, workers
+from dilution.study.executors import Ended, Executor, available_cores, ray_driver, workers
 from dilution.study.planner import Pack, plan
 from dilution.study.progress import Progress
 from dilution.study.runner import execute
@@ -24,7 +24,7 @@ from dilution.study.store import Store
 
 SWITCH = "DILUTION_BENCHMARK_TRAINS_NOTHING"
 RUNS, REAL, TURNS, LARGE = 10_000, 200, 5, 100_000
-BASE = {"dataset": "digits", "n": 200, "network": "mlp1", "alpha": 1.0, "batch": 16, "evaluations": 5}
+BASE = {"dataset": "digits", "n": 200, "model": "mlp1", "alpha": 1.0, "batch_size": 16, "n_evals": 5}
 QUIET = Progress(quiet=True)
 
 
@@ -52,7 +52,7 @@ if SWITCH in os.environ:  # in worker processes, which import this script
     workers.train_pack = empty
 
 
-class Nowhere(Engine):
+class Nowhere(Executor):
     """Trains nothing, here: what is left are the driver and its store."""
 
     cores = 2
@@ -103,7 +103,7 @@ def alone(runs: Sequence[Run], *_: object, **__: object) -> list[Pack]:
     return [Pack([run], 1, 1e-3) for run in runs]
 
 
-def seconds(runs: Sequence[Run], engine: str) -> float:
+def seconds(runs: Sequence[Run], executor: str) -> float:
     """Return how long a study takes once its engine has started and each process has trained something."""
     times: list[float] = []
     warm = [Run.of(**BASE, steps=1, seed=10**6 + place) for place in range(4 * available_cores())]
@@ -121,7 +121,7 @@ def seconds(runs: Sequence[Run], engine: str) -> float:
     original = scheduler._train
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "s.sqlite") as store:
         with replaced(scheduler, "_train", train), replaced(scheduler, "plan", alone):
-            run_study(Study.of("s", runs), store, engine=engine, progress=QUIET)
+            run_study(Study.of("s", runs), store, executor=executor, progress=QUIET)
         assert store.counts() == {"s": {"done": len(runs)}}
     return times[0]
 
@@ -149,8 +149,8 @@ def real() -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     runs = [Run.of(**BASE, steps=100, seed=seed) for seed in range(REAL)]
     for _ in range(TURNS):
-        times = {engine: 1000 * seconds(runs, engine) / REAL for engine in ("local", "ray")}
-        rows += [{"what": f"{engine}, ms a real run", "value": time} for engine, time in times.items()]
+        times = {executor: 1000 * seconds(runs, executor) / REAL for executor in ("local", "ray")}
+        rows += [{"what": f"{executor}, ms a real run", "value": time} for executor, time in times.items()]
         rows.append({"what": "ray over local, ms a real run", "value": times["ray"] - times["local"]})
         print(*rows[-3:], sep="\n", flush=True)
     return rows

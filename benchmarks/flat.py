@@ -21,19 +21,19 @@ def measure(alpha: float) -> dict[str, float]:
 
     from dilution.data import Arrays
     from dilution.noise import Dilution
-    from dilution.training import BatchOrderer, Task, TrainSettings, keep_freed_memory, train_together
+    from dilution.training import BatchSampler, Task, TrainConfig, keep_freed_memory, train_together
 
     torch.set_num_threads(1)
     keep_freed_memory()  # as worker processes do
     draw = torch.Generator().manual_seed(0)
-    pictures = torch.randint(0, 256, (N, 1, 28, 28), generator=draw, dtype=torch.uint8)
-    data = Arrays(pictures, torch.randint(10, (N,), generator=draw))
+    images = torch.randint(0, 256, (N, 1, 28, 28), generator=draw, dtype=torch.uint8)
+    data = Arrays(images, torch.randint(10, (N,), generator=draw))
     few = Arrays(data.images[:10], data.labels[:10])
     Dilution(data, 1)  # what only the first call pays
     started = time.perf_counter()
     noisy = Dilution(data, alpha)
     opened = time.perf_counter() - started
-    batches = BatchOrderer(noisy, "examples", BATCH, seed=0).batches(10_000)
+    batches = BatchSampler(noisy, "sampled", BATCH, seed=0).batches(10_000)
     for _ in range(300):  # past the first chunk
         next(batches)
     started = time.perf_counter()
@@ -42,7 +42,7 @@ def measure(alpha: float) -> dict[str, float]:
     drawn = (time.perf_counter() - started) / 1000
 
     def train(epochs: int) -> float:
-        settings = TrainSettings(order="pooled", optimizer="adam", rate=1e-3, epochs=epochs, evaluations=1)
+        settings = TrainConfig(targets="pooled", optimizer="adam", lr=1e-3, epochs=epochs, n_evals=1)
         began = time.perf_counter()
         train_together([Task("mlp2", noisy, few, 0, 10, settings)])
         return time.perf_counter() - began

@@ -25,10 +25,10 @@ import dilution
 from dilution.data import Arrays
 from dilution.models import build
 from dilution.noise import Dilution
-from dilution.training import Task, TrainSettings, device_title, seconds_per_step, train_together
+from dilution.training import Task, TrainConfig, device_title, seconds_per_step, train_together
 
 BATCH, RATE = 128, 1e-3
-PICTURE, CLASSES = (1, 28, 28), 10
+IMAGE, CLASSES = (1, 28, 28), 10
 FIGURES = ("fig1", "fig5", "fig7", "fig8", "fig9", "fig10", "fig11")  # all that the paper draws from MNIST
 
 
@@ -37,7 +37,7 @@ class Size:
     """How much is measured."""
 
     device: str
-    pictures: int
+    images: int
     steps: int
     turns: int
     matrix: int
@@ -54,10 +54,10 @@ class Bench:
     def __init__(self, size: Size) -> None:
         self.size, self.device = size, torch.device(size.device)
         draw = torch.Generator().manual_seed(0)
-        shape = (size.pictures, *PICTURE)
+        shape = (size.images, *IMAGE)
         self.data = Arrays(
             torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8),
-            torch.arange(size.pictures) % CLASSES,
+            torch.arange(size.images) % CLASSES,
         )
         self.few = self.data.subset(torch.arange(CLASSES))
 
@@ -74,32 +74,32 @@ class Bench:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
-    def train(self, network: str, precision: str, steps: int) -> None:
+    def train(self, model: str, precision: str, steps: int) -> None:
         """Train as many replicas as a pack holds."""
-        settings = TrainSettings(
-            optimizer="adam", rate=RATE, batch=BATCH, steps=steps, evaluations=1, precision=precision
+        settings = TrainConfig(
+            optimizer="adam", lr=RATE, batch_size=BATCH, steps=steps, n_evals=1, precision=precision
         )
-        replicas = range(self.size.replicas[network])
+        replicas = range(self.size.replicas[model])
         dilutions = [Dilution(self.data, 20, seed=seed) for seed in replicas]
         train_together(
-            [Task(network, noisy, self.few, noisy.seed, 10, settings) for noisy in dilutions],
+            [Task(model, noisy, self.few, noisy.seed, 10, settings) for noisy in dilutions],
             self.size.device,
         )
 
-    def ours(self, network: str, precision: str) -> float:
+    def ours(self, model: str, precision: str) -> float:
         """Return examples a second of our trainer; what it costs to start is taken off."""
-        self.train(network, precision, 10)
-        once, steps = self.seconds(lambda: self.train(network, precision, 10)), self.size.steps
-        more = self.seconds(lambda: self.train(network, precision, steps + 10))
-        return steps * BATCH * self.size.replicas[network] / (more - once)
+        self.train(model, precision, 10)
+        once, steps = self.seconds(lambda: self.train(model, precision, 10)), self.size.steps
+        more = self.seconds(lambda: self.train(model, precision, steps + 10))
+        return steps * BATCH * self.size.replicas[model] / (more - once)
 
-    def loop(self, network: str) -> float:
+    def loop(self, model: str) -> float:
         """Return examples a second of a DataLoader loop over tensors in memory."""
         pairs = TensorDataset(self.data.images.float() / 255 - 0.5, self.data.labels)
         pinned = self.device.type == "cuda"
         loader = DataLoader(pairs, BATCH, shuffle=True, drop_last=True, pin_memory=pinned)
         batches = itertools.chain.from_iterable(itertools.repeat(loader))
-        module = build(network, PICTURE, CLASSES, seed=0).to(self.device)
+        module = build(model, IMAGE, CLASSES, seed=0).to(self.device)
         optimizer = torch.optim.Adam(module.parameters(), lr=RATE)
 
         def go(steps: int) -> None:
@@ -112,22 +112,22 @@ class Bench:
         go(3)
         return self.size.steps * BATCH / self.seconds(lambda: go(self.size.steps))
 
-    def stacking(self, network: str, precision: str) -> dict[str, float]:
+    def stacking(self, model: str, precision: str) -> dict[str, float]:
         """Return steps × replicas a second of a pack of ConvNets: ours, and as grouped convolutions."""
-        replicas = self.size.replicas[network]
-        settings = TrainSettings(optimizer="adam", rate=RATE, batch=BATCH, precision=precision)
+        replicas = self.size.replicas[model]
+        settings = TrainConfig(optimizer="adam", lr=RATE, batch_size=BATCH, precision=precision)
         branches = seconds_per_step(
-            network, PICTURE, CLASSES, settings, replicas=replicas, device=self.size.device
+            model, IMAGE, CLASSES, settings, replicas=replicas, device=self.size.device
         )
-        return {"branches": replicas / branches, "grouped": replicas / self.grouped(network, precision)}
+        return {"branches": replicas / branches, "grouped": replicas / self.grouped(model, precision)}
 
-    def grouped(self, network: str, precision: str) -> float:
+    def grouped(self, model: str, precision: str) -> float:
         """Return the seconds of a step of a pack whose convolutions are grouped ones, without a graph."""
-        replicas = self.size.replicas[network]
-        stack = Grouped([build(network, PICTURE, CLASSES, seed=seed) for seed in range(replicas)])
+        replicas = self.size.replicas[model]
+        stack = Grouped([build(model, IMAGE, CLASSES, seed=seed) for seed in range(replicas)])
         stack.to(self.device)
         optimizer = torch.optim.Adam(stack.parameters(), lr=RATE, fused=True)
-        x = torch.rand(replicas, BATCH, *PICTURE, device=self.device)
+        x = torch.rand(replicas, BATCH, *IMAGE, device=self.device)
         y = torch.randint(CLASSES, (replicas * BATCH,), device=self.device)
         low = precision == "bfloat16"
         casting = torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext()
@@ -151,38 +151,38 @@ class Bench:
             left @ left
         return 10 * 2 * self.size.matrix**3 / 1e9 / self.seconds(lambda: [left @ left for _ in range(10)])
 
-    def profile(self, network: str, precision: str) -> str:
+    def profile(self, model: str, precision: str) -> str:
         """Return where the time of a training goes, as a table."""
         kinds = [torch.profiler.ProfilerActivity.CPU]
         if self.device.type == "cuda":
             kinds.append(torch.profiler.ProfilerActivity.CUDA)
         with torch.profiler.profile(activities=kinds) as found:
-            self.train(network, precision, min(20, self.size.steps))
+            self.train(model, precision, min(20, self.size.steps))
         by = "self_cuda_time_total" if self.device.type == "cuda" else "self_cpu_time_total"
-        return f"{network}, {precision}\n{found.key_averages().table(sort_by=by, row_limit=25)}"
+        return f"{model}, {precision}\n{found.key_averages().table(sort_by=by, row_limit=25)}"
 
 
 def throughput(bench: Bench) -> None:
     """Alternate between the contenders."""
     rows: list[dict[str, object]] = []
 
-    def note(network: str, what: str, turn: int, rate: float) -> None:
+    def note(model: str, what: str, turn: int, rate: float) -> None:
         about = {"machine": f"{machine()}, {device_title(bench.device.type)}"}
-        rows.append(about | {"network": network, "what": what, "turn": turn, "rate": rate})
-        print(f"{network:10} {turn} {what:32} {rate:14,.1f}", flush=True)
+        rows.append(about | {"model": model, "what": what, "turn": turn, "rate": rate})
+        print(f"{model:10} {turn} {what:32} {rate:14,.1f}", flush=True)
         if bench.device.type == "cuda":  # as it comes: a lent machine may go
             write("gpu", rows)
 
     for turn in range(bench.size.turns):
         for kind in (torch.float32, torch.bfloat16):
             note("", f"ceiling, {kind}", turn, bench.ceiling(kind))
-        for network in bench.size.replicas:
-            note(network, "DataLoader loop", turn, bench.loop(network))
+        for model in bench.size.replicas:
+            note(model, "DataLoader loop", turn, bench.loop(model))
             for precision in ("float32", "bfloat16"):
-                note(network, f"dilution, {precision}", turn, bench.ours(network, precision))
-                if network.startswith("conv"):
-                    for how, rate in bench.stacking(network, precision).items():
-                        note(network, f"steps: {how}, {precision}", turn, rate)
+                note(model, f"dilution, {precision}", turn, bench.ours(model, precision))
+                if model.startswith("conv"):
+                    for how, rate in bench.stacking(model, precision).items():
+                        note(model, f"steps: {how}, {precision}", turn, rate)
 
 
 def figures(device: str) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""A pack of ConvNets as one network of grouped convolutions: what `together` does not do, to compare."""
+"""A pack of ConvNets as one network of grouped convolutions: what `group_size` does not do, to compare."""
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class Grouped(nn.Module):
                     mine.data = given.detach().view(mine.shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map pictures (R, b, c, h, w) to logits (R, b, classes)."""
+        """Map images (R, b, c, h, w) to logits (R, b, classes)."""
         batch, last = x.shape[1], self.layers[-1]
         x = x.transpose(0, 1).flatten(1, 2)
         pooled = [isinstance(layer, nn.MaxPool2d) for layer in self.layers] + [False]

@@ -23,7 +23,7 @@ from dilution.study.results import histories, table
 from dilution.study.store import Store
 
 RESULTS = Path(__file__).parents[1] / "results"
-CIRCUMSTANCES = ["seconds", "together", "host", "versions", "started", "finished"]
+CIRCUMSTANCES = ["seconds", "group_size", "host", "versions", "started", "finished"]
 
 
 def make(store: Path, dataset: str, scale: str, **where: object) -> None:
@@ -37,9 +37,9 @@ def make(store: Path, dataset: str, scale: str, **where: object) -> None:
 def results(store: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return what was measured, run by run and evaluation by evaluation, without when and where."""
     with Store(store) as opened:
-        rows, evaluations = table(opened), histories(opened)
+        rows, n_evals = table(opened), histories(opened)
     by = rows.drop(columns=CIRCUMSTANCES).sort_values("key", ignore_index=True)
-    return by, evaluations.sort_values(["key", "step"], ignore_index=True)
+    return by, n_evals.sort_values(["key", "step"], ignore_index=True)
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", default="mnist")
-    parser.add_argument("--scale", default="laptop")
+    parser.add_argument("--preset", default="laptop")
     given = parser.parse_args()
     name = f"hosts-{given.dataset}-{given.scale}"
     stores = {way: RESULTS / f"{name}-{way}.sqlite" for way in ("ray", "local")}
@@ -57,7 +57,7 @@ def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     cluster.add_node(num_cpus=1)
     try:
-        make(stores["ray"], given.dataset, given.scale, engine="ray", address=cluster.address)
+        make(stores["ray"], given.dataset, given.scale, executor="ray", address=cluster.address)
     finally:
         cluster.shutdown()
     make(stores["local"], given.dataset, given.scale)
@@ -71,7 +71,7 @@ def main() -> None:
     row = {
         "code": trained_by(stores["ray"]),
         "figure": "fig8", "dataset": given.dataset, "scale": given.scale, "runs": len(ours),
-        "runs_that_differ": differing, "evaluations": len(curves), "evaluations_agree": agree,
+        "runs_that_differ": differing, "n_evals": len(curves), "evaluations_agree": agree,
         "local": "imported" if imported else "trained",
     }  # fmt: skip
     print(row)

@@ -32,7 +32,7 @@ from table import write
 
 CLASSES, EACH, SIDES, SIZE = 1000, 10, (500, 375), 224
 BATCH, STEPS, DRAWN, MATRIX, ALTERNATIONS = 32, 3, 40, 2048, 3
-NETWORKS, PRECISIONS = ("resnet18", "resnet50"), ("float32", "bfloat16")
+MODELS, PRECISIONS = ("resnet18", "resnet50"), ("float32", "bfloat16")
 TURNED = 6  # the EXIF orientation of a camera held upright
 PACK = [sys.executable, "-m", "dilution", "data", "pack"]
 
@@ -40,14 +40,14 @@ Row = dict[str, object]
 
 
 def photograph(label: int, number: int) -> Image.Image:
-    """Return a picture of a class: blurred patches that the class decides, others, and grain."""
-    picture = np.zeros((SIDES[1], SIDES[0], 3), dtype=np.float32)
+    """Return an image of a class: blurred patches that the class decides, others, and grain."""
+    image = np.zeros((SIDES[1], SIDES[0], 3), dtype=np.float32)
     for seed, cells, weight in (((label,), 4, 0.6), ((label, number), 24, 0.4)):
         draw = np.random.default_rng(seed)
         patches = Image.fromarray(draw.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
-        picture += weight * np.asarray(patches.resize(SIDES, Image.Resampling.BICUBIC), dtype=np.float32)
-    picture += draw.normal(0, 22, picture.shape).astype(np.float32)
-    return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+        image += weight * np.asarray(patches.resize(SIDES, Image.Resampling.BICUBIC), dtype=np.float32)
+    image += draw.normal(0, 22, image.shape).astype(np.float32)
+    return Image.fromarray(image.clip(0, 255).astype(np.uint8))
 
 
 def make_class(root: Path, label: int) -> None:
@@ -55,15 +55,15 @@ def make_class(root: Path, label: int) -> None:
     folder = root / f"n{label:08}"
     folder.mkdir(parents=True)
     for number in range(EACH):
-        at, picture, exif = label * EACH + number, photograph(label, number), Image.Exif()
+        at, image, exif = label * EACH + number, photograph(label, number), Image.Exif()
         if at % 50 == 1:
-            picture = picture.convert("L")
+            image = image.convert("L")
         elif at % 400 == 2:
-            picture = picture.convert("CMYK")
+            image = image.convert("CMYK")
         elif at % 100 == 3:
-            picture, exif[0x0112] = picture.transpose(Image.Transpose.ROTATE_90), TURNED
+            image, exif[0x0112] = image.transpose(Image.Transpose.ROTATE_90), TURNED
         file = io.BytesIO()
-        picture.save(file, "PNG" if at % 200 == 4 else "JPEG", quality=90, exif=exif)
+        image.save(file, "PNG" if at % 200 == 4 else "JPEG", quality=90, exif=exif)
         content = file.getvalue()
         cut = len(content) // 3 if at % 500 == 5 else 0 if at % 2000 == 6 else len(content)
         (folder / f"{number}.JPEG").write_bytes(content[:cut])  # PNG files too, as ImageNet has one
@@ -78,7 +78,7 @@ def make_folder(root: Path) -> None:
 def packed(folder: Path, path: Path, *, size: int = SIZE, cut_short: bool = False) -> tuple[float, str]:
     """Pack a folder as a user would; return seconds and what was said.
 
-    Cut short, it gets a Ctrl-C once a third of the pictures are decoded.
+    Cut short, it gets a Ctrl-C once a third of the images are decoded.
     """
     start = time.perf_counter()
     run = subprocess.Popen(
@@ -106,11 +106,11 @@ def packing(folder: Path, path: Path) -> Iterator[Row]:
     yield {"what": "files", "value": len(files)}
     yield {"what": "mean bytes of a file", "value": sum(file.stat().st_size for file in files) / len(files)}
     seconds, said = packed(folder, path)
-    yield {"what": "packing, pictures a second", "value": len(files) / seconds}
-    rate = float(re.findall(r"pictures, ([\d,]+) a second", said)[-1].replace(",", ""))
-    yield {"what": "decoding alone, pictures a second", "value": rate}
+    yield {"what": "packing, images a second", "value": len(files) / seconds}
+    rate = float(re.findall(r"images, ([\d,]+) a second", said)[-1].replace(",", ""))
+    yield {"what": "decoding alone, images a second", "value": rate}
     # what is not decoding: starting, and writing the pack, which one core does
-    yield {"what": "the rest, pictures a second", "value": len(files) / (seconds - len(files) / rate)}
+    yield {"what": "the rest, images a second", "value": len(files) / (seconds - len(files) / rate)}
     (skipped,) = re.findall(r"([\d,]+) files skipped", said)
     yield {"what": "files skipped", "value": int(skipped.replace(",", ""))}
     yield {"what": "bytes of the pack", "value": path.stat().st_size}
@@ -127,22 +127,22 @@ def packing(folder: Path, path: Path) -> Iterator[Row]:
     again.with_name(f"{again.name}.skipped.txt").unlink()
 
 
-def gflop(network: str) -> dict[str, float]:
-    """Return 10⁹ floating-point operations of a picture, forward alone and with the way back."""
+def gflop(model: str) -> dict[str, float]:
+    """Return 10⁹ floating-point operations of an image, forward alone and with the way back."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from dilution.models import build
 
-    module = build(network, (3, SIZE, SIZE), CLASSES, seed=0)
-    picture = torch.zeros(2, 3, SIZE, SIZE)
+    module = build(model, (3, SIZE, SIZE), CLASSES, seed=0)
+    image = torch.zeros(2, 3, SIZE, SIZE)
     found = {}
     for how in ("forward", "training"):
         with FlopCounterMode(display=False) as counter:
-            out = module(picture)
+            out = module(image)
             if how == "training":
                 out.sum().backward()
-        found[how] = counter.get_total_flops() / len(picture) / 1e9
+        found[how] = counter.get_total_flops() / len(image) / 1e9
     return found
 
 
@@ -159,56 +159,56 @@ def ceiling(precision: str) -> float:
     return count * 2 * MATRIX**3 / 1e9 / seconds
 
 
-def measure(network: str, precision: str, path: Path) -> dict[str, float]:
-    """Return pictures a second of training (or of drawing batches alone), GFLOP/s beside it, peak memory."""
+def measure(model: str, precision: str, path: Path) -> dict[str, float]:
+    """Return images a second of training (or of drawing batches alone), GFLOP/s beside it, peak memory."""
     import torch
 
     import dilution
     from dilution.noise import Dilution
-    from dilution.training import BatchOrderer, Task, TrainSettings, keep_freed_memory, train_together
+    from dilution.training import BatchSampler, Task, TrainConfig, keep_freed_memory, train_together
 
     torch.set_num_threads(1)
     keep_freed_memory()
     data = dilution.load(path)
     noisy, test = Dilution(data.train, 5), data.test.subset(torch.arange(2))
-    if network == "drawing":
-        batches = BatchOrderer(noisy, "examples", BATCH, seed=0).batches(2 * DRAWN)
+    if model == "drawing":
+        batches = BatchSampler(noisy, "sampled", BATCH, seed=0).batches(2 * DRAWN)
         for _ in itertools.islice(batches, DRAWN):
             pass
         start = time.perf_counter()
         for _ in batches:
             pass
-        return {"rate": DRAWN * BATCH / (time.perf_counter() - start), "peak_mb": peak_mb()}
+        return {"lr": DRAWN * BATCH / (time.perf_counter() - start), "peak_mb": peak_mb()}
 
     def go(steps: int) -> float:
-        settings = TrainSettings(
-            batch=BATCH, optimizer="sgd", weight_decay=1e-4, schedule="step", steps=steps, evaluations=1,
+        settings = TrainConfig(
+            batch_size=BATCH, optimizer="sgd", weight_decay=1e-4, schedule="step", steps=steps, n_evals=1,
             precision=precision,
         )  # fmt: skip
         start = time.perf_counter()
-        train_together([Task(network, noisy, test, 0, 2, settings)])
+        train_together([Task(model, noisy, test, 0, 2, settings)])
         return time.perf_counter() - start
 
     go(1)  # what only the first call pays
     before, once, more = ceiling(precision), go(1), go(STEPS + 1)
     beside = (before + ceiling(precision)) / 2
-    return {"rate": STEPS * BATCH / (more - once), "ceiling": beside, "peak_mb": peak_mb()}
+    return {"lr": STEPS * BATCH / (more - once), "ceiling": beside, "peak_mb": peak_mb()}
 
 
 def training(path: Path) -> Iterator[Row]:
     """Alternate between networks and precisions, each in a process of its own."""
-    contenders = [("drawing", "float32"), *itertools.product(NETWORKS, PRECISIONS)]
-    for turn, (network, precision) in itertools.product(range(ALTERNATIONS), contenders):
-        command = [sys.executable, __file__, "--one", network, precision, "--folder", str(path.parent)]
+    contenders = [("drawing", "float32"), *itertools.product(MODELS, PRECISIONS)]
+    for turn, (model, precision) in itertools.product(range(ALTERNATIONS), contenders):
+        command = [sys.executable, __file__, "--one", model, precision, "--folder", str(path.parent)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         for what, value in json.loads(done.stdout).items():
-            yield {"what": what, "network": network, "precision": precision, "turn": turn, "value": value}
+            yield {"what": what, "model": model, "precision": precision, "turn": turn, "value": value}
 
 
 def main() -> None:
     """Generate, pack, train, and write the table and the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, help="where pictures and pack are written; removed afterwards")
+    parser.add_argument("--folder", type=Path, help="where images and pack are written; removed afterwards")
     parser.add_argument("--photos", type=Path, help="a folder of real photographs, to pack too")
     parser.add_argument("--one", nargs=2, help="measure this network and precision in this process")
     given = parser.parse_args()
@@ -220,21 +220,21 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def note(found: Row) -> None:
-        rows.append({"what": "", "network": "", "precision": "", "turn": 0} | found)
+        rows.append({"what": "", "model": "", "precision": "", "turn": 0} | found)
         print(*rows[-1].values(), flush=True)
 
     with tempfile.TemporaryDirectory(dir=given.folder) as temporary:
-        folder, path = Path(temporary, "pictures"), Path(temporary, "imagenet.pack")
+        folder, path = Path(temporary, "images"), Path(temporary, "imagenet.pack")
         note({"what": "cores", "value": len(os.sched_getaffinity(0))})
         if given.photos is not None:
             count = sum(1 for file in given.photos.rglob("*") if file.is_file())
             seconds, _ = packed(given.photos, path.with_name("photographs.pack"))
-            note({"what": "packing photographs, pictures a second", "value": count / seconds})
+            note({"what": "packing photographs, images a second", "value": count / seconds})
         make_folder(folder)
-        for network, (how, value) in itertools.chain(
-            *([(network, each) for each in gflop(network).items()] for network in NETWORKS)
+        for model, (how, value) in itertools.chain(
+            *([(model, each) for each in gflop(model).items()] for model in MODELS)
         ):
-            note({"what": f"GFLOP a picture, {how}", "network": network, "value": value})
+            note({"what": f"GFLOP an image, {how}", "model": model, "value": value})
         for found in itertools.chain(packing(folder, path), training(path)):
             note(found)
     write("imagenet", rows)

@@ -20,7 +20,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "imagenet.md"
 PART = re.compile(r"(<!-- numbers: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 TRAIN, TEST, SIZE = 1_281_167, 50_000, 224
-PICTURE = 3 * SIZE**2
+IMAGE = 3 * SIZE**2
 CORES = (2, 8, 32)
 RATES = {"H100 SXM": 989.0, "A100": 312.0}
 """Published dense bfloat16 rates in TFLOP/s."""
@@ -31,18 +31,18 @@ SIDE_BY_SIDE = 8
 
 def read() -> pd.DataFrame:
     """Return what was measured."""
-    return pd.read_csv(RESULTS / "imagenet.csv").fillna({"network": "", "precision": ""})
+    return pd.read_csv(RESULTS / "imagenet.csv").fillna({"model": "", "precision": ""})
 
 
-def one(found: pd.DataFrame, what: str, network: str = "") -> float:
+def one(found: pd.DataFrame, what: str, model: str = "") -> float:
     """Return the median of a quantity."""
-    return float(found[(found["what"] == what) & (found["network"] == network)]["value"].median())
+    return float(found[(found["what"] == what) & (found["model"] == model)]["value"].median())
 
 
 def training_rates(found: pd.DataFrame) -> pd.DataFrame:
     """Return what was measured of training, a row for each network, precision and turn."""
-    trained = found[found["network"].str.startswith("resnet") & (found["precision"] != "")]
-    return trained.pivot_table(index=["network", "precision", "turn"], columns="what", values="value")
+    trained = found[found["model"].str.startswith("resnet") & (found["precision"] != "")]
+    return trained.pivot_table(index=["model", "precision", "turn"], columns="what", values="value")
 
 
 def measured(found: pd.DataFrame) -> Iterator[str]:
@@ -51,12 +51,12 @@ def measured(found: pd.DataFrame) -> Iterator[str]:
     yield from ("| packing | measured |", "|---|---|")
     yield f"| files, of 1,000 classes | {one(found, 'files'):,.0f} |"
     yield f"| mean size of a file | {one(found, 'mean bytes of a file') / 1000:.0f} kB |"
-    yield f"| pictures a second, {cores:.0f} cores | {one(found, 'packing, pictures a second'):,.0f} |"
-    decoding = one(found, "decoding alone, pictures a second")
+    yield f"| images a second, {cores:.0f} cores | {one(found, 'packing, images a second'):,.0f} |"
+    decoding = one(found, "decoding alone, images a second")
     yield f"| of it decoding alone, all cores | {decoding:,.0f} |"
-    rest = one(found, "the rest, pictures a second")
+    rest = one(found, "the rest, images a second")
     yield f"| the rest alone, one core: starting, and writing the pack | {rest:,.0f} |"
-    photographs = one(found, "packing photographs, pictures a second")
+    photographs = one(found, "packing photographs, images a second")
     if not math.isnan(photographs):
         yield f"| the same for the photographs of `--photos` | {photographs:,.0f} |"
     yield f"| broken files, skipped and listed | {one(found, 'files skipped'):,.0f} |"
@@ -64,8 +64,8 @@ def measured(found: pd.DataFrame) -> Iterator[str]:
     yield f"| interrupted with Ctrl-C: share that the next call found done | {kept:.0%} |"
     over = one(found, "interrupted and resumed over in one go")
     yield f"| both calls together over one without a break, to the same bytes | {over:.2f} × |"
-    drawn = one(found, "rate", "drawing")
-    yield f"| shuffled pictures a second and core, from a pack in the system's memory | {drawn:,.0f} |"
+    drawn = one(found, "lr", "drawing")
+    yield f"| shuffled images a second and core, from a pack in the system's memory | {drawn:,.0f} |"
     turns = found["turn"].nunique()
     yield from (
         "",
@@ -73,17 +73,17 @@ def measured(found: pd.DataFrame) -> Iterator[str]:
         f"{turns} alternations, each in a process of its own. The product of matrices was measured in the "
         "same process, so the share compares what stood side by side.",
         "",
-        "| network | precision | GFLOP a picture | pictures a second | GFLOP/s | product of matrices, "
+        "| network | precision | GFLOP an image | images a second | GFLOP/s | product of matrices, "
         "GFLOP/s | share of it | peak memory, MB |",
         "|---|---|---|---|---|---|---|---|",
     )
     wide = training_rates(found)
-    for (network, precision), each in wide.groupby(level=["network", "precision"], sort=False):
-        work = one(found, "GFLOP a picture, training", network)
-        share = (each["rate"] * work / each["ceiling"]).median()
+    for (model, precision), each in wide.groupby(level=["model", "precision"], sort=False):
+        work = one(found, "GFLOP an image, training", model)
+        share = (each["lr"] * work / each["ceiling"]).median()
         middle = each.median()
         yield (
-            f"| {network} | {precision} | {work:.1f} | {middle['rate']:.1f} | {middle['rate'] * work:.0f} "
+            f"| {model} | {precision} | {work:.1f} | {middle['lr']:.1f} | {middle['lr'] * work:.0f} "
             f"| {middle['ceiling']:.0f} | {share:.0%} | {each['peak_mb'].max():,.0f} |"
         )
 
@@ -91,13 +91,13 @@ def measured(found: pd.DataFrame) -> Iterator[str]:
 def packing(found: pd.DataFrame) -> Iterator[str]:
     """Yield how large the pack is and how long packing takes."""
     total, cores = TRAIN + TEST, one(found, "cores")
-    rate = one(found, "decoding alone, pictures a second") / cores
-    rest = one(found, "the rest, pictures a second")
-    yield f"The pack holds {total:,} pictures of {PICTURE:,} bytes: **{total * PICTURE / 1e9:.0f} GB**, and"
+    rate = one(found, "decoding alone, images a second") / cores
+    rest = one(found, "the rest, images a second")
+    yield f"The pack holds {total:,} images of {IMAGE:,} bytes: **{total * IMAGE / 1e9:.0f} GB**, and"
     yield "twice that while it is written, since what was decoded is kept until the pack is whole."
     yield from (
         "",
-        f"One core decodes {rate:.0f} pictures a second; then one core writes {rest:,.0f} a second, however "
+        f"One core decodes {rate:.0f} images a second; then one core writes {rest:,.0f} a second, however "
         "many there are.",
         "",
         "| cores | estimated hours |",
@@ -111,33 +111,33 @@ def cost(found: pd.DataFrame) -> Iterator[str]:
     """Yield what Figure 3 at paper scale takes, computed from its own plan."""
     runs = fig3.FIGURE.plan(Material("imagenet.pack", TRAIN), "paper")
     run = runs[0]
-    if run.steps is None or {(each.steps, each.batch, each.network) for each in runs} != {
-        (run.steps, run.batch, run.network)
+    if run.steps is None or {(each.steps, each.batch, each.model) for each in runs} != {
+        (run.steps, run.batch_size, run.model)
     }:
         raise ValueError("the runs of Figure 3 differ in length; the arithmetic here takes them to be equal")
-    forward = one(found, "GFLOP a picture, forward", run.network)
-    work = one(found, "GFLOP a picture, training", run.network)
-    shown = run.steps * run.batch
-    judged = run.evaluations * (TEST + default_validation(TRAIN))
+    forward = one(found, "GFLOP an image, forward", run.model)
+    work = one(found, "GFLOP an image, training", run.model)
+    shown = run.steps * run.batch_size
+    judged = run.n_evals * (TEST + default_validation(TRAIN))
     flop = (shown * work + judged * forward) * 1e9
-    drawn = one(found, "rate", "drawing")
+    drawn = one(found, "lr", "drawing")
     rounds = -(-len(runs) // SIDE_BY_SIDE)
-    wide = training_rates(found).loc[(run.network, "bfloat16")]
-    reached = float((wide["rate"] * work / wide["ceiling"]).median())
+    wide = training_rates(found).loc[(run.model, "bfloat16")]
+    reached = float((wide["lr"] * work / wide["ceiling"]).median())
     shares = {f"{share:.0%}": share for share in SHARES} | {f"{reached:.0%}, as measured here": reached}
     yield from (
-        f"- Figure 3 at paper scale is {len(runs)} runs of {run.network}, {run.steps:,} steps of "
-        f"{run.batch} pictures each: {shown:,} pictures.",
-        f"- A picture takes {work:.1f} GFLOP forward and back, {forward:.1f} forward alone (counted). With "
-        f"{run.evaluations} evaluations a run takes {flop:.2g} FLOP, all runs {len(runs) * flop:.2g}.",
+        f"- Figure 3 at paper scale is {len(runs)} runs of {run.model}, {run.steps:,} steps of "
+        f"{run.batch_size} images each: {shown:,} images.",
+        f"- An image takes {work:.1f} GFLOP forward and back, {forward:.1f} forward alone (counted). With "
+        f"{run.n_evals} evaluations a run takes {flop:.2g} FLOP, all runs {len(runs) * flop:.2g}.",
         f"- Eight GPUs train eight runs side by side, so {len(runs)} runs take {rounds} rounds. One run "
         "takes as long as on one GPU.",
-        f"- A core draws {drawn:,.0f} shuffled pictures a second from a pack that the system holds in memory "
+        f"- A core draws {drawn:,.0f} shuffled images a second from a pack that the system holds in memory "
         "(measured here). Your disk must deliver what the last column says, for each GPU; a slower one sets "
         "the pace.",
         "",
         "| GPU | published bfloat16 rate, TFLOP/s | share of it | hours a run | days, one GPU "
-        "| days, eight GPUs | pictures a second and GPU | GB/s and GPU |",
+        "| days, eight GPUs | images a second and GPU | GB/s and GPU |",
         "|---|---|---|---|---|---|---|---|",
     )
     for name, rate in RATES.items():
@@ -147,7 +147,7 @@ def cost(found: pd.DataFrame) -> Iterator[str]:
             yield (
                 f"| {name} | {rate:,.0f} | {said} | {hours:.1f} | {len(runs) * hours / 24:.1f} "
                 f"| {rounds * hours / 24:.1f} | {asked:,.0f} "
-                f"| {asked * PICTURE / 1e9:.2f} |"
+                f"| {asked * IMAGE / 1e9:.2f} |"
             )
 
 

@@ -1,7 +1,7 @@
 """Training from a pack larger than memory: its speed cold and warm, and the memory it takes.
 
-Writes a pack of made-up pictures (20 GB unless told) into --folder, trains a perceptron from it, which asks
-more of the disk than any other network, and compares with the same pictures in memory and with the disk's own
+Writes a pack of made-up images (20 GB unless told) into --folder, trains a perceptron from it, which asks
+more of the disk than any other network, and compares with the same images in memory and with the disk's own
 rate. Every measurement is a process of its own, alternating. Writes benchmarks/results/larger.csv.
 """
 
@@ -34,8 +34,8 @@ def make_pack(path: Path, size: float) -> None:
         draw = torch.Generator().manual_seed(0)
         for rows in torch.arange(count).split(8192):
             shape = (len(rows), 3, SIDE, SIDE)
-            pictures = torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8)
-            yield Arrays(pictures, torch.randint(CLASSES, (len(rows),), generator=draw), names)
+            images = torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8)
+            yield Arrays(images, torch.randint(CLASSES, (len(rows),), generator=draw), names)
 
     write_pack(path, parts(round(size / BYTES)), parts(1000))
     os.sync()  # or writing it out would go on while reading is timed
@@ -48,13 +48,13 @@ def forget(path: Path) -> None:
 
 
 def measure(how: str, path: Path) -> dict[str, float]:
-    """Return MB of pictures a second, and MB of peak resident memory, of this process."""
+    """Return MB of images a second, and MB of peak resident memory, of this process."""
     import torch
 
     import dilution
     from dilution.data import Arrays
     from dilution.noise import Dilution
-    from dilution.training import BatchOrderer, Task, TrainSettings, keep_freed_memory, train_together
+    from dilution.training import BatchSampler, Task, TrainConfig, keep_freed_memory, train_together
 
     torch.set_num_threads(1)
     keep_freed_memory()
@@ -64,7 +64,7 @@ def measure(how: str, path: Path) -> dict[str, float]:
         with path.open("rb", buffering=0) as file:
             while read < 4e9 and (got := len(file.read(CHUNK))):
                 read += got
-        return {"rate": read / 1e6 / (time.perf_counter() - start)}
+        return {"lr": read / 1e6 / (time.perf_counter() - start)}
     data = dilution.load(path)
     train, test = data.train, data.test.subset(torch.arange(10))
     if "cold" not in how:
@@ -73,7 +73,7 @@ def measure(how: str, path: Path) -> dict[str, float]:
             train.take(rows)
     if how == "memory":
         train = Arrays(train.take(torch.arange(len(train))), train.labels, train.classes)
-    noisy = Dilution(train, 20, seed=time.time_ns())  # other pictures each time, so that cold is cold
+    noisy = Dilution(train, 20, seed=time.time_ns())  # other images each time, so that cold is cold
     steps = STEPS[how]
 
     def go(steps: int) -> float:
@@ -81,17 +81,17 @@ def measure(how: str, path: Path) -> dict[str, float]:
             forget(path)
         start = time.perf_counter()
         if how.startswith("drawing"):
-            for _ in BatchOrderer(noisy, "examples", BATCH, seed=0).batches(steps):
+            for _ in BatchSampler(noisy, "sampled", BATCH, seed=0).batches(steps):
                 pass
         else:
-            settings = TrainSettings(batch=BATCH, optimizer="sgd", rate=1e-6, steps=steps, evaluations=1)
+            settings = TrainConfig(batch_size=BATCH, optimizer="sgd", lr=1e-6, steps=steps, n_evals=1)
             train_together([Task("perceptron", noisy, test, 0, 10, settings)])
         return time.perf_counter() - start
 
     go(1)  # what only the first call pays
     once = go(1)
     rate = (steps - 1) * BATCH * BYTES / 1e6 / (go(steps) - once)
-    return {"rate": rate, "peak_mb": peak_mb()}
+    return {"lr": rate, "peak_mb": peak_mb()}
 
 
 def peak_mb() -> float:
@@ -123,7 +123,7 @@ def main() -> None:
                 row = {
                     "what": how,
                     "turn": turn,
-                    "rate": "",
+                    "lr": "",
                     "peak_mb": "",
                     "pack_mb": path.stat().st_size / 1e6,
                 }

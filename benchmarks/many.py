@@ -92,5 +92,5 @@ def many() -> Iterable[str]:
         *hosts(),
     )
     gpu = pd.read_csv(RESULTS / "gpu.csv")
-    steps = gpu[(gpu["network"] == "conv4") & (gpu["what"] == "steps: branches, bfloat16")]["rate"].median()
+    steps = gpu[(gpu["model"] == "conv4") & (gpu["what"] == "steps: branches, bfloat16")]["lr"].median()
     yield from estimate(found.groupby("what")["value"].median(), steps)

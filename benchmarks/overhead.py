@@ -39,7 +39,7 @@ def per_run(folder: Path) -> float:
     def cost(count: int) -> float:
         runs = [
             Run.of(
-                dataset="digits", n=1000, network="perceptron", order="pooled", steps=1, evaluations=1,
+                dataset="digits", n=1000, model="perceptron", targets="pooled", steps=1, n_evals=1,
                 alpha=alpha, seed=seed,
             )
             for seed in range(count // 4)
@@ -58,7 +58,7 @@ def per_run(folder: Path) -> float:
 def million(folder: Path) -> dict[str, float]:
     """Return the seconds to open, to resume and to print the status of a store of a million runs."""
     path = folder / "million.sqlite"
-    base = Run.of(dataset="digits", n=1000, network="perceptron", alpha=1, steps=1)
+    base = Run.of(dataset="digits", n=1000, model="perceptron", alpha=1, steps=1)
     some = [base.model_copy(update={"seed": seed}) for seed in range(1000)]
     with Store(path) as store, store.writer():
         store.add("small", some)
@@ -66,7 +66,7 @@ def million(folder: Path) -> dict[str, float]:
         store._connection.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
             "INSERT INTO runs (key, spec, state, result, history) "
-            "SELECT printf('%016x', i), ?, 'done', '{\"test_clean\": 0.9}', '[]' FROM n",
+            "SELECT printf('%016x', i), ?, 'done', '{\"test_acc_at_best_clean_val\": 0.9}', '[]' FROM n",
             (MANY, base.spec),
         )
         store._connection.execute("INSERT INTO studies VALUES ('large')")
@@ -100,7 +100,7 @@ def demo(folder: Path) -> float:
             "fig1",
             "--dataset",
             "digits",
-            "--scale",
+            "--preset",
             "demo",
             "--store",
             "s.sqlite",

@@ -23,9 +23,9 @@ def by_contender(found: pd.DataFrame) -> pd.DataFrame:
     """Return medians and spread by network and contender."""
     order = pd.CategoricalDtype(CONTENDERS, ordered=True)
     found = found.assign(contender=found["contender"].astype(order)).sort_values("contender", kind="stable")
-    groups = found.groupby(["network", "contender"], sort=False, observed=True)
+    groups = found.groupby(["model", "contender"], sort=False, observed=True)
     rates = groups["rate"].agg(["median", "min", "max", "count"])
-    return rates.join(groups[["peak_mb", "processes", "together"]].max())
+    return rates.join(groups[["peak_mb", "processes", "group_size"]].max())
 
 
 def throughput() -> Iterable[str]:
@@ -33,9 +33,9 @@ def throughput() -> Iterable[str]:
     found = pd.read_csv(RESULTS / "throughput.csv")
     table = by_contender(found)
     ceiling = (
-        table[table.index.get_level_values(1).str.startswith("ceiling")]["median"].groupby("network").max()
+        table[table.index.get_level_values(1).str.startswith("ceiling")]["median"].groupby("model").max()
     )
-    turns = found.pivot_table(index=["network", "turn"], columns="contender", values="rate")
+    turns = found.pivot_table(index=["model", "turn"], columns="contender", values="rate")
     over, alone = turns[OURS] / turns[LOOP], turns["dilution, one network"] / turns[LOOP]
     highest = turns.filter(like="ceiling").max(axis=1)
     yield from (
@@ -52,12 +52,12 @@ def throughput() -> Iterable[str]:
         "ceiling, GFLOP/s |",
         "|---|---|---|---|---|",
     )
-    for network in THROUGHPUT:
-        if network in over:
-            reached = turns.loc[network, OURS] * flops(network) / 1e9 / highest[network]
+    for model in THROUGHPUT:
+        if model in over:
+            reached = turns.loc[model, OURS] * flops(model) / 1e9 / highest[model]
             yield (
-                f"| {network} | {span(over[network], '.2f')} × | {span(alone[network], '.2f')} × | "
-                f"{span(reached)} | {ceiling[network]:.0f} |"
+                f"| {model} | {span(over[model], '.2f')} × | {span(alone[model], '.2f')} × | "
+                f"{span(reached)} | {ceiling[model]:.0f} |"
             )
     listed = ", ".join(f"{name} {share:.1%}" for name, share in drawing().items())
     yield from ("", f"Drawing a batch with its labels takes, of a step: {listed}.")
@@ -70,11 +70,11 @@ def throughput() -> Iterable[str]:
     )
     yield "| network | contender | median | lowest | highest | peak memory, MB | processes | together |"
     yield "|---|---|---|---|---|---|---|---|"
-    for (network, contender), row in table.iterrows():
+    for (model, contender), row in table.iterrows():
         unit = " GFLOP/s" if contender.startswith("ceiling") else ""
-        together = "" if pd.isna(row["together"]) else f"{row['together']:.0f}"
+        together = "" if pd.isna(row["group_size"]) else f"{row['group_size']:.0f}"
         yield (
-            f"| {network} | {contender} | {row['median']:,.0f}{unit} | {row['min']:,.0f} "
+            f"| {model} | {contender} | {row['median']:,.0f}{unit} | {row['min']:,.0f} "
             f"| {row['max']:,.0f} | {row['peak_mb']:,.0f} | {row['processes']:.0f} | {together} |"
         )
     yield from ("", f"{code(found)} Beside it: {'; '.join(sorted(found['version'].unique()))}.", "")
@@ -85,13 +85,13 @@ def draw(table: pd.DataFrame) -> None:
     networks = [name for name in THROUGHPUT if name in table.index]
     with style():
         figure, axes = new_figure(columns=2, rows=-(-len(networks) // 2), height=2.6)
-        for axis, network in zip(axes, networks, strict=False):
-            part = table.loc[network]
+        for axis, model in zip(axes, networks, strict=False):
+            part = table.loc[model]
             part = part[~part.index.str.startswith("ceiling")].sort_values("median")
             spread = [part["median"] - part["min"], part["max"] - part["median"]]
             colours = ["#0072B2" if name.startswith(OURS) else "#BBBBBB" for name in part.index]
             axis.barh(part.index, part["median"], xerr=spread, color=colours, ecolor="#444444", capsize=2)
-            axis.set_title(network)
+            axis.set_title(model)
             axis.set_xlabel("thousand examples a second")
             axis.xaxis.set_major_locator(MaxNLocator(5))
             axis.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}")
@@ -145,10 +145,10 @@ def precision(name: str = "precision") -> Iterable[str]:
     found = pd.read_csv(RESULTS / f"{name}.csv")
     seeds = found["seed"].nunique()
     wide = found.pivot_table(
-        index=["network", "alpha", "seed"], columns="precision", values="test_clean"
+        index=["model", "alpha", "seed"], columns="precision", values="test_acc_at_best_clean_val"
     ).reset_index()
     wide["apart"] = wide["bfloat16"] - wide["float32"]
-    by = ["network", "alpha"]
+    by = ["model", "alpha"]
     apart = intervals(wide, by, "apart")
     exact = intervals(wide, by, "float32")
     within = ((apart["low"] <= 0) & (apart["high"] >= 0)).sum()
@@ -165,7 +165,7 @@ def precision(name: str = "precision") -> Iterable[str]:
     )
     for (_, one), (_, two) in zip(exact.iterrows(), apart.iterrows(), strict=True):
         yield (
-            f"| {one['network']} | {one['alpha']:g} | {100 * one['mean']:.2f} [{100 * one['low']:.2f}, "
+            f"| {one['model']} | {one['alpha']:g} | {100 * one['mean']:.2f} [{100 * one['low']:.2f}, "
             f"{100 * one['high']:.2f}] | {100 * two['mean']:+.2f} [{100 * two['low']:+.2f}, "
             f"{100 * two['high']:+.2f}] |"
         )
@@ -174,8 +174,8 @@ def precision(name: str = "precision") -> Iterable[str]:
 
 def gpu() -> Iterable[str]:
     """Yield the lines on a GPU."""
-    found = pd.read_csv(RESULTS / "gpu.csv").fillna({"network": ""})
-    rates = found.groupby(["network", "what"], sort=False)["rate"].agg(["median", "min", "max", "count"])
+    found = pd.read_csv(RESULTS / "gpu.csv").fillna({"model": ""})
+    rates = found.groupby(["model", "what"], sort=False)["rate"].agg(["median", "min", "max", "count"])
     ceiling = rates.loc[("", "ceiling, torch.bfloat16"), "median"]
     yield from (
         "## On a GPU",
@@ -187,13 +187,13 @@ def gpu() -> Iterable[str]:
         "bfloat16 ceiling |",
         "|---|---|---|---|---|---|---|---|",
     )
-    for (network, what), row in rates.iterrows():
+    for (model, what), row in rates.iterrows():
         beside = ["", ""]
         if what.startswith("dilution"):
-            beside[0] = f"{row['median'] / rates.loc[(network, LOOP), 'median']:.1f} ×"
-            beside[1] = f"{row['median'] * flops(network) / 1e9 / ceiling:.0%}"
+            beside[0] = f"{row['median'] / rates.loc[(model, LOOP), 'median']:.1f} ×"
+            beside[1] = f"{row['median'] * flops(model) / 1e9 / ceiling:.0%}"
         yield (
-            f"| {network} | {what} | {row['count']:.0f} | {row['median']:,.0f} | {row['min']:,.0f} "
+            f"| {model} | {what} | {row['count']:.0f} | {row['median']:,.0f} | {row['min']:,.0f} "
             f"| {row['max']:,.0f} | {beside[0]} | {beside[1]} |"
         )
     yield ""
@@ -218,7 +218,7 @@ def headline() -> Iterable[str]:
     """Yield the lines on the paper's headline."""
     found = pd.read_csv(RESULTS / "headline.csv")
     rates = pd.read_csv(RESULTS / "throughput.csv")
-    loop = rates[(rates["network"] == "conv4") & (rates["contender"] == LOOP)]["rate"].median()
+    loop = rates[(rates["model"] == "conv4") & (rates["contender"] == LOOP)]["rate"].median()
     clean = 60_000 - default_validation(60_000)
     examples = clean * 101
     hours = examples / loop / 3600
@@ -229,7 +229,7 @@ def headline() -> Iterable[str]:
         "set aside for validation), pooled order, all cores on one "
         f"run: {found['seconds'].median():.0f} s (median of {len(found)} seeds; "
         f"{found['seconds'].min():.0f} to {found['seconds'].max():.0f}), test accuracy "
-        f"{', '.join(f'{each:.1%}' for each in found['test_clean'])}. The DataLoader loop would need "
+        f"{', '.join(f'{each:.1%}' for each in found['test_acc_at_best_clean_val'])}. The DataLoader loop would need "
         f"{hours:.1f} hours for one pass over the {examples:,} examples, at its measured rate of {loop:,.0f} "
         f"a second. {code(found)}",
         "",
@@ -255,12 +255,12 @@ def larger() -> Iterable[str]:
     yield from (
         "## Larger than memory",
         "",
-        f"A pack of {found['pack_mb'].max() / 1000:.1f} GB of 3×64×64 pictures, perceptron, batch 128, "
-        f"one thread; MB of pictures a second, medians of {found['turn'].nunique()} alternations, each in "
+        f"A pack of {found['pack_mb'].max() / 1000:.1f} GB of 3×64×64 images, perceptron, batch 128, "
+        f"one thread; MB of images a second, medians of {found['turn'].nunique()} alternations, each in "
         "a process of its own. Cold: the system has dropped the file before. Shuffled batches drawn from "
         f"a cold disk reach {span(reading)} of its rate in sequence, training on it {span(trained)} "
         f"(target: never below 50%), training from a warm pack {span(warm)} of training from memory "
-        "(target: the same). Warm and from memory take the first 100,000 pictures. Peak memory is of one "
+        "(target: the same). Warm and from memory take the first 100,000 images. Peak memory is of one "
         f"network; each further one of a pack adds its own. {code(found)}",
         "",
         "| what | median, MB/s | lowest | highest | peak memory, MB |",

@@ -1,7 +1,7 @@
 """Is `dilution plan` right? A small pilot predicts the n of larger noise; a search measures it.
 
 On MNIST the pilot has at most 4,000 clean examples and noise up to α = 10; asked are the clean examples for
-90 % and 95 % at α = 20 and 50. Then each n is searched by training, up to all pictures. On CIFAR-10 the
+90 % and 95 % at α = 20 and 50. Then each n is searched by training, up to all images. On CIFAR-10 the
 exponent of the price law alone. Resumes; stores lie in results/, the page and its tables in
 docs/results/plan:
 
@@ -26,8 +26,8 @@ from dilution.utils.version import code_version
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results" / "plan"
 STORE = ROOT / "results" / "plan.sqlite"
-NETWORK, PRECISION = "conv4", "bfloat16"
-HOW = {"network": NETWORK, "precision": PRECISION, "store": STORE}
+MODEL, PRECISION = "conv4", "bfloat16"
+HOW = {"model": MODEL, "precision": PRECISION, "store": STORE}
 GOALS = ((0.9, 20.0), (0.9, 50.0), (0.95, 20.0), (0.95, 50.0))
 CIFAR = (0.5, 5.0)
 KNOWN, MOST, APART = 1.2, 16, 1.4
@@ -68,7 +68,7 @@ def predict(**where: object) -> None:
 def search(**where: object) -> None:
     """Measure the n of each goal: search it, and train near it until it is known or has cost enough."""
     largest = len(dilution.load("mnist").train)
-    scope = Scope("mnist", NETWORK, largest, (0.0, 50.0), precision=PRECISION)
+    scope = Scope("mnist", MODEL, largest, (0.0, 50.0), precision=PRECISION)
     name = "plan/measured"
     runs = []
     done = pd.DataFrame()
@@ -111,9 +111,9 @@ def page() -> str:
         "# Is `dilution plan` right?",
         "",
         "Written by `python benchmarks/planning.py`. The pilot on MNIST has at most "
-        f"{predicted['largest_n'].max():,} clean pictures and noise up to α = "
+        f"{predicted['largest_n'].max():,} clean images and noise up to α = "
         f"{predicted['largest_alpha'].max():g}, {predicted['runs'].min()} to {predicted['runs'].max()} "
-        f"runs of {NETWORK}. What it predicts was then measured by a search with up to all pictures.",
+        f"runs of {MODEL}. What it predicts was then measured by a search with up to all images.",
         "",
         f"{inside.sum()} of {len(both)} measured n lie in the 80 % interval (target: 3 of 4); "
         f"{close.sum()} of {len(both)} predictions are within a factor of 1.3 (target: all).",

@@ -10,7 +10,18 @@ from table import RESULTS, write
 import dilution
 from dilution.study import Grid, Study
 
-COLUMNS = ["network", "alpha", "precision", "seed", "n", "epochs", "state", "test_clean", "seconds", "device"]
+COLUMNS = [
+    "model",
+    "alpha",
+    "precision",
+    "seed",
+    "n",
+    "epochs",
+    "state",
+    "test_acc_at_best_clean_val",
+    "seconds",
+    "device",
+]
 
 
 def study() -> Study:
@@ -18,15 +29,15 @@ def study() -> Study:
     base = {
         "dataset": "mnist",
         "n": 10_000,
-        "order": "pooled",
+        "targets": "pooled",
         "optimizer": "adam",
-        "rate": 1e-3,
+        "lr": 1e-3,
         "schedule": "linear",
         "epochs": 4.0,
-        "evaluations": 4,
+        "n_evals": 4,
     }
     axes = {
-        "network": ["conv4", "mlp2"],
+        "model": ["conv4", "mlp2"],
         "alpha": [0.0, 20.0, 50.0],
         "precision": ["float32", "bfloat16"],
         "seed": list(range(5)),

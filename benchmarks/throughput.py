@@ -19,54 +19,54 @@ import numpy as np
 from table import RESULTS, write
 
 from dilution.study import Run
-from dilution.study.executors import Job, open_engine
+from dilution.study.executors import Job, open_executor
 from dilution.study.planner import plan
 
 HERE = Path(__file__).resolve().parent
 CORES = len(os.sched_getaffinity(0))
-NETWORKS = ("perceptron", "mlp2", "conv2", "conv4")
+MODELS = ("perceptron", "mlp2", "conv2", "conv4")
 BATCH = 128
 
 
-def ours(network: str, precision: str, networks: int = 16 * CORES) -> tuple[int, int]:
+def ours(model: str, precision: str, networks: int = 16 * CORES) -> tuple[int, int]:
     """Return threads and replicas of the packs into which a study of so many runs is divided here."""
     with tempfile.TemporaryDirectory() as folder:
-        pictures, labels = np.zeros((200, 28, 28), np.uint8), np.arange(200) % 10
+        images, labels = np.zeros((200, 28, 28), np.uint8), np.arange(200) % 10
         data = Path(folder) / "made-up.npz"
-        np.savez(data, images=pictures, labels=labels)
+        np.savez(data, images=images, labels=labels)
         runs = [
             Run.of(
-                dataset=str(data), n=200, network=network, alpha=20, optimizer="adam", batch=BATCH,
+                dataset=str(data), n=200, model=model, alpha=20, optimizer="adam", batch_size=BATCH,
                 steps=10**6, precision=precision, seed=seed,
             )
             for seed in range(networks)
         ]  # fmt: skip
-        with open_engine("local", Job(runs, None, {})) as team:
+        with open_executor("local", Job(runs, None, {})) as team:
             packs = plan(runs, None, study=runs, cores=CORES, measure=team.measure, say=print)
     return packs[0].threads, len(packs[0].runs)
 
 
-def contenders(network: str) -> dict[str, list[list[str]]]:
+def contenders(model: str) -> dict[str, list[list[str]]]:
     """Return for each contender the commands of its processes."""
-    chosen = {precision: ours(network, precision) for precision in ("float32", "bfloat16")}
+    chosen = {precision: ours(model, precision) for precision in ("float32", "bfloat16")}
     found = {
         "ceiling, one process": [["ceiling.py", str(CORES)]],
         "ceiling, a process a core": [["ceiling.py", "1"]] * CORES,
-        "dilution": _processes(network, "float32", *chosen["float32"]),
-        "dilution, bfloat16": _processes(network, "bfloat16", *chosen["bfloat16"]),
-        "dilution, one process": _processes(network, "float32", CORES, chosen["float32"][1]),
-        "dilution, one network": _processes(network, "float32", *ours(network, "float32", 1))[:1],
-        "DataLoader loop": [["loop.py", network]],
-        "Keras on JAX": [["keras_fit.py", network, "jax"]],
-        "Keras on torch": [["keras_fit.py", network, "torch"]],
+        "dilution": _processes(model, "float32", *chosen["float32"]),
+        "dilution, bfloat16": _processes(model, "bfloat16", *chosen["bfloat16"]),
+        "dilution, one process": _processes(model, "float32", CORES, chosen["float32"][1]),
+        "dilution, one network": _processes(model, "float32", *ours(model, "float32", 1))[:1],
+        "DataLoader loop": [["loop.py", model]],
+        "Keras on JAX": [["keras_fit.py", model, "jax"]],
+        "Keras on torch": [["keras_fit.py", model, "torch"]],
     }
-    if not network.startswith("conv"):
-        found["JAX scan"] = [["jax_scan.py", network]]
+    if not model.startswith("conv"):
+        found["JAX scan"] = [["jax_scan.py", model]]
     return found
 
 
-def _processes(network: str, precision: str, threads: int, replicas: int) -> list[list[str]]:
-    return [["ours.py", network, precision, str(threads), str(replicas)]] * (CORES // threads)
+def _processes(model: str, precision: str, threads: int, replicas: int) -> list[list[str]]:
+    return [["ours.py", model, precision, str(threads), str(replicas)]] * (CORES // threads)
 
 
 class Contender:
@@ -95,7 +95,7 @@ class Contender:
             process.stdin.write("go\n")
             process.stdin.flush()
         answers = [self._answer(process) for process in self.processes]
-        return sum(each["rate"] for each in answers), sum(each["peak_mb"] for each in answers)
+        return sum(each["lr"] for each in answers), sum(each["peak_mb"] for each in answers)
 
     def stop(self) -> None:
         """End the processes."""
@@ -116,13 +116,13 @@ class Contender:
 def main() -> None:
     """Run the alternations and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", nargs="+", default=NETWORKS)
+    parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--only", nargs="+", help="contenders to run")
     parser.add_argument("--alternations", type=int, default=5)
     given = parser.parse_args()
     rows = _others(RESULTS / "throughput.csv", given.networks)
-    for network in given.networks:
-        chosen = contenders(network)
+    for model in given.networks:
+        chosen = contenders(model)
         if given.only:
             chosen = {name: chosen[name] for name in given.only if name in chosen}
         running = {name: Contender(commands) for name, commands in chosen.items()}
@@ -135,17 +135,17 @@ def main() -> None:
                     facts = running[name].facts
                     rows.append(
                         {
-                            "network": network,
+                            "model": model,
                             "contender": name,
                             "turn": turn,
-                            "rate": round(rate, 2),
+                            "lr": round(rate, 2),
                             "peak_mb": round(peak),
                             "processes": len(running[name].processes),
-                            "together": facts.get("pack", ""),
+                            "group_size": facts.get("pack", ""),
                             "version": facts["version"],
                         }
                     )
-                    print(f"{network:10} {turn} {name:26} {rate:12,.1f}  {peak:6,.0f} MB", flush=True)
+                    print(f"{model:10} {turn} {name:26} {rate:12,.1f}  {peak:6,.0f} MB", flush=True)
         finally:
             for contender in running.values():
                 contender.stop()
@@ -157,7 +157,7 @@ def _others(path: Path, networks: list[str]) -> list[dict[str, object]]:
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return [dict(row) for row in csv.DictReader(file) if row["network"] not in networks]
+        return [dict(row) for row in csv.DictReader(file) if row["model"] not in networks]
 
 
 if __name__ == "__main__":

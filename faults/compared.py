@@ -5,7 +5,7 @@ import pandas as pd
 from dilution.study.results import histories, table
 from dilution.study.store import Store
 
-CIRCUMSTANCES = ["seconds", "together", "host", "versions", "started", "finished"]
+CIRCUMSTANCES = ["seconds", "group_size", "host", "versions", "started", "finished"]
 
 
 def results(path, study):

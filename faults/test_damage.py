@@ -32,13 +32,23 @@ def damaged(content, draw):
         yield bytes(altered)
 
 
-MEASURED = ["key", "state", "alpha", "seed", "n", "rate", "test_clean", "test_last", "validation_clean"]
+MEASURED = [
+    "key",
+    "state",
+    "alpha",
+    "seed",
+    "n",
+    "lr",
+    "test_acc_at_best_clean_val",
+    "test_acc_last",
+    "val_acc_clean",
+]
 
 
 def test_a_damaged_store_is_refused_or_holds_what_it_held(tmp_path):
     path = tmp_path / "s.sqlite"
     grid = Grid(
-        {"dataset": "digits", "n": 100, "network": "mlp1", "steps": 4, "batch": 16},
+        {"dataset": "digits", "n": 100, "model": "mlp1", "steps": 4, "batch_size": 16},
         {"alpha": [0, 1], "seed": [0, 1, 2]},
     )
     with Store(path) as store:
@@ -71,13 +81,13 @@ def test_a_damaged_pack_is_refused_or_holds_what_it_held(tmp_path):
         path.write_bytes(each)
         try:
             found = load(path)
-            pictures = [half.take(torch.arange(len(half))) for half in (found.train, found.test)]
+            images = [half.take(torch.arange(len(half))) for half in (found.train, found.test)]
         except DataError as error:
             refused += 1
             named.add(str(path) in str(error))
             continue
         for half, seen, whole in zip(
-            (found.train, found.test), pictures, (digits.train, digits.test), strict=True
+            (found.train, found.test), images, (digits.train, digits.test), strict=True
         ):
             assert torch.equal(seen, whole.images)
             assert torch.equal(half.labels, whole.labels)

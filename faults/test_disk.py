@@ -23,11 +23,11 @@ name = "disk"
 [base]
 dataset = "digits"
 n = 200
-network = "{network}"
+model = "{network}"
 alpha = 1.0
 steps = {steps}
-evaluations = {evaluations}
-batch = 16
+n_evals = {evaluations}
+batch_size = 16
 
 [grid]
 seed = {seeds}
@@ -77,7 +77,7 @@ def said_once(ended, words):
 
 @pytest.mark.parametrize("size", [40, 120, 300])
 def test_the_store_stays_valid_and_the_study_goes_on_when_there_is_room(tmp_path, size):
-    study = STUDY.format(network="mlp1", steps=60, evaluations=60, seeds=list(range(24)))
+    study = STUDY.format(model="mlp1", steps=60, n_evals=60, seeds=list(range(24)))
     (tmp_path / "study.toml").write_text(study)
     ended = on_small_disk(
         tmp_path, "small", size, "run", "study.toml", "--store", "small/s.sqlite", "--workers", "2"
@@ -94,7 +94,7 @@ def test_the_store_stays_valid_and_the_study_goes_on_when_there_is_room(tmp_path
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
 def test_a_page_is_whole_or_not_there(tmp_path, share):
-    study = STUDY.format(network="perceptron", steps=20, evaluations=5, seeds=[0, 1, 2])
+    study = STUDY.format(model="perceptron", steps=20, n_evals=5, seeds=[0, 1, 2])
     study = study.replace("alpha = 1.0", "").replace("[grid]", "[grid]\nalpha = [0.0, 1.0]")
     (tmp_path / "study.toml").write_text(study)
     done(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "0")
@@ -110,8 +110,8 @@ def test_a_page_is_whole_or_not_there(tmp_path, share):
     assert {path.name for path in found} < set(whole)
     for path in found:
         if path.suffix == ".png":
-            with Image.open(path) as picture:
-                picture.load()
+            with Image.open(path) as image:
+                image.load()
         elif path.suffix == ".csv":
             assert len(pd.read_csv(path)) == len(pd.read_csv(tmp_path / "page" / path.name))
         else:
@@ -144,7 +144,7 @@ def test_a_pack_is_whole_or_not_there(tmp_path):
 
 @pytest.mark.parametrize("size", [500, 1500])
 def test_a_training_goes_on_without_the_checkpoint_that_has_no_room(tmp_path, size):
-    study = STUDY.format(network="mlp2", steps=200, evaluations=10, seeds=[0])
+    study = STUDY.format(model="mlp2", steps=200, n_evals=10, seeds=[0])
     (tmp_path / "study.toml").write_text(study)
     words = ["run", "study.toml", "--workers", "1", "--checkpoint-minutes", "0", "--checkpoints", "small"]
     ended = on_small_disk(tmp_path, "small", size, *words, "--store", "s.sqlite")  # one takes 1,028 kB
@@ -158,7 +158,7 @@ def test_a_training_goes_on_without_the_checkpoint_that_has_no_room(tmp_path, si
 
 
 def test_a_checkpoint_on_a_full_disk_is_the_last_whole_one(tmp_path):
-    study = STUDY.format(network="mlp2", steps=200_000, evaluations=400, seeds=[0])
+    study = STUDY.format(model="mlp2", steps=200_000, n_evals=400, seeds=[0])
     (tmp_path / "study.toml").write_text(study)
     words = ["run", "study.toml", "--workers", "1", "--checkpoint-minutes", "0", "--checkpoints", "small"]
     (tmp_path / "small").mkdir()

@@ -14,18 +14,18 @@ dataset = "digits"
 n = 200
 alpha = 1.0
 steps = 12
-evaluations = 6
-batch = 16
+n_evals = 6
+batch_size = 16
 optimizer = "sgd"
 
 [[grids]]
-network = ["mlp1"]
-rate = [0.1, 1e30]
+model = ["mlp1"]
+lr = [0.1, 1e30]
 seed = [0, 1]
 
 [[grids]]
-network = ["{spoiled}"]
-rate = [0.1]
+model = ["{spoiled}"]
+lr = [0.1]
 seed = [0]
 """
 SPOILED = """
@@ -38,11 +38,11 @@ class Spoiled(torch.nn.Module):
         self.layer = torch.nn.Linear(64, classes)
         self.steps = 0
 
-    def forward(self, pictures):
+    def forward(self, images):
         if self.training:
             self.steps += 1
         spoil = {value} if self.steps > 5 else 1.0
-        return self.layer(pictures.flatten(1)) * spoil
+        return self.layer(images.flatten(1)) * spoil
 
 
 def make(shape, classes):
@@ -57,12 +57,12 @@ def test_a_loss_that_is_no_number_is_a_divergence_with_its_step_and_rate(tmp_pat
     told = done(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "2")
     assert told.count("diverged") == 3
     with Store(tmp_path / "s.sqlite") as store:
-        rows, evaluations = table(store, "diverging"), histories(store, "diverging")
+        rows, n_evals = table(store, "diverging"), histories(store, "diverging")
     assert rows["state"].tolist() == ["done", "done", "diverged", "diverged", "diverged"]
-    assert rows["rate"].tolist() == [0.1, 0.1, 1e30, 1e30, 0.1]
+    assert rows["lr"].tolist() == [0.1, 0.1, 1e30, 1e30, 0.1]
     diverged = rows[rows["state"] == "diverged"]
     assert diverged["diverged_at"].between(1, 12).all()
-    assert diverged["test_clean"].isna().all()
+    assert diverged["test_acc_at_best_clean_val"].isna().all()
     assert rows["diverged_at"].iloc[-1] == 6
-    before = evaluations[evaluations["key"] == rows["key"].iloc[-1]]
+    before = n_evals[n_evals["key"] == rows["key"].iloc[-1]]
     assert before["step"].max() <= 6

@@ -11,7 +11,7 @@ name = "both"
 [base]
 dataset = "digits"
 n = 200
-network = "perceptron"
+model = "perceptron"
 alpha = 1.0
 steps = {steps}
 

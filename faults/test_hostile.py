@@ -58,11 +58,11 @@ STUDY = """
 name = "s"
 [base]
 dataset = "{data}"
-network = "perceptron"
+model = "perceptron"
 n = {n}
 alpha = 1.0
 steps = 5
-batch = 8
+batch_size = 8
 """
 
 
@@ -172,7 +172,7 @@ def png_bomb(side):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-def test_a_picture_that_unpacks_to_gigabytes_is_named_and_not_unpacked(tmp_path):
+def test_a_image_that_unpacks_to_gigabytes_is_named_and_not_unpacked(tmp_path):
     from PIL import Image
 
     for number in range(20):
@@ -231,7 +231,7 @@ def test_html_in_the_names_of_classes_and_studies_is_text_on_the_page(tmp_path):
         tmp_path,
         "diagnose",
         "mine.npz",
-        "--network",
+        "--model",
         "mlp1",
         "--repeats",
         "1",

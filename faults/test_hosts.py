@@ -13,7 +13,7 @@ from dilution.study.store import Store
 
 pytest.importorskip("ray")
 QUIET = Progress(quiet=True)
-BASE = {"dataset": "digits", "n": 200, "network": "mlp1", "steps": 400, "evaluations": 2, "batch": 16}
+BASE = {"dataset": "digits", "n": 200, "model": "mlp1", "steps": 400, "n_evals": 2, "batch_size": 16}
 STUDY = Study.of("hosts", [Run.of(**BASE, alpha=alpha, seed=seed) for alpha in (0, 2) for seed in range(20)])
 
 
@@ -42,7 +42,7 @@ def check(path, alone):
 def test_two_hosts_give_the_table_of_one_machine(tmp_path, cluster, alone):
     cluster.add_node(num_cpus=1)
     with Store(tmp_path / "s.sqlite") as store:
-        run_study(STUDY, store, engine="ray", address=cluster.address, progress=QUIET)
+        run_study(STUDY, store, executor="ray", address=cluster.address, progress=QUIET)
     check(tmp_path / "s.sqlite", alone)
 
 
@@ -62,7 +62,7 @@ def test_a_host_that_goes_away_takes_no_run_with_it(tmp_path, cluster, alone):
         store.add("hosts", STUDY.runs)
         removing = threading.Thread(target=remove_it)
         removing.start()
-        run_study(STUDY, store, engine="ray", address=cluster.address, progress=QUIET)
+        run_study(STUDY, store, executor="ray", address=cluster.address, progress=QUIET)
         removing.join()
         assert store.crashes() == {}
     assert running[0] > 0
@@ -89,7 +89,7 @@ def test_runs_that_only_the_host_that_went_away_had_room_for_go_to_a_smaller_one
             store.add("hosts", STUDY.runs)
             removing = threading.Thread(target=remove_it, daemon=True)
             removing.start()
-            run_study(STUDY, store, engine="ray", address=made.address, progress=QUIET)
+            run_study(STUDY, store, executor="ray", address=made.address, progress=QUIET)
             removing.join(60)
             assert store.crashes() == {}
         check(tmp_path / "s.sqlite", alone)

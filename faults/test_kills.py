@@ -21,11 +21,11 @@ name = "kills"
 [base]
 dataset = "digits"
 n = 200
-network = "perceptron"
-order = "pooled"
+model = "perceptron"
+targets = "pooled"
 steps = 400
-evaluations = 2
-batch = 32
+n_evals = 2
+batch_size = 32
 
 [grid]
 alpha = [0.0, 1.0, 2.0, 5.0]
@@ -60,10 +60,10 @@ def undisturbed(folder):
     process = driver(folder, "undisturbed.sqlite", "--workers", "2")
     _, error = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, error
-    rows, evaluations = results(folder / "undisturbed.sqlite", "kills")
+    rows, n_evals = results(folder / "undisturbed.sqlite", "kills")
     assert (rows["state"] == "done").all()
     assert len(rows) == RUNS
-    return rows, evaluations
+    return rows, n_evals
 
 
 def children(pid):
@@ -188,6 +188,6 @@ def test_kills_of_the_driver(folder, undisturbed):
 @pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray")
 def test_kills_of_ray(folder, undisturbed):
     victims = [workers, the_raylet, the_driver, workers, the_raylet] * 2
-    killed = disturb(folder, "ray.sqlite", victims, "--engine", "ray", "--workers", "2", seed=3)
+    killed = disturb(folder, "ray.sqlite", victims, "--executor", "ray", "--workers", "2", seed=3)
     assert killed == 10
     check(folder, "ray.sqlite", undisturbed)

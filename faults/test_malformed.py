@@ -14,12 +14,12 @@ name = "a study"
 [base]
 dataset = "digits"
 n = 200
-network = "mlp1"
+model = "mlp1"
 optimizer = "adam"
-rate = 1e-3
+lr = 1e-3
 schedule = "linear"
 epochs = 2
-batch = 16
+batch_size = 16
 
 [[grids]]
 alpha = [0.0, 1.0]

@@ -11,17 +11,17 @@ name = "memory"
 
 [base]
 dataset = "digits"
-network = "conv4"
+model = "conv4"
 alpha = 1.0
 n = 200
 steps = 3
 
 [[grids]]
-batch = [16]
+batch_size = [16]
 seed = [0, 1]
 
 [[grids]]            # a map of this batch takes 16 GB; in bfloat16 it is not taken in slices
-batch = [4_000_000]
+batch_size = [4_000_000]
 precision = ["bfloat16"]
 seed = [0, 1]
 """
@@ -41,15 +41,15 @@ def test_a_run_that_takes_too_much_memory_fails_with_that_reason_and_the_others_
 
 
 TOGETHER = """
-name = "together"
+name = "group_size"
 
 [base]
 dataset = "digits"
 alpha = 1.0
 n = 200
 steps = 3
-batch = 16
-network = "hungry:make"
+batch_size = 16
+model = "hungry:make"
 
 [grid]
 seed = [0, 1, 2, 3, 4, 5]
@@ -64,8 +64,8 @@ class Hungry(torch.nn.Module):
         self.layer = torch.nn.Linear(64, classes)
         self.ballast = torch.empty(3 * 2**27)  # 1.5 GiB of addresses: one of them fits, six do not
 
-    def forward(self, pictures):
-        return self.layer(pictures.flatten(1))
+    def forward(self, images):
+        return self.layer(images.flatten(1))
 
 
 def make(shape, classes):
@@ -80,6 +80,6 @@ def test_runs_that_are_too_large_together_are_trained_apart(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "6 at a time" in done.stderr  # too short to be measured, so planned as one pack
     with Store(tmp_path / "s.sqlite") as store:
-        rows = table(store, "together")
+        rows = table(store, "group_size")
     assert rows["state"].tolist() == ["done"] * 6
-    assert rows["together"].tolist() == [1] * 6
+    assert rows["group_size"].tolist() == [1] * 6

@@ -21,7 +21,7 @@ name = "odd"
 [base]
 dataset = "{data}"
 n = 200
-network = "mlp1"
+model = "mlp1"
 alpha = 1.5
 steps = 20
 
@@ -34,8 +34,8 @@ def test_a_clock_that_is_set_back_while_a_study_runs(tmp_path, monkeypatch):
     hours = itertools.count()
     start = datetime(2026, 1, 2, tzinfo=UTC)
     monkeypatch.setattr(scheduler, "_now", lambda: (start - timedelta(hours=next(hours))).isoformat())
-    base = {"dataset": "digits", "n": 200, "network": "mlp1", "alpha": 1, "steps": 5}
-    runs = [Run.of(**base, seed=seed, batch=16 + seed) for seed in range(3)]
+    base = {"dataset": "digits", "n": 200, "model": "mlp1", "alpha": 1, "steps": 5}
+    runs = [Run.of(**base, seed=seed, batch_size=16 + seed) for seed in range(3)]
     with Store(tmp_path / "s.sqlite") as store:
         run_study(Study.of("s", runs[:2]), store, workers=0, progress=Progress(quiet=True))
         with store.writer():
@@ -85,7 +85,7 @@ def test_a_locale_with_decimal_commas(tmp_path):
         done(tmp_path, "run", "study.toml", *where, "--workers", "2", LC_ALL=language)
         done(tmp_path, "export", f"{language}.csv", *where, LC_ALL=language)
         lines = (tmp_path / f"{language}.csv").read_text("utf-8").splitlines()
-        place = lines[0].split(",").index("test_clean")
+        place = lines[0].split(",").index("test_acc_at_best_clean_val")
         told[language] = [line.split(",")[place] for line in lines[1:]]
     assert told["C.UTF-8"] == told[commas()]
     assert all(0 < float(each) < 1 for each in told["C.UTF-8"])
@@ -102,9 +102,7 @@ def test_a_data_folder_that_is_read_only_is_only_read(tmp_path):
     data.chmod(0o555)
     try:
         done(work, "run", "study.toml", "--store", "s.sqlite", "--workers", "2", DILUTION_DATA=str(data))
-        done(
-            work, "diagnose", str(data / "mine.npz"), "--network", "mlp1", "--repeats", "1", "--workers", "0"
-        )
+        done(work, "diagnose", str(data / "mine.npz"), "--model", "mlp1", "--repeats", "1", "--workers", "0")
     finally:
         data.chmod(0o755)
     assert {path: path.stat().st_mtime_ns for path in [data, *data.iterdir()]} == before  # also for root

@@ -24,14 +24,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def make_data() -> Callable[..., Arrays]:
-    """Balanced data whose picture i can be told from every other: its first two pixels spell i."""
+    """Balanced data whose image i can be told from every other: its first two pixels spell i."""
 
     def make(n: int, classes: int = 10, channels: int = 1, side: int = 2) -> Arrays:
         generator = torch.Generator().manual_seed(1)
-        pictures = torch.randint(0, 256, (n, channels, side, side), generator=generator, dtype=torch.uint8)
+        images = torch.randint(0, 256, (n, channels, side, side), generator=generator, dtype=torch.uint8)
         place = torch.arange(n)
-        pictures[:, 0, 0, 0], pictures[:, 0, 0, 1] = place // 256, place % 256
-        return Arrays(pictures, place % classes, tuple(str(c) for c in range(classes)))
+        images[:, 0, 0, 0], images[:, 0, 0, 1] = place // 256, place % 256
+        return Arrays(images, place % classes, tuple(str(c) for c in range(classes)))
 
     return make
 

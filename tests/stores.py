@@ -4,9 +4,9 @@ import sqlite3
 
 from dilution.study import Grid
 
-RUNS = list(Grid({"dataset": "digits", "n": 100, "network": "mlp1"}, {"alpha": [0, 1], "seed": [0, 1, 2]}))
+RUNS = list(Grid({"dataset": "digits", "n": 100, "model": "mlp1"}, {"alpha": [0, 1], "seed": [0, 1, 2]}))
 KEYS = [run.key for run in RUNS]
-DONE = {"state": "done", "result": {"test_last": 0.5}, "history": [{"step": 1, "test": 0.5}]}
+DONE = {"state": "done", "result": {"test_acc_last": 0.5}, "history": [{"step": 1, "test_acc": 0.5}]}
 
 
 def plain(path, statement):

@@ -54,7 +54,7 @@ def test_a_module_imports_only_from_the_rooms_above_it(path):
 def test_of_the_paper_only_its_reproduction_knows_how_runs_are_executed(path):
     text = path.read_text("utf-8")
     executing = [
-        name for name in ("engine", "execute", "workers", "team", "prepare") if f"study.{name}" in text
+        name for name in ("executor", "execute", "workers", "team", "prepare") if f"study.{name}" in text
     ]
     assert not executing or path.name == "reproduction.py"
 

@@ -21,8 +21,8 @@ name = "short"
 [base]
 dataset = "digits"
 n = 100
-network = "perceptron"
-order = "pooled"
+model = "perceptron"
+targets = "pooled"
 steps = 2
 [grid]
 alpha = [0.0, 1.0]
@@ -155,7 +155,7 @@ def test_help_needs_neither_torch_nor_pandas():
     ("line", "words"),
     [
         ("reproduce fig99", ["'fig99' is not a figure", "Did you mean"]),
-        ("reproduce fig1 --scale huge", ["'huge' is not a scale"]),
+        ("reproduce fig1 --preset huge", ["'huge' is not a scale"]),
         ("reproduce fig1 --dataset mnst", ["Did you mean 'mnist'"]),
         ("show noise --alpha -1", ["alpha is -1", "must be"]),
         ("show noise --alpha nan", ["alpha is nan"]),
@@ -182,7 +182,7 @@ def test_an_unknown_export_format_and_study_are_named(folder):
         ("alpha = [-1.0]", ["alpha is -1.0; it must be"]),
         ("alpha = [nan]", ["alpha is nan"]),
         ('alpha = ["much"]', ["alpha is 'much'"]),
-        ("alpha = [1.0]\nnetwrk = ['conv4']", ["'netwrk' is not a setting. Did you mean 'network'?"]),
+        ("alpha = [1.0]\nnetwrk = ['conv4']", ["'netwrk' is not a setting. Did you mean 'model'?"]),
         ("alpha = 1.0", ["must be a list"]),
         ("alpha = [1.0]\nnoise = ['structured']\ndelta = [1.4]", ["delta is 1.4"]),
     ],
@@ -199,11 +199,11 @@ def test_a_mistake_in_a_study_names_the_file_and_the_setting(tmp_path, line, wor
         ('"perceptron"', '"conv3"', ["'conv3' is not a network. Did you mean 'conv"]),
         ('"digits"', '"digit"', ["'digit' is not a data set. Did you mean 'digits'?"]),
         ("n = 100", "n = 5000", ["n is 5000", "1437"]),
-        ("n = 100", "n = 100\nimages = 'fresh'", ["order is 'pooled'", "Give order='examples'"]),
+        ("n = 100", "n = 100\nimages = 'fresh'", ["order is 'pooled'", "Give targets='sampled'"]),
         (
             'n = 100\nnetwork = "perceptron"\norder = "pooled"',
             'n = 1437\nnetwork = "perceptron"\nimages = "fresh"',
-            ["0 fresh pictures"],
+            ["0 fresh images"],
         ),
         ('order = "pooled"', "images = 'whitenoise'", ["Did you mean 'white_noise'"]),
         ("n = 100", "n = 100\nnoise = 'matrix'\nmatrix = [[1.0]]", ["matrix has 1 row"]),

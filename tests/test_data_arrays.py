@@ -15,7 +15,7 @@ def test_arrays_name_the_classes_by_number_unless_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "labels", "message"),
+    ("images", "labels", "message"),
     [
         (images(2).double(), torch.tensor([0, 1]), "torch.float64"),
         (images(2)[:, 0], torch.tensor([0, 1]), "channel axis"),
@@ -25,9 +25,9 @@ def test_arrays_name_the_classes_by_number_unless_told() -> None:
         (images(2), torch.tensor([-1, 1]), "run from -1 to 1"),
     ],
 )
-def test_arrays_refuse_what_breaks_a_rule(pictures: torch.Tensor, labels: torch.Tensor, message: str) -> None:
+def test_arrays_refuse_what_breaks_a_rule(images: torch.Tensor, labels: torch.Tensor, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Arrays(pictures, labels)
+        Arrays(images, labels)
 
 
 def test_a_label_without_a_class_is_refused() -> None:

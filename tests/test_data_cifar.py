@@ -89,8 +89,8 @@ def test_there_are_as_many_class_names_as_classes(which):
     assert len(set(which.classes)) == len(which.classes) == registry.DATASETS[which.name].classes
 
 
-def test_foreign_pictures_that_are_others_make_another_run(tmp_path):
-    run = Run.of(dataset="cifar10", n=20, alpha=1, network="perceptron", images="cifar100", steps=1)
+def test_foreign_images_that_are_others_make_another_run(tmp_path):
+    run = Run.of(dataset="cifar10", n=20, alpha=1, model="perceptron", images="cifar100", steps=1)
     keys = set()
     for first in (0, 50):
         root = tmp_path / str(first)

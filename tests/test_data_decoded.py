@@ -1,4 +1,4 @@
-"""A folder of pictures as a data set."""
+"""A folder of images as a data set."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from dilution.errors import DataError, InputError
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Ten pictures, each of one grey, in two classes; the greys of class b are odd."""
+    """Ten images, each of one grey, in two classes; the greys of class b are odd."""
     for number in range(10):
         path = tmp_path / "mine" / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,22 +58,22 @@ def test_halves_of_ones_own_are_used(folder: Path) -> None:
 
 
 def test_files_that_cannot_be_read_are_skipped_and_said(folder: Path) -> None:
-    (folder / "a" / "1x.png").write_text("no picture")
+    (folder / "a" / "1x.png").write_text("no image")
     data = load(folder)
     assert len(data.train) + len(data.test) == 10
     (note,) = data.notes
     assert note == "1 file is skipped, the first is a/1x.png: by its content it is neither JPEG nor PNG"
     for path in (folder / "b").rglob("*.png"):
-        path.write_text("no picture")
+        path.write_text("no image")
     with pytest.raises(InputError, match="labels are a; learning needs at least 2"):
         load(folder)
     for path in folder.rglob("*.png"):
-        path.write_text("no picture")
-    with pytest.raises(DataError, match=r"none of the \d pictures for training .* neither JPEG nor PNG"):
+        path.write_text("no image")
+    with pytest.raises(DataError, match=r"none of the \d images for training .* neither JPEG nor PNG"):
         load(folder)
 
 
-def test_every_picture_is_labelled_and_called_by_its_path(folder: Path) -> None:
+def test_every_image_is_labelled_and_called_by_its_path(folder: Path) -> None:
     found = labelled(f"{folder}#4")
     assert found.rows == tuple(f"{'ab'[k % 2]}/{k}.png" for k in (0, 2, 4, 6, 8, 1, 3, 5, 7, 9))
     assert greys(found.arrays.images) == [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]
@@ -99,5 +99,5 @@ def test_a_folder_without_classes_and_a_large_one_are_refused(
     with pytest.raises(DataError, match="needs some of both"):
         load(folder / "a")
     monkeypatch.setattr(image_folder, "MOST", 9)
-    with pytest.raises(InputError, match=r"holds 10 pictures; at most 9 .*dilution data pack"):
+    with pytest.raises(InputError, match=r"holds 10 images; at most 9 .*dilution data pack"):
         load(folder)

@@ -20,18 +20,18 @@ def test_digits_are_scaled_to_the_whole_range_of_uint8() -> None:
     assert levels == [round(k * 255 / 16) for k in range(17)]
 
 
-def test_digits_keep_each_picture_with_its_label() -> None:
+def test_digits_keep_each_image_with_its_label() -> None:
     bunch = load_digits()
-    label = {picture.tobytes(): k for picture, k in zip(bunch.images, bunch.target, strict=True)}
+    label = {image.tobytes(): k for image, k in zip(bunch.images, bunch.target, strict=True)}
     assert len(label) == 1797
     data = load("digits")
     seen = set()
     for half in (data.train, data.test):
-        for picture, k in zip(half.images.numpy(), half.labels.tolist(), strict=True):
-            original = np.rint(picture[0] * (16 / 255)).tobytes()
+        for image, k in zip(half.images.numpy(), half.labels.tolist(), strict=True):
+            original = np.rint(image[0] * (16 / 255)).tobytes()
             assert label[original] == k
             seen.add(original)
-    assert seen == set(label)  # no picture is lost, none is in both halves
+    assert seen == set(label)  # no image is lost, none is in both halves
 
 
 def test_digits_are_split_the_same_way_everywhere() -> None:

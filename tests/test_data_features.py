@@ -13,7 +13,7 @@ from dilution.data import Arrays, DataSet, from_numpy, load, write_pack
 from dilution.data.formats.npz import labelled
 from dilution.errors import InputError
 from dilution.noise import Dilution, channel_moments
-from dilution.training import TrainSettings, seconds_per_step, train
+from dilution.training import TrainConfig, seconds_per_step, train
 from dilution.training.evaluation import Normalise
 
 RANDOM = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def everything(data: Arrays) -> torch.Tensor:
     return torch.arange(len(data))
 
 
-def test_a_row_of_a_table_is_a_picture_of_one_pixel_with_a_channel_for_each_feature() -> None:
+def test_a_row_of_a_table_is_a_image_of_one_pixel_with_a_channel_for_each_feature() -> None:
     data = from_numpy(features=ROWS, labels=LABELS)
     assert data.train.shape == (3, 1, 1)
     assert data.train.dtype == torch.float32
@@ -41,12 +41,12 @@ def test_a_row_of_a_table_is_a_picture_of_one_pixel_with_a_channel_for_each_feat
 
 
 def test_floats_of_any_shape_are_examples_in_their_own_units() -> None:
-    pictures = torch.randn(6, 2, 3, 4, generator=torch.Generator().manual_seed(0)) * 50
-    data = Arrays(pictures, torch.tensor([0, 1] * 3))
+    images = torch.randn(6, 2, 3, 4, generator=torch.Generator().manual_seed(0)) * 50
+    data = Arrays(images, torch.tensor([0, 1] * 3))
     assert (data.unit, features(ROWS).unit, load("digits").train.unit) == (1, 1, 255)
     shown, label = Dilution(data, alpha=0)[0]
     row = int(Dilution(data, alpha=0).clean_rows[0])
-    assert torch.equal(shown, pictures[row])
+    assert torch.equal(shown, images[row])
     assert label == int(data.labels[row])
 
 
@@ -130,36 +130,36 @@ def test_each_feature_is_standardised_and_a_constant_one_stays_finite() -> None:
 
 def test_white_noise_for_features_has_their_moments_and_is_not_clipped() -> None:
     data = features(np.repeat(ROWS, 50, axis=0))
-    noisy = Dilution(data, alpha=4, images="white_noise")
-    drawn = noisy.pictures(torch.arange(noisy.n, len(noisy)))
+    noisy = Dilution(data, alpha=4, image_source="white_noise")
+    drawn = noisy.images(torch.arange(noisy.n, len(noisy)))
     assert drawn.dtype == torch.float32
     mean, deviation = channel_moments(data, noisy.clean_rows)
     assert torch.allclose(drawn.mean(dim=(0, 2, 3)).double(), mean, atol=0.05 * float(deviation.max()))
     assert torch.allclose(drawn.std(dim=(0, 2, 3)).double() / deviation, torch.ones(3).double(), rtol=0.05)
     assert drawn[:, 1].max() > 1e4 + 300
     assert drawn[:, 0].min() < -2
-    again = noisy.pictures(torch.tensor([noisy.n + 5]))
+    again = noisy.images(torch.tensor([noisy.n + 5]))
     assert torch.equal(again[0], drawn[5])
 
 
 def test_foreign_examples_must_be_of_one_kind_with_floats_of_one_shape() -> None:
     data = features(ROWS)
-    assert Dilution(data, alpha=1, images=features(ROWS[:7] * 2)).image_source.note == ""
+    assert Dilution(data, alpha=1, image_source=features(ROWS[:7] * 2)).image_source.note == ""
     for foreign in (features(ROWS[:, :2]), load("digits").train):
         with pytest.raises(InputError, match="both must be of one type"):
-            Dilution(data, alpha=1, images=foreign)
+            Dilution(data, alpha=1, image_source=foreign)
 
 
 def test_rows_of_features_can_be_neither_mirrored_nor_shifted() -> None:
     noisy = Dilution(features(ROWS), alpha=0)
-    with pytest.raises(InputError, match="flips is true and pictures are 1×1; they must be wider"):
-        train("perceptron", noisy, test=noisy.data, flips=True)
-    with pytest.raises(InputError, match="crops is 1 and pictures are 1×1"):
+    with pytest.raises(InputError, match="flips is true and images are 1×1; they must be wider"):
+        train("perceptron", noisy, test=noisy.data, hflip=True)
+    with pytest.raises(InputError, match="crops is 1 and images are 1×1"):
         train("perceptron", noisy, test=noisy.data, crops=1)
 
 
 def test_the_planner_probes_with_the_type_of_the_data() -> None:
-    settings = TrainSettings(epochs=1, flips=True, batch=4)
+    settings = TrainConfig(epochs=1, hflip=True, batch_size=4)
     for dtype in (torch.uint8, torch.float32):
         assert seconds_per_step("perceptron", (1, 3, 3), 2, settings, replicas=1, dtype=dtype) > 0
 
@@ -234,14 +234,14 @@ def test_an_npz_file_of_features_gives_the_same_as_its_arrays(tmp_path: Path) ->
 
 
 def test_a_pack_keeps_observed_labels_and_refuses_floats(tmp_path: Path) -> None:
-    pictures = torch.arange(8, dtype=torch.uint8)[:, None, None, None]
-    half = Arrays(pictures, torch.tensor([0, 1] * 4), ("a", "b"), torch.tensor([1, 1] * 4))
-    bare = Arrays(pictures, half.labels, half.classes)
+    images = torch.arange(8, dtype=torch.uint8)[:, None, None, None]
+    half = Arrays(images, torch.tensor([0, 1] * 4), ("a", "b"), torch.tensor([1, 1] * 4))
+    bare = Arrays(images, half.labels, half.classes)
     data = load(write_pack(tmp_path / "a.pack", [half], [bare]))
     assert data.train.observed is not None
     assert data.train.observed.tolist() == [1] * 8
     assert data.test.observed is None
-    with pytest.raises(InputError, match="8 of 16 pictures"):
+    with pytest.raises(InputError, match="8 of 16 images"):
         write_pack(tmp_path / "b.pack", [half, bare], [bare])
     with pytest.raises(InputError, match="a pack holds uint8 only"):
         write_pack(tmp_path / "c.pack", [features(ROWS)], [features(ROWS)])
@@ -254,9 +254,9 @@ def test_a_network_learns_a_table(tmp_path: Path) -> None:
     rows = RANDOM.normal(size=(300, 2)) * [1, 100] + centres[labels]
     np.savez(tmp_path / "blobs.npz", features=rows, labels=labels)
     run = dilution.Run.of(
-        dataset=str(tmp_path / "blobs.npz"), n=240, alpha=0, network="mlp2", epochs=20, optimizer="adam",
-        rate=3e-3,
+        dataset=str(tmp_path / "blobs.npz"), n=240, alpha=0, model="mlp2", epochs=20, optimizer="adam",
+        lr=3e-3,
     )  # fmt: skip
     study = dilution.Study.of("table", [run])
     table = dilution.run(study, store=tmp_path / "r.sqlite", workers=0)
-    assert table["test_clean"].item() > 0.9
+    assert table["test_acc_at_best_clean_val"].item() > 0.9

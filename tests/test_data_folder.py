@@ -20,8 +20,8 @@ from dilution.data.pack import from_folder as module
 from dilution.errors import DataError, InputError
 
 
-def picture(seed=0, size=(40, 30), mode="RGB"):
-    """A picture that is red on the left half and noise on the right."""
+def image(seed=0, size=(40, 30), mode="RGB"):
+    """An image that is red on the left half and noise on the right."""
     draw = np.random.default_rng(seed)
     pixels = draw.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     pixels[:, : size[0] // 2] = (255, 0, 0)
@@ -30,11 +30,11 @@ def picture(seed=0, size=(40, 30), mode="RGB"):
 
 @pytest.fixture
 def folder(tmp_path):
-    root = tmp_path / "pictures"
+    root = tmp_path / "images"
     for name in ("cat", "dog"):
         (root / name).mkdir(parents=True)
         for number in range(10):
-            picture(number).save(root / name / f"{number}.png")
+            image(number).save(root / name / f"{number}.png")
     return root
 
 
@@ -50,8 +50,8 @@ def folder(tmp_path):
         ("LA", "png"),
     ],
 )
-def test_every_kind_of_picture_becomes_three_channels(tmp_path, mode, ending):
-    picture(mode=mode).save(tmp_path / f"a.{ending}")
+def test_every_kind_of_image_becomes_three_channels(tmp_path, mode, ending):
+    image(mode=mode).save(tmp_path / f"a.{ending}")
     (found,) = decode(tmp_path / f"a.{ending}", 16)
     assert found.shape == (3, 16, 16)
     assert found.dtype == np.uint8
@@ -62,10 +62,10 @@ def test_every_kind_of_picture_becomes_three_channels(tmp_path, mode, ending):
         assert found[1, :, :4].mean() < 60
 
 
-def test_a_picture_is_turned_as_its_camera_says(tmp_path):
+def test_a_image_is_turned_as_its_camera_says(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise: the left becomes the top
-    picture().save(tmp_path / "a.jpg", exif=exif)
+    image().save(tmp_path / "a.jpg", exif=exif)
     (found,) = decode(tmp_path / "a.jpg", 16)
     assert found[0, :4].mean() > 200
     assert found[1, :4].mean() < 60
@@ -78,7 +78,7 @@ def test_the_square_is_cut_from_the_middle(tmp_path):
     assert decode(tmp_path / "a.png", 20).min() == 255
 
 
-def test_a_folder_is_packed_and_holds_its_pictures(tmp_path, folder):
+def test_a_folder_is_packed_and_holds_its_images(tmp_path, folder):
     made = pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
     data = load(tmp_path / "p.pack")
     assert data.train.classes == ("cat", "dog")
@@ -91,11 +91,11 @@ def test_a_folder_is_packed_and_holds_its_pictures(tmp_path, folder):
     assert not list(tmp_path.glob(".p.pack*"))
 
 
-def test_files_that_are_no_pictures_are_skipped_and_listed(tmp_path, folder):
+def test_files_that_are_no_images_are_skipped_and_listed(tmp_path, folder):
     (folder / "cat" / "empty.jpg").write_bytes(b"")
-    (folder / "cat" / "text.png").write_text("no picture")
+    (folder / "cat" / "text.png").write_text("no image")
     whole = tmp_path / "whole.jpg"
-    picture(size=(200, 200)).save(whole)
+    image(size=(200, 200)).save(whole)
     (folder / "dog" / "cut.jpg").write_bytes(whole.read_bytes()[:2000])
     (folder / "dog" / "notes.txt").write_text("not even an ending")
     made = pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
@@ -110,7 +110,7 @@ def test_train_and_val_folders_are_the_halves(tmp_path, folder):
     root = tmp_path / "both"
     shutil.copytree(folder, root / "train")
     (root / "val" / "dog").mkdir(parents=True)
-    picture(99).save(root / "val" / "dog" / "x.jpeg")
+    image(99).save(root / "val" / "dog" / "x.jpeg")
     made = pack_folder(root, tmp_path / "p.pack", 8, workers=0)
     assert (made.train, made.test) == (20, 1)
     (root / "val" / "fox").mkdir()
@@ -170,14 +170,14 @@ def test_a_process_that_is_killed_ends_with_words_and_packing_goes_on(tmp_path, 
 
 
 def test_what_a_file_is_shows_in_its_content_not_its_name(tmp_path):
-    picture().save(tmp_path / "a.JPEG", "PNG")  # ImageNet has such a file
+    image().save(tmp_path / "a.JPEG", "PNG")  # ImageNet has such a file
     assert decode(tmp_path / "a.JPEG", 16)[0, 0, :, :4].mean() > 200
 
 
-def test_one_picture_a_class_leaves_a_test_half(tmp_path):
+def test_one_image_a_class_leaves_a_test_half(tmp_path):
     for number in range(10):
         (tmp_path / "all" / f"c{number}").mkdir(parents=True)
-        picture(number).save(tmp_path / "all" / f"c{number}" / "x.png")
+        image(number).save(tmp_path / "all" / f"c{number}" / "x.png")
     made = pack_folder(tmp_path / "all", tmp_path / "p.pack", 8, workers=0)
     assert (made.train, made.test) == (8, 2)
 
@@ -186,7 +186,7 @@ def test_a_network_trains_from_a_packed_folder(tmp_path, folder):
     pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
     data = dilution.load(tmp_path / "p.pack")
     noisy = dilution.Dilution(data.train, alpha=1)
-    result = dilution.train("conv2", noisy, test=data.test, steps=3, batch=8)
+    result = dilution.train("conv2", noisy, test=data.test, steps=3, batch_size=8)
     assert result.state == "done"
 
 
@@ -218,13 +218,13 @@ def test_crops_follow_from_the_name_of_the_file_and_their_number_alone(tmp_path)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3)])
-def test_the_smallest_pictures_have_crops_too(tmp_path, size):
-    picture(size=size).save(tmp_path / "a.png")
+def test_the_smallest_images_have_crops_too(tmp_path, size):
+    image(size=size).save(tmp_path / "a.png")
     assert decode(tmp_path / "a.png", 4, 3, "a.png").shape == (3, 3, 4, 4)
 
 
 def test_crops_of_a_photograph_stay_in_its_half(tmp_path, folder):
-    (folder / "dog" / "text.png").write_text("no picture")
+    (folder / "dog" / "text.png").write_text("no image")
     made = pack_folder(folder, tmp_path / "p.pack", 16, crops=3, workers=0)
     assert [name for name, _ in made.broken] == ["dog/text.png"]
     data, listing = load(tmp_path / "p.pack"), find(folder)
@@ -273,15 +273,15 @@ def test_the_command_cuts_crops(tmp_path, folder):
     words = ["data", "pack", str(folder), str(tmp_path / "p.pack"), "--size", "8", "--workers", "0"]
     done = call.invoke(app, [*words, "--crops", "5"])
     assert done.exit_code == 0
-    assert "80 + 20 pictures" in done.stdout
+    assert "80 + 20 images" in done.stdout
     wrong = call.invoke(app, ["data", "pack", "digits", str(tmp_path / "d.pack"), "--crops", "5"])
     assert "digits is no folder, nor is it there; --size, --crops and --workers" in str(wrong.exception)
 
 
-def test_crops_are_foreign_pictures_of_another_data_set(tmp_path, folder):
+def test_crops_are_foreign_images_of_another_data_set(tmp_path, folder):
     pack_folder(folder, tmp_path / "p.pack", 8, crops=4, workers=0)
     digits = dilution.load("digits").train
-    noisy = dilution.Dilution(digits, alpha=1, n=40, images=dilution.load(tmp_path / "p.pack").train)
+    noisy = dilution.Dilution(digits, alpha=1, n=40, image_source=dilution.load(tmp_path / "p.pack").train)
     assert noisy[79][0].shape == digits.shape
 
 
@@ -291,9 +291,9 @@ def test_a_size_must_be_positive(tmp_path, folder, size, error):
         pack_folder(folder, tmp_path / "p.pack", size)
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path):
+def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(DataError, match="no folder"):
         find(tmp_path / "missing")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="0 pictures for training"):
+    with pytest.raises(DataError, match="0 images for training"):
         find(tmp_path / "empty")

@@ -124,7 +124,7 @@ f = Mine
         ("return TensorDataset(torch.zeros(3, 3).long(), torch.arange(3))", "item 0 is torch.int64"),
         ("return TensorDataset(torch.zeros(3, 1, 1, 2, 2), torch.arange(3))", r"item 0 has shape \(1, 1, 2,"),
         ("return TensorDataset(torch.zeros(3, 3))", "item 0 is a tuple; items must be pairs"),
-        (ITEMS.format("return 'picture', 0"), "item 0 holds a str; .*ToTensor"),
+        (ITEMS.format("return 'image', 0"), "item 0 holds a str; .*ToTensor"),
         (ITEMS.format("return torch.zeros(k + 1, 2), k"), r"item 1 is torch.float32 of shape \(1, 2, 2\)"),
         (ITEMS.format("raise OSError('gone')"), "item 0 of Mine raised OSError: gone"),
     ],
@@ -165,7 +165,7 @@ def test_a_function_that_returns_other_data_each_time_is_refused_before_a_study(
 def test_a_study_runs_on_a_function_in_worker_processes(write: Write, tmp_path: Path) -> None:
     name = write("return X, Y")
     runs = [
-        dilution.Run.of(dataset=name, n=12, alpha=0, network="perceptron", epochs=1, batch=4, seed=seed)
+        dilution.Run.of(dataset=name, n=12, alpha=0, model="perceptron", epochs=1, batch_size=4, seed=seed)
         for seed in (0, 1)
     ]
     table = dilution.run(dilution.Study.of("own", runs), store=tmp_path / "r.sqlite", workers=1)
@@ -187,7 +187,7 @@ def test_the_command_line_finds_a_function_in_the_current_folder(tmp_path: Path)
     assert "Traceback" not in done.stderr
 
 
-def test_float_pictures_of_a_dataset_keep_their_values(write: Write) -> None:
+def test_float_images_of_a_dataset_keep_their_values(write: Write) -> None:
     name = write("return TensorDataset(torch.linspace(-9, 9, 120).view(20, 1, 2, 3), torch.arange(20) % 2)")
     shown = labelled(name).arrays.images
     assert np.allclose(shown.flatten(), np.linspace(-9, 9, 120), atol=1e-6)

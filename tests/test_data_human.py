@@ -17,7 +17,7 @@ from dilution.data.builtin import cifar, cifar_n
 from dilution.errors import DataError
 from dilution.noise import Dilution, observed
 
-N = 30  # training pictures of the little CIFAR that is written here
+N = 30  # training images of the little CIFAR that is written here
 KEYS = ("clean_label", "aggre_label", "worse_label", "random_label1", "random_label2", "random_label3")
 REAL = Path(os.environ.get("DILUTION_DATA", "")) / "cifar10n" / "CIFAR-10_human.pt"
 real = pytest.mark.skipif(
@@ -71,7 +71,7 @@ def test_labels_of_people_are_observed_beside_the_true_ones(
     assert data.test.observed is None
     wrong = (arrays[set_.key] != arrays["clean_label"]).mean()
     assert f"{set_.key} of CIFAR-10_human.pt; {wrong:.1%} of them differ" in data.notes[-1]
-    assert Dilution(data.train, noise=observed()).delivered().rate_delivered == pytest.approx(wrong)
+    assert Dilution(data.train, noise=observed()).noise_summary().noise_rate_empirical == pytest.approx(wrong)
 
 
 @pytest.mark.parametrize("where", ["cifar10n", "."])
@@ -87,9 +87,9 @@ def test_plain_arrays_serve_as_well(root: Path, arrays: dict[str, Any], where: s
     assert found.tolist() == arrays["worse_label"].tolist()
 
 
-def test_labels_in_another_order_than_the_pictures_are_refused(root: Path, arrays: dict[str, Any]) -> None:
+def test_labels_in_another_order_than_the_images_are_refused(root: Path, arrays: dict[str, Any]) -> None:
     write(root, arrays | {"clean_label": np.roll(arrays["clean_label"], 1)})
-    refused(root, r"clean_label differs from the labels of cifar10 at \d+ of 30 pictures.*one order")
+    refused(root, r"clean_label differs from the labels of cifar10 at \d+ of 30 images.*one order")
 
 
 def test_other_labels_make_another_data_set(root: Path, arrays: dict[str, Any]) -> None:
@@ -239,7 +239,7 @@ def test_labels_that_are_missing_are_not_downloaded_but_asked_for(root: Path, na
     assert check("cifar10n/worse", root)[0].state == "missing"
 
 
-def test_a_check_tells_the_labels_and_the_pictures(root: Path, arrays: dict[str, Any]) -> None:
+def test_a_check_tells_the_labels_and_the_images(root: Path, arrays: dict[str, Any]) -> None:
     path = write(root, arrays)
     found = check("cifar10n/worse", root)
     assert (found[0].file, found[0].state) == (path, "present")
@@ -253,5 +253,5 @@ def test_of_the_labels_of_people_those_are_wrong_that_their_authors_say() -> Non
     # Wei et al. (2022), table 1: shares of labels that differ from the true ones, in percent.
     for name, published in [("worse", 40.21), ("aggre", 9.03), ("random1", 17.23), ("random2", 18.12)]:
         data = load(f"cifar10n/{name}").train
-        rate = Dilution(data, noise=observed()).delivered().rate_delivered
+        rate = Dilution(data, noise=observed()).noise_summary().noise_rate_empirical
         assert 100 * rate == pytest.approx(published, abs=0.03)

@@ -26,7 +26,7 @@ def test_a_fifth_of_each_class_is_set_aside_and_the_same_each_time() -> None:
     assert (len(data.train), len(data.test)) == (80, 20)
     assert data.test.labels.tolist() == [0, 1] * 10
     assert data.test.images.flatten().tolist()[:4] == [0, 1, 10, 11]
-    for half in (data.train, data.test):  # each picture keeps its label
+    for half in (data.train, data.test):  # each image keeps its label
         assert torch.equal(half.images.flatten() % 2, half.labels.to(torch.uint8))
     both = data.train.images.flatten().tolist() + data.test.images.flatten().tolist()
     assert sorted(both) == list(range(100))

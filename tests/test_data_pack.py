@@ -64,7 +64,7 @@ def test_parts_of_any_length_make_the_same_pack(
     assert write_pack(tmp_path / "many.pack", parts, parts).read_bytes() == one
 
 
-def test_a_subset_of_a_subset_takes_the_right_pictures(digits_pack: Path) -> None:
+def test_a_subset_of_a_subset_takes_the_right_images(digits_pack: Path) -> None:
     train_half, images = load(digits_pack).train, load("digits").train.images
     some = train_half.subset(torch.tensor([5, 3, 900])).subset(torch.tensor([2, 0]))
     assert torch.equal(some.take(torch.tensor([1, 0, 0])), images[[5, 900, 900]])
@@ -72,32 +72,32 @@ def test_a_subset_of_a_subset_takes_the_right_pictures(digits_pack: Path) -> Non
     assert some.take(torch.arange(0)).shape == (0, 1, 8, 8)
 
 
-@pytest.mark.parametrize("order", ["examples", "pooled"])
+@pytest.mark.parametrize("targets", ["sampled", "pooled"])
 def test_training_from_a_pack_gives_the_bits_of_training_from_memory(digits_pack: Path, order: str) -> None:
     results = []
     for data in (load(digits_pack), load("digits")):
         noisy = Dilution(data.train, 3, n=400, seed=1)
-        results.append(train("mlp1", noisy, test=data.test, order=order, steps=40, batch=32))
+        results.append(train("mlp1", noisy, test=data.test, order=order, steps=40, batch_size=32))
     pd.testing.assert_frame_equal(results[0].history, results[1].history, check_exact=True)
 
 
 @pytest.mark.parametrize("images", ["fresh", "white_noise", "external"])
-def test_other_pictures_come_from_packs_too(digits_pack: Path, images: str) -> None:
+def test_other_images_come_from_packs_too(digits_pack: Path, images: str) -> None:
     at = torch.tensor([0, 150, 399, 299])
     drawn = []
     for data in (load(digits_pack), load("digits")):
         source = data.test if images == "external" else images
-        drawn.append(Dilution(data.train, 3, n=100, images=source, seed=1).pictures(at))
+        drawn.append(Dilution(data.train, 3, n=100, image_source=source, seed=1).images(at))
     assert torch.equal(*drawn)
 
 
-def test_external_pictures_of_a_pack_are_brought_to_the_shape(digits_pack: Path) -> None:
+def test_external_images_of_a_pack_are_brought_to_the_shape(digits_pack: Path) -> None:
     colour = Arrays(
         torch.zeros(4, 3, 12, 12, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]), tuple("0123456789")
     )
     at = torch.tensor([0, 5, 6, 7])
     drawn = [
-        Dilution(colour, 1, images=data.train, seed=1).pictures(at)
+        Dilution(colour, 1, image_source=data.train, seed=1).images(at)
         for data in (load(digits_pack), load("digits"))
     ]
     assert drawn[0].shape == (4, 3, 12, 12)
@@ -106,18 +106,18 @@ def test_external_pictures_of_a_pack_are_brought_to_the_shape(digits_pack: Path)
 
 def test_confusability_is_measured_from_a_pack(digits_pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dilution.training.confusability.LARGEST", 60)
-    tables = [confusability(load(name).train, network="perceptron") for name in (digits_pack, "digits")]
+    tables = [confusability(load(name).train, model="perceptron") for name in (digits_pack, "digits")]
     assert (tables[0] == tables[1]).all()
 
 
 def test_a_pack_is_run_as_a_study(digits_pack: Path, tmp_path: Path) -> None:
-    grid = {"network": ["perceptron"], "alpha": [0, 5]}
-    base = {"n": 300, "steps": 20, "order": "pooled", "evaluations": 1}
+    grid = {"model": ["perceptron"], "alpha": [0, 5]}
+    base = {"n": 300, "steps": 20, "targets": "pooled", "n_evals": 1}
     tables = []
     for name in (str(digits_pack), "digits"):
         study = Study.of("s", Grid(base | {"dataset": name}, grid))
         tables.append(dilution.run(study, store=tmp_path / f"{Path(name).stem}.sqlite", workers=2))
-    assert tables[0]["test_last"].tolist() == tables[1]["test_last"].tolist()
+    assert tables[0]["test_acc_last"].tolist() == tables[1]["test_acc_last"].tolist()
     assert set(tables[0]["fingerprint"]) == {fingerprint(digits_pack)}
 
 
@@ -137,23 +137,23 @@ def test_a_pack_travels_to_another_process(digits_pack: Path) -> None:
     assert torch.equal(copy.take(torch.tensor([1])), half.take(torch.tensor([1])))
 
 
-def test_a_changed_picture_is_named_and_never_used(digits_pack: Path) -> None:
+def test_a_changed_image_is_named_and_never_used(digits_pack: Path) -> None:
     flip(digits_pack, 4096 + 64 * 9 + 5)
     half = load(digits_pack).train
     assert half.take(torch.tensor([8, 10])).shape == (2, 1, 8, 8)
-    with pytest.raises(DataError, match=r"picture 9 of .*mine.pack does not fit its checksum"):
+    with pytest.raises(DataError, match=r"image 9 of .*mine.pack does not fit its checksum"):
         half.take(torch.tensor([8, 9]))
     (finding,) = check(digits_pack)
-    assert (finding.state, finding.damaged) == ("altered", ("train picture 9",))
+    assert (finding.state, finding.damaged) == ("altered", ("train image 9",))
 
 
-def test_a_picture_that_changes_after_it_was_read_is_noticed_when_the_pack_is_loaded_again(
+def test_a_image_that_changes_after_it_was_read_is_noticed_when_the_pack_is_loaded_again(
     digits_pack: Path,
 ) -> None:
     half = load(digits_pack).train
     half.take(torch.arange(len(half)))
     flip(digits_pack, 4096)
-    with pytest.raises(DataError, match=r"picture 0 of .* does not fit its checksum"):
+    with pytest.raises(DataError, match=r"image 0 of .* does not fit its checksum"):
         load(digits_pack).train.take(torch.tensor([0]))
 
 
@@ -175,7 +175,7 @@ def test_a_pack_cut_off_while_it_is_read_is_an_error(digits_pack: Path) -> None:
     half = load(digits_pack).test
     with digits_pack.open("r+b") as file:
         file.truncate(6000)
-    with pytest.raises(DataError, match="ends before picture 3"):
+    with pytest.raises(DataError, match="ends before image 3"):
         half.take(torch.tensor([3]))
 
 
@@ -192,7 +192,7 @@ def test_parts_that_differ_are_refused_and_leave_nothing(tmp_path: Path) -> None
     other = Arrays(torch.zeros(2, 1, 9, 8, dtype=torch.uint8), torch.tensor([0, 1]), digits.train.classes)
     with pytest.raises(InputError, match="parts differ"):
         write_pack(tmp_path / "a.pack", [digits.train, other], [digits.test])
-    with pytest.raises(InputError, match="the test half has no pictures"):
+    with pytest.raises(InputError, match="the test half has no images"):
         write_pack(tmp_path / "a.pack", [digits.train], [])
     assert list(tmp_path.iterdir()) == []
 
@@ -216,12 +216,12 @@ def test_the_command_packs_and_checks(tmp_path: Path) -> None:
 
     done = call("pack", "digits", "d.pack")
     assert done.returncode == 0
-    assert done.stdout.startswith("1,437 + 360 pictures, ")
+    assert done.stdout.startswith("1,437 + 360 images, ")
     assert call("check", "d.pack").stdout.startswith("present")
     flip(tmp_path / "d.pack", 4096)
     damaged = call("check", "d.pack")
     assert damaged.returncode == 1
-    assert "damaged: train picture 0" in damaged.stdout
+    assert "damaged: train image 0" in damaged.stdout
     wrong = call("pack", "digits", "d.bin")
     assert wrong.returncode == 2
     assert "does not end in .pack" in wrong.stderr
@@ -248,8 +248,8 @@ def forge(path: Path, save: Callable[..., None] = np.savez, **changes: Any) -> N
         ({"classes": np.array([["a"], ["b"]])}, "no text"),
         ({"train_labels": np.full(1437, 10)}, "no numbers of classes"),
         ({"train_labels": np.zeros(1437)}, "no whole numbers"),
-        ({"train_checksums": np.zeros(3, np.uint32)}, "one for each picture"),
-        ({"test_pixel_sums": np.zeros((360, 2, 3), np.int64)}, "two for each picture"),
+        ({"train_checksums": np.zeros(3, np.uint32)}, "one for each image"),
+        ({"test_pixel_sums": np.zeros((360, 2, 3), np.int64)}, "two for each image"),
         ({"test_labels": None}, "test_labels"),
         ({"classes": np.array([{}], dtype=object)}, "pickle"),
     ],

@@ -12,8 +12,8 @@ from dilution.data.formats.image_listing import find
 from dilution.errors import DataError
 
 
-def picture(seed=0, size=(40, 30)):
-    """A picture that is red on the left half and noise on the right."""
+def image(seed=0, size=(40, 30)):
+    """An image that is red on the left half and noise on the right."""
     draw = np.random.default_rng(seed)
     pixels = draw.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     pixels[:, : size[0] // 2] = (255, 0, 0)
@@ -22,11 +22,11 @@ def picture(seed=0, size=(40, 30)):
 
 @pytest.fixture
 def folder(tmp_path):
-    root = tmp_path / "pictures"
+    root = tmp_path / "images"
     for name in ("cat", "dog"):
         (root / name).mkdir(parents=True)
         for number in range(5):
-            picture(number).save(root / name / f"{number}.png")
+            image(number).save(root / name / f"{number}.png")
     return root
 
 
@@ -42,7 +42,7 @@ def test_the_folders_of_another_pack_stay_when_one_is_whole(tmp_path, folder):
 
 def test_the_list_of_skipped_files_goes_when_nothing_is_skipped_any_more(tmp_path, folder):
     listed = tmp_path / "p.pack.skipped.txt"
-    (folder / "cat" / "text.png").write_text("no picture")
+    (folder / "cat" / "text.png").write_text("no image")
     pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
     assert listed.exists()
     (folder / "cat" / "text.png").unlink()
@@ -69,16 +69,16 @@ def test_greys_of_16_bits_keep_their_steps(tmp_path, mode):
 def test_only_the_decoders_of_jpeg_and_png_are_reached_whatever_a_file_is_called(
     tmp_path, folder, kind, monkeypatch
 ):
-    picture().save(folder / "cat" / "e.jpg", kind)
+    image().save(folder / "cat" / "e.jpg", kind)
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_: pytest.fail("Ghostscript was run"))
     made = pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
     assert made.broken == (("cat/e.jpg", "by its content it is neither JPEG nor PNG"),)
 
 
-def test_jpegs_of_several_pictures_and_files_with_the_other_ending_are_read(tmp_path):
-    picture().save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[picture(1)])
-    picture().save(tmp_path / "b.jpg", "PNG")
-    picture().save(tmp_path / "c.png", "JPEG")
+def test_jpegs_of_several_images_and_files_with_the_other_ending_are_read(tmp_path):
+    image().save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[image(1)])
+    image().save(tmp_path / "b.jpg", "PNG")
+    image().save(tmp_path / "c.png", "JPEG")
     for name in ("a.jpg", "b.jpg", "c.png"):
         assert decode(tmp_path / name, 16)[0, 0, :, :4].mean() > 200
 
@@ -89,7 +89,7 @@ def test_jpegs_of_several_pictures_and_files_with_the_other_ending_are_read(tmp_
         (["train"], "'val' or 'test'"),
         (["val"], "'train'"),
         (["test", "val"], "'train'"),
-        (["train", "validation"], "'val' or 'test'"),
+        (["train", "n_val"], "'val' or 'test'"),
     ],
 )
 def test_a_half_alone_is_not_taken_for_a_class(tmp_path, folder, names, lacks):
@@ -98,7 +98,7 @@ def test_a_half_alone_is_not_taken_for_a_class(tmp_path, folder, names, lacks):
         shutil.copytree(folder, root / name)
     (root / "notes").mkdir()
     found = " and ".join(map(repr, names))
-    with pytest.raises(DataError, match=rf"pictures in {found} only and lacks {lacks}; .*{names[0]}, to"):
+    with pytest.raises(DataError, match=rf"images in {found} only and lacks {lacks}; .*{names[0]}, to"):
         find(root)
     assert find(root / names[0]).classes == ("cat", "dog")  # what the message advises
 

@@ -28,7 +28,7 @@ def test_a_folder_that_is_called_like_a_built_in_data_set_is_not_taken_for_it(
     (tmp_path / name / "figures" / "a.PNG").write_bytes(b"")
     with pytest.raises(InputError, match=rf"{name} is the name of .* Write \./{name} for yours"):
         load(name)
-    with pytest.raises(DataError, match="has 0 pictures for training and 1 for testing"):
+    with pytest.raises(DataError, match="has 0 images for training and 1 for testing"):
         load(f"./{name}")
     monkeypatch.chdir(tmp_path / name)
     assert load(name).name == name

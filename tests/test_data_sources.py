@@ -59,15 +59,15 @@ def test_of_named_data_the_training_half_is_labelled() -> None:
 
 
 def test_arrays_without_a_test_half_are_labelled_whole_and_in_order(tmp_path: Path) -> None:
-    pictures = np.arange(40, dtype=np.uint8).reshape(10, 2, 2)
-    np.savez(tmp_path / "a.npz", images=pictures, labels=np.arange(10) % 2)
+    images = np.arange(40, dtype=np.uint8).reshape(10, 2, 2)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(10) % 2)
     found = labelled(tmp_path / "a.npz")
-    assert torch.equal(found.arrays.images[:, 0], torch.from_numpy(pictures))
+    assert torch.equal(found.arrays.images[:, 0], torch.from_numpy(images))
     np.savez(
         tmp_path / "b.npz",
-        images=pictures,
+        images=images,
         labels=np.arange(10) % 2,
-        test_images=pictures[:2],
+        test_images=images[:2],
         test_labels=[0, 1],
     )
     assert len(labelled(tmp_path / "b.npz").arrays) == 10

@@ -34,7 +34,7 @@ def refuse(path: Path, message: str, options: str = "", kind: type[DilutionError
 
 
 def columns(data: DataSet) -> np.ndarray:
-    """Return the features of training and test rows, without the axes of a picture."""
+    """Return the features of training and test rows, without the axes of an image."""
     return torch.cat([data.train.images, data.test.images])[:, :, 0, 0].numpy()
 
 

@@ -15,13 +15,13 @@ from dilution.diagnosis import cleanlab, cleanlab_rate, diagnose, numbers
 from dilution.diagnosis.cross_validation import held_out
 from dilution.errors import InputError
 
-QUICK = {"network": "perceptron", "folds": 3, "repeats": 1, "draws": 20, "workers": 0}
+QUICK = {"model": "perceptron", "folds": 3, "repeats": 1, "draws": 20, "workers": 0}
 
 
 def digits(n=400, rate=0.3, seed=0):
     """Return digits with one label each, of which a share is wrong, and the right labels."""
     noisy = dilution.Dilution(
-        dilution.load("digits").train, eta=rate, labels="replaced", n=n, seed=seed, stratified=True
+        dilution.load("digits").train, eta=rate, label_mode="replaced", n=n, seed=seed, stratified=True
     )
     data = noisy.data.subset(noisy.clean_rows)
     return dilution.Arrays(data.images, noisy.labels(torch.arange(n)), data.classes), data.labels
@@ -29,7 +29,7 @@ def digits(n=400, rate=0.3, seed=0):
 
 @pytest.fixture(scope="module")
 def diagnosis():
-    return diagnose(digits(n=1000)[0], network="mlp2", folds=4, repeats=1, draws=30, workers=0)
+    return diagnose(digits(n=1000)[0], model="mlp2", folds=4, repeats=1, draws=30, workers=0)
 
 
 def test_the_rate_is_found_from_noisy_labels_alone(diagnosis):
@@ -65,9 +65,9 @@ def test_wrong_labels_are_the_most_suspect(diagnosis):
 
 
 def test_labels_that_say_nothing_are_said_to_say_nothing():
-    pictures = dilution.load("digits").train.images[:200]
+    images = dilution.load("digits").train.images[:200]
     labels = torch.from_numpy(np.random.default_rng(0).integers(3, size=200))
-    found = diagnose(dilution.Arrays(pictures, labels), **QUICK)
+    found = diagnose(dilution.Arrays(images, labels), **QUICK)
     assert not found.learned
     assert "cannot be judged" in found.answer
     assert (found.rate.low, found.rate.high) == (0, pytest.approx(2 / 3))
@@ -83,13 +83,13 @@ def test_observed_labels_are_diagnosed_and_counted_against_right_ones():
 
 def test_checked_examples_are_taken_as_they_are(tmp_path):
     noisy, right = digits()
-    names = tuple(f"picture {k}" for k in range(len(noisy)))
+    names = tuple(f"image {k}" for k in range(len(noisy)))
     table = pd.DataFrame({"row": names, "right": ""})
     table.loc[:99, "right"] = [str(int(k)) for k in right[:100]]
     table.to_csv(tmp_path / "checked.csv", index=False)
     found = diagnose(Labelled(noisy, names), checked=tmp_path / "checked.csv", **QUICK)
     assert found.checked == 100
-    assert found.suspects["row"].iloc[0].startswith("picture ")
+    assert found.suspects["row"].iloc[0].startswith("image ")
 
 
 @pytest.mark.parametrize(
@@ -120,10 +120,10 @@ def test_a_file_of_checked_labels_without_their_column_is_refused(tmp_path):
     ids=["one class", "a class of one", "too few examples"],
 )
 def test_labels_that_cannot_be_diagnosed_are_refused(labels, says):
-    pictures = dilution.load("digits").train.images[: len(labels)]
+    images = dilution.load("digits").train.images[: len(labels)]
     marks = labels if len(labels) > 4 else [0, 0, 1, 1]
     with pytest.raises(InputError, match=says):
-        diagnose(dilution.Arrays(pictures, torch.tensor(marks)), **QUICK)
+        diagnose(dilution.Arrays(images, torch.tensor(marks)), **QUICK)
 
 
 def test_what_is_no_data_is_refused():
@@ -136,7 +136,7 @@ def test_workers_predict_the_same_and_leave_the_data_alone():
     labels = noisy.labels.numpy()  # a view, which would dangle if memory moved
     before = labels.copy()
     alone, shared = (
-        held_out(noisy, network="perceptron", folds=2, repeats=1, workers=workers) for workers in (0, 2)
+        held_out(noisy, model="perceptron", folds=2, repeats=1, workers=workers) for workers in (0, 2)
     )
     np.testing.assert_allclose(alone.probabilities, shared.probabilities, atol=1e-5)
     np.testing.assert_array_equal(labels, before)
@@ -147,21 +147,21 @@ def test_held_out_predictions_never_saw_the_label():
     noisy, _ = digits(n=200, rate=0.0)
     other = dilution.Arrays(noisy.images, noisy.labels.clone(), noisy.classes)
     first, again = (
-        held_out(each, network="perceptron", folds=200 // 2, repeats=1, workers=0, settings=settings())
+        held_out(each, model="perceptron", folds=200 // 2, repeats=1, workers=0, settings=settings())
         for each in (noisy, other)
     )
     np.testing.assert_array_equal(first.probabilities, again.probabilities)
     parts = np.flatnonzero(first.probabilities.argmax(axis=1) == noisy.labels.numpy())
     changed = int(parts[0])
     other.labels[changed] = (other.labels[changed] + 1) % 10
-    after = held_out(other, network="perceptron", folds=200 // 2, repeats=1, workers=0, settings=settings())
+    after = held_out(other, model="perceptron", folds=200 // 2, repeats=1, workers=0, settings=settings())
     np.testing.assert_array_equal(first.probabilities[changed], after.probabilities[changed])
     assert not np.array_equal(first.probabilities, after.probabilities)
 
 
 def settings():
-    return dilution.TrainSettings(
-        order="expected", optimizer="adam", rate=1e-2, batch=16, steps=3, evaluations=1
+    return dilution.TrainConfig(
+        targets="expected", optimizer="adam", rate=1e-2, batch_size=16, steps=3, n_evals=1
     )
 
 
@@ -169,7 +169,7 @@ def test_the_command_answers_and_writes_page_and_tables(tmp_path):
     noisy, _ = digits()
     np.savez(tmp_path / "mine.npz", images=noisy.images.numpy(), labels=noisy.labels.numpy())
     arguments = ["diagnose", str(tmp_path / "mine.npz"), "--out", str(tmp_path / "out"), "--workers", "0"]
-    quick = ["--network", "perceptron", "--folds", "3", "--repeats", "1", "--draws", "20"]
+    quick = ["--model", "perceptron", "--folds", "3", "--repeats", "1", "--draws", "20"]
     result = CliRunner().invoke(app, [*arguments, *quick], catch_exceptions=False)
     assert result.exit_code == 0
     assert "of the 400 labels are wrong" in result.output
@@ -214,7 +214,7 @@ def test_a_handful_of_photographs_is_told_that_it_is_one(tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.integers(256, size=(20, 24, 3), dtype=np.uint8)).save(folder / f"{number}.png")
     words = ["diagnose", f"{tmp_path / 'photos'}#16", "--out", str(tmp_path / "out"), "--workers", "0"]
-    words += ["--network", "perceptron", "--repeats", "1", "--draws", "20"]
+    words += ["--model", "perceptron", "--repeats", "1", "--draws", "20"]
     result = CliRunner().invoke(app, words, catch_exceptions=False)
     assert result.exit_code == 0
     assert "cannot be judged" in result.output
@@ -250,7 +250,7 @@ def test_checked_labels_are_counted_beside_the_fit(tmp_path):
     wrong = data.labels.clone()
     wrong[:300:6] = (wrong[:300:6] + 1) % 10  # half of those that are checked
     found = diagnose(
-        Arrays(data.images, wrong, data.classes), network="perceptron", checked=right, folds=2, repeats=1,
+        Arrays(data.images, wrong, data.classes), model="perceptron", checked=right, folds=2, repeats=1,
         draws=20, workers=0,
     )  # fmt: skip
     assert found.checked_wrong[0] == 0.5

@@ -40,7 +40,7 @@ def predictions(matrix, n=4000, clear=3.0, seed=0):
     return seen, true
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
+@pytest.mark.parametrize("lr", [0.0, 0.2, 0.5])
 @pytest.mark.parametrize("noise", [uniform(), structured(0.7)], ids=["uniform", "structured"])
 def test_the_fit_finds_rate_and_matrix_of_a_network_that_errs(rate, noise):
     matrix = matrix_at(rate, noise)
@@ -179,7 +179,7 @@ def looking_like(alike, order, classes=6, rate=0.4, n=6000):
     return found, bootstrap(seen, found, draws=20)
 
 
-@pytest.mark.parametrize("order", ["confusing", "reverse", "random"])
+@pytest.mark.parametrize("targets", ["confusing", "reverse", "random"])
 def test_the_order_of_the_false_classes_is_recognised(order):
     centres = np.random.default_rng(1).normal(size=(6, 3))
     alike = -np.linalg.norm(centres[:, None] - centres[None], axis=2)
@@ -190,13 +190,13 @@ def test_the_order_of_the_false_classes_is_recognised(order):
     assert order_of(found, drawn, found, alike, patterned=False).kind == "undecided"
 
 
-def test_classes_are_alike_as_their_mean_pictures_are_near():
-    pictures = torch.zeros(90, 1, 2, 2, dtype=torch.uint8)
+def test_classes_are_alike_as_their_mean_images_are_near():
+    images = torch.zeros(90, 1, 2, 2, dtype=torch.uint8)
     seen_as = np.arange(90) % 3
-    pictures[seen_as == 1] = 10
-    pictures[seen_as == 2] = 200
+    images[seen_as == 1] = 10
+    images[seen_as == 2] = 200
     found = Mixture(np.eye(3), 1.0, np.zeros(3), np.eye(3)[seen_as], np.full(3, 1 / 3), np.eye(3))
-    alike = likeness(Arrays(pictures, torch.zeros(90, dtype=torch.int64), ("a", "b", "c")), found)
+    alike = likeness(Arrays(images, torch.zeros(90, dtype=torch.int64), ("a", "b", "c")), found)
     np.testing.assert_allclose(alike[0] / alike[0, 1], [0, 1, 20], atol=1e-4)
 
 

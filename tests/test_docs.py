@@ -170,15 +170,15 @@ def test_every_setting_of_a_run_is_documented_and_no_other():
 
 
 def test_documented_defaults_are_those_of_a_run():
-    run = Run.of(dataset="digits", n=1000, network="mlp2", alpha=1)
+    run = Run.of(dataset="digits", n=1000, model="mlp2", alpha=1)
     shown = documented_settings()
     for name, field in Run.model_fields.items():
         default = getattr(run, name)
-        if field.is_required() and name != "validation":
+        if field.is_required() and name != "n_val":
             assert shown[name] == "required", name
         elif isinstance(default, bool) or (isinstance(default, str) and default):
             assert shown[name] == str(default).replace("False", "false"), name
-        elif isinstance(default, int | float) and name not in ("alpha", "validation", "epochs"):
+        elif isinstance(default, int | float) and name not in ("alpha", "n_val", "epochs"):
             assert float(shown[name]) == default, name
 
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from dilution.errors import InputError
-from dilution.models import LABELS, NETWORKS, build
+from dilution.models import LABELS, MODELS, build
 
 SHAPES = [(1, 1, 1), (1, 3, 5), (2, 1, 7), (1, 8, 8), (1, 28, 28), (3, 32, 32)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", MODELS)
 def test_every_network_takes_any_image_size_and_class_count(name, shape):
     for classes in (2, 10, 101):
         module = build(name, shape, classes, seed=0)
@@ -24,7 +24,7 @@ def test_every_network_takes_any_image_size_and_class_count(name, shape):
         assert all(weights.grad is not None for weights in module.parameters())
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", MODELS)
 def test_the_same_seed_gives_the_same_bits_and_another_seed_other_weights(name):
     first, again, other = (build(name, (1, 8, 8), 10, seed=seed).state_dict() for seed in (4, 4, 5))
     drawn = 0
@@ -38,7 +38,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_other_weights(name):
     assert drawn
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", MODELS)
 def test_weights_are_uniform_within_one_over_root_fan_in(name):
     for layer in build(name, (3, 8, 8), 10, seed=1).modules():
         if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d):
@@ -89,7 +89,7 @@ def test_channels_double_after_every_second_convolution():
 
 
 def test_every_network_has_a_label_for_figures():
-    assert set(LABELS) == set(NETWORKS)
+    assert set(LABELS) == set(MODELS)
 
 
 @pytest.mark.parametrize(("wrong", "near"), [("conv5", "conv"), ("perceptrn", "perceptron"), ("mlp", "mlp")])
@@ -105,7 +105,7 @@ def test_residual_networks_for_imagenet_have_the_weights_of_the_paper(name, weig
 
 
 @pytest.mark.parametrize(("side", "kernel", "seen"), [(32, 3, 4), (63, 3, 8), (64, 7, 2), (224, 7, 7)])
-def test_large_pictures_enter_through_the_stem_of_imagenet(side, kernel, seen):
+def test_large_images_enter_through_the_stem_of_imagenet(side, kernel, seen):
     module = build("resnet18_w16", (3, side, side), 10, seed=0)
     first = next(layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d))
     assert first.kernel_size == (kernel, kernel)

@@ -20,16 +20,16 @@ from dilution.study import Run, Study
 from dilution.study.planner import plan
 from dilution.study.prepare import prepare
 from dilution.study.selection import varying_settings
-from dilution.training import Task, TrainSettings, kind_of, seconds_per_step, train, train_together
+from dilution.training import Task, TrainConfig, kind_of, seconds_per_step, train, train_together
 from dilution.training.ensemble import manner, together
 from dilution.training.losses import cross_entropy, with_gradient
 from dilution.utils.references import source_digest
-from dilution.utils.rng_state import Draws
+from dilution.utils.rng_state import RngState
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHAPE = (1, 8, 8)
-FEW = {"steps": 12, "batch": 16, "evaluations": 3, "optimizer": "adam", "rate": 0.01}
+FEW = {"steps": 12, "batch_size": 16, "n_evals": 3, "optimizer": "adam", "lr": 0.01}
 _numbers = itertools.count()
 
 SMALL = """
@@ -63,9 +63,9 @@ def digits():
     return load("digits")
 
 
-def task(network, digits, seed=0, **changes):
+def task(model, digits, seed=0, **changes):
     noisy = Dilution(digits.train, 1, n=100, seed=seed)
-    return Task(network, noisy, digits.test, seed, 20, TrainSettings(**FEW | changes))
+    return Task(model, noisy, digits.test, seed, 20, TrainConfig(**FEW | changes))
 
 
 def weights(module):
@@ -84,7 +84,7 @@ def test_a_network_of_ones_own_is_trained_and_returned(module, digits):
         f"{name}:Chance", Dilution(digits.train, 0, n=300), test=digits.test, **FEW | {"steps": 60}
     )
     assert type(result.module).__name__ == "Chance"
-    assert result.summary()["test_clean"] > 0.3
+    assert result.summary()["test_acc_at_best_clean_val"] > 0.3
     assert result.predict(digits.test.take(torch.arange(5))).shape == (5, 10)
 
 
@@ -119,7 +119,7 @@ def test_its_own_initial_weights_are_kept(module):
 
 def test_replicas_that_draw_random_numbers_have_the_same_bits_in_any_company(module, digits):
     name = f"{module(CHANCE)}:Chance"
-    group = [task(name, digits, seed, averaging=0.9) for seed in range(3)]
+    group = [task(name, digits, seed, ema_decay=0.9) for seed in range(3)]
     whole = train_together(group)
     for few in (group[:1], group[1:]):
         for one, result in zip(few, train_together(few), strict=True):
@@ -153,31 +153,31 @@ def test_dropout_is_on_in_training_and_differs_between_steps_and_seeds(module, d
 
 def test_a_study_trains_it_in_worker_processes_as_in_this_one(module, tmp_path):
     name = f"{module(CHANCE)}:Chance"
-    base = {"dataset": "digits", "n": 100, "alpha": 1, "network": name} | FEW
+    base = {"dataset": "digits", "n": 100, "alpha": 1, "model": name} | FEW
     study = Study.of("own", [Run.of(**base, seed=seed) for seed in range(3)])
     tables = [
         dilution.run(study, store=tmp_path / f"{workers}.sqlite", workers=workers).drop(
-            columns=["seconds", "started", "finished", "together"]
+            columns=["seconds", "started", "finished", "group_size"]
         )
         for workers in (0, 2)
     ]
     assert tables[0]["state"].tolist() == ["done"] * 3
-    assert tables[0]["test_clean"].nunique() > 1
+    assert tables[0]["test_acc_at_best_clean_val"].nunique() > 1
     assert tables[0].equals(tables[1])
 
 
 def test_a_factory_that_was_edited_makes_another_run_and_is_imported_anew(module, tmp_path):
     name = module(SMALL)
-    one = Run.of(dataset="digits", n=100, alpha=1, network=f"{name}:small", **FEW)
+    one = Run.of(dataset="digits", n=100, alpha=1, model=f"{name}:small", **FEW)
     (first,) = prepare([one], None)
-    assert first.fingerprint == source_digest(f"{name}:small", "network")
+    assert first.fingerprint == source_digest(f"{name}:small", "model")
     assert prepare([one], None) == [first]
-    assert build(one.network, SHAPE, 10, seed=0)[1].out_features == 16
+    assert build(one.model, SHAPE, 10, seed=0)[1].out_features == 16
     file = tmp_path / f"{name}.py"
     file.write_text(file.read_text("utf-8").replace("16", "128"), "utf-8")
     (second,) = prepare([one], None)
     assert second.key != first.key
-    assert build(one.network, SHAPE, 10, seed=0)[1].out_features == 128
+    assert build(one.model, SHAPE, 10, seed=0)[1].out_features == 128
 
 
 def test_the_planner_says_how_they_train_together(module, tmp_path, monkeypatch):
@@ -185,7 +185,7 @@ def test_the_planner_says_how_they_train_together(module, tmp_path, monkeypatch)
     name = module(SMALL + CHANCE)
     said = []
     for factory in ("small", "Chance"):
-        base = {"dataset": "digits", "n": 100, "alpha": 1, "network": f"{name}:{factory}"}
+        base = {"dataset": "digits", "n": 100, "alpha": 1, "model": f"{name}:{factory}"}
         runs = [Run.of(**base, **FEW, seed=seed) for seed in range(4)]
         plan(runs, None, study=runs, cores=1, measure=lambda _: 1e-3, say=said.append)
     assert "4 at a time, stacked, in 1 process" in said[0]
@@ -195,7 +195,7 @@ def test_the_planner_says_how_they_train_together(module, tmp_path, monkeypatch)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 700)), max_size=12))
 def test_streams_of_draws_do_not_mix_in_any_order_of_turns(turns):
     def drawn(turns):
-        streams = [Draws(key) for key in (5, -6)]
+        streams = [RngState(key) for key in (5, -6)]
         found = [torch.empty(0) for _ in range(3)]
         torch.manual_seed(7)
         for whose, count in turns:
@@ -213,14 +213,14 @@ def test_streams_of_draws_do_not_mix_in_any_order_of_turns(turns):
 
 def test_draws_go_back_even_after_an_error():
     before = torch.get_rng_state()
-    with pytest.raises(RuntimeError), Draws(1):
+    with pytest.raises(RuntimeError), RngState(1):
         nn.Sequential(nn.Dropout(), nn.Linear(2, 2))(torch.rand(3))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_measuring_its_steps_leaves_the_global_generator_alone(module):
     before = torch.get_rng_state()
-    assert seconds_per_step(f"{module(CHANCE)}:Chance", SHAPE, 10, TrainSettings(**FEW), replicas=2) > 0
+    assert seconds_per_step(f"{module(CHANCE)}:Chance", SHAPE, 10, TrainConfig(**FEW), replicas=2) > 0
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -292,14 +292,14 @@ LOOKS_LINEAR = {
 @pytest.mark.parametrize("kind", LOOKS_LINEAR)
 def test_networks_that_look_like_stacks_of_linear_layers_keep_their_loss_and_gradient(kind):
     torch.manual_seed(0)
-    network = LOOKS_LINEAR[kind]().train(not kind.startswith("spectral"))
-    assert (manner(network) == "stacked") == (kind == "a plain one")
-    pictures, labels = torch.randn(1, 5, *SHAPE), torch.randint(8, (1, 5))
-    expected = cross_entropy(network(pictures[0]), labels[0])
+    model = LOOKS_LINEAR[kind]().train(not kind.startswith("spectral"))
+    assert (manner(model) == "stacked") == (kind == "a plain one")
+    images, labels = torch.randn(1, 5, *SHAPE), torch.randint(8, (1, 5))
+    expected = cross_entropy(model(images[0]), labels[0])
     expected.backward()
-    wanted = [None if each.grad is None else each.grad.clone() for each in network.parameters()]
-    joined = together([network]).train(not kind.startswith("spectral"))
-    losses = joined.differentiate(pictures, labels, with_gradient)
+    wanted = [None if each.grad is None else each.grad.clone() for each in model.parameters()]
+    joined = together([model]).train(not kind.startswith("spectral"))
+    losses = joined.differentiate(images, labels, with_gradient)
     assert float(losses[0]) == pytest.approx(float(expected.detach()), rel=1e-5)
     if kind == "a plain one":
         found = torch.cat([each.grad.flatten() for each in joined.leaves(0)])
@@ -331,7 +331,7 @@ WRONG = """
         raise KeyError("what")
 
     def text(shape, classes):
-        return "network"
+        return "model"
 
     def nothing(shape, classes):
         return nn.Flatten()
@@ -382,7 +382,7 @@ WRONG = """
         ("number", ["an int", "must be a function or class"]),
         ("ready", ["a network itself", "Give a function (shape, classes)"]),
         ("threee", ["'threee' is not a function or class in", "Did you mean 'three'?"]),
-        ("one", ["takes (shape)", "two arguments, the picture shape"]),
+        ("one", ["takes (shape)", "two arguments, the image shape"]),
         ("three", ["missing a required argument: 'width'", "two arguments"]),
         ("raising", ["called with (1, 8, 8), 10 it raised KeyError: 'what'"]),
         ("text", ["returned a str", "must return a torch.nn.Module"]),
@@ -405,7 +405,7 @@ def test_a_factory_that_breaks_a_rule_is_told_which(module, digits, name, said):
         train(own, noisy, test=digits.test, **FEW)
     for part in [repr(own), *said]:
         assert part in str(error.value)
-    one = Run.of(dataset="digits", n=100, alpha=0, network=own, **FEW)
+    one = Run.of(dataset="digits", n=100, alpha=0, model=own, **FEW)
     with pytest.raises(InputError, match="network is"):
         prepare([one], None)
 
@@ -434,7 +434,7 @@ def test_a_module_that_is_not_there_is_named_with_the_folder(module, tmp_path, n
 @pytest.mark.parametrize("name", ["my nets:small", "a:", ":b", "a:b:c", "a/b.py:c"])
 def test_what_is_not_written_as_a_module_and_a_name_is_refused_at_once(name):
     with pytest.raises(InputError, match="is not a network"):
-        Run.of(dataset="digits", n=100, alpha=0, network=name)
+        Run.of(dataset="digits", n=100, alpha=0, model=name)
 
 
 def test_a_network_instead_of_its_name_is_refused(digits):
@@ -446,16 +446,16 @@ def test_a_network_in_no_file_has_no_identity_for_a_study(monkeypatch):
     made = type(sys)("typed_in")
     made.small = lambda _, classes: nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
     monkeypatch.setitem(sys.modules, "typed_in", made)
-    assert kind_of("typed_in:small", SHAPE, 10) == "network"
+    assert kind_of("typed_in:small", SHAPE, 10) == "model"
     with pytest.raises(InputError, match="in a module without a file"):
-        prepare([Run.of(dataset="digits", n=100, alpha=0, network="typed_in:small")], None)
+        prepare([Run.of(dataset="digits", n=100, alpha=0, model="typed_in:small")], None)
 
 
 def test_a_fingerprint_varies_only_where_names_do_not_tell():
-    named = {"network": ["a:f", "a:f", "mlp1"], "fingerprint": ["1", "1", ""], "alpha": [0, 1, 0]}
-    assert varying_settings(pd.DataFrame(named)) == ["alpha", "network"]
-    edited = {"network": ["a:f", "a:f", "mlp1"], "fingerprint": ["1", "2", ""]}
-    assert varying_settings(pd.DataFrame(edited)) == ["fingerprint", "network"]
+    named = {"model": ["a:f", "a:f", "mlp1"], "fingerprint": ["1", "1", ""], "alpha": [0, 1, 0]}
+    assert varying_settings(pd.DataFrame(named)) == ["alpha", "model"]
+    edited = {"model": ["a:f", "a:f", "mlp1"], "fingerprint": ["1", "2", ""]}
+    assert varying_settings(pd.DataFrame(edited)) == ["fingerprint", "model"]
     assert varying_settings(pd.DataFrame({"dataset": ["d.csv"] * 2, "fingerprint": ["1", "2"]})) == [
         "fingerprint"
     ]

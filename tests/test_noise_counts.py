@@ -51,7 +51,7 @@ def assert_follows(counts: Any, Q: Any) -> None:
 def test_added_labels_follow_their_matrix(
     make_data: MakeData, noise: LabelNoise, classes: int, images: str
 ) -> None:
-    dilution = Dilution(make_data(400, classes), 600, noise=noise, images=images, n=200, seed=1)
+    dilution = Dilution(make_data(400, classes), 600, noise=noise, image_source=images, n=200, seed=1)
     counts = added_counts(dilution)
     assert counts.sum() == 120_000
     assert_follows(counts, noise.added(classes, 600, 1))
@@ -62,17 +62,19 @@ def test_all_labels_together_follow_the_matrix_that_results_show(
     make_data: MakeData, noise: LabelNoise, classes: int
 ) -> None:
     dilution = Dilution(make_data(1000, classes), 100, noise=noise, seed=2)
-    delivered = dilution.delivered()
-    np.testing.assert_allclose(delivered.matrix_delivered, delivered.matrix_requested, atol=0.02)
-    assert delivered.rate_delivered == pytest.approx(delivered.rate_requested, abs=0.005)
-    assert delivered.alpha_delivered == 100
+    noise_summary = dilution.noise_summary()
+    np.testing.assert_allclose(
+        noise_summary.transition_empirical, noise_summary.transition_expected, atol=0.02
+    )
+    assert noise_summary.noise_rate_empirical == pytest.approx(noise_summary.noise_rate_expected, abs=0.005)
+    assert noise_summary.alpha_empirical == 100
 
 
 def test_structured_noise_delivers_its_first_false_label_as_often_as_the_true_one(
     make_data: MakeData,
 ) -> None:
     noise = structured(1, "confusing", CONFUSABILITY)
-    P = Dilution(make_data(1000), 20, noise=noise, stratified=True).delivered().matrix_delivered
+    P = Dilution(make_data(1000), 20, noise=noise, stratified=True).noise_summary().transition_empirical
     false = CONFUSABILITY.copy()
     np.fill_diagonal(false, -1)
     first = P[np.arange(10), false.argmax(1)]
@@ -82,7 +84,7 @@ def test_structured_noise_delivers_its_first_false_label_as_often_as_the_true_on
 
 @pytest.mark.parametrize("stratified", [False, True])
 @pytest.mark.parametrize("lag", [1, 10, 400, 4000])
-def test_labels_of_one_picture_and_of_neighbours_are_independent(
+def test_labels_of_one_image_and_of_neighbours_are_independent(
     make_data: MakeData, stratified: bool, lag: int
 ) -> None:
     dilution = Dilution(make_data(400), 250, stratified=stratified, seed=3)
@@ -117,7 +119,7 @@ def test_stratified_counts_lie_within_one_of_their_expectation(
         "structured": structured(float(rng.random())),
         "matrix": matrix(rng.dirichlet(np.full(m, 0.2), size=m)),
     }[model]
-    dilution = Dilution(data, alpha, noise=noise, images=images, n=n, stratified=True, seed=seed)
+    dilution = Dilution(data, alpha, noise=noise, image_source=images, n=n, stratified=True, seed=seed)
     counts = added_counts(dilution)
     Q = noise.added(m, alpha, seed)
     assert np.abs(counts - Q * counts.sum(1, keepdims=True)).max() < 1 + 1e-9
@@ -137,7 +139,7 @@ def test_stratified_counts_lie_within_one_of_their_expectation_at_a_thousand_cla
 @pytest.mark.parametrize("classes", [10, 120, 1000])
 def test_stratified_noise_of_20_percent_delivers_20_percent(make_data: MakeData, classes: int) -> None:
     dilution = Dilution(make_data(max(1000, 5 * classes), classes), eta=0.2, stratified=True)
-    assert dilution.delivered().rate_delivered == pytest.approx(0.2, abs=0.005)
+    assert dilution.noise_summary().noise_rate_empirical == pytest.approx(0.2, abs=0.005)
 
 
 @pytest.mark.parametrize("classes", [10, 120, 1000])

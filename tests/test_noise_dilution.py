@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from dilution.data import Arrays, DataSet
 from dilution.errors import InputError
-from dilution.noise import Delivered, Dilution, LabelNoise, matrix, structured, uniform
+from dilution.noise import Dilution, LabelNoise, NoiseSummary, matrix, structured, uniform
 
 MakeData = Callable[..., Arrays]
 SOURCES = ["same", "fresh", "white_noise", "external"]
@@ -33,7 +33,7 @@ def dilutions(draw: st.DrawFn, images: tuple[str, ...] = tuple(SOURCES)) -> Dilu
     m = draw(st.one_of(st.integers(2, 12), st.integers(2, 1000)))
     size = draw(st.integers(2, 120))
     labels = torch.from_numpy(rng.integers(0, m, size))
-    pictures = torch.from_numpy(rng.integers(0, 256, (size, 1, 2, 2), dtype=np.uint8))
+    images = torch.from_numpy(rng.integers(0, 256, (size, 1, 2, 2), dtype=np.uint8))
     names = tuple(str(c) for c in range(m))
     source = draw(st.sampled_from(images))
     noise = draw(st.sampled_from(["uniform", "structured", "matrix"]))
@@ -42,9 +42,9 @@ def dilutions(draw: st.DrawFn, images: tuple[str, ...] = tuple(SOURCES)) -> Dilu
         "structured": lambda: structured(draw(st.floats(0, 1))),
         "matrix": lambda: matrix(rng.dirichlet(np.full(m, 0.3), size=m)),
     }[noise]()
-    other = Arrays(pictures.flip(0)[: size // 2], labels[: size // 2])
+    other = Arrays(images.flip(0)[: size // 2], labels[: size // 2])
     return Dilution(
-        Arrays(pictures, labels, names),
+        Arrays(images, labels, names),
         draw(st.one_of(st.just(0.0), st.floats(0, 12))),
         noise=model,
         images=other if source == "external" else source,
@@ -57,7 +57,9 @@ def dilutions(draw: st.DrawFn, images: tuple[str, ...] = tuple(SOURCES)) -> Dilu
 @given(dilutions())
 def test_its_length_is_n_times_one_plus_alpha_rounded(dilution: Dilution) -> None:
     assert len(dilution) == round(dilution.n * (1 + dilution.alpha))
-    assert dilution.delivered().alpha_delivered == pytest.approx((len(dilution) - dilution.n) / dilution.n)
+    assert dilution.noise_summary().alpha_empirical == pytest.approx(
+        (len(dilution) - dilution.n) / dilution.n
+    )
 
 
 @given(dilutions(), st.randoms(use_true_random=False), st.integers(1, 50))
@@ -85,14 +87,14 @@ def test_labels_are_the_same_in_any_order_and_any_chunks(
 def test_single_examples_equal_whole_batches(dilution: Dilution, data: st.DataObject) -> None:
     indices = data.draw(st.lists(st.integers(0, len(dilution) - 1), min_size=1, max_size=20))
     at = torch.tensor(indices)
-    pictures, labels = dilution.pictures(at), dilution.labels(at)
-    assert pictures.dtype == torch.uint8
+    images, labels = dilution.images(at), dilution.labels(at)
+    assert images.dtype == torch.uint8
     batch = dilution.__getitems__(indices)
     assert len(batch) == len(indices)
     for j, index in enumerate(indices):
-        for picture, label in (dilution[index], dilution[index - len(dilution)], batch[j]):
-            assert picture.dtype == torch.float32
-            assert torch.equal(picture, pictures[j].float() / 255)
+        for image, label in (dilution[index], dilution[index - len(dilution)], batch[j]):
+            assert image.dtype == torch.float32
+            assert torch.equal(image, images[j].float() / 255)
             assert isinstance(label, int)
             assert label == labels[j]
 
@@ -103,11 +105,11 @@ def test_the_clean_examples_come_first_unchanged(dilution: Dilution) -> None:
     assert torch.equal(dilution.labels(clean), dilution.data.labels[dilution.clean_rows])
     assert torch.equal(dilution.true_labels(clean), dilution.labels(clean))
     assert torch.equal(dilution.source(clean), dilution.clean_rows)
-    assert torch.equal(dilution.pictures(clean), dilution.data.images[dilution.clean_rows])
+    assert torch.equal(dilution.images(clean), dilution.data.images[dilution.clean_rows])
 
 
 @given(dilutions(images=("same",)))
-def test_a_histogram_counts_the_labels_of_a_picture(dilution: Dilution) -> None:
+def test_a_histogram_counts_the_labels_of_a_image(dilution: Dilution) -> None:
     index = everything(dilution)
     counted = torch.zeros(len(dilution.data), dilution.classes, dtype=torch.int64)
     counted.index_put_((dilution.source(index), dilution.labels(index)), torch.tensor(1), accumulate=True)
@@ -130,16 +132,16 @@ def test_a_histogram_does_not_depend_on_how_many_labels_it_draws_at_once(
 ) -> None:
     dilution = Dilution(make_data(30), 12.4)
     whole = dilution.histogram(torch.arange(30))
-    delivered = dilution.delivered()
+    noise_summary = dilution.noise_summary()
     monkeypatch.setattr("dilution.noise.dilution._CHUNK", at_once)
     assert torch.equal(dilution.histogram(torch.arange(30)), whole)
-    assert dilution.delivered().rate_delivered == delivered.rate_delivered
+    assert dilution.noise_summary().noise_rate_empirical == noise_summary.noise_rate_empirical
 
 
 @pytest.mark.parametrize("images", ["fresh", "white_noise"])
-def test_labels_of_pictures_shown_once_cannot_be_pooled(make_data: MakeData, images: str) -> None:
-    with pytest.raises(InputError, match=f"images='{images}' gives each noisy label a picture of its own"):
-        Dilution(make_data(30), 1, n=20, images=images).histogram(torch.arange(3))
+def test_labels_of_images_shown_once_cannot_be_pooled(make_data: MakeData, images: str) -> None:
+    with pytest.raises(InputError, match=f"images='{images}' gives each noisy label an image of its own"):
+        Dilution(make_data(30), 1, n=20, image_source=images).histogram(torch.arange(3))
 
 
 @given(dilutions())
@@ -149,27 +151,27 @@ def test_delivered_noise_is_what_counting_label_by_label_finds(dilution: Dilutio
     table = np.zeros((dilution.classes, dilution.classes))
     for c, k in zip(true, noisy, strict=True):
         table[c, k] += 1
-    delivered = dilution.delivered()
-    assert delivered.rate_delivered == pytest.approx(np.mean(np.array(true) != np.array(noisy)))
+    noise_summary = dilution.noise_summary()
+    assert noise_summary.noise_rate_empirical == pytest.approx(np.mean(np.array(true) != np.array(noisy)))
     present = table.sum(1) > 0
     np.testing.assert_allclose(
-        delivered.matrix_delivered[present], table[present] / table[present].sum(1, keepdims=True)
+        noise_summary.transition_empirical[present], table[present] / table[present].sum(1, keepdims=True)
     )
-    assert np.isnan(delivered.matrix_delivered[~present]).all()
+    assert np.isnan(noise_summary.transition_empirical[~present]).all()
 
 
 @given(dilutions())
 def test_requested_noise_is_the_matrix_asked_for_and_its_rate(dilution: Dilution) -> None:
-    asked = dilution.requested()
+    asked = dilution.expected_noise_summary()
     P = dilution.noise.overall(dilution.classes, dilution.alpha, dilution.seed)
-    np.testing.assert_array_equal(asked.matrix_requested, P)
+    np.testing.assert_array_equal(asked.transition_expected, P)
     clean = dilution.data.labels[dilution.clean_rows].numpy()
-    assert asked.rate_requested == pytest.approx(1 - P[clean, clean].mean(), abs=1e-12)
-    assert asked.alpha_requested == dilution.alpha
-    delivered = dilution.delivered()
-    for field in fields(Delivered):
+    assert asked.noise_rate_expected == pytest.approx(1 - P[clean, clean].mean(), abs=1e-12)
+    assert asked.alpha_expected == dilution.alpha
+    noise_summary = dilution.noise_summary()
+    for field in fields(NoiseSummary):
         if field.name.endswith("requested"):
-            np.testing.assert_array_equal(getattr(delivered, field.name), getattr(asked, field.name))
+            np.testing.assert_array_equal(getattr(noise_summary, field.name), getattr(asked, field.name))
 
 
 @pytest.mark.parametrize(
@@ -180,8 +182,8 @@ def test_the_noise_rate_can_be_asked_for_in_place_of_alpha(
     make_data: MakeData, noise: Any, eta: float
 ) -> None:
     dilution = Dilution(make_data(500), eta=eta, noise=noise, n=333, stratified=True)
-    assert dilution.requested().rate_requested == pytest.approx(eta, abs=1e-12)
-    assert dilution.delivered().rate_delivered == pytest.approx(eta, abs=0.03)
+    assert dilution.expected_noise_summary().noise_rate_expected == pytest.approx(eta, abs=1e-12)
+    assert dilution.noise_summary().noise_rate_empirical == pytest.approx(eta, abs=0.03)
 
 
 @pytest.mark.parametrize("alpha", [np.float32(2), np.int64(2), np.float64(2), 2])
@@ -194,7 +196,7 @@ def test_a_pickled_copy_holds_the_same_examples(dilution: Dilution) -> None:
     copy = pickle.loads(pickle.dumps(dilution))
     index = everything(dilution)
     assert torch.equal(copy.labels(index), dilution.labels(index))
-    assert torch.equal(copy.pictures(index), dilution.pictures(index))
+    assert torch.equal(copy.images(index), dilution.images(index))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -207,10 +209,10 @@ def test_a_data_loader_serves_it_with_and_without_workers(make_data: MakeData, w
         multiprocessing_context="spawn" if workers else None,
         generator=torch.Generator().manual_seed(0),
     )
-    pictures, labels = (torch.cat(parts) for parts in zip(*loader, strict=True))
+    images, labels = (torch.cat(parts) for parts in zip(*loader, strict=True))
     index = everything(dilution)
     assert torch.equal(labels, dilution.labels(index))
-    assert torch.equal(pictures, dilution.pictures(index).float() / 255)
+    assert torch.equal(images, dilution.images(index).float() / 255)
 
 
 def test_iterating_ends_after_the_last_example(make_data: MakeData) -> None:
@@ -241,7 +243,7 @@ def test_the_same_seed_gives_the_same_bits_whatever_the_global_generators_hold(d
         stratified=dilution.stratified,
         seed=dilution.seed,
     )
-    found = again.labels(index), again.pictures(index), again.delivered().rate_delivered
+    found = again.labels(index), again.images(index), again.noise_summary().noise_rate_empirical
     if again.n > 1:
         again.hold_out(1)
     assert torch.equal(torch.get_rng_state(), state[0])
@@ -249,8 +251,8 @@ def test_the_same_seed_gives_the_same_bits_whatever_the_global_generators_hold(d
     assert random.getstate() == state[2]
     torch.manual_seed(dilution.seed)
     assert torch.equal(dilution.labels(index), found[0])
-    assert torch.equal(dilution.pictures(index), found[1])
-    assert dilution.delivered().rate_delivered == found[2]
+    assert torch.equal(dilution.images(index), found[1])
+    assert dilution.noise_summary().noise_rate_empirical == found[2]
 
 
 @pytest.mark.parametrize("stratified", [False, True])
@@ -287,8 +289,8 @@ def test_noise_at_an_index_does_not_depend_on_alpha(make_data: MakeData) -> None
 def test_labels_are_the_same_on_every_machine_and_in_every_version() -> None:
     # A stored result names its labels by seed and index alone: a change here changes every result.
     classes = tuple("0123456789")
-    pictures = torch.arange(160, dtype=torch.uint8).reshape(40, 1, 2, 2)
-    data = Arrays(pictures, torch.arange(40) % 10, classes)
+    images = torch.arange(160, dtype=torch.uint8).reshape(40, 1, 2, 2)
+    data = Arrays(images, torch.arange(40) % 10, classes)
 
     def first(dilution: Dilution) -> list[int]:
         return dilution.labels(dilution.n + torch.tensor([0, 1, 2, 3, 4, 5, 60])).tolist()
@@ -296,11 +298,11 @@ def test_labels_are_the_same_on_every_machine_and_in_every_version() -> None:
     assert first(Dilution(data, 20)) == [0, 9, 2, 8, 7, 3, 0]
     assert first(Dilution(data, 20, noise=structured(0.8))) == [0, 9, 2, 8, 8, 4, 0]
     assert first(Dilution(data, 20, stratified=True)) == [3, 4, 0, 6, 9, 1, 5]
-    fresh = Dilution(data, 20, n=12, images="fresh", seed=1)
+    fresh = Dilution(data, 20, n=12, image_source="fresh", seed=1)
     assert first(fresh) == [4, 9, 9, 9, 9, 9, 2]
     assert fresh.source(torch.tensor([0, 1, 12, 13, 251])).tolist() == [4, 13, 39, 5, 23]
-    white = Dilution(data, 20, n=12, images="white_noise")
-    assert white.pictures(torch.tensor([251])).flatten().tolist() == [101, 110, 51, 101]
+    white = Dilution(data, 20, n=12, image_source="white_noise")
+    assert white.images(torch.tensor([251])).flatten().tolist() == [101, 110, 51, 101]
 
 
 # Cost
@@ -338,11 +340,11 @@ def test_opening_costs_the_same_at_every_alpha(make_data: MakeData, images: str,
     chosen = make_data(500) if images == "external" else images
     cost = {}
     with Allocations():
-        Dilution(data, 1, images=chosen, n=2000, stratified=stratified)  # what is imported on first use
+        Dilution(data, 1, image_source=chosen, n=2000, stratified=stratified)  # what is imported on first use
     for alpha in (0, 1000):
         tracemalloc.start()
         with Allocations() as made:
-            dilution = Dilution(data, alpha, images=chosen, n=2000, stratified=stratified)
+            dilution = Dilution(data, alpha, image_source=chosen, n=2000, stratified=stratified)
         cost[alpha] = tracemalloc.get_traced_memory()[1], made.elements, held(dilution)
         tracemalloc.stop()
     assert len(dilution) == 2_002_000
@@ -402,9 +404,7 @@ def test_validation_noise_is_independent_of_training_noise(make_data: MakeData, 
 
 @pytest.mark.parametrize("count", [0, 30, 31, -1, 2.5, "5", float("nan")])
 def test_validation_that_leaves_a_side_empty_is_refused(make_data: MakeData, count: Any) -> None:
-    with pytest.raises(
-        InputError, match=f"validation is {count!r}; it must be a whole number from 1 to .* 29"
-    ):
+    with pytest.raises(InputError, match=f"n_val is {count!r}; it must be a whole number from 1 to .* 29"):
         Dilution(make_data(30), 1).hold_out(count)
 
 
@@ -502,8 +502,8 @@ def test_an_alpha_beyond_all_counting_is_refused(make_data: MakeData, alpha: flo
 @pytest.mark.parametrize("outside", [-1, 20])
 @pytest.mark.parametrize("images", ["same", "white_noise"])
 def test_whole_index_tensors_are_checked_too(make_data: MakeData, images: str, outside: int) -> None:
-    dilution = Dilution(make_data(10), 1, images=images)
-    for method in (dilution.labels, dilution.source, dilution.pictures, dilution.true_labels):
+    dilution = Dilution(make_data(10), 1, image_source=images)
+    for method in (dilution.labels, dilution.source, dilution.images, dilution.true_labels):
         with pytest.raises(IndexError, match="are not all in a dilution of 20 examples"):
             method(torch.tensor([0, outside]))
 
@@ -527,6 +527,6 @@ def test_delivered_noise_may_be_told_the_counts(make_data: MakeData) -> None:
     dilution = Dilution(make_data(100), 3.3)
     counts = torch.zeros(10, 10, dtype=torch.int64)
     counts.index_add_(0, dilution.true_labels(torch.arange(100)), dilution.histogram(torch.arange(100)))
-    told, counted = dilution.delivered(counts), dilution.delivered()
+    told, counted = dilution.noise_summary(counts), dilution.noise_summary()
     for field in fields(told):
         np.testing.assert_array_equal(getattr(told, field.name), getattr(counted, field.name))

@@ -168,7 +168,7 @@ def test_an_unknown_order_is_refused_with_the_nearest_name() -> None:
         structured(0.5, "confusng")
 
 
-@pytest.mark.parametrize("order", ["confusing", "reverse"])
+@pytest.mark.parametrize("targets", ["confusing", "reverse"])
 def test_an_order_by_confusability_needs_a_table_that_can_rank(order: str) -> None:
     with pytest.raises(InputError, match=f"order='{order}' needs confusability="):
         structured(0.5, order)

@@ -1,4 +1,4 @@
-"""Sets of one label a picture: labels drawn in place of the clean ones, and labels as they were observed."""
+"""Sets of one label an image: labels drawn in place of the clean ones, and labels as they were observed."""
 
 import pickle
 from collections.abc import Callable
@@ -15,9 +15,9 @@ from scipy.stats import chi2, chi2_contingency
 from dilution.data import Arrays
 from dilution.errors import InputError
 from dilution.noise import (
-    Delivered,
     Dilution,
     LabelNoise,
+    NoiseSummary,
     alpha_for_matrix,
     matrix,
     observed,
@@ -40,15 +40,15 @@ def replaced(draw: st.DrawFn) -> Dilution:
     """Any small set of replaced labels: class counts need not be equal, and a class may have no example."""
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     m, size = draw(st.integers(2, 12)), draw(st.integers(3, 120))
-    pictures = torch.from_numpy(rng.integers(0, 256, (size, 1, 2, 2), dtype=np.uint8))
+    images = torch.from_numpy(rng.integers(0, 256, (size, 1, 2, 2), dtype=np.uint8))
     labels = torch.from_numpy(rng.integers(0, m, size))
     return Dilution(
-        Arrays(pictures, labels, tuple(str(c) for c in range(m))),
+        Arrays(images, labels, tuple(str(c) for c in range(m))),
         draw(st.floats(0, 12)),
         noise=draw(
             st.sampled_from([uniform(), structured(0.7), matrix(rng.dirichlet(np.full(m, 0.3), size=m))])
         ),
-        labels="replaced",
+        label_mode="replaced",
         n=draw(st.integers(2, size)),
         stratified=draw(st.booleans()),
         seed=draw(st.integers(0, 999)),
@@ -69,7 +69,7 @@ def seen(make_data: MakeData) -> Arrays:
 
 
 @given(replaced())
-def test_each_picture_is_there_once_with_one_label(dilution: Dilution) -> None:
+def test_each_image_is_there_once_with_one_label(dilution: Dilution) -> None:
     index = everything(dilution)
     assert len(dilution) == dilution.n
     assert dilution.noisy == 0
@@ -86,7 +86,7 @@ def test_each_picture_is_there_once_with_one_label(dilution: Dilution) -> None:
 def test_the_label_is_drawn_from_the_distribution_of_all_labels(
     make_data: MakeData, noise: LabelNoise, alpha: float
 ) -> None:
-    dilution = Dilution(make_data(40_000, 4), alpha, noise=noise, labels="replaced", seed=2)
+    dilution = Dilution(make_data(40_000, 4), alpha, noise=noise, label_mode="replaced", seed=2)
     index = everything(dilution)
     P = noise.overall(4, alpha, 2)
     counts = np.zeros((4, 4))
@@ -106,16 +106,16 @@ def test_a_noise_rate_means_the_same_as_with_added_labels(
     make_data: MakeData, noise: LabelNoise, stratified: bool, eta: float
 ) -> None:
     settings: dict[str, Any] = {"eta": eta, "noise": noise, "stratified": stratified}
-    one = Dilution(make_data(20_000), labels="replaced", **settings)
-    many = Dilution(make_data(20_000), labels="added", **settings)
+    one = Dilution(make_data(20_000), label_mode="replaced", **settings)
+    many = Dilution(make_data(20_000), label_mode="added", **settings)
     assert one.alpha == many.alpha
     np.testing.assert_array_equal(one.overall, many.overall)
-    assert one.requested().rate_requested == pytest.approx(eta, abs=1e-12)
-    assert one.delivered().rate_delivered == pytest.approx(eta, abs=0.003 if stratified else 0.015)
+    assert one.expected_noise_summary().noise_rate_expected == pytest.approx(eta, abs=1e-12)
+    assert one.noise_summary().noise_rate_empirical == pytest.approx(eta, abs=0.003 if stratified else 0.015)
 
 
 def test_without_noise_every_label_stays(make_data: MakeData) -> None:
-    dilution = Dilution(make_data(100), 0, labels="replaced")
+    dilution = Dilution(make_data(100), 0, label_mode="replaced")
     assert torch.equal(dilution.labels(everything(dilution)), dilution.data.labels)
 
 
@@ -123,16 +123,17 @@ def test_without_noise_every_label_stays(make_data: MakeData) -> None:
 def test_delivered_noise_counts_the_labels_and_keeps_the_alpha_asked_for(dilution: Dilution) -> None:
     index = everything(dilution)
     wrong = dilution.true_labels(index) != dilution.labels(index)
-    delivered = dilution.delivered()
-    assert delivered.rate_delivered == pytest.approx(float(wrong.double().mean()))
-    assert delivered.alpha_delivered == delivered.alpha_requested == dilution.alpha
+    noise_summary = dilution.noise_summary()
+    assert noise_summary.noise_rate_empirical == pytest.approx(float(wrong.double().mean()))
+    assert noise_summary.alpha_empirical == noise_summary.alpha_expected == dilution.alpha
     assert (
-        np.isnan(delivered.matrix_delivered).any(1) | np.isclose(delivered.matrix_delivered.sum(1), 1)
+        np.isnan(noise_summary.transition_empirical).any(1)
+        | np.isclose(noise_summary.transition_empirical.sum(1), 1)
     ).all()
 
 
 @given(replaced(), st.data())
-def test_a_part_of_the_pictures_keeps_its_labels_and_validation_has_its_own(
+def test_a_part_of_the_images_keeps_its_labels_and_validation_has_its_own(
     dilution: Dilution, data: st.DataObject
 ) -> None:
     training, validation = dilution.hold_out(data.draw(st.integers(1, dilution.n - 1)))
@@ -143,7 +144,7 @@ def test_a_part_of_the_pictures_keeps_its_labels_and_validation_has_its_own(
         zip(dilution.clean_rows.tolist(), dilution.labels(everything(dilution)).tolist(), strict=True)
     )
     for half in (training, validation):
-        assert half.labelling == "replaced"
+        assert half.label_mode == "replaced"
         assert len(half) == half.n
         np.testing.assert_array_equal(half.overall, dilution.overall)
     if not dilution.stratified:
@@ -151,8 +152,8 @@ def test_a_part_of_the_pictures_keeps_its_labels_and_validation_has_its_own(
         assert training.labels(everything(training)).tolist() == kept
 
 
-def test_a_smaller_subset_of_a_seed_has_the_same_labels_on_the_same_pictures(make_data: MakeData) -> None:
-    small, large = (Dilution(make_data(200), 9, labels="replaced", n=n, seed=4) for n in (50, 150))
+def test_a_smaller_subset_of_a_seed_has_the_same_labels_on_the_same_images(make_data: MakeData) -> None:
+    small, large = (Dilution(make_data(200), 9, label_mode="replaced", n=n, seed=4) for n in (50, 150))
     labels = dict(zip(large.clean_rows.tolist(), large.labels(everything(large)).tolist(), strict=True))
     assert [labels[row] for row in small.clean_rows.tolist()] == small.labels(everything(small)).tolist()
 
@@ -164,7 +165,7 @@ def test_labels_of_other_seeds_and_of_validation_are_independent(
     data = make_data(8000, classes=4)
     # At this alpha the label says next to nothing of the class.
     one, other = (
-        Dilution(data, 1000, labels="replaced", stratified=stratified, seed=seed) for seed in (0, 1)
+        Dilution(data, 1000, label_mode="replaced", stratified=stratified, seed=seed) for seed in (0, 1)
     )
     index = everything(one)
     halves = one.hold_out(4000)
@@ -192,9 +193,9 @@ def test_stratified_counts_are_exact_to_one_in_every_part(dilution: Dilution) ->
 def test_replaced_labels_are_the_same_on_every_machine_and_in_every_version() -> None:
     # A stored result names its labels by seed and row alone: a change here changes every result.
     data = Arrays(torch.zeros(40, 1, 1, 1, dtype=torch.uint8), torch.arange(40) % 10)
-    labels = Dilution(data, 5, labels="replaced").labels(torch.arange(12))
+    labels = Dilution(data, 5, label_mode="replaced").labels(torch.arange(12))
     assert labels.tolist() == [0, 9, 2, 8, 7, 4, 8, 4, 8, 0, 2, 1]
-    counted = Dilution(data, 5, labels="replaced", stratified=True).labels(torch.arange(12))
+    counted = Dilution(data, 5, label_mode="replaced", stratified=True).labels(torch.arange(12))
     assert counted.tolist() == [7, 2, 8, 9, 3, 5, 5, 0, 8, 2, 4, 5]
 
 
@@ -207,10 +208,12 @@ def test_a_pickled_copy_holds_the_same_labels(dilution: Dilution) -> None:
 def test_settings_that_do_not_go_with_replaced_labels_are_refused(make_data: MakeData) -> None:
     data = make_data(30)
     for images in ("fresh", "white_noise", data):
-        with pytest.raises(InputError, match=r"images is .* and labels are replaced.*Give images='same'"):
-            Dilution(data, 1, n=20, labels="replaced", images=images)
+        with pytest.raises(
+            InputError, match=r"image_source is .* and labels are replaced.*Give image_source='same'"
+        ):
+            Dilution(data, 1, n=20, label_mode="replaced", image_source=images)
     with pytest.raises(InputError, match=r"'replacd' is not a value of labels. Did you mean 'replaced'"):
-        Dilution(data, 1, labels="replacd")  # type: ignore[arg-type]
+        Dilution(data, 1, label_mode="replacd")  # type: ignore[arg-type]
 
 
 # The matrix of all labels
@@ -230,8 +233,8 @@ def test_a_set_drawn_from_a_matrix_of_all_labels_asks_for_just_that_matrix(m: in
     wanted = 0.9 * rng.dirichlet(np.full(m, 0.3), size=m) + 0.1 * np.eye(m)
     alpha, Q = alpha_for_matrix(wanted)
     data = Arrays(torch.zeros(m, 1, 1, 1, dtype=torch.uint8), torch.arange(m))
-    asked = Dilution(data, alpha, noise=matrix(Q), labels="replaced").requested()
-    np.testing.assert_allclose(asked.matrix_requested, wanted / wanted.sum(1, keepdims=True), atol=1e-12)
+    asked = Dilution(data, alpha, noise=matrix(Q), label_mode="replaced").expected_noise_summary()
+    np.testing.assert_allclose(asked.transition_expected, wanted / wanted.sum(1, keepdims=True), atol=1e-12)
 
 
 def test_a_class_whose_label_is_never_right_has_no_alpha() -> None:
@@ -245,7 +248,7 @@ def test_a_class_whose_label_is_never_right_has_no_alpha() -> None:
 def test_observed_labels_are_those_of_the_data_in_every_part(seen: Arrays) -> None:
     assert seen.observed is not None
     dilution = Dilution(seen, noise=observed(), n=400, seed=3)
-    assert (len(dilution), dilution.noisy, dilution.labelling) == (400, 0, "replaced")
+    assert (len(dilution), dilution.noisy, dilution.label_mode) == (400, 0, "replaced")
     for part in (dilution, *dilution.hold_out(100)):
         assert torch.equal(part.labels(everything(part)), seen.observed[part.clean_rows])
         assert torch.equal(part.true_labels(everything(part)), seen.labels[part.clean_rows])
@@ -255,23 +258,23 @@ def test_observed_labels_are_those_of_the_data_in_every_part(seen: Arrays) -> No
 def test_observed_noise_is_counted_and_asked_for_as_it_is(seen: Arrays) -> None:
     assert seen.observed is not None
     dilution = Dilution(seen, noise=observed())
-    delivered = dilution.delivered()
+    noise_summary = dilution.noise_summary()
     wrong = float((seen.observed != seen.labels).double().mean())
-    assert delivered.rate_delivered == pytest.approx(wrong)
-    assert delivered.rate_requested == pytest.approx(wrong)
-    assert np.isnan([dilution.alpha, delivered.alpha_requested, delivered.alpha_delivered]).all()
-    np.testing.assert_allclose(delivered.matrix_delivered, delivered.matrix_requested)
-    assert delivered.matrix_requested[9, 9] == 0
+    assert noise_summary.noise_rate_empirical == pytest.approx(wrong)
+    assert noise_summary.noise_rate_expected == pytest.approx(wrong)
+    assert np.isnan([dilution.alpha, noise_summary.alpha_expected, noise_summary.alpha_empirical]).all()
+    np.testing.assert_allclose(noise_summary.transition_empirical, noise_summary.transition_expected)
+    assert noise_summary.transition_expected[9, 9] == 0
 
 
-def test_a_class_without_pictures_is_asked_for_as_right() -> None:
+def test_a_class_without_images_is_asked_for_as_right() -> None:
     data = Arrays(
         torch.zeros(4, 1, 1, 1, dtype=torch.uint8), torch.tensor([0, 0, 1, 1]), ("a", "b", "c"),
         torch.tensor([0, 2, 1, 1]),
     )  # fmt: skip
-    found = Dilution(data, noise=observed()).delivered()
-    np.testing.assert_array_equal(found.matrix_requested, [[0.5, 0, 0.5], [0, 1, 0], [0, 0, 1]])
-    assert np.isnan(found.matrix_delivered[2]).all()
+    found = Dilution(data, noise=observed()).noise_summary()
+    np.testing.assert_array_equal(found.transition_expected, [[0.5, 0, 0.5], [0, 1, 0], [0, 0, 1]])
+    assert np.isnan(found.transition_empirical[2]).all()
 
 
 def test_observed_labels_take_no_setting_of_a_draw(seen: Arrays, make_data: MakeData) -> None:
@@ -279,8 +282,8 @@ def test_observed_labels_take_no_setting_of_a_draw(seen: Arrays, make_data: Make
         ({"alpha": 2}, "alpha is 2 and noise is 'observed'.*Leave alpha out"),
         ({"eta": 0.4}, "eta is 0.4 and noise is 'observed'"),
         ({"stratified": True}, "stratified is True and noise is 'observed'"),
-        ({"labels": "added"}, "labels is 'added' and noise is 'observed'"),
-        ({"images": "white_noise"}, "images is 'white_noise' and labels are replaced"),
+        ({"label_mode": "added"}, "label_mode is 'added' and noise is 'observed'"),
+        ({"image_source": "white_noise"}, "image_source is 'white_noise' and labels are replaced"),
     ]
     for settings, rule in wrong:
         with pytest.raises(InputError, match=rule):
@@ -297,33 +300,35 @@ def test_observed_labels_take_no_setting_of_a_draw(seen: Arrays, make_data: Make
 
 
 @pytest.mark.parametrize("kind", ["replaced", "observed"])
-@pytest.mark.parametrize("order", ["examples", "pooled", "expected"])
-def test_every_batch_order_trains_on_one_label_a_picture(seen: Arrays, kind: str, order: str) -> None:
-    noisy = Dilution(seen, noise=observed()) if kind == "observed" else Dilution(seen, 2, labels="replaced")
-    result = train("perceptron", noisy, test=seen, order=order, epochs=1, batch=32)
+@pytest.mark.parametrize("targets", ["sampled", "pooled", "expected"])
+def test_every_batch_order_trains_on_one_label_a_image(seen: Arrays, kind: str, order: str) -> None:
+    noisy = (
+        Dilution(seen, noise=observed()) if kind == "observed" else Dilution(seen, 2, label_mode="replaced")
+    )
+    result = train("perceptron", noisy, test=seen, order=order, epochs=1, batch_size=32)
     training, _ = noisy.hold_out(60)
-    wanted = training.requested() if order == "expected" else training.delivered()
+    wanted = training.expected_noise_summary() if order == "expected" else training.noise_summary()
     assert result.state == "done"
     assert result.n_training == 540
-    for field in fields(Delivered):
-        np.testing.assert_array_equal(getattr(result.delivered, field.name), getattr(wanted, field.name))
+    for field in fields(NoiseSummary):
+        np.testing.assert_array_equal(getattr(result.noise_summary, field.name), getattr(wanted, field.name))
 
 
 def test_labels_one_at_a_time_and_pooled_are_the_same_training(seen: Arrays, one_thread: None) -> None:
-    noisy = Dilution(seen, 2, labels="replaced")
+    noisy = Dilution(seen, 2, label_mode="replaced")
     one, pooled = (
-        train("perceptron", noisy, test=seen, order=order, epochs=2, batch=32).history
-        for order in ("examples", "pooled")
+        train("perceptron", noisy, test=seen, order=order, epochs=2, batch_size=32).history
+        for order in ("sampled", "pooled")
     )
     np.testing.assert_allclose(one, pooled, rtol=1e-4)
 
 
 def test_clean_validation_sees_the_true_labels(seen: Arrays) -> None:
-    # The pictures say which class it is, and every label is that of the next class.
-    pictures = torch.eye(10).mul(255).byte()[seen.labels].reshape(600, 1, 2, 5)
-    data = replace(seen, images=pictures, observed=(seen.labels + 1) % 10)
+    # The images say which class it is, and every label is that of the next class.
+    images = torch.eye(10).mul(255).byte()[seen.labels].reshape(600, 1, 2, 5)
+    data = replace(seen, images=images, observed=(seen.labels + 1) % 10)
     noisy = Dilution(data, noise=observed())
-    result = train("perceptron", noisy, test=data, epochs=40, rate=0.01, optimizer="adam", batch=32)
-    assert result.history["validation_clean"].iloc[-1] == 0
-    assert result.history["test"].iloc[-1] == 0
-    assert result.history["validation_noisy"].iloc[-1] < 0.5
+    result = train("perceptron", noisy, test=data, epochs=40, lr=0.01, optimizer="adam", batch_size=32)
+    assert result.history["val_acc_clean"].iloc[-1] == 0
+    assert result.history["test_acc"].iloc[-1] == 0
+    assert result.history["val_loss_noisy"].iloc[-1] < 0.5

@@ -8,8 +8,8 @@ import pytest
 from dilution.figures import FIGURES
 from dilution.figures.claims import judge_all
 from dilution.figures.comparisons import falls
-from dilution.figures.fig1 import NETWORKS
-from dilution.study.selection import best_rate
+from dilution.figures.fig1 import MODELS
+from dilution.study.selection import best_lr
 
 RANK = {"conv4": 0, "mlp4": 1, "mlp2": 1, "mlp1": 1, "perceptron": 2}
 
@@ -17,21 +17,21 @@ RANK = {"conv4": 0, "mlp4": 1, "mlp2": 1, "mlp1": 1, "perceptron": 2}
 def fig1_table(fall=0.1, jitter=0.001, dataset="mnist", n=60_000, alphas=(0.0, 10.0, 100.0), seeds=3):
     """Accuracies that fall by `fall` for each rank of the network and each decade of alpha."""
     rows = []
-    for network, alpha, seed in itertools.product(NETWORKS, alphas, range(seeds)):
-        lost = {0.0: 0.0}.get(alpha, 0.03 + fall * RANK[network] * (1 + alpha / 100))
+    for model, alpha, seed in itertools.product(MODELS, alphas, range(seeds)):
+        lost = {0.0: 0.0}.get(alpha, 0.03 + fall * RANK[model] * (1 + alpha / 100))
         rows.append(
             {
                 "state": "done",
                 "dataset": dataset,
-                "order": "pooled",
+                "targets": "pooled",
                 "n": n,
-                "network": network,
+                "model": model,
                 "alpha": alpha,
-                "majority": 0.1135,
-                "rate": 0.001,
+                "majority_share": 0.1135,
+                "lr": 0.001,
                 "seed": seed,
-                "validation_clean": 0.9,
-                "test_clean": 0.98 - lost + jitter * (seed - 1),
+                "val_acc_clean": 0.9,
+                "test_acc_at_best_clean_val": 0.98 - lost + jitter * (seed - 1),
             }
         )
     return pd.DataFrame(rows)
@@ -49,10 +49,10 @@ def fig5_table(calm=0.02, late=0.5, spread=0.05, deltas=(0.4, 1.0)):
                 "noise": "uniform" if delta == 0 else "structured",
                 "noise_order": None if delta == 0 else order,
                 "delta": None if delta == 0 else delta,
-                "rate": 0.001,
+                "lr": 0.001,
                 "seed": seed,
-                "validation_clean": 0.9,
-                "test_clean": 0.95 - lost + offset + 0.001 * seed,
+                "val_acc_clean": 0.9,
+                "test_acc_at_best_clean_val": 0.95 - lost + offset + 0.001 * seed,
             }
         )
     table = pd.DataFrame(rows)
@@ -69,13 +69,13 @@ def test_fig1_claims_are_reproduced_where_the_rules_hold():
 
 def test_fig1_headline_fails_below_ninety_percent():
     table = fig1_table()
-    table.loc[table["network"] == "conv4", "test_clean"] -= 0.06
+    table.loc[table["model"] == "conv4", "test_acc_at_best_clean_val"] -= 0.06
     assert verdicts("fig1", table)[1] == "not reproduced"
 
 
 def test_fig1_headline_fails_when_only_the_lower_bound_is_below_ninety_percent():
     table = fig1_table(jitter=0.03)
-    mean = table.query("network == 'conv4' and alpha == 100")["test_clean"].mean()
+    mean = table.query("network == 'conv4' and alpha == 100")["test_acc_at_best_clean_val"].mean()
     assert mean > 0.9
     assert verdicts("fig1", table)[1] == "not reproduced"
 
@@ -87,13 +87,17 @@ def test_fig1_headline_is_not_testable_on_less(change):
 
 def test_fig1_networks_must_learn_more_than_guessing():
     table = fig1_table()
-    table.loc[(table["network"] == "perceptron") & (table["alpha"] == 100), "test_clean"] = [0.09, 0.1, 0.11]
+    table.loc[(table["model"] == "perceptron") & (table["alpha"] == 100), "test_acc_at_best_clean_val"] = [
+        0.09,
+        0.1,
+        0.11,
+    ]
     assert verdicts("fig1", table)[0] == "not reproduced"
 
 
 def test_fig1_order_of_networks_fails_when_two_change_places():
     table = fig1_table()
-    table["network"] = table["network"].replace({"conv4": "perceptron", "perceptron": "conv4"})
+    table["model"] = table["model"].replace({"conv4": "perceptron", "perceptron": "conv4"})
     assert verdicts("fig1", table)[2] == "not reproduced"
 
 
@@ -107,7 +111,7 @@ def test_fig1_order_of_networks_takes_two_seeds_and_much_noise(change):
 
 
 def test_drops_are_paired_by_seed():
-    fall = falls(fig1_table(jitter=0.02), by=["network"])
+    fall = falls(fig1_table(jitter=0.02), by=["model"])
     conv = fall.query("network == 'conv4' and alpha == 10")["fall"]
     assert conv.to_numpy() == pytest.approx(0.03)
 
@@ -138,19 +142,19 @@ def test_no_claim_is_decided_while_a_run_is_missing(state):
 def test_the_learning_rate_is_chosen_on_validation_and_never_on_test():
     table = pd.DataFrame(
         {
-            "network": "conv4",
-            "rate": [0.1, 0.1, 0.5, 0.5, 1.0],
-            "validation_clean": [0.8, 0.9, 0.7, 0.8, None],
-            "test_clean": [0.1, 0.1, 0.9, 0.9, 1.0],
+            "model": "conv4",
+            "lr": [0.1, 0.1, 0.5, 0.5, 1.0],
+            "val_acc_clean": [0.8, 0.9, 0.7, 0.8, None],
+            "test_acc_at_best_clean_val": [0.1, 0.1, 0.9, 0.9, 1.0],
         }
     )
-    assert best_rate(table, by=["network"])["rate"].tolist() == [0.1, 0.1]
+    assert best_lr(table, by=["model"])["lr"].tolist() == [0.1, 0.1]
 
 
 def diverge(table, where):
     table = table.copy()
     table.loc[where, "state"] = "diverged"
-    table.loc[where, ["validation_clean", "test_clean"]] = None
+    table.loc[where, ["val_acc_clean", "test_acc_at_best_clean_val"]] = None
     return table
 
 
@@ -159,12 +163,12 @@ def test_no_claim_is_reproduced_by_networks_that_diverged():
     lost = diverge(table, (table["noise_order"] == "reverse") & (table["delta"] == 0.4))
     assert set(verdicts("fig5", lost)) == {"not reproduced"}
     table = fig1_table()
-    noisiest = (table["network"] == "conv4") & (table["alpha"] == 100)
+    noisiest = (table["model"] == "conv4") & (table["alpha"] == 100)
     assert set(verdicts("fig1", diverge(table, noisiest & (table["seed"] == 1)))) == {"not reproduced"}
 
 
 def test_a_learning_rate_that_diverges_and_is_not_chosen_decides_nothing():
     table = fig1_table()
-    hotter = table.assign(rate=0.5, key="hot")
+    hotter = table.assign(lr=0.5, key="hot")
     both = pd.concat([table, diverge(hotter, hotter["alpha"] > 0)], ignore_index=True)
     assert verdicts("fig1", both) == verdicts("fig1", table)

@@ -8,7 +8,7 @@ import torch
 from dilution.data import Arrays, load
 from dilution.errors import InputError
 from dilution.figures import report, reproduce
-from dilution.figures.base import SCALES, Figure, Material
+from dilution.figures.base import PRESETS, Figure, Material
 from dilution.figures.human_labels import (
     APART,
     CLEAN,
@@ -55,31 +55,35 @@ def test_all_errors_but_none_have_one_rate_and_two_have_one_matrix(material):
         _, noisy = dilute(run, None, {})
         assert len(noisy) == noisy.n
         found[run.noise, run.alpha == 0] = noisy
-    whole = Dilution(load(material.dataset).train, noise=observed()).delivered()
-    rate, T = whole.rate_delivered, whole.matrix_delivered
-    assert found["uniform", True].requested().rate_requested == 0
-    assert found["uniform", False].requested().rate_requested == pytest.approx(rate)
-    np.testing.assert_allclose(found["matrix", False].requested().matrix_requested, T, atol=1e-12)
-    np.testing.assert_allclose(found["observed", False].requested().matrix_requested, T, atol=0.1)
+    whole = Dilution(load(material.dataset).train, noise=observed()).noise_summary()
+    rate, T = whole.noise_rate_empirical, whole.transition_empirical
+    assert found["uniform", True].expected_noise_summary().noise_rate_expected == 0
+    assert found["uniform", False].expected_noise_summary().noise_rate_expected == pytest.approx(rate)
+    np.testing.assert_allclose(
+        found["matrix", False].expected_noise_summary().transition_expected, T, atol=1e-12
+    )
+    np.testing.assert_allclose(
+        found["observed", False].expected_noise_summary().transition_expected, T, atol=0.1
+    )
     for noise in ("uniform", "matrix"):
-        assert found[noise, False].delivered().rate_delivered == pytest.approx(rate, abs=0.01)
+        assert found[noise, False].noise_summary().noise_rate_empirical == pytest.approx(rate, abs=0.01)
     rows = [noisy.clean_rows.tolist() for noisy in found.values()]
     assert rows.count(rows[0]) == 4
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale", PRESETS)
 def test_there_are_four_kinds_of_errors_at_every_scale(material, scale):
     runs = FIGURE.plan(material, scale)
     assert len({run.key for run in runs}) == len(runs)
     seeds = {run.seed for run in runs}
-    rates = {run.rate for run in runs}
+    rates = {run.lr for run in runs}
     assert len(runs) == 4 * len(seeds) * len(rates)
-    assert {run.labels for run in runs} == {"replaced"}
+    assert {run.label_mode for run in runs} == {"replaced"}
 
 
 def test_data_without_observed_labels_are_refused_at_every_scale():
     plain = Material.of("digits", load("digits").train, "photos", "float32")
-    for scale in SCALES:
+    for scale in PRESETS:
         with pytest.raises(InputError, match=r"'digits', which has no observed labels.*cifar10n/worse"):
             FIGURE.plan(plain, scale)
     assert "human" not in FIGURES
@@ -87,7 +91,7 @@ def test_data_without_observed_labels_are_refused_at_every_scale():
 
 def test_rows_of_features_get_a_network_that_takes_them():
     data = Arrays(torch.rand(40, 3, 1, 1), torch.arange(40) % 2, observed=torch.arange(40) % 3 % 2)
-    networks = {run.network for run in FIGURE.plan(Material.of("t.csv", data, "photos", "float32"), "demo")}
+    networks = {run.model for run in FIGURE.plan(Material.of("t.csv", data, "photos", "float32"), "demo")}
     assert networks == {"mlp2"}
 
 
@@ -101,9 +105,9 @@ def rows(accuracy, seeds=3):
     }
     return pd.DataFrame(
         {
-            **settings[errors], "seed": seed, "rate": 0.1, "validation_clean": 0.5, "n_test": 10_000,
-            "rate_delivered": 0.0 if errors == CLEAN else 0.4,
-            "test_clean": accuracy(errors, seed), "test_last": accuracy(errors, seed) - 0.1,
+            **settings[errors], "seed": seed, "lr": 0.1, "val_acc_clean": 0.5, "n_test": 10_000,
+            "noise_rate_empirical": 0.0 if errors == CLEAN else 0.4,
+            "test_acc_at_best_clean_val": accuracy(errors, seed), "test_acc_last": accuracy(errors, seed) - 0.1,
         }
         for errors in ERRORS
         for seed in range(seeds)
@@ -115,7 +119,7 @@ def test_the_difference_is_paired_by_seed():
     found = points(
         rows(lambda errors, seed: 0.5 + 0.1 * seed - 0.02 * (errors == OBSERVED) * (1 + 0.1 * seed))
     )
-    apart = found[found["errors"] == APART].set_index("measure").loc["test_clean"]
+    apart = found[found["errors"] == APART].set_index("measure").loc["test_acc_at_best_clean_val"]
     assert apart["mean"] == pytest.approx(-0.022)
     assert apart["high"] < 0
     assert apart["p"] < 0.05
@@ -147,7 +151,7 @@ def test_reproduce_draws_it_on_data_of_ones_own(tmp_path, monkeypatch, mine):
     full = Figure.plan
 
     def plan(self, material, scale, seeds=None):
-        few = {"steps": 3, "n": 100, "evaluations": 1, "validation": 10}
+        few = {"steps": 3, "n": 100, "n_evals": 1, "n_val": 10}
         return [run.model_copy(update=few) for run in full(self, material, scale, seeds)]
 
     monkeypatch.setattr(Figure, "plan", plan)

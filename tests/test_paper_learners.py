@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from dilution.figures import FIGURES, reproduce
-from dilution.figures.base import SCALES, Figure, Material
-from dilution.figures.baselines import FIGURE, LABELS, LEARNERS, NETWORKS, points
+from dilution.figures.base import PRESETS, Figure, Material
+from dilution.figures.baselines import ESTIMATORS, FIGURE, LABELS, MODELS, points
 from dilution.figures.claims import judge_all
 from dilution.study.progress import Progress
 from dilution.study.runner import dilute
@@ -23,15 +23,17 @@ def rows(accuracy, networks=tuple(LABELS), alphas=ALPHAS, seeds=3):
             "state": "done",
             "dataset": "mnist",
             "n": 1_000,
-            "network": network,
+            "model": model,
             "alpha": alpha,
-            "rate": 0.1,
+            "lr": 0.1,
             "seed": seed,
             "n_test": 10_000,
-            "validation_clean": 0.9,
-            "test_clean": accuracy(network, alpha) + 0.001 * seed + 0.0005 * ((place + seed) % 2),
+            "val_acc_clean": 0.9,
+            "test_acc_at_best_clean_val": accuracy(model, alpha)
+            + 0.001 * seed
+            + 0.0005 * ((place + seed) % 2),
         }
-        for place, (network, alpha) in enumerate(itertools.product(networks, alphas))
+        for place, (model, alpha) in enumerate(itertools.product(networks, alphas))
         for seed in range(seeds)
     )
 
@@ -44,8 +46,8 @@ def line(start, slope):
     return lambda alpha: start - slope * alpha
 
 
-def others(other, network, alpha):
-    return line(0.95, 0.01)(alpha) if network == "conv4" else other(alpha)
+def others(other, model, alpha):
+    return line(0.95, 0.01)(alpha) if model == "conv4" else other(alpha)
 
 
 @pytest.mark.parametrize(
@@ -58,15 +60,13 @@ def others(other, network, alpha):
     ],
 )
 def test_the_convnet_is_judged_by_accuracy_and_by_what_noise_takes(other, expected):
-    assert verdicts(rows(lambda network, alpha: others(other, network, alpha))) == expected
+    assert verdicts(rows(lambda model, alpha: others(other, model, alpha))) == expected
 
 
-@pytest.mark.parametrize("ahead", [*LEARNERS, "mlp2", "perceptron"])
+@pytest.mark.parametrize("ahead", [*ESTIMATORS, "mlp2", "perceptron"])
 @pytest.mark.parametrize("alpha", [10.0, 20.0])
 def test_one_learner_ahead_at_one_noise_level_decides(ahead, alpha):
-    table = rows(
-        lambda network, a: 0.97 if (network, a) == (ahead, alpha) else 0.9 - 0.1 * (network != "conv4")
-    )
+    table = rows(lambda model, a: 0.97 if (model, a) == (ahead, alpha) else 0.9 - 0.1 * (model != "conv4"))
     judged = judge_all(FIGURE.claims, table)
     assert judged["verdict"].tolist() == [NO, NO]
     assert f"α = {alpha:g}: Conv-4 90." in judged["numbers"][0]
@@ -74,13 +74,13 @@ def test_one_learner_ahead_at_one_noise_level_decides(ahead, alpha):
 
 
 def test_below_the_noise_levels_of_the_claims_nobody_need_be_ahead():
-    table = rows(lambda network, a: 0.9 - 0.1 * (network != "conv4") * (a >= 10) - 0.2 * (a == 5))
+    table = rows(lambda model, a: 0.9 - 0.1 * (model != "conv4") * (a >= 10) - 0.2 * (a == 5))
     assert verdicts(table) == [YES, YES]
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"alphas": (0.0, 5.0)}, {"seeds": 1}, {"networks": LEARNERS}, {"networks": ("conv4", "sklearn:knn")}],
+    [{"alphas": (0.0, 5.0)}, {"seeds": 1}, {"networks": ESTIMATORS}, {"networks": ("conv4", "sklearn:knn")}],
     ids=str,
 )
 def test_too_little_decides_nothing(changes):
@@ -92,23 +92,21 @@ def test_it_is_beyond_the_paper():
     assert len(FIGURES) == 11
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale", PRESETS)
 @pytest.mark.parametrize("material", [Material("digits", 1_437), Material("mnist", 60_000)])
 def test_networks_and_learners_get_the_same_dilutions(scale, material):
     runs = FIGURE.plan(material, scale)
     assert len({run.key for run in runs}) == len(runs)
-    assert {run.network for run in runs} == {*NETWORKS, *LEARNERS}
+    assert {run.model for run in runs} == {*MODELS, *ESTIMATORS}
     seen = {
-        name: {
-            (run.n, run.validation, run.alpha, run.images, run.seed) for run in runs if run.network == name
-        }
+        name: {(run.n, run.n_val, run.alpha, run.image_source, run.seed) for run in runs if run.model == name}
         for name in LABELS
     }
     assert len(set(map(frozenset, seen.values()))) == 1
     assert max(run.alpha for run in runs) >= 20
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale", PRESETS)
 def test_the_largest_table_of_a_learner_is_one_that_it_takes(scale):
     for run in FIGURE.plan(Material("mnist", 60_000), scale):
         assert run.n * (1 + run.alpha) * 28 * 28 < 1 << 29
@@ -118,7 +116,7 @@ def test_reproduce_draws_and_judges_it(tmp_path, monkeypatch):
     full = Figure.plan
 
     def plan(self, material, scale, seeds=None):
-        few = {"epochs": None, "steps": 3, "n": 100, "evaluations": 1, "validation": 10}
+        few = {"epochs": None, "steps": 3, "n": 100, "n_evals": 1, "n_val": 10}
         runs = full(self, material, scale, seeds)
         return [run.model_copy(update=few) for run in runs if run.alpha in (0, 10)]
 
@@ -142,7 +140,7 @@ def test_reproduce_draws_and_judges_it(tmp_path, monkeypatch):
 
 def test_what_the_learners_see_is_what_the_networks_see():
     runs = FIGURE.plan(Material("digits", 1_437), "demo")
-    network = next(run for run in runs if run.network == "conv4" and run.alpha == 5)
-    learner = next(run for run in runs if run.network == "sklearn:knn" and run.alpha == 5)
-    (_, first), (_, second) = (dilute(run, None, {}) for run in (network, learner))
-    assert (first.delivered().matrix_delivered == second.delivered().matrix_delivered).all()
+    model = next(run for run in runs if run.model == "conv4" and run.alpha == 5)
+    estimator = next(run for run in runs if run.model == "sklearn:knn" and run.alpha == 5)
+    (_, first), (_, second) = (dilute(run, None, {}) for run in (model, estimator))
+    assert (first.noise_summary().transition_empirical == second.noise_summary().transition_empirical).all()

@@ -8,7 +8,7 @@ import pytest
 import dilution
 from dilution.errors import InputError, StoreError
 from dilution.figures import FIGURES, judged, report, reproduce
-from dilution.figures.base import SCALES, Figure, Material
+from dilution.figures.base import PRESETS, Figure, Material
 from dilution.study.executors import workers
 from dilution.study.grid import Grid, Study
 from dilution.study.progress import Progress
@@ -26,14 +26,14 @@ def short(monkeypatch):
     full = Figure.plan
 
     def plan(self, material, scale, seeds=None):
-        few = {"epochs": None, "steps": 3, "n": 200, "evaluations": 1, "validation": 20}
+        few = {"epochs": None, "steps": 3, "n": 200, "n_evals": 1, "n_val": 20}
         return [run.model_copy(update=few) for run in full(self, material, scale, seeds)]
 
     monkeypatch.setattr(Figure, "plan", plan)
 
 
 @pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale", PRESETS)
 def test_every_figure_plans_sound_runs_at_every_scale(name, scale):
     runs = FIGURES[name].plan(MNIST, scale)
     assert len({run.key for run in runs}) == len(runs)
@@ -51,8 +51,8 @@ def test_seeds_can_be_chosen(name):
 
 def test_paper_scale_takes_one_label_at_a_time():
     for each in FIGURES.values():
-        orders = {run.order for run in each.plan(MNIST, "paper")}
-        assert orders <= ({"examples", "expected"} if each.name == "fig10" else {"examples"})
+        orders = {run.targets for run in each.plan(MNIST, "paper")}
+        assert orders <= ({"sampled", "expected"} if each.name == "fig10" else {"sampled"})
 
 
 def test_reproduce_writes_page_figures_tables_and_verdicts(tmp_path, short):
@@ -74,7 +74,7 @@ def test_reproduce_writes_page_figures_tables_and_verdicts(tmp_path, short):
     assert (runs["state"] == "done").all()
     assert len(runs) == 2 * (1 + 3 * 4)
     made_by = json.loads((tmp_path / "out" / "made_by.json").read_text("utf-8"))
-    command = "dilution reproduce fig4 fig5 --dataset digits --scale demo --seeds 2 "
+    command = "dilution reproduce fig4 fig5 --dataset digits --preset demo --seeds 2 "
     assert made_by["command"] == f"{command}--store {tmp_path / 's.sqlite'} --out {tmp_path / 'out'}"
     assert made_by["fig5 took"].startswith(f"{len(runs)} runs, ")
     assert f"trained by dilution {code_version()}, torch " in made_by["fig5 took"]
@@ -149,7 +149,7 @@ def test_report_needs_a_store_with_a_study(tmp_path):
 def test_report_draws_figures_and_studies_of_ones_own_without_training(tmp_path, short):
     store = tmp_path / "s.sqlite"
     reproduce(["fig5"], store=store, out=tmp_path / "first", workers=0, seeds=1, progress=QUIET)
-    base = {"dataset": "digits", "n": 100, "network": "perceptron", "order": "pooled", "steps": 2}
+    base = {"dataset": "digits", "n": 100, "model": "perceptron", "targets": "pooled", "steps": 2}
     own = Study.of("<b>mine</b>", Grid(base, {"alpha": [0.0, 1.0], "seed": [0, 1]}))
     with Store(store) as opened:
         run_study(own, opened, workers=0, progress=QUIET)
@@ -235,5 +235,5 @@ def test_points_whose_runs_all_failed_leave_a_page_that_says_so(tmp_path, short,
 @pytest.mark.parametrize("size", [800, 1000, 1001])
 def test_figure_1_keeps_its_experiments_apart_on_small_data(size):
     runs = FIGURES["fig1"].plan(Material("own.npz", size), "laptop")
-    by = [(run.network, run.alpha, run.order, run.n, run.seed) for run in runs]
+    by = [(run.model, run.alpha, run.targets, run.n, run.seed) for run in runs]
     assert len(set(by)) == len(by)

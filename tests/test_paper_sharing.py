@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from dilution.figures import FIGURES
-from dilution.figures.base import SCALES, Material
+from dilution.figures.base import PRESETS, Material
 from dilution.figures.fig9 import more
 from dilution.figures.search import snap
 from dilution.study.schema import MEASURES
@@ -28,7 +28,7 @@ def test_figures_1_and_5_share_the_runs_without_skew_at_paper_scale():
     assert flat <= keys("fig1", "paper")
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale", PRESETS)
 def test_the_search_of_figure_9_asks_for_sizes_that_figure_8_has(scale):
     grid = {run.n for run in FIGURES["fig8"].plan(MNIST, scale)}
     assert all(snap(n, 60_000) == n for n in grid if n != 1_437)
@@ -37,7 +37,7 @@ def test_the_search_of_figure_9_asks_for_sizes_that_figure_8_has(scale):
 def test_a_run_that_the_search_asks_for_is_that_of_figure_8_with_the_same_n_alpha_and_seed():
     first = FIGURES["fig9"].plan(MNIST, "laptop")
     rows = [run.model_dump() | dict.fromkeys(MEASURES) for run in first]
-    table = pd.DataFrame(rows).assign(test_clean=0.5, validation_clean=0.5, n_available=60_000)
+    table = pd.DataFrame(rows).assign(test_acc_at_best_clean_val=0.5, val_acc_clean=0.5, n_available=60_000)
     asked = {run.key: run for run in more(first, table)}
     grid = {(run.n, run.alpha, run.seed): run.key for run in FIGURES["fig8"].plan(MNIST, "laptop", seeds=5)}
     shared = [key for key, run in asked.items() if grid.get((run.n, run.alpha, run.seed)) == key]

@@ -23,14 +23,16 @@ def searched(needed, noise=0.0, largest=60_000, start=500, seed=0):
     """Play a search through on made-up accuracies and return the runs it asked for."""
     draw = np.random.default_rng(seed)
     runs = pd.DataFrame({"n": [start], "seed": [0]})
-    runs["test_clean"] = accuracy(runs["n"], needed)
+    runs["test_acc_at_best_clean_val"] = accuracy(runs["n"], needed)
     for _ in range(100):
         wanted = next_runs(runs, LEVELS, largest)
         if not wanted:
             return runs
         new = pd.DataFrame(wanted, columns=["n", "seed"])
         z = logit(accuracy(new["n"], needed)) + noise * draw.standard_normal(len(new))
-        runs = pd.concat([runs, new.assign(test_clean=1 / (1 + np.exp(-z)))], ignore_index=True)
+        runs = pd.concat(
+            [runs, new.assign(test_acc_at_best_clean_val=1 / (1 + np.exp(-z)))], ignore_index=True
+        )
     pytest.fail("the search did not end")
 
 
@@ -62,18 +64,21 @@ def test_a_search_gives_up_where_the_level_is_out_of_reach():
 
 
 def test_a_search_ends_on_a_curve_that_falls():
-    runs = pd.DataFrame({"n": [100], "seed": [0], "test_clean": [0.95]})
+    runs = pd.DataFrame({"n": [100], "seed": [0], "test_acc_at_best_clean_val": [0.95]})
     for _ in range(100):
         wanted = next_runs(runs, [0.9], 1_000)
         if not wanted:
             break
         new = pd.DataFrame(wanted, columns=["n", "seed"])
-        runs = pd.concat([runs, new.assign(test_clean=np.where(new["n"] < 90, 0.99, 0.5))], ignore_index=True)
+        runs = pd.concat(
+            [runs, new.assign(test_acc_at_best_clean_val=np.where(new["n"] < 90, 0.99, 0.5))],
+            ignore_index=True,
+        )
     assert len(runs) < 60
 
 
 def test_without_a_significant_slope_the_interval_is_unbounded():
-    table = pd.DataFrame({"n": [500, 600, 700, 800], "test_clean": [0.95, 0.85, 0.96, 0.88]})
+    table = pd.DataFrame({"n": [500, 600, 700, 800], "test_acc_at_best_clean_val": [0.95, 0.85, 0.96, 0.88]})
     found = crossing(table, 0.9)
     assert found is None or (found.low == 0 and math.isinf(found.high))
 
@@ -94,7 +99,7 @@ def test_a_curve_is_crossed_where_it_stays_above():
 
 def test_thresholds_of_a_grid_have_an_interval_over_seeds():
     rows = [
-        {"alpha": 5.0, "n": n, "seed": seed, "test_clean": float(accuracy(n, needed))}
+        {"alpha": 5.0, "n": n, "seed": seed, "test_acc_at_best_clean_val": float(accuracy(n, needed))}
         for seed, needed in enumerate([900, 1_000, 1_100])
         for n in (250, 500, 1_000, 2_000, 4_000)
     ]

@@ -14,13 +14,13 @@ YES, NO, OPEN = "reproduced", "not reproduced", "not testable at this scale"
 COMMON = {
     "state": "done",
     "dataset": "mnist",
-    "order": "examples",
-    "rate": 0.1,
-    "batch": 128,
+    "targets": "sampled",
+    "lr": 0.1,
+    "batch_size": 128,
     "n": 1_000,
-    "images": "same",
-    "network": "conv4",
-    "validation_clean": 0.9,
+    "image_source": "same",
+    "model": "conv4",
+    "val_acc_clean": 0.9,
     "steps_done": 100,
     "steps": 100,
     "n_available": 60_000,
@@ -33,7 +33,11 @@ def rows(accuracy, seeds=3, **axes):
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         for seed in range(seeds):
-            made.append(COMMON | chosen | {"seed": seed, "test_clean": accuracy(**chosen) + 0.001 * seed})
+            made.append(
+                COMMON
+                | chosen
+                | {"seed": seed, "test_acc_at_best_clean_val": accuracy(**chosen) + 0.001 * seed}
+            )
     return made
 
 
@@ -52,7 +56,7 @@ def verdicts(name, made, asked=0):
 )
 def test_fig2_larger_networks_keep_more(gain, alphas, seeds, verdict):
     place = {"conv4": 0, "conv6": 1, "resnet18": 2}
-    made = rows(lambda network, **_: 0.6 + gain * place[network], seeds, network=place, alpha=alphas)
+    made = rows(lambda model, **_: 0.6 + gain * place[model], seeds, model=place, alpha=alphas)
     assert verdicts("fig2", made) == [verdict]
 
 
@@ -72,9 +76,13 @@ def test_fig2_says_of_its_networks_what_is_true_of_them():
 )
 def test_fig3_keeps_half_of_its_accuracy(dataset, noisy, verdict):
     made = rows(lambda alpha: noisy if alpha else 0.6, alpha=[0.0, 5.0])
-    made = [row | {"dataset": dataset, "majority": 0.001, "test_top5": row["test_clean"]} for row in made]
+    made = [
+        row
+        | {"dataset": dataset, "majority_share": 0.001, "test_acc_top5": row["test_acc_at_best_clean_val"]}
+        for row in made
+    ]
     assert verdicts("fig3", made) == [verdict]
-    unlearnt = [row | {"majority": 0.5} for row in made]
+    unlearnt = [row | {"majority_share": 0.5} for row in made]
     assert verdicts("fig3", unlearnt) == [OPEN]
 
 
@@ -88,7 +96,10 @@ def test_fig3_keeps_half_of_its_accuracy(dataset, noisy, verdict):
 )
 def test_fig3_says_what_it_takes_where_it_cannot_be_judged(changes, reason):
     made = rows(lambda **_: 0.001, alpha=[0.0, 5.0])
-    made = [row | {"majority": 0.005, "test_top5": row["test_clean"]} | changes for row in made]
+    made = [
+        row | {"majority_share": 0.005, "test_acc_top5": row["test_acc_at_best_clean_val"]} | changes
+        for row in made
+    ]
     (claim,) = FIGURES["fig3"].claims
     assert reason in claim.judge(pd.DataFrame(made)).numbers
 
@@ -108,7 +119,7 @@ def sources(other, white, same=0.2):
         (0.1, 0.1, -0.01, [OPEN, OPEN]),
     ],
 )
-def test_fig6_foreign_pictures_cost_half_and_white_noise_nothing(other, white, same, expected):
+def test_fig6_foreign_images_cost_half_and_white_noise_nothing(other, white, same, expected):
     assert verdicts("fig6", sources(other, white, same)) == expected
 
 
@@ -118,7 +129,7 @@ def test_fig6_needs_the_sources():
 
 
 @pytest.mark.parametrize(("fresh", "verdict"), [(0.22, YES), (0.35, NO), (0.05, NO)])
-def test_fig7_fresh_pictures_cost_the_same(fresh, verdict):
+def test_fig7_fresh_images_cost_the_same(fresh, verdict):
     fall = {"same": 0.2, "fresh": fresh}
     made = rows(lambda **_: 0.9, alpha=[0.0])
     made += rows(lambda images, **_: 0.9 - fall[images], images=fall, alpha=[5.0])
@@ -143,7 +154,7 @@ def test_fig8_fails_where_accuracy_falls_with_n():
     made = curves([0.0, 5.0], lambda a: 400 + 100 * a)
     for row in made:
         if row["n"] == 2_000 and row["alpha"] == 5:
-            row["test_clean"] = 0.4 + 0.003 * row["seed"]
+            row["test_acc_at_best_clean_val"] = 0.4 + 0.003 * row["seed"]
     assert verdicts("fig8", made)[0] == NO
 
 
@@ -172,7 +183,13 @@ def test_fig9_slope_must_rise_with_the_accuracy():
         for n, seed in itertools.product((50, 100, 200, 400, 800, 1_600, 3_200), range(3)):
             z = np.log(4) + slope * np.log(n / (100 + 40 * alpha))
             made.append(
-                COMMON | {"alpha": alpha, "n": n, "seed": seed, "test_clean": float(1 / (1 + np.exp(-z)))}
+                COMMON
+                | {
+                    "alpha": alpha,
+                    "n": n,
+                    "seed": seed,
+                    "test_acc_at_best_clean_val": float(1 / (1 + np.exp(-z))),
+                }
             )
     assert verdicts("fig9", made)[1] == NO
 
@@ -180,7 +197,9 @@ def test_fig9_slope_must_rise_with_the_accuracy():
 def batches(gain, limit):
     place = {32: 0, 64: 1, 128: 2, 256: 3}
     made = rows(
-        lambda batch, alpha: 0.9 if alpha == 0 else 0.5 + gain * place[batch], batch=place, alpha=[0.0, 20.0]
+        lambda batch, alpha: 0.9 if alpha == 0 else 0.5 + gain * place[batch],
+        batch_size=place,
+        alpha=[0.0, 20.0],
     )
     return made + rows(lambda alpha, **_: 0.9 - limit * (alpha > 0), order=["expected"], alpha=[0.0, 20.0])
 
@@ -195,7 +214,9 @@ def test_fig10_takes_the_rate_that_validation_chose():
     made = batches(0.02, 0.01)
     # a rate that is better on the test set and worse on validation data changes nothing
     other = [
-        row | {"rate": 0.5, "validation_clean": 0.1, "test_clean": 0.99} for row in made if row["batch"] == 32
+        row | {"lr": 0.5, "val_acc_clean": 0.1, "test_acc_at_best_clean_val": 0.99}
+        for row in made
+        if row["batch_size"] == 32
     ]
     assert verdicts("fig10", made + other) == [YES, YES]
 
@@ -209,9 +230,9 @@ def test_fig10_takes_the_rate_that_validation_chose():
     ],
 )
 def test_fig11_the_best_rate_falls(best, verdict):
-    made = rows(lambda **_: 0.8, alpha=best, rate=[0.01, 0.1, 0.5])
+    made = rows(lambda **_: 0.8, alpha=best, lr=[0.01, 0.1, 0.5])
     for row in made:
-        row["validation_clean"] = 0.9 if row["rate"] == best[row["alpha"]] else 0.7
+        row["val_acc_clean"] = 0.9 if row["lr"] == best[row["alpha"]] else 0.7
     assert verdicts("fig11", made) == [verdict]
     assert verdicts("fig11", [row for row in made if row["alpha"] == 0]) == [OPEN]
 
@@ -223,10 +244,10 @@ def test_every_verdict_waits_for_runs_that_are_missing(name):
     assert set(verdicts(name, made)) == {OPEN}
 
 
-def test_a_caption_says_how_many_seeds_and_whose_the_foreign_pictures_are():
+def test_a_caption_says_how_many_seeds_and_whose_the_foreign_images_are():
     runs = pd.DataFrame(rows(lambda **_: 0.9, images=["same", "far/away.pack", "white_noise"], alpha=[5.0]))
-    runs = runs.assign(validation=100, n_test=10_000)
+    runs = runs.assign(n_val=100, n_test=10_000)
     caption = section._sizes(runs, "cifar10", seeds=True)
     assert "; 3 seeds a point. " in caption
-    assert caption.endswith("Foreign pictures: away.pack. ")
+    assert caption.endswith("Foreign images: away.pack. ")
     assert "seeds" not in section._sizes(runs, "cifar10", seeds=False)

@@ -103,12 +103,12 @@ def test_a_pilot_that_is_too_small_is_refused():
     ("tested", "least", "accuracy"), [(60, 0.083, 0.15), (1000, 0.8, 0.82), (10_000, 0.1, 0.09)]
 )
 def test_a_pilot_that_may_have_guessed_is_refused(tested, least, accuracy):
-    runs = pd.DataFrame({"n": [50, 50, 100, 100], "alpha": 0.0, "n_test": tested, "majority": least})
+    runs = pd.DataFrame({"n": [50, 50, 100, 100], "alpha": 0.0, "n_test": tested, "majority_share": least})
     with pytest.raises(
         InputError, match=f"learned too little for a plan: its best runs name {accuracy:.1%} of"
     ):
-        check_learned(runs.assign(test_clean=[0.05, 0.06, accuracy - 0.01, accuracy + 0.01]))
-    check_learned(runs.assign(test_clean=[0.05, 0.06, least + 0.1, least + 0.12]))
+        check_learned(runs.assign(test_acc_at_best_clean_val=[0.05, 0.06, accuracy - 0.01, accuracy + 0.01]))
+    check_learned(runs.assign(test_acc_at_best_clean_val=[0.05, 0.06, least + 0.1, least + 0.12]))
 
 
 def test_a_mixture_of_one_kind_is_that_kind(law):
@@ -171,7 +171,7 @@ def test_failed_runs_end_a_plan_with_their_error(tmp_path, module):
     """)
     with pytest.raises(StoreError, match="no way"):
         dilution.plan(
-            "digits", target=0.8, alpha=1, network=f"{name}:make", store=tmp_path / "s.sqlite", workers=0
+            "digits", target=0.8, alpha=1, model=f"{name}:make", store=tmp_path / "s.sqlite", workers=0
         )
 
 
@@ -197,12 +197,12 @@ def test_a_pilot_begins_within_its_scope_and_goes_on_where_it_tells_most(law):
     assert any(run.alpha == 5.0 for run in more)
 
 
-def test_where_each_picture_has_one_label_a_run_takes_more_pictures():
-    scope = Scope("digits", "mlp2", 1000, (0.0, 4.0), labels="replaced")
+def test_where_each_image_has_one_label_a_run_takes_more_images():
+    scope = Scope("digits", "mlp2", 1000, (0.0, 4.0), label_mode="replaced")
     noisy = [run for run in first_runs(scope) if run.alpha == 4.0]
     assert noisy
     assert max(run.n for run in noisy) <= 1000
-    assert all(run.labels == "replaced" for run in noisy)
+    assert all(run.label_mode == "replaced" for run in noisy)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_wrong_questions_are_refused(settings, says, tmp_path):
 
 
 def test_the_command_answers_and_writes_a_page(tmp_path):
-    words = ["plan", "digits", "--target", "0.8", "--alpha", "3", "--better-price", "20", "--network"]
+    words = ["plan", "digits", "--target", "0.8", "--alpha", "3", "--better-price", "20", "--model"]
     words += [
         "perceptron",
         "--pilot-n",

@@ -38,35 +38,35 @@ pytestmark = pytest.mark.skipif(
 )
 
 EVIL = "<script>document.title = 'broken'</script>$x$"
-NETWORKS = ("conv4", "mlp1")
+MODELS = ("conv4", "mlp1")
 ALPHAS = (0.0, 5.0, 20.0)
 
 
 def points() -> pd.DataFrame:
-    rows = [(network, alpha) for network in NETWORKS for alpha in ALPHAS]
-    table = pd.DataFrame(rows, columns=["network", "alpha"])
+    rows = [(model, alpha) for model in MODELS for alpha in ALPHAS]
+    table = pd.DataFrame(rows, columns=["model", "alpha"])
     table["mean"] = [0.99, 0.95, 0.9, 0.8, 0.6, 0.4]
     return table.assign(low=table["mean"] - 0.02, high=table["mean"] + 0.02, seeds=3)
 
 
 def runs() -> pd.DataFrame:
-    rows = [(f"k{i}", network, float(i), "done") for i in range(10) for network in (*NETWORKS, EVIL)]
-    table = pd.DataFrame(rows, columns=["key", "network", "alpha", "state"])
+    rows = [(f"k{i}", model, float(i), "done") for i in range(10) for model in (*MODELS, EVIL)]
+    table = pd.DataFrame(rows, columns=["key", "model", "alpha", "state"])
     table = table.assign(n=[1000, 10000, 60000] * 10, n_available=[60000] * 29 + [50000])
-    table = table.assign(alpha_used=[70.0] * 29 + [71.0], test_clean=0.5, host="same")
+    table = table.assign(alpha_expected=[70.0] * 29 + [71.0], test_acc_at_best_clean_val=0.5, host="same")
     long = "a long note that makes this table wider than a phone is " * 3
     return table.assign(note=[f"{long}{place}" for place in range(30)])
 
 
 def figure_section(folder: Path) -> Section:
     figure, (axis,) = new_figure()
-    for index, (name, part) in enumerate(points().groupby("network", sort=False)):
+    for index, (name, part) in enumerate(points().groupby("model", sort=False)):
         line_with_interval(axis, part, "alpha", str(name), index)
     quoted_mark(axis, 10, 0.91, "paper's ConvNet, quoted", {"test accuracy": "91 %"}, COLOURS[0])
     axis.set_ylabel("test accuracy")
     axis.set_ylim(0, 1.02)
     percent_axis(axis)
-    legend(axis, "network")
+    legend(axis, "model")
     plot = publish(figure, folder, "fig1")
     claims = pd.DataFrame(
         [("fig1", "It learns.", "a > b", "reproduced", "1 of 1")],
@@ -88,9 +88,9 @@ def figure_section(folder: Path) -> Section:
 
 
 def own_study(folder: Path) -> Section:
-    settings = [(network, alpha, seed) for network in (EVIL, "b") for alpha in ALPHAS for seed in range(2)]
-    table = pd.DataFrame(settings, columns=["network", "alpha", "seed"])
-    table = table.assign(state="done", test_clean=0.5, dataset=EVIL, n=9, matrix=None)
+    settings = [(model, alpha, seed) for model in (EVIL, "b") for alpha in ALPHAS for seed in range(2)]
+    table = pd.DataFrame(settings, columns=["model", "alpha", "seed"])
+    table = table.assign(state="done", test_acc_at_best_clean_val=0.5, dataset=EVIL, n=9, matrix=None)
     return study_section(EVIL, table, folder)
 
 
@@ -330,9 +330,9 @@ def test_search_leaves_the_rows_with_all_words_and_counts_them(opened: Any) -> N
         ("1000", 10),
         ("10000 alpha=7", 1),
         ("alpha=7", 3),
-        ("alpha=70", 0),  # that is what alpha_used is
+        ("alpha=70", 0),  # that is what alpha_expected is
         ("alpha=7.0", 3),
-        ("test_clean=50", 30),
+        ("test_acc_at_best_clean_val=50", 30),
         ("network=conv", 10),
         ("key=k1", 3),
         ("alph=7", 0),

@@ -47,7 +47,7 @@ def section(verdicts: Sequence[str] = ("reproduced",)) -> Section:
                 "seeds": [3, 1],
             }
         ),
-        runs=pd.DataFrame({"key": ["k1"], "test_clean": [0.98765], "error": [None]}),
+        runs=pd.DataFrame({"key": ["k1"], "test_acc_at_best_clean_val": [0.98765], "error": [None]}),
     )
 
 
@@ -206,7 +206,7 @@ def test_points_that_are_no_shares_keep_their_unit() -> None:
 
 def test_a_run_shows_its_accuracy_in_percent_and_a_dash_where_nothing_is() -> None:
     cells = runs_cells(section().runs)
-    assert cells.head == ["key", "test_clean (%)", "error"]
+    assert cells.head == ["key", "test_acc_at_best_clean_val (%)", "error"]
     assert cells.rows == [["k1", "98.8", "–"]]
     assert cells.numeric == [False, True, False]
 

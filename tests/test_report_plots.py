@@ -41,7 +41,7 @@ def drawn() -> Figure:
     axis.set_ylabel("test accuracy")
     axis.set_ylim(0, 1.02)
     percent_axis(axis)
-    legend(axis, "network")
+    legend(axis, "model")
     return figure
 
 
@@ -99,12 +99,12 @@ def test_a_figure_that_is_gone_takes_its_points_with_it() -> None:
 
 
 def test_a_point_says_mean_interval_seeds_and_its_settings() -> None:
-    row = {"alpha": 5.0, "validation_clean": 0.9, "mean": 0.98765, "low": 0.97, "high": 1.0049, "seeds": 3}
+    row = {"alpha": 5.0, "val_acc_clean": 0.9, "mean": 0.98765, "low": 0.97, "high": 1.0049, "seeds": 3}
     mark = Mark(1.5, 2.5, 0, "network: conv4", "test accuracy", COLOURS[0], row)
     (tip,) = tips((mark,), shares=True)
     assert (tip["series"], tip["value"], tip["measure"]) == ("network: conv4", "98.8 %", "test accuracy")
     assert tip["interval"] == "95 % interval 97.0 to 100.5 %, 3 seeds"
-    assert tip["rows"] == [("alpha", "5"), ("validation_clean", "90.0 %")]
+    assert tip["rows"] == [("alpha", "5"), ("val_acc_clean", "90.0 %")]
     assert (tip["x"], tip["y"], tip["colour"], tip["note"]) == (1.5, 2.5, COLOURS[0], "")
 
 
@@ -140,16 +140,16 @@ def found(name: str) -> pd.DataFrame:
     alpha = [0.0, 5.0, 10.0]
     shares = {"mean": 0.8, "low": 0.7, "high": 0.9, "seeds": 3}
     made = {
-        "fig1": {"dataset": "mnist", "order": "pooled", "n": 60_000, "network": "conv4", "alpha": [0, 100]},
-        "fig2": {"dataset": "cifar10", "network": "conv4", "alpha": alpha},
-        "fig3": {"measure": "test_clean", "alpha": alpha},
+        "fig1": {"dataset": "mnist", "targets": "pooled", "n": 60_000, "model": "conv4", "alpha": [0, 100]},
+        "fig2": {"dataset": "cifar10", "model": "conv4", "alpha": alpha},
+        "fig3": {"measure": "test_acc_at_best_clean_val", "alpha": alpha},
         "fig5": {"noise_order": "random", "delta": [0.0, 0.5, 1.0]},
         "fig6": {"source": "same", "alpha": alpha},
-        "fig7": {"images": "same", "alpha": alpha},
+        "fig7": {"image_source": "same", "alpha": alpha},
         "fig8": {"dataset": "mnist", "alpha": 10.0, "n": [250, 2_000, 16_000]},
-        "fig9": {"how": "search", "level": 0.9, "alpha": alpha, "pictures": 9},
-        "fig10": {"batches": "128", "alpha": alpha, "best_rate": 0.1},
-        "fig11": {"alpha": 0.0, "rate": [0.1, 0.5, 2.0], "validation_clean": [0.7, 0.8, 0.9]},
+        "fig9": {"how": "search", "level": 0.9, "alpha": alpha, "images": 9},
+        "fig10": {"batches": "128", "alpha": alpha, "best_lr": 0.1},
+        "fig11": {"alpha": 0.0, "lr": [0.1, 0.5, 2.0], "val_acc_clean": [0.7, 0.8, 0.9]},
     }
     return pd.DataFrame({**made[name], **shares})
 
@@ -224,7 +224,7 @@ def test_an_inlined_plot_says_in_words_what_it_shows() -> None:
 
 def test_points_say_what_all_runs_have_in_common(tmp_path: Path) -> None:
     runs = pd.DataFrame(
-        {"network": "conv4", "alpha": [0.0, 5.0], "rate": 0.001, "flips": False, "steps": None, "seed": 0}
+        {"model": "conv4", "alpha": [0.0, 5.0], "lr": 0.001, "hflip": False, "steps": None, "seed": 0}
     )
     assert common_settings(runs) == "network conv4, rate 0.001"
     marks = publish(drawn(), tmp_path, "fig").marks

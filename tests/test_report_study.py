@@ -39,15 +39,18 @@ def test_no_two_studies_write_one_file() -> None:
 
 
 def test_a_study_by_itself_spares_the_pages_own_files(tmp_path: Path) -> None:
-    runs = pd.DataFrame({"network": ["mlp1"], "state": "queued", "matrix": None, "seed": 0})
-    assert study_section("claims", runs.assign(test_clean=float("nan")), tmp_path).name == "claims-2"
+    runs = pd.DataFrame({"model": ["mlp1"], "state": "queued", "matrix": None, "seed": 0})
+    assert (
+        study_section("claims", runs.assign(test_acc_at_best_clean_val=float("nan")), tmp_path).name
+        == "claims-2"
+    )
     assert not (tmp_path / "claims.csv").exists()
 
 
 def test_a_report_keeps_the_tables_and_times_of_every_study(tmp_path: Path) -> None:
     names = [*NAMES, "fig5/digits/demo"]
-    runs = list(Grid({"dataset": "digits", "n": 100, "network": "mlp1"}, {"alpha": list(range(len(names)))}))
-    outcome = {"state": "done", "result": {"test_clean": 0.5, "seconds": 60.0}}
+    runs = list(Grid({"dataset": "digits", "n": 100, "model": "mlp1"}, {"alpha": list(range(len(names)))}))
+    outcome = {"state": "done", "result": {"test_acc_at_best_clean_val": 0.5, "seconds": 60.0}}
     with Store(tmp_path / "s.sqlite") as store, store.writer():
         for name, run in zip(names, runs, strict=True):
             store.add(name, [run])

@@ -36,7 +36,7 @@ def drawn() -> Figure:
     for index, name in enumerate(["conv4", "mlp1"]):
         line_with_interval(axis, points(), "alpha", name, index)
     percent_axis(axis)
-    legend(axis, "network")
+    legend(axis, "model")
     return figure
 
 

@@ -29,7 +29,7 @@ from dilution.study.store import Store
 from dilution.study.timing import Probe
 from dilution.training import train
 
-BASE = {"dataset": "digits", "n": 200, "network": "mlp1", "steps": 6, "evaluations": 2, "batch": 16}
+BASE = {"dataset": "digits", "n": 200, "model": "mlp1", "steps": 6, "n_evals": 2, "batch_size": 16}
 QUIET = Progress(quiet=True)
 
 
@@ -51,17 +51,17 @@ def one_thread():
 
 
 def test_a_run_is_the_training_that_it_describes():
-    described = small(seed=5, validation=31, order="pooled", optimizer="adam", rate=0.01, stratified=True)
+    described = small(seed=5, n_val=31, targets="pooled", optimizer="adam", lr=0.01, stratified=True)
     digits = load("digits")
     noisy = Dilution(digits.train, 1, n=200, stratified=True, seed=5)
     direct = train(
-        "mlp1", noisy, test=digits.test, seed=5, validation=31, order="pooled", optimizer="adam", rate=0.01,
-        steps=6, evaluations=2, batch=16,
+        "mlp1", noisy, test=digits.test, seed=5, n_val=31, targets="pooled", optimizer="adam", lr=0.01,
+        steps=6, n_evals=2, batch_size=16,
     )  # fmt: skip
     (outcome,) = runner.execute([described], None, {})
     assert outcome["history"] == direct.history.to_dict(orient="records")
     assert outcome["result"] | direct.summary() == outcome["result"]
-    assert outcome["result"]["rate_delivered"] == direct.delivered.rate_delivered
+    assert outcome["result"]["noise_rate_empirical"] == direct.noise_summary.noise_rate_empirical
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def press_ctrl_c():
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_interrupted_study_keeps_finished_runs_and_completes_at_the_next_start(store, workers):
-    runs = [small(seed=seed, batch=20 - seed) for seed in range(3)]  # three shapes: nothing is packed
+    runs = [small(seed=seed, batch_size=20 - seed) for seed in range(3)]  # three shapes: nothing is packed
     study = Study.of("s", runs)
     with pytest.raises(KeyboardInterrupt):
         run_study(study, store, workers=workers, progress=AtEveryEnd(press_ctrl_c))
@@ -157,7 +157,7 @@ def deadly(folder, monkeypatch, deaths):
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "deadly", raising=False)
-    return small(network="deadly:net", fingerprint="x")
+    return small(model="deadly:net", fingerprint="x")
 
 
 def test_a_run_whose_worker_died_three_times_fails_with_a_reason_and_the_others_finish(
@@ -214,7 +214,7 @@ def test_a_full_disk_ends_the_study_and_the_next_start_completes_it(store):
         pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
         store._connection.execute(f"PRAGMA max_page_count = {pages}")
 
-    runs = [small(seed=seed, evaluations=100, steps=100, batch=20 - seed) for seed in range(3)]
+    runs = [small(seed=seed, n_evals=100, steps=100, batch_size=20 - seed) for seed in range(3)]
     study = Study.of("s", runs)
     with pytest.raises(StoreError, match="full"):
         run_study(study, store, workers=0, progress=AtEveryEnd(fill_disk))
@@ -254,14 +254,14 @@ def test_a_negative_number_of_workers_is_refused(store):
 
 
 def test_seeds_repeat_each_run_of_a_study(tmp_path):
-    runs = [small(network="perceptron", alpha=alpha, steps=1) for alpha in (0, 1)]
+    runs = [small(model="perceptron", alpha=alpha, steps=1) for alpha in (0, 1)]
     found = run(
         Study.of("s", runs), store=tmp_path / "s.sqlite", workers=0, seeds=3, progress=Progress(quiet=True)
     )
     assert found[["alpha", "seed"]].to_numpy().tolist() == [[a, s] for a in (0, 1) for s in range(3)]
     asked_for = [each.model_copy(update={"seed": seed}).key for each in runs for seed in range(3)]
     assert found["key"].tolist() == asked_for
-    assert found["rate_delivered"].nunique() == 4  # none at alpha 0, another draw for each seed at 1
+    assert found["noise_rate_empirical"].nunique() == 4  # none at alpha 0, another draw for each seed at 1
 
 
 def test_a_script_without_a_main_guard_is_told_so_and_loses_no_run(tmp_path):
@@ -286,13 +286,13 @@ def test_a_pack_whose_worker_is_killed_is_tried_again_run_by_run(store, monkeypa
     run_study(Study.of("s", runs), store, workers=1, progress=QUIET)
     killer.join()
     assert states(store, runs) == ["done"] * 3
-    assert table(store)["together"].tolist() == [1, 1, 1]
+    assert table(store)["group_size"].tolist() == [1, 1, 1]
 
 
 def test_runs_of_one_shape_train_together_and_say_so(store):
-    runs = [small(seed=seed, alpha=alpha, order="pooled") for seed in range(2) for alpha in (0, 2)]
+    runs = [small(seed=seed, alpha=alpha, targets="pooled") for seed in range(2) for alpha in (0, 2)]
     run_study(Study.of("s", [*runs, small()]), store, workers=0, progress=QUIET)
-    assert table(store)["together"].tolist() == [4, 4, 4, 4, 1]
+    assert table(store)["group_size"].tolist() == [4, 4, 4, 4, 1]
 
 
 class Dying(Worker):
@@ -311,7 +311,7 @@ def test_a_worker_killed_while_it_measures_a_large_pack_leaves_small_packs(store
     runs = [small(seed=seed) for seed in range(4)]
     run_study(Study.of("s", runs), store, workers=2, progress=QUIET)
     assert states(store, runs) == ["done"] * 4
-    assert table(store)["together"].tolist() == [1] * 4
+    assert table(store)["group_size"].tolist() == [1] * 4
 
 
 def test_what_trains_at_once_never_takes_more_threads_than_there_are_cores(store, monkeypatch):
@@ -365,6 +365,8 @@ def only_for_one_core(todo, *_, cores, **__):
 
 
 def test_a_batch_larger_than_an_epoch_is_said(store):
-    lines = said(Study.of("s", [small(batch=200, order="pooled"), small(batch=8)]), store, workers=0)
+    lines = said(
+        Study.of("s", [small(batch_size=200, targets="pooled"), small(batch_size=8)]), store, workers=0
+    )
     assert lines.count("batch is") == 1
-    assert "batch is 200, and an epoch of such a run holds 180: fewer than a batch" in lines
+    assert "batch_size is 200, and an epoch of such a run holds 180: fewer than a batch" in lines

@@ -16,7 +16,7 @@ import torch
 from dilution.data import load, write_pack
 from dilution.errors import InputError, WorkerError
 from dilution.study import Run, Study
-from dilution.study.executors import ENGINES, Job, check_engine, open_engine
+from dilution.study.executors import EXECUTORS, Job, check_executor, open_executor
 from dilution.study.executors.workers import Worker
 from dilution.study.grouping import shape_of
 from dilution.study.planner import Pack
@@ -29,7 +29,7 @@ from dilution.study.store import Store
 from dilution.study.timing import Probe
 
 ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray")
-BASE = {"dataset": "digits", "n": 200, "network": "mlp1", "steps": 6, "evaluations": 2, "batch": 16}
+BASE = {"dataset": "digits", "n": 200, "model": "mlp1", "steps": 6, "n_evals": 2, "batch_size": 16}
 TIMES = ["seconds", "started", "finished"]
 QUIET = Progress(quiet=True)
 
@@ -40,12 +40,12 @@ def small(**changes):
 
 GOOD = [
     small(),
-    small(order="pooled", network="perceptron", seed=1),
-    small(network="conv2", averaging=0.5, optimizer="adam", rate=0.01, alpha=0.7),
-    small(order="expected", noise="structured", delta=0.8, noise_order="confusing", alpha=None, eta=0.3),
+    small(targets="pooled", model="perceptron", seed=1),
+    small(model="conv2", ema_decay=0.5, optimizer="adam", lr=0.01, alpha=0.7),
+    small(targets="expected", noise="structured", delta=0.8, noise_order="confusing", alpha=None, eta=0.3),
 ]
 FAILING = small(alpha=None, eta=0.95)  # refused when the data are opened: no alpha reaches it
-DIVERGING = small(network="mlp2", optimizer="sgd", rate=1e20)
+DIVERGING = small(model="mlp2", optimizer="sgd", lr=1e20)
 STUDY = Study.of("contract", [GOOD[0], FAILING, DIVERGING, *GOOD[1:]])
 STATES = ["done", "failed", "diverged", "done", "done", "done"]
 CONFUSABLE = ((torch.eye(10) + 0.1) / 2).tolist()
@@ -65,100 +65,112 @@ def finished(tmp_path_factory):
     """The store of the contract study after a whole run, for each engine."""
     made = {}
 
-    def finished(engine):
-        if engine not in made:
-            path = tmp_path_factory.mktemp("engine") / f"{engine}.sqlite"
+    def finished(executor):
+        if executor not in made:
+            path = tmp_path_factory.mktemp("executor") / f"{executor}.sqlite"
             with Store(path) as store:
                 store.keep(confusability_name(GOOD[3]), CONFUSABLE)
                 run_study(
-                    STUDY, store, workers=None if engine == "inline" else 2, engine=engine, progress=QUIET
+                    STUDY,
+                    store,
+                    workers=None if executor == "inline" else 2,
+                    executor=executor,
+                    progress=QUIET,
                 )
-            made[engine] = path
-        return made[engine]
+            made[executor] = path
+        return made[executor]
 
     return finished
 
 
 every = pytest.mark.parametrize(
-    "engine", [pytest.param(name, marks=[ray] if name == "ray" else []) for name in ENGINES]
+    "executor", [pytest.param(name, marks=[ray] if name == "ray" else []) for name in EXECUTORS]
 )
-of_processes = pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=ray)])
+of_processes = pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=ray)])
 
 
 @every
-def test_every_run_ends_in_its_state_with_what_it_measured(finished, engine):
-    with Store(finished(engine)) as store:
-        rows, evaluations = table(store, "contract"), histories(store, "contract")
+def test_every_run_ends_in_its_state_with_what_it_measured(finished, executor):
+    with Store(finished(executor)) as store:
+        rows, n_evals = table(store, "contract"), histories(store, "contract")
     assert rows["key"].tolist() == [each.key for each in STUDY.runs]
     assert rows["state"].tolist() == STATES
     done = rows[rows["state"] == "done"]
-    accuracies = done[["test_last", "test_clean", "test_noisy", "test_oracle", "validation_clean"]]
+    accuracies = done[
+        [
+            "test_acc_last",
+            "test_acc_at_best_clean_val",
+            "test_acc_at_best_noisy_val",
+            "test_acc_max",
+            "val_acc_clean",
+        ]
+    ]
     assert ((accuracies >= 0) & (accuracies <= 1)).all(axis=None)
-    assert (done["test_oracle"] >= done["test_clean"]).all()
+    assert (done["test_acc_max"] >= done["test_acc_at_best_clean_val"]).all()
     assert (done["steps_done"] == 6).all()
     assert (done["n_test"] == 360).all()
     assert (rows["started"] <= rows["finished"]).all()
     assert rows["host"].notna().all()
     assert rows["versions"].str.contains("torch").all()
     assert rows["versions"].str.endswith("threads 1").all()
-    assert set(evaluations["key"]) == set(done["key"])
-    assert evaluations.groupby("key")["step"].apply(list).tolist() == [[3, 6]] * len(done)
+    assert set(n_evals["key"]) == set(done["key"])
+    assert n_evals.groupby("key")["step"].apply(list).tolist() == [[3, 6]] * len(done)
 
 
 @every
-def test_a_failed_run_has_its_error_and_does_not_stop_the_others(finished, engine):
-    with Store(finished(engine)) as store:
+def test_a_failed_run_has_its_error_and_does_not_stop_the_others(finished, executor):
+    with Store(finished(executor)) as store:
         row = table(store, runs=[FAILING]).iloc[0]
     assert row["state"] == "failed"
     assert "eta is 0.95" in row["error"]
     assert "Give a smaller eta" in row["error"]
-    assert pd.isna(row["test_last"])
+    assert pd.isna(row["test_acc_last"])
 
 
 @every
-def test_a_diverged_run_has_its_step_and_no_accuracy(finished, engine):
-    with Store(finished(engine)) as store:
+def test_a_diverged_run_has_its_step_and_no_accuracy(finished, executor):
+    with Store(finished(executor)) as store:
         row = table(store, runs=[DIVERGING]).iloc[0]
     assert (row["state"], row["diverged_at"]) == ("diverged", 2)
-    assert pd.isna(row["test_last"])
+    assert pd.isna(row["test_acc_last"])
     assert pd.isna(row["error"])
 
 
 @every
-def test_running_again_repeats_nothing(finished, engine):
-    with Store(finished(engine)) as store:
+def test_running_again_repeats_nothing(finished, executor):
+    with Store(finished(executor)) as store:
         before = table(store)
-        run_study(STUDY, store, engine=engine, progress=QUIET)
+        run_study(STUDY, store, executor=executor, progress=QUIET)
         pd.testing.assert_frame_equal(table(store), before)
 
 
 @of_processes
-def test_the_table_is_that_of_the_engine_without_processes_bit_for_bit(finished, engine):
-    tables, evaluations = [], []
-    for name in ("inline", engine):
+def test_the_table_is_that_of_the_engine_without_processes_bit_for_bit(finished, executor):
+    tables, n_evals = [], []
+    for name in ("inline", executor):
         with Store(finished(name)) as store:
             tables.append(table(store, "contract").drop(columns=TIMES))
-            evaluations.append(histories(store, "contract"))
+            n_evals.append(histories(store, "contract"))
     pd.testing.assert_frame_equal(*tables, check_exact=True)
-    pd.testing.assert_frame_equal(*evaluations, check_exact=True)
+    pd.testing.assert_frame_equal(*n_evals, check_exact=True)
 
 
-def opened(engine, runs, **more):
-    job = Job(runs, None, {}, workers=None if engine == "inline" else 2, **more)
-    return open_engine(engine, job)
+def opened(executor, runs, **more):
+    job = Job(runs, None, {}, workers=None if executor == "inline" else 2, **more)
+    return open_executor(executor, job)
 
 
-def wait_for_all(engine):
+def wait_for_all(executor):
     found = []
-    while engine.busy:
-        found += engine.wait()
+    while executor.busy:
+        found += executor.wait()
     return found
 
 
 @every
-def test_each_pack_comes_back_once_and_there_is_room_when_none_trains(engine):
+def test_each_pack_comes_back_once_and_there_is_room_when_none_trains(executor):
     packs = [Pack([small(seed=seed)], 1, 1.0) for seed in range(6)]
-    with opened(engine, [run for pack in packs for run in pack.runs]) as at_work:
+    with opened(executor, [run for pack in packs for run in pack.runs]) as at_work:
         assert at_work.cores >= 1
         back, waiting = [], list(packs)
         while waiting or at_work.busy:
@@ -171,23 +183,23 @@ def test_each_pack_comes_back_once_and_there_is_room_when_none_trains(engine):
         assert not at_work.busy
     assert sorted(ended.pack.runs[0].seed for ended in back) == list(range(6))
     assert all(len(ended.outcomes) == 1 for ended in back)
-    if engine == "ray":  # the driver knows the others
+    if executor == "ray":  # the driver knows the others
         assert {ended.outcomes[0]["host"] for ended in back} == {platform.node()}
 
 
 @every
-def test_a_step_is_measured_and_one_that_cannot_be_taken_takes_for_ever(engine):
+def test_a_step_is_measured_and_one_that_cannot_be_taken_takes_for_ever(executor):
     run = small()
-    with opened(engine, [run]) as at_work:
+    with opened(executor, [run]) as at_work:
         seconds = at_work.measure(Probe(shape_of(run), (1, 8, 8), 10, 1, 1, 1))
         assert 0 < seconds < 10
-        large = shape_of(small(network="conv4"))
+        large = shape_of(small(model="conv4"))
         assert at_work.measure(Probe(large, (1, 10**5, 10**5), 10, 1, 1, 1)) == float("inf")
         assert 0 < at_work.measure(Probe(shape_of(run), (1, 8, 8), 10, 2, 1, 1)) < 10  # it goes on
 
 
 @of_processes
-def test_a_death_is_an_end_without_outcomes_and_the_engine_goes_on(engine, tmp_path, monkeypatch):
+def test_a_death_is_an_end_without_outcomes_and_the_engine_goes_on(executor, tmp_path, monkeypatch):
     (tmp_path / "deadly.py").write_text(
         "import os, signal\nimport torch\n\n"
         "def net(shape, classes):\n"
@@ -197,8 +209,8 @@ def test_a_death_is_an_end_without_outcomes_and_the_engine_goes_on(engine, tmp_p
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    deadly, other = small(network="deadly:net", fingerprint="x"), small()
-    with opened(engine, [deadly, other]) as at_work:
+    deadly, other = small(model="deadly:net", fingerprint="x"), small()
+    with opened(executor, [deadly, other]) as at_work:
         at_work.start(Pack([deadly], 1, 1.0))
         (ended,) = wait_for_all(at_work)
         assert ended.outcomes is None
@@ -210,7 +222,7 @@ def test_a_death_is_an_end_without_outcomes_and_the_engine_goes_on(engine, tmp_p
 
 
 @of_processes
-def test_leaving_an_engine_ends_what_still_trains_at_once(engine, tmp_path, monkeypatch):
+def test_leaving_an_engine_ends_what_still_trains_at_once(executor, tmp_path, monkeypatch):
     (tmp_path / "slow.py").write_text(
         "import os, pathlib, torch\n\n"
         "def net(shape, classes):\n"
@@ -220,13 +232,13 @@ def test_leaving_an_engine_ends_what_still_trains_at_once(engine, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "slow", raising=False)
-    endless = small(network="slow:net", fingerprint="x", steps=10**9)
+    endless = small(model="slow:net", fingerprint="x", steps=10**9)
 
     def at_work():
         pids = {int(path.name.removeprefix("pid-")) for path in tmp_path.glob("pid-*")} - {os.getpid()}
         return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
-    with opened(engine, [endless]) as engaged:
+    with opened(executor, [endless]) as engaged:
         engaged.start(Pack([endless], 1, 1.0))
         deadline = time.monotonic() + 60
         while not at_work() and time.monotonic() < deadline:
@@ -322,13 +334,15 @@ def test_versions_agree_as_far_as_both_tell(one, other, agree):
 
 
 @every
-def test_a_pack_of_pictures_is_opened_from_a_relative_path(tmp_path, monkeypatch, engine):
+def test_a_pack_of_images_is_opened_from_a_relative_path(tmp_path, monkeypatch, executor):
     digits = load("digits")
     write_pack(tmp_path / "mine.pack", [digits.train], [digits.test])
     monkeypatch.chdir(tmp_path)
     study = Study.of("packed", prepare([small(dataset="mine.pack")], None))
     with Store(tmp_path / "s.sqlite") as store:
-        run_study(study, store, workers=None if engine == "inline" else 1, engine=engine, progress=QUIET)
+        run_study(
+            study, store, workers=None if executor == "inline" else 1, executor=executor, progress=QUIET
+        )
         (row,) = table(store).to_dict(orient="records")
     assert (row["state"], row["error"]) == ("done", None)
 
@@ -347,13 +361,13 @@ def test_an_address_where_no_cluster_is_is_refused(tmp_path):
     with pytest.raises(
         InputError, match=r"no cluster could be had at address '127.0.0.1:9': .*ray start --head"
     ):
-        run_study(STUDY, Store(tmp_path / "s.sqlite"), engine="ray", address="127.0.0.1:9", progress=QUIET)
+        run_study(STUDY, Store(tmp_path / "s.sqlite"), executor="ray", address="127.0.0.1:9", progress=QUIET)
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"engine": "slurm"}, r"'slurm' is not a known engine|'slurm' is not an? engine"),
+        ({"executor": "slurm"}, r"'slurm' is not a known engine|'slurm' is not an? engine"),
         ({"address": "auto"}, "an address goes with engine 'ray'"),
         ({"workers": -1}, "workers is -1; it must be 0"),
         ({"device": "gpu"}, "'gpu' is not a device"),
@@ -361,10 +375,10 @@ def test_an_address_where_no_cluster_is_is_refused(tmp_path):
 )
 def test_what_no_engine_can_do_is_refused(asked, words):
     with pytest.raises(InputError, match=words):
-        check_engine(**asked)
+        check_executor(**asked)
 
 
 def test_ray_that_is_not_installed_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr("dilution.study.executors.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"not installed.*dilution\[ray\]"):
-        check_engine(engine="ray")
+        check_executor(executor="ray")

@@ -8,7 +8,7 @@ from dilution.errors import DataError, InputError
 from dilution.study import Grid, Run, Study
 
 BASE = {"dataset": "digits", "n": 100, "steps": 5}
-AXES = {"network": ["mlp1", "perceptron"], "alpha": [0, 1.5, 20], "seed": [0, 1]}
+AXES = {"model": ["mlp1", "perceptron"], "alpha": [0, 1.5, 20], "seed": [0, 1]}
 GRID = Grid(BASE, AXES)
 
 TOML = """
@@ -20,7 +20,7 @@ n = 100
 
 
 def combinations():
-    return [(run.network, run.alpha, run.seed) for run in GRID]
+    return [(run.model, run.alpha, run.seed) for run in GRID]
 
 
 def test_a_grid_has_its_length_and_a_fixed_order_the_last_axis_fastest():
@@ -48,12 +48,12 @@ def test_an_index_outside_the_grid_is_refused(index):
 
 
 def test_a_grid_without_axes_is_one_run_and_an_empty_axis_none():
-    assert len(Grid(BASE | {"network": "mlp1", "alpha": 1}, {})) == 1
-    assert list(Grid(BASE, {"alpha": [], "network": ["mlp1"]})) == []
+    assert len(Grid(BASE | {"model": "mlp1", "alpha": 1}, {})) == 1
+    assert list(Grid(BASE, {"alpha": [], "model": ["mlp1"]})) == []
 
 
 def test_a_large_grid_is_not_made_in_full():
-    huge = Grid(BASE | {"network": "mlp1"}, {"alpha": range(10**6), "seed": range(10**6)})
+    huge = Grid(BASE | {"model": "mlp1"}, {"alpha": range(10**6), "seed": range(10**6)})
     assert len(huge) == 10**12
     assert (huge[-1].alpha, huge[-1].seed) == (10**6 - 1, 10**6 - 1)
 
@@ -64,7 +64,7 @@ def test_a_setting_in_base_and_axes_is_refused():
 
 
 def test_a_bad_value_is_refused_when_its_run_is_made():
-    grid = Grid(BASE | {"network": "mlp1"}, {"alpha": [1, -1]})
+    grid = Grid(BASE | {"model": "mlp1"}, {"alpha": [1, -1]})
     assert grid[0].alpha == 1
     with pytest.raises(InputError, match="alpha is -1"):
         grid[1]
@@ -88,27 +88,27 @@ def read(tmp_path):
 def test_base_and_grid_make_every_combination(read):
     study = read(TOML + '[grid]\nnetwork = ["mlp1", "conv2"]\nalpha = [0, 1]\n')
     assert study.name == "mine"
-    found = [(run.network, run.alpha, run.n) for run in study.runs]
+    found = [(run.model, run.alpha, run.n) for run in study.runs]
     assert found == [("mlp1", 0, 100), ("mlp1", 1, 100), ("conv2", 0, 100), ("conv2", 1, 100)]
 
 
 def test_several_grids_share_the_base_and_repetitions_fall_out(read):
     first, second = 'network = ["mlp1"]\nalpha = [0, 1]\n', 'network = ["mlp1", "mlp2"]\nalpha = [1]\n'
     study = read(f"{TOML}[[grids]]\n{first}[[grids]]\n{second}")
-    assert [(run.network, run.alpha) for run in study.runs] == [("mlp1", 0), ("mlp1", 1), ("mlp2", 1)]
+    assert [(run.model, run.alpha) for run in study.runs] == [("mlp1", 0), ("mlp1", 1), ("mlp2", 1)]
 
 
 def test_grid_and_grids_may_stand_side_by_side(read):
     study = read(
         TOML + '[grid]\nnetwork = ["mlp1"]\nalpha = [0]\n[[grids]]\nnetwork = ["mlp2"]\nalpha = [1]\n'
     )
-    assert [(run.network, run.alpha) for run in study.runs] == [("mlp1", 0), ("mlp2", 1)]
+    assert [(run.model, run.alpha) for run in study.runs] == [("mlp1", 0), ("mlp2", 1)]
 
 
 def test_base_alone_is_one_run_and_the_file_names_the_study(read):
     study = read('[base]\ndataset = "digits"\nn = 100\nalpha = 2\nnetwork = "mlp1"\n')
     assert study.name == "study"
-    assert study.runs == (Run.of(dataset="digits", n=100, alpha=2, network="mlp1"),)
+    assert study.runs == (Run.of(dataset="digits", n=100, alpha=2, model="mlp1"),)
 
 
 def test_a_matrix_can_be_written_in_the_base(read):
@@ -124,7 +124,7 @@ WRONG = [
     (TOML + "[grid]\nalpha = []\n", "grid alpha is .*at least one value"),
     (TOML + '[grid]\nalpha = [1]\nn = [5]\nnetwork = ["mlp1"]\n', "n is in .*base.* and in the grid"),
     (TOML + "[[grids]]\nn = [5]\n", "n is in .*base.* and in the grid"),
-    (TOML + '[grid]\nalpha = [1]\nnetwrk = ["mlp1"]\n', "'netwrk' is not a setting. Did you mean 'network'"),
+    (TOML + '[grid]\nalpha = [1]\nnetwrk = ["mlp1"]\n', "'netwrk' is not a setting. Did you mean 'model'"),
     (TOML + '[grid]\nalpha = [1, -2]\nnetwork = ["mlp1"]\n', "alpha is -2"),
     (TOML + 'network = "mlp1"\nalpha = 1\ndetla = 0.5\n', "Did you mean 'delta'"),
     ("base = 3\n", r"must be tables: write \[base\]"),

@@ -22,8 +22,8 @@ GRID = """
 dataset = "digits"
 n = 120
 steps = 3
-evaluations = 1
-network = "perceptron"
+n_evals = 1
+model = "perceptron"
 [[grids]]
 alpha = [0, 2]
 seed = [0, 1]
@@ -64,14 +64,14 @@ def test_what_was_exported_is_not_trained_again(tmp_path, study, ending):
 def test_a_result_that_is_there_is_not_overwritten(tmp_path, study):
     with Store(tmp_path / "first.sqlite") as first:
         before = table(first)
-        changed = before.assign(test_clean=0.0)
+        changed = before.assign(test_acc_at_best_clean_val=0.0)
         assert import_table(export_table(changed, tmp_path / "changed.csv"), first) == 0
         pd.testing.assert_frame_equal(table(first), before)
 
 
 def test_settings_that_were_changed_are_refused_and_nothing_is_entered(tmp_path, study):
     with Store(tmp_path / "first.sqlite") as first:
-        changed = table(first).assign(rate=0.7)
+        changed = table(first).assign(lr=0.7)
     file = export_table(changed, tmp_path / "changed.csv")
     with Store(tmp_path / "second.sqlite") as second:
         with pytest.raises(InputError, match="give the key"):
@@ -127,21 +127,21 @@ def refused(tmp_path, file, match, kind=DataError):
         ("n", "120.5", "is 120.5; it must be a whole number"),
         ("n", "inf", "is inf; it must be a whole number"),
         ("seed", "True", "is True; it must be a whole number"),
-        ("rate", "fast", "is 'fast'; it must be a number"),
-        ("rate", "-1", "is -1"),
+        ("lr", "fast", "is 'fast'; it must be a number"),
+        ("lr", "-1", "is -1"),
         ("matrix", "((1,", r"is '\(\(1,'; it must be a matrix"),
         ("matrix", "T1", "is 'T1'; it must be a matrix"),
         ("matrix", "(" * 500, r"is '\({59}…; it must be a matrix"),
-        ("test_clean", "0.99x", r"is '0.99x'; it must be a number in \[0, 1\]"),
-        ("test_clean", "7", r"is 7.0; it must be a number in \[0, 1\]"),
-        ("test_clean", "-0.1", r"is -0.1; it must be a number in \[0, 1\]"),
-        ("test_clean", "nan", "is empty; it must be a number .* where the state is done"),
-        ("test_clean", "", "is empty; it must be a number .* where the state is done"),
-        ("rate_delivered", "True", r"is True; it must be a number in \[0, 1\]"),
-        ("majority", "1.01", r"is 1.01; it must be a number in \[0, 1\]"),
-        ("alpha_used", "-1", "is -1.0; it must be a number, 0 or more"),
+        ("test_acc_at_best_clean_val", "0.99x", r"is '0.99x'; it must be a number in \[0, 1\]"),
+        ("test_acc_at_best_clean_val", "7", r"is 7.0; it must be a number in \[0, 1\]"),
+        ("test_acc_at_best_clean_val", "-0.1", r"is -0.1; it must be a number in \[0, 1\]"),
+        ("test_acc_at_best_clean_val", "nan", "is empty; it must be a number .* where the state is done"),
+        ("test_acc_at_best_clean_val", "", "is empty; it must be a number .* where the state is done"),
+        ("noise_rate_empirical", "True", r"is True; it must be a number in \[0, 1\]"),
+        ("majority_share", "1.01", r"is 1.01; it must be a number in \[0, 1\]"),
+        ("alpha_expected", "-1", "is -1.0; it must be a number, 0 or more"),
         ("seconds", "inf", "is inf; it must be a number, 0 or more"),
-        ("step_clean", "1.5", "is 1.5; it must be a whole number, 0 or more"),
+        ("step_at_best_clean_val", "1.5", "is 1.5; it must be a whole number, 0 or more"),
         ("n_test", "1e300", r"is 1e\+300; it must be a whole number, 0 or more"),
     ],
 )
@@ -156,7 +156,11 @@ def test_a_setting_that_is_missing_is_named_and_nothing_is_entered(tmp_path, stu
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 def test_every_format_is_checked(tmp_path, study, ending):
-    refused(tmp_path, altered(tmp_path, ending, test_clean=7.0), f"{SECOND_ROW}test_clean is 7")
+    refused(
+        tmp_path,
+        altered(tmp_path, ending, test_acc_at_best_clean_val=7.0),
+        f"{SECOND_ROW}test_acc_at_best_clean_val is 7",
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,7 +180,7 @@ def test_json_that_holds_no_rows_is_refused(tmp_path):
         import_table(tmp_path / "other.jsonl", store)
 
 
-@pytest.mark.parametrize("name", ["started", "versions", "n", "test_clean"])
+@pytest.mark.parametrize("name", ["started", "versions", "n", "test_acc_at_best_clean_val"])
 def test_a_column_that_is_missing_is_named(tmp_path, study, name):
     file = altered(tmp_path)
     pd.read_csv(file, dtype=str, keep_default_na=False).drop(columns=name).to_csv(file, index=False)
@@ -184,14 +188,14 @@ def test_a_column_that_is_missing_is_named(tmp_path, study, name):
 
 
 def test_rows_that_have_not_ended_are_passed_over(tmp_path, study):
-    file = altered(tmp_path, state="failed", test_clean="", started="", versions="")
+    file = altered(tmp_path, state="failed", test_acc_at_best_clean_val="", started="", versions="")
     with Store(tmp_path / "second.sqlite") as store:
         assert import_table(file, store) == 5
         assert set(table(store)["state"]) == {"done"}
 
 
 def test_a_run_that_diverged_needs_no_accuracy(tmp_path, study):
-    file = altered(tmp_path, state="diverged", test_clean="", diverged_at="2")
+    file = altered(tmp_path, state="diverged", test_acc_at_best_clean_val="", diverged_at="2")
     with Store(tmp_path / "second.sqlite") as store:
         assert import_table(file, store) == 6
         assert table(store)["diverged_at"].dropna().to_list() == [2]
@@ -200,10 +204,12 @@ def test_a_run_that_diverged_needs_no_accuracy(tmp_path, study):
 def test_a_run_that_is_there_twice_is_entered_once(tmp_path, study):
     file = altered(tmp_path)
     runs = pd.read_csv(file, dtype=str, keep_default_na=False)
-    pd.concat([runs, runs.assign(test_clean="0.0")]).to_csv(file, index=False)
+    pd.concat([runs, runs.assign(test_acc_at_best_clean_val="0.0")]).to_csv(file, index=False)
     with Store(tmp_path / "second.sqlite") as store:
         assert import_table(file, store) == 6
-        assert (table(store)["test_clean"] == runs["test_clean"].astype(float)).all()
+        assert (
+            table(store)["test_acc_at_best_clean_val"] == runs["test_acc_at_best_clean_val"].astype(float)
+        ).all()
 
 
 def test_times_come_in_as_the_engine_writes_them(tmp_path, study):
@@ -241,10 +247,18 @@ def test_the_published_runs_can_be_imported(tmp_path, path):
 
 
 def test_the_command_line_says_what_is_wrong_without_a_traceback(tmp_path, study):
-    command = [sys.executable, "-m", "dilution", "import", str(altered(tmp_path, test_clean="0.99x"))]
+    command = [
+        sys.executable,
+        "-m",
+        "dilution",
+        "import",
+        str(altered(tmp_path, test_acc_at_best_clean_val="0.99x")),
+    ]
     ended = subprocess.run(
         [*command, "--store", str(tmp_path / "second.sqlite")], capture_output=True, text=True
     )
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
-    assert "test_clean is '0.99x'; it must be a number in [0, 1]." in " ".join(ended.stderr.split())
+    assert "test_acc_at_best_clean_val is '0.99x'; it must be a number in [0, 1]." in " ".join(
+        ended.stderr.split()
+    )

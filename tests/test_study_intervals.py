@@ -17,7 +17,7 @@ def runs(**columns: object) -> pd.DataFrame:
 
 
 def test_interval_equals_the_hand_computed_one_and_is_not_clipped() -> None:
-    points = intervals(runs(alpha=[5, 5, 5], test_clean=[0.8, 0.9, 1.0]), ["alpha"])
+    points = intervals(runs(alpha=[5, 5, 5], test_acc_at_best_clean_val=[0.8, 0.9, 1.0]), ["alpha"])
     assert list(points.columns) == ["alpha", "mean", "low", "high", "seeds"]
     row = points.iloc[0]
     assert row["mean"] == pytest.approx(0.9)
@@ -34,14 +34,14 @@ def test_a_lower_level_gives_its_own_quantile() -> None:
 
 
 def test_one_seed_has_a_mean_and_no_interval() -> None:
-    points = intervals(runs(alpha=[1], test_clean=[0.7]), ["alpha"])
+    points = intervals(runs(alpha=[1], test_acc_at_best_clean_val=[0.7]), ["alpha"])
     assert points.loc[0, "mean"] == 0.7
     assert points.loc[0, ["low", "high"]].isna().all()
     assert points.loc[0, "seeds"] == 1
 
 
 def test_failed_runs_are_left_out_but_their_group_stays() -> None:
-    table = runs(alpha=[1, 1, 1, 2], test_clean=[0.4, 0.6, None, None])
+    table = runs(alpha=[1, 1, 1, 2], test_acc_at_best_clean_val=[0.4, 0.6, None, None])
     points = intervals(table, ["alpha"])
     assert list(points["seeds"]) == [2, 0]
     assert points.loc[0, "mean"] == pytest.approx(0.5)
@@ -50,41 +50,41 @@ def test_failed_runs_are_left_out_but_their_group_stays() -> None:
 
 @pytest.mark.parametrize("dtype", ["object", "Float64"])
 def test_a_column_without_any_value_gives_no_mean(dtype: str) -> None:
-    table = runs(alpha=[1, 1], test_clean=pd.Series([None, None], dtype=dtype))
+    table = runs(alpha=[1, 1], test_acc_at_best_clean_val=pd.Series([None, None], dtype=dtype))
     points = intervals(table, ["alpha"])
     assert points.loc[0, ["mean", "low", "high"]].isna().all()
 
 
 def test_groups_are_sorted_and_a_missing_key_is_a_group_of_its_own() -> None:
     table = runs(
-        network=["b", "b", "a", "a"],
+        model=["b", "b", "a", "a"],
         delta=[np.nan, 0.5, np.nan, np.nan],
-        test_clean=[0.1, 0.2, 0.3, 0.5],
+        test_acc_at_best_clean_val=[0.1, 0.2, 0.3, 0.5],
     )
-    points = intervals(table, ["network", "delta"])
-    assert list(points["network"]) == ["a", "b", "b"]
+    points = intervals(table, ["model", "delta"])
+    assert list(points["model"]) == ["a", "b", "b"]
     assert list(points["delta"].isna()) == [True, False, True]
     assert list(points["mean"]) == pytest.approx([0.4, 0.2, 0.1])
 
 
 def test_an_empty_table_gives_an_empty_one() -> None:
-    assert len(intervals(runs(alpha=[], test_clean=[]), ["alpha"])) == 0
+    assert len(intervals(runs(alpha=[], test_acc_at_best_clean_val=[]), ["alpha"])) == 0
 
 
 def test_a_misspelt_column_is_named_with_the_nearest_one() -> None:
     with pytest.raises(InputError, match="Did you mean 'alpha'"):
-        intervals(runs(alpha=[1], test_clean=[0.5]), ["alhpa"])
+        intervals(runs(alpha=[1], test_acc_at_best_clean_val=[0.5]), ["alhpa"])
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 95.0])
 def test_a_level_outside_its_range_is_refused(level: float) -> None:
     with pytest.raises(InputError, match="level"):
-        intervals(runs(alpha=[1], test_clean=[0.5]), ["alpha"], level=level)
+        intervals(runs(alpha=[1], test_acc_at_best_clean_val=[0.5]), ["alpha"], level=level)
 
 
 def test_no_grouping_column_is_refused() -> None:
     with pytest.raises(InputError, match="by is empty"):
-        intervals(runs(test_clean=[0.5]), [])
+        intervals(runs(test_acc_at_best_clean_val=[0.5]), [])
 
 
 def test_paired_p_equals_the_hand_computed_one() -> None:
@@ -103,7 +103,7 @@ def test_a_constant_difference_leaves_nothing_to_test_against() -> None:
 
 
 def test_equal_accuracies_have_the_interval_of_their_rounding() -> None:
-    points = intervals(runs(alpha=[5] * 3, test_clean=[0.9] * 3, n_test=[360] * 3), ["alpha"])
+    points = intervals(runs(alpha=[5] * 3, test_acc_at_best_clean_val=[0.9] * 3, n_test=[360] * 3), ["alpha"])
     half = 4.302653 / 360 / math.sqrt(12) / math.sqrt(3)
     assert points["low"].item() == pytest.approx(0.9 - half)
     assert points["high"].item() == pytest.approx(0.9 + half)

@@ -1,4 +1,4 @@
-"""Runs of one label a picture: replaced labels, and observed ones from a user's own file."""
+"""Runs of one label an image: replaced labels, and observed ones from a user's own file."""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from dilution.study.results import table
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 
-BASE = {"dataset": "digits", "n": 200, "network": "perceptron", "steps": 3, "evaluations": 1}
+BASE = {"dataset": "digits", "n": 200, "model": "perceptron", "steps": 3, "n_evals": 1}
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def finished(labelled, tmp_path_factory):
         for seed in (0, 1)
         for settings in (
             {"alpha": 1},
-            {"alpha": 1, "labels": "replaced"},
-            {"eta": 0.3, "labels": "replaced", "stratified": True},
+            {"alpha": 1, "label_mode": "replaced"},
+            {"eta": 0.3, "label_mode": "replaced", "stratified": True},
             {"noise": "observed"},
         )
     ]
@@ -55,16 +55,19 @@ def finished(labelled, tmp_path_factory):
 def test_observed_labels_need_no_noise_level_and_others_one():
     observed = Run.of(**BASE, noise="observed")
     assert observed.labels == "replaced"
-    assert observed.key == Run.of(**BASE, noise="observed", labels="replaced").key
+    assert observed.key == Run.of(**BASE, noise="observed", label_mode="replaced").key
     assert Run.model_validate_json(observed.spec) == observed
     for settings, rule in [
         ({}, "neither of alpha and eta given"),
         ({"noise": "observed", "alpha": 0}, "alpha is 0.0 and noise is 'observed'.*Leave alpha out"),
         ({"noise": "observed", "eta": 0.1}, "eta is 0.1 and noise is 'observed'"),
         ({"noise": "observed", "stratified": True}, "stratified is True and noise is 'observed'"),
-        ({"noise": "observed", "labels": "added"}, "labels is 'added' and noise is 'observed'"),
-        ({"alpha": 1, "labels": "replaced", "images": "fresh"}, "images is 'fresh' and labels are replaced"),
-        ({"alpha": 1, "labels": "new"}, "'new' is not a value of labels"),
+        ({"noise": "observed", "label_mode": "added"}, "label_mode is 'added' and noise is 'observed'"),
+        (
+            {"alpha": 1, "label_mode": "replaced", "image_source": "fresh"},
+            "image_source is 'fresh' and labels are replaced",
+        ),
+        ({"alpha": 1, "label_mode": "new"}, "'new' is not a value of labels"),
     ]:
         with pytest.raises(InputError, match=rule):
             Run.of(**BASE, **settings)
@@ -75,15 +78,15 @@ def test_data_without_observed_labels_are_refused_before_the_first_run():
         prepare([Run.of(**BASE, noise="observed")], None)
 
 
-def test_an_epoch_of_replaced_labels_is_one_of_pictures():
-    epoch = {"dataset": "digits", "n": 200, "network": "perceptron", "epochs": 1, "batch": 10}
+def test_an_epoch_of_replaced_labels_is_one_of_images():
+    epoch = {"dataset": "digits", "n": 200, "model": "perceptron", "epochs": 1, "batch_size": 10}
     for settings in (
-        {"alpha": 9, "labels": "replaced"},
-        {"eta": 0.5, "labels": "replaced"},
+        {"alpha": 9, "label_mode": "replaced"},
+        {"eta": 0.5, "label_mode": "replaced"},
         {"noise": "observed"},
     ):
         assert steps_of(Run.of(**epoch, **settings)) == 18
-    shapes = {shape_of(Run.of(**epoch, labels="replaced", eta=eta)) for eta in (0.1, 0.5)}
+    shapes = {shape_of(Run.of(**epoch, label_mode="replaced", eta=eta)) for eta in (0.1, 0.5)}
     assert len(shapes) == 1  # the number of steps is known, so they can train together
 
 
@@ -93,13 +96,13 @@ def test_results_say_which_labels_were_trained_on(finished):
     assert (found["state"] == "done").all()
     assert found["labels"].tolist() == 2 * ["added", "replaced", "replaced", "replaced"]
     observed = found[found["noise"] == "observed"]
-    assert observed[["alpha", "eta", "alpha_used", "alpha_delivered"]].isna().all(axis=None)
-    np.testing.assert_allclose(observed["rate_requested"], observed["rate_delivered"])
-    assert observed["rate_delivered"].between(0.25, 0.42).all()
+    assert observed[["alpha", "eta", "alpha_expected", "alpha_empirical"]].isna().all(axis=None)
+    np.testing.assert_allclose(observed["noise_rate_expected"], observed["noise_rate_empirical"])
+    assert observed["noise_rate_empirical"].between(0.25, 0.42).all()
     exact = found[found["stratified"]]
-    np.testing.assert_allclose(exact["rate_delivered"], 0.3, atol=0.05)
+    np.testing.assert_allclose(exact["noise_rate_empirical"], 0.3, atol=0.05)
     one = found[(found["labels"] == "replaced") & (found["alpha"] == 1)]
-    assert (one["alpha_delivered"] == 1).all()
+    assert (one["alpha_empirical"] == 1).all()
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])

@@ -9,13 +9,13 @@ from dilution.study import Grid
 from dilution.study.merging import merge
 from dilution.study.store import Store
 
-RUNS = list(Grid({"dataset": "digits", "n": 100, "network": "mlp1"}, {"alpha": [0, 1], "seed": [0, 1, 2]}))
+RUNS = list(Grid({"dataset": "digits", "n": 100, "model": "mlp1"}, {"alpha": [0, 1], "seed": [0, 1, 2]}))
 KEYS = [run.key for run in RUNS]
 
 
 def done(accuracy=0.5, seconds=1.0):
-    result = {"test_last": accuracy, "test_clean": accuracy, "seconds": seconds}
-    return {"state": "done", "result": result, "history": [{"step": 1, "test": accuracy}]}
+    result = {"test_acc_last": accuracy, "test_acc_at_best_clean_val": accuracy, "seconds": seconds}
+    return {"state": "done", "result": result, "history": [{"step": 1, "test_acc": accuracy}]}
 
 
 FAILED = {"state": "failed", "error": "no memory"}
@@ -50,9 +50,9 @@ def test_each_run_is_taken_from_where_it_ended(pair):
     assert merge(first, second) == 2
     assert states(first) == ["done", "done", "done", "done", "failed", "queued"]
     rows = {row["key"]: row for row in first.rows("s")}
-    assert [rows[key]["result"].get("test_clean") for key in KEYS[:4]] == [0.1, 0.2, 0.3, 0.4]
+    assert [rows[key]["result"].get("test_acc_at_best_clean_val") for key in KEYS[:4]] == [0.1, 0.2, 0.3, 0.4]
     assert rows[KEYS[1]]["host"] == "there"
-    assert rows[KEYS[1]]["history"] == [{"step": 1, "test": 0.2}]
+    assert rows[KEYS[1]]["history"] == [{"step": 1, "test_acc": 0.2}]
     assert rows[KEYS[4]]["error"] == "no memory"
     assert states(second) == ["queued", "done", "done", "failed", "failed", "queued"]  # it was only read
 
@@ -89,7 +89,7 @@ def test_equal_results_in_other_times_do_not_contradict(pair):
 @pytest.mark.parametrize(
     ("theirs", "words"),
     [
-        (done(0.6), "has test_last 0.5 and 0.6"),
+        (done(0.6), "has test_acc_last 0.5 and 0.6"),
         ({"state": "diverged", "result": {}, "history": []}, "is done and diverged"),
     ],
 )
@@ -102,7 +102,7 @@ def test_results_that_contradict_each_other_are_refused_and_nothing_is_entered(p
         merge(first, second)
     assert states(first).count("done") == 1
     assert merge(first, second, keep_first=True) == 1
-    assert list(first.rows("s"))[3]["result"]["test_last"] == 0.5
+    assert list(first.rows("s"))[3]["result"]["test_acc_last"] == 0.5
 
 
 def test_shared_measurements_that_contradict_each_other_are_refused(pair):

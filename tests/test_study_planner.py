@@ -11,7 +11,7 @@ from dilution.study import Run, timing
 from dilution.study.grouping import by_shape, shape_of, split, steps_of
 from dilution.study.planner import best_size, plan
 
-BASE = {"dataset": "digits", "n": 200, "network": "mlp2", "order": "pooled", "epochs": 400, "alpha": 1}
+BASE = {"dataset": "digits", "n": 200, "model": "mlp2", "targets": "pooled", "epochs": 400, "alpha": 1}
 
 
 def small(**changes):
@@ -43,22 +43,22 @@ def planned(runs, machine, cores=2, study=None):
 
 
 def test_runs_that_differ_in_noise_seed_and_rate_have_one_shape():
-    runs = [small(), small(seed=1), small(alpha=20), small(rate=0.3), small(noise="structured", delta=0.5)]
+    runs = [small(), small(seed=1), small(alpha=20), small(lr=0.3), small(noise="structured", delta=0.5)]
     assert len(by_shape(runs)) == 1
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"network": "mlp1"},
-        {"batch": 64},
+        {"model": "mlp1"},
+        {"batch_size": 64},
         {"epochs": 401},
         {"optimizer": "adam"},
         {"schedule": "cosine"},
-        {"averaging": 0.9},
-        {"evaluations": 3},
+        {"ema_decay": 0.9},
+        {"n_evals": 3},
         {"n": 300},
-        {"order": "expected"},
+        {"targets": "expected"},
     ],
 )
 def test_runs_that_differ_in_what_a_program_shares_do_not(change):
@@ -66,10 +66,10 @@ def test_runs_that_differ_in_what_a_program_shares_do_not(change):
 
 
 def test_one_label_at_a_time_the_noise_level_sets_the_number_of_steps():
-    one, two = small(order="examples"), small(order="examples", alpha=3)
+    one, two = small(targets="sampled"), small(targets="sampled", alpha=3)
     assert (steps_of(one), steps_of(two)) == (round(400 * 360 / 128), round(400 * 720 / 128))
     assert shape_of(one) != shape_of(two)
-    rates = [small(order="examples", alpha=None, eta=0.3, seed=seed) for seed in range(2)]
+    rates = [small(targets="sampled", alpha=None, eta=0.3, seed=seed) for seed in range(2)]
     assert shape_of(rates[0]) != shape_of(rates[1])  # rounding may part them; only the open data tell
     assert len(by_shape([run.model_copy(update={"epochs": None, "steps": 9}) for run in rates])) == 1
 
@@ -174,7 +174,9 @@ def test_packs_of_several_threads_come_first(cache):
         return 0.01 if threads == 2 or machine.asked.count((2, 1, 1)) == 2 else 0.05
 
     machine = Machine(seconds)
-    packs, _ = planned([small(seed=seed, batch=batch) for batch in (16, 32) for seed in range(2)], machine)
+    packs, _ = planned(
+        [small(seed=seed, batch_size=batch) for batch in (16, 32) for seed in range(2)], machine
+    )
     assert [pack.threads for pack in packs] == [2, 2, 1, 1]
 
 

@@ -8,8 +8,8 @@ from dilution.study import Run
 from dilution.study.planner import Pack
 from dilution.study.progress import Clock, Progress
 
-RUN = Run.of(dataset="digits", n=60, network="mlp2", alpha=20, seed=3)
-DONE = {"state": "done", "result": {"test_clean": 0.876}}
+RUN = Run.of(dataset="digits", n=60, model="mlp2", alpha=20, seed=3)
+DONE = {"state": "done", "result": {"test_acc_at_best_clean_val": 0.876}}
 FAILED = {"state": "failed", "error": "Traceback\n  line [bold]\nValueError: no [luck]\n"}
 DIVERGED = {"state": "diverged", "result": {"diverged_at": 7}}
 
@@ -53,7 +53,7 @@ def test_plain_lines_come_at_most_every_few_seconds(monkeypatch):
 
 def test_a_diverged_run_and_a_noise_rate_are_described():
     assert show(io.StringIO(), [DIVERGED]).rstrip().endswith("last: mlp2, alpha 20, seed 3: diverged")
-    rate = Run.of(dataset="digits", n=60, network="mlp2", eta=0.25)
+    rate = Run.of(dataset="digits", n=60, model="mlp2", eta=0.25)
     assert "mlp2, eta 0.25, seed 0: 87.6%" in show(io.StringIO(), [DONE], run=rate)
 
 

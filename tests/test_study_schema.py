@@ -29,7 +29,7 @@ def store(path):
     ("column", "old", "new"),
     [
         ("result", "0.5", "0.9"),
-        ("history", '"test": 0.5', '"test": 0.8'),
+        ("history", '"test_acc": 0.5', '"test_acc": 0.8'),
         ("spec", '"n":100', '"n":900'),
         ("state", "done", "diverged"),
         ("error", None, "a reason"),
@@ -122,9 +122,9 @@ def test_the_view_has_one_row_a_run_and_a_column_for_each_setting_and_measure(st
     store.add("s", RUNS)
     store.add("t", RUNS[:2])
     store.finish({KEYS[1]: DONE}, at="now")
-    found = plain(path, 'SELECT key, alpha, seed, "order", precision, flips, test_last FROM results')
+    found = plain(path, 'SELECT key, alpha, seed, "targets", precision, flips, test_acc_last FROM results')
     assert len(found) == len(RUNS)
-    assert found[1] == (KEYS[1], 0, 1, "examples", "float32", 0, 0.5)
+    assert found[1] == (KEYS[1], 0, 1, "sampled", "float32", 0, 0.5)
     names = [row[1] for row in plain(path, "PRAGMA table_info(results)")]
     assert set(names) == {*COLUMNS, "crashes", "cut_off"}
 
@@ -133,7 +133,7 @@ def test_a_view_of_an_older_version_is_renewed(path):
     Store(path).close()
     change(path, "DROP VIEW results", "CREATE VIEW results AS SELECT key FROM runs")
     Store(path).close()
-    assert plain(path, "SELECT count(test_clean) FROM results") == [(0,)]
+    assert plain(path, "SELECT count(test_acc_at_best_clean_val) FROM results") == [(0,)]
 
 
 OLDER = """

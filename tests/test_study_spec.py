@@ -12,41 +12,41 @@ from dilution.errors import InputError
 from dilution.study import Run, Study
 from dilution.study.prepare import prepare
 from dilution.study.run_spec import LATER
-from dilution.training import TrainSettings
+from dilution.training import TrainConfig
 
-BASE = {"dataset": "digits", "n": 1000, "alpha": 20, "network": "conv4"}
+BASE = {"dataset": "digits", "n": 1000, "alpha": 20, "model": "conv4"}
 HALVES = [[0.5, 0.5], [0.5, 0.5]]
 
 # For each field settings that change it. Some need a partner, which the other run has too.
 CHANGES = {
-    "order": {"order": "pooled"},
+    "targets": {"targets": "pooled"},
     "optimizer": {"optimizer": "sgd"},
-    "rate": {"rate": 0.2},
+    "lr": {"lr": 0.2},
     "momentum": {"momentum": 0.8},
     "weight_decay": {"weight_decay": 1e-4},
     "schedule": {"schedule": "linear"},
-    "batch": {"batch": 64},
+    "batch_size": {"batch_size": 64},
     "epochs": {"epochs": 3},
     "steps": {"steps": 3},
-    "averaging": {"averaging": 0.5},
-    "flips": {"flips": True},
-    "crops": {"crops": 4},
+    "ema_decay": {"ema_decay": 0.5},
+    "hflip": {"hflip": True},
+    "translate": {"translate": 4},
     "precision": {"precision": "bfloat16"},
-    "evaluations": {"evaluations": 3},
+    "n_evals": {"n_evals": 3},
     "dataset": {"dataset": "mnist"},
     "fingerprint": {"fingerprint": "ab12"},
-    "n": {"n": 999, "validation": 100},
-    "validation": {"validation": 99},
+    "n": {"n": 999, "n_val": 100},
+    "n_val": {"n_val": 99},
     "alpha": {"alpha": 20.5},
     "eta": {"alpha": None, "eta": 0.4},
     "noise": {"noise": "structured", "delta": 0.5},
     "delta": {"noise": "structured", "delta": 0.6},
     "noise_order": {"noise": "structured", "delta": 0.5, "noise_order": "reverse"},
     "matrix": {"noise": "matrix", "matrix": HALVES},
-    "labels": {"labels": "replaced"},
-    "images": {"images": "fresh"},
+    "labels": {"label_mode": "replaced"},
+    "image_source": {"image_source": "fresh"},
     "stratified": {"stratified": True},
-    "network": {"network": "mlp2"},
+    "model": {"model": "mlp2"},
     "seed": {"seed": 1},
 }
 
@@ -58,7 +58,7 @@ def run(**changes):
 def test_a_golden_run_keeps_its_key():
     # Stores in use hold this key. If it changes, their results are orphaned and trained again: a new
     # field or a changed default must not do that unnoticed.
-    golden = Run.of(dataset="mnist", n=60_000, alpha=20, network="conv4", seed=1)
+    golden = Run.of(dataset="mnist", n=60_000, alpha=20, model="conv4", seed=1)
     assert golden.key == "f2daccba09bd97ab"
 
 
@@ -81,7 +81,7 @@ def test_equal_settings_have_equal_keys_in_any_order_of_keywords(rng, name):
 
 
 def test_spelling_out_a_default_or_another_number_type_is_the_same_run():
-    assert run().key == run(alpha=20.0, seed=0, validation=100, epochs=10, order="examples").key
+    assert run().key == run(alpha=20.0, seed=0, n_val=100, epochs=10, targets="sampled").key
     assert run().key == run(n=1000.0).key == run(n=np.int64(1000), alpha=np.float64(20)).key
     structured = {"noise": "structured", "delta": 0.5}
     assert run(**structured).key == run(**structured, noise_order="random").key
@@ -111,10 +111,10 @@ def test_the_spec_gives_the_run_back(name):
 
 @pytest.mark.parametrize("name", ["seed", "fingerprint", "n"])
 def test_a_copy_with_other_settings_has_its_own_key(name):
-    original = run(validation=100)
+    original = run(n_val=100)
     assert original.key
     copied = original.model_copy(update=CHANGES[name])
-    assert copied.key == run(**{"validation": 100} | CHANGES[name]).key != original.key
+    assert copied.key == run(**{"n_val": 100} | CHANGES[name]).key != original.key
     assert Run.model_validate_json(copied.spec) == copied
 
 
@@ -128,8 +128,8 @@ def test_a_run_is_frozen_and_hashable():
 
 
 def test_the_training_part_is_what_was_given():
-    settings = run(steps=3, rate=0.5, order="pooled").settings
-    assert settings == TrainSettings(steps=3, rate=0.5, order="pooled")
+    settings = run(steps=3, lr=0.5, targets="pooled").settings
+    assert settings == TrainConfig(steps=3, lr=0.5, targets="pooled")
 
 
 def test_validation_defaults_to_a_tenth_and_epochs_to_ten():
@@ -156,8 +156,8 @@ WRONG = [
     ({"noise": "matrix"}, ["noise='matrix' needs a matrix", "one row"]),
     ({"matrix": HALVES}, ["matrix is given", "noise='matrix'"]),
     ({"noise": "strctured", "delta": 0.5}, ["'strctured'", "Did you mean 'structured'"]),
-    ({"validation": 1000}, ["validation is 1000 and n is 1000", "must be smaller"]),
-    ({"validation": 0}, ["validation is 0", "greater than or equal to 1"]),
+    ({"n_val": 1000}, ["n_val is 1000 and n is 1000", "must be smaller"]),
+    ({"n_val": 0}, ["n_val is 0", "greater than or equal to 1"]),
     ({"n": 1}, ["n is 1", "greater than or equal to 2"]),
     ({"n": 10.5}, ["n is 10.5", "integer"]),
     ({"n": "many"}, ["n is 'many'", "must be a number"]),
@@ -165,14 +165,14 @@ WRONG = [
     ({"n": math.nan}, ["n is nan"]),
     ({"epochs": 2, "steps": 3}, ["epochs is 2.0 and steps is 3", "give one of them"]),
     ({"epochs": -1}, ["epochs is -1", "greater than 0"]),
-    ({"crops": -1}, ["crops is -1", "greater than or equal to 0"]),
+    ({"translate": -1}, ["translate is -1", "greater than or equal to 0"]),
     ({"seed": -1}, ["seed is -1", "greater than or equal to 0"]),
-    ({"network": "con4"}, ["'con4' is not a network", "Did you mean 'conv4'", "perceptron"]),
-    ({"network": 4}, ["network is 4", "string"]),
-    ({"order": 5}, ["order is 5", "'examples', 'pooled' or 'expected'"]),
-    ({"netwrk": "mlp1"}, ["'netwrk' is not a setting", "Did you mean 'network'"]),
+    ({"model": "con4"}, ["'con4' is not a network", "Did you mean 'conv4'", "perceptron"]),
+    ({"model": 4}, ["network is 4", "string"]),
+    ({"targets": 5}, ["order is 5", "'sampled', 'pooled' or 'expected'"]),
+    ({"netwrk": "mlp1"}, ["'netwrk' is not a setting", "Did you mean 'model'"]),
     ({"sead": 1}, ["'sead' is not a setting", "Did you mean 'seed'"]),
-    ({"alhpa": 1, "betch": 3}, ["Did you mean 'alpha'", "Did you mean 'batch'"]),
+    ({"alhpa": 1, "betch": 3}, ["Did you mean 'alpha'", "Did you mean 'batch_size'"]),
 ]
 
 
@@ -201,7 +201,7 @@ def own_data(path, shade):
 
 def test_other_content_of_the_same_file_is_another_run(tmp_path):
     path = own_data(tmp_path / "own.npz", shade=7)
-    study = Study.of("own", [Run.of(dataset=path, n=30, alpha=1, network="mlp1")])
+    study = Study.of("own", [Run.of(dataset=path, n=30, alpha=1, model="mlp1")])
     before, again = prepare(study.runs, None)[0], prepare(study.runs, None)[0]
     assert len(before.fingerprint) == 64
     assert before.key == again.key != study.runs[0].key
@@ -215,8 +215,8 @@ def test_other_content_of_the_same_file_is_another_run(tmp_path):
     ("changes", "message"),
     [
         ({"n": 5000}, "n is 5000; it must be a whole number from 1 to 1437"),
-        ({"n": 1437, "images": "fresh"}, "0 fresh pictures"),
-        ({"images": "frehs"}, "Did you mean 'fresh'"),
+        ({"n": 1437, "image_source": "fresh"}, "0 fresh images"),
+        ({"image_source": "frehs"}, "Did you mean 'fresh'"),
         ({"dataset": "digit"}, "Did you mean 'digits'"),
         ({"noise": "matrix", "matrix": HALVES}, "matrix"),
         ({"noise": "matrix", "matrix": [[math.nan] * 10] * 10}, "matrix"),

@@ -257,7 +257,7 @@ def test_a_full_disk_is_a_store_error_and_the_file_stays_valid(store, path):
         store.finish({KEYS[1]: long}, at="now")
     with pytest.raises(StoreError, match="full"):
         store.keep("big", "x" * 10**6)
-    many = list(Grid({"dataset": "digits", "n": 100, "network": "mlp1", "alpha": 3}, {"seed": range(900)}))
+    many = list(Grid({"dataset": "digits", "n": 100, "model": "mlp1", "alpha": 3}, {"seed": range(900)}))
     with pytest.raises(StoreError, match="full"):
         store.add("many", many)
     assert plain(path, "PRAGMA integrity_check") == [("ok",)]

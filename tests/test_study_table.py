@@ -16,10 +16,10 @@ from dilution.study.results import histories, table
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 
-BASE = {"dataset": "digits", "n": 60, "network": "perceptron", "steps": 4, "evaluations": 2, "batch": 8}
+BASE = {"dataset": "digits", "n": 60, "model": "perceptron", "steps": 4, "n_evals": 2, "batch_size": 8}
 RUNS = [
     Run.of(**BASE, alpha=1 / 3),
-    Run.of(**BASE, eta=0.3, images="white_noise"),
+    Run.of(**BASE, eta=0.3, image_source="white_noise"),
     Run.of(**BASE, eta=0.95),
     Run.of(**BASE, alpha=2, noise="matrix", matrix=[[0.1] * 10] * 10),
     Run.of(**BASE, alpha=3),
@@ -44,7 +44,7 @@ def documented_columns():
 
 def test_the_table_has_every_documented_column(store):
     documented = documented_columns()
-    assert {"key", "state", "test_clean", "diverged_at", "error", "finished"} < documented
+    assert {"key", "state", "test_acc_at_best_clean_val", "diverged_at", "error", "finished"} < documented
     assert documented <= set(table(store).columns)
 
 
@@ -52,15 +52,15 @@ def test_settings_and_measures_stand_side_by_side(store):
     rows = table(store, "s")
     assert rows["key"].tolist() == [run.key for run in RUNS[:4]]
     assert rows["state"].tolist() == ["done", "done", "failed", "done"]
-    assert rows["network"].tolist() == ["perceptron"] * 4
+    assert rows["model"].tolist() == ["perceptron"] * 4
     first = rows.iloc[0]
-    assert (first["alpha"], first["alpha_used"], first["validation"]) == (1 / 3, 1 / 3, 6)
-    assert first["alpha_delivered"] == pytest.approx(18 / 54)
-    assert first["rate_requested"] == pytest.approx(0.9 * (1 / 3) / (4 / 3))
+    assert (first["alpha"], first["alpha_expected"], first["n_val"]) == (1 / 3, 1 / 3, 6)
+    assert first["alpha_empirical"] == pytest.approx(18 / 54)
+    assert first["noise_rate_expected"] == pytest.approx(0.9 * (1 / 3) / (4 / 3))
     second = rows.iloc[1]
     assert pd.isna(second["alpha"])
-    assert second["rate_requested"] == pytest.approx(0.3)
-    assert second["alpha_used"] == pytest.approx(0.5)
+    assert second["noise_rate_expected"] == pytest.approx(0.3)
+    assert second["alpha_expected"] == pytest.approx(0.5)
 
 
 def test_a_table_can_be_of_a_study_of_some_runs_or_of_all(store):
@@ -75,25 +75,25 @@ def test_a_table_can_be_of_a_study_of_some_runs_or_of_all(store):
 def test_a_run_not_yet_trained_has_no_measures(store):
     row = table(store, runs=[RUNS[4]]).iloc[0]
     assert row["state"] == "queued"
-    assert row[["test_last", "seconds", "started", "finished", "error"]].isna().all()
+    assert row[["test_acc_last", "seconds", "started", "finished", "error"]].isna().all()
 
 
 def test_numbers_are_numbers_even_where_every_run_lacks_them(store):
     for rows in (table(store), table(store, runs=[RUNS[4]])):
-        for name in ("alpha", "eta", "delta", "epochs", "steps", "test_last", "diverged_at", "seconds"):
+        for name in ("alpha", "eta", "delta", "epochs", "steps", "test_acc_last", "diverged_at", "seconds"):
             assert pd.api.types.is_float_dtype(rows[name]) or pd.api.types.is_integer_dtype(rows[name])
 
 
 def test_histories_hold_every_evaluation(store):
     found = histories(store, "s")
-    validation = ["validation_clean", "validation_noisy", "validation_agreement"]
-    measured = ["step", "train_loss", *validation, "test", "test_top5", "key"]
+    validation = ["val_acc_clean", "val_loss_noisy", "val_acc_noisy"]
+    measured = ["step", "train_loss", *validation, "test_acc", "test_acc_top5", "key"]
     assert list(found.columns) == measured
     done = [RUNS[place].key for place in (0, 1, 3)]
     assert found["key"].tolist() == [key for key in done for _ in range(2)]
     assert found["step"].tolist() == [2, 4] * 3
-    last = found[found["key"] == done[0]]["test"].iloc[-1]
-    assert last == table(store, runs=RUNS[:1])["test_last"].iloc[0]
+    last = found[found["key"] == done[0]]["test_acc"].iloc[-1]
+    assert last == table(store, runs=RUNS[:1])["test_acc_last"].iloc[0]
 
 
 def test_no_evaluation_gives_an_empty_table_with_its_columns(store):

@@ -9,34 +9,34 @@ from dilution.data import Arrays
 from dilution.errors import InputError
 from dilution.models import build
 from dilution.noise import Dilution, matrix, structured
-from dilution.training import BatchOrderer, batches
+from dilution.training import BatchSampler, batches
 from dilution.training.losses import cross_entropy
 
-ORDERS = ["examples", "pooled", "expected"]
+ORDERS = ["sampled", "pooled", "expected"]
 ALPHAS = [0.0, 0.013, 0.5, 1.0, 2.7, 20.0]
 
 
 def stream(noisy, order, batch, steps, seed=0):
-    """Return the ids of the pictures that the batches show one after the other, and their targets."""
-    parts = list(BatchOrderer(noisy, order, batch, seed=seed).batches(steps))
-    assert all(len(part.pictures) == len(part.targets) == batch for part in parts)
-    pictures = torch.cat([part.pictures for part in parts])
-    ids = pictures[:, 0, 0, 0].long() * 256 + pictures[:, 0, 0, 1].long()
+    """Return the ids of the images that the batches show one after the other, and their targets."""
+    parts = list(BatchSampler(noisy, order, batch, seed=seed).batches(steps))
+    assert all(len(part.images) == len(part.targets) == batch for part in parts)
+    images = torch.cat([part.images for part in parts])
+    ids = images[:, 0, 0, 0].long() * 256 + images[:, 0, 0, 1].long()
     return ids, torch.cat([part.targets for part in parts])
 
 
-def full_gradient(noisy, order, batch=None):
+def full_gradient(noisy, order, batch_size=None):
     """Return the gradient of the empirical risk: over one epoch, in batches that divide it."""
     module = build("mlp1", (1, 2, 2), noisy.classes, seed=3).double()
-    orderer = BatchOrderer(noisy, order, batch or 1, seed=7)
-    whole = orderer.length if batch is None else batch
-    orderer = BatchOrderer(noisy, order, whole, seed=7)
+    orderer = BatchSampler(noisy, order, batch_size or 1, seed=7)
+    whole = orderer.length if batch_size is None else batch_size
+    orderer = BatchSampler(noisy, order, whole, seed=7)
     steps, rest = divmod(orderer.length, whole)
     assert rest == 0
     risk = 0.0
     for part in orderer.batches(steps):
         targets = part.targets if part.targets.ndim == 1 else part.targets.double()
-        risk = risk + cross_entropy(module(part.pictures.double() / 255), targets) / steps
+        risk = risk + cross_entropy(module(part.images.double() / 255), targets) / steps
     risk.backward()
     return torch.cat([weights.grad.flatten() for weights in module.parameters()])
 
@@ -45,15 +45,15 @@ def full_gradient(noisy, order, batch=None):
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_examples_and_pooled_have_the_same_full_gradient(make_data, alpha, stratified):
     noisy = Dilution(make_data(50), alpha, stratified=stratified)
-    examples, pooled = full_gradient(noisy, "examples"), full_gradient(noisy, "pooled")
+    examples, pooled = full_gradient(noisy, "sampled"), full_gradient(noisy, "pooled")
     assert float(examples.norm()) > 1e-3
     assert torch.allclose(examples, pooled, rtol=1e-5, atol=1e-7)
 
 
 def test_the_full_gradient_does_not_depend_on_how_an_epoch_is_cut_into_batches(make_data):
     noisy = Dilution(make_data(50), 2.6)  # 180 examples
-    whole = full_gradient(noisy, "examples")
-    for order, batch in [("examples", 20), ("pooled", 10), ("pooled", 1)]:
+    whole = full_gradient(noisy, "sampled")
+    for order, batch in [("sampled", 20), ("pooled", 10), ("pooled", 1)]:
         assert torch.allclose(full_gradient(noisy, order, batch), whole, rtol=1e-5, atol=1e-7)
 
 
@@ -84,7 +84,7 @@ def test_pooled_tends_to_expected_as_labels_grow(make_data, alpha):
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
-def test_pooled_weights_sum_to_the_number_of_pictures(make_data, alpha):
+def test_pooled_weights_sum_to_the_number_of_images(make_data, alpha):
     noisy = Dilution(make_data(40), alpha)
     weights = stream(noisy, "pooled", 40, 1)[1]
     assert float(weights.sum()) == pytest.approx(40, rel=1e-5)
@@ -98,14 +98,14 @@ def test_expected_targets_are_the_rows_of_the_overall_matrix(make_data):
     assert torch.equal(targets, overall[noisy.data.labels[ids]])
 
 
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("batch", [1, 7, 64, 1000])
+@pytest.mark.parametrize("targets", ORDERS)
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
 def test_every_example_is_visited_exactly_once_an_epoch_without_a_gap(make_data, order, batch):
-    noisy = Dilution(make_data(45), 1.3, n=30)  # 69 examples or 30 pictures an epoch
-    length = len(noisy) if order == "examples" else noisy.n
+    noisy = Dilution(make_data(45), 1.3, n=30)  # 69 examples or 30 images an epoch
+    length = len(noisy) if order == "sampled" else noisy.n
     epochs = 3
     ids, targets = stream(noisy, order, batch, -(-epochs * length // batch))
-    if order == "examples":
+    if order == "sampled":
         everything = torch.arange(len(noisy))
         shown = list(zip(ids.tolist(), targets.tolist(), strict=True))
         wanted = zip(noisy.source(everything).tolist(), noisy.labels(everything).tolist(), strict=True)
@@ -117,7 +117,7 @@ def test_every_example_is_visited_exactly_once_an_epoch_without_a_gap(make_data,
     assert parts[0] != parts[1] != parts[2]
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("targets", ORDERS)
 def test_the_order_does_not_depend_on_chunks_or_batch_size_and_starts_with_the_seed(
     make_data, order, monkeypatch
 ):
@@ -139,7 +139,7 @@ def test_the_order_does_not_depend_on_chunks_or_batch_size_and_starts_with_the_s
         assert torch.equal(again[1], targets)
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("targets", ORDERS)
 def test_the_first_steps_are_the_same_however_many_follow(make_data, order):
     noisy = Dilution(make_data(45), 1.3)
     few, many = stream(noisy, order, 16, 3), stream(noisy, order, 16, 9)
@@ -147,15 +147,15 @@ def test_the_first_steps_are_the_same_however_many_follow(make_data, order):
     assert torch.equal(few[1], many[1][:48])
 
 
-@pytest.mark.parametrize("order", ["pooled", "expected"])
+@pytest.mark.parametrize("targets", ["pooled", "expected"])
 @pytest.mark.parametrize("images", ["fresh", "white_noise", "external"])
-def test_other_pictures_are_refused_where_labels_are_pooled(make_data, order, images):
+def test_other_images_are_refused_where_labels_are_pooled(make_data, order, images):
     data = make_data(40)
     source = Arrays(data.images, data.labels) if images == "external" else images
-    noisy = Dilution(data, 2, n=20, images=source)
-    with pytest.raises(InputError, match=rf"order='{order}'.*images='{images}'.*Use order='examples'"):
-        BatchOrderer(noisy, order, 8, seed=0)
-    assert BatchOrderer(noisy, "examples", 8, seed=0).length == 60
+    noisy = Dilution(data, 2, n=20, image_source=source)
+    with pytest.raises(InputError, match=rf"order='{order}'.*images='{images}'.*Use targets='sampled'"):
+        BatchSampler(noisy, order, 8, seed=0)
+    assert BatchSampler(noisy, "sampled", 8, seed=0).length == 60
 
 
 def test_cross_entropy_is_linear_in_the_label():

@@ -17,7 +17,7 @@ from dilution.study.results import histories, table
 from dilution.study.runner import Checkpoints
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
-from dilution.training import Checkpoint, Task, TrainSettings, train_together
+from dilution.training import Checkpoint, Task, TrainConfig, train_together
 
 OWN = """
 import torch
@@ -44,11 +44,11 @@ class CutOff(Checkpoint):
             raise KeyboardInterrupt
 
 
-def tasks(network, replicas=2, **settings):
+def tasks(model, replicas=2, **settings):
     data = load("digits")
-    using = TrainSettings(**{"steps": 37, "evaluations": 5, "batch": 32, "rate": 0.01} | settings)
+    using = TrainConfig(**{"steps": 37, "n_evals": 5, "batch_size": 32, "lr": 0.01} | settings)
     return [
-        Task(network, Dilution(data.train, 2, n=300, seed=seed), data.test, seed, 30, using)
+        Task(model, Dilution(data.train, 2, n=300, seed=seed), data.test, seed, 30, using)
         for seed in range(replicas)
     ]
 
@@ -58,33 +58,33 @@ def same(first, second):
         pd.testing.assert_frame_equal(ours.history, theirs.history, check_exact=True)
         for name, weight in ours.module.state_dict().items():
             assert torch.equal(weight, theirs.module.state_dict()[name]), name
-        assert (ours.delivered.matrix_delivered == theirs.delivered.matrix_delivered).all()
+        assert (ours.noise_summary.transition_empirical == theirs.noise_summary.transition_empirical).all()
         assert ours.state == theirs.state
 
 
 @pytest.mark.parametrize(
-    ("network", "settings"),
+    ("model", "settings"),
     [
-        ("mlp2", {"optimizer": "adam", "averaging": 0.9, "schedule": "cosine"}),
-        ("mlp2", {"optimizer": "sgd", "momentum": 0.9, "order": "pooled"}),
-        ("perceptron", {"optimizer": "adadelta", "rate": 1.0}),
-        ("conv2", {"optimizer": "adamw", "crops": 1, "flips": True, "batch": 48}),
-        ("conv2", {"order": "expected", "averaging": 0.5, "precision": "bfloat16"}),
-        ("own:net", {"optimizer": "adam", "averaging": 0.9}),
+        ("mlp2", {"optimizer": "adam", "ema_decay": 0.9, "schedule": "cosine"}),
+        ("mlp2", {"optimizer": "sgd", "momentum": 0.9, "targets": "pooled"}),
+        ("perceptron", {"optimizer": "adadelta", "lr": 1.0}),
+        ("conv2", {"optimizer": "adamw", "translate": 1, "hflip": True, "batch_size": 48}),
+        ("conv2", {"targets": "expected", "ema_decay": 0.5, "precision": "bfloat16"}),
+        ("own:net", {"optimizer": "adam", "ema_decay": 0.9}),
     ],
     ids=str,
 )
-def test_a_training_goes_on_bit_for_bit_where_it_was_cut_off(tmp_path, monkeypatch, network, settings):
+def test_a_training_goes_on_bit_for_bit_where_it_was_cut_off(tmp_path, monkeypatch, model, settings):
     (tmp_path / "own.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     path = tmp_path / "checkpoints" / "a.pt"
-    whole = train_together(tasks(network, **settings))
+    whole = train_together(tasks(model, **settings))
     with pytest.raises(KeyboardInterrupt):
-        train_together(tasks(network, **settings), checkpoint=CutOff(path))
+        train_together(tasks(model, **settings), checkpoint=CutOff(path))
     saved = Checkpoint(path, "a training").load()
     assert 0 < saved["step"] < 37
-    again = train_together(tasks(network, **settings), checkpoint=Checkpoint(path, "a training"))
+    again = train_together(tasks(model, **settings), checkpoint=Checkpoint(path, "a training"))
     same(again, whole)
     assert again[0].seconds * 2 >= saved["seconds"]
     assert not path.exists()
@@ -93,7 +93,7 @@ def test_a_training_goes_on_bit_for_bit_where_it_was_cut_off(tmp_path, monkeypat
 def test_a_replica_that_diverged_stays_so(tmp_path):
     def pair():
         fine, wild = tasks("mlp2", optimizer="sgd")
-        return [fine, replace(wild, settings=wild.settings.model_copy(update={"rate": 1e20}))]
+        return [fine, replace(wild, settings=wild.settings.model_copy(update={"lr": 1e20}))]
 
     whole = train_together(pair())
     assert [each.state for each in whole] == ["done", "diverged"]
@@ -168,7 +168,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
-BASE = {"dataset": "digits", "n": 200, "network": "mlp1", "alpha": 1, "steps": 60, "evaluations": 6}
+BASE = {"dataset": "digits", "n": 200, "model": "mlp1", "alpha": 1, "steps": 60, "n_evals": 6}
 
 
 def test_a_study_that_is_cut_off_goes_on_inside_its_training(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Confusability, measured on held-out clean pictures."""
+"""Confusability, measured on held-out clean images."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from dilution.training import confusability
 
 @pytest.fixture(scope="module")
 def measured():
-    return confusability(load("digits").train, network="mlp1")
+    return confusability(load("digits").train, model="mlp1")
 
 
 def test_rows_are_distributions_over_predicted_classes(measured):
@@ -28,20 +28,20 @@ def test_on_digits_the_right_class_is_the_likeliest_in_every_row(measured):
 def test_it_repeats_and_depends_on_its_seed():
     data = load("digits").train
     few = Arrays(data.images[:200], data.labels[:200], data.classes)
-    first, again, other = (confusability(few, network="perceptron", seed=seed) for seed in (0, 0, 1))
+    first, again, other = (confusability(few, model="perceptron", seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-def test_a_class_without_pictures_has_a_uniform_row():
+def test_a_class_without_images_has_a_uniform_row():
     data = load("digits").train
     few = Arrays(data.images[:60], data.labels[:60].clamp(max=8), data.classes)
-    found = confusability(few, network="perceptron")
+    found = confusability(few, model="perceptron")
     assert np.allclose(found[9], 0.1)
     assert np.allclose(found.sum(axis=1), 1)
 
 
-def test_too_few_pictures_are_refused_with_a_remedy():
+def test_too_few_images_are_refused_with_a_remedy():
     few = Arrays(torch.zeros(9, 1, 2, 2, dtype=torch.uint8), torch.arange(9) % 3)
-    with pytest.raises(InputError, match=r"9 pictures; .* at least 10.*order='random'"):
+    with pytest.raises(InputError, match=r"9 images; .* at least 10.*order='random'"):
         confusability(few)

@@ -12,7 +12,7 @@ from dilution.study.executors import processes
 from dilution.study.progress import Progress
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
-from dilution.training import BatchOrderer, TrainSettings, train
+from dilution.training import BatchSampler, TrainConfig, train
 from dilution.training.augment import Augmentation
 from dilution.training.device import device_of
 from dilution.training.ensemble import together
@@ -28,10 +28,10 @@ def sets():
     return {
         "uniform": Dilution(data, 3.5, n=300, seed=1),
         "stratified": Dilution(data, 2, noise=structured(0.5), n=300, stratified=True, seed=2),
-        "replaced": Dilution(data, 2, n=300, labels="replaced", seed=6),
-        "fresh": Dilution(data, 2, n=300, images="fresh", seed=3),
-        "white noise": Dilution(data, 2, n=300, images="white_noise", seed=4),
-        "external": Dilution(data, 2, n=300, images=load("digits").test, seed=5),
+        "replaced": Dilution(data, 2, n=300, label_mode="replaced", seed=6),
+        "fresh": Dilution(data, 2, n=300, image_source="fresh", seed=3),
+        "white noise": Dilution(data, 2, n=300, image_source="white_noise", seed=4),
+        "external": Dilution(data, 2, n=300, image_source=load("digits").test, seed=5),
     }
 
 
@@ -68,7 +68,7 @@ def test_a_moved_set_has_its_tensors_elsewhere(name):
 
 @pytest.mark.parametrize("targets", ["labels", "weights"])
 @pytest.mark.parametrize(
-    ("network", "precision"),
+    ("model", "precision"),
     # torch casts convolutions to bfloat16 on real devices only
     [
         ("perceptron", torch.float32),
@@ -77,10 +77,10 @@ def test_a_moved_set_has_its_tensors_elsewhere(name):
         ("conv2", torch.float32),
     ],
 )
-def test_a_step_reads_nothing_back_and_stays_on_its_device(network, targets, precision):
+def test_a_step_reads_nothing_back_and_stays_on_its_device(model, targets, precision):
     # a "meta" tensor has nothing to read: asking for a number, or mixing it with the CPU's, is an error
     meta = torch.device("meta")
-    replicas = together([build(network, (1, 8, 8), 10, seed=seed).to(meta) for seed in (0, 1)], precision)
+    replicas = together([build(model, (1, 8, 8), 10, seed=seed).to(meta) for seed in (0, 1)], precision)
     wanted = (
         torch.empty(2, 16, device=meta).long() if targets == "labels" else torch.empty(2, 16, 10, device=meta)
     )
@@ -110,7 +110,7 @@ def test_with_two_gpus_workers_take_turns(monkeypatch, tmp_path):
     monkeypatch.setattr(processes, "Worker", Recorded)
     monkeypatch.setattr(executors, "device_of", torch.device)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    runs = [Run.of(dataset="digits", n=100, alpha=1, network="mlp1", steps=2, seed=seed) for seed in range(9)]
+    runs = [Run.of(dataset="digits", n=100, alpha=1, model="mlp1", steps=2, seed=seed) for seed in range(9)]
     study, quiet = Study.of("s", runs), Progress(quiet=True)
     for workers, expected in ((None, [0, 1]), (5, [0, 1, 0, 1, 0])):
         made.clear()
@@ -121,52 +121,54 @@ def test_with_two_gpus_workers_take_turns(monkeypatch, tmp_path):
 
 @gpu
 @pytest.mark.parametrize("name", sets())
-def test_labels_and_pictures_have_the_same_bits_on_a_gpu(name):
+def test_labels_and_images_have_the_same_bits_on_a_gpu(name):
     here, there = sets()[name], sets()[name].to(CUDA)
     index = torch.arange(len(here))
     assert torch.equal(there.labels(index.to(CUDA)).cpu(), here.labels(index))
-    assert torch.equal(there.pictures(index.to(CUDA)).cpu(), here.pictures(index))
-    assert (there.delivered().matrix_delivered == here.delivered().matrix_delivered).all()
+    assert torch.equal(there.images(index.to(CUDA)).cpu(), here.images(index))
+    assert (there.noise_summary().transition_empirical == here.noise_summary().transition_empirical).all()
 
 
 @gpu
-@pytest.mark.parametrize("order", ["examples", "pooled", "expected"])
+@pytest.mark.parametrize("targets", ["sampled", "pooled", "expected"])
 def test_batches_are_the_same_on_a_gpu(order):
     here = sets()["uniform"]
     pairs = zip(
-        BatchOrderer(here, order, 64, seed=1).batches(30),
-        BatchOrderer(here.to(CUDA), order, 64, seed=1).batches(30),
+        BatchSampler(here, order, 64, seed=1).batches(30),
+        BatchSampler(here.to(CUDA), order, 64, seed=1).batches(30),
         strict=True,
     )
     for ours, theirs in pairs:
-        assert torch.equal(theirs.pictures.cpu(), ours.pictures)
+        assert torch.equal(theirs.images.cpu(), ours.images)
         assert torch.equal(theirs.targets.cpu(), ours.targets)
 
 
 @gpu
-@pytest.mark.parametrize("settings", [{"flips": True}, {"crops": 2}, {"flips": True, "crops": 2}], ids=str)
-def test_augmented_pictures_are_the_same_on_a_gpu(settings):
+@pytest.mark.parametrize(
+    "settings", [{"hflip": True}, {"translate": 2}, {"hflip": True, "translate": 2}], ids=str
+)
+def test_augmented_images_are_the_same_on_a_gpu(settings):
     here = sets()["uniform"]
-    changes = Augmentation(TrainSettings(**settings), (1, 8, 8), seed=1)
+    changes = Augmentation(TrainConfig(**settings), (1, 8, 8), seed=1)
     pairs = zip(
-        changes.of(BatchOrderer(here, "examples", 64, seed=1).batches(30)),
-        changes.of(BatchOrderer(here.to(CUDA), "examples", 64, seed=1).batches(30)),
+        changes.of(BatchSampler(here, "sampled", 64, seed=1).batches(30)),
+        changes.of(BatchSampler(here.to(CUDA), "sampled", 64, seed=1).batches(30)),
         strict=True,
     )
     for ours, theirs in pairs:
-        assert torch.equal(theirs.pictures.cpu(), ours.pictures)
+        assert torch.equal(theirs.images.cpu(), ours.images)
 
 
 @gpu
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "adadelta"])
-@pytest.mark.parametrize("network", ["mlp2", "conv2"])
-def test_a_training_goes_the_same_way_on_a_gpu(network, optimizer):
+@pytest.mark.parametrize("model", ["mlp2", "conv2"])
+def test_a_training_goes_the_same_way_on_a_gpu(model, optimizer):
     data = load("digits")
     rate = {"sgd": 0.01, "adadelta": 0.1}.get(optimizer, 1e-3)
     results = [
         train(
-            network, Dilution(data.train, 2, n=500), test=data.test, device=device, optimizer=optimizer,
-            rate=rate, schedule="linear", steps=50, batch=32, evaluations=2,
+            model, Dilution(data.train, 2, n=500), test=data.test, device=device, optimizer=optimizer,
+            lr=rate, schedule="linear", steps=50, batch_size=32, n_evals=2,
         )
         for device in ("cpu", "cuda")
     ]  # fmt: skip

@@ -13,16 +13,16 @@ from dilution.data import Arrays, load
 from dilution.errors import InputError
 from dilution.models import build
 from dilution.noise import Dilution, uniform
-from dilution.training import BatchOrderer, TrainResult, TrainSettings, train
+from dilution.training import BatchSampler, TrainConfig, TrainResult, train
 from dilution.training.evaluation import Normalise, accuracy
 from dilution.training.losses import cross_entropy
-from dilution.training.optimizers import optimizer, rate_factor
+from dilution.training.optimizers import lr_factor, optimizer
 
 RATES = {"adadelta": 1.0, "sgd": 0.02, "adam": 0.003, "adamw": 0.003}
 SCHEDULES = ["constant", "linear", "cosine", "step"]
-ORDERS = ["examples", "pooled", "expected"]
-VALIDATION = ["validation_clean", "validation_noisy", "validation_agreement"]
-HISTORY = ["step", "train_loss", *VALIDATION, "test", "test_top5"]
+ORDERS = ["sampled", "pooled", "expected"]
+VALIDATION = ["val_acc_clean", "val_loss_noisy", "val_acc_noisy"]
+HISTORY = ["step", "train_loss", *VALIDATION, "test_acc", "test_acc_top5"]
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -32,22 +32,22 @@ def weights(result):
     return torch.cat([part.flatten() for part in result.module.state_dict().values()])
 
 
-def trained(network="mlp1", *, n=300, alpha=1.0, seed=0, test=None, images="same", **changes):
+def trained(model="mlp1", *, n=300, alpha=1.0, seed=0, test=None, image_source="same", **changes):
     digits = load("digits")
-    noisy = Dilution(digits.train, alpha, n=n, images=images, seed=seed)
-    changes = {"steps": 24, "evaluations": 3, "batch": 32} | changes
-    return train(network, noisy, test=test or digits.test, seed=seed, **changes)
+    noisy = Dilution(digits.train, alpha, n=n, image_source=image_source, seed=seed)
+    changes = {"steps": 24, "n_evals": 3, "batch_size": 32} | changes
+    return train(model, noisy, test=test or digits.test, seed=seed, **changes)
 
 
 @cache
 def contract(name, schedule, order, seed=0):
-    settings = {"optimizer": name, "rate": RATES[name], "schedule": schedule, "order": order}
+    settings = {"optimizer": name, "lr": RATES[name], "schedule": schedule, "targets": order}
     return trained(**settings, weight_decay=0.01, seed=seed)
 
 
 def every_way(test):
     """Run a test for each optimizer, schedule and order."""
-    for name, values in [("order", ORDERS), ("schedule", SCHEDULES), ("name", RATES)]:
+    for name, values in [("targets", ORDERS), ("schedule", SCHEDULES), ("name", RATES)]:
         test = pytest.mark.parametrize(name, values)(test)
     return test
 
@@ -61,7 +61,7 @@ def test_every_way_to_train_learns_within_a_few_steps(name, schedule, order):
     assert list(history.columns) == HISTORY
     assert history["step"].tolist() == [8, 16, 24]
     assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0] - 0.02
-    assert result.summary()["test_last"] > 0.25  # chance is 0.1
+    assert result.summary()["test_acc_last"] > 0.25  # chance is 0.1
 
 
 @every_way
@@ -79,10 +79,10 @@ def test_every_setting_leads_to_other_weights():
     assert not any(torch.equal(x, y) for i, x in enumerate(ends) for y in ends[:i])
 
 
-@pytest.mark.parametrize("network", ["perceptron", "conv2"])
-def test_clean_digits_are_learnt(network):
-    result = trained(network, n=1000, alpha=0, optimizer="adam", rate=0.01, steps=60)
-    assert result.summary()["test_last"] > 0.85
+@pytest.mark.parametrize("model", ["perceptron", "conv2"])
+def test_clean_digits_are_learnt(model):
+    result = trained(model, n=1000, alpha=0, optimizer="adam", lr=0.01, steps=60)
+    assert result.summary()["test_acc_last"] > 0.85
     assert (result.n_training, result.n_validation, result.n_test) == (900, 100, 360)
 
 
@@ -95,17 +95,17 @@ def test_training_leaves_the_global_generators_alone():
     assert global_states() == before
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("targets", ORDERS)
 def test_permuting_the_test_labels_changes_no_weight_and_no_choice(order):
     test = load("digits").test
     permuted = Arrays(test.images, test.labels.roll(7), test.classes)
-    settings = {"order": order, "optimizer": "adam", "rate": 0.02, "steps": 60, "evaluations": 10}
+    settings = {"targets": order, "optimizer": "adam", "lr": 0.02, "steps": 60, "n_evals": 10}
     honest, blind = trained(**settings), trained(**settings, test=permuted)
     assert torch.equal(weights(honest), weights(blind))
-    unseen = [name for name in HISTORY if name not in ("test", "test_top5")]
+    unseen = [name for name in HISTORY if name not in ("test_acc", "test_acc_top5")]
     pd.testing.assert_frame_equal(honest.history[unseen], blind.history[unseen], check_exact=True)
-    assert not honest.history["test"].equals(blind.history["test"])
-    for name in ("step_clean", "step_noisy", "validation_clean", "steps_done"):
+    assert not honest.history["test_acc"].equals(blind.history["test_acc"])
+    for name in ("step_at_best_clean_val", "step_at_best_noisy_val", "val_acc_clean", "steps_done"):
         assert honest.summary()[name] == blind.summary()[name]
 
 
@@ -117,34 +117,34 @@ def test_validation_examples_do_not_take_part_in_training():
     images[aside], labels[aside] = 255 - images[aside], (labels[aside] + 1) % 10
     changed = Dilution(Arrays(images, labels, digits.train.classes), 2, n=300, seed=4)
     first, second = (
-        train("mlp1", each, test=digits.test, validation=30, steps=10, batch=32) for each in (noisy, changed)
+        train("mlp1", each, test=digits.test, n_val=30, steps=10, batch_size=32) for each in (noisy, changed)
     )
     assert torch.equal(weights(first), weights(second))
-    assert not first.history["validation_clean"].equals(second.history["validation_clean"])
+    assert not first.history["val_acc_clean"].equals(second.history["val_acc_clean"])
 
 
 def test_noisy_validation_is_the_cross_entropy_on_labels_as_noisy_as_the_training():
     digits = load("digits")
     noisy = Dilution(digits.train, 3, n=300)
-    result = train("mlp1", noisy, test=digits.test, validation=60, steps=10, evaluations=1)
+    result = train("mlp1", noisy, test=digits.test, n_val=60, steps=10, n_evals=1)
     held_out = noisy.hold_out(60)[1]
     everything = torch.arange(len(held_out))
-    chances = result.predict(held_out.pictures(everything)).double()
+    chances = result.predict(held_out.images(everything)).double()
     by_hand = -chances.log()[everything, held_out.labels(everything)].mean()
-    assert result.history["validation_noisy"].iloc[-1] == pytest.approx(float(by_hand), rel=1e-5)
+    assert result.history["val_loss_noisy"].iloc[-1] == pytest.approx(float(by_hand), rel=1e-5)
     named = chances.argmax(dim=1) == held_out.labels(everything)
-    agreement = result.history["validation_agreement"].iloc[-1]
+    agreement = result.history["val_acc_noisy"].iloc[-1]
     assert agreement == pytest.approx(float(named.double().mean()), rel=1e-6)
     clean = chances[:60].argmax(dim=1) == held_out.labels(torch.arange(60))
-    assert result.history["validation_clean"].iloc[-1] == pytest.approx(float(clean.double().mean()))
+    assert result.history["val_acc_clean"].iloc[-1] == pytest.approx(float(clean.double().mean()))
 
 
 def summary_of(clean, noisy, test, state="done"):
     steps = range(10, 10 * len(test) + 1, 10)
     history = pd.DataFrame(
-        {"step": steps, "validation_clean": clean, "validation_noisy": noisy, "test": test, "train_loss": 1.0}
+        {"step": steps, "val_acc_clean": clean, "val_loss_noisy": noisy, "test": test, "train_loss": 1.0}
     )
-    history["test_top5"] = history["test"] + 0.05
+    history["test_acc_top5"] = history["test_acc"] + 0.05
     rest = {"delivered": None, "n_training": 1, "n_validation": 1, "n_test": 1, "seconds": 0.0}
     rest |= {"diverged_at": None, "module": None, "prepare": None}
     return TrainResult(state=state, history=history, **rest).summary()
@@ -153,14 +153,14 @@ def summary_of(clean, noisy, test, state="done"):
 def test_the_step_is_chosen_on_validation_data_the_first_in_a_tie():
     found = summary_of([0.1, 0.8, 0.8, 0.7], [2.0, 1.9, 1.5, 1.5], [0.2, 0.3, 0.4, 0.9])
     assert found == {
-        "test_last": 0.9,
-        "test_clean": 0.3,
-        "test_top5": 0.35,
-        "test_noisy": 0.4,
-        "test_oracle": 0.9,
-        "validation_clean": 0.8,
-        "step_clean": 20,
-        "step_noisy": 30,
+        "test_acc_last": 0.9,
+        "test_acc_at_best_clean_val": 0.3,
+        "test_acc_top5": 0.35,
+        "test_acc_at_best_noisy_val": 0.4,
+        "test_acc_max": 0.9,
+        "val_acc_clean": 0.8,
+        "step_at_best_clean_val": 20,
+        "step_at_best_noisy_val": 30,
         "steps_done": 40,
     }
 
@@ -169,22 +169,20 @@ def test_a_diverged_training_reports_no_accuracy():
     assert summary_of([0.5], [1.0], [0.5], state="diverged") == {}
 
 
-@pytest.mark.parametrize("averaging", [0, 0.5])
-@pytest.mark.parametrize("evaluations", [1, 4])
+@pytest.mark.parametrize("ema_decay", [0, 0.5])
+@pytest.mark.parametrize("n_evals", [1, 4])
 @pytest.mark.parametrize("steps", [1, 2, 8])
-def test_divergence_ends_a_run_with_its_state_and_step(steps, evaluations, averaging):
-    result = trained(
-        "mlp2", optimizer="sgd", rate=1e30, steps=steps, evaluations=evaluations, averaging=averaging
-    )
+def test_divergence_ends_a_run_with_its_state_and_step(steps, n_evals, ema_decay):
+    result = trained("mlp2", optimizer="sgd", lr=1e30, steps=steps, n_evals=n_evals, ema_decay=ema_decay)
     assert result.state == "diverged"
     # The first step's loss is still finite; the weights after it are not.
-    assert result.diverged_at == (1 if evaluations >= steps else 2)
+    assert result.diverged_at == (1 if n_evals >= steps else 2)
     assert result.summary() == {}
     assert result.history.empty
 
 
 def test_the_evaluations_before_a_divergence_are_kept():
-    result = trained("mlp2", optimizer="sgd", rate=1e3, steps=20, evaluations=20)
+    result = trained("mlp2", optimizer="sgd", lr=1e3, steps=20, n_evals=20)
     assert result.state == "diverged"
     assert 1 < result.diverged_at < 20
     # The divergence shows in the step's own loss or in the evaluation after it.
@@ -193,33 +191,33 @@ def test_the_evaluations_before_a_divergence_are_kept():
 
 
 @pytest.mark.parametrize(
-    ("steps", "evaluations", "expected"),
+    ("steps", "n_evals", "expected"),
     [(10, 1, [10]), (10, 3, [3, 7, 10]), (3, 10, [1, 2, 3]), (1, 10, [1]), (24, 4, [6, 12, 18, 24])],
 )
-def test_evaluations_are_evenly_spaced_and_the_last_step_is_one(steps, evaluations, expected):
-    assert trained("perceptron", steps=steps, evaluations=evaluations).history["step"].tolist() == expected
+def test_evaluations_are_evenly_spaced_and_the_last_step_is_one(steps, n_evals, expected):
+    assert trained("perceptron", steps=steps, n_evals=n_evals).history["step"].tolist() == expected
 
 
 def test_how_often_it_is_evaluated_changes_no_weight():
-    assert torch.equal(weights(trained(evaluations=1)), weights(trained(evaluations=12)))
+    assert torch.equal(weights(trained(n_evals=1)), weights(trained(n_evals=12)))
 
 
 def test_the_loop_equals_one_written_by_hand_with_its_exponential_average():
     digits = load("digits")
     noisy = Dilution(digits.train, 1.5, n=200)
-    settings = TrainSettings(
-        optimizer="adam", rate=0.01, schedule="cosine", batch=16, steps=12, averaging=0.8, evaluations=1
+    settings = TrainConfig(
+        optimizer="adam", lr=0.01, schedule="cosine", batch_size=16, steps=12, ema_decay=0.8, n_evals=1
     )
-    result = train("mlp1", noisy, test=digits.test, validation=20, seed=3, settings=settings)
+    result = train("mlp1", noisy, test=digits.test, n_val=20, seed=3, settings=settings)
 
     training, _ = noisy.hold_out(20)
     module = build("mlp1", (1, 8, 8), 10, seed=3)
     prepare = Normalise(digits.train, training.clean_rows)
     using = optimizer(module.parameters(), settings)
     losses, average = [], None
-    for step, batch in enumerate(BatchOrderer(training, "examples", 16, seed=3).batches(12)):
-        using.param_groups[0]["lr"] = 0.01 * rate_factor("cosine", step, 12)
-        loss = cross_entropy(module(prepare(batch.pictures)), batch.targets)
+    for step, batch in enumerate(BatchSampler(training, "sampled", 16, seed=3).batches(12)):
+        using.param_groups[0]["lr"] = 0.01 * lr_factor("cosine", step, 12)
+        loss = cross_entropy(module(prepare(batch.images)), batch.targets)
         module.zero_grad()
         loss.backward()
         using.step()
@@ -241,40 +239,40 @@ def test_accuracy_among_five_is_the_share_of_labels_in_the_five_largest_logits()
 
 
 def test_averaged_weights_differ_and_are_what_is_evaluated():
-    settings = {"optimizer": "sgd", "rate": 0.1, "steps": 30}
-    plain, averaged = trained(**settings), trained(**settings, averaging=0.9)
+    settings = {"optimizer": "sgd", "lr": 0.1, "steps": 30}
+    plain, averaged = trained(**settings), trained(**settings, ema_decay=0.9)
     assert not torch.equal(weights(plain), weights(averaged))
     assert plain.history["train_loss"].equals(averaged.history["train_loss"])  # the same path
     test = load("digits").test
     for result in (plain, averaged):
-        assert accuracy(result.predict(test.images), test.labels) == result.summary()["test_last"]
+        assert accuracy(result.predict(test.images), test.labels) == result.summary()["test_acc_last"]
 
 
 @pytest.mark.parametrize("images", ["fresh", "white_noise", "external"])
-def test_other_picture_sources_train_one_example_at_a_time(images):
+def test_other_image_sources_train_one_example_at_a_time(images):
     digits = load("digits")
     source = Arrays(255 - digits.test.images, digits.test.labels) if images == "external" else images
-    result = trained(images=source, alpha=2, optimizer="adam", rate=0.01)
+    result = trained(images=source, alpha=2, optimizer="adam", lr=0.01)
     assert result.state == "done"
-    assert result.summary()["test_last"] > 0.25
+    assert result.summary()["test_acc_last"] > 0.25
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("targets", ORDERS)
 def test_the_result_carries_the_noise_of_its_order(order):
-    delivered = trained(alpha=2, order=order, steps=1).delivered
-    assert delivered.alpha_requested == 2
-    assert delivered.rate_requested == pytest.approx(0.6)
-    drawn = not np.array_equal(delivered.matrix_requested, delivered.matrix_delivered)
+    noise_summary = trained(alpha=2, order=order, steps=1).noise_summary
+    assert noise_summary.alpha_expected == 2
+    assert noise_summary.noise_rate_expected == pytest.approx(0.6)
+    drawn = not np.array_equal(noise_summary.transition_expected, noise_summary.transition_empirical)
     assert drawn == (order != "expected")
-    assert np.array_equal(delivered.matrix_requested, uniform().overall(10, 2, 0))
+    assert np.array_equal(noise_summary.transition_expected, uniform().overall(10, 2, 0))
 
 
-def test_normalised_training_pictures_have_mean_zero_and_deviation_one():
+def test_normalised_training_images_have_mean_zero_and_deviation_one():
     digits = load("digits").train
-    pictures = digits.images.repeat(1, 2, 1, 1)
-    pictures[:, 1] = 9  # a channel of one value stays finite
-    prepare = Normalise(Arrays(pictures, digits.labels), torch.arange(len(pictures)))
-    normalised = prepare(pictures)
+    images = digits.images.repeat(1, 2, 1, 1)
+    images[:, 1] = 9  # a channel of one value stays finite
+    prepare = Normalise(Arrays(images, digits.labels), torch.arange(len(images)))
+    normalised = prepare(images)
     assert float(normalised[:, 0].mean()) == pytest.approx(0, abs=1e-5)
     assert float(normalised[:, 0].std()) == pytest.approx(1, abs=1e-4)
     assert float(normalised[:, 1].abs().max()) == pytest.approx(0, abs=1e-5)
@@ -294,7 +292,7 @@ def test_what_is_easily_mixed_up_is_told_apart():
     with pytest.raises(InputError, match=r"test is a DataSet.*test half"):
         train("mlp1", noisy, test=digits)
     other = Arrays(torch.zeros(9, 1, 5, 5, dtype=torch.uint8), torch.arange(9), digits.train.classes)
-    with pytest.raises(InputError, match=r"test pictures are \(1, 5, 5\).*training pictures \(1, 8, 8\)"):
+    with pytest.raises(InputError, match=r"test images are \(1, 5, 5\).*training images \(1, 8, 8\)"):
         train("mlp1", noisy, test=other)
     with pytest.raises(InputError, match="seed is -1"):
         train("mlp1", noisy, test=digits.test, seed=-1)

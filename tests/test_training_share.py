@@ -11,14 +11,14 @@ import dilution
 from dilution.data import load
 from dilution.errors import InputError
 from dilution.noise import Dilution
-from dilution.training import BatchOrderer, TrainSettings
+from dilution.training import BatchSampler, TrainConfig
 from dilution.training.augment import Augmentation
 from dilution.training.distributed import Share
 
 CASES = [
-    {"network": "mlp2", "optimizer": "adam", "batch": 32},
-    {"network": "conv2", "optimizer": "sgd", "momentum": 0.9, "batch": 33, "crops": 1, "flips": True},
-    {"network": "mlp1", "order": "pooled", "averaging": 0.9, "optimizer": "adadelta", "batch": 17},
+    {"model": "mlp2", "optimizer": "adam", "batch_size": 32},
+    {"model": "conv2", "optimizer": "sgd", "momentum": 0.9, "batch_size": 33, "translate": 1, "hflip": True},
+    {"model": "mlp1", "targets": "pooled", "ema_decay": 0.9, "optimizer": "adadelta", "batch_size": 17},
 ]
 SCRIPT = """
 import json, os, sys
@@ -28,10 +28,10 @@ data = dilution.load("digits")
 found = []
 for case in json.loads(sys.argv[1]):
     noisy = dilution.Dilution(data.train, alpha=2, n=300)
-    how = dict(case, steps=30, evaluations=3, rate=0.01, parallel={parallel})
+    how = dict(case, steps=30, evaluations=3, lr=0.01, parallel={parallel})
     result = dilution.train(noisy=noisy, test=data.test, **how)
     weights = sum(float(weight.double().abs().sum()) for weight in result.module.state_dict().values())
-    found.append([result.history["train_loss"].tolist(), result.history["test"].tolist(), weights])
+    found.append([result.history["train_loss"].tolist(), result.history["test_acc"].tolist(), weights])
 with open("found-" + os.environ.get("RANK", "alone"), "w") as file:
     json.dump(found, file)
 """
@@ -58,25 +58,25 @@ def test_two_processes_have_the_loss_curve_of_one_with_the_whole_batch(tmp_path)
             assert mine == pytest.approx(one, rel=1e-4, abs=2e-3)
 
 
-@pytest.mark.parametrize(("batch", "size"), [(32, 2), (33, 4), (7, 7), (5, 1)])
+@pytest.mark.parametrize(("batch_size", "size"), [(32, 2), (33, 4), (7, 7), (5, 1)])
 def test_shares_are_the_batch_in_order(batch, size):
     parts = [list(range(batch))[Share(rank, size).of(batch)] for rank in range(size)]
     assert [place for part in parts for place in part] == list(range(batch))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-@pytest.mark.parametrize("order", ["examples", "pooled", "expected"])
+@pytest.mark.parametrize("targets", ["sampled", "pooled", "expected"])
 def test_what_processes_draw_is_what_one_draws(order):
     noisy = Dilution(load("digits").train, 2, n=300)
-    settings = TrainSettings(batch=33, crops=2, flips=True)
+    settings = TrainConfig(batch_size=33, translate=2, hflip=True)
 
     def drawn(share):
-        batches = BatchOrderer(noisy, order, 33, seed=1, share=share).batches(7, 2)
+        batches = BatchSampler(noisy, order, 33, seed=1, share=share).batches(7, 2)
         return list(Augmentation(settings, (1, 8, 8), seed=1, share=share).of(batches, 2))
 
     whole, parts = drawn(Share()), [drawn(Share(rank, 4)) for rank in range(4)]
     for step, batch in enumerate(whole):
-        assert torch.equal(torch.cat([part[step].pictures for part in parts]), batch.pictures)
+        assert torch.equal(torch.cat([part[step].images for part in parts]), batch.images)
         assert torch.equal(torch.cat([part[step].targets for part in parts]), batch.targets)
 
 

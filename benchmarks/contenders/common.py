@@ -16,8 +16,8 @@ CHANNELS = {"conv2": [32, 32], "conv4": [32, 32, 64, 64]}
 DENSE = 256
 
 
-def pictures() -> tuple[np.ndarray, np.ndarray]:
-    """Return made-up uint8 pictures (n, 28, 28) and int64 labels: the arithmetic sees no difference."""
+def images() -> tuple[np.ndarray, np.ndarray]:
+    """Return made-up uint8 images (n, 28, 28) and int64 labels: the arithmetic sees no difference."""
     draw = np.random.default_rng(0)
     return draw.integers(0, 256, (N, SIDE, SIDE), dtype=np.uint8), draw.integers(0, CLASSES, N)
 

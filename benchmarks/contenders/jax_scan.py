@@ -4,9 +4,9 @@ import sys
 
 import jax
 import jax.numpy as jnp
-from common import BATCH, CLASSES, RATE, SIDE, WIDTHS, N, pictures, serve
+from common import BATCH, CLASSES, RATE, SIDE, WIDTHS, N, images, serve
 
-images, labels = pictures()
+images, labels = images()
 x = jnp.asarray(images.reshape(N, -1), jnp.float32) / 255 - 0.5
 y = jnp.asarray(labels)
 sizes = [SIDE * SIDE, *WIDTHS[sys.argv[1]], CLASSES]

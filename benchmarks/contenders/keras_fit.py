@@ -7,22 +7,22 @@ os.environ["KERAS_BACKEND"] = sys.argv[2]
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import keras
-from common import BATCH, CHANNELS, CLASSES, DENSE, RATE, WIDTHS, pictures, serve
+from common import BATCH, CHANNELS, CLASSES, DENSE, RATE, WIDTHS, images, serve
 from keras import layers
 
-network = sys.argv[1]
-images, labels = pictures()
+model = sys.argv[1]
+images, labels = images()
 x = (images.astype("float32") / 255 - 0.5)[..., None]
 body = [layers.Input((28, 28, 1))]
-if network in CHANNELS:
-    for number, channels in enumerate(CHANNELS[network], start=1):
+if model in CHANNELS:
+    for number, channels in enumerate(CHANNELS[model], start=1):
         body.append(layers.Conv2D(channels, 3, padding="same", activation="relu"))
         if number % 2 == 0:
             body.append(layers.MaxPooling2D())
     body += [layers.Flatten(), layers.Dense(DENSE, activation="relu")]
 else:
     body.append(layers.Flatten())
-    body += [layers.Dense(width, activation="relu") for width in WIDTHS[network]]
+    body += [layers.Dense(width, activation="relu") for width in WIDTHS[model]]
 model = keras.Sequential([*body, layers.Dense(CLASSES)])
 model.compile(
     optimizer=keras.optimizers.Adam(RATE), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -4,29 +4,29 @@ import itertools
 import sys
 
 import torch
-from common import BATCH, RATE, pictures, serve
+from common import BATCH, RATE, images, serve
 from torch.utils.data import DataLoader, TensorDataset
 
 from dilution.models import build
 
-images, labels = pictures()
+images, labels = images()
 data = TensorDataset(torch.from_numpy(images).float().div(255).sub(0.5)[:, None], torch.from_numpy(labels))
 loader = DataLoader(data, batch_size=BATCH, shuffle=True, drop_last=True)
 batches = itertools.chain.from_iterable(itertools.repeat(loader))
 # The same layers, laid out and ordered as a textbook has them.
-network = build(sys.argv[1], (1, 28, 28), 10, seed=0)
-layers = [layer for layer in network if type(layer).__name__ != "ChannelsLast"]
+model = build(sys.argv[1], (1, 28, 28), 10, seed=0)
+layers = [layer for layer in model if type(layer).__name__ != "ChannelsLast"]
 for at in range(1, len(layers)):
     if isinstance(layers[at], torch.nn.ReLU) and isinstance(layers[at - 1], torch.nn.MaxPool2d):
         layers[at - 1], layers[at] = layers[at], layers[at - 1]
-network = torch.nn.Sequential(*layers).to(memory_format=torch.contiguous_format)
-optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
+model = torch.nn.Sequential(*layers).to(memory_format=torch.contiguous_format)
+optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
 
 
 def train(steps: int) -> None:
     for x, y in itertools.islice(batches, steps):
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(network(x), y).backward()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
         optimizer.step()
 
 

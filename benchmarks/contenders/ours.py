@@ -10,34 +10,34 @@ import sys
 import time
 
 import torch
-from common import BATCH, RATE, SECONDS, peak_mb, pictures
+from common import BATCH, RATE, SECONDS, images, peak_mb
 
 from dilution.data import Arrays
 from dilution.noise import Dilution
-from dilution.training import Task, TrainSettings, keep_freed_memory, train_together
+from dilution.training import Task, TrainConfig, keep_freed_memory, train_together
 from dilution.utils.version import code_version
 
-NETWORK, PRECISION = sys.argv[1:3]
+MODEL, PRECISION = sys.argv[1:3]
 THREADS, REPLICAS = map(int, sys.argv[3:])
 torch.set_num_threads(THREADS)
 keep_freed_memory()  # as worker processes do
-images, labels = pictures()
+images, labels = images()
 data = Arrays(torch.from_numpy(images)[:, None], torch.from_numpy(labels))
 few = Arrays(data.images[:10], data.labels[:10])
 
 
 def seconds(steps: int) -> float:
-    settings = TrainSettings(
-        order="examples",
+    settings = TrainConfig(
+        targets="sampled",
         optimizer="adam",
-        rate=RATE,
-        batch=BATCH,
+        lr=RATE,
+        batch_size=BATCH,
         steps=steps,
-        evaluations=1,
+        n_evals=1,
         precision=PRECISION,
     )
     dilutions = [Dilution(data, 20, seed=seed) for seed in range(REPLICAS)]
-    tasks = [Task(NETWORK, noisy, few, noisy.seed, 10, settings) for noisy in dilutions]
+    tasks = [Task(MODEL, noisy, few, noisy.seed, 10, settings) for noisy in dilutions]
     start = time.perf_counter()
     train_together(tasks)
     return time.perf_counter() - start

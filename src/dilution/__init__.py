@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dilution.noise import Dilution, matrix, observed, structured, uniform
     from dilution.planning import Plan, plan
     from dilution.study import Grid, Run, Study, run
-    from dilution.training import TrainSettings, confusability, train
+    from dilution.training import TrainConfig, confusability, train
 
 _HOMES = {
     "Arrays": "data",
@@ -32,7 +32,7 @@ _HOMES = {
     "observed": "noise",
     "structured": "noise",
     "uniform": "noise",
-    "TrainSettings": "training",
+    "TrainConfig": "training",
     "confusability": "training",
     "train": "training",
     "Grid": "study",
@@ -62,7 +62,7 @@ __all__ = [
     "Run",
     "StoreError",
     "Study",
-    "TrainSettings",
+    "TrainConfig",
     "advise",
     "confusability",
     "diagnose",

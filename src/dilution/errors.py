@@ -43,7 +43,7 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
     Parameters
     ----------
     kind
-        What was named, in the singular: ``"network"``, ``"figure"``.
+        What was named, in the singular: ``"model"``, ``"figure"``.
     name
         What the user wrote.
     valid

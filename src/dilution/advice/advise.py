@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dilution.advice.halving import Kept, Verdict, best_rate, confirm, kept_step
+from dilution.advice.halving import Kept, Verdict, best_lr, confirm, kept_step
 from dilution.advice.noise_scale import Scale, halfway, noise_scale
 from dilution.data import Arrays, check_classes, load, majority
 from dilution.errors import InputError, StoreError
-from dilution.models import default_network
+from dilution.models import default_model
 from dilution.noise import Dilution, level_of
-from dilution.study.executors import Where, check_engine
+from dilution.study.executors import Where, check_executor
 from dilution.study.failures import refuse_failed
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
@@ -31,7 +31,7 @@ from dilution.training.config import PrecisionName, check_precision, default_val
 from dilution.training.recipes import RECIPE, advised
 
 EPOCHS = 10.0
-_JUDGED = ("validation_noisy", "validation_agreement")  # of each evaluation
+_JUDGED = ("val_loss_noisy", "val_acc_noisy")  # of each evaluation
 _LADDER = 4  # noise levels at which the scale is measured, from none to the one asked for
 
 
@@ -45,8 +45,8 @@ class Advice:
         How the data are called.
     run
         The training advised, with its budget.
-    pictures
-        How many pictures go through the network.
+    images
+        How many images go through the network.
     scales
         The noise scale at each noise level, the one asked for last.
     trials
@@ -68,7 +68,7 @@ class Advice:
 
     name: str
     run: Run
-    pictures: int
+    images: int
     scales: tuple[Scale, ...]
     trials: pd.DataFrame
     verdicts: tuple[Verdict, ...]
@@ -97,15 +97,15 @@ class Advice:
     @property
     def accuracy(self) -> tuple[float, float, float]:
         """Test accuracy of the weights that are kept: mean and 95 % interval."""
-        found = intervals(self.runs, ["network"], f"test_{self.kept.step}").iloc[0]
+        found = intervals(self.runs, ["model"], f"test_{self.kept.step}").iloc[0]
         return float(found["mean"]), float(found["low"]), float(found["high"])
 
     @cached_property
     def scale_table(self) -> pd.DataFrame:
-        """Columns ``alpha``, ``gradient of`` (a label or a picture), ``mean``, ``low``, ``high``."""
+        """Columns ``alpha``, ``gradient of`` (a label or an image), ``mean``, ``low``, ``high``."""
         rows = [
             (each.alpha, kind, *(getattr(each, name + end) for end in ("", "_low", "_high")))
-            for name, kind in (("label", "one label"), ("picture", "all labels of a picture"))
+            for name, kind in (("label", "one label"), ("image", "all labels of an image"))
             for each in self.scales
         ]
         return pd.DataFrame(rows, columns=["alpha", "gradient of", "mean", "low", "high"])
@@ -116,7 +116,7 @@ def advise(
     *,
     alpha: float | None = None,
     eta: float | None = None,
-    network: str | None = None,
+    model: str | None = None,
     n: int | None = None,
     epochs: float = EPOCHS,
     precision: PrecisionName = "float32",
@@ -124,7 +124,7 @@ def advise(
     store: str | Path = "advice.sqlite",
     workers: int | None = None,
     device: str = "cpu",
-    engine: str = "local",
+    executor: str = "local",
     address: str | None = None,
     root: str | None = None,
     progress: Progress | None = None,
@@ -139,11 +139,11 @@ def advise(
         Noise to add: its level or its rate. With neither, labels are taken as they are given; where data have
         observed labels beside right ones, the observed ones.
     network
-        Name of a network. Default: a small ConvNet for pictures, an MLP for features.
+        Name of a network. Default: a small ConvNet for images, an MLP for features.
     n
         Clean examples. Default: all.
     epochs
-        Budget of a training, in passes over its pictures.
+        Budget of a training, in passes over its images.
     precision
         What products are computed in, ``"float32"`` or ``"bfloat16"``.
     seed
@@ -159,48 +159,48 @@ def advise(
         If a setting, a file or the store is at fault.
     """
     if not 0 < epochs < math.inf:
-        raise InputError(f"epochs is {epochs}; it must be a number above 0: passes over the pictures.")
+        raise InputError(f"epochs is {epochs}; it must be a number above 0: passes over the images.")
     check_precision(precision)
     halves = load(data, root)
     opened = halves.train
     check_classes(opened.labels, opened.classes)
     level = _level(alpha, eta, len(opened.classes))
-    chosen = network or default_network(opened.shape)
-    if kind_of(chosen, opened.shape, len(opened.classes)) == "learner":
+    chosen = model or default_model(opened.shape)
+    if kind_of(chosen, opened.shape, len(opened.classes)) == "estimator":
         raise InputError(
-            f"network is {chosen!r}, a learner that takes no steps; there is no batch or rate to advise. "
+            f"model is {chosen!r}, a learner that takes no steps; there is no batch or rate to advise. "
             f"Name a network."
         )
     observed = level is None and opened.observed is not None
     size = len(opened) if n is None else n
     validation = default_validation(size)
-    pictures = round(epochs * (size - validation))
+    images = round(epochs * (size - validation))
     noise: dict[str, Any] = {"noise": "observed"} if observed else {"alpha": level or 0.0}
     scales = _scales(opened, chosen, size, level or 0.0, observed=observed, seed=seed, precision=precision)
     pooled = bool(level)
-    scale = scales[-1].picture if pooled else scales[-1].label
+    scale = scales[-1].image if pooled else scales[-1].label
     recipe = advised(
         alpha=level or 0.0,
-        pictures=pictures,
+        images=images,
         pooled=pooled,
         shape=opened.shape,
         scale=min(scale, 1e9),
     )
     proposed = Run.of(
         dataset=str(data),
-        network=chosen,
+        model=chosen,
         n=size,
         seed=seed,
         precision=precision,
-        evaluations=5,
-        steps=max(1, round(pictures / recipe["batch"])),
+        n_evals=5,
+        steps=max(1, round(images / recipe["batch_size"])),
         **noise,
         **recipe,
     )
-    others = {"schedule": "cosine", "averaging": 0.0} | ({"crops": 0} if recipe["crops"] else {})
+    others = {"schedule": "cosine", "ema_decay": 0.0} | ({"translate": 0} if recipe["translate"] else {})
     (proposed,) = prepare([proposed], root)
-    where: Where = {"workers": workers, "device": device, "engine": engine, "address": address}
-    check_engine(**where)
+    where: Where = {"workers": workers, "device": device, "executor": executor, "address": address}
+    check_executor(**where)
     progress = progress or Progress()
     searched: list[pd.DataFrame] = []
     with Store(store) as kept:
@@ -218,20 +218,20 @@ def advise(
                     f"{store} holds trainings without what advice is judged by: imported ones, or those of "
                     "an older version. Name another --store."
                 )
-            losses = measured.groupby("key")["validation_noisy"].min()
+            losses = measured.groupby("key")["val_loss_noisy"].min()
             return found.assign(loss=found["key"].map(losses).where(done, math.inf))
 
-        rate, trials = best_rate(proposed, train)
-        final, verdicts, runs = confirm(proposed.model_copy(update={"rate": rate}), others, train)
-        evaluations = histories(kept, keys=set(runs["key"]))
+        rate, trials = best_lr(proposed, train)
+        final, verdicts, runs = confirm(proposed.model_copy(update={"lr": rate}), others, train)
+        n_evals = histories(kept, keys=set(runs["key"]))
     return Advice(
         Path(str(data)).name,
         final,
-        pictures,
+        images,
         scales,
         trials,
         tuple(verdicts),
-        kept_step(evaluations),
+        kept_step(n_evals),
         runs,
         pd.concat(searched),
         majority(halves.test.labels),
@@ -241,7 +241,7 @@ def advise(
 
 def _scales(
     opened: Arrays,
-    network: str,
+    model: str,
     n: int,
     level: float,
     *,
@@ -252,7 +252,7 @@ def _scales(
     """Measure the noise scale at levels from none to the one asked for, equally apart in log(1 + α)."""
     if observed and opened.observed is not None:
         opened = Arrays(opened.images, opened.observed, opened.classes)
-    at = halfway(network, Dilution(opened, 0, n=n, seed=seed), default_validation(n), seed, precision)
+    at = halfway(model, Dilution(opened, 0, n=n, seed=seed), default_validation(n), seed, precision)
     steps = _LADDER - 1 if level else 0
     levels = [(1 + level) ** (step / steps) - 1 for step in range(steps)] if steps else []
     return tuple(noise_scale(at, Dilution(opened, each, n=n, seed=seed), seed) for each in [*levels, level])

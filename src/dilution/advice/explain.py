@@ -12,14 +12,14 @@ def answer(advice: Advice) -> str:
     """Return the advice in one plain sentence."""
     run = advice.run
     mean, low, high = advice.accuracy
-    labels = "all labels of a picture at once" if run.order == "pooled" else "one label at a time"
-    average = f", weights averaged by {run.averaging:g}" if run.averaging else ""
+    labels = "all labels of an image at once" if run.targets == "pooled" else "one label at a time"
+    average = f", weights averaged by {run.ema_decay:g}" if run.ema_decay else ""
     what = "of test accuracy" if advice.trusted else "of agreement with the test labels as they are given"
-    shifts = f", pictures shifted by up to {run.crops} pixels" if run.crops else ""
+    shifts = f", images shifted by up to {run.translate} pixels" if run.translate else ""
     return (
-        f"Train {run.network} on {advice.name} with {labels}, batch {run.batch}, "
-        f"{run.optimizer.capitalize()} at {run.rate:g} ({_SCHEDULES[run.schedule]}){average}{shifts}: in "
-        f"{advice.pictures:,} pictures that gave {mean:.1%} [{low:.1%}, {high:.1%}] {what}"
+        f"Train {run.model} on {advice.name} with {labels}, batch {run.batch_size}, "
+        f"{run.optimizer.capitalize()} at {run.lr:g} ({_SCHEDULES[run.schedule]}){average}{shifts}: in "
+        f"{advice.images:,} images that gave {mean:.1%} [{low:.1%}, {high:.1%}] {what}"
         f"{_AFTER[advice.kept.step]}. {_beside(advice)}"
     )
 
@@ -54,21 +54,21 @@ def growth(advice: Advice) -> str:
 
 def reasons(advice: Advice) -> dict[str, str]:
     """Return the reason for each setting of the recipe, one sentence each, and for the ``weights`` kept."""
-    at, run, budget = advice.scales[-1], advice.run, f"{advice.pictures:,} pictures"
+    at, run, budget = advice.scales[-1], advice.run, f"{advice.images:,} images"
     said: dict[str, str] = {}
-    if run.order == "pooled":
-        said["order"] = (
-            "All labels of a picture at once: gradients of such pictures agree from "
-            f"{scale_text(at, 'picture')} on, those of single labels from {scale_text(at, 'label')}."
+    if run.targets == "pooled":
+        said["targets"] = (
+            "All labels of an image at once: gradients of such images agree from "
+            f"{scale_text(at, 'image')} on, those of single labels from {scale_text(at, 'label')}."
         )
     else:
-        said["order"] = "Each picture has one label: there is nothing to pool."
-    unit, kind = ("pictures", "picture") if run.order == "pooled" else ("examples", "label")
-    _, bound = batch_for(min(getattr(at, kind), 1e9), advice.pictures)
-    said["batch"] = (
+        said["targets"] = "Each image has one label: there is nothing to pool."
+    unit, kind = ("images", "image") if run.targets == "pooled" else ("examples", "label")
+    _, bound = batch_for(min(getattr(at, kind), 1e9), advice.images)
+    said["batch_size"] = (
         f"The gradient noise scale is {scale_text(at, kind)} {unit}"
         + {
-            "scale": "; larger batches would waste pictures, smaller ones only time.",
+            "scale": "; larger batches would waste images, smaller ones only time.",
             "budget": f", but a budget of {budget} allows no larger one, with {run.steps} steps.",
             "largest": "; larger batches than this are not proposed.",
             "least": "; smaller batches than this only cost time.",
@@ -77,9 +77,9 @@ def reasons(advice: Advice) -> dict[str, str]:
     said["optimizer"] = "Not searched: Adam needs no other rate for each network."
     last = advice.trials[advice.trials["share"] == advice.trials["share"].max()]
     first = advice.trials[advice.trials["share"] == advice.trials["share"].min()]
-    tried = ", ".join(f"{rate:g}" for rate in sorted(first["rate"]))
-    edge = advice.run.rate in (first["rate"].min(), first["rate"].max())
-    said["rate"] = (
+    tried = ", ".join(f"{rate:g}" for rate in sorted(first["lr"]))
+    edge = advice.run.lr in (first["lr"].min(), first["lr"].max())
+    said["lr"] = (
         f"The best of {tried} on noisy validation labels, by successive halving up to "
         f"{last['share'].iloc[0]:g} of the budget."
         + (" It is at the edge of these: one beyond might do better." if edge else "")
@@ -120,7 +120,7 @@ def _verdict(each: Verdict) -> str:
 
 
 def scale_text(at: Scale, kind: str) -> str:
-    """Return a noise scale with its interval as text; `kind` is ``"label"`` or ``"picture"``."""
+    """Return a noise scale with its interval as text; `kind` is ``"label"`` or ``"image"``."""
     value, low, high = (getattr(at, kind + end) for end in ("", "_low", "_high"))
     shown = ["∞" if math.isinf(each) else f"{each:,.0f}" for each in (value, low, high)]
     return f"{shown[0]} [{shown[1]}, {shown[2]}]"

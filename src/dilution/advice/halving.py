@@ -79,12 +79,12 @@ def kept_step(histories: pd.DataFrame) -> Kept:
     Parameters
     ----------
     histories
-        Evaluations of trainings that differ in the seed: ``key``, ``validation_noisy``,
-        ``validation_agreement``, the last of each training last.
+        Evaluations of trainings that differ in the seed: ``key``, ``val_loss_noisy``,
+        ``val_acc_noisy``, the last of each training last.
     """
-    least = histories.loc[histories.groupby("key")["validation_noisy"].idxmin()].set_index("key")
-    last = histories.groupby("key")["validation_agreement"].last()
-    gains = (last - least["validation_agreement"]).to_numpy(dtype=np.float64)
+    least = histories.loc[histories.groupby("key")["val_loss_noisy"].idxmin()].set_index("key")
+    last = histories.groupby("key")["val_acc_noisy"].last()
+    gains = (last - least["val_acc_noisy"]).to_numpy(dtype=np.float64)
     error = float(gains.std(ddof=1) / math.sqrt(len(gains)))
     return Kept("noisy" if gains.mean() < -error else "last", float(gains.mean()), error)
 
@@ -95,11 +95,11 @@ def at_budget(run: Run, share: float) -> Run:
     It is looked at twice: short trainings would spend more on evaluations than on learning.
     """
     steps = max(1, round((run.steps or 1) * share), min(_FEWEST, run.steps or 1))
-    averaging = average_for(steps / (run.steps or 1) / (1 - run.averaging)) if run.averaging else 0.0
-    return run.model_copy(update={"steps": steps, "averaging": averaging, "evaluations": 2})
+    ema_decay = average_for(steps / (run.steps or 1) / (1 - run.ema_decay)) if run.ema_decay else 0.0
+    return run.model_copy(update={"steps": steps, "ema_decay": ema_decay, "n_evals": 2})
 
 
-def best_rate(run: Run, train: Trainer) -> tuple[float, pd.DataFrame]:
+def best_lr(run: Run, train: Trainer) -> tuple[float, pd.DataFrame]:
     """Search the learning rate by successive halving (Jamieson and Talwalkar 2016).
 
     Parameters
@@ -115,7 +115,7 @@ def best_rate(run: Run, train: Trainer) -> tuple[float, pd.DataFrame]:
         The best rate, and one row a rung and rate: ``share`` (of the budget), ``rate``, ``loss`` (mean over
         seeds).
     """
-    rates = [float(f"{run.rate * factor:.2g}") for factor in RATES]
+    rates = [float(f"{run.lr * factor:.2g}") for factor in RATES]
     losses = pd.Series(dtype=float)
     trials = []
     for rung, share in enumerate(_SHARES):
@@ -126,10 +126,10 @@ def best_rate(run: Run, train: Trainer) -> tuple[float, pd.DataFrame]:
                 break
             further = best / _FURTHER if best == losses.index.min() else best * _FURTHER
             losses = pd.concat([losses, _losses(run, [float(f"{further:.2g}")], share, train)])
-        trials.append(pd.DataFrame({"share": share, "rate": losses.index, "loss": losses.to_numpy()}))
+        trials.append(pd.DataFrame({"share": share, "lr": losses.index, "loss": losses.to_numpy()}))
         if math.isinf(losses.min()):
             raise InputError(
-                f"trainings of {run.network} diverged at every rate that was tried, {losses.index.min():g} "
+                f"trainings of {run.model} diverged at every rate that was tried, {losses.index.min():g} "
                 f"to {losses.index.max():g}. Check the data for extreme values, or train a smaller network."
             )
         kept = max(1, math.ceil(len(rates) / 2)) if rung < len(_SHARES) - 1 else 1
@@ -140,13 +140,13 @@ def best_rate(run: Run, train: Trainer) -> tuple[float, pd.DataFrame]:
 def _losses(run: Run, rates: Sequence[float], share: float, train: Trainer) -> "pd.Series[float]":
     """Return the mean loss over seeds of trainings with a share of the budget, by rate."""
     runs = [
-        at_budget(run, share).model_copy(update={"rate": rate, "seed": run.seed + seed})
+        at_budget(run, share).model_copy(update={"lr": rate, "seed": run.seed + seed})
         for rate in rates
         for seed in range(_SEEDS)
     ]
     listed = ", ".join(f"{rate:g}" for rate in rates)
     found = train(f"rates {listed}, {share:g} of the budget", runs)
-    return found.groupby("rate")["loss"].mean()
+    return found.groupby("lr")["loss"].mean()
 
 
 def confirm(run: Run, others: Mapping[str, Any], train: Trainer) -> tuple[Run, list[Verdict], pd.DataFrame]:
@@ -188,7 +188,7 @@ def confirm(run: Run, others: Mapping[str, Any], train: Trainer) -> tuple[Run, l
         best = joined if _by_seed(table, joined).mean() <= _by_seed(table, best).mean() else best
     if not np.isfinite(_by_seed(table, best)).all():
         raise InputError(
-            f"trainings of {run.network} diverged at rate {run.rate:g} with the whole budget. Give more "
+            f"trainings of {run.model} diverged at rate {run.lr:g} with the whole budget. Give more "
             "data, a smaller network, or another --seed."
         )
     keys = {each.key for each in _seeds(best)}

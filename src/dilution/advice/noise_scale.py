@@ -2,7 +2,7 @@
 
 B = tr Σ / |G|², with G the gradient over all examples and Σ the covariance of that of one (McCandlish,
 Kaplan, Amodei et al. 2018, equation 2.8). A batch smaller than B is mostly noise, a larger one wastes
-pictures. With α noisy labels for each clean one G shrinks by 1 + α and Σ stays, so B grows as (1 + α)²: that
+images. With α noisy labels for each clean one G shrinks by 1 + α and Σ stays, so B grows as (1 + α)²: that
 is how label noise "shrinks the effective batch" (Rolnick et al. 2017, section 5).
 """
 
@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from dilution.errors import InputError
 from dilution.models import build
 from dilution.noise import Dilution
-from dilution.training import BatchOrderer, TrainSettings
+from dilution.training import BatchSampler, TrainConfig
 from dilution.training.config import PrecisionName
 from dilution.training.ensemble_step import Program
 from dilution.training.evaluation import Normalise, logits
 from dilution.utils import rng
 from dilution.utils.references import is_reference
-from dilution.utils.rng_state import Draws
+from dilution.utils.rng_state import RngState
 
 _BATCH = 128
 _GROUPS = 16  # sums of gradients that are kept: the interval comes from leaving each out in turn
@@ -45,17 +45,17 @@ class Scale:
         Noise level.
     label, label_low, label_high
         Noise scale where a gradient is of one label, in examples.
-    picture, picture_low, picture_high
-        Where it is of all labels of a picture, in pictures.
+    image, image_low, image_high
+        Where it is of all labels of an image, in images.
     """
 
     alpha: float
     label: float
     label_low: float
     label_high: float
-    picture: float
-    picture_low: float
-    picture_high: float
+    image: float
+    image_low: float
+    image_high: float
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Halfway:
 
     module: nn.Module
     prepare: Normalise
-    draws: Draws | None
+    draws: RngState | None
     precision: PrecisionName
 
     @contextmanager
@@ -77,7 +77,7 @@ class Halfway:
 
 
 def halfway(
-    network: str, noisy: Dilution, validation: int, seed: int, precision: PrecisionName = "float32"
+    model: str, noisy: Dilution, n_val: int, seed: int, precision: PrecisionName = "float32"
 ) -> Halfway:
     """Train a network briefly on labels as they are, and return it as it was when half of that was learned.
 
@@ -98,39 +98,39 @@ def halfway(
     precision
         What products are computed in.
     """
-    training, held_out = noisy.hold_out(validation)
+    training, held_out = noisy.hold_out(n_val)
     prepare = Normalise(training.data, training.clean_rows)
     rows = held_out.clean_rows[: 10 * _BATCH]
-    pictures, labels = held_out.data.take(rows), held_out.labels(torch.arange(len(rows)))
-    settings = TrainSettings(
-        optimizer="adam", rate=_RATE, batch=_BATCH, steps=_LOOKS * _EVERY, precision=precision
+    images, labels = held_out.data.take(rows), held_out.labels(torch.arange(len(rows)))
+    settings = TrainConfig(
+        optimizer="adam", lr=_RATE, batch_size=_BATCH, steps=_LOOKS * _EVERY, precision=precision
     )
 
     def trained(steps: int, look: Callable[[Halfway], None]) -> Halfway:
         """Train so many steps, and look before the first and then every few."""
-        module = build(network, noisy.data.shape, noisy.classes, seed=seed)
-        draws = Draws(rng.stream(seed, "dropout")) if is_reference(network) else None
+        module = build(model, noisy.data.shape, noisy.classes, seed=seed)
+        draws = RngState(rng.stream(seed, "dropout")) if is_reference(model) else None
         program = Program([module], settings, [_RATE], None if draws is None else [draws])
-        look(Halfway(program.network(0), prepare, draws, precision))
-        batches = BatchOrderer(training, "examples", _BATCH, seed=seed).batches(steps)
+        look(Halfway(program.model(0), prepare, draws, precision))
+        batches = BatchSampler(training, "sampled", _BATCH, seed=seed).batches(steps)
         for step, batch in enumerate(batches, 1):
-            program.step(prepare(batch.pictures)[None], batch.targets[None], 1.0)
+            program.step(prepare(batch.images)[None], batch.targets[None], 1.0)
             if step % _EVERY == 0:
-                look(Halfway(program.network(0), prepare, draws, precision))
-        return Halfway(program.network(0).train(), prepare, draws, precision)
+                look(Halfway(program.model(0), prepare, draws, precision))
+        return Halfway(program.model(0).train(), prepare, draws, precision)
 
     losses: list[float] = []
 
     def note(at: Halfway) -> None:
         with nullcontext() if at.draws is None else at.draws:
-            found = logits(at.module, prepare, pictures)
+            found = logits(at.module, prepare, images)
         losses.append(float(nn.functional.cross_entropy(found, labels)))
 
     trained(_LOOKS * _EVERY, note)
     finite = [loss for loss in losses if math.isfinite(loss)]
     if not math.isfinite(losses[0]) or not finite:
         raise InputError(
-            f"{network} has a loss of {losses[0]} before its first step; the gradient noise scale needs "
+            f"{model} has a loss of {losses[0]} before its first step; the gradient noise scale needs "
             "finite numbers. Check the network, and the data for extreme values."
         )
     half = (losses[0] + min(finite)) / 2
@@ -140,15 +140,15 @@ def halfway(
 
 
 def noise_scale(at: Halfway, noisy: Dilution, seed: int) -> Scale:
-    """Measure the noise scale of a network on a diluted set, for single labels and for pictures.
+    """Measure the noise scale of a network on a diluted set, for single labels and for images.
 
     The network stays the same at every noise level. What it says of the true class is mixed with T as the
     labels
     are, −Σ_j w_j log Σ_i f_i T_ij (the forward correction of Patrini et al. 2017): otherwise the gradient
     would
     mostly tell it that labels are noisy. The gradient over all examples is the same for labels and for
-    pictures;
-    it is estimated from pictures, whose gradients scatter less.
+    images;
+    it is estimated from images, whose gradients scatter less.
 
     Parameters
     ----------
@@ -175,11 +175,11 @@ def noise_scale(at: Halfway, noisy: Dilution, seed: int) -> Scale:
             f"Bring more of them."
         )
     mixing = torch.from_numpy(noisy.overall).float()
-    single = _Gradients.of(at, noisy, "examples", mixing, seed)
+    single = _Gradients.of(at, noisy, "sampled", mixing, seed)
     pooled = _Gradients.of(at, noisy, "pooled", mixing, seed)
-    picture = _ratio(pooled, pooled)
+    image = _ratio(pooled, pooled)
     label = _ratio(single, pooled)
-    return Scale(noisy.alpha, *label, *picture)
+    return Scale(noisy.alpha, *label, *image)
 
 
 @dataclass(frozen=True)
@@ -193,19 +193,19 @@ class _Gradients:
 
     @classmethod
     def of(cls, at: Halfway, noisy: Dilution, order: str, mixing: Tensor, seed: int) -> "_Gradients":
-        # One pass at most: gradients of disjoint pictures agree only in what other pictures would tell too.
+        # One pass at most: gradients of disjoint images agree only in what other images would tell too.
         batch = min(_BATCH, max(2, noisy.n // _BATCHES))
         count = min(_BATCHES, noisy.n // batch)
         each = count // _GROUPS
         weights = [weight for weight in at.module.parameters() if weight.requires_grad]
         sums: list[Tensor] = []
         squares = np.zeros(_GROUPS)
-        orderer = BatchOrderer(noisy, "examples" if order == "examples" else "pooled", batch, seed=seed)
+        orderer = BatchSampler(noisy, "sampled" if order == "sampled" else "pooled", batch, seed=seed)
         for number, shown in enumerate(orderer.batches(each * _GROUPS)):
             for weight in weights:
                 weight.grad = None
             with at.computing():
-                out = at.module(at.prepare(shown.pictures))
+                out = at.module(at.prepare(shown.images))
             out.backward(mixed_slope(out.detach().float(), shown.targets, mixing).to(out.dtype))
             gradient = torch.cat(
                 [(w.grad if w.grad is not None else torch.zeros_like(w)).flatten() for w in weights]

@@ -19,7 +19,7 @@ _METHOD = """\
 The gradient noise scale is tr Σ / |G|²: the batch at which the scatter of its gradient is as large as the \
 gradient itself (McCandlish et al. 2018). It is measured on one network, which has learned half of what a \
 short training without added noise teaches it, at each noise level; what it predicts is mixed with the \
-noise as the labels are. Bars are 95 % intervals by the jackknife over disjoint parts of the pictures; one \
+noise as the labels are. Bars are 95 % intervals by the jackknife over disjoint parts of the images; one \
 without an upper end does not tell the gradient from zero. The batch is the power of two nearest to the \
 noise scale, if the budget then has steps enough.
 
@@ -60,12 +60,12 @@ def write_advice(advice: Advice, folder: Path, command: str) -> Path:
     run = advice.run
     section = Section(
         name="advice",
-        title=f"How to train {run.network} on {advice.name}",
+        title=f"How to train {run.model} on {advice.name}",
         finding=growth(advice),
         svg=plot.svg,
         marks=plot.marks,
-        caption=f"{run.n:,} {_labels(advice)}, {advice.pictures:,} "
-        "pictures through the network. The recipe is in recipe.toml; use it with --recipe.",
+        caption=f"{run.n:,} {_labels(advice)}, {advice.images:,} "
+        "images through the network. The recipe is in recipe.toml; use it with --recipe.",
         method="\n\n".join([*(f"{name.capitalize()}. {said}" for name, said in why.items()), _METHOD]),
         claims=pd.DataFrame(),
         points=advice.scale_table,
@@ -127,11 +127,11 @@ def draw(advice: Advice) -> matplotlib.figure.Figure:
 def _draw_rates(axis: "matplotlib.axes.Axes", advice: Advice) -> None:
     """Draw how much worse than the best of its rung each rate was."""
     for index, (share, part) in enumerate(advice.trials.groupby("share")):
-        shown = part[np.isfinite(part["loss"])].sort_values("rate")
+        shown = part[np.isfinite(part["loss"])].sort_values("lr")
         above = 1000 * (shown["loss"] - shown["loss"].min())
         name = f"{float(str(share)):g} of the budget"
-        axis.plot(shown["rate"], above, f"{MARKERS[index]}-", color=COLOURS[index], label=name, lw=1.2, ms=4)
-        mark_points(axis, shown, shown["rate"], above, name, COLOURS[index])
+        axis.plot(shown["lr"], above, f"{MARKERS[index]}-", color=COLOURS[index], label=name, lw=1.2, ms=4)
+        mark_points(axis, shown, shown["lr"], above, name, COLOURS[index])
     log_axis(axis, "x")
     axis.set_xlabel("learning rate")
     axis.set_ylabel("loss above the best, 10⁻³ nats")

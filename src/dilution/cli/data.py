@@ -22,7 +22,7 @@ def data_list() -> None:
     for each in DATASETS.values():
         shape = "×".join(str(size) for size in each.shape)
         typer.echo(
-            f"{each.name:{width}} {each.about}: {each.train:,} + {each.test:,} pictures of {shape}, "
+            f"{each.name:{width}} {each.about}: {each.train:,} + {each.test:,} images of {shape}, "
             f"{each.classes} classes"
         )
 
@@ -56,7 +56,7 @@ def data_pack(
     ],
     target: Annotated[Path, typer.Argument(help="File to write; it must end in .pack.")],
     size: Annotated[
-        int | None, typer.Option(min=1, help="Of a folder's pictures: height and width in pixels.")
+        int | None, typer.Option(min=1, help="Of a folder's images: height and width in pixels.")
     ] = None,
     crops: Annotated[
         int | None,
@@ -81,7 +81,7 @@ def data_pack(
         )
     if Path(name).expanduser().is_dir():
         if size is None:
-            raise InputError(f"{name} is a folder: give its pictures one size, such as --size 224.")
+            raise InputError(f"{name} is a folder: give its images one size, such as --size 224.")
         with interruptible("what was decoded is kept. Run the same command again to resume"):
             made = pack_folder(
                 Path(name).expanduser(), target, size, crops=crops, workers=workers, say=typer.echo
@@ -94,23 +94,21 @@ def data_pack(
             f", {len(made.broken):,} files skipped (listed in {target}.skipped.txt)" if made.broken else ""
         )
         typer.echo(
-            f"{made.train:,} + {made.test:,} pictures{skipped}, {target.stat().st_size:,} bytes: {target}"
+            f"{made.train:,} + {made.test:,} images{skipped}, {target.stat().st_size:,} bytes: {target}"
         )
         return
     if size is not None or crops is not None or workers is not None:
         what = "is no folder" if Path(name).expanduser().exists() else "is no folder, nor is it there"
         raise InputError(
-            f"{name} {what}; --size, --crops and --workers go with a folder of pictures. Leave them "
+            f"{name} {what}; --size, --crops and --workers go with a folder of images. Leave them "
             "out, or name a folder."
         )
     data = load(name, data_root)
     write_pack(target, [data.train], [data.test])
-    typer.echo(
-        f"{len(data.train):,} + {len(data.test):,} pictures, {target.stat().st_size:,} bytes: {target}"
-    )
+    typer.echo(f"{len(data.train):,} + {len(data.test):,} images, {target.stat().st_size:,} bytes: {target}")
 
 
-_SHOWN = 10  # damaged pictures that are named
+_SHOWN = 10  # damaged images that are named
 
 
 def _print_findings(name: str, findings: Any) -> None:

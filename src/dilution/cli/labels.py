@@ -10,7 +10,7 @@ import typer
 from dilution.cli.options import (
     AddressOption,
     DeviceOption,
-    EngineOption,
+    ExecutorOption,
     PrecisionOption,
     RecipeOption,
     RootOption,
@@ -32,8 +32,8 @@ def diagnose(
     out: Annotated[Path, typer.Option(help="Folder for the page, the plot and the tables.")] = Path(
         "diagnosis"
     ),
-    network: Annotated[
-        str | None, typer.Option(help="Network. Default: conv2 for pictures, mlp2 for features.")
+    model: Annotated[
+        str | None, typer.Option(help="Network. Default: conv2 for images, mlp2 for features.")
     ] = None,
     checked: Annotated[
         Path | None, typer.Option(help="CSV file of right labels that somebody looked up: row, right.")
@@ -65,7 +65,7 @@ def diagnose(
     with interruptible("nothing is kept"):
         found = call(
             data,
-            network=network,
+            model=model,
             checked=checked,
             folds=folds,
             repeats=repeats,
@@ -103,11 +103,11 @@ def plan(
     better_alpha: Annotated[float, typer.Option(min=0, help="Noise level of better labels.")] = 0.0,
     price: Annotated[float, typer.Option(min=0, help="Price of one label.")] = 1.0,
     better_price: Annotated[float, typer.Option(min=0, help="Price of a better label.")] = 1.0,
-    network: Annotated[
-        str | None, typer.Option(help="Network. Default: conv2 for pictures, mlp2 for features.")
+    model: Annotated[
+        str | None, typer.Option(help="Network. Default: conv2 for images, mlp2 for features.")
     ] = None,
     labels: Annotated[
-        str, typer.Option(help="added: several labels a picture; replaced: one label each.")
+        str, typer.Option(help="added: several labels an image; replaced: one label each.")
     ] = "added",
     pilot_n: Annotated[int, typer.Option(min=100, help="The most clean examples of a pilot run.")] = 4000,
     runs: Annotated[int, typer.Option(min=20, help="The most runs; a pilot begins with up to 40.")] = 60,
@@ -117,7 +117,7 @@ def plan(
     precision: PrecisionOption = "float32",
     workers: WorkersOption = None,
     device: DeviceOption = "cpu",
-    engine: EngineOption = "local",
+    executor: ExecutorOption = "local",
     address: AddressOption = None,
     data_root: RootOption = None,
 ) -> None:
@@ -140,7 +140,7 @@ def plan(
             better_alpha=better_alpha,
             price=price,
             better_price=better_price,
-            network=network,
+            model=model,
             labels=cast("Labels", labels),
             pilot_n=pilot_n,
             runs=runs,
@@ -149,7 +149,7 @@ def plan(
             store=store,
             workers=workers,
             device=device,
-            engine=engine,
+            executor=executor,
             address=address,
             root=text(data_root),
         )
@@ -165,11 +165,11 @@ def advise(
         float | None, typer.Option(help="Noise to add: noisy labels for each clean one. Default: none.")
     ] = None,
     eta: Annotated[float | None, typer.Option(help="Instead: its rate, the share of wrong labels.")] = None,
-    network: Annotated[
-        str | None, typer.Option(help="Network. Default: conv2 for pictures, mlp2 for features.")
+    model: Annotated[
+        str | None, typer.Option(help="Network. Default: conv2 for images, mlp2 for features.")
     ] = None,
     n: Annotated[int | None, typer.Option("--n", min=2, help="Clean examples. Default: all.")] = None,
-    epochs: Annotated[float, typer.Option(help="Budget of a training, in passes over its pictures.")] = 10.0,
+    epochs: Annotated[float, typer.Option(help="Budget of a training, in passes over its images.")] = 10.0,
     seed: Annotated[int, typer.Option(min=0, help="Root seed.")] = 0,
     store: StoreOption = Path("advice.sqlite"),
     out: Annotated[Path, typer.Option(help="Folder for the recipe, the page and the tables.")] = Path(
@@ -178,7 +178,7 @@ def advise(
     precision: PrecisionOption = "float32",
     workers: WorkersOption = None,
     device: DeviceOption = "cpu",
-    engine: EngineOption = "local",
+    executor: ExecutorOption = "local",
     address: AddressOption = None,
     data_root: RootOption = None,
 ) -> None:
@@ -196,7 +196,7 @@ def advise(
             data,
             alpha=alpha,
             eta=eta,
-            network=network,
+            model=model,
             n=n,
             epochs=epochs,
             precision=cast("PrecisionName", precision),
@@ -204,7 +204,7 @@ def advise(
             store=store,
             workers=workers,
             device=device,
-            engine=engine,
+            executor=executor,
             address=address,
             root=text(data_root),
         )

@@ -24,8 +24,9 @@ PrecisionOption = Annotated[
     str, typer.Option("--precision", help="float32, or bfloat16: faster where the processor has it.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, or auto: the GPU if there is one.")]
-EngineOption = Annotated[
-    str, typer.Option("--engine", help="local: processes of this machine; inline: this one; ray: a cluster.")
+ExecutorOption = Annotated[
+    str,
+    typer.Option("--executor", help="local: processes of this machine; inline: this one; ray: a cluster."),
 ]
 AddressOption = Annotated[
     str | None,

@@ -12,7 +12,7 @@ from dilution.cli.options import (
     CheckpointOption,
     CheckpointsOption,
     DeviceOption,
-    EngineOption,
+    ExecutorOption,
     PrecisionOption,
     RecipeOption,
     RetryOption,
@@ -28,7 +28,7 @@ from dilution.cli.options import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dilution.figures.base import ScaleName
+    from dilution.figures.base import PresetName
     from dilution.training.config import PrecisionName
 
 
@@ -44,13 +44,13 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Folder for the page, the figures and the tables.")] = Path("out"),
     workers: WorkersOption = None,
     device: DeviceOption = "cpu",
-    engine: EngineOption = "local",
+    executor: ExecutorOption = "local",
     address: AddressOption = None,
     seeds: SeedsOption = None,
     precision: PrecisionOption = "float32",
     recipe: RecipeOption = None,
     external: Annotated[
-        str | None, typer.Option(help="Data set of foreign pictures, for fig6: name, or path of a file.")
+        str | None, typer.Option(help="Data set of foreign images, for fig6: name, or path of a file.")
     ] = None,
     data_root: RootOption = None,
     retry_failed: RetryOption = False,
@@ -66,12 +66,12 @@ def reproduce(
         made = call(
             figures,
             dataset=dataset,
-            scale=cast("ScaleName", scale),
+            scale=cast("PresetName", scale),
             store=store,
             out=out,
             workers=workers,
             device=device,
-            engine=engine,
+            executor=executor,
             address=address,
             seeds=seeds,
             precision=cast("PrecisionName", precision),
@@ -91,7 +91,7 @@ def run(
     store: StoreOption = Path("results.sqlite"),
     workers: WorkersOption = None,
     device: DeviceOption = "cpu",
-    engine: EngineOption = "local",
+    executor: ExecutorOption = "local",
     address: AddressOption = None,
     checkpoint_minutes: CheckpointOption = 10.0,
     checkpoints: CheckpointsOption = None,
@@ -115,7 +115,7 @@ def run(
             store=store,
             workers=workers,
             device=device,
-            engine=engine,
+            executor=executor,
             address=address,
             checkpoint_minutes=checkpoint_minutes,
             checkpoints=checkpoints,
@@ -247,7 +247,14 @@ def _varying(table: pd.DataFrame) -> pd.DataFrame:
 
     table = name_matrices(table)
     settings = [*varying_settings(table), *(["seed"] if table["seed"].nunique() > 1 else [])]
-    measures = ["state", "rate_requested", "rate_delivered", "test_clean", "test_noisy", "test_last"]
+    measures = [
+        "state",
+        "noise_rate_expected",
+        "noise_rate_empirical",
+        "test_acc_at_best_clean_val",
+        "test_acc_at_best_noisy_val",
+        "test_acc_last",
+    ]
     return table[[*settings, *measures]]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from dilution.errors import InputError
 
 
-class Pictures(Protocol):
+class LazyImages(Protocol):
     """Images that are not in memory: what :class:`Arrays` asks of them."""
 
     shape: tuple[int, int, int, int]
@@ -28,7 +28,7 @@ class Pictures(Protocol):
     def prefetch(self, rows: Tensor) -> None:
         """Prepare for images that will be taken soon, without waiting for them."""
 
-    def subset(self, rows: Tensor) -> "Pictures":
+    def subset(self, rows: Tensor) -> "LazyImages":
         """Return some of the images."""
 
 
@@ -40,7 +40,7 @@ class Arrays:
     ----------
     images
         uint8, or finite float32 of any range, shape (n, channels, height, width); or the
-        :class:`Pictures` of a file.
+        :class:`Images` of a file.
     labels
         int64, shape (n,), values 0 … classes − 1.
     classes
@@ -55,7 +55,7 @@ class Arrays:
         If dtype, shape, length or a label breaks the rules above.
     """
 
-    images: Tensor | Pictures
+    images: Tensor | LazyImages
     labels: Tensor
     classes: tuple[str, ...] = field(default=())
     observed: Tensor | None = None

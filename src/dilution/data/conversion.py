@@ -1,4 +1,4 @@
-"""A user's pictures become uint8, rows of features float32, of shape (n, channels, height, width)."""
+"""A user's images become uint8, rows of features float32, of shape (n, channels, height, width)."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ def to_uint8(images: ArrayLike, what: str) -> NDArray[np.uint8]:
 
 
 def to_features(features: ArrayLike, what: str) -> NDArray[np.float32]:
-    """Return rows of features as the library keeps them: pictures of one pixel, a channel for each feature.
+    """Return rows of features as the library keeps them: images of one pixel, a channel for each feature.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def to_features(features: ArrayLike, what: str) -> NDArray[np.float32]:
     if array.ndim != 2 or array.size == 0:
         raise InputError(
             f"{what} have shape {array.shape}; they must be (n, features), neither of them 0. Reshape them; "
-            "pictures go under images."
+            "images go under images."
         )
     if array.dtype.kind not in "biuf":
         raise InputError(

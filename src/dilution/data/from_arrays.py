@@ -41,7 +41,7 @@ def from_numpy(
         Shape (n,): class numbers from 0, or class names.
     features
         In place of images: rows of a table, shape (n, features), any finite numbers. They are kept as
-        float32, a row as a picture of one pixel with a channel for each feature.
+        float32, a row as an image of one pixel with a channel for each feature.
     test_images, test_features, test_labels
         The same for the test half. Without them a fixed fifth of each class is set aside for
         testing: :func:`dilution.data.splits.every_fifth`.

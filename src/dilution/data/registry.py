@@ -9,7 +9,7 @@ from pathlib import Path
 from dilution.data.arrays import DataSet, Labelled
 from dilution.data.builtin import cifar, cifar_n, digits, mnist, photos
 from dilution.data.download import Finding
-from dilution.data.formats.image_listing import holds_pictures
+from dilution.data.formats.image_listing import holds_images
 from dilution.data.sources import KINDS, Source, own
 from dilution.errors import InputError, unknown
 
@@ -62,11 +62,11 @@ def _cifar(which: cifar.Cifar, about: str) -> _Source:
 
 
 def _human(which: cifar_n.Human) -> _Source:
-    pictures = tuple(f"{which.pictures.folder}/{name}" for name in which.pictures.md5)
+    images = tuple(f"{which.images.folder}/{name}" for name in which.images.md5)
     return _Source(
         Description(
-            which.name, which.about, len(which.pictures.classes), cifar.SHAPE, 50_000, 10_000,
-            (f"{which.folder}/{which.file}.pt", *pictures),
+            which.name, which.about, len(which.images.classes), cifar.SHAPE, 50_000, 10_000,
+            (f"{which.folder}/{which.file}.pt", *images),
         ),
         partial(cifar_n.load, which), partial(cifar_n.fetch, which), partial(cifar_n.check, which),
         partial(cifar_n.identity, which),
@@ -144,10 +144,10 @@ def load(name: str | Path, root: str | Path | None = None) -> DataSet:
         A key of ``DATASETS``, or data of one's own:
 
         * the path of a ``.npz`` file (see :func:`dilution.data.formats.npz.load` for what that holds);
-        * of a ``.pack``, whose pictures stay on disk;
+        * of a ``.pack``, whose images stay on disk;
         * of a table, ``.csv``, ``.tsv`` or ``.parquet``: ``"mine.csv#column"`` names the label's column
           (:func:`dilution.data.formats.table.load`);
-        * of a folder with a folder of pictures for each class: ``"mine#48"`` gives their size in pixels
+        * of a folder with a folder of images for each class: ``"mine#48"`` gives their size in pixels
           (:func:`dilution.data.formats.image_folder.load`);
         * ``"module:function"``, a function that returns data (:func:`dilution.data.formats.callable.load`), whose
           code is run.
@@ -168,7 +168,7 @@ def load(name: str | Path, root: str | Path | None = None) -> DataSet:
 def labelled(name: str | Path, root: str | Path | None = None) -> Labelled:
     """Return every labelled example, unsplit and in the user's own order, with what to call each.
 
-    Of a table these are all rows that have a label, of a folder all pictures; of other data the training
+    Of a table these are all rows that have a label, of a folder all images; of other data the training
     half where there is a test half that was not set aside from it, else all. Where values are chosen, such as
     the median that fills gaps, all of these examples choose.
 
@@ -207,7 +207,7 @@ def fingerprint(name: str | Path, root: str | Path | None = None) -> str:
     Returns
     -------
     str
-        SHA-256 in hex, of a file, of the index of a pack, of the pictures of a folder, of what a function
+        SHA-256 in hex, of a file, of the index of a pack, of the images of a folder, of what a function
         returned, or of the content of CIFAR files that are not the originals, so that changed files make
         another run; empty for the originals.
 
@@ -245,9 +245,9 @@ def names_data(name: str | Path) -> bool:
 def _source(name: str | Path, root: str | Path | None) -> Source:
     """Return where a data set comes from; a name wins over a path, such as that of its own files."""
     if str(name) in DATASETS:
-        if not DATASETS[str(name)].files and holds_pictures(Path(name)):
+        if not DATASETS[str(name)].files and holds_images(Path(name)):
             raise InputError(
-                f"{name} is the name of a data set that comes along, and of a folder of pictures here. Write "
+                f"{name} is the name of a data set that comes along, and of a folder of images here. Write "
                 f"./{name} for yours; for the other, go to another folder."
             )
         return _Named(str(name), root)

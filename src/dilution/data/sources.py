@@ -101,7 +101,7 @@ class NpzFile(OwnPath):
 
 
 class PackFile(OwnPath):
-    """A pack, whose pictures stay on disk."""
+    """A pack, whose images stay on disk."""
 
     what = "a pack"
 
@@ -114,11 +114,11 @@ class PackFile(OwnPath):
         return Labelled(self.load().train)
 
     def fingerprint(self) -> str:
-        """As in :class:`Source`: SHA-256 of the index, which covers every picture."""
+        """As in :class:`Source`: SHA-256 of the index, which covers every image."""
         return reader.identity(self.path)
 
     def stamp(self) -> str:
-        """As in :class:`OwnPath`; pictures that were written anew are to be compared with their checksums."""
+        """As in :class:`OwnPath`; images that were written anew are to be compared with their checksums."""
         identity, stat = self.fingerprint(), self.path.stat()
         return f"{identity} {stat.st_mtime_ns} {stat.st_size}"
 
@@ -149,8 +149,8 @@ class TableFile(OwnPath):
         return table.labelled(self.path, self.options)
 
 
-class PictureFolder(OwnPath):
-    """A folder with a folder of pictures for each class."""
+class ImageFolder(OwnPath):
+    """A folder with a folder of images for each class."""
 
     what = "a folder"
     takes_options = True
@@ -160,7 +160,7 @@ class PictureFolder(OwnPath):
         return image_folder.load(self.path, self.options)
 
     def labelled(self) -> Labelled:
-        """As in :class:`Source`: the pictures of both halves."""
+        """As in :class:`Source`: the images of both halves."""
         return image_folder.labelled(self.path, self.options)
 
     def stamp(self) -> str:
@@ -168,7 +168,7 @@ class PictureFolder(OwnPath):
         return image_folder.stamp(self.path)
 
     def fingerprint(self) -> str:
-        """As in :class:`Source`: SHA-256 over names and contents of the pictures."""
+        """As in :class:`Source`: SHA-256 over names and contents of the images."""
         return image_folder.identity(self.path, self.stamp())
 
     def check(self) -> list[Finding]:
@@ -214,7 +214,7 @@ _BY_ENDING: dict[str, type[OwnPath]] = {
 
 KINDS = (
     f"a file that ends in {', '.join(list(_BY_ENDING)[:-1])} or {list(_BY_ENDING)[-1]}, a folder with a "
-    "folder of pictures for each class, or a function of your own as module:function"
+    "folder of images for each class, or a function of your own as module:function"
 )
 """What may be named beside the data sets that have a name, in words."""
 
@@ -230,7 +230,7 @@ def own(name: str) -> Source | None:
     if not name:  # as a path it would be the current folder
         return None
     path, options, there = _parts(name)
-    kind = _BY_ENDING.get(path.suffix.lower()) or (PictureFolder if there and path.is_dir() else None)
+    kind = _BY_ENDING.get(path.suffix.lower()) or (ImageFolder if there and path.is_dir() else None)
     if kind is not None:
         if options and not kind.takes_options:
             raise InputError(

@@ -20,7 +20,7 @@ _SHUFFLES = 2000
 _SIGNIFICANT = 0.01
 _LEAST = 5  # classes: four can be given each other's likeness in 24 ways only
 _HEARD = 0.2  # share of an even prior below which a class is left out
-_CHUNK = 1 << 12  # pictures held as floats at once
+_CHUNK = 1 << 12  # images held as floats at once
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class NoiseOrder:
 
 
 def likeness(data: Arrays, found: Mixture) -> Floats:
-    """Return how alike classes look: minus the distance of their mean pictures, shape (classes, classes).
+    """Return how alike classes look: minus the distance of their mean images, shape (classes, classes).
 
-    Pictures count for the class that the networks see in them, whatever their label, so that noise among the
+    Images count for the class that the networks see in them, whatever their label, so that noise among the
     labels is not read as likeness.
     """
     taken = torch.from_numpy(found.posterior.argmax(axis=1))

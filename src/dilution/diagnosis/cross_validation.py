@@ -13,9 +13,9 @@ from scipy.special import softmax
 from dilution.data import Arrays
 from dilution.diagnosis.fleet import Fleet, Part
 from dilution.errors import InputError
-from dilution.models import default_network
+from dilution.models import default_model
 from dilution.study.executors import available_cores
-from dilution.training import TrainSettings, kind_of
+from dilution.training import TrainConfig, kind_of
 from dilution.training.config import PrecisionName, check_precision
 from dilution.training.recipes import ADVISED, advised, read_recipe, spent
 from dilution.utils import rng
@@ -25,7 +25,7 @@ REPEATS = 2
 BUDGETS = (2, 4, 8, 16, 32)
 """Epochs that are tried: under much noise few are best, since more learn the wrong labels by heart."""
 
-_LEAST_STEPS = 60  # of the smallest budget: a hundred pictures in two epochs would teach nothing
+_LEAST_STEPS = 60  # of the smallest budget: a hundred images in two epochs would teach nothing
 _SURE = 1e-9
 
 
@@ -50,7 +50,7 @@ class HeldOut:
     """
 
     probabilities: NDArray[np.float64]
-    network: str
+    model: str
     networks: int
     epochs: int
     loss: float
@@ -60,11 +60,11 @@ class HeldOut:
 def held_out(
     data: Arrays,
     *,
-    network: str | None = None,
+    model: str | None = None,
     folds: int = FOLDS,
     repeats: int = REPEATS,
     seed: int = 0,
-    settings: TrainSettings | None = None,
+    settings: TrainConfig | None = None,
     recipe: str | Path | None = None,
     precision: PrecisionName = "float32",
     workers: int | None = None,
@@ -111,10 +111,10 @@ def held_out(
         )
     check_precision(precision)
     way = _Way(recipe, precision, data.shape)
-    name = network or default_network(data.shape)
+    name = model or default_model(data.shape)
     total = np.zeros((len(data), len(data.classes)))
     with Fleet(data, name, device, available_cores() if workers is None else workers) as fleet:
-        if settings is None and kind_of(name, data.shape, len(data.classes)) == "learner":
+        if settings is None and kind_of(name, data.shape, len(data.classes)) == "estimator":
             settings = way.settings(BUDGETS[0], len(data))  # takes no steps
         elif settings is None:
             settings = _best_recipe(fleet, data, _parts(len(data), folds, seed, 0), seed, way, say)
@@ -150,22 +150,27 @@ class _Way:
     precision: PrecisionName
     shape: tuple[int, int, int]
 
-    def settings(self, epochs: int, training: int) -> TrainSettings:
+    def settings(self, epochs: int, training: int) -> TrainConfig:
         """Return how to train for so many epochs of so many examples."""
         if self.recipe is None:
             batch = 64 if training >= 640 else 16
-            given: dict[str, Any] = {"optimizer": "adam", "rate": 1e-3, "schedule": "linear", "batch": batch}
+            given: dict[str, Any] = {
+                "optimizer": "adam",
+                "rate": 1e-3,
+                "schedule": "linear",
+                "batch_size": batch,
+            }
         elif str(self.recipe) == ADVISED:  # how noisy the labels are is what is asked, so it cannot say
-            given = advised(alpha=0.0, pictures=epochs * training, pooled=False, shape=self.shape)
+            given = advised(alpha=0.0, images=epochs * training, pooled=False, shape=self.shape)
         else:
             given = read_recipe(self.recipe)
-        base = TrainSettings(precision=self.precision, evaluations=1, batch=1)
+        base = TrainConfig(precision=self.precision, n_evals=1, batch_size=1)
         taken = spent(base, epochs * training, given | {"order": "expected"})
         least = epochs * _LEAST_STEPS // BUDGETS[0]
         return taken.model_copy(update={"steps": max(least, taken.steps or 1)})
 
 
-def _part(parts: list[NDArray[np.int64]], held: int, seed: int, settings: TrainSettings) -> Part:
+def _part(parts: list[NDArray[np.int64]], held: int, seed: int, settings: TrainConfig) -> Part:
     rows = np.concatenate([part for number, part in enumerate(parts) if number != held])
     return Part(rows, parts[held], seed, settings)
 
@@ -177,7 +182,7 @@ def _best_recipe(
     seed: int,
     way: _Way,
     say: Callable[[str], None],
-) -> TrainSettings:
+) -> TrainConfig:
     """Return how to train: the fewest epochs that predict the first fold's labels as well as any.
 
     As well means within one standard error of the difference (Breiman et al. 1984); where more epochs do not
@@ -202,9 +207,9 @@ def _best_recipe(
     return way.settings(best, training)
 
 
-def _passes(settings: TrainSettings, training: int) -> int:
+def _passes(settings: TrainConfig, training: int) -> int:
     """Return the passes over the examples that a training takes: of few, more than its budget is named."""
-    return max(1, round(settings.total_steps(training) * settings.batch / training))
+    return max(1, round(settings.total_steps(training) * settings.batch_size / training))
 
 
 def _fewest(losses: list[NDArray[np.float64]]) -> int:

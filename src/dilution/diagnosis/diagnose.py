@@ -28,7 +28,7 @@ _LEARNED = 3.0  # standard errors by which held-out labels must be predicted bet
 def diagnose(
     data: str | Path | Arrays | Labelled,
     *,
-    network: str | None = None,
+    model: str | None = None,
     checked: str | Path | Mapping[str, str] | None = None,
     folds: int = FOLDS,
     repeats: int = REPEATS,
@@ -50,7 +50,7 @@ def diagnose(
         beside right ones, the observed ones are diagnosed, and the right ones only counted against.
     network
         Name of a network, of one's own or of a learner, as for :func:`dilution.train`. Default: a small
-        ConvNet for pictures, an MLP for features.
+        ConvNet for images, an MLP for features.
     checked
         Right labels that somebody has looked up: row to class, or the path of a CSV file with columns ``row``
         and ``right``. Rows are called as in the list of suspects.
@@ -92,7 +92,7 @@ def diagnose(
     right = read_checked(checked, examples)
     predicted = held_out(
         Arrays(arrays.images, noisy, arrays.classes),
-        network=network,
+        model=model,
         folds=folds,
         repeats=repeats,
         seed=seed,
@@ -135,7 +135,7 @@ def _opened(data: str | Path | Arrays, root: str | Path | None) -> Labelled:
         return labelled(data, root)
     raise InputError(
         f"the data are a {type(data).__name__}; diagnose takes the name or path of a data set, or Arrays of "
-        "pictures and labels."
+        "images and labels."
     )
 
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dilution.data import Arrays
-from dilution.data.arrays import Pictures
+from dilution.data.arrays import LazyImages
 from dilution.errors import WorkerError
 from dilution.noise import Dilution
-from dilution.training import Task, TrainSettings, train_together
+from dilution.training import Task, TrainConfig, train_together
 
 _SHARE_ASIDE = 20  # one in so many training examples is set aside, which the training loop asks for
 
@@ -42,7 +42,7 @@ class Part:
     rows: NDArray[np.int64]
     held: NDArray[np.int64]
     seed: int
-    settings: TrainSettings
+    settings: TrainConfig
 
 
 class Fleet:
@@ -60,8 +60,8 @@ class Fleet:
         Processes; 0 trains in this one, with all its threads.
     """
 
-    def __init__(self, data: Arrays, network: str, device: str, workers: int) -> None:
-        self._data, self._network, self._device = data, network, device
+    def __init__(self, data: Arrays, model: str, device: str, workers: int) -> None:
+        self._data, self._model, self._device = data, model, device
         self.workers = workers if device == "cpu" else 0
         self._stack = ExitStack()
         self._pool: ProcessPoolExecutor | None = None
@@ -70,7 +70,7 @@ class Fleet:
         if self.workers > 1:
             self._pool = self._stack.enter_context(
                 ProcessPoolExecutor(
-                    self.workers, get_context("spawn"), _open, (_plain(self._data), self._network)
+                    self.workers, get_context("spawn"), _open, (_plain(self._data), self._model)
                 )
             )
         return self
@@ -91,7 +91,7 @@ class Fleet:
             If a worker process died.
         """
         if self._pool is None:
-            return [_predict(self._data, self._network, self._device, part) for part in parts]
+            return [_predict(self._data, self._model, self._device, part) for part in parts]
         try:
             return list(self._pool.map(_predict_here, parts))
         except BrokenProcessPool as error:
@@ -101,7 +101,7 @@ class Fleet:
             ) from error
 
 
-_Plain = tuple[NDArray[Any] | Pictures, NDArray[np.int64], tuple[str, ...]]
+_Plain = tuple[NDArray[Any] | LazyImages, NDArray[np.int64], tuple[str, ...]]
 
 _HERE: dict[str, tuple[Arrays, str]] = {}
 """In a worker process: what it trains on."""
@@ -113,22 +113,22 @@ def _plain(data: Arrays) -> _Plain:
     return images, data.labels.numpy(), data.classes
 
 
-def _open(data: _Plain, network: str) -> None:
+def _open(data: _Plain, model: str) -> None:
     torch.set_num_threads(1)
     images, labels, classes = data
     here = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
-    _HERE["fleet"] = (Arrays(here, torch.from_numpy(labels), classes), network)
+    _HERE["fleet"] = (Arrays(here, torch.from_numpy(labels), classes), model)
 
 
 def _predict_here(part: Part) -> NDArray[np.float32]:
-    data, network = _HERE["fleet"]
-    return _predict(data, network, "cpu", part)
+    data, model = _HERE["fleet"]
+    return _predict(data, model, "cpu", part)
 
 
-def _predict(data: Arrays, network: str, device: str, part: Part) -> NDArray[np.float32]:
+def _predict(data: Arrays, model: str, device: str, part: Part) -> NDArray[np.float32]:
     aside = max(1, len(part.rows) // _SHARE_ASIDE)
     noisy = Dilution(data.subset(torch.from_numpy(part.rows)), alpha=0)
     held = data.subset(torch.from_numpy(part.held))
-    (result,) = train_together([Task(network, noisy, held, part.seed, aside, part.settings)], device)
+    (result,) = train_together([Task(model, noisy, held, part.seed, aside, part.settings)], device)
     found: NDArray[np.float32] = result.predict(held).numpy()
     return found

@@ -22,7 +22,7 @@ def suspects(examples: Labelled, labels: Ints, found: Mixture) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``row`` (name, or number from 0), ``label``, ``suggested`` (the likeliest class given picture
+        Columns ``row`` (name, or number from 0), ``label``, ``suggested`` (the likeliest class given image
         and label), ``wrong`` (probability that the label is wrong), ``sure`` (probability of the class
         suggested).
     """

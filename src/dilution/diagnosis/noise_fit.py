@@ -6,7 +6,7 @@ the network says of its clearest examples of each class, then *calibrated*: q = 
 probability of each true class, where u is the logarithm of the unmixed probabilities. β and b say how far
 the network is to be believed: they, and T, are what makes the held-out noisy labels most likely under
 
-    P(noisy label k | picture x) = Σ_c q_c(x) T[c, k].
+    P(noisy label k | image x) = Σ_c q_c(x) T[c, k].
 
 No right label is needed. What tells errors of the network from errors of the labels is that the labels agree
 with the network the more, the surer it is, up to a plateau: there it is right, and what disagrees is noise.

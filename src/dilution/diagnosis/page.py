@@ -76,7 +76,7 @@ def write_diagnosis(found: Diagnosis, folder: Path, command: str) -> Path:
         "of the matrix is in matrix.csv, all examples by suspicion in suspects.csv.",
         method=_METHOD.format(
             networks=found.held_out.networks,
-            network=found.held_out.network,
+            model=found.held_out.model,
             epochs=found.held_out.epochs,
             misfit=found.misfit,
             draws=len(found.drawn),
@@ -119,7 +119,7 @@ def numbers(found: Diagnosis) -> list[str]:
         order = found.order.correlation
         said.append(
             f"{_ORDERS[found.order.kind]} (correlation {order.value:.2f} [{order.low:.2f}, "
-            f"{order.high:.2f}] with the rank of the classes by how near their mean pictures are, p = "
+            f"{order.high:.2f}] with the rank of the classes by how near their mean images are, p = "
             f"{found.order.p:.2g})."
         )
     if found.checked:

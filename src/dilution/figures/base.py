@@ -10,13 +10,13 @@ import pandas as pd
 from dilution.data import Arrays
 from dilution.errors import unknown
 from dilution.figures.claims import Claim
-from dilution.noise import Delivered, Dilution, observed
+from dilution.noise import Dilution, NoiseSummary, observed
 from dilution.study.grid import Grid
 from dilution.study.run_spec import Run
 from dilution.training.config import PrecisionName
 
-ScaleName = Literal["demo", "laptop", "paper"]
-SCALES: tuple[ScaleName, ...] = ("demo", "laptop", "paper")
+PresetName = Literal["demo", "laptop", "paper"]
+PRESETS: tuple[PresetName, ...] = ("demo", "laptop", "paper")
 
 RATES = (0.01, 0.05, 0.1, 0.5)
 """The learning rates of which the paper takes the best."""
@@ -24,10 +24,10 @@ RATES = (0.01, 0.05, 0.1, 0.5)
 FIRST_CONTACT = 2_000
 """The most clean examples at demo scale, whatever the data set."""
 
-POOLED: dict[str, Any] = {"order": "pooled", "optimizer": "adam", "schedule": "linear"}
-"""How the smaller scales train where the noise is on the same pictures: quick, at one learning rate."""
+POOLED: dict[str, Any] = {"targets": "pooled", "optimizer": "adam", "schedule": "linear"}
+"""How the smaller scales train where the noise is on the same images: quick, at one learning rate."""
 
-PAPER: dict[str, Any] = {"order": "examples", "optimizer": "adadelta", "batch": 128, "steps": 50_000}
+PAPER: dict[str, Any] = {"targets": "sampled", "optimizer": "adadelta", "batch_size": 128, "steps": 50_000}
 """How the paper trains, as far as it says."""
 
 AS_PAPER = (
@@ -49,15 +49,15 @@ class Material:
     dataset
         Name of a data set or path of a file.
     size
-        Its training pictures.
+        Its training images.
     external
-        The data set of foreign pictures.
+        The data set of foreign images.
     precision
         What products are computed in.
     shape
-        (channels, height, width) of a picture.
+        (channels, height, width) of an image.
     observed
-        The noise of its observed labels, counted over all training pictures; None if it has none.
+        The noise of its observed labels, counted over all training images; None if it has none.
     """
 
     dataset: str
@@ -65,12 +65,12 @@ class Material:
     external: str = "photos"
     precision: PrecisionName = "float32"
     shape: tuple[int, int, int] = (1, 28, 28)
-    observed: Delivered | None = None
+    observed: NoiseSummary | None = None
 
     @classmethod
     def of(cls, dataset: str, train: Arrays, external: str, precision: PrecisionName) -> "Material":
         """Return what a data set of this name and training half gives a figure."""
-        counted = None if train.observed is None else Dilution(train, noise=observed()).delivered()
+        counted = None if train.observed is None else Dilution(train, noise=observed()).noise_summary()
         return cls(dataset, len(train), external, precision, train.shape, counted)
 
 
@@ -123,7 +123,7 @@ class Figure:
 
     name: str
     title: str
-    scales: Mapping[ScaleName, Scale]
+    scales: Mapping[PresetName, Scale]
     points: Callable[[pd.DataFrame], pd.DataFrame]
     draw: Callable[[pd.DataFrame], matplotlib.figure.Figure]
     finding: Callable[[pd.DataFrame], str]
@@ -141,10 +141,10 @@ class Figure:
         InputError
             If there is no such scale.
         """
-        for scale in SCALES:
+        for scale in PRESETS:
             if scale == name:
                 return self.scales[scale]
-        raise unknown("scale", name, SCALES)
+        raise unknown("scale", name, PRESETS)
 
     def plan(self, material: Material, scale: str, seeds: int | None = None) -> list[Run]:
         """Return the runs to begin with, at the scale's own number of seeds or another."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from dilution.study.selection import best_rate, name_matrices, varying_settings
+from dilution.study.selection import best_lr, name_matrices, varying_settings
 
 Verdict = Literal["reproduced", "not reproduced", "not testable at this scale"]
 
@@ -82,8 +82,8 @@ def judge_all(claims: Sequence[Claim], table: pd.DataFrame, *, asked: int = 0) -
 def _diverged(table: pd.DataFrame) -> str:
     """Say which runs diverged among those at the best learning rate; empty if none did."""
     table = name_matrices(table)
-    settings = [name for name in varying_settings(table) if name != "rate"] or ["network"]
-    chosen = best_rate(table, by=settings)
+    settings = [name for name in varying_settings(table) if name != "lr"] or ["model"]
+    chosen = best_lr(table, by=settings)
     lost = chosen[chosen["state"] == "diverged"]
     if lost.empty:
         return ""

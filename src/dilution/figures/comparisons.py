@@ -56,9 +56,13 @@ def falls(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     DataFrame
         Columns `by`, ``alpha``, ``seed``, ``fall``.
     """
-    clean = table[table["alpha"] == 0][[*by, "seed", "test_clean"]].rename(columns={"test_clean": "clean"})
+    clean = table[table["alpha"] == 0][[*by, "seed", "test_acc_at_best_clean_val"]].rename(
+        columns={"test_acc_at_best_clean_val": "clean"}
+    )
     noisy = table[table["alpha"] > 0].merge(clean, on=[*by, "seed"])
-    return noisy.assign(fall=noisy["clean"] - noisy["test_clean"])[[*by, "alpha", "seed", "fall"]]
+    return noisy.assign(fall=noisy["clean"] - noisy["test_acc_at_best_clean_val"])[
+        [*by, "alpha", "seed", "fall"]
+    ]
 
 
 def surely_less(table: pd.DataFrame, value: str, by: str, less: Any, more: Any) -> tuple[bool, float]:
@@ -116,10 +120,10 @@ def rises(table: pd.DataFrame, by: str, order: list[Any], labels: Mapping[Any, s
     labels
         What the values are called.
     """
-    mean = table.groupby(by)["test_clean"].mean()
+    mean = table.groupby(by)["test_acc_at_best_clean_val"].mean()
     held, broken = 0, []
     for less, more in itertools.pairwise(order):
-        holds, p = surely_less(table, "test_clean", by, less, more)
+        holds, p = surely_less(table, "test_acc_at_best_clean_val", by, less, more)
         if holds:
             held += 1
         else:

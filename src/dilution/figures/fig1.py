@@ -14,8 +14,8 @@ from dilution.figures.base import (
     Figure,
     Grids,
     Material,
+    PresetName,
     Scale,
-    ScaleName,
 )
 from dilution.figures.claims import (
     Claim,
@@ -38,10 +38,10 @@ from dilution.report.style import (
     quoted_mark,
     style,
 )
-from dilution.study.selection import best_rate
+from dilution.study.selection import best_lr
 from dilution.study.statistics import intervals
 
-NETWORKS = ("conv4", "mlp4", "mlp2", "mlp1", "perceptron")
+MODELS = ("conv4", "mlp4", "mlp2", "mlp1", "perceptron")
 MLPS = ("mlp1", "mlp2", "mlp4")
 NOISY = 10  # from this noise level on, the order of the networks must hold
 
@@ -53,37 +53,37 @@ def _demo(material: Material) -> Grids:
     base = {
         **POOLED,
         "n": min(FIRST_CONTACT, material.size),
-        "rate": 3e-3,
-        "batch": 64,
+        "lr": 3e-3,
+        "batch_size": 64,
         "epochs": 10.0,
-        "evaluations": 5,
+        "n_evals": 5,
     }
-    return [(base, {"network": list(NETWORKS), "alpha": [0.0, 2.0, 5.0, 10.0, 20.0]})]
+    return [(base, {"model": list(MODELS), "alpha": [0.0, 2.0, 5.0, 10.0, 20.0]})]
 
 
 def _laptop(material: Material) -> Grids:
-    base = {**POOLED, "n": material.size, "rate": 1e-3}
+    base = {**POOLED, "n": material.size, "lr": 1e-3}
     alphas = [0.0, 10.0, 20.0, 50.0, 100.0]
-    dense: dict[str, list[Any]] = {"network": list(NETWORKS[1:]), "alpha": alphas}
+    dense: dict[str, list[Any]] = {"model": list(MODELS[1:]), "alpha": alphas}
     # equal steps, and so equal cost, for both orders
     small = {**base, "n": _SMALL_N, "steps": 300}
-    compared: dict[str, list[Any]] = {"network": ["conv4", "mlp2", "perceptron"], "alpha": [0.0, 10.0, 20.0]}
+    compared: dict[str, list[Any]] = {"model": ["conv4", "mlp2", "perceptron"], "alpha": [0.0, 10.0, 20.0]}
     whole: Grids = [
-        ({**base, "epochs": 3.0, "evaluations": 4}, {"network": ["conv4"], "alpha": alphas}),
+        ({**base, "epochs": 3.0, "n_evals": 4}, {"model": ["conv4"], "alpha": alphas}),
         ({**base, "epochs": 10.0}, dense),
     ]
     if material.size <= _SMALL_N:
         return whole
-    return [*whole, (small, compared), ({**small, "order": "examples"}, compared)]
+    return [*whole, (small, compared), ({**small, "targets": "sampled"}, compared)]
 
 
 def _paper(material: Material) -> Grids:
     alphas = [0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
-    axes: dict[str, list[Any]] = {"network": list(NETWORKS), "alpha": alphas, "rate": list(RATES)}
+    axes: dict[str, list[Any]] = {"model": list(MODELS), "alpha": alphas, "lr": list(RATES)}
     return [({**PAPER, "n": material.size}, axes)]
 
 
-_SCALES: dict[ScaleName, Scale] = {
+_PRESETS: dict[PresetName, Scale] = {
     "demo": Scale(
         _demo,
         "Demo scale: pooled batch order, Adam for 10 epochs at one learning rate, α up to 20. "
@@ -103,8 +103,8 @@ _SCALES: dict[ScaleName, Scale] = {
 
 def points(table: pd.DataFrame) -> pd.DataFrame:
     """Return mean test accuracy by data set, order, n, network and alpha, at the best rate of several."""
-    by = ["dataset", "order", "n", "network", "alpha"]
-    return intervals(best_rate(table, by=by), by=by)
+    by = ["dataset", "targets", "n", "model", "alpha"]
+    return intervals(best_lr(table, by=by), by=by)
 
 
 def _main(frame: pd.DataFrame) -> pd.DataFrame:
@@ -114,16 +114,16 @@ def _main(frame: pd.DataFrame) -> pd.DataFrame:
 
 def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw accuracy against alpha, one line a network; the comparison of orders beside it if measured."""
-    panels = [((order, n), part) for (order, n), part in found.groupby(["order", "n"], sort=False)]
+    panels = [((order, n), part) for (order, n), part in found.groupby(["targets", "n"], sort=False)]
     panels.sort(key=lambda panel: (-panel[0][1], panel[0][0]))
     with style():
         figure, axes = new_figure(columns=len(panels), height=3.7)
         for axis, ((order, n), part) in zip(axes, panels, strict=True):
-            for index, network in enumerate(NETWORKS):
-                line = part[part["network"] == network]
+            for index, model in enumerate(MODELS):
+                line = part[part["model"] == model]
                 if not line.empty:
                     shift = (index - 2) * 0.006 * part["alpha"].max()
-                    line_with_interval(axis, line, "alpha", LABELS[network], index, shift)
+                    line_with_interval(axis, line, "alpha", LABELS[model], index, shift)
             axis.axhline(
                 0.9, color=QUIET, linewidth=0.9, linestyle=":", zorder=0, label="90 %, the paper's mark"
             )
@@ -145,9 +145,9 @@ def finding(found: pd.DataFrame) -> str:
     worst = main[main["alpha"] == main["alpha"].max()].sort_values("mean")
     best, last = worst.iloc[-1], worst.iloc[0]
     return (
-        f"With {best['alpha']:g} noisy labels added for each clean one, {LABELS[best['network']]} still "
-        f"gets {percent_interval(best['mean'], best['low'], best['high'])} of the test pictures right, "
-        f"and the weakest network, {LABELS[last['network']]}, {percent(last['mean'])}."
+        f"With {best['alpha']:g} noisy labels added for each clean one, {LABELS[best['model']]} still "
+        f"gets {percent_interval(best['mean'], best['low'], best['high'])} of the test images right, "
+        f"and the weakest network, {LABELS[last['model']]}, {percent(last['mean'])}."
     )
 
 
@@ -155,7 +155,7 @@ def _headline(table: pd.DataFrame) -> Judgement:
     main = _main(points(table))
     if table["dataset"].iloc[0] != "mnist" or main["alpha"].max() < 100 or main["n"].max() < 60_000:
         return not_testable("it takes MNIST with n = 60,000 at α = 100")
-    row = main[(main["network"] == "conv4") & (main["alpha"] == main["alpha"].max())].iloc[0]
+    row = main[(main["model"] == "conv4") & (main["alpha"] == main["alpha"].max())].iloc[0]
     numbers = f"Conv-4 at α = {row['alpha']:g}: {percent_interval(row['mean'], row['low'], row['high'])}"
     return decided(bool(row["low"] > 0.9), f"{numbers}, {row['seeds']} seeds")
 
@@ -163,25 +163,25 @@ def _headline(table: pd.DataFrame) -> Judgement:
 def _all_learn(table: pd.DataFrame) -> Judgement:
     main = _main(points(table))
     last = main[main["alpha"] == main["alpha"].max()]
-    chance = float(table["majority"].max())
+    chance = float(table["majority_share"].max())
     numbers = "; ".join(
-        f"{LABELS[row.network]} {percent_interval(row.mean, row.low, row.high)}" for row in last.itertuples()
+        f"{LABELS[row.model]} {percent_interval(row.mean, row.low, row.high)}" for row in last.itertuples()
     )
     passed = bool((last["low"] > chance).all())
     return decided(passed, f"α = {last['alpha'].iloc[0]:g}: {numbers}; commonest class {percent(chance)}")
 
 
 def _order_of_networks(table: pd.DataFrame) -> Judgement:
-    fall = falls(best_rate(_main(table), by=["network", "alpha"]), by=["network"])
+    fall = falls(best_lr(_main(table), by=["model", "alpha"]), by=["model"])
     fall = fall[fall["alpha"] >= NOISY]
     if fall.empty or fall["seed"].nunique() < 2:
         return not_testable(f"it takes noise levels from {NOISY} on and at least 2 seeds")
     pairs = [("conv4", mlp) for mlp in MLPS] + [(mlp, "perceptron") for mlp in MLPS]
     held, broken = 0, []
     for alpha, part in fall.groupby("alpha"):
-        by_seed = part.pivot(index="seed", columns="network", values="fall")
+        by_seed = part.pivot(index="seed", columns="model", values="fall")
         for less, more in pairs:
-            holds, p = surely_less(part, "fall", "network", less, more)
+            holds, p = surely_less(part, "fall", "model", less, more)
             if holds:
                 held += 1
             else:
@@ -196,7 +196,7 @@ def _order_of_networks(table: pd.DataFrame) -> Judgement:
 FIGURE = Figure(
     name="fig1",
     title="Accuracy against the level of uniform noise",
-    scales=_SCALES,
+    scales=_PRESETS,
     points=points,
     draw=draw,
     finding=finding,
@@ -222,7 +222,7 @@ FIGURE = Figure(
             _order_of_networks,
         ),
     ),
-    method="For each clean example, α noisy ones with the same picture and a label uniform over all "
+    method="For each clean example, α noisy ones with the same image and a label uniform over all "
     "classes, the true one included. A share of the clean examples is set aside as validation data; "
     "each run reports the test accuracy at the step that clean validation accuracy chose.\n\n"
     "Points are means over seeds (subset, noise, weights and order all differ between seeds), bars 95 % "

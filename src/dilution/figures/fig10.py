@@ -5,7 +5,7 @@ from typing import Any
 import matplotlib.figure
 import pandas as pd
 
-from dilution.figures.base import PAPER, RATES, Figure, Grids, Material, Scale, ScaleName
+from dilution.figures.base import PAPER, RATES, Figure, Grids, Material, PresetName, Scale
 from dilution.figures.claims import (
     Claim,
     Judgement,
@@ -16,7 +16,7 @@ from dilution.figures.claims import (
 )
 from dilution.figures.comparisons import accuracy_lines, falls, listed, rises
 from dilution.report.style import legend, new_figure, style
-from dilution.study.selection import best_rate
+from dilution.study.selection import best_lr
 from dilution.study.statistics import intervals
 
 BATCHES = (32, 64, 128, 256)
@@ -26,34 +26,34 @@ _BY = ["batches", "alpha"]
 
 
 def _grids(base: dict[str, Any], examples: int, axes: dict[str, list[Any]]) -> Grids:
-    """Return runs that see equally many examples, or pictures in the limit, whatever their batch."""
-    finite: Grids = [({**base, "batch": batch, "steps": examples // batch}, axes) for batch in BATCHES]
-    limit = {**base, "order": "expected", "batch": 128, "steps": examples // 128}
+    """Return runs that see equally many examples, or images in the limit, whatever their batch."""
+    finite: Grids = [({**base, "batch_size": batch, "steps": examples // batch}, axes) for batch in BATCHES]
+    limit = {**base, "targets": "expected", "batch_size": 128, "steps": examples // 128}
     return [*finite, (limit, axes)]
 
 
 def demo_base(material: Material) -> dict[str, Any]:
     """Return what all runs of this figure and of Figure 11 share at demo scale."""
-    return {"network": "conv2", "optimizer": "adadelta", "n": min(300, material.size), "evaluations": 4}
+    return {"model": "conv2", "optimizer": "adadelta", "n": min(300, material.size), "n_evals": 4}
 
 
 def laptop_base(material: Material) -> dict[str, Any]:
     """Return what all runs of this figure and of Figure 11 share at laptop scale."""
-    return {"network": "conv2", "optimizer": "adadelta", "n": min(1_000, material.size), "evaluations": 4}
+    return {"model": "conv2", "optimizer": "adadelta", "n": min(1_000, material.size), "n_evals": 4}
 
 
 def paper_base(material: Material) -> dict[str, Any]:
     """Return what all runs of this figure and of Figure 11 share at paper scale, but for their steps."""
-    base = {**PAPER, "network": "conv2", "n": material.size}
-    return {name: value for name, value in base.items() if name not in ("batch", "steps")}
+    base = {**PAPER, "model": "conv2", "n": material.size}
+    return {name: value for name, value in base.items() if name not in ("batch_size", "steps")}
 
 
 DEMO_EXAMPLES, LAPTOP_EXAMPLES, PAPER_EXAMPLES = 25_600, 64_000, 6_400_000
-DEMO: dict[str, list[Any]] = {"alpha": [0.0, 5.0], "rate": [0.1, 0.5]}
-LAPTOP: dict[str, list[Any]] = {"alpha": [0.0, 20.0], "rate": list(RATES)}
-PAPER_AXES: dict[str, list[Any]] = {"alpha": [0.0, 5.0, 10.0, 20.0, 50.0, 100.0], "rate": list(RATES)}
+DEMO: dict[str, list[Any]] = {"alpha": [0.0, 5.0], "lr": [0.1, 0.5]}
+LAPTOP: dict[str, list[Any]] = {"alpha": [0.0, 20.0], "lr": list(RATES)}
+PAPER_AXES: dict[str, list[Any]] = {"alpha": [0.0, 5.0, 10.0, 20.0, 50.0, 100.0], "lr": list(RATES)}
 
-_SCALES: dict[ScaleName, Scale] = {
+_PRESETS: dict[PresetName, Scale] = {
     "demo": Scale(
         lambda material: _grids(demo_base(material), DEMO_EXAMPLES, DEMO),
         "Demo scale: n = 300, α up to 5, 25,600 examples a run whatever the batch, the better of two "
@@ -76,14 +76,14 @@ _SCALES: dict[ScaleName, Scale] = {
 
 def _chosen(table: pd.DataFrame) -> pd.DataFrame:
     """Return the runs at the best rate; ``batches`` is their batch, or the limit."""
-    batches = table["batch"].astype(str).where(table["order"] != "expected", LIMIT)
-    return best_rate(table.assign(batches=batches), by=_BY)
+    batches = table["batch_size"].astype(str).where(table["targets"] != "expected", LIMIT)
+    return best_lr(table.assign(batches=batches), by=_BY)
 
 
 def points(table: pd.DataFrame) -> pd.DataFrame:
     """Return mean test accuracy by batch and alpha, and the learning rate that was best."""
     chosen = _chosen(table)
-    rate = chosen.groupby(_BY)["rate"].first().rename("best_rate").reset_index()
+    rate = chosen.groupby(_BY)["lr"].first().rename("best_lr").reset_index()
     return intervals(chosen, by=_BY).merge(rate, on=_BY)
 
 
@@ -105,7 +105,7 @@ def finding(found: pd.DataFrame) -> str:
     small, large, limit = (percent_interval(*row) for row in rows.values())
     return (
         f"With {found['alpha'].max():g} noisy labels for each clean one, batches of 32 leave {small} of "
-        f"the test pictures right, batches of 256 {large}, and the limit of infinite batches, Hα, {limit}."
+        f"the test images right, batches of 256 {large}, and the limit of infinite batches, Hα, {limit}."
     )
 
 
@@ -142,7 +142,7 @@ def _limit_hardly_falls(table: pd.DataFrame) -> Judgement:
 FIGURE = Figure(
     name="fig10",
     title="Accuracy against the noise level, by batch size",
-    scales=_SCALES,
+    scales=_PRESETS,
     points=points,
     draw=draw,
     finding=finding,
@@ -161,9 +161,9 @@ FIGURE = Figure(
             _limit_hardly_falls,
         ),
     ),
-    method="Noise is uniform and on the same pictures. Every run sees equally many examples, so that a "
-    "larger batch means fewer steps. Hα trains on clean pictures with the expected loss, which is what a "
-    "batch of infinitely many labels of each picture would give; its batches hold 128 pictures.\n\nFor "
+    method="Noise is uniform and on the same images. Every run sees equally many examples, so that a "
+    "larger batch means fewer steps. Hα trains on clean images with the expected loss, which is what a "
+    "batch of infinitely many labels of each image would give; its batches hold 128 images.\n\nFor "
     "each batch size and α the learning rate is the one with the best clean validation accuracy. Points "
     "are means over seeds, bars 95 % Student t intervals.",
 )

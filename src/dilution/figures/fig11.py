@@ -5,7 +5,7 @@ import itertools
 import matplotlib.figure
 import pandas as pd
 
-from dilution.figures.base import Figure, Scale, ScaleName
+from dilution.figures.base import Figure, PresetName, Scale
 from dilution.figures.claims import Claim, Judgement, decided, not_testable, percent_interval
 from dilution.figures.comparisons import accuracy_lines
 from dilution.figures.fig10 import (
@@ -24,12 +24,12 @@ from dilution.study.statistics import intervals
 
 BATCH = 128
 
-_SCALES: dict[ScaleName, Scale] = {
+_PRESETS: dict[PresetName, Scale] = {
     "demo": Scale(
         lambda material: [
             (
-                {**demo_base(material), "batch": BATCH, "steps": DEMO_EXAMPLES // BATCH},
-                {**DEMO, "rate": [0.02, 0.1, 0.5, 2.0]},
+                {**demo_base(material), "batch_size": BATCH, "steps": DEMO_EXAMPLES // BATCH},
+                {**DEMO, "lr": [0.02, 0.1, 0.5, 2.0]},
             )
         ],
         "Demo scale: n = 300, α up to 5, batch 128 for 200 steps, four learning rates. The paper uses MNIST.",
@@ -37,7 +37,7 @@ _SCALES: dict[ScaleName, Scale] = {
     "laptop": Scale(
         lambda material: [
             (
-                {**laptop_base(material), "batch": BATCH, "steps": LAPTOP_EXAMPLES // BATCH},
+                {**laptop_base(material), "batch_size": BATCH, "steps": LAPTOP_EXAMPLES // BATCH},
                 {**LAPTOP, "alpha": [0.0, 5.0, 20.0]},
             )
         ],
@@ -46,7 +46,7 @@ _SCALES: dict[ScaleName, Scale] = {
     ),
     "paper": Scale(
         lambda material: [
-            ({**paper_base(material), "batch": BATCH, "steps": PAPER_EXAMPLES // BATCH}, PAPER_AXES)
+            ({**paper_base(material), "batch_size": BATCH, "steps": PAPER_EXAMPLES // BATCH}, PAPER_AXES)
         ],
         "Paper scale: one label at a time, Adadelta, batch 128, 50,000 steps.",
         seeds=5,
@@ -56,9 +56,9 @@ _SCALES: dict[ScaleName, Scale] = {
 
 def points(table: pd.DataFrame) -> pd.DataFrame:
     """Return mean test accuracy by alpha and learning rate, and mean clean validation accuracy."""
-    by = ["alpha", "rate"]
-    judged = table.assign(validation_clean=table["validation_clean"].fillna(0.0))
-    validation = judged.groupby(by)["validation_clean"].mean().reset_index()
+    by = ["alpha", "lr"]
+    judged = table.assign(val_acc_clean=table["val_acc_clean"].fillna(0.0))
+    validation = judged.groupby(by)["val_acc_clean"].mean().reset_index()
     return intervals(table, by=by).merge(validation, on=by)
 
 
@@ -67,10 +67,10 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
     alphas = sorted(found["alpha"].unique())
     with style():
         figure, (axis,) = new_figure(height=3.7)
-        accuracy_lines(axis, found, "rate", "alpha", {alpha: f"{alpha:g}" for alpha in alphas})
-        best = found.loc[found.groupby("alpha")["validation_clean"].idxmax()]
-        axis.plot(best["rate"], best["mean"], "o", ms=13, mfc="none", mec=INK, label="best on validation")
-        rates = sorted(found["rate"].unique())
+        accuracy_lines(axis, found, "lr", "alpha", {alpha: f"{alpha:g}" for alpha in alphas})
+        best = found.loc[found.groupby("alpha")["val_acc_clean"].idxmax()]
+        axis.plot(best["lr"], best["mean"], "o", ms=13, mfc="none", mec=INK, label="best on validation")
+        rates = sorted(found["lr"].unique())
         axis.set_xscale("log")
         axis.set_xticks(rates, [f"{rate:g}" for rate in rates])
         axis.minorticks_off()
@@ -82,21 +82,21 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
 
 def _best(found: pd.DataFrame) -> pd.Series:
     """Return the best learning rate at each alpha, by validation; the smallest of several."""
-    best = found.loc[found.groupby("alpha")["validation_clean"].idxmax()]
-    return best.set_index("alpha")["rate"].sort_index()
+    best = found.loc[found.groupby("alpha")["val_acc_clean"].idxmax()]
+    return best.set_index("alpha")["lr"].sort_index()
 
 
 def _tied(found: pd.DataFrame, alpha: float) -> list[float]:
     """Return the rates that are best at an alpha: several where validation accuracies are equal."""
     part = found[found["alpha"] == alpha]
-    return list(part.loc[part["validation_clean"] == part["validation_clean"].max(), "rate"])
+    return list(part.loc[part["val_acc_clean"] == part["val_acc_clean"].max(), "lr"])
 
 
 def finding(found: pd.DataFrame) -> str:
     """Say which rate is best without noise and at the largest alpha."""
     best = _best(found)
     return (
-        f"The best learning rate is {best.iloc[0]:g} at α = {best.index[0]:g} and {best.iloc[-1]:g} at "
+        f"The best learning lr is {best.iloc[0]:g} at α = {best.index[0]:g} and {best.iloc[-1]:g} at "
         f"α = {best.index[-1]:g}."
     )
 
@@ -106,7 +106,7 @@ def _smaller_rates(table: pd.DataFrame) -> Judgement:
     best = _best(found)
     if len(best) < 2 or best.index[0] != 0:
         return not_testable("it takes α = 0 and noise")
-    rows = found.set_index(["alpha", "rate"])
+    rows = found.set_index(["alpha", "lr"])
     numbers = "; ".join(
         f"α = {alpha:g}: best {rate:g}, test "
         f"{percent_interval(*rows.loc[(alpha, rate), ['mean', 'low', 'high']].astype(float))}"
@@ -125,7 +125,7 @@ def _smaller_rates(table: pd.DataFrame) -> Judgement:
 FIGURE = Figure(
     name="fig11",
     title="Accuracy against the learning rate, by noise level",
-    scales=_SCALES,
+    scales=_PRESETS,
     points=points,
     draw=draw,
     finding=finding,
@@ -138,7 +138,7 @@ FIGURE = Figure(
             _smaller_rates,
         ),
     ),
-    method="Noise is uniform and on the same pictures, one label at a time. The ring marks the rate with "
+    method="Noise is uniform and on the same images, one label at a time. The ring marks the rate with "
     "the best mean clean validation accuracy.\n\nPoints are means over seeds, bars 95 % Student t "
     "intervals; each run reports the test accuracy at the step that clean validation accuracy chose.",
 )

@@ -5,12 +5,12 @@ from typing import Any
 import matplotlib.figure
 import pandas as pd
 
-from dilution.figures.base import FIRST_CONTACT, POOLED, Figure, Grids, Material, Scale, ScaleName
+from dilution.figures.base import FIRST_CONTACT, POOLED, Figure, Grids, Material, PresetName, Scale
 from dilution.figures.claims import Claim, Judgement, decided, not_testable, percent, percent_interval
 from dilution.report.style import line_with_interval, new_figure, percent_axis, style
 from dilution.study.statistics import intervals
 
-LABELS = {"test_clean": "right at once", "test_top5": "among five guesses"}
+LABELS = {"test_acc_at_best_clean_val": "right at once", "test_acc_top5": "among five guesses"}
 _LARGEST = 5.0  # noise level of the claim
 
 _SGD: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 1e-4}
@@ -18,27 +18,27 @@ _SGD: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 1e-
 
 def _demo(material: Material) -> Grids:
     n = min(FIRST_CONTACT, material.size)
-    base = {**POOLED, "network": "resnet18_w16", "n": n, "rate": 3e-3, "batch": 64, "epochs": 4.0}
-    return [({**base, "evaluations": 2}, {"alpha": [0.0, _LARGEST]})]
+    base = {**POOLED, "model": "resnet18_w16", "n": n, "lr": 3e-3, "batch_size": 64, "epochs": 4.0}
+    return [({**base, "n_evals": 2}, {"alpha": [0.0, _LARGEST]})]
 
 
 def _laptop(material: Material) -> Grids:
-    base = {**_SGD, "order": "pooled", "schedule": "cosine", "network": "resnet18_w16", "n": material.size}
+    base = {**_SGD, "targets": "pooled", "schedule": "cosine", "model": "resnet18_w16", "n": material.size}
     return [
-        ({**base, "rate": 0.05, "batch": 64, "epochs": 15.0, "evaluations": 3}, {"alpha": [0.0, _LARGEST]})
+        ({**base, "lr": 0.05, "batch_size": 64, "epochs": 15.0, "n_evals": 3}, {"alpha": [0.0, _LARGEST]})
     ]
 
 
 def _paper(material: Material) -> Grids:
-    base = {**_SGD, "order": "examples", "schedule": "step", "network": "resnet50", "n": material.size}
-    steps = {"rate": 0.1, "batch": 256, "steps": round(90 * material.size / 256), "evaluations": 9}
+    base = {**_SGD, "targets": "sampled", "schedule": "step", "model": "resnet50", "n": material.size}
+    steps = {"lr": 0.1, "batch_size": 256, "steps": round(90 * material.size / 256), "n_evals": 9}
     return [({**base, **steps}, {"alpha": [0.0, 1.0, 2.0, 3.0, 4.0, _LARGEST]})]
 
 
-_SCALES: dict[ScaleName, Scale] = {
+_PRESETS: dict[PresetName, Scale] = {
     "demo": Scale(
         _demo,
-        "Demo scale: few pictures, digits unless a pack is named, a ResNet-18 of a quarter of the width, "
+        "Demo scale: few images, digits unless a pack is named, a ResNet-18 of a quarter of the width, "
         "pooled batch order, Adam.",
     ),
     "laptop": Scale(
@@ -49,7 +49,7 @@ _SCALES: dict[ScaleName, Scale] = {
     "paper": Scale(
         _paper,
         "Paper scale: ResNet-50, one label at a time, SGD with momentum, batch 256, 90 passes' worth of "
-        "steps over the clean pictures at every α.",
+        "steps over the clean images at every α.",
         seeds=5,
     ),
 }
@@ -58,7 +58,7 @@ _SCALES: dict[ScaleName, Scale] = {
 def points(table: pd.DataFrame) -> pd.DataFrame:
     """Return mean test accuracy by measure (top 1, top 5) and alpha."""
     # with five classes or fewer, five guesses are always right
-    measures = [name for name in LABELS if name == "test_clean" or (table[name] < 1).any()]
+    measures = [name for name in LABELS if name == "test_acc_at_best_clean_val" or (table[name] < 1).any()]
     parts = [intervals(table, by=["alpha"], value=name).assign(measure=name) for name in measures]
     return pd.concat(parts, ignore_index=True)[["measure", "alpha", "mean", "low", "high", "seeds"]]
 
@@ -80,7 +80,7 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
 
 
 def _text(found: pd.DataFrame, alpha: float) -> str:
-    row = found[(found["measure"] == "test_clean") & (found["alpha"] == alpha)].iloc[0]
+    row = found[(found["measure"] == "test_acc_at_best_clean_val") & (found["alpha"] == alpha)].iloc[0]
     return percent_interval(row["mean"], row["low"], row["high"])
 
 
@@ -88,7 +88,7 @@ def finding(found: pd.DataFrame) -> str:
     """Say what the largest noise level leaves."""
     largest = float(found["alpha"].max())
     return (
-        f"Without noise {_text(found, 0.0)} of the test pictures are named rightly, with {largest:g} "
+        f"Without noise {_text(found, 0.0)} of the test images are named rightly, with {largest:g} "
         f"noisy labels for each clean one {_text(found, largest)}."
     )
 
@@ -98,8 +98,8 @@ def _still_learns(table: pd.DataFrame) -> Judgement:
     packed = str(table["dataset"].iloc[0]).endswith(".pack")
     if not packed or not {0.0, _LARGEST} <= set(found["alpha"]):
         return not_testable(f"it takes a pack of an image folder such as ImageNet, at α = 0 and {_LARGEST:g}")
-    mean = found[found["measure"] == "test_clean"].set_index("alpha")["mean"]
-    chance = float(table["majority"].max())
+    mean = found[found["measure"] == "test_acc_at_best_clean_val"].set_index("alpha")["mean"]
+    chance = float(table["majority_share"].max())
     numbers = (
         f"α = 0: {_text(found, 0.0)}; α = {_LARGEST:g}: {_text(found, _LARGEST)}; "
         f"commonest class {percent(chance)}"
@@ -107,7 +107,7 @@ def _still_learns(table: pd.DataFrame) -> Judgement:
     if mean[0.0] <= 2 * chance:
         return not_testable(
             f"without noise it is right no more than twice as often as naming the commonest class, too "
-            f"little to halve; it takes more pictures of each class, or a larger scale. {numbers}"
+            f"little to halve; it takes more images of each class, or a larger scale. {numbers}"
         )
     return decided(bool(mean[_LARGEST] >= mean[0.0] / 2), numbers)
 
@@ -115,7 +115,7 @@ def _still_learns(table: pd.DataFrame) -> Judgement:
 FIGURE = Figure(
     name="fig3",
     title="Accuracy of a residual network against the noise level",
-    scales=_SCALES,
+    scales=_PRESETS,
     points=points,
     draw=draw,
     finding=finding,
@@ -128,8 +128,8 @@ FIGURE = Figure(
             _still_learns,
         ),
     ),
-    method="Pictures are read from a pack (`dilution data pack`). Noise is uniform and on the same "
-    "pictures; at every α the network takes the same number of steps. Points are means over seeds, bars "
+    method="Images are read from a pack (`dilution data pack`). Noise is uniform and on the same "
+    "images; at every α the network takes the same number of steps. Points are means over seeds, bars "
     "95 % Student t intervals; each run reports the test accuracy at the step that clean validation "
     "accuracy chose.",
 )

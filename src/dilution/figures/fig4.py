@@ -4,7 +4,7 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 
-from dilution.figures.base import SCALES, Figure, Scale
+from dilution.figures.base import PRESETS, Figure, Scale
 from dilution.noise import structured
 from dilution.report.marks import mark_points
 from dilution.report.style import COLOURS, new_figure, percent_axis, style
@@ -61,7 +61,7 @@ def finding(found: pd.DataFrame) -> str:
 FIGURE = Figure(
     name="fig4",
     title="Label distributions of structured noise",
-    scales=dict.fromkeys(SCALES, _SCALE),
+    scales=dict.fromkeys(PRESETS, _SCALE),
     points=points,
     draw=draw,
     finding=finding,

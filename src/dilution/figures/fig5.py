@@ -14,8 +14,8 @@ from dilution.figures.base import (
     Figure,
     Grids,
     Material,
+    PresetName,
     Scale,
-    ScaleName,
 )
 from dilution.figures.claims import (
     Claim,
@@ -27,7 +27,7 @@ from dilution.figures.claims import (
     percent_interval,
 )
 from dilution.report.style import legend, line_with_interval, new_figure, percent_axis, style
-from dilution.study.selection import best_rate
+from dilution.study.selection import best_lr
 from dilution.study.statistics import intervals
 
 ORDERS = {"confusing": "confusing", "reverse": "reverse confusing", "random": "random"}
@@ -42,21 +42,21 @@ def _grids(base: dict[str, Any], deltas: list[float], rates: dict[str, list[Any]
 
 def _demo(material: Material) -> Grids:
     n = min(FIRST_CONTACT, material.size)
-    base = {**POOLED, "n": n, "network": "conv2", "alpha": 5.0, "rate": 3e-3}
-    return _grids({**base, "batch": 64, "epochs": 12.0}, [0.25, 0.5, 0.75, 1.0], {})
+    base = {**POOLED, "n": n, "model": "conv2", "alpha": 5.0, "lr": 3e-3}
+    return _grids({**base, "batch_size": 64, "epochs": 12.0}, [0.25, 0.5, 0.75, 1.0], {})
 
 
 def _laptop(material: Material) -> Grids:
-    base = {**POOLED, "n": min(10_000, material.size), "network": "conv4", "alpha": 20.0, "rate": 1e-3}
-    return _grids({**base, "epochs": 4.0, "evaluations": 3}, [0.2, 0.4, 0.5, 0.6, 0.8, 1.0], {})
+    base = {**POOLED, "n": min(10_000, material.size), "model": "conv4", "alpha": 20.0, "lr": 1e-3}
+    return _grids({**base, "epochs": 4.0, "n_evals": 3}, [0.2, 0.4, 0.5, 0.6, 0.8, 1.0], {})
 
 
 def _paper(material: Material) -> Grids:
-    base = {**PAPER, "n": material.size, "network": "conv4", "alpha": 20.0}
-    return _grids(base, [tenth / 10 for tenth in range(1, 11)], {"rate": list(RATES)})
+    base = {**PAPER, "n": material.size, "model": "conv4", "alpha": 20.0}
+    return _grids(base, [tenth / 10 for tenth in range(1, 11)], {"lr": list(RATES)})
 
 
-_SCALES: dict[ScaleName, Scale] = {
+_PRESETS: dict[PresetName, Scale] = {
     "demo": Scale(
         _demo,
         "Demo scale: α = 5, Conv-2, pooled batch order, Adam for 12 epochs at one learning rate. "
@@ -64,7 +64,7 @@ _SCALES: dict[ScaleName, Scale] = {
     ),
     "laptop": Scale(
         _laptop,
-        "Laptop scale: n = 10,000 clean pictures so that it ends within 90 minutes on two cores, pooled "
+        "Laptop scale: n = 10,000 clean images so that it ends within 90 minutes on two cores, pooled "
         "batch order, Adam at 1e-3 falling linearly to 0, 4 epochs. The paper uses all 60,000, "
         "one label at a time and Adadelta.",
     ),
@@ -78,7 +78,7 @@ def _by_order(table: pd.DataFrame) -> pd.DataFrame:
     flat = table[table["noise"] == "uniform"]
     zeros = [flat.assign(delta=0.0, noise_order=order) for order in ORDERS]
     every = pd.concat([*zeros, skewed], ignore_index=True)
-    return best_rate(every, by=["noise_order", "delta"])
+    return best_lr(every, by=["noise_order", "delta"])
 
 
 def points(table: pd.DataFrame) -> pd.DataFrame:
@@ -152,7 +152,7 @@ def _orders_alike(table: pd.DataFrame) -> Judgement:
 FIGURE = Figure(
     name="fig5",
     title="Accuracy against the skew of structured noise",
-    scales=_SCALES,
+    scales=_PRESETS,
     points=points,
     draw=draw,
     finding=finding,
@@ -174,7 +174,7 @@ FIGURE = Figure(
     ),
     method="The right label keeps the share it has under uniform noise; the false labels are skewed by δ "
     "over the false classes in rank order (Figure 4 shows the distributions). Confusability is the mean "
-    "predicted probability of held-out clean training pictures under networks trained on clean data, "
+    "predicted probability of held-out clean training images under networks trained on clean data, "
     "cross-validated.\n\nPoints are means over seeds, bars 95 % Student t intervals; each run reports the "
     "test accuracy at the step that clean validation accuracy chose.",
 )

@@ -13,14 +13,14 @@ from dilution.figures.base import (
     Figure,
     Grids,
     Material,
+    PresetName,
     Scale,
-    ScaleName,
 )
 from dilution.figures.claims import Claim, Judgement, decided, difference, not_testable, percent
 from dilution.figures.comparisons import accuracy_lines
 from dilution.figures.thresholds import LEVELS, grid_thresholds
 from dilution.report.style import COLOURS, QUIET, legend, new_figure, quoted_mark, style
-from dilution.study.selection import best_rate
+from dilution.study.selection import best_lr
 from dilution.study.statistics import intervals, paired_p
 from dilution.training.config import default_validation
 
@@ -33,23 +33,23 @@ _QUOTED = {10.0: 2_000, 50.0: 10_000}  # alpha and n of 90 %, quoted from memory
 
 def demo_base() -> dict[str, Any]:
     """Return what all runs share at demo scale, but for what depends on n."""
-    return {**POOLED, "network": "conv2", "rate": 3e-3, "batch": 64, "evaluations": 4}
+    return {**POOLED, "model": "conv2", "lr": 3e-3, "batch_size": 64, "n_evals": 4}
 
 
 def laptop_base() -> dict[str, Any]:
     """Return what all runs share at laptop scale, but for what depends on n."""
-    return {**POOLED, "network": "conv4", "rate": 1e-3, "batch": 128, "evaluations": 3}
+    return {**POOLED, "model": "conv4", "lr": 1e-3, "batch_size": 128, "n_evals": 3}
 
 
 def sized(base: dict[str, Any], n: int) -> dict[str, Any]:
     """Return settings for n clean examples.
 
-    In the pooled order a run takes 5 epochs, and at least 140 steps: with few pictures more epochs
+    In the pooled order a run takes 5 epochs, and at least 140 steps: with few images more epochs
     only memorise, and fewer steps do not learn.
     """
-    if base["order"] != "pooled":
+    if base["targets"] != "pooled":
         return {**base, "n": n}
-    steps = round(_EPOCHS * (n - default_validation(n)) / base["batch"])
+    steps = round(_EPOCHS * (n - default_validation(n)) / base["batch_size"])
     return {**base, "n": n, "steps": max(_LEAST_STEPS, steps)}
 
 
@@ -70,20 +70,20 @@ def _laptop(material: Material) -> Grids:
 
 def _paper(material: Material) -> Grids:
     sizes = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000]
-    axes = {"alpha": [0.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0], "rate": list(RATES)}
-    return _grids({**PAPER, "network": "conv4"}, sizes, material.size, axes)
+    axes = {"alpha": [0.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0], "lr": list(RATES)}
+    return _grids({**PAPER, "model": "conv4"}, sizes, material.size, axes)
 
 
-_SCALES: dict[ScaleName, Scale] = {
+_PRESETS: dict[PresetName, Scale] = {
     "demo": Scale(
         _demo,
         "Demo scale: α up to 10, Conv-2, pooled batch order, Adam for 5 epochs and at least 140 steps of 64 "
-        "pictures. The paper uses MNIST up to α = 50, one label at a time and Adadelta.",
+        "images. The paper uses MNIST up to α = 50, one label at a time and Adadelta.",
     ),
     "laptop": Scale(
         _laptop,
         "Laptop scale: n up to 16,000, Conv-4, pooled batch order, Adam at 1e-3 falling linearly to 0 for 5 "
-        "epochs and at least 140 steps of 128 pictures. The paper goes up to all pictures, takes "
+        "epochs and at least 140 steps of 128 images. The paper goes up to all images, takes "
         "one label at a time and Adadelta.",
     ),
     "paper": Scale(_paper, AS_PAPER, seeds=5),
@@ -91,7 +91,7 @@ _SCALES: dict[ScaleName, Scale] = {
 
 
 def _chosen(table: pd.DataFrame) -> pd.DataFrame:
-    return best_rate(table, by=["alpha", "n"])
+    return best_lr(table, by=["alpha", "n"])
 
 
 def points(table: pd.DataFrame) -> pd.DataFrame:
@@ -129,7 +129,7 @@ def finding(found: pd.DataFrame) -> str:
         part = found[(found["alpha"] == alpha) & (found["mean"] >= LEVELS[-1])]
         enough = f"first at n = {part['n'].min():,}" if len(part) else "at no n measured"
         said.append(f"with α = {alpha:g} {enough}")
-    return f"{percent(LEVELS[-1])} of the test pictures are right {', '.join(said)}."
+    return f"{percent(LEVELS[-1])} of the test images are right {', '.join(said)}."
 
 
 def _monotone(table: pd.DataFrame) -> Judgement:
@@ -138,7 +138,7 @@ def _monotone(table: pd.DataFrame) -> Judgement:
         return not_testable("it takes at least 2 seeds")
     held, broken = 0, []
     for alpha, part in chosen.groupby("alpha"):
-        seeds = part.pivot(index="seed", columns="n", values="test_clean")
+        seeds = part.pivot(index="seed", columns="n", values="test_acc_at_best_clean_val")
         for less, more in zip(seeds.columns, seeds.columns[1:], strict=False):
             rise = float((seeds[more] - seeds[less]).mean())
             # equal falls of all seeds leave no variance to test against, and are no chance
@@ -174,7 +174,7 @@ def _rises(table: pd.DataFrame) -> Judgement:
 FIGURE = Figure(
     name="fig8",
     title="Accuracy against the number of clean examples",
-    scales=_SCALES,
+    scales=_PRESETS,
     points=points,
     draw=draw,
     finding=finding,

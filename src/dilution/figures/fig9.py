@@ -8,7 +8,7 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 
-from dilution.figures.base import PAPER, RATES, Figure, Grids, Material, Scale, ScaleName
+from dilution.figures.base import PAPER, RATES, Figure, Grids, Material, PresetName, Scale
 from dilution.figures.claims import Claim, Judgement, decided, not_testable, percent
 from dilution.figures.fig8 import DEMO_ALPHAS, LAPTOP_ALPHAS, demo_base, laptop_base, sized
 from dilution.figures.laws import Law, fit_laws, slope_interval
@@ -18,7 +18,7 @@ from dilution.figures.thresholds import LEVELS, grid_thresholds
 from dilution.report.marks import mark_points
 from dilution.report.style import COLOURS, MARKERS, legend, new_figure, style
 from dilution.study.run_spec import Run
-from dilution.study.selection import best_rate
+from dilution.study.selection import best_lr
 
 SEARCH, GRID = "search", "grid of Figure 8"
 _STRAIGHT = 0.95  # R² of the straight line
@@ -38,14 +38,14 @@ def _laptop(material: Material) -> Grids:
 
 def _paper(material: Material) -> Grids:
     alphas = [0.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0]
-    return _grids({**PAPER, "network": "conv4"}, alphas, material.size, {"rate": list(RATES)})
+    return _grids({**PAPER, "model": "conv4"}, alphas, material.size, {"lr": list(RATES)})
 
 
 _SEARCHED = (
     "Each n is the next that a search asks for: it ends where the interval of the crossing is within a "
     "quarter to either side, or after 6 runs near it."
 )
-_SCALES: dict[ScaleName, Scale] = {
+_PRESETS: dict[PresetName, Scale] = {
     "demo": Scale(_demo, f"Demo scale: runs as those of Figure 8. {_SEARCHED}", seeds=1),
     "laptop": Scale(_laptop, f"Laptop scale: runs as those of Figure 8. {_SEARCHED}", seeds=1),
     "paper": Scale(
@@ -60,7 +60,7 @@ _SCALES: dict[ScaleName, Scale] = {
 def _chosen(table: pd.DataFrame) -> pd.DataFrame:
     """Return the runs at the best rate, of the search and of the grid."""
     own = table if OWN not in table else table[table[OWN]]
-    return best_rate(own, by=["alpha", "n"])
+    return best_lr(own, by=["alpha", "n"])
 
 
 def more(runs: Sequence[Run], table: pd.DataFrame) -> list[Run]:
@@ -75,13 +75,13 @@ def more(runs: Sequence[Run], table: pd.DataFrame) -> list[Run]:
     """
     chosen, wanted = _chosen(table), []
     largest = int(table["n_available"].max())
-    rates = sorted({run.rate for run in runs})
-    own = {"n", "validation", "epochs", "steps", "alpha", "seed", "rate"}
+    rates = sorted({run.lr for run in runs})
+    own = {"n", "n_val", "epochs", "steps", "alpha", "seed", "lr"}
     common = runs[0].model_dump(exclude=own, exclude_none=True)
     for alpha, part in chosen.groupby("alpha"):
         for n, seed in next_runs(part, LEVELS, largest):
             settings = sized({"steps": runs[0].steps, **common}, n)
-            wanted += [Run.of(**settings, alpha=alpha, seed=seed, rate=rate) for rate in rates]
+            wanted += [Run.of(**settings, alpha=alpha, seed=seed, lr=rate) for rate in rates]
     return wanted
 
 
@@ -92,7 +92,7 @@ def points(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``how``, ``level``, ``alpha``; ``mean``, ``low``, ``high`` in clean examples; ``seeds``, the
-        runs behind it; ``pictures``, how many pictures all runs of this search or grid trained on, at all
+        runs behind it; ``images``, how many images all runs of this search or grid trained on, at all
         noise levels and for all accuracies, found or not.
     """
     rows = []
@@ -102,12 +102,12 @@ def points(table: pd.DataFrame) -> pd.DataFrame:
             rows.append((SEARCH, level, alpha, found.n, found.low, found.high, found.runs))
     columns = ["how", "level", "alpha", "mean", "low", "high", "seeds"]
     searched = pd.DataFrame(rows, columns=columns)
-    searched["pictures"] = _pictures(table if OWN not in table else table[table[OWN]])
+    searched["images"] = _images(table if OWN not in table else table[table[OWN]])
     if OWN not in table or table[OWN].all():
         return searched
     grid = table[~table[OWN]]
-    scanned = grid_thresholds(best_rate(grid, by=["alpha", "n"])).assign(how=GRID)
-    scanned["pictures"] = _pictures(grid)
+    scanned = grid_thresholds(best_lr(grid, by=["alpha", "n"])).assign(how=GRID)
+    scanned["images"] = _images(grid)
     return pd.concat([searched, scanned[searched.columns]], ignore_index=True)
 
 
@@ -115,9 +115,9 @@ def _by_level(chosen: pd.DataFrame) -> list[tuple[tuple[float, float], pd.DataFr
     return [((level, float(str(alpha))), part) for level in LEVELS for alpha, part in chosen.groupby("alpha")]
 
 
-def _pictures(runs: pd.DataFrame) -> int:
-    """Return how many pictures runs were trained on; one that diverged counts as whole."""
-    return int((runs["steps_done"].fillna(runs["steps"]) * runs["batch"]).sum())
+def _images(runs: pd.DataFrame) -> int:
+    """Return how many images runs were trained on; one that diverged counts as whole."""
+    return int((runs["steps_done"].fillna(runs["steps"]) * runs["batch_size"]).sum())
 
 
 def _laws(found: pd.DataFrame) -> dict[float, list[Law]]:
@@ -176,18 +176,18 @@ def finding(found: pd.DataFrame) -> str:
     last = searched[searched["alpha"] == searched["alpha"].max()].sort_values("level").iloc[-1]
     first_ = searched[searched["level"] == last["level"]].sort_values("alpha").iloc[0]
     said = (
-        f"{percent(last['level'])} of the test pictures right takes n = {first_['mean']:,.0f} clean examples "
+        f"{percent(last['level'])} of the test images right takes n = {first_['mean']:,.0f} clean examples "
         f"at α = {first_['alpha']:g} and {last['mean']:,.0f} {_interval(last)} at α = {last['alpha']:g}."
     )
     grid = found[found["how"] == GRID]
     if grid.empty:
         return said
-    spent = [part["pictures"].iloc[0] for part in (searched, grid)]
+    spent = [part["images"].iloc[0] for part in (searched, grid)]
     pairs = searched.merge(grid, on=["level", "alpha"], suffixes=("", "_grid"))
     agree = (pairs["low"] <= pairs["high_grid"]) & (pairs["low_grid"] <= pairs["high"])
     ratio = float(np.exp(np.log(pairs["mean"] / pairs["mean_grid"]).mean()))
     return (
-        f"{said} The search trained on {percent(spent[0] / spent[1])} of the pictures that the grid of "
+        f"{said} The search trained on {percent(spent[0] / spent[1])} of the images that the grid of "
         f"Figure 8 took; {int(agree.sum())} of {len(pairs)} intervals overlap, and its thresholds are "
         f"{ratio:.2f} times the grid's in the mean."
     )
@@ -236,7 +236,7 @@ def _steeper(table: pd.DataFrame) -> Judgement:
 FIGURE = Figure(
     name="fig9",
     title="How many clean examples an accuracy takes",
-    scales=_SCALES,
+    scales=_PRESETS,
     points=points,
     draw=draw,
     finding=finding,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dilution.data import load
 from dilution.errors import InputError, StoreError
-from dilution.figures.base import Material, ScaleName
+from dilution.figures.base import Material, PresetName
 from dilution.figures.registry import EVERY, FIGURES, figure
 from dilution.figures.section import figure_section, further_runs, judge, recipe_name
 from dilution.report.markdown import write_markdown
@@ -17,7 +17,7 @@ from dilution.report.page import CLAIM_COLUMNS, Page, Section, write
 from dilution.report.provenance import made_by
 from dilution.report.study_section import file_names, study_section
 from dilution.study.apply_recipe import with_recipe
-from dilution.study.executors import check_engine
+from dilution.study.executors import check_executor
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
@@ -52,12 +52,12 @@ def reproduce(
     names: str | Sequence[str],
     *,
     dataset: str = "digits",
-    scale: ScaleName = "demo",
+    scale: PresetName = "demo",
     store: str | Path = "results.sqlite",
     out: str | Path = "out",
     workers: int | None = None,
     device: str = "cpu",
-    engine: str = "local",
+    executor: str = "local",
     address: str | None = None,
     seeds: int | None = None,
     precision: PrecisionName = "float32",
@@ -97,7 +97,7 @@ def reproduce(
     recipe
         ``"advised"``, or the path of a recipe: how to train, at the same budget. Default: as the paper.
     external
-        Data set of foreign pictures: its name, or the path of a file. Default: CIFAR-100 for CIFAR-10,
+        Data set of foreign images: its name, or the path of a file. Default: CIFAR-100 for CIFAR-10,
         otherwise ``"photos"``.
     root
         Folder that holds downloaded data.
@@ -129,7 +129,7 @@ def reproduce(
         planned.append((each, prepare(runs, root)))
     folder = check_writable(Path(out))
     sections = []
-    check_engine(engine=engine, workers=workers, device=device, address=address)
+    check_executor(executor=executor, workers=workers, device=device, address=address)
     with Store(store) as opened:
         for each, first in planned:
             name = f"{each.name}/{dataset}/{scale}"
@@ -142,7 +142,7 @@ def reproduce(
                     opened,
                     workers=workers,
                     device=device,
-                    engine=engine,
+                    executor=executor,
                     address=address,
                     root=root,
                     retry_failed=retry_failed,
@@ -154,10 +154,10 @@ def reproduce(
             with opened.writer():
                 opened.keep(recipe_name(name), None if recipe is None else str(recipe))
             sections.append(figure_section(each, opened, name, folder))
-    command = f"dilution reproduce {' '.join(wanted)} --dataset {dataset} --scale {scale}"
+    command = f"dilution reproduce {' '.join(wanted)} --dataset {dataset} --preset {scale}"
     command += "" if seeds is None else f" --seeds {seeds}"
     command += "" if device == "cpu" else f" --device {device}"
-    command += "" if engine == "local" else f" --engine {engine}"
+    command += "" if executor == "local" else f" --executor {executor}"
     command += "" if precision == "float32" else f" --precision {precision}"
     command += "" if recipe is None else f" --recipe {recipe}"
     command += "" if external is None else f" --external {external}"

@@ -62,13 +62,13 @@ def next_n(table: pd.DataFrame, level: float, largest: int) -> int | None:
     Parameters
     ----------
     table
-        The runs so far at this noise level: ``n``, ``test_clean``.
+        The runs so far at this noise level: ``n``, ``test_acc_at_best_clean_val``.
     level
         Accuracy asked for.
     largest
         The most clean examples there are.
     """
-    mean = table.groupby("n")["test_clean"].mean()
+    mean = table.groupby("n")["test_acc_at_best_clean_val"].mean()
     above, below = mean.index[mean >= level], mean.index[mean < level]
     if len(above) == 0:
         return snap(2 * mean.index.max(), largest) if mean.index.max() < largest else None
@@ -100,7 +100,7 @@ def crossing(table: pd.DataFrame, level: float) -> Crossing | None:
     Parameters
     ----------
     table
-        Runs at one noise level: ``n``, ``test_clean``.
+        Runs at one noise level: ``n``, ``test_acc_at_best_clean_val``.
     level
         Accuracy asked for.
 
@@ -111,7 +111,7 @@ def crossing(table: pd.DataFrame, level: float) -> Crossing | None:
     """
     x, z = (
         np.log(table["n"].to_numpy(dtype=np.float64)),
-        logit(table["test_clean"].to_numpy(dtype=np.float64)),
+        logit(table["test_acc_at_best_clean_val"].to_numpy(dtype=np.float64)),
     )
     goal = float(logit(np.asarray([level]))[0])
     if not ((z < goal).any() and (z >= goal).any()):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dilution.figures.base import SCALES, Figure
+from dilution.figures.base import PRESETS, Figure
 from dilution.figures.claims import judge_all
 from dilution.report.marks import Plot
 from dilution.report.page import Section
@@ -114,29 +114,29 @@ def _with_others(figure: Figure, runs: pd.DataFrame, store: Store, rest: str) ->
 
 def _differs(figure: Figure, scale: str, runs: pd.DataFrame, recipe: str | None) -> str:
     """Say how the figure differs from the paper's."""
-    said = next((figure.scales[name].differs for name in SCALES if name == scale), "")
+    said = next((figure.scales[name].differs for name in PRESETS if name == scale), "")
     if "precision" in runs and (runs["precision"] == "bfloat16").any():
         said += " Products of matrices and convolutions in bfloat16."
     if recipe is not None:
         said += (
             f" Trained by the recipe {recipe!r}, in place of the optimizer, rate, batch and order named "
-            "here; as many pictures went through the network."
+            "here; as many images went through the network."
         )
     notes = [note for note in runs["image_note"].dropna().unique() if note] if len(runs) else []
     return said + "".join(f" {note[:1].upper()}{note[1:]}." for note in notes)
 
 
 def _sizes(runs: pd.DataFrame, dataset: str, *, seeds: bool) -> str:
-    """Say how many pictures were trained on, set aside and tested on; whose they are; if asked, the seeds."""
+    """Say how many images were trained on, set aside and tested on; whose they are; if asked, the seeds."""
     if runs.empty:
         return ""
     largest = runs.loc[runs["n"].idxmax()]
     tested = runs["n_test"].dropna()
-    foreign = sorted({Path(name).name for name in runs["images"] if name not in IMAGE_SOURCES})
+    foreign = sorted({Path(name).name for name in runs["image_source"] if name not in IMAGE_SOURCES})
     on_test = f", tested on {tested.iloc[0]:,.0f}" if len(tested) else ""
     return (
-        f"Data: {dataset}, n = {largest['n']:,} clean pictures, of which {largest['validation']:,} are set "
+        f"Data: {dataset}, n = {largest['n']:,} clean images, of which {largest['n_val']:,} are set "
         f"aside for validation{on_test}"
         + (f"; {runs['seed'].nunique()} seeds a point. " if seeds else ". ")
-        + "".join(f"Foreign pictures: {name}. " for name in foreign)
+        + "".join(f"Foreign images: {name}. " for name in foreign)
     )

@@ -53,7 +53,7 @@ def grid_thresholds(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        One row a run: ``alpha``, ``n``, ``seed``, ``test_clean``, several n for each alpha.
+        One row a run: ``alpha``, ``n``, ``seed``, ``test_acc_at_best_clean_val``, several n for each alpha.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def grid_thresholds(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for alpha, part in table.groupby("alpha"):
-        curves = part.pivot_table(index="n", columns="seed", values="test_clean").sort_index()
+        curves = part.pivot_table(index="n", columns="seed", values="test_acc_at_best_clean_val").sort_index()
         for level in LEVELS:
             found = np.asarray(
                 [grid_crossing(curves.index, curves[seed].to_numpy(), level) for seed in curves]

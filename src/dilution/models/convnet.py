@@ -8,12 +8,12 @@ DENSE = 256
 
 
 def conv(shape: tuple[int, int, int], classes: int, *, layers: int) -> nn.Module:
-    """Build a ConvNet for pictures of any size.
+    """Build a ConvNet for images of any size.
 
     Parameters
     ----------
     shape
-        Picture shape: (channels, height, width). A map that is already one pixel high or wide is not
+        Image shape: (channels, height, width). A map that is already one pixel high or wide is not
         pooled further.
     classes
         Number of classes: the network returns logits of shape (b, classes).
@@ -36,7 +36,7 @@ def conv(shape: tuple[int, int, int], classes: int, *, layers: int) -> nn.Module
 
 
 class ChannelsLast(nn.Module):
-    """Lay pictures (b, c, h, w) out in memory as (b, h, w, c), which CPU convolutions are fastest with."""
+    """Lay images (b, c, h, w) out in memory as (b, h, w, c), which CPU convolutions are fastest with."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the same values in the other layout."""

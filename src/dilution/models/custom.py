@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from dilution.errors import InputError
 from dilution.utils import rng
 from dilution.utils.references import raised, resolve
-from dilution.utils.rng_state import Draws
+from dilution.utils.rng_state import RngState
 
-_PICTURES = 2  # shown to a network to see what it returns
+_IMAGES = 2  # shown to a network to see what it returns
 
 
 @runtime_checkable
@@ -30,17 +30,17 @@ def make(name: str, shape: tuple[int, int, int], classes: int, *, seed: int) -> 
     """Call a factory and check what it made.
 
     Its random numbers, if it takes them from PyTorch's global generator as layers do, come from the stream
-    ``"weights"`` of the seed; the global generator is left as it was. A network is shown two pictures of
+    ``"weights"`` of the seed; the global generator is left as it was. A network is shown two images of
     zeros, in evaluation mode.
 
     Parameters
     ----------
     name
-        ``"module:name"`` of a function of the picture shape (channels, height, width) and the number of
+        ``"module:name"`` of a function of the image shape (channels, height, width) and the number of
         classes. It returns an ``nn.Module`` whose output is logits of shape (b, classes), or a classifier
         with ``fit`` and ``predict_proba``. A class with such a constructor is one too.
     shape
-        Picture shape: (channels, height, width).
+        Image shape: (channels, height, width).
     classes
         Number of classes.
     seed
@@ -52,27 +52,27 @@ def make(name: str, shape: tuple[int, int, int], classes: int, *, seed: int) -> 
         If the factory cannot be imported, takes other arguments, raises, or makes something else; if the
         network has nothing to train, raises, or returns no finite logits of that shape.
     """
-    factory = resolve(name, "network")
+    factory = resolve(name, "model")
     if isinstance(factory, nn.Module):
         raise InputError(
-            f"network is {name!r}, which is a {type(factory).__name__}, a network itself; every run needs "
+            f"model is {name!r}, which is a {type(factory).__name__}, a network itself; every run needs "
             "a new one. Give a function (shape, classes) that returns one."
         )
     _check_arguments(name, factory)
-    with Draws(rng.stream(seed, "weights")):
+    with RngState(rng.stream(seed, "weights")):
         try:
             made = factory(shape, classes)
         except Exception as error:
             raise InputError(
-                f"network is {name!r}; called with {shape}, {classes} it raised {raised(error)}. It gets the "
-                "picture shape (channels, height, width) and the number of classes."
+                f"model is {name!r}; called with {shape}, {classes} it raised {raised(error)}. It gets the "
+                "image shape (channels, height, width) and the number of classes."
             ) from None
         if isinstance(made, nn.Module):
-            _check_network(name, made, shape, classes)
+            _check_model(name, made, shape, classes)
             return made
     if isinstance(made, type) or not isinstance(made, Classifier):
         raise InputError(
-            f"network is {name!r}, which returned a {type(made).__name__}; it must return a torch.nn.Module, "
+            f"model is {name!r}, which returned a {type(made).__name__}; it must return a torch.nn.Module, "
             "or an object with fit and predict_proba as the classifiers of scikit-learn have."
         )
     return made
@@ -88,44 +88,44 @@ def _check_arguments(name: str, factory: Any) -> None:
         signature.bind((1, 1, 1), 2)
     except TypeError as error:
         raise InputError(
-            f"network is {name!r}, which takes {signature}: {error}. It must take two arguments, the picture "
+            f"model is {name!r}, which takes {signature}: {error}. It must take two arguments, the image "
             "shape (channels, height, width) and the number of classes."
         ) from None
 
 
-def _check_network(name: str, network: nn.Module, shape: tuple[int, int, int], classes: int) -> None:
-    pictures = torch.zeros(_PICTURES, *shape)
-    network.eval()
+def _check_model(name: str, model: nn.Module, shape: tuple[int, int, int], classes: int) -> None:
+    images = torch.zeros(_IMAGES, *shape)
+    model.eval()
     try:
-        logits = network(pictures)
+        logits = model(images)
     except Exception as error:
         raise InputError(
-            f"network is {name!r}; shown pictures of shape {tuple(pictures.shape)}, float32, it raised "
-            f"{raised(error)}. It must take pictures of this data set, which are {_shape(shape)}."
+            f"model is {name!r}; shown images of shape {tuple(images.shape)}, float32, it raised "
+            f"{raised(error)}. It must take images of this data set, which are {_shape(shape)}."
         ) from None
-    network.train()
-    if not any(weights.requires_grad for weights in network.parameters()):
+    model.train()
+    if not any(weights.requires_grad for weights in model.parameters()):
         raise InputError(
-            f"network is {name!r}, and it has no parameters to train. Its layers must be attributes of the "
+            f"model is {name!r}, and it has no parameters to train. Its layers must be attributes of the "
             "module, or in an nn.ModuleList."
         )
-    wanted = f"logits, a floating-point tensor of shape ({_PICTURES}, {classes}) for {_PICTURES} pictures"
+    wanted = f"logits, a floating-point tensor of shape ({_IMAGES}, {classes}) for {_IMAGES} images"
     if not isinstance(logits, Tensor) or not logits.is_floating_point():
         kind = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(f"network is {name!r}, which returned {kind}; it must return {wanted}.")
-    if tuple(logits.shape) != (_PICTURES, classes):
+        raise InputError(f"model is {name!r}, which returned {kind}; it must return {wanted}.")
+    if tuple(logits.shape) != (_IMAGES, classes):
         raise InputError(
-            f"network is {name!r}, which returned shape {tuple(logits.shape)}; it must return {wanted}. "
+            f"model is {name!r}, which returned shape {tuple(logits.shape)}; it must return {wanted}. "
             "Its last layer must have as many outputs as `classes`, the second argument."
         )
     if not bool(logits.isfinite().all()):
         raise InputError(
-            f"network is {name!r}, which returned {_first_wrong(logits)} for pictures of zeros; its logits "
+            f"model is {name!r}, which returned {_first_wrong(logits)} for images of zeros; its logits "
             "must be finite. Look at its initial weights, and at divisions and logarithms."
         )
     if not logits.requires_grad:
         raise InputError(
-            f"network is {name!r}, and no gradient leads from its logits to its weights. It must not detach "
+            f"model is {name!r}, and no gradient leads from its logits to its weights. It must not detach "
             "them, nor compute under torch.no_grad()."
         )
 

@@ -11,7 +11,7 @@ def mlp(shape: tuple[int, int, int], classes: int, *, hidden: int) -> nn.Module:
     Parameters
     ----------
     shape
-        Picture shape: (channels, height, width).
+        Image shape: (channels, height, width).
     classes
         Number of classes: the network returns logits of shape (b, classes).
     hidden

@@ -15,9 +15,9 @@ from dilution.utils import rng
 from dilution.utils.references import is_reference
 
 Factory = Callable[[tuple[int, int, int], int], nn.Module]
-"""Function (picture shape (channels, height, width), classes) → module that returns logits."""
+"""Function (image shape (channels, height, width), classes) → module that returns logits."""
 
-NETWORKS: dict[str, Factory] = {
+MODELS: dict[str, Factory] = {
     "perceptron": partial(mlp, hidden=0),
     "mlp1": partial(mlp, hidden=1),
     "mlp2": partial(mlp, hidden=2),
@@ -45,11 +45,11 @@ LABELS = {
 """How figures call the networks."""
 
 
-_SIDE = 8  # pictures of fewer pixels to a side are rows of features to a network
+_SIDE = 8  # images of fewer pixels to a side are rows of features to a network
 
 
-def default_network(shape: tuple[int, int, int]) -> str:
-    """Return the network for data of a shape: a small ConvNet for pictures, an MLP for features."""
+def default_model(shape: tuple[int, int, int]) -> str:
+    """Return the network for data of a shape: a small ConvNet for images, an MLP for features."""
     return "conv2" if min(shape[1:]) >= _SIDE else "mlp2"
 
 
@@ -65,7 +65,7 @@ def build(name: str, shape: tuple[int, int, int], classes: int, *, seed: int) ->
     name
         One of `NETWORKS`, or ``"module:factory"``; see :func:`dilution.models.custom.make`.
     shape
-        Picture shape: (channels, height, width).
+        Image shape: (channels, height, width).
     classes
         Number of classes.
     seed
@@ -81,11 +81,11 @@ def build(name: str, shape: tuple[int, int, int], classes: int, *, seed: int) ->
         if isinstance(made, nn.Module):
             return made
         raise InputError(f"{name!r} makes a {type(made).__name__}; a network is a torch.nn.Module.")
-    if name not in NETWORKS:
-        raise unknown("network", name, NETWORKS)
+    if name not in MODELS:
+        raise unknown("model", name, MODELS)
     # On the meta device a module draws no random numbers; its memory is filled below.
     with torch.device("meta"):
-        module = NETWORKS[name](shape, classes)
+        module = MODELS[name](shape, classes)
     module.to_empty(device="cpu")
     draw = rng.generator(seed, "weights")
     for layer in module.modules():

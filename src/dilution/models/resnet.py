@@ -1,4 +1,4 @@
-"""Residual networks of 18 and 50 layers (He et al., 2016), for small pictures and for large ones."""
+"""Residual networks of 18 and 50 layers (He et al., 2016), for small images and for large ones."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from dilution.models.convnet import ChannelsLast
 
 LARGE = 64
-"""Pictures of this side or more get the stem of ImageNet, smaller ones that of CIFAR."""
+"""Images of this side or more get the stem of ImageNet, smaller ones that of CIFAR."""
 
 
 def resnet(
@@ -21,17 +21,17 @@ def resnet(
 ) -> nn.Module:
     """Build a residual network with batch normalisation.
 
-    Pictures of 64 pixels and more enter through a convolution of 7×7 and stride 2 and a max-pool of 3×3 and
+    Images of 64 pixels and more enter through a convolution of 7×7 and stride 2 and a max-pool of 3×3 and
     stride 2, as in the paper; smaller ones through a convolution of 3×3 alone, as is usual on CIFAR.
 
     Parameters
     ----------
     shape
-        Picture shape: (channels, height, width).
+        Image shape: (channels, height, width).
     classes
         Number of classes: the network returns logits of shape (b, classes).
     blocks
-        Residual blocks in each of the four stages; every stage but the first halves the picture.
+        Residual blocks in each of the four stages; every stage but the first halves the image.
     bottleneck
         Blocks of 1×1, 3×3, 1×1 convolutions instead of two of 3×3.
     width

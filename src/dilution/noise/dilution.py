@@ -18,15 +18,15 @@ from dilution.noise.image_sources import ExternalImages, FreshImages, ImageSourc
 from dilution.noise.label_sampling import IndependentLabels, LabelDraw, StratifiedLabels
 from dilution.noise.noise_level import noise_level
 from dilution.noise.single_label import (
-    Labelling,
+    LabelMode,
     Observed,
     check_observed,
-    labelling,
     observed_labels,
     observed_matrix,
     replaced_labels,
+    resolve_label_mode,
 )
-from dilution.noise.summary import Delivered, shares, tally
+from dilution.noise.summary import NoiseSummary, shares, tally
 from dilution.noise.transition import LabelNoise, Matrix, checked_matrix, uniform
 from dilution.utils import rng
 
@@ -40,13 +40,13 @@ class Dilution(Dataset[tuple[Tensor, int]]):
     (seed, index), so opening costs the same at every alpha, and any worker or machine finds the same
     label at the same index in any order of access.
 
-    With ``labels="replaced"`` there are the n pictures alone, each with one label in place of its clean one,
+    With ``label_mode="replaced"`` there are the n images alone, each with one label in place of its clean one,
     as most data sets have it.
 
     Parameters
     ----------
     data
-        Clean pictures and labels.
+        Clean images and labels.
     alpha
         Noise level: noisy examples added for each clean one, any real ≥ 0. The total is
         round(n(1 + alpha)).
@@ -55,22 +55,22 @@ class Dilution(Dataset[tuple[Tensor, int]]):
     noise
         Noise model; see :func:`uniform`, :func:`structured`, :func:`matrix`. With :func:`observed` the
         labels are ``data.observed``, and neither `alpha` nor `eta` is given.
-    labels
-        ``"added"``: noisy labels are added to the clean ones. ``"replaced"``: each picture has one label,
+    label_mode
+        ``"added"``: noisy labels are added to the clean ones. ``"replaced"``: each image has one label,
         drawn from the row of its class in P = (I + alpha Q)/(1 + alpha), the distribution that all labels
         have with ``"added"``; so `alpha` and `eta` mean the same. It is a function of the seed and the row of
-        the picture in `data`, the same in any subset. Default: ``"added"``; ``"replaced"`` with observed
+        the image in `data`, the same in any subset. Default: ``"added"``; ``"replaced"`` with observed
         labels.
-    images
-        Pictures of the noisy examples: ``"same"``, ``"fresh"``, ``"white_noise"``, or the `Arrays` of
-        another data set. Pictures of another data set and white noise have no class of their own: their
+    image_source
+        Images of the noisy examples: ``"same"``, ``"fresh"``, ``"white_noise"``, or the `Arrays` of
+        another data set. Images of another data set and white noise have no class of their own: their
         labels are drawn for the class of a partner, clean example k mod n. Only ``"same"`` goes with replaced
         labels.
     n
         Clean examples, a random subset of `data`. Default: all.
     stratified
         Draw labels without replacement, so that for each true class the count of each noisy label lies
-        within one of its expectation. A replaced label then depends on which pictures are beside it.
+        within one of its expectation. A replaced label then depends on which images are beside it.
     seed
         Root seed of the subset and the noise.
 
@@ -82,7 +82,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
     Raises
     ------
     InputError
-        If a value breaks a rule above; if n is larger than the data; if no fresh pictures are left; if
+        If a value breaks a rule above; if n is larger than the data; if no fresh images are left; if
         labels are to be the observed ones and the data have none.
     """
 
@@ -93,15 +93,15 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         *,
         eta: float | None = None,
         noise: LabelNoise | None = None,
-        labels: Labelling | None = None,
-        images: str | Arrays = "same",
+        label_mode: LabelMode | None = None,
+        image_source: str | Arrays = "same",
         n: int | None = None,
         stratified: bool = False,
         seed: int = 0,
     ) -> None:
         if not isinstance(data, Arrays):
             raise InputError(
-                f"data is a {type(data).__name__}; it must be Arrays of pictures and labels, such as the "
+                f"data is a {type(data).__name__}; it must be Arrays of images and labels, such as the "
                 "train half of dilution.load(name)."
             )
         rng.check(seed)
@@ -133,8 +133,8 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             fresh_rows=order[size:],
             alpha=level,
             noise=noise,
-            labelling=labelling(labels, images, observed=isinstance(noise, Observed)),
-            images=images,
+            label_mode=resolve_label_mode(label_mode, image_source, observed=isinstance(noise, Observed)),
+            image_source=image_source,
             stratified=stratified,
             seed=seed,
         )
@@ -147,21 +147,21 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         fresh_rows: Tensor,
         alpha: float,
         noise: LabelNoise,
-        labelling: Labelling,
-        images: str | Arrays,
+        label_mode: LabelMode,
+        image_source: str | Arrays,
         stratified: bool,
         seed: int,
         stream: str = "noise",
     ) -> None:
         self.data, self.alpha, self.noise, self.seed = data, alpha, noise, seed
-        self.stratified, self.labelling = stratified, labelling
+        self.stratified, self.label_mode = stratified, label_mode
         self.classes = len(data.classes)
         self.clean_rows = clean_rows
-        self._fresh_rows, self._images = fresh_rows, images
+        self._fresh_rows, self._image_source_setting = fresh_rows, image_source
         self.n = len(clean_rows)
-        self.noisy = 0 if labelling == "replaced" else round(self.n * (1 + alpha)) - self.n
-        self.image_source = self._image_source(images)
-        # One label for each clean picture: with added labels its own, otherwise what stands in its place.
+        self.noisy = 0 if label_mode == "replaced" else round(self.n * (1 + alpha)) - self.n
+        self.image_source = self._open_image_source(image_source)
+        # One label for each clean image: with added labels its own, otherwise what stands in its place.
         self._given = true = data.labels[clean_rows]
         self._draw: LabelDraw | None = None
         if isinstance(noise, Observed):
@@ -170,7 +170,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         else:
             added = _added(noise, self.classes, alpha, seed)
             self.overall = noise.overall(self.classes, alpha, seed)
-            if labelling == "replaced":
+            if label_mode == "replaced":
                 overall = checked_matrix(self.overall)
                 self._given = replaced_labels(
                     data, clean_rows, overall, stratified=stratified, seed=seed, stream=stream
@@ -189,10 +189,10 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         Returns
         -------
         training, validation
-            Two dilutions over disjoint pictures. The validation half always shows the same images, its
-            noisy labels come from a seed stream of its own, and its pictures are no one's fresh ones. The
+            Two dilutions over disjoint images. The validation half always shows the same images, its
+            noisy labels come from a seed stream of its own, and its images are no one's fresh ones. The
             training half is a set of its own too: noisy label k belongs to its clean example k mod n, so a
-            picture that keeps its clean label gets other noisy ones than here. Replaced labels stay what they
+            image that keeps its clean label gets other noisy ones than here. Replaced labels stay what they
             are here in the training half (unless stratified, which counts anew) and are drawn from that
             stream of its own in the validation half; observed labels stay in both.
 
@@ -203,17 +203,17 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         """
         if not isinstance(count, Integral) or not 0 < count < self.n:
             raise InputError(
-                f"validation is {count!r}; it must be a whole number from 1 to n − 1 = {self.n - 1}, since "
+                f"n_val is {count!r}; it must be a whole number from 1 to n − 1 = {self.n - 1}, since "
                 "these examples are set aside from the n clean ones."
             )
         # Drawn at random: the rows of a data set may be sorted by class.
         drawn = rng.permutation(rng.stream(self.seed, "validation"), self.n)
         set_aside, kept = drawn[:count].sort().values, drawn[count:].sort().values
-        training = self._part(self.clean_rows[kept], self._images, "noise")
+        training = self._part(self.clean_rows[kept], self._image_source_setting, "noise")
         return training, self._part(self.clean_rows[set_aside], "same", "validation noise")
 
-    def _part(self, rows: Tensor, images: str | Arrays, stream: str) -> "Dilution":
-        """Return a set of the same kind over some of the clean pictures."""
+    def _part(self, rows: Tensor, image_source: str | Arrays, stream: str) -> "Dilution":
+        """Return a set of the same kind over some of the clean images."""
         part = Dilution.__new__(Dilution)
         part._open(
             self.data,
@@ -221,8 +221,8 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             fresh_rows=self._fresh_rows,
             alpha=self.alpha,
             noise=self.noise,
-            labelling=self.labelling,
-            images=images,
+            label_mode=self.label_mode,
+            image_source=image_source,
             stratified=self.stratified,
             seed=self.seed,
             stream=stream,
@@ -230,7 +230,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         return part
 
     def to(self, device: torch.device) -> "Dilution":
-        """Return the same set on a device: indices are taken, labels and pictures computed there.
+        """Return the same set on a device: indices are taken, labels and images computed there.
 
         All of it is integer arithmetic on tables that are made before they are moved, so that the
         labels have the same bits everywhere.
@@ -246,17 +246,17 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         return self.n + self.noisy
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Return example `index`: picture float32 (channels, height, width) in [0, 1], and its label."""
+        """Return example `index`: image float32 (channels, height, width) in [0, 1], and its label."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"index {index} is outside a dilution of {len(self)} examples")
         at = torch.tensor([int(index) % len(self)])
-        return self.pictures(at)[0].float() / self.data.unit, int(self.labels(at))
+        return self.images(at)[0].float() / self.data.unit, int(self.labels(at))
 
     def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
         """Return a batch at once; ``DataLoader`` asks for it in place of single examples."""
         at = torch.tensor(indices)
-        pictures, labels = self.pictures(at).float() / self.data.unit, self.labels(at)
-        return list(zip(pictures, labels.tolist(), strict=True))
+        images, labels = self.images(at).float() / self.data.unit, self.labels(at)
+        return list(zip(images, labels.tolist(), strict=True))
 
     def __iter__(self) -> Iterator[tuple[Tensor, int]]:
         return (self[j] for j in range(len(self)))
@@ -278,7 +278,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         return torch.where(k < 0, given, noisy).reshape(index.shape)
 
     def source(self, index: Tensor) -> Tensor:
-        """Return the row of each example's picture in the set it is from; −1 for white noise.
+        """Return the row of each example's image in the set it is from; −1 for white noise.
 
         That set is the clean data, except for noisy examples (index ≥ n) of an external image source.
         """
@@ -298,15 +298,15 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         )
         return self.data.labels[rows].reshape(index.shape)
 
-    def pictures(self, index: Tensor) -> Tensor:
-        """Return pictures, uint8 of shape (len(index), channels, height, width)."""
+    def images(self, index: Tensor) -> Tensor:
+        """Return images, uint8 of shape (len(index), channels, height, width)."""
         k = self._checked(index) - self.n
         if isinstance(self.image_source, SameImages | FreshImages):
             return self.data.take(self.source(index))
-        pictures = self.data.take(self.clean_rows[index.clamp(max=self.n - 1)])
+        images = self.data.take(self.clean_rows[index.clamp(max=self.n - 1)])
         noisy = (k >= 0).nonzero()[:, 0]
-        pictures[noisy] = self.image_source.pictures(k[noisy])
-        return pictures
+        images[noisy] = self.image_source.images(k[noisy])
+        return images
 
     def _checked(self, index: Tensor) -> Tensor:
         if not isinstance(index, Tensor) or index.is_floating_point() or index.is_complex():
@@ -321,12 +321,12 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         return index
 
     def histogram(self, place: Tensor) -> Tensor:
-        """Count all labels that clean pictures carry: the one each comes with, and the added ones.
+        """Count all labels that clean images carry: the one each comes with, and the added ones.
 
         Parameters
         ----------
         place
-            Places among the n clean pictures, int64, shape (b,), values in [0, n).
+            Places among the n clean images, int64, shape (b,), values in [0, n).
 
         Returns
         -------
@@ -336,12 +336,12 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         Raises
         ------
         InputError
-            If the noisy examples do not show the same images: then a picture has one label only.
+            If the noisy examples do not show the same images: then an image has one label only.
         """
         if not isinstance(self.image_source, SameImages):
             raise InputError(
-                f"images={self.image_source.name!r} gives each noisy label a picture of its own; only "
-                "images='same' can pool the labels of a picture. Use order='examples'."
+                f"image_source={self.image_source.name!r} gives each noisy label an image of its own; only "
+                "image_source='same' can pool the labels of an image. Use targets='sampled'."
             )
         counts = place.new_zeros(len(place), self.classes)
         counts.scatter_add_(1, self.labels(place)[:, None], place.new_ones(len(place), 1))
@@ -357,17 +357,17 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             counts.scatter_add_(1, drawn.reshape(k.shape), exists.long())
         return counts
 
-    def requested(self) -> Delivered:
+    def expected_noise_summary(self) -> NoiseSummary:
         """Return the noise asked for, as what an infinite number of labels would deliver.
 
-        For observed labels that is the noise counted over the n pictures; the row of a class without
-        pictures says that its labels are right.
+        For observed labels that is the noise counted over the n images; the row of a class without
+        images says that its labels are right.
         """
         matrix = self.overall
         rate = float(_prior(self.data, self.clean_rows) @ (1 - np.diag(matrix)))
-        return Delivered(self.alpha, self.alpha, rate, rate, matrix, matrix)
+        return NoiseSummary(self.alpha, self.alpha, rate, rate, matrix, matrix)
 
-    def delivered(self, counts: Tensor | None = None) -> Delivered:
+    def noise_summary(self, counts: Tensor | None = None) -> NoiseSummary:
         """Set the noise that all labels carry beside the noise that was asked for.
 
         Parameters
@@ -382,26 +382,26 @@ class Dilution(Dataset[tuple[Tensor, int]]):
                 index = torch.arange(start, min(start + _CHUNK, len(self)), device=counts.device)
                 counts += tally(self.true_labels(index), self.labels(index), self.classes)
         rate, matrix = shares(counts)
-        asked = self.requested()
-        if self.labelling == "added":
-            asked = replace(asked, alpha_delivered=self.noisy / self.n)
-        return replace(asked, rate_delivered=rate, matrix_delivered=matrix)
+        asked = self.expected_noise_summary()
+        if self.label_mode == "added":
+            asked = replace(asked, alpha_empirical=self.noisy / self.n)
+        return replace(asked, noise_rate_empirical=rate, transition_empirical=matrix)
 
-    def _image_source(self, images: str | Arrays) -> ImageSource:
-        if isinstance(images, Arrays):
-            return ExternalImages(self.data, self.clean_rows, images, self.seed)
-        if images == "same":
+    def _open_image_source(self, image_source: str | Arrays) -> ImageSource:
+        if isinstance(image_source, Arrays):
+            return ExternalImages(self.data, self.clean_rows, image_source, self.seed)
+        if image_source == "same":
             return SameImages(self.data, self.clean_rows)
-        if images == "fresh":
+        if image_source == "fresh":
             return FreshImages(self.data, self._fresh_rows, self.noisy)
-        if images == "white_noise":
+        if image_source == "white_noise":
             return WhiteNoise(self.data, self.clean_rows, self.seed)
-        if not isinstance(images, str):
+        if not isinstance(image_source, str):
             raise InputError(
-                f"images is a {type(images).__name__}; it must be 'same', 'fresh', 'white_noise' or the "
+                f"image_source is a {type(image_source).__name__}; it must be 'same', 'fresh', 'white_noise' or the "
                 "Arrays of another data set, such as its train half."
             )
-        raise unknown("source of images", images, ("same", "fresh", "white_noise"))
+        raise unknown("image source", image_source, ("same", "fresh", "white_noise"))
 
     def _added_labels(self, draw: LabelDraw, k: Tensor) -> Tensor:
         return draw.labels(k, self.data.labels[self.image_source.partners(k)])

@@ -1,4 +1,4 @@
-"""Where the pictures of noisy examples come from: the same, fresh, another data set, white noise."""
+"""Where the images of noisy examples come from: the same, fresh, another data set, white noise."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ LEVELS = 16
 
 
 class ImageSource(Protocol):
-    """Pictures of the noisy examples k = 0, 1, …, computed from k alone."""
+    """Images of the noisy examples k = 0, 1, …, computed from k alone."""
 
     @property
     def name(self) -> str:
@@ -28,21 +28,21 @@ class ImageSource(Protocol):
 
     @property
     def note(self) -> str:
-        """What a reader must know of how the pictures were made; empty if nothing."""
+        """What a reader must know of how the images were made; empty if nothing."""
 
     def rows(self, k: Tensor) -> Tensor:
-        """Row of each picture in the set it is from, −1 where it is in none; int64, shape of `k`."""
+        """Row of each image in the set it is from, −1 where it is in none; int64, shape of `k`."""
 
     def partners(self, k: Tensor) -> Tensor:
         """Row, in the clean data, of the example whose class the noisy label is drawn for."""
 
-    def pictures(self, k: Tensor) -> Tensor:
-        """Pictures of the clean ones' dtype, shape (len(k), channels, height, width)."""
+    def images(self, k: Tensor) -> Tensor:
+        """Images of the clean ones' dtype, shape (len(k), channels, height, width)."""
 
 
 @dataclass(frozen=True)
 class SameImages:
-    """The clean pictures again: noisy example k shows clean picture k mod n."""
+    """The clean images again: noisy example k shows clean image k mod n."""
 
     data: Arrays
     clean_rows: Tensor
@@ -55,13 +55,13 @@ class SameImages:
     def partners(self, k: Tensor) -> Tensor:
         return self.rows(k)
 
-    def pictures(self, k: Tensor) -> Tensor:
+    def images(self, k: Tensor) -> Tensor:
         return self.data.take(self.rows(k))
 
 
 @dataclass(frozen=True)
 class FreshImages:
-    """Other pictures of the same data set, none of them among the n clean ones.
+    """Other images of the same data set, none of them among the n clean ones.
 
     They are used in the order of `fresh_rows`, and again from the start once all were used.
     """
@@ -74,14 +74,14 @@ class FreshImages:
     def __post_init__(self) -> None:
         if len(self.fresh_rows) == 0:
             raise InputError(
-                f"images='fresh' finds 0 fresh pictures: all {len(self.data)} are among the clean "
-                "ones. Lower n, or use images='same'."
+                f"image_source='fresh' finds 0 fresh images: all {len(self.data)} are among the clean "
+                "ones. Lower n, or use image_source='same'."
             )
 
     @property
     def note(self) -> str:
         uses = self.needed / len(self.fresh_rows)
-        return f"each of {len(self.fresh_rows)} fresh pictures is used {uses:.2f} times" if uses > 1 else ""
+        return f"each of {len(self.fresh_rows)} fresh images is used {uses:.2f} times" if uses > 1 else ""
 
     def rows(self, k: Tensor) -> Tensor:
         return self.fresh_rows[k % len(self.fresh_rows)]
@@ -89,16 +89,16 @@ class FreshImages:
     def partners(self, k: Tensor) -> Tensor:
         return self.rows(k)
 
-    def pictures(self, k: Tensor) -> Tensor:
+    def images(self, k: Tensor) -> Tensor:
         return self.data.take(self.rows(k))
 
 
 class ExternalImages:
-    """Pictures of another data set, brought to the shape of the clean ones.
+    """Images of another data set, brought to the shape of the clean ones.
 
-    Such a picture has no true class here. Noisy example k is the partner of clean example k mod n, and
+    Such an image has no true class here. Noisy example k is the partner of clean example k mod n, and
     its label is drawn from that example's row, so that labels are distributed exactly as with
-    ``images="same"`` and only the pictures differ.
+    ``image_source="same"`` and only the images differ.
     """
 
     name = "external"
@@ -107,9 +107,9 @@ class ExternalImages:
         shape = data.shape
         if external.dtype != data.dtype or (data.dtype.is_floating_point and external.shape != shape):
             raise InputError(
-                f"external pictures are {external.dtype} of shape {external.shape}, the data {data.dtype} of "
-                f"shape {shape}; both must be of one type, and floats of one shape, since only pictures of "
-                "pixels can be resized. Take pictures of the same kind, or images='white_noise'."
+                f"external images are {external.dtype} of shape {external.shape}, the data {data.dtype} of "
+                f"shape {shape}; both must be of one type, and floats of one shape, since only images of "
+                "pixels can be resized. Take images of the same kind, or image_source='white_noise'."
             )
         self._clean_rows = clean_rows
         self._external, self._shape = external, shape
@@ -128,14 +128,14 @@ class ExternalImages:
     def partners(self, k: Tensor) -> Tensor:
         return self._clean_rows[k % len(self._clean_rows)]
 
-    def pictures(self, k: Tensor) -> Tensor:
+    def images(self, k: Tensor) -> Tensor:
         if self._fitted is not None:
             return self._fitted[self.rows(k)]
         return _fit(self._external.take(self.rows(k)), self._shape)[0]
 
 
 class WhiteNoise:
-    """Gaussian pictures: mean and standard deviation of each channel as in the clean pictures.
+    """Gaussian images: mean and standard deviation of each channel as in the clean images.
 
     Values of uint8 are rounded and clipped to 0 … 255, those of float32 stay as drawn. Labels are drawn as
     for :class:`ExternalImages`.
@@ -150,7 +150,7 @@ class WhiteNoise:
         self._key = rng.stream(seed, "white noise")
         self._data = data
 
-    @cached_property  # all pictures are read for it, which opening the set must not cost
+    @cached_property  # all images are read for it, which opening the set must not cost
     def _moments(self) -> tuple[Tensor, Tensor]:
         return channel_moments(self._data, self._clean_rows)
 
@@ -174,7 +174,7 @@ class WhiteNoise:
     def partners(self, k: Tensor) -> Tensor:
         return self._clean_rows[k % len(self._clean_rows)]
 
-    def pictures(self, k: Tensor) -> Tensor:
+    def images(self, k: Tensor) -> Tensor:
         channels, height, width = self._shape
         area = height * width
         pixel = torch.arange(channels * area, device=k.device)
@@ -188,7 +188,7 @@ class WhiteNoise:
 
 
 def channel_moments(data: Arrays, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of each channel over some pictures of a data set.
+    """Return mean and standard deviation of each channel over some images of a data set.
 
     Both are float64, shape (channels,), in natural units: of uint8 for pixels in [0, 1], computed from whole
     numbers; of float32 in the units of the values. A channel of one value has deviation 0 exactly.
@@ -197,7 +197,7 @@ def channel_moments(data: Arrays, rows: Tensor) -> tuple[Tensor, Tensor]:
         return _float_moments(data, rows)
     totals, squares = data.pixel_sums[:, rows].sum(dim=1).tolist()
     pixels = len(rows) * data.shape[1] * data.shape[2]
-    # Python's integers: the squared total of many pictures is too large for int64, and as floats the
+    # Python's integers: the squared total of many images is too large for int64, and as floats the
     # difference would leave a channel of one value a deviation.
     pairs = list(zip(totals, squares, strict=True))
     mean = [total / (255 * pixels) for total in totals]
@@ -206,7 +206,7 @@ def channel_moments(data: Arrays, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _float_moments(data: Arrays, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the moments of float32 pictures in two passes, the mean first.
+    """Return the moments of float32 images in two passes, the mean first.
 
     In one pass, by sums of squares, a column such as 10⁶ ± 1 would lose the digits that its deviation is in.
     """
@@ -229,13 +229,13 @@ _VALUES = 1 << 22  # held as float64 at once
 
 
 def _fit(images: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, str]:
-    """Bring pictures to (channels, height, width) and say in words what was done."""
+    """Bring images to (channels, height, width) and say in words what was done."""
     done = []
     channels, height, width = shape
     if images.shape[1] != channels:
         if images.shape[1] not in (1, 3) or channels not in (1, 3):
             raise InputError(
-                f"external pictures have {images.shape[1]} channels, the data {channels}; only grey (1) "
+                f"external images have {images.shape[1]} channels, the data {channels}; only grey (1) "
                 "and colour (3) can be brought together. Convert them first."
             )
         if channels == 3:
@@ -262,4 +262,4 @@ def _fit(images: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, str]:
             ]
         )
         done.append(f"resized from {before} to {height}×{width}")
-    return images, "external pictures: " + ", ".join(done) if done else ""
+    return images, "external images: " + ", ".join(done) if done else ""

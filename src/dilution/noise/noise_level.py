@@ -110,7 +110,7 @@ def alpha_for_matrix(T: ArrayLike) -> tuple[float, Matrix]:
 
     Solves (I + alpha Q)/(1 + alpha) = T. Q = ((1 + alpha) T − I)/alpha has no negative entry from
     alpha = 1/min T[c, c] − 1 on; there the most confused class adds none of its own label.
-    ``Dilution(data, alpha, noise=matrix(Q), labels="replaced")`` draws the one label of each picture from
+    ``Dilution(data, alpha, noise=matrix(Q), label_mode="replaced")`` draws the one label of each image from
     the row of its class in T: class-conditional noise.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Sets of one label a picture: labels drawn in place of the clean ones, and labels as they were observed."""
+"""Sets of one label an image: labels drawn in place of the clean ones, and labels as they were observed."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -14,12 +14,12 @@ from dilution.noise.summary import shares, tally
 from dilution.noise.transition import LabelNoise, Matrix
 from dilution.utils import rng
 
-Labelling = Literal["added", "replaced"]
-"""Whether noisy labels are added to the clean one of a picture, or one label stands in its place."""
+LabelMode = Literal["added", "replaced"]
+"""Whether noisy labels are added to the clean one of an image, or one label stands in its place."""
 
 
 def observed() -> LabelNoise:
-    """Labels as they were observed, ``Arrays.observed``: one for each picture, in place of the true one.
+    """Labels as they were observed, ``Arrays.observed``: one for each image, in place of the true one.
 
     No noise is drawn, so no alpha or eta is given. The true labels serve for clean validation and for
     counting which labels are wrong.
@@ -77,19 +77,19 @@ def observed_matrix(true: Tensor, labels: Tensor, classes: int) -> Matrix:
 def replaced_labels(
     data: Arrays, rows: Tensor, overall: Matrix, *, stratified: bool, seed: int, stream: str
 ) -> Tensor:
-    """Draw for each picture the one label that stands in place of its clean one.
+    """Draw for each image the one label that stands in place of its clean one.
 
     Parameters
     ----------
     data
-        Clean pictures and labels.
+        Clean images and labels.
     rows
         Rows of the data, int64, shape (n,).
     overall
         P[true, noisy], float64, shape (classes, classes).
     stratified
         Draw without replacement, so that the counts of these rows are exact to one. Otherwise the label of a
-        picture is a function of its row in the data, whichever rows are beside it.
+        image is a function of its row in the data, whichever rows are beside it.
     seed
         Root seed.
     stream
@@ -107,37 +107,37 @@ def replaced_labels(
     return StratifiedLabels(overall, true, len(rows), key, rounding_key).labels(torch.arange(len(rows)), true)
 
 
-def labelling(labels: str | None, images: str | Arrays, *, observed: bool) -> Labelling:
+def resolve_label_mode(label_mode: str | None, image_source: str | Arrays, *, observed: bool) -> LabelMode:
     """Return which labels a set has.
 
     Parameters
     ----------
-    labels
+    label_mode
         As asked for; None leaves it to the noise.
-    images
-        Picture source.
+    image_source
+        Image source.
     observed
         Whether the noise is :func:`observed`.
 
     Raises
     ------
     InputError
-        If it is unknown, or does not go with the noise or the pictures.
+        If it is unknown, or does not go with the noise or the images.
     """
-    if labels == "added" or (labels is None and not observed):
+    if label_mode == "added" or (label_mode is None and not observed):
         if observed:
             raise InputError(
-                "labels is 'added' and noise is 'observed'; the observed label of a picture stands in place "
-                "of its true one. Leave labels out."
+                "label_mode is 'added' and noise is 'observed'; the observed label of an image stands in place "
+                "of its true one. Leave label_mode out."
             )
         return "added"
-    if labels not in (None, "replaced"):
-        raise unknown("value of labels", str(labels), get_args(Labelling))
-    if images != "same":
-        source = repr(images) if isinstance(images, str) else "another data set"
+    if label_mode not in (None, "replaced"):
+        raise unknown("value of label_mode", str(label_mode), get_args(LabelMode))
+    if image_source != "same":
+        source = repr(image_source) if isinstance(image_source, str) else "another data set"
         raise InputError(
-            f"images is {source} and labels are replaced; a replaced label is on its own picture, so there "
-            "are no others. Give images='same', or labels='added'."
+            f"image_source is {source} and labels are replaced; a replaced label is on its own image, so there "
+            "are no others. Give image_source='same', or label_mode='added'."
         )
     return "replaced"
 

@@ -10,27 +10,27 @@ from dilution.noise.transition import Matrix
 
 
 @dataclass(frozen=True)
-class Delivered:
+class NoiseSummary:
     """Noise asked for and noise drawn, over all labels of a set.
 
     Parameters
     ----------
-    alpha_requested, alpha_delivered
+    alpha_expected, alpha_empirical
         Noisy labels for each clean one; they differ when n·alpha is not whole. With replaced labels alpha
         names the distribution P and is not counted: both are what was asked for. NaN with observed labels,
         which no alpha made.
-    rate_requested, rate_delivered
+    noise_rate_expected, noise_rate_empirical
         Noise rate η: expected share of wrong labels, and the share counted.
-    matrix_requested, matrix_delivered
+    transition_expected, transition_empirical
         P[true, noisy], float64, shape (classes, classes). A class without examples delivers NaN.
     """
 
-    alpha_requested: float
-    alpha_delivered: float
-    rate_requested: float
-    rate_delivered: float
-    matrix_requested: Matrix
-    matrix_delivered: Matrix
+    alpha_expected: float
+    alpha_empirical: float
+    noise_rate_expected: float
+    noise_rate_empirical: float
+    transition_expected: Matrix
+    transition_empirical: Matrix
 
 
 def tally(true: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -73,7 +73,7 @@ def structured(delta: float, order: Order = "random", confusability: ArrayLike |
         Rank order of the false classes: ``"confusing"`` (most confusable first), ``"reverse"``
         (least confusable first) or ``"random"`` (one permutation for each true class, from the seed).
     confusability
-        Shape (classes, classes): mean predicted probability of class k (column) for pictures of class c
+        Shape (classes, classes): mean predicted probability of class k (column) for images of class c
         (row). Needed by the first two orders; :func:`dilution.confusability` measures it.
 
     Raises

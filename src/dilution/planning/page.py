@@ -83,7 +83,7 @@ def details(plan: Plan) -> list[str]:
             f"1/(1 + α)^p with p = {row['exponent']:.2f} [{row['exponent_low']:.2f}, "
             f"{row['exponent_high']:.2f}]."
         )
-    tested, least = plan.runs["n_test"].max(), plan.runs["majority"].max()
+    tested, least = plan.runs["n_test"].max(), plan.runs["majority_share"].max()
     apart = 1.2816 * math.sqrt(plan.target * (1 - plan.target) / tested)  # 80 % of a normal distribution
     said.append(
         f"Brackets are 80 % intervals. Accuracy was measured on {tested:,.0f} test examples, of which "
@@ -111,14 +111,14 @@ def _rounded(count: float) -> str:
 def _training(plan: Plan) -> str:
     """Say how the pilot was trained, from its runs."""
     runs = plan.runs
-    rates, batches = ([f"{each:g}" for each in sorted(runs[name].unique())] for name in ("rate", "batch"))
-    passes = runs["steps"] * runs["batch"] / (runs["n"] - runs["validation"])
-    order = {"pooled": "all labels of a picture at once", "examples": "one label at a time"}
+    rates, batches = ([f"{each:g}" for each in sorted(runs[name].unique())] for name in ("lr", "batch_size"))
+    passes = runs["steps"] * runs["batch_size"] / (runs["n"] - runs["n_val"])
+    order = {"pooled": "all labels of an image at once", "sampled": "one label at a time"}
     return (
         f"Runs take {' or '.join(sorted(runs['optimizer'].str.capitalize().unique()))} at {_range(rates)} "
         f"({' or '.join(sorted(runs['schedule'].unique()))}), batch {_range(batches)}, "
-        f"{' or '.join(order.get(each, each) for each in sorted(runs['order'].unique()))}, "
-        f"{_range([f'{passes.min():.0f}', f'{passes.max():.0f}'])} passes over their pictures, at least "
+        f"{' or '.join(order.get(each, each) for each in sorted(runs['targets'].unique()))}, "
+        f"{_range([f'{passes.min():.0f}', f'{passes.max():.0f}'])} passes over their images, at least "
         f"{runs['steps'].min():.0f} steps."
     )
 
@@ -137,11 +137,15 @@ def draw(plan: Plan) -> matplotlib.figure.Figure:
             top = max(top, 1.3 * plan.same.value)
         for index, (alpha, part) in enumerate(runs.groupby("alpha")):
             colour, level = COLOURS[index % len(COLOURS)], float(str(alpha))
-            axis.plot(part["labels_all"], part["test_clean"], MARKERS[index % len(MARKERS)], color=colour,
+            axis.plot(part["labels_all"], part["test_acc_at_best_clean_val"], MARKERS[index % len(MARKERS)], color=colour,
             ms=4,
                       mec="white", mew=0.5, label=f"{level:g}")  # fmt: skip
-            shown = part[["alpha", "n", "seed", "test_clean"]].rename(columns={"test_clean": "test accuracy"})
-            mark_points(axis, shown, part["labels_all"], part["test_clean"], f"{level:g}", colour)
+            shown = part[["alpha", "n", "seed", "test_acc_at_best_clean_val"]].rename(
+                columns={"test_acc_at_best_clean_val": "test accuracy"}
+            )
+            mark_points(
+                axis, shown, part["labels_all"], part["test_acc_at_best_clean_val"], f"{level:g}", colour
+            )
             labels = np.geomspace(part["labels_all"].min(), top, 60)
             curves = np.stack([plan.law.accuracy(each / (1 + level), level) for each in labels])
             low, middle, high = np.quantile(curves, [0.1, 0.5, 0.9], axis=1)
@@ -157,8 +161,8 @@ def draw(plan: Plan) -> matplotlib.figure.Figure:
 
 
 def _factor(plan: Plan) -> "pd.Series[float]":
-    """Return labels for each picture of a run: where they are replaced, one."""
-    replaced = plan.runs["labels"] == "replaced"
+    """Return labels for each image of a run: where they are replaced, one."""
+    replaced = plan.runs["label_mode"] == "replaced"
     return (1 + plan.runs["alpha"]).where(~replaced, 1.0)
 
 
@@ -188,8 +192,8 @@ def write_plan(plan: Plan, folder: Path, command: str) -> Path:
         finding=" ".join(details(plan)),
         svg=plot.svg,
         marks=plot.marks,
-        caption=f"A pilot of {len(plan.runs)} runs, up to {plan.runs['n'].max():,} pictures and α = "
-        f"{plan.law.alpha:g}, {plan.runs['network'].iloc[0]}. Lines are the law, bands its 80 % "
+        caption=f"A pilot of {len(plan.runs)} runs, up to {plan.runs['n'].max():,} images and α = "
+        f"{plan.law.alpha:g}, {plan.runs['model'].iloc[0]}. Lines are the law, bands its 80 % "
         "intervals; dotted is the target.",
         method=_METHOD.format(training=_training(plan)),
         claims=pd.DataFrame(),

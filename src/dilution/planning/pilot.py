@@ -44,7 +44,7 @@ class Scope:
     """
 
     dataset: str
-    network: str
+    model: str
     largest: int
     alphas: tuple[float, ...]
     labels: Labels = "added"
@@ -53,27 +53,27 @@ class Scope:
     def run(self, n: int, alpha: float, seed: int) -> Run:
         """Return the run with n clean examples' worth of labels at a noise level.
 
-        Where labels are replaced, n(1 + α) pictures have one label each: as many labels, and in the mean as
-        many clean ones, as n pictures with α labels added to each.
+        Where labels are replaced, n(1 + α) images have one label each: as many labels, and in the mean as
+        many clean ones, as n images with α labels added to each.
         """
-        pictures = n if self.labels == "added" else round(n * (1 + alpha))
-        training = pictures - default_validation(pictures)
+        images = n if self.labels == "added" else round(n * (1 + alpha))
+        training = images - default_validation(images)
         settings: dict[str, Any] = {
             "dataset": self.dataset,
-            "network": self.network,
-            "n": pictures,
+            "model": self.model,
+            "n": images,
             "alpha": alpha,
-            "order": "pooled",
+            "targets": "pooled",
             "optimizer": "adam",
-            "rate": 1e-3,
+            "lr": 1e-3,
             "schedule": "linear",
-            "batch": _BATCH,
+            "batch_size": _BATCH,
             "steps": max(_LEAST_STEPS, round(_EPOCHS * training / _BATCH)),
-            "evaluations": 3,
+            "n_evals": 3,
             "precision": self.precision,
             "seed": seed,
         }
-        return Run.of(**settings, labels=self.labels)
+        return Run.of(**settings, label_mode=self.labels)
 
     @property
     def sizes(self) -> list[int]:
@@ -82,7 +82,7 @@ class Scope:
         return sorted({round(self.largest * 2 ** (-step / 4)) for step in range(steps + 1)})
 
     def allowed(self, n: int, alpha: float) -> bool:
-        """Return whether there are pictures enough for a run."""
+        """Return whether there are images enough for a run."""
         return self.labels == "added" or n * (1 + alpha) <= self.largest
 
 

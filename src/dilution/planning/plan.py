@@ -10,13 +10,13 @@ import pandas as pd
 
 from dilution.data import check_classes, load, majority
 from dilution.errors import InputError
-from dilution.models import default_network
+from dilution.models import default_model
 from dilution.noise import level_of
 from dilution.planning.accuracy_law import Law, fit_law
 from dilution.planning.pilot import LEAST, Labels, Scope, first_runs, next_runs
 from dilution.planning.queries import Answer, Kind, Mix, cheapest, expected_accuracy, labels_needed
 from dilution.study.apply_recipe import with_recipe
-from dilution.study.executors import Where, check_engine
+from dilution.study.executors import Where, check_executor
 from dilution.study.failures import refuse_failed
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
@@ -105,13 +105,13 @@ def check_learned(runs: pd.DataFrame) -> None:
     InputError
         If no setting names surely more of the test examples rightly than their commonest class does.
     """
-    found = float(runs.groupby(["n", "alpha"])["test_clean"].mean().max())
-    least, tested = float(runs["majority"].max()), int(runs["n_test"].max())
+    found = float(runs.groupby(["n", "alpha"])["test_acc_at_best_clean_val"].mean().max())
+    least, tested = float(runs["majority_share"].max()), int(runs["n_test"].max())
     if found < least + _SURELY * math.sqrt(least * (1 - least) / tested):
         raise InputError(
             f"the pilot has learned too little for a plan: its best runs name {found:.1%} of {tested:,} test "
             f"examples rightly, and naming the commonest class alone {least:.1%}: with so few that may be "
-            "chance. Give it more examples (--pilot-n), another --network, or --recipe advised."
+            "chance. Give it more examples (--pilot-n), another --model, or --recipe advised."
         )
 
 
@@ -125,7 +125,7 @@ def plan(
     better_alpha: float = 0.0,
     price: float = 1.0,
     better_price: float = 1.0,
-    network: str | None = None,
+    model: str | None = None,
     labels: Labels = "added",
     pilot_n: int = PILOT_N,
     pilot_alphas: tuple[float, ...] = PILOT_ALPHAS,
@@ -135,7 +135,7 @@ def plan(
     store: str | Path = "plan.sqlite",
     workers: int | None = None,
     device: str = "cpu",
-    engine: str = "local",
+    executor: str = "local",
     address: str | None = None,
     root: str | None = None,
     progress: Progress | None = None,
@@ -157,9 +157,9 @@ def plan(
     price, better_price
         Of one label of each kind.
     network
-        Default: a small ConvNet for pictures, an MLP for features.
+        Default: a small ConvNet for images, an MLP for features.
     labels
-        ``"added"``: pictures have several labels each; ``"replaced"``: each has one.
+        ``"added"``: images have several labels each; ``"replaced"``: each has one.
     pilot_n, pilot_alphas
         The most clean examples of a run, and its noise levels.
     runs
@@ -195,15 +195,15 @@ def plan(
             "that you trust."
         )
     level = _noise_level(alpha, eta, len(opened.classes))
-    chosen = network or default_network(opened.shape)
+    chosen = model or default_model(opened.shape)
     alphas = tuple(sorted({0.0, *pilot_alphas}))
     progress = progress or Progress()
     scope = Scope(str(data), chosen, min(pilot_n, len(opened)), alphas, labels, precision)
     goals = [(target, level), (target, better_alpha)]
     name = f"plan/{data}"
     wanted = prepare(with_recipe(first_runs(scope), recipe, root), root)
-    where: Where = {"workers": workers, "device": device, "engine": engine, "address": address}
-    check_engine(**where)
+    where: Where = {"workers": workers, "device": device, "executor": executor, "address": address}
+    check_executor(**where)
     with Store(store) as kept:
         while True:
             study = Study.of(name, wanted)
@@ -256,4 +256,4 @@ def _measured(runs: pd.DataFrame, labels: Labels) -> tuple[np.ndarray, np.ndarra
     alpha = runs["alpha"].to_numpy(dtype=np.float64)
     n = runs["n"].to_numpy(dtype=np.float64)
     clean = n if labels == "added" else n / (1 + alpha)
-    return clean, alpha, runs["test_clean"].to_numpy(dtype=np.float64)
+    return clean, alpha, runs["test_acc_at_best_clean_val"].to_numpy(dtype=np.float64)

@@ -190,7 +190,11 @@ def _about(runs: pd.DataFrame) -> str:
 
 def _differing(runs: pd.DataFrame) -> pd.DataFrame:
     """Return runs with what tells them apart and what they reached first, without what is the same in all."""
-    first = [name for name in (*varying_settings(runs), "seed", "state", "test_clean") if name in runs]
+    first = [
+        name
+        for name in (*varying_settings(runs), "seed", "state", "test_acc_at_best_clean_val")
+        if name in runs
+    ]
     rest = [name for name in runs.columns if name not in first]
     return runs[[*first, *(name for name in rest if len(runs) < 2 or runs[name].nunique(dropna=False) > 1)]]
 

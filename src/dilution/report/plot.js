@@ -1,5 +1,5 @@
 "use strict";
-// Plots: what stands behind a point, and zoom. Without script they are pictures.
+// Plots: what stands behind a point, and zoom. Without script they are images.
 
 const MOUSE_REACH = 32; // a point answers to a pointer this near, in pixels
 const TOUCH_REACH = 48;

@@ -20,8 +20,8 @@ _AXES = {
     "eta": "noise rate η",
     "delta": "skew δ",
     "n": "clean examples n",
-    "batch": "batch size",
-    "rate": "learning rate",
+    "batch_size": "batch size",
+    "lr": "learning rate",
 }
 _SERIES = 12  # more lines than this cannot be told apart
 
@@ -52,7 +52,7 @@ def study_section(name: str, runs: pd.DataFrame, folder: Path, file: str | None 
     runs = name_matrices(runs)
     file = file or file_names([name])[name]
     finished = runs[runs["state"].isin(["done", "diverged"])]
-    varying = varying_settings(runs) or ["network"]
+    varying = varying_settings(runs) or ["model"]
     points = intervals(finished, by=varying) if varying else pd.DataFrame()
     figure = _plot(points, varying)
     plot = publish(figure, folder, file) if figure else Plot("", ())

@@ -207,7 +207,7 @@ def legend(axis: Axes, title: str = "", **place: Any) -> Legend:
     axis
         Panel whose labelled series are listed.
     title
-        What tells the series apart: ``"network"``.
+        What tells the series apart: ``"model"``.
     **place
         Handed to :meth:`matplotlib.axes.Axes.legend`, such as ``loc`` and ``ncols``.
     """

@@ -1,7 +1,7 @@
 "use strict";
 // Tables: search and sorting. Without script all rows are there, in their order.
 
-// A column may be named, in full: alpha=20 says nothing of alpha_used. In a column of numbers a number is the
+// A column may be named, in full: alpha=20 says nothing of alpha_expected. In a column of numbers a number is the
 // whole of a cell, however it is written: 1,000 is 1000 and 1000.0, and not 10000. In a column of text a word
 // is part of a cell; but a number without a column must be long enough to be part of a key or a date, so that
 // 20 does not find 2026.

@@ -92,7 +92,7 @@ def number(value: float, shares: bool) -> str:
 
 
 def _is_share(name: str) -> bool:
-    return name.startswith("test_") or name == "validation_clean"
+    return name.startswith("test_") or name == "val_acc_clean"
 
 
 def plain_cells(table: pd.DataFrame) -> Cells:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from dilution.study.apply_recipe import with_recipe
-from dilution.study.executors import check_engine
+from dilution.study.executors import check_executor
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
@@ -23,7 +23,7 @@ def run(
     store: str | Path = "results.sqlite",
     workers: int | None = None,
     device: str = "cpu",
-    engine: str = "local",
+    executor: str = "local",
     address: str | None = None,
     checkpoint_minutes: float = EVERY / 60,
     checkpoints: str | Path | None = None,
@@ -82,14 +82,14 @@ def run(
     if precision is not None:
         runs = [Run.of(**each.model_dump(exclude={"precision"}), precision=precision) for each in runs]
     study = Study.of(study.name, prepare(with_recipe(runs, recipe, root), root))
-    check_engine(engine=engine, workers=workers, device=device, address=address)
+    check_executor(executor=executor, workers=workers, device=device, address=address)
     with Store(store) as opened:
         run_study(
             study,
             opened,
             workers=workers,
             device=device,
-            engine=engine,
+            executor=executor,
             address=address,
             checkpoint_minutes=checkpoint_minutes,
             checkpoints=checkpoints,

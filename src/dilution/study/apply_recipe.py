@@ -12,7 +12,7 @@ from dilution.training.recipes import ADVISED, advised, read_recipe, spent
 
 
 def with_recipe(runs: Sequence[Run], recipe: str | Path | None, root: str | None = None) -> list[Run]:
-    """Return runs that train by a recipe; as many pictures go through the network as before.
+    """Return runs that train by a recipe; as many images go through the network as before.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def with_recipe(runs: Sequence[Run], recipe: str | Path | None, root: str | None
         return list(runs)
     fixed = None if str(recipe) == ADVISED else read_recipe(recipe)
     trained = [run for run in runs if not learns_at_once(run, root)]
-    pooled = all(run.images == "same" for run in trained)
+    pooled = all(run.image_source == "same" for run in trained)
     found = {run.key: _by(run, fixed, pooled=pooled, root=root) for run in trained}
     names = set().union(*(settings for _, settings in found.values()))
     compared = sorted(name for name in names if len({getattr(run, name) for run in trained}) > 1)
@@ -50,17 +50,17 @@ def _by(
 ) -> tuple[Run, dict[str, Any]]:
     """Return a run by the settings of a recipe, or by the built-in one, and these settings."""
     alpha = _noise_level(run, root)
-    labels = 1 + alpha if run.labels == "added" and run.order == "examples" else 1.0
-    steps = run.settings.total_steps(round((run.n - run.validation) * labels))
+    labels = 1 + alpha if run.label_mode == "added" and run.targets == "sampled" else 1.0
+    steps = run.settings.total_steps(round((run.n - run.n_val) * labels))
     if fixed is None:
         recipe = advised(
             alpha=alpha,
-            pictures=steps * run.batch,
-            pooled=pooled and run.labels == "added",
+            images=steps * run.batch_size,
+            pooled=pooled and run.label_mode == "added",
             shape=open_data(run.dataset, run.fingerprint, root).train.shape,
         )
     else:
-        recipe = fixed if pooled or "order" not in fixed else fixed | {"order": "examples"}
+        recipe = fixed if pooled or "targets" not in fixed else fixed | {"targets": "sampled"}
     settings = spent(run.settings, steps, recipe).model_dump(exclude={"epochs"})
     return Run.of(**(run.model_dump(exclude_none=True, exclude={"epochs"}) | settings)), recipe
 

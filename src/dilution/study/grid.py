@@ -10,6 +10,7 @@ from typing import Any
 
 from dilution.errors import DataError, InputError, shown, unknown
 from dilution.study.run_spec import Run
+from dilution.utils.migration import new_settings, old_names, warn
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,9 @@ class Study:
         base, grid, grids = content.get("base", {}), content.get("grid", {}), content.get("grids", [])
         if not isinstance(grids, list) or not all(isinstance(g, dict) for g in [base, grid, *grids]):
             raise InputError("base, grid and grids must be tables: write [base], [grid], [[grids]].")
+        if old := set().union(*(old_names(table) for table in [base, grid, *grids])):
+            warn(f"the study {default_name}", old)
+            base, grid, grids = new_settings(base), new_settings(grid), [new_settings(g) for g in grids]
         runs: list[Run] = []
         for axes in [grid, *grids] if grid or not grids else grids:
             for name, values in axes.items():

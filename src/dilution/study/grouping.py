@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dilution.study.run_spec import Run
-from dilution.training.config import TrainSettings
+from dilution.training.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Shape:
     Parameters
     ----------
     dataset, fingerprint
-        The data, and so the shape of the pictures.
+        The data, and so the shape of the images.
     network
         Name of the network.
     settings
@@ -26,8 +26,8 @@ class Shape:
 
     dataset: str
     fingerprint: str
-    network: str
-    settings: TrainSettings
+    model: str
+    settings: TrainConfig
     own: str = ""
 
 
@@ -36,9 +36,9 @@ def shape_of(run: Run) -> Shape:
     settings = run.settings
     own = ""
     if settings.steps is None:
-        own = run.key if run.order == "examples" and run.labels == "added" and run.alpha is None else ""
+        own = run.key if run.targets == "sampled" and run.label_mode == "added" and run.alpha is None else ""
         settings = settings.model_copy(update={"steps": steps_of(run), "epochs": None})
-    return Shape(run.dataset, run.fingerprint, run.network, settings.model_copy(update={"rate": 1.0}), own)
+    return Shape(run.dataset, run.fingerprint, run.model, settings.model_copy(update={"lr": 1.0}), own)
 
 
 def steps_of(run: Run) -> int:
@@ -47,13 +47,13 @@ def steps_of(run: Run) -> int:
 
 
 def epoch_of(run: Run) -> int:
-    """Return the examples or pictures of an epoch of a run; an estimate as above."""
-    return round((run.n - run.validation) * (labels_of(run) if run.order == "examples" else 1))
+    """Return the examples or images of an epoch of a run; an estimate as above."""
+    return round((run.n - run.n_val) * (labels_of(run) if run.targets == "sampled" else 1))
 
 
 def labels_of(run: Run) -> float:
     """Return the examples for each clean one, that one included; an estimate as above."""
-    if run.labels == "replaced":
+    if run.label_mode == "replaced":
         return 1.0
     if run.alpha is not None:
         return 1 + run.alpha

@@ -16,19 +16,45 @@ from dilution.errors import DataError, InputError, unknown
 from dilution.study.run_spec import Run
 from dilution.study.schema import MEASURES, STATES
 from dilution.study.store import Store
+from dilution.utils.migration import new_columns, new_settings, old_key, warn
 
 _FINISHED = ("done", "diverged")
 
-_SHARES = {"rate_requested", "rate_delivered", "validation_clean", "majority"}
-_SHARES |= {"test_last", "test_clean", "test_top5", "test_noisy", "test_oracle"}
-_COUNTS = {"step_clean", "step_noisy", "steps_done", "n_available", "n_test", "together", "diverged_at"}
+_SHARES = {"noise_rate_expected", "noise_rate_empirical", "val_acc_clean", "majority_share"}
+_SHARES |= {
+    "test_acc_last",
+    "test_acc_at_best_clean_val",
+    "test_acc_top5",
+    "test_acc_at_best_noisy_val",
+    "test_acc_max",
+}
+_COUNTS = {
+    "step_at_best_clean_val",
+    "step_at_best_noisy_val",
+    "steps_done",
+    "n_available",
+    "n_test",
+    "group_size",
+    "diverged_at",
+}
 _NOTES = {"device", "image_note"}
 
-_TEXTS = {"key", "state", "dataset", "fingerprint", "images", "network", "matrix"}
+_TEXTS = {"key", "state", "dataset", "fingerprint", "image_source", "model", "matrix"}
 _TEXTS |= {"host", "versions", "started", "finished"} | _NOTES
 """Columns of a CSV file that stay text, even where it looks like a number."""
 
-_NEEDED = ("key", "state", "dataset", "n", "network", "test_clean", "host", "versions", "started", "finished")
+_NEEDED = (
+    "key",
+    "state",
+    "dataset",
+    "n",
+    "model",
+    "test_acc_at_best_clean_val",
+    "host",
+    "versions",
+    "started",
+    "finished",
+)
 """Columns that a table must have. Older versions knew fewer settings and measures than there are now."""
 
 _LARGEST = 2**53  # beyond it not every format holds every whole number
@@ -120,7 +146,7 @@ class _Ended:
 
 @dataclass(frozen=True)
 class _Row:
-    """One row of a table of runs; `number` counts from 1. What it returns has been checked.
+    """One row of a table of runs; `number` counts from 1, and `old` tells whether its key is one of version 0.1. What it returns has been checked.
 
     Raises
     ------
@@ -131,6 +157,7 @@ class _Row:
     path: Path
     number: int
     cells: dict[Any, Any]
+    old: bool = False
 
     def state(self) -> str:
         """Return the state of the run."""
@@ -166,7 +193,8 @@ class _Row:
             run = Run.of(**settings)
         except InputError as error:
             raise DataError(f"{self._place()}: {error} {_REMEDY}") from None
-        if run.key != self._value("key"):
+        key = self._value("key")
+        if run.key != key and not (self.old and old_key(run.model_dump(mode="json")) == key):
             raise InputError(
                 f"{self._place()}: the settings give the key {run.key}. The file was changed, or written by "
                 "a version of dilution that trained otherwise. Nothing was entered; run the study again."
@@ -213,8 +241,8 @@ class _Row:
                 raise self._wrong(name, "a number, 0 or more")
             else:
                 found[name] = value
-        if self.state() == "done" and "test_clean" not in found:
-            raise self._wrong("test_clean", "a number in [0, 1] where the state is done")
+        if self.state() == "done" and "test_acc_at_best_clean_val" not in found:
+            raise self._wrong("test_acc_at_best_clean_val", "a number in [0, 1] where the state is done")
         return found
 
     def _whole(self, name: str) -> int:
@@ -257,6 +285,9 @@ def _rows(path: Path) -> Iterator[_Row]:
         raise DataError(
             f"{path} cannot be read: {error}. Name a file that `dilution export` wrote."
         ) from None
+    if renamed := new_columns(table.columns):
+        warn(f"the table {path}", renamed)
+        table = table.rename(columns=renamed)
     if not {"key", "state", "dataset"} <= set(table.columns):
         raise DataError(f"{path} is no table of runs. Name a file that `dilution export` wrote.")
     missing = [name for name in _NEEDED if name not in table.columns]
@@ -266,7 +297,7 @@ def _rows(path: Path) -> Iterator[_Row]:
             f"more. {_REMEDY}"
         )
     for number, cells in enumerate(table.to_dict(orient="records"), start=1):
-        yield _Row(path, number, cells)
+        yield _Row(path, number, new_settings(cells) if renamed else cells, bool(renamed))
 
 
 def _is_number(value: Any) -> bool:

@@ -11,7 +11,7 @@ from dilution.study.schema import MEASURES
 from dilution.study.store import Store
 
 _ENDED = ("done", "diverged")
-_CIRCUMSTANCES = {"seconds", "together", "device", "image_note"}
+_CIRCUMSTANCES = {"seconds", "group_size", "device", "image_note"}
 """Measures that say how a run went, not what came of it: these may differ between machines."""
 _SHOWN = 3
 

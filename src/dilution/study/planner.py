@@ -90,11 +90,11 @@ def plan(
     packs = []
     for shape, runs in by_shape(todo).items():
         data = open_data(shape.dataset, shape.fingerprint, root).train
-        if kind_of(shape.network, data.shape, len(data.classes)) == "learner":
+        if kind_of(shape.model, data.shape, len(data.classes)) == "estimator":
             seconds = _LEARNING * math.prod(data.shape)
             packs += [Pack([run], 1, seconds * run.n * labels_of(run)) for run in runs]
             team = _team(min(cores, len(study)), 1)
-            say(f"{shape.network}, {len(runs)} runs: one at a time in {team}; it has no steps to measure")
+            say(f"{shape.model}, {len(runs)} runs: one at a time in {team}; it has no steps to measure")
             continue
         machine = _Machine(shape, data.shape, data.dtype, len(data.classes), cores, device, share, timer)
         before = timer.measured
@@ -106,7 +106,7 @@ def plan(
             packs.append(Pack(part, choice.threads, choice.seconds * len(part), device))
         way = ""
         if choice.replicas > 1:
-            way = f", {manner(build(shape.network, data.shape, len(data.classes), seed=0))},"
+            way = f", {manner(build(shape.model, data.shape, len(data.classes), seed=0))},"
         say(
             f"{_title(shape)}, {len(runs)} {'run' if len(runs) == 1 else 'runs'} of "
             f"{shape.settings.steps} steps: {choice.said(way)} ({source})"
@@ -141,7 +141,7 @@ class _Machine:
     """The machine at hand, asked how long a step of one shape takes."""
 
     shape: Shape
-    picture: tuple[int, int, int]
+    image: tuple[int, int, int]
     dtype: torch.dtype
     classes: int
     cores: int
@@ -152,7 +152,7 @@ class _Machine:
     def seconds(self, processes: int, threads: int, replicas: int) -> float:
         """Return the seconds of a step for each of the replicas of a process."""
         probe = Probe(
-            self.shape, self.picture, self.classes, replicas, threads, processes, self.device, self.dtype
+            self.shape, self.image, self.classes, replicas, threads, processes, self.device, self.dtype
         )
         return self.timer.seconds(probe) / replicas
 
@@ -234,7 +234,7 @@ def _title(shape: Shape) -> str:
     """Name what tells one line of the planner from the next."""
     settings = shape.settings
     precision = "" if settings.precision == "float32" else f" in {settings.precision}"
-    return f"{shape.network}{precision}, batch {settings.batch}"
+    return f"{shape.model}{precision}, batch {settings.batch_size}"
 
 
 def _team(processes: int, threads: int) -> str:

@@ -5,14 +5,25 @@ from collections.abc import Sequence
 from dilution.data import fingerprint, names_data
 from dilution.study.run_spec import IMAGE_SOURCES, Run
 from dilution.study.runner import confusability_name, dilute, open_data
-from dilution.training import LEARNERS, kind_of
+from dilution.training import ESTIMATORS, kind_of
 from dilution.training.augment import check_augmentation
 from dilution.utils.references import is_reference, source_digest
 
-_OPENED = {"dataset", "images", "n", "alpha", "eta", "noise", "delta", "noise_order", "matrix", "labels"} | {
-    "network",
-    "crops",
-    "flips",
+_OPENED = {
+    "dataset",
+    "image_source",
+    "n",
+    "alpha",
+    "eta",
+    "noise",
+    "delta",
+    "noise_order",
+    "matrix",
+    "label_mode",
+} | {
+    "model",
+    "translate",
+    "hflip",
 }
 
 
@@ -33,18 +44,18 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
     ------
     DilutionError
         If a data set is missing or damaged, or a dilution breaks a rule: n larger than the data, no fresh
-        pictures left, a matrix of another size, crops as large as a picture, flips of rows of features; if a
-        network of one's own cannot be made for these pictures.
+        images left, a matrix of another size, crops as large as an image, flips of rows of features; if a
+        network of one's own cannot be made for these images.
     """
     prints: dict[str, str] = {}
     sources: dict[str, str] = {}
     opened: set[str] = set()
     prepared = []
     for run in runs:
-        names = [run.dataset] if run.images in IMAGE_SOURCES else [run.dataset, run.images]
+        names = [run.dataset] if run.image_source in IMAGE_SOURCES else [run.dataset, run.image_source]
         found = [prints.setdefault(name, fingerprint(name, root)) for name in names if _is_data(name, run)]
-        if is_reference(run.network) and run.network not in LEARNERS:
-            found.append(sources.setdefault(run.network, source_digest(run.network, "network")))
+        if is_reference(run.model) and run.model not in ESTIMATORS:
+            found.append(sources.setdefault(run.model, source_digest(run.model, "model")))
         run = run.model_copy(update={"fingerprint": "+".join(filter(None, found))})
         what = run.model_dump_json(include=_OPENED)
         if what not in opened:
@@ -55,7 +66,7 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
 
 
 def _is_data(name: str, run: Run) -> bool:
-    """Leave an unknown picture source to `dilute`, whose error names the sources."""
+    """Leave an unknown image source to `dilute`, whose error names the sources."""
     return name == run.dataset or names_data(name)
 
 
@@ -64,5 +75,5 @@ def _open(run: Run, root: str | None) -> None:
     data = open_data(run.dataset, run.fingerprint, root).train
     check_augmentation(run.settings, data.shape)
     classes = len(data.classes)
-    kind_of(run.network, data.shape, classes)
+    kind_of(run.model, data.shape, classes)
     dilute(run, root, {confusability_name(run): [[0.0] * classes] * classes})

@@ -149,9 +149,9 @@ def _describe(run: Run, outcome: dict[str, Any]) -> str:
     levels = {"alpha": run.alpha, "eta": run.eta}
     given = [f"{name} {value:g}" for name, value in levels.items() if value is not None]
     noise = given[0] if given else "observed labels"
-    accuracy = outcome.get("result", {}).get("test_clean")
+    accuracy = outcome.get("result", {}).get("test_acc_at_best_clean_val")
     end = outcome["state"] if accuracy is None else f"{accuracy:.1%}"
-    return f"{run.network}, {noise}, seed {run.seed}: {end}"
+    return f"{run.model}, {noise}, seed {run.seed}: {end}"
 
 
 def _duration(seconds: float) -> str:

@@ -7,24 +7,24 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dilution.errors import invalid
-from dilution.noise.single_label import Labelling, check_observed, labelling
-from dilution.training.config import TrainSettings, default_validation
+from dilution.noise.single_label import LabelMode, check_observed, resolve_label_mode
+from dilution.training.config import TrainConfig, default_validation
 from dilution.training.estimators import check_name
 
 PROTOCOL = 2
 """Raised when equal settings would train otherwise, rounding aside: no old result is taken for a new."""
 
-LATER = {"precision": "float32", "flips": False, "crops": 0, "labels": "added"}
+LATER = {"precision": "float32", "hflip": False, "translate": 0, "label_mode": "added"}
 """Settings that runs of older versions did not have, and what these did: left out of `spec`, so that
 results in stores keep their keys."""
 
 IMAGE_SOURCES = ("same", "fresh", "white_noise")
-"""Picture sources that are no data set."""
+"""Image sources that are no data set."""
 
 NoiseName = Literal["uniform", "structured", "matrix", "observed"]
 
 
-class Run(TrainSettings):
+class Run(TrainConfig):
     """One training. Two runs with equal settings are the same run and have the same `key`.
 
     Parameters
@@ -36,18 +36,18 @@ class Run(TrainSettings):
         have names: other content is another run.
     n
         Clean examples, those set aside for validation included.
-    validation
+    n_val
         Clean examples set aside from the n.
     alpha, eta
         Noise level, or noise rate instead; neither with observed labels.
     noise, delta, noise_order, matrix
         Noise model; `delta` and `noise_order` are for ``"structured"``, `matrix` for ``"matrix"``.
         ``"observed"``: the labels that the data set holds beside the true ones.
-    labels
-        Noisy labels ``"added"`` to the clean ones, or ``"replaced"``: one label a picture. Default: added,
+    label_mode
+        Noisy labels ``"added"`` to the clean ones, or ``"replaced"``: one label an image. Default: added,
         and replaced with observed labels.
-    images
-        Picture source: ``"same"``, ``"fresh"``, ``"white_noise"``, or a data set as in `dataset`.
+    image_source
+        Image source: ``"same"``, ``"fresh"``, ``"white_noise"``, or a data set as in `dataset`.
     stratified
         Label counts exact to one.
     network
@@ -59,17 +59,17 @@ class Run(TrainSettings):
     dataset: str
     fingerprint: str = ""
     n: Annotated[int, Field(ge=2)]
-    validation: Annotated[int, Field(ge=1)]
+    n_val: Annotated[int, Field(ge=1)]
     alpha: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
     eta: Annotated[float | None, Field(ge=0, lt=1)] = None
     noise: NoiseName = "uniform"
     delta: Annotated[float | None, Field(ge=0, le=1)] = None
     noise_order: Literal["confusing", "reverse", "random"] | None = None
     matrix: tuple[tuple[float, ...], ...] | None = None
-    labels: Labelling = "added"
-    images: str = "same"
+    label_mode: LabelMode = "added"
+    image_source: str = "same"
     stratified: bool = False
-    network: str
+    model: str
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="before")
@@ -79,12 +79,12 @@ class Run(TrainSettings):
         if not isinstance(values, dict):
             return values
         values = dict(values)
-        if values.get("validation") is None:
-            values["validation"] = _validation_for(values.get("n"))
+        if values.get("n_val") is None:
+            values["n_val"] = _validation_for(values.get("n"))
         if values.get("noise") == "structured" and values.get("noise_order") is None:
             values["noise_order"] = "random"
         if values.get("noise") == "observed":
-            values.setdefault("labels", "replaced")
+            values.setdefault("label_mode", "replaced")
         if values.get("epochs") is None and values.get("steps") is None:
             values["epochs"] = 10.0
         return values
@@ -95,16 +95,16 @@ class Run(TrainSettings):
         """Turn −0.0 into 0.0: equal settings must have equal keys."""
         return None if value is None else value + 0.0
 
-    @field_validator("network")
+    @field_validator("model")
     @classmethod
-    def _known_network(cls, name: str) -> str:
+    def _known_model(cls, name: str) -> str:
         return check_name(name)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.noise == "observed":
             check_observed(self.alpha, self.eta, self.stratified)
-        labelling(self.labels, self.images, observed=self.noise == "observed")
+        resolve_label_mode(self.label_mode, self.image_source, observed=self.noise == "observed")
         if self.noise != "observed" and (self.alpha is None) == (self.eta is None):
             given = "neither" if self.alpha is None else "both"
             raise ValueError(
@@ -128,14 +128,14 @@ class Run(TrainSettings):
                 if self.matrix is None
                 else f"noise is {self.noise!r} and a matrix is given; a matrix goes with noise='matrix'"
             )
-        if self.order != "examples" and self.images != "same":
+        if self.targets != "sampled" and self.image_source != "same":
             raise ValueError(
-                f"order is {self.order!r} and images is {self.images!r}; this order pools the labels of a "
-                "picture, which needs images='same'. Give order='examples'"
+                f"targets is {self.targets!r} and image_source is {self.image_source!r}; this order pools the labels of a "
+                "image, which needs image_source='same'. Give targets='sampled'"
             )
-        if self.validation >= self.n:
+        if self.n_val >= self.n:
             raise ValueError(
-                f"validation is {self.validation} and n is {self.n}; validation is set aside from the n "
+                f"n_val is {self.n_val} and n is {self.n}; n_val is set aside from the n "
                 "clean examples and must be smaller"
             )
         return self
@@ -155,9 +155,9 @@ class Run(TrainSettings):
             raise invalid(error, cls.model_fields) from None
 
     @property
-    def settings(self) -> TrainSettings:
+    def settings(self) -> TrainConfig:
         """The part that says how to train."""
-        return TrainSettings.model_validate(self.model_dump(include=set(TrainSettings.model_fields)))
+        return TrainConfig.model_validate(self.model_dump(include=set(TrainConfig.model_fields)))
 
     # No cache for these two: model_copy would carry it over to a run of other settings.
     @property

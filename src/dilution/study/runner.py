@@ -54,7 +54,7 @@ def _load(name: str, fingerprint: str, root: str | None) -> DataSet:
 def learns_at_once(run: Run, root: str | None) -> bool:
     """Return whether a run is of a learner that takes no steps."""
     data = open_data(run.dataset, run.fingerprint, root).train
-    return kind_of(run.network, data.shape, len(data.classes)) == "learner"
+    return kind_of(run.model, data.shape, len(data.classes)) == "estimator"
 
 
 def needs_confusability(run: Run) -> bool:
@@ -91,18 +91,18 @@ def noise_of(run: Run, confusabilities: Confusabilities) -> LabelNoise:
 def dilute(run: Run, root: str | None, confusabilities: Confusabilities) -> tuple[DataSet, Dilution]:
     """Open the data of a run and dilute its training half."""
     data = open_data(run.dataset, run.fingerprint, root)
-    images: str | Arrays = run.images
-    if run.images not in IMAGE_SOURCES:
-        if not names_data(run.images):
-            raise unknown("picture source", run.images, (*IMAGE_SOURCES, *DATASETS))
-        images = open_data(run.images, "", root).train
+    images: str | Arrays = run.image_source
+    if run.image_source not in IMAGE_SOURCES:
+        if not names_data(run.image_source):
+            raise unknown("image source", run.image_source, (*IMAGE_SOURCES, *DATASETS))
+        images = open_data(run.image_source, "", root).train
     noisy = Dilution(
         data.train,
         alpha=run.alpha,
         eta=run.eta,
         noise=noise_of(run, confusabilities),
-        labels=run.labels,
-        images=images,
+        label_mode=run.label_mode,
+        image_source=images,
         n=run.n,
         stratified=run.stratified,
         seed=run.seed,
@@ -147,7 +147,7 @@ def execute(
     try:
         opened = [dilute(run, root, confusabilities) for run in runs]
         tasks = [
-            Task(run.network, noisy, data.test, run.seed, run.validation, run.settings)
+            Task(run.model, noisy, data.test, run.seed, run.n_val, run.settings)
             for run, (data, noisy) in zip(runs, opened, strict=True)
         ]
         results = train_together(tasks, device, checkpoints.of(runs) if checkpoints else None)
@@ -157,30 +157,30 @@ def execute(
             return [outcome for part in parts for outcome in part]
         text = str(error) if isinstance(error, DilutionError) else traceback.format_exc(limit=-8)
         return [{"state": "failed", "error": text}]
-    shared = {"together": len(runs), "device": device_title(device)}
+    shared = {"group_size": len(runs), "device": device_title(device)}
     return [_outcome(task, result, shared) for task, result in zip(tasks, results, strict=True)]
 
 
 def _outcome(task: Task, result: TrainResult, shared: dict[str, Any]) -> dict[str, Any]:
     """Return what the store keeps of a training."""
     noisy, test = task.noisy, task.test
-    delivered = result.delivered
+    noise_summary = result.noise_summary
     measures: dict[str, Any] = {
-        "alpha_used": _number(delivered.alpha_requested),
-        "alpha_delivered": _number(delivered.alpha_delivered),
-        "rate_requested": delivered.rate_requested,
-        "rate_delivered": delivered.rate_delivered,
+        "alpha_expected": _number(noise_summary.alpha_expected),
+        "alpha_empirical": _number(noise_summary.alpha_empirical),
+        "noise_rate_expected": noise_summary.noise_rate_expected,
+        "noise_rate_empirical": noise_summary.noise_rate_empirical,
         "n_available": len(noisy.data),
         "n_test": result.n_test,
-        "majority": float(test.labels.bincount().max() / result.n_test),
+        "majority_share": float(test.labels.bincount().max() / result.n_test),
         "image_note": noisy.image_source.note,
         "seconds": result.seconds,
         "diverged_at": result.diverged_at,
     }
     measures |= shared | result.summary()
     if noisy.classes <= _KEPT_CLASSES:
-        measures["matrix_requested"] = delivered.matrix_requested.tolist()
-        measures["matrix_delivered"] = np.nan_to_num(delivered.matrix_delivered).tolist()
+        measures["transition_expected"] = noise_summary.transition_expected.tolist()
+        measures["transition_empirical"] = np.nan_to_num(noise_summary.transition_empirical).tolist()
     return {
         "state": result.state,
         "result": measures,

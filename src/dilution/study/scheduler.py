@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dilution.study.executors import Ended, Engine, Job, check_engine, open_engine, workers_note
+from dilution.study.executors import Ended, Executor, Job, check_executor, open_executor, workers_note
 from dilution.study.executors.workers import using_threads
 from dilution.study.grid import Study
 from dilution.study.grouping import epoch_of
@@ -40,7 +40,7 @@ def run_study(
     *,
     workers: int | None = None,
     device: str = "cpu",
-    engine: str = "local",
+    executor: str = "local",
     address: str | None = None,
     checkpoint_minutes: float = EVERY / 60,
     checkpoints: str | Path | None = None,
@@ -69,7 +69,7 @@ def run_study(
     StoreError
         If another process writes to the store, or it cannot be written.
     """
-    device = check_engine(engine=engine, workers=workers, device=device, address=address)
+    device = check_executor(executor=executor, workers=workers, device=device, address=address)
     progress = progress or Progress()
     with store.writer():
         store.add(study.name, study.runs)
@@ -80,36 +80,36 @@ def run_study(
         with progress.of(study.name, total=len(study.runs), already=len(study.runs) - len(todo)):
             if not todo:
                 return
-            if engine == "local" and (said := workers_note(workers, device)):
+            if executor == "local" and (said := workers_note(workers, device)):
                 progress.say(said)
             if len(todo) == len(study.runs):
                 for note in _notes(todo, root):
                     progress.say_once(note)
             with using_threads(1):
-                here = "cpu" if engine == "ray" else device  # a driver of a cluster may have no GPU
+                here = "cpu" if executor == "ray" else device  # a driver of a cluster may have no GPU
                 shared = _confusabilities(todo, store, root, progress, here)
             folder = checkpoints or store.path.with_name(f"{store.path.name}.checkpoints")
             kept = Checkpoints(Path(folder).resolve(), 60 * checkpoint_minutes)
             job = Job(todo, root, shared, device, workers, address, kept)
-            with open_engine(engine, job) as opened:
+            with open_executor(executor, job) as opened:
                 _train(study.runs, opened, store, progress)
             # a run that failed since what trained it died goes on from there, if it is tried again
             states = store.states(run.key for run in todo)
             kept.clear(key for key, state in states.items() if state != "failed")
 
 
-def _train(study: Sequence[Run], engine: Engine, store: Store, progress: Progress) -> None:
+def _train(study: Sequence[Run], executor: Executor, store: Store, progress: Progress) -> None:
     """Train what the engine was opened for; `study` are all the runs, for which threads are chosen."""
-    job = engine.job
+    job = executor.job
     packs = plan(
         job.runs,
         job.root,
         study=study,
-        cores=engine.cores,
+        cores=executor.cores,
         device=job.device,
-        share=engine.shares_cores,
-        place=engine.place,
-        measure=engine.measure,
+        share=executor.shares_cores,
+        place=executor.place,
+        measure=executor.measure,
         say=progress.say,
     )
     suspects = store.suspects()
@@ -121,21 +121,21 @@ def _train(study: Sequence[Run], engine: Engine, store: Store, progress: Progres
             waiting.append(replace(pack, runs=rest, seconds=pack.seconds * len(rest) / len(pack.runs)))
     progress.start_clock(sum(pack.seconds for pack in (*waiting, *alone)))
     lost: Counter[str] = Counter()
-    while waiting or alone or engine.busy:
-        while waiting and engine.room(waiting[0]):
-            _start(waiting.popleft(), engine, store, progress)
-        if alone and not waiting and not engine.busy:  # the others have then ended, whatever it does
-            _start(alone.popleft(), engine, store, progress)
-        for ended in engine.wait():
+    while waiting or alone or executor.busy:
+        while waiting and executor.room(waiting[0]):
+            _start(waiting.popleft(), executor, store, progress)
+        if alone and not waiting and not executor.busy:  # the others have then ended, whatever it does
+            _start(alone.popleft(), executor, store, progress)
+        for ended in executor.wait():
             again = _record(ended, store, progress, lost)
             crashed = store.suspects() if again else set()
             for pack in again:
                 (alone if pack.runs[0].key in crashed and len(pack.runs) == 1 else waiting).append(pack)
 
 
-def _start(pack: Pack, engine: Engine, store: Store, progress: Progress) -> None:
+def _start(pack: Pack, executor: Executor, store: Store, progress: Progress) -> None:
     _record_start(store, progress, pack)
-    engine.start(pack)
+    executor.start(pack)
 
 
 def _record(ended: Ended, store: Store, progress: Progress, lost: Counter[str]) -> list[Pack]:
@@ -147,7 +147,7 @@ def _record(ended: Ended, store: Store, progress: Progress, lost: Counter[str]) 
     if ended.outcomes is not None:
         _record_end(store, progress, pack, ended.outcomes)
         return []
-    progress.say(f"{first.network}, seed {first.seed}: {ended.why}")
+    progress.say(f"{first.model}, seed {first.seed}: {ended.why}")
     if not ended.blamed and lost[first.key] < CRASHES - 1:
         lost[first.key] += 1
         store.requeue(run.key for run in pack.runs)
@@ -169,11 +169,11 @@ def _notes(runs: Sequence[Run], root: str | None) -> list[str]:
     """
     opened = {run.dataset: open_data(run.dataset, run.fingerprint, root) for run in runs}
     notes = [f"{name}: {note}" for name, data in opened.items() for note in data.notes]
-    beyond = [run for run in runs if run.batch > epoch_of(run) and not learns_at_once(run, root)]
-    large = {run.batch: epoch_of(run) for run in beyond}
+    beyond = [run for run in runs if run.batch_size > epoch_of(run) and not learns_at_once(run, root)]
+    large = {run.batch_size: epoch_of(run) for run in beyond}
     for batch, epoch in large.items():
         what = "fewer than a batch; one then holds the same more than once"
-        notes.append(f"batch is {batch:,}, and an epoch of such a run holds {epoch:,}: {what}")
+        notes.append(f"batch_size is {batch:,}, and an epoch of such a run holds {epoch:,}: {what}")
     return notes
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from dilution.study.run_spec import Run
-from dilution.training.config import TrainSettings
+from dilution.training.config import TrainConfig
 
 _UNSAID = {"seed", "fingerprint", "matrix"}
 
@@ -28,7 +28,7 @@ def varying_settings(runs: pd.DataFrame) -> list[str]:
     settings = [name for name in Run.model_fields if name != "seed" and name in runs.columns]
     varying = [name for name in settings if runs[name].nunique(dropna=False) > 1]
     if "fingerprint" in varying:
-        what = [name for name in ("dataset", "images", "network") if name in varying]
+        what = [name for name in ("dataset", "image_source", "model") if name in varying]
         if what and runs.groupby(what, dropna=False)["fingerprint"].nunique(dropna=False).max() == 1:
             varying.remove("fingerprint")  # it says again what their names say
     return varying
@@ -43,7 +43,7 @@ def common_settings(runs: pd.DataFrame) -> str:
         One row a run. Columns may be missing.
     """
     said = []
-    for name in sorted(Run.model_fields, key=lambda name: name in TrainSettings.model_fields):
+    for name in sorted(Run.model_fields, key=lambda name: name in TrainConfig.model_fields):
         if name in _UNSAID or name not in runs or runs[name].nunique(dropna=False) != 1:
             continue
         value = runs[name].iloc[0]
@@ -52,7 +52,7 @@ def common_settings(runs: pd.DataFrame) -> str:
     return ", ".join(said)
 
 
-def best_rate(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+def best_lr(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Keep for each group the runs of the learning rate with the best clean validation accuracy.
 
     Parameters
@@ -63,7 +63,7 @@ def best_rate(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     by
         Columns that name a group; seeds are averaged over.
     """
-    judged = table.assign(judged=table["validation_clean"].fillna(0.0))
-    mean = judged.groupby([*by, "rate"], dropna=False)["judged"].mean().reset_index()
-    winners = mean.loc[mean.groupby(by, dropna=False)["judged"].idxmax(), [*by, "rate"]]
-    return table.merge(winners, on=[*by, "rate"])
+    judged = table.assign(judged=table["val_acc_clean"].fillna(0.0))
+    mean = judged.groupby([*by, "lr"], dropna=False)["judged"].mean().reset_index()
+    winners = mean.loc[mean.groupby(by, dropna=False)["judged"].idxmax(), [*by, "lr"]]
+    return table.merge(winners, on=[*by, "lr"])

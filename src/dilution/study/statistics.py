@@ -11,7 +11,7 @@ from dilution.errors import InputError, unknown
 
 
 def intervals(
-    table: pd.DataFrame, by: Sequence[str], value: str = "test_clean", level: float = 0.95
+    table: pd.DataFrame, by: Sequence[str], value: str = "test_acc_at_best_clean_val", level: float = 0.95
 ) -> pd.DataFrame:
     """Summarise runs that differ in their seed alone: one row for each group.
 

@@ -16,7 +16,8 @@ from dilution.errors import StoreError
 from dilution.study import schema
 from dilution.study.lock import is_written, writing
 from dilution.study.run_spec import Run
-from dilution.study.schema import SCHEMA_VERSION, reseal
+from dilution.study.schema import SCHEMA_VERSION, renew_checksums
+from dilution.utils import migration
 
 State = Literal["queued", "running", "done", "failed", "diverged"]
 CRASHES = 3
@@ -87,7 +88,7 @@ class Store:
         # Others number their schemas too: the version alone does not tell our files.
         if names and (version == 0 or not names >= schema.TABLES):
             raise StoreError(f"{self.path} is an SQLite file of something else; choose another --store.")
-        self._connection.create_function("seal", -1, schema.seal, deterministic=True)
+        self._connection.create_function("checksum", -1, schema.checksum, deterministic=True)
         if not names:
             self._connection.execute("PRAGMA journal_mode = WAL")
         if not names or version < SCHEMA_VERSION:
@@ -97,6 +98,7 @@ class Store:
                     schema.create(self._connection)
                 elif version < SCHEMA_VERSION:
                     schema.migrate(self._connection, version)
+                    migration.warn(f"the store {self.path}", ())
                     self._connection.execute("PRAGMA foreign_keys = ON")
         elif not schema.view_is_current(self._connection):
             schema.renew_view(self._connection)
@@ -160,14 +162,14 @@ class Store:
             self._connection.execute(
                 "UPDATE runs SET state = 'queued', started = NULL, error = NULL WHERE state = 'running'"
             )
-            self._connection.executemany(reseal("key = ?"), keys)
+            self._connection.executemany(renew_checksums("key = ?"), keys)
 
     def requeue(self, keys: Iterable[str]) -> None:
         """Queue running runs again, of which nothing is to be held against any."""
         with self._transaction():
             self._connection.executemany(
                 "UPDATE runs SET state = 'queued', started = NULL, "
-                "seal = seal(key, spec, 'queued', result, history, error) WHERE key = ?",
+                "checksum = checksum(key, spec, 'queued', result, history, error) WHERE key = ?",
                 ((key,) for key in keys),
             )
 
@@ -185,7 +187,7 @@ class Store:
                 "finished = iif(:state = 'failed', :at, NULL) WHERE key = :key",
                 {"state": state, "error": said, "at": at, "key": key},
             )
-            self._connection.execute(reseal("key = ?"), (key,))
+            self._connection.execute(renew_checksums("key = ?"), (key,))
         return state
 
     def add(self, study: str, runs: Sequence[Run]) -> None:
@@ -206,8 +208,8 @@ class Store:
 
     def _enter(self, runs: Sequence[Run]) -> None:
         self._connection.executemany(
-            "INSERT INTO runs (key, spec, state, seal) "
-            "VALUES (:key, :spec, 'queued', seal(:key, :spec, 'queued', NULL, NULL, NULL)) "
+            "INSERT INTO runs (key, spec, state, checksum) "
+            "VALUES (:key, :spec, 'queued', checksum(:key, :spec, 'queued', NULL, NULL, NULL)) "
             "ON CONFLICT DO NOTHING",
             ({"key": run.key, "spec": run.spec} for run in runs),
         )
@@ -231,7 +233,7 @@ class Store:
         with self._transaction():
             self._connection.executemany(
                 "UPDATE runs SET state = 'queued', error = NULL, crashes = 0, cut_off = 0, finished = NULL, "
-                "seal = seal(key, spec, 'queued', result, history, NULL) WHERE state = 'failed' AND key = ?",
+                "checksum = checksum(key, spec, 'queued', result, history, NULL) WHERE state = 'failed' AND key = ?",
                 ((key,) for key in keys),
             )
 
@@ -240,7 +242,7 @@ class Store:
         with self._transaction():
             self._connection.executemany(
                 "UPDATE runs SET state = 'running', host = ?, versions = ?, started = ?, "
-                "seal = seal(key, spec, 'running', result, history, error) WHERE key = ?",
+                "checksum = checksum(key, spec, 'running', result, history, error) WHERE key = ?",
                 ((host, json.dumps(versions), at, key) for key in keys),
             )
 
@@ -265,13 +267,13 @@ class Store:
             self._connection.executemany(
                 "UPDATE runs SET state = :state, result = :result, history = :history, error = :error, "
                 "finished = :at, host = coalesce(:host, host), "
-                "seal = seal(key, spec, :state, :result, :history, :error) WHERE key = :key",
+                "checksum = checksum(key, spec, :state, :result, :history, :error) WHERE key = :key",
                 rows,
             )
 
     def rows(self, study: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the runs of a study in its order (or all runs) with JSON columns parsed."""
-        query = f"SELECT {', '.join(_COLUMNS)}, seal FROM runs"
+        query = f"SELECT {', '.join(_COLUMNS)}, checksum FROM runs"
         self._check_members()
         if study is None:
             found = self._read(f"{query} ORDER BY runs.rowid")
@@ -279,22 +281,22 @@ class Store:
             members = "JOIN members USING (key) WHERE study = ? ORDER BY position"
             found = self._read(f"{query} {members}", (study,))
         with self._explained(), closing(found):
-            for *values, sealed in found:
+            for *values, checksum in found:
                 row = dict(zip(_COLUMNS, values, strict=True))
-                self._check_seal(f"run {row['key']}", [row[name] for name in schema.SEALED], sealed)
+                self._check_checksum(f"run {row['key']}", [row[name] for name in schema.CHECKED], checksum)
                 for name in ("spec", "versions", "result", "history"):
                     row[name] = json.loads(row[name]) if row[name] else {}
                 yield row
 
     def _check_members(self) -> None:
-        """Check that no study has lost a run: members have no seal, but name runs and studies that exist."""
+        """Check that no study has lost a run: members have no checksum, but name runs and studies that exist."""
         lost = next(self._read("PRAGMA foreign_key_check(members)"), None)
         gap = "SELECT 1 FROM members GROUP BY study HAVING min(position) <> 0 OR max(position) >= count(*)"
         if lost is not None or next(self._read(gap), None) is not None:
             raise StoreError(_DAMAGED.format("the list of runs of a study", self.path))
 
-    def _check_seal(self, what: str, parts: Iterable[str | None], sealed: str) -> None:
-        if schema.seal(*parts) != sealed:
+    def _check_checksum(self, what: str, parts: Iterable[str | None], checksum: str) -> None:
+        if schema.checksum(*parts) != checksum:
             raise StoreError(_DAMAGED.format(what, self.path))
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -314,10 +316,10 @@ class Store:
 
     def artifact(self, name: str) -> Any:
         """Return what was kept under a name, or None."""
-        found = next(self._read("SELECT value, seal FROM artifacts WHERE name = ?", (name,)), None)
+        found = next(self._read("SELECT value, checksum FROM artifacts WHERE name = ?", (name,)), None)
         if found is None:
             return None
-        self._check_seal(name, (name, found[0]), found[1])
+        self._check_checksum(name, (name, found[0]), found[1])
         return json.loads(found[0])
 
     def artifacts(self) -> Iterator[tuple[str, Any]]:
@@ -328,7 +330,7 @@ class Store:
     def keep(self, name: str, value: Any) -> None:
         """Keep a value that JSON can hold under a name."""
         self._write(
-            "INSERT OR REPLACE INTO artifacts VALUES (:name, :value, seal(:name, :value))",
+            "INSERT OR REPLACE INTO artifacts VALUES (:name, :value, checksum(:name, :value))",
             {"name": name, "value": json.dumps(value)},
         )
 

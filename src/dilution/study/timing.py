@@ -16,7 +16,7 @@ from dilution.utils.atomic import write_whole
 from dilution.utils.references import is_reference
 from dilution.utils.version import code_version
 
-_TIMED = {"order", "optimizer", "momentum", "averaging", "batch", "flips", "crops", "precision"}
+_TIMED = {"targets", "optimizer", "momentum", "ema_decay", "batch_size", "hflip", "translate", "precision"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Probe:
     """What is measured: a step of `replicas` networks of a shape with `threads` threads, in `processes`."""
 
     shape: Shape
-    picture: tuple[int, int, int]
+    image: tuple[int, int, int]
     classes: int
     replicas: int
     threads: int
@@ -38,10 +38,10 @@ class Probe:
         about = settings.model_dump(include=_TIMED)
         parts = [
             *([place, code_version(), self.device] if place else [_machine(), device_title(self.device)]),
-            self.shape.network,
+            self.shape.model,
             # what a name of one's own stands for is in the fingerprint
-            *([self.shape.fingerprint] if is_reference(self.shape.network) else []),
-            *self.picture,
+            *([self.shape.fingerprint] if is_reference(self.shape.model) else []),
+            *self.image,
             self.classes,
             json.dumps(about, sort_keys=True),
             *([] if self.dtype == torch.uint8 else [str(self.dtype)]),  # older measurements keep their names

@@ -1,23 +1,23 @@
 """Training on a diluted set."""
 
-from dilution.training.batches import BatchOrderer
+from dilution.training.batches import BatchSampler
 from dilution.training.checkpoint import Checkpoint
-from dilution.training.config import TrainSettings
+from dilution.training.config import TrainConfig
 from dilution.training.confusability import confusability
 from dilution.training.device import device_of, device_title
-from dilution.training.estimators import LEARNERS, kind_of
+from dilution.training.estimators import ESTIMATORS, kind_of
 from dilution.training.memory import keep_freed_memory
 from dilution.training.probe import seconds_per_step
 from dilution.training.result import TrainResult
 from dilution.training.trainer import Task, train, train_together
 
 __all__ = [
-    "LEARNERS",
-    "BatchOrderer",
+    "ESTIMATORS",
+    "BatchSampler",
     "Checkpoint",
     "Task",
+    "TrainConfig",
     "TrainResult",
-    "TrainSettings",
     "confusability",
     "device_of",
     "device_title",

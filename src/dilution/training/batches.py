@@ -1,4 +1,4 @@
-"""The three batch orders: which pictures and which targets each optimizer step sees."""
+"""The three batch orders: which images and which targets each optimizer step sees."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dilution.errors import InputError
 from dilution.noise import Dilution
-from dilution.training.config import BatchOrder
+from dilution.training.config import Targets
 from dilution.training.distributed import WHOLE, Share
 from dilution.utils import rng
 
@@ -23,17 +23,17 @@ class Batch:
 
     Parameters
     ----------
-    pictures
+    images
         uint8, shape (b, channels, height, width).
     targets
         Class numbers, int64 of shape (b,), or label weights, float32 of shape (b, classes).
     """
 
-    pictures: Tensor
+    images: Tensor
     targets: Tensor
 
 
-class BatchOrderer:
+class BatchSampler:
     """Batches of a diluted set in a keyed order, one epoch after the other.
 
     The stream of examples runs across epochs without a gap: a batch may hold the end of one epoch and
@@ -43,10 +43,10 @@ class BatchOrderer:
     ----------
     noisy
         The diluted set.
-    order
+    targets
         Batch order; see :class:`TrainSettings`.
     batch
-        Examples or pictures in a batch.
+        Examples or images in a batch.
     seed
         Root seed of the stream ``"order"``.
     share
@@ -59,27 +59,27 @@ class BatchOrderer:
     """
 
     def __init__(
-        self, noisy: Dilution, order: BatchOrder, batch: int, *, seed: int, share: Share = WHOLE
+        self, noisy: Dilution, targets: Targets, batch: int, *, seed: int, share: Share = WHOLE
     ) -> None:
-        self._noisy, self._order, self._batch = noisy, order, batch
+        self._noisy, self._targets, self._batch = noisy, targets, batch
         self._part = share.of(batch)
         self._seed, self._device = seed, noisy.data.device
-        self.length = len(noisy) if order == "examples" else noisy.n
-        """Examples (or pictures) in an epoch."""
+        self.length = len(noisy) if targets == "sampled" else noisy.n
+        """Examples (or images) in an epoch."""
         self.drawn: Tensor | None = None
         """How often each label was drawn for each class, (classes, classes), where that was counted."""
         self._table: Tensor | None = None
         self._shuffled: tuple[int, Tensor] | None = None  # an epoch and its order
-        if order == "examples":
+        if targets == "sampled":
             return
         if noisy.image_source.name != "same":
             raise InputError(
-                f"order={order!r} pools the labels of a picture, which needs images='same'; here "
-                f"images={noisy.image_source.name!r}. Use order='examples'."
+                f"targets={targets!r} pools the labels of an image, which needs image_source='same'; here "
+                f"images={noisy.image_source.name!r}. Use targets='sampled'."
             )
         if noisy.n * noisy.classes <= _TABLE:
             parts = torch.arange(noisy.n, device=self._device).split(_CHUNK)
-            if order == "expected":
+            if targets == "expected":
                 self._table = torch.cat([self._weights_of(place) for place in parts])
             else:
                 counts = torch.cat([noisy.histogram(place) for place in parts])
@@ -94,7 +94,7 @@ class BatchOrderer:
         for first in range(start, steps, per_chunk):
             count = min(per_chunk, steps - first)
             places = self._places(first * self._batch, count * self._batch)
-            targets = self._noisy.labels(places) if self._order == "examples" else None
+            targets = self._noisy.labels(places) if self._targets == "sampled" else None
             rows = self._noisy.source(places) if self._noisy.image_source.name in ("same", "fresh") else None
             for part in range(count):
                 begin = part * self._batch
@@ -102,7 +102,7 @@ class BatchOrderer:
                 if rows is not None:
                     self._noisy.data.prefetch(rows[at.start + self._batch : at.stop + self._batch])
                 yield Batch(
-                    self._noisy.pictures(places[at]) if rows is None else self._noisy.data.take(rows[at]),
+                    self._noisy.images(places[at]) if rows is None else self._noisy.data.take(rows[at]),
                     self._weights(places[at]) if targets is None else targets[at],
                 )
 
@@ -128,13 +128,13 @@ class BatchOrderer:
         return self._weights_of(place) if self._table is None else self._table.index_select(0, place)
 
     def _weights_of(self, place: Tensor) -> Tensor:
-        """Return label weights: float32, shape (b, classes), summing to the number of pictures over all.
+        """Return label weights: float32, shape (b, classes), summing to the number of images over all.
 
         Each label weighs 1/(1 + alpha), with the alpha that was delivered, so the mean over the n
-        pictures equals the mean over the n(1 + alpha) examples.
+        images equals the mean over the n(1 + alpha) examples.
         """
         noisy = self._noisy
-        if self._order == "expected":
+        if self._targets == "expected":
             weights = torch.from_numpy(noisy.overall).float().to(self._device)
             return weights[noisy.data.labels[noisy.clean_rows[place]]]
         return noisy.histogram(place).float() * (noisy.n / len(noisy))

@@ -1,4 +1,4 @@
-"""What a training is: order, optimizer, rate, schedule, batch, budget. Frozen and validated."""
+"""What a training is: order, optimizer, lr, schedule, batch, budget. Frozen and validated."""
 
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from dilution.errors import unknown
 
-BatchOrder = Literal["examples", "pooled", "expected"]
+Targets = Literal["sampled", "pooled", "expected"]
 OptimizerName = Literal["adadelta", "sgd", "adam", "adamw"]
 ScheduleName = Literal["constant", "linear", "cosine", "step"]
 PrecisionName = Literal["float32", "bfloat16"]
@@ -24,31 +24,31 @@ def check_precision(name: str) -> None:
         raise unknown("precision", name, get_args(PrecisionName))
 
 
-class TrainSettings(BaseModel):
+class TrainConfig(BaseModel):
     """Settings of one training; every default is the paper's where the paper has one.
 
     Parameters
     ----------
-    order
-        Batch order: ``"examples"`` one label at a time over a shuffle of all n(1 + alpha) examples;
-        ``"pooled"`` one picture at a time with the histogram of its labels as target; ``"expected"``
-        one picture at a time with the expected histogram, the loss H_alpha.
-    optimizer, rate, momentum, weight_decay
+    targets
+        Batch order: ``"sampled"`` one label at a time over a shuffle of all n(1 + alpha) examples;
+        ``"pooled"`` one image at a time with the histogram of its labels as target; ``"expected"``
+        one image at a time with the expected histogram, the loss H_alpha.
+    optimizer, lr, momentum, weight_decay
         Optimizer and its learning rate; momentum (Nesterov) is used by ``"sgd"``, weight decay by all.
     schedule
         ``"constant"``; ``"linear"``: constant, then falling to 0 over the last 70 % of the steps;
         ``"cosine"``: falling to 0 along half a cosine from the first step; ``"step"``: a tenth of it after a
         third of the steps, a hundredth after two thirds, a thousandth after eight ninths.
-    batch
-        Examples (order ``"examples"``) or pictures (otherwise) in a batch.
+    batch_size
+        Examples (order ``"sampled"``) or images (otherwise) in a batch.
     epochs, steps
-        The budget, one of the two: passes over the examples or pictures, or optimizer steps.
+        The budget, one of the two: passes over the examples or images, or optimizer steps.
     averaging
         Decay of an exponential average of the weights, which is then what is evaluated; 0 is off.
-    flips, crops
-        Augmentation of training pictures, never of validation or test pictures: each is mirrored left to
+    hflip, translate
+        Augmentation of training images, never of validation or test images: each is mirrored left to
         right with probability 1/2; each is shifted down and to the right by whole numbers of pixels,
-        uniform on −crops … crops, and what it no longer covers is black.
+        uniform on −translate … translate, and what it no longer covers is black.
     precision
         What products of matrices and convolutions are computed in. Weights, their updates, losses and
         evaluations are float32 in any case.
@@ -58,20 +58,20 @@ class TrainSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    order: BatchOrder = "examples"
+    targets: Targets = "sampled"
     optimizer: OptimizerName = "adadelta"
-    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     schedule: ScheduleName = "constant"
-    batch: Annotated[int, Field(ge=1)] = 128
+    batch_size: Annotated[int, Field(ge=1)] = 128
     epochs: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
     steps: Annotated[int | None, Field(ge=1)] = None
-    averaging: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    flips: bool = False
-    crops: Annotated[int, Field(ge=0)] = 0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    hflip: bool = False
+    translate: Annotated[int, Field(ge=0)] = 0
     precision: PrecisionName = "float32"
-    evaluations: Annotated[int, Field(ge=1)] = 10
+    n_evals: Annotated[int, Field(ge=1)] = 10
 
     @field_validator("*", mode="before")
     @classmethod
@@ -99,7 +99,7 @@ class TrainSettings(BaseModel):
         if self.steps is not None:
             return self.steps
         epochs = 10.0 if self.epochs is None else self.epochs
-        return max(1, round(epochs * length / self.batch))
+        return max(1, round(epochs * length / self.batch_size))
 
 
 def default_validation(n: int) -> int:

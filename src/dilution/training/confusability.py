@@ -10,20 +10,20 @@ from dilution.noise import Dilution
 from dilution.training.trainer import train
 from dilution.utils import rng
 
-NETWORK = "conv2"
+MODEL = "conv2"
 FOLDS = 5
 EPOCHS = 3
 LARGEST = 20_000
 
 
 def confusability(
-    data: Arrays, *, network: str = NETWORK, seed: int = 0, device: str = "cpu"
+    data: Arrays, *, model: str = MODEL, seed: int = 0, device: str = "cpu"
 ) -> NDArray[np.float64]:
-    """Return the mean predicted probability of class k for held-out pictures of class c.
+    """Return the mean predicted probability of class k for held-out images of class c.
 
-    Five networks are trained on the clean labels of four fifths of the pictures each (three epochs of
+    Five networks are trained on the clean labels of four fifths of the images each (three epochs of
     Adam at 1e-3) and predict the fifth that they did not see. Of large data sets a random 20,000
-    pictures are used.
+    images are used.
 
     Parameters
     ----------
@@ -39,17 +39,17 @@ def confusability(
     Returns
     -------
     ndarray
-        float64, shape (classes, classes): rows are true classes and sum to 1. A class without pictures
+        float64, shape (classes, classes): rows are true classes and sum to 1. A class without images
         has a uniform row.
 
     Raises
     ------
     InputError
-        If there are fewer pictures than folds.
+        If there are fewer images than folds.
     """
     if len(data) < 2 * FOLDS:
         raise InputError(
-            f"there are {len(data)} pictures; measuring confusability takes at least {2 * FOLDS}. "
+            f"there are {len(data)} images; measuring confusability takes at least {2 * FOLDS}. "
             "Use order='random', or pass a confusability matrix of your own."
         )
     order = rng.permute(rng.stream(seed, "confusability"), torch.arange(len(data)), len(data))
@@ -60,16 +60,16 @@ def confusability(
         rows = torch.cat([fold for other, fold in enumerate(folds) if other != number])
         fold = data.subset(held_out)
         result = train(
-            network,
+            model,
             Dilution(data.subset(rows), alpha=0),
             test=fold,
             seed=seed,
             device=device,
-            order="expected",
+            targets="expected",
             optimizer="adam",
-            rate=1e-3,
+            lr=1e-3,
             epochs=EPOCHS,
-            evaluations=1,
+            n_evals=1,
         )
         total.index_add_(0, fold.labels, result.predict(fold).double())
     sums = total.sum(dim=1, keepdim=True)

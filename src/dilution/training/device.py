@@ -56,15 +56,13 @@ def computing_on(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def step_of(
-    program: Program, network: str, device: torch.device
-) -> Callable[[Tensor, Tensor, float], Tensor]:
+def step_of(program: Program, model: str, device: torch.device) -> Callable[[Tensor, Tensor, float], Tensor]:
     """Return what takes a step of a program of this network, as :meth:`Program.step`.
 
     On a GPU steps are captured, except those of a network of one's own: what it does may differ from step
     to step, and it may read numbers back.
     """
-    return Captured(program).step if device.type == "cuda" and not is_reference(network) else program.step
+    return Captured(program).step if device.type == "cuda" and not is_reference(model) else program.step
 
 
 class Captured:
@@ -83,7 +81,7 @@ class Captured:
         self._taken = 0
         self._losses = torch.empty(0)
 
-    def step(self, pictures: Tensor, targets: Tensor, factor: float) -> Tensor:
+    def step(self, images: Tensor, targets: Tensor, factor: float) -> Tensor:
         """Take a step as :meth:`Program.step` does; both tensors must be the same at every step.
 
         Returns
@@ -97,12 +95,12 @@ class Captured:
             if self._taken == _WARM_UP:
                 self._graph = torch.cuda.CUDAGraph()
                 with torch.cuda.graph(self._graph):
-                    self._losses = self._program.advance(pictures, targets)
+                    self._losses = self._program.advance(images, targets)
             else:
                 self._taken += 1
                 self._stream.wait_stream(torch.cuda.current_stream())
                 with torch.cuda.stream(self._stream):
-                    self._losses = self._program.advance(pictures, targets)
+                    self._losses = self._program.advance(images, targets)
                 torch.cuda.current_stream().wait_stream(self._stream)
         if self._graph is not None:
             self._graph.replay()

@@ -92,7 +92,7 @@ def join(device: str, batch: int) -> Share:
     share = Share(distributed.get_rank(), distributed.get_world_size())
     if batch < share.size:
         raise InputError(
-            f"batch is {batch}, and {share.size} processes share it; each needs an example at least. Start "
+            f"batch_size is {batch}, and {share.size} processes share it; each needs an example at least. Start "
             "fewer processes, or take a larger batch."
         )
     return share

@@ -10,29 +10,29 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from dilution.models.convnet import ChannelsLast
-from dilution.utils.rng_state import Draws
+from dilution.utils.rng_state import RngState
 
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Function of logits (…, b, classes) and targets → losses (…) and the gradient of each by its logits."""
 
 _STREAMS = 8  # branches of a step on a GPU
 _ALIGNED = 16  # float32 numbers in the widest vector registers
-_SLICE = 32 * 28 * 28  # pixels of the pictures of a slice: 32 maps of them take 3 MB, a good part of a cache
+_SLICE = 32 * 28 * 28  # pixels of the images of a slice: 32 maps of them take 3 MB, a good part of a cache
 _APART = {nn.Sequential, ChannelsLast, nn.Conv2d, nn.MaxPool2d, nn.ReLU, nn.Flatten, nn.Linear}
-"""Layers that treat each picture for itself, and draw nothing."""
+"""Layers that treat each image for itself, and draw nothing."""
 
 
-class Together(nn.Module):
+class Ensemble(nn.Module):
     """R networks of one shape that run as one; no replica ever sees a number of another."""
 
     replicas: int
 
-    def differentiate(self, pictures: Tensor, targets: Tensor, objective: Objective) -> Tensor:
+    def differentiate(self, images: Tensor, targets: Tensor, objective: Objective) -> Tensor:
         """Leave the gradient of each replica's loss in its `leaves` and return the losses.
 
         Parameters
         ----------
-        pictures
+        images
             float32, shape (R, b, channels, height, width).
         targets
             What the objective takes, with R in front.
@@ -50,7 +50,7 @@ class Together(nn.Module):
         """Return the weights of one replica, as parameters that share its memory."""
         raise NotImplementedError
 
-    def network(self, replica: int) -> nn.Module:
+    def model(self, replica: int) -> nn.Module:
         """Return one replica as a network of its own, to be read and not to be changed."""
         raise NotImplementedError
 
@@ -58,8 +58,8 @@ class Together(nn.Module):
 def together(
     networks: Sequence[nn.Module],
     products: torch.dtype = torch.float32,
-    draws: Sequence[Draws] | None = None,
-) -> Together:
+    draws: Sequence[RngState] | None = None,
+) -> Ensemble:
     """Join replicas, the way that is fastest on a CPU.
 
     Linear layers are stacked, a single replica too: its products of matrices then have the same bits
@@ -77,16 +77,16 @@ def together(
         For each replica the random numbers of its layers, such as Dropout; needed where they draw any.
     """
     if all(_only_linear(each) for each in networks):
-        return Stacked(networks, products)
-    return InTurn(networks, products, draws)
+        return StackedEnsemble(networks, products)
+    return SequentialEnsemble(networks, products, draws)
 
 
-def manner(network: nn.Module) -> str:
+def manner(model: nn.Module) -> str:
     """Say how replicas of a network train together: ``"stacked"`` or ``"one after the other"``."""
-    return "stacked" if _only_linear(network) else "one after the other"
+    return "stacked" if _only_linear(model) else "one after the other"
 
 
-class InTurn(Together):
+class SequentialEnsemble(Ensemble):
     """Replicas one after the other; what they share is the optimizer step.
 
     On a GPU they are branches of the step, on streams of their own: a small network does not fill one.
@@ -96,7 +96,7 @@ class InTurn(Together):
         self,
         networks: Sequence[nn.Module],
         products: torch.dtype = torch.float32,
-        draws: Sequence[Draws] | None = None,
+        draws: Sequence[RngState] | None = None,
     ) -> None:
         super().__init__()
         self.replicas = len(networks)
@@ -106,20 +106,18 @@ class InTurn(Together):
         self._streams: list[torch.cuda.Stream] = []
         self._apart = all(type(layer) in _APART for layer in networks[0].modules())
 
-    def differentiate(self, pictures: Tensor, targets: Tensor, objective: Objective) -> Tensor:
+    def differentiate(self, images: Tensor, targets: Tensor, objective: Objective) -> Tensor:
         self.zero_grad(set_to_none=True)
         losses = []
         # One replica forward and backward before the next: its activations are needed only until then.
-        for number, (network, x, y) in enumerate(zip(self._networks, pictures, targets, strict=True)):
+        for number, (model, x, y) in enumerate(zip(self._networks, images, targets, strict=True)):
             with self._branch(number, x.device):
-                losses.append(self._in_slices(number, network, x, y, objective))
+                losses.append(self._in_slices(number, model, x, y, objective))
         for stream in self._streams:
             torch.cuda.current_stream().wait_stream(stream)
         return torch.stack(losses)
 
-    def _in_slices(
-        self, number: int, network: nn.Module, x: Tensor, y: Tensor, objective: Objective
-    ) -> Tensor:
+    def _in_slices(self, number: int, model: nn.Module, x: Tensor, y: Tensor, objective: Objective) -> Tensor:
         """Go forward and backward slice by slice, so that on a CPU the maps of a slice stay in the cache.
 
         The gradient of a batch is the sum over its slices, unless a layer looks at the batch as a whole.
@@ -130,7 +128,7 @@ class InTurn(Together):
         losses = []
         for part, targets in zip(x.tensor_split(slices), y.tensor_split(slices), strict=True):
             with nullcontext() if self._draws is None else self._draws[number], self._casting(x.device):
-                logits = network(part)
+                logits = model(part)
             loss, slope = objective(logits.detach().float(), targets)
             share = len(part) / len(x)
             logits.backward((slope if slices == 1 else slope * share).to(logits.dtype))
@@ -156,11 +154,11 @@ class InTurn(Together):
     def leaves(self, replica: int) -> list[nn.Parameter]:
         return list(self._networks[replica].parameters())
 
-    def network(self, replica: int) -> nn.Module:
+    def model(self, replica: int) -> nn.Module:
         return self._networks[replica]
 
 
-class Stacked(Together):
+class StackedEnsemble(Ensemble):
     """Replicas of a network of linear layers and ReLUs, each layer one batched product of matrices.
 
     The weights of a replica lie in one row, and so do their gradients: the optimizer sees one tensor a
@@ -172,7 +170,7 @@ class Stacked(Together):
         self.replicas = len(networks)
         self._products = products
         self._plain = [networks[0]]  # in a list, so that it does not register as a part of this network
-        flat = torch.stack([parameters_to_vector(network.parameters()) for network in networks]).detach()
+        flat = torch.stack([parameters_to_vector(model.parameters()) for model in networks]).detach()
         # Rows of whole vectors: what works on all rows at once treats no element differently for its place.
         self._rows = nn.Parameter(nn.functional.pad(flat, (0, -flat.shape[1] % _ALIGNED)))
         self._slopes = torch.zeros_like(self._rows, requires_grad=False)
@@ -182,8 +180,8 @@ class Stacked(Together):
         self._at_work: _Memory | None = None
 
     @torch.no_grad()
-    def differentiate(self, pictures: Tensor, targets: Tensor, objective: Objective) -> Tensor:
-        x = pictures.flatten(2).to(self._products)
+    def differentiate(self, images: Tensor, targets: Tensor, objective: Objective) -> Tensor:
+        x = images.flatten(2).to(self._products)
         if self._at_work is None or self._at_work.batch != x.shape[1]:
             self._at_work = _Memory.of(self._plain[0], self._rows.detach(), self._slopes, x)
         layers = self._at_work.layers
@@ -210,10 +208,10 @@ class Stacked(Together):
     def leaves(self, replica: int) -> list[nn.Parameter]:
         return [self._leaves[replica]]
 
-    def network(self, replica: int) -> nn.Module:
-        network = copy.deepcopy(self._plain[0])
-        vector_to_parameters(self._rows.detach()[replica].clone(), network.parameters())
-        return network
+    def model(self, replica: int) -> nn.Module:
+        model = copy.deepcopy(self._plain[0])
+        vector_to_parameters(self._rows.detach()[replica].clone(), model.parameters())
+        return model
 
 
 @dataclass(frozen=True)
@@ -243,8 +241,8 @@ class _Memory:
     slopes: list[tuple[Tensor, Tensor]]
 
     @classmethod
-    def of(cls, network: nn.Module, rows: Tensor, slopes: Tensor, x: Tensor) -> "_Memory":
-        linear = [layer for layer in network.children() if isinstance(layer, nn.Linear)]
+    def of(cls, model: nn.Module, rows: Tensor, slopes: Tensor, x: Tensor) -> "_Memory":
+        linear = [layer for layer in model.children() if isinstance(layer, nn.Linear)]
         replicas, batch, layers, at = len(rows), x.shape[1], [], 0
         weights: list[tuple[Tensor, Tensor]] = []
         gradients: list[tuple[Tensor, Tensor]] = []
@@ -285,25 +283,25 @@ class _Memory:
             theirs.copy_(low)
 
 
-def _only_linear(network: nn.Module) -> bool:
+def _only_linear(model: nn.Module) -> bool:
     """Return whether a network is what `Stacked` computes: a flattening, linear layers, ReLUs between them.
 
     A network of one's own may look like it and be another: a layer used twice, frozen, or with hooks.
     """
-    if type(network) is not nn.Sequential or len(network) % 2:
+    if type(model) is not nn.Sequential or len(model) % 2:
         return False
-    layers = list(network)
+    layers = list(model)
     kinds = [nn.Flatten, nn.Linear, *(nn.ReLU, nn.Linear) * (len(layers) // 2 - 1)]
     if [type(layer) for layer in layers] != kinds:
         return False
-    weights = list(network.parameters())  # a parameter that is shared occurs once
+    weights = list(model.parameters())  # a parameter that is shared occurs once
     return (
         vars(layers[0]).items() >= {"start_dim": 1, "end_dim": -1}.items()
         and len(weights) == len(layers)  # two for each linear layer
         and all(each.requires_grad and each.dtype == torch.float32 for each in weights)
         and not any(getattr(each, hooks, None) for each in weights for hooks in _WEIGHT_HOOKS)
-        and not any(vars(each)[hooks] for each in (network, *layers) for hooks in _HOOKS)
-        and not any("forward" in vars(each) for each in (network, *layers))
+        and not any(vars(each)[hooks] for each in (model, *layers) for hooks in _HOOKS)
+        and not any("forward" in vars(each) for each in (model, *layers))
     )
 
 

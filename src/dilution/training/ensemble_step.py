@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dilution.training.config import TrainSettings
+from dilution.training.config import TrainConfig
 from dilution.training.distributed import WHOLE, Share
 from dilution.training.ensemble import together
 from dilution.training.losses import with_gradient
 from dilution.training.optimizers import Average, optimizer
-from dilution.utils.rng_state import Draws
+from dilution.utils.rng_state import RngState
 
 
 class Program:
@@ -22,7 +22,7 @@ class Program:
     networks
         One network for each replica, all of one shape.
     settings
-        How to train; its rate is not used.
+        How to train; its lr is not used.
     rates
         Learning rate of each replica.
     draws
@@ -34,12 +34,12 @@ class Program:
     def __init__(
         self,
         networks: Sequence[nn.Module],
-        settings: TrainSettings,
+        settings: TrainConfig,
         rates: Sequence[float],
-        draws: Sequence[Draws] | None = None,
+        draws: Sequence[RngState] | None = None,
         share: Share = WHOLE,
     ) -> None:
-        self._share, self._batch = share, settings.batch
+        self._share, self._batch = share, settings.batch_size
         self._together = together(networks, getattr(torch, settings.precision), draws)
         self._together.train()
         # Each replica's weights are tensors of their own: updated as parts of a stacked one, an element's
@@ -53,18 +53,18 @@ class Program:
         device = next(self._together.parameters()).device
         on_gpu = device.type == "cuda"
         if on_gpu:  # in a CUDA graph only a rate that is a tensor can change
-            groups = [group | {"lr": torch.tensor(settings.rate, device=device)} for group in groups]
+            groups = [group | {"lr": torch.tensor(settings.lr, device=device)} for group in groups]
         self._optimizer = optimizer(groups, settings, capturable=on_gpu)
-        self._average = Average(self._together, settings.averaging) if settings.averaging else None
+        self._average = Average(self._together, settings.ema_decay) if settings.ema_decay else None
 
-    def step(self, pictures: Tensor, targets: Tensor, factor: float) -> Tensor:
+    def step(self, images: Tensor, targets: Tensor, factor: float) -> Tensor:
         """Take one step and return the losses before it.
 
         A replica whose loss is not finite spoils its own weights and no others'.
 
         Parameters
         ----------
-        pictures
+        images
             Normalised, float32, shape (R, b, channels, height, width).
         targets
             int64 of shape (R, b), or weights, float32 of shape (R, b, classes).
@@ -77,7 +77,7 @@ class Program:
             float32, shape (R,), without a gradient.
         """
         self.set_rates(factor)
-        losses = self.advance(pictures, targets)
+        losses = self.advance(images, targets)
         self.average()
         return losses
 
@@ -89,9 +89,9 @@ class Program:
             else:
                 group["lr"] = rate * factor
 
-    def advance(self, pictures: Tensor, targets: Tensor) -> Tensor:
+    def advance(self, images: Tensor, targets: Tensor) -> Tensor:
         """Take a step at the learning rates that are set, without averaging weights; return the losses."""
-        losses = self._together.differentiate(pictures, targets, with_gradient)
+        losses = self._together.differentiate(images, targets, with_gradient)
         if self._share.size > 1:
             gradients = [leaf.grad for leaf in self._leaves if leaf.grad is not None]
             losses = self._share.add_up(gradients, losses, self._batch)
@@ -119,7 +119,7 @@ class Program:
         if self._average is not None:
             self._average.load(state["average"])
 
-    def network(self, replica: int) -> nn.Module:
+    def model(self, replica: int) -> nn.Module:
         """Return one replica, with its averaged weights if there is an average."""
         chosen = self._together if self._average is None else self._average.module
-        return chosen.network(replica)
+        return chosen.model(replica)

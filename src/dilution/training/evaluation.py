@@ -1,4 +1,4 @@
-"""Evaluation: normalised pictures, accuracy, and the referee that watches a training."""
+"""Evaluation: normalised images, accuracy, and the referee that watches a training."""
 
 import copy
 import itertools
@@ -16,7 +16,7 @@ _EVALUATION_PIXELS = 1 << 24
 
 
 class Normalise:
-    """Pictures → float32 with mean 0 and deviation 1 in each channel of the training pictures."""
+    """Images → float32 with mean 0 and deviation 1 in each channel of the training images."""
 
     def __init__(self, data: Arrays, rows: Tensor) -> None:
         mean, deviation = channel_moments(data, rows)
@@ -34,18 +34,18 @@ class Normalise:
         there._mean = self._mean.to(device)
         return there
 
-    def __call__(self, pictures: Tensor) -> Tensor:
-        """Return float32 pictures of the same shape."""
-        return self.into(torch.empty(pictures.shape, device=pictures.device), pictures)
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return float32 images of the same shape."""
+        return self.into(torch.empty(images.shape, device=images.device), images)
 
-    def into(self, out: Tensor, pictures: Tensor) -> Tensor:
-        """Write float32 pictures to `out`, of the same shape, and return it."""
+    def into(self, out: Tensor, images: Tensor) -> Tensor:
+        """Write float32 images to `out`, of the same shape, and return it."""
         if self._floats:  # the mean first: it may be far larger than the deviation
-            return torch.sub(pictures, self._mean, out=out).mul_(self._scale)
-        return out.copy_(pictures).mul_(self._scale).add_(self._shift)  # a fused addcmul is slower
+            return torch.sub(images, self._mean, out=out).mul_(self._scale)
+        return out.copy_(images).mul_(self._scale).add_(self._shift)  # a fused addcmul is slower
 
 
-class Referee:
+class Evaluator:
     """Evaluates a network on clean and noisy validation data and on the test set."""
 
     def __init__(self, prepare: Normalise, held_out: Dilution, test: Arrays) -> None:
@@ -60,17 +60,17 @@ class Referee:
         validation = logits(module, self._prepare, self._held_out)
         test = logits(module, self._prepare, self._test)
         return {
-            "validation_clean": accuracy(validation, self._labels),
-            "validation_noisy": float(cross_entropy(validation, self._histogram)),
-            "validation_agreement": float(_named(validation, self._histogram)),
-            "test": accuracy(test, self._test.labels),
-            "test_top5": accuracy(test, self._test.labels, among=5),
+            "val_acc_clean": accuracy(validation, self._labels),
+            "val_loss_noisy": float(cross_entropy(validation, self._histogram)),
+            "val_acc_noisy": float(_named(validation, self._histogram)),
+            "test_acc": accuracy(test, self._test.labels),
+            "test_acc_top5": accuracy(test, self._test.labels, among=5),
         }
 
 
-def logits(module: nn.Module, prepare: Normalise, pictures: Tensor | Arrays) -> Tensor:
-    """Evaluate a network on pictures: float32, shape (b, classes). Its mode is left as it was."""
-    parts = pictures.split(_part(pictures)) if isinstance(pictures, Tensor) else _parts(pictures)
+def logits(module: nn.Module, prepare: Normalise, images: Tensor | Arrays) -> Tensor:
+    """Evaluate a network on images: float32, shape (b, classes). Its mode is left as it was."""
+    parts = images.split(_part(images)) if isinstance(images, Tensor) else _parts(images)
     was_training = module.training
     module.eval()
     with torch.inference_mode():
@@ -85,16 +85,16 @@ def _named(logits: Tensor, histogram: Tensor) -> Tensor:
 
 
 def _parts(arrays: Arrays) -> Iterator[Tensor]:
-    """Yield the pictures of `arrays` in parts, with the next one on its way."""
+    """Yield the images of `arrays` in parts, with the next one on its way."""
     parts = torch.arange(len(arrays), device=arrays.device).split(_part(arrays))
     for rows, after in itertools.zip_longest(parts, parts[1:], fillvalue=parts[0][:0]):
         arrays.prefetch(after)
         yield arrays.take(rows)
 
 
-def _part(pictures: Tensor | Arrays) -> int:
-    """Return how many pictures are evaluated at once: fewer if they are large."""
-    channels, height, width = pictures.shape[-3:]
+def _part(images: Tensor | Arrays) -> int:
+    """Return how many images are evaluated at once: fewer if they are large."""
+    channels, height, width = images.shape[-3:]
     return min(_EVALUATION_BATCH, max(1, _EVALUATION_PIXELS // (channels * height * width)))
 
 

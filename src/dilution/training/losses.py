@@ -18,7 +18,7 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         float, shape (…, b, classes); dimensions before the batch are replicas.
     targets
         int64 of shape (…, b), or weights of shape (…, b, classes). Rows of weights need not sum to 1: a
-        picture with more labels weighs more.
+        image with more labels weighs more.
 
     Returns
     -------

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adadelta, Adam, AdamW, Optimizer
 
-from dilution.training.config import ScheduleName, TrainSettings
+from dilution.training.config import ScheduleName, TrainConfig
 
 _DECAY_SHARE = 0.7
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
-def optimizer(parameters: Iterable[Any], settings: TrainSettings, *, capturable: bool = False) -> Optimizer:
+def optimizer(parameters: Iterable[Any], settings: TrainConfig, *, capturable: bool = False) -> Optimizer:
     """Return the optimizer of the settings.
 
     Parameters
@@ -27,7 +27,7 @@ def optimizer(parameters: Iterable[Any], settings: TrainSettings, *, capturable:
     capturable
         Whether steps are captured in a CUDA graph. The groups' rates must be tensors then.
     """
-    weights, rate, decay = list(parameters), settings.rate, settings.weight_decay
+    weights, rate, decay = list(parameters), settings.lr, settings.weight_decay
     match settings.optimizer:
         case "adadelta":
             return Adadelta(weights, lr=rate, weight_decay=decay, foreach=True, capturable=capturable)
@@ -47,7 +47,7 @@ def optimizer(parameters: Iterable[Any], settings: TrainSettings, *, capturable:
             )
 
 
-def rate_factor(schedule: ScheduleName, step: int, steps: int) -> float:
+def lr_factor(schedule: ScheduleName, step: int, steps: int) -> float:
     """Return what the learning rate is multiplied with at `step` of `steps`, in (0, 1]."""
     if schedule == "constant":
         return 1.0

@@ -8,11 +8,11 @@ import torch
 from dilution.models import build
 from dilution.training.augment import Augmentation
 from dilution.training.batches import Batch
-from dilution.training.config import TrainSettings
+from dilution.training.config import TrainConfig
 from dilution.training.device import computing_on, device_of, step_of
 from dilution.training.ensemble_step import Program
 from dilution.utils.references import is_reference
-from dilution.utils.rng_state import Draws
+from dilution.utils.rng_state import RngState
 
 _WARM_UP = 5  # on a GPU the fourth step is captured
 _STEPS = 3
@@ -20,23 +20,23 @@ _SECONDS = 0.1
 
 
 def seconds_per_step(
-    network: str,
-    picture: tuple[int, int, int],
+    model: str,
+    image: tuple[int, int, int],
     classes: int,
-    settings: TrainSettings,
+    settings: TrainConfig,
     *,
     replicas: int,
     device: str = "cpu",
     dtype: torch.dtype = torch.uint8,
 ) -> float:
-    """Measure the least time of an optimizer step of a few replicas on random pictures.
+    """Measure the least time of an optimizer step of a few replicas on random images.
 
     Parameters
     ----------
     network
         Name of the network.
-    picture
-        Picture shape: (channels, height, width).
+    image
+        Image shape: (channels, height, width).
     classes
         Number of classes.
     settings
@@ -46,7 +46,7 @@ def seconds_per_step(
     device
         ``"cpu"`` or ``"cuda"``.
     dtype
-        Of the pictures as the data hold them: ``torch.uint8`` or ``torch.float32``.
+        Of the images as the data hold them: ``torch.uint8`` or ``torch.float32``.
 
     Returns
     -------
@@ -54,22 +54,21 @@ def seconds_per_step(
         Seconds for one step of all replicas.
     """
     where = device_of(device)
-    networks = [build(network, picture, classes, seed=replica).to(where) for replica in range(replicas)]
+    networks = [build(model, image, classes, seed=replica).to(where) for replica in range(replicas)]
     # What layers of one's own draw must not move the generator of a study that trains in the user's process.
-    draws = [Draws(replica, where) for replica in range(replicas)] if is_reference(network) else None
-    program = Program(networks, settings, [settings.rate] * replicas, draws)
-    take_step = step_of(program, network, where)
+    draws = [RngState(replica, where) for replica in range(replicas)] if is_reference(model) else None
+    program = Program(networks, settings, [settings.lr] * replicas, draws)
+    take_step = step_of(program, model, where)
     draw = torch.Generator().manual_seed(0)
-    size = (replicas, settings.batch)
-    pictures = torch.rand(*size, *picture, generator=draw)
+    size = (replicas, settings.batch_size)
+    images = torch.rand(*size, *image, generator=draw)
     targets = torch.randint(classes, size, generator=draw)
-    if settings.order != "examples":
+    if settings.targets != "sampled":
         targets = torch.nn.functional.one_hot(targets, classes).float()
-    pictures, targets = pictures.to(where), targets.to(where)
-    shown = Batch(torch.zeros(settings.batch, *picture, dtype=dtype, device=where), targets[0])
+    images, targets = images.to(where), targets.to(where)
+    shown = Batch(torch.zeros(settings.batch_size, *image, dtype=dtype, device=where), targets[0])
     augmented = [
-        Augmentation(settings, picture, seed=replica).of(itertools.repeat(shown))
-        for replica in range(replicas)
+        Augmentation(settings, image, seed=replica).of(itertools.repeat(shown)) for replica in range(replicas)
     ]
     times: list[float] = []
     with computing_on(where):
@@ -77,7 +76,7 @@ def seconds_per_step(
             start = time.perf_counter()
             for each in augmented:  # beside the step of a small network its cost shows
                 next(each)
-            take_step(pictures, targets, 1e-6)
+            take_step(images, targets, 1e-6)
             if where.type == "cuda":
                 torch.cuda.synchronize(where)
             times.append(time.perf_counter() - start)

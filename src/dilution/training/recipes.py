@@ -9,30 +9,29 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from dilution.errors import DataError, InputError, invalid, unknown
-from dilution.training.config import TrainSettings
+from dilution.training.config import TrainConfig
+from dilution.utils.migration import new_settings, old_names, warn
 
 ADVISED = "advised"
 RECIPE = (
-    "order", "optimizer", "rate", "momentum", "weight_decay", "schedule", "batch", "averaging",
-    "flips", "crops",
+    "targets", "optimizer", "lr", "momentum", "weight_decay", "schedule", "batch_size", "ema_decay",
+    "hflip", "translate",
 )  # fmt: skip
 """The settings that a recipe may hold."""
 LEAST_STEPS = 400
 """Steps that a budget must have room for: fewer do not learn, however large their batches."""
 
-_SCALE = (
-    128  # noise scale of clean labels, in pictures: that of an MLP (dilution advise mnist --network mlp2)
-)
+_SCALE = 128  # noise scale of clean labels, in images: that of an MLP (dilution advise mnist --model mlp2)
 _BATCHES = (32, 1024)
 _RATE, _AT = 1e-3, 64  # of Adam, and the batch where it belongs
 _HORIZON = 0.05  # share of the steps that the average of the weights reaches back,
 _REACH = (10.0, 1000.0)  # but no fewer and no more steps than these
-_PIXELS = 16  # sides from which pictures are shifted
+_PIXELS = 16  # sides from which images are shifted
 _SHIFT = 2
 
 
 def advised(
-    *, alpha: float, pictures: float, pooled: bool, shape: tuple[int, int, int], scale: float | None = None
+    *, alpha: float, images: float, pooled: bool, shape: tuple[int, int, int], scale: float | None = None
 ) -> dict[str, Any]:
     """Return the built-in recipe, which knows the noise and how long a training may take.
 
@@ -40,14 +39,14 @@ def advised(
     ----------
     alpha
         Noisy labels for each clean one.
-    pictures
-        How many pictures go through the network, repetitions counted.
+    images
+        How many images go through the network, repetitions counted.
     pooled
-        Whether the labels of a picture are trained on at once.
+        Whether the labels of an image are trained on at once.
     shape
-        Picture shape: (channels, height, width).
+        Image shape: (channels, height, width).
     scale
-        Gradient noise scale in pictures, where it was measured. Default: 128 times (1 + α) where labels
+        Gradient noise scale in images, where it was measured. Default: 128 times (1 + α) where labels
         are pooled, times (1 + α)² otherwise.
 
     Returns
@@ -57,16 +56,16 @@ def advised(
     """
     if scale is None:
         scale = _SCALE * (1 + alpha) ** (1 if pooled else 2)
-    batch, _ = batch_for(scale, pictures)
-    steps = max(1.0, pictures / batch)
+    batch, _ = batch_for(scale, images)
+    steps = max(1.0, images / batch)
     return {
-        "order": "pooled" if pooled else "examples",
+        "targets": "pooled" if pooled else "sampled",
         "optimizer": "adam",
-        "rate": float(f"{_RATE * math.sqrt(batch / _AT):.2g}"),
+        "lr": float(f"{_RATE * math.sqrt(batch / _AT):.2g}"),
         "schedule": "linear",
-        "batch": batch,
-        "averaging": average_for(_HORIZON * steps),
-        "crops": _SHIFT if min(shape[1:]) >= _PIXELS else 0,
+        "batch_size": batch,
+        "ema_decay": average_for(_HORIZON * steps),
+        "translate": _SHIFT if min(shape[1:]) >= _PIXELS else 0,
     }
 
 
@@ -79,15 +78,15 @@ def average_for(reach: float) -> float:
 Bound = Literal["scale", "budget", "largest", "least"]
 
 
-def batch_for(scale: float, pictures: float) -> tuple[int, Bound]:
+def batch_for(scale: float, images: float) -> tuple[int, Bound]:
     """Return the batch for a noise scale, and what decided it.
 
-    It is the power of two nearest to the scale that leaves steps enough: up to the noise scale a picture is
+    It is the power of two nearest to the scale that leaves steps enough: up to the noise scale an image is
     worth
     as much in a larger batch (McCandlish et al. 2018).
     """
     least, largest = _BATCHES
-    room = 2 ** math.floor(math.log2(max(1.0, pictures / LEAST_STEPS)))
+    room = 2 ** math.floor(math.log2(max(1.0, images / LEAST_STEPS)))
     nearest = 2 ** round(math.log2(max(1.0, scale)))
     if max(least, room) < min(nearest, largest):
         return int(max(least, room)), "budget"
@@ -96,8 +95,8 @@ def batch_for(scale: float, pictures: float) -> tuple[int, Bound]:
     return (least, "least") if nearest < least else (int(nearest), "scale")
 
 
-def spent(settings: TrainSettings, steps: int, recipe: Mapping[str, Any]) -> TrainSettings:
-    """Return settings with a recipe, under which as many pictures go through the network.
+def spent(settings: TrainConfig, steps: int, recipe: Mapping[str, Any]) -> TrainConfig:
+    """Return settings with a recipe, under which as many images go through the network.
 
     Parameters
     ----------
@@ -109,8 +108,8 @@ def spent(settings: TrainSettings, steps: int, recipe: Mapping[str, Any]) -> Tra
         Settings of a recipe.
     """
     given = settings.model_dump() | dict(recipe)
-    taken = max(1, round(steps * settings.batch / given["batch"]))
-    return TrainSettings.model_validate(given | {"epochs": None, "steps": taken})
+    taken = max(1, round(steps * settings.batch_size / given["batch_size"]))
+    return TrainConfig.model_validate(given | {"epochs": None, "steps": taken})
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
@@ -135,11 +134,14 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path} is not TOML: {error}. `dilution advise` writes one.") from None
     if not isinstance(found, dict) or not found:
         raise InputError(f"{path} has no table [recipe] with settings. `dilution advise` writes one.")
+    if old := old_names(found):
+        warn(f"the recipe {path}", old)
+        found = new_settings(found)
     for name in found:
         if name not in RECIPE:
             raise unknown("setting of a recipe", name, RECIPE)
     try:
-        settings = TrainSettings.model_validate(found)
+        settings = TrainConfig.model_validate(found)
     except ValidationError as error:
         raise invalid(error, RECIPE) from None
     return {name: getattr(settings, name) for name in found}

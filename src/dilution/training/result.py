@@ -7,7 +7,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from dilution.data import Arrays
-from dilution.noise import Delivered
+from dilution.noise import NoiseSummary
 from dilution.training.evaluation import Normalise, logits
 
 
@@ -21,13 +21,13 @@ class TrainResult:
         ``"done"``, or ``"diverged"`` if a loss was not finite.
     history
         One row an evaluation: ``step``, ``train_loss`` (mean since the last evaluation, nats),
-        ``validation_clean`` (accuracy on clean validation labels), ``validation_noisy`` (mean cross
-        entropy on noisy validation labels, nats), ``validation_agreement`` (share of those labels that the
-        network names), ``test`` and ``test_top5`` (accuracies).
+        ``val_acc_clean`` (accuracy on clean validation labels), ``val_loss_noisy`` (mean cross
+        entropy on noisy validation labels, nats), ``val_acc_noisy`` (share of those labels that the
+        network names), ``test_acc`` and ``test_acc_top5`` (accuracies).
     delivered
         Noise asked for and delivered, over the labels that were trained on.
     n_training, n_validation, n_test
-        Clean pictures trained on, set aside, and tested on.
+        Clean images trained on, set aside, and tested on.
     seconds
         Wall time of the training, evaluations included; of replicas that trained together each has an
         equal share.
@@ -41,7 +41,7 @@ class TrainResult:
 
     state: Literal["done", "diverged"]
     history: pd.DataFrame
-    delivered: Delivered
+    noise_summary: NoiseSummary
     n_training: int
     n_validation: int
     n_test: int
@@ -50,31 +50,31 @@ class TrainResult:
     module: nn.Module
     prepare: Normalise
 
-    def predict(self, pictures: Tensor | Arrays) -> Tensor:
-        """Return class probabilities, float32 of shape (b, classes), for uint8 pictures."""
-        return logits(self.module, self.prepare, pictures).softmax(dim=1)
+    def predict(self, images: Tensor | Arrays) -> Tensor:
+        """Return class probabilities, float32 of shape (b, classes), for uint8 images."""
+        return logits(self.module, self.prepare, images).softmax(dim=1)
 
     def summary(self) -> dict[str, float | int | None]:
         """Return the accuracies that results report, and the steps that they belong to.
 
-        The step is chosen on validation data: ``test_clean`` by the best accuracy on its clean labels,
-        ``test_noisy`` by the lowest cross entropy on its noisy ones, the first such step in a tie.
-        ``test_top5`` goes with ``test_clean``: the label is among the five classes that score highest.
-        ``test_oracle`` is the best test accuracy seen, shown as an oracle and used for nothing.
+        The step is chosen on validation data: ``test_acc_at_best_clean_val`` by the best accuracy on its clean labels,
+        ``test_acc_at_best_noisy_val`` by the lowest cross entropy on its noisy ones, the first such step in a tie.
+        ``test_acc_top5`` goes with ``test_acc_at_best_clean_val``: the label is among the five classes that score highest.
+        ``test_acc_max`` is the best test accuracy seen, shown as an oracle and used for nothing.
         """
         if self.state == "diverged" or self.history.empty:
             return {}
         table = self.history
-        clean = table.loc[table["validation_clean"].idxmax()]
-        noisy = table.loc[table["validation_noisy"].idxmin()]
+        clean = table.loc[table["val_acc_clean"].idxmax()]
+        noisy = table.loc[table["val_loss_noisy"].idxmin()]
         return {
-            "test_last": float(table["test"].iloc[-1]),
-            "test_clean": float(clean["test"]),
-            "test_top5": float(clean["test_top5"]),
-            "test_noisy": float(noisy["test"]),
-            "test_oracle": float(table["test"].max()),
-            "validation_clean": float(clean["validation_clean"]),
-            "step_clean": int(clean["step"]),
-            "step_noisy": int(noisy["step"]),
+            "test_acc_last": float(table["test_acc"].iloc[-1]),
+            "test_acc_at_best_clean_val": float(clean["test_acc"]),
+            "test_acc_top5": float(clean["test_acc_top5"]),
+            "test_acc_at_best_noisy_val": float(noisy["test_acc"]),
+            "test_acc_max": float(table["test_acc"].max()),
+            "val_acc_clean": float(clean["val_acc_clean"]),
+            "step_at_best_clean_val": int(clean["step"]),
+            "step_at_best_noisy_val": int(noisy["step"]),
             "steps_done": int(table["step"].iloc[-1]),
         }

@@ -17,43 +17,43 @@ from torch import Tensor
 from dilution.data import Arrays
 from dilution.errors import DilutionError, InputError, invalid
 from dilution.models import build
-from dilution.noise import Delivered, Dilution
+from dilution.noise import Dilution, NoiseSummary
 from dilution.training.augment import Augmentation
-from dilution.training.batches import BatchOrderer
+from dilution.training.batches import BatchSampler
 from dilution.training.checkpoint import Checkpoint
-from dilution.training.config import TrainSettings, default_validation
+from dilution.training.config import TrainConfig, default_validation
 from dilution.training.device import computing_on, device_of, step_of
 from dilution.training.distributed import WHOLE, Share, join
 from dilution.training.ensemble_step import Program
 from dilution.training.estimators import kind_of, learn
-from dilution.training.evaluation import Normalise, Referee
-from dilution.training.optimizers import rate_factor
+from dilution.training.evaluation import Evaluator, Normalise
+from dilution.training.optimizers import lr_factor
 from dilution.training.result import TrainResult
 from dilution.utils import rng
 from dilution.utils.references import is_reference
-from dilution.utils.rng_state import Draws
+from dilution.utils.rng_state import RngState
 
 
 @dataclass(frozen=True)
 class Task:
     """One training: what :func:`train` takes."""
 
-    network: str
+    model: str
     noisy: Dilution
     test: Arrays
     seed: int
-    validation: int
-    settings: TrainSettings
+    n_val: int
+    settings: TrainConfig
 
 
 def train(
-    network: str,
+    model: str,
     noisy: Dilution,
     *,
     test: Arrays,
     seed: int = 0,
-    validation: int | None = None,
-    settings: TrainSettings | None = None,
+    n_val: int | None = None,
+    settings: TrainConfig | None = None,
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     parallel: bool = False,
@@ -73,15 +73,15 @@ def train(
     noisy
         The diluted set. Its n clean examples include those set aside for validation.
     test
-        Test pictures; they are evaluated and choose nothing.
+        Test images; they are evaluated and choose nothing.
     seed
         Root seed of the initial weights, the batch order and the augmentation.
-    validation
+    n_val
         Clean examples set aside for choosing the step. Default: a tenth of n, at most 5,000.
     settings
         How to train. Default: ``TrainSettings()``.
     device
-        ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one. Pictures, labels and noise are there
+        ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one. Images, labels and noise are there
         too.
     checkpoint
         Where the training is written down; if it was cut off it goes on from there.
@@ -90,7 +90,7 @@ def train(
         get the same result, which is that of one process but for rounding. A layer that looks at the batch as
         a whole, or draws, as batch normalisation and dropout do, sees the share of its process.
     **changes
-        Single settings that differ, such as ``order="pooled", epochs=4``.
+        Single settings that differ, such as ``targets="pooled", epochs=4``.
 
     Returns
     -------
@@ -102,10 +102,10 @@ def train(
         If a name, a factory of one's own or a setting breaks its rule.
     """
     _check(noisy, test, seed)
-    aside = default_validation(noisy.n) if validation is None else validation
-    using = _changed(settings or TrainSettings(), changes)
-    share = join(device_of(device).type, using.batch) if parallel else WHOLE
-    return train_together([Task(network, noisy, test, seed, aside, using)], device, checkpoint, share)[0]
+    aside = default_validation(noisy.n) if n_val is None else n_val
+    using = _changed(settings or TrainConfig(), changes)
+    share = join(device_of(device).type, using.batch_size) if parallel else WHOLE
+    return train_together([Task(model, noisy, test, seed, aside, using)], device, checkpoint, share)[0]
 
 
 def _check(noisy: Dilution, test: Arrays, seed: int) -> None:
@@ -117,13 +117,13 @@ def _check(noisy: Dilution, test: Arrays, seed: int) -> None:
         )
     if not isinstance(test, Arrays):
         raise InputError(
-            f"test is a {type(test).__name__}; it must be Arrays of pictures and labels, such as the test "
+            f"test is a {type(test).__name__}; it must be Arrays of images and labels, such as the test "
             "half of dilution.load(name)."
         )
     ours, theirs = noisy.data.shape, test.shape
     if ours != theirs or len(test.classes) != noisy.classes:
         raise InputError(
-            f"test pictures are {theirs} with {len(test.classes)} classes, training pictures {ours} with "
+            f"test images are {theirs} with {len(test.classes)} classes, training images {ours} with "
             f"{noisy.classes}; both must be the same. Take both halves from one data set."
         )
     rng.check(seed)
@@ -144,16 +144,13 @@ def train_together(
     Raises
     ------
     InputError
-        If a setting breaks its rule, or the tasks are not of one shape: network, picture shape, classes,
+        If a setting breaks its rule, or the tasks are not of one shape: network, image shape, classes,
         number of steps and every setting but the rate must agree.
     """
     where, first = device_of(device), tasks[0]
-    kind = kind_of(first.network, first.noisy.data.shape, first.noisy.classes)
-    if kind == "learner" and all(task.network == first.network for task in tasks):
-        return [
-            learn(task.network, task.noisy, task.test, seed=task.seed, validation=task.validation)
-            for task in tasks
-        ]
+    kind = kind_of(first.model, first.noisy.data.shape, first.noisy.classes)
+    if kind == "estimator" and all(task.model == first.model for task in tasks):
+        return [learn(task.model, task.noisy, task.test, seed=task.seed, n_val=task.n_val) for task in tasks]
     with computing_on(where):
         return _train(tasks, where, checkpoint, share)
 
@@ -167,28 +164,27 @@ def _train(
     if len(shapes) > 1:
         raise InputError(
             f"{len(tasks)} trainings have {len(shapes)} shapes; to train together they must agree in "
-            "network, picture shape, classes, steps and every setting but the rate."
+            "network, image shape, classes, steps and every setting but the rate."
         )
     first = replicas[0]
     settings, steps = first.task.settings, first.steps
     networks = [
-        build(each.task.network, each.picture, each.classes, seed=each.task.seed).to(where)
-        for each in replicas
+        build(each.task.model, each.image, each.classes, seed=each.task.seed).to(where) for each in replicas
     ]
     draws = [each.draws for each in replicas] if first.own else None
-    program = Program(networks, settings, [each.task.settings.rate for each in replicas], draws, share)
-    stops = {round((i + 1) * steps / settings.evaluations) for i in range(settings.evaluations)} | {steps}
+    program = Program(networks, settings, [each.task.settings.lr for each in replicas], draws, share)
+    stops = {round((i + 1) * steps / settings.n_evals) for i in range(settings.n_evals)} | {steps}
     # One place for the batch and one for the losses: small results that stay between large ones that come and
     # go would leave the heap of a process that keeps freed memory full of holes.
-    part = share.of(settings.batch)
-    pictures = torch.empty(len(replicas), part.stop - part.start, *first.picture, device=where)
+    part = share.of(settings.batch_size)
+    images = torch.empty(len(replicas), part.stop - part.start, *first.image, device=where)
     targets: Tensor | None = None
     losses = torch.empty(
         len(replicas),
         max(high - low for low, high in itertools.pairwise(sorted({0, *stops}))),
         device=where,
     )
-    take_step = program.step if share.size > 1 else step_of(program, first.task.network, where)
+    take_step = program.step if share.size > 1 else step_of(program, first.task.model, where)
     since = start = 0
     if checkpoint is not None and (saved := checkpoint.load()) is not None:
         start = saved["step"]
@@ -199,11 +195,11 @@ def _train(
     share.agree(start)
     streams = (each.augment.of(each.batches.batches(steps, start), start) for each in replicas)
     for step, parts in enumerate(zip(*streams, strict=True), start=start + 1):
-        for replica, part, out in zip(replicas, parts, pictures, strict=True):
-            replica.prepare.into(out, part.pictures)
+        for replica, part, out in zip(replicas, parts, images, strict=True):
+            replica.prepare.into(out, part.images)
         targets = torch.stack([part.targets for part in parts], out=targets)
-        factor = rate_factor(settings.schedule, step - 1, steps)
-        losses[:, since] = take_step(pictures, targets, factor)
+        factor = lr_factor(settings.schedule, step - 1, steps)
+        losses[:, since] = take_step(images, targets, factor)
         since += 1
         if step in stops:
             for number, replica in enumerate(replicas):
@@ -238,34 +234,34 @@ class _Replica:
 
     def __post_init__(self) -> None:
         settings, data = self.task.settings, self.task.noisy.data
-        training, held_out = self.task.noisy.hold_out(self.task.validation)
+        training, held_out = self.task.noisy.hold_out(self.task.n_val)
         self.training, self.held_out = training.to(self.device), held_out.to(self.device)
-        self.batches = BatchOrderer(
-            self.training, settings.order, settings.batch, seed=self.task.seed, share=self.share
+        self.batches = BatchSampler(
+            self.training, settings.targets, settings.batch_size, seed=self.task.seed, share=self.share
         )
         self.augment = Augmentation(settings, data.shape, seed=self.task.seed, share=self.share)
         self.prepare = Normalise(self.training.data, self.training.clean_rows)
         self.steps = settings.total_steps(self.batches.length)
-        self.picture = data.shape
+        self.image = data.shape
         self.classes = self.task.noisy.classes
-        self._referee = Referee(self.prepare, self.held_out, self.task.test.to(self.device))
+        self._evaluator = Evaluator(self.prepare, self.held_out, self.task.test.to(self.device))
         # What the layers of a network of one's own draw; ours draw nothing.
-        self.own = is_reference(self.task.network)
-        self.draws = Draws(rng.stream(self.task.seed, "dropout"), self.device)
+        self.own = is_reference(self.task.model)
+        self.draws = RngState(rng.stream(self.task.seed, "dropout"), self.device)
 
     @property
     def shape(self) -> tuple[object, ...]:
         """What replicas that train together have in common."""
-        settings = self.task.settings.model_copy(update={"rate": 0.0, "epochs": None, "steps": self.steps})
-        return self.task.network, self.picture, self.classes, settings
+        settings = self.task.settings.model_copy(update={"lr": 0.0, "epochs": None, "steps": self.steps})
+        return self.task.model, self.image, self.classes, settings
 
     def judge(self, program: Program, number: int, step: int, losses: Tensor) -> None:
         """Evaluate after `step`, given the losses since the last evaluation, unless diverged before."""
         if self.diverged_at is not None:
             return
         with self.draws if self.own else nullcontext():
-            judged = self._referee(program.network(number))
-        finite = [*losses.isfinite().tolist(), math.isfinite(judged["validation_noisy"])]
+            judged = self._evaluator(program.model(number))
+        finite = [*losses.isfinite().tolist(), math.isfinite(judged["val_loss_noisy"])]
         if not all(finite):
             self.diverged_at = min(step, step - len(losses) + 1 + finite.index(False))
             return
@@ -280,30 +276,30 @@ class _Replica:
         self.rows, self.diverged_at = list(state["rows"]), state["diverged_at"]
         self.draws.states = list(state["draws"])
 
-    def _delivered(self) -> Delivered:
+    def _noise_summary(self) -> NoiseSummary:
         """Return the noise that was trained on: with H_alpha no label is drawn, so it is what was asked."""
-        if self.task.settings.order == "expected":
-            return self.training.requested()
-        return self.training.delivered(self.batches.drawn)
+        if self.task.settings.targets == "expected":
+            return self.training.expected_noise_summary()
+        return self.training.noise_summary(self.batches.drawn)
 
     def result(self, program: Program, number: int, seconds: float) -> TrainResult:
         """Return what the training leaves behind."""
         return TrainResult(
             state="done" if self.diverged_at is None else "diverged",
             history=pd.DataFrame(self.rows),
-            delivered=self._delivered(),
+            noise_summary=self._noise_summary(),
             n_training=self.training.n,
             n_validation=self.held_out.n,
             n_test=len(self.task.test),
             seconds=seconds,
             diverged_at=self.diverged_at,
-            module=program.network(number).cpu(),
+            module=program.model(number).cpu(),
             prepare=self.prepare.to(torch.device("cpu")),
         )
 
 
-def _changed(settings: TrainSettings, changes: dict[str, object]) -> TrainSettings:
+def _changed(settings: TrainConfig, changes: dict[str, object]) -> TrainConfig:
     try:
-        return TrainSettings.model_validate(settings.model_dump() | changes)
+        return TrainConfig.model_validate(settings.model_dump() | changes)
     except ValidationError as error:
-        raise invalid(error, TrainSettings.model_fields) from None
+        raise invalid(error, TrainConfig.model_fields) from None

@@ -31,7 +31,7 @@ def resolve(name: str, kind: str) -> Any:
     name
         Such as ``"my_nets:small"``; attributes of attributes have dots.
     kind
-        What it is to be, for messages: ``"network"``.
+        What it is to be, for messages: ``"model"``.
 
     Returns
     -------

@@ -5,7 +5,7 @@ from types import TracebackType
 import torch
 
 
-class Draws:
+class RngState:
     """A stream of random numbers that stands in for the global generators within a ``with`` block.
 
     Each block goes on where the last one ended. The global generators are left as they were, so that nobody

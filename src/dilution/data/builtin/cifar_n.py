@@ -1,7 +1,7 @@
-"""CIFAR's pictures with the labels that people gave them: CIFAR-10N and CIFAR-100N.
+"""CIFAR's images with the labels that people gave them: CIFAR-10N and CIFAR-100N.
 
 Wei, Zhu, Cheng, Liu, Niu and Liu, *Learning with Noisy Labels Revisited: A Study Using Real-World Human
-Annotations* (ICLR 2022), asked three people for each picture of CIFAR-10, and one for each of CIFAR-100.
+Annotations* (ICLR 2022), asked three people for each image of CIFAR-10, and one for each of CIFAR-100.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class Human:
         How results call the data set with these labels.
     about
         What they are.
-    pictures
+    images
         The data set that they belong to.
     file
         Name of the file that holds them, without its ending.
@@ -54,7 +54,7 @@ class Human:
 
     name: str
     about: str
-    pictures: cifar.Cifar
+    images: cifar.Cifar
     file: str
     key: str
 
@@ -86,7 +86,7 @@ HUMAN = (
 
 
 def load(which: Human, root: Path) -> DataSet:
-    """Return CIFAR's pictures and true labels, with the labels that people gave as observed ones.
+    """Return CIFAR's images and true labels, with the labels that people gave as observed ones.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def load(which: Human, root: Path) -> DataSet:
     ------
     DataError
         If the file is missing, damaged, or does not hold what it should; if its clean labels are not those
-        of the pictures, one by one.
+        of the images, one by one.
     """
     found = _found(which, root)
     if not found:
@@ -118,14 +118,14 @@ def load(which: Human, root: Path) -> DataSet:
                 f"{found[0]} holds {', '.join(arrays) or 'nothing'}; {_CLEAN} and {which.key} are needed. "
                 f"{_AS_SHARED}"
             )
-    data = cifar.load(which.pictures, root)
+    data = cifar.load(which.images, root)
     clean, seen = (_labels(arrays[key], key, found[0], data) for key in (_CLEAN, which.key))
     differ = (clean != data.train.labels).nonzero()[:, 0]
     if len(differ):
         raise DataError(
-            f"{found[0]}: {_CLEAN} differs from the labels of {which.pictures.name} at {len(differ):,} of "
-            f"{len(clean):,} pictures, the first being number {int(differ[0])}; both must be in one order, "
-            f"or labels would be set beside other pictures. {_AS_SHARED}"
+            f"{found[0]}: {_CLEAN} differs from the labels of {which.images.name} at {len(differ):,} of "
+            f"{len(clean):,} images, the first being number {int(differ[0])}; both must be in one order, "
+            f"or labels would be set beside other images. {_AS_SHARED}"
         )
     wrong = float((seen != data.train.labels).double().mean())
     note = (
@@ -139,31 +139,31 @@ def identity(which: Human, root: Path, data: DataSet) -> str:
     observed = data.train.observed
     content = b"" if observed is None else observed.numpy().astype("<i8").tobytes()
     labels = hashlib.sha256(content).hexdigest()
-    return "+".join(filter(None, (cifar.identity(which.pictures, root, data), labels)))
+    return "+".join(filter(None, (cifar.identity(which.images, root, data), labels)))
 
 
 def check(which: Human, root: Path) -> list[Finding]:
-    """Return one finding for each file, of the labels and of the pictures.
+    """Return one finding for each file, of the labels and of the images.
 
     No checksum of the original labels is kept.
     """
     paths = _found(which, root)
     mine = [_finding(path) for path in paths] or [Finding(_place(which, root), "missing", "", 0)]
-    return mine + cifar.check(which.pictures, root)
+    return mine + cifar.check(which.images, root)
 
 
 def fetch(which: Human, root: Path) -> list[Finding]:
-    """Download the pictures if they are not there; return what is there afterwards.
+    """Download the images if they are not there; return what is there afterwards.
 
     Raises
     ------
     DataError
-        If the labels are not there: their licence leaves it to you to fetch them. If the pictures cannot be
+        If the labels are not there: their licence leaves it to you to fetch them. If the images cannot be
         downloaded.
     """
     if not _found(which, root):
         raise DataError(_missing(which, root))
-    cifar.fetch(which.pictures, root)
+    cifar.fetch(which.images, root)
     return check(which, root)
 
 
@@ -262,13 +262,13 @@ def _pickle_in(path: Path) -> bytes:
 
 
 def _labels(values: Any, key: str, path: Path, data: DataSet) -> torch.Tensor:
-    """Return labels as int64, if they are labels of the training pictures."""
+    """Return labels as int64, if they are labels of the training images."""
     array: NDArray[Any] = np.asarray(values)
     wanted = len(data.train)
     if array.dtype.kind not in "iu" or array.shape != (wanted,):
         raise DataError(
             f"{path}: {key} is {array.dtype} of shape {array.shape}; it must be whole numbers, one for each "
-            f"of {wanted:,} pictures. {_AS_SHARED}"
+            f"of {wanted:,} images. {_AS_SHARED}"
         )
     low, high, classes = int(array.min()), int(array.max()), len(data.train.classes)
     if low < 0 or high >= classes:

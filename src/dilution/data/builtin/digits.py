@@ -1,4 +1,4 @@
-"""The digits that come with scikit-learn: 1,797 pictures of 8×8, no download."""
+"""The digits that come with scikit-learn: 1,797 images of 8×8, no download."""
 
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures cut from the two photographs that come with scikit-learn: foreign pictures without a download."""
+"""Images cut from the two photographs that come with scikit-learn: foreign images without a download."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,7 @@ SIDE = 32
 
 
 def load() -> DataSet:
-    """Return 520 pictures, a fifth of them for testing; the class says which photograph they are from.
+    """Return 520 images, a fifth of them for testing; the class says which photograph they are from.
 
     Returns
     -------

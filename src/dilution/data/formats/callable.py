@@ -18,10 +18,10 @@ from dilution.data.from_arrays import ARGUMENTS, in_two, to_halves
 from dilution.errors import InputError, unknown
 from dilution.utils.references import raised, resolve, source_digest
 
-_AT_ONCE = 1024  # pictures hashed at once: those of a pack are read for it
+_AT_ONCE = 1024  # images hashed at once: those of a pack are read for it
 
 _FORMS = (
-    "a pair of pictures (or rows of features) and labels, four arrays (train_x, train_y, test_x, test_y), a "
+    "a pair of images (or rows of features) and labels, four arrays (train_x, train_y, test_x, test_y), a "
     "dict of arguments of dilution.from_numpy, a DataSet, Arrays, or a torch Dataset of pairs of tensor and "
     "int"
 )
@@ -142,22 +142,22 @@ def _materialised(given: "Dataset[Any]") -> Arrays:
         raise InputError(f"{type(given).__name__} has 0 items; at least two are needed.")
     labels = torch.empty(count, dtype=torch.int64)
     for place in range(count):
-        picture, labels[place] = _item(given, place)
+        image, labels[place] = _item(given, place)
         if place == 0:
-            pictures = torch.empty(count, *picture.shape, dtype=picture.dtype)
-        if picture.shape != pictures.shape[1:] or picture.dtype != pictures.dtype:
+            images = torch.empty(count, *image.shape, dtype=image.dtype)
+        if image.shape != images.shape[1:] or image.dtype != images.dtype:
             raise InputError(
-                f"item {place} is {picture.dtype} of shape {tuple(picture.shape)}, item 0 {pictures.dtype} "
-                f"of {tuple(pictures.shape[1:])}; all must agree. Bring them to one size."
+                f"item {place} is {image.dtype} of shape {tuple(image.shape)}, item 0 {images.dtype} "
+                f"of {tuple(images.shape[1:])}; all must agree. Bring them to one size."
             )
-        pictures[place] = picture
+        images[place] = image
     names = getattr(given, "classes", None)
     told = tuple(map(str, names)) if isinstance(names, list | tuple) else ()
-    return Arrays(pictures, labels, told if len(told) > int(labels.max()) else ())
+    return Arrays(images, labels, told if len(told) > int(labels.max()) else ())
 
 
 def _item(given: "Dataset[Any]", place: int) -> tuple[Tensor, int]:
-    """Return a picture of shape (channels, height, width), uint8 or float32, and its label."""
+    """Return an image of shape (channels, height, width), uint8 or float32, and its label."""
     try:
         item = given[place]
     except Exception as error:
@@ -165,17 +165,17 @@ def _item(given: "Dataset[Any]", place: int) -> tuple[Tensor, int]:
     rule = "items must be pairs of a tensor and an int"
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise InputError(f"item {place} is a {type(item).__name__}; {rule}.")
-    picture, label = item
-    if not isinstance(picture, Tensor | np.ndarray):
+    image, label = item
+    if not isinstance(image, Tensor | np.ndarray):
         raise InputError(
-            f"item {place} holds a {type(picture).__name__}; {rule}. Give the Dataset a transform that makes "
+            f"item {place} holds a {type(image).__name__}; {rule}. Give the Dataset a transform that makes "
             "tensors, such as torchvision.transforms.ToTensor()."
         )
     try:
         number = operator.index(label)
     except TypeError:
         raise InputError(f"the label of item {place} is {label!r}; {rule}, the number of a class.") from None
-    tensor = torch.as_tensor(picture).detach().cpu()
+    tensor = torch.as_tensor(image).detach().cpu()
     if tensor.dtype != torch.uint8 and not tensor.is_floating_point():
         raise InputError(
             f"item {place} is {tensor.dtype}; tensors must be torch.uint8 or floats. Convert them."

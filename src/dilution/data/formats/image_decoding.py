@@ -16,7 +16,7 @@ FORMATS = ("JPEG", "PNG")
 
 
 def decode(path: Path, size: int, crops: int | None = None, name: str = "") -> NDArray[np.uint8]:
-    """Return the squares of a picture as uint8 of shape (squares, 3, size, size).
+    """Return the squares of an image as uint8 of shape (squares, 3, size, size).
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def decode(path: Path, size: int, crops: int | None = None, name: str = "") -> N
     Raises
     ------
     DataError
-        If no picture can be made of the file.
+        If no image can be made of the file.
     """
     smallest = 2 * size if crops is None else 4 * size  # twice a square that may be half a side
     try:
@@ -42,12 +42,12 @@ def decode(path: Path, size: int, crops: int | None = None, name: str = "") -> N
             warnings.simplefilter("ignore", UserWarning)  # of odd metadata, which is not used
             with Image.open(path, formats=FORMATS) as opened:
                 opened.draft("RGB", (smallest, smallest))  # a JPEG is decoded no larger than need be
-                picture = _of_bytes(ImageOps.exif_transpose(opened)).convert("RGB")
+                image = _of_bytes(ImageOps.exif_transpose(opened)).convert("RGB")
         if crops is None:
-            squares = [ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)]
+            squares = [ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)]
         else:
-            boxes = [_box(picture.size, f"{name}/{number}") for number in range(crops)]
-            squares = [picture.resize((size, size), Image.Resampling.BICUBIC, box) for box in boxes]
+            boxes = [_box(image.size, f"{name}/{number}") for number in range(crops)]
+            squares = [image.resize((size, size), Image.Resampling.BICUBIC, box) for box in boxes]
     except UnidentifiedImageError as error:
         raise DataError(f"by its content it is neither {' nor '.join(FORMATS)}") from error
     # Pillow's decoders raise nearly anything on damaged files; each is reported with the file.
@@ -56,18 +56,18 @@ def decode(path: Path, size: int, crops: int | None = None, name: str = "") -> N
     return np.ascontiguousarray(np.stack([np.asarray(each) for each in squares]).transpose(0, 3, 1, 2))
 
 
-def _of_bytes(picture: Image.Image) -> Image.Image:
-    """Return a picture whose greys are bytes: of 16 bits the upper 8, which Pillow keeps of colours too.
+def _of_bytes(image: Image.Image) -> Image.Image:
+    """Return an image whose greys are bytes: of 16 bits the upper 8, which Pillow keeps of colours too.
 
     Its own conversion takes every grey above 255 for white.
     """
-    if not picture.mode.startswith("I"):
-        return picture
-    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def _box(sides: tuple[int, int], key: str) -> tuple[int, int, int, int]:
-    """Return a square within a picture, (left, top, right, bottom), from a hash of the key."""
+    """Return a square within an image, (left, top, right, bottom), from a hash of the key."""
     digest = hashlib.sha256(os.fsencode(key)).digest()
     draws = [int.from_bytes(digest[at : at + 8], "little") for at in (0, 8, 16)]
 

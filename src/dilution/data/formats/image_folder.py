@@ -15,10 +15,10 @@ from dilution.data.from_arrays import check_several
 from dilution.errors import DataError, InputError
 
 SIZE = 32
-"""Height and width of the pictures in pixels, unless told."""
+"""Height and width of the images in pixels, unless told."""
 
 MOST = 20_000
-"""Pictures that are decoded into memory at most."""
+"""Images that are decoded into memory at most."""
 
 
 def load(root: Path, options: str = "") -> DataSet:
@@ -29,15 +29,15 @@ def load(root: Path, options: str = "") -> DataSet:
     root
         A folder as :func:`dilution.data.formats.image_listing.find` takes it.
     options
-        Height and width of every picture in pixels. Default: 32.
+        Height and width of every image in pixels. Default: 32.
 
     Raises
     ------
     InputError
-        If the size is no positive whole number, there are more than ``MOST`` pictures, or those for training
+        If the size is no positive whole number, there are more than ``MOST`` images, or those for training
         that can be read are all of one class.
     DataError
-        If there are no pictures, or too few can be read.
+        If there are no images, or too few can be read.
     """
     listing, size = _listing(root), _size(root, options)
     halves, skipped = [], []
@@ -50,7 +50,7 @@ def load(root: Path, options: str = "") -> DataSet:
 
 
 def labelled(root: Path, options: str = "") -> Labelled:
-    """Return the pictures of both halves that can be read, by the order of their paths.
+    """Return the images of both halves that can be read, by the order of their paths.
 
     Parameters and errors are those of :func:`load`.
     """
@@ -61,7 +61,7 @@ def labelled(root: Path, options: str = "") -> Labelled:
 
 
 def stamp(root: Path) -> str:
-    """Return a digest of the names, sizes and times of the pictures, in hex."""
+    """Return a digest of the names, sizes and times of the images, in hex."""
     digest = hashlib.sha256()
     for name, path in _files(root):
         stat = path.stat()
@@ -71,7 +71,7 @@ def stamp(root: Path) -> str:
 
 @lru_cache(maxsize=16)
 def identity(root: Path, stamp: str) -> str:  # noqa: ARG001  (part of the cache's key)
-    """Return the SHA-256 over the names of the pictures, below the root, and their contents, in hex."""
+    """Return the SHA-256 over the names of the images, below the root, and their contents, in hex."""
     digest = hashlib.sha256()
     try:
         for name, path in _files(root):
@@ -84,7 +84,7 @@ def identity(root: Path, stamp: str) -> str:  # noqa: ARG001  (part of the cache
 
 
 def size(root: Path) -> int:
-    """Return how many bytes the pictures take on disk."""
+    """Return how many bytes the images take on disk."""
     return sum(path.stat().st_size for _, path in _files(root))
 
 
@@ -98,7 +98,7 @@ def _listing(root: Path) -> Listing:
     count = len(listing.train) + len(listing.test)
     if count > MOST:
         raise InputError(
-            f"{root} holds {count:,} pictures; at most {MOST:,} are decoded into memory. Pack them once, "
+            f"{root} holds {count:,} images; at most {MOST:,} are decoded into memory. Pack them once, "
             f"with `dilution data pack {root} {root.name}.pack --size {SIZE}`, and name the pack."
         )
     return listing
@@ -109,7 +109,7 @@ def _size(root: Path, options: str) -> int:
         return SIZE
     if not options.isdecimal() or int(options) < 1:
         raise InputError(
-            f"{options!r} follows the # of {root}; there goes the height and width of its pictures in "
+            f"{options!r} follows the # of {root}; there goes the height and width of its images in "
             f"pixels, a whole number from 1, such as {root.name}#48."
         )
     return int(options)
@@ -118,23 +118,23 @@ def _size(root: Path, options: str) -> int:
 def _decoded(
     listing: Listing, half: tuple[tuple[str, int], ...], size: int, use: str
 ) -> tuple[Arrays, list[str], list[tuple[str, str]]]:
-    """Return the pictures that can be read, their names, and the files that cannot, with the reason."""
-    pictures, labels, names, broken = [], [], [], []
+    """Return the images that can be read, their names, and the files that cannot, with the reason."""
+    images, labels, names, broken = [], [], [], []
     for name, label in half:
         try:
-            pictures.append(decode(listing.root / name, size))
+            images.append(decode(listing.root / name, size))
         except DataError as error:
             broken.append((name, str(error)))
         else:
             labels.append(label)
             names.append(name)
-    if not pictures:
+    if not images:
         name, why = broken[0]
         raise DataError(
-            f"none of the {len(half)} pictures for {use} in {listing.root} can be read, the first is {name}: "
+            f"none of the {len(half)} images for {use} in {listing.root} can be read, the first is {name}: "
             f"{why}. Replace them."
         )
-    arrays = Arrays(torch.from_numpy(np.concatenate(pictures)), torch.tensor(labels), listing.classes)
+    arrays = Arrays(torch.from_numpy(np.concatenate(images)), torch.tensor(labels), listing.classes)
     return arrays, names, broken
 
 

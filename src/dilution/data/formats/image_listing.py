@@ -1,4 +1,4 @@
-"""Image folders, one folder for each class, as ImageNet has them: which pictures there are."""
+"""Image folders, one folder for each class, as ImageNet has them: which images there are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _HALF_NAMES = {"train", "training", "val", "valid", "validation", "test", "testi
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures of a folder: which belong to which half and class.
+    """The images of a folder: which belong to which half and class.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Listing:
     classes
         Names of the class folders, in alphabetical order.
     train, test
-        For each picture its path below the root and its class.
+        For each image its path below the root and its class.
     """
 
     root: Path
@@ -35,29 +35,29 @@ class Listing:
 
 
 def find(root: Path) -> Listing:
-    """List the pictures of a folder that has a folder for each class.
+    """List the images of a folder that has a folder for each class.
 
     If it holds ``train`` and ``val`` (or ``test``), these are the halves. Otherwise a fifth of each class is
-    for testing, or of all pictures where every class has one only.
+    for testing, or of all images where every class has one only.
 
     Raises
     ------
     DataError
-        If there are no such folders or no pictures in them, pictures of one class only, or one half only, or
+        If there are no such folders or no images in them, images of one class only, or one half only, or
         if the test half has a class of its own.
     """
     if not root.is_dir():
-        raise DataError(f"{root} is no folder. Name a folder that holds a folder of pictures for each class.")
+        raise DataError(f"{root} is no folder. Name a folder that holds a folder of images for each class.")
     halves = [root / name for name in TEST_NAMES if (root / name).is_dir()]
     if (root / "train").is_dir() and halves:
         classes = _folders(root / "train")
         extra = sorted(set(_folders(halves[0])) - set(classes))
         if extra:
             raise DataError(f"{halves[0]} has the class {extra[0]!r}, which {root / 'train'} lacks.")
-        train, test = (_pictures(root, half, classes) for half in (root / "train", halves[0]))
+        train, test = (_images(root, half, classes) for half in (root / "train", halves[0]))
     else:
         classes = _folders(root)
-        every = _pictures(root, root, classes)
+        every = _images(root, root, classes)
         _check_no_half(root, sorted({classes[label] for _, label in every}))
         labels = np.array([label for _, label in every], dtype=np.int64)
         kept, aside = every_fifth(labels) if len(every) else (labels, labels)
@@ -67,29 +67,29 @@ def find(root: Path) -> Listing:
         train, test = [every[i] for i in kept], [every[i] for i in aside]
     if not train or not test:
         raise DataError(
-            f"{root} has {len(train)} pictures for training and {len(test)} for testing; it needs some of "
+            f"{root} has {len(train)} images for training and {len(test)} for testing; it needs some of "
             f"both, in a folder for each class, with names that end in {', '.join(ENDINGS)}."
         )
     held = {classes[label] for _, label in train + test}
     if len(held) < 2:
         raise DataError(
-            f"{root} has pictures of one class only, {held.pop()!r}; it needs two or more. Give it a folder "
-            "of pictures for each class."
+            f"{root} has images of one class only, {held.pop()!r}; it needs two or more. Give it a folder "
+            "of images for each class."
         )
     return Listing(root, classes, tuple(train), tuple(test))
 
 
-def holds_pictures(root: Path) -> bool:
-    """Return whether there are pictures in the folders of a folder, of each class or of each half."""
+def holds_images(root: Path) -> bool:
+    """Return whether there are images in the folders of a folder, of each class or of each half."""
     return any(file.suffix.lower() in ENDINGS for depth in ("*/*", "*/*/*") for file in root.glob(depth))
 
 
 def _check_no_half(root: Path, names: Sequence[str]) -> None:
-    """Raise DataError if the folders that hold pictures are halves without their counterpart, not classes."""
+    """Raise DataError if the folders that hold images are halves without their counterpart, not classes."""
     if names and _HALF_NAMES.issuperset(names):
         lacks = "'val' or 'test'" if (root / "train").is_dir() else "'train'"
         raise DataError(
-            f"{root} has pictures in {' and '.join(map(repr, names))} only and lacks {lacks}; a data set in "
+            f"{root} has images in {' and '.join(map(repr, names))} only and lacks {lacks}; a data set in "
             "halves has 'train' and 'val' or 'test', each with a folder for each class. Add or rename the "
             f"half that is missing; or name {root / names[0]}, to set a fifth of it aside for testing."
         )
@@ -101,7 +101,7 @@ def _folders(root: Path) -> tuple[str, ...]:
     )
 
 
-def _pictures(root: Path, half: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
+def _images(root: Path, half: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
     return [
         (file.relative_to(root).as_posix(), label)
         for label, name in enumerate(classes)

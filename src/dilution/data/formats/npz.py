@@ -68,7 +68,7 @@ def _halves(path: Path) -> tuple[Arrays, Arrays | None]:
         if unseen:
             raise InputError(
                 f"the test half holds class {train.classes[min(unseen)]!r}, of which training has no "
-                "picture; no network can learn it. Add pictures of it, or leave it out of the test half."
+                "image; no network can learn it. Add images of it, or leave it out of the test half."
             )
         return train, test
     except InputError as error:

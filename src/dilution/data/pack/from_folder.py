@@ -2,7 +2,7 @@
 
 Photographs are turned the way their camera says, converted to three channels, scaled so that the shorter
 side has the size asked for, and cut to the square in the middle, or to several squares at places of their
-own. Files that no picture can be made of are skipped and listed. What was decoded is kept in chunks beside
+own. Files that no image can be made of are skipped and listed. What was decoded is kept in chunks beside
 the pack until that is whole: packing again goes on where it was stopped. Chunks of other settings, or of a
 folder that has changed since, go then too.
 """
@@ -38,7 +38,7 @@ Broken = tuple[str, str]
 
 @dataclass(frozen=True)
 class Packing:
-    """What packing a folder gave: the pack, pictures in each half, and the files skipped."""
+    """What packing a folder gave: the pack, images in each half, and the files skipped."""
 
     path: Path
     train: int
@@ -55,7 +55,7 @@ def pack_folder(
     workers: int | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Packing:
-    """Pack the pictures of a folder into one file.
+    """Pack the images of a folder into one file.
 
     Parameters
     ----------
@@ -64,10 +64,10 @@ def pack_folder(
     target
         The pack.
     size
-        Height and width of every picture in pixels.
+        Height and width of every image in pixels.
     crops
         Squares cut from each photograph, of half to the whole of its shorter side; where follows from its
-        path below the root and the square's number. They are pictures of the pack, one after the other, and
+        path below the root and the square's number. They are images of the pack, one after the other, and
         all in the half of their photograph. Default: the square in the middle.
     workers
         Processes that decode. Default: one for each core; 0 decodes in this process.
@@ -79,7 +79,7 @@ def pack_folder(
     InputError
         If the size or the number of crops is not positive.
     DataError
-        If the folder holds no pictures, or too few can be read, or a file cannot be written.
+        If the folder holds no images, or too few can be read, or a file cannot be written.
     """
     if size < 1:
         raise InputError(f"size is {size}; it must be 1 pixel or more, such as 224.")
@@ -103,12 +103,12 @@ def pack_folder(
         say(f"{len(chunks) - len(todo)} of {len(chunks)} chunks were decoded before")
     started = shown = time.perf_counter()
     jobs = [(root, chunks[number], size, crops, _part(parts, number)) for number in todo]
-    total, pictures = sum(len(chunk) for _, chunk, *_ in jobs), 0
+    total, images = sum(len(chunk) for _, chunk, *_ in jobs), 0
     try:
         for job, _ in zip(jobs, _mapped(jobs, workers), strict=True):
-            pictures, now = pictures + len(job[1]), time.perf_counter()
-            if now - shown > _EVERY or pictures == total:
-                say(f"{pictures:,} of {total:,} pictures, {pictures / (now - started):,.0f} a second")
+            images, now = images + len(job[1]), time.perf_counter()
+            if now - shown > _EVERY or images == total:
+                say(f"{images:,} of {total:,} images, {images / (now - started):,.0f} a second")
                 shown = now
     except OSError as error:
         raise DataError(
@@ -117,7 +117,7 @@ def pack_folder(
         ) from error
     except BrokenProcessPool as error:
         raise DataError(
-            f"a process that decoded was ended from outside, after {pictures:,} of {total:,} pictures; all "
+            f"a process that decoded was ended from outside, after {images:,} of {total:,} images; all "
             "must live until the end. Mostly memory has run out: run the same command again with fewer "
             "--workers; it goes on from here."
         ) from error
@@ -133,7 +133,7 @@ _Job = tuple[Path, _Chunk, int, int | None, Path]
 
 
 def _chunks(listing: Listing, length: int) -> list[_Chunk]:
-    """Return the pictures in chunks, those for training first; none holds pictures of both halves."""
+    """Return the images in chunks, those for training first; none holds images of both halves."""
     return [
         half[first : first + length]
         for half in (listing.train, listing.test)
@@ -170,13 +170,13 @@ def _mapped(jobs: Sequence[_Job], workers: int | None) -> Iterator[None]:
 
 
 def _decode_chunk(job: _Job) -> None:
-    """Decode pictures and write them to a file, whose name appears once it is whole."""
+    """Decode images and write them to a file, whose name appears once it is whole."""
     root, chunk, size, crops, path = job
-    pictures, labels, broken = [], [], []
+    images, labels, broken = [], [], []
     for name, label in chunk:
         try:
             squares = decode(root / name, size, crops, name)
-            pictures.append(squares)
+            images.append(squares)
             labels += [label] * len(squares)
         except DataError as error:
             broken.append((name, str(error)))
@@ -184,7 +184,7 @@ def _decode_chunk(job: _Job) -> None:
     content = path.with_suffix(f".{os.getpid()}.npz")
     np.savez(
         content,
-        pictures=np.concatenate(pictures) if pictures else np.empty(shape, np.uint8),
+        images=np.concatenate(images) if images else np.empty(shape, np.uint8),
         labels=np.array(labels, dtype=np.int64),
         broken=np.array(broken, dtype=np.str_).reshape(-1, 2),
     )
@@ -204,7 +204,7 @@ def _write(classes: tuple[str, ...], chunks: int, in_training: int, parts: Path,
                 labels = torch.from_numpy(part["labels"])
                 counts[half] += len(labels)
                 if len(labels):
-                    yield Arrays(torch.from_numpy(part["pictures"]), labels, classes)
+                    yield Arrays(torch.from_numpy(part["images"]), labels, classes)
 
     write_pack(target, read(0), read(1))
     _list_skipped(target.with_name(f"{target.name}.skipped.txt"), broken)

@@ -1,7 +1,7 @@
-"""Packs: a data set in one file, read picture by picture and never held in memory.
+"""Packs: a data set in one file, read image by image and never held in memory.
 
-A file has three parts: a page that says what it is; the pictures of both halves, one after the other;
-and an index (``.npz``) of everything else, with a checksum of every picture.
+A file has three parts: a page that says what it is; the images of both halves, one after the other;
+and an index (``.npz``) of everything else, with a checksum of every image.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ from dilution.errors import DataError
 MAGIC = b"dilution pack 1\n"
 HEAD = struct.Struct("<16sQQ32s")  # magic, where the index starts, its length, its SHA-256
 START = 4096
-_SAMPLE = 8  # pictures of a batch that tell whether the others are in memory
+_SAMPLE = 8  # images of a batch that tell whether the others are in memory
 HALVES = ("train", "test")
 
 
 class Packed:
-    """The pictures of one half of a pack, uint8, read from disk when they are taken.
+    """The images of one half of a pack, uint8, read from disk when they are taken.
 
-    Reading leaves nothing in memory but what the system keeps of the file. A picture's
+    Reading leaves nothing in memory but what the system keeps of the file. An image's
     checksum is compared the first time that this process reads it.
 
     Parameters
@@ -43,15 +43,15 @@ class Packed:
     path
         The pack.
     start
-        Where its pictures start, in bytes.
+        Where its images start, in bytes.
     shape
         (n, channels, height, width).
     checksums
-        CRC-32 of each picture, uint32, shape (n,).
+        CRC-32 of each image, uint32, shape (n,).
     pixel_sums
         As :attr:`Arrays.pixel_sums`.
     rows
-        Which of the pictures, int64. Default: all.
+        Which of the images, int64. Default: all.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class Packed:
         return self._sums if self._rows is None else self._sums[:, self._rows]
 
     def take(self, rows: Tensor) -> Tensor:
-        """Read pictures: uint8, shape (len(rows), channels, height, width).
+        """Read images: uint8, shape (len(rows), channels, height, width).
 
         Raises
         ------
         DataError
-            If the file ends early, cannot be read, or a picture is not what it was when it was packed.
+            If the file ends early, cannot be read, or an image is not what it was when it was packed.
         """
         out = torch.empty(len(rows), *self.shape[1:], dtype=torch.uint8)
         view = out.numpy().reshape(-1).data if len(rows) else memoryview(b"")
@@ -98,22 +98,22 @@ class Packed:
             except OSError as error:
                 raise DataError(f"{self._path} cannot be read ({error.strerror}). {_REMEDY}") from error
             if read != self._bytes:
-                raise DataError(f"{self._path} ends before picture {row}; it was cut off. {_REMEDY}")
+                raise DataError(f"{self._path} ends before image {row}; it was cut off. {_REMEDY}")
             if self._unread[row]:
                 if zlib.crc32(into) != self._checksums[row]:
-                    raise DataError(f"picture {row} of {self._path} does not fit its checksum. {_REMEDY}")
+                    raise DataError(f"image {row} of {self._path} does not fit its checksum. {_REMEDY}")
                 self._unread[row] = False
         return out
 
     def prefetch(self, rows: Tensor) -> None:
-        """Ask the system to read pictures that will be taken soon; does not wait for them."""
+        """Ask the system to read images that will be taken soon; does not wait for them."""
         places = self._places(rows)
         sample = places[:: max(1, len(places) // _SAMPLE)]
         if hasattr(os, "posix_fadvise") and not all(self._in_memory(row) for row in sample):
             _reader().submit(self._announce, places)
 
     def _in_memory(self, row: int) -> bool:
-        """Return whether the system holds the start of a picture: then asking for it would only cost time."""
+        """Return whether the system holds the start of an image: then asking for it would only cost time."""
         try:
             os.preadv(self._file, [bytearray(1)], self._start + row * self._bytes, os.RWF_NOWAIT)
         except (OSError, AttributeError):  # it would have to wait, or cannot tell
@@ -126,7 +126,7 @@ class Packed:
             os.posix_fadvise(self._file, at, self._bytes, os.POSIX_FADV_WILLNEED)
 
     def subset(self, rows: Tensor) -> "Packed":
-        """Return some of the pictures, without reading them."""
+        """Return some of the images, without reading them."""
         path, start, shape, checksums, sums, _ = self._made_of
         rows = rows.cpu()
         return Packed(path, start, shape, checksums, sums, rows if self._rows is None else self._rows[rows])
@@ -138,7 +138,7 @@ class Packed:
 
 @lru_cache(maxsize=1)
 def _reader() -> ThreadPoolExecutor:
-    """Return the thread that speaks to the system of pictures to come, while this one computes."""
+    """Return the thread that speaks to the system of images to come, while this one computes."""
     return ThreadPoolExecutor(1, "dilution-pack")
 
 
@@ -146,7 +146,7 @@ _REMEDY = "Pack the data set again, or fetch the file again."
 
 
 def load(path: Path) -> DataSet:
-    """Return the data set in a pack, named after the file. Pictures stay on disk.
+    """Return the data set in a pack, named after the file. Images stay on disk.
 
     Raises
     ------
@@ -160,10 +160,10 @@ def load(path: Path) -> DataSet:
         labels = torch.from_numpy(index[f"{half}_labels"])
         whole = (len(labels), *shape)
         sums = torch.from_numpy(index[f"{half}_pixel_sums"]).transpose(0, 1)
-        pictures = Packed(path, start, whole, index[f"{half}_checksums"], sums)
+        images = Packed(path, start, whole, index[f"{half}_checksums"], sums)
         observed = index.get(f"{half}_observed")
         halves.append(
-            Arrays(pictures, labels, classes, None if observed is None else torch.from_numpy(observed))
+            Arrays(images, labels, classes, None if observed is None else torch.from_numpy(observed))
         )
         start += len(labels) * shape[0] * shape[1] * shape[2]
     train, test = halves
@@ -171,7 +171,7 @@ def load(path: Path) -> DataSet:
 
 
 def identity(path: Path) -> str:
-    """Return what identifies a pack's content: the SHA-256 of its index, which covers every picture.
+    """Return what identifies a pack's content: the SHA-256 of its index, which covers every image.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def altered(path: Path) -> list[str]:
             try:
                 arrays.take(torch.tensor([row]))
             except DataError:
-                found.append(f"{half} picture {row}")
+                found.append(f"{half} image {row}")
     return found
 
 
@@ -233,11 +233,11 @@ def _arrays(content: bytes) -> dict[str, NDArray[Any]]:
         return dict(loaded)
 
 
-def _check(index: dict[str, NDArray[Any]], pictures: int) -> None:
-    """Raise ValueError or KeyError unless the entries fit each other and so many bytes of pictures."""
+def _check(index: dict[str, NDArray[Any]], images: int) -> None:
+    """Raise ValueError or KeyError unless the entries fit each other and so many bytes of images."""
     shape, classes = index["shape"], index["classes"]
     if shape.shape != (3,) or shape.dtype != np.int64 or (shape < 1).any():
-        raise ValueError("the picture shape is not three whole numbers")
+        raise ValueError("the image shape is not three whole numbers")
     if classes.ndim != 1 or classes.dtype.kind != "U":
         raise ValueError("the names of the classes are no text")
     count = 0
@@ -250,13 +250,13 @@ def _check(index: dict[str, NDArray[Any]], pictures: int) -> None:
             raise ValueError(f"{half} labels are no numbers of classes")
         observed = index.get(f"{half}_observed", labels)
         if observed.dtype != np.int64 or observed.shape != labels.shape:
-            raise ValueError(f"{half} observed labels are not one for each picture")
+            raise ValueError(f"{half} observed labels are not one for each image")
         if not 0 <= observed.min() <= observed.max() < len(classes):
             raise ValueError(f"{half} observed labels are no numbers of classes")
         if checksums.dtype != np.uint32 or checksums.shape != labels.shape:
-            raise ValueError(f"{half} checksums are not one for each picture")
+            raise ValueError(f"{half} checksums are not one for each image")
         sums = index[f"{half}_pixel_sums"]
         if sums.dtype != np.int64 or sums.shape != (len(labels), 2, shape[0]):
-            raise ValueError(f"{half} pixel sums are not two for each picture and channel")
-    if count * math.prod(shape.tolist()) != pictures:
-        raise ValueError(f"{count} pictures of {shape.tolist()} are not {pictures} bytes")
+            raise ValueError(f"{half} pixel sums are not two for each image and channel")
+    if count * math.prod(shape.tolist()) != images:
+        raise ValueError(f"{count} images of {shape.tolist()} are not {images} bytes")

@@ -26,14 +26,14 @@ def write_pack(path: Path, train: Iterable[Arrays], test: Iterable[Arrays]) -> P
     path
         The file; an existing one is replaced.
     train, test
-        The halves in parts of any length, all with the same classes and picture shape: only one part needs
+        The halves in parts of any length, all with the same classes and image shape: only one part needs
         to be in memory.
 
     Raises
     ------
     InputError
-        If parts differ in classes or picture shape, are floats, or only some have observed labels, or a half
-        has no pictures.
+        If parts differ in classes or image shape, are floats, or only some have observed labels, or a half
+        has no images.
     DataError
         If the file cannot be written. Nothing is left behind then.
     """
@@ -64,16 +64,16 @@ def _write(file: BinaryIO, train: Iterable[Arrays], test: Iterable[Arrays]) -> N
         for arrays in _small(parts):
             if arrays.dtype != torch.uint8:
                 raise InputError(
-                    f"pictures are {arrays.dtype}; a pack holds uint8 only. Rows of features need no pack: "
+                    f"images are {arrays.dtype}; a pack holds uint8 only. Rows of features need no pack: "
                     "name their file itself."
                 )
             shapes.add((arrays.shape, arrays.classes))
             if len(shapes) > 1:
-                raise InputError(f"parts differ in picture shape or classes: {shapes}; they must agree.")
+                raise InputError(f"parts differ in image shape or classes: {shapes}; they must agree.")
             images = arrays.images
-            pictures = images.contiguous() if isinstance(images, Tensor) else images.take(_all(arrays))
-            file.write(pictures.numpy().data)
-            kept.add(arrays, pictures)
+            images = images.contiguous() if isinstance(images, Tensor) else images.take(_all(arrays))
+            file.write(images.numpy().data)
+            kept.add(arrays, images)
         index |= kept.index(half)
     ((shape, classes),) = shapes
     index["shape"], index["classes"] = np.array(shape), np.array(classes)
@@ -86,10 +86,10 @@ def _write(file: BinaryIO, train: Iterable[Arrays], test: Iterable[Arrays]) -> N
     file.write(HEAD.pack(MAGIC, at, len(content), hashlib.sha256(content).digest()))
 
 
-def _small(parts: Iterable[Arrays], pictures: int = 1024) -> Iterator[Arrays]:
-    """Yield parts of few pictures: what is in a pack already is not to be read at once either."""
+def _small(parts: Iterable[Arrays], images: int = 1024) -> Iterator[Arrays]:
+    """Yield parts of few images: what is in a pack already is not to be read at once either."""
     for arrays in parts:
-        for rows in _all(arrays).split(pictures):
+        for rows in _all(arrays).split(images):
             yield arrays if len(rows) == len(arrays) else arrays.subset(rows)
 
 
@@ -98,9 +98,9 @@ def _all(arrays: Arrays) -> Tensor:
 
 
 class _Half:
-    """What the index keeps of the pictures of one half.
+    """What the index keeps of the images of one half.
 
-    Each in one growing buffer: thousands of small tensors between the large ones of pictures, which come and
+    Each in one growing buffer: thousands of small tensors between the large ones of images, which come and
     go, would leave the heap full of holes.
     """
 
@@ -108,24 +108,24 @@ class _Half:
         self._labels, self._sums, self._checksums = io.BytesIO(), io.BytesIO(), io.BytesIO()
         self._observed = io.BytesIO()
 
-    def add(self, arrays: Arrays, pictures: Tensor) -> None:
-        """Take up the next pictures."""
+    def add(self, arrays: Arrays, images: Tensor) -> None:
+        """Take up the next images."""
         self._labels.write(arrays.labels.numpy().tobytes())
         if arrays.observed is not None:
             self._observed.write(arrays.observed.numpy().tobytes())
         self._sums.write(arrays.pixel_sums.transpose(0, 1).numpy().tobytes())
-        checksums = [zlib.crc32(picture.numpy().data) for picture in pictures]
+        checksums = [zlib.crc32(image.numpy().data) for image in images]
         self._checksums.write(np.array(checksums, dtype=np.uint32).tobytes())
 
     def index(self, half: str) -> dict[str, NDArray[Any]]:
         """Return its entries of the index."""
         labels = np.frombuffer(self._labels.getvalue(), np.int64)
         if not len(labels):
-            raise InputError(f"the {half} half has no pictures; a pack needs some in both.")
+            raise InputError(f"the {half} half has no images; a pack needs some in both.")
         observed = np.frombuffer(self._observed.getvalue(), np.int64)
         if len(observed) not in (0, len(labels)):
             raise InputError(
-                f"{len(observed):,} of {len(labels):,} pictures of the {half} half have an observed label; "
+                f"{len(observed):,} of {len(labels):,} images of the {half} half have an observed label; "
                 "all must have one, or none."
             )
         return ({f"{half}_observed": observed} if len(observed) else {}) | {

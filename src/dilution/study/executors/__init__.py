@@ -6,14 +6,23 @@ from typing import TypedDict
 import torch
 
 from dilution.errors import InputError, unknown
-from dilution.study.executors.base import Ended, Engine, Job
+from dilution.study.executors.base import Ended, Executor, Job
 from dilution.study.executors.inline import Inline
 from dilution.study.executors.processes import Local, available_cores
 from dilution.training import device_of
 
-__all__ = ["ENGINES", "Ended", "Engine", "Job", "Where", "available_cores", "check_engine", "open_engine"]
+__all__ = [
+    "EXECUTORS",
+    "Ended",
+    "Executor",
+    "Job",
+    "Where",
+    "available_cores",
+    "check_executor",
+    "open_executor",
+]
 
-ENGINES = ("inline", "local", "ray")
+EXECUTORS = ("inline", "local", "ray")
 
 
 class Where(TypedDict):
@@ -21,12 +30,12 @@ class Where(TypedDict):
 
     workers: int | None
     device: str
-    engine: str
+    executor: str
     address: str | None
 
 
-def check_engine(
-    *, workers: int | None = None, device: str = "cpu", engine: str = "local", address: str | None = None
+def check_executor(
+    *, workers: int | None = None, device: str = "cpu", executor: str = "local", address: str | None = None
 ) -> str:
     """Check how a study is to be trained, and return the kind of device: ``"cpu"`` or ``"cuda"``.
 
@@ -38,27 +47,29 @@ def check_engine(
         If there is no such engine or device, `workers` is negative, an address is given to an engine that
         has none, or Ray is not installed.
     """
-    if engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
+    if executor not in EXECUTORS:
+        raise unknown("executor", executor, EXECUTORS)
     if workers is not None and workers < 0:
         raise InputError(f"workers is {workers}; it must be 0 (train in this process) or more.")
-    if address is not None and engine != "ray":
-        raise InputError(f"address is {address!r} and engine {engine!r}; an address goes with engine 'ray'.")
-    if engine == "ray" and find_spec("ray") is None:
+    if address is not None and executor != "ray":
+        raise InputError(
+            f"address is {address!r} and engine {executor!r}; an address goes with engine 'ray'."
+        )
+    if executor == "ray" and find_spec("ray") is None:
         raise InputError("engine is 'ray', which is not installed. Install it: pip install 'dilution[ray]'.")
-    if engine == "ray" and workers == 0:
+    if executor == "ray" and workers == 0:
         raise InputError("workers is 0 with engine 'ray'; give 1 or more, or engine 'inline': this process.")
-    if engine == "ray" and device == "auto":
+    if executor == "ray" and device == "auto":
         raise InputError("device is 'auto' with engine 'ray'; give 'cpu' or 'cuda', which all nodes have.")
     # a cluster may have GPUs where the driver has none
-    return device if engine == "ray" and device == "cuda" else device_of(device).type
+    return device if executor == "ray" and device == "cuda" else device_of(device).type
 
 
-def open_engine(engine: str, job: Job) -> Engine:
+def open_executor(executor: str, job: Job) -> Executor:
     """Return an engine by name; it starts up when its ``with`` block is entered."""
-    if engine == "inline" or job.workers == 0:
+    if executor == "inline" or job.workers == 0:
         return Inline(job)
-    if engine == "local":
+    if executor == "local":
         return Local(job)
     from dilution.study.executors.ray_driver import Cluster
 

@@ -65,7 +65,7 @@ class Ended:
     blamed: bool = True
 
 
-class Engine(ABC):
+class Executor(ABC):
     """Trains packs somewhere. The driver alone writes to the store; an engine never sees it.
 
     Every engine keeps these promises, and one test asks all of them (tests/test_study_engines.py):

@@ -2,13 +2,13 @@
 
 from typing import Self
 
-from dilution.study.executors.base import Ended, Engine
+from dilution.study.executors.base import Ended, Executor
 from dilution.study.executors.workers import measure, train_pack
 from dilution.study.planner import Pack
 from dilution.study.timing import Probe
 
 
-class Inline(Engine):
+class Inline(Executor):
     """Trains in this process. What kills it kills the driver."""
 
     cores = 1

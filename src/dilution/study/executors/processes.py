@@ -7,13 +7,13 @@ from typing import Self
 
 import torch
 
-from dilution.study.executors.base import Ended, Engine, Job
+from dilution.study.executors.base import Ended, Executor, Job
 from dilution.study.executors.workers import Worker
 from dilution.study.planner import Pack
 from dilution.study.timing import Probe
 
 
-class Local(Engine):
+class Local(Executor):
     """Trains in processes of this machine. With one thread a result is the same whatever their number."""
 
     def __init__(self, job: Job) -> None:

@@ -25,7 +25,7 @@ from ray.exceptions import (
 )
 
 from dilution.errors import InputError, WorkerError
-from dilution.study.executors.base import Ended, Engine, Job
+from dilution.study.executors.base import Ended, Executor, Job
 from dilution.study.executors.processes import places
 from dilution.study.executors.ray_worker import Driver, Task, measure_step, needed, plain, train
 from dilution.study.memory import bytes_of
@@ -47,7 +47,7 @@ _ENVIRONMENT = {
 _GONE = "the cluster went away: {} Finished runs are kept; start it and give the same command again."
 
 
-class Cluster(Engine):
+class Cluster(Executor):
     """Trains as tasks of Ray.
 
     Raises

@@ -48,7 +48,7 @@ class Task:
 
 def needed(run: Run) -> list[tuple[str, str]]:
     """Return name and fingerprint of the data that a run reads."""
-    others = [] if run.images in IMAGE_SOURCES else [(run.images, "")]
+    others = [] if run.image_source in IMAGE_SOURCES else [(run.image_source, "")]
     return [(run.dataset, run.fingerprint), *others]
 
 
@@ -120,6 +120,6 @@ def _opened(reference: Any) -> DataSet:
 def _arrays(
     images: Any, labels: np.ndarray[Any, Any], classes: tuple[str, ...], observed: np.ndarray[Any, Any] | None
 ) -> Arrays:
-    pictures = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
+    images = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
     seen = None if observed is None else torch.from_numpy(observed)
-    return Arrays(pictures, torch.from_numpy(labels), classes, seen)
+    return Arrays(images, torch.from_numpy(labels), classes, seen)

@@ -122,8 +122,8 @@ def measure(probe: Probe) -> float:
     with using_threads(probe.threads):
         try:
             return seconds_per_step(
-                shape.network,
-                probe.picture,
+                shape.model,
+                probe.image,
                 probe.classes,
                 shape.settings,
                 replicas=probe.replicas,
