@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
-.PHONY: demo test test-faults lint results bench bench-gpu bench-ray install clean
+.PHONY: demo check test test-faults lint docs results bench bench-gpu bench-ray install clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "installing into $(VENV); this takes a minute or two"
@@ -28,6 +28,10 @@ $(VENV)/.installed-ray: $(VENV)/.installed
 	$(PIP) --editable '.[ray]'
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) --editable '.[docs]'
+	touch $@
+
 install: $(VENV)/.installed
 
 demo: $(VENV)/.installed
@@ -38,9 +42,17 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# lint, types and the tests that train nothing
+check: lint
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not trains"
+
 test: lint
 	@# two processes of one thread each: small tensors gain nothing from more
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+# The site of docs/, without a network: docs/_build/html/index.html. A warning is an error; -E reads every page anew.
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build -E -W -q -j auto -d docs/_build/doctrees docs docs/_build/html
 
 # The committed evidence of docs/results/, from the real MNIST and CIFAR-10; some hours on two cores. Resumes.
 # Without CIFAR-100, name a file of foreign images for Figure 6: make results EXTERNAL=photos.pack
@@ -82,4 +94,4 @@ test-faults: $(VENV)/.installed-dev $(VENV)/.installed-ray
 	OMP_NUM_THREADS=1 $(BIN)/pytest faults -o faulthandler_timeout=1500 -o faulthandler_exit_on_timeout=true
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo build dist docs/_build docs/generated .pytest_cache .mypy_cache .ruff_cache

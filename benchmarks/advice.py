@@ -18,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from step_time import seconds_per_step
 from table import machine
 
 import dilution
 from dilution.advice import answer, reasons
 from dilution.study import Run, Study
 from dilution.study.statistics import intervals
-from dilution.training import device_of, device_title, seconds_per_step
+from dilution.training import device_title, resolve_device
 from dilution.utils.version import code_version
 
 ROOT = Path(__file__).parents[1]
@@ -106,7 +107,7 @@ def measure(data: str, alpha: float, n: int, epochs: float, seeds: int, **where:
     rows["cost"] = rows["way"].map(cost)
     searched = (found.searched["steps"] * found.searched["batch_size"]).sum() / found.images
     rows = rows.assign(searched=round(searched, 1))
-    made = f"{machine()}, {device_title(device_of(str(where['device'])).type)}"
+    made = f"{machine()}, {device_title(resolve_device(str(where['device'])).type)}"
     return rows.assign(data=data, alpha=alpha, n=n, epochs=epochs, code=code_version(), machine=made)
 
 
@@ -116,7 +117,7 @@ def costs(recipes: dict[str, Run], device: str) -> dict[str, float]:
     turns: dict[str, list[float]] = {way: [] for way in recipes}
     for _ in range(TURNS):
         for way, run in recipes.items():
-            step = seconds_per_step(run.model, shape, classes, run.settings, replicas=1, device=device)
+            step = seconds_per_step(run.model, shape, classes, run.config, replicas=1, device=device)
             turns[way].append(step * (run.steps or 0))
     return {way: float(np.median(each)) for way, each in turns.items()}
 

@@ -1,41 +1,40 @@
-"""What the page and the targets share: where the tables are, operations of an example, medians in words."""
+"""What the pages share: where the tables are, operations per training example, medians with their range."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from dilution.models import build
+from dilution.models import build_model
 
 RESULTS = Path(__file__).resolve().parent / "results"
-LOOP, OURS = "DataLoader loop", "dilution"
-BATCH = 128
+LOOP, OURS, SINGLE = "DataLoader loop", "dilution", "dilution, one model"
+BATCH_SIZE = 128
 
 
 def flops(model: str) -> float:
-    """Return the floating-point operations of one training example: two for each multiply-add.
+    """Return the floating-point operations of one training example: two per multiply-add.
 
-    Three products for each layer (forward, gradient of the weights, gradient of the input), the first
-    layer without the last one. Everything that is no product of matrices is left out.
+    Three products per layer (forward, gradient of the weights, gradient of the input), two for the
+    first layer. Operations other than matrix products are not counted.
     """
     import torch
     from torch import nn
 
-    work: list[float] = []
+    multiply_adds: list[float] = []
 
-    def note(layer: nn.Module, _: tuple[torch.Tensor], out: torch.Tensor) -> None:
+    def count(layer: nn.Module, _: tuple[torch.Tensor], output: torch.Tensor) -> None:
         weight = layer.weight
         assert isinstance(weight, torch.Tensor)
-        each = weight[0].numel()  # multiply-adds for one number of the output
-        work.append(each * out[0].numel())
+        multiply_adds.append(weight[0].numel() * output[0].numel())
 
-    module = build(model, (1, 28, 28), 10, seed=0)
+    module = build_model(model, (1, 28, 28), 10, seed=0)
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
-            layer.register_forward_hook(note)
+            layer.register_forward_hook(count)
     module(torch.zeros(1, 1, 28, 28))
-    return 2 * (3 * sum(work) - work[0])
+    return 2 * (3 * sum(multiply_adds) - multiply_adds[0])
 
 
-def span(values: "pd.Series[float]", kind: str = ".0%") -> str:
-    """Return a median and its range in words."""
-    return f"{values.median():{kind}} ({values.min():{kind}} to {values.max():{kind}})"
+def median_and_range(values: "pd.Series[float]", spec: str = ".0%") -> str:
+    """Return the median and the range as text, each number with this format."""
+    return f"{values.median():{spec}} ({values.min():{spec}} to {values.max():{spec}})"

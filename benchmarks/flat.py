@@ -1,6 +1,6 @@
-"""What a run costs as alpha grows: time per epoch in the pooled order, memory, opening, drawing a batch.
+"""The cost of a run as alpha grows: opening, drawing a batch, an epoch with pooled targets, memory.
 
-Each alpha is measured in a process of its own, alternating. Writes benchmarks/results/flat.csv.
+Measurements alternate, each in a process of its own. Writes benchmarks/results/flat.csv.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import time
 
 from table import write
 
-N, BATCH, ALPHAS, ALTERNATIONS = 60_000, 128, (0, 100, 1000), 9
+N, BATCH_SIZE, ALPHAS, ALTERNATIONS = 60_000, 128, (0, 100, 1000), 9
 
 
 def measure(alpha: float) -> dict[str, float]:
@@ -21,39 +21,40 @@ def measure(alpha: float) -> dict[str, float]:
 
     from dilution.data import Arrays
     from dilution.noise import Dilution
-    from dilution.training import BatchSampler, Task, TrainConfig, keep_freed_memory, train_together
+    from dilution.training import BatchSampler, TrainConfig, TrainTask, keep_freed_memory, train_together
 
     torch.set_num_threads(1)
     keep_freed_memory()  # as worker processes do
-    draw = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (N, 1, 28, 28), generator=draw, dtype=torch.uint8)
-    data = Arrays(images, torch.randint(10, (N,), generator=draw))
-    few = Arrays(data.images[:10], data.labels[:10])
-    Dilution(data, 1)  # what only the first call pays
-    started = time.perf_counter()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (N, 1, 28, 28), generator=generator, dtype=torch.uint8)
+    data = Arrays(images, torch.randint(10, (N,), generator=generator))
+    test = Arrays(data.images[:10], data.labels[:10])
+    Dilution(data, 1)  # costs of the first call
+    start = time.perf_counter()
     noisy = Dilution(data, alpha)
-    opened = time.perf_counter() - started
-    batches = BatchSampler(noisy, "sampled", BATCH, seed=0).batches(10_000)
+    open_s = time.perf_counter() - start
+    batches = BatchSampler(noisy, "sampled", BATCH_SIZE, seed=0).batches(10_000)
     for _ in range(300):  # past the first chunk
         next(batches)
-    started = time.perf_counter()
+    start = time.perf_counter()
     for _ in range(1000):
         next(batches)
-    drawn = (time.perf_counter() - started) / 1000
+    batch_s = (time.perf_counter() - start) / 1000
 
     def train(epochs: int) -> float:
-        settings = TrainConfig(targets="pooled", optimizer="adam", lr=1e-3, epochs=epochs, n_evals=1)
-        began = time.perf_counter()
-        train_together([Task("mlp2", noisy, few, 0, 10, settings)])
-        return time.perf_counter() - began
+        config = TrainConfig(targets="pooled", optimizer="adam", lr=1e-3, epochs=epochs, n_evals=1)
+        start = time.perf_counter()
+        train_together([TrainTask("mlp2", noisy, test, 0, 10, config)])
+        return time.perf_counter() - start
 
-    first, more = train(1), train(4)
+    one, four = train(1), train(4)
+    epoch_s = (four - one) / 3
     return {
-        "open_s": opened,
-        "batch_s": drawn,
-        "epoch_s": (more - first) / 3,
-        "start_s": first - (more - first) / 3,
-        "ten_epochs_s": first + 3 * (more - first),
+        "open_s": open_s,
+        "batch_s": batch_s,
+        "epoch_s": epoch_s,
+        "start_s": one - epoch_s,
+        "ten_epochs_s": one + 9 * epoch_s,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -62,17 +63,17 @@ def main() -> None:
     """Alternate between the alphas and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--one", type=float, help="measure this alpha in this process")
-    given = parser.parse_args()
-    if given.one is not None:
-        print(json.dumps(measure(given.one)))
+    arguments = parser.parse_args()
+    if arguments.one is not None:
+        print(json.dumps(measure(arguments.one)))
         return
     rows = []
     for turn in range(ALTERNATIONS):
         for alpha in ALPHAS:
-            done = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, __file__, "--one", str(alpha)], capture_output=True, text=True, check=True
             )
-            rows.append({"alpha": alpha, "turn": turn} | json.loads(done.stdout))
+            rows.append({"alpha": alpha, "turn": turn} | json.loads(process.stdout))
             print(rows[-1], flush=True)
     write("flat", rows)
 

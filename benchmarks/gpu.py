@@ -1,8 +1,8 @@
-"""One GPU: our trainer beside a DataLoader loop, stackings of ConvNets, figures at paper scale, a profile.
+"""One GPU: throughput next to a DataLoader loop, two ways to train ConvNets together, figures, a profile.
 
-Measured in turn, alternating, in one process. Writes benchmarks/results/gpu.csv, gpu-figures.csv and
-gpu-profile.txt. Without a GPU it says so and measures nothing; `--device cpu` plays it through in small, to
-see that it works, and writes nothing.
+Contenders alternate in one process. Writes benchmarks/results/gpu.csv, gpu-figures.csv and gpu-profile.txt.
+Without a GPU it measures nothing; `--device cpu` runs everything at a small size, to check that it works, and
+writes nothing.
 """
 
 import argparse
@@ -16,20 +16,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from grouped import Grouped
+from counting import BATCH_SIZE
+from grouped_convolutions import GroupedConvNet
+from step_time import seconds_per_step
 from table import RESULTS, machine, write
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import dilution
 from dilution.data import Arrays
-from dilution.models import build
+from dilution.models import build_model
 from dilution.noise import Dilution
-from dilution.training import Task, TrainConfig, device_title, seconds_per_step, train_together
+from dilution.training import TrainConfig, TrainTask, device_title, train_together
 
-BATCH, RATE = 128, 1e-3
-IMAGE, CLASSES = (1, 28, 28), 10
-FIGURES = ("fig1", "fig5", "fig7", "fig8", "fig9", "fig10", "fig11")  # all that the paper draws from MNIST
+LR = 1e-3
+IMAGE_SHAPE, N_CLASSES = (1, 28, 28), 10
+FIGURES = ("fig1", "fig5", "fig7", "fig8", "fig9", "fig10", "fig11")  # all figures of the paper from MNIST
 
 
 @dataclass(frozen=True)
@@ -53,153 +55,158 @@ class Bench:
 
     def __init__(self, size: Size) -> None:
         self.size, self.device = size, torch.device(size.device)
-        draw = torch.Generator().manual_seed(0)
-        shape = (size.images, *IMAGE)
+        generator = torch.Generator().manual_seed(0)
+        shape = (size.images, *IMAGE_SHAPE)
         self.data = Arrays(
-            torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8),
-            torch.arange(size.images) % CLASSES,
+            torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8),
+            torch.arange(size.images) % N_CLASSES,
         )
-        self.few = self.data.subset(torch.arange(CLASSES))
+        self.test = self.data.subset(torch.arange(N_CLASSES))
 
-    def seconds(self, act: Callable[[], object]) -> float:
-        """Return the seconds that a call takes, until the device has finished."""
-        self.finish()
+    def seconds(self, function: Callable[[], object]) -> float:
+        """Return the seconds of a call, until the device has finished."""
+        self.synchronize()
         start = time.perf_counter()
-        act()
-        self.finish()
+        function()
+        self.synchronize()
         return time.perf_counter() - start
 
-    def finish(self) -> None:
+    def synchronize(self) -> None:
         """Wait for the device."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
     def train(self, model: str, precision: str, steps: int) -> None:
-        """Train as many replicas as a pack holds."""
-        settings = TrainConfig(
-            optimizer="adam", lr=RATE, batch_size=BATCH, steps=steps, n_evals=1, precision=precision
+        """Train a run group of the size for this model."""
+        config = TrainConfig(
+            optimizer="adam", lr=LR, batch_size=BATCH_SIZE, steps=steps, n_evals=1, precision=precision
         )
-        replicas = range(self.size.replicas[model])
-        dilutions = [Dilution(self.data, 20, seed=seed) for seed in replicas]
+        dilutions = [Dilution(self.data, 20, seed=seed) for seed in range(self.size.replicas[model])]
         train_together(
-            [Task(model, noisy, self.few, noisy.seed, 10, settings) for noisy in dilutions],
+            [TrainTask(model, noisy, self.test, noisy.seed, 10, config) for noisy in dilutions],
             self.size.device,
         )
 
-    def ours(self, model: str, precision: str) -> float:
-        """Return examples a second of our trainer; what it costs to start is taken off."""
+    def dilution(self, model: str, precision: str) -> float:
+        """Return examples per second of Dilution's trainer; the time to start is subtracted."""
         self.train(model, precision, 10)
-        once, steps = self.seconds(lambda: self.train(model, precision, 10)), self.size.steps
-        more = self.seconds(lambda: self.train(model, precision, steps + 10))
-        return steps * BATCH * self.size.replicas[model] / (more - once)
+        few_steps, steps = self.seconds(lambda: self.train(model, precision, 10)), self.size.steps
+        more_steps = self.seconds(lambda: self.train(model, precision, steps + 10))
+        return steps * BATCH_SIZE * self.size.replicas[model] / (more_steps - few_steps)
 
     def loop(self, model: str) -> float:
-        """Return examples a second of a DataLoader loop over tensors in memory."""
+        """Return examples per second of a DataLoader loop over tensors in memory."""
         pairs = TensorDataset(self.data.images.float() / 255 - 0.5, self.data.labels)
-        pinned = self.device.type == "cuda"
-        loader = DataLoader(pairs, BATCH, shuffle=True, drop_last=True, pin_memory=pinned)
+        on_gpu = self.device.type == "cuda"
+        loader = DataLoader(pairs, BATCH_SIZE, shuffle=True, drop_last=True, pin_memory=on_gpu)
         batches = itertools.chain.from_iterable(itertools.repeat(loader))
-        module = build(model, IMAGE, CLASSES, seed=0).to(self.device)
-        optimizer = torch.optim.Adam(module.parameters(), lr=RATE)
+        module = build_model(model, IMAGE_SHAPE, N_CLASSES, seed=0).to(self.device)
+        optimizer = torch.optim.Adam(module.parameters(), lr=LR)
 
-        def go(steps: int) -> None:
+        def train(steps: int) -> None:
             for x, y in itertools.islice(batches, steps):
                 optimizer.zero_grad()
                 logits = module(x.to(self.device, non_blocking=True))
                 F.cross_entropy(logits, y.to(self.device, non_blocking=True)).backward()
                 optimizer.step()
 
-        go(3)
-        return self.size.steps * BATCH / self.seconds(lambda: go(self.size.steps))
+        train(3)
+        return self.size.steps * BATCH_SIZE / self.seconds(lambda: train(self.size.steps))
 
-    def stacking(self, model: str, precision: str) -> dict[str, float]:
-        """Return steps × replicas a second of a pack of ConvNets: ours, and as grouped convolutions."""
+    def convnet_steps(self, model: str, precision: str) -> dict[str, float]:
+        """Return steps of one model per second in a group: as graph branches, and as grouped convolutions."""
         replicas = self.size.replicas[model]
-        settings = TrainConfig(optimizer="adam", lr=RATE, batch_size=BATCH, precision=precision)
+        config = TrainConfig(optimizer="adam", lr=LR, batch_size=BATCH_SIZE, precision=precision)
         branches = seconds_per_step(
-            model, IMAGE, CLASSES, settings, replicas=replicas, device=self.size.device
+            model, IMAGE_SHAPE, N_CLASSES, config, replicas=replicas, device=self.size.device
         )
-        return {"branches": replicas / branches, "grouped": replicas / self.grouped(model, precision)}
+        return {
+            "graph branches": replicas / branches,
+            "grouped convolutions": replicas / self.grouped_step(model, precision),
+        }
 
-    def grouped(self, model: str, precision: str) -> float:
-        """Return the seconds of a step of a pack whose convolutions are grouped ones, without a graph."""
+    def grouped_step(self, model: str, precision: str) -> float:
+        """Return the seconds of a step of a group with grouped convolutions, without a CUDA graph."""
         replicas = self.size.replicas[model]
-        stack = Grouped([build(model, IMAGE, CLASSES, seed=seed) for seed in range(replicas)])
-        stack.to(self.device)
-        optimizer = torch.optim.Adam(stack.parameters(), lr=RATE, fused=True)
-        x = torch.rand(replicas, BATCH, *IMAGE, device=self.device)
-        y = torch.randint(CLASSES, (replicas * BATCH,), device=self.device)
-        low = precision == "bfloat16"
-        casting = torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext()
+        group = GroupedConvNet(
+            [build_model(model, IMAGE_SHAPE, N_CLASSES, seed=seed) for seed in range(replicas)]
+        )
+        group.to(self.device)
+        optimizer = torch.optim.Adam(group.parameters(), lr=LR, fused=True)
+        x = torch.rand(replicas, BATCH_SIZE, *IMAGE_SHAPE, device=self.device)
+        y = torch.randint(N_CLASSES, (replicas * BATCH_SIZE,), device=self.device)
+        bfloat16 = precision == "bfloat16"
+        autocast = torch.autocast(self.device.type, torch.bfloat16) if bfloat16 else nullcontext()
 
-        def go(steps: int) -> None:
+        def train(steps: int) -> None:
             for _ in range(steps):
                 optimizer.zero_grad()
-                with casting:
-                    logits = stack(x)
+                with autocast:
+                    logits = group(x)
                 (F.cross_entropy(logits.flatten(0, 1).float(), y) * replicas).backward()
                 optimizer.step()
 
-        go(3)
+        train(3)
         steps = max(1, self.size.steps // 10)
-        return self.seconds(lambda: go(steps)) / steps
+        return self.seconds(lambda: train(steps)) / steps
 
-    def ceiling(self, kind: torch.dtype) -> float:
-        """Return the rate of a large product of matrices, in GFLOP/s."""
-        left = torch.rand(self.size.matrix, self.size.matrix, device=self.device).to(kind)
+    def ceiling(self, dtype: torch.dtype) -> float:
+        """Return the throughput of a large matrix product, in GFLOP/s."""
+        matrix = torch.rand(self.size.matrix, self.size.matrix, device=self.device).to(dtype)
         for _ in range(3):
-            left @ left
-        return 10 * 2 * self.size.matrix**3 / 1e9 / self.seconds(lambda: [left @ left for _ in range(10)])
+            matrix @ matrix
+        seconds = self.seconds(lambda: [matrix @ matrix for _ in range(10)])
+        return 10 * 2 * self.size.matrix**3 / 1e9 / seconds
 
     def profile(self, model: str, precision: str) -> str:
-        """Return where the time of a training goes, as a table."""
-        kinds = [torch.profiler.ProfilerActivity.CPU]
+        """Return the profile of a training as a table."""
+        activities = [torch.profiler.ProfilerActivity.CPU]
         if self.device.type == "cuda":
-            kinds.append(torch.profiler.ProfilerActivity.CUDA)
-        with torch.profiler.profile(activities=kinds) as found:
+            activities.append(torch.profiler.ProfilerActivity.CUDA)
+        with torch.profiler.profile(activities=activities) as profiler:
             self.train(model, precision, min(20, self.size.steps))
-        by = "self_cuda_time_total" if self.device.type == "cuda" else "self_cpu_time_total"
-        return f"{model}, {precision}\n{found.key_averages().table(sort_by=by, row_limit=25)}"
+        key = "self_cuda_time_total" if self.device.type == "cuda" else "self_cpu_time_total"
+        return f"{model}, {precision}\n{profiler.key_averages().table(sort_by=key, row_limit=25)}"
 
 
 def throughput(bench: Bench) -> None:
     """Alternate between the contenders."""
     rows: list[dict[str, object]] = []
 
-    def note(model: str, what: str, turn: int, rate: float) -> None:
-        about = {"machine": f"{machine()}, {device_title(bench.device.type)}"}
-        rows.append(about | {"model": model, "what": what, "turn": turn, "rate": rate})
-        print(f"{model:10} {turn} {what:32} {rate:14,.1f}", flush=True)
-        if bench.device.type == "cuda":  # as it comes: a lent machine may go
+    def record(model: str, what: str, turn: int, value: float) -> None:
+        provenance = {"machine": f"{machine()}, {device_title(bench.device.type)}"}
+        rows.append(provenance | {"model": model, "what": what, "turn": turn, "throughput": value})
+        print(f"{model:10} {turn} {what:40} {value:14,.1f}", flush=True)
+        if bench.device.type == "cuda":  # at once: the machine may be lent and go away
             write("gpu", rows)
 
     for turn in range(bench.size.turns):
-        for kind in (torch.float32, torch.bfloat16):
-            note("", f"ceiling, {kind}", turn, bench.ceiling(kind))
+        for dtype in (torch.float32, torch.bfloat16):
+            record("", f"ceiling, {dtype}", turn, bench.ceiling(dtype))
         for model in bench.size.replicas:
-            note(model, "DataLoader loop", turn, bench.loop(model))
+            record(model, "DataLoader loop", turn, bench.loop(model))
             for precision in ("float32", "bfloat16"):
-                note(model, f"dilution, {precision}", turn, bench.ours(model, precision))
+                record(model, f"dilution, {precision}", turn, bench.dilution(model, precision))
                 if model.startswith("conv"):
-                    for how, rate in bench.stacking(model, precision).items():
-                        note(model, f"steps: {how}, {precision}", turn, rate)
+                    for method, steps in bench.convnet_steps(model, precision).items():
+                        record(model, f"steps: {method}, {precision}", turn, steps)
 
 
 def figures(device: str) -> list[dict[str, object]]:
-    """Return the minutes that each figure takes at paper scale with 5 seeds on the real MNIST.
+    """Return the minutes of each figure with preset paper and 5 seeds on the real MNIST.
 
-    One store for all: runs that figures share are trained once.
+    All figures use one store: runs that figures share are trained once.
     """
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in FIGURES:
             start = time.perf_counter()
-            made = dilution.reproduce(
-                name, dataset="mnist", scale="paper", device=device, seeds=5,
-                store=Path(folder) / "s.sqlite", out=Path(folder) / name,
+            report = dilution.reproduce(
+                name, dataset="mnist", preset="paper", seeds=5, store=Path(folder) / "s.sqlite",
+                out=Path(folder) / name, execution=dilution.Execution(device=device),
             )  # fmt: skip
             minutes = (time.perf_counter() - start) / 60
-            rows.append({"figure": name, "runs": len(made.runs), "minutes": minutes})
+            rows.append({"figure": name, "runs": len(report.runs), "minutes": minutes})
             print(rows[-1], flush=True)
     return rows
 
@@ -208,18 +215,18 @@ def main() -> None:
     """Measure and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    parser.add_argument("--figures", action="store_true", help="also time the figures, from the real MNIST")
-    given = parser.parse_args()
-    if given.device == "cuda" and not torch.cuda.is_available():
+    parser.add_argument("--figures", action="store_true", help="also time the figures, on the real MNIST")
+    arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
         sys.exit(f"not measured: torch {torch.__version__} finds no GPU")
-    bench = Bench(FULL if given.device == "cuda" else SMALL)
+    bench = Bench(FULL if arguments.device == "cuda" else SMALL)
     throughput(bench)
     profile = "\n".join(bench.profile("conv4", precision) for precision in ("float32", "bfloat16"))
-    if given.device == "cuda":
+    if arguments.device == "cuda":
         (RESULTS / "gpu-profile.txt").write_text(profile, encoding="utf-8")
-    if given.figures:
+    if arguments.figures:
         try:
-            write("gpu-figures", figures(given.device))
+            write("gpu-figures", figures(arguments.device))
         except dilution.DataError as error:
             print(f"the figures were not timed: {error}", flush=True)
 

@@ -1,6 +1,6 @@
-"""Time to the paper's headline: Conv-4 on MNIST at alpha = 100, n = 60,000, pooled order, above 90 %.
+"""Time to the paper's headline: Conv-4 on MNIST at alpha = 100, n = 60,000, pooled targets, above 90 %.
 
-Each seed is a study of one run on an idle machine, from the call to the table. Needs the real MNIST
+Each seed is a study of one run on an idle machine, timed from the call to the table. Needs the real MNIST
 (DILUTION_DATA). Writes benchmarks/results/headline.csv.
 """
 
@@ -31,9 +31,9 @@ def main() -> None:
             lr=1e-3, schedule="linear", epochs=2.0, n_evals=1, seed=seed,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
-            started = time.perf_counter()
+            start = time.perf_counter()
             table = dilution.run(Study.of("headline", [run]), store=Path(folder) / "s.sqlite")
-            seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - start
         rows.append(
             {
                 "seed": seed,

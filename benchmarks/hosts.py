@@ -1,9 +1,10 @@
-"""Figure 8 at laptop scale on two hosts, simulated as two raylets here, and on one machine: the same table.
+"""Compare Figure 8, preset laptop, trained on two simulated hosts and on one machine: the tables are equal.
 
-From the real MNIST; each way takes about twenty minutes on two cores. Resumes; the stores lie in results/.
-Runs that one machine has trained on another day may be imported instead of trained again:
+The hosts are two raylets of this machine. On the real MNIST each way takes about twenty minutes on two cores.
+Resumes; the stores are in results/. Runs that another machine has trained can be imported instead:
 
-    dilution import docs/results/mnist-laptop/fig8-runs.csv --store results/hosts-mnist-laptop-local.sqlite
+    dilution import docs/results/mnist-laptop/fig8-runs.csv \\
+        --store results/hosts-mnist-laptop-processes.sqlite
     python benchmarks/hosts.py
 
 Writes benchmarks/results/hosts.csv.
@@ -15,84 +16,90 @@ from pathlib import Path
 
 import pandas as pd
 from ray.cluster_utils import Cluster
-from table import RESULTS as TABLE
+from table import RESULTS as TABLES
 from table import write
 
 import dilution
-from dilution.study.results import histories, table
+from dilution.study.results import histories
+from dilution.study.results import table as results_table
 from dilution.study.store import Store
 
-RESULTS = Path(__file__).parents[1] / "results"
+STORES = Path(__file__).parents[1] / "results"
 CIRCUMSTANCES = ["seconds", "group_size", "host", "versions", "started", "finished"]
 
 
-def make(store: Path, dataset: str, scale: str, **where: object) -> None:
-    """Make the figure; it resumes."""
+def reproduce(store: Path, dataset: str, preset: str, execution: dilution.Execution) -> None:
+    """Reproduce the figure; finished runs are not repeated."""
     dilution.reproduce(
-        "fig8", dataset=dataset, scale=scale, precision="bfloat16", store=store,
-        out=RESULTS / store.stem, **where,
+        "fig8", dataset=dataset, preset=preset, precision="bfloat16", store=store,
+        out=STORES / store.stem, execution=execution,
     )  # fmt: skip
 
 
-def results(store: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return what was measured, run by run and evaluation by evaluation, without when and where."""
+def read(store: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return one row per run and one row per evaluation, without time and place."""
     with Store(store) as opened:
-        rows, n_evals = table(opened), histories(opened)
-    by = rows.drop(columns=CIRCUMSTANCES).sort_values("key", ignore_index=True)
-    return by, n_evals.sort_values(["key", "step"], ignore_index=True)
+        runs, evaluations = results_table(opened), histories(opened)
+    runs = runs.drop(columns=CIRCUMSTANCES).sort_values("key", ignore_index=True)
+    return runs, evaluations.sort_values(["key", "step"], ignore_index=True)
 
 
 def main() -> None:
-    """Make the figure in both ways, compare them and write what was found."""
+    """Train the figure in both ways, compare the tables and write the comparison."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--preset", default="laptop")
-    given = parser.parse_args()
-    name = f"hosts-{given.dataset}-{given.scale}"
-    stores = {way: RESULTS / f"{name}-{way}.sqlite" for way in ("ray", "local")}
-    RESULTS.mkdir(exist_ok=True)
+    arguments = parser.parse_args()
+    name = f"hosts-{arguments.dataset}-{arguments.preset}"
+    stores = {executor: STORES / f"{name}-{executor}.sqlite" for executor in ("ray", "processes")}
+    STORES.mkdir(exist_ok=True)
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  (its name) or the raylets give way to whatever else runs here
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     cluster.add_node(num_cpus=1)
     try:
-        make(stores["ray"], given.dataset, given.scale, executor="ray", address=cluster.address)
+        execution = dilution.Execution(executor="ray", address=cluster.address)
+        reproduce(stores["ray"], arguments.dataset, arguments.preset, execution)
     finally:
         cluster.shutdown()
-    make(stores["local"], given.dataset, given.scale)
-    (ours, curves), (theirs, others) = (results(stores[way]) for way in ("ray", "local"))
-    if not len(ours) == len(theirs) == ours["key"].isin(theirs["key"]).sum():
-        raise SystemExit("the two ways trained other runs")
-    both = ours.merge(theirs, on="key")
-    differing = int((~same(both)).sum())
-    imported = others.empty  # an export holds no evaluations
-    agree = "" if imported else curves.equals(others)
+    reproduce(stores["processes"], arguments.dataset, arguments.preset, dilution.Execution())
+    (ray_runs, ray_evaluations), (other_runs, other_evaluations) = (read(store) for store in stores.values())
+    if not len(ray_runs) == len(other_runs) == ray_runs["key"].isin(other_runs["key"]).sum():
+        raise SystemExit("the two ways trained different runs")
+    n_different = int((~equal_runs(ray_runs.merge(other_runs, on="key"))).sum())
+    imported = other_evaluations.empty  # an exported table has no evaluations
     row = {
         "code": trained_by(stores["ray"]),
-        "figure": "fig8", "dataset": given.dataset, "scale": given.scale, "runs": len(ours),
-        "runs_that_differ": differing, "n_evals": len(curves), "evaluations_agree": agree,
-        "local": "imported" if imported else "trained",
-    }  # fmt: skip
+        "figure": "fig8",
+        "dataset": arguments.dataset,
+        "preset": arguments.preset,
+        "runs": len(ray_runs),
+        "runs_that_differ": n_different,
+        "evaluations": len(ray_evaluations),
+        "evaluations_agree": "" if imported else ray_evaluations.equals(other_evaluations),
+        "one_machine": "imported" if imported else "trained",
+    }
     print(row)
-    path = TABLE / "hosts.csv"
-    kept = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["dataset"])
-    others_made = kept[kept["dataset"] != given.dataset].fillna("").to_dict(orient="records")
-    write("hosts", [row, *others_made])
+    path = TABLES / "hosts.csv"
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["dataset"])
+    others = table[table["dataset"] != arguments.dataset].fillna("").to_dict(orient="records")
+    write("hosts", [row, *others])
 
 
 def trained_by(store: Path) -> str:
-    """Return the versions of the code that trained, which a comparison of later need not be."""
+    """Return the versions of the code that trained, which may be older than the comparison."""
     with Store(store) as opened:
         codes = {row["versions"]["dilution"] for row in opened.rows()}
     return ", ".join(sorted(codes))
 
 
-def same(both: pd.DataFrame) -> pd.Series:
-    """Return for each run whether all that was measured of it is equal, bit for bit, in both tables."""
-    names = [name.removesuffix("_x") for name in both if name.endswith("_x")]
+def equal_runs(merged: pd.DataFrame) -> pd.Series:
+    """Return for each run whether all of its measures are equal in both tables, bit for bit."""
+    names = [name.removesuffix("_x") for name in merged if name.endswith("_x")]
     equal = [
-        (both[f"{name}_x"] == both[f"{name}_y"]) | (both[f"{name}_x"].isna() & both[f"{name}_y"].isna())
+        (merged[f"{name}_x"] == merged[f"{name}_y"])
+        | (merged[f"{name}_x"].isna() & merged[f"{name}_y"].isna())
         for name in names
     ]
     return pd.concat(equal, axis=1).all(axis=1)

@@ -1,207 +1,225 @@
-"""docs/performance.md and its plot, from what the benchmarks have written."""
+"""Write docs/performance.md and its plot from the tables of the benchmarks."""
 
 from collections.abc import Iterable
 
 import pandas as pd
-from counting import BATCH, LOOP, OURS, RESULTS, flops, span
-from many import many
+from cluster_page import cluster
+from counting import BATCH_SIZE, LOOP, OURS, RESULTS, SINGLE, flops, median_and_range
 from matplotlib.ticker import MaxNLocator
-from targets import DOCS, THROUGHPUT, drawing, shares
+from targets import DOCS, THROUGHPUT, batch_drawing, overhead_shares
 from targets import table as targets
 
 from dilution.report.style import new_figure, save, style
 from dilution.study.statistics import intervals
-from dilution.training.config import default_validation
+from dilution.training.config import default_n_val
 
 CONTENDERS = (
-    OURS, "dilution, bfloat16", "dilution, one process", "dilution, one network", LOOP, "Keras on JAX",
-    "Keras on torch", "JAX scan", "ceiling, one process", "ceiling, a process a core",
+    OURS, "dilution, bfloat16", "dilution, one process", SINGLE, LOOP, "Keras on JAX", "Keras on torch",
+    "JAX scan", "ceiling, one process", "ceiling, one process per core",
 )  # fmt: skip
+CEILING = "ceiling, torch.bfloat16"
 
 
-def by_contender(found: pd.DataFrame) -> pd.DataFrame:
-    """Return medians and spread by network and contender."""
+def by_contender(table: pd.DataFrame) -> pd.DataFrame:
+    """Return median and range of the throughput by model and contender."""
     order = pd.CategoricalDtype(CONTENDERS, ordered=True)
-    found = found.assign(contender=found["contender"].astype(order)).sort_values("contender", kind="stable")
-    groups = found.groupby(["model", "contender"], sort=False, observed=True)
-    rates = groups["rate"].agg(["median", "min", "max", "count"])
-    return rates.join(groups[["peak_mb", "processes", "group_size"]].max())
+    table = table.assign(contender=table["contender"].astype(order)).sort_values("contender", kind="stable")
+    groups = table.groupby(["model", "contender"], sort=False, observed=True)
+    statistics = groups["throughput"].agg(["median", "min", "max", "count"])
+    return statistics.join(groups[["peak_mb", "processes", "group_size"]].max())
 
 
 def throughput() -> Iterable[str]:
-    """Yield the lines on throughput."""
-    found = pd.read_csv(RESULTS / "throughput.csv")
-    table = by_contender(found)
-    ceiling = (
-        table[table.index.get_level_values(1).str.startswith("ceiling")]["median"].groupby("model").max()
-    )
-    turns = found.pivot_table(index=["model", "turn"], columns="contender", values="rate")
-    over, alone = turns[OURS] / turns[LOOP], turns["dilution, one network"] / turns[LOOP]
+    """Yield the section on throughput."""
+    measured = pd.read_csv(RESULTS / "throughput.csv")
+    table = by_contender(measured)
+    ceilings = table[table.index.get_level_values(1).str.startswith("ceiling")]
+    ceiling = ceilings["median"].groupby("model").max()
+    turns = measured.pivot_table(index=["model", "turn"], columns="contender", values="throughput")
+    speedup, single_speedup = turns[OURS] / turns[LOOP], turns[SINGLE] / turns[LOOP]
     highest = turns.filter(like="ceiling").max(axis=1)
     yield from (
         "## Throughput",
         "",
-        f"Examples a second at batch {BATCH} on made-up MNIST, Adam, examples order; medians of at least "
-        f"{table['count'].min()} alternations, side by side. Ours is as a study runs it: as many "
-        "processes, threads and networks at a time as the planner chooses. The ceiling is the faster of "
-        "one float32 product of matrices on all cores and one on each, in the same turn; other work on "
-        "the machine can slow it more than it slows us. Multiplications are counted as usual, those of a "
-        "convolution with the zero border among them.",
+        f"Examples per second at batch size {BATCH_SIZE}, on random images of the shape of MNIST, with Adam "
+        f"and sampled targets; medians of at least {table['count'].min()} alternations of all contenders. "
+        "*dilution* trains as a study does, with the processes and the models per group of the table below. "
+        "The ceiling is a large float32 matrix product, on all cores or one per core, whichever is faster in "
+        "the same turn; other load on the machine can slow it more than the training. Operations include "
+        "those of convolutions with the zero padding.",
         "",
-        "| network | over the DataLoader loop | one network at a time, over it | share of the ceiling | "
+        "| model | over the DataLoader loop | one model alone, over the loop | share of the ceiling | "
         "ceiling, GFLOP/s |",
         "|---|---|---|---|---|",
     )
     for model in THROUGHPUT:
-        if model in over:
-            reached = turns.loc[model, OURS] * flops(model) / 1e9 / highest[model]
+        if model in speedup:
+            share = turns.loc[model, OURS] * flops(model) / 1e9 / highest[model]
             yield (
-                f"| {model} | {span(over[model], '.2f')} × | {span(alone[model], '.2f')} × | "
-                f"{span(reached)} | {ceiling[model]:.0f} |"
+                f"| {model} | {median_and_range(speedup[model], '.2f')} × | "
+                f"{median_and_range(single_speedup[model], '.2f')} × | {median_and_range(share)} | "
+                f"{ceiling[model]:.0f} |"
             )
-    listed = ", ".join(f"{name} {share:.1%}" for name, share in drawing().items())
-    yield from ("", f"Drawing a batch with its labels takes, of a step: {listed}.")
+    listed = ", ".join(f"{name} {share:.1%}" for name, share in batch_drawing().items())
+    yield from ("", f"Share of a step that drawing a batch with its labels takes: {listed}.")
     yield from (
         "",
-        "![examples a second, by network and contender](performance.png)",
+        "![Examples per second by model and contender](performance.png)",
         "",
-        "Medians; the dark bars reach from the lowest to the highest of the alternations.",
+        "Bars are medians; dark lines show the range of the alternations.",
         "",
     )
-    yield "| network | contender | median | lowest | highest | peak memory, MB | processes | together |"
+    yield "| model | contender | median | lowest | highest | peak memory, MB | processes | models per group |"
     yield "|---|---|---|---|---|---|---|---|"
     for (model, contender), row in table.iterrows():
         unit = " GFLOP/s" if contender.startswith("ceiling") else ""
-        together = "" if pd.isna(row["group_size"]) else f"{row['group_size']:.0f}"
+        group_size = "" if pd.isna(row["group_size"]) else f"{row['group_size']:.0f}"
         yield (
             f"| {model} | {contender} | {row['median']:,.0f}{unit} | {row['min']:,.0f} "
-            f"| {row['max']:,.0f} | {row['peak_mb']:,.0f} | {row['processes']:.0f} | {together} |"
+            f"| {row['max']:,.0f} | {row['peak_mb']:,.0f} | {row['processes']:.0f} | {group_size} |"
         )
-    yield from ("", f"{code(found)} Beside it: {'; '.join(sorted(found['version'].unique()))}.", "")
+    yield from (
+        "",
+        f"{provenance(measured)} Versions: {'; '.join(sorted(measured['version'].unique()))}.",
+        "",
+    )
 
 
 def draw(table: pd.DataFrame) -> None:
-    """Draw a panel of bars for each network."""
-    networks = [name for name in THROUGHPUT if name in table.index]
+    """Draw one panel of bars per model."""
+    models = [name for name in THROUGHPUT if name in table.index]
     with style():
-        figure, axes = new_figure(columns=2, rows=-(-len(networks) // 2), height=2.6)
-        for axis, model in zip(axes, networks, strict=False):
+        figure, axes = new_figure(columns=2, rows=-(-len(models) // 2), height=2.6)
+        for axis, model in zip(axes, models, strict=False):
             part = table.loc[model]
             part = part[~part.index.str.startswith("ceiling")].sort_values("median")
             spread = [part["median"] - part["min"], part["max"] - part["median"]]
             colours = ["#0072B2" if name.startswith(OURS) else "#BBBBBB" for name in part.index]
             axis.barh(part.index, part["median"], xerr=spread, color=colours, ecolor="#444444", capsize=2)
             axis.set_title(model)
-            axis.set_xlabel("thousand examples a second")
+            axis.set_xlabel("thousand examples per second")
             axis.xaxis.set_major_locator(MaxNLocator(5))
             axis.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}")
             axis.set_xlim(left=0)
-        for axis in axes[len(networks) :]:
+        for axis in axes[len(models) :]:
             axis.set_axis_off()
     save(figure, DOCS, "performance", formats=["png"])
 
 
 def flat() -> Iterable[str]:
-    """Yield the lines on what grows with alpha."""
-    found = pd.read_csv(RESULTS / "flat.csv")
-    median = found.groupby("alpha").median(numeric_only=True)
+    """Yield the section on cost as alpha grows."""
+    measured = pd.read_csv(RESULTS / "flat.csv")
+    median = measured.groupby("alpha").median(numeric_only=True)
     yield from (
-        "## Flat in alpha",
+        "## Cost as alpha grows",
         "",
-        f"MLP-2, n = 60,000, one thread; medians of {found['turn'].nunique()} alternations, each in a "
-        "process of its own. An epoch is in the pooled order. Labels are drawn and counted once, before the "
-        f"first step. What is over alpha = 0 is the median of the ratios of each alternation. {code(found)}",
+        "MLP-2, n = 60,000, one thread, pooled targets; medians of "
+        f"{measured['turn'].nunique()} alternations, each in a process of its own. Labels are drawn and "
+        "counted once, before the first step. Ratios over alpha = 0 are medians of the ratios per "
+        f"alternation. {provenance(measured)}",
         "",
-        "| alpha | opening, ms | a batch, ms | before the first step, s | an epoch, s | over alpha = 0 "
-        "| ten epochs over alpha = 0 | peak memory, MB | over alpha = 0 |",
+        "| alpha | opening, ms | a batch, ms | before the first step, s | an epoch, s | epoch over alpha = 0 "
+        "| ten epochs over alpha = 0 | peak memory, MB | memory over alpha = 0 |",
         "|---|---|---|---|---|---|---|---|---|",
     )
-    over = found.set_index(["turn", "alpha"]).select_dtypes("number")
-    over = (over / over.xs(0, level="alpha")).groupby("alpha").median()  # turn by turn: the machine drifts
+    ratio = measured.set_index(["turn", "alpha"]).select_dtypes("number")
+    ratio = (ratio / ratio.xs(0, level="alpha")).groupby("alpha").median()  # per turn: machine speed drifts
     for alpha, row in median.iterrows():
         yield (
             f"| {alpha:g} | {1000 * row['open_s']:.2f} | {1000 * row['batch_s']:.3f} "
-            f"| {row['start_s']:.2f} | {row['epoch_s']:.2f} | {over.loc[alpha, 'epoch_s']:.3f} | "
-            f"{over.loc[alpha, 'ten_epochs_s']:.3f} | {row['peak_mb']:,.0f} | "
-            f"{over.loc[alpha, 'peak_mb']:.3f} |"
+            f"| {row['start_s']:.2f} | {row['epoch_s']:.2f} | {ratio.loc[alpha, 'epoch_s']:.3f} | "
+            f"{ratio.loc[alpha, 'ten_epochs_s']:.3f} | {row['peak_mb']:,.0f} | "
+            f"{ratio.loc[alpha, 'peak_mb']:.3f} |"
         )
     yield ""
 
 
 def overhead() -> Iterable[str]:
-    """Yield the lines on the study machinery."""
+    """Yield the section on the overhead of a study."""
     measured = pd.read_csv(RESULTS / "overhead.csv")
-    yield from ("## Around the training", "", code(measured), "", "| what | measured |", "|---|---|")
-    found = measured.set_index("what")["value"]
-    for what, value in found.items():
+    yield from (
+        "## Overhead of a study",
+        "",
+        f"The overhead is the time of a study that its trainings do not account for. {provenance(measured)}",
+        "",
+        "| what | measured |",
+        "|---|---|",
+    )
+    for what, value in measured.set_index("what")["value"].items():
         yield f"| {what} | {value:.3g} |"
-    for name, share in shares():
-        yield f"| the same for the {name}, of their time | {share:.3%} |"
-    yield ""
+    shares = list(overhead_shares())
+    yield from (
+        "",
+        f"The overhead takes {min(shares):.3%} to {max(shares):.3%} of the time of the {len(shares)} "
+        "committed tables of runs (docs/results/*/*-runs.csv).",
+        "",
+    )
 
 
 def precision(name: str = "precision") -> Iterable[str]:
-    """Yield the lines on products in bfloat16: accuracy, seed for seed."""
-    found = pd.read_csv(RESULTS / f"{name}.csv")
-    seeds = found["seed"].nunique()
-    wide = found.pivot_table(
+    """Yield the section on accuracy with matrix products in bfloat16, paired by seed."""
+    measured = pd.read_csv(RESULTS / f"{name}.csv")
+    paired = measured.pivot_table(
         index=["model", "alpha", "seed"], columns="precision", values="test_acc_at_best_clean_val"
     ).reset_index()
-    wide["apart"] = wide["bfloat16"] - wide["float32"]
+    paired["difference"] = paired["bfloat16"] - paired["float32"]
     by = ["model", "alpha"]
-    apart = intervals(wide, by, "apart")
-    exact = intervals(wide, by, "float32")
-    within = ((apart["low"] <= 0) & (apart["high"] >= 0)).sum()
+    float32, difference = intervals(paired, by, "float32"), intervals(paired, by, "difference")
+    around_zero = ((difference["low"] <= 0) & (difference["high"] >= 0)).sum()
     yield from (
         "## Products in bfloat16",
         "",
-        f'`precision="bfloat16"`, MNIST, n = {found["n"].max():,}, {found["epochs"].max():g} epochs in the '
-        f"pooled order, {seeds} seeds: test accuracy with 95 % intervals over seeds; the "
-        f"difference seed for seed. {within} of {len(apart)} intervals of the difference hold 0. "
-        f"Trained on: {', '.join(sorted(found['device'].unique()))}. {code(found)}",
+        f'Test accuracy with `precision="bfloat16"` compared with float32: MNIST, n = '
+        f"{measured['n'].max():,}, {measured['epochs'].max():g} epochs, pooled targets, "
+        f"{measured['seed'].nunique()} seeds. Intervals are 95 % intervals over seeds; differences are "
+        f"paired by seed. {around_zero} of {len(difference)} intervals of the difference contain 0. "
+        f"Trained on: {', '.join(sorted(measured['device'].unique()))}. {provenance(measured)}",
         "",
-        "| network | alpha | float32, % | bfloat16 − float32, points |",
+        "| model | alpha | float32, % | bfloat16 − float32, points |",
         "|---|---|---|---|",
     )
-    for (_, one), (_, two) in zip(exact.iterrows(), apart.iterrows(), strict=True):
+    for (_, accuracy), (_, points) in zip(float32.iterrows(), difference.iterrows(), strict=True):
         yield (
-            f"| {one['model']} | {one['alpha']:g} | {100 * one['mean']:.2f} [{100 * one['low']:.2f}, "
-            f"{100 * one['high']:.2f}] | {100 * two['mean']:+.2f} [{100 * two['low']:+.2f}, "
-            f"{100 * two['high']:+.2f}] |"
+            f"| {accuracy['model']} | {accuracy['alpha']:g} | {100 * accuracy['mean']:.2f} "
+            f"[{100 * accuracy['low']:.2f}, {100 * accuracy['high']:.2f}] | {100 * points['mean']:+.2f} "
+            f"[{100 * points['low']:+.2f}, {100 * points['high']:+.2f}] |"
         )
     yield ""
 
 
 def gpu() -> Iterable[str]:
-    """Yield the lines on a GPU."""
-    found = pd.read_csv(RESULTS / "gpu.csv").fillna({"model": ""})
-    rates = found.groupby(["model", "what"], sort=False)["rate"].agg(["median", "min", "max", "count"])
-    ceiling = rates.loc[("", "ceiling, torch.bfloat16"), "median"]
+    """Yield the section on a GPU."""
+    measured = pd.read_csv(RESULTS / "gpu.csv").fillna({"model": ""})
+    table = measured.groupby(["model", "what"], sort=False)["throughput"].agg(
+        ["median", "min", "max", "count"]
+    )
     yield from (
         "## On a GPU",
         "",
-        "Medians of alternations; examples a second, GFLOP/s of a product of matrices, or steps of a "
-        f"replica a second. {code(found)}",
+        "Medians of alternations: GFLOP/s of a matrix product for ceilings, steps of one model per second "
+        "for *steps*, examples per second otherwise. A group of models trains as branches of one captured "
+        "CUDA graph; grouped convolutions are the alternative that is not used. "
+        f"{provenance(measured)}",
         "",
-        "| network | what | times measured | median | lowest | highest | over the DataLoader loop | of the "
+        "| model | what | alternations | median | lowest | highest | over the DataLoader loop | share of the "
         "bfloat16 ceiling |",
         "|---|---|---|---|---|---|---|---|",
     )
-    for (model, what), row in rates.iterrows():
-        beside = ["", ""]
+    for (model, what), row in table.iterrows():
+        speedup, share = "", ""
         if what.startswith("dilution"):
-            beside[0] = f"{row['median'] / rates.loc[(model, LOOP), 'median']:.1f} ×"
-            beside[1] = f"{row['median'] * flops(model) / 1e9 / ceiling:.0%}"
+            speedup = f"{row['median'] / table.loc[(model, LOOP), 'median']:.1f} ×"
+            share = f"{row['median'] * flops(model) / 1e9 / table.loc[('', CEILING), 'median']:.1%}"
         yield (
             f"| {model} | {what} | {row['count']:.0f} | {row['median']:,.0f} | {row['min']:,.0f} "
-            f"| {row['max']:,.0f} | {beside[0]} | {beside[1]} |"
+            f"| {row['max']:,.0f} | {speedup} | {share} |"
         )
     yield ""
     if (RESULTS / "gpu-figures.csv").exists():
         figures = pd.read_csv(RESULTS / "gpu-figures.csv")
         yield from (
-            f"All figures from MNIST at paper scale: {figures['minutes'].sum():.1f} minutes; runs that two "
-            f"figures share count for the first. {code(figures)}",
+            f"All figures from MNIST with preset paper take {figures['minutes'].sum():.1f} minutes; runs "
+            f"that two figures share count for the first. {provenance(figures)}",
             "",
         )
         for row in figures.itertuples():
@@ -209,59 +227,63 @@ def gpu() -> Iterable[str]:
         yield ""
     profile = RESULTS / "gpu-profile.txt"
     if profile.exists():
-        yield from ("Where the time of a training goes:", "", "```text")
+        yield from ("Profile of a training:", "", "```text")
         yield from (line.rstrip() for line in profile.read_text("utf-8").splitlines())
         yield from ("```", "")
 
 
 def headline() -> Iterable[str]:
-    """Yield the lines on the paper's headline."""
-    found = pd.read_csv(RESULTS / "headline.csv")
-    rates = pd.read_csv(RESULTS / "throughput.csv")
-    loop = rates[(rates["model"] == "conv4") & (rates["contender"] == LOOP)]["rate"].median()
-    clean = 60_000 - default_validation(60_000)
+    """Yield the section on the paper's headline."""
+    measured = pd.read_csv(RESULTS / "headline.csv")
+    contenders = pd.read_csv(RESULTS / "throughput.csv")
+    loop = contenders[(contenders["model"] == "conv4") & (contenders["contender"] == LOOP)]
+    per_second = loop["throughput"].median()
+    clean = 60_000 - default_n_val(60_000)
     examples = clean * 101
-    hours = examples / loop / 3600
+    accuracies = ", ".join(f"{accuracy:.1%}" for accuracy in measured["test_acc_at_best_clean_val"])
     yield from (
-        "## Time to the headline",
+        "## The paper's headline",
         "",
-        f"Conv-4 on MNIST with 100 noisy labels for each of {clean:,} clean ones (of 60,000 the others are "
-        "set aside for validation), pooled order, all cores on one "
-        f"run: {found['seconds'].median():.0f} s (median of {len(found)} seeds; "
-        f"{found['seconds'].min():.0f} to {found['seconds'].max():.0f}), test accuracy "
-        f"{', '.join(f'{each:.1%}' for each in found['test_acc_at_best_clean_val'])}. The DataLoader loop would need "
-        f"{hours:.1f} hours for one pass over the {examples:,} examples, at its measured rate of {loop:,.0f} "
-        f"a second. {code(found)}",
+        f"Conv-4 on MNIST with 100 noisy labels per clean one, n = 60,000 of which {clean:,} are for "
+        f"training, pooled targets, all cores on one run: {measured['seconds'].median():.0f} s (median of "
+        f"{len(measured)} seeds; {measured['seconds'].min():.0f} to {measured['seconds'].max():.0f}), test "
+        f"accuracy {accuracies}. The DataLoader loop would need {examples / per_second / 3600:.1f} hours for "
+        f"one pass over the {examples:,} examples, at its measured {per_second:,.0f} examples per second. "
+        f"{provenance(measured)}",
         "",
     )
 
 
-def code(found: pd.DataFrame) -> str:
-    """Return a sentence on what was measured where."""
-    if "code" not in found:
-        return "Measured with an earlier version, which did not note itself; see the log."
-    pairs = sorted(set(zip(found["code"], found["machine"], strict=True)))
-    return "Measured: " + "; ".join(f"dilution {code} on {machine}" for code, machine in pairs) + "."
+def provenance(measured: pd.DataFrame) -> str:
+    """Return a sentence that states the code and the machine of a measurement."""
+    if "code" not in measured:
+        return "Measured with an earlier version that did not record itself; see the log."
+    pairs = sorted(set(zip(measured["code"], measured["machine"], strict=True)))
+    return "Measured with " + "; ".join(f"dilution {code} on {machine}" for code, machine in pairs) + "."
 
 
 def larger() -> Iterable[str]:
-    """Yield the lines on data larger than memory."""
-    found = pd.read_csv(RESULTS / "larger.csv")
-    table = found.groupby("what", sort=False).agg({"rate": ["median", "min", "max"], "peak_mb": "max"})
-    turns = found.pivot(index="turn", columns="what", values="rate")
-    reading = turns["drawing batches, cold"] / turns["disk, in sequence, cold"]
-    trained = turns["cold"] / turns["disk, in sequence, cold"]
-    warm = turns["warm"] / turns["memory"]
+    """Yield the section on data larger than memory."""
+    measured = pd.read_csv(RESULTS / "larger.csv")
+    table = measured.groupby("what", sort=False).agg(
+        {"throughput": ["median", "min", "max"], "peak_mb": "max"}
+    )
+    turns = measured.pivot(index="turn", columns="what", values="throughput")
+    drawing = turns["drawing batches, cold disk"] / turns["sequential read, cold disk"]
+    cold = turns["training, cold disk"] / turns["sequential read, cold disk"]
+    warm = turns["training, warm pack"] / turns["training, memory"]
     yield from (
         "## Larger than memory",
         "",
-        f"A pack of {found['pack_mb'].max() / 1000:.1f} GB of 3×64×64 images, perceptron, batch 128, "
-        f"one thread; MB of images a second, medians of {found['turn'].nunique()} alternations, each in "
-        "a process of its own. Cold: the system has dropped the file before. Shuffled batches drawn from "
-        f"a cold disk reach {span(reading)} of its rate in sequence, training on it {span(trained)} "
-        f"(target: never below 50%), training from a warm pack {span(warm)} of training from memory "
-        "(target: the same). Warm and from memory take the first 100,000 images. Peak memory is of one "
-        f"network; each further one of a pack adds its own. {code(found)}",
+        f"A pack of {measured['pack_mb'].max() / 1000:.1f} GB of 3×64×64 images, perceptron, batch size "
+        f"{BATCH_SIZE}, one thread; MB of images per second, medians of {measured['turn'].nunique()} "
+        "alternations, each in a process of its own. *Cold disk*: the file is not in the page cache. "
+        "Shuffled batches are drawn from a cold disk at "
+        f"{median_and_range(drawing)} of its sequential throughput; training on them reaches "
+        f"{median_and_range(cold)} (target: never below 50%). Training from a warm pack reaches "
+        f"{median_and_range(warm)} of training from memory (target: 100%); both use the first 100,000 "
+        "images. Peak memory is that of one model; every further model of a run group adds its own. "
+        f"{provenance(measured)}",
         "",
         "| what | median, MB/s | lowest | highest | peak memory, MB |",
         "|---|---|---|---|---|",
@@ -269,33 +291,31 @@ def larger() -> Iterable[str]:
     for what, row in table.iterrows():
         peak = row["peak_mb", "max"]
         yield (
-            f"| {what} | {row['rate', 'median']:,.0f} | {row['rate', 'min']:,.0f} "
-            f"| {row['rate', 'max']:,.0f} "
+            f"| {what} | {row['throughput', 'median']:,.0f} | {row['throughput', 'min']:,.0f} "
+            f"| {row['throughput', 'max']:,.0f} "
             f"| {'' if pd.isna(peak) else format(peak, ',.0f')} |"
         )
     yield ""
 
 
 def text() -> str:
-    """Return the page, from what was measured."""
+    """Return the page."""
     lines = [
         "# Performance",
         "",
-        "Written by `make bench`; nothing here is typed by hand. Times on shared machines drift: compare "
-        "what stands side by side, not two pages. Each section says which code and machine it was measured "
-        "with; they are not all measured again when one is.",
+        "`make bench` writes this page; no number is typed by hand. Times on shared machines vary, so "
+        "compare numbers of one table, not of two pages. Each section states the code and the machine it was "
+        "measured with; sections are not all measured again together.",
         "",
         *targets(),
-        *([] if (RESULTS / "gpu.csv").exists() else ["None of it was measured on a GPU: none was at hand."]),
-        "",
     ]
-    for name, part in {
+    for name, section in {
         "throughput": throughput, "precision": precision, "headline": headline, "flat": flat,
-        "overhead": overhead, "dispatch": many, "larger": larger, "gpu": gpu,
+        "overhead": overhead, "dispatch": cluster, "larger": larger, "gpu": gpu,
         "precision-cuda": lambda: precision("precision-cuda"),
     }.items():  # fmt: skip
         if (RESULTS / f"{name}.csv").exists():
-            lines += part()
+            lines += section()
     return "\n".join(lines)
 
 

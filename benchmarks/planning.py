@@ -17,10 +17,11 @@ import pandas as pd
 from table import machine
 
 import dilution
-from dilution.figures.search import crossing, first, next_n, snap
+from dilution.figures.threshold_search import first_n, next_n, snap
+from dilution.figures.thresholds import crossing
 from dilution.planning.pilot import Scope
 from dilution.study import Study
-from dilution.training import device_of, device_title
+from dilution.training import device_title, resolve_device
 from dilution.utils.version import code_version
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +54,7 @@ def predict(**where: object) -> None:
                 "largest_alpha": float(runs["alpha"].max()),
                 "devices": ", ".join(sorted(set(runs["device"]))),
                 "code": code_version(),
-                "machine": f"{machine()}, {device_title(device_of(str(where['device'])).type)}",
+                "machine": f"{machine()}, {device_title(resolve_device(str(where['device'])).type)}",
             }
         )
         prices.append(found.prices.assign(data="mnist", target=target))
@@ -73,7 +74,7 @@ def search(**where: object) -> None:
     runs = []
     done = pd.DataFrame()
     for target, alpha in GOALS:
-        sizes, seed = [first(alpha, 50.0, largest)], 100
+        sizes, seed = [first_n(alpha, 50.0, largest)], 100
         while sizes:
             runs += [scope.run(n, alpha, seed + place) for place, n in enumerate(sizes)]
             seed += len(sizes)

@@ -1,4 +1,4 @@
-"""Accuracy under noise with products in float32 and in bfloat16, on the real MNIST, seed for seed.
+"""Accuracy under noise with matrix products in float32 and in bfloat16 on the real MNIST, paired by seed.
 
 Writes benchmarks/results/precision.csv, or precision-cuda.csv for a GPU. Resumes.
 """
@@ -25,7 +25,7 @@ COLUMNS = [
 
 
 def study() -> Study:
-    """Return pairs of runs that differ in precision only."""
+    """Return pairs of runs that differ only in precision."""
     base = {
         "dataset": "mnist",
         "n": 10_000,
@@ -49,11 +49,12 @@ def main() -> None:
     """Train what is missing and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
-    # A store for each: where a run trains is no part of its identity, and what is there is not trained again.
-    name = "precision" if given.device == "cpu" else f"precision-{given.device}"
-    table = dilution.run(study(), store=RESULTS / f"{name}.sqlite", device=given.device)
+    # One store per device: the device is not part of a run, and a store does not train a run twice.
+    name = "precision" if arguments.device == "cpu" else f"precision-{arguments.device}"
+    execution = dilution.Execution(device=arguments.device)
+    table = dilution.run(study(), store=RESULTS / f"{name}.sqlite", execution=execution)
     write(name, table[COLUMNS].to_dict(orient="records"))
 
 

@@ -1,7 +1,7 @@
-"""Which step of a training to keep, where validation labels are noisy? Five ways to choose one.
+"""Compare five ways to choose the step of a training whose weights are kept, with noisy validation labels.
 
-Writes benchmarks/results/steps.csv, a row for each training, and prints for each way the mean test accuracy
-and what it loses against the best of ten evaluations. Needs the real MNIST; five minutes on two cores.
+Writes benchmarks/results/steps.csv, one row per training, and prints for each way the mean test accuracy
+and its loss against the best of ten evaluations. Needs the real MNIST; five minutes on two cores.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from table import write
 
 import dilution
 from dilution.noise import Dilution
-from dilution.training import Task, TrainConfig, evaluation, train_together, trainer
-from dilution.training.config import default_validation
+from dilution.training import TrainConfig, TrainTask, evaluation, replica, train_together
+from dilution.training.config import default_n_val
 from dilution.training.losses import cross_entropy
 
-# data, clean examples, noise level, order: where noise is learned by heart before the last step
+# data set, clean examples, noise level, targets; noise is memorised before the last step
 CASES = (
     ("digits", 300, 0.5, "sampled"),
     ("digits", 300, 5.0, "pooled"),
@@ -33,36 +33,40 @@ TEMPERATURES = torch.logspace(-1, 1.5, 40)
 WAYS = ("last", "clean accuracy", "noisy cross entropy", "tempered", "noisy accuracy")
 
 
-class Watching(evaluation.Evaluator):
-    """Also measures the cross entropy after the temperature that makes it least."""
+class TemperatureEvaluator(evaluation.Evaluator):
+    """Also measures the lowest cross entropy over temperatures."""
 
-    def __call__(self, module: torch.nn.Module) -> dict[str, float]:
-        logits = evaluation.logits(module, self._prepare, self._held_out)
-        least = min(float(cross_entropy(logits / each, self._histogram)) for each in TEMPERATURES)
-        return super().__call__(module) | {"tempered": least}
+    def __call__(self, model: torch.nn.Module) -> dict[str, float]:
+        logits = evaluation.predict_logits(model, self._normalise, self._validation)
+        losses = [float(cross_entropy(logits / t, self._histogram)) for t in TEMPERATURES]
+        return super().__call__(model) | {"tempered": min(losses)}
 
 
 def measure() -> Iterator[dict[str, object]]:
-    """Yield a row for each training."""
-    trainer.Evaluator = Watching  # type: ignore[misc]
-    for name, n, alpha, order in CASES:
+    """Yield one row per training."""
+    replica.Evaluator = TemperatureEvaluator  # type: ignore[misc]
+    for name, n, alpha, targets in CASES:
         data = dilution.load(name)
         for schedule in SCHEDULES:
-            settings = TrainConfig(
-                optimizer="adam", lr=1e-3, schedule=schedule, batch_size=64, order=order, steps=800,
+            config = TrainConfig(
+                optimizer="adam", lr=1e-3, schedule=schedule, batch_size=64, targets=targets, steps=800,
                 n_evals=10,
             )  # fmt: skip
             sets = [Dilution(data.train, alpha, n=n, seed=seed) for seed in range(SEEDS)]
-            aside = default_validation(n)
-            tasks = [Task(MODEL, each, data.test, each.seed, aside, settings) for each in sets]
+            n_val = default_n_val(n)
+            tasks = [TrainTask(MODEL, noisy, data.test, noisy.seed, n_val, config) for noisy in sets]
             for seed, result in enumerate(train_together(tasks)):
-                found = result.history.set_index("test_acc")
-                kept = (
-                    found.index[-1], found["val_acc_clean"].idxmax(), found["val_loss_noisy"].idxmin(),
-                    found["tempered"].idxmin(), found["val_acc_noisy"].idxmax(),
+                history = result.history.set_index("test_acc")
+                accuracies = (
+                    history.index[-1], history["val_acc_clean"].idxmax(), history["val_loss_noisy"].idxmin(),
+                    history["tempered"].idxmin(), history["val_acc_noisy"].idxmax(),
                 )  # fmt: skip
-                about = {"data": name, "n": n, "alpha": alpha, "schedule": schedule, "seed": seed}
-                yield about | {"best": found.index.max()} | dict(zip(WAYS, map(float, kept), strict=True))
+                settings = {"data": name, "n": n, "alpha": alpha, "schedule": schedule, "seed": seed}
+                yield (
+                    settings
+                    | {"best": history.index.max()}
+                    | dict(zip(WAYS, map(float, accuracies), strict=True))
+                )
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Where the benchmarks write what they measured, and of which code: benchmarks/results/NAME.csv."""
+"""Where the benchmarks write their tables: benchmarks/results/NAME.csv, with the code and the machine."""
 
 import csv
 import os
@@ -12,7 +12,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def write(name: str, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows of equal keys. Rows that were measured before keep their columns `code` and `machine`."""
+    """Write rows of equal keys. Rows of an earlier measurement keep their columns `code` and `machine`."""
     RESULTS.mkdir(exist_ok=True)
     rows = [{"code": code_version(), "machine": machine()} | dict(row) for row in rows]
     with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
@@ -22,9 +22,9 @@ def write(name: str, rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def machine() -> str:
-    """Return what the system says of its cores."""
+    """Return the number of cores and the name of the processor."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text("utf-8").splitlines() if about.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{cores} cores, {models[0] if models else platform.machine()}"
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
+    processors = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{cores} cores, {processors[0] if processors else platform.machine()}"

@@ -1,8 +1,8 @@
-"""Examples a second of our trainer and of others, side by side and alternating.
+"""Examples per second of Dilution's trainer and of other trainers, alternating on the same machine.
 
-Each contender is a process of its own that stays for all alternations and waits while others are timed. Ours
-are as many as the planner of a study chooses, with its threads and packs; beside them one process with all
-cores as threads, and a study of a single network. Writes benchmarks/results/throughput.csv.
+Each contender is a process of its own that stays for all alternations and waits while others are timed.
+Dilution's processes, threads and models per group are those of a study; other contenders are one process
+with all cores as threads, and a study of a single model. Writes benchmarks/results/throughput.csv.
 """
 
 import argparse
@@ -16,53 +16,51 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from counting import BATCH_SIZE
 from table import RESULTS, write
 
 from dilution.study import Run
-from dilution.study.executors import Job, open_executor
-from dilution.study.planner import plan
+from dilution.study.grouping import group_runs
 
 HERE = Path(__file__).resolve().parent
 CORES = len(os.sched_getaffinity(0))
 MODELS = ("perceptron", "mlp2", "conv2", "conv4")
-BATCH = 128
 
 
-def ours(model: str, precision: str, networks: int = 16 * CORES) -> tuple[int, int]:
-    """Return threads and replicas of the packs into which a study of so many runs is divided here."""
+def study_group(model: str, precision: str, n_runs: int = 16 * CORES) -> tuple[int, int]:
+    """Return threads and models of the run groups of a study of so many runs on this machine."""
     with tempfile.TemporaryDirectory() as folder:
         images, labels = np.zeros((200, 28, 28), np.uint8), np.arange(200) % 10
-        data = Path(folder) / "made-up.npz"
+        data = Path(folder) / "zeros.npz"
         np.savez(data, images=images, labels=labels)
         runs = [
             Run.of(
-                dataset=str(data), n=200, model=model, alpha=20, optimizer="adam", batch_size=BATCH,
+                dataset=str(data), n=200, model=model, alpha=20, optimizer="adam", batch_size=BATCH_SIZE,
                 steps=10**6, precision=precision, seed=seed,
             )
-            for seed in range(networks)
+            for seed in range(n_runs)
         ]  # fmt: skip
-        with open_executor("local", Job(runs, None, {})) as team:
-            packs = plan(runs, None, study=runs, cores=CORES, measure=team.measure, say=print)
-    return packs[0].threads, len(packs[0].runs)
+        group = group_runs(runs, None, study=runs, cores=CORES)[0]
+    return group.threads, len(group.runs)
 
 
-def contenders(model: str) -> dict[str, list[list[str]]]:
-    """Return for each contender the commands of its processes."""
-    chosen = {precision: ours(model, precision) for precision in ("float32", "bfloat16")}
-    found = {
+def contender_commands(model: str) -> dict[str, list[list[str]]]:
+    """Return contender → the commands of its processes."""
+    groups = {precision: study_group(model, precision) for precision in ("float32", "bfloat16")}
+    commands = {
         "ceiling, one process": [["ceiling.py", str(CORES)]],
-        "ceiling, a process a core": [["ceiling.py", "1"]] * CORES,
-        "dilution": _processes(model, "float32", *chosen["float32"]),
-        "dilution, bfloat16": _processes(model, "bfloat16", *chosen["bfloat16"]),
-        "dilution, one process": _processes(model, "float32", CORES, chosen["float32"][1]),
-        "dilution, one network": _processes(model, "float32", *ours(model, "float32", 1))[:1],
+        "ceiling, one process per core": [["ceiling.py", "1"]] * CORES,
+        "dilution": _processes(model, "float32", *groups["float32"]),
+        "dilution, bfloat16": _processes(model, "bfloat16", *groups["bfloat16"]),
+        "dilution, one process": _processes(model, "float32", CORES, groups["float32"][1]),
+        "dilution, one model": _processes(model, "float32", *study_group(model, "float32", 1))[:1],
         "DataLoader loop": [["loop.py", model]],
         "Keras on JAX": [["keras_fit.py", model, "jax"]],
         "Keras on torch": [["keras_fit.py", model, "torch"]],
     }
     if not model.startswith("conv"):
-        found["JAX scan"] = [["jax_scan.py", model]]
-    return found
+        commands["JAX scan"] = [["jax_scan.py", model]]
+    return commands
 
 
 def _processes(model: str, precision: str, threads: int, replicas: int) -> list[list[str]]:
@@ -70,32 +68,33 @@ def _processes(model: str, precision: str, threads: int, replicas: int) -> list[
 
 
 class Contender:
-    """The processes of a contender, idle unless asked."""
+    """The processes of a contender; they wait until they are measured."""
 
     def __init__(self, commands: list[list[str]]) -> None:
         # Threads wait as they do by default. Telling them to sleep at once (OMP_WAIT_POLICY) would cost those
-        # who use several, the DataLoader loop nearly half of its rate; idle ones sleep after milliseconds.
+        # contenders that use several, the DataLoader loop nearly half of its throughput; idle threads sleep
+        # after milliseconds.
         self.processes = [
             subprocess.Popen(
-                [sys.executable, str(HERE / "contenders" / script), *rest],
+                [sys.executable, str(HERE / "contenders" / script), *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
                 env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
             )
-            for script, *rest in commands
+            for script, *arguments in commands
         ]
         self.facts, *_ = [self._answer(process) for process in self.processes]
 
     def measure(self) -> tuple[float, float]:
-        """Return the rate of all processes together, and their peak memory in MB."""
+        """Return the throughput of all processes together, and their peak memory in MB."""
         for process in self.processes:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
         answers = [self._answer(process) for process in self.processes]
-        return sum(each["lr"] for each in answers), sum(each["peak_mb"] for each in answers)
+        return sum(answer["throughput"] for answer in answers), sum(answer["peak_mb"] for answer in answers)
 
     def stop(self) -> None:
         """End the processes."""
@@ -119,45 +118,45 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--only", nargs="+", help="contenders to run")
     parser.add_argument("--alternations", type=int, default=5)
-    given = parser.parse_args()
-    rows = _others(RESULTS / "throughput.csv", given.networks)
-    for model in given.networks:
-        chosen = contenders(model)
-        if given.only:
-            chosen = {name: chosen[name] for name in given.only if name in chosen}
-        running = {name: Contender(commands) for name, commands in chosen.items()}
+    arguments = parser.parse_args()
+    rows = _rows_of_other_models(RESULTS / "throughput.csv", arguments.models)
+    for model in arguments.models:
+        commands = contender_commands(model)
+        if arguments.only:
+            commands = {name: commands[name] for name in arguments.only if name in commands}
+        contenders = {name: Contender(processes) for name, processes in commands.items()}
         try:
-            for turn in range(given.alternations):
-                order = list(running)
+            for turn in range(arguments.alternations):
+                order = list(contenders)
                 random.Random(turn).shuffle(order)
                 for name in order:
-                    rate, peak = running[name].measure()
-                    facts = running[name].facts
+                    throughput, peak_mb = contenders[name].measure()
+                    facts = contenders[name].facts
                     rows.append(
                         {
                             "model": model,
                             "contender": name,
                             "turn": turn,
-                            "lr": round(rate, 2),
-                            "peak_mb": round(peak),
-                            "processes": len(running[name].processes),
-                            "group_size": facts.get("pack", ""),
+                            "throughput": round(throughput, 2),
+                            "peak_mb": round(peak_mb),
+                            "processes": len(contenders[name].processes),
+                            "group_size": facts.get("group_size", ""),
                             "version": facts["version"],
                         }
                     )
-                    print(f"{model:10} {turn} {name:26} {rate:12,.1f}  {peak:6,.0f} MB", flush=True)
+                    print(f"{model:10} {turn} {name:30} {throughput:12,.1f}  {peak_mb:6,.0f} MB", flush=True)
         finally:
-            for contender in running.values():
+            for contender in contenders.values():
                 contender.stop()
     write("throughput", rows)
 
 
-def _others(path: Path, networks: list[str]) -> list[dict[str, object]]:
-    """Return what was measured before of networks that are not measured now."""
+def _rows_of_other_models(path: Path, models: list[str]) -> list[dict[str, object]]:
+    """Return the earlier measurements of models that are not measured now."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return [dict(row) for row in csv.DictReader(file) if row["model"] not in networks]
+        return [dict(row) for row in csv.DictReader(file) if row["model"] not in models]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a store holds of a study, and whether two hold the same, bit for bit."""
+"""The results of a study in a store, and the comparison of two, bit for bit."""
 
 import pandas as pd
 
@@ -9,11 +9,12 @@ CIRCUMSTANCES = ["seconds", "group_size", "host", "versions", "started", "finish
 
 
 def results(path, study):
-    """Return what was measured, run by run and evaluation by evaluation, without when and where."""
+    """Return the table of results and the histories, without times and circumstances."""
     with Store(path) as store:
         return table(store, study).drop(columns=CIRCUMSTANCES), histories(store, study)
 
 
-def same(one, other):
-    for ours, theirs in zip(one, other, strict=True):
-        pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+def same(first, second):
+    """Check that two results are equal, bit for bit."""
+    for left, right in zip(first, second, strict=True):
+        pd.testing.assert_frame_equal(left, right, check_exact=True)

@@ -11,9 +11,7 @@ from command import call
 
 from dilution.data import load, write_pack
 from dilution.errors import DataError, StoreError
-from dilution.study import Grid
-from dilution.study.grid import Study
-from dilution.study.progress import Progress
+from dilution.study import Execution, Grid, Study
 from dilution.study.results import table
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
@@ -45,30 +43,30 @@ MEASURED = [
 ]
 
 
-def test_a_damaged_store_is_refused_or_holds_what_it_held(tmp_path):
+def test_a_damaged_store_is_refused_or_has_the_same_results(tmp_path):
     path = tmp_path / "s.sqlite"
     grid = Grid(
         {"dataset": "digits", "n": 100, "model": "mlp1", "steps": 4, "batch_size": 16},
         {"alpha": [0, 1], "seed": [0, 1, 2]},
     )
     with Store(path) as store:
-        run_study(Study.of("s", list(grid)), store, workers=0, progress=Progress(quiet=True))
-        sound = table(store, "s")[MEASURED].set_index("key")
+        run_study(Study.of("s", list(grid)), store, Execution(executor="inline", progress=False))
+        intact = table(store, "s")[MEASURED].set_index("key")
     content = path.read_bytes()
     refused, named = 0, set()
-    for each in damaged(content, random.Random(0)):
-        path.write_bytes(each)
-        for beside in tmp_path.glob("s.sqlite-*"):
-            beside.unlink()
+    for copy in damaged(content, random.Random(0)):
+        path.write_bytes(copy)
+        for write_ahead_log in tmp_path.glob("s.sqlite-*"):
+            write_ahead_log.unlink()
         try:
             with Store(path, create=False) as store:
-                found = table(store, "s")[MEASURED].set_index("key")
+                rows = table(store, "s")[MEASURED].set_index("key")
         except StoreError as error:
             refused += 1
             named.add(str(path) in str(error))
             continue
-        pd.testing.assert_frame_equal(found, sound, check_exact=True)
-    assert refused > CUTS  # other bits are of indices, of what is free, of host and time
+        pd.testing.assert_frame_equal(rows, intact, check_exact=True)
+    assert refused > CUTS  # other bits are of indices, free pages, hosts and times
     assert named == {True}
 
 
@@ -103,8 +101,8 @@ def test_a_study_on_a_damaged_pack_ends_with_its_name(tmp_path):
         file.seek(9000)
         file.write(bytes(4000))
     (tmp_path / "study.toml").write_text(
-        'name = "s"\n[base]\ndataset = "digits.pack"\nn = 1437\nnetwork = "mlp1"\n'
-        "alpha = 1.0\nepochs = 2\nbatch = 16\n"
+        'name = "s"\n[base]\ndataset = "digits.pack"\nn = 1437\nmodel = "mlp1"\n'
+        "alpha = 1.0\nepochs = 2\nbatch_size = 16\n"
     )
     done = call(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "1")
     assert done.returncode in (1, 2)
@@ -126,14 +124,14 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     assert torch.equal(found["weights"], state["weights"])
     for each in damaged(content, random.Random(2)):
         checkpoint.path.write_bytes(each)
-        with pytest.raises(DataError, match=r"c\.pt is damaged"):
+        with pytest.raises(DataError, match=r"c\.pt is corrupted"):
             checkpoint.load()
 
 
 def test_a_study_refuses_a_damaged_checkpoint_by_its_name(tmp_path):
     (tmp_path / "study.toml").write_text(
-        'name = "s"\n[base]\ndataset = "digits"\nnetwork = "mlp1"\nn = 200\nalpha = 1.0\n'
-        "steps = 40\nbatch = 16\nevaluations = 4\n"
+        'name = "s"\n[base]\ndataset = "digits"\nmodel = "mlp1"\nn = 200\nalpha = 1.0\n'
+        "steps = 40\nbatch_size = 16\nn_evals = 4\n"
     )
     words = ["run", "study.toml", "--store", "s.sqlite", "--workers", "1", "--checkpoint-minutes", "0"]
     assert call(tmp_path, *words).returncode == 0
@@ -147,7 +145,7 @@ def test_a_study_refuses_a_damaged_checkpoint_by_its_name(tmp_path):
     done = call(tmp_path, *words)
     assert done.returncode == 1, done.stderr
     told = call(tmp_path, "status", "--store", "new.sqlite").stdout
-    assert f"{damaged_one.name} is damaged" in told
+    assert f"{damaged_one.name} is corrupted" in told
     assert "Traceback" not in told + done.stderr
     shutil.rmtree(folder)
     assert call(tmp_path, *words, "--retry-failed").returncode == 0

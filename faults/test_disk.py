@@ -23,10 +23,10 @@ name = "disk"
 [base]
 dataset = "digits"
 n = 200
-model = "{network}"
+model = "{model}"
 alpha = 1.0
 steps = {steps}
-n_evals = {evaluations}
+n_evals = {n_evals}
 batch_size = 16
 
 [grid]
@@ -151,7 +151,7 @@ def test_a_training_goes_on_without_the_checkpoint_that_has_no_room(tmp_path, si
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.stderr.count("No space left on device") == 1
-    assert "The training goes on without one" in ended.stderr
+    assert "The training continues without checkpoints" in ended.stderr
     assert list((tmp_path / "left").iterdir()) == []
     done(tmp_path, "run", "study.toml", "--store", "undisturbed.sqlite", "--workers", "1")
     same(results(tmp_path / "s.sqlite", "disk"), results(tmp_path / "undisturbed.sqlite", "disk"))
@@ -165,7 +165,7 @@ def test_a_checkpoint_on_a_full_disk_is_the_last_whole_one(tmp_path):
     command = shlex.join([sys.executable, "-m", "dilution", *words, "--store", "s.sqlite"])
     script = (  # killed once a checkpoint could not be written
         f"mount -t tmpfs -o size=1500k none small; {command} 2> said & "
-        "for i in $(seq 600); do grep -q 'goes on without one' said && break; sleep 0.1; done; "
+        "for i in $(seq 600); do grep -q 'continues without checkpoints' said && break; sleep 0.1; done; "
         "pkill -9 -P $!; kill -9 $!; cp -r small left"
     )
     shell(tmp_path, script)

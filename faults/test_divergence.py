@@ -1,4 +1,4 @@
-"""Losses that are no numbers: the run has diverged, its step and rate are recorded, and others go on."""
+"""Losses that are not finite: the run has diverged, its step is recorded, and the others go on."""
 
 import pytest
 from command import done
@@ -51,18 +51,18 @@ def make(shape, classes):
 
 
 @pytest.mark.parametrize("value", ["float('nan')", "float('inf')"])
-def test_a_loss_that_is_no_number_is_a_divergence_with_its_step_and_rate(tmp_path, value):
+def test_a_loss_that_is_not_finite_is_a_divergence_with_its_step(tmp_path, value):
     (tmp_path / "spoiling.py").write_text(SPOILED.format(value=value))
     (tmp_path / "study.toml").write_text(STUDY.format(spoiled="spoiling:make"))
-    told = done(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "2")
-    assert told.count("diverged") == 3
+    printed = done(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "2")
+    assert printed.count("diverged") == 3
     with Store(tmp_path / "s.sqlite") as store:
-        rows, n_evals = table(store, "diverging"), histories(store, "diverging")
+        rows, evaluations = table(store, "diverging"), histories(store, "diverging")
     assert rows["state"].tolist() == ["done", "done", "diverged", "diverged", "diverged"]
     assert rows["lr"].tolist() == [0.1, 0.1, 1e30, 1e30, 0.1]
     diverged = rows[rows["state"] == "diverged"]
     assert diverged["diverged_at"].between(1, 12).all()
     assert diverged["test_acc_at_best_clean_val"].isna().all()
     assert rows["diverged_at"].iloc[-1] == 6
-    before = n_evals[n_evals["key"] == rows["key"].iloc[-1]]
+    before = evaluations[evaluations["key"] == rows["key"].iloc[-1]]
     assert before["step"].max() <= 6

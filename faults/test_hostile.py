@@ -110,7 +110,7 @@ def test_an_npz_file_with_objects_is_refused(tmp_path, proof):
 def test_a_checkpoint_with_objects_is_refused_even_if_its_checksum_fits(tmp_path, proof):
     checkpoint = Checkpoint(tmp_path / "c.pt", "mine")
     checkpoint.save({"step": 1, "evil": Evil(proof)})
-    with pytest.raises(DataError, match=r"c\.pt holds what no training writes"):
+    with pytest.raises(DataError, match=r"c\.pt does not contain a saved training"):
         checkpoint.load()
     assert not proof.exists()
 

@@ -1,4 +1,4 @@
-"""Two hosts, simulated as two raylets here: the table of one machine, also when one of them goes away."""
+"""A cluster of two hosts, simulated: the table is that of one machine, also when a host goes away."""
 
 import threading
 import time
@@ -6,13 +6,11 @@ import time
 import pytest
 from compared import results, same
 
-from dilution.study import Run, Study
-from dilution.study.progress import Progress
+from dilution.study import Execution, Run, Study
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 
 pytest.importorskip("ray")
-QUIET = Progress(quiet=True)
 BASE = {"dataset": "digits", "n": 200, "model": "mlp1", "steps": 400, "n_evals": 2, "batch_size": 16}
 STUDY = Study.of("hosts", [Run.of(**BASE, alpha=alpha, seed=seed) for alpha in (0, 2) for seed in range(20)])
 
@@ -21,17 +19,21 @@ STUDY = Study.of("hosts", [Run.of(**BASE, alpha=alpha, seed=seed) for alpha in (
 def cluster():
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    yield made
-    made.shutdown()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    yield cluster
+    cluster.shutdown()
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     path = tmp_path_factory.mktemp("alone") / "s.sqlite"
     with Store(path) as store:
-        run_study(STUDY, store, workers=2, progress=QUIET)
+        run_study(STUDY, store, Execution(workers=2, progress=False))
     return results(path, "hosts")
+
+
+def on(cluster):
+    return Execution(executor="ray", address=cluster.address, progress=False)
 
 
 def check(path, alone):
@@ -42,7 +44,7 @@ def check(path, alone):
 def test_two_hosts_give_the_table_of_one_machine(tmp_path, cluster, alone):
     cluster.add_node(num_cpus=1)
     with Store(tmp_path / "s.sqlite") as store:
-        run_study(STUDY, store, executor="ray", address=cluster.address, progress=QUIET)
+        run_study(STUDY, store, on(cluster))
     check(tmp_path / "s.sqlite", alone)
 
 
@@ -50,7 +52,7 @@ def test_a_host_that_goes_away_takes_no_run_with_it(tmp_path, cluster, alone):
     second = cluster.add_node(num_cpus=1)
     running = []
 
-    def remove_it():
+    def remove_second():
         deadline = time.monotonic() + 120
         with Store(tmp_path / "s.sqlite") as reader:
             while reader.counts().get("hosts", {}).get("done", 0) < 4 and time.monotonic() < deadline:
@@ -60,38 +62,38 @@ def test_a_host_that_goes_away_takes_no_run_with_it(tmp_path, cluster, alone):
 
     with Store(tmp_path / "s.sqlite") as store:
         store.add("hosts", STUDY.runs)
-        removing = threading.Thread(target=remove_it)
+        removing = threading.Thread(target=remove_second)
         removing.start()
-        run_study(STUDY, store, executor="ray", address=cluster.address, progress=QUIET)
+        run_study(STUDY, store, on(cluster))
         removing.join()
         assert store.crashes() == {}
     assert running[0] > 0
     check(tmp_path / "s.sqlite", alone)
 
 
-def test_runs_that_only_the_host_that_went_away_had_room_for_go_to_a_smaller_one(
+def test_runs_that_only_fitted_on_the_host_that_went_away_train_on_a_smaller_one(
     tmp_path, alone, monkeypatch
 ):
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setattr("dilution.study.executors.ray_driver._LOOK", 2.0)
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "memory": 200 * 10**6})
-    large = made.add_node(num_cpus=1, memory=4 * 10**9)  # a run asks for half a gigabyte
+    monkeypatch.setattr("dilution.study.executors.ray_driver._CHECK_SECONDS", 2.0)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "memory": 200 * 10**6})
+    large = cluster.add_node(num_cpus=1, memory=4 * 10**9)  # a run requests half a gigabyte
 
-    def remove_it():
+    def remove_second():
         with Store(tmp_path / "s.sqlite") as reader:
             while reader.counts().get("hosts", {}).get("done", 0) < 4:
                 time.sleep(0.05)
-        made.remove_node(large, allow_graceful=False)
+        cluster.remove_node(large, allow_graceful=False)
 
     try:
         with Store(tmp_path / "s.sqlite") as store:
             store.add("hosts", STUDY.runs)
-            removing = threading.Thread(target=remove_it, daemon=True)
+            removing = threading.Thread(target=remove_second, daemon=True)
             removing.start()
-            run_study(STUDY, store, executor="ray", address=made.address, progress=QUIET)
+            run_study(STUDY, store, on(cluster))
             removing.join(60)
             assert store.crashes() == {}
         check(tmp_path / "s.sqlite", alone)
     finally:
-        made.shutdown()
+        cluster.shutdown()

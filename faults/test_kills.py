@@ -1,4 +1,4 @@
-"""kill -9 of workers, of the driver and of Ray, fifty times: the table is that of an undisturbed study."""
+"""kill -9 of workers, of the scheduler and of Ray, fifty times: the table is that of an undisturbed study."""
 
 import os
 import random
@@ -37,12 +37,12 @@ LIMIT = 600  # seconds for a study to complete, however often it is disturbed
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    made = tmp_path_factory.mktemp("kills")
-    (made / "study.toml").write_text(STUDY.format(seeds=list(range(RUNS // 4))))
-    return made
+    path = tmp_path_factory.mktemp("kills")
+    (path / "study.toml").write_text(STUDY.format(seeds=list(range(RUNS // 4))))
+    return path
 
 
-def driver(folder, store, *options):
+def start(folder, store, *options):
     """Start the command that trains the study."""
     command = [sys.executable, "-m", "dilution", "run", "study.toml", "--store", store, *options]
     return subprocess.Popen(
@@ -57,34 +57,34 @@ def driver(folder, store, *options):
 
 @pytest.fixture(scope="module")
 def undisturbed(folder):
-    process = driver(folder, "undisturbed.sqlite", "--workers", "2")
+    process = start(folder, "undisturbed.sqlite", "--workers", "2")
     _, error = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, error
-    rows, n_evals = results(folder / "undisturbed.sqlite", "kills")
+    rows, evaluations = results(folder / "undisturbed.sqlite", "kills")
     assert (rows["state"] == "done").all()
     assert len(rows) == RUNS
-    return rows, n_evals
+    return rows, evaluations
 
 
 def children(pid):
-    """Return the processes below one, of all generations, with their names."""
-    found = {}
-    for place in Path("/proc").glob("[0-9]*"):
+    """Return the descendants of a process: id → name."""
+    processes = {}
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            text = (place / "stat").read_text()
+            text = (folder / "stat").read_text()
         except OSError:  # it ended meanwhile
             continue
         name = text[text.index("(") + 1 : text.rindex(")")]
-        found[int(place.name)] = (int(text[text.rindex(")") + 2 :].split()[1]), name)
-    below, more = {}, {pid}
-    while more:
-        more = {each for each, (parent, _) in found.items() if parent in more}
-        below |= {each: found[each][1] for each in more}
-    return below
+        processes[int(folder.name)] = (int(text[text.rindex(")") + 2 :].split()[1]), name)
+    descendants, generation = {}, {pid}
+    while generation:
+        generation = {child for child, (parent, _) in processes.items() if parent in generation}
+        descendants |= {child: processes[child][1] for child in generation}
+    return descendants
 
 
 def finished(path):
-    """Return how many runs are done, asked as anyone could."""
+    """Return how many runs are done."""
     try:
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
             return connection.execute("SELECT count(*) FROM runs WHERE state = 'done'").fetchone()[0]
@@ -93,7 +93,7 @@ def finished(path):
 
 
 def done(path):
-    """Return when each run that is done had ended, and what came of it."""
+    """Return time, result and history of each run that is done, by its key."""
     if not path.exists():
         return {}
     with sqlite3.connect(path) as connection:
@@ -111,10 +111,10 @@ def kill(pid):
 
 def wait_for_a_moment(process, path, draw):
     """Wait for a random moment: in most cases after a run has ended, else perhaps before anything trains."""
-    began, progress = finished(path), draw.random() < 0.7
-    while progress and process.poll() is None and finished(path) <= began:
+    before, after_a_run = finished(path), draw.random() < 0.7
+    while after_a_run and process.poll() is None and finished(path) <= before:
         time.sleep(0.02)
-    moment = time.monotonic() + draw.uniform(0.0, 0.5 if progress else 4.0)
+    moment = time.monotonic() + draw.uniform(0.0, 0.5 if after_a_run else 4.0)
     while process.poll() is None and time.monotonic() < moment:
         time.sleep(0.02)
 
@@ -125,20 +125,20 @@ def disturb(folder, store, victims, *options, seed):
     Parameters
     ----------
     victims
-        For each kill a function of the driver's process → processes of which one is killed.
+        Per kill a function of the process of the scheduler → processes of which one is killed.
     """
     draw, waiting, error = random.Random(seed), list(victims), ""
     before = {}
-    for _ in range(len(victims) + 1):  # each kill may end a driver, and nothing else may
-        process = driver(folder, store, *options)
+    for _ in range(len(victims) + 1):  # each kill may end a scheduler, and nothing else may
+        process = start(folder, store, *options)
         while waiting and process.poll() is None:
             wait_for_a_moment(process, folder / store, draw)
-            found = waiting[0](process)
-            if found and kill(draw.choice(found)):
+            candidates = waiting[0](process)
+            if candidates and kill(draw.choice(candidates)):
                 waiting.pop(0)
         _, error = process.communicate(timeout=LIMIT)
         now = done(folder / store)
-        assert now.items() >= before.items()  # what was done is there, and was not done again
+        assert now.items() >= before.items()  # finished runs are kept, and were not trained again
         before = now
         if process.returncode == 0:
             return len(victims) - len(waiting)
@@ -146,12 +146,16 @@ def disturb(folder, store, victims, *options, seed):
 
 
 def workers(process):
-    """Return the processes that train: Ray names its own so, ours are those that Python has spawned."""
-    below = children(process.pid)
-    return [pid for pid, name in below.items() if name.startswith("ray::") or "spawn_main" in words(pid)]
+    """Return the processes that train: those named by Ray, or spawned by Python."""
+    descendants = children(process.pid)
+    return [
+        pid
+        for pid, name in descendants.items()
+        if name.startswith("ray::") or "spawn_main" in command_line(pid)
+    ]
 
 
-def words(pid):
+def command_line(pid):
     """Return the command line of a process."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()
@@ -159,7 +163,7 @@ def words(pid):
         return ""
 
 
-def the_driver(process):
+def the_scheduler(process):
     return [process.pid]
 
 
@@ -179,15 +183,15 @@ def test_kills_of_workers(folder, undisturbed):
     check(folder, "workers.sqlite", undisturbed)
 
 
-def test_kills_of_the_driver(folder, undisturbed):
-    killed = disturb(folder, "driver.sqlite", [the_driver] * 20, "--workers", "2", seed=2)
+def test_kills_of_the_scheduler(folder, undisturbed):
+    killed = disturb(folder, "scheduler.sqlite", [the_scheduler] * 20, "--workers", "2", seed=2)
     assert killed == 20
-    check(folder, "driver.sqlite", undisturbed)
+    check(folder, "scheduler.sqlite", undisturbed)
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray")
 def test_kills_of_ray(folder, undisturbed):
-    victims = [workers, the_raylet, the_driver, workers, the_raylet] * 2
+    victims = [workers, the_raylet, the_scheduler, workers, the_raylet] * 2
     killed = disturb(folder, "ray.sqlite", victims, "--executor", "ray", "--workers", "2", seed=3)
     assert killed == 10
     check(folder, "ray.sqlite", undisturbed)

@@ -1,4 +1,4 @@
-"""Out of memory in a worker: its pack is divided and tried again, the run at fault fails with that reason."""
+"""Out of memory in a worker: its group is divided and tried again, the run at fault fails with that reason."""
 
 from command import call
 
@@ -31,7 +31,7 @@ def test_a_run_that_takes_too_much_memory_fails_with_that_reason_and_the_others_
     (tmp_path / "study.toml").write_text(STUDY)
     done = call(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "2", memory=LIMIT)
     assert done.returncode == 1, done.stderr
-    assert "2 of 4 runs failed; `dilution status` says why" in done.stderr
+    assert "2 of 4 runs failed. Show why: dilution status" in done.stderr
     with Store(tmp_path / "s.sqlite") as store:
         rows = table(store, "memory")
         assert store.crashes() == {}
@@ -41,7 +41,7 @@ def test_a_run_that_takes_too_much_memory_fails_with_that_reason_and_the_others_
 
 
 TOGETHER = """
-name = "group_size"
+name = "together"
 
 [base]
 dataset = "digits"
@@ -78,8 +78,8 @@ def test_runs_that_are_too_large_together_are_trained_apart(tmp_path):
     (tmp_path / "hungry.py").write_text(HUNGRY)
     done = call(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "1", memory=LIMIT)
     assert done.returncode == 0, done.stderr
-    assert "6 at a time" in done.stderr  # too short to be measured, so planned as one pack
+    assert "6 runs, up to 6 trained together" in done.stderr
     with Store(tmp_path / "s.sqlite") as store:
-        rows = table(store, "group_size")
+        rows = table(store, "together")
     assert rows["state"].tolist() == ["done"] * 6
     assert rows["group_size"].tolist() == [1] * 6

@@ -10,11 +10,11 @@ import pytest
 from command import done
 
 from dilution.data import load
-from dilution.study import Run, Study, scheduler
-from dilution.study.progress import Progress
+from dilution.study import Execution, Run, Study, scheduler
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 
+INLINE = Execution(executor="inline", progress=False)
 STUDY = """
 name = "odd"
 
@@ -37,14 +37,13 @@ def test_a_clock_that_is_set_back_while_a_study_runs(tmp_path, monkeypatch):
     base = {"dataset": "digits", "n": 200, "model": "mlp1", "alpha": 1, "steps": 5}
     runs = [Run.of(**base, seed=seed, batch_size=16 + seed) for seed in range(3)]
     with Store(tmp_path / "s.sqlite") as store:
-        run_study(Study.of("s", runs[:2]), store, workers=0, progress=Progress(quiet=True))
+        run_study(Study.of("s", runs[:2]), store, INLINE)
         with store.writer():
             store.add("s", runs)
             store.start([runs[2].key], host="h", versions={}, at=scheduler._now())
-        run_study(Study.of("s", runs), store, workers=0, progress=Progress(quiet=True))
+        run_study(Study.of("s", runs), store, INLINE)
         assert store.counts() == {"s": {"done": 3}}
-    told = done(tmp_path, "report", "--store", "s.sqlite", "--out", "page")
-    assert "page" in told
+    assert "page" in done(tmp_path, "report", "--store", "s.sqlite", "--out", "page")
 
 
 @pytest.mark.parametrize("name", ["with spaces and 'quotes'", "Büro mit Ümläuten", "日本語", "per%cent&amp"])
@@ -79,16 +78,16 @@ def commas():
 @pytest.mark.skipif(commas() is None, reason="needs a locale with decimal commas")
 def test_a_locale_with_decimal_commas(tmp_path):
     (tmp_path / "study.toml").write_text(STUDY.format(data="digits"))
-    told = {}
+    accuracies = {}
     for language in ("C.UTF-8", commas()):
-        where = ["--store", f"{language}.sqlite"]
-        done(tmp_path, "run", "study.toml", *where, "--workers", "2", LC_ALL=language)
-        done(tmp_path, "export", f"{language}.csv", *where, LC_ALL=language)
+        store = ["--store", f"{language}.sqlite"]
+        done(tmp_path, "run", "study.toml", *store, "--workers", "2", LC_ALL=language)
+        done(tmp_path, "export", f"{language}.csv", *store, LC_ALL=language)
         lines = (tmp_path / f"{language}.csv").read_text("utf-8").splitlines()
-        place = lines[0].split(",").index("test_acc_at_best_clean_val")
-        told[language] = [line.split(",")[place] for line in lines[1:]]
-    assert told["C.UTF-8"] == told[commas()]
-    assert all(0 < float(each) < 1 for each in told["C.UTF-8"])
+        column = lines[0].split(",").index("test_acc_at_best_clean_val")
+        accuracies[language] = [line.split(",")[column] for line in lines[1:]]
+    assert accuracies["C.UTF-8"] == accuracies[commas()]
+    assert all(0 < float(accuracy) < 1 for accuracy in accuracies["C.UTF-8"])
 
 
 def test_a_data_folder_that_is_read_only_is_only_read(tmp_path):

@@ -14,14 +14,6 @@ settings.register_profile("suite", max_examples=40, deadline=None, derandomize=T
 settings.load_profile("suite")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests neither read nor change what the user's cache remembers of this machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DILUTION_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="session")
 def make_data() -> Callable[..., Arrays]:
     """Balanced data whose image i can be told from every other: its first two pixels spell i."""

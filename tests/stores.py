@@ -1,4 +1,4 @@
-"""Six runs to put into a store, and plain SQLite, as anyone with the file could use it."""
+"""Six runs to put into a store, and access to its file by plain SQLite."""
 
 import sqlite3
 
@@ -9,8 +9,8 @@ KEYS = [run.key for run in RUNS]
 DONE = {"state": "done", "result": {"test_acc_last": 0.5}, "history": [{"step": 1, "test_acc": 0.5}]}
 
 
-def plain(path, statement):
-    """Ask plain SQLite, as anyone with the file could."""
+def query(path, statement):
+    """Return the rows of a query with plain SQLite, as any program with the file could."""
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
         return connection.execute(statement).fetchall()
@@ -19,6 +19,7 @@ def plain(path, statement):
 
 
 def change(path, *statements):
+    """Execute statements with plain SQLite."""
     connection = sqlite3.connect(path)
     try:
         for statement in statements:

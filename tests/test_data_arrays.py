@@ -1,15 +1,23 @@
+"""Arrays, DataSet and UnsplitData: their rules and reprs."""
+
+import pickle
+
+import numpy as np
 import pytest
 import torch
 
-from dilution.data import Arrays, DataSet
+from dilution.data import Arrays, DataSet, UnsplitData, from_numpy, load
 from dilution.errors import InputError
+
+ROWS = np.random.default_rng(0).normal(size=(40, 3))
+LABELS = np.arange(40) % 2
 
 
 def images(n: int, side: int = 4) -> torch.Tensor:
     return torch.zeros(n, 1, side, side, dtype=torch.uint8)
 
 
-def test_arrays_name_the_classes_by_number_unless_told() -> None:
+def test_classes_are_named_by_number_unless_their_names_are_passed() -> None:
     assert Arrays(images(3), torch.tensor([0, 2, 1])).classes == ("0", "1", "2")
     assert Arrays(images(1), torch.tensor([0]), ("a", "b")).classes == ("a", "b")
 
@@ -25,7 +33,7 @@ def test_arrays_name_the_classes_by_number_unless_told() -> None:
         (images(2), torch.tensor([-1, 1]), "run from -1 to 1"),
     ],
 )
-def test_arrays_refuse_what_breaks_a_rule(images: torch.Tensor, labels: torch.Tensor, message: str) -> None:
+def test_invalid_arrays_are_refused(images: torch.Tensor, labels: torch.Tensor, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Arrays(images, labels)
 
@@ -35,7 +43,41 @@ def test_a_label_without_a_class_is_refused() -> None:
         Arrays(images(1), torch.tensor([2]), ("a", "b"))
 
 
-def test_halves_of_a_data_set_share_shape_and_classes() -> None:
+@pytest.mark.parametrize(
+    ("observed", "message"),
+    [
+        (torch.tensor([0, 1, 1]), "for 2 images"),
+        (torch.tensor([0.0, 1.0]), "torch.float32"),
+        (torch.tensor([0, 2]), "run from 0 to 2; with 2 classes"),
+        (torch.tensor([-1, 0]), "run from -1 to 0"),
+    ],
+)
+def test_invalid_observed_labels_are_refused(observed: torch.Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=f"observed labels.*{message}"):
+        Arrays(images(2), torch.tensor([0, 1]), ("a", "b"), observed)
+
+
+def test_observed_labels_stay_with_their_examples() -> None:
+    noisy = (LABELS + (np.arange(40) % 5 == 0)) % 2
+    data = from_numpy(features=ROWS, labels=LABELS, noisy_labels=noisy)
+    assert data.train.observed is not None
+    row_of = {float(np.float32(features[0])): row for row, features in enumerate(ROWS)}
+    for arrays in (data.train, data.test, data.train.subset(torch.tensor([3, 1]))):
+        rows = [row_of[float(image[0, 0, 0])] for image in arrays.images]
+        assert arrays.observed is not None
+        assert arrays.observed.tolist() == noisy[rows].tolist()
+        assert arrays.labels.tolist() == LABELS[rows].tolist()
+
+
+def test_observed_labels_move_to_a_device_with_the_labels() -> None:
+    data = from_numpy(features=ROWS, labels=LABELS, noisy_labels=LABELS).train
+    moved = data.to(torch.device("meta"))
+    assert moved.observed is not None
+    assert moved.labels.device == moved.observed.device == torch.device("meta")
+    assert data.to(torch.device("meta")) is moved
+
+
+def test_splits_must_have_one_shape_and_the_same_classes() -> None:
     two = Arrays(images(2), torch.tensor([0, 1]))
     one = Arrays(images(1), torch.tensor([0]))
     small = Arrays(images(2, side=3), torch.tensor([0, 1]))
@@ -43,3 +85,25 @@ def test_halves_of_a_data_set_share_shape_and_classes() -> None:
     for other in (one, small):
         with pytest.raises(InputError, match="both must be the same"):
             DataSet("x", two, other)
+
+
+def test_splits_of_different_types_are_refused() -> None:
+    pixels = Arrays(images(4), torch.tensor([0, 1, 0, 1]))
+    floats = Arrays(images(4).float(), torch.tensor([0, 1, 0, 1]))
+    with pytest.raises(InputError, match="must be of one type"):
+        DataSet("x", floats, pixels)
+
+
+def test_reprs_are_short() -> None:
+    digits = load("digits")
+    assert repr(digits.train) == "Arrays(1437 images of 1×8×8, 10 classes)"
+    assert repr(digits) == "DataSet('digits', 1437 + 360 images of 1×8×8, 10 classes)"
+    rows = from_numpy(features=ROWS, labels=LABELS, noisy_labels=LABELS).train
+    assert repr(UnsplitData(rows)) == "UnsplitData(Arrays(32 rows of 3 features, 2 classes, observed labels))"
+
+
+def test_arrays_can_be_pickled() -> None:
+    digits = load("digits").train
+    copy = pickle.loads(pickle.dumps(digits))
+    assert torch.equal(copy.images, digits.images)
+    assert repr(copy) == repr(digits)

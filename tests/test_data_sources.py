@@ -8,20 +8,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilution.data import DATASETS, labelled, load, names_data
+from dilution.data import DATASETS, load_unsplit, load, is_dataset_name
 from dilution.errors import DilutionError, InputError
 
 
 @pytest.mark.parametrize("name", ["digits", "a.npz", "b/a.PACK", "a.csv#x", "a.parquet", "my.module:make"])
 def test_names_of_data_are_told_from_other_names(name: str) -> None:
-    assert names_data(name)
+    assert is_dataset_name(name)
 
 
 @pytest.mark.parametrize(
     "name", ["white_noise", "a.xlsx", "folder/none", "a:b:c", "a b:c", "", "#", "#3", "~nobody/x"]
 )
 def test_other_names_are_no_data_and_loading_them_says_what_is(name: str) -> None:
-    assert not names_data(name)
+    assert not is_dataset_name(name)
     with pytest.raises(
         InputError, match=r"is not a data set.*Or name data of your own: a file that ends in \.npz"
     ):
@@ -53,15 +53,15 @@ def test_nothing_may_follow_the_number_sign_of_arrays_and_packs(tmp_path: Path) 
 
 
 def test_of_named_data_the_training_half_is_labelled() -> None:
-    found, digits = labelled("digits"), load("digits")
-    assert found.rows is None
+    found, digits = load_unsplit("digits"), load("digits")
+    assert found.names is None
     assert found.arrays is digits.train
 
 
 def test_arrays_without_a_test_half_are_labelled_whole_and_in_order(tmp_path: Path) -> None:
     images = np.arange(40, dtype=np.uint8).reshape(10, 2, 2)
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(10) % 2)
-    found = labelled(tmp_path / "a.npz")
+    found = load_unsplit(tmp_path / "a.npz")
     assert torch.equal(found.arrays.images[:, 0], torch.from_numpy(images))
     np.savez(
         tmp_path / "b.npz",
@@ -70,4 +70,4 @@ def test_arrays_without_a_test_half_are_labelled_whole_and_in_order(tmp_path: Pa
         test_images=images[:2],
         test_labels=[0, 1],
     )
-    assert len(labelled(tmp_path / "b.npz").arrays) == 10
+    assert len(load_unsplit(tmp_path / "b.npz").arrays) == 10

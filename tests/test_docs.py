@@ -12,8 +12,7 @@ What a fenced block means, by its language:
 ``sh``      is a script: its syntax must be sound, and its ``dilution`` lines must exist.
 ``text``, ``yaml``  are shown only.
 
-``python tests/test_docs.py`` writes docs/cli.md, the reference that a test compares with the program, and the
-results in README.md, which a test compares with the committed ones.
+``python tests/generated.py`` writes the parts that are computed, such as docs/cli.md.
 """
 
 import doctest
@@ -28,9 +27,9 @@ from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import typer
+from generated import pages
 from typer.testing import CliRunner
 
 from dilution.cli import app
@@ -38,7 +37,12 @@ from dilution.study import Run, Study
 from dilution.study.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs/results/README.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "docs/results/README.md",
+]
 LANGUAGES = {"python", "output", "toml", "console", "bash", "text", "sh", "sql", "yaml", ""}
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -196,79 +200,10 @@ def test_the_loop_over_a_dilution_has_ten_lines():
     assert len(first.splitlines()) == 10
 
 
-def cli_reference() -> str:
-    """Return docs/cli.md: the help text of every command."""
-    parts = [
-        "# The command line\n",
-        "Written by `python tests/test_docs.py`; do not edit.\n",
-        "Exit codes: 0; 1 if runs failed or `dilution data check` finds a file missing or altered; 2 after\n"
-        "a mistake that you can mend, with one message; 130 after Ctrl-C. Finished runs are kept always.\n",
-    ]
-    waiting: list[tuple[str, Any]] = [("dilution", typer.main.get_command(app))]
-    while waiting:
-        name, command = waiting.pop(0)
-        words = [*name.split()[1:], "--help"]
-        shown = CliRunner().invoke(app, words, prog_name="dilution", color=False, terminal_width=100).stdout
-        text = "\n".join(row.rstrip() for row in shown.strip().splitlines())
-        parts.append(f"## `{name}`\n\n```text\n{text}\n```\n")
-        below = getattr(command, "commands", {})
-        waiting = [(f"{name} {each}", below[each]) for each in below] + waiting
-    return "\n".join(parts)
+PAGES_WITH_COMPUTED_PARTS = ["docs/cli.md", "README.md", "docs/results/README.md", "docs/architecture.md"]
 
 
-def test_the_cli_reference_is_what_the_program_says():
-    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
-    assert page == cli_reference(), "run: python tests/test_docs.py"
-
-
-RESULTS = re.compile(r"<!-- results -->\n.*?\n(?=## )", re.DOTALL)
-
-
-MADE = {
-    "mnist-laptop": "On the real MNIST",
-    "cifar10-laptop": "On CIFAR-10",
-}
-
-
-def seeds(folder: str, figure: str) -> str:
-    """Return how many seeds stand behind a point of a figure; of a search, how many runs."""
-    points = pd.read_csv(ROOT / folder / f"{figure}.csv")
-    counts = points.loc[points["how"] == "search" if "how" in points else slice(None), "seeds"]
-    said = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
-    return f"{said} runs" if "how" in points else said
-
-
-def findings() -> str:
-    """Return what README.md says of the committed results, all of it as it was computed."""
-    lines = ["<!-- results -->"]
-    for name, data in MADE.items():
-        folder = f"docs/results/{name}"
-        claims = pd.read_csv(ROOT / folder / "claims.csv")
-        first = next(name for name in claims["figure"] if (ROOT / folder / f"{name}.png").exists())
-        lines += [f"{data} at laptop scale, two cores and no GPU:", ""]
-        lines += [f"![The first figure, {first}]({folder}/{first}.png)", ""]
-        lines += [
-            "| figure | the paper found | here | measured | scale | seeds |",
-            "|---|---|---|---|---|---|",
-        ]
-        for row in claims.itertuples():
-            cells = [row.figure, row.claim, row.verdict, row.numbers, "laptop", seeds(folder, row.figure)]
-            lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
-        lines += ["", f"Plots, rules, every run and how it was made: [{folder}]({folder}/README.md).", ""]
-    lines += [
-        "What was not reproduced, and the experiments on why: "
-        "[docs/results](docs/results/README.md#what-was-not-reproduced).",
-        "",
-    ]
-    return "\n".join([*lines, ""])
-
-
-def test_the_readme_reports_the_verdicts_of_the_committed_results():
-    (shown,) = RESULTS.findall((ROOT / "README.md").read_text("utf-8"))
-    assert shown == findings(), "run: python tests/test_docs.py"
-
-
-if __name__ == "__main__":
-    (ROOT / "docs" / "cli.md").write_text(cli_reference(), "utf-8")
-    readme = ROOT / "README.md"
-    readme.write_text(RESULTS.sub(lambda _: findings(), readme.read_text("utf-8")), "utf-8")
+@pytest.mark.parametrize("page", PAGES_WITH_COMPUTED_PARTS)
+def test_computed_parts_of_pages_are_current(page):
+    path = ROOT / page
+    assert path.read_text("utf-8") == pages()[path], "run: python tests/generated.py"

@@ -1,4 +1,4 @@
-"""The page as a browser shows it: Chromium without a window, where the system has one."""
+"""The page in a browser: headless Chromium, if the system has it."""
 
 import base64
 import json
@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from dilution.report.marks import Mark
-from dilution.report.page import Page, Section, write
-from dilution.report.study_section import study_section
+from dilution.report.page import Page, write
+from dilution.report.section import Section, study_section
 from dilution.report.style import (
     COLOURS,
     legend,
@@ -54,8 +54,8 @@ def runs() -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["key", "model", "alpha", "state"])
     table = table.assign(n=[1000, 10000, 60000] * 10, n_available=[60000] * 29 + [50000])
     table = table.assign(alpha_expected=[70.0] * 29 + [71.0], test_acc_at_best_clean_val=0.5, host="same")
-    long = "a long note that makes this table wider than a phone is " * 3
-    return table.assign(note=[f"{long}{place}" for place in range(30)])
+    note = "a long note that makes this table wider than a phone " * 3
+    return table.assign(note=[f"{note}{place}" for place in range(30)])
 
 
 def figure_section(folder: Path) -> Section:
@@ -76,9 +76,9 @@ def figure_section(folder: Path) -> Section:
     return Section(
         name="fig1",
         title="Accuracy by noise",
-        finding="It still learns.",
+        summary="It still learns.",
         svg=plot.svg,
-        caption="Scale: demo.",
+        caption="Demo preset.",
         method="Trained once.",
         claims=claims,
         points=points(),
@@ -117,33 +117,33 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def opened(browser: Any, address: str) -> Any:
-    """Open the page afresh, on a desktop in a light room."""
+    """Open the page again, on a desktop with the light theme."""
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
-    light(browser, "light")
+    set_theme(browser, "light")
     browser.get(address)
     return browser
 
 
-def light(browser: Any, scheme: str) -> None:
+def set_theme(browser: Any, scheme: str) -> None:
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
 def within(browser: Any, selector: str) -> WebElement:
     """Return an element of the first figure."""
-    found: WebElement = browser.find_element(By.CSS_SELECTOR, f"#figure-1 {selector}")
-    return found
+    element: WebElement = browser.find_element(By.CSS_SELECTOR, f"#figure-1 {selector}")
+    return element
 
 
 def middle_of_point(browser: Any, number: int) -> tuple[int, int]:
-    """Scroll the first plot into view and return where a point of it is in the window."""
+    """Scroll the first plot into view and return the place of one of its points in the window."""
     x, y = browser.execute_script(
         """const box = document.querySelector('#figure-1 .plot');
         box.scrollIntoView({block: 'center'});
         const mark = JSON.parse(box.querySelector('script').textContent)[arguments[0]];
-        const at = new DOMPoint(mark.x, mark.y).matrixTransform(box.querySelector('svg').getScreenCTM());
-        return [at.x, at.y];""",
+        const point = new DOMPoint(mark.x, mark.y).matrixTransform(box.querySelector('svg').getScreenCTM());
+        return [point.x, point.y];""",
         number,
     )
     return round(x), round(y)
@@ -156,11 +156,11 @@ def act(browser: Any, *steps: Callable[[Any], None]) -> None:
     actions.perform()
 
 
-def to(at: tuple[int, int]) -> Callable[[Any], None]:
-    return lambda pointer: pointer.move_to_location(*at)
+def to(place: tuple[int, int]) -> Callable[[Any], None]:
+    return lambda pointer: pointer.move_to_location(*place)
 
 
-def tip(browser: Any) -> str:
+def tooltip(browser: Any) -> str:
     return str(within(browser, ".tip").text)
 
 
@@ -184,50 +184,50 @@ def test_the_page_loads_without_an_error_or_a_request(opened: Any) -> None:
             requests.append(message["params"]["request"]["url"])
     assert [url for url in requests if not url.startswith("data:")] == [opened.current_url]
     assert opened.get_log("browser") == []
-    assert within(opened, ".search").get_attribute("hidden") is None  # the script ran
+    assert within(opened, ".search").get_attribute("hidden") is None  # the script was run
 
 
-def test_pointing_at_a_point_shows_its_series_settings_interval_and_seeds(opened: Any) -> None:
-    assert tip(opened) == ""
+def test_the_tooltip_of_a_point_shows_its_series_settings_interval_and_seeds(opened: Any) -> None:
+    assert tooltip(opened) == ""
     act(opened, to(middle_of_point(opened, 1)))
-    said = tip(opened)
-    assert "network: conv4" in said
-    assert "95.0 %" in said
-    assert "95 % interval 93.0 to 97.0 %, 3 seeds" in said
-    assert "alpha\n5" in said
+    text = tooltip(opened)
+    assert "model: conv4" in text
+    assert "95.0 %" in text
+    assert "95 % interval 93.0 to 97.0 %, 3 seeds" in text
+    assert "alpha\n5" in text
     ring = within(opened, ".ring")
     assert ring.is_displayed()
     act(opened, to((2, 2)))
-    assert tip(opened) == ""
+    assert tooltip(opened) == ""
     assert not ring.is_displayed()
 
 
-def test_a_number_of_the_paper_says_that_it_is_quoted_from_memory(opened: Any) -> None:
+def test_the_tooltip_of_a_number_of_the_paper_says_that_it_is_quoted_from_memory(opened: Any) -> None:
     act(opened, to(middle_of_point(opened, 6)))
-    assert "paper's ConvNet, quoted" in tip(opened)
-    assert "Quoted from memory of the paper" in tip(opened)
+    assert "paper's ConvNet, quoted" in tooltip(opened)
+    assert "Quoted from memory of the paper" in tooltip(opened)
 
 
-def test_arrow_keys_go_along_a_series_and_to_the_next_one(opened: Any) -> None:
+def test_arrow_keys_move_along_a_series_and_to_the_next_one(opened: Any) -> None:
     scene = within(opened, ".scene")
     opened.execute_script("arguments[0].focus()", scene)
     scene.send_keys(Keys.ARROW_RIGHT)
-    assert "alpha\n5" in tip(opened)
+    assert "alpha\n5" in tooltip(opened)
     scene.send_keys(Keys.ARROW_RIGHT)
-    assert "alpha\n20" in tip(opened)
+    assert "alpha\n20" in tooltip(opened)
     scene.send_keys(Keys.ARROW_DOWN)
-    assert "network: mlp1" in tip(opened)
-    assert "alpha\n20" in tip(opened)
+    assert "model: mlp1" in tooltip(opened)
+    assert "alpha\n20" in tooltip(opened)
     scene.send_keys(Keys.ARROW_LEFT)
-    assert "alpha\n5" in tip(opened)
+    assert "alpha\n5" in tooltip(opened)
     scene.send_keys(Keys.ESCAPE)
-    assert tip(opened) == ""
+    assert tooltip(opened) == ""
 
 
 def ticks_in_view(browser: Any) -> list[WebElement]:
-    """Return the tick labels that show; fails if one of them is beyond the plot."""
+    """Return the visible tick labels; fail if one of them is outside the plot."""
     frame = within(browser, "svg").rect
-    labels = browser.find_elements(By.CSS_SELECTOR, "#figure-1 .across, #figure-1 .upward")
+    labels = browser.find_elements(By.CSS_SELECTOR, "#figure-1 .x-tick, #figure-1 .y-tick")
     shown = [label for label in labels if label.value_of_css_property("visibility") == "visible"]
     for rect in (label.rect for label in shown):
         assert 0 < rect["x"] + rect["width"] / 2 - frame["x"] < frame["width"]
@@ -235,7 +235,7 @@ def ticks_in_view(browser: Any) -> list[WebElement]:
     return shown
 
 
-def test_a_drag_enlarges_its_rectangle_and_reset_or_double_click_shows_all(opened: Any) -> None:
+def test_a_drag_zooms_to_its_rectangle_and_reset_or_double_click_shows_all(opened: Any) -> None:
     x, y = middle_of_point(opened, 4)
     whole, height = view(opened), within(opened, "svg").size["height"]
     reset = within(opened, ".reset")
@@ -246,13 +246,13 @@ def test_a_drag_enlarges_its_rectangle_and_reset_or_double_click_shows_all(opene
         lambda p: p.pointer_up(),
     )
     act(opened, *drag)
-    near = view(opened)
-    assert near[2] < whole[2] / 3
-    assert near[3] / near[2] == pytest.approx(whole[3] / whole[2], rel=1e-3)
+    zoomed = view(opened)
+    assert zoomed[2] < whole[2] / 3
+    assert zoomed[3] / zoomed[2] == pytest.approx(whole[3] / whole[2], rel=1e-3)
     assert within(opened, "svg").size["height"] == height  # the page does not move
     act(opened, to(middle_of_point(opened, 4)))
-    assert "60.0 %" in tip(opened)  # what is shown fits what is under the pointer
-    assert 0 < len(ticks_in_view(opened)) < 10  # some are out of view, the others at its edge
+    assert "60.0 %" in tooltip(opened)  # the tooltip is that of the point under the pointer
+    assert 0 < len(ticks_in_view(opened)) < 10  # some are outside the view, the others at its edge
     reset.click()
     assert view(opened) == whole
     assert not reset.is_displayed()
@@ -262,7 +262,7 @@ def test_a_drag_enlarges_its_rectangle_and_reset_or_double_click_shows_all(opene
     assert view(opened) == whole
 
 
-def test_the_wheel_enlarges_only_with_control_and_scrolls_otherwise(opened: Any) -> None:
+def test_the_wheel_zooms_only_with_control_and_scrolls_otherwise(opened: Any) -> None:
     x, y = middle_of_point(opened, 4)
     whole = view(opened)
 
@@ -272,10 +272,10 @@ def test_the_wheel_enlarges_only_with_control_and_scrolls_otherwise(opened: Any)
 
     wheel(2)
     assert wait(lambda: view(opened)[2] < whole[2] / 2)
-    near, height = view(opened), opened.execute_script("return scrollY")
+    zoomed, height = view(opened), opened.execute_script("return scrollY")
     wheel(0)
     assert wait(lambda: opened.execute_script("return scrollY") < height)
-    assert view(opened) == near
+    assert view(opened) == zoomed
 
 
 def wait(holds: Callable[[], bool]) -> bool:
@@ -288,7 +288,7 @@ def wait(holds: Callable[[], bool]) -> bool:
     return True
 
 
-def test_keys_enlarge_and_reset(opened: Any) -> None:
+def test_keys_zoom_and_reset(opened: Any) -> None:
     whole = view(opened)
     scene = within(opened, ".scene")
     scene.send_keys("+")
@@ -297,57 +297,57 @@ def test_keys_enlarge_and_reset(opened: Any) -> None:
     assert view(opened) == whole
 
 
-def test_search_leaves_the_rows_with_all_words_and_counts_them(opened: Any) -> None:
+def test_search_shows_the_rows_with_all_words_and_counts_them(opened: Any) -> None:
     within(opened, "summary").click()
     field, count = within(opened, ".search input"), within(opened, ".search output")
-    assert count.text == "30 of 30 runs"
+    assert count.text == "30 of 30 rows"
     field.send_keys("CONV4 done")
-    assert count.text == "10 of 30 runs"
+    assert count.text == "10 of 30 rows"
     assert shown_rows(opened) == 10
     field.send_keys(Keys.CONTROL, "a", Keys.DELETE)
     field.send_keys("alpha=7 mlp")
-    assert count.text == "1 of 30 runs"
+    assert count.text == "1 of 30 rows"
     field.send_keys(Keys.CONTROL, "a", Keys.DELETE)
     field.send_keys("7 conv4")
-    assert count.text == "1 of 30 runs"
+    assert count.text == "1 of 30 rows"
     field.send_keys("x")
-    assert count.text == "0 of 30 runs"
+    assert count.text == "0 of 30 rows"
     field.send_keys(Keys.CONTROL, "a", Keys.DELETE)
-    assert count.text == "30 of 30 runs"
+    assert count.text == "30 of 30 rows"
     assert shown_rows(opened) == 30
 
 
 @pytest.mark.parametrize(
-    ("words", "left"),
+    ("words", "count"),
     [
         ("n=1000", 10),  # not 10000
         ("n=1,000", 10),
         ("n=1000.0", 10),
-        ("n=60000", 10),  # not the others, whose n_available it is
+        ("n=60000", 10),  # not the others, whose n_available is 60000
         ("n=60", 0),
         ("n_available=60,000", 29),
-        ("host=same", 0),  # a column that is the same in all runs is not shown
+        ("host=same", 0),  # a column that is equal in all runs is not shown
         ("1000", 10),
         ("10000 alpha=7", 1),
         ("alpha=7", 3),
-        ("alpha=70", 0),  # that is what alpha_expected is
+        ("alpha=70", 0),  # alpha_expected is 70
         ("alpha=7.0", 3),
         ("test_acc_at_best_clean_val=50", 30),
-        ("network=conv", 10),
+        ("model=conv", 10),
         ("key=k1", 3),
         ("alph=7", 0),
         ("77", 0),
     ],
 )
-def test_a_named_column_is_the_whole_heading_and_a_number_the_whole_cell(
-    opened: Any, words: str, left: int
+def test_a_search_for_a_column_takes_its_whole_name_and_whole_numbers(
+    opened: Any, words: str, count: int
 ) -> None:
     within(opened, "summary").click()
     within(opened, ".search input").send_keys(words)
-    assert within(opened, ".search output").text == f"{left} of 30 runs"
+    assert within(opened, ".search output").text == f"{count} of 30 rows"
 
 
-def test_a_click_on_a_head_sorts_numbers_as_numbers(opened: Any) -> None:
+def test_a_click_on_a_heading_sorts_numbers_as_numbers(opened: Any) -> None:
     head = within(opened, ".scroll th:nth-child(3)")
 
     def column() -> list[str]:
@@ -361,14 +361,14 @@ def test_a_click_on_a_head_sorts_numbers_as_numbers(opened: Any) -> None:
     assert column() == ["99.0", "95.0", "90.0", "80.0", "60.0", "40.0"]
 
 
-def test_text_of_data_sets_and_users_is_shown_and_never_run(opened: Any) -> None:
+def test_text_of_data_sets_and_users_is_shown_and_never_executed(opened: Any) -> None:
     assert opened.title == f"Noise {EVIL}"
     assert opened.find_element(By.CSS_SELECTOR, "#figure-2 h2").text == EVIL
     act(opened, to(middle_of_point(opened, 7)))
-    assert tip(opened).count(EVIL) == 4  # series, measure, and a setting's name and value
+    assert tooltip(opened).count(EVIL) == 4  # series, measure, and a setting's name and value
     within(opened, "summary").click()
     within(opened, ".search input").send_keys("<script>")
-    assert within(opened, ".search output").text == "10 of 30 runs"
+    assert within(opened, ".search output").text == "10 of 30 rows"
     assert len(opened.find_elements(By.CSS_SELECTOR, "script")) == 3
     assert opened.find_elements(By.CSS_SELECTOR, "#figure-2 svg")
 
@@ -379,8 +379,8 @@ def brightness(colour: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_page_and_plot_follow_light_and_dark(opened: Any, scheme: str) -> None:
-    light(opened, scheme)
+def test_page_and_plot_follow_the_theme(opened: Any, scheme: str) -> None:
+    set_theme(opened, scheme)
     body = opened.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
     ground = within(opened, "svg g path").value_of_css_property("fill")
     ink = within(opened, "svg g[style*='--ink']").value_of_css_property("fill")
@@ -393,7 +393,7 @@ def test_page_and_plot_follow_light_and_dark(opened: Any, scheme: str) -> None:
     assert line.value_of_css_property("stroke") == "rgb(0, 114, 178)"
 
 
-def test_a_phone_shows_it_without_sideways_scrolling_and_a_tap_asks_a_point(opened: Any) -> None:
+def test_a_phone_needs_no_sideways_scrolling_and_a_tap_shows_a_tooltip(opened: Any) -> None:
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
     opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     opened.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
@@ -404,13 +404,13 @@ def test_a_phone_shows_it_without_sideways_scrolling_and_a_tap_asks_a_point(open
     touch = [{"x": x, "y": y}]
     opened.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": touch})
     opened.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    assert wait(lambda: "60.0 %" in tip(opened))
+    assert wait(lambda: "60.0 %" in tooltip(opened))
     box = within(opened, ".tip").rect
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
 
 
-def test_a_print_is_a_pdf_without_what_only_a_screen_can_use(opened: Any) -> None:
+def test_a_printed_page_has_no_interactive_elements(opened: Any) -> None:
     act(opened, to(middle_of_point(opened, 1)))
     pdf = base64.b64decode(opened.print_page())
     assert pdf.startswith(b"%PDF-")

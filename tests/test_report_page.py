@@ -12,7 +12,8 @@ import pytest
 
 from dilution.errors import DilutionError, InputError
 from dilution.report.marks import Mark
-from dilution.report.page import Page, Section, render, write
+from dilution.report.page import Page, render, write
+from dilution.report.section import Section
 from dilution.report.tables import points_cells, runs_cells
 
 EVIL = "<script>alert('class')</script>"
@@ -33,9 +34,9 @@ def section(verdicts: Sequence[str] = ("reproduced",)) -> Section:
     return Section(
         name="fig1",
         title="Accuracy by noise",
-        finding="It still learns.",
+        summary="It still learns.",
         svg=SVG,
-        caption="Scale: demo.",
+        caption="Demo preset.",
         method="Trained once.",
         claims=claims(*verdicts),
         points=pd.DataFrame(
@@ -56,7 +57,7 @@ def page(*sections: Section) -> Page:
 
 
 class Reader(HTMLParser):
-    """Collects tags, their attributes and the text of a page; fails on unbalanced tags."""
+    """Tags, their attributes and the text of a page; fails on unbalanced tags."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -81,11 +82,11 @@ class Reader(HTMLParser):
 
 
 def scripts(html: str) -> list[str]:
-    """What the page holds in script elements: points of its plots, and last what it runs."""
+    """Return the content of the script elements: the tooltips of each plot, and last the script."""
     return re.findall(r"<script[^>]*>(.*?)</script>", html, flags=re.DOTALL)
 
 
-def test_the_page_asks_nothing_of_the_network() -> None:
+def test_the_page_makes_no_network_request() -> None:
     html = render(page())
     for _, attributes in Reader(html).tags:
         assert "src" not in attributes
@@ -96,11 +97,11 @@ def test_the_page_asks_nothing_of_the_network() -> None:
     )
 
 
-def test_the_browser_is_told_to_run_one_script_and_no_other() -> None:
+def test_the_content_policy_allows_one_script_and_no_other() -> None:
     html = render(page(section(), section()))
     (policy,) = [a["content"] for _, a in Reader(html).tags if a.get("http-equiv")]
-    ran = scripts(html)[-1]
-    digest = base64.b64encode(hashlib.sha256(ran.encode()).digest()).decode()
+    script = scripts(html)[-1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert policy is not None
     assert policy.startswith("default-src 'none';")
     assert re.findall(r"script-src ([^;]*)", policy) == [f"'sha256-{digest}'"]
@@ -109,7 +110,7 @@ def test_the_browser_is_told_to_run_one_script_and_no_other() -> None:
     assert not any(name.startswith("on") for _, a in Reader(html).tags for name in a)
 
 
-def test_without_script_all_rows_show_and_nothing_is_there_that_would_not_work() -> None:
+def test_without_script_all_rows_are_visible_and_interactive_elements_are_hidden() -> None:
     html = render(page())
     for tag, attributes in Reader(html).tags:
         if tag == "button" or attributes.get("class") in {"search", "tip", "hint"}:
@@ -118,14 +119,14 @@ def test_without_script_all_rows_show_and_nothing_is_there_that_would_not_work()
             assert "hidden" not in attributes
 
 
-def test_what_a_point_says_cannot_break_out_of_its_script() -> None:
+def test_a_tooltip_cannot_break_out_of_its_script() -> None:
     evil = "</script><script>alert(1)</script><!--"
     mark = Mark(1, 2, 0, evil, evil, "#0072B2", {evil: evil, "mean": 0.5})
     html = render(page(replace(section(), marks=(mark,))))
     assert len(scripts(html)) == 2
-    (tip,) = json.loads(scripts(html)[0])
-    assert tip["series"] == evil
-    assert tip["rows"] == [[evil, evil]]
+    (tooltip,) = json.loads(scripts(html)[0])
+    assert tooltip["series"] == evil
+    assert tooltip["rows"] == [[evil, evil]]
 
 
 def test_text_of_every_kind_is_escaped() -> None:
@@ -138,29 +139,28 @@ def test_text_of_every_kind_is_escaped() -> None:
     Reader(html)
 
 
-def test_the_verdicts_come_first_and_each_says_itself_in_words_and_symbol() -> None:
-    verdicts = ("reproduced", "not reproduced", "not testable at this scale")
+def test_the_verdicts_come_first_each_in_words_and_as_a_symbol() -> None:
+    verdicts = ("reproduced", "not reproduced", "not testable")
     html = render(page(section(verdicts)))
     texts = Reader(html).texts
     first_figure = texts.index("Accuracy by noise")
     for symbol, verdict in zip("✓✕?", verdicts, strict=True):
-        at = texts.index(verdict)
-        assert at < first_figure
-        assert texts[at - 1] == symbol
+        place = texts.index(verdict)
+        assert place < first_figure
+        assert texts[place - 1] == symbol
 
 
 @pytest.mark.parametrize(
     ("verdicts", "sentence"),
     [
-        (["reproduced"], "Of the one claim tested here, 1 is reproduced."),
-        (["not reproduced"], "Of the one claim tested here, none is reproduced and 1 is not."),
+        (["reproduced"], "1 of 1 tested claims is reproduced."),
+        (["not reproduced"], "0 of 1 tested claims are reproduced."),
         (
-            ["reproduced", "reproduced", "not reproduced", "not testable at this scale"],
-            "Of the 3 claims tested here, 2 are reproduced and 1 is not. "
-            "One more cannot be tested at this scale.",
+            ["reproduced", "reproduced", "not reproduced", "not testable"],
+            "2 of 3 tested claims are reproduced. 1 more cannot be tested with these runs.",
         ),
-        (["not testable at this scale"], "No claim of this report can be tested at this scale."),
-        ([], "This report makes no claims."),
+        (["not testable"], "No claim can be tested with these runs."),
+        ([], "This page makes no claims."),
     ],
 )
 def test_the_first_sentence_counts_the_verdicts(verdicts: list[str], sentence: str) -> None:
@@ -168,14 +168,16 @@ def test_the_first_sentence_counts_the_verdicts(verdicts: list[str], sentence: s
 
 
 def test_each_claim_links_to_the_figure_it_belongs_to() -> None:
-    tags = Reader(render(page(section(), section()))).tags
+    reader = Reader(render(page(section(), replace(section(), name="fig1-mnist-laptop"))))
+    assert {"fig1", "fig1-mnist-laptop"} <= set(reader.texts[: reader.texts.index("Accuracy by noise")])
+    tags = reader.tags
     links = [attributes["href"] for tag, attributes in tags if tag == "a"]
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert links == ["#figure-1", "#figure-2"]
-    assert ids == ["figure-1", "figure-2"]  # and none of a plot that nothing in it refers to
+    assert ids == ["figure-1", "figure-2"]  # a plot keeps no id without a reference
 
 
-def test_a_plot_is_carried_in_the_page_with_a_text_for_those_who_cannot_see_it() -> None:
+def test_a_plot_is_part_of_the_page_with_a_label_for_screen_readers() -> None:
     ((_, image),) = [tag for tag in Reader(render(page())).tags if tag[0] == "svg"]
     assert image["role"] == "img"
     assert image["aria-label"] == "Accuracy by noise. It still learns."
@@ -183,13 +185,13 @@ def test_a_plot_is_carried_in_the_page_with_a_text_for_those_who_cannot_see_it()
 
 
 def test_points_are_percent_with_one_decimal_and_unclipped_intervals() -> None:
-    cells = points_cells(section().points, shares=True)
+    cells = points_cells(section().points, as_percent=True)
     assert cells.head == ["alpha", "mean (%)", "95 % interval (%)", "seeds"]
     assert cells.rows == [["0", "98.8", "97.0 to 100.5", "3"], ["2.5", "90.0", "–", "1"]]
     assert cells.numeric == [True, True, True, True]
 
 
-def test_only_points_with_intervals_are_said_to_have_them() -> None:
+def test_the_title_of_the_points_mentions_intervals_only_if_there_are_any() -> None:
     without = replace(section(), points=pd.DataFrame({"rank": [0, 1], "probability": [0.6, 0.4]}))
     assert "2 points, with 95 % intervals" in Reader(render(page())).texts
     html = render(page(without))
@@ -197,14 +199,21 @@ def test_only_points_with_intervals_are_said_to_have_them() -> None:
     assert "Student" not in html
 
 
-def test_points_that_are_no_shares_keep_their_unit() -> None:
+def test_points_show_accuracies_beside_the_mean_in_percent_too() -> None:
+    points = section().points.assign(val_acc_clean=[0.5, 0.25])
+    cells = points_cells(points, as_percent=True)
+    assert cells.head[-1] == "val_acc_clean (%)"
+    assert [row[-1] for row in cells.rows] == ["50.0", "25.0"]
+
+
+def test_points_that_are_not_fractions_keep_their_unit() -> None:
     points = pd.DataFrame({"alpha": [5], "mean": [1234.5], "low": [1000.0], "high": [1500.0]})
-    cells = points_cells(points, shares=False)
+    cells = points_cells(points, as_percent=False)
     assert cells.head == ["alpha", "mean", "95 % interval"]
     assert cells.rows == [["5", "1234", "1000 to 1500"]]
 
 
-def test_a_run_shows_its_accuracy_in_percent_and_a_dash_where_nothing_is() -> None:
+def test_a_run_shows_its_accuracy_in_percent_and_a_dash_for_a_missing_value() -> None:
     cells = runs_cells(section().runs)
     assert cells.head == ["key", "test_acc_at_best_clean_val (%)", "error"]
     assert cells.rows == [["k1", "98.8", "–"]]
@@ -218,7 +227,7 @@ def test_a_section_without_plot_claims_or_rows_still_renders() -> None:
     assert not {"svg", "table", "details", "button"} & tags
 
 
-def test_an_invented_verdict_is_refused() -> None:
+def test_an_unknown_verdict_is_refused() -> None:
     with pytest.raises(InputError, match="Did you mean 'reproduced'"):
         render(page(section(["reproducd"])))
 

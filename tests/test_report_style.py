@@ -21,7 +21,7 @@ from dilution.report.style import (
     save,
     style,
 )
-from dilution.utils.atomic import write_whole
+from dilution.utils.atomic import write_atomic
 
 
 def points(low: float = 0.05) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def drawn() -> Figure:
     return figure
 
 
-def test_style_ends_with_its_block() -> None:
+def test_the_style_applies_only_within_its_block() -> None:
     with matplotlib.rc_context({"axes.spines.top": True, "font.size": 31}):
         with style():
             assert matplotlib.rcParams["axes.spines.top"] is False
@@ -54,7 +54,7 @@ def test_the_first_56_series_all_look_different() -> None:
     assert len(looks) == 56
 
 
-def test_new_figure_gives_its_panels_in_reading_order() -> None:
+def test_new_figure_returns_its_panels_in_reading_order() -> None:
     figure, axes = new_figure(columns=2, rows=2)
     assert len(axes) == 4
     figure.canvas.draw()
@@ -77,7 +77,7 @@ def test_a_line_is_drawn_through_the_means_in_order_with_its_interval() -> None:
     assert bars.get_segments()[0][:, 1] == pytest.approx([0.85, 0.95])
 
 
-def test_a_point_without_an_interval_is_drawn_as_its_marker() -> None:
+def test_a_point_without_an_interval_is_a_marker_only() -> None:
     figure, (axis,) = new_figure()
     line_with_interval(axis, points(low=float("nan")), "alpha", "conv4", 0)
     figure.canvas.draw()
@@ -88,7 +88,7 @@ def test_a_point_without_an_interval_is_drawn_as_its_marker() -> None:
     assert all(len(segment) == 0 for segment in bars.get_segments())
 
 
-def test_percent_axis_shows_shares_as_percent() -> None:
+def test_percent_axis_shows_fractions_in_percent() -> None:
     _, (axis,) = new_figure()
     percent_axis(axis)
     assert axis.yaxis.get_major_formatter()(0.5) == "50 %"
@@ -102,7 +102,7 @@ def test_the_legend_has_one_plain_entry_for_each_series() -> None:
     assert not shown.get_frame_on()
 
 
-def test_saved_figures_are_small_undated_and_repeat_to_the_byte(tmp_path: Path) -> None:
+def test_saved_figures_are_small_undated_and_always_the_same_bytes(tmp_path: Path) -> None:
     first = save(drawn(), tmp_path / "a" / "b", "fig")
     second = save(drawn(), tmp_path, "fig")
     assert set(first) == {"png", "svg", "pdf"}
@@ -120,20 +120,20 @@ def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported_as_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(DilutionError, match=r"fig\.png could not be written.*folder"):
         save(drawn(), tmp_path / "taken", "fig")
 
 
-def test_a_full_disk_leaves_the_old_file_and_no_half_written_one(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_old_file_and_leaves_no_half_written_one(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    write_whole(path, b"old")
+    write_atomic(path, b"old")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(DilutionError, match="could not be written"):
-            write_whole(path, b"x" * 5000)
+            write_atomic(path, b"x" * 5000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
@@ -146,5 +146,5 @@ def test_a_failed_last_step_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(DilutionError, match="Read-only"):
-        write_whole(tmp_path / "fig.svg", b"content")
+        write_atomic(tmp_path / "fig.svg", b"content")
     assert list(tmp_path.iterdir()) == []

@@ -1,17 +1,22 @@
-"""The layout of a store: seals against damage, the view for readers, the way from older versions."""
+"""The layout of a store: checksums against damage, the view for readers, older versions."""
 
-import json
 import random
+import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
-from stores import DONE, KEYS, RUNS, change, plain
+from stores import DONE, KEYS, RUNS, change, query
 
 from dilution.errors import StoreError
+from dilution.study import schema
 from dilution.study.lock import writing
 from dilution.study.results import COLUMNS
 from dilution.study.schema import SCHEMA_VERSION
 from dilution.study.store import Store
+from dilution.utils.migration import OldNamesWarning
+
+FIXTURES = Path(__file__).parent / "fixtures" / "v0_1"
 
 
 @pytest.fixture
@@ -35,7 +40,7 @@ def store(path):
         ("error", None, "a reason"),
     ],
 )
-def test_a_run_that_is_not_as_it_was_written_is_named_and_not_read(path, column, old, new):
+def test_a_damaged_run_is_reported_and_not_read(path, column, old, new):
     with Store(path) as store:
         store.add("s", RUNS[:2])
         store.finish({KEYS[0]: DONE}, at="now")
@@ -45,9 +50,9 @@ def test_a_run_that_is_not_as_it_was_written_is_named_and_not_read(path, column,
         list(store.rows())
 
 
-def test_an_artifact_that_is_not_as_it_was_written_is_named_and_not_read(path):
+def test_a_damaged_artifact_is_reported_and_not_read(path):
     with Store(path) as store:
-        store.keep("table", [0.25])
+        store.keep_artifact("table", [0.25])
     change(path, "UPDATE artifacts SET value = replace(value, '25', '26')")
     with Store(path) as store, pytest.raises(StoreError, match=r"table in .* was damaged or changed"):
         store.artifact("table")
@@ -76,9 +81,9 @@ def test_a_study_that_has_lost_a_run_is_not_read(path, damage):
         list(store.rows("s"))
 
 
-def test_an_empty_file_in_the_place_of_a_store_is_refused_by_whoever_only_reads(path):
+def test_an_empty_file_is_no_store_to_read_from(path):
     path.write_bytes(b"")
-    with pytest.raises(StoreError, match=r"is empty: .* what it held is lost"):
+    with pytest.raises(StoreError, match=r"is empty: .* its content is lost"):
         Store(path, create=False)
     Store(path).close()
     Store(path, create=False).close()
@@ -88,124 +93,110 @@ def test_a_flipped_byte_is_never_a_wrong_number(path):
     with Store(path) as store:
         store.add("s", RUNS)
         store.finish(dict.fromkeys(KEYS, DONE), at="now")
-        sound = list(store.rows("s"))
+        intact = list(store.rows("s"))
         store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = path.read_bytes()
     draw = random.Random(0)
-    found = {"read": 0, "refused": 0}
+    counts = {"read": 0, "refused": 0}
     for _ in range(300):
-        place = draw.randrange(100, len(content))
+        position = draw.randrange(100, len(content))
         altered = bytearray(content)
-        altered[place] ^= 1 << draw.randrange(8)
+        altered[position] ^= 1 << draw.randrange(8)
         path.write_bytes(altered)
-        for each in path.parent.glob("*-*"):
-            each.unlink()
+        for write_ahead_log in path.parent.glob("*-*"):
+            write_ahead_log.unlink()
         try:
             with Store(path) as store:
-                rows = list(store.rows("s"))
+                rows = {row["key"]: row for row in store.rows("s")}
         except StoreError:
-            found["refused"] += 1
+            counts["refused"] += 1
             continue
-        found["read"] += 1
-        kept = {row["key"]: row for row in rows}
-        for row in sound:  # a run that is lost is trained again
-            if row["key"] in kept:
-                assert {**kept[row["key"]], **NOT_NUMBERS} == {**row, **NOT_NUMBERS}
-    assert found["refused"] > 20
-    assert found["read"] > 20
+        counts["read"] += 1
+        for row in intact:  # a run that is lost is trained again
+            if row["key"] in rows:
+                assert {**rows[row["key"]], **NOT_COVERED} == {**row, **NOT_COVERED}
+    assert counts["refused"] > 20
+    assert counts["read"] > 20
 
 
-NOT_NUMBERS = dict.fromkeys(("host", "versions", "started", "finished"))
+NOT_COVERED = dict.fromkeys(("host", "versions", "started", "finished"))
 
 
-def test_the_view_has_one_row_a_run_and_a_column_for_each_setting_and_measure(store, path):
+def test_the_view_has_one_row_per_run_and_one_column_per_setting_and_measure(store, path):
     store.add("s", RUNS)
     store.add("t", RUNS[:2])
     store.finish({KEYS[1]: DONE}, at="now")
-    found = plain(path, 'SELECT key, alpha, seed, "targets", precision, flips, test_acc_last FROM results')
-    assert len(found) == len(RUNS)
-    assert found[1] == (KEYS[1], 0, 1, "sampled", "float32", 0, 0.5)
-    names = [row[1] for row in plain(path, "PRAGMA table_info(results)")]
-    assert set(names) == {*COLUMNS, "crashes", "cut_off"}
+    rows = query(path, "SELECT key, alpha, seed, targets, precision, hflip, test_acc_last FROM results")
+    assert len(rows) == len(RUNS)
+    assert rows[1] == (KEYS[1], 0, 1, "sampled", "float32", 0, 0.5)
+    names = [row[1] for row in query(path, "PRAGMA table_info(results)")]
+    assert set(names) == {*COLUMNS, "crashes", "shared_crashes"}
 
 
 def test_a_view_of_an_older_version_is_renewed(path):
     Store(path).close()
     change(path, "DROP VIEW results", "CREATE VIEW results AS SELECT key FROM runs")
     Store(path).close()
-    assert plain(path, "SELECT count(test_acc_at_best_clean_val) FROM results") == [(0,)]
+    assert query(path, "SELECT count(test_acc_at_best_clean_val) FROM results") == [(0,)]
 
 
-OLDER = """
-CREATE TABLE runs (
-    key TEXT PRIMARY KEY,
-    spec TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'diverged')),
-    host TEXT, versions TEXT, started TEXT, finished TEXT,
-    result TEXT, history TEXT, error TEXT
-) STRICT;
-CREATE INDEX runs_by_state ON runs (state);
-CREATE INDEX states_of_runs ON runs (key, state);
-CREATE TABLE studies (name TEXT PRIMARY KEY) STRICT;
-CREATE TABLE members (
-    study TEXT NOT NULL REFERENCES studies (name),
-    key TEXT NOT NULL REFERENCES runs (key),
-    position INTEGER NOT NULL,
-    PRIMARY KEY (study, key)
-) STRICT;
-CREATE TABLE artifacts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-PRAGMA user_version = 1;
-"""
+@pytest.fixture
+def older_path(path):
+    """A store of version 1, as 0.1 wrote it; see tests/fixtures/v0_1."""
+    shutil.copy(FIXTURES / "store-v1.db", path)
+    return path
 
 
-def older(path):
-    """Make a store as version 1 did."""
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.executescript(OLDER)
-    run = "INSERT INTO runs (key, spec, state, result, history, error) VALUES (?, ?, ?, ?, ?, ?)"
-    done = (json.dumps(DONE["result"]), json.dumps(DONE["history"]), None)
-    connection.execute(run, (KEYS[0], RUNS[0].spec, "done", *done))
-    connection.execute(run, (KEYS[1], RUNS[1].spec, "failed", None, None, None))
-    connection.execute(run, (KEYS[2], RUNS[2].spec, "running", None, None, None))
-    connection.execute("INSERT INTO studies VALUES ('s')")
-    connection.executemany(
-        "INSERT INTO members VALUES ('s', ?, ?)", [(KEYS[position], position) for position in (2, 0, 1)]
-    )
-    connection.execute("INSERT INTO artifacts VALUES ('table', '[0.5]')")
-    connection.commit()
-    connection.close()
-
-
-def test_a_store_of_version_1_is_brought_up_to_date(path):
-    older(path)
-    with Store(path) as store:
-        assert [row["state"] for row in store.rows("s")] == ["done", "failed", "running"]
-        assert next(store.rows("s"))["result"] == DONE["result"]
-        assert store.artifact("table") == [0.5]
+def test_a_converted_store_has_the_layout_of_a_new_one(older_path):
+    with pytest.warns(OldNamesWarning):
+        Store(older_path).close()
+    with Store(older_path) as store:
+        assert len(list(store.rows("first"))) == 5
         with pytest.raises(StoreError, match="FOREIGN KEY"):
-            store._write("INSERT INTO members VALUES ('s', 'nobody', 0)")
-        with store.writer():
-            assert store.states(KEYS)[KEYS[2]] == "queued"
-    assert plain(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
-    assert plain(path, "PRAGMA foreign_key_check") == []
-    new = path.with_name("new.sqlite")
+            store._write("INSERT INTO members VALUES ('first', 'nobody', 0)")
+    assert query(older_path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+    assert query(older_path, "PRAGMA foreign_key_check") == []
+    new = older_path.with_name("new.sqlite")
     Store(new).close()
     layout = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
-    assert plain(path, layout) == plain(new, layout)
+    assert query(older_path, layout) == query(new, layout)
 
 
-def test_a_store_of_version_1_that_cannot_be_brought_up_to_date_is_left_as_it_was(path):
-    older(path)
-    change(path, f"UPDATE runs SET result = 'NaN' WHERE key = '{KEYS[0]}'")
-    with pytest.raises(StoreError, match="CHECK constraint"):
-        Store(path)
-    assert plain(path, "PRAGMA user_version") == [(1,)]
-    assert plain(path, "SELECT count(*) FROM runs") == [(3,)]
+def test_a_store_that_cannot_be_converted_is_left_as_it_was(older_path, monkeypatch):
+    def fail(*arguments):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(schema, "_convert_artifacts", fail)
+    before = query(older_path, "SELECT * FROM runs")
+    with pytest.raises(StoreError, match="disk is full"):
+        Store(older_path)
+    assert query(older_path, "PRAGMA user_version") == [(1,)]
+    assert query(older_path, "SELECT * FROM runs") == before
 
 
-def test_a_store_of_version_1_that_is_being_written_is_not_changed(path):
-    older(path)
-    with writing(path), pytest.raises(StoreError, match="another process is writing"):
-        Store(path)
-    assert plain(path, "PRAGMA user_version") == [(1,)]
+@pytest.mark.parametrize("column", ["spec", "result", "history", "state"])
+@pytest.mark.parametrize("damage", ["NaN", "[1", "5", '{"rate": NaN}'])
+def test_a_damaged_run_of_an_older_store_is_reported_and_the_others_are_converted(older_path, column, damage):
+    if column == "state":
+        change(
+            older_path,
+            "PRAGMA ignore_check_constraints = ON",
+            f"UPDATE runs SET state = '{damage}' WHERE key = 'a395ceef7a2325c1'",
+        )
+    else:
+        change(older_path, f"UPDATE runs SET {column} = '{damage}' WHERE key = 'a395ceef7a2325c1'")
+    with pytest.warns(OldNamesWarning):
+        Store(older_path).close()
+    with Store(older_path) as store:
+        with pytest.raises(StoreError, match="was damaged or changed"):
+            list(store.rows())
+        keys = [key for (key,) in query(older_path, "SELECT key FROM runs WHERE checksum <> 'damaged'")]
+        assert len(keys) == 4
+        assert all(store.row(key)["key"] == key for key in keys)
+
+
+def test_a_store_that_another_process_writes_to_is_not_converted(older_path, monkeypatch):
+    monkeypatch.setattr("dilution.study.store._OPEN_TIMEOUT", 0.1)
+    with writing(older_path), pytest.raises(StoreError, match="another process is writing"):
+        Store(older_path)
+    assert query(older_path, "PRAGMA user_version") == [(1,)]

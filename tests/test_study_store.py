@@ -1,12 +1,11 @@
 """The store: one SQLite file, states, one writer, clear refusals."""
 
 import json
+import os
 import sqlite3
-import subprocess
-import sys
 
 import pytest
-from stores import DONE, KEYS, RUNS, change, plain
+from stores import DONE, KEYS, RUNS, change, query
 
 from dilution.errors import StoreError
 from dilution.study import Grid
@@ -25,7 +24,7 @@ def store(path):
         yield opened
 
 
-def test_runs_are_entered_once_as_queued_and_keep_their_order(store):
+def test_runs_are_added_once_as_queued_and_keep_their_order(store):
     store.add("first", RUNS[:4])
     store.finish({KEYS[1]: DONE}, at="now")
     store.add("second", [RUNS[5], RUNS[1], RUNS[0]])
@@ -35,14 +34,14 @@ def test_runs_are_entered_once_as_queued_and_keep_their_order(store):
     assert store.counts() == {"first": {"queued": 3, "done": 1}, "second": {"queued": 2, "done": 1}}
 
 
-def test_a_study_entered_again_has_its_new_members_only(store):
+def test_a_study_added_again_has_its_new_runs_only(store):
     store.add("s", RUNS)
     store.add("s", RUNS[2:4])
     assert [row["key"] for row in store.rows("s")] == KEYS[2:4]
     assert len(list(store.rows())) == len(RUNS)
 
 
-def test_runs_are_entered_all_or_not_at_all(store):
+def test_runs_are_added_all_or_not_at_all(store):
     with pytest.raises(AttributeError):
         store.add("s", [*RUNS, None])
     assert store.states(KEYS) == {}
@@ -78,7 +77,7 @@ def test_every_state_is_kept_and_any_other_is_refused(store, path):
         store._write("INSERT INTO members VALUES ('s', 'nobody', 0)")
 
 
-def test_failed_runs_are_listed_and_only_those_asked_for_are_queued_again(store):
+def test_failed_runs_are_listed_and_only_requested_ones_are_queued_again(store):
     store.add("s", RUNS[:3])
     for key in KEYS[:2]:
         store.finish({key: {"state": "failed", "error": "out of luck"}}, at="now")
@@ -91,19 +90,19 @@ def test_failed_runs_are_listed_and_only_those_asked_for_are_queued_again(store)
 
 def test_artifacts_are_kept_and_replaced(store):
     assert store.artifact("table") is None
-    store.keep("table", [[0.1, 0.9]])
-    store.keep("table", [[0.25, 0.75]])
+    store.keep_artifact("table", [[0.1, 0.9]])
+    store.keep_artifact("table", [[0.25, 0.75]])
     assert store.artifact("table") == [[0.25, 0.75]]
 
 
-def test_what_was_stored_is_there_when_opened_again(path):
+def test_a_store_that_is_opened_again_has_its_runs(path):
     with Store(path) as store:
         store.add("s", RUNS)
         store.finish({KEYS[0]: DONE}, at="now")
     with Store(path, create=False) as again:
         assert again.states(KEYS)[KEYS[0]] == "done"
-    names = [path.name, f"{path.name}.lock"]  # one file, and the lock that it was made under
-    assert sorted(each.name for each in path.parent.iterdir()) == names
+    names = [path.name, f"{path.name}.lock"]  # one file, and the lock under which it was created
+    assert sorted(file.name for file in path.parent.iterdir()) == names
 
 
 def test_runs_left_running_are_queued_again_at_the_next_start(path):
@@ -141,11 +140,11 @@ def test_others_see_whether_a_process_writes(path):
         with first.writer():
             assert second.is_written()
         assert not second.is_written()
-        with second.writer():  # looking has not taken the lock
+        with second.writer():  # looking did not keep the lock
             pass
 
 
-def test_runs_that_an_interruption_cuts_off_are_queued_again_at_once(path):
+def test_running_runs_are_queued_again_at_once_after_an_interruption(path):
     with Store(path) as store:
         store.add("s", RUNS)
         with pytest.raises(KeyboardInterrupt), store.writer():
@@ -153,7 +152,7 @@ def test_runs_that_an_interruption_cuts_off_are_queued_again_at_once(path):
         assert set(store.states(KEYS).values()) == {"queued"}
 
 
-def test_a_store_that_somebody_else_uses_outlives_a_refusal(path):
+def test_a_store_that_another_process_uses_survives_an_error(path):
     with Store(path) as other, other.writer():
         with pytest.raises(ZeroDivisionError), Store(path):
             raise ZeroDivisionError
@@ -163,7 +162,7 @@ def test_a_store_that_somebody_else_uses_outlives_a_refusal(path):
         assert store.states(KEYS)[KEYS[0]] == "done"
 
 
-def test_a_writer_that_fails_gives_the_store_back(path):
+def test_a_writer_that_fails_releases_the_store(path):
     with Store(path) as store:
         with pytest.raises(ZeroDivisionError), store.writer():
             raise ZeroDivisionError
@@ -173,17 +172,17 @@ def test_a_writer_that_fails_gives_the_store_back(path):
 
 def test_anyone_may_read_with_plain_sqlite_while_it_is_written(store, path):
     with store.writer(), store._transaction():
-        store.keep("half", 1)
-        assert plain(path, "SELECT name, value FROM artifacts") == []  # a consistent state, without waiting
-    assert plain(path, "SELECT name, value FROM artifacts") == [("half", "1")]
-    assert plain(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
-    assert plain(path, "PRAGMA journal_mode") == [("wal",)]
+        store.keep_artifact("number", 1)
+        assert query(path, "SELECT name, value FROM artifacts") == []  # a consistent state, without waiting
+    assert query(path, "SELECT name, value FROM artifacts") == [("number", "1")]
+    assert query(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+    assert query(path, "PRAGMA journal_mode") == [("wal",)]
     store.add("s", RUNS)
-    found = plain(path, "SELECT json_extract(spec, '$.alpha') FROM runs")
-    assert sorted(alpha for (alpha,) in found) == [0, 0, 0, 1, 1, 1]
+    rows = query(path, "SELECT json_extract(spec, '$.alpha') FROM runs")
+    assert sorted(alpha for (alpha,) in rows) == [0, 0, 0, 1, 1, 1]
 
 
-def test_a_missing_file_is_made_only_if_asked_for(path):
+def test_a_missing_file_is_created_only_on_request(path):
     with pytest.raises(StoreError, match=r"there is no store at .*Name an existing file"):
         Store(path, create=False)
     assert not path.exists()
@@ -203,10 +202,10 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(path):
 
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("table", ["notes", "runs"])
-def test_an_sqlite_file_of_something_else_is_refused_and_left_alone(path, version, table):
+def test_an_sqlite_file_of_another_program_is_refused_and_left_alone(path, version, table):
     change(path, f"CREATE TABLE {table} (x)", f"PRAGMA user_version = {version}")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="SQLite file of something else; choose another"):
+    with pytest.raises(StoreError, match="SQLite file of another program; choose another"):
         Store(path)
     assert path.read_bytes() == before
 
@@ -219,9 +218,9 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(path, content):
     assert path.read_bytes() == content
 
 
-def test_a_folder_that_cannot_be_made_or_is_in_the_way_is_refused(tmp_path):
+def test_a_folder_that_cannot_be_created_or_is_at_the_path_is_refused(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match=r"the folder .*cannot be made: Not a directory"):
+    with pytest.raises(StoreError, match=r"the folder .*cannot be created: Not a directory"):
         Store(tmp_path / "file" / "deeper" / "s.sqlite")
     with pytest.raises(StoreError, match="is a folder; --store names a file"):
         Store(tmp_path)
@@ -230,7 +229,7 @@ def test_a_folder_that_cannot_be_made_or_is_in_the_way_is_refused(tmp_path):
 def test_a_damaged_store_is_a_store_error_wherever_it_is_read(path):
     with Store(path) as store:
         store.add("s", RUNS)
-        store.keep("big", "x" * 40_000)
+        store.keep_artifact("big", "x" * 40_000)
     content = bytearray(path.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     path.write_bytes(content)
@@ -243,7 +242,7 @@ def test_a_damaged_store_is_a_store_error_wherever_it_is_read(path):
         lambda store: store.artifact("big"),
         lambda store: store.add("t", RUNS),
     ):
-        with pytest.raises(StoreError, match=r"not a sound store.*Restore a copy"), Store(path) as store:
+        with pytest.raises(StoreError, match=r"not a valid store.*Restore a copy"), Store(path) as store:
             read(store)
 
 
@@ -256,12 +255,12 @@ def test_a_full_disk_is_a_store_error_and_the_file_stays_valid(store, path):
     with pytest.raises(StoreError, match=r"database or disk is full.*Free some space"):
         store.finish({KEYS[1]: long}, at="now")
     with pytest.raises(StoreError, match="full"):
-        store.keep("big", "x" * 10**6)
+        store.keep_artifact("big", "x" * 10**6)
     many = list(Grid({"dataset": "digits", "n": 100, "model": "mlp1", "alpha": 3}, {"seed": range(900)}))
     with pytest.raises(StoreError, match="full"):
         store.add("many", many)
-    assert plain(path, "PRAGMA integrity_check") == [("ok",)]
-    assert store.counts() == {"s": {"done": 1, "queued": 5}}  # all of `add` or nothing
+    assert query(path, "PRAGMA integrity_check") == [("ok",)]
+    assert store.counts() == {"s": {"done": 1, "queued": 5}}  # `add` is atomic
     store._connection.execute("PRAGMA max_page_count = 100000")  # space was freed
     store.finish({KEYS[1]: long}, at="now")
     assert store.states(KEYS)[KEYS[1]] == "done"
@@ -287,10 +286,10 @@ def test_a_link_to_a_store_has_the_same_lock(tmp_path):
 
 def test_a_run_whose_worker_died_three_times_has_failed_with_the_last_error(store):
     store.add("s", RUNS[:1])
-    assert store.crashed(KEYS[0], "once.", at="t1") == "queued"
-    assert store.crashed(KEYS[0], "twice.", at="t2") == "queued"
+    assert store.record_crash(KEYS[0], "once.", at="t1") == "queued"
+    assert store.record_crash(KEYS[0], "twice.", at="t2") == "queued"
     assert store.crashes() == {KEYS[0]: 2}
-    assert store.crashed(KEYS[0], "thrice.", at="t3") == "failed"
+    assert store.record_crash(KEYS[0], "thrice.", at="t3") == "failed"
     assert store.failures() == [(KEYS[0], "thrice. That happened 3 times.")]
     assert next(store.rows())["finished"] == "t3"
     store.requeue_failed(KEYS[:1])
@@ -298,35 +297,49 @@ def test_a_run_whose_worker_died_three_times_has_failed_with_the_last_error(stor
     assert next(store.rows())["state"] == "queued"
 
 
-DYING = """
-import os, sys
-from dilution.study.store import Store
-
-store = Store(sys.argv[1])
-with store.writer():
-    store.start(sys.argv[2:], host="h", versions={}, at="2026-01-01")
-    os._exit(1)
-"""
+def fork(function):
+    """Call a function in a child process and return the id of the process; no store may be open here."""
+    child = os.fork()
+    if child == 0:
+        try:
+            function()
+        finally:
+            os._exit(1)
+    return child
 
 
 def die(path, *keys):
     """Start runs in another process, which dies."""
-    subprocess.run([sys.executable, "-c", DYING, str(path), *keys], check=False)
+
+    def start_and_die():
+        with Store(path) as store, store.writer():
+            store.start(keys, host="h", versions={}, at="2026-01-01")
+            os._exit(3)
+
+    assert os.waitpid(fork(start_and_die), 0)[1] >> 8 == 3
 
 
-def test_a_run_that_the_writer_died_of_three_times_while_it_was_alone_has_failed(path):
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # torch has threads, SQLite has none
+
+
+@needs_fork
+@forks
+def test_a_run_that_was_running_alone_when_the_writer_died_three_times_has_failed(path):
     with Store(path) as store:
         store.add("s", RUNS[:3])
     for _ in range(3):
         die(path, KEYS[0])
     with Store(path) as store, store.writer():
         assert store.states(KEYS[:2]) == {KEYS[0]: "failed", KEYS[1]: "queued"}
-        assert "died 3 times while it trained alone" in store.failures()[0][1]
-        assert store.suspects() == {KEYS[0]}
+        assert "the process that trained this run alone died 3 times" in store.failures()[0][1]
+        assert store.runs_that_crashed() == {KEYS[0]}
         assert next(store.rows())["finished"] is not None
 
 
-def test_runs_that_were_running_together_are_not_to_blame_but_suspected_the_second_time(path):
+@needs_fork
+@forks
+def test_runs_that_were_running_together_when_the_writer_died_do_not_fail_but_train_alone_later(path):
     with Store(path) as store:
         store.add("s", RUNS)
     for times in range(1, 6):
@@ -334,10 +347,10 @@ def test_runs_that_were_running_together_are_not_to_blame_but_suspected_the_seco
         with Store(path) as store, store.writer():
             assert store.states(KEYS)[KEYS[0]] == "queued"
             assert store.crashes() == {}
-            assert store.suspects() == (set(KEYS[:2]) if times >= 2 else set())
+            assert store.runs_that_crashed() == (set(KEYS[:2]) if times >= 2 else set())
 
 
-def test_a_writer_that_ends_with_an_error_holds_nothing_against_what_was_running(path):
+def test_a_writer_that_ends_with_an_error_counts_no_crash(path):
     with Store(path) as store:
         store.add("s", RUNS[:1])
         for error in (SystemExit, KeyboardInterrupt, ZeroDivisionError):
@@ -345,7 +358,7 @@ def test_a_writer_that_ends_with_an_error_holds_nothing_against_what_was_running
                 start_and_raise(store, error)
             assert store.states(KEYS[:1]) == {KEYS[0]: "queued"}
         assert store.crashes() == {}
-        assert store.suspects() == set()
+        assert store.runs_that_crashed() == set()
 
 
 def start_and_raise(store, error):
@@ -353,7 +366,31 @@ def start_and_raise(store, error):
     raise error
 
 
-def test_two_processes_may_make_one_store_at_once(tmp_path):
-    script = "from dilution.study.store import Store; Store('s.sqlite').close()"
-    made = [subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path) for _ in range(4)]
-    assert [each.wait(60) for each in made] == [0] * 4
+@needs_fork
+@forks
+def test_several_processes_may_create_one_store_at_once(path):
+    def create():
+        Store(path).close()
+        os._exit(0)
+
+    children = [fork(create) for _ in range(8)]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8
+    Store(path, create=False).close()
+
+
+def test_the_lock_file_is_neither_truncated_nor_followed_if_it_is_a_link(store, path, tmp_path):
+    lock = path.with_name(f"{path.name}.lock")
+    lock.write_text("notes of somebody")
+    with store.writer():
+        pass
+    assert lock.read_text() == "notes of somebody"
+    lock.unlink()
+    (tmp_path / "precious").write_text("data")
+    lock.symlink_to(tmp_path / "precious")
+    with pytest.raises(StoreError, match="cannot be written"), store.writer():
+        pass
+    assert (tmp_path / "precious").read_text() == "data"
+
+
+def test_a_store_has_a_short_repr(store, path):
+    assert repr(store) == f"Store({str(path)!r})"

@@ -1,4 +1,4 @@
-"""What all contenders share: made-up MNIST, the networks in numbers, the conversation with the script."""
+"""What all contenders share: random images, the sizes of the models, the protocol with throughput.py."""
 
 import json
 import resource
@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-N, SIDE, CLASSES, BATCH, RATE = 60_000, 28, 10, 128, 1e-3
-SECONDS = 2.0  # a timed segment
+N, SIDE, N_CLASSES, BATCH_SIZE, LR = 60_000, 28, 10, 128, 1e-3
+SECONDS = 2.0  # length of a timed segment
 
 WIDTHS = {"perceptron": [], "mlp2": [256, 256]}
 CHANNELS = {"conv2": [32, 32], "conv4": [32, 32, 64, 64]}
@@ -17,32 +17,32 @@ DENSE = 256
 
 
 def images() -> tuple[np.ndarray, np.ndarray]:
-    """Return made-up uint8 images (n, 28, 28) and int64 labels: the arithmetic sees no difference."""
-    draw = np.random.default_rng(0)
-    return draw.integers(0, 256, (N, SIDE, SIDE), dtype=np.uint8), draw.integers(0, CLASSES, N)
+    """Return random uint8 images (n, 28, 28) and int64 labels; their values do not affect the time."""
+    random = np.random.default_rng(0)
+    return random.integers(0, 256, (N, SIDE, SIDE), dtype=np.uint8), random.integers(0, N_CLASSES, N)
 
 
 def serve(train: Callable[[int], None], *, multiple: int = 1, **facts: str) -> None:
-    """Answer each line of standard input with the rate of a segment, as a line of JSON.
+    """Answer each line of standard input with the throughput of a segment, as a line of JSON.
 
     Parameters
     ----------
     train
-        Trains for so many steps of `BATCH` examples.
+        Trains for a number of steps of `BATCH_SIZE` examples.
     multiple
-        Steps are a multiple of this.
+        The number of steps is a multiple of this.
     facts
-        What the table says of this contender, such as versions.
+        Entries of the table for this contender, such as versions.
     """
     train(multiple)  # compile, allocate
     steps = 4 * multiple
-    while (took := _time(train, steps)) < SECONDS / 4:
+    while (seconds := _time(train, steps)) < SECONDS / 4:
         steps *= 2
-    steps = multiple * max(1, round(steps * SECONDS / took / multiple))
+    steps = multiple * max(1, round(steps * SECONDS / seconds / multiple))
     print(json.dumps({"ready": True} | facts), flush=True)
     for _ in sys.stdin:
-        rate = steps * BATCH / _time(train, steps)
-        print(json.dumps({"rate": rate, "peak_mb": peak_mb()}), flush=True)
+        throughput = steps * BATCH_SIZE / _time(train, steps)
+        print(json.dumps({"throughput": throughput, "peak_mb": peak_mb()}), flush=True)
 
 
 def peak_mb() -> float:

@@ -4,12 +4,12 @@ import sys
 
 import jax
 import jax.numpy as jnp
-from common import BATCH, CLASSES, RATE, SIDE, WIDTHS, N, images, serve
+from common import BATCH_SIZE, LR, N_CLASSES, SIDE, WIDTHS, N, images, serve
 
 images, labels = images()
 x = jnp.asarray(images.reshape(N, -1), jnp.float32) / 255 - 0.5
 y = jnp.asarray(labels)
-sizes = [SIDE * SIDE, *WIDTHS[sys.argv[1]], CLASSES]
+sizes = [SIDE * SIDE, *WIDTHS[sys.argv[1]], N_CLASSES]
 keys = jax.random.split(jax.random.key(0), len(sizes))
 weights = [
     (jax.random.normal(key, (a, b)) * a**-0.5, jnp.zeros(b))
@@ -27,13 +27,13 @@ def loss(weights, x, y):
 
 def step(state, key):
     weights, first, second, count = state
-    rows = jax.random.randint(key, (BATCH,), 0, N)
-    slope = jax.grad(loss)(weights, x[rows], y[rows])
+    rows = jax.random.randint(key, (BATCH_SIZE,), 0, N)
+    gradient = jax.grad(loss)(weights, x[rows], y[rows])
     count += 1
-    first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, slope)
-    second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, second, slope)
-    rate = RATE * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
-    weights = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v) + 1e-8), weights, first, second)
+    first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
+    second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, second, gradient)
+    lr = LR * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
+    weights = jax.tree.map(lambda w, m, v: w - lr * m / (jnp.sqrt(v) + 1e-8), weights, first, second)
     return (weights, first, second, count), None
 
 

@@ -1,8 +1,8 @@
-"""Our trainer, examples order at alpha = 20, as a worker process of a study trains a pack.
+"""Dilution's trainer with sampled targets at alpha = 20, as a worker process of a study trains a run group.
 
-Arguments: network, precision, threads, replicas. The timed call is `train_together` as a study calls it. What
-it costs to start and to end is taken off by timing it twice, with one step and with many: throughput must not
-depend on how long the benchmark runs.
+Arguments: model, precision, threads, models. The timed call is `train_together`, as in a study. The time to
+start and to end is subtracted by timing one step and many: throughput must not depend on the length of the
+benchmark.
 """
 
 import json
@@ -10,11 +10,11 @@ import sys
 import time
 
 import torch
-from common import BATCH, RATE, SECONDS, images, peak_mb
+from common import BATCH_SIZE, LR, SECONDS, images, peak_mb
 
 from dilution.data import Arrays
 from dilution.noise import Dilution
-from dilution.training import Task, TrainConfig, keep_freed_memory, train_together
+from dilution.training import TrainConfig, TrainTask, keep_freed_memory, train_together
 from dilution.utils.version import code_version
 
 MODEL, PRECISION = sys.argv[1:3]
@@ -23,21 +23,21 @@ torch.set_num_threads(THREADS)
 keep_freed_memory()  # as worker processes do
 images, labels = images()
 data = Arrays(torch.from_numpy(images)[:, None], torch.from_numpy(labels))
-few = Arrays(data.images[:10], data.labels[:10])
+test = Arrays(data.images[:10], data.labels[:10])
 
 
-def seconds(steps: int) -> float:
-    settings = TrainConfig(
+def seconds_of(steps: int) -> float:
+    config = TrainConfig(
         targets="sampled",
         optimizer="adam",
-        lr=RATE,
-        batch_size=BATCH,
+        lr=LR,
+        batch_size=BATCH_SIZE,
         steps=steps,
         n_evals=1,
         precision=PRECISION,
     )
     dilutions = [Dilution(data, 20, seed=seed) for seed in range(REPLICAS)]
-    tasks = [Task(MODEL, noisy, few, noisy.seed, 10, settings) for noisy in dilutions]
+    tasks = [TrainTask(MODEL, noisy, test, noisy.seed, 10, config) for noisy in dilutions]
     start = time.perf_counter()
     train_together(tasks)
     return time.perf_counter() - start
@@ -47,11 +47,11 @@ def answer(**facts: object) -> None:
     print(json.dumps(facts), flush=True)
 
 
-once, steps = seconds(1), 3
-while (took := seconds(steps + 1) - once) < SECONDS / 4:
+one_step, steps = seconds_of(1), 3
+while (seconds := seconds_of(steps + 1) - one_step) < SECONDS / 4:
     steps *= 2
-steps = max(2, round(steps * SECONDS / took))
-answer(ready=True, version=f"dilution {code_version()}, torch {torch.__version__}", pack=REPLICAS)
+steps = max(2, round(steps * SECONDS / seconds))
+answer(ready=True, version=f"dilution {code_version()}, torch {torch.__version__}", group_size=REPLICAS)
 for _ in sys.stdin:
-    took = seconds(steps + 1) - seconds(1)
-    answer(rate=steps * REPLICAS * BATCH / took, peak_mb=peak_mb())
+    seconds = seconds_of(steps + 1) - seconds_of(1)
+    answer(throughput=steps * REPLICAS * BATCH_SIZE / seconds, peak_mb=peak_mb())

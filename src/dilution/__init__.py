@@ -1,7 +1,6 @@
 """Dilution: how much label noise can a network take, and what does it cost to buy your way out.
 
-Names are imported on first use, so that ``import dilution`` and ``dilution --help`` do not wait for
-torch.
+Names are imported on first use, so that ``import dilution`` and ``dilution --help`` do not wait for torch.
 """
 
 from importlib import import_module
@@ -9,44 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dilution.advice import Advice, advise
-    from dilution.data import Arrays, DataSet, from_numpy, load
+    from dilution.data import Arrays, DataSet, from_numpy, list_datasets, load
     from dilution.diagnosis import Diagnosis, diagnose
     from dilution.errors import DataError, DilutionError, InputError, StoreError
-    from dilution.figures import reproduce
-    from dilution.noise import Dilution, matrix, observed, structured, uniform
+    from dilution.figures import list_figures, reproduce
+    from dilution.models import list_models
+    from dilution.noise import Dilution, list_noises, matrix, observed, structured, uniform
     from dilution.planning import Plan, plan
-    from dilution.study import Grid, Run, Study, run
-    from dilution.training import TrainConfig, confusability, train
+    from dilution.study import Execution, Grid, Run, Study, run
+    from dilution.training import TrainConfig, confusability, list_estimators, train
 
-_HOMES = {
-    "Arrays": "data",
-    "DataSet": "data",
-    "from_numpy": "data",
-    "load": "data",
-    "DataError": "errors",
-    "DilutionError": "errors",
-    "InputError": "errors",
-    "StoreError": "errors",
-    "Dilution": "noise",
-    "matrix": "noise",
-    "observed": "noise",
-    "structured": "noise",
-    "uniform": "noise",
-    "TrainConfig": "training",
-    "confusability": "training",
-    "train": "training",
-    "Grid": "study",
-    "Run": "study",
-    "Study": "study",
-    "run": "study",
-    "reproduce": "paper",
-    "Diagnosis": "diagnosis",
-    "diagnose": "diagnosis",
-    "Advice": "advice",
-    "advise": "advice",
-    "Plan": "planning",
-    "plan": "planning",
+    __version__: str
+    """Version of the installed package."""
+
+_PACKAGES = {
+    "advice": ("Advice", "advise"),
+    "data": ("Arrays", "DataSet", "from_numpy", "list_datasets", "load"),
+    "diagnosis": ("Diagnosis", "diagnose"),
+    "errors": ("DataError", "DilutionError", "InputError", "StoreError"),
+    "figures": ("list_figures", "reproduce"),
+    "models": ("list_models",),
+    "noise": ("Dilution", "list_noises", "matrix", "observed", "structured", "uniform"),
+    "planning": ("Plan", "plan"),
+    "study": ("Execution", "Grid", "Run", "Study", "run"),
+    "training": ("TrainConfig", "confusability", "list_estimators", "train"),
 }
+_PACKAGE_OF = {name: package for package, names in _PACKAGES.items() for name in names}
 
 __all__ = [
     "Advice",
@@ -56,6 +43,7 @@ __all__ = [
     "Diagnosis",
     "Dilution",
     "DilutionError",
+    "Execution",
     "Grid",
     "InputError",
     "Plan",
@@ -63,10 +51,16 @@ __all__ = [
     "StoreError",
     "Study",
     "TrainConfig",
+    "__version__",
     "advise",
     "confusability",
     "diagnose",
     "from_numpy",
+    "list_datasets",
+    "list_estimators",
+    "list_figures",
+    "list_models",
+    "list_noises",
     "load",
     "matrix",
     "observed",
@@ -80,9 +74,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("dilution")
+    elif name in _PACKAGE_OF:
+        value = getattr(import_module(f"dilution.{_PACKAGE_OF[name]}"), name)
+    else:
         raise AttributeError(f"module 'dilution' has no attribute {name!r}")
-    value = getattr(import_module(f"dilution.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

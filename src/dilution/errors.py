@@ -1,7 +1,7 @@
-"""Errors that a user can make: the value received, the rule, the remedy.
+"""Errors that a user can correct: each message gives the value received, the rule and the remedy.
 
-Anything raised as a :class:`DilutionError` reaches a user of the command line as one message and
-exit code 2. Every other exception is a defect of ours and keeps its traceback.
+The command line prints a :class:`DilutionError` as one message and exits with code 2. Any other exception
+is a defect of this package and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -14,76 +14,78 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-_LONGEST = 200  # characters of a value that a message shows
+_MAX_LENGTH = 200  # characters of a value that a message shows
 
 
 class DilutionError(Exception):
-    """What a user can mend: the message gives the value received, the rule and the remedy."""
+    """Base class of errors that a user can correct."""
 
 
 class InputError(DilutionError, ValueError):
-    """A setting, name or array that breaks a rule."""
+    """A setting, name or array breaks a rule."""
 
 
 class DataError(DilutionError):
-    """A data file that is missing, truncated or altered, or a folder that cannot be used."""
+    """A data file is missing, truncated or altered, or a folder cannot be used."""
 
 
 class StoreError(DilutionError):
-    """A result store that cannot be opened, read or written."""
+    """A result store cannot be opened, read or written."""
 
 
 class WorkerError(DilutionError):
-    """Worker processes that cannot be started."""
+    """Worker processes cannot be started."""
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
-    """Return the error for a name that does not exist, with the nearest valid one.
+    """Return the error for a name that does not exist, with the most similar valid name.
 
     Parameters
     ----------
     kind
         What was named, in the singular: ``"model"``, ``"figure"``.
     name
-        What the user wrote.
+        The name received.
     valid
-        Every name that exists.
+        All valid names.
     """
     names = sorted(valid)
     close = get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return InputError(f"{shown(name)} is not a {kind}.{hint} There are: {', '.join(names)}.")
+    article = "an" if kind[0] in "aeio" else "a"  # "unknown" and "user" begin with a consonant's sound
+    return InputError(f"{short_repr(name)} is not {article} {kind}.{hint} There are: {', '.join(names)}.")
 
 
 def invalid(error: ValidationError, fields: Iterable[str]) -> InputError:
-    """Return what pydantic found wrong as one error in our words.
+    """Return the findings of pydantic as one error, worded as the other messages are.
 
     Parameters
     ----------
     error
         The validation error.
     fields
-        Names of every setting that exists, for the hint at a misspelt one.
+        Names of all settings, for the hint at a misspelt one.
     """
-    return InputError(" ".join(_explain(dict(found), fields) for found in error.errors()))
+    return InputError(" ".join(_explain(dict(details), fields) for details in error.errors()))
 
 
-def shown(value: object) -> str:
-    """Return a value as text for a message; a long one is cut."""
-    said = repr(value)
-    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+def short_repr(value: object) -> str:
+    """Return the repr of a value, cut to 200 characters."""
+    text = repr(value)
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
 
 
-def _explain(found: dict[str, Any], fields: Iterable[str]) -> str:
-    name = ".".join(str(part) for part in found["loc"])
-    if found["type"] == "extra_forbidden":
+def _explain(details: dict[str, Any], fields: Iterable[str]) -> str:
+    """Return the message for one finding of pydantic."""
+    name = ".".join(str(part) for part in details["loc"])
+    if details["type"] == "extra_forbidden":
         return str(unknown("setting", name, fields))
-    if found["type"] == "missing":
+    if details["type"] == "missing":
         return f"{name} is missing; it has no default."
-    if found["type"] == "literal_error" and isinstance(found["input"], str):
-        choices = found["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-        return str(unknown(f"value of {name}", found["input"], choices))
-    if found["type"] == "value_error":
-        return f"{str(found['ctx']['error']).rstrip('.')}."
-    rule = found["msg"].removeprefix("Input should be ").partition(", unable")[0]
-    return f"{name} is {shown(found['input'])}; it must be {rule}."
+    if details["type"] == "literal_error" and isinstance(details["input"], str):
+        choices = details["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        return str(unknown(f"value of {name}", details["input"], choices))
+    if details["type"] == "value_error":
+        return f"{str(details['ctx']['error']).rstrip('.')}."
+    rule = details["msg"].removeprefix("Input should be ").partition(", unable")[0]
+    return f"{name} is {short_repr(details['input'])}; it must be {rule}."

@@ -12,11 +12,11 @@ import pandas as pd
 
 from dilution.advice.halving import Kept, Verdict, best_lr, confirm, kept_step
 from dilution.advice.noise_scale import Scale, halfway, noise_scale
-from dilution.data import Arrays, check_classes, load, majority
+from dilution.data import Arrays, check_classes, load, majority_share
 from dilution.errors import InputError, StoreError
 from dilution.models import default_model
-from dilution.noise import Dilution, level_of
-from dilution.study.executors import Where, check_executor
+from dilution.noise import Dilution, uniform_noise_level
+from dilution.study.execution import Execution
 from dilution.study.failures import refuse_failed
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
@@ -26,9 +26,9 @@ from dilution.study.run_spec import Run
 from dilution.study.scheduler import run_study
 from dilution.study.statistics import intervals
 from dilution.study.store import Store
-from dilution.training import kind_of
-from dilution.training.config import PrecisionName, check_precision, default_validation
-from dilution.training.recipes import RECIPE, advised
+from dilution.training import resolve_trainable
+from dilution.training.config import PrecisionName, check_precision, default_n_val
+from dilution.training.recipes import RECIPE, built_in_recipe
 
 EPOCHS = 10.0
 _JUDGED = ("val_loss_noisy", "val_acc_noisy")  # of each evaluation
@@ -122,12 +122,7 @@ def advise(
     precision: PrecisionName = "float32",
     seed: int = 0,
     store: str | Path = "advice.sqlite",
-    workers: int | None = None,
-    device: str = "cpu",
-    executor: str = "local",
-    address: str | None = None,
-    root: str | None = None,
-    progress: Progress | None = None,
+    execution: Execution | None = None,
 ) -> Advice:
     """Find how to train a network on these data under this noise, for a given budget.
 
@@ -150,8 +145,8 @@ def advise(
         Root seed; further ones follow it.
     store
         SQLite file of the trainings; finished ones are not repeated.
-    workers, device, engine, address, root, progress
-        As for :func:`dilution.run`.
+    execution
+        Where and how the runs are trained. Default: in processes of this machine.
 
     Raises
     ------
@@ -161,30 +156,33 @@ def advise(
     if not 0 < epochs < math.inf:
         raise InputError(f"epochs is {epochs}; it must be a number above 0: passes over the images.")
     check_precision(precision)
+    execution = execution or Execution()
+    root = execution.root
     halves = load(data, root)
     opened = halves.train
     check_classes(opened.labels, opened.classes)
-    level = _level(alpha, eta, len(opened.classes))
+    noisy = alpha is not None or eta is not None
+    level = uniform_noise_level(alpha, eta, len(opened.classes)) if noisy else None
     chosen = model or default_model(opened.shape)
-    if kind_of(chosen, opened.shape, len(opened.classes)) == "estimator":
+    if not resolve_trainable(chosen, opened.shape, len(opened.classes)).takes_steps:
         raise InputError(
             f"model is {chosen!r}, a learner that takes no steps; there is no batch or rate to advise. "
             f"Name a network."
         )
     observed = level is None and opened.observed is not None
     size = len(opened) if n is None else n
-    validation = default_validation(size)
+    validation = default_n_val(size)
     images = round(epochs * (size - validation))
     noise: dict[str, Any] = {"noise": "observed"} if observed else {"alpha": level or 0.0}
     scales = _scales(opened, chosen, size, level or 0.0, observed=observed, seed=seed, precision=precision)
     pooled = bool(level)
     scale = scales[-1].image if pooled else scales[-1].label
-    recipe = advised(
+    recipe = built_in_recipe(
         alpha=level or 0.0,
         images=images,
         pooled=pooled,
         shape=opened.shape,
-        scale=min(scale, 1e9),
+        noise_scale=min(scale, 1e9),
     )
     proposed = Run.of(
         dataset=str(data),
@@ -199,15 +197,13 @@ def advise(
     )
     others = {"schedule": "cosine", "ema_decay": 0.0} | ({"translate": 0} if recipe["translate"] else {})
     (proposed,) = prepare([proposed], root)
-    where: Where = {"workers": workers, "device": device, "executor": executor, "address": address}
-    check_executor(**where)
-    progress = progress or Progress()
+    progress = Progress(quiet=not execution.progress)  # shared, so that a search does not repeat its notes
     searched: list[pd.DataFrame] = []
     with Store(store) as kept:
 
         def train(what: str, runs: Sequence[Run]) -> pd.DataFrame:
             study = Study.of(f"advice/{data}/{chosen}/{what}", runs)
-            run_study(study, kept, **where, root=root, progress=progress)
+            run_study(study, kept, execution, progress=progress)
             found = table(kept, runs=study.runs)
             refuse_failed(found, store, "search")
             searched.append(found)
@@ -234,7 +230,7 @@ def advise(
         kept_step(n_evals),
         runs,
         pd.concat(searched),
-        majority(halves.test.labels),
+        majority_share(halves.test.labels),
         level is not None or observed,
     )
 
@@ -252,15 +248,7 @@ def _scales(
     """Measure the noise scale at levels from none to the one asked for, equally apart in log(1 + α)."""
     if observed and opened.observed is not None:
         opened = Arrays(opened.images, opened.observed, opened.classes)
-    at = halfway(model, Dilution(opened, 0, n=n, seed=seed), default_validation(n), seed, precision)
+    at = halfway(model, Dilution(opened, 0, n=n, seed=seed), default_n_val(n), seed, precision)
     steps = _LADDER - 1 if level else 0
     levels = [(1 + level) ** (step / steps) - 1 for step in range(steps)] if steps else []
     return tuple(noise_scale(at, Dilution(opened, each, n=n, seed=seed), seed) for each in [*levels, level])
-
-
-def _level(alpha: float | None, eta: float | None, classes: int) -> float | None:
-    if alpha is not None and eta is not None:
-        raise InputError(
-            f"alpha is {alpha} and eta is {eta}; give one of them, or neither for labels as they are."
-        )
-    return None if alpha is None and eta is None else level_of(alpha, eta, classes)

@@ -5,7 +5,7 @@ import math
 from dilution.advice.advise import Advice
 from dilution.advice.halving import Kept, Verdict
 from dilution.advice.noise_scale import Scale
-from dilution.training.recipes import batch_for
+from dilution.training.recipes import batch_size_for
 
 
 def answer(advice: Advice) -> str:
@@ -64,7 +64,7 @@ def reasons(advice: Advice) -> dict[str, str]:
     else:
         said["targets"] = "Each image has one label: there is nothing to pool."
     unit, kind = ("images", "image") if run.targets == "pooled" else ("examples", "label")
-    _, bound = batch_for(min(getattr(at, kind), 1e9), advice.images)
+    _, bound = batch_size_for(min(getattr(at, kind), 1e9), advice.images)
     said["batch_size"] = (
         f"The gradient noise scale is {scale_text(at, kind)} {unit}"
         + {

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dilution.errors import InputError
 from dilution.study.run_spec import Run
-from dilution.training.recipes import average_for
+from dilution.training.recipes import ema_decay_for
 
 RATES = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Rates that are tried, times that of the built-in recipe."""
@@ -95,7 +95,7 @@ def at_budget(run: Run, share: float) -> Run:
     It is looked at twice: short trainings would spend more on evaluations than on learning.
     """
     steps = max(1, round((run.steps or 1) * share), min(_FEWEST, run.steps or 1))
-    ema_decay = average_for(steps / (run.steps or 1) / (1 - run.ema_decay)) if run.ema_decay else 0.0
+    ema_decay = ema_decay_for(steps / (run.steps or 1) / (1 - run.ema_decay)) if run.ema_decay else 0.0
     return run.model_copy(update={"steps": steps, "ema_decay": ema_decay, "n_evals": 2})
 
 

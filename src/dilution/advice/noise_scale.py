@@ -18,14 +18,13 @@ from scipy.stats import t as student
 from torch import Tensor, nn
 
 from dilution.errors import InputError
-from dilution.models import build
+from dilution.models import build_model
 from dilution.noise import Dilution
-from dilution.training import BatchSampler, TrainConfig
+from dilution.training import BatchSampler, TrainConfig, is_custom
 from dilution.training.config import PrecisionName
-from dilution.training.ensemble_step import Program
-from dilution.training.evaluation import Normalise, logits
+from dilution.training.ensemble_step import EnsembleStep
+from dilution.training.evaluation import Normalise, predict_logits
 from dilution.utils import rng
-from dilution.utils.references import is_reference
 from dilution.utils.rng_state import RngState
 
 _BATCH = 128
@@ -108,9 +107,9 @@ def halfway(
 
     def trained(steps: int, look: Callable[[Halfway], None]) -> Halfway:
         """Train so many steps, and look before the first and then every few."""
-        module = build(model, noisy.data.shape, noisy.classes, seed=seed)
-        draws = RngState(rng.stream(seed, "dropout")) if is_reference(model) else None
-        program = Program([module], settings, [_RATE], None if draws is None else [draws])
+        module = build_model(model, noisy.data.shape, noisy.classes, seed=seed)
+        draws = RngState(rng.stream(seed, "dropout")) if is_custom(model) else None
+        program = EnsembleStep([module], settings, [_RATE], None if draws is None else [draws])
         look(Halfway(program.model(0), prepare, draws, precision))
         batches = BatchSampler(training, "sampled", _BATCH, seed=seed).batches(steps)
         for step, batch in enumerate(batches, 1):
@@ -123,7 +122,7 @@ def halfway(
 
     def note(at: Halfway) -> None:
         with nullcontext() if at.draws is None else at.draws:
-            found = logits(at.module, prepare, images)
+            found = predict_logits(at.module, prepare, images)
         losses.append(float(nn.functional.cross_entropy(found, labels)))
 
     trained(_LOOKS * _EVERY, note)

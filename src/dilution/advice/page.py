@@ -9,11 +9,12 @@ import pandas as pd
 from dilution.advice.advise import Advice
 from dilution.advice.explain import answer, growth, reasons
 from dilution.report.marks import mark_points
-from dilution.report.page import Page, Section, write
+from dilution.report.page import Page, write
 from dilution.report.provenance import made_by
+from dilution.report.section import Section
 from dilution.report.style import COLOURS, MARKERS, QUIET, legend, log_axis, new_figure, publish, style
 from dilution.training.recipes import recipe_text
-from dilution.utils.atomic import write_whole
+from dilution.utils.atomic import write_atomic
 
 _METHOD = """\
 The gradient noise scale is tr Σ / |G|²: the batch at which the scatter of its gradient is as large as the \
@@ -52,16 +53,16 @@ def write_advice(advice: Advice, folder: Path, command: str) -> Path:
         If a file cannot be written.
     """
     why = reasons(advice)
-    write_whole(folder / "recipe.toml", recipe_text(advice.recipe, why).encode())
+    write_atomic(folder / "recipe.toml", recipe_text(advice.recipe, why).encode())
     tables = {"scales": advice.scale_table, "rates": advice.trials, "runs": advice.runs}
     for name, table in tables.items():
-        write_whole(folder / f"{name}.csv", table.to_csv(index=False).encode())
+        write_atomic(folder / f"{name}.csv", table.to_csv(index=False).encode())
     plot = publish(draw(advice), folder, "advice")
     run = advice.run
     section = Section(
         name="advice",
         title=f"How to train {run.model} on {advice.name}",
-        finding=growth(advice),
+        summary=growth(advice),
         svg=plot.svg,
         marks=plot.marks,
         caption=f"{run.n:,} {_labels(advice)}, {advice.images:,} "
@@ -71,7 +72,7 @@ def write_advice(advice: Advice, folder: Path, command: str) -> Path:
         points=advice.scale_table,
         runs=advice.runs,
         runs_file="runs.csv",
-        shares=False,
+        as_percent=False,
     )
     page = Page(
         f"Advice for {advice.name}",

@@ -1,29 +1,35 @@
-"""The command line: parses, calls, prints. Every import that is slow happens inside a command."""
+"""The command line: parses, calls, prints. Modules that load slowly are imported inside the commands."""
 
 from __future__ import annotations
 
-import errno
 import signal
-import sys
 from typing import Annotated
 
 import typer
 
 from dilution.cli import labels, studies
 from dilution.cli.data import data_app
+from dilution.cli.group import SectionedGroup
+from dilution.cli.lists import list_app
 from dilution.cli.noise import show_app
-from dilution.errors import DilutionError
+from dilution.cli.show_run import show_run
+
+RESEARCHERS = "Researchers (figures and studies)"
+LABELS = "Doubtful labels"
+LOOK = "Look around"
 
 app = typer.Typer(
+    cls=SectionedGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_set: bool) -> None:
+    if is_set:
         from dilution.utils.version import code_version
 
         typer.echo(f"dilution {code_version()}")
@@ -31,50 +37,39 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def _options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop."),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Measure how much label noise a network can take, and what it costs to buy your way out.
-
-    Your way out: more labels, or better ones.
-    """
+    """Measure how much label noise a model tolerates, and what more or better labels would cost."""
     del version
 
 
-app.command()(studies.reproduce)
-app.command()(studies.run)
-app.command()(studies.status)
-app.command()(studies.export)
-app.command()(studies.claims)
-app.command("import")(studies.import_)
-app.command()(studies.merge)
-app.command()(studies.report)
-app.command()(labels.diagnose)
-app.command()(labels.plan)
-app.command()(labels.advise)
-app.add_typer(data_app, name="data")
-app.add_typer(show_app, name="show")
+app.command(rich_help_panel=RESEARCHERS)(studies.reproduce)
+app.command(rich_help_panel=RESEARCHERS)(studies.run)
+app.command(rich_help_panel=RESEARCHERS)(studies.status)
+app.command(rich_help_panel=RESEARCHERS)(studies.claims)
+app.command(rich_help_panel=RESEARCHERS)(studies.report)
+app.command(rich_help_panel=RESEARCHERS)(studies.export)
+app.command("import", rich_help_panel=RESEARCHERS)(studies.import_)
+app.command(rich_help_panel=RESEARCHERS)(studies.merge)
+app.command(rich_help_panel=LABELS)(labels.diagnose)
+app.command(rich_help_panel=LABELS)(labels.plan)
+app.command(rich_help_panel=LABELS)(labels.advise)
+show_app.command("run")(show_run)
+app.add_typer(show_app, name="show", rich_help_panel=LOOK)
+app.add_typer(list_app, name="list", rich_help_panel=LOOK)
+app.add_typer(data_app, name="data", rich_help_panel=LOOK)
 
 
 def main() -> None:
-    """Run the command line; what a user can mend ends with one message and exit code 2."""
+    """Run the command line; SIGTERM ends it like Ctrl-C, so that workers stop and finished runs are kept."""
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        app(standalone_mode=True)
-    except DilutionError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EPIPE, errno.EIO) or error.filename:
-            raise
-        typer.echo(f"error: the output cannot be written: {error.strerror}.", err=True)
-        sys.exit(2)
+    app(standalone_mode=True)
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """End on SIGTERM as on Ctrl-C, so that workers are stopped and finished runs kept."""
     del number, frame
     raise KeyboardInterrupt

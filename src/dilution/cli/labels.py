@@ -1,4 +1,4 @@
-"""Commands for somebody with doubtful labels: diagnose, plan, advise."""
+"""Commands for people with doubtful labels: diagnose, plan, advise."""
 
 from __future__ import annotations
 
@@ -8,130 +8,121 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from dilution.cli.options import (
-    AddressOption,
-    DeviceOption,
-    ExecutorOption,
+    DataArgument,
+    ModelOption,
+    PageFolderOption,
     PrecisionOption,
     RecipeOption,
-    RootOption,
+    RootSeedOption,
     StoreOption,
-    WorkersOption,
+    command_line,
+    execution_options,
     interruptible,
-    text,
-    typed,
 )
 
 if TYPE_CHECKING:
     from dilution.planning.pilot import Labels
+    from dilution.study.execution import Execution
     from dilution.training.config import PrecisionName
 
 
+@execution_options("workers", "device", "data_root")
 def diagnose(
     context: typer.Context,
-    data: Annotated[str, typer.Argument(help="Data set by name, or a file, folder or function of your own.")],
-    out: Annotated[Path, typer.Option(help="Folder for the page, the plot and the tables.")] = Path(
-        "diagnosis"
-    ),
-    model: Annotated[
-        str | None, typer.Option(help="Network. Default: conv2 for images, mlp2 for features.")
+    data: DataArgument,
+    out: PageFolderOption = Path("diagnosis"),
+    model: ModelOption = None,
+    verified_labels: Annotated[
+        Path | None,
+        typer.Option("--verified", help="CSV file of labels that somebody looked up: id, verified_label."),
     ] = None,
-    checked: Annotated[
-        Path | None, typer.Option(help="CSV file of right labels that somebody looked up: row, right.")
-    ] = None,
-    folds: Annotated[int, typer.Option(min=2, help="Parts that are predicted in turn.")] = 5,
-    repeats: Annotated[int, typer.Option(min=1, help="Times that all of it is done.")] = 2,
-    draws: Annotated[int, typer.Option(min=20, help="Bootstrap samples behind the intervals.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Root seed.")] = 0,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Repeats of the cross-validation.")] = 2,
+    n_bootstrap: Annotated[int, typer.Option(min=20, help="Bootstrap samples behind the intervals.")] = 100,
+    seed: RootSeedOption = 0,
     recipe: RecipeOption = None,
     cleanlab: Annotated[
-        bool, typer.Option("--cleanlab", help="Print the estimate of cleanlab beside ours.")
+        bool, typer.Option("--cleanlab", help="Also print cleanlab's estimate, from the same predictions.")
     ] = False,
     precision: PrecisionOption = "float32",
-    workers: WorkersOption = None,
-    device: DeviceOption = "cpu",
-    data_root: RootOption = None,
+    *,
+    execution: Execution,
 ) -> None:
-    """Estimate how noisy labels are, from the noisy labels alone.
+    """Estimate the noise rate from the noisy labels alone.
 
-    Writes a page, and a list of all examples with the most suspect labels first.
+    Writes a page, and a table of all examples ranked by the probability that the label is wrong.
     """
-    from dilution.diagnosis import check_cleanlab, cleanlab_rate, numbers, write_diagnosis
-    from dilution.diagnosis import diagnose as call
+    from dilution.diagnosis import check_cleanlab, cleanlab_noise_rate, write_diagnosis
+    from dilution.diagnosis import diagnose as diagnose_labels
     from dilution.utils.atomic import check_writable
 
     check_writable(out)
     if cleanlab:
         check_cleanlab()
     with interruptible("nothing is kept"):
-        found = call(
+        diagnosis = diagnose_labels(
             data,
             model=model,
-            checked=checked,
+            verified_labels=verified_labels,
             folds=folds,
             repeats=repeats,
-            draws=draws,
+            n_bootstrap=n_bootstrap,
             seed=seed,
             recipe=recipe,
             precision=cast("PrecisionName", precision),
-            root=data_root,
-            workers=workers,
-            device=device,
-            say=typer.echo,
+            execution=execution,
         )
-    for sentence in (found.answer, *numbers(found), *found.cautions):
+    for sentence in (diagnosis.answer, *diagnosis.details, *diagnosis.caveats):
         typer.echo(sentence)
     if cleanlab:
-        rate = cleanlab_rate(found.held_out.probabilities, found.labels)
+        rate = cleanlab_noise_rate(diagnosis.cross_validation.pred_probs, diagnosis.labels)
         typer.echo(f"cleanlab, from the same predictions: noise rate {rate:.3f}")
-    typer.echo(f"suspects: {out / 'suspects.csv'}")
-    typer.echo(f"page: {write_diagnosis(found, out, typed(context))}")
+    page = write_diagnosis(diagnosis, out, command_line(context))
+    typer.echo(f"label issues: {out / 'label_issues.csv'}\npage: {page}")
 
 
+@execution_options()
 def plan(
     context: typer.Context,
     data: Annotated[
-        str, typer.Argument(help="Data with trusted labels: a name, a file, a folder, a function.")
+        str, typer.Argument(help="Data with trusted labels: a data set, file, folder or function.")
     ],
     target: Annotated[float, typer.Option(help="Test accuracy wanted, such as 0.95.")],
     alpha: Annotated[
-        float | None, typer.Option(help="Noise level of the labels to be had: noisy ones for each clean one.")
+        float | None, typer.Option(help="Noise level of the labels on offer: noisy labels per clean label.")
     ] = None,
     eta: Annotated[
-        float | None, typer.Option(help="Instead: their noise rate, as diagnose finds it.")
+        float | None, typer.Option(help="Instead: their noise rate, as estimated by diagnose.")
     ] = None,
-    have: Annotated[float, typer.Option(min=0, help="How many of them are there already.")] = 0,
+    have: Annotated[float | None, typer.Option(min=0, help="How many of them you have already.")] = None,
     better_alpha: Annotated[float, typer.Option(min=0, help="Noise level of better labels.")] = 0.0,
     price: Annotated[float, typer.Option(min=0, help="Price of one label.")] = 1.0,
-    better_price: Annotated[float, typer.Option(min=0, help="Price of a better label.")] = 1.0,
-    model: Annotated[
-        str | None, typer.Option(help="Network. Default: conv2 for images, mlp2 for features.")
-    ] = None,
+    better_price: Annotated[float, typer.Option(min=0, help="Price of one better label.")] = 1.0,
+    model: ModelOption = None,
     labels: Annotated[
-        str, typer.Option(help="added: several labels an image; replaced: one label each.")
+        str, typer.Option(help="added: several labels per image; replaced: one label per image.")
     ] = "added",
-    pilot_n: Annotated[int, typer.Option(min=100, help="The most clean examples of a pilot run.")] = 4000,
-    runs: Annotated[int, typer.Option(min=20, help="The most runs; a pilot begins with up to 40.")] = 60,
+    pilot_n: Annotated[int, typer.Option(min=100, help="Most clean examples of a pilot run.")] = 4000,
+    runs: Annotated[int, typer.Option(min=20, help="Most runs; a pilot starts with up to 40.")] = 60,
     recipe: RecipeOption = None,
     store: StoreOption = Path("plan.sqlite"),
-    out: Annotated[Path, typer.Option(help="Folder for the page, the plot and the tables.")] = Path("plan"),
+    out: PageFolderOption = Path("plan"),
     precision: PrecisionOption = "float32",
-    workers: WorkersOption = None,
-    device: DeviceOption = "cpu",
-    executor: ExecutorOption = "local",
-    address: AddressOption = None,
-    data_root: RootOption = None,
+    *,
+    execution: Execution,
 ) -> None:
-    """Say how many labels an accuracy takes, of which quality, and what is cheapest.
+    """Predict how many labels, of which quality, an accuracy takes.
 
-    Trains a pilot first, which resumes.
+    Also says which purchase is cheapest. Trains a pilot first. Run the command again to resume:
+    finished runs are not repeated.
     """
     from dilution.planning import answer, details, write_plan
-    from dilution.planning import plan as call
+    from dilution.planning import plan as plan_labels
     from dilution.utils.atomic import check_writable
 
     check_writable(out)
     with interruptible():
-        found = call(
+        result = plan_labels(
             data,
             target=target,
             alpha=alpha,
@@ -147,52 +138,47 @@ def plan(
             recipe=recipe,
             precision=cast("PrecisionName", precision),
             store=store,
-            workers=workers,
-            device=device,
-            executor=executor,
-            address=address,
-            root=text(data_root),
+            execution=execution,
         )
-    for sentence in (answer(found), *details(found)):
+    for sentence in (answer(result), *details(result)):
         typer.echo(sentence)
-    typer.echo(f"page: {write_plan(found, out, typed(context))}")
+    typer.echo(f"page: {write_plan(result, out, command_line(context))}")
 
 
+@execution_options()
 def advise(
     context: typer.Context,
-    data: Annotated[str, typer.Argument(help="Data set by name, or a file, folder or function of your own.")],
+    data: DataArgument,
     alpha: Annotated[
-        float | None, typer.Option(help="Noise to add: noisy labels for each clean one. Default: none.")
+        float | None, typer.Option(help="Noise to add: noisy labels per clean label. Default: none.")
     ] = None,
-    eta: Annotated[float | None, typer.Option(help="Instead: its rate, the share of wrong labels.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Network. Default: conv2 for images, mlp2 for features.")
+    eta: Annotated[
+        float | None, typer.Option(help="Instead: the noise rate, the share of wrong labels.")
     ] = None,
+    model: ModelOption = None,
     n: Annotated[int | None, typer.Option("--n", min=2, help="Clean examples. Default: all.")] = None,
-    epochs: Annotated[float, typer.Option(help="Budget of a training, in passes over its images.")] = 10.0,
-    seed: Annotated[int, typer.Option(min=0, help="Root seed.")] = 0,
+    epochs: Annotated[float, typer.Option(help="Budget of a run, in passes over its images.")] = 10.0,
+    seed: RootSeedOption = 0,
     store: StoreOption = Path("advice.sqlite"),
     out: Annotated[Path, typer.Option(help="Folder for the recipe, the page and the tables.")] = Path(
         "advice"
     ),
     precision: PrecisionOption = "float32",
-    workers: WorkersOption = None,
-    device: DeviceOption = "cpu",
-    executor: ExecutorOption = "local",
-    address: AddressOption = None,
-    data_root: RootOption = None,
+    *,
+    execution: Execution,
 ) -> None:
-    """Find how to train under this noise: batch, learning rate, schedule, order, averaging.
+    """Find the training settings that suit this noise.
 
-    Writes a recipe that the other commands take with --recipe, and a page with the reasons.
+    Writes a page with the reasons, and a recipe of batch size, learning rate, schedule, targets and
+    EMA decay, which the other commands accept as --recipe.
     """
-    from dilution.advice import advise as call
-    from dilution.advice import answer, growth, write_advice
+    from dilution.advice import advise as find_advice
+    from dilution.advice import answer, growth, reasons, write_advice
     from dilution.utils.atomic import check_writable
 
     check_writable(out)
     with interruptible():
-        found = call(
+        advice = find_advice(
             data,
             alpha=alpha,
             eta=eta,
@@ -202,20 +188,14 @@ def advise(
             precision=cast("PrecisionName", precision),
             seed=seed,
             store=store,
-            workers=workers,
-            device=device,
-            executor=executor,
-            address=address,
-            root=text(data_root),
+            execution=execution,
         )
-    typer.echo(answer(found))
-    from dilution.advice import reasons
-
-    why = reasons(found)
-    for name, value in found.recipe.items():
+    typer.echo(answer(advice))
+    why = reasons(advice)
+    for name, value in advice.recipe.items():
         typer.echo(f"{name} = {value}{': ' + why[name] if name in why else ''}")
     typer.echo(f"weights: {why['weights']}")
-    if told := growth(found):
-        typer.echo(told)
-    page = write_advice(found, out, typed(context))
+    if sentence := growth(advice):
+        typer.echo(sentence)
+    page = write_advice(advice, out, command_line(context))
     typer.echo(f"recipe: {out / 'recipe.toml'}\npage: {page}")

@@ -1,4 +1,4 @@
-"""Commands that show what noise looks like: show noise."""
+"""The command that shows a noise distribution: show noise."""
 
 from __future__ import annotations
 
@@ -6,35 +6,34 @@ from typing import Annotated
 
 import typer
 
-from dilution.errors import InputError
+show_app = typer.Typer(help="Show a run or a noise distribution.", no_args_is_help=True)
 
-show_app = typer.Typer(help="Show what noise looks like.", no_args_is_help=True)
+_SHOWN = 20  # wrong classes with a bar of their own
+_BAR = 40  # characters of the longest bar
 
 
 @show_app.command("noise")
 def show_noise(
-    alpha: Annotated[float, typer.Option(help="Noisy labels added for each clean one.")] = 20.0,
+    alpha: Annotated[float, typer.Option(help="Noisy labels added per clean label.")] = 20.0,
     delta: Annotated[float, typer.Option(help="Skew of structured noise, 0 to 1. 0 is uniform.")] = 0.0,
     classes: Annotated[int, typer.Option(min=2, max=1000, help="Number of classes.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random order.")] = 0,
 ) -> None:
-    """Print how the labels of an example are distributed, and the noise rate."""
-    import math
-
+    """Print the noise rate, and the distribution of an example's labels."""
     import numpy as np
 
-    from dilution.noise import structured
+    from dilution.noise import check_alpha, structured
 
-    if not math.isfinite(alpha) or alpha < 0:
-        raise InputError(f"alpha is {alpha}; it must be a finite number ≥ 0. alpha=0 is no noise at all.")
-    matrix = structured(delta).overall(classes, alpha, seed)
+    check_alpha(alpha)
+    first_row = structured(delta).overall(classes, alpha, seed=0)[0]  # the seed permutes wrong classes only
+    right, wrong = first_row[0], np.sort(first_row[1:])[::-1]
     typer.echo(
-        f"alpha {alpha:g}, delta {delta:g}, {classes} classes: {matrix[0, 0]:.2%} of the labels are right, "
-        f"noise rate {1 - matrix[0, 0]:.4f}"
+        f"noise rate {1 - right:.4f}: {100 * right:.2f} % of the labels are right "
+        f"(alpha {alpha:g}, delta {delta:g}, {classes} classes)"
     )
-    ranked = np.sort(np.delete(matrix[0], 0))[::-1]
-    widest = max(matrix[0, 0], ranked[0])
-    for name, share in [("right", matrix[0, 0]), *((f"false {r}", p) for r, p in enumerate(ranked, 1))][:21]:
-        typer.echo(f"{name:>9} {share:7.2%} {'█' * round(40 * share / widest)}")
-    if classes > 21:
-        typer.echo(f"          {ranked[20:].sum():.2%} on {classes - 21} more false classes")
+    longest = max(right, wrong[0])
+    bars = [("right", right), *((f"wrong {rank}", share) for rank, share in enumerate(wrong[:_SHOWN], 1))]
+    for name, share in bars:
+        typer.echo(f"{name:>9} {100 * share:6.2f} % {'█' * round(_BAR * share / longest)}")
+    if len(wrong) > _SHOWN:
+        rest = 100 * wrong[_SHOWN:].sum()
+        typer.echo(f"          {rest:.2f} % on {len(wrong) - _SHOWN} more wrong classes")

@@ -1,60 +1,119 @@
-"""What commands share: their options, and how they end when interrupted."""
+"""What commands share: options, the record of execution options, and how a command ends on Ctrl-C."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 StoreOption = Annotated[Path, typer.Option("--store", help="SQLite file that keeps the results.")]
-RootOption = Annotated[
+StoreArgument = Annotated[Path, typer.Argument(help="SQLite file that keeps the results.")]
+DataRootOption = Annotated[
     Path | None,
     typer.Option("--data-root", help="Folder of downloaded data. Default: DILUTION_DATA, else a cache."),
 ]
-WorkersOption = Annotated[
-    int | None,
-    typer.Option("--workers", help="Cores or GPUs to train on. Default: all. 0: train in this process."),
+DataArgument = Annotated[
+    str, typer.Argument(help="Data set (see list datasets), or a file, folder or function of your own.")
 ]
-StoreArgument = Annotated[Path, typer.Argument(help="SQLite file that keeps the results.")]
-PrecisionOption = Annotated[
-    str, typer.Option("--precision", help="float32, or bfloat16: faster where the processor has it.")
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, or auto: the GPU if there is one.")]
-ExecutorOption = Annotated[
-    str,
-    typer.Option("--executor", help="local: processes of this machine; inline: this one; ray: a cluster."),
-]
-AddressOption = Annotated[
+ModelOption = Annotated[
     str | None,
-    typer.Option("--address", help="Cluster to join: auto, or host:port. Default: one on this machine."),
+    typer.Option(help="Model (see list models). Default: conv2 for images, mlp2 for features."),
 ]
-CheckpointOption = Annotated[
-    float,
-    typer.Option("--checkpoint-minutes", min=0, help="How often a long training is written down."),
+PageFolderOption = Annotated[
+    Path, typer.Option("--out", help="Folder for the page, the plots and the tables.")
 ]
-CheckpointsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--checkpoints", help="Folder for that, shared by the nodes of a cluster. Default: beside the store."
-    ),
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", help="float32, or bfloat16: faster where the processor supports it.")
 ]
-SeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds for each point.")]
+RootSeedOption = Annotated[int, typer.Option("--seed", min=0, help="Root seed.")]
+SeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="Number of seeds per point.")]
 RecipeOption = Annotated[
     str | None,
     typer.Option("--recipe", help="advised, or a recipe.toml of advise: how to train, at the same budget."),
 ]
-RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")]
+
+
+def _execution(
+    executor: Annotated[
+        str, typer.Option(help="processes: of this machine; inline: this process; ray: a cluster.")
+    ] = "processes",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Cores or GPUs to train on. Default: all. 0: train in this process."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU if there is one.")] = "cpu",
+    address: Annotated[
+        str | None, typer.Option(help="Cluster to join: auto, or host:port. Default: one on this machine.")
+    ] = None,
+    data_root: DataRootOption = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of checkpoints, shared by the nodes of a cluster. Default: beside the store."
+        ),
+    ] = None,
+    checkpoint_minutes: Annotated[
+        float, typer.Option(min=0, help="Minutes between two checkpoints of a training.")
+    ] = 10.0,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
+) -> None:
+    """Declare the options of :class:`dilution.study.execution.Execution`."""
+    raise NotImplementedError  # only its signature is used
+
+
+_EXECUTION_OPTIONS = inspect.signature(_execution, eval_str=True).parameters
+
+
+def execution_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that gives a command execution options in place of its parameter `execution`.
+
+    The command line has one option per field of :class:`dilution.study.execution.Execution`; the
+    command receives one validated record.
+
+    Parameters
+    ----------
+    names
+        Fields that the command offers; the others keep their defaults. Default: all.
+    """
+    options = {name: _EXECUTION_OPTIONS[name] for name in names or _EXECUTION_OPTIONS}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        parameters: list[inspect.Parameter] = []
+        for parameter in _resolved(command):
+            parameters += options.values() if parameter.name == "execution" else [parameter]
+
+        @functools.wraps(command)
+        def call(**arguments: Any) -> None:
+            from dilution.study.execution import Execution
+
+            settings = {name: arguments.pop(name) for name in options}
+            command(**arguments, execution=Execution(**settings))
+
+        # typer reads the options from these two
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return call
+
+    return decorate
+
+
+def _resolved(command: Callable[..., None]) -> list[inspect.Parameter]:
+    """Return the parameters of a command; their annotations are evaluated, except that of `execution`."""
+    scope = {**command.__globals__, "Execution": Any}
+    return list(inspect.signature(command, globals=scope, eval_str=True).parameters.values())
 
 
 @contextmanager
 def interruptible(
     kept: str = "finished runs are kept. Run the same command again to resume",
 ) -> Iterator[None]:
-    """End on Ctrl-C with what a user wants to know then."""
+    """End with exit code 130 on Ctrl-C, and tell the user what was kept."""
     try:
         yield
     except KeyboardInterrupt:
@@ -62,19 +121,14 @@ def interruptible(
         raise typer.Exit(130) from None
 
 
-def typed(context: typer.Context) -> str:
-    """Return the command line of the command that runs, options that have their default left out."""
+def command_line(context: typer.Context) -> str:
+    """Return the command line of the command that runs, without options that have their default value."""
     words = ["dilution", context.info_name or ""]
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
         if parameter.param_type_name == "argument":
-            words.append(str(value))
+            words += map(str, value) if isinstance(value, list | tuple) else [str(value)]
         elif value != parameter.get_default(context) and value is not None:
             words.append(max(parameter.opts, key=len))
             words += [] if value is True else [str(value)]
     return shlex.join(words)
-
-
-def text(path: Path | None) -> str | None:
-    """Return a path as text."""
-    return None if path is None else str(path)

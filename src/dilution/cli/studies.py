@@ -1,153 +1,139 @@
-"""Commands on studies: reproduce, run, status, export, claims, import, report."""
+"""Commands on figures and studies: reproduce, run, status, export, claims, import, merge, report."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from dilution.cli.options import (
-    AddressOption,
-    CheckpointOption,
-    CheckpointsOption,
-    DeviceOption,
-    ExecutorOption,
+    PageFolderOption,
     PrecisionOption,
     RecipeOption,
-    RetryOption,
-    RootOption,
     SeedsOption,
     StoreArgument,
     StoreOption,
-    WorkersOption,
+    command_line,
+    execution_options,
     interruptible,
-    text,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from dilution.figures.base import PresetName
+    from dilution.study.execution import Execution
     from dilution.training.config import PrecisionName
 
+_PRINTED_MEASURES = (
+    "state",
+    "noise_rate_expected",
+    "noise_rate_empirical",
+    "test_acc_at_best_clean_val",
+    "test_acc_at_best_noisy_val",
+    "test_acc_last",
+)
 
+
+@execution_options()
 def reproduce(
+    context: typer.Context,
     figures: Annotated[
-        list[str], typer.Argument(help="fig1 to fig11, all of these (all), learners or human.")
+        list[str], typer.Argument(help="Figures (see list figures), or all: every figure of the paper.")
     ],
     dataset: Annotated[
-        str, typer.Option(help="Name (see data list), or a file, folder or function of your own.")
+        str, typer.Option(help="Data set (see list datasets), or a file, folder or function of your own.")
     ] = "digits",
-    scale: Annotated[str, typer.Option(help="demo, laptop or paper.")] = "demo",
+    preset: Annotated[str, typer.Option(help="demo, laptop or paper.")] = "demo",
     store: StoreOption = Path("results.sqlite"),
-    out: Annotated[Path, typer.Option(help="Folder for the page, the figures and the tables.")] = Path("out"),
-    workers: WorkersOption = None,
-    device: DeviceOption = "cpu",
-    executor: ExecutorOption = "local",
-    address: AddressOption = None,
+    out: PageFolderOption = Path("out"),
     seeds: SeedsOption = None,
     precision: PrecisionOption = "float32",
     recipe: RecipeOption = None,
     external: Annotated[
-        str | None, typer.Option(help="Data set of foreign images, for fig6: name, or path of a file.")
+        str | None, typer.Option(help="Data set of the noisy images of fig6: a name, or your own.")
     ] = None,
-    data_root: RootOption = None,
-    retry_failed: RetryOption = False,
+    *,
+    execution: Execution,
 ) -> None:
-    """Reproduce figures of the paper: train, judge, draw.
+    """Reproduce figures of the paper: train, judge the claims, draw.
 
-    Writes a page with the verdicts, the figures and their tables. Run it again to resume: finished
-    runs are not repeated.
+    Writes a page with the verdicts, the figures and their tables. Run the command again to resume:
+    finished runs are not repeated.
     """
-    from dilution.figures import reproduce as call
+    from dilution.figures import reproduce as reproduce_figures
 
     with interruptible():
-        made = call(
+        reproduction = reproduce_figures(
             figures,
             dataset=dataset,
-            scale=cast("PresetName", scale),
+            preset=cast("PresetName", preset),
             store=store,
             out=out,
-            workers=workers,
-            device=device,
-            executor=executor,
-            address=address,
             seeds=seeds,
             precision=cast("PrecisionName", precision),
             recipe=recipe,
             external=external,
-            root=text(data_root),
-            retry_failed=retry_failed,
+            command=command_line(context),
+            execution=execution,
         )
-    for row in made.claims.itertuples():
-        typer.echo(f"{row.figure}: {row.verdict.upper()}: {row.claim}\n      {row.numbers}")
-    typer.echo(f"page: {made.page}")
-    report_failures(made.runs)
+    for claim in reproduction.claims.itertuples():
+        typer.echo(f"{claim.figure}: {claim.verdict.upper()}: {claim.claim}\n      {claim.numbers}")
+    typer.echo(f"page: {reproduction.page}")
+    exit_if_failed(reproduction.runs, store)
 
 
+@execution_options()
 def run(
     study: Annotated[Path, typer.Argument(help="TOML file of a study.")],
     store: StoreOption = Path("results.sqlite"),
-    workers: WorkersOption = None,
-    device: DeviceOption = "cpu",
-    executor: ExecutorOption = "local",
-    address: AddressOption = None,
-    checkpoint_minutes: CheckpointOption = 10.0,
-    checkpoints: CheckpointsOption = None,
     seeds: SeedsOption = None,
     precision: Annotated[
-        str | None, typer.Option(help="float32 or bfloat16, for all runs in place of what the file says.")
+        str | None, typer.Option(help="float32 or bfloat16, for all runs, in place of the study's own.")
     ] = None,
     recipe: RecipeOption = None,
-    data_root: RootOption = None,
-    retry_failed: RetryOption = False,
+    *,
+    execution: Execution,
 ) -> None:
     """Run a study of your own, and print its table.
 
-    Run it again to resume: finished runs are not repeated.
+    Run the command again to resume: finished runs are not repeated.
     """
-    from dilution.study import run as call
+    from dilution.study import run as run_study
 
     with interruptible():
-        table = call(
+        table = run_study(
             study,
             store=store,
-            workers=workers,
-            device=device,
-            executor=executor,
-            address=address,
-            checkpoint_minutes=checkpoint_minutes,
-            checkpoints=checkpoints,
             seeds=seeds,
             precision=cast("PrecisionName | None", precision),
             recipe=recipe,
-            root=text(data_root),
-            retry_failed=retry_failed,
+            execution=execution,
         )
-    _print_table(_varying(table))
-    report_failures(table)
+    _print_table(table)
+    exit_if_failed(table, store)
 
 
 def status(store: StoreOption = Path("results.sqlite")) -> None:
-    """Show how far each study is, and what failed and why."""
+    """Print the state of each study's runs, and why runs failed."""
     from dilution.study.schema import STATES
     from dilution.study.store import Store
 
     with Store(store, create=False) as opened:
-        written = opened.is_written()
+        has_writer = opened.is_written()
         counts = opened.counts()
         failed = opened.failures()
-        written = written or opened.is_written()
-    for name, by_state in counts.items():
+        has_writer = has_writer or opened.is_written()
+    for study, by_state in counts.items():
         parts = [f"{by_state[state]} {state}" for state in STATES if state in by_state]
-        if by_state.get("running") and not written:
-            parts.append(
-                "cut off while running, as no process writes here: the next start trains these again"
-            )
-        typer.echo(f"{name}: {', '.join(parts) or 'nothing to train'}")
+        if by_state.get("running") and not has_writer:
+            parts.append("interrupted (no process trains them; run the study again to resume)")
+        typer.echo(f"{study}: {', '.join(parts) or 'no runs'}")
     if not counts:
-        typer.echo(f"{store} holds no study yet.")
+        typer.echo(f"{store} has no studies.")
     for key, error in failed:
         typer.echo(f"failed {key}: {error.strip().splitlines()[-1]}")
 
@@ -157,106 +143,99 @@ def export(
     store: StoreOption = Path("results.sqlite"),
     study: Annotated[str | None, typer.Option(help="Only this study. Default: all runs.")] = None,
 ) -> None:
-    """Write the table of results, one row a run."""
+    """Write the table of results, one row per run."""
     from dilution.study.exporting import export_table
     from dilution.study.results import table
     from dilution.study.store import Store
 
     with Store(store, create=False) as opened:
         _check_study(study, opened.counts())
-        rows = table(opened, study)
-    export_table(rows, target)
-    typer.echo(f"{len(rows)} runs: {target}")
+        runs = table(opened, study)
+    export_table(runs, target)
+    typer.echo(f"{_runs(len(runs))}: {target}")
 
 
 def claims(store: StoreArgument = Path("results.sqlite")) -> None:
-    """Print the claims of the paper with their verdicts, from the store alone."""
-    from dilution.figures import judged
+    """Print the paper's claims with their verdicts, from a store."""
+    from dilution.figures import judge_claims
 
-    found = judged(store)
-    for row in found.itertuples():
-        typer.echo(f"{row.study}: {row.verdict.upper()}: {row.claim}")
-        typer.echo(f"      rule: {row.rule}\n      {row.finished} of {row.runs} runs: {row.numbers}")
+    for claim in judge_claims(store).itertuples():
+        typer.echo(f"{claim.study}: {claim.verdict.upper()}: {claim.claim}")
+        typer.echo(f"      rule: {claim.rule}\n      {claim.finished} of {claim.runs} runs: {claim.numbers}")
 
 
 def import_(
     source: Annotated[Path, typer.Argument(help="File of runs: .csv, .parquet or .jsonl.")],
     store: StoreOption = Path("results.sqlite"),
 ) -> None:
-    """Enter finished runs of an exported table into a store.
+    """Add the finished runs of an exported table to a store.
 
-    A study that asks for them then finds them done.
+    A study with the same runs does not train them again.
     """
     from dilution.study.importing import import_table
     from dilution.study.store import Store
 
     with Store(store) as opened:
-        typer.echo(f"{import_table(source, opened)} runs that were not there yet: {store}")
+        added = import_table(source, opened)
+    typer.echo(f"{_runs(added)} added: {store}")
 
 
 def merge(
-    into: Annotated[Path, typer.Argument(help="Store that gets everything.")],
+    into: Annotated[Path, typer.Argument(help="Store that is changed.")],
     other: Annotated[Path, typer.Argument(help="Store that is read.")],
     keep_first: Annotated[
-        bool, typer.Option("--keep-first", help="Where results contradict each other, keep the first's.")
+        bool, typer.Option("--keep-first", help="Where results differ, keep those of the first store.")
     ] = False,
 ) -> None:
-    """Enter into one store what another holds: runs, studies, shared measurements.
+    """Add the runs and studies of another store to a store.
 
-    Stores whose results contradict each other are refused, and nothing is entered.
+    Shared measurements are added too. Nothing is added if results of the two stores contradict each other.
     """
-    from dilution.study.merging import merge as call
+    from dilution.study.merging import merge as merge_stores
     from dilution.study.store import Store
 
-    with Store(into, create=False) as ours, Store(other, create=False) as theirs:
-        new = call(ours, theirs, keep_first=keep_first)
-    typer.echo(f"{new} runs that ended only in {other}: {into}")
+    with Store(into, create=False) as target, Store(other, create=False) as source:
+        added = merge_stores(target, source, keep_first=keep_first)
+    typer.echo(f"{_runs(added)} added from {other}: {into}")
 
 
 def report(
+    context: typer.Context,
     store: StoreOption = Path("results.sqlite"),
-    out: Annotated[Path, typer.Option(help="Folder for the page, the figures and the tables.")] = Path("out"),
+    out: PageFolderOption = Path("out"),
 ) -> None:
-    """Write the page of the studies in a store.
+    """Write the page of the studies in a store, without training."""
+    from dilution.figures import report as write_report
 
-    Nothing is trained: the page comes from the store alone.
-    """
-    from dilution.figures import report as call
-
-    typer.echo(f"page: {call(store, out=out).page}")
+    typer.echo(f"page: {write_report(store, out=out, command=command_line(context)).page}")
 
 
-def report_failures(runs: pd.DataFrame) -> None:
-    """End with exit code 1 if runs failed; their errors were shown as they came."""
+def exit_if_failed(runs: pd.DataFrame, store: Path) -> None:
+    """End with exit code 1 if runs failed; their errors were printed when they occurred."""
     failed = int((runs["state"] == "failed").sum()) if len(runs) else 0
     if failed:
-        typer.echo(f"{failed} of {len(runs)} runs failed; `dilution status` says why.", err=True)
+        typer.echo(
+            f"{failed} of {_runs(len(runs))} failed. Show why: dilution status --store {store}", err=True
+        )
         raise typer.Exit(1)
 
 
-def _check_study(name: str | None, known: Any) -> None:
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
+
+
+def _check_study(name: str | None, studies: Iterable[str]) -> None:
     from dilution.errors import unknown
 
-    if name is not None and name not in known:
-        raise unknown("study in this store", name, known)
-
-
-def _varying(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the settings that differ between runs, and the accuracies."""
-    from dilution.study.selection import name_matrices, varying_settings
-
-    table = name_matrices(table)
-    settings = [*varying_settings(table), *(["seed"] if table["seed"].nunique() > 1 else [])]
-    measures = [
-        "state",
-        "noise_rate_expected",
-        "noise_rate_empirical",
-        "test_acc_at_best_clean_val",
-        "test_acc_at_best_noisy_val",
-        "test_acc_last",
-    ]
-    return table[[*settings, *measures]]
+    if name is not None and name not in studies:
+        raise unknown("study in this store", name, studies)
 
 
 def _print_table(table: pd.DataFrame) -> None:
-    typer.echo(table.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep=""))
+    """Print the settings that differ between runs, the state and the accuracies, one row per run."""
+    from dilution.study.statistics import name_matrices, varying_settings
+
+    table = name_matrices(table)
+    table = table[[*varying_settings(table, with_seed=True), *_PRINTED_MEASURES]]
+    cells = table.astype(object).where(table.notna(), "")  # pandas prints None as text
+    typer.echo(cells.to_string(index=False, float_format=lambda x: f"{x:.4g}"))

@@ -1,7 +1,7 @@
-"""Where clean examples come from: readers, downloads with checksums, and data of a user's own."""
+"""Clean examples: built-in data sets with verified downloads, files in many formats, arrays and callables."""
 
-from dilution.data.arrays import Arrays, DataSet, Labelled
-from dilution.data.class_checks import check_classes, majority
+from dilution.data.arrays import Arrays, DataSet, UnsplitData
+from dilution.data.class_checks import check_classes, majority_share
 from dilution.data.from_arrays import from_numpy
 from dilution.data.pack.from_folder import pack_folder
 from dilution.data.pack.writer import write_pack
@@ -11,26 +11,30 @@ from dilution.data.registry import (
     data_root,
     fetch,
     fingerprint,
-    labelled,
+    is_dataset_name,
+    is_present,
+    list_datasets,
     load,
-    names_data,
+    load_unsplit,
 )
 
 __all__ = [
     "DATASETS",
     "Arrays",
     "DataSet",
-    "Labelled",
+    "UnsplitData",
     "check",
     "check_classes",
     "data_root",
     "fetch",
     "fingerprint",
     "from_numpy",
-    "labelled",
+    "is_dataset_name",
+    "is_present",
+    "list_datasets",
     "load",
-    "majority",
-    "names_data",
+    "load_unsplit",
+    "majority_share",
     "pack_folder",
     "write_pack",
 ]

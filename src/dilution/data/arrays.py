@@ -1,4 +1,4 @@
-"""The containers that every room shares: labelled images, a data set with its test half, rows with names."""
+"""Containers of labelled images: one split (Arrays), a train and a test split (DataSet), unsplit data."""
 
 import copy
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from dilution.errors import InputError
 
 
 class LazyImages(Protocol):
-    """Images that are not in memory: what :class:`Arrays` asks of them."""
+    """Images that are read when they are taken, such as those of a pack."""
 
     shape: tuple[int, int, int, int]
     """(n, channels, height, width)."""
@@ -26,33 +26,35 @@ class LazyImages(Protocol):
         """Return images: uint8, shape (len(rows), channels, height, width)."""
 
     def prefetch(self, rows: Tensor) -> None:
-        """Prepare for images that will be taken soon, without waiting for them."""
+        """Start reading images that will be taken soon, without waiting for them."""
 
     def subset(self, rows: Tensor) -> "LazyImages":
         """Return some of the images."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Arrays:
-    """Labelled images, anyone's. A row of a table is an image of one pixel with a channel for each feature.
+    """Images with their labels.
+
+    A row of a table is an image of one pixel with one channel per feature.
 
     Parameters
     ----------
     images
-        uint8, or finite float32 of any range, shape (n, channels, height, width); or the
-        :class:`Images` of a file.
+        uint8, or finite float32 of any range, shape (n, channels, height, width); or :class:`LazyImages`,
+        which are uint8.
     labels
         int64, shape (n,), values 0 … classes − 1.
     classes
-        Names of the classes, in the order of their numbers. Default: the numbers found.
+        Names of the classes, in the order of their numbers. Default: the numbers 0 … max(labels).
     observed
-        Labels as they were observed, of which some may be wrong, beside the true `labels`: int64,
-        shape (n,), values 0 … classes − 1. Default: there are none.
+        Observed labels, some of which may be wrong, where `labels` are the true ones: int64, shape (n,),
+        values 0 … classes − 1. Default: there are none.
 
     Raises
     ------
     InputError
-        If dtype, shape, length or a label breaks the rules above.
+        If a type, shape or label breaks a rule above.
     """
 
     images: Tensor | LazyImages
@@ -66,13 +68,13 @@ class Arrays:
         if self.labels.dtype != torch.int64 or tuple(self.labels.shape) != tuple(self.images.shape[:1]):
             raise InputError(
                 f"labels are {self.labels.dtype} of shape {tuple(self.labels.shape)} for "
-                f"{self.images.shape[0]} images; they must be torch.int64, one for each image."
+                f"{self.images.shape[0]} images; they must be torch.int64, one per image."
             )
         if len(self.labels) == 0:
             raise InputError("there are 0 images; at least one is needed.")
         low, high = int(self.labels.min()), int(self.labels.max())
         if not self.classes:
-            object.__setattr__(self, "classes", tuple(str(k) for k in range(high + 1)))
+            object.__setattr__(self, "classes", tuple(str(number) for number in range(high + 1)))
         if low < 0 or high >= len(self.classes):
             raise InputError(
                 f"labels run from {low} to {high}; with {len(self.classes)} classes they must lie "
@@ -84,6 +86,11 @@ class Arrays:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        observed = "" if self.observed is None else ", observed labels"
+        examples = _describe_examples(len(self), self.shape)
+        return f"Arrays({examples}, {len(self.classes)} classes{observed})"
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of an image."""
@@ -92,12 +99,12 @@ class Arrays:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the values of an image: ``torch.uint8`` or ``torch.float32``."""
+        """Type of the pixels: ``torch.uint8`` or ``torch.float32``."""
         return self.images.dtype if isinstance(self.images, Tensor) else torch.uint8
 
     @property
     def unit(self) -> int:
-        """What a value is divided by to be in natural units: 255 for uint8, 1 for float32."""
+        """Divisor that brings pixels to natural units: 255 for uint8, 1 for float32."""
         return 255 if self.dtype == torch.uint8 else 1
 
     def take(self, rows: Tensor) -> Tensor:
@@ -108,31 +115,31 @@ class Arrays:
 
     @property
     def device(self) -> torch.device:
-        """Where labels are, and images are taken to."""
+        """Device of the labels, to which images are taken."""
         return self.labels.device
 
     def to(self, device: torch.device) -> "Arrays":
-        """Return the same images and labels on a device: one copy, however often it is asked for.
+        """Return the same images and labels on a device; one copy per device is made and kept.
 
-        Images that are not in memory stay where they are.
+        Lazy images are not copied.
         """
         if device == self.device:
             return self
-        if device not in self._elsewhere:
-            there = copy.copy(self)  # not made anew: it was checked, which would make a GPU wait
+        if device not in self._copies:
+            moved = copy.copy(self)  # without __init__, whose checks would make a GPU wait
             for name, value in vars(self).items():
                 if isinstance(value, Tensor):
-                    object.__setattr__(there, name, value.to(device))
-            vars(there).pop("_elsewhere")
-            self._elsewhere[device] = there
-        return self._elsewhere[device]
+                    object.__setattr__(moved, name, value.to(device))
+            vars(moved).pop("_copies")
+            self._copies[device] = moved
+        return self._copies[device]
 
     @cached_property
-    def _elsewhere(self) -> dict[torch.device, "Arrays"]:
+    def _copies(self) -> dict[torch.device, "Arrays"]:
         return {}
 
     def prefetch(self, rows: Tensor) -> None:
-        """Prepare for images that will be taken soon; those in memory need nothing."""
+        """Start reading lazy images that will be taken soon; nothing happens to images in memory."""
         if not isinstance(self.images, Tensor):
             self.images.prefetch(rows)
 
@@ -144,25 +151,25 @@ class Arrays:
 
     @cached_property
     def pixel_sums(self) -> Tensor:
-        """Sum of the pixels of each channel of each uint8 image, and of their squares.
+        """Sum of pixels and sum of squared pixels per channel of each uint8 image.
 
-        int64, shape (2, n, channels). Computed once, so that the moments of any subset come cheap.
+        int64, shape (2, n, channels). Computed once: the moments of any subset follow from it quickly.
 
         Raises
         ------
         InputError
-            If the images are float32, whose squares would lose what a difference of sums has to keep.
+            If the images are float32, whose sums of squares would lose digits that the variance needs.
         """
         if not isinstance(self.images, Tensor):
             return self.images.pixel_sums.to(self.device)
         if self.dtype != torch.uint8:
             raise InputError(
-                f"images are {self.dtype}; sums of pixels are kept for uint8 only. "
+                f"images are {self.dtype}; pixel sums exist for uint8 only. "
                 "dilution.noise.channel_moments gives mean and deviation of either."
             )
-        pixels = self.images.cpu().flatten(2).numpy()  # NumPy's sums take an eighth of torch's time
+        pixels = self.images.cpu().flatten(2).numpy()  # NumPy sums these in an eighth of torch's time
         sums = torch.empty(2, *pixels.shape[:2], dtype=torch.int64)
-        # Few at a time, and sums in one place: nothing small is left between large things in the heap.
+        # Blocks of 64 images and one output array leave no small allocations between large ones in the heap.
         for first in range(0, len(pixels), 64):
             values = pixels[first : first + 64].astype(np.uint16)  # 255² fits
             for out in sums.numpy()[:, first : first + 64]:
@@ -171,18 +178,18 @@ class Arrays:
         return sums.to(self.device)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DataSet:
-    """A data set as the studies use it: training images, and test images that choose nothing.
+    """A data set with a train and a test split; no setting is chosen on the test split.
 
     Parameters
     ----------
     name
-        How results call it.
+        Name of the data set in results.
     train, test
-        Both with the same image shape, the same type of values and the same classes.
+        Splits with the same image shape, pixel type and classes.
     notes
-        What was done to the data on the way in, one sentence each, for the user to read.
+        Conversions made when the data were read, one sentence each, for the user.
     """
 
     name: str
@@ -201,28 +208,44 @@ class DataSet:
             raise InputError(
                 f"training images are {shapes[0]} with {len(self.train.classes)} classes, "
                 f"test images {shapes[1]} with {len(self.test.classes)}; both must be the "
-                "same. Pass classes= to both halves if one lacks a class."
+                "same. Pass classes= to both splits if one lacks a class."
             )
 
+    def __repr__(self) -> str:
+        sizes = f"{len(self.train)} + {len(self.test)}"
+        examples = _describe_examples(sizes, self.train.shape)
+        return f"DataSet({self.name!r}, {examples}, {len(self.train.classes)} classes)"
 
-@dataclass(frozen=True)
-class Labelled:
-    """Labelled examples in the order in which a user has them, with what the user calls each.
+
+@dataclass(frozen=True, repr=False)
+class UnsplitData:
+    """Labelled examples in the user's order, from which no test split was taken.
 
     Parameters
     ----------
     arrays
         The examples.
-    rows
-        The name of each: ``"row 17"`` of a table, the path of a file in its folder. None: the number of the
-        example, from 0, is its name.
+    names
+        Name of each example: ``"row 17"`` of a table, the path of a file in its folder. None: examples are
+        named by their number, from 0.
     notes
-        What was done to the data on the way in, one sentence each, for the user to read.
+        As of :class:`DataSet`.
     """
 
     arrays: Arrays
-    rows: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"UnsplitData({self.arrays!r})"
+
+
+def _describe_examples(count: int | str, shape: tuple[int, int, int]) -> str:
+    """Return number and shape of examples: ``"360 images of 1×8×8"`` or ``"40 rows of 3 features"``."""
+    channels, height, width = shape
+    if height == width == 1:
+        return f"{count} rows of {channels} features"
+    return f"{count} images of {channels}×{height}×{width}"
 
 
 def _check_images(images: Tensor) -> None:
@@ -233,23 +256,23 @@ def _check_images(images: Tensor) -> None:
             "images[:, None]; rows of features become images with features[:, :, None, None]."
         )
     if images.is_floating_point() and images.numel() and not torch.stack(images.aminmax()).isfinite().all():
-        finite = images.isfinite()
-        place = tuple((~finite).nonzero()[0].tolist())
+        not_finite = ~images.isfinite()
+        index = tuple(not_finite.nonzero()[0].tolist())
         raise InputError(
-            f"images hold {int((~finite).sum()):,} values that are NaN or infinite, the first at {place}; "
+            f"images hold {int(not_finite.sum()):,} values that are NaN or infinite, the first at {index}; "
             "all must be finite. Fill them, or leave those examples out."
         )
 
 
-def _check_observed(observed: Tensor, labels: Tensor, classes: int) -> None:
+def _check_observed(observed: Tensor, labels: Tensor, n_classes: int) -> None:
     if observed.dtype != torch.int64 or observed.shape != labels.shape:
         raise InputError(
             f"observed labels are {observed.dtype} of shape {tuple(observed.shape)} for {len(labels)} "
-            "images; they must be torch.int64, one for each image."
+            "images; they must be torch.int64, one per image."
         )
     low, high = int(observed.min()), int(observed.max())
-    if low < 0 or high >= classes:
+    if low < 0 or high >= n_classes:
         raise InputError(
-            f"observed labels run from {low} to {high}; with {classes} classes they must lie in "
-            f"0 … {classes - 1}. Renumber them, or name every class."
+            f"observed labels run from {low} to {high}; with {n_classes} classes they must lie in "
+            f"0 … {n_classes - 1}. Renumber them, or name every class."
         )

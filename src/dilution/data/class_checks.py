@@ -1,4 +1,4 @@
-"""What labels must be before anything can be learned from them."""
+"""Checks of the number of classes and of examples per class."""
 
 import torch
 from torch import Tensor
@@ -6,8 +6,8 @@ from torch import Tensor
 from dilution.errors import InputError
 
 
-def check_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
-    """Refuse labels of one class only, a class with a single example, and more classes than examples.
+def check_two_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
+    """Raise InputError if all examples are of one class.
 
     Parameters
     ----------
@@ -15,23 +15,26 @@ def check_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
         Class numbers, int64, shape (n,).
     classes
         Names of the classes.
-
-    Raises
-    ------
-    InputError
-        If nothing could be learned and predicted from them.
     """
-    counts = torch.bincount(labels, minlength=len(classes))
-    if int((counts > 0).sum()) < 2:
+    first = int(labels[0])
+    if (labels == first).all():
         raise InputError(
-            f"all {len(labels):,} labels are {classes[int(counts.argmax())]!r}; noise can be told only where "
-            "there are at least two classes. Check the column of labels."
+            f"all {len(labels):,} labels are {classes[first]!r}; learning needs at least 2 classes that have "
+            "examples. Add examples of another class."
         )
-    alone = (counts == 1).nonzero()
-    if len(alone):
+
+
+def check_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
+    """Raise InputError unless there are two classes, two examples in each, and no more classes than examples.
+
+    Parameters are those of :func:`check_two_classes`. A class without examples is allowed.
+    """
+    check_two_classes(labels, classes)
+    single = (torch.bincount(labels, minlength=len(classes)) == 1).nonzero()
+    if len(single):
         raise InputError(
-            f"class {classes[int(alone[0])]!r} has 1 example; predicting it by networks that did not see it "
-            "takes at least 2. Add examples, merge it with another class, or leave it out."
+            f"class {classes[int(single[0])]!r} has 1 example; predicting it by models that did not train on "
+            "it takes at least 2. Add examples, merge it with another class, or leave it out."
         )
     if len(classes) > len(labels):
         raise InputError(
@@ -40,6 +43,6 @@ def check_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
         )
 
 
-def majority(labels: Tensor) -> float:
-    """Return the share of the commonest class: the accuracy of naming it always."""
+def majority_share(labels: Tensor) -> float:
+    """Return the share of the largest class: the accuracy of always predicting it."""
     return float(labels.bincount().max()) / len(labels)

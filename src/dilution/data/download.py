@@ -1,4 +1,4 @@
-"""Downloaded files: what is there, and how a missing one is fetched from the first good mirror."""
+"""Files of data sets: download from the first mirror that works, and the state of each file on disk."""
 
 import tempfile
 from collections.abc import Sequence
@@ -11,23 +11,23 @@ from dilution.errors import DataError
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a check found for one file of a data set.
+class FileStatus:
+    """State of one file of a data set.
 
     Parameters
     ----------
     file
-        Where it is, or where a download would put it.
+        Path of the file, or the path to which a download would write it.
     state
-        ``"present"``, ``"missing"``, or ``"altered"``: it is not the original.
+        ``"present"``; ``"missing"``; or ``"altered"``, if it differs from the original or is damaged.
     sha256
-        Of the content after unpacking, in hex; empty if it is missing or cannot be unpacked.
+        Of the unpacked content, in hex; empty if the file is missing or cannot be unpacked.
     size
-        Bytes on disk, before unpacking; 0 if missing.
+        Bytes on disk; 0 if missing.
     expected
-        SHA-256 of the original's content, in hex; empty where none is known.
+        SHA-256 of the unpacked original, in hex; empty if unknown.
     damaged
-        What of a pack does not fit its checksums, in words.
+        Descriptions of what differs from the original or does not match a checksum.
     """
 
     file: Path
@@ -39,56 +39,50 @@ class Finding:
 
 
 def download(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Path:
-    """Fetch one file from the first mirror that sends the right content.
+    """Download one file from the first mirror that sends the right content, and return its path.
 
-    The bytes go to a temporary place in the same folder and get their own name only after the
-    checksum fits, so that a broken file is never found under it. A file that is there already
-    and has another checksum is replaced.
+    The bytes go to a temporary folder inside `folder`; the file is moved to its name only once the checksum
+    matches. An existing file is replaced. (``pooch.retrieve`` knows one URL per file, leaves its temporary
+    file after a kill, and leaves files that only their owner can read.)
 
     Parameters
     ----------
     file
-        Its name, on the mirrors and in `folder`.
+        Name of the file, on the mirrors and in `folder`.
     sha256
-        Of the file as sent, in hex.
+        Checksum of the file as the mirrors send it, in hex.
     folder
-        Made if it does not exist.
+        Folder to write to; created if it does not exist.
     mirrors
-        URLs of folders, each ending in a slash, tried in turn; at least one.
-
-    Returns
-    -------
-    Path
-        The file in `folder`.
+        URLs of folders, each ending in a slash, tried in order; at least one.
 
     Raises
     ------
     DataError
-        If the folder cannot be written, or no mirror sends the right content.
+        If the folder cannot be written to, or no mirror sends the right content.
     """
     import pooch  # lazily: only a download needs it
 
     failures = []
-    with _scratch(folder) as scratch:
-        part = Path(scratch) / file
+    with _temporary_folder(folder) as temporary:
+        part = Path(temporary) / file
         for mirror in mirrors:
             try:
                 pooch.HTTPDownloader(timeout=(10, 60))(mirror + file, str(part), None)
                 if pooch.file_hash(str(part)) == sha256:
                     return part.replace(folder / file)
-                reason = "sent another content"
-            except OSError as error:  # those of requests are OSErrors too
+                reason = "sent other content"
+            except OSError as error:  # includes the errors of requests
                 reason = _reason(error)
             failures.append(f"{urlsplit(mirror).netloc}: {reason}")
     raise DataError(
-        f"{file} could not be downloaded ({'; '.join(failures)}); it is needed in {folder}. Put it "
-        f"there by hand, from {mirrors[0]}{file}, or name a folder that has it with --data-root "
-        "or DILUTION_DATA."
+        f"{file} could not be downloaded ({'; '.join(failures)}); it is needed in {folder}. Download it by "
+        f"hand from {mirrors[0]}{file}, or name a folder that has it with --data-root or DILUTION_DATA."
     )
 
 
-def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    """Return a temporary folder inside `folder`, so that a rename out of it is one step."""
+def _temporary_folder(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """Return a temporary folder inside `folder`, on the same file system: moving a file is one step."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(prefix=".download-", dir=folder)
@@ -100,7 +94,7 @@ def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
 
 
 def _reason(error: OSError) -> str:
-    # The messages of requests run over several lines: keep what a user can act on.
+    """Return why a request failed in a few words; the messages of requests run over several lines."""
     response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP {response.status_code}"

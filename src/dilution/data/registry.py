@@ -1,201 +1,105 @@
-"""Data sets by name: what there is, where its files lie, and one loader for all, a user's own included."""
+"""One loader for all data: built-in data sets by name, and the user's own by path or ``module:function``."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
-from dilution.data.arrays import DataSet, Labelled
-from dilution.data.builtin import cifar, cifar_n, digits, mnist, photos
-from dilution.data.download import Finding
-from dilution.data.formats.image_listing import holds_images
-from dilution.data.sources import KINDS, Source, own
+from dilution.data.arrays import DataSet, UnsplitData
+from dilution.data.builtin.base import BuiltinDataSet
+from dilution.data.builtin.cifar import CIFAR10, CIFAR100
+from dilution.data.builtin.cifar_n import HUMAN_LABELS
+from dilution.data.builtin.digits import DIGITS
+from dilution.data.builtin.mnist import MNIST
+from dilution.data.builtin.photos import PHOTOS
+from dilution.data.download import FileStatus
+from dilution.data.formats.image_listing import contains_images
+from dilution.data.sources import CUSTOM_DATA, DataSource, custom_source
 from dilution.errors import InputError, unknown
 
+_BUILTIN: tuple[BuiltinDataSet, ...] = (DIGITS, PHOTOS, MNIST, CIFAR10, CIFAR100, *HUMAN_LABELS)
 
-@dataclass(frozen=True)
-class Description:
-    """One line about a data set, known without loading it.
+_BY_NAME = {data_set.description.name: data_set for data_set in _BUILTIN}
 
-    Parameters
-    ----------
-    name, about
-        Its name, and what it is.
-    classes
-        How many.
-    shape
-        (channels, height, width) of an image.
-    train, test
-        How many images each half has.
-    files
-        Names of the files that it is read from; none if it is built in.
-    """
-
-    name: str
-    about: str
-    classes: int
-    shape: tuple[int, int, int]
-    train: int
-    test: int
-    files: tuple[str, ...] = ()
+DATASETS = {name: data_set.description for name, data_set in _BY_NAME.items()}
+"""Descriptions of the built-in data sets by name."""
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where a named data set comes from; every function takes the folder of downloaded data."""
-
-    description: Description
-    load: Callable[[Path], DataSet]
-    fetch: Callable[[Path], list[Finding]]
-    check: Callable[[Path], list[Finding]]
-    identity: Callable[[Path, DataSet], str] | None = None  # None: the checksums fix the content
-
-
-def _cifar(which: cifar.Cifar, about: str) -> _Source:
-    files = tuple(f"{which.folder}/{name}" for name in which.md5)
-    return _Source(
-        Description(which.name, about, len(which.classes), cifar.SHAPE, 50_000, 10_000, files),
-        partial(cifar.load, which), partial(cifar.fetch, which), partial(cifar.check, which),
-        partial(cifar.identity, which),
-    )  # fmt: skip
-
-
-def _human(which: cifar_n.Human) -> _Source:
-    images = tuple(f"{which.images.folder}/{name}" for name in which.images.md5)
-    return _Source(
-        Description(
-            which.name, which.about, len(which.images.classes), cifar.SHAPE, 50_000, 10_000,
-            (f"{which.folder}/{which.file}.pt", *images),
-        ),
-        partial(cifar_n.load, which), partial(cifar_n.fetch, which), partial(cifar_n.check, which),
-        partial(cifar_n.identity, which),
-    )  # fmt: skip
-
-
-_SOURCES = {
-    source.description.name: source
-    for source in (
-        _Source(
-            Description(
-                "digits", "handwritten digits that come with scikit-learn", 10, (1, 8, 8), 1437, 360
-            ),
-            lambda _: digits.load(), lambda _: [], lambda _: [],
-        ),
-        _Source(
-            Description("photos", "squares of scikit-learn's two photographs", 2, (3, 32, 32), 416, 104),
-            lambda _: photos.load(), lambda _: [], lambda _: [],
-        ),
-        _Source(
-            Description(
-                "mnist", "handwritten digits of LeCun et al.", 10, (1, 28, 28), 60_000, 10_000,
-                tuple(name + ".gz" for name in mnist.FILES),
-            ),
-            mnist.load, mnist.fetch, mnist.check,
-        ),
-        _cifar(cifar.CIFAR10, "small photographs, of Krizhevsky"),
-        _cifar(cifar.CIFAR100, "the same of a hundred classes"),
-        *map(_human, cifar_n.HUMAN),
-    )
-}  # fmt: skip
-
-DATASETS = {name: source.description for name, source in _SOURCES.items()}
-
-
-@dataclass(frozen=True)
-class _Named:
-    """A data set that has a name, as a :class:`Source`."""
-
-    name: str
-    root: str | Path | None
-
-    @property
-    def folder(self) -> Path:
-        """Where its files are; what is built in is read once, whatever the folder."""
-        return data_root(self.root) if DATASETS[self.name].files else Path()
-
-    def load(self) -> DataSet:
-        return _load_named(self.name, self.folder)
-
-    def labelled(self) -> Labelled:
-        return Labelled(self.load().train)
-
-    def fingerprint(self) -> str:
-        identity = _SOURCES[self.name].identity
-        return "" if identity is None else identity(self.folder, self.load())
-
-    def check(self) -> list[Finding]:
-        return _SOURCES[self.name].check(self.folder)
-
-    def fetch(self) -> list[Finding]:
-        return _SOURCES[self.name].fetch(self.folder)
+def list_datasets() -> dict[str, str]:
+    """Return the names of the built-in data sets, each with a one-line description."""
+    return {name: description.about for name, description in DATASETS.items()}
 
 
 def load(name: str | Path, root: str | Path | None = None) -> DataSet:
-    """Return a data set by name, or one of the user's own.
+    """Return a data set: a built-in one by name, or the user's own.
 
-    A data set is read once in a process: later calls return the same object, so do not write
-    into its tensors. A file that has changed is read again. What was done to the data on the way in is
-    in its `notes`.
+    A data set is read once per process: later calls return the same object, so do not write into its tensors.
+    A file that has changed is read again. The attribute `notes` lists the conversions made.
 
     Parameters
     ----------
     name
-        A key of ``DATASETS``, or data of one's own:
+        A key of ``DATASETS``, or the user's own data:
 
-        * the path of a ``.npz`` file (see :func:`dilution.data.formats.npz.load` for what that holds);
+        * the path of a ``.npz`` file (:func:`dilution.data.formats.npz.load`);
         * of a ``.pack``, whose images stay on disk;
-        * of a table, ``.csv``, ``.tsv`` or ``.parquet``: ``"mine.csv#column"`` names the label's column
+        * of a table, ``.csv``, ``.tsv`` or ``.parquet``: ``"mine.csv#column"`` names the column of the label
           (:func:`dilution.data.formats.table.load`);
-        * of a folder with a folder of images for each class: ``"mine#48"`` gives their size in pixels
+        * of a folder with one folder of images per class: ``"mine#48"`` gives their size in pixels
           (:func:`dilution.data.formats.image_folder.load`);
-        * ``"module:function"``, a function that returns data (:func:`dilution.data.formats.callable.load`), whose
-          code is run.
+        * ``"module:function"``, a function that returns data (:func:`dilution.data.formats.callable.load`),
+          whose code is executed.
     root
-        The folder of downloaded data. Default: the environment's DILUTION_DATA, else a folder in
-        the user's cache. Missing files are downloaded into it.
+        Folder of downloaded data. Default: that of the environment variable DILUTION_DATA, else a folder in
+        the user's cache. Missing files are downloaded to it.
 
     Raises
     ------
     InputError
-        If there is no such data set, or what is in it breaks a rule.
+        If there is no such data set, or its content breaks a rule.
     DataError
         If a file is missing, damaged or altered, or a folder cannot be used.
     """
     return _source(name, root).load()
 
 
-def labelled(name: str | Path, root: str | Path | None = None) -> Labelled:
-    """Return every labelled example, unsplit and in the user's own order, with what to call each.
+def load_unsplit(name: str | Path, root: str | Path | None = None) -> UnsplitData:
+    """Return every labelled example with its name, in the user's order; no test split is set aside.
 
-    Of a table these are all rows that have a label, of a folder all images; of other data the training
-    half where there is a test half that was not set aside from it, else all. Where values are chosen, such as
-    the median that fills gaps, all of these examples choose.
+    These are all labelled rows of a table and all images of a folder; of other data that have a test split,
+    the train split. All of these examples determine an encoding, such as the median that fills gaps.
 
     Parameters and errors are those of :func:`load`.
     """
-    return _source(name, root).labelled()
+    return _source(name, root).load_unsplit()
 
 
-def fetch(name: str | Path, root: str | Path | None = None) -> list[Finding]:
-    """Download the files of a data set that are missing or altered; return what is there then.
+def fetch(name: str | Path, root: str | Path | None = None) -> list[FileStatus]:
+    """Download the files of a data set that are missing or altered, and return the state of each file.
 
-    Parameters and errors are those of :func:`load`; what needs no download is only checked.
+    Parameters and errors are those of :func:`load`. The user's own data are only checked.
     """
     return _source(name, root).fetch()
 
 
-def check(name: str | Path, root: str | Path | None = None) -> list[Finding]:
-    """Return one finding for each file of a data set; nothing is written or downloaded.
+def check(name: str | Path, root: str | Path | None = None) -> list[FileStatus]:
+    """Return the state of each file of a data set; nothing is written or downloaded.
 
-    The list is empty for a data set that is built in. Data of the user's own are present or missing: no
-    original is known that they could differ from. A pack is read whole and compared with its checksums.
+    The list is empty for a data set without files. The user's own data are present or missing, since there is
+    no original from which they could differ; a pack is read whole and compared with its checksums.
     """
     return _source(name, root).check()
 
 
+def is_present(name: str, root: str | Path | None = None) -> bool:
+    """Return whether the files of a built-in data set exist; their checksums are not verified."""
+    return _BY_NAME[name].is_present(data_root(root))
+
+
 def fingerprint(name: str | Path, root: str | Path | None = None) -> str:
-    """Return what identifies the content of a data set beyond its name.
+    """Return what identifies the content of a data set beyond its name, in hex.
+
+    It is part of the key of a run, so that changed files make another run.
 
     Parameters
     ----------
@@ -207,9 +111,9 @@ def fingerprint(name: str | Path, root: str | Path | None = None) -> str:
     Returns
     -------
     str
-        SHA-256 in hex, of a file, of the index of a pack, of the images of a folder, of what a function
-        returned, or of the content of CIFAR files that are not the originals, so that changed files make
-        another run; empty for the originals.
+        SHA-256 of a file, of the index of a pack, of the images of a folder, or of the data that a function
+        returned. For built-in data: of the content of CIFAR files that differ from the originals, with that
+        of human labels; empty otherwise.
 
     Raises
     ------
@@ -231,32 +135,57 @@ def data_root(root: str | Path | None = None) -> Path:
     return Path(chosen).expanduser().resolve()
 
 
-def names_data(name: str | Path) -> bool:
-    """Return whether a name is one of a data set, or written as data of one's own are.
+def is_dataset_name(name: str | Path) -> bool:
+    """Return whether a name is that of a built-in data set, or has the form of the user's own data.
 
     Raises
     ------
     InputError
         If it is the path of a file of another kind.
     """
-    return str(name) in DATASETS or own(str(name)) is not None
+    return str(name) in DATASETS or custom_source(str(name)) is not None
 
 
-def _source(name: str | Path, root: str | Path | None) -> Source:
-    """Return where a data set comes from; a name wins over a path, such as that of its own files."""
+@dataclass(frozen=True)
+class _BuiltinSource:
+    """A built-in data set with the folder of its files. Methods are those of :class:`DataSource`."""
+
+    name: str
+    root: Path
+
+    def load(self) -> DataSet:
+        return _load_builtin(self.name, self.root)
+
+    def load_unsplit(self) -> UnsplitData:
+        return UnsplitData(self.load().train)
+
+    def fingerprint(self) -> str:
+        return _BY_NAME[self.name].identity(self.root, self.load)
+
+    def check(self) -> list[FileStatus]:
+        return _BY_NAME[self.name].check(self.root)
+
+    def fetch(self) -> list[FileStatus]:
+        return _BY_NAME[self.name].fetch(self.root)
+
+
+def _source(name: str | Path, root: str | Path | None) -> DataSource:
+    """Return the source of a data set; the name of a built-in one wins over a path."""
     if str(name) in DATASETS:
-        if not DATASETS[str(name)].files and holds_images(Path(name)):
+        has_files = bool(DATASETS[str(name)].files)
+        if not has_files and contains_images(Path(name)):
             raise InputError(
-                f"{name} is the name of a data set that comes along, and of a folder of images here. Write "
-                f"./{name} for yours; for the other, go to another folder."
+                f"{name} is the name of a built-in data set, and of a folder of images here. Write "
+                f"./{name} for the folder; for the built-in data set, change to another folder."
             )
-        return _Named(str(name), root)
-    found = own(str(name))
-    if found is None:
-        raise InputError(f"{unknown('data set', str(name), DATASETS)} Or name data of your own: {KINDS}.")
-    return found
+        # without files the folder does not matter: one cache entry
+        return _BuiltinSource(str(name), data_root(root) if has_files else Path())
+    source = custom_source(str(name))
+    if source is None:
+        raise InputError(f"{unknown('data set', str(name), DATASETS)} Or name your own data: {CUSTOM_DATA}.")
+    return source
 
 
 @lru_cache(maxsize=4)
-def _load_named(name: str, root: Path) -> DataSet:
-    return _SOURCES[name].load(root)
+def _load_builtin(name: str, root: Path) -> DataSet:
+    return _BY_NAME[name].load(root)

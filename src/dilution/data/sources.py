@@ -1,4 +1,4 @@
-"""Data of a user's own, by kind: how a name is recognised, and how what it names is read and identified."""
+"""Data of a user by kind of file: which reader a name belongs to, and how the content is identified."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -6,258 +6,259 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-from dilution.data.arrays import DataSet, Labelled
-from dilution.data.download import Finding
+from dilution.data.arrays import DataSet, UnsplitData
+from dilution.data.download import FileStatus
 from dilution.data.formats import callable, image_folder, npz
 from dilution.data.pack import reader
 from dilution.errors import DataError, InputError
 from dilution.utils.references import is_reference
 
 
-class Source(Protocol):
-    """Where a data set comes from: what every kind of source can do."""
+class DataSource(Protocol):
+    """The origin of a data set, built in or the user's own."""
 
     def load(self) -> DataSet:
-        """Return the data set: the same object as long as its content has not changed."""
+        """Return the data set, the same object while its content does not change."""
 
-    def labelled(self) -> Labelled:
-        """Return its labelled examples, unsplit, in the order in which the user has them."""
+    def load_unsplit(self) -> UnsplitData:
+        """Return its labelled examples in the user's order, from which no test split was taken."""
 
     def fingerprint(self) -> str:
         """Return what identifies the content beyond the name, in hex; empty where the name does."""
 
-    def check(self) -> list[Finding]:
-        """Return one finding for each file."""
+    def check(self) -> list[FileStatus]:
+        """Return the state of each file."""
 
-    def fetch(self) -> list[Finding]:
-        """Download what is missing, if it can be; return what is there then."""
+    def fetch(self) -> list[FileStatus]:
+        """Download missing files where that is possible, and return the state of each file."""
 
 
 @dataclass(frozen=True)
-class OwnPath(ABC):
-    """A path of the user's own, and what follows the ``#`` behind it."""
+class PathSource(ABC):
+    """A path of the user, and the options behind its ``#``. Methods are those of :class:`DataSource`."""
 
     path: Path
     options: str
 
-    what = ""
-    """How messages call the kind."""
+    kind: ClassVar[str]
+    """Kind of file, for messages."""
 
-    takes_options = False
-    """Whether something may follow the ``#``."""
+    takes_options: ClassVar[bool] = False
+    """Whether options may follow a ``#``."""
 
     @abstractmethod
     def read(self) -> DataSet:
-        """Read the data set."""
+        """Read the data set; :meth:`load` reads it once."""
 
     @abstractmethod
-    def labelled(self) -> Labelled:
-        """As in :class:`Source`."""
+    def load_unsplit(self) -> UnsplitData:
+        """Return all examples in their order."""
 
     def load(self) -> DataSet:
-        """As in :class:`Source`."""
-        return _loaded(self, self.stamp())
+        """Return the data set; it is read again if its :meth:`stamp` has changed."""
+        return _load_cached(self, self.stamp())
 
     def fingerprint(self) -> str:
-        """As in :class:`Source`: SHA-256 of the file."""
+        """Return the SHA-256 of the file."""
         try:
             stat = self.path.stat()
             return _sha256(self.path, stat.st_mtime_ns, stat.st_size)
         except OSError as error:
             raise DataError(
-                f"{self.path} cannot be read ({error.strerror}); it must be {self.what}. "
+                f"{self.path} cannot be read ({error.strerror}); it must be {self.kind}. "
                 "Check its name and permissions."
             ) from error
 
     def stamp(self) -> str:
-        """Return what changes with the content, so that what was read before is not used again."""
+        """Return a text that changes with the content."""
         return self.fingerprint()
 
-    def check(self) -> list[Finding]:
-        """As in :class:`Source`; no original is known that a file could differ from."""
+    def check(self) -> list[FileStatus]:
+        """Return whether the file is present; there is no original from which it could differ."""
         if not self.path.is_file():
-            return [Finding(self.path, "missing", "", 0)]
-        return [Finding(self.path, "present", self.fingerprint(), self.path.stat().st_size)]
+            return [FileStatus(self.path, "missing", "", 0)]
+        return [FileStatus(self.path, "present", self.fingerprint(), self.path.stat().st_size)]
 
-    def fetch(self) -> list[Finding]:
-        """As in :class:`Source`; nothing can be downloaded."""
+    def fetch(self) -> list[FileStatus]:
+        """Return the same as :meth:`check`: there is nothing to download."""
         return self.check()
 
 
-class NpzFile(OwnPath):
+class NpzSource(PathSource):
     """Arrays in a ``.npz`` file."""
 
-    what = "a .npz file"
+    kind = "a .npz file"
 
     def read(self) -> DataSet:
         """Read the data set."""
         return npz.load(self.path)
 
-    def labelled(self) -> Labelled:
-        """As in :class:`Source`."""
-        return npz.labelled(self.path)
+    def load_unsplit(self) -> UnsplitData:
+        """Return the examples of the file without those of its own test split."""
+        return npz.load_unsplit(self.path)
 
 
-class PackFile(OwnPath):
+class PackSource(PathSource):
     """A pack, whose images stay on disk."""
 
-    what = "a pack"
+    kind = "a pack"
 
     def read(self) -> DataSet:
         """Open the data set."""
         return reader.load(self.path)
 
-    def labelled(self) -> Labelled:
-        """As in :class:`Source`: the training half."""
-        return Labelled(self.load().train)
+    def load_unsplit(self) -> UnsplitData:
+        """Return the train split."""
+        return UnsplitData(self.load().train)
 
     def fingerprint(self) -> str:
-        """As in :class:`Source`: SHA-256 of the index, which covers every image."""
+        """Return the SHA-256 of the index, which contains a checksum of every image."""
         return reader.identity(self.path)
 
     def stamp(self) -> str:
-        """As in :class:`OwnPath`; images that were written anew are to be compared with their checksums."""
+        """Return a text that also changes when images are overwritten, so that they are verified again."""
         identity, stat = self.fingerprint(), self.path.stat()
         return f"{identity} {stat.st_mtime_ns} {stat.st_size}"
 
-    def check(self) -> list[Finding]:
-        """As in :class:`Source`; the pack is read whole and compared with its checksums."""
-        damaged = reader.altered(self.path) if self.path.is_file() else []
+    def check(self) -> list[FileStatus]:
+        """Read the whole pack and compare it with its checksums."""
+        damaged = reader.find_damage(self.path) if self.path.is_file() else []
         if damaged:
-            return [Finding(self.path, "altered", "", self.path.stat().st_size, damaged=tuple(damaged))]
+            return [FileStatus(self.path, "altered", "", self.path.stat().st_size, damaged=tuple(damaged))]
         return super().check()
 
 
-class TableFile(OwnPath):
-    """A table in a CSV or Parquet file."""
+class TableSource(PathSource):
+    """A table in a CSV or Parquet file; its options are those of :func:`dilution.data.formats.table.load`."""
 
-    what = "a table"
+    kind = "a table"
     takes_options = True
 
     def read(self) -> DataSet:
         """Read the data set."""
-        from dilution.data.formats import table  # pandas takes a while to import
+        from dilution.data.formats import table  # lazily: pandas takes a while to import
 
         return table.load(self.path, self.options)
 
-    def labelled(self) -> Labelled:
-        """As in :class:`Source`."""
+    def load_unsplit(self) -> UnsplitData:
+        """Return all rows that have a label."""
         from dilution.data.formats import table
 
-        return table.labelled(self.path, self.options)
+        return table.load_unsplit(self.path, self.options)
 
 
-class ImageFolder(OwnPath):
-    """A folder with a folder of images for each class."""
+class ImageFolderSource(PathSource):
+    """A folder with one folder of images per class; its option is the size of the images."""
 
-    what = "a folder"
+    kind = "a folder of images"
     takes_options = True
 
     def read(self) -> DataSet:
-        """Decode the data set."""
+        """Read the data set."""
         return image_folder.load(self.path, self.options)
 
-    def labelled(self) -> Labelled:
-        """As in :class:`Source`: the images of both halves."""
-        return image_folder.labelled(self.path, self.options)
+    def load_unsplit(self) -> UnsplitData:
+        """Return the images of both splits."""
+        return image_folder.load_unsplit(self.path, self.options)
 
     def stamp(self) -> str:
-        """Return a digest of names, sizes and times, which costs less than one of the contents."""
+        """Return a digest of names, sizes and times, which is faster than one of the contents."""
         return image_folder.stamp(self.path)
 
     def fingerprint(self) -> str:
-        """As in :class:`Source`: SHA-256 over names and contents of the images."""
+        """Return the SHA-256 of names and contents of the images."""
         return image_folder.identity(self.path, self.stamp())
 
-    def check(self) -> list[Finding]:
-        """As in :class:`Source`, for the folder as a whole."""
-        return [Finding(self.path, "present", self.fingerprint(), image_folder.size(self.path))]
+    def check(self) -> list[FileStatus]:
+        """Return the state of the folder as a whole."""
+        return [FileStatus(self.path, "present", self.fingerprint(), image_folder.size_on_disk(self.path))]
 
 
 @dataclass(frozen=True)
-class OwnFunction:
-    """A function of the user's own, ``module:function``. Loading runs its code."""
+class CallableSource:
+    """A function of the user, ``module:function``; loading executes it. Methods are those of DataSource."""
 
     name: str
 
     def load(self) -> DataSet:
-        """As in :class:`Source`; the function is called once in a process."""
+        """Return the data set; the function is called once per process."""
         return callable.load(self.name)
 
-    def labelled(self) -> Labelled:
-        """As in :class:`Source`."""
-        return callable.labelled(self.name)
+    def load_unsplit(self) -> UnsplitData:
+        """Return the examples without those of a test split that the function returns."""
+        return callable.load_unsplit(self.name)
 
     def fingerprint(self) -> str:
-        """As in :class:`Source`: SHA-256 over what the function returned."""
+        """Return the SHA-256 of all data that the function returned."""
         return callable.identity(self.name)
 
-    def check(self) -> list[Finding]:
-        """As in :class:`Source`, for the file of the module."""
-        file = callable.file_of(self.name)
-        return [Finding(file, "present", self.fingerprint(), file.stat().st_size)]
+    def check(self) -> list[FileStatus]:
+        """Return the state of the file of the module."""
+        file = callable.module_file(self.name)
+        return [FileStatus(file, "present", self.fingerprint(), file.stat().st_size)]
 
-    def fetch(self) -> list[Finding]:
-        """As in :class:`Source`; nothing can be downloaded."""
+    def fetch(self) -> list[FileStatus]:
+        """Return the same as :meth:`check`: there is nothing to download."""
         return self.check()
 
 
-_BY_ENDING: dict[str, type[OwnPath]] = {
-    ".npz": NpzFile,
-    ".pack": PackFile,
-    ".csv": TableFile,
-    ".tsv": TableFile,
-    ".parquet": TableFile,
+_BY_SUFFIX: dict[str, type[PathSource]] = {
+    ".npz": NpzSource,
+    ".pack": PackSource,
+    ".csv": TableSource,
+    ".tsv": TableSource,
+    ".parquet": TableSource,
 }
 
-KINDS = (
-    f"a file that ends in {', '.join(list(_BY_ENDING)[:-1])} or {list(_BY_ENDING)[-1]}, a folder with a "
-    "folder of images for each class, or a function of your own as module:function"
+CUSTOM_DATA = (
+    f"a file that ends in {', '.join(list(_BY_SUFFIX)[:-1])} or {list(_BY_SUFFIX)[-1]}, a folder with one "
+    "folder of images per class, or a function of your own as module:function"
 )
-"""What may be named beside the data sets that have a name, in words."""
+"""Description of the data of a user that can be named, for messages."""
 
 
-def own(name: str) -> Source | None:
-    """Return the source of the user's own that a name names; None if it names none.
+def custom_source(name: str) -> DataSource | None:
+    """Return the source of a user's own data that a name stands for; None if it stands for none.
 
     Raises
     ------
     InputError
-        If it is the path of a file of another kind, or something follows a ``#`` that has no meaning there.
+        If it is the path of a file of another kind, or options follow a ``#`` where there are none.
     """
     if not name:  # as a path it would be the current folder
         return None
-    path, options, there = _parts(name)
-    kind = _BY_ENDING.get(path.suffix.lower()) or (ImageFolder if there and path.is_dir() else None)
-    if kind is not None:
-        if options and not kind.takes_options:
+    path, options, exists = _split_name(name)
+    source = _BY_SUFFIX.get(path.suffix.lower()) or (ImageFolderSource if exists and path.is_dir() else None)
+    if source is not None:
+        if options and not source.takes_options:
             raise InputError(
-                f"{options!r} follows the # of {path.name}, which is {kind.what} and takes nothing there. "
+                f"{options!r} follows the # of {path.name}, which is {source.kind} and takes no options. "
                 "Leave it out."
             )
-        return kind(path.resolve(), options)
+        return source(path.resolve(), options)
     if is_reference(name):
-        return OwnFunction(name)
-    if there:
+        return CallableSource(name)
+    if exists:
         raise InputError(
-            f"{path} ends in {path.suffix!r}; data must be {KINDS}. Write it as one of these, for instance "
-            "with pandas or numpy.savez."
+            f"{path} ends in {path.suffix!r}; data must be {CUSTOM_DATA}. Write it as one of these, for "
+            "instance with pandas or numpy.savez."
         )
     return None
 
 
-def _parts(name: str) -> tuple[Path, str, bool]:
-    """Return the path, what follows its ``#``, and whether the path exists.
+def _split_name(name: str) -> tuple[Path, str, bool]:
+    """Return the path, the options behind its ``#``, and whether the path exists.
 
-    A path that exists as a whole has no ``#`` to split at.
+    A path that exists as a whole is not split at a ``#`` in it.
     """
-    for head, options in [(name, ""), *_splits(name)]:
+    splits = list(_splits(name))
+    for head, options in [(name, ""), *splits]:
         if _exists(path := _path(head)):
             return path, options, True
-    for head, options in _splits(name):
-        if Path(head).suffix.lower() in _BY_ENDING:
+    for head, options in splits:
+        if Path(head).suffix.lower() in _BY_SUFFIX:
             return _path(head), options, False
     return _path(name), "", False
 
@@ -265,22 +266,22 @@ def _parts(name: str) -> tuple[Path, str, bool]:
 def _path(text: str) -> Path:
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # it begins with ~ and no user is called so
+    except RuntimeError:  # it begins with ~ and the name of no user
         return Path(text)
 
 
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # too long for a path, or a folder on the way is closed
+    except OSError:  # it is too long for a path, or a parent folder is not accessible
         return False
 
 
 def _splits(name: str) -> Iterator[tuple[str, str]]:
-    """Yield what stands before and behind each ``#``, the last first."""
-    for place in range(len(name) - 1, 0, -1):
-        if name[place] == "#":
-            yield name[:place], name[place + 1 :]
+    """Yield the parts before and behind each ``#``, beginning with the last ``#``."""
+    for position in range(len(name) - 1, 0, -1):
+        if name[position] == "#":
+            yield name[:position], name[position + 1 :]
 
 
 @lru_cache(maxsize=64)
@@ -290,5 +291,5 @@ def _sha256(path: Path, modified: int, size: int) -> str:  # noqa: ARG001  (part
 
 
 @lru_cache(maxsize=2)  # few: a user's arrays may be large
-def _loaded(source: OwnPath, stamp: str) -> DataSet:  # noqa: ARG001  (part of the cache's key)
+def _load_cached(source: PathSource, stamp: str) -> DataSet:  # noqa: ARG001  (part of the cache's key)
     return source.read()

@@ -1,78 +1,84 @@
-"""How far an estimate can be trusted: the fit repeated on examples drawn anew."""
+"""Bootstrap intervals: the noise fit repeated on examples drawn with replacement."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from dilution.diagnosis.noise_fit import Floats, Mixture, Observed, climbed, scores_of
+from dilution.diagnosis.anchors import Floats
+from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, maximise_likelihood
 from dilution.utils import rng
+from dilution.utils.estimate import Estimate
 
-DRAWS = 100
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its interval."""
-
-    value: float
-    low: float
-    high: float
+N_BOOTSTRAP = 100
 
 
-def bootstrap(seen: Observed, found: Mixture, *, draws: int = DRAWS, seed: int = 0) -> list[Mixture]:
-    """Fit again to examples drawn with replacement.
+def bootstrap(
+    predictions: HeldOutPredictions, fit: NoiseFit, *, samples: int = N_BOOTSTRAP, seed: int = 0
+) -> list[NoiseFit]:
+    """Return the noise fits to bootstrap samples of the examples.
 
-    The networks are not trained anew: given their predictions the held-out labels are independent. Matrix and
-    calibration are fitted anew in each draw.
+    T and the calibration are fitted to each sample. The models are not trained again: given their
+    predictions, the held-out labels are independent.
 
     Parameters
     ----------
-    seen
+    predictions
         Predictions and labels.
-    found
-        The fit to them, from which each draw begins.
-    draws
-        How many.
+    fit
+        The fit to all of them, from which each fit starts.
+    samples
+        Number of bootstrap samples.
     seed
         Root seed.
     """
-    scores = scores_of(seen, found.corners)
-    return [climbed(replace(seen, weights=weights), scores, found) for weights in _weights(seen, draws, seed)]
+    log_unmixed = predictions.log_unmixed(fit.anchors)
+    return [
+        maximise_likelihood(replace(predictions, weights=weights), log_unmixed, fit)
+        for weights in _weights(predictions, samples, seed)
+    ]
 
 
 def interval(
-    found: Mixture,
-    drawn: list[Mixture],
-    measure: Callable[[Mixture], float],
-    other: Mixture | None = None,
+    fit: NoiseFit,
+    bootstrap_fits: list[NoiseFit],
+    measure: Callable[[NoiseFit], float],
+    alternative: NoiseFit | None = None,
+    *,
     level: float = 0.95,
+    bounds: tuple[float, float] = (0.0, 1.0),
 ) -> Estimate:
-    """Return a measure, a share, of a fit with its interval.
+    """Return a measure of a fit with its percentile interval.
 
     Parameters
     ----------
-    found, drawn
-        The fit, and its bootstrap draws, whose percentiles are taken.
+    fit, bootstrap_fits
+        The fit, and the fits to its bootstrap samples.
     measure
-        Function of a fit → a share in [0, 1].
-    other
-        A fit that is made as well in another way. By as much as its measure differs the interval is
-        widened to both sides: chance among the examples is not all that an estimate hangs on.
+        Function of a fit that returns a number.
+    alternative
+        An equally justified fit. The interval is widened on both sides by the difference between
+        its measure and that of `fit`, because sampling is not the only source of error.
     level
         Confidence.
+    bounds
+        Least and largest possible value, to which the interval is clipped.
     """
-    values = np.array([measure(each) for each in drawn])
+    values = np.array([measure(sample) for sample in bootstrap_fits])
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    value = measure(found)
-    apart = 0.0 if other is None else abs(measure(other) - value)
+    value = measure(fit)
+    difference = 0.0 if alternative is None else abs(measure(alternative) - value)
     return Estimate(
-        value, max(0.0, min(float(low), value) - apart), min(1.0, max(float(high), value) + apart)
+        value,
+        max(bounds[0], min(float(low), value) - difference),
+        min(bounds[1], max(float(high), value) + difference),
     )
 
 
-def _weights(seen: Observed, draws: int, seed: int) -> Iterator[Floats]:
-    n = len(seen.labels)
+def _weights(predictions: HeldOutPredictions, samples: int, seed: int) -> Iterator[Floats]:
+    """Yield for each bootstrap sample how often it contains each example."""
+    n = len(predictions.labels)
     random = np.random.default_rng(rng.stream(seed, "bootstrap") & (2**63 - 1))
-    for _ in range(draws):
-        yield np.bincount(random.integers(n, size=n), minlength=n).astype(np.float64) * seen.weights
+    for _ in range(samples):
+        counts = np.bincount(random.integers(n, size=n), minlength=n).astype(np.float64)
+        yield counts * predictions.weights

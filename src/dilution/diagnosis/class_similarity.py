@@ -1,4 +1,4 @@
-"""In which order the false classes come: those that look alike first, last, or neither."""
+"""Test whether wrong labels favour similar classes."""
 
 import math
 from dataclasses import dataclass
@@ -9,126 +9,143 @@ import torch
 from scipy.stats import rankdata
 
 from dilution.data import Arrays
-from dilution.diagnosis.bootstrap import Estimate
-from dilution.diagnosis.noise_fit import Floats, Mixture
+from dilution.diagnosis.anchors import Floats
+from dilution.diagnosis.bootstrap import interval
+from dilution.diagnosis.noise_fit import NoiseFit
+from dilution.diagnosis.noise_pattern import RARE_CLASS, off_diagonal
 from dilution.training.evaluation import Normalise
 from dilution.utils import rng
+from dilution.utils.estimate import UNKNOWN, Estimate
 
 OrderName = Literal["confusing", "reverse", "random", "undecided"]
 
-_SHUFFLES = 2000
-_SIGNIFICANT = 0.01
-_LEAST = 5  # classes: four can be given each other's likeness in 24 ways only
-_HEARD = 0.2  # share of an even prior below which a class is left out
+_PERMUTATIONS = 2000
+_SIGNIFICANCE = 0.01
+_MIN_CLASSES = 5  # four classes have 24 permutations only
 _CHUNK = 1 << 12  # images held as floats at once
 
 
 @dataclass(frozen=True)
-class NoiseOrder:
-    """How the false labels of a class follow the likeness of the classes.
+class SimilarityTest:
+    """Result of the test whether wrong labels favour similar classes.
 
     Parameters
     ----------
     kind
-        ``"confusing"``: classes that look alike are named for one another; ``"reverse"``: they are avoided;
-        ``"random"``: neither was found; ``"undecided"``: too few classes, or noise without a pattern.
+        As the orders of :func:`dilution.structured`: ``"confusing"``: wrong labels favour similar
+        classes; ``"reverse"``: they avoid them; ``"random"``: neither is significant;
+        ``"undecided"``: there are too few classes, or the noise has no pattern.
     correlation
-        Of the shares of the false classes with their rank in likeness, the mean over classes, with the 2.5
-        and 97.5 percentiles over bootstrap draws, widened as other intervals are. Shares are not ranked:
-        most are small and differ by chance.
-    p
-        How probable a correlation as far from 0 is if the order is random.
+        Correlation of the shares of the wrong classes with their rank by similarity, mean over
+        classes, with a 95 % interval. Shares are not ranked: most are small and differ by chance.
+    p_value
+        Probability of a correlation at least this far from 0 if similarity plays no part.
     """
 
     kind: OrderName
     correlation: Estimate
-    p: float
+    p_value: float
 
 
-def likeness(data: Arrays, found: Mixture) -> Floats:
-    """Return how alike classes look: minus the distance of their mean images, shape (classes, classes).
+def class_similarity(data: Arrays, fit: NoiseFit) -> Floats:
+    """Return the similarity of classes: minus the distance of their mean images, shape (classes, classes).
 
-    Images count for the class that the networks see in them, whatever their label, so that noise among the
-    labels is not read as likeness.
+    Each image counts for the class that the models predict, whatever its label, so that label noise
+    does not make classes similar.
+
+    Parameters
+    ----------
+    data
+        The examples.
+    fit
+        The noise fit to them.
     """
-    taken = torch.from_numpy(found.posterior.argmax(axis=1))
-    classes = len(found.matrix)
+    predicted = torch.from_numpy(fit.class_probs.argmax(axis=1))
+    classes = len(fit.transition)
     sums = torch.zeros(classes, math.prod(data.shape), dtype=torch.float64)
     # Each channel, and so each feature of a table, counts in units of its own deviation.
     prepare = Normalise(data, torch.arange(len(data)))
     for rows in torch.arange(len(data)).split(_CHUNK):
-        sums.index_add_(0, taken[rows], prepare(data.take(rows)).flatten(1).double())
-    means = sums / taken.bincount(minlength=classes).clamp_min(1)[:, None]
-    distance: Floats = torch.cdist(means, means).numpy()
-    return -distance
+        sums.index_add_(0, predicted[rows], prepare(data.take(rows)).flatten(1).double())
+    means = sums / predicted.bincount(minlength=classes).clamp_min(1)[:, None]
+    distances: Floats = torch.cdist(means, means).numpy()
+    return -distances
 
 
-def order_of(
-    found: Mixture,
-    drawn: list[Mixture],
-    other: Mixture,
-    alike: Floats,
+def similarity_test(
+    fit: NoiseFit,
+    bootstrap_fits: list[NoiseFit],
+    alternative: NoiseFit,
+    similarity: Floats,
     *,
     patterned: bool,
     seed: int = 0,
-) -> NoiseOrder:
-    """Compare the false labels of a fit with how alike the classes look.
+) -> SimilarityTest:
+    """Test whether wrong labels favour similar classes, by Mantel's permutation test.
 
-    The p-value is that of Mantel's test: the classes are given each other's likeness, rows and columns
-    together, so that a class that many are mistaken for is no likeness. Classes of hardly any examples are
-    left out.
+    Rows and columns of the similarity matrix are permuted together, so that a class which many
+    wrong labels name does not count as similar to all. Rare classes are left out.
 
     Parameters
     ----------
-    found, drawn, other
-        The fit, its bootstrap draws, and the fit that takes only the surest examples for clear.
-    alike
-        As :func:`likeness` returns it.
+    fit, bootstrap_fits, alternative
+        As for :func:`dilution.diagnosis.bootstrap.interval`.
+    similarity
+        As :func:`class_similarity` returns it.
     patterned
-        Whether false labels are spread unevenly at all.
+        Whether wrong labels are spread unevenly at all.
     seed
-        Root seed of the shuffles.
+        Root seed of the permutations.
     """
-    classes = len(found.matrix)
-    nothing = NoiseOrder("undecided", Estimate(math.nan, math.nan, math.nan), math.nan)
-    if not patterned:
-        return nothing
-    heard = np.flatnonzero(found.prior > _HEARD / classes)
-    if len(heard) < _LEAST:
-        return nothing
-    ranks = _ranks(alike[np.ix_(heard, heard)])
-    ours, theirs, *again = (
-        _correlation(each.matrix[np.ix_(heard, heard)], ranks) for each in (found, other, *drawn)
+    tested = np.flatnonzero(fit.prior > RARE_CLASS / len(fit.transition))
+    if not patterned or len(tested) < _MIN_CLASSES:
+        return SimilarityTest("undecided", UNKNOWN, math.nan)
+    block = np.ix_(tested, tested)
+    ranks = _similarity_ranks(similarity[block])
+    correlation = interval(
+        fit,
+        bootstrap_fits,
+        lambda sample: _correlation(_wrong_shares(sample.transition[block]), ranks),
+        alternative,
+        bounds=(-math.inf, math.inf),
     )
-    low, high = np.quantile(again, [0.025, 0.975])
-    apart = abs(theirs - ours)
+    shares = _wrong_shares(fit.transition[block])
     random = np.random.default_rng(rng.stream(seed, "order of noise") & (2**63 - 1))
-    shuffles = (heard[random.permutation(len(heard))] for _ in range(_SHUFFLES))
-    matrix = found.matrix[np.ix_(heard, heard)]
-    chance = [_correlation(matrix, _ranks(alike[np.ix_(at, at)])) for at in shuffles]
-    p = (1 + sum(abs(each) >= abs(ours) for each in chance)) / (1 + _SHUFFLES)
+    extreme = 0
+    for _ in range(_PERMUTATIONS):
+        order = random.permutation(len(tested))
+        extreme += abs(_correlation(shares, ranks[np.ix_(order, order)])) >= abs(correlation.value)
+    p_value = (1 + extreme) / (1 + _PERMUTATIONS)
     kind: OrderName = "random"
-    if p < _SIGNIFICANT:
-        kind = "confusing" if ours > 0 else "reverse"
-    return NoiseOrder(kind, Estimate(ours, min(float(low), ours) - apart, max(float(high), ours) + apart), p)
+    if p_value < _SIGNIFICANCE:
+        kind = "confusing" if correlation.value > 0 else "reverse"
+    return SimilarityTest(kind, correlation, p_value)
 
 
-def _off(table: Floats) -> Floats:
-    """Return the entries off the diagonal, row by row."""
-    kept: Floats = table[~np.eye(len(table), dtype=bool)].reshape(len(table), -1)
-    return kept
+def _wrong_shares(transition: Floats) -> Floats:
+    """Return the shares of the wrong classes, standardised in each row; the diagonal is 0."""
+    return _with_zero_diagonal(_standardised(off_diagonal(transition)))
 
 
-def _standard(rows: Floats) -> Floats:
+def _similarity_ranks(similarity: Floats) -> Floats:
+    """Return the ranks of the other classes by similarity, standardised in each row; the diagonal is 0."""
+    return _with_zero_diagonal(_standardised(rankdata(off_diagonal(similarity), axis=1)))
+
+
+def _standardised(rows: Floats) -> Floats:
     """Return rows with mean 0 and deviation 1."""
     centred: Floats = rows - rows.mean(axis=1, keepdims=True)
     centred /= np.maximum(centred.std(axis=1, keepdims=True), 1e-12)
     return centred
 
 
-def _ranks(alike: Floats) -> Floats:
-    return _standard(rankdata(_off(alike), axis=1))
+def _with_zero_diagonal(entries: Floats) -> Floats:
+    """Return the square matrix that has these entries off its diagonal."""
+    matrix = np.zeros((len(entries), len(entries)))
+    matrix[~np.eye(len(entries), dtype=bool)] = entries.ravel()
+    return matrix
 
 
-def _correlation(matrix: Floats, ranks: Floats) -> float:
-    return float((_standard(_off(matrix)) * ranks).mean())
+def _correlation(shares: Floats, ranks: Floats) -> float:
+    """Return the correlation of standardised entries off the diagonal, mean over rows."""
+    return float((shares * ranks).sum()) / (len(ranks) * (len(ranks) - 1))

@@ -1,8 +1,9 @@
-"""Held-out predictions: each example is predicted by networks that never saw its label."""
+"""Cross-validation: each example is predicted by models that never saw its label."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,211 +12,230 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from dilution.data import Arrays
-from dilution.diagnosis.fleet import Fleet, Part
+from dilution.diagnosis.fold_training import Fold, FoldTrainer
 from dilution.errors import InputError
 from dilution.models import default_model
-from dilution.study.executors import available_cores
-from dilution.training import TrainConfig, kind_of
+from dilution.study.execution import Execution
+from dilution.study.executors.processes import count_processes
+from dilution.training import TrainConfig, resolve_trainable
 from dilution.training.config import PrecisionName, check_precision
-from dilution.training.recipes import ADVISED, advised, read_recipe, spent
+from dilution.training.recipes import ADVISED, built_in_recipe, config_with_recipe, read_recipe
 from dilution.utils import rng
 
 FOLDS = 5
 REPEATS = 2
 BUDGETS = (2, 4, 8, 16, 32)
-"""Epochs that are tried: under much noise few are best, since more learn the wrong labels by heart."""
+"""Epochs that are tried: under much noise few are best, because more memorise the wrong labels."""
 
-_LEAST_STEPS = 60  # of the smallest budget: a hundred images in two epochs would teach nothing
-_SURE = 1e-9
+_MIN_STEPS = 60  # of the smallest budget: a hundred images in two epochs would teach nothing
+_MIN_PROB = 1e-9
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Predictions of every example by networks that did not train on it.
+class CrossValidation:
+    """Held-out predictions of every example.
 
     Parameters
     ----------
-    probabilities
-        Of the noisy labels, float64, shape (n, classes): the geometric mean over repeats.
-    network
-        Name of the network.
-    networks
-        How many were trained.
+    pred_probs
+        Probabilities of the noisy labels, float64, shape (n, classes): the geometric mean over
+        repeats.
+    model
+        Name of the model.
+    n_models
+        Number of models that were trained.
     epochs
-        The budget that predicted held-out labels best.
+        Epochs of each training: the budget that predicted held-out labels best.
     loss
         Mean cross entropy of the held-out noisy labels, in nats.
-    baseline
-        What naming each class as often as it is a label would lose, in nats.
+    baseline_loss
+        Cross entropy of predictions that are the frequencies of the labels, in nats.
     """
 
-    probabilities: NDArray[np.float64]
+    pred_probs: Floats
     model: str
-    networks: int
+    n_models: int
     epochs: int
     loss: float
-    baseline: float
+    baseline_loss: float
 
 
-def held_out(
+def cross_validate(
     data: Arrays,
     *,
     model: str | None = None,
     folds: int = FOLDS,
     repeats: int = REPEATS,
     seed: int = 0,
-    settings: TrainConfig | None = None,
+    config: TrainConfig | None = None,
     recipe: str | Path | None = None,
     precision: PrecisionName = "float32",
-    workers: int | None = None,
-    device: str = "cpu",
-    say: Callable[[str], None] = lambda _: None,
-) -> HeldOut:
-    """Predict each example with networks trained on the noisy labels of the other folds.
+    execution: Execution | None = None,
+    log: Callable[[str], None] = lambda _: None,
+) -> CrossValidation:
+    """Predict each example with models that were trained on the noisy labels of the other folds.
 
     Parameters
     ----------
     data
         Examples; `labels` are the noisy ones.
-    network
-        Name of the network. Default: :func:`dilution.models.default_network`.
+    model
+        Name of the model. Default: :func:`dilution.models.default_model`.
     folds
-        Parts, each of which is predicted by networks trained on the others.
+        Number of folds; each is predicted by models that were trained on the others.
     repeats
-        Times that all of it is done, with other parts and other initial weights.
+        Number of repeats with other folds and other initial weights.
     seed
-        Root seed of the parts, the weights and the order.
-    settings
-        How to train. Default: Adam, batch 64, at a rate that falls linearly; the fewest epochs of
-        `BUDGETS` that predict the first fold's held-out labels as well as any.
+        Root seed of the folds, the weights and the batch order.
+    config
+        Configuration of the trainings. Default: Adam with a linear learning rate schedule, for the
+        fewest epochs of `BUDGETS` that predict the held-out labels of the first fold as well as any.
     recipe
-        ``"advised"``, or the path of a recipe, whose settings but the order take the place of the default.
+        ``"advised"``, or the path of a recipe. Its settings, except `targets`, replace the default.
     precision
-        What products are computed in, where `settings` do not say.
-    workers
-        Processes that train; default one a core. 0 trains in this process.
-    device
-        As for :func:`dilution.train`.
-    say
-        Called with lines on progress.
+        Precision of products, if there is no `config`.
+    execution
+        Where the models are trained: its `workers` and `device` are used.
+    log
+        Called with lines about the progress.
 
     Raises
     ------
     InputError
-        If there are fewer examples than folds, or a name is unknown.
+        If there are too few examples for the folds, or a name does not exist.
     """
-    if len(data) < 2 * folds:
-        raise InputError(
-            f"there are {len(data)} examples; predicting each by networks that did not see it takes at "
-            f"least {2 * folds}. Bring more of them."
-        )
+    _check_folds(data, folds)
     check_precision(precision)
-    way = _Way(recipe, precision, data.shape)
+    execution = execution or Execution()
     name = model or default_model(data.shape)
-    total = np.zeros((len(data), len(data.classes)))
-    with Fleet(data, name, device, available_cores() if workers is None else workers) as fleet:
-        if settings is None and kind_of(name, data.shape, len(data.classes)) == "estimator":
-            settings = way.settings(BUDGETS[0], len(data))  # takes no steps
-        elif settings is None:
-            settings = _best_recipe(fleet, data, _parts(len(data), folds, seed, 0), seed, way, say)
+    config_for = partial(_config_for, recipe, precision, data.shape)
+    log_probs = np.zeros((len(data), len(data.classes)))
+    workers = 0 if execution.executor == "inline" else count_processes(execution)
+    with FoldTrainer(data, name, execution.device_type, workers) as trainer:
+        if config is None and resolve_trainable(name, data.shape, len(data.classes)).takes_steps:
+            config = _select_epochs(trainer, data, _split(len(data), folds, seed, 0), seed, config_for, log)
+        elif config is None:
+            config = config_for(BUDGETS[0], len(data))  # an estimator ignores it
         for repeat in range(repeats):
-            say(f"predicting held-out labels with {name}: round {repeat + 1} of {repeats}, {folds} networks")
-            parts = _parts(len(data), folds, seed, repeat)
-            jobs = [_part(parts, held, seed + repeat, settings) for held in range(folds)]
-            for rows, found in zip(parts, fleet.predict(jobs), strict=True):
-                total[rows] += np.log(found.astype(np.float64) + _SURE)
-    probabilities = softmax(total / repeats, axis=1)
+            log(f"predicting held-out labels with {name}: repeat {repeat + 1} of {repeats}, {folds} models")
+            parts = _split(len(data), folds, seed, repeat)
+            trainings = [_fold(parts, held_out, seed + repeat, config) for held_out in range(folds)]
+            for rows, fold_probs in zip(parts, trainer.predict(trainings), strict=True):
+                log_probs[rows] += np.log(fold_probs.astype(np.float64) + _MIN_PROB)
+    pred_probs: Floats = softmax(log_probs / repeats, axis=1)
     labels = data.labels.numpy()
     shares = np.bincount(labels) / len(labels)
-    return HeldOut(
-        probabilities,
+    return CrossValidation(
+        pred_probs,
         name,
         folds * repeats,
-        _passes(settings, len(data) - len(data) // folds),
-        -float(np.log(probabilities[np.arange(len(labels)), labels]).mean()),
+        _epochs(config, len(data) - len(data) // folds),
+        -float(np.log(pred_probs[np.arange(len(labels)), labels]).mean()),
         -float(np.log(shares[labels]).mean()),
     )
 
 
-def _parts(n: int, folds: int, seed: int, repeat: int) -> list[NDArray[np.int64]]:
+def _check_folds(data: Arrays, folds: int) -> None:
+    if len(data) < 2 * folds:
+        raise InputError(
+            f"there are {len(data)} examples; cross-validation with {folds} folds needs at least "
+            f"{2 * folds}. Add examples, or use fewer folds."
+        )
+
+
+def _split(n: int, folds: int, seed: int, repeat: int) -> list[Rows]:
+    """Return the rows of each fold."""
     order = rng.permutation(rng.stream(seed, f"folds/{repeat}"), n)
     return np.array_split(order.numpy(), folds)
 
 
-@dataclass(frozen=True)
-class _Way:
-    """How networks train, but for the budget: by a recipe if one is given."""
-
-    recipe: str | Path | None
-    precision: PrecisionName
-    shape: tuple[int, int, int]
-
-    def settings(self, epochs: int, training: int) -> TrainConfig:
-        """Return how to train for so many epochs of so many examples."""
-        if self.recipe is None:
-            batch = 64 if training >= 640 else 16
-            given: dict[str, Any] = {
-                "optimizer": "adam",
-                "rate": 1e-3,
-                "schedule": "linear",
-                "batch_size": batch,
-            }
-        elif str(self.recipe) == ADVISED:  # how noisy the labels are is what is asked, so it cannot say
-            given = advised(alpha=0.0, images=epochs * training, pooled=False, shape=self.shape)
-        else:
-            given = read_recipe(self.recipe)
-        base = TrainConfig(precision=self.precision, n_evals=1, batch_size=1)
-        taken = spent(base, epochs * training, given | {"order": "expected"})
-        least = epochs * _LEAST_STEPS // BUDGETS[0]
-        return taken.model_copy(update={"steps": max(least, taken.steps or 1)})
+def _fold(parts: list[Rows], held_out: int, seed: int, config: TrainConfig) -> Fold:
+    train_rows = np.concatenate([part for number, part in enumerate(parts) if number != held_out])
+    return Fold(train_rows, parts[held_out], seed, config)
 
 
-def _part(parts: list[NDArray[np.int64]], held: int, seed: int, settings: TrainConfig) -> Part:
-    rows = np.concatenate([part for number, part in enumerate(parts) if number != held])
-    return Part(rows, parts[held], seed, settings)
-
-
-def _best_recipe(
-    fleet: Fleet,
-    data: Arrays,
-    parts: list[NDArray[np.int64]],
-    seed: int,
-    way: _Way,
-    say: Callable[[str], None],
+def _config_for(
+    recipe: str | Path | None,
+    precision: PrecisionName,
+    shape: tuple[int, int, int],
+    epochs: int,
+    n_train: int,
 ) -> TrainConfig:
-    """Return how to train: the fewest epochs that predict the first fold's labels as well as any.
+    """Return the configuration of a training for so many epochs of `n_train` examples."""
+    settings: dict[str, Any]
+    if recipe is None:
+        batch_size = 64 if n_train >= 640 else 16
+        settings = {"optimizer": "adam", "lr": 1e-3, "schedule": "linear", "batch_size": batch_size}
+    elif str(recipe) == ADVISED:  # the noise level is unknown: it is what the diagnosis estimates
+        settings = built_in_recipe(alpha=0.0, images=epochs * n_train, pooled=False, shape=shape)
+    else:
+        settings = read_recipe(recipe)
+    base = TrainConfig(precision=precision, n_evals=1, batch_size=1)
+    config = config_with_recipe(base, epochs * n_train, settings | {"targets": "expected"})
+    least = epochs * _MIN_STEPS // BUDGETS[0]
+    return config.model_copy(update={"steps": max(least, config.steps or 1)})
 
-    As well means within one standard error of the difference (Breiman et al. 1984); where more epochs do not
-    pass that, no further ones are tried: they would learn wrong labels by heart.
+
+def _select_epochs(
+    trainer: FoldTrainer,
+    data: Arrays,
+    parts: list[Rows],
+    seed: int,
+    config_for: Callable[[int, int], TrainConfig],
+    log: Callable[[str], None],
+) -> TrainConfig:
+    """Return the configuration with the fewest epochs that predict the first fold's labels as well as any.
+
+    "As well" is within one standard error of the difference (Breiman et al. 1984). Once more epochs
+    are not better, no further budget is tried: it would memorise wrong labels.
     """
-    labels, training = data.labels.numpy()[parts[0]], len(data) - len(parts[0])
-    losses: list[NDArray[np.float64]] = []
-    at_once = max(1, fleet.workers)
-    for first in range(0, len(BUDGETS), at_once):
-        recipes = [way.settings(epochs, training) for epochs in BUDGETS[first : first + at_once]]
-        jobs = [_part(parts, 0, seed, recipe) for recipe in recipes]
-        for found in fleet.predict(jobs):
-            losses.append(-np.log(found[np.arange(len(labels)), labels].astype(np.float64) + _SURE))
-        if _fewest(losses) < len(losses) - 1:
+    n_train = len(data) - len(parts[0])
+    losses: list[Floats] = []
+    for loss in _losses_by_budget(trainer, data, parts, seed, config_for):
+        losses.append(loss)
+        if _best_budget(losses) < len(losses) - 1:
             break
-    best = BUDGETS[_fewest(losses)]
-    passes = {epochs: _passes(way.settings(epochs, training), training) for epochs in BUDGETS}
+    selected = BUDGETS[_best_budget(losses)]
+    trained = {budget: _epochs(config_for(budget, n_train), n_train) for budget in BUDGETS}
     tried = ", ".join(
-        f"{passes[epochs]} epochs {loss.mean():.4f}" for epochs, loss in zip(BUDGETS, losses, strict=False)
+        f"{loss.mean():.4f} after {trained[budget]} epochs"
+        for budget, loss in zip(BUDGETS, losses, strict=False)
     )
-    say(f"cross entropy of held-out labels: {tried}; {passes[best]} epochs it is")
-    return way.settings(best, training)
+    log(f"selected {trained[selected]} epochs; cross entropy of held-out labels: {tried}")
+    return config_for(selected, n_train)
 
 
-def _passes(settings: TrainConfig, training: int) -> int:
-    """Return the passes over the examples that a training takes: of few, more than its budget is named."""
-    return max(1, round(settings.total_steps(training) * settings.batch_size / training))
+def _losses_by_budget(
+    trainer: FoldTrainer,
+    data: Arrays,
+    parts: list[Rows],
+    seed: int,
+    config_for: Callable[[int, int], TrainConfig],
+) -> Iterator[Floats]:
+    """Yield for each budget the cross entropy of each label of the first fold, in nats.
+
+    As many budgets are trained at once as there are workers; which of them are used does not depend on it.
+    """
+    labels, n_train = data.labels.numpy()[parts[0]], len(data) - len(parts[0])
+    at_once = max(1, trainer.workers)
+    for first in range(0, len(BUDGETS), at_once):
+        configs = [config_for(epochs, n_train) for epochs in BUDGETS[first : first + at_once]]
+        for pred_probs in trainer.predict([_fold(parts, 0, seed, config) for config in configs]):
+            yield -np.log(pred_probs[np.arange(len(labels)), labels].astype(np.float64) + _MIN_PROB)
 
 
-def _fewest(losses: list[NDArray[np.float64]]) -> int:
-    """Return the place of the first budget that none after it surpasses by more than a standard error."""
-    for place, loss in enumerate(losses):
-        gains = [loss - other for other in losses[place + 1 :]]
+def _epochs(config: TrainConfig, n_train: int) -> int:
+    """Return the epochs of a training; with few examples they exceed the budget."""
+    return max(1, round(config.total_steps(n_train) * config.batch_size / n_train))
+
+
+def _best_budget(losses: list[Floats]) -> int:
+    """Return the index of the first budget that no later one improves by more than a standard error."""
+    for budget, loss in enumerate(losses):
+        gains = [loss - later for later in losses[budget + 1 :]]
         if all(gain.mean() <= gain.std() / math.sqrt(len(gain)) for gain in gains):
-            return place
+            return budget
     return 0

@@ -1,174 +1,184 @@
-"""The one call: networks predict held-out labels, and a fit tells their errors from those of the labels."""
+"""The function that estimates how noisy labels are: cross-validation, noise fit, tests, label issues."""
 
 import math
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from scipy.special import gammaincc
-from scipy.stats import binomtest
 
-from dilution.data import Arrays, Labelled, check_classes, labelled
-from dilution.diagnosis.bootstrap import DRAWS, bootstrap
-from dilution.diagnosis.class_similarity import likeness, order_of
-from dilution.diagnosis.cross_validation import FOLDS, REPEATS, HeldOut, held_out
-from dilution.diagnosis.label_issues import suspects
-from dilution.diagnosis.noise_fit import Floats, Ints, Mixture, Observed, fit
-from dilution.diagnosis.noise_pattern import shape_of
+from dilution.data import Arrays, UnsplitData, check_classes, load_unsplit
+from dilution.diagnosis.anchors import Ints
+from dilution.diagnosis.bootstrap import N_BOOTSTRAP, bootstrap
+from dilution.diagnosis.class_similarity import class_similarity, similarity_test
+from dilution.diagnosis.cross_validation import FOLDS, REPEATS, CrossValidation, cross_validate
+from dilution.diagnosis.goodness_of_fit import class_conditional_p_value, has_learned
+from dilution.diagnosis.label_issues import rank_label_issues
+from dilution.diagnosis.noise_fit import HeldOutPredictions, fit_noise
+from dilution.diagnosis.noise_pattern import estimate_noise_pattern
 from dilution.diagnosis.result import Diagnosis
-from dilution.diagnosis.verified_labels import read_checked
+from dilution.diagnosis.verified_labels import read_verified_labels, verified_noise_rate
 from dilution.errors import InputError
+from dilution.study.execution import Execution
 from dilution.training.config import PrecisionName
 
-_BINS = 10
-_SUREST_ALONE = 2.0  # no probability is as large: what counts as clear by it does not
-_LEARNED = 3.0  # standard errors by which held-out labels must be predicted better than by their frequencies
+_CLEAREST_ONLY = 2.0  # no probability is as large, so that only the clearest examples are anchors
 
 
 def diagnose(
-    data: str | Path | Arrays | Labelled,
+    data: str | Path | Arrays | UnsplitData,
     *,
     model: str | None = None,
-    checked: str | Path | Mapping[str, str] | None = None,
+    verified_labels: str | Path | Mapping[str, str] | None = None,
     folds: int = FOLDS,
     repeats: int = REPEATS,
-    draws: int = DRAWS,
+    n_bootstrap: int = N_BOOTSTRAP,
     seed: int = 0,
     recipe: str | Path | None = None,
     precision: PrecisionName = "float32",
-    root: str | Path | None = None,
-    workers: int | None = None,
-    device: str = "cpu",
-    say: Callable[[str], None] = lambda _: None,
+    execution: Execution | None = None,
 ) -> Diagnosis:
-    """Estimate how noisy labels are, from the noisy labels alone.
+    """Estimate the noise rate, the transition matrix and the wrong labels from noisy labels alone.
 
     Parameters
     ----------
     data
-        Name of a data set or path as for :func:`dilution.load`; or `Arrays`. Where they have observed labels
-        beside right ones, the observed ones are diagnosed, and the right ones only counted against.
-    network
-        Name of a network, of one's own or of a learner, as for :func:`dilution.train`. Default: a small
-        ConvNet for images, an MLP for features.
-    checked
-        Right labels that somebody has looked up: row to class, or the path of a CSV file with columns ``row``
-        and ``right``. Rows are called as in the list of suspects.
+        Name of a data set or path as for :func:`dilution.load`, or `Arrays`. If it has observed
+        labels beside true ones, the observed labels are diagnosed, and the true ones are only used
+        to count wrong labels.
+    model
+        Name of a model, of an estimator or of a custom factory, as for :func:`dilution.train`.
+        Default: a small ConvNet for images, an MLP for features.
+    verified_labels
+        Labels that somebody has looked up: id of an example → its class, or the path of a CSV file
+        with the columns ``id`` and ``verified_label``. Ids are those of ``label_issues``.
     folds, repeats
-        As for :func:`dilution.diagnosis.cross_validation.held_out`.
-    draws
-        Bootstrap draws behind the intervals.
+        Folds and repeats of the cross-validation.
+    n_bootstrap
+        Number of bootstrap samples behind the intervals.
     seed
-        Root seed of folds, weights, order and bootstrap.
+        Root seed of the folds, the weights, the batch order and the bootstrap.
     recipe
-        ``"advised"``, or the path of a recipe: how the networks train, but for the order and the epochs.
+        ``"advised"``, or the path of a recipe: how the models are trained, except for `targets` and
+        the number of epochs.
     precision
-        What products are computed in, ``"float32"`` or ``"bfloat16"``.
-    root
-        Folder of downloaded data.
-    workers
-        Processes that train; default one a core. 0 trains in this process. Scripts that use worker processes
-        need the usual ``if __name__ == "__main__":`` guard.
-    device
-        ``"cpu"``, ``"cuda"`` or ``"auto"``.
-    say
-        Called with lines on progress.
+        Precision of products, ``"float32"`` or ``"bfloat16"``.
+    execution
+        Where the models are trained: in processes of this machine. Its `workers`, `device`,
+        `data_root` and `progress` are used.
+
+    Returns
+    -------
+    Diagnosis
 
     Raises
     ------
     InputError
-        If there are too few examples, or one class only, or a name is unknown.
+        If there are too few examples or only one class, a name does not exist, or `execution` asks
+        for a cluster.
     DataError
         If a file cannot be read.
     """
-    examples = data if isinstance(data, Labelled) else _opened(data, root)
+    execution = execution or Execution()
+    _check_executor(execution)
+    log = _print_to_stderr if execution.progress else _ignore
+    examples = _open_examples(data, execution.root)
     for note in examples.notes:
-        say(note)
-    arrays = examples.arrays
-    truth = arrays.labels if arrays.observed is not None else None
-    noisy = arrays.labels if arrays.observed is None else arrays.observed
-    labels = noisy.numpy()
-    check_classes(noisy, arrays.classes)
-    right = read_checked(checked, examples)
-    predicted = held_out(
-        Arrays(arrays.images, noisy, arrays.classes),
+        log(note)
+    noisy, true_noise_rate = _noisy_labels(examples.arrays)
+    check_classes(noisy.labels, noisy.classes)
+    verified = read_verified_labels(verified_labels, examples)
+    cross_validation = cross_validate(
+        noisy,
         model=model,
         folds=folds,
         repeats=repeats,
         seed=seed,
         recipe=recipe,
         precision=precision,
-        workers=workers,
-        device=device,
-        say=say,
+        execution=execution,
+        log=log,
     )
-    seen = Observed(predicted.probabilities, labels, right, np.ones(len(labels)))
-    found = fit(seen)
-    say(f"fitting again to {draws} bootstrap draws")
-    drawn = bootstrap(seen, found, draws=draws, seed=seed)
-    other = fit(seen, clear=_SUREST_ALONE)
-    shape = shape_of(found, drawn)
-    patterned, alike = shape.kind in ("structured", "concentrated"), likeness(arrays, found)
+    log(f"fitting the noise to {n_bootstrap} bootstrap samples")
+    name = str(data) if isinstance(data, str | Path) else "data"
+    return diagnose_predictions(name, examples, noisy, cross_validation, verified, n_bootstrap, seed, true_noise_rate)
+
+
+def diagnose_predictions(
+    name: str,
+    examples: UnsplitData,
+    noisy: Arrays,
+    cross_validation: CrossValidation,
+    verified: Ints,
+    n_bootstrap: int,
+    seed: int,
+    true_noise_rate: float,
+) -> Diagnosis:
+    """Fit the noise to held-out predictions, and test its pattern."""
+    labels, pred_probs = noisy.labels.numpy(), cross_validation.pred_probs
+    predictions = HeldOutPredictions(pred_probs, labels, verified, np.ones(len(labels)))
+    fit = fit_noise(predictions)
+    bootstrap_fits = bootstrap(predictions, fit, samples=n_bootstrap, seed=seed)
+    alternative = fit_noise(predictions, clear=_CLEAREST_ONLY)
+    pattern = estimate_noise_pattern(fit, bootstrap_fits)
     return Diagnosis(
-        name=str(data) if isinstance(data, str | Path) else "data",
-        classes=arrays.classes,
+        name=name,
+        classes=noisy.classes,
         labels=labels,
-        held_out=predicted,
-        learned=_learned(predicted, labels),
-        found=found,
-        drawn=drawn,
-        other=other,
-        shape=shape,
-        order=order_of(found, drawn, other, alike, patterned=patterned, seed=seed),
-        misfit=_misfit(found, labels),
-        checked=int((right >= 0).sum()),
-        checked_wrong=_wilson(int((right[right >= 0] != labels[right >= 0]).sum()), int((right >= 0).sum())),
-        suspects=suspects(examples, labels, found),
-        counted=math.nan if truth is None else float((truth != noisy).double().mean()),
+        cross_validation=cross_validation,
+        learned=has_learned(pred_probs, labels),
+        fit=fit,
+        bootstrap_fits=bootstrap_fits,
+        alternative_fit=alternative,
+        noise_pattern=pattern,
+        class_similarity=similarity_test(
+            fit,
+            bootstrap_fits,
+            alternative,
+            class_similarity(noisy, fit),
+            patterned=pattern.kind in ("structured", "concentrated"),
+            seed=seed,
+        ),
+        class_conditional_p_value=class_conditional_p_value(fit, labels),
+        n_verified=int((verified >= 0).sum()),
+        verified_noise_rate=verified_noise_rate(verified, labels),
+        label_issues=rank_label_issues(examples, labels, fit),
+        true_noise_rate=true_noise_rate,
     )
 
 
-def _opened(data: str | Path | Arrays, root: str | Path | None) -> Labelled:
+def _check_executor(execution: Execution) -> None:
+    if execution.executor == "ray":
+        raise InputError(
+            "executor is 'ray'; diagnose trains on one machine. Use executor='processes' or 'inline'."
+        )
+
+
+def _open_examples(data: object, root: str | None) -> UnsplitData:
+    """Return the labelled examples that `data` names or holds."""
+    if isinstance(data, UnsplitData):
+        return data
     if isinstance(data, Arrays):
-        return Labelled(data)
+        return UnsplitData(data)
     if isinstance(data, str | Path):
-        return labelled(data, root)
+        return load_unsplit(data, root)
     raise InputError(
         f"the data are a {type(data).__name__}; diagnose takes the name or path of a data set, or Arrays of "
         "images and labels."
     )
 
 
-def _learned(predicted: HeldOut, labels: Ints) -> bool:
-    """Return whether held-out labels are predicted better than by their frequencies, beyond chance."""
-    shares = np.bincount(labels, minlength=predicted.probabilities.shape[1]) / len(labels)
-    gain = np.log(predicted.probabilities[np.arange(len(labels)), labels] / shares[labels])
-    return bool(gain.mean() > _LEARNED * gain.std() / math.sqrt(len(gain)))
+def _noisy_labels(arrays: Arrays) -> tuple[Arrays, float]:
+    """Return the examples with the labels to diagnose, and their true noise rate where it is known."""
+    if arrays.observed is None:
+        return Arrays(arrays.images, arrays.labels, arrays.classes), math.nan
+    wrong = float((arrays.labels != arrays.observed).double().mean())
+    return Arrays(arrays.images, arrays.observed, arrays.classes), wrong
 
 
-def _wilson(count: int, of: int) -> tuple[float, float, float]:
-    """Return a share with Wilson's 95 % interval (1927); NaN of none."""
-    if not of:
-        return math.nan, math.nan, math.nan
-    found = binomtest(count, of)
-    low, high = found.proportion_ci(method="wilson")
-    return float(found.statistic), float(low), float(high)
+def _print_to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
-def _misfit(found: Mixture, labels: Ints) -> float:
-    """Return the p-value of a χ² test that labels agree with the network as often as the fit says.
-
-    Examples are put into ten bins by how sure the network is of their class; in each, agreements are counted
-    and compared with their expectation.
-    """
-    taken = found.posterior.argmax(axis=1)
-    sure = found.posterior.max(axis=1)
-    expected = (found.posterior * found.matrix[:, taken].T).sum(axis=1)
-    agree: Floats = (labels == taken).astype(np.float64)
-    statistic = 0.0
-    bins = np.array_split(np.argsort(sure, kind="stable"), _BINS)
-    for rows in bins:
-        variance = float((expected[rows] * (1 - expected[rows])).sum())
-        statistic += float((agree[rows] - expected[rows]).sum()) ** 2 / max(variance, 1e-9)
-    freedom = _BINS - 2  # the calibration has taken up to two
-    return float(gammaincc(freedom / 2, statistic / 2))
+def _ignore(_line: str) -> None:
+    pass

@@ -1,289 +1,249 @@
-"""From held-out predictions and noisy labels to the transition matrix, corrected for the network's errors.
+"""The noise fit: transition matrix and calibration from held-out predictions and noisy labels.
 
-The network was trained on noisy labels and never saw those of the examples it predicts here. Its
-probabilities say which noisy label is likely, not which class is true. So they are first *unmixed* with what
-the network says of its clearest examples of each class, then *calibrated*: q = softmax(β u + b) is the
-probability of each true class, where u is the logarithm of the unmixed probabilities. β and b say how far
-the network is to be believed: they, and T, are what makes the held-out noisy labels most likely under
+The models were trained on noisy labels and never saw those of the examples that they predict here.
+Their probabilities are first *unmixed* with anchor points (`anchors.py`), then *calibrated*:
+q = softmax(β u + b) is the probability of each true class, where u is the logarithm of the unmixed
+probabilities. The calibration β, b and the transition matrix T maximise the likelihood of the
+held-out noisy labels under
 
     P(noisy label k | image x) = Σ_c q_c(x) T[c, k].
 
-No right label is needed. What tells errors of the network from errors of the labels is that the labels agree
-with the network the more, the surer it is, up to a plateau: there it is right, and what disagrees is noise.
-So each class must have examples that are unmistakable (anchor points; Patrini et al. 2017). Where classes
-overlap in the data themselves no method that sees labels alone can tell that from noise, and it counts as
-noise. (T = I with the network's own probabilities is as likely a solution, and the one without noise.
-Unmixing with the clearest examples is what excludes it.)
+No true label is needed. Errors of the models and errors of the labels differ in how labels agree
+with the models: agreement grows with the models' confidence up to a plateau. On the plateau the
+models are right, and labels that disagree there are wrong. So each class must have examples that
+are unmistakable. Where classes overlap in the data, no method that sees labels alone can tell the
+overlap from noise, and it counts as noise. (T = I with the models' own probabilities fits as well:
+the solution without noise. Unmixing with the anchors excludes it.)
 """
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment, minimize
 from scipy.special import softmax
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from dilution.diagnosis.anchors import CLEAR, Floats, Ints, find_anchors, unmix
 
-_UNMIXING = 40  # multiplicative updates: enough for the sharpest tenth to reach a corner
-_FLOOR = 1e-3  # an unmixed probability of 0 would never be believed less than wholly
-_STEPS = 200  # of the climb
-_TURNS = 8  # between which examples are clear and what the networks say of them
-_STILL = 1e-4  # change of the corners at which they have settled
-CLEAR = 0.7
-"""Unmixed probability from which an example counts as clear."""
-_SUREST = 0.3  # share of the examples of a class that count as clear in any case
-_FEW = 5  # of them at least
-_TIES = 1e-6  # among equally clear examples those with the larger probability come first
-_BELIEF = (0.05, 20.0)  # bounds of β
-_DOUBT = 0.25  # deviation of log β around 0 that is expected: networks are not far from calibrated
-_SHIFT = 8.0  # bound of b
-_DEEP = 20.0  # bound of the logarithms that stand for T
-_LEAST = 1e-4  # an entry of T that begins at 0 would stay there
+_MIN_PROB = 1e-3  # an unmixed probability of 0 would never be doubted
+_MAX_ITERATIONS = 200
+_BETA_BOUNDS = (0.05, 20.0)
+_BETA_PRIOR = 0.25  # prior standard deviation of log β around 0: models are not far from calibrated
+_BIAS_BOUND = 8.0
+_LOGIT_BOUND = 20.0  # of the free numbers whose softmax is T
+_MIN_ENTRY = 1e-4  # an entry of T that starts at 0 would stay there
 
 
 @dataclass(frozen=True)
-class Observed:
-    """What the estimate is made from.
+class HeldOutPredictions:
+    """Held-out predictions with the labels that they are compared with.
 
     Parameters
     ----------
-    probabilities
+    pred_probs
         Held-out probabilities of the noisy labels, float64, shape (n, classes).
     labels
         Noisy labels, int64, shape (n,).
-    checked
-        True classes where somebody has looked, −1 elsewhere; int64, shape (n,).
+    verified
+        True classes where somebody has looked them up, −1 elsewhere; int64, shape (n,).
     weights
-        How often each example counts, float64, shape (n,): a bootstrap draw, or all 1.
+        Weight of each example, float64, shape (n,): counts of a bootstrap sample, or all 1.
     """
 
-    probabilities: Floats
+    pred_probs: Floats
     labels: Ints
-    checked: Ints
+    verified: Ints
     weights: Floats
 
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return int(self.probabilities.shape[1])
+        return int(self.pred_probs.shape[1])
+
+    def log_unmixed(self, anchors: Floats) -> Floats:
+        """Return u, the logarithms of the probabilities unmixed with anchors, shape (n, classes)."""
+        logarithms: Floats = np.log(unmix(self.pred_probs, anchors) + _MIN_PROB)
+        return logarithms
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """True classes and noise, as far as noisy labels tell.
+class NoiseFit:
+    """Estimate of true classes and noise.
 
     Parameters
     ----------
-    matrix
+    transition
         T[true, noisy], float64, shape (classes, classes), rows sum to 1.
-    belief, shift
-        β, and b of shape (classes,): the calibration.
-    posterior
-        q: probability of each true class before the label is looked at, shape (n, classes).
+    beta, bias
+        Calibration: β, and b of shape (classes,).
+    class_probs
+        q: probability of each true class before the label is known, shape (n, classes).
     prior
         Share of each true class, shape (classes,).
-    corners
-        What the networks say of an example of each class that is clear to them, shape (classes, classes):
-        what probabilities are unmixed with.
+    anchors
+        Mean predicted probabilities of the clearest examples of each class, shape (classes, classes).
     """
 
-    matrix: Floats
-    belief: float
-    shift: Floats
-    posterior: Floats
+    transition: Floats
+    beta: float
+    bias: Floats
+    class_probs: Floats
     prior: Floats
-    corners: Floats
+    anchors: Floats
 
     @property
-    def rate(self) -> float:
+    def noise_rate(self) -> float:
         """The noise rate η: the share of wrong labels."""
-        return 1 - float(np.dot(self.prior, np.diag(self.matrix)))
+        return 1 - float(np.dot(self.prior, np.diag(self.transition)))
 
-    def given_label(self, labels: Ints) -> Floats:
-        """Return the probability of each true class once the noisy label is known too; shape (n, classes)."""
-        joint: Floats = self.posterior * self.matrix[:, labels].T
+    def posterior(self, labels: Ints) -> Floats:
+        """Return the probability of each true class given image and noisy label, shape (n, classes)."""
+        joint: Floats = self.class_probs * self.transition[:, labels].T
         joint /= joint.sum(axis=1, keepdims=True)
         return joint
 
 
-def fit(seen: Observed, clear: float = CLEAR) -> Mixture:
-    """Fit matrix and calibration to held-out predictions and their labels.
+def fit_noise(predictions: HeldOutPredictions, clear: float = CLEAR) -> NoiseFit:
+    """Fit transition matrix and calibration to held-out predictions and their labels.
 
     Parameters
     ----------
-    seen
+    predictions
         Predictions and labels.
     clear
-        Unmixed probability from which an example counts as clear; above 1 only the surest do.
+        Unmixed probability from which an example is an anchor point; above 1 only the clearest
+        examples of each class are.
     """
-    begun = corners(seen, clear)
-    found = _named(climbed(seen, scores_of(seen, begun.corners), begun))
-    if (seen.checked >= 0).any():
-        found = _renamed(found, seen)
-        found = climbed(seen, scores_of(seen, found.corners), found)
-    return found
-
-
-def scores_of(seen: Observed, matrix: Floats) -> Floats:
-    """Return u: logarithms of the probabilities as unmixed with a matrix, shape (n, classes)."""
-    scores: Floats = np.log(unmixed(seen.probabilities, matrix) + _FLOOR)
-    return scores
-
-
-def corners(seen: Observed, clear: float = CLEAR) -> Mixture:
-    """Return where to begin: what the network says of the examples that are clear to it, class by class.
-
-    Row c of the corners is the mean of the probabilities of those examples, which is what all examples of c
-    would have if each were as clear. Which examples are taken for c depends on the corners, so both are
-    found by turns.
-    """
-    p, classes = seen.probabilities, seen.classes
-    place = np.arange(len(p))
-    found = np.full((classes, classes), 0.5 / classes) + 0.5 * np.eye(classes)
-    counts = found
-    for _ in range(_TURNS):
-        q = unmixed(p, found)
-        taken = q.argmax(axis=1)
-        sure = q[place, taken] + _TIES * p[place, taken]
-        before, found, counts = found, found.copy(), found / 2
-        for true in range(classes):
-            rows = np.flatnonzero(taken == true)
-            # Not the surest alone: they are those whose neighbours' labels happened to agree.
-            taken_for_clear = max(_FEW, int(_SUREST * len(rows)), int((sure[rows] >= clear).sum()))
-            rows = rows[np.argsort(-sure[rows], kind="stable")][:taken_for_clear]
-            if len(rows) >= _FEW:
-                found[true] = p[rows].mean(axis=0)
-                counts[true] += np.bincount(seen.labels[rows], seen.weights[rows], minlength=classes)
-        if np.abs(found - before).max() < _STILL:
-            break
+    classes = predictions.classes
+    anchors, transition = find_anchors(predictions.pred_probs, predictions.labels, predictions.weights, clear)
     even = np.full(classes, 1 / classes)
-    return Mixture(_rows(counts), 1.0, np.zeros(classes), p, even, found)
+    start = NoiseFit(transition, 1.0, np.zeros(classes), predictions.pred_probs, even, anchors)
+    fit = _named_by_labels(maximise_likelihood(predictions, predictions.log_unmixed(anchors), start))
+    if (predictions.verified >= 0).any():
+        fit = _named_by_verified(fit, predictions)
+        fit = maximise_likelihood(predictions, predictions.log_unmixed(fit.anchors), fit)
+    return fit
 
 
-def unmixed(probabilities: Floats, matrix: Floats) -> Floats:
-    """Return for each row p the distribution q over true classes whose mixture q T is nearest to p.
-
-    Nearest in Kullback and Leibler's divergence, by multiplicative updates, which stay within the simplex
-    where the inverse of T would leave it (Richardson 1972; Lucy 1974).
+def maximise_likelihood(predictions: HeldOutPredictions, log_unmixed: Floats, start: NoiseFit) -> NoiseFit:
+    """Return the fit of maximum likelihood in T, β and b, found from a starting point by L-BFGS.
 
     Parameters
     ----------
-    probabilities
-        Of noisy labels, shape (n, classes).
-    matrix
-        T[true, noisy].
+    predictions
+        Predictions and labels.
+    log_unmixed
+        As :meth:`HeldOutPredictions.log_unmixed` returns it.
+    start
+        Starting point; its anchors are kept.
     """
-    found: Floats = probabilities.copy()
-    for _ in range(_UNMIXING):
-        found *= (probabilities / (found @ matrix + 1e-300)) @ matrix.T
-    return found
-
-
-def climbed(seen: Observed, scores: Floats, start: Mixture) -> Mixture:
-    """Climb the likelihood in T, β and b together; the rows of T are the softmax of free numbers."""
-    likelihood = _Likelihood(seen, scores)
+    loss = _NegativeLogLikelihood(predictions, log_unmixed)
+    bias = start.bias[1:] - start.bias[0]
     best = minimize(
-        likelihood,
-        np.r_[np.log(start.belief), start.shift[1:] - start.shift[0], np.log(start.matrix + _LEAST).ravel()],
+        loss,
+        np.r_[np.log(start.beta), bias, np.log(start.transition + _MIN_ENTRY).ravel()],
         jac=True,
         method="L-BFGS-B",
-        bounds=likelihood.bounds,
-        options={"maxiter": _STEPS, "maxfun": 2 * _STEPS, "ftol": 1e-10},
+        bounds=loss.bounds,
+        options={"maxiter": _MAX_ITERATIONS, "maxfun": 2 * _MAX_ITERATIONS, "ftol": 1e-10},
     )
-    return likelihood.mixture(best.x, start.corners)
+    return loss.fit(best.x, start.anchors)
 
 
-class _Likelihood:
-    """Minus the mean log likelihood, and its gradient, of (log β, b but for its first, log T)."""
+class _NegativeLogLikelihood:
+    """Mean negative log likelihood and its gradient.
 
-    def __init__(self, seen: Observed, scores: Floats) -> None:
+    The parameters are log β, b without its first entry (which is 0), and the logits of T row by row.
+    """
+
+    def __init__(self, predictions: HeldOutPredictions, log_unmixed: Floats) -> None:
         # Sorted by label, the examples of a label are a block, and sums over it are products of matrices.
-        order = np.argsort(seen.labels, kind="stable")
-        self._back = np.empty_like(order)
-        self._back[order] = np.arange(len(order))
-        self._examples = float(seen.weights.sum())
-        self._scores, self._weights = scores[order], seen.weights[order] / self._examples
-        self._labels, self._checked = seen.labels[order], seen.checked[order]
-        self._known = np.flatnonzero(self._checked >= 0)
-        self._edges = np.searchsorted(self._labels, np.arange(seen.classes + 1))
-        self._classes = seen.classes
+        order = np.argsort(predictions.labels, kind="stable")
+        self._unsort = np.empty_like(order)
+        self._unsort[order] = np.arange(len(order))
+        self._total_weight = float(predictions.weights.sum())
+        self._log_unmixed = log_unmixed[order]
+        self._weights = predictions.weights[order] / self._total_weight
+        self._labels, self._verified = predictions.labels[order], predictions.verified[order]
+        self._known = np.flatnonzero(self._verified >= 0)
+        self._edges = np.searchsorted(self._labels, np.arange(predictions.classes + 1))
+        self._classes = predictions.classes
 
     @property
     def bounds(self) -> list[tuple[float, float]]:
-        """Bounds of each number."""
-        low, high = np.log(_BELIEF)
-        shifts, rows = self._classes - 1, self._classes**2
-        return [(float(low), float(high))] + [(-_SHIFT, _SHIFT)] * shifts + [(-_DEEP, _DEEP)] * rows
+        """Bounds of each parameter."""
+        low, high = np.log(_BETA_BOUNDS)
+        n_bias, n_logits = self._classes - 1, self._classes**2
+        return (
+            [(float(low), float(high))]
+            + [(-_BIAS_BOUND, _BIAS_BOUND)] * n_bias
+            + [(-_LOGIT_BOUND, _LOGIT_BOUND)] * n_logits
+        )
 
-    def _parts(self, at: Floats) -> tuple[float, Floats, Floats]:
+    def _unpack(self, parameters: Floats) -> tuple[float, Floats, Floats]:
+        """Return β, b and T."""
         m = self._classes
-        return float(np.exp(at[0])), np.r_[0.0, at[1:m]], softmax(at[m:].reshape(m, m), axis=1)
+        logits = parameters[m:].reshape(m, m)
+        return float(np.exp(parameters[0])), np.r_[0.0, parameters[1:m]], softmax(logits, axis=1)
 
-    def _joint(self, q: Floats, matrix: Floats) -> Floats:
-        """Return q_c T[c, label]; for an example that was checked only its true class is left."""
-        joint: Floats = q * matrix.T[self._labels]
+    def _joint(self, q: Floats, transition: Floats) -> Floats:
+        """Return q_c T[c, label]; of a verified example only the entry of its true class is not 0."""
+        joint: Floats = q * transition.T[self._labels]
         if len(self._known):
-            true = self._checked[self._known]
-            kept = joint[self._known, true]
+            true = self._verified[self._known]
+            true_joint = joint[self._known, true]
             joint[self._known] = 0.0
-            joint[self._known, true] = kept
+            joint[self._known, true] = true_joint
         return joint
 
-    def __call__(self, at: Floats) -> tuple[float, Floats]:
-        """Return the loss in nats an example and its gradient."""
-        belief, shift, matrix = self._parts(at)
-        q = softmax(belief * self._scores + shift, axis=1)
-        joint = self._joint(q, matrix)
-        total = joint.sum(axis=1) + 1e-300
-        true = joint * (self._weights / total)[:, None]  # weighted probabilities of the true classes
+    def __call__(self, parameters: Floats) -> tuple[float, Floats]:
+        """Return the loss, in nats per example, and its gradient."""
+        beta, bias, transition = self._unpack(parameters)
+        q = softmax(beta * self._log_unmixed + bias, axis=1)
+        joint = self._joint(q, transition)
+        likelihood = joint.sum(axis=1) + 1e-300
+        true = joint * (self._weights / likelihood)[:, None]  # weighted posterior of the true classes
         slope = true - q * self._weights[:, None]
         counts = np.stack([true[a:b].sum(axis=0) for a, b in pairwise(self._edges)], axis=1)
-        rows = counts - counts.sum(axis=1, keepdims=True) * matrix
-        doubt = at[0] / _DOUBT**2 / self._examples
-        gradient = np.r_[belief * (slope * self._scores).sum() - doubt, slope.sum(axis=0)[1:], rows.ravel()]
-        return float(at[0]) * doubt / 2 - float(self._weights @ np.log(total)), -gradient
+        logit_slope = counts - counts.sum(axis=1, keepdims=True) * transition
+        prior_slope = parameters[0] / _BETA_PRIOR**2 / self._total_weight
+        beta_slope = beta * (slope * self._log_unmixed).sum() - prior_slope
+        gradient = np.r_[beta_slope, slope.sum(axis=0)[1:], logit_slope.ravel()]
+        return float(parameters[0]) * prior_slope / 2 - float(self._weights @ np.log(likelihood)), -gradient
 
-    def mixture(self, at: Floats, corners: Floats) -> Mixture:
-        """Return what the numbers say."""
-        belief, shift, matrix = self._parts(at)
-        q = softmax(belief * self._scores + shift, axis=1)
-        joint = self._joint(q, matrix)
-        true = joint / (joint.sum(axis=1, keepdims=True) + 1e-300)
-        return Mixture(matrix, belief, shift, q[self._back], self._weights @ true, corners)
-
-
-def _rows(counts: Floats) -> Floats:
-    shares: Floats = counts / counts.sum(axis=1, keepdims=True)
-    return shares
+    def fit(self, parameters: Floats, anchors: Floats) -> NoiseFit:
+        """Return the fit with these parameters."""
+        beta, bias, transition = self._unpack(parameters)
+        q = softmax(beta * self._log_unmixed + bias, axis=1)
+        joint = self._joint(q, transition)
+        posterior = joint / (joint.sum(axis=1, keepdims=True) + 1e-300)
+        return NoiseFit(transition, beta, bias, q[self._unsort], self._weights @ posterior, anchors)
 
 
-def _named(found: Mixture) -> Mixture:
-    """Give each group of examples the class whose label is commonest in it, as far as all can have theirs.
+def _named_by_labels(fit: NoiseFit) -> NoiseFit:
+    """Assign classes to the groups of a fit so that each group's most frequent label names it.
 
-    Labels alone cannot say which name is right: on the whole right labels are taken to be the commonest.
+    Labels alone cannot show which name is right: the right label is assumed to be the most frequent.
     """
-    return _ordered(found, -(found.prior[:, None] * found.matrix).T)
+    return _assigned(fit, -(fit.prior[:, None] * fit.transition).T)
 
 
-def _renamed(found: Mixture, seen: Observed) -> Mixture:
-    """Give each group of examples the class that most of its checked examples have."""
-    known = np.flatnonzero(seen.checked >= 0)
-    counts = np.zeros((seen.classes, seen.classes))
-    np.add.at(counts, seen.checked[known], found.given_label(seen.labels)[known])
-    return _ordered(found, -counts)
+def _named_by_verified(fit: NoiseFit, predictions: HeldOutPredictions) -> NoiseFit:
+    """Assign classes to the groups of a fit so that most verified examples of a group have its class."""
+    known = np.flatnonzero(predictions.verified >= 0)
+    counts = np.zeros((predictions.classes, predictions.classes))
+    np.add.at(counts, predictions.verified[known], fit.posterior(predictions.labels)[known])
+    return _assigned(fit, -counts)
 
 
-def _ordered(found: Mixture, cost: Floats) -> Mixture:
-    """Order the groups of a fit so that the cost [name, group] of the names they get is least."""
+def _assigned(fit: NoiseFit, cost: Floats) -> NoiseFit:
+    """Reorder the groups of a fit by the assignment of classes of least cost[class, group]."""
     _, order = linear_sum_assignment(cost)
     return replace(
-        found,
-        matrix=found.matrix[order],
-        shift=found.shift[order],
-        posterior=found.posterior[:, order],
-        prior=found.prior[order],
-        corners=found.corners[order],
+        fit,
+        transition=fit.transition[order],
+        bias=fit.bias[order],
+        class_probs=fit.class_probs[:, order],
+        prior=fit.prior[order],
+        anchors=fit.anchors[order],
     )

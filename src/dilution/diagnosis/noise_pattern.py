@@ -1,4 +1,4 @@
-"""What the noise looks like: as even as uniform noise, skewed, or gathered on few false classes."""
+"""The pattern of the noise: spread evenly over the wrong classes, skewed, or concentrated on one."""
 
 import math
 from dataclasses import dataclass
@@ -7,114 +7,118 @@ from typing import Literal
 import numpy as np
 from scipy.special import gammaincc
 
-from dilution.diagnosis.bootstrap import Estimate
-from dilution.diagnosis.noise_fit import Floats, Mixture
+from dilution.diagnosis.anchors import Floats
+from dilution.diagnosis.noise_fit import NoiseFit
 from dilution.noise import equivalent_alpha, structured
+from dilution.utils.estimate import UNKNOWN, Estimate
 
-Kind = Literal["uniform", "structured", "concentrated", "undecided"]
+PatternName = Literal["uniform", "structured", "concentrated", "undecided"]
 
-_SIGNIFICANT = 0.01
-_GATHERED = 0.5  # share of the false labels that the commonest false class of each true class holds
-_STEPS = np.linspace(0.0, 1.0, 101)
+RARE_CLASS = 0.2
+"""A class with less than this multiple of an even share has too few examples for a test."""
+
+_SIGNIFICANCE = 0.01
+_CONCENTRATED = 0.5  # share of a class's wrong labels that name its most frequent wrong class
+_MIN_NOISE_RATE = 1e-3
+_DELTAS = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True)
-class Shape:
-    """How false labels are spread over the false classes.
+class NoisePattern:
+    """How wrong labels are spread over the wrong classes.
 
     Parameters
     ----------
     kind
-        ``"uniform"``: no difference between false classes was found; ``"structured"``: they differ;
-        ``"concentrated"``: most false labels of a class name one other class; ``"undecided"``: two classes,
-        or no noise to look at.
-    p
-        How probable differences as large as those found are under uniform noise.
+        ``"uniform"``: wrong classes do not differ significantly; ``"structured"``: they differ;
+        ``"concentrated"``: most wrong labels of a class name one other class; ``"undecided"``:
+        there are two classes, or hardly any wrong labels.
+    p_value
+        Probability of differences at least this large under uniform noise.
     delta
-        Skew δ of the structured noise that is nearest, with a 95 % interval.
-    gathered
-        Mean share of a class's false labels that its commonest false class holds.
+        Skew δ of the nearest structured noise, with a 95 % interval.
+    top_share
+        Share of a class's wrong labels that name its most frequent wrong class, mean over classes.
     """
 
-    kind: Kind
-    p: float
+    kind: PatternName
+    p_value: float
     delta: Estimate
-    gathered: float
+    top_share: float
 
 
-def shape_of(found: Mixture, drawn: list[Mixture]) -> Shape:
-    """Judge the false labels of a fit against what its bootstrap draws say of its accuracy.
+def estimate_noise_pattern(fit: NoiseFit, bootstrap_fits: list[NoiseFit]) -> NoisePattern:
+    """Test whether wrong labels are spread evenly over the wrong classes, and estimate their skew.
 
-    Each draw is taken apart into the fit and an error. A second error of the same size tells in which order
-    the false classes of a class come, so that the order is not read from the same errors as the shares:
-    sorted, even equal shares look like a staircase.
+    Sorted shares look skewed even where all are equal, because chance orders them. So each
+    bootstrap fit is split into the fit and an error: one error determines the order of the wrong
+    classes, and the error of another sample of the same size determines their shares.
 
     Parameters
     ----------
-    found
-        The fit.
-    drawn
-        Its bootstrap draws.
+    fit, bootstrap_fits
+        The fit, and the fits to its bootstrap samples.
     """
-    classes = len(found.matrix)
-    nothing = Estimate(math.nan, math.nan, math.nan)
-    if classes < 3 or found.rate < 1e-3:
-        return Shape("undecided", math.nan, nothing, math.nan)
-    false = ~np.eye(classes, dtype=bool)
-    off = _off(found.matrix, false)
-    errors = np.stack([_off(each.matrix, false) for each in drawn]) - off
-    p = _evenness(off, errors, found)
-    curves = np.stack([_staircase(off, errors[i], errors[i - 1], found.prior) for i in range(len(drawn))])
-    deltas = np.array([_nearest(curve, found.rate, classes) for curve in curves])
+    classes = len(fit.transition)
+    if classes < 3 or fit.noise_rate < _MIN_NOISE_RATE:
+        return NoisePattern("undecided", math.nan, UNKNOWN, math.nan)
+    shares = off_diagonal(fit.transition)
+    errors = np.stack([off_diagonal(sample.transition) for sample in bootstrap_fits]) - shares
+    p_value = _evenness_p_value(shares, errors, fit)
+    curves = np.stack(
+        [_sorted_shares(shares, errors[i], errors[i - 1], fit.prior) for i in range(len(bootstrap_fits))]
+    )
+    deltas = np.array([_nearest_delta(curve, fit.noise_rate, classes) for curve in curves])
     low, high = np.quantile(deltas, [0.025, 0.975])
-    middle = float(np.median(deltas))
     curve = curves.mean(axis=0)
-    gathered = float(curve[0] / curve.sum())
-    kind: Kind = "uniform"
-    if p < _SIGNIFICANT:
-        kind = "concentrated" if gathered > _GATHERED else "structured"
-    return Shape(kind, p, Estimate(middle, float(low), float(high)), gathered)
+    top_share = float(curve[0] / curve.sum())
+    kind: PatternName = "uniform"
+    if p_value < _SIGNIFICANCE:
+        kind = "concentrated" if top_share > _CONCENTRATED else "structured"
+    delta = Estimate(float(np.median(deltas)), float(low), float(high))
+    return NoisePattern(kind, p_value, delta, top_share)
 
 
-def _off(matrix: Floats, false: np.ndarray) -> Floats:
-    kept: Floats = matrix[false].reshape(len(matrix), -1)
-    return kept
+def off_diagonal(matrix: Floats) -> Floats:
+    """Return the entries off the diagonal, shape (classes, classes − 1)."""
+    entries: Floats = matrix[~np.eye(len(matrix), dtype=bool)].reshape(len(matrix), -1)
+    return entries
 
 
-def _evenness(off: Floats, errors: Floats, found: Mixture) -> float:
-    """Return the p-value of a χ² test that each class spreads its false labels evenly.
+def _evenness_p_value(shares: Floats, errors: Floats, fit: NoiseFit) -> float:
+    """Return the p-value of a χ² test that each class spreads its wrong labels evenly.
 
-    The variance of a share is that of counts under evenness, times what the fit adds to it: the mean ratio of
-    the variance between draws to that of counts. An entry that few labels hit has no variance of its own that
-    could be relied on.
+    The variance of a share is that of counts under evenness, times the inflation by the fit: the
+    ratio of the total variance between bootstrap fits to that of counts. A single entry that few
+    labels hit has no reliable variance of its own.
     """
-    examples = len(found.posterior) * found.prior[:, None].clip(min=1e-9)
-    even = off.mean(axis=1, keepdims=True)
-    added = errors.var(axis=0).sum() / (off * (1 - off) / examples).sum()
-    variance = (even * (1 - even) / examples * max(1.0, float(added))).clip(min=1e-12)
-    heard = found.prior > 0.2 / len(found.prior)  # rows of hardly any examples say nothing
-    statistic = float(((off - even) ** 2 / variance)[heard].sum())
-    freedom = int(heard.sum()) * (off.shape[1] - 1)
-    return float(gammaincc(freedom / 2, statistic / 2)) if freedom else math.nan
+    examples = len(fit.class_probs) * fit.prior[:, None].clip(min=1e-9)
+    even = shares.mean(axis=1, keepdims=True)
+    inflation = errors.var(axis=0).sum() / (shares * (1 - shares) / examples).sum()
+    variance = (even * (1 - even) / examples * max(1.0, float(inflation))).clip(min=1e-12)
+    tested = fit.prior > RARE_CLASS / len(fit.prior)
+    statistic = float(((shares - even) ** 2 / variance)[tested].sum())
+    degrees = int(tested.sum()) * (shares.shape[1] - 1)
+    return float(gammaincc(degrees / 2, statistic / 2)) if degrees else math.nan
 
 
-def _staircase(off: Floats, one: Floats, other: Floats, prior: Floats) -> Floats:
-    """Return the false shares, commonest first, in an order that one error chose and another did not."""
-    order = np.argsort(-(off + one), axis=1)
-    shares = np.take_along_axis(off - one + other, order, axis=1)
-    mean: Floats = prior @ shares / prior.sum()
+def _sorted_shares(shares: Floats, error: Floats, other_error: Floats, prior: Floats) -> Floats:
+    """Return shares of wrong classes in descending order; one error sorts them, another one is included."""
+    order = np.argsort(-(shares + error), axis=1)
+    ordered = np.take_along_axis(shares - error + other_error, order, axis=1)
+    mean: Floats = prior @ ordered / prior.sum()
     return mean
 
 
-def _nearest(curve: Floats, rate: float, classes: int) -> float:
-    """Return the δ whose staircase is nearest to false shares in rank order, in squared distance."""
-    alpha = equivalent_alpha(min(rate, (classes - 1) / classes - 1e-6), classes)
+def _nearest_delta(curve: Floats, noise_rate: float, classes: int) -> float:
+    """Return the δ whose structured noise has the nearest sorted shares, in squared distance."""
+    alpha = equivalent_alpha(min(noise_rate, (classes - 1) / classes - 1e-6), classes)
     total = curve.sum()
     if total <= 0:
         return 0.0
-    wanted = curve * rate / total
-    distance = []
-    for delta in _STEPS:
+    wanted = curve * noise_rate / total
+    distances = []
+    for delta in _DELTAS:
         row = structured(float(delta)).overall(classes, alpha, 0)[0]
-        distance.append(float(((np.sort(row[1:])[::-1] - wanted) ** 2).sum()))
-    return float(_STEPS[int(np.argmin(distance))])
+        distances.append(float(((np.sort(row[1:])[::-1] - wanted) ** 2).sum()))
+    return float(_DELTAS[int(np.argmin(distances))])

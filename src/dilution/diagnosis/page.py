@@ -1,197 +1,162 @@
-"""A diagnosis as a page: the answer, the plot, and how it was found."""
+"""The page of a diagnosis: the answer, the plot, the method, and the tables as CSV."""
 
-import math
 from pathlib import Path
 
 import matplotlib.figure
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from dilution.diagnosis.result import Diagnosis
 from dilution.report.marks import Plot, mark_points
-from dilution.report.page import Page, Section, write
+from dilution.report.page import Page, write
 from dilution.report.provenance import made_by
+from dilution.report.section import Section
 from dilution.report.style import COLOURS, INK, QUIET, new_figure, publish, style
-from dilution.utils.atomic import write_whole
+from dilution.utils.atomic import write_atomic
 
-_DRAWN = 20  # classes that a plot can name
-_WRITTEN = 12  # classes whose matrix has its numbers written in
-_LISTED = 100  # suspects on the page; the file has all
+_MAX_NAMED = 20  # classes that a plot can name
+_MAX_WRITTEN = 12  # classes whose matrix shows its numbers
+_MAX_ISSUES = 100  # label issues on the page; the file has all
+_NAME_LENGTH = 14
 
 _METHOD = """\
-{networks} networks ({network}, {epochs} epochs, the number that predicted held-out labels best) \
-were trained on the noisy labels, each without a part of the examples, which it then predicted. \
-Nobody told them which labels are right.
+{n_models} models ({model}, {epochs} epochs, the number that predicted held-out labels best) were trained \
+on the noisy labels by cross-validation: each model predicts examples whose labels it never saw. No true \
+label was used.
 
-What a network predicts is not the truth, so its own errors are estimated together with those of the \
-labels: the surer a network is, the more often labels agree with it, up to a plateau. Where that is \
-reached the network is right, and the labels that disagree are wrong. A matrix T of noise and a \
-calibration of the networks are fitted to all held-out labels at once by maximum likelihood. It is \
-assumed that whether a label is wrong depends on the class of the example and on nothing else (p = \
-{misfit:.2g} that labels disagree with this as much as they do), and that of each class right labels \
-are the commonest. Each class must have examples that are unmistakable to the networks: where \
-classes overlap in the data, or too little was learned, that counts as noise.
+The errors of the models are estimated together with those of the labels. The more confident a model is, \
+the more often labels agree with it, up to a plateau; there the model is right, and labels that disagree \
+are wrong. A transition matrix T and a calibration of the models are fitted to all held-out labels by \
+maximum likelihood. The fit assumes that noise depends on the class alone (p = {p_value:.2g} for this \
+assumption), and that the most frequent label of a class is the right one. It needs examples of each class \
+that are unmistakable to the models: where classes overlap in the data, or models learned too little, \
+their errors count as label noise.
 
-Intervals are percentiles of fits to {draws} bootstrap samples of the examples; those of rates, of T and of \
-the order are widened to both sides by as much as the answer changes where only the surest examples are \
-taken \
-to be unmistakable. α is the number of noisy labels added to each clean one at which uniform noise has \
-the same rate; δ is the skew of \
-the structured noise whose false labels are spread most like these."""
+Intervals are percentiles of fits to {samples} bootstrap samples of the examples. Those of noise rates, of T \
+and of the correlation are widened on both sides by the change of the result when only the clearest \
+examples are taken as unmistakable. α is the number of noisy labels per clean label at which uniform noise \
+has the same noise rate; δ is the skew of the structured noise that is nearest."""
 
 
-def write_diagnosis(found: Diagnosis, folder: Path, command: str) -> Path:
+def write_diagnosis(diagnosis: Diagnosis, folder: Path, command: str) -> Path:
     """Write the page, its plot, and the tables as CSV; return the page.
 
     Parameters
     ----------
-    found
+    diagnosis
         The diagnosis.
     folder
-        Where ``index.html``, ``diagnosis.png`` (also SVG, PDF), ``classes.csv``, ``matrix.csv`` and
-        ``suspects.csv`` go; the first two are empty where nothing was learned.
+        Folder for ``index.html``, ``diagnosis.png`` (also SVG, PDF), ``per_class.csv``,
+        ``transition.csv`` and ``label_issues.csv``. The tables are empty if nothing was learned.
     command
-        What was typed.
+        Command line that made the diagnosis.
 
     Raises
     ------
     DilutionError
         If a file cannot be written.
     """
-    per_class, matrix = found.per_class, found.matrix
-    if not found.learned:  # what was fitted to predictions that say nothing says nothing
-        per_class, matrix = per_class.head(0), matrix.head(0)
-    listed = found.suspects if found.learned else found.suspects.head(0)
-    tables = {"classes": per_class, "matrix": matrix, "suspects": listed}
+    rows = None if diagnosis.learned else 0  # a fit to uninformative predictions is meaningless
+    tables = {
+        "per_class": diagnosis.per_class[:rows],
+        "transition": diagnosis.transition[:rows],
+        "label_issues": diagnosis.label_issues[:rows],
+    }
     for name, table in tables.items():
-        write_whole(folder / f"{name}.csv", table.to_csv(index=False).encode())
-    plot = publish(draw(found), folder, "diagnosis") if found.learned else Plot("", ())
+        write_atomic(folder / f"{name}.csv", table.to_csv(index=False).encode())
+    plot = publish(draw(diagnosis), folder, "diagnosis") if diagnosis.learned else Plot("", ())
     section = Section(
         name="diagnosis",
-        title=f"How noisy are the labels of {found.name}?",
-        finding=" ".join([*numbers(found), *found.cautions]),
+        title=f"How noisy are the labels of {diagnosis.name}?",
+        summary=" ".join([*diagnosis.details, *diagnosis.caveats]),
         svg=plot.svg,
         marks=plot.marks,
-        caption=f"{len(found.labels):,} labels of {len(found.classes)} classes. Bars are 95 % intervals. All "
-        "of the matrix is in matrix.csv, all examples by suspicion in suspects.csv.",
-        method=_METHOD.format(
-            networks=found.held_out.networks,
-            model=found.held_out.model,
-            epochs=found.held_out.epochs,
-            misfit=found.misfit,
-            draws=len(found.drawn),
-        ),
+        caption=f"{len(diagnosis.labels):,} labels of {len(diagnosis.classes)} classes. Bars are 95 % "
+        "intervals. The whole transition matrix is in transition.csv, all examples by the probability of a "
+        "wrong label are in label_issues.csv.",
+        method=_method(diagnosis),
         claims=pd.DataFrame(),
-        points=_told(per_class),
-        seeded=False,
-        runs_title="examples, the most suspect first",
-        runs_file="suspects.csv",
-        runs=listed.head(_LISTED),
+        points=_points(tables["per_class"]),
+        over_seeds=False,
+        runs_title="examples, most probably wrong labels first",
+        runs_complete=False,
+        runs_file="label_issues.csv",
+        runs=tables["label_issues"].head(_MAX_ISSUES),
     )
-    page = Page(f"Labels of {found.name}", [section], made_by(command, {}), answer=found.answer)
+    page = Page(f"Labels of {diagnosis.name}", [section], made_by(command, {}), answer=diagnosis.answer)
     return write(page, folder / "index.html")
 
 
-def numbers(found: Diagnosis) -> list[str]:
-    """Return what the answer leaves out, one sentence each."""
-    if not found.learned:
-        return []
-    rate, alpha, said = found.rate, found.alpha, []
-    said.append(
-        f"Noise rate η = {rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]; as uniform noise that is α = "
-        f"{alpha.value:.2f} [{alpha.low:.2f}, {alpha.high:.2f}] noisy labels for each clean one."
+def _method(diagnosis: Diagnosis) -> str:
+    return _METHOD.format(
+        n_models=diagnosis.cross_validation.n_models,
+        model=diagnosis.cross_validation.model,
+        epochs=diagnosis.cross_validation.epochs,
+        p_value=diagnosis.class_conditional_p_value,
+        samples=len(diagnosis.bootstrap_fits),
     )
-    if found.known_too_few:
-        return said
-    worst = found.per_class.dropna(subset=["wrong_label"]).sort_values("wrong_label").iloc[-1]
-    said.append(
-        f"Of the labels that say {worst['class']!r}, {worst['wrong_label']:.0%} "
-        f"[{worst['wrong_label_low']:.0%}, {worst['wrong_label_high']:.0%}] are wrong, more than of any "
-        "other."
-    )
-    if found.shape.kind != "undecided":
-        delta = found.shape.delta
-        said.append(
-            f"Skew δ = {delta.value:.2f} [{delta.low:.2f}, {delta.high:.2f}], where 0 is uniform; a class's "
-            f"commonest wrong label has {found.shape.gathered:.0%} of its wrong labels."
-        )
-    if found.order.kind != "undecided":
-        order = found.order.correlation
-        said.append(
-            f"{_ORDERS[found.order.kind]} (correlation {order.value:.2f} [{order.low:.2f}, "
-            f"{order.high:.2f}] with the rank of the classes by how near their mean images are, p = "
-            f"{found.order.p:.2g})."
-        )
-    if found.checked:
-        share, low, high = found.checked_wrong
-        said.append(
-            f"Of the {found.checked:,} labels that were checked {share:.0%} [{low:.0%}, {high:.0%}] are "
-            "wrong; where they were chosen without regard to suspicion, that is the surer number."
-        )
-    if not math.isnan(found.counted):
-        said.append(f"Counted against the right labels that these data have: {found.counted:.3f}.")
-    return said
 
 
-_ORDERS = {
-    "confusing": "Wrong labels name classes that look alike",
-    "reverse": "Wrong labels avoid classes that look alike",
-    "random": "Wrong labels follow no likeness of the classes",
-}
-
-
-def draw(found: Diagnosis) -> matplotlib.figure.Figure:
-    """Draw the share of wrong labels by class, and the matrix."""
-    classes = len(found.classes)
-    shown = found.per_class.sort_values("labels", ascending=False, kind="stable").head(_DRAWN)
-    shown = shown.sort_index(ascending=False)
+def draw(diagnosis: Diagnosis) -> matplotlib.figure.Figure:
+    """Return a figure of the noise rate per class, and of the transition matrix."""
+    per_class = diagnosis.per_class.sort_values("n_labels", ascending=False, kind="stable").head(_MAX_NAMED)
+    per_class = per_class.sort_index(ascending=False)
     with style():
-        figure, (left, right) = new_figure(columns=2, height=max(3.4, 1.2 + 0.22 * len(shown)))
-        place = np.arange(len(shown))
-        left.axvspan(found.rate.low, found.rate.high, color=COLOURS[0], alpha=0.15, lw=0)
-        left.axvline(found.rate.value, color=COLOURS[0], lw=1.0, ls="--")
-        left.errorbar(
-            shown["wrong"],
-            place,
-            xerr=[shown["wrong"] - shown["low"], shown["high"] - shown["wrong"]],
-            fmt="o",
-            color=COLOURS[0],
-            capsize=2.5,
-            elinewidth=1.1,
-        )
-        mark_points(left, _told(shown), shown["wrong"], place, "", COLOURS[0])
-        left.set_yticks(place, [_short(name) for name in shown["class"]])
-        left.set_xlim(0, 1)
-        left.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
-        left.set_xlabel("labels that are wrong, by true class")
-        left.set_title(
-            "Each class, and all (dashed)" if classes <= _DRAWN else f"The {_DRAWN} largest classes"
-        )
-        matrix = found.found.matrix
-        right.imshow(matrix, cmap="Blues", vmin=0, vmax=1, aspect="equal")
-        right.grid(False)
-        right.set_xlabel("label")
-        right.set_ylabel("true class")
-        right.set_title("T: labels of a class, %")
-        if classes <= _DRAWN:
-            names = [_short(name) for name in found.classes]
-            right.set_xticks(range(classes), names, rotation=90 if max(map(len, names)) > 2 else 0)
-            right.set_yticks(range(classes), names)
-        if classes <= _WRITTEN:
-            for (true, noisy), share in np.ndenumerate(matrix):
-                ink = "white" if share > 0.5 else INK if share >= 0.005 else QUIET
-                right.text(
-                    noisy, true, f"{100 * share:.0f}", ha="center", va="center", color=ink, fontsize=7.5
-                )
+        figure, (left, right) = new_figure(columns=2, height=max(3.4, 1.2 + 0.22 * len(per_class)))
+        _draw_classes(left, diagnosis, per_class)
+        _draw_transition(right, diagnosis)
     return figure
 
 
-def _told(per_class: pd.DataFrame) -> pd.DataFrame:
-    """Return what the page tells of each class."""
-    told = per_class.rename(columns={"wrong": "mean", "labels": "labels that name it"})
-    told["wrong among these (%)"] = (100 * per_class["wrong_label"]).round(1)
-    return told[["class", "mean", "low", "high", "labels that name it", "wrong among these (%)"]]
+def _draw_classes(axis: Axes, diagnosis: Diagnosis, per_class: pd.DataFrame) -> None:
+    """Draw the noise rate of each class beside that of all labels."""
+    heights = np.arange(len(per_class))
+    rate = per_class["noise_rate"]
+    axis.axvspan(diagnosis.noise_rate.low, diagnosis.noise_rate.high, color=COLOURS[0], alpha=0.15, lw=0)
+    axis.axvline(diagnosis.noise_rate.value, color=COLOURS[0], lw=1.0, ls="--")
+    axis.errorbar(
+        rate,
+        heights,
+        xerr=[rate - per_class["low"], per_class["high"] - rate],
+        fmt="o",
+        color=COLOURS[0],
+        capsize=2.5,
+        elinewidth=1.1,
+    )
+    mark_points(axis, _points(per_class), rate, heights, "", COLOURS[0])
+    axis.set_yticks(heights, [_shortened(name) for name in per_class["class"]])
+    axis.set_xlim(0, 1)
+    axis.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+    axis.set_xlabel("wrong labels, by true class")
+    all_shown = len(diagnosis.classes) <= _MAX_NAMED
+    axis.set_title("Each class, and all (dashed)" if all_shown else f"The {_MAX_NAMED} largest classes")
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 14 else f"{name[:13]}…"
+def _draw_transition(axis: Axes, diagnosis: Diagnosis) -> None:
+    """Draw the transition matrix, with names and numbers where there is room."""
+    matrix, classes = diagnosis.fit.transition, len(diagnosis.classes)
+    axis.imshow(matrix, cmap="Blues", vmin=0, vmax=1, aspect="equal")
+    axis.grid(False)
+    axis.set_xlabel("noisy label")
+    axis.set_ylabel("true class")
+    axis.set_title("Transition matrix T, %")
+    if classes <= _MAX_NAMED:
+        names = [_shortened(name) for name in diagnosis.classes]
+        axis.set_xticks(range(classes), names, rotation=90 if max(map(len, names)) > 2 else 0)
+        axis.set_yticks(range(classes), names)
+    if classes <= _MAX_WRITTEN:
+        for (true, noisy), share in np.ndenumerate(matrix):
+            ink = "white" if share > 0.5 else INK if share >= 0.005 else QUIET
+            axis.text(noisy, true, f"{100 * share:.0f}", ha="center", va="center", color=ink, fontsize=7.5)
+
+
+def _points(per_class: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of the classes that the page shows."""
+    points = per_class.rename(columns={"noise_rate": "mean", "n_labels": "labels"})
+    points["wrong among these labels (%)"] = (100 * per_class["label_noise_rate"]).round(1)
+    return points[["class", "mean", "low", "high", "labels", "wrong among these labels (%)"]]
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"

@@ -1,234 +1,188 @@
-"""What a diagnosis says, as objects with data frames."""
+"""The result of a diagnosis: numbers with intervals, data frames, and the answer in sentences."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
 
-from dilution.diagnosis.bootstrap import Estimate, interval
-from dilution.diagnosis.class_similarity import NoiseOrder
-from dilution.diagnosis.cross_validation import HeldOut
-from dilution.diagnosis.noise_fit import Ints, Mixture
-from dilution.diagnosis.noise_pattern import Shape
+from dilution.diagnosis import explain
+from dilution.diagnosis.anchors import Ints
+from dilution.diagnosis.bootstrap import interval
+from dilution.diagnosis.class_similarity import SimilarityTest
+from dilution.diagnosis.cross_validation import CrossValidation
+from dilution.diagnosis.noise_fit import NoiseFit
+from dilution.diagnosis.noise_pattern import NoisePattern
 from dilution.noise import equivalent_alpha
+from dilution.report.notebook import notebook_html
+from dilution.utils.estimate import Estimate
 
-_NAMED = 3  # classes that a sentence names
-_FEW = 20  # labels of a class
-_TOO_FEW = 60  # examples a class below which no pattern of the noise is spoken of
-_LOST = 0.4  # share of the labels of a class below which its examples are taken to be lost to others
-_ENOUGH = 200  # examples a class from which networks are taken to have learned what there is
-_SMALL = 0.1  # rates below are said with a decimal
+_MIN_PER_CLASS = 60  # examples per class below which the models' own errors look like label noise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """How noisy labels are, from the labels alone.
+    """How noisy labels are, estimated from the labels alone.
 
     Parameters
     ----------
     name
-        How the data are called.
+        Name of the data.
     classes
         Names of the classes.
     labels
         The noisy labels, int64, shape (n,).
-    held_out
-        Predictions of networks that did not see them.
+    cross_validation
+        Predictions of models that did not see these labels.
     learned
-        Whether those networks predict held-out labels better than their frequencies do. Where they do not,
-        nothing can be said: labels may be noise alone, or the data may not tell the classes apart.
-    found, drawn
-        The fit, and its bootstrap draws.
-    other
-        The fit that takes only the surest examples for clear: what differs between the two is not known.
-    shape
-        What the noise looks like.
-    order
-        Whether classes that look alike are named for one another.
-    misfit
-        p-value of the assumption that noise depends on the class only: small where labels agree with sure
-        networks more often, or less, than that allows.
-    checked, checked_wrong
-        Examples whose right label was given; the share of wrong labels among these with Wilson's 95 %
-        interval.
-    suspects
-        One row an example, the most suspect first; see :func:`dilution.diagnosis.label_issues.suspects`.
-    counted
-        The noise rate counted against right labels, where the data have them for all examples, else NaN.
+        Whether those models predict held-out labels better than the label frequencies do. If not,
+        nothing can be estimated: the labels may be noise alone, or the data may not separate the
+        classes.
+    fit, bootstrap_fits
+        The noise fit, and the fits to its bootstrap samples.
+    alternative_fit
+        The fit whose anchors are only the clearest examples: intervals are widened by its difference.
+    noise_pattern
+        How wrong labels are spread over the wrong classes.
+    class_similarity
+        Whether wrong labels favour similar classes.
+    class_conditional_p_value
+        p-value of the assumption that noise depends on the class alone.
+    n_verified
+        Number of verified labels.
+    verified_noise_rate
+        Share of wrong labels among the verified ones, with Wilson's 95 % interval.
+    label_issues
+        One row per example, sorted by the probability that its label is wrong; see
+        :func:`dilution.diagnosis.label_issues.rank_label_issues`.
+    true_noise_rate
+        Share of wrong labels counted against true labels, if the data have them; otherwise NaN.
     """
 
     name: str
     classes: tuple[str, ...]
     labels: Ints
-    held_out: HeldOut
+    cross_validation: CrossValidation
     learned: bool
-    found: Mixture
-    drawn: list[Mixture]
-    other: Mixture
-    shape: Shape
-    order: NoiseOrder
-    misfit: float
-    checked: int
-    checked_wrong: tuple[float, float, float]
-    suspects: pd.DataFrame
-    counted: float = math.nan
+    fit: NoiseFit
+    bootstrap_fits: list[NoiseFit]
+    alternative_fit: NoiseFit
+    noise_pattern: NoisePattern
+    class_similarity: SimilarityTest
+    class_conditional_p_value: float
+    n_verified: int
+    verified_noise_rate: Estimate
+    label_issues: pd.DataFrame
+    true_noise_rate: float = math.nan
+
+    def __repr__(self) -> str:
+        """Return the answer."""
+        return f"Diagnosis of {self.name}: {self.answer}"
+
+    def _repr_html_(self) -> str:
+        """Return the answer and the classes for a notebook."""
+        return notebook_html(repr(self), self.per_class if self.learned else None)
 
     @cached_property
-    def rate(self) -> Estimate:
-        """The noise rate η: the share of wrong labels, with a 95 % interval.
+    def noise_rate(self) -> Estimate:
+        """The noise rate η, the share of wrong labels, with a 95 % interval.
 
-        Where nothing was learned it is anything up to the rate of labels that say nothing.
+        If nothing was learned the value is NaN, and the interval goes up to the rate of labels that
+        carry no information.
         """
         if not self.learned:
             return Estimate(math.nan, 0.0, 1 - 1 / len(self.classes))
-        found = interval(self.found, self.drawn, lambda each: each.rate, self.other)
-        unseen = 1 - 0.025 ** (1 / len(self.labels))  # of which so many labels may well show none
-        return replace(found, high=max(found.high, unseen))
+        rate = interval(self.fit, self.bootstrap_fits, lambda sample: sample.noise_rate, self.alternative_fit)
+        invisible = 1 - 0.025 ** (1 / len(self.labels))  # so many labels may show no error at this rate
+        return replace(rate, high=max(rate.high, invisible))
 
     @property
     def alpha(self) -> Estimate:
-        """The noise level α at which uniform noise has this rate; infinite where none does."""
-        rate, classes = self.rate, len(self.classes)
-        return Estimate(*(equivalent_alpha(each, classes) for each in (rate.value, rate.low, rate.high)))
+        """The noise level α at which uniform noise has this noise rate; infinite where none does."""
+        rate, classes = self.noise_rate, len(self.classes)
+        return Estimate(*(equivalent_alpha(bound, classes) for bound in (rate.value, rate.low, rate.high)))
 
     @cached_property
     def per_class(self) -> pd.DataFrame:
-        """One row a class.
+        """One row per class.
 
-        Columns ``class``, ``labels`` (how many carry it), ``share`` (of the examples whose true class it is);
-        ``wrong``, ``low``, ``high``: the share of wrong labels among those examples, with a 95 % interval;
-        ``wrong_label``, ``wrong_label_low``, ``wrong_label_high``: among the labels that name it.
+        Columns ``class``; ``n_labels`` (examples with this label); ``share`` (of the examples that
+        truly are of this class); ``noise_rate``, ``low``, ``high`` (share of wrong labels among the
+        examples of this class, with a 95 % interval); ``label_noise_rate``, ``label_low``,
+        ``label_high`` (the same among the examples with this label).
         """
         rows = []
         for number, name in enumerate(self.classes):
-            true = interval(self.found, self.drawn, partial(_wrong, number=number), self.other)
-            named = interval(self.found, self.drawn, partial(_wrong_label, number=number), self.other)
+            by_class = self._interval(partial(_noise_rate_of_class, number=number))
+            by_label = self._interval(partial(_noise_rate_of_label, number=number))
             rows.append(
                 {
                     "class": name,
-                    "labels": int((self.labels == number).sum()),
-                    "share": float(self.found.prior[number]),
-                    "wrong": true.value,
-                    "low": true.low,
-                    "high": true.high,
-                    "wrong_label": named.value,
-                    "wrong_label_low": named.low,
-                    "wrong_label_high": named.high,
+                    "n_labels": int((self.labels == number).sum()),
+                    "share": float(self.fit.prior[number]),
+                    "noise_rate": by_class.value,
+                    "low": by_class.low,
+                    "high": by_class.high,
+                    "label_noise_rate": by_label.value,
+                    "label_low": by_label.low,
+                    "label_high": by_label.high,
                 }
             )
         return pd.DataFrame(rows)
 
     @cached_property
-    def matrix(self) -> pd.DataFrame:
-        """T[true, noisy], one row an entry: ``true``, ``noisy``, ``share``, ``low``, ``high`` (95 %)."""
-        stack = np.stack([each.matrix for each in self.drawn])
-        low, high = np.quantile(stack, [0.025, 0.975], axis=0)
-        found = self.found.matrix
-        apart = np.abs(self.other.matrix - found)
-        low, high = np.clip(low - apart, 0, 1), np.clip(high + apart, 0, 1)
+    def transition(self) -> pd.DataFrame:
+        """The transition matrix T[true, noisy], one row per entry.
+
+        Columns ``true``, ``noisy``, ``probability``, ``low``, ``high`` (95 % interval).
+        """
+        samples = np.stack([sample.transition for sample in self.bootstrap_fits])
+        low, high = np.quantile(samples, [0.025, 0.975], axis=0)
+        matrix = self.fit.transition
+        difference = np.abs(self.alternative_fit.transition - matrix)
+        low, high = np.clip(low - difference, 0, 1), np.clip(high + difference, 0, 1)
         return pd.DataFrame(
             {
                 "true": np.repeat(self.classes, len(self.classes)),
                 "noisy": np.tile(self.classes, len(self.classes)),
-                "share": found.ravel(),
-                "low": np.minimum(low, found).ravel(),
-                "high": np.maximum(high, found).ravel(),
+                "probability": matrix.ravel(),
+                "low": np.minimum(low, matrix).ravel(),
+                "high": np.maximum(high, matrix).ravel(),
             }
         )
 
     @property
-    def known_too_few(self) -> bool:
-        """Whether there are so few examples of a class that an estimate is an upper bound at best."""
-        return len(self.labels) < _TOO_FEW * len(self.classes)
+    def is_upper_bound(self) -> bool:
+        """Whether there are so few examples per class that the estimate is at best an upper bound."""
+        return len(self.labels) < _MIN_PER_CLASS * len(self.classes)
 
     @property
     def answer(self) -> str:
-        """The answer in one plain sentence."""
-        n = len(self.labels)
-        if not self.learned:
-            return (
-                f"These {n:,} labels cannot be judged: networks trained on them predict held-out labels no "
-                "better than the frequencies of the labels do. Either nearly all labels are wrong, or these "
-                "data do not tell the classes apart, or there are too few of them."
-            )
-        rate = self.rate
-        if self.known_too_few:
-            return (
-                f"At most about {rate.high:.0%} of the {n:,} labels are wrong, as far as so few can tell: "
-                f"with {n // len(self.classes)} examples a class networks confuse classes by themselves, "
-                "and that cannot be told from wrong labels."
-            )
-        digits = 0 if rate.value >= _SMALL else 1
-        said = (
-            f"About {rate.value:.{digits}%} of the {n:,} labels are wrong (95 % interval "
-            f"{rate.low:.{digits}%} to {rate.high:.{digits}%})"
-        )
-        looks = _LOOKS[self.shape.kind]
-        if self.shape.kind == "undecided" and len(self.classes) > 2:
-            looks = "hardly any are, so there is no pattern to speak of"
-        return f"{said}; {looks}."
+        """The answer in one sentence."""
+        return explain.answer(self)
 
     @property
-    def cautions(self) -> list[str]:
-        """What a reader must know before relying on the answer, one sentence each."""
-        said = []
-        if self.learned and self.rate.high - self.rate.low > 0.2:
-            said.append(
-                "The interval is wide: these data allow little. More examples, or some whose right label "
-                "somebody has checked, would narrow it."
-            )
-        each = len(self.labels) // len(self.classes)
-        lost = self.per_class[self.per_class["share"] * len(self.labels) < _LOST * self.per_class["labels"]]
-        if self.learned and len(lost):
-            listed = ", ".join(lost["class"].head(_NAMED)) + (" and others" if len(lost) > _NAMED else "")
-            said.append(
-                f"Networks hardly see {listed}: most examples that are labelled so are taken for other "
-                "classes. Either nearly all of these labels are wrong, or the networks cannot tell the "
-                "class; what is said of it, and of its suspects, is not to be relied on."
-            )
-        if self.learned and each < _ENOUGH and not self.known_too_few:
-            said.append(
-                f"With {each} examples a class networks learn little. What they cannot tell apart counts as "
-                "wrong labels, so the estimate is rather too high, and its interval does not show it."
-            )
-        if self.learned and self.misfit < 0.001:
-            said.append(
-                "The noise does not depend on the class alone: labels of easy examples and of hard ones are "
-                "wrong at different rates. The estimate is a mean over both and may be off by more than its "
-                "interval says."
-            )
-        if self.learned and not self.checked and self.rate.high > 0.5:
-            said.append(
-                "Where most labels are wrong, labels alone cannot prove which name belongs to which class: "
-                "the commonest label of a class is taken to be the right one. A few checked examples would "
-                "prove it."
-            )
-        counts = np.bincount(self.labels, minlength=len(self.classes))
-        few = [name for name, count in zip(self.classes, counts, strict=True) if count < _FEW]
-        if few:
-            listed = ", ".join(few[:_NAMED]) + (f" and {len(few) - _NAMED} more" if len(few) > _NAMED else "")
-            said.append(
-                f"Fewer than {_FEW} labels name {listed}; what is said of so few is hardly more than a guess."
-            )
-        return said
+    def details(self) -> list[str]:
+        """Further results, one sentence each; empty if nothing was learned."""
+        return explain.details(self)
+
+    @property
+    def caveats(self) -> list[str]:
+        """What to know before relying on the answer, one sentence or two each."""
+        return explain.caveats(self)
+
+    def _interval(self, measure: Callable[[NoiseFit], float]) -> Estimate:
+        return interval(self.fit, self.bootstrap_fits, measure, self.alternative_fit)
 
 
-_LOOKS = {
-    "uniform": "they are spread evenly over the wrong classes, as far as can be told",
-    "structured": "some wrong classes are named more often than others",
-    "concentrated": "most of a class's wrong labels name one other class",
-    "undecided": "with two classes there is no pattern to speak of",
-}
-
-
-def _wrong(found: Mixture, number: int) -> float:
+def _noise_rate_of_class(fit: NoiseFit, number: int) -> float:
     """Return the share of wrong labels among the examples of a class."""
-    return 1 - float(found.matrix[number, number])
+    return 1 - float(fit.transition[number, number])
 
 
-def _wrong_label(found: Mixture, number: int) -> float:
+def _noise_rate_of_label(fit: NoiseFit, number: int) -> float:
     """Return the share of the labels of a class that are wrong."""
-    named = found.prior * found.matrix[:, number]
-    return float(1 - named[number] / named.sum()) if named.sum() > 0 else math.nan
+    labelled = fit.prior * fit.transition[:, number]
+    return float(1 - labelled[number] / labelled.sum()) if labelled.sum() > 0 else math.nan

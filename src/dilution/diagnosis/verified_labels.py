@@ -1,68 +1,100 @@
-"""Right labels that somebody has looked up for some of the examples."""
+"""Verified labels: labels that somebody has looked up, read from a mapping or a CSV file."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
-from dilution.data import Labelled
-from dilution.diagnosis.noise_fit import Ints
+from dilution.data import UnsplitData
+from dilution.diagnosis.anchors import Ints
 from dilution.errors import DataError, InputError, unknown
+from dilution.utils.estimate import UNKNOWN, Estimate
+from dilution.utils.migration import new_verified_columns, warn
 
-COLUMNS = ("row", "right")
+COLUMNS = ("id", "verified_label")
 
 
-def read_checked(checked: str | Path | Mapping[str, str] | None, examples: Labelled) -> Ints:
-    """Return the right class of each example where it is known, −1 elsewhere; int64, shape (n,).
+def read_verified_labels(verified: str | Path | Mapping[str, str] | None, examples: UnsplitData) -> Ints:
+    """Return the verified class of each example, −1 where there is none; int64, shape (n,).
 
     Parameters
     ----------
-    checked
-        Row to class, or the path of a CSV file with the columns ``row`` and ``right``; a blank ``right`` is
-        not known. So the list of suspects, with a column ``right`` filled in for some of them, is such a
-        file.
+    verified
+        Id of an example → its class, or the path of a CSV file with the columns ``id`` and
+        ``verified_label``. Rows with a blank ``verified_label`` are ignored, so ``label_issues.csv``
+        with such a column, filled in for some rows, is a valid file.
     examples
-        The examples, with what their user calls each.
+        The examples, with their ids.
 
     Raises
     ------
     DataError
         If the file cannot be read.
     InputError
-        If a column is missing, or a row or class is unknown.
+        If a column is missing, or an id or class does not exist.
     """
-    found = np.full(len(examples.arrays), -1, dtype=np.int64)
-    if checked is None:
-        return found
-    pairs = checked if isinstance(checked, Mapping) else _read(Path(checked))
-    names = examples.rows if examples.rows is not None else tuple(map(str, range(len(found))))
-    place = {name: number for number, name in enumerate(names)}
-    classes = {name: number for number, name in enumerate(examples.arrays.classes)}
-    for row, right in pairs.items():
-        if str(row) not in place:
+    classes_of_examples = np.full(len(examples.arrays), -1, dtype=np.int64)
+    if verified is None:
+        return classes_of_examples
+    labels = verified if isinstance(verified, Mapping) else _read_csv(Path(verified))
+    ids = examples.names if examples.names is not None else tuple(map(str, range(len(examples.arrays))))
+    index_of = {name: index for index, name in enumerate(ids)}
+    class_of = {name: number for number, name in enumerate(examples.arrays.classes)}
+    for name, label in labels.items():
+        if str(name) not in index_of:
             raise InputError(
-                f"checked row {str(row)!r} is not among the examples; rows are called as in the list of "
-                f"suspects: {names[0]!r} to {names[-1]!r}."
+                f"the verified label of {str(name)!r} belongs to no example; ids are those of "
+                f"label_issues.csv: {ids[0]!r} to {ids[-1]!r}."
             )
-        if str(right) not in classes:
-            raise unknown("class", str(right), classes)
-        found[place[str(row)]] = classes[str(right)]
-    return found
+        if str(label) not in class_of:
+            raise unknown("class", str(label), class_of)
+        classes_of_examples[index_of[str(name)]] = class_of[str(label)]
+    return classes_of_examples
 
 
-def _read(path: Path) -> dict[str, str]:
+def verified_noise_rate(verified: Ints, labels: Ints) -> Estimate:
+    """Return the share of wrong labels among the verified ones, with Wilson's 95 % interval (1927).
+
+    Parameters
+    ----------
+    verified
+        As :func:`read_verified_labels` returns it.
+    labels
+        Noisy labels, int64, shape (n,).
+
+    Returns
+    -------
+    Estimate
+        NaN if no label is verified.
+    """
+    known = verified >= 0
+    if not known.any():
+        return UNKNOWN
+    test = binomtest(int((verified[known] != labels[known]).sum()), int(known.sum()))
+    low, high = test.proportion_ci(method="wilson")
+    return Estimate(float(test.statistic), float(low), float(high))
+
+
+def _read_csv(path: Path) -> dict[str, str]:
+    """Return id → verified label of the rows that have one."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}. Name an existing CSV file.") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is no CSV file ({error}); it needs columns row and right.") from None
+        raise DataError(
+            f"{path} is not a CSV file ({error}). Write one with the columns {' and '.join(COLUMNS)}."
+        ) from None
+    if renamed := new_verified_columns(table.columns):
+        warn(f"the file of verified labels {path}", renamed)
+        table = table.rename(columns=renamed)
     for column in COLUMNS:
         if column not in table.columns:
             raise InputError(
-                f"{path} has the columns {', '.join(table.columns)}, and none named {column!r}; checked "
-                "labels need row and right. Take the list of suspects and add a column right."
+                f"{path} has the columns {', '.join(table.columns)} and lacks {column!r}; verified labels "
+                "need id and verified_label. Add a column verified_label to label_issues.csv."
             )
-    known = table[table["right"].str.strip() != ""]
-    return dict(zip(known["row"], known["right"].str.strip(), strict=True))
+    filled = table[table["verified_label"].str.strip() != ""]
+    return dict(zip(filled["id"], filled["verified_label"].str.strip(), strict=True))

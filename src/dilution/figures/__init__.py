@@ -1,6 +1,16 @@
-"""The figures of Rolnick, Veit, Belongie and Shavit (2017), one module each."""
+"""The figures of Rolnick, Veit, Belongie and Shavit (2017), and figures beyond the paper."""
 
-from dilution.figures.registry import FIGURES, figure
-from dilution.figures.reproduce import Reproduction, judged, report, reproduce
+from dilution.figures.registry import FIGURES, PAPER_FIGURES, get_figure, list_figures
+from dilution.figures.reproduce import reproduce
+from dilution.figures.store_report import Reproduction, judge_claims, report
 
-__all__ = ["FIGURES", "Reproduction", "figure", "judged", "report", "reproduce"]
+__all__ = [
+    "FIGURES",
+    "PAPER_FIGURES",
+    "Reproduction",
+    "get_figure",
+    "judge_claims",
+    "list_figures",
+    "report",
+    "reproduce",
+]

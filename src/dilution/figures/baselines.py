@@ -1,173 +1,185 @@
-"""Beyond the paper: is it deep learning that is robust? Networks beside classifiers of scikit-learn."""
+"""Beyond the paper: models compared with scikit-learn estimators under the same label noise."""
 
 from typing import Any
 
 import matplotlib.figure
 import pandas as pd
 
-from dilution.figures.base import PAPER, POOLED, RATES, Figure, Grids, Material, PresetName, Scale
-from dilution.figures.claims import Claim, Judgement, difference, not_testable, percent, percent_interval
-from dilution.figures.comparisons import accuracy_lines, compared, falls, surely_less
-from dilution.models import LABELS as NETWORK_LABELS
-from dilution.report.style import legend, new_figure, style
-from dilution.study.selection import best_lr
-from dilution.study.statistics import intervals
+from dilution.figures.base import (
+    LEARNING_RATES,
+    MEANS_OVER_SEEDS,
+    PAPER_DESCRIPTION,
+    PAPER_SETTINGS,
+    POOLED_SETTINGS,
+    Figure,
+    FigureInputs,
+    Grids,
+    Preset,
+    PresetName,
+)
+from dilution.figures.claims import Claim, Judgement, difference, not_testable, percent
+from dilution.figures.comparisons import (
+    accuracy_drops,
+    accuracy_lines,
+    judge_comparisons,
+    list_means,
+    significantly_less,
+)
+from dilution.models import DISPLAY_NAMES
+from dilution.report.style import ALPHA_LABEL, legend, new_figure, style
+from dilution.study.statistics import best_lr, intervals
 
 CONVNET = "conv4"
 MODELS = (CONVNET, "mlp2", "perceptron")
 ESTIMATORS = ("sklearn:knn", "sklearn:forest", "sklearn:boosting", "sklearn:logistic")
-LABELS = {name: NETWORK_LABELS[name] for name in MODELS} | {
+LABELS = {name: DISPLAY_NAMES[name] for name in MODELS} | {
     "sklearn:knn": "Nearest neighbours",
     "sklearn:forest": "Random forest",
     "sklearn:boosting": "Boosted trees",
     "sklearn:logistic": "Logistic regression",
 }
-NOISY = 10  # from this noise level on, the ConvNet must be ahead
+MIN_NOISY_ALPHA = 10  # the ConvNet must be ahead from this noise level on
 
 _BY = ["dataset", "n", "model", "alpha"]
 
 
-def _grids(n: int, alphas: list[float], networks: dict[str, Any]) -> Grids:
-    """Return networks and learners on the same dilutions."""
-    seen = {"alpha": alphas}
-    base = {**POOLED, "n": n}
+def _grids(n: int, alphas: list[float], model_settings: dict[str, Any]) -> Grids:
+    """Return models and estimators on the same noisy sets."""
+    axes = {"alpha": alphas}
+    base = {**POOLED_SETTINGS, "n": n}
     return [
-        ({**base, **networks}, {"model": list(MODELS), **seen}),
-        (base, {"model": list(ESTIMATORS), **seen}),
+        ({**base, **model_settings}, {"model": list(MODELS), **axes}),
+        (base, {"model": list(ESTIMATORS), **axes}),
     ]
 
 
-def _demo(material: Material) -> Grids:
-    networks = {"lr": 3e-3, "batch_size": 64, "epochs": 20.0, "n_evals": 10}
-    return _grids(min(1_000, material.size), [0.0, 2.0, 5.0, 10.0, 20.0], networks)
+def _demo(inputs: FigureInputs) -> Grids:
+    model_settings = {"lr": 3e-3, "batch_size": 64, "epochs": 20.0, "n_evals": 10}
+    return _grids(min(1_000, inputs.n_available), [0.0, 2.0, 5.0, 10.0, 20.0], model_settings)
 
 
-def _laptop(material: Material) -> Grids:
-    networks = {"lr": 1e-3, "steps": 600, "n_evals": 20}
-    return _grids(min(1_000, material.size), [0.0, 5.0, 10.0, 20.0, 50.0], networks)
+def _laptop(inputs: FigureInputs) -> Grids:
+    model_settings = {"lr": 1e-3, "steps": 600, "n_evals": 20}
+    return _grids(min(1_000, inputs.n_available), [0.0, 5.0, 10.0, 20.0, 50.0], model_settings)
 
 
-def _paper(material: Material) -> Grids:
-    base = {"n": min(5_000, material.size)}
-    seen = {"alpha": [0.0, 5.0, 10.0, 20.0, 50.0]}
+def _paper(inputs: FigureInputs) -> Grids:
+    base = {"n": min(5_000, inputs.n_available)}
+    axes = {"alpha": [0.0, 5.0, 10.0, 20.0, 50.0]}
     return [
-        ({**PAPER, **base}, {"model": list(MODELS), **seen, "lr": list(RATES)}),
-        ({"targets": "sampled", **base}, {"model": list(ESTIMATORS), **seen}),
+        ({**PAPER_SETTINGS, **base}, {"model": list(MODELS), **axes, "lr": list(LEARNING_RATES)}),
+        ({"targets": "sampled", **base}, {"model": list(ESTIMATORS), **axes}),
     ]
 
 
-_SMALL = "Few clean images, so that all n(1 + α) examples fit in the memory that learners need."
-_PRESETS: dict[PresetName, Scale] = {
-    "demo": Scale(
-        _demo, f"Demo scale: networks train in pooled batch order with Adam for 20 epochs. {_SMALL}"
+_SMALL_N = "n is small because estimators keep all n(1 + α) examples in memory."
+_PRESETS: dict[PresetName, Preset] = {
+    "demo": Preset(
+        _demo, f"Demo preset: models train with pooled targets and Adam for 20 epochs. {_SMALL_N}"
     ),
-    "laptop": Scale(
+    "laptop": Preset(
         _laptop,
-        f"Laptop scale: networks train in pooled batch order with Adam at 1e-3 for 600 steps. {_SMALL}",
+        "Laptop preset: models train with pooled targets and Adam at a learning rate of 1e-3 for 600 steps. "
+        f"{_SMALL_N}",
     ),
-    "paper": Scale(
-        _paper,
-        "Paper scale: networks train one label at a time, with Adadelta at the best of four learning rates "
-        f"on clean validation data, 50,000 steps. {_SMALL}",
-        seeds=5,
-    ),
+    "paper": Preset(_paper, f"{PAPER_DESCRIPTION} {_SMALL_N}", seeds=5),
 }
 
 
-def points(table: pd.DataFrame) -> pd.DataFrame:
-    """Return mean test accuracy by data set, n, learner and alpha, at the best rate of several."""
+def aggregate(table: pd.DataFrame) -> pd.DataFrame:
+    """Return mean test accuracy per data set, n, model or estimator and alpha, at the best learning rate."""
     return intervals(best_lr(table, by=_BY), by=_BY)
 
 
-def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw accuracy against alpha, one line for each network and learner."""
+def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
+    """Draw accuracy against alpha, one line per model or estimator."""
     with style():
         figure, (axis,) = new_figure(height=3.7)
-        accuracy_lines(axis, found, "alpha", "model", LABELS, apart=0.006)
-        axis.set_xlabel("noisy labels for each clean one, α")
+        accuracy_lines(axis, points, "alpha", "model", LABELS, offset=0.006)
+        axis.set_xlabel(ALPHA_LABEL)
         axis.set_ylabel("test accuracy")
         legend(axis)
     return figure
 
 
-def finding(found: pd.DataFrame) -> str:
-    """Say which of them is best and worst at the largest alpha, and where the ConvNet is."""
-    last = found[found["alpha"] == found["alpha"].max()].sort_values("mean", ascending=False)
-    said = [
-        f"{LABELS[row['model']]} {percent_interval(row['mean'], row['low'], row['high'])}"
-        for _, row in last.iterrows()
-    ]
+def summary(points: pd.DataFrame) -> str:
+    """Return the accuracies at the largest alpha, the best first."""
+    last = points[points["alpha"] == points["alpha"].max()].sort_values("mean", ascending=False)
     return (
-        f"With {found['alpha'].max():g} noisy labels for each clean one the test images named rightly are, "
-        f"from the best to the worst: {'; '.join(said)}."
+        f"Test accuracy with {points['alpha'].max():g} noisy labels per clean label, the best first: "
+        f"{list_means(last, 'model', LABELS)}."
     )
 
 
-def _chosen(table: pd.DataFrame) -> pd.DataFrame:
+def _at_best_lr(table: pd.DataFrame) -> pd.DataFrame:
     return best_lr(table, by=["model", "alpha"])
 
 
 def _most_accurate(table: pd.DataFrame) -> Judgement:
-    chosen = _chosen(table)
-    return _ahead(chosen[chosen["alpha"] >= NOISY], "test_acc_at_best_clean_val", larger=True)
+    runs = _at_best_lr(table)
+    return _convnet_ahead(
+        runs[runs["alpha"] >= MIN_NOISY_ALPHA], "test_acc_at_best_clean_val", larger_is_better=True
+    )
 
 
-def _falls_least(table: pd.DataFrame) -> Judgement:
-    fall = falls(_chosen(table), by=["model"])
-    return _ahead(fall[fall["alpha"] >= NOISY], "fall", larger=False)
+def _drops_least(table: pd.DataFrame) -> Judgement:
+    drops = accuracy_drops(_at_best_lr(table), by=["model"])
+    return _convnet_ahead(drops[drops["alpha"] >= MIN_NOISY_ALPHA], "drop", larger_is_better=False)
 
 
-def _ahead(noisy: pd.DataFrame, value: str, *, larger: bool) -> Judgement:
-    """Judge whether the ConvNet's value is the larger or the smaller at every alpha, beside every other."""
+def _convnet_ahead(noisy: pd.DataFrame, value: str, *, larger_is_better: bool) -> Judgement:
+    """Judge whether the ConvNet has the best value at every alpha, compared with every other model."""
     others = [name for name in LABELS if name in set(noisy["model"]) - {CONVNET}]
     if CONVNET not in set(noisy["model"]) or len(others) < 2 or noisy["seed"].nunique() < 2:
-        return not_testable(f"it takes a ConvNet beside two others at α ≥ {NOISY} and at least 2 seeds")
-    held, broken = 0, []
-    write = percent if larger else difference
+        return not_testable(
+            f"requires a ConvNet and two other models or estimators at α ≥ {MIN_NOISY_ALPHA}, and at least 2 "
+            "seeds"
+        )
+    n_passed, failed = 0, []
+    text = percent if larger_is_better else difference
     for alpha, part in noisy.groupby("alpha"):
         means = part.groupby("model")[value].mean()
         for other in others:
-            less, more = (other, CONVNET) if larger else (CONVNET, other)
-            holds, p = surely_less(part, value, "model", less, more)
-            if holds:
-                held += 1
+            smaller, larger = (other, CONVNET) if larger_is_better else (CONVNET, other)
+            significant, p = significantly_less(part, value, "model", smaller, larger)
+            if significant:
+                n_passed += 1
             else:
-                broken.append(
-                    f"α = {alpha:g}: {LABELS[CONVNET]} {write(means[CONVNET])}, {LABELS[other]} "
-                    f"{write(means[other])} (p = {p:.2g})"
+                failed.append(
+                    f"α = {alpha:g}: {LABELS[CONVNET]} {text(means[CONVNET])}, {LABELS[other]} "
+                    f"{text(means[other])} (p = {p:.2g})"
                 )
-    return compared(held, broken)
+    return judge_comparisons(n_passed, failed)
 
 
 FIGURE = Figure(
-    name="learners",
-    title="Is it deep learning that is robust? Networks beside other learners",
-    scales=_PRESETS,
-    points=points,
+    name="baselines",
+    title="Are only deep models robust? Models compared with scikit-learn estimators",
+    presets=_PRESETS,
+    aggregate=aggregate,
     draw=draw,
-    finding=finding,
+    summary=summary,
     claims=(
         Claim(
-            "learners",
-            "A ConvNet keeps more accuracy under noise than every other learner.",
-            "At every α ≥ 10 Conv-4's test accuracy is larger than that of each other network and learner: "
+            "baselines",
+            "A ConvNet is more accurate under noise than every other model and estimator.",
+            "At every α ≥ 10 Conv-4's test accuracy is larger than that of each other model and estimator: "
             "disjoint intervals, or a paired test over seeds with p < 0.05.",
             _most_accurate,
         ),
         Claim(
-            "learners",
-            "Noise takes less accuracy from a ConvNet than from every other learner.",
-            "At every α ≥ 10 the drop from α = 0 is smaller for Conv-4 than for each other network and "
-            "learner: disjoint intervals, or a paired test over seeds with p < 0.05.",
-            _falls_least,
+            "baselines",
+            "Noise lowers the accuracy of a ConvNet less than that of every other model and estimator.",
+            "At every α ≥ 10 the drop from α = 0 is smaller for Conv-4 than for each other model and "
+            "estimator: disjoint intervals, or a paired test over seeds with p < 0.05.",
+            _drops_least,
         ),
     ),
-    method="This figure is not in the paper; its claims are ours. Networks and classifiers of scikit-learn "
-    "get the same images with the same labels: for each clean example α noisy ones with the same image "
-    "and a label uniform over all classes. All see pixels, normalised alike, and nothing else. A share of "
-    "the clean examples is set aside as validation data. Their clean labels choose the step of a network, "
-    "and one value of two to four for one setting of a learner: the neighbours, the size of a leaf, the "
-    "rounds of boosting, the penalty of the regression.\n\n"
-    "Points are means over seeds (subset, noise, weights and order all differ between seeds), bars 95 % "
-    "Student t intervals; they are drawn side by side where they share an α.",
+    method="This figure is not in the paper; its claims are ours. Models and scikit-learn estimators get "
+    "the same images with the same labels: for each clean example, α noisy examples are added with the "
+    "same image and a label drawn uniformly from all classes. All of them get the normalised pixels as "
+    "features. Some of the clean examples are set aside for validation. Their clean labels choose the "
+    "step of a model, and one of two to four values of one setting of an estimator: the number of "
+    "neighbours, the size of a leaf, the number of boosting rounds, the penalty of the "
+    f"regression.\n\n{MEANS_OVER_SEEDS} Markers at the same α are drawn side by side.",
 )

@@ -1,19 +1,20 @@
-"""Claims: sentences of the paper, each with a rule that a table of results passes or fails."""
+"""Claims of the paper, each with a rule that decides from a table of runs whether it is reproduced."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
-from dilution.study.selection import best_lr, name_matrices, varying_settings
+from dilution.study.statistics import best_lr, name_matrices, varying_settings
 
-Verdict = Literal["reproduced", "not reproduced", "not testable at this scale"]
+Verdict = Literal["reproduced", "not reproduced", "not testable"]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict and the numbers that it rests on."""
+    """A verdict and the numbers behind it."""
 
     verdict: Verdict
     numbers: str
@@ -21,16 +22,16 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of the paper turned into a rule.
+    """A statement of the paper with a rule for its verdict.
 
     Parameters
     ----------
     figure
-        The figure it belongs to.
+        Name of the figure that tests the claim.
     sentence
-        What the paper found.
+        The statement.
     rule
-        When we say *reproduced*.
+        Condition under which the claim counts as reproduced.
     judge
         Function of the table of runs → the verdict.
     """
@@ -41,75 +42,90 @@ class Claim:
     judge: Callable[[pd.DataFrame], Judgement]
 
 
-def decided(passed: bool, numbers: str) -> Judgement:
-    """Return the verdict of a rule that could be tested."""
+def decide(passed: bool, numbers: str) -> Judgement:
+    """Return "reproduced" if the rule holds, otherwise "not reproduced"."""
     return Judgement("reproduced" if passed else "not reproduced", numbers)
 
 
-def not_testable(why: str) -> Judgement:
-    """Return the verdict of a rule that these results cannot decide."""
-    return Judgement("not testable at this scale", why)
+def not_testable(reason: str) -> Judgement:
+    """Return "not testable" with the reason."""
+    return Judgement("not testable", reason)
 
 
-def judge_all(claims: Sequence[Claim], table: pd.DataFrame, *, asked: int = 0) -> pd.DataFrame:
-    """Judge claims on a table of runs; `asked` is how many further runs a search asks for.
+def judge_all(claims: Sequence[Claim], table: pd.DataFrame, *, pending: int = 0) -> pd.DataFrame:
+    """Return one row per claim with its verdict.
+
+    No claim is decided while runs are missing from the table (not finished, or failed). If a run diverged at
+    the learning rate that validation chose, no claim counts as reproduced.
+
+    Parameters
+    ----------
+    claims
+        The claims.
+    table
+        One row per run.
+    pending
+        Number of further runs that a search requests.
 
     Returns
     -------
     DataFrame
-        Columns ``figure``, ``claim``, ``rule``, ``runs`` (required), ``finished``, ``verdict``, ``numbers``,
-        one row a claim. With runs missing from the table (not done, failed) no claim is decided. A
-        network that diverged at the learning rate that validation chose has not learnt: then no claim
-        counts as reproduced.
+        Columns ``figure``, ``claim``, ``rule``, ``runs`` (required), ``finished``, ``verdict``, ``numbers``.
     """
     rows: list[tuple[str | int, ...]] = []
-    required = len(table) + asked
+    required = len(table) + pending
     finished = int(table["state"].isin(["done", "diverged"]).sum())
     missing = required - finished
-    diverged = "" if missing else _diverged(table)
+    diverged = "" if missing else _diverged_runs(table)
     for claim in claims:
         if missing:
             judgement = not_testable(f"{missing} of {required} runs are not finished")
         elif diverged:
-            judgement = decided(False, diverged)
+            judgement = decide(False, diverged)
         else:
             judgement = claim.judge(table)
-        said = claim.figure, claim.sentence, claim.rule
-        rows.append((*said, required, finished, judgement.verdict, judgement.numbers))
+        row = (claim.figure, claim.sentence, claim.rule, required, finished)
+        rows.append((*row, judgement.verdict, judgement.numbers))
     return pd.DataFrame(rows, columns=["figure", "claim", "rule", "runs", "finished", "verdict", "numbers"])
 
 
-def _diverged(table: pd.DataFrame) -> str:
-    """Say which runs diverged among those at the best learning rate; empty if none did."""
+def _diverged_runs(table: pd.DataFrame) -> str:
+    """Return how many runs diverged among those at the best learning rate; empty if none did."""
     table = name_matrices(table)
     settings = [name for name in varying_settings(table) if name != "lr"] or ["model"]
-    chosen = best_lr(table, by=settings)
-    lost = chosen[chosen["state"] == "diverged"]
-    if lost.empty:
+    best = best_lr(table, by=settings)
+    diverged = best[best["state"] == "diverged"]
+    if diverged.empty:
         return ""
-    first = ", ".join(f"{name} {lost.iloc[0][name]}" for name in [*settings, "seed"])
-    return f"{len(lost)} of {len(chosen)} runs diverged, the first: {first}"
+    first = ", ".join(f"{name} {diverged.iloc[0][name]}" for name in [*settings, "seed"])
+    return f"{len(diverged)} of {len(best)} runs diverged, the first: {first}"
 
 
-def percent(share: float) -> str:
-    """Write an accuracy as percent with one decimal."""
-    return f"{100 * share:.1f} %"
+def percent(fraction: float) -> str:
+    """Return a fraction in percent with one decimal."""
+    return f"{100 * fraction:.1f} %"
 
 
-def difference(shares: float) -> str:
-    """Write a difference of two accuracies in percentage points, with one decimal."""
-    return f"{_signed(shares)} points"
+def difference(fraction: float) -> str:
+    """Return a difference of two accuracies in percentage points with one decimal."""
+    return f"{_signed(fraction)} points"
 
 
-def _signed(shares: float) -> str:
-    return f"{100 * shares:.1f}".replace("-", "−")
+def _signed(fraction: float) -> str:
+    return f"{100 * fraction:.1f}".replace("-", "−")
 
 
 def difference_interval(mean: float, low: float, high: float) -> str:
-    """Write a difference of two accuracies with its 95 % interval in percentage points."""
-    return f"{difference(mean)} [{_signed(low)}, {_signed(high)}]"
+    """Return a difference of two accuracies in percentage points, with its 95 % interval if there is one."""
+    return difference(mean) + ("" if math.isnan(low) else f" [{_signed(low)}, {_signed(high)}]")
 
 
 def percent_interval(mean: float, low: float, high: float) -> str:
-    """Write a mean with its 95 % interval in percent."""
-    return f"{100 * mean:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+    """Return a mean fraction in percent, with its 95 % interval if there is one."""
+    return percent(mean) + ("" if math.isnan(low) else f" [{100 * low:.1f}, {100 * high:.1f}]")
+
+
+def count_interval(mean: float, low: float, high: float) -> str:
+    """Return a number of examples, with its 95 % interval if there is one; its bounds may be infinite."""
+    bounds = [("∞" if bound > 0 else "−∞") if math.isinf(bound) else f"{bound:,.0f}" for bound in (low, high)]
+    return f"{mean:,.0f}" + ("" if math.isnan(low) else f" [{bounds[0]}, {bounds[1]}]")

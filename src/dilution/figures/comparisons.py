@@ -1,4 +1,4 @@
-"""What most figures draw: accuracy against a setting, one line for each value of another."""
+"""Plots and comparisons that several figures share: accuracy lines, accuracy drops, tests over seeds."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -7,17 +7,17 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dilution.figures.claims import Judgement, decided, difference, percent_interval
+from dilution.figures.claims import Judgement, decide, difference, percent_interval
 from dilution.report.style import line_with_interval, percent_axis
 from dilution.study.statistics import intervals, paired_p
 
-_LISTED = 4  # broken comparisons that a verdict spells out
+_MAX_LISTED = 4  # failed comparisons that a verdict spells out
 
 
 def accuracy_lines(
-    axis: Axes, points: pd.DataFrame, x: str, series: str, labels: Mapping[Any, str], apart: float = 0.0
+    axis: Axes, points: pd.DataFrame, x: str, series: str, labels: Mapping[Any, str], offset: float = 0.0
 ) -> None:
-    """Draw mean accuracies against a setting, one line a series, on an axis from 0 to 100 %.
+    """Draw mean accuracy against a setting, one line per series, on an axis from 0 to 100 %.
 
     Parameters
     ----------
@@ -26,119 +26,123 @@ def accuracy_lines(
     points
         As from :func:`dilution.study.statistics.intervals`.
     x, series
-        Columns of the horizontal axis and of what tells the lines apart.
+        Columns of the horizontal axis and of the series.
     labels
         Value of `series` → name in the legend, in order. Values without points are left out.
-    apart
-        Lines are drawn this share of the largest x apart, so that their intervals do not hide one another.
+    offset
+        Horizontal distance between neighbouring series, as a fraction of the largest x, so that their
+        intervals do not overlap.
     """
     for index, (value, label) in enumerate(labels.items()):
         line = points[points[series] == value]
         if not line.empty:
-            shift = (index - len(labels) / 2) * apart * float(points[x].max())
+            shift = (index - len(labels) / 2) * offset * float(points[x].max())
             line_with_interval(axis, line, x, label, index, shift)
     axis.set_ylim(0, 1.02)
     percent_axis(axis)
 
 
-def falls(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Return for each group, alpha > 0 and seed the fall of test accuracy from alpha = 0 at that seed.
+def accuracy_drops(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return the drop of test accuracy from alpha = 0, for each group, alpha > 0 and seed.
 
     Parameters
     ----------
     table
-        One row a run, one run for each group, alpha and seed. Without groups (`by` empty) all are one.
+        One row per run, one run for each group, alpha and seed.
     by
-        Columns that name a group.
+        Columns that define a group. Empty: all runs are one group.
 
     Returns
     -------
     DataFrame
-        Columns `by`, ``alpha``, ``seed``, ``fall``.
+        Columns `by`, ``alpha``, ``seed``, ``drop``.
     """
     clean = table[table["alpha"] == 0][[*by, "seed", "test_acc_at_best_clean_val"]].rename(
         columns={"test_acc_at_best_clean_val": "clean"}
     )
     noisy = table[table["alpha"] > 0].merge(clean, on=[*by, "seed"])
-    return noisy.assign(fall=noisy["clean"] - noisy["test_acc_at_best_clean_val"])[
-        [*by, "alpha", "seed", "fall"]
+    return noisy.assign(drop=noisy["clean"] - noisy["test_acc_at_best_clean_val"])[
+        [*by, "alpha", "seed", "drop"]
     ]
 
 
-def surely_less(table: pd.DataFrame, value: str, by: str, less: Any, more: Any) -> tuple[bool, float]:
-    """Return whether one setting lies below another by more than chance, and the p-value of the paired test.
+def significantly_less(
+    table: pd.DataFrame, value: str, by: str, smaller: Any, larger: Any
+) -> tuple[bool, float]:
+    """Return whether one setting has a significantly smaller mean than another, and the paired p-value.
 
-    It does where the 95 % intervals over seeds are disjoint, or a paired test over seeds has p < 0.05.
+    The difference is significant if the 95 % intervals over seeds are disjoint, or if a one-sided paired t
+    test over seeds has p < 0.05.
 
     Parameters
     ----------
     table
-        One row a run, one run for each value of `by` and seed.
+        One row per run, one run for each value of `by` and seed.
     value
         Column that is compared.
     by
-        Column that tells the settings apart.
-    less, more
-        Its value where `value` should be smaller, and where it should be larger.
+        Column of the setting.
+    smaller, larger
+        Values of `by`: the setting whose mean should be smaller, and the one it is compared with.
     """
-    spread = intervals(table, by=[by], value=value).set_index(by)
+    bounds = intervals(table, by=[by], value=value).set_index(by)
     seeds = table.pivot(index="seed", columns=by, values=value)
-    p = paired_p(seeds[less].tolist(), seeds[more].tolist())
-    return bool(spread.loc[less, "high"] < spread.loc[more, "low"] or p < 0.05), p
+    p = paired_p(seeds[smaller].tolist(), seeds[larger].tolist())
+    return bool(bounds.loc[smaller, "high"] < bounds.loc[larger, "low"] or p < 0.05), p
 
 
-def compared(held: int, broken: Sequence[str]) -> Judgement:
-    """Return the verdict of comparisons that must all hold, with the first of those that do not.
+def judge_comparisons(n_passed: int, failed: Sequence[str]) -> Judgement:
+    """Return the verdict of comparisons that must all hold; the first failed ones are listed.
 
     Parameters
     ----------
-    held
-        How many hold.
-    broken
-        The others, in words.
+    n_passed
+        Number of comparisons that hold.
+    failed
+        The other comparisons, as text.
     """
-    numbers = f"{held} of {held + len(broken)} comparisons hold"
-    if broken:
-        more = f"; and {len(broken) - _LISTED} more" if len(broken) > _LISTED else ""
-        numbers += f"; not: {'; '.join(broken[:_LISTED])}{more}"
-    return decided(not broken, numbers)
+    numbers = f"{n_passed} of {n_passed + len(failed)} comparisons hold"
+    if failed:
+        rest = f"; and {len(failed) - _MAX_LISTED} more" if len(failed) > _MAX_LISTED else ""
+        numbers += f"; not: {'; '.join(failed[:_MAX_LISTED])}{rest}"
+    return decide(not failed, numbers)
 
 
-def rises(table: pd.DataFrame, by: str, order: list[Any], labels: Mapping[Any, str]) -> tuple[int, list[str]]:
-    """Compare neighbours of an order: how many rise in accuracy, and in words the pairs that do not.
-
-    What rises is said by :func:`surely_less`.
+def compare_neighbours(
+    table: pd.DataFrame, by: str, order: list[Any], labels: Mapping[Any, str]
+) -> tuple[int, list[str]]:
+    """Count the neighbours in an order whose accuracy rises significantly; return the others as text.
 
     Parameters
     ----------
     table
-        One row a run, one run for each value of `by` and seed.
+        One row per run, one run for each value of `by` and seed.
     by
-        Column that holds what is ordered.
+        Column of the ordered setting.
     order
-        Its values, the one that should be least accurate first.
+        Its values, the one with the lowest expected accuracy first.
     labels
-        What the values are called.
+        Names of the values.
     """
     mean = table.groupby(by)["test_acc_at_best_clean_val"].mean()
-    held, broken = 0, []
-    for less, more in itertools.pairwise(order):
-        holds, p = surely_less(table, "test_acc_at_best_clean_val", by, less, more)
-        if holds:
-            held += 1
+    n_passed, failed = 0, []
+    for lower, upper in itertools.pairwise(order):
+        significant, p = significantly_less(table, "test_acc_at_best_clean_val", by, lower, upper)
+        if significant:
+            n_passed += 1
         else:
-            apart = mean[more] - mean[less]
-            side = "above" if apart >= 0 else "below"
-            broken.append(
-                f"{labels[more]} is {difference(abs(apart))} {side} {labels[less]} (p = {p:.2g} for a rise)"
+            rise = mean[upper] - mean[lower]
+            side = "above" if rise >= 0 else "below"
+            failed.append(
+                f"{labels[upper]} is {difference(abs(rise))} {side} {labels[lower]} (p = {p:.2g} for a rise)"
             )
-    return held, broken
+    return n_passed, failed
 
 
-def listed(points: pd.DataFrame, by: str, labels: Mapping[Any, str]) -> str:
-    """Write means with their intervals, one for each value of `by`."""
-    rows = [
+def list_means(points: pd.DataFrame, by: str, labels: Mapping[Any, str]) -> str:
+    """Return means with their intervals as text, one for each value of `by`."""
+    means = [
         f"{labels[row[by]]} {percent_interval(row['mean'], row['low'], row['high'])}"
         for _, row in points.iterrows()
     ]
-    return "; ".join(rows)
+    return "; ".join(means)

@@ -5,13 +5,13 @@ import itertools
 import matplotlib.figure
 import pandas as pd
 
-from dilution.figures.base import Figure, PresetName, Scale
-from dilution.figures.claims import Claim, Judgement, decided, not_testable, percent_interval
+from dilution.figures.base import MEANS_OVER_SEEDS, SELECTED_STEP, Figure, Preset, PresetName
+from dilution.figures.claims import Claim, Judgement, decide, not_testable, percent_interval
 from dilution.figures.comparisons import accuracy_lines
 from dilution.figures.fig10 import (
-    DEMO,
+    DEMO_AXES,
     DEMO_EXAMPLES,
-    LAPTOP,
+    LAPTOP_AXES,
     LAPTOP_EXAMPLES,
     PAPER_AXES,
     PAPER_EXAMPLES,
@@ -22,57 +22,61 @@ from dilution.figures.fig10 import (
 from dilution.report.style import INK, legend, new_figure, style
 from dilution.study.statistics import intervals
 
-BATCH = 128
+BATCH_SIZE = 128
 
-_PRESETS: dict[PresetName, Scale] = {
-    "demo": Scale(
-        lambda material: [
+_PRESETS: dict[PresetName, Preset] = {
+    "demo": Preset(
+        lambda inputs: [
             (
-                {**demo_base(material), "batch_size": BATCH, "steps": DEMO_EXAMPLES // BATCH},
-                {**DEMO, "lr": [0.02, 0.1, 0.5, 2.0]},
+                {**demo_base(inputs), "batch_size": BATCH_SIZE, "steps": DEMO_EXAMPLES // BATCH_SIZE},
+                {**DEMO_AXES, "lr": [0.02, 0.1, 0.5, 2.0]},
             )
         ],
-        "Demo scale: n = 300, α up to 5, batch 128 for 200 steps, four learning rates. The paper uses MNIST.",
+        "Demo preset: n = 300, α up to 5, batch size 128 for 200 steps of Adadelta, four learning rates. The "
+        "paper uses MNIST.",
     ),
-    "laptop": Scale(
-        lambda material: [
+    "laptop": Preset(
+        lambda inputs: [
             (
-                {**laptop_base(material), "batch_size": BATCH, "steps": LAPTOP_EXAMPLES // BATCH},
-                {**LAPTOP, "alpha": [0.0, 5.0, 20.0]},
+                {**laptop_base(inputs), "batch_size": BATCH_SIZE, "steps": LAPTOP_EXAMPLES // BATCH_SIZE},
+                {**LAPTOP_AXES, "alpha": [0.0, 5.0, 20.0]},
             )
         ],
-        "Laptop scale: n = 1,000, α up to 20, batch 128 for 500 steps of Adadelta. "
-        "The paper uses more clean examples and longer training.",
+        "Laptop preset: n = 1,000, α up to 20, batch size 128 for 500 steps of Adadelta. The paper uses more "
+        "clean examples and longer training.",
     ),
-    "paper": Scale(
-        lambda material: [
-            ({**paper_base(material), "batch_size": BATCH, "steps": PAPER_EXAMPLES // BATCH}, PAPER_AXES)
+    "paper": Preset(
+        lambda inputs: [
+            (
+                {**paper_base(inputs), "batch_size": BATCH_SIZE, "steps": PAPER_EXAMPLES // BATCH_SIZE},
+                PAPER_AXES,
+            )
         ],
-        "Paper scale: one label at a time, Adadelta, batch 128, 50,000 steps.",
+        "Paper preset: sampled targets (one label at a time), Adadelta, batch size 128, 50,000 steps.",
         seeds=5,
     ),
 }
 
 
-def points(table: pd.DataFrame) -> pd.DataFrame:
-    """Return mean test accuracy by alpha and learning rate, and mean clean validation accuracy."""
+def aggregate(table: pd.DataFrame) -> pd.DataFrame:
+    """Return mean test accuracy per alpha and learning rate, with mean clean validation accuracy."""
     by = ["alpha", "lr"]
-    judged = table.assign(val_acc_clean=table["val_acc_clean"].fillna(0.0))
-    validation = judged.groupby(by)["val_acc_clean"].mean().reset_index()
+    scored = table.assign(val_acc_clean=table["val_acc_clean"].fillna(0.0))
+    validation = scored.groupby(by)["val_acc_clean"].mean().reset_index()
     return intervals(table, by=by).merge(validation, on=by)
 
 
-def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw accuracy against the learning rate, one line a noise level; the best by validation is ringed."""
-    alphas = sorted(found["alpha"].unique())
+def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
+    """Draw accuracy against the learning rate, one line per noise level, with rings at the best ones."""
+    alphas = sorted(points["alpha"].unique())
     with style():
         figure, (axis,) = new_figure(height=3.7)
-        accuracy_lines(axis, found, "lr", "alpha", {alpha: f"{alpha:g}" for alpha in alphas})
-        best = found.loc[found.groupby("alpha")["val_acc_clean"].idxmax()]
-        axis.plot(best["lr"], best["mean"], "o", ms=13, mfc="none", mec=INK, label="best on validation")
-        rates = sorted(found["lr"].unique())
+        accuracy_lines(axis, points, "lr", "alpha", {alpha: f"{alpha:g}" for alpha in alphas})
+        best = points.loc[points.groupby("alpha")["val_acc_clean"].idxmax()]
+        axis.plot(best["lr"], best["mean"], "o", ms=13, mfc="none", mec=INK, label="best by validation")
+        lrs = sorted(points["lr"].unique())
         axis.set_xscale("log")
-        axis.set_xticks(rates, [f"{rate:g}" for rate in rates])
+        axis.set_xticks(lrs, [f"{lr:g}" for lr in lrs])
         axis.minorticks_off()
         axis.set_xlabel("learning rate of Adadelta")
         axis.set_ylabel("test accuracy")
@@ -80,65 +84,64 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
     return figure
 
 
-def _best(found: pd.DataFrame) -> pd.Series:
-    """Return the best learning rate at each alpha, by validation; the smallest of several."""
-    best = found.loc[found.groupby("alpha")["val_acc_clean"].idxmax()]
+def _best_lrs(points: pd.DataFrame) -> pd.Series:
+    """Return the best learning rate by validation at each alpha, the smallest of several equal ones."""
+    best = points.loc[points.groupby("alpha")["val_acc_clean"].idxmax()]
     return best.set_index("alpha")["lr"].sort_index()
 
 
-def _tied(found: pd.DataFrame, alpha: float) -> list[float]:
-    """Return the rates that are best at an alpha: several where validation accuracies are equal."""
-    part = found[found["alpha"] == alpha]
+def _tied_lrs(points: pd.DataFrame, alpha: float) -> list[float]:
+    """Return the learning rates with the best validation accuracy at an alpha: several if they are equal."""
+    part = points[points["alpha"] == alpha]
     return list(part.loc[part["val_acc_clean"] == part["val_acc_clean"].max(), "lr"])
 
 
-def finding(found: pd.DataFrame) -> str:
-    """Say which rate is best without noise and at the largest alpha."""
-    best = _best(found)
+def summary(points: pd.DataFrame) -> str:
+    """Return the best learning rate at the smallest and the largest alpha."""
+    best = _best_lrs(points)
     return (
-        f"The best learning lr is {best.iloc[0]:g} at α = {best.index[0]:g} and {best.iloc[-1]:g} at "
+        f"The best learning rate is {best.iloc[0]:g} at α = {best.index[0]:g} and {best.iloc[-1]:g} at "
         f"α = {best.index[-1]:g}."
     )
 
 
-def _smaller_rates(table: pd.DataFrame) -> Judgement:
-    found = points(table)
-    best = _best(found)
+def _smaller_lrs(table: pd.DataFrame) -> Judgement:
+    points = aggregate(table)
+    best = _best_lrs(points)
     if len(best) < 2 or best.index[0] != 0:
-        return not_testable("it takes α = 0 and noise")
-    rows = found.set_index(["alpha", "lr"])
+        return not_testable("requires α = 0 and α > 0")
+    rows = points.set_index(["alpha", "lr"])
     numbers = "; ".join(
-        f"α = {alpha:g}: best {rate:g}, test "
-        f"{percent_interval(*rows.loc[(alpha, rate), ['mean', 'low', 'high']].astype(float))}"
-        for alpha, rate in best.items()
+        f"α = {alpha:g}: best learning rate {lr:g}, test accuracy "
+        f"{percent_interval(*rows.loc[(alpha, lr), ['mean', 'low', 'high']].astype(float))}"
+        for alpha, lr in best.items()
     )
-    tied = {alpha: _tied(found, float(str(alpha))) for alpha in best.index}
-    # whichever of equal rates is called the best, the claim must hold
-    falls = all(min(tied[less]) >= max(tied[more]) for less, more in itertools.pairwise(best.index))
-    passed = falls and max(tied[best.index[-1]]) < min(tied[best.index[0]])
-    equal = [f"α = {alpha:g}" for alpha, rates in tied.items() if len(rates) > 1]
-    return decided(
-        bool(passed), numbers + (f"; rates are equally good at {', '.join(equal)}" if equal else "")
-    )
+    tied = {alpha: _tied_lrs(points, float(str(alpha))) for alpha in best.index}
+    # the claim must hold whichever of equally good learning rates counts as the best
+    no_rise = all(min(tied[lower]) >= max(tied[higher]) for lower, higher in itertools.pairwise(best.index))
+    passed = no_rise and max(tied[best.index[-1]]) < min(tied[best.index[0]])
+    equal = [f"α = {alpha:g}" for alpha, lrs in tied.items() if len(lrs) > 1]
+    note = f"; several learning rates are equally good at {', '.join(equal)}" if equal else ""
+    return decide(bool(passed), numbers + note)
 
 
 FIGURE = Figure(
     name="fig11",
     title="Accuracy against the learning rate, by noise level",
-    scales=_PRESETS,
-    points=points,
+    presets=_PRESETS,
+    aggregate=aggregate,
     draw=draw,
-    finding=finding,
+    summary=summary,
     claims=(
         Claim(
             "fig11",
-            "Under noise smaller learning rates are better.",
-            "The rate with the best clean validation accuracy does not rise from any α to the next, and is "
-            "smaller at the largest α than at 0; of equally good rates whichever is taken.",
-            _smaller_rates,
+            "Under noise, smaller learning rates are better.",
+            "The learning rate with the best clean validation accuracy does not rise from any α to the next, "
+            "and is smaller at the largest α than at 0, whichever of equally good learning rates is taken.",
+            _smaller_lrs,
         ),
     ),
-    method="Noise is uniform and on the same images, one label at a time. The ring marks the rate with "
-    "the best mean clean validation accuracy.\n\nPoints are means over seeds, bars 95 % Student t "
-    "intervals; each run reports the test accuracy at the step that clean validation accuracy chose.",
+    method="Noise is uniform, and the noisy labels are on the same images as the clean labels; targets are "
+    "sampled (one label at a time). The ring marks the learning rate with the best mean clean validation "
+    f"accuracy.\n\n{MEANS_OVER_SEEDS} {SELECTED_STEP}",
 )

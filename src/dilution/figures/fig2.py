@@ -6,139 +6,141 @@ import matplotlib.figure
 import pandas as pd
 
 from dilution.figures.base import (
-    AS_PAPER,
-    FIRST_CONTACT,
-    PAPER,
-    POOLED,
-    RATES,
+    DEMO_N,
+    LEARNING_RATES,
+    MEANS_OVER_SEEDS,
+    PAPER_DESCRIPTION,
+    PAPER_SETTINGS,
+    POOLED_SETTINGS,
+    QUOTED_RINGS,
+    SELECTED_STEP,
     Figure,
+    FigureInputs,
     Grids,
-    Material,
+    Preset,
     PresetName,
-    Scale,
 )
-from dilution.figures.claims import Claim, Judgement, decided, not_testable, percent_interval
-from dilution.figures.comparisons import accuracy_lines, listed, rises
-from dilution.models import LABELS
-from dilution.report.style import COLOURS, legend, new_figure, quoted_mark, style
-from dilution.study.selection import best_lr
-from dilution.study.statistics import intervals
+from dilution.figures.claims import Claim, Judgement, decide, not_testable, percent_interval
+from dilution.figures.comparisons import accuracy_lines, compare_neighbours, list_means
+from dilution.models import DISPLAY_NAMES
+from dilution.report.style import ALPHA_LABEL, COLOURS, legend, new_figure, quoted_mark, style
+from dilution.study.statistics import best_lr, intervals
 
-SMALL, LARGE = "resnet18_w16", "resnet18"
-MODELS = ("conv4", "conv6", SMALL, LARGE)
+NARROW_RESNET, FULL_RESNET = "resnet18_w16", "resnet18"
+MODELS = ("conv4", "conv6", NARROW_RESNET, FULL_RESNET)
 _QUOTED = (10.0, 0.85)  # alpha and accuracy of the ResNet, quoted from memory of the paper's caption
 _BY = ["dataset", "model", "alpha"]
 
 
-def _demo(material: Material) -> Grids:
-    n = min(FIRST_CONTACT, material.size)
-    base = {**POOLED, "n": n, "lr": 3e-3, "batch_size": 64, "epochs": 5.0, "n_evals": 4}
-    return [(base, {"model": ["conv4", "conv6", SMALL], "alpha": [0.0, 5.0, 10.0]})]
+def _demo(inputs: FigureInputs) -> Grids:
+    n = min(DEMO_N, inputs.n_available)
+    base = {**POOLED_SETTINGS, "n": n, "lr": 3e-3, "batch_size": 64, "epochs": 5.0, "n_evals": 4}
+    return [(base, {"model": ["conv4", "conv6", NARROW_RESNET], "alpha": [0.0, 5.0, 10.0]})]
 
 
-def _laptop(material: Material) -> Grids:
-    base = {**POOLED, "n": material.size, "lr": 1e-3, "epochs": 4.0, "n_evals": 4}
-    return [(base, {"model": ["conv4", "conv6", SMALL], "alpha": [0.0, 5.0, 10.0]})]
+def _laptop(inputs: FigureInputs) -> Grids:
+    base = {**POOLED_SETTINGS, "n": inputs.n_available, "lr": 1e-3, "epochs": 4.0, "n_evals": 4}
+    return [(base, {"model": ["conv4", "conv6", NARROW_RESNET], "alpha": [0.0, 5.0, 10.0]})]
 
 
-def _paper(material: Material) -> Grids:
+def _paper(inputs: FigureInputs) -> Grids:
     axes: dict[str, list[Any]] = {
-        "model": ["conv4", "conv6", LARGE],
+        "model": ["conv4", "conv6", FULL_RESNET],
         "alpha": [0.0, 1.0, 2.0, 5.0, 10.0],
-        "lr": list(RATES),
+        "lr": list(LEARNING_RATES),
     }
-    return [({**PAPER, "n": material.size}, axes)]
+    return [({**PAPER_SETTINGS, "n": inputs.n_available}, axes)]
 
 
 _DEPTH = (
-    "From Conv-4 to the ResNet the networks get deeper, which is what the paper calls larger; their weights "
-    "get fewer here: Conv-6 pools once more before its dense layer, and a ResNet has none."
+    "From Conv-4 to the ResNet the models get deeper, which the paper calls larger. The number of weights "
+    "falls: Conv-6 pools once more before its hidden dense layer, and a ResNet has no hidden dense layer."
 )
-_PRESETS: dict[PresetName, Scale] = {
-    "demo": Scale(
+_PRESETS: dict[PresetName, Preset] = {
+    "demo": Preset(
         _demo,
-        "Demo scale: few images, digits unless another data set is named, a ResNet-18 of a quarter of the "
-        "width, pooled batch order, "
-        f"Adam for 5 epochs. The paper takes one label at a time and Adadelta. {_DEPTH}",
+        "Demo preset: at most 2,000 clean images, digits unless another data set is named, a ResNet-18 of a "
+        "quarter of the width, pooled targets, Adam for 5 epochs. The paper uses sampled targets and "
+        f"Adadelta. {_DEPTH}",
     ),
-    "laptop": Scale(
+    "laptop": Preset(
         _laptop,
-        "Laptop scale: all clean images, a ResNet-18 of a quarter of the width (16 to 128 channels), "
-        "pooled batch order, Adam at 1e-3 falling linearly to 0 for 4 epochs. The paper uses the "
-        f"full ResNet-18, one label at a time and Adadelta, and trains longer. {_DEPTH}",
+        "Laptop preset: all clean images, a ResNet-18 of a quarter of the width (16 to 128 channels), "
+        "pooled targets, Adam with a learning rate of 1e-3 that falls linearly to 0, 4 epochs. The paper "
+        f"uses the full ResNet-18, sampled targets and Adadelta, and trains longer. {_DEPTH}",
     ),
-    "paper": Scale(_paper, AS_PAPER, seeds=5),
+    "paper": Preset(_paper, PAPER_DESCRIPTION, seeds=5),
 }
 
 
-def _chosen(table: pd.DataFrame) -> pd.DataFrame:
+def _at_best_lr(table: pd.DataFrame) -> pd.DataFrame:
     return best_lr(table, by=_BY)
 
 
-def points(table: pd.DataFrame) -> pd.DataFrame:
-    """Return mean test accuracy by data set, network and alpha."""
-    return intervals(_chosen(table), by=_BY)
+def aggregate(table: pd.DataFrame) -> pd.DataFrame:
+    """Return mean test accuracy per data set, model and alpha."""
+    return intervals(_at_best_lr(table), by=_BY)
 
 
-def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw accuracy against alpha, one line a network."""
+def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
+    """Draw accuracy against alpha, one line per model."""
     with style():
         figure, (axis,) = new_figure(height=3.7)
-        accuracy_lines(axis, found, "alpha", "model", {name: LABELS[name] for name in MODELS}, apart=0.006)
-        if found["dataset"].iloc[0] == "cifar10":
-            says = {"alpha": f"{_QUOTED[0]:g}", "test accuracy": f"{100 * _QUOTED[1]:.0f} %"}
-            quoted_mark(axis, *_QUOTED, "paper's ResNet, quoted", says, COLOURS[2])
-        axis.set_xlabel("noisy labels for each clean one, α")
+        accuracy_lines(
+            axis, points, "alpha", "model", {name: DISPLAY_NAMES[name] for name in MODELS}, offset=0.006
+        )
+        if points["dataset"].iloc[0] == "cifar10":
+            values = {"alpha": f"{_QUOTED[0]:g}", "test accuracy": f"{100 * _QUOTED[1]:.0f} %"}
+            quoted_mark(axis, *_QUOTED, "paper's ResNet, quoted", values, COLOURS[2])
+        axis.set_xlabel(ALPHA_LABEL)
         axis.set_ylabel("test accuracy")
         legend(axis, loc="lower left")
     return figure
 
 
-def finding(found: pd.DataFrame) -> str:
-    """Say what the best and the weakest network keep at the largest alpha."""
-    last = found[found["alpha"] == found["alpha"].max()].sort_values("mean")
-    best, worst = (
-        f"{LABELS[row['model']]} {percent_interval(row['mean'], row['low'], row['high'])}"
-        for _, row in last.iloc[[-1, 0]].iterrows()
-    )
+def summary(points: pd.DataFrame) -> str:
+    """Return the accuracy of the best and the worst model at the largest noise level."""
+    last = points[points["alpha"] == points["alpha"].max()].sort_values("mean")
+    best, worst = last.iloc[-1], last.iloc[0]
     return (
-        f"With {found['alpha'].max():g} noisy labels for each clean one the test images named rightly are: "
-        f"{best} at best, {worst} at worst."
+        f"{DISPLAY_NAMES[best['model']]} reaches "
+        f"{percent_interval(best['mean'], best['low'], best['high'])} test accuracy with "
+        f"{best['alpha']:g} noisy labels per clean label; the least accurate model, "
+        f"{DISPLAY_NAMES[worst['model']]}, reaches "
+        f"{percent_interval(worst['mean'], worst['low'], worst['high'])}."
     )
 
 
-def _larger_keep_more(table: pd.DataFrame) -> Judgement:
-    chosen = _chosen(table)
-    alpha = chosen["alpha"].max()
-    last = chosen[chosen["alpha"] == alpha]
+def _deeper_keep_more(table: pd.DataFrame) -> Judgement:
+    runs = _at_best_lr(table)
+    alpha = runs["alpha"].max()
+    last = runs[runs["alpha"] == alpha]
     order = [name for name in MODELS if name in set(last["model"])]
     if alpha < _QUOTED[0] or len(order) < 3 or last["seed"].nunique() < 2:
-        return not_testable(f"it takes three networks at α = {_QUOTED[0]:g} and at least 2 seeds")
-    held, broken = rises(last, "model", order, LABELS)
+        return not_testable(f"requires three models at α = {_QUOTED[0]:g} and at least 2 seeds")
+    n_passed, failed = compare_neighbours(last, "model", order, DISPLAY_NAMES)
     means = intervals(last, by=["model"]).set_index("model").loc[order].reset_index()
-    numbers = f"α = {alpha:g}: {listed(means, 'model', LABELS)}; {held} of {len(order) - 1} steps rise"
-    return decided(not broken, numbers + (f"; not: {'; '.join(broken)}" if broken else ""))
+    numbers = f"α = {alpha:g}: {list_means(means, 'model', DISPLAY_NAMES)}"
+    numbers += f"; {n_passed} of {len(order) - 1} steps rise"
+    return decide(not failed, numbers + (f"; not: {'; '.join(failed)}" if failed else ""))
 
 
 FIGURE = Figure(
     name="fig2",
-    title="Accuracy against the noise level, for deeper networks",
-    scales=_PRESETS,
-    points=points,
+    title="Accuracy against the noise level, for deeper models",
+    presets=_PRESETS,
+    aggregate=aggregate,
     draw=draw,
-    finding=finding,
+    summary=summary,
     claims=(
         Claim(
             "fig2",
-            "Larger networks keep more of their accuracy under noise.",
+            "Larger models keep more of their accuracy under noise.",
             "At α = 10 accuracy rises from Conv-4 to Conv-6 and from Conv-6 to ResNet-18: disjoint "
             "intervals, or a paired test over seeds with p < 0.05.",
-            _larger_keep_more,
+            _deeper_keep_more,
         ),
     ),
-    method="Noise is uniform and on the same images; a share of the clean examples is set aside as "
-    "validation data.\n\nPoints are means over seeds (subset, noise, weights and order all differ "
-    "between seeds), bars 95 % Student t intervals; each run reports the test accuracy at the step that "
-    "clean validation accuracy chose. A ring is a number quoted from memory of the paper's caption, to "
-    "compare with; it decides nothing.",
+    method="Noise is uniform, and the noisy labels are on the same images as the clean labels. Some of the "
+    f"clean examples are set aside for validation. {SELECTED_STEP}\n\n{MEANS_OVER_SEEDS} {QUOTED_RINGS}",
 )

@@ -5,131 +5,155 @@ from typing import Any
 import matplotlib.figure
 import pandas as pd
 
-from dilution.figures.base import FIRST_CONTACT, POOLED, Figure, Grids, Material, PresetName, Scale
-from dilution.figures.claims import Claim, Judgement, decided, not_testable, percent, percent_interval
-from dilution.report.style import line_with_interval, new_figure, percent_axis, style
+from dilution.figures.base import (
+    DEMO_N,
+    MEANS_OVER_SEEDS,
+    POOLED_SETTINGS,
+    SELECTED_STEP,
+    Figure,
+    FigureInputs,
+    Grids,
+    Preset,
+    PresetName,
+)
+from dilution.figures.claims import Claim, Judgement, decide, not_testable, percent, percent_interval
+from dilution.report.style import (
+    ALPHA_LABEL,
+    legend,
+    line_with_interval,
+    new_figure,
+    percent_axis,
+    style,
+)
 from dilution.study.statistics import intervals
 
-LABELS = {"test_acc_at_best_clean_val": "right at once", "test_acc_top5": "among five guesses"}
-_LARGEST = 5.0  # noise level of the claim
+LABELS = {"test_acc_at_best_clean_val": "top-1", "test_acc_top5": "top-5"}
+_LARGEST_ALPHA = 5.0  # noise level of the claim
 
-_SGD: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 1e-4}
-
-
-def _demo(material: Material) -> Grids:
-    n = min(FIRST_CONTACT, material.size)
-    base = {**POOLED, "model": "resnet18_w16", "n": n, "lr": 3e-3, "batch_size": 64, "epochs": 4.0}
-    return [({**base, "n_evals": 2}, {"alpha": [0.0, _LARGEST]})]
+_SGD_SETTINGS: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 1e-4}
 
 
-def _laptop(material: Material) -> Grids:
-    base = {**_SGD, "targets": "pooled", "schedule": "cosine", "model": "resnet18_w16", "n": material.size}
-    return [
-        ({**base, "lr": 0.05, "batch_size": 64, "epochs": 15.0, "n_evals": 3}, {"alpha": [0.0, _LARGEST]})
-    ]
+def _demo(inputs: FigureInputs) -> Grids:
+    n = min(DEMO_N, inputs.n_available)
+    base = {**POOLED_SETTINGS, "model": "resnet18_w16", "n": n, "lr": 3e-3, "batch_size": 64, "epochs": 4.0}
+    return [({**base, "n_evals": 2}, {"alpha": [0.0, _LARGEST_ALPHA]})]
 
 
-def _paper(material: Material) -> Grids:
-    base = {**_SGD, "targets": "sampled", "schedule": "step", "model": "resnet50", "n": material.size}
-    steps = {"lr": 0.1, "batch_size": 256, "steps": round(90 * material.size / 256), "n_evals": 9}
-    return [({**base, **steps}, {"alpha": [0.0, 1.0, 2.0, 3.0, 4.0, _LARGEST]})]
+def _laptop(inputs: FigureInputs) -> Grids:
+    base = {
+        **_SGD_SETTINGS,
+        "targets": "pooled",
+        "schedule": "cosine",
+        "model": "resnet18_w16",
+        "n": inputs.n_available,
+    }
+    budget = {"lr": 0.05, "batch_size": 64, "epochs": 15.0, "n_evals": 3}
+    return [({**base, **budget}, {"alpha": [0.0, _LARGEST_ALPHA]})]
 
 
-_PRESETS: dict[PresetName, Scale] = {
-    "demo": Scale(
+def _paper(inputs: FigureInputs) -> Grids:
+    n = inputs.n_available
+    base = {**_SGD_SETTINGS, "targets": "sampled", "schedule": "step", "model": "resnet50", "n": n}
+    budget = {"lr": 0.1, "batch_size": 256, "steps": round(90 * n / 256), "n_evals": 9}
+    return [({**base, **budget}, {"alpha": [0.0, 1.0, 2.0, 3.0, 4.0, _LARGEST_ALPHA]})]
+
+
+_PRESETS: dict[PresetName, Preset] = {
+    "demo": Preset(
         _demo,
-        "Demo scale: few images, digits unless a pack is named, a ResNet-18 of a quarter of the width, "
-        "pooled batch order, Adam.",
+        "Demo preset: at most 2,000 clean images, digits unless a pack is named, a ResNet-18 of a quarter of "
+        "the width, pooled targets, Adam.",
     ),
-    "laptop": Scale(
+    "laptop": Preset(
         _laptop,
-        "Laptop scale: a ResNet-18 of a quarter of the width, pooled batch order, SGD with momentum and "
-        "a cosine for 15 epochs. The paper uses all of ImageNet.",
+        "Laptop preset: a ResNet-18 of a quarter of the width, pooled targets, SGD with momentum and a "
+        "cosine schedule for 15 epochs. The paper uses all of ImageNet.",
     ),
-    "paper": Scale(
+    "paper": Preset(
         _paper,
-        "Paper scale: ResNet-50, one label at a time, SGD with momentum, batch 256, 90 passes' worth of "
-        "steps over the clean images at every α.",
+        "Paper preset: ResNet-50, sampled targets (one label at a time), SGD with momentum, batch size 256. "
+        "At every α the number of steps is that of 90 passes over the clean images.",
         seeds=5,
     ),
 }
 
 
-def points(table: pd.DataFrame) -> pd.DataFrame:
-    """Return mean test accuracy by measure (top 1, top 5) and alpha."""
-    # with five classes or fewer, five guesses are always right
+def aggregate(table: pd.DataFrame) -> pd.DataFrame:
+    """Return mean test accuracy per measure (top-1, top-5) and alpha."""
+    # with five classes or fewer, top-5 accuracy is always 1
     measures = [name for name in LABELS if name == "test_acc_at_best_clean_val" or (table[name] < 1).any()]
     parts = [intervals(table, by=["alpha"], value=name).assign(measure=name) for name in measures]
     return pd.concat(parts, ignore_index=True)[["measure", "alpha", "mean", "low", "high", "seeds"]]
 
 
-def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw accuracy against alpha, one line a measure."""
+def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
+    """Draw accuracy against alpha, one line per measure."""
     with style():
         figure, (axis,) = new_figure(height=3.7)
         for index, (name, label) in enumerate(LABELS.items()):
-            line = found[found["measure"] == name]
+            line = points[points["measure"] == name]
             if not line.empty:
                 line_with_interval(axis, line, "alpha", label, index)
         axis.set_ylim(0, 1.02)
         percent_axis(axis)
-        axis.set_xlabel("noisy labels for each clean one, α")
+        axis.set_xlabel(ALPHA_LABEL)
         axis.set_ylabel("test accuracy")
-        axis.legend(loc="lower left")
+        legend(axis, loc="lower left")
     return figure
 
 
-def _text(found: pd.DataFrame, alpha: float) -> str:
-    row = found[(found["measure"] == "test_acc_at_best_clean_val") & (found["alpha"] == alpha)].iloc[0]
+def _top1(points: pd.DataFrame, alpha: float) -> str:
+    row = points[(points["measure"] == "test_acc_at_best_clean_val") & (points["alpha"] == alpha)].iloc[0]
     return percent_interval(row["mean"], row["low"], row["high"])
 
 
-def finding(found: pd.DataFrame) -> str:
-    """Say what the largest noise level leaves."""
-    largest = float(found["alpha"].max())
+def summary(points: pd.DataFrame) -> str:
+    """Return the accuracy at the largest noise level and without noise."""
+    largest = float(points["alpha"].max())
     return (
-        f"Without noise {_text(found, 0.0)} of the test images are named rightly, with {largest:g} "
-        f"noisy labels for each clean one {_text(found, largest)}."
+        f"Test accuracy is {_top1(points, largest)} with {largest:g} noisy labels per clean label, and "
+        f"{_top1(points, 0.0)} without noise."
     )
 
 
-def _still_learns(table: pd.DataFrame) -> Judgement:
-    found = points(table)
-    packed = str(table["dataset"].iloc[0]).endswith(".pack")
-    if not packed or not {0.0, _LARGEST} <= set(found["alpha"]):
-        return not_testable(f"it takes a pack of an image folder such as ImageNet, at α = 0 and {_LARGEST:g}")
-    mean = found[found["measure"] == "test_acc_at_best_clean_val"].set_index("alpha")["mean"]
-    chance = float(table["majority_share"].max())
-    numbers = (
-        f"α = 0: {_text(found, 0.0)}; α = {_LARGEST:g}: {_text(found, _LARGEST)}; "
-        f"commonest class {percent(chance)}"
-    )
-    if mean[0.0] <= 2 * chance:
+def _keeps_half(table: pd.DataFrame) -> Judgement:
+    points = aggregate(table)
+    is_pack = str(table["dataset"].iloc[0]).endswith(".pack")
+    if not is_pack or not {0.0, _LARGEST_ALPHA} <= set(points["alpha"]):
         return not_testable(
-            f"without noise it is right no more than twice as often as naming the commonest class, too "
-            f"little to halve; it takes more images of each class, or a larger scale. {numbers}"
+            f"requires a pack of an image folder such as ImageNet, at α = 0 and {_LARGEST_ALPHA:g}"
         )
-    return decided(bool(mean[_LARGEST] >= mean[0.0] / 2), numbers)
+    mean = points[points["measure"] == "test_acc_at_best_clean_val"].set_index("alpha")["mean"]
+    majority = float(table["majority_share"].max())
+    numbers = (
+        f"α = 0: {_top1(points, 0.0)}; α = {_LARGEST_ALPHA:g}: {_top1(points, _LARGEST_ALPHA)}; "
+        f"majority class {percent(majority)}"
+    )
+    if mean[0.0] <= 2 * majority:
+        return not_testable(
+            "accuracy without noise is at most twice the share of the majority class, too low to halve; use "
+            f"more images per class, or a larger preset. {numbers}"
+        )
+    return decide(bool(mean[_LARGEST_ALPHA] >= mean[0.0] / 2), numbers)
 
 
 FIGURE = Figure(
     name="fig3",
     title="Accuracy of a residual network against the noise level",
-    scales=_PRESETS,
-    points=points,
+    presets=_PRESETS,
+    aggregate=aggregate,
     draw=draw,
-    finding=finding,
+    summary=summary,
     claims=(
         Claim(
             "fig3",
-            "On ImageNet a residual network still learns with five noisy labels for each clean one.",
+            "On ImageNet a residual network still learns with five noisy labels per clean label.",
             "Accuracy at α = 5 is at least half of that at α = 0, on a pack of an image folder, where that "
-            "at α = 0 is more than twice the share of the commonest class.",
-            _still_learns,
+            "at α = 0 is more than twice the share of the majority class.",
+            _keeps_half,
         ),
     ),
-    method="Images are read from a pack (`dilution data pack`). Noise is uniform and on the same "
-    "images; at every α the network takes the same number of steps. Points are means over seeds, bars "
-    "95 % Student t intervals; each run reports the test accuracy at the step that clean validation "
-    "accuracy chose.",
+    method="Images are read from a pack, which `dilution data pack` writes. Noise is uniform, and the "
+    "noisy labels are on the same images as the clean labels. The model takes the same number of steps at "
+    f"every α. {SELECTED_STEP}\n\n{MEANS_OVER_SEEDS}",
 )

@@ -1,4 +1,4 @@
-"""Figure 5: accuracy against the skew of structured noise, in three orders of the false classes."""
+"""Figure 5: accuracy against the skew of structured noise, for three orders of the false classes."""
 
 from typing import Any
 
@@ -6,94 +6,95 @@ import matplotlib.figure
 import pandas as pd
 
 from dilution.figures.base import (
-    AS_PAPER,
-    FIRST_CONTACT,
-    PAPER,
-    POOLED,
-    RATES,
+    DEMO_N,
+    LEARNING_RATES,
+    MEANS_OVER_SEEDS,
+    PAPER_DESCRIPTION,
+    PAPER_SETTINGS,
+    POOLED_SETTINGS,
+    SELECTED_STEP,
     Figure,
+    FigureInputs,
     Grids,
-    Material,
+    Preset,
     PresetName,
-    Scale,
 )
 from dilution.figures.claims import (
     Claim,
     Judgement,
-    decided,
+    decide,
     difference,
     not_testable,
     percent,
     percent_interval,
 )
 from dilution.report.style import legend, line_with_interval, new_figure, percent_axis, style
-from dilution.study.selection import best_lr
-from dilution.study.statistics import intervals
+from dilution.study.statistics import best_lr, intervals
 
 ORDERS = {"confusing": "confusing", "reverse": "reverse confusing", "random": "random"}
-CALM = 0.5  # up to this skew the paper sees little change
+SMALL_SKEW = 0.5  # the paper sees little change up to this skew
 
 
-def _grids(base: dict[str, Any], deltas: list[float], rates: dict[str, list[Any]]) -> Grids:
-    """Return the runs; δ = 0 is one run for all orders."""
-    skewed: dict[str, list[Any]] = {"delta": list(deltas), "noise_order": list(ORDERS), **rates}
-    return [(base, rates), ({**base, "noise": "structured"}, skewed)]
+def _grids(base: dict[str, Any], deltas: list[float], lrs: dict[str, list[Any]]) -> Grids:
+    """Return the runs; at δ = 0 all orders are the same run."""
+    skewed: dict[str, list[Any]] = {"delta": list(deltas), "noise_order": list(ORDERS), **lrs}
+    return [(base, lrs), ({**base, "noise": "structured"}, skewed)]
 
 
-def _demo(material: Material) -> Grids:
-    n = min(FIRST_CONTACT, material.size)
-    base = {**POOLED, "n": n, "model": "conv2", "alpha": 5.0, "lr": 3e-3}
+def _demo(inputs: FigureInputs) -> Grids:
+    n = min(DEMO_N, inputs.n_available)
+    base = {**POOLED_SETTINGS, "n": n, "model": "conv2", "alpha": 5.0, "lr": 3e-3}
     return _grids({**base, "batch_size": 64, "epochs": 12.0}, [0.25, 0.5, 0.75, 1.0], {})
 
 
-def _laptop(material: Material) -> Grids:
-    base = {**POOLED, "n": min(10_000, material.size), "model": "conv4", "alpha": 20.0, "lr": 1e-3}
+def _laptop(inputs: FigureInputs) -> Grids:
+    n = min(10_000, inputs.n_available)
+    base = {**POOLED_SETTINGS, "n": n, "model": "conv4", "alpha": 20.0, "lr": 1e-3}
     return _grids({**base, "epochs": 4.0, "n_evals": 3}, [0.2, 0.4, 0.5, 0.6, 0.8, 1.0], {})
 
 
-def _paper(material: Material) -> Grids:
-    base = {**PAPER, "n": material.size, "model": "conv4", "alpha": 20.0}
-    return _grids(base, [tenth / 10 for tenth in range(1, 11)], {"lr": list(RATES)})
+def _paper(inputs: FigureInputs) -> Grids:
+    base = {**PAPER_SETTINGS, "n": inputs.n_available, "model": "conv4", "alpha": 20.0}
+    return _grids(base, [tenth / 10 for tenth in range(1, 11)], {"lr": list(LEARNING_RATES)})
 
 
-_PRESETS: dict[PresetName, Scale] = {
-    "demo": Scale(
+_PRESETS: dict[PresetName, Preset] = {
+    "demo": Preset(
         _demo,
-        "Demo scale: α = 5, Conv-2, pooled batch order, Adam for 12 epochs at one learning rate. "
-        "The paper uses MNIST, α = 20, Conv-4, one label at a time and Adadelta.",
+        "Demo preset: α = 5, Conv-2, pooled targets, Adam for 12 epochs at one learning rate. The paper uses "
+        "MNIST, α = 20, Conv-4, sampled targets and Adadelta.",
     ),
-    "laptop": Scale(
+    "laptop": Preset(
         _laptop,
-        "Laptop scale: n = 10,000 clean images so that it ends within 90 minutes on two cores, pooled "
-        "batch order, Adam at 1e-3 falling linearly to 0, 4 epochs. The paper uses all 60,000, "
-        "one label at a time and Adadelta.",
+        "Laptop preset: n = 10,000 clean images to finish within 90 minutes on two cores, pooled targets, "
+        "Adam with a learning rate of 1e-3 that falls linearly to 0, 4 epochs. The paper uses all 60,000 "
+        "images, sampled targets and Adadelta.",
     ),
-    "paper": Scale(_paper, AS_PAPER, seeds=5),
+    "paper": Preset(_paper, PAPER_DESCRIPTION, seeds=5),
 }
 
 
 def _by_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Return runs with δ = 0 repeated for each order: without skew the orders are one."""
+    """Return the runs at the best learning rate; those at δ = 0 are repeated for each order."""
     skewed = table[table["noise"] == "structured"]
-    flat = table[table["noise"] == "uniform"]
-    zeros = [flat.assign(delta=0.0, noise_order=order) for order in ORDERS]
-    every = pd.concat([*zeros, skewed], ignore_index=True)
-    return best_lr(every, by=["noise_order", "delta"])
+    uniform = table[table["noise"] == "uniform"]
+    zeros = [uniform.assign(delta=0.0, noise_order=order) for order in ORDERS]
+    runs = pd.concat([*zeros, skewed], ignore_index=True)
+    return best_lr(runs, by=["noise_order", "delta"])
 
 
-def points(table: pd.DataFrame) -> pd.DataFrame:
-    """Return mean test accuracy by order and delta."""
+def aggregate(table: pd.DataFrame) -> pd.DataFrame:
+    """Return mean test accuracy per order and delta."""
     return intervals(_by_order(table), by=["noise_order", "delta"])
 
 
-def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw accuracy against delta, one line an order."""
+def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
+    """Draw accuracy against delta, one line per order."""
     with style():
         figure, (axis,) = new_figure(height=3.7)
         for index, (order, label) in enumerate(ORDERS.items()):
-            line_with_interval(
-                axis, found[found["noise_order"] == order], "delta", label, index, (index - 1) * 0.006
-            )
+            line = points[points["noise_order"] == order]
+            line_with_interval(axis, line, "delta", label, index, (index - 1) * 0.006)
         axis.set_xlabel("skew δ (0: uniform noise; 1: most skewed)")
         axis.set_ylabel("test accuracy")
         axis.set_ylim(0, 1.02)
@@ -102,79 +103,77 @@ def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
     return figure
 
 
-def finding(found: pd.DataFrame) -> str:
-    """Say what accuracy falls to at the middle and the largest skew."""
-    mean = found.groupby("delta")["mean"].mean()
-    middle = mean[mean.index <= CALM]
+def summary(points: pd.DataFrame) -> str:
+    """Return the accuracy at no, medium and the largest skew."""
+    mean = points.groupby("delta")["mean"].mean()
+    small = mean[mean.index <= SMALL_SKEW]
     return (
-        f"Uniform noise leaves {percent(mean[0.0])}; skew up to δ = {middle.index[-1]:g} leaves "
-        f"{percent(middle.iloc[-1])}, and at δ = 1, where the commonest false label is as likely as the "
-        f"right one, {percent(mean[1.0])} remain (means over the three orders)."
+        f"Test accuracy is {percent(mean[0.0])} under uniform noise (δ = 0), {percent(small.iloc[-1])} at "
+        f"skew δ = {small.index[-1]:g}, and {percent(mean[1.0])} at δ = 1, where the most frequent false "
+        "label is as likely as the correct label (means over the three orders)."
     )
 
 
-def _late_fall(table: pd.DataFrame) -> Judgement:
-    found = points(table)
-    mean = found.pivot(index="delta", columns="noise_order", values="mean")
-    fall = mean.loc[0.0] - mean
-    calm = fall[(fall.index > 0) & (fall.index <= CALM)]
-    if calm.empty or 1.0 not in fall.index:
-        return not_testable(f"it takes a skew up to {CALM:g} and one of 1")
-    worst = calm.max()
+def _late_drop(table: pd.DataFrame) -> Judgement:
+    mean = aggregate(table).pivot(index="delta", columns="noise_order", values="mean")
+    drops = mean.loc[0.0] - mean
+    small = drops[(drops.index > 0) & (drops.index <= SMALL_SKEW)]
+    if small.empty or 1.0 not in drops.index:
+        return not_testable(f"requires a skew up to δ = {SMALL_SKEW:g} and δ = 1")
+    largest = small.max()
     numbers = "; ".join(
-        f"{ORDERS[str(order)]}: at most {difference(worst[order])} up to δ = {calm.index[-1]:g}, "
-        f"{difference(fall.loc[1.0, order])} at δ = 1"
-        for order in fall.columns
+        f"{ORDERS[str(order)]}: at most {difference(largest[order])} up to δ = {small.index[-1]:g}, "
+        f"{difference(drops.loc[1.0, order])} at δ = 1"
+        for order in drops.columns
     )
-    last = fall.loc[1.0]
-    return decided(bool(((last > 0) & (worst < last / 3)).all()), f"drops from δ = 0: {numbers}")
+    last = drops.loc[1.0]
+    return decide(bool(((last > 0) & (largest < last / 3)).all()), f"drops from δ = 0: {numbers}")
 
 
 def _orders_alike(table: pd.DataFrame) -> Judgement:
-    found = points(table)
-    mean = found.pivot(index="delta", columns="noise_order", values="mean")
+    points = aggregate(table)
+    mean = points.pivot(index="delta", columns="noise_order", values="mean")
     if 1.0 not in mean.index:
-        return not_testable("it takes a skew of 1")
+        return not_testable("requires δ = 1")
     spread = mean.max(axis=1) - mean.min(axis=1)
-    at = spread.idxmax()
-    fall = float((mean.loc[0.0] - mean.loc[1.0]).mean())
-    rows = found[found["delta"] == at]
-    detail = "; ".join(
+    delta = spread.idxmax()
+    drop = float((mean.loc[0.0] - mean.loc[1.0]).mean())
+    accuracies = "; ".join(
         f"{ORDERS[row.noise_order]} {percent_interval(row.mean, row.low, row.high)}"
-        for row in rows.itertuples()
+        for row in points[points["delta"] == delta].itertuples()
     )
     numbers = (
-        f"largest spread {difference(spread[at])} at δ = {at:g} ({detail}); mean fall {difference(fall)}"
+        f"largest spread {difference(spread[delta])} at δ = {delta:g} ({accuracies}); mean drop "
+        f"{difference(drop)}"
     )
-    return decided(bool(spread[at] < fall), numbers)
+    return decide(bool(spread[delta] < drop), numbers)
 
 
 FIGURE = Figure(
     name="fig5",
     title="Accuracy against the skew of structured noise",
-    scales=_PRESETS,
-    points=points,
+    presets=_PRESETS,
+    aggregate=aggregate,
     draw=draw,
-    finding=finding,
+    summary=summary,
     claims=(
         Claim(
             "fig5",
-            "Structured noise is as harmless as uniform noise until the skew is large, then accuracy falls "
+            "Structured noise is as harmless as uniform noise until the skew is large; then accuracy drops "
             "sharply.",
             "For each order accuracy drops from δ = 0 to δ = 1, and every drop at δ ≤ 0.5 is smaller than a "
             "third of that.",
-            _late_fall,
+            _late_drop,
         ),
         Claim(
             "fig5",
             "The order in which classes are confused matters little.",
-            "The largest spread among the three orders at one δ is smaller than the fall from δ = 0 to 1.",
+            "The largest spread among the three orders at one δ is smaller than the drop from δ = 0 to 1.",
             _orders_alike,
         ),
     ),
-    method="The right label keeps the share it has under uniform noise; the false labels are skewed by δ "
-    "over the false classes in rank order (Figure 4 shows the distributions). Confusability is the mean "
-    "predicted probability of held-out clean training images under networks trained on clean data, "
-    "cross-validated.\n\nPoints are means over seeds, bars 95 % Student t intervals; each run reports the "
-    "test accuracy at the step that clean validation accuracy chose.",
+    method="The correct label keeps the share that it has under uniform noise; the skew δ moves false labels "
+    "to the first of the ranked false classes (Figure 4 shows the distributions). The ranks come from the "
+    "confusability of the classes: the mean predicted probability of held-out clean training images under "
+    f"models trained on clean data, cross-validated.\n\n{MEANS_OVER_SEEDS} {SELECTED_STEP}",
 )

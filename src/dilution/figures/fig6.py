@@ -5,150 +5,161 @@ from typing import Any
 import matplotlib.figure
 import pandas as pd
 
-from dilution.figures.base import AS_PAPER, PAPER, RATES, Figure, Grids, Material, PresetName, Scale
+from dilution.figures.base import (
+    LEARNING_RATES,
+    MEANS_OVER_SEEDS,
+    PAPER_DESCRIPTION,
+    PAPER_SETTINGS,
+    SELECTED_STEP,
+    Figure,
+    FigureInputs,
+    Grids,
+    Preset,
+    PresetName,
+)
 from dilution.figures.claims import (
     Claim,
     Judgement,
-    decided,
+    decide,
     difference,
     difference_interval,
     not_testable,
     percent,
 )
-from dilution.figures.comparisons import accuracy_lines, falls
-from dilution.report.style import legend, new_figure, style
-from dilution.study.selection import best_lr
-from dilution.study.statistics import intervals
+from dilution.figures.comparisons import accuracy_drops, accuracy_lines
+from dilution.report.style import ALPHA_LABEL, legend, new_figure, style
+from dilution.study.statistics import best_lr, intervals
 
-SAME, OTHER, WHITE = "same", "another data set", "white_noise"
-LABELS = {SAME: "the same images", OTHER: "another data set", WHITE: "white noise"}
+SAME, EXTERNAL, WHITE_NOISE = "same", "another data set", "white_noise"
+LABELS = {SAME: "the same images", EXTERNAL: "another data set", WHITE_NOISE: "white noise"}
 _BY = ["source", "alpha"]
 
 
-def _grids(base: dict[str, Any], external: str, alphas: list[float], rates: dict[str, list[Any]]) -> Grids:
-    """Return the runs; at α = 0 there are no noisy images, and all sources are one run."""
-    sources = [SAME, external, WHITE]
+def _grids(base: dict[str, Any], external: str, alphas: list[float], lrs: dict[str, list[Any]]) -> Grids:
+    """Return the runs; at α = 0 there are no noisy images, and all sources are the same run."""
+    sources = [SAME, external, WHITE_NOISE]
     return [
-        ({**base, "alpha": 0.0}, rates),
-        (base, {"image_source": sources, "alpha": list(alphas), **rates}),
+        ({**base, "alpha": 0.0}, lrs),
+        (base, {"image_source": sources, "alpha": list(alphas), **lrs}),
     ]
 
 
-def _demo(material: Material) -> Grids:
-    base = {"n": min(300, material.size), "model": "conv2", "optimizer": "adam", "schedule": "linear"}
+def _demo(inputs: FigureInputs) -> Grids:
+    n = min(300, inputs.n_available)
+    base = {"n": n, "model": "conv2", "optimizer": "adam", "schedule": "linear"}
     return _grids(
-        {**base, "lr": 3e-3, "batch_size": 64, "steps": 300, "n_evals": 5}, material.external, [2.0, 5.0], {}
+        {**base, "lr": 3e-3, "batch_size": 64, "steps": 300, "n_evals": 5}, inputs.external, [2.0, 5.0], {}
     )
 
 
-def _laptop(material: Material) -> Grids:
-    base = {"n": min(5_000, material.size), "model": "conv4", "optimizer": "adam", "schedule": "linear"}
-    return _grids({**base, "lr": 1e-3, "steps": 2_000, "n_evals": 4}, material.external, [2.0, 5.0], {})
+def _laptop(inputs: FigureInputs) -> Grids:
+    n = min(5_000, inputs.n_available)
+    base = {"n": n, "model": "conv4", "optimizer": "adam", "schedule": "linear"}
+    return _grids({**base, "lr": 1e-3, "steps": 2_000, "n_evals": 4}, inputs.external, [2.0, 5.0], {})
 
 
-def _paper(material: Material) -> Grids:
-    base = {**PAPER, "n": material.size, "model": "conv6"}
-    return _grids(base, material.external, [1.0, 2.0, 5.0, 10.0], {"lr": list(RATES)})
+def _paper(inputs: FigureInputs) -> Grids:
+    base = {**PAPER_SETTINGS, "n": inputs.n_available, "model": "conv6"}
+    return _grids(base, inputs.external, [1.0, 2.0, 5.0, 10.0], {"lr": list(LEARNING_RATES)})
 
 
-_PRESETS: dict[PresetName, Scale] = {
-    "demo": Scale(
+_PRESETS: dict[PresetName, Preset] = {
+    "demo": Preset(
         _demo,
-        "Demo scale: n = 300, α up to 5, Conv-2, Adam for 300 steps at one learning rate; the "
-        "other data set is cut from two photographs unless another is named. The paper uses CIFAR-10 "
-        "with CIFAR-100.",
+        "Demo preset: n = 300, α up to 5, Conv-2, Adam for 300 steps at one learning rate. Unless another "
+        "data set is named, the external images are cut from two photographs. The paper uses CIFAR-10 with "
+        "CIFAR-100.",
     ),
-    "laptop": Scale(
+    "laptop": Preset(
         _laptop,
-        "Laptop scale: n = 5,000, α up to 5, Conv-4, Adam at 1e-3 falling linearly to 0 for 2,000 steps "
-        "of 128 labels. The paper uses all of CIFAR-10 with CIFAR-100, and Adadelta.",
+        "Laptop preset: n = 5,000, α up to 5, Conv-4, Adam with a learning rate of 1e-3 that falls linearly "
+        "to 0, 2,000 steps of 128 labels. The paper uses all of CIFAR-10 with CIFAR-100, and Adadelta.",
     ),
-    "paper": Scale(_paper, AS_PAPER, seeds=5),
+    "paper": Preset(_paper, PAPER_DESCRIPTION, seeds=5),
 }
 
 
-def _chosen(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs at the best rate, those without noise once for each source."""
-    source = table["image_source"].where(table["image_source"].isin([SAME, WHITE]), OTHER)
+def _at_best_lr(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs at the best learning rate; those without noise are repeated for each source."""
+    source = table["image_source"].where(table["image_source"].isin([SAME, WHITE_NOISE]), EXTERNAL)
     noisy = table.assign(source=source)[table["alpha"] > 0]
     clean = [table[table["alpha"] == 0].assign(source=name) for name in LABELS]
     return best_lr(pd.concat([*clean, noisy], ignore_index=True), by=_BY)
 
 
-def points(table: pd.DataFrame) -> pd.DataFrame:
-    """Return mean test accuracy by image source and alpha."""
-    return intervals(_chosen(table), by=_BY)
+def aggregate(table: pd.DataFrame) -> pd.DataFrame:
+    """Return mean test accuracy per image source and alpha."""
+    return intervals(_at_best_lr(table), by=_BY)
 
 
-def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw accuracy against alpha, one line an image source."""
+def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
+    """Draw accuracy against alpha, one line per image source."""
     with style():
         figure, (axis,) = new_figure(height=3.7)
-        accuracy_lines(axis, found, "alpha", "source", LABELS, apart=0.008)
-        axis.set_xlabel("noisy labels for each clean one, α")
+        accuracy_lines(axis, points, "alpha", "source", LABELS, offset=0.008)
+        axis.set_xlabel(ALPHA_LABEL)
         axis.set_ylabel("test accuracy")
         legend(axis, title="noisy labels are on", loc="lower left")
     return figure
 
 
-def finding(found: pd.DataFrame) -> str:
-    """Say what each source costs at the largest alpha."""
-    mean = found.pivot(index="alpha", columns="source", values="mean")
-    fall = mean.loc[0.0] - mean.iloc[-1]
+def summary(points: pd.DataFrame) -> str:
+    """Return the accuracy drop of each image source at the largest alpha."""
+    mean = points.pivot(index="alpha", columns="source", values="mean")
+    drops = mean.loc[0.0] - mean.iloc[-1]
+    external, white_noise = difference(drops[EXTERNAL]), difference(drops[WHITE_NOISE])
     return (
-        f"With {mean.index[-1]:g} noisy labels for each clean one accuracy falls from "
-        f"{percent(mean.loc[0.0, SAME])} by {difference(fall[SAME])} if they are on the same images, by "
-        f"{difference(fall[OTHER])} on those of another data set and by {difference(fall[WHITE])} on "
-        "white noise."
+        f"Test accuracy drops by {difference(drops[SAME])} with noisy labels on the same images, by "
+        f"{external} on images of another data set and by {white_noise} on white noise, at α = "
+        f"{mean.index[-1]:g}; it is {percent(mean.loc[0.0, SAME])} without noise."
     )
 
 
 def _judge(table: pd.DataFrame, source: str, low: float, high: float) -> Judgement:
-    fall = falls(_chosen(table), by=["source"])
-    alpha = fall["alpha"].max()
-    fall = fall[fall["alpha"] == alpha]
-    if not {source, SAME} <= set(fall["source"]):
-        return not_testable("it takes noise on the same images and on others")
-    rows = intervals(fall, by=["source"], value="fall").set_index("source")
+    drops = accuracy_drops(_at_best_lr(table), by=["source"])
+    alpha = drops["alpha"].max()
+    drops = drops[drops["alpha"] == alpha]
+    if not {source, SAME} <= set(drops["source"]):
+        return not_testable("requires noisy labels on the same images and on others")
+    rows = intervals(drops, by=["source"], value="drop").set_index("source")
     if rows.loc[SAME, "mean"] <= 0:
-        return not_testable(f"noise on the same images costs nothing at α = {alpha:g}")
-    share = float(rows.loc[source, "mean"] / rows.loc[SAME, "mean"])
-    by_seed = fall.pivot(index="seed", columns="source", values="fall")
-    each = (by_seed[source] / by_seed[SAME]).sort_values()
-    cost = [difference_interval(*rows.loc[name, ["mean", "low", "high"]]) for name in (source, SAME)]
+        return not_testable(f"noise on the same images does not lower accuracy at α = {alpha:g}")
+    ratio = float(rows.loc[source, "mean"] / rows.loc[SAME, "mean"])
+    by_seed = drops.pivot(index="seed", columns="source", values="drop")
+    seed_ratios = (by_seed[source] / by_seed[SAME]).sort_values()
+    costs = [difference_interval(*rows.loc[name, ["mean", "low", "high"]]) for name in (source, SAME)]
     numbers = (
-        f"α = {alpha:g}: {LABELS[source]} {cost[0]}, the same images {cost[1]}; a share of {share:.2f}, "
-        f"by seed {', '.join(f'{one:.2f}' for one in each)}"
+        f"drops at α = {alpha:g}: {LABELS[source]} {costs[0]}, the same images {costs[1]}; ratio "
+        f"{ratio:.2f}, per seed {', '.join(f'{seed_ratio:.2f}' for seed_ratio in seed_ratios)}"
     )
-    return decided(low <= share <= high, numbers)
+    return decide(low <= ratio <= high, numbers)
 
 
 FIGURE = Figure(
     name="fig6",
-    title="Noise on the same images, on another data set, on white noise",
-    scales=_PRESETS,
-    points=points,
+    title="Noisy labels on the same images, on another data set and on white noise",
+    presets=_PRESETS,
+    aggregate=aggregate,
     draw=draw,
-    finding=finding,
+    summary=summary,
     claims=(
         Claim(
             "fig6",
             "Noisy labels on images of another data set cost about half of what they cost on the same "
             "images.",
-            "At the largest α the fall of accuracy from α = 0 is 0.3 to 0.8 times that with the same images.",
-            lambda table: _judge(table, OTHER, 0.3, 0.8),
+            "At the largest α the drop of accuracy from α = 0 is 0.3 to 0.8 times that with the same images.",
+            lambda table: _judge(table, EXTERNAL, 0.3, 0.8),
         ),
         Claim(
             "fig6",
             "Noisy labels on white noise cost almost nothing.",
-            "At the largest α the fall of accuracy from α = 0 is less than a tenth of that with the same "
+            "At the largest α the drop of accuracy from α = 0 is less than a tenth of that with the same "
             "images.",
-            lambda table: _judge(table, WHITE, -float("inf"), 0.1),
+            lambda table: _judge(table, WHITE_NOISE, -float("inf"), 0.1),
         ),
     ),
-    method="Labels are drawn alike for all sources: that of a foreign image is drawn for the class of "
-    "a clean partner, so that only the images differ. White noise has the mean and deviation of each "
-    "channel of the clean images. All sources get the same number of steps, one label at a "
-    "time.\n\nPoints are means over seeds, bars 95 % Student t intervals; each run reports the test "
-    "accuracy at the step that clean validation accuracy chose.",
+    method="Labels are drawn from the same distribution for all sources: the label of an external image is "
+    "drawn for the class of a clean image assigned to it, so that only the images differ. White noise has "
+    "the mean and the standard deviation of each channel of the clean images. All sources get the same "
+    f"number of steps with sampled targets (one label at a time).\n\n{MEANS_OVER_SEEDS} {SELECTED_STEP}",
 )

@@ -1,4 +1,4 @@
-"""Figure 9: how many clean examples an accuracy takes, against the noise level; found by search."""
+"""Figure 9: how many clean examples an accuracy requires at each noise level, found by search."""
 
 import math
 from collections.abc import Sequence
@@ -7,247 +7,270 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
-from dilution.figures.base import PAPER, RATES, Figure, Grids, Material, PresetName, Scale
-from dilution.figures.claims import Claim, Judgement, decided, not_testable, percent
-from dilution.figures.fig8 import DEMO_ALPHAS, LAPTOP_ALPHAS, demo_base, laptop_base, sized
-from dilution.figures.laws import Law, fit_laws, slope_interval
-from dilution.figures.search import crossing, first, next_runs
-from dilution.figures.section import OWN
-from dilution.figures.thresholds import LEVELS, grid_thresholds
+from dilution.figures.base import (
+    IS_OWN,
+    LEARNING_RATES,
+    PAPER_DESCRIPTION,
+    PAPER_SETTINGS,
+    Figure,
+    FigureInputs,
+    Grids,
+    Preset,
+    PresetName,
+)
+from dilution.figures.claims import Claim, Judgement, count_interval, decide, not_testable, percent
+from dilution.figures.fig8 import DEMO_ALPHAS, LAPTOP_ALPHAS, demo_base, laptop_base, with_n
+from dilution.figures.threshold_search import first_n
+from dilution.figures.threshold_search import next_runs as next_sizes
+from dilution.figures.thresholds import (
+    LEVELS,
+    ThresholdLaw,
+    crossing,
+    fit_threshold_laws,
+    grid_thresholds,
+    slope_interval,
+)
 from dilution.report.marks import mark_points
-from dilution.report.style import COLOURS, MARKERS, legend, new_figure, style
+from dilution.report.style import ALPHA_LABEL, COLOURS, MARKERS, legend, new_figure, style
 from dilution.study.run_spec import Run
-from dilution.study.selection import best_lr
+from dilution.study.statistics import best_lr
 
 SEARCH, GRID = "search", "grid of Figure 8"
-_STRAIGHT = 0.95  # R² of the straight line
+_MIN_R2 = 0.95  # of the straight line
 
 
-def _grids(base: dict[str, Any], alphas: list[float], size: int, rates: dict[str, list[Any]]) -> Grids:
-    return [(sized(base, first(alpha, max(alphas), size)), {"alpha": [alpha], **rates}) for alpha in alphas]
+def _grids(base: dict[str, Any], alphas: list[float], largest: int, lrs: dict[str, list[Any]]) -> Grids:
+    return [
+        (with_n(base, first_n(alpha, max(alphas), largest)), {"alpha": [alpha], **lrs}) for alpha in alphas
+    ]
 
 
-def _demo(material: Material) -> Grids:
-    return _grids(demo_base(), DEMO_ALPHAS, material.size, {})
+def _demo(inputs: FigureInputs) -> Grids:
+    return _grids(demo_base(), DEMO_ALPHAS, inputs.n_available, {})
 
 
-def _laptop(material: Material) -> Grids:
-    return _grids(laptop_base(), LAPTOP_ALPHAS, material.size, {})
+def _laptop(inputs: FigureInputs) -> Grids:
+    return _grids(laptop_base(), LAPTOP_ALPHAS, inputs.n_available, {})
 
 
-def _paper(material: Material) -> Grids:
+def _paper(inputs: FigureInputs) -> Grids:
     alphas = [0.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0]
-    return _grids({**PAPER, "model": "conv4"}, alphas, material.size, {"lr": list(RATES)})
+    base = {**PAPER_SETTINGS, "model": "conv4"}
+    return _grids(base, alphas, inputs.n_available, {"lr": list(LEARNING_RATES)})
 
 
-_SEARCHED = (
-    "Each n is the next that a search asks for: it ends where the interval of the crossing is within a "
-    "quarter to either side, or after 6 runs near it."
+_SEARCH_RULE = (
+    "Each n is requested by a search, which ends when the interval of the crossing is within a quarter of it "
+    "on either side, or after 6 runs near the crossing."
 )
-_PRESETS: dict[PresetName, Scale] = {
-    "demo": Scale(_demo, f"Demo scale: runs as those of Figure 8. {_SEARCHED}", seeds=1),
-    "laptop": Scale(_laptop, f"Laptop scale: runs as those of Figure 8. {_SEARCHED}", seeds=1),
-    "paper": Scale(
-        _paper,
-        f"Paper scale: one label at a time, Adadelta, batch 128, the best of four learning rates on clean "
-        f"validation data, 50,000 steps. {_SEARCHED}",
-        seeds=1,
-    ),
+_PRESETS: dict[PresetName, Preset] = {
+    "demo": Preset(_demo, f"Demo preset: settings as in Figure 8. {_SEARCH_RULE}", seeds=1),
+    "laptop": Preset(_laptop, f"Laptop preset: settings as in Figure 8. {_SEARCH_RULE}", seeds=1),
+    "paper": Preset(_paper, f"{PAPER_DESCRIPTION} {_SEARCH_RULE}", seeds=1),
 }
 
 
-def _chosen(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs at the best rate, of the search and of the grid."""
-    own = table if OWN not in table else table[table[OWN]]
-    return best_lr(own, by=["alpha", "n"])
+def _own_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of the search, without those of Figure 8."""
+    return table if IS_OWN not in table else table[table[IS_OWN]]
 
 
-def more(runs: Sequence[Run], table: pd.DataFrame) -> list[Run]:
-    """Return the runs that the search asks for next, given all runs so far.
+def _at_best_lr(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of the search at the best learning rate."""
+    return best_lr(_own_runs(table), by=["alpha", "n"])
+
+
+def next_runs(runs: Sequence[Run], table: pd.DataFrame) -> list[Run]:
+    """Return the runs that the search requests next.
 
     Parameters
     ----------
     runs
-        The runs, all finished.
+        All runs so far, finished.
     table
-        One row for each of them.
+        One row per run.
     """
-    chosen, wanted = _chosen(table), []
+    requested = []
     largest = int(table["n_available"].max())
-    rates = sorted({run.lr for run in runs})
-    own = {"n", "n_val", "epochs", "steps", "alpha", "seed", "lr"}
-    common = runs[0].model_dump(exclude=own, exclude_none=True)
-    for alpha, part in chosen.groupby("alpha"):
-        for n, seed in next_runs(part, LEVELS, largest):
-            settings = sized({"steps": runs[0].steps, **common}, n)
-            wanted += [Run.of(**settings, alpha=alpha, seed=seed, lr=rate) for rate in rates]
-    return wanted
+    lrs = sorted({run.lr for run in runs})
+    varying = {"n", "n_val", "epochs", "steps", "alpha", "seed", "lr"}
+    shared = {"steps": runs[0].steps, **runs[0].model_dump(exclude=varying, exclude_none=True)}
+    for alpha, part in _at_best_lr(table).groupby("alpha"):
+        for n, seed in next_sizes(part, LEVELS, largest):
+            settings = with_n(shared, n)
+            requested += [Run.of(**settings, alpha=alpha, seed=seed, lr=lr) for lr in lrs]
+    return requested
 
 
-def points(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the n that reaches each level at each alpha, by search and by the grid of Figure 8.
+def aggregate(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the n that reaches each level at each alpha, by the search and by the grid of Figure 8.
 
     Returns
     -------
     DataFrame
-        Columns ``how``, ``level``, ``alpha``; ``mean``, ``low``, ``high`` in clean examples; ``seeds``, the
-        runs behind it; ``images``, how many images all runs of this search or grid trained on, at all
-        noise levels and for all accuracies, found or not.
+        Columns ``found_by``, ``level``, ``alpha``; ``mean``, ``low``, ``high`` in clean examples; ``seeds``,
+        the number of runs in the fit or of seeds of the grid; ``training_images``, the number of images that
+        all runs of the search or the grid trained on, over all noise levels and accuracies.
     """
     rows = []
-    for (level, alpha), part in _by_level(_chosen(table)):
-        found = crossing(part, level)
-        if found is not None:
-            rows.append((SEARCH, level, alpha, found.n, found.low, found.high, found.runs))
-    columns = ["how", "level", "alpha", "mean", "low", "high", "seeds"]
-    searched = pd.DataFrame(rows, columns=columns)
-    searched["images"] = _images(table if OWN not in table else table[table[OWN]])
-    if OWN not in table or table[OWN].all():
-        return searched
-    grid = table[~table[OWN]]
-    scanned = grid_thresholds(best_lr(grid, by=["alpha", "n"])).assign(how=GRID)
-    scanned["images"] = _images(grid)
-    return pd.concat([searched, scanned[searched.columns]], ignore_index=True)
+    for (level, alpha), part in _by_level(_at_best_lr(table)):
+        fit = crossing(part, level)
+        if fit is not None:
+            rows.append((SEARCH, level, alpha, fit.n, fit.low, fit.high, fit.runs))
+    columns = ["found_by", "level", "alpha", "mean", "low", "high", "seeds"]
+    search = pd.DataFrame(rows, columns=columns)
+    search["training_images"] = _training_images(_own_runs(table))
+    if IS_OWN not in table or table[IS_OWN].all():
+        return search
+    grid_runs = table[~table[IS_OWN]]
+    grid = grid_thresholds(best_lr(grid_runs, by=["alpha", "n"])).assign(found_by=GRID)
+    grid["training_images"] = _training_images(grid_runs)
+    return pd.concat([search, grid[search.columns]], ignore_index=True)
 
 
-def _by_level(chosen: pd.DataFrame) -> list[tuple[tuple[float, float], pd.DataFrame]]:
-    return [((level, float(str(alpha))), part) for level in LEVELS for alpha, part in chosen.groupby("alpha")]
+def _by_level(runs: pd.DataFrame) -> list[tuple[tuple[float, float], pd.DataFrame]]:
+    return [((level, float(str(alpha))), part) for level in LEVELS for alpha, part in runs.groupby("alpha")]
 
 
-def _images(runs: pd.DataFrame) -> int:
-    """Return how many images runs were trained on; one that diverged counts as whole."""
+def _training_images(runs: pd.DataFrame) -> int:
+    """Return the number of images that runs trained on; a diverged run counts with all its steps."""
     return int((runs["steps_done"].fillna(runs["steps"]) * runs["batch_size"]).sum())
 
 
-def _laws(found: pd.DataFrame) -> dict[float, list[Law]]:
-    """Fit the laws at each level with three noise levels or more."""
-    searched = found[found["how"] == SEARCH]
+def _fit_laws(points: pd.DataFrame) -> dict[float, list[ThresholdLaw]]:
+    """Return the laws at each level that has at least three noise levels."""
+    search = points[points["found_by"] == SEARCH]
     return {
-        float(str(level)): fit_laws(part["alpha"].tolist(), part["mean"].tolist())
-        for level, part in searched.groupby("level")
+        float(str(level)): fit_threshold_laws(part["alpha"].tolist(), part["mean"].tolist())
+        for level, part in search.groupby("level")
         if len(part) >= 3
     }
 
 
-def draw(found: pd.DataFrame) -> matplotlib.figure.Figure:
-    """Draw n against alpha for each level, with the straight line, and the grid's thresholds beside them."""
-    laws = _laws(found)
+def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
+    """Draw n against alpha for each level: the search with its straight line, and the grid beside it."""
+    laws = _fit_laws(points)
     with style():
         figure, (axis,) = new_figure(height=3.9)
-        ends = np.array([0.0, float(found["alpha"].max())])
-        top = 1.3 * float(found["mean"].max())
-        for index, (level, part) in enumerate(found.groupby("level")):
-            for how, one in part.groupby("how", sort=False):
-                one = one.sort_values("alpha")
-                own = how == SEARCH
-                name = f"{percent(float(str(level)))}, {how}"
-                x = one["alpha"] + (0.0 if own else 0.012 * ends[1])
-                axis.errorbar(
-                    x,
-                    one["mean"],
-                    yerr=[one["mean"] - one["low"], np.minimum(one["high"], 10 * top) - one["mean"]],
-                    fmt=MARKERS[index],
-                    color=COLOURS[index],
-                    mfc=COLOURS[index] if own else "none",
-                    capsize=2.5,
-                    elinewidth=1.1,
-                    label=name,
-                )
-                shown = one.rename(columns={"seeds": "runs"}) if own else one  # a search has runs, not seeds
-                mark_points(axis, shown, x, one["mean"], name, COLOURS[index])
-            if float(str(level)) in laws and len(laws[float(str(level))]) > 1:
-                start, slope = laws[float(str(level))][1].coefficients
+        ends = np.array([0.0, float(points["alpha"].max())])
+        top = 1.3 * float(points["mean"].max())
+        for index, (level, part) in enumerate(points.groupby("level")):
+            for found_by, series in part.groupby("found_by", sort=False):
+                _draw_series(axis, series.sort_values("alpha"), str(found_by), index, ends[1], top)
+            law = laws.get(float(str(level)), [])
+            if len(law) > 1:
+                start, slope = law[1].coefficients
                 name = f"{percent(float(str(level)))}, straight line"
                 axis.plot(ends, start + slope * ends, color=COLOURS[index], lw=1.0, ls="--", label=name)
         axis.set_ylim(0, top)
         axis.yaxis.set_major_formatter("{x:,.0f}")
-        axis.set_xlabel("noisy labels for each clean one, α")
-        axis.set_ylabel("clean examples needed")
+        axis.set_xlabel(ALPHA_LABEL)
+        axis.set_ylabel("number of clean examples n")
         legend(axis, title="test accuracy, found by", loc="upper left")
     return figure
 
 
-def finding(found: pd.DataFrame) -> str:
-    """Say what an accuracy costs at the largest noise level, and what the search cost."""
-    searched = found[found["how"] == SEARCH]
-    if searched.empty:
-        return "The search found no crossing of an accuracy at any noise level."
-    last = searched[searched["alpha"] == searched["alpha"].max()].sort_values("level").iloc[-1]
-    first_ = searched[searched["level"] == last["level"]].sort_values("alpha").iloc[0]
-    said = (
-        f"{percent(last['level'])} of the test images right takes n = {first_['mean']:,.0f} clean examples "
-        f"at α = {first_['alpha']:g} and {last['mean']:,.0f} {_interval(last)} at α = {last['alpha']:g}."
+def _draw_series(
+    axis: Axes, series: pd.DataFrame, found_by: str, index: int, largest_alpha: float, top: float
+) -> None:
+    """Draw the crossings of one level, filled for the search and hollow for the grid."""
+    is_search = found_by == SEARCH
+    name = f"{percent(float(series['level'].iloc[0]))}, {found_by}"
+    x = series["alpha"] + (0.0 if is_search else 0.012 * largest_alpha)
+    axis.errorbar(
+        x,
+        series["mean"],
+        yerr=[series["mean"] - series["low"], np.minimum(series["high"], 10 * top) - series["mean"]],
+        fmt=MARKERS[index],
+        color=COLOURS[index],
+        mfc=COLOURS[index] if is_search else "none",
+        capsize=2.5,
+        elinewidth=1.1,
+        label=name,
     )
-    grid = found[found["how"] == GRID]
+    shown = series.rename(columns={"seeds": "runs"}) if is_search else series  # a search has no seeds
+    mark_points(axis, shown, x, series["mean"], name, COLOURS[index])
+
+
+def summary(points: pd.DataFrame) -> str:
+    """Return the threshold at the largest noise level, and what the search cost beside the grid."""
+    search = points[points["found_by"] == SEARCH]
+    if search.empty:
+        return "The search found no crossing of an accuracy at any noise level."
+    last = search[search["alpha"] == search["alpha"].max()].sort_values("level").iloc[-1]
+    first = search[search["level"] == last["level"]].sort_values("alpha").iloc[0]
+    thresholds = (
+        f"{count_interval(last['mean'], last['low'], last['high'])} clean examples are required for "
+        f"{percent(last['level'])} test accuracy at α = {last['alpha']:g}, and {first['mean']:,.0f} at "
+        f"α = {first['alpha']:g}."
+    )
+    grid = points[points["found_by"] == GRID]
     if grid.empty:
-        return said
-    spent = [part["images"].iloc[0] for part in (searched, grid)]
-    pairs = searched.merge(grid, on=["level", "alpha"], suffixes=("", "_grid"))
-    agree = (pairs["low"] <= pairs["high_grid"]) & (pairs["low_grid"] <= pairs["high"])
+        return thresholds
+    cost = search["training_images"].iloc[0] / grid["training_images"].iloc[0]
+    pairs = search.merge(grid, on=["level", "alpha"], suffixes=("", "_grid"))
+    overlap = (pairs["low"] <= pairs["high_grid"]) & (pairs["low_grid"] <= pairs["high"])
     ratio = float(np.exp(np.log(pairs["mean"] / pairs["mean_grid"]).mean()))
     return (
-        f"{said} The search trained on {percent(spent[0] / spent[1])} of the images that the grid of "
-        f"Figure 8 took; {int(agree.sum())} of {len(pairs)} intervals overlap, and its thresholds are "
-        f"{ratio:.2f} times the grid's in the mean."
+        f"{thresholds} The search used {percent(cost)} of the training images of the grid of Figure 8; "
+        f"{int(overlap.sum())} of {len(pairs)} intervals overlap, and the thresholds of the search are "
+        f"{ratio:.2f} times those of the grid (geometric mean)."
     )
 
 
-def _interval(row: pd.Series) -> str:
-    high = "∞" if math.isinf(row["high"]) else f"{row['high']:,.0f}"
-    return f"[{row['low']:,.0f}, {high}]"
-
-
-def _straight(table: pd.DataFrame) -> Judgement:
-    laws = _laws(points(table))
+def _linear(table: pd.DataFrame) -> Judgement:
+    laws = _fit_laws(aggregate(table))
     if not laws:
-        return not_testable("it takes an accuracy that three noise levels reach")
+        return not_testable("requires an accuracy that three noise levels reach")
     numbers, passed = [], True
     for level, fitted in laws.items():
         line = fitted[1]
-        passed &= line.r2 >= _STRAIGHT
-        lacking = ", ".join(law.name for law in fitted if math.isnan(law.aicc))
-        few = f", too few noise levels for AICc of {lacking}"
+        passed &= line.r2 >= _MIN_R2
+        missing = ", ".join(law.name for law in fitted if math.isnan(law.aicc))
         criteria = ", ".join(f"{law.name} {law.aicc:.1f}" for law in fitted if not math.isnan(law.aicc))
         numbers.append(
             f"{percent(level)}: n = {line.coefficients[0]:,.0f} + {line.coefficients[1]:,.0f} α, "
-            f"R² = {line.r2:.3f}" + (f", AICc {criteria}" if criteria else "") + (few if lacking else "")
+            f"R² = {line.r2:.3f}"
+            + (f", AICc {criteria}" if criteria else "")
+            + (f", too few noise levels for AICc of {missing}" if missing else "")
         )
-    return decided(passed, "; ".join(numbers))
+    return decide(passed, "; ".join(numbers))
 
 
 def _steeper(table: pd.DataFrame) -> Judgement:
-    found = points(table)
-    laws = _laws(found)
+    points = aggregate(table)
+    laws = _fit_laws(points)
     if len(laws) < 2:
-        return not_testable("it takes two accuracies that three noise levels reach")
-    searched, numbers = found[found["how"] == SEARCH], []
-    for level, part in searched.groupby("level"):
+        return not_testable("requires two accuracies that three noise levels reach")
+    search, numbers = points[points["found_by"] == SEARCH], []
+    for level, part in search.groupby("level"):
         low, high = slope_interval(part["alpha"].tolist(), part["mean"].tolist())
         slope = laws[float(str(level))][1].coefficients[1]
         numbers.append(
-            f"{percent(float(str(level)))}: {slope:,.0f} [{low:,.0f}, {high:,.0f}] clean examples more for "
-            "each α"
+            f"{percent(float(str(level)))}: {count_interval(slope, low, high)} more clean examples per unit "
+            "of α"
         )
-    rising = [fitted[1].coefficients[1] for _, fitted in sorted(laws.items())]
-    return decided(rising == sorted(rising), "; ".join(numbers))
+    slopes = [fitted[1].coefficients[1] for _, fitted in sorted(laws.items())]
+    return decide(slopes == sorted(slopes), "; ".join(numbers))
 
 
 FIGURE = Figure(
     name="fig9",
-    title="How many clean examples an accuracy takes",
-    scales=_PRESETS,
-    points=points,
+    title="Number of clean examples that an accuracy requires",
+    presets=_PRESETS,
+    aggregate=aggregate,
     draw=draw,
-    finding=finding,
+    summary=summary,
     claims=(
         Claim(
             "fig9",
-            "The number of clean examples that an accuracy takes grows linearly with the noise level.",
+            "The number of clean examples that an accuracy requires grows linearly with the noise level.",
             "For each accuracy the straight line in α explains at least 95 % of the variance of the n found "
-            "(R²); AICc of a constant, a straight line and a parabola are shown beside it, the least is "
-            "preferred.",
-            _straight,
+            "(R²). AICc of a constant, a straight line and a parabola are shown beside it; the law with the "
+            "smallest AICc is preferred.",
+            _linear,
         ),
         Claim(
             "fig9",
@@ -256,15 +279,15 @@ FIGURE = Figure(
             _steeper,
         ),
     ),
-    method="For each noise level n is searched: doubled or halved until accuracy lies on both sides of "
-    "the level, then run near the crossing of a straight line fitted to the logit of accuracy against "
-    "log n. Each run has a seed of its own, and one run may serve both levels. Bars are 95 % intervals of "
-    "the crossing by Fieller's method. The test accuracy says where to measure next, being what is "
-    "measured; it chooses no step and no learning rate.\n\n"
-    "Hollow marks are the crossings of the curves of Figure 8, interpolated for each seed, with Student t "
-    "intervals of log n over seeds; they stand a little to the right of their α. Dashed lines are the "
-    "straight lines fitted to what the search found. A bar without an end goes on beyond the plot.",
-    more=more,
-    beside="fig8",
-    shares=False,
+    method="At each noise level n is searched: doubled or halved until accuracy lies on both sides of the "
+    "level, then placed near the crossing of a straight line fitted to the logit of accuracy against log "
+    "n. Each run has its own seed, and one run may serve both levels. Bars are 95 % intervals of the "
+    "crossing by Fieller's method. Test accuracy decides which n to measure next, because it is the "
+    "measured quantity; it chooses no step and no learning rate.\n\nHollow marks are the crossings of the "
+    "curves of Figure 8, interpolated per seed, with Student t intervals of log n over seeds; they are "
+    "drawn slightly to the right of their α. Dashed lines are the straight lines fitted to the search. A "
+    "bar without an upper cap extends beyond the plot.",
+    next_runs=next_runs,
+    compared_with="fig8",
+    as_percent=False,
 )

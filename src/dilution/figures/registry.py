@@ -18,27 +18,31 @@ from dilution.figures import (
 )
 from dilution.figures.base import Figure
 
-FIGURES: dict[str, Figure] = {
+PAPER_FIGURES: dict[str, Figure] = {
     module.FIGURE.name: module.FIGURE
     for module in (fig1, fig2, fig3, fig4, fig5, fig6, fig7, fig8, fig9, fig10, fig11)
 }
-"""The figures of the paper: those that ``"all"`` stands for."""
+"""The figures of the paper, which ``"all"`` stands for."""
 
-BEYOND: dict[str, Figure] = {module.FIGURE.name: module.FIGURE for module in (baselines, human_labels)}
-"""Figures that answer what the paper leaves open."""
+FIGURES: dict[str, Figure] = PAPER_FIGURES | {
+    module.FIGURE.name: module.FIGURE for module in (baselines, human_labels)
+}
+"""Every figure by name, in the order of a page: those of the paper, then those beyond it."""
 
-EVERY: dict[str, Figure] = FIGURES | BEYOND
-"""Both, in the order of a page."""
 
-
-def figure(name: str) -> Figure:
+def get_figure(name: str) -> Figure:
     """Return the figure of this name.
 
     Raises
     ------
     InputError
-        If there is none.
+        If there is no such figure.
     """
-    if name not in EVERY:
-        raise unknown("figure", name, EVERY)
-    return EVERY[name]
+    if name not in FIGURES:
+        raise unknown("figure", name, FIGURES)
+    return FIGURES[name]
+
+
+def list_figures() -> dict[str, str]:
+    """Return the names of the figures that can be reproduced, each with its title."""
+    return {name: figure.title for name, figure in FIGURES.items()}

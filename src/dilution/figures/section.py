@@ -1,52 +1,48 @@
-"""One figure from the store alone: what its search still lacks, and its section of the page."""
+"""The section of a figure, from the store alone: its plot, its verdicts and the runs still to come."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from dilution.figures.base import PRESETS, Figure
+from dilution.figures.base import IS_OWN, PRESETS, Figure
 from dilution.figures.claims import judge_all
+from dilution.noise import IMAGE_SOURCES
 from dilution.report.marks import Plot
-from dilution.report.page import Section
+from dilution.report.section import Section, write_tables
 from dilution.report.style import publish
 from dilution.study.results import table
-from dilution.study.run_spec import IMAGE_SOURCES, Run
-from dilution.study.selection import name_matrices
+from dilution.study.run_spec import Run
+from dilution.study.statistics import name_matrices
 from dilution.study.store import Store
-from dilution.utils.atomic import write_whole
-
-OWN = "own"
-"""Name of the column that tells a figure's own runs from those it is compared with."""
 
 
 def recipe_name(study: str) -> str:
-    """Return the name under which a store keeps the recipe that a study was trained by."""
+    """Return the name under which a store keeps the recipe of a study."""
     return f"recipe/{study}"
 
 
 def further_runs(figure: Figure, store: Store, study: str) -> list[Run]:
-    """Return the runs that a figure asks for once it has seen those of its study; none while some failed."""
-    if figure.more is None:
+    """Return the runs that the search of a figure requests next; none while runs are unfinished or failed."""
+    if figure.next_runs is None:
         return []
-    found = table(store, study)
-    if not found["state"].isin(["done", "diverged"]).all():
+    runs = table(store, study)
+    if not runs["state"].isin(["done", "diverged"]).all():
         return []
-    return figure.more([Run.of(**row["spec"]) for row in store.rows(study)], found)
+    return figure.next_runs([Run.of(**row["spec"]) for row in store.rows(study)], runs)
 
 
-def judge(figure: Figure, store: Store, study: str) -> pd.DataFrame:
+def judge_figure(figure: Figure, store: Store, study: str) -> pd.DataFrame:
     """Return the verdicts on the claims of a figure, from the runs of its study."""
-    return judge_all(
-        figure.claims,
-        _with_others(figure, table(store, study), store, study.partition("/")[2]),
-        asked=len(further_runs(figure, store, study)),
-    )
+    runs = _with_compared_runs(figure, table(store, study), store, study.partition("/")[2])
+    return judge_all(figure.claims, runs, pending=len(further_runs(figure, store, study)))
 
 
 def figure_section(
     figure: Figure, store: Store, study: str, folder: Path, file: str | None = None
 ) -> Section:
-    """Draw and judge one figure; it is drawn once every point has a run with an accuracy.
+    """Return the page section of a figure, and write its plot and its tables.
+
+    The plot is drawn once every point has a run with an accuracy.
 
     Parameters
     ----------
@@ -55,11 +51,11 @@ def figure_section(
     store
         The store with its runs.
     study
-        Their study, named ``figure/data set/scale``.
+        Name of their study: ``figure/dataset/preset``.
     folder
-        Where the plot (PNG, SVG, PDF), the points drawn and the runs (CSV) go.
+        Folder for the plot (PNG, SVG, PDF), the points and the runs (CSV).
     file
-        What their names begin with. Default: the figure's name.
+        File name without its ending. Default: the figure's name.
 
     Raises
     ------
@@ -68,75 +64,80 @@ def figure_section(
     """
     file = file or figure.name
     _, _, rest = study.partition("/")
-    dataset, _, scale = rest.rpartition("/")
+    dataset, _, preset = rest.rpartition("/")
     runs, recipe = table(store, study), store.artifact(recipe_name(study))
-    asked = further_runs(figure, store, study)
-    seen = _with_others(figure, runs, store, rest)
-    states = runs["state"].value_counts()
-    waiting = int(states.get("queued", 0) + states.get("running", 0)) + len(asked)
-    found = pd.DataFrame() if waiting else figure.points(seen)
-    if waiting or found.empty or ("seeds" in found and (found["seeds"] == 0).any()):
-        counts = ", ".join(f"{count} {state}" for state, count in states.items())
-        more = f", and {len(asked)} to come" if asked else ""
-        plot = Plot("", ())
-        finding = f"Not every point has a run with an accuracy: of {len(runs)} runs {counts}{more}."
+    pending = len(further_runs(figure, store, study))
+    compared = _with_compared_runs(figure, runs, store, rest)
+    points = pd.DataFrame() if _is_waiting(runs, pending) else figure.aggregate(compared)
+    if points.empty or ("seeds" in points and (points["seeds"] == 0).any()):
+        plot, summary = Plot("", ()), _unfinished(runs, pending)
     else:
-        plot = publish(figure.draw(found), folder, file)
-        finding = figure.finding(found)
-    write_whole(folder / f"{file}.csv", found.to_csv(index=False).encode())
-    if len(runs):
-        write_whole(folder / f"{file}-runs.csv", runs.to_csv(index=False).encode())
+        plot, summary = publish(figure.draw(points), folder, file), figure.summary(points)
+    write_tables(folder, file, points, runs)
     return Section(
         name=file,
         title=figure.title,
-        finding=finding,
+        summary=summary,
         svg=plot.svg,
         marks=plot.marks,
-        caption=_sizes(runs, dataset, seeds=figure.more is None) + _differs(figure, scale, runs, recipe),
+        caption=_data(runs, dataset, with_seeds=figure.next_runs is None)
+        + _settings(figure, preset, runs, recipe),
         method=figure.method,
-        claims=judge_all(figure.claims, seen, asked=len(asked)),
-        points=found,
+        claims=judge_all(figure.claims, compared, pending=pending),
+        points=points,
         runs=name_matrices(runs),
-        shares=figure.shares,
+        as_percent=figure.as_percent,
     )
 
 
-def _with_others(figure: Figure, runs: pd.DataFrame, store: Store, rest: str) -> pd.DataFrame:
-    """Return the runs, and below them those of the figure beside it where the store has them all."""
-    if figure.beside is None:
+def _is_waiting(runs: pd.DataFrame, pending: int) -> bool:
+    return pending > 0 or bool(runs["state"].isin(["queued", "running"]).any())
+
+
+def _unfinished(runs: pd.DataFrame, pending: int) -> str:
+    """Return how many runs are in which state, for a figure that cannot be drawn yet."""
+    counts = ", ".join(f"{count} {state}" for state, count in runs["state"].value_counts().items())
+    more = f", and {pending} to come" if pending else ""
+    return f"Some points have no run with an accuracy yet. State of the {len(runs)} runs: {counts}{more}."
+
+
+def _with_compared_runs(figure: Figure, runs: pd.DataFrame, store: Store, rest: str) -> pd.DataFrame:
+    """Return the runs, and below them those of the compared figure if the store has all of them."""
+    if figure.compared_with is None:
         return runs
-    others = table(store, f"{figure.beside}/{rest}")
+    others = table(store, f"{figure.compared_with}/{rest}")
     if not others["state"].isin(["done", "diverged"]).all():
         others = others.iloc[:0]
-    both = [runs.assign(**{OWN: True}), others.assign(**{OWN: False})]
-    return pd.concat([part for part in both if len(part)], ignore_index=True)
+    parts = [runs.assign(**{IS_OWN: True}), others.assign(**{IS_OWN: False})]
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)
 
 
-def _differs(figure: Figure, scale: str, runs: pd.DataFrame, recipe: str | None) -> str:
-    """Say how the figure differs from the paper's."""
-    said = next((figure.scales[name].differs for name in PRESETS if name == scale), "")
-    if "precision" in runs and (runs["precision"] == "bfloat16").any():
-        said += " Products of matrices and convolutions in bfloat16."
-    if recipe is not None:
-        said += (
-            f" Trained by the recipe {recipe!r}, in place of the optimizer, rate, batch and order named "
-            "here; as many images went through the network."
-        )
-    notes = [note for note in runs["image_note"].dropna().unique() if note] if len(runs) else []
-    return said + "".join(f" {note[:1].upper()}{note[1:]}." for note in notes)
-
-
-def _sizes(runs: pd.DataFrame, dataset: str, *, seeds: bool) -> str:
-    """Say how many images were trained on, set aside and tested on; whose they are; if asked, the seeds."""
+def _data(runs: pd.DataFrame, dataset: str, *, with_seeds: bool) -> str:
+    """Return the part of a caption that names the data: numbers of images, external images, seeds."""
     if runs.empty:
         return ""
     largest = runs.loc[runs["n"].idxmax()]
-    tested = runs["n_test"].dropna()
-    foreign = sorted({Path(name).name for name in runs["image_source"] if name not in IMAGE_SOURCES})
-    on_test = f", tested on {tested.iloc[0]:,.0f}" if len(tested) else ""
+    n_test = runs["n_test"].dropna()
+    tested = f"; tested on {n_test.iloc[0]:,.0f} images" if len(n_test) else ""
+    n_seeds = runs["seed"].nunique()
+    seeds = f"; {n_seeds} {'seed' if n_seeds == 1 else 'seeds'} per point" if with_seeds else ""
+    external = sorted({Path(name).name for name in runs["image_source"] if name not in IMAGE_SOURCES})
     return (
         f"Data: {dataset}, n = {largest['n']:,} clean images, of which {largest['n_val']:,} are set "
-        f"aside for validation{on_test}"
-        + (f"; {runs['seed'].nunique()} seeds a point. " if seeds else ". ")
-        + "".join(f"Foreign images: {name}. " for name in foreign)
+        f"aside for validation{tested}{seeds}. " + "".join(f"External images: {name}. " for name in external)
     )
+
+
+def _settings(figure: Figure, preset: str, runs: pd.DataFrame, recipe: str | None) -> str:
+    """Return the part of a caption that describes the preset, the precision and the recipe."""
+    sentences = [figure.presets[name].description for name in PRESETS if name == preset]
+    if "precision" in runs and (runs["precision"] == "bfloat16").any():
+        sentences.append("Matrix products and convolutions are computed in bfloat16.")
+    if recipe is not None:
+        sentences.append(
+            f"Trained with the recipe {recipe!r}, which replaces the optimizer, learning rate, batch size "
+            "and targets named here; the number of training images is the same."
+        )
+    notes = [note for note in runs["image_note"].dropna().unique() if note] if len(runs) else []
+    sentences += [f"{note[:1].upper()}{note[1:]}." for note in notes]
+    return " ".join(sentences)

@@ -1,6 +1,22 @@
-"""The networks, by name."""
+"""Models by name."""
 
-from dilution.models.custom import Classifier, make
-from dilution.models.registry import LABELS, MODELS, build, default_model
+from dilution.models.custom import Classifier, call_factory
+from dilution.models.registry import (
+    DISPLAY_NAMES,
+    MODELS,
+    build_model,
+    count_weights,
+    default_model,
+    list_models,
+)
 
-__all__ = ["LABELS", "MODELS", "Classifier", "build", "default_model", "make"]
+__all__ = [
+    "DISPLAY_NAMES",
+    "MODELS",
+    "Classifier",
+    "build_model",
+    "call_factory",
+    "count_weights",
+    "default_model",
+    "list_models",
+]

@@ -1,4 +1,4 @@
-"""Networks and classifiers of a user's own: what a factory ``module:name`` makes, checked."""
+"""Custom models and classifiers: made by a user's factory ``module:name``, and checked."""
 
 import inspect
 import math
@@ -9,36 +9,38 @@ from torch import Tensor, nn
 
 from dilution.errors import InputError
 from dilution.utils import rng
-from dilution.utils.references import raised, resolve
+from dilution.utils.references import describe_exception, resolve
 from dilution.utils.rng_state import RngState
 
-_IMAGES = 2  # shown to a network to see what it returns
+_IMAGES = 2  # in the batch that checks the output of a model
 
 
 @runtime_checkable
 class Classifier(Protocol):
-    """What learns without steps, as the classifiers of scikit-learn do."""
+    """An estimator that is fitted at once, as the classifiers of scikit-learn are."""
 
     def fit(self, X: Any, y: Any) -> Any:
-        """Learn from features, float32 of shape (n, features), and class numbers, int64 of shape (n,)."""
+        """Fit to features, float32 of shape (n, features), and class numbers, int64 of shape (n,)."""
 
     def predict_proba(self, X: Any) -> Any:
         """Return probabilities of the classes that occurred, shape (n, classes that occurred)."""
 
 
-def make(name: str, shape: tuple[int, int, int], classes: int, *, seed: int) -> nn.Module | Classifier:
-    """Call a factory and check what it made.
+def call_factory(
+    name: str, shape: tuple[int, int, int], classes: int, *, seed: int
+) -> nn.Module | Classifier:
+    """Return the model or classifier that a factory makes, checked.
 
-    Its random numbers, if it takes them from PyTorch's global generator as layers do, come from the stream
-    ``"weights"`` of the seed; the global generator is left as it was. A network is shown two images of
-    zeros, in evaluation mode.
+    Random numbers that the factory takes from PyTorch's global generator, as layers do, come from
+    the stream ``"weights"`` of the seed; the global generator keeps its state. A model is checked
+    on two images of zeros, in evaluation mode.
 
     Parameters
     ----------
     name
-        ``"module:name"`` of a function of the image shape (channels, height, width) and the number of
-        classes. It returns an ``nn.Module`` whose output is logits of shape (b, classes), or a classifier
-        with ``fit`` and ``predict_proba``. A class with such a constructor is one too.
+        ``"module:name"`` of a function (or class) that takes the image shape (channels, height,
+        width) and the number of classes. It returns an ``nn.Module`` whose output is logits of
+        shape (b, classes), or a classifier with ``fit`` and ``predict_proba``.
     shape
         Image shape: (channels, height, width).
     classes
@@ -49,40 +51,42 @@ def make(name: str, shape: tuple[int, int, int], classes: int, *, seed: int) -> 
     Raises
     ------
     InputError
-        If the factory cannot be imported, takes other arguments, raises, or makes something else; if the
-        network has nothing to train, raises, or returns no finite logits of that shape.
+        If the factory cannot be imported, takes other arguments, raises, or returns something else;
+        if the model has no parameters to train, raises, or does not return finite logits of that
+        shape.
     """
     factory = resolve(name, "model")
     if isinstance(factory, nn.Module):
         raise InputError(
-            f"model is {name!r}, which is a {type(factory).__name__}, a network itself; every run needs "
-            "a new one. Give a function (shape, classes) that returns one."
+            f"model is {name!r}, which is a {type(factory).__name__}, a model itself; every run needs "
+            "a new one. Give a function (shape, classes) that returns a model."
         )
     _check_arguments(name, factory)
     with RngState(rng.stream(seed, "weights")):
         try:
-            made = factory(shape, classes)
+            model = factory(shape, classes)
         except Exception as error:
             raise InputError(
-                f"model is {name!r}; called with {shape}, {classes} it raised {raised(error)}. It gets the "
-                "image shape (channels, height, width) and the number of classes."
+                f"model is {name!r}; called with {shape}, {classes} it raised "
+                f"{describe_exception(error)}. It gets the image shape (channels, height, width) and the "
+                "number of classes."
             ) from None
-        if isinstance(made, nn.Module):
-            _check_model(name, made, shape, classes)
-            return made
-    if isinstance(made, type) or not isinstance(made, Classifier):
+        if isinstance(model, nn.Module):
+            _check_model(name, model, shape, classes)
+            return model
+    if isinstance(model, type) or not isinstance(model, Classifier):
         raise InputError(
-            f"model is {name!r}, which returned a {type(made).__name__}; it must return a torch.nn.Module, "
-            "or an object with fit and predict_proba as the classifiers of scikit-learn have."
+            f"model is {name!r}, which returned a {type(model).__name__}; it must return a torch.nn.Module, "
+            "or an object with fit and predict_proba like the classifiers of scikit-learn."
         )
-    return made
+    return model
 
 
 def _check_arguments(name: str, factory: Any) -> None:
-    """Refuse a function that does not take two arguments; calling it would blame something else."""
+    """Refuse a function that does not take two arguments: the error of a call would be less clear."""
     try:
         signature = inspect.signature(factory)
-    except (TypeError, ValueError):  # built-in ones may have none; the call will tell
+    except (TypeError, ValueError):  # some built-in functions have none
         return
     try:
         signature.bind((1, 1, 1), 2)
@@ -100,8 +104,9 @@ def _check_model(name: str, model: nn.Module, shape: tuple[int, int, int], class
         logits = model(images)
     except Exception as error:
         raise InputError(
-            f"model is {name!r}; shown images of shape {tuple(images.shape)}, float32, it raised "
-            f"{raised(error)}. It must take images of this data set, which are {_shape(shape)}."
+            f"model is {name!r}; called with images of shape {tuple(images.shape)}, float32, it raised "
+            f"{describe_exception(error)}. It must accept images of this data set, which are "
+            f"{_describe(shape)}."
         ) from None
     model.train()
     if not any(weights.requires_grad for weights in model.parameters()):
@@ -109,31 +114,31 @@ def _check_model(name: str, model: nn.Module, shape: tuple[int, int, int], class
             f"model is {name!r}, and it has no parameters to train. Its layers must be attributes of the "
             "module, or in an nn.ModuleList."
         )
-    wanted = f"logits, a floating-point tensor of shape ({_IMAGES}, {classes}) for {_IMAGES} images"
+    expected = f"logits, a floating-point tensor of shape ({_IMAGES}, {classes}) for {_IMAGES} images"
     if not isinstance(logits, Tensor) or not logits.is_floating_point():
         kind = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(f"model is {name!r}, which returned {kind}; it must return {wanted}.")
+        raise InputError(f"model is {name!r}, which returned {kind}; it must return {expected}.")
     if tuple(logits.shape) != (_IMAGES, classes):
         raise InputError(
-            f"model is {name!r}, which returned shape {tuple(logits.shape)}; it must return {wanted}. "
+            f"model is {name!r}, which returned shape {tuple(logits.shape)}; it must return {expected}. "
             "Its last layer must have as many outputs as `classes`, the second argument."
         )
     if not bool(logits.isfinite().all()):
         raise InputError(
-            f"model is {name!r}, which returned {_first_wrong(logits)} for images of zeros; its logits "
-            "must be finite. Look at its initial weights, and at divisions and logarithms."
+            f"model is {name!r}, which returned {_first_not_finite(logits)} for images of zeros; its logits "
+            "must be finite. Check its initial weights, divisions and logarithms."
         )
     if not logits.requires_grad:
         raise InputError(
-            f"model is {name!r}, and no gradient leads from its logits to its weights. It must not detach "
-            "them, nor compute under torch.no_grad()."
+            f"model is {name!r}, and its logits have no gradient by its weights. It must neither detach them "
+            "nor compute under torch.no_grad()."
         )
 
 
-def _first_wrong(logits: Tensor) -> float:
-    return cast(float, next(each for each in logits.flatten().tolist() if not math.isfinite(each)))
+def _first_not_finite(logits: Tensor) -> float:
+    return cast(float, next(value for value in logits.flatten().tolist() if not math.isfinite(value)))
 
 
-def _shape(shape: tuple[int, int, int]) -> str:
+def _describe(shape: tuple[int, int, int]) -> str:
     channels, height, width = shape
     return f"{channels} channel{'s' if channels > 1 else ''} of {height}×{width}"

@@ -1,4 +1,4 @@
-"""The perceptron (no hidden layer) and the multilayer perceptrons (1, 2, 4 hidden layers)."""
+"""The perceptron (no hidden layer) and multilayer perceptrons (1, 2 or 4 hidden layers)."""
 
 from torch import nn
 
@@ -6,14 +6,14 @@ WIDTH = 256
 
 
 def mlp(shape: tuple[int, int, int], classes: int, *, hidden: int) -> nn.Module:
-    """Build a multilayer perceptron with `hidden` layers of 256 ReLU; with none, softmax regression.
+    """Build a multilayer perceptron with `hidden` layers of 256 ReLU units; with none, softmax regression.
 
     Parameters
     ----------
     shape
         Image shape: (channels, height, width).
     classes
-        Number of classes: the network returns logits of shape (b, classes).
+        Number of classes: the model returns logits of shape (b, classes).
     hidden
         Number of hidden layers.
     """

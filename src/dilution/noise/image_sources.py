@@ -1,6 +1,5 @@
-"""Where the images of noisy examples come from: the same, fresh, another data set, white noise."""
+"""Image sources of the noisy examples: the same images, fresh ones, another data set, white noise."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -12,11 +11,16 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from dilution.data import Arrays
-from dilution.errors import InputError
+from dilution.errors import InputError, unknown
+from dilution.noise.channel_moments import channel_moments
 from dilution.utils import rng
+from dilution.utils.migration import EXTERNAL_IMAGES_STREAM
 
-LEVELS = 16
-"""White noise takes 2**16 levels of its normal distribution, each from 16 bits of a hash."""
+IMAGE_SOURCES = ("same", "fresh", "white_noise")
+"""Names of the image sources; the images may also come from another data set."""
+
+LEVEL_BITS = 16
+"""White noise has 2**16 levels of the normal distribution, each drawn with 16 bits of a hash."""
 
 
 class ImageSource(Protocol):
@@ -24,20 +28,65 @@ class ImageSource(Protocol):
 
     @property
     def name(self) -> str:
-        """How results call the source."""
+        """Name in results."""
 
     @property
     def note(self) -> str:
-        """What a reader must know of how the images were made; empty if nothing."""
+        """How the images were resized, converted or reused, for readers of results; may be empty."""
 
     def rows(self, k: Tensor) -> Tensor:
-        """Row of each image in the set it is from, −1 where it is in none; int64, shape of `k`."""
+        """Return the row of each image in the set it comes from, −1 for white noise; int64, shape of `k`."""
 
     def partners(self, k: Tensor) -> Tensor:
-        """Row, in the clean data, of the example whose class the noisy label is drawn for."""
+        """Return the row, in the clean data, of the example that gives each noisy label its true class."""
 
     def images(self, k: Tensor) -> Tensor:
-        """Images of the clean ones' dtype, shape (len(k), channels, height, width)."""
+        """Return images of the same dtype as the clean ones, shape (len(k), channels, height, width)."""
+
+
+def open_image_source(
+    image_source: str | Arrays,
+    data: Arrays,
+    *,
+    clean_rows: Tensor,
+    fresh_rows: Tensor,
+    count: int,
+    seed: int,
+) -> ImageSource:
+    """Return the image source of a diluted set.
+
+    Parameters
+    ----------
+    image_source
+        One of `IMAGE_SOURCES`, or the `Arrays` of another data set.
+    data
+        Clean images.
+    clean_rows, fresh_rows
+        Rows of the clean examples and of the other images of the data.
+    count
+        Number of noisy examples.
+    seed
+        Root seed.
+
+    Raises
+    ------
+    InputError
+        If there is no such image source, or it has no images that fit.
+    """
+    if isinstance(image_source, Arrays):
+        return ExternalImages(data, clean_rows, image_source, seed)
+    if image_source == "same":
+        return SameImages(data, clean_rows)
+    if image_source == "fresh":
+        return FreshImages(data, fresh_rows, count)
+    if image_source == "white_noise":
+        return WhiteNoise(data, clean_rows, seed)
+    if not isinstance(image_source, str):
+        raise InputError(
+            f"image_source is a {type(image_source).__name__}; it must be 'same', 'fresh', 'white_noise' or "
+            "the Arrays of another data set, such as its train split."
+        )
+    raise unknown("image source", image_source, IMAGE_SOURCES)
 
 
 @dataclass(frozen=True)
@@ -68,7 +117,7 @@ class FreshImages:
 
     data: Arrays
     fresh_rows: Tensor
-    needed: int
+    count: int
     name: str = "fresh"
 
     def __post_init__(self) -> None:
@@ -80,7 +129,7 @@ class FreshImages:
 
     @property
     def note(self) -> str:
-        uses = self.needed / len(self.fresh_rows)
+        uses = self.count / len(self.fresh_rows)
         return f"each of {len(self.fresh_rows)} fresh images is used {uses:.2f} times" if uses > 1 else ""
 
     def rows(self, k: Tensor) -> Tensor:
@@ -94,11 +143,11 @@ class FreshImages:
 
 
 class ExternalImages:
-    """Images of another data set, brought to the shape of the clean ones.
+    """Images of another data set, converted to the shape of the clean ones.
 
-    Such an image has no true class here. Noisy example k is the partner of clean example k mod n, and
-    its label is drawn from that example's row, so that labels are distributed exactly as with
-    ``image_source="same"`` and only the images differ.
+    Such an image has no true class in these data. Noisy example k is the partner of clean example k
+    mod n, and its label is drawn from the row of that example's class, so that the labels are
+    distributed exactly as with ``image_source="same"`` and only the images differ.
     """
 
     name = "external"
@@ -108,37 +157,37 @@ class ExternalImages:
         if external.dtype != data.dtype or (data.dtype.is_floating_point and external.shape != shape):
             raise InputError(
                 f"external images are {external.dtype} of shape {external.shape}, the data {data.dtype} of "
-                f"shape {shape}; both must be of one type, and floats of one shape, since only images of "
-                "pixels can be resized. Take images of the same kind, or image_source='white_noise'."
+                f"shape {shape}; both must have one dtype, and float32 images one shape, because only uint8 "
+                "images can be resized. Use images of the same kind, or image_source='white_noise'."
             )
         self._clean_rows = clean_rows
         self._external, self._shape = external, shape
-        # What is in memory is brought to the shape once, what is not whenever it is read.
+        # Images in memory are converted once, images in files whenever they are read.
         images = external.images if isinstance(external.images, Tensor) else external.take(torch.arange(1))
-        fitted, self.note = _fit(images, shape)
-        self._fitted = fitted if isinstance(external.images, Tensor) else None
-        self._key = rng.stream(seed, "external pictures")
+        converted, self.note = _convert(images, shape)
+        self._converted = converted if isinstance(external.images, Tensor) else None
+        self._key = rng.stream(seed, EXTERNAL_IMAGES_STREAM)
 
     def rows(self, k: Tensor) -> Tensor:
         size = len(self._external)
-        lap, place = k.div(size, rounding_mode="floor"), k % size
+        lap, position = k.div(size, rounding_mode="floor"), k % size
         shift = rng.uniform_bits(self._key, lap)  # other partners in each lap over the set
-        return (rng.permute(self._key, place, size) + shift) % size
+        return (rng.permute(self._key, position, size) + shift) % size
 
     def partners(self, k: Tensor) -> Tensor:
         return self._clean_rows[k % len(self._clean_rows)]
 
     def images(self, k: Tensor) -> Tensor:
-        if self._fitted is not None:
-            return self._fitted[self.rows(k)]
-        return _fit(self._external.take(self.rows(k)), self._shape)[0]
+        if self._converted is not None:
+            return self._converted[self.rows(k)]
+        return _convert(self._external.take(self.rows(k)), self._shape)[0]
 
 
 class WhiteNoise:
-    """Gaussian images: mean and standard deviation of each channel as in the clean images.
+    """Gaussian noise with the mean and standard deviation of each channel of the clean images.
 
-    Values of uint8 are rounded and clipped to 0 … 255, those of float32 stay as drawn. Labels are drawn as
-    for :class:`ExternalImages`.
+    Values of uint8 images are rounded and clipped to 0 … 255, those of float32 images stay as
+    drawn. Labels are drawn as for :class:`ExternalImages`.
     """
 
     name = "white_noise"
@@ -150,7 +199,7 @@ class WhiteNoise:
         self._key = rng.stream(seed, "white noise")
         self._data = data
 
-    @cached_property  # all images are read for it, which opening the set must not cost
+    @cached_property  # reads all images, which opening the set must not cost
     def _moments(self) -> tuple[Tensor, Tensor]:
         return channel_moments(self._data, self._clean_rows)
 
@@ -158,10 +207,10 @@ class WhiteNoise:
     def _levels(self) -> Tensor:
         """A table of quantiles instead of a transform: integers in, integers out, on every machine.
 
-        One row after the other for the channels of uint8; of float32 the standard normal, since there may be
-        a thousand channels.
+        For uint8 it has one row per channel, end to end; for float32 it is the standard normal
+        distribution, because there may be a thousand channels.
         """
-        quantiles = torch.from_numpy(ndtri((np.arange(2**LEVELS) + 0.5) / 2**LEVELS))
+        quantiles = torch.from_numpy(ndtri((np.arange(2**LEVEL_BITS) + 0.5) / 2**LEVEL_BITS))
         if self._data.dtype.is_floating_point:
             return quantiles.float().to(self._data.device)
         mean, deviation = self._moments
@@ -178,88 +227,42 @@ class WhiteNoise:
         channels, height, width = self._shape
         area = height * width
         pixel = torch.arange(channels * area, device=k.device)
-        draw = rng.mix(self._key, k[:, None] * (channels * area) + pixel) & (2**LEVELS - 1)
+        draw = rng.mix(self._key, k[:, None] * (channels * area) + pixel) & (2**LEVEL_BITS - 1)
         if self._data.dtype.is_floating_point:
-            drawn = self._levels[draw].reshape(len(k), channels, height, width)
-            mean, deviation = (each.float()[:, None, None].to(k.device) for each in self._moments)
-            return drawn * deviation + mean
-        level = draw + pixel.div(area, rounding_mode="floor") * 2**LEVELS
+            values = self._levels[draw].reshape(len(k), channels, height, width)
+            mean, deviation = (moment.float()[:, None, None].to(k.device) for moment in self._moments)
+            return values * deviation + mean
+        level = draw + pixel.div(area, rounding_mode="floor") * 2**LEVEL_BITS
         return self._levels[level].reshape(len(k), channels, height, width)
 
 
-def channel_moments(data: Arrays, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of each channel over some images of a data set.
-
-    Both are float64, shape (channels,), in natural units: of uint8 for pixels in [0, 1], computed from whole
-    numbers; of float32 in the units of the values. A channel of one value has deviation 0 exactly.
-    """
-    if data.dtype.is_floating_point:
-        return _float_moments(data, rows)
-    totals, squares = data.pixel_sums[:, rows].sum(dim=1).tolist()
-    pixels = len(rows) * data.shape[1] * data.shape[2]
-    # Python's integers: the squared total of many images is too large for int64, and as floats the
-    # difference would leave a channel of one value a deviation.
-    pairs = list(zip(totals, squares, strict=True))
-    mean = [total / (255 * pixels) for total in totals]
-    deviation = [math.sqrt(pixels * square - total**2) / (255 * pixels) for total, square in pairs]
-    return torch.tensor(mean, dtype=torch.float64), torch.tensor(deviation, dtype=torch.float64)
-
-
-def _float_moments(data: Arrays, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the moments of float32 images in two passes, the mean first.
-
-    In one pass, by sums of squares, a column such as 10⁶ ± 1 would lose the digits that its deviation is in.
-    """
-    parts = rows.split(max(1, _VALUES // math.prod(data.shape)))
-    values = len(rows) * data.shape[1] * data.shape[2]
-    total = torch.zeros(data.shape[0], dtype=torch.float64, device=data.device)
-    squares = torch.zeros_like(total)
-    low, high = total.float() + math.inf, total.float() - math.inf
-    for part in parts:
-        taken = data.take(part)
-        low, high = low.minimum(taken.amin(dim=(0, 2, 3))), high.maximum(taken.amax(dim=(0, 2, 3)))
-        total += taken.double().sum(dim=(0, 2, 3))
-    mean = torch.where(low == high, low.double(), total / values)
-    for part in parts:
-        squares += (data.take(part).double() - mean[:, None, None]).square_().sum(dim=(0, 2, 3))
-    return mean.cpu(), (squares / values).sqrt().cpu()
-
-
-_VALUES = 1 << 22  # held as float64 at once
-
-
-def _fit(images: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, str]:
-    """Bring images to (channels, height, width) and say in words what was done."""
-    done = []
+def _convert(images: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, str]:
+    """Return images converted to (channels, height, width), and a note of what was done."""
+    changes = []
     channels, height, width = shape
     if images.shape[1] != channels:
         if images.shape[1] not in (1, 3) or channels not in (1, 3):
             raise InputError(
-                f"external images have {images.shape[1]} channels, the data {channels}; only grey (1) "
-                "and colour (3) can be brought together. Convert them first."
+                f"external images have {images.shape[1]} channels, the data {channels}; only grey (1) and "
+                "colour (3) can be converted into each other. Convert the images first."
             )
         if channels == 3:
             images = images.expand(-1, 3, -1, -1)
-            done.append("grey repeated on three channels")
+            changes.append("grey repeated on three channels")
         else:
-            weights = torch.tensor([0.299, 0.587, 0.114])  # luma, ITU-R BT.601
-            images = torch.cat(
-                [
-                    (part.float() * weights[:, None, None]).sum(1, keepdim=True).round().to(torch.uint8)
-                    for part in images.split(1024)
-                ]
-            )
-            done.append("colour turned to grey")
+            images = torch.cat([_grey(part) for part in images.split(1024)])
+            changes.append("colour turned to grey")
     if images.shape[2:] != (height, width):
-        before = f"{images.shape[2]}×{images.shape[3]}"
-        images = torch.cat(
-            [
-                interpolate(part.float(), (height, width), mode="bilinear", antialias=True)
-                .round()
-                .clamp(0, 255)
-                .to(torch.uint8)
-                for part in images.split(1024)
-            ]
-        )
-        done.append(f"resized from {before} to {height}×{width}")
-    return images, "external images: " + ", ".join(done) if done else ""
+        changes.append(f"resized from {images.shape[2]}×{images.shape[3]} to {height}×{width}")
+        images = torch.cat([_resized(part, height, width) for part in images.split(1024)])
+    return images, "external images: " + ", ".join(changes) if changes else ""
+
+
+def _grey(images: Tensor) -> Tensor:
+    weights = torch.tensor([0.299, 0.587, 0.114])  # luma, ITU-R BT.601
+    return (images.float() * weights[:, None, None]).sum(1, keepdim=True).round().to(torch.uint8)
+
+
+def _resized(images: Tensor, height: int, width: int) -> Tensor:
+    resized = interpolate(images.float(), (height, width), mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8)

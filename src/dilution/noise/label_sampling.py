@@ -1,7 +1,8 @@
-"""How the labels of noisy examples are drawn: each for itself, or stratified to exact counts.
+"""Sampling the labels of noisy examples: independently, or stratified to exact counts.
 
-Both lay the rows of Q one after the other on one integer axis, class c covering a stretch of its own that
-is divided in proportion to its row; a label is then one search of a place on that axis.
+Both samplers lay the rows of Q end to end on one integer axis. Each class covers an interval of the
+axis, which its row divides in proportion to its probabilities; a label is found by searching for a
+point on the axis.
 """
 
 from typing import Protocol
@@ -16,10 +17,10 @@ from dilution.utils import rng
 _SCALE = 1 << rng.BITS
 
 
-class LabelDraw(Protocol):
+class LabelSampler(Protocol):
     """Labels of noisy examples k, as a function of k."""
 
-    def labels(self, k: Tensor, true: Tensor) -> Tensor:
+    def sample(self, k: Tensor, true: Tensor) -> Tensor:
         """Return noisy labels: int64, shape of `k`.
 
         Parameters
@@ -27,12 +28,12 @@ class LabelDraw(Protocol):
         k
             Numbers of noisy examples, int64, shape (b,).
         true
-            The class that each label is drawn for, int64, shape (b,).
+            True class of each example, int64, shape (b,).
         """
 
 
-class IndependentLabels:
-    """Each label drawn for itself from the row of its true class.
+class IndependentSampler:
+    """Draws each label independently from the row of its true class.
 
     Parameters
     ----------
@@ -46,31 +47,34 @@ class IndependentLabels:
         self._key = key
         self._classes = len(added)
         upper = torch.from_numpy((np.cumsum(added, axis=1) * _SCALE).round()).long()
-        # From the last class that can occur on, the row is full: no draw may fall past it by rounding.
+        # The last class with a positive probability ends its row at full scale, so that rounding lets no draw
+        # fall beyond it.
         last = self._classes - 1 - torch.from_numpy((added[:, ::-1] > 0).argmax(axis=1).copy())
         upper[torch.arange(self._classes)[None, :] >= last[:, None]] = _SCALE
         start = torch.arange(self._classes)[:, None] * _SCALE
         self._ends = (upper.clamp(max=_SCALE) + start).flatten()
 
-    def labels(self, k: Tensor, true: Tensor) -> Tensor:
-        """Return noisy labels; see :class:`LabelDraw`."""
-        place = rng.uniform_bits(self._key, k) + true * _SCALE
-        return torch.searchsorted(self._ends, place, right=True) - true * self._classes
+    def sample(self, k: Tensor, true: Tensor) -> Tensor:
+        """Return noisy labels; see :class:`LabelSampler`."""
+        point = rng.uniform_bits(self._key, k) + true * _SCALE
+        return torch.searchsorted(self._ends, point, right=True) - true * self._classes
 
 
-class StratifiedLabels:
-    """Labels drawn without replacement: each count lies within one of its expectation.
+class StratifiedSampler:
+    """Draws labels without replacement: each count lies within one of its expectation.
 
-    Class c has as many places as it has noisy labels. Its row divides them by cumulative counts, rounded
-    after adding an offset in [0, 1); the offsets are spread evenly over the classes, so that rounding
-    does not favour the same labels in every row. A keyed permutation says who gets which place.
+    Each class has as many points as it has noisy labels. Its row divides them by cumulative counts,
+    which are rounded after adding an offset in [0, 1); the offsets are spread evenly over the
+    classes, so that rounding does not favour the same labels in every row. A keyed permutation
+    assigns the points to the examples.
 
     Parameters
     ----------
     added
         Q[true, noisy], float64, shape (classes, classes).
     cycle
-        True classes of noisy examples 0 … period − 1, after which they repeat; int64, shape (period,).
+        True classes of noisy examples 0 … period − 1, after which they repeat; int64, shape
+        (period,).
     count
         Number of noisy examples.
     key, rounding_key
@@ -80,7 +84,7 @@ class StratifiedLabels:
     def __init__(self, added: Matrix, cycle: Tensor, count: int, key: int, rounding_key: int) -> None:
         classes = len(added)
         self._classes, self._period = classes, len(cycle)
-        # Classes with equally many labels must not be shuffled alike: a key of its own for each.
+        # Each class has its own key: classes with equally many labels must not be permuted alike.
         self._keys = rng.mix(key, torch.arange(classes))
         self._in_cycle = torch.bincount(cycle, minlength=classes)
         self._rank = torch.empty_like(cycle)
@@ -97,9 +101,9 @@ class StratifiedLabels:
         ends[:, -1] = self._total
         self._ends = (ends.clamp(max=self._total[:, None]) + self._start[:, None]).flatten()
 
-    def labels(self, k: Tensor, true: Tensor) -> Tensor:
-        """Return noisy labels; see :class:`LabelDraw`."""
+    def sample(self, k: Tensor, true: Tensor) -> Tensor:
+        """Return noisy labels; see :class:`LabelSampler`."""
         lap, position = k.div(self._period, rounding_mode="floor"), k % self._period
         rank = lap * self._in_cycle[true] + self._rank[position]
-        place = rng.permute(self._keys[true], rank, self._total[true]) + self._start[true]
-        return torch.searchsorted(self._ends, place, right=True) - true * self._classes
+        point = rng.permute(self._keys[true], rank, self._total[true]) + self._start[true]
+        return torch.searchsorted(self._ends, point, right=True) - true * self._classes

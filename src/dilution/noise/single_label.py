@@ -1,4 +1,4 @@
-"""Sets of one label an image: labels drawn in place of the clean ones, and labels as they were observed."""
+"""Sets with one label per image: labels that replace the clean ones, and labels as they were observed."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -9,32 +9,32 @@ from torch import Tensor
 
 from dilution.data import Arrays
 from dilution.errors import InputError, unknown
-from dilution.noise.label_sampling import IndependentLabels, StratifiedLabels
-from dilution.noise.summary import shares, tally
+from dilution.noise.label_sampling import IndependentSampler, StratifiedSampler
+from dilution.noise.summary import count_labels, empirical_noise
 from dilution.noise.transition import LabelNoise, Matrix
 from dilution.utils import rng
 
 LabelMode = Literal["added", "replaced"]
-"""Whether noisy labels are added to the clean one of an image, or one label stands in its place."""
+"""Whether noisy labels are added to the clean label of an image, or one label replaces it."""
 
 
 def observed() -> LabelNoise:
-    """Labels as they were observed, ``Arrays.observed``: one for each image, in place of the true one.
+    """Return noise that uses labels as they were observed: one per image, ``Arrays.observed``.
 
-    No noise is drawn, so no alpha or eta is given. The true labels serve for clean validation and for
-    counting which labels are wrong.
+    No noise is drawn, so neither alpha nor eta is given. The true labels are used for clean
+    validation and to count wrong labels.
     """
-    return Observed()
+    return ObservedNoise()
 
 
-@dataclass(frozen=True)
-class Observed(LabelNoise):
-    """What :func:`observed` returns. Its matrix is counted where the data are known."""
+@dataclass(frozen=True, repr=False)
+class ObservedNoise(LabelNoise):
+    """Observed labels, as :func:`observed` returns them. Their matrix is counted on the data."""
 
     name: str = "observed"
 
     def added(self, classes: int, alpha: float, seed: int) -> Matrix:
-        """Refuse: observed labels are the data's own, and none is added.
+        """Raise an error: observed labels are part of the data, and none is added.
 
         Raises
         ------
@@ -42,10 +42,13 @@ class Observed(LabelNoise):
             Always.
         """
         raise InputError(
-            f"observed labels have no matrix of added labels (asked for {classes} classes, alpha {alpha:g}, "
-            f"seed {seed}); they are what the data hold. Dilution(data, noise=observed()).delivered() counts "
-            "them."
+            f"observed labels have no matrix of added labels (requested for {classes} classes, alpha "
+            f"{alpha:g}, seed {seed}); they are part of the data, and "
+            "Dilution(data, noise=observed()).noise_summary() counts them."
         )
+
+    def __repr__(self) -> str:
+        return "observed()"
 
 
 def observed_labels(data: Arrays, rows: Tensor) -> Tensor:
@@ -58,26 +61,26 @@ def observed_labels(data: Arrays, rows: Tensor) -> Tensor:
     """
     if data.observed is None:
         raise InputError(
-            "noise is 'observed', and these data have no observed labels beside the true ones. Give them: "
-            "noisy_labels in a .npz file or to from_numpy, a column noisy_label in a CSV file; or take data "
+            "noise is 'observed', and these data have no observed labels beside the true ones. Provide them: "
+            "noisy_labels in a .npz file or to from_numpy, a column noisy_label in a CSV file; or use data "
             "that have them, such as cifar10n/worse."
         )
     return data.observed[rows]
 
 
-def observed_matrix(true: Tensor, labels: Tensor, classes: int) -> Matrix:
-    """Count T[true, noisy] of observed labels: float64, shape (classes, classes).
+def observed_transition(true: Tensor, labels: Tensor, classes: int) -> Matrix:
+    """Return T[true, noisy] counted over observed labels: float64, shape (classes, classes).
 
-    Nothing is known of a class without examples; its row says that its label is right.
+    The row of a class without examples is that of clean labels.
     """
-    _, matrix = shares(tally(true, labels, classes))
-    return np.where(np.isnan(matrix), np.eye(classes), matrix)
+    _, transition = empirical_noise(count_labels(true, labels, classes))
+    return np.where(np.isnan(transition), np.eye(classes), transition)
 
 
 def replaced_labels(
     data: Arrays, rows: Tensor, overall: Matrix, *, stratified: bool, seed: int, stream: str
 ) -> Tensor:
-    """Draw for each image the one label that stands in place of its clean one.
+    """Draw the one label of each image that replaces its clean label.
 
     Parameters
     ----------
@@ -88,8 +91,9 @@ def replaced_labels(
     overall
         P[true, noisy], float64, shape (classes, classes).
     stratified
-        Draw without replacement, so that the counts of these rows are exact to one. Otherwise the label of a
-        image is a function of its row in the data, whichever rows are beside it.
+        Draw without replacement, so that the counts over these rows are within one of their
+        expectation. Otherwise the label of an image is a function of its row in the data,
+        independent of the other rows.
     seed
         Root seed.
     stream
@@ -102,18 +106,19 @@ def replaced_labels(
     """
     true, key = data.labels[rows], rng.stream(seed, stream)
     if not stratified:
-        return IndependentLabels(overall, key).labels(rows, true)
+        return IndependentSampler(overall, key).sample(rows, true)
     rounding_key = rng.stream(seed, f"{stream} rounding")
-    return StratifiedLabels(overall, true, len(rows), key, rounding_key).labels(torch.arange(len(rows)), true)
+    sampler = StratifiedSampler(overall, true, len(rows), key, rounding_key)
+    return sampler.sample(torch.arange(len(rows)), true)
 
 
 def resolve_label_mode(label_mode: str | None, image_source: str | Arrays, *, observed: bool) -> LabelMode:
-    """Return which labels a set has.
+    """Return the label mode of a set, with the default resolved.
 
     Parameters
     ----------
     label_mode
-        As asked for; None leaves it to the noise.
+        The user's value; None means the default of the noise.
     image_source
         Image source.
     observed
@@ -122,13 +127,13 @@ def resolve_label_mode(label_mode: str | None, image_source: str | Arrays, *, ob
     Raises
     ------
     InputError
-        If it is unknown, or does not go with the noise or the images.
+        If the mode is unknown, or cannot be combined with the noise or the image source.
     """
     if label_mode == "added" or (label_mode is None and not observed):
         if observed:
             raise InputError(
-                "label_mode is 'added' and noise is 'observed'; the observed label of an image stands in place "
-                "of its true one. Leave label_mode out."
+                "label_mode is 'added' and noise is 'observed'; the observed label of an image replaces its "
+                "true one. Leave label_mode out."
             )
         return "added"
     if label_mode not in (None, "replaced"):
@@ -136,14 +141,14 @@ def resolve_label_mode(label_mode: str | None, image_source: str | Arrays, *, ob
     if image_source != "same":
         source = repr(image_source) if isinstance(image_source, str) else "another data set"
         raise InputError(
-            f"image_source is {source} and labels are replaced; a replaced label is on its own image, so there "
-            "are no others. Give image_source='same', or label_mode='added'."
+            f"image_source is {source} and labels are replaced; a replaced label belongs to its own image, "
+            "so no other images are needed. Give image_source='same', or label_mode='added'."
         )
     return "replaced"
 
 
 def check_observed(alpha: float | None, eta: float | None, stratified: bool) -> None:
-    """Refuse settings of a draw: observed labels are not drawn.
+    """Refuse settings that draw labels: observed labels are not drawn.
 
     Raises
     ------
@@ -153,6 +158,6 @@ def check_observed(alpha: float | None, eta: float | None, stratified: bool) -> 
     for name, value in {"alpha": alpha, "eta": eta, "stratified": stratified or None}.items():
         if value is not None:
             raise InputError(
-                f"{name} is {value!r} and noise is 'observed'; observed labels are as noisy as they are, and "
+                f"{name} is {value!r} and noise is 'observed'; observed labels are used as they are, and "
                 f"none is drawn. Leave {name} out, or choose a noise model such as uniform()."
             )

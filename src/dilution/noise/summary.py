@@ -1,4 +1,4 @@
-"""What a set delivers beside what was asked for: noise levels, noise rates, transition matrices."""
+"""The noise of a diluted set, expected and counted: noise level, noise rate, transition matrix."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,21 @@ from torch import Tensor
 from dilution.noise.transition import Matrix
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NoiseSummary:
-    """Noise asked for and noise drawn, over all labels of a set.
+    """The expected noise of a set beside the noise counted over all of its labels.
 
     Parameters
     ----------
     alpha_expected, alpha_empirical
-        Noisy labels for each clean one; they differ when n·alpha is not whole. With replaced labels alpha
-        names the distribution P and is not counted: both are what was asked for. NaN with observed labels,
-        which no alpha made.
+        Noisy labels per clean label; they differ when n·alpha is not a whole number. With replaced
+        labels alpha determines the distribution P and cannot be counted: both values are the alpha
+        of the set. NaN with observed labels, which have no alpha.
     noise_rate_expected, noise_rate_empirical
         Noise rate η: expected share of wrong labels, and the share counted.
     transition_expected, transition_empirical
-        P[true, noisy], float64, shape (classes, classes). A class without examples delivers NaN.
+        P[true, noisy], float64, shape (classes, classes). The counted row of a class without
+        examples is NaN.
     """
 
     alpha_expected: float
@@ -32,14 +33,23 @@ class NoiseSummary:
     transition_expected: Matrix
     transition_empirical: Matrix
 
+    def __repr__(self) -> str:
+        """Return the levels and rates, without the matrices."""
+        return (
+            f"NoiseSummary(alpha_expected={self.alpha_expected:.4g}, "
+            f"alpha_empirical={self.alpha_empirical:.4g}, "
+            f"noise_rate_expected={self.noise_rate_expected:.4g}, "
+            f"noise_rate_empirical={self.noise_rate_empirical:.4g}, classes={len(self.transition_expected)})"
+        )
 
-def tally(true: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Count how often each label stands for each class: int64, shape (classes, classes)."""
+
+def count_labels(true: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Count the labels of each true class: int64, shape (classes, classes), [true, label]."""
     return torch.bincount(true * classes + labels, minlength=classes**2).reshape(classes, classes)
 
 
-def shares(counts: Tensor) -> tuple[float, Matrix]:
-    """Return the share of wrong labels among counts, and T[true, noisy]; a row without counts is NaN."""
+def empirical_noise(counts: Tensor) -> tuple[float, Matrix]:
+    """Return the noise rate and T[true, noisy] of label counts; the row of a class without labels is NaN."""
     table = counts.double().cpu().numpy()
     with np.errstate(invalid="ignore"):  # 0/0 for a class without examples, documented as NaN
         return float(1 - np.trace(table) / table.sum()), table / table.sum(axis=1, keepdims=True)

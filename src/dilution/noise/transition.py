@@ -1,8 +1,8 @@
 """Noise models: each is a transition matrix Q[true, noisy], the distribution of one *added* label.
 
-With noise level alpha, every clean label is diluted with alpha labels drawn from its row of Q, so the
-distribution over all labels of an example is P = (I + alpha Q) / (1 + alpha): the matrices T and the
-rates that results show are those of P.
+At noise level alpha, alpha labels drawn from row c of Q are added to every clean label of class c.
+The distribution over all labels of an example is therefore P = (I + alpha Q) / (1 + alpha); the
+transition matrices and noise rates in results are those of P.
 """
 
 import math
@@ -19,15 +19,15 @@ from dilution.errors import InputError, unknown
 from dilution.utils import rng
 
 Matrix = NDArray[np.float64]
-Order = Literal["confusing", "reverse", "random"]
-"""Which false class of structured noise comes first: most confusable, least confusable, random."""
+ClassOrder = Literal["confusing", "reverse", "random"]
+"""Rank order of the false classes of structured noise: most confusable first, least first, or random."""
 
 
 class LabelNoise(ABC):
-    """A noise model: a name, and the matrix of the labels it adds. Subclass it for a model of your own."""
+    """A noise model: a name, and the matrix of the labels it adds. Subclass it for your own noise model."""
 
     name: str
-    """How results call it."""
+    """Name in messages and results."""
 
     @abstractmethod
     def added(self, classes: int, alpha: float, seed: int) -> Matrix:
@@ -52,18 +52,25 @@ class LabelNoise(ABC):
         """Return P[true, noisy] = (I + alpha Q) / (1 + alpha), the distribution over all labels."""
         return (np.eye(classes) + alpha * self.added(classes, alpha, seed)) / (1 + alpha)
 
+    def __repr__(self) -> str:
+        """Return the name of the class."""
+        return f"{type(self).__name__}()"
+
 
 def uniform() -> LabelNoise:
-    """Noise uniform over all classes, the true one included (Rolnick et al. 2017, section 3.1)."""
+    """Return noise uniform over all classes, the true one included (Rolnick et al. 2017, section 3.1)."""
     return _Uniform()
 
 
-def structured(delta: float, order: Order = "random", confusability: ArrayLike | None = None) -> LabelNoise:
-    """Noise that favours some false classes (Rolnick et al. 2017, section 3.2).
+def structured(
+    delta: float, order: ClassOrder = "random", confusability: ArrayLike | None = None
+) -> LabelNoise:
+    """Return noise that favours some false classes (Rolnick et al. 2017, section 3.2).
 
-    Over all labels of an example the true class keeps the probability that it has under uniform noise;
-    the false mass interpolates between uniform (delta = 0) and the steepest linear staircase over the
-    false classes in rank order (delta = 1), where the commonest false label is as likely as the true one.
+    Over all labels of an example the true class keeps the probability that it has under uniform
+    noise. The probabilities of the false classes interpolate between uniform (delta = 0) and the
+    steepest linear staircase in rank order (delta = 1), where the most common false label is as
+    likely as the true one.
 
     Parameters
     ----------
@@ -71,41 +78,42 @@ def structured(delta: float, order: Order = "random", confusability: ArrayLike |
         Skew δ, in [0, 1].
     order
         Rank order of the false classes: ``"confusing"`` (most confusable first), ``"reverse"``
-        (least confusable first) or ``"random"`` (one permutation for each true class, from the seed).
+        (least confusable first) or ``"random"`` (one permutation per true class, drawn from the
+        seed).
     confusability
-        Shape (classes, classes): mean predicted probability of class k (column) for images of class c
-        (row). Needed by the first two orders; :func:`dilution.confusability` measures it.
+        Shape (classes, classes): mean predicted probability of class k (column) for images of class
+        c (row). Required by the first two orders; :func:`dilution.confusability` measures it.
 
     Raises
     ------
     InputError
-        If delta lies outside [0, 1], the order is unknown, or confusability is missing, misshapen or
-        not finite.
+        If delta lies outside [0, 1], the order is unknown, or confusability is missing, misshapen
+        or not finite.
     """
     if not isinstance(delta, Real) or not 0 <= delta <= 1:
         raise InputError(
             f"delta is {delta!r}; it must lie in [0, 1]. delta=0 is uniform noise, delta=1 the most "
-            "skewed: the commonest false label is as likely as the true one."
+            "skewed: the most common false label is as likely as the true one."
         )
-    if order not in get_args(Order):
-        raise unknown("noise order", str(order), get_args(Order))
+    if order not in get_args(ClassOrder):
+        raise unknown("noise order", str(order), get_args(ClassOrder))
     if order != "random" and confusability is None:
         raise InputError(
             f"order={order!r} needs confusability=, a (classes, classes) matrix; "
-            "dilution.confusability(data) measures it, and order='random' does without."
+            "dilution.confusability(data) measures it. order='random' needs none."
         )
     table = None if confusability is None else _table(confusability, "confusability")
     if table is not None and not np.isfinite(table).all():
         wrong = table[~np.isfinite(table)]
         raise InputError(
-            f"confusability holds {wrong[0]} ({wrong.size} of {table.size} entries are not finite); "
-            "classes cannot be ranked by it. Fill every entry."
+            f"confusability contains {wrong[0]} ({wrong.size} of {table.size} entries are not finite); "
+            "classes cannot be ranked by it. Give a finite value for every entry."
         )
     return _Structured(float(delta), order, table)
 
 
 def matrix(T: ArrayLike) -> LabelNoise:
-    """Noise from any transition matrix: an added label of true class c is drawn from row c of T.
+    """Return noise with any transition matrix: an added label of true class c is drawn from row c of T.
 
     Parameters
     ----------
@@ -115,13 +123,13 @@ def matrix(T: ArrayLike) -> LabelNoise:
     Raises
     ------
     InputError
-        If T breaks one of these rules, or (when used) does not fit the number of classes.
+        If T breaks one of these rules, or (when used) the data have another number of classes.
     """
-    return _Transition(checked_matrix(T))
+    return _Matrix(check_transition_matrix(T))
 
 
-def checked_matrix(T: ArrayLike) -> Matrix:
-    """Return a transition matrix as float64 with rows that sum to 1 exactly, if it is one.
+def check_transition_matrix(T: ArrayLike) -> Matrix:
+    """Return T as float64, its rows scaled to sum to exactly 1, if it is a transition matrix.
 
     Raises
     ------
@@ -131,8 +139,8 @@ def checked_matrix(T: ArrayLike) -> Matrix:
     table = _table(T, "the noise matrix")
     if table.ndim != 2 or table.shape[0] != table.shape[1]:
         raise InputError(
-            f"the noise matrix has shape {table.shape}; it must be square, one row and one column for "
-            "each class: T[true, noisy]."
+            f"the noise matrix has shape {table.shape}; it must be square, with one row and one column per "
+            "class: T[true, noisy]."
         )
     if not np.isfinite(table).all() or (table < 0).any():
         row, column = np.argwhere(~(table >= 0) | ~np.isfinite(table))[0]
@@ -151,41 +159,47 @@ def checked_matrix(T: ArrayLike) -> Matrix:
     return table
 
 
-def _table(values: ArrayLike, what: str) -> Matrix:
+def _table(values: ArrayLike, name: str) -> Matrix:
     try:
         return np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{what} is no table of numbers ({error}); give one row of numbers for each class, all of one "
+            f"{name} is no table of numbers ({error}); give one row of numbers per class, all of the same "
             "length."
         ) from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Uniform(LabelNoise):
     name: str = "uniform"
 
     def added(self, classes: int, alpha: float, seed: int) -> Matrix:  # noqa: ARG002
         return np.full((classes, classes), 1 / classes)
 
+    def __repr__(self) -> str:
+        return "uniform()"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class _Structured(LabelNoise):
     delta: float
-    order: Order
+    order: ClassOrder
     confusability: Matrix | None
     name: str = "structured"
 
     def added(self, classes: int, alpha: float, seed: int) -> Matrix:
         ranked = _ranked_classes(self.order, classes, seed, self.confusability)
-        steps = _false_label_steps(self.delta, classes, alpha)
-        result = np.full((classes, classes), 1 / classes)
-        np.put_along_axis(result, ranked, np.broadcast_to(steps, ranked.shape), axis=1)
-        return result
+        probabilities = _false_label_probabilities(self.delta, classes, alpha)
+        matrix = np.full((classes, classes), 1 / classes)
+        np.put_along_axis(matrix, ranked, np.broadcast_to(probabilities, ranked.shape), axis=1)
+        return matrix
+
+    def __repr__(self) -> str:
+        return f"structured(delta={self.delta:g}, order={self.order!r})"
 
 
-@dataclass(frozen=True)
-class _Transition(LabelNoise):
+@dataclass(frozen=True, repr=False)
+class _Matrix(LabelNoise):
     table: Matrix
     name: str = "matrix"
 
@@ -193,13 +207,18 @@ class _Transition(LabelNoise):
         if classes != len(self.table):
             raise InputError(
                 f"the noise matrix has {len(self.table)} rows; the data have {classes} classes. "
-                "It needs one row and one column for each class."
+                "Give a matrix with one row and one column per class."
             )
         return self.table.copy()
 
+    def __repr__(self) -> str:
+        return f"matrix({len(self.table)}×{len(self.table)})"
 
-def _ranked_classes(order: Order, classes: int, seed: int, confusability: Matrix | None) -> NDArray[np.int64]:
-    """Return for each true class its false classes, commonest first; shape (classes, classes − 1)."""
+
+def _ranked_classes(
+    order: ClassOrder, classes: int, seed: int, confusability: Matrix | None
+) -> NDArray[np.int64]:
+    """Return the false classes of each true class, most common first; shape (classes, classes − 1)."""
     if order == "random":
         key = rng.stream(seed, "noise order")
         counters = torch.arange(classes * classes).reshape(classes, classes)
@@ -213,37 +232,38 @@ def _ranked_classes(order: Order, classes: int, seed: int, confusability: Matrix
             )
         score = confusability
     score = score.copy()
-    np.fill_diagonal(score, -np.inf)  # the true class sorts last and is cut off
+    np.fill_diagonal(score, -np.inf)  # sorts the true class last, where it is cut off
     ranked: NDArray[np.int64] = np.argsort(-score, axis=1, kind="stable")[:, :-1]
     return ranked[:, ::-1] if order == "reverse" else ranked
 
 
-def _false_label_steps(delta: float, classes: int, alpha: float) -> Matrix:
+def _false_label_probabilities(delta: float, classes: int, alpha: float) -> Matrix:
     """Return the probabilities of an added label for false ranks 1 … m − 1; they sum to 1 − 1/m.
 
-    The staircase is defined over all labels, p_1(r) = max(0, p_true − s (r − 1)); added labels carry it
-    scaled by (1 + alpha)/alpha, since clean labels are never false. So its first step is
-    p_true (1 + alpha)/alpha = 1/m + 1/alpha and its mass 1 − 1/m, free of cancellation at small alpha.
+    The staircase is defined over all labels, p_1(r) = max(0, p_true − s (r − 1)); added labels
+    carry it scaled by (1 + alpha)/alpha, since clean labels are never false. So its first step is
+    p_true (1 + alpha)/alpha = 1/m + 1/alpha and its mass 1 − 1/m, free of cancellation at small
+    alpha.
     """
-    flat = np.full(classes - 1, 1 / classes)
+    uniform = np.full(classes - 1, 1 / classes)
     if alpha == 0 or delta == 0:
-        return flat
+        return uniform
     steepest = _staircase(1 / classes + 1 / alpha, 1 - 1 / classes, classes - 1)
-    return np.asarray((1 - delta) * flat + delta * steepest)
+    return np.asarray((1 - delta) * uniform + delta * steepest)
 
 
 def _staircase(first: float, mass: float, length: int) -> Matrix:
     """Return the steepest staircase max(0, first − s (r − 1)), r = 1 … length, of the given mass.
 
-    With k steps above zero the mass is k·first − s·k(k − 1)/2. The right k is the one whose s leaves
-    step k positive and step k + 1 not; k grows as the mass does, so a scan finds it.
+    With k steps above zero the mass is k·first − s·k(k − 1)/2. The solution is the k whose s leaves
+    step k positive and step k + 1 not; k grows with the mass, so the loop stops at it.
     """
-    if mass <= first:  # too little for a second step: all of it on the first class
+    if mass <= first:  # not enough for a second step: all of it goes to the first class
         return np.array([mass] + [0.0] * (length - 1))
     for steps in range(2, length + 1):
         slope = 2 * (steps * first - mass) / (steps * (steps - 1))
         if steps == length or first - slope * steps <= 0:
             break
-    result = np.maximum(0.0, first - slope * np.arange(length))
-    scaled: Matrix = result * (mass / math.fsum(result))
+    staircase = np.maximum(0.0, first - slope * np.arange(length))
+    scaled: Matrix = staircase * (mass / math.fsum(staircase))
     return scaled

@@ -10,8 +10,9 @@ import pandas as pd
 from dilution.planning.plan import Plan
 from dilution.planning.queries import Answer
 from dilution.report.marks import mark_points
-from dilution.report.page import Page, Section, write
+from dilution.report.page import Page, write
 from dilution.report.provenance import made_by
+from dilution.report.section import Section
 from dilution.report.style import (
     COLOURS,
     MARKERS,
@@ -22,7 +23,7 @@ from dilution.report.style import (
     publish,
     style,
 )
-from dilution.utils.atomic import write_whole
+from dilution.utils.atomic import write_atomic
 
 _METHOD = """\
 A pilot was trained on these data: networks at several numbers of clean examples and several noise \
@@ -183,13 +184,13 @@ def write_plan(plan: Plan, folder: Path, command: str) -> Path:
     DilutionError
         If a file cannot be written.
     """
-    write_whole(folder / "prices.csv", plan.prices.to_csv(index=False).encode())
-    write_whole(folder / "pilot.csv", plan.runs.to_csv(index=False).encode())
+    write_atomic(folder / "prices.csv", plan.prices.to_csv(index=False).encode())
+    write_atomic(folder / "pilot.csv", plan.runs.to_csv(index=False).encode())
     plot = publish(draw(plan), folder, "plan")
     section = Section(
         name="plan",
         title=f"What does {100 * plan.target:.4g} % on {plan.name} take?",
-        finding=" ".join(details(plan)),
+        summary=" ".join(details(plan)),
         svg=plot.svg,
         marks=plot.marks,
         caption=f"A pilot of {len(plan.runs)} runs, up to {plan.runs['n'].max():,} images and α = "
@@ -199,8 +200,8 @@ def write_plan(plan: Plan, folder: Path, command: str) -> Path:
         claims=pd.DataFrame(),
         points=plan.prices,
         runs=plan.runs,
-        shares=False,
-        level=80,
+        as_percent=False,
+        confidence=80,
         runs_file="pilot.csv",
     )
     page = Page(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dilution.planning.accuracy_law import Floats, Law
 from dilution.study.run_spec import Run
-from dilution.training.config import PrecisionName, default_validation
+from dilution.training.config import PrecisionName, default_n_val
 
 Labels = Literal["added", "replaced"]
 
@@ -57,7 +57,7 @@ class Scope:
         many clean ones, as n images with α labels added to each.
         """
         images = n if self.labels == "added" else round(n * (1 + alpha))
-        training = images - default_validation(images)
+        training = images - default_n_val(images)
         settings: dict[str, Any] = {
             "dataset": self.dataset,
             "model": self.model,

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dilution.data import check_classes, load, majority
+from dilution.data import check_classes, load, majority_share
 from dilution.errors import InputError
 from dilution.models import default_model
-from dilution.noise import level_of
+from dilution.noise import check_alpha, uniform_noise_level
 from dilution.planning.accuracy_law import Law, fit_law
 from dilution.planning.pilot import LEAST, Labels, Scope, first_runs, next_runs
 from dilution.planning.queries import Answer, Kind, Mix, cheapest, expected_accuracy, labels_needed
 from dilution.study.apply_recipe import with_recipe
-from dilution.study.executors import Where, check_executor
+from dilution.study.execution import Execution
 from dilution.study.failures import refuse_failed
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
@@ -133,12 +133,7 @@ def plan(
     recipe: str | Path | None = None,
     precision: PrecisionName = "float32",
     store: str | Path = "plan.sqlite",
-    workers: int | None = None,
-    device: str = "cpu",
-    executor: str = "local",
-    address: str | None = None,
-    root: str | None = None,
-    progress: Progress | None = None,
+    execution: Execution | None = None,
 ) -> Plan:
     """Train a pilot and answer what labels to buy.
 
@@ -170,8 +165,8 @@ def plan(
         What products are computed in, ``"float32"`` or ``"bfloat16"``.
     store
         SQLite file of the pilot; finished runs are not repeated.
-    workers, device, engine, address, root, progress
-        As for :func:`dilution.run`.
+    execution
+        Where and how the runs are trained. Default: in processes of this machine.
 
     Raises
     ------
@@ -180,10 +175,12 @@ def plan(
     """
     if not 0 < target < 1:
         raise InputError(f"target is {target}; it must be an accuracy between 0 and 1, such as 0.95.")
+    execution = execution or Execution()
+    root = execution.root
     halves = load(data, root)
     opened = halves.train
     check_classes(opened.labels, opened.classes)
-    if target <= (least := majority(halves.test.labels)):
+    if target <= (least := majority_share(halves.test.labels)):
         raise InputError(
             f"target is {target}, and naming the commonest class alone is right for {least:.1%} of the test "
             "examples; no label is needed for that. Give a target above it."
@@ -194,20 +191,18 @@ def plan(
             f"takes at least {LEAST}, to see accuracy at three sizes. Bring more examples with labels "
             "that you trust."
         )
-    level = _noise_level(alpha, eta, len(opened.classes))
+    level = uniform_noise_level(alpha, eta, len(opened.classes))
     chosen = model or default_model(opened.shape)
     alphas = tuple(sorted({0.0, *pilot_alphas}))
-    progress = progress or Progress()
+    progress = Progress(quiet=not execution.progress)  # shared, so that a search does not repeat its notes
     scope = Scope(str(data), chosen, min(pilot_n, len(opened)), alphas, labels, precision)
-    goals = [(target, level), (target, better_alpha)]
+    goals = [(target, level), (target, check_alpha(better_alpha, "better_alpha"))]
     name = f"plan/{data}"
     wanted = prepare(with_recipe(first_runs(scope), recipe, root), root)
-    where: Where = {"workers": workers, "device": device, "executor": executor, "address": address}
-    check_executor(**where)
     with Store(store) as kept:
         while True:
             study = Study.of(name, wanted)
-            run_study(study, kept, **where, root=root, progress=progress)
+            run_study(study, kept, execution, progress=progress)
             keys = {run.key for run in study.runs}
             found = table(kept, name)
             found = found[found["key"].isin(keys)]
@@ -240,16 +235,6 @@ def settled(law: Law, goals: list[tuple[float, float]]) -> bool:
         if not np.isfinite(high) or high / low > _CLOSE**2:
             return False
     return True
-
-
-def _noise_level(alpha: float | None, eta: float | None, classes: int) -> float:
-    if (alpha is None) == (eta is None):
-        given = "neither" if alpha is None else "both"
-        raise InputError(
-            f"{given} of alpha and eta given; give one: alpha (noisy labels for each clean one) or eta "
-            "(share of wrong labels), as `dilution diagnose` estimates them."
-        )
-    return level_of(alpha, eta, classes)
 
 
 def _measured(runs: pd.DataFrame, labels: Labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,1 +1,1 @@
-"""The look of what Dilution publishes: figures (`style`) and the self-contained page (`page`)."""
+"""Published results: the style of figures, self-contained HTML pages, and the same as Markdown."""

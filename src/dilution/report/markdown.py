@@ -1,49 +1,43 @@
-"""The same report as a short Markdown page, for readers of a repository."""
+"""The same page as Markdown, for readers of a repository."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from dilution.report.page import Page, Section
-from dilution.utils.atomic import write_whole
+from dilution.report.page import Page
+from dilution.report.section import Section
+from dilution.utils.atomic import write_atomic
 
 
-def write_markdown(page: Page, folder: Path, command: str) -> Path:
-    """Write ``README.md`` beside the page: claims with verdicts, then each figure with its caption.
+def write_markdown(page: Page, folder: Path) -> Path:
+    """Write ``README.md``: each figure with its summary, plot, caption and verdicts, then what produced them.
 
     Parameters
     ----------
     page
-        The report.
+        The page.
     folder
-        Where the page and the figures are.
-    command
-        The command that makes it all again.
+        Folder of the page and its plots.
 
     Raises
     ------
     DilutionError
         If the file cannot be written.
     """
-    lines = [
-        f"# {_plain(page.title)}",
-        "",
-        f"Written by `{_plain(command)}`; the same as a page: index.html.",
-        "",
-    ]
+    lines = [f"# {_escape(page.title)}", "", "The same content as an HTML page: index.html.", ""]
     for section in page.sections:
         lines += _section(section)
-    lines += ["## What produced it", "", "| | |", "|---|---|"]
+    lines += ["## What produced this page", "", "| | |", "|---|---|"]
     lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in page.made_by.items()]
-    return write_whole(folder / "README.md", ("\n".join(lines) + "\n").encode())
+    return write_atomic(folder / "README.md", ("\n".join(lines) + "\n").encode())
 
 
 def _section(section: Section) -> Sequence[str]:
-    lines = [f"## {_plain(section.title)}", "", _plain(section.finding), ""]
+    lines = [f"## {_escape(section.name)}: {_escape(section.title)}", "", _escape(section.summary), ""]
     if section.svg:
-        lines += [f"![{_plain(section.title)}]({section.name}.png)", ""]
-    lines += [_plain(section.caption), ""]
+        lines += [f"![{_escape(section.title)}]({section.name}.png)", ""]
+    lines += [_escape(section.caption), ""]
     if not section.claims.empty:
-        lines += ["| claim | here | measured | rule |", "|---|---|---|---|"]
+        lines += ["| claim | verdict | measured | rule |", "|---|---|---|---|"]
         columns = ("claim", "verdict", "numbers", "rule")
         lines += [
             "| " + " | ".join(_cell(row[column]) for column in columns) + " |"
@@ -53,10 +47,10 @@ def _section(section: Section) -> Sequence[str]:
     return lines
 
 
-def _plain(text: str) -> str:
-    """Keep text from being read as HTML, where Markdown allows it."""
+def _escape(text: str) -> str:
+    """Return text that Markdown does not read as HTML."""
     return text.replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _cell(text: object) -> str:
-    return _plain(str(text)).replace("|", "\\|").replace("\n", " ")
+def _cell(value: object) -> str:
+    return _escape(str(value)).replace("|", "\\|").replace("\n", " ")

@@ -1,4 +1,4 @@
-"""The points of a plot that a reader can ask about: where each is, and what stands behind it."""
+"""The points of a plot that have a tooltip: their places in the SVG, and the values behind them."""
 
 import math
 from collections.abc import Hashable, Mapping
@@ -20,19 +20,19 @@ class Mark:
     Parameters
     ----------
     x, y
-        Where it is, in units of the figure's SVG.
+        Place of the point, in units of the figure's SVG.
     line
         Number of its series in the figure; points of one series follow one another.
     series
-        Name of that series, after what tells the series apart: ``"network: conv4"``.
+        Title of the legend and name of the series: ``"model: conv4"``.
     measure
-        What the vertical axis measures.
+        Label of the vertical axis.
     colour
-        Its colour, as ``#rrggbb``.
+        Colour of the series, as ``#rrggbb``.
     row
-        What it shows, column to value.
+        Values of the point, column to value.
     quoted
-        Whether it is no result but a number quoted from memory of the paper.
+        Whether the point is not a result but a number quoted from memory of the paper.
     """
 
     x: float
@@ -45,17 +45,21 @@ class Mark:
     quoted: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plot:
-    """A figure as the page takes it: its SVG, and the points in it."""
+    """A figure for a page: its SVG, and the points with a tooltip."""
 
     svg: str
     marks: tuple[Mark, ...]
 
+    def __repr__(self) -> str:
+        """Return the sizes."""
+        return f"Plot({len(self.svg):,} characters of SVG, {len(self.marks)} marks)"
+
 
 @dataclass(frozen=True)
 class _Series:
-    """Points as they were drawn, in units of their panel."""
+    """The points of a series in units of their panel."""
 
     x: list[float]
     y: list[float]
@@ -65,59 +69,65 @@ class _Series:
     quoted: bool
 
 
-# Beside the panels and not in the files: a plot is the same to the byte with points or without.
-_DRAWN: WeakKeyDictionary[Axes, list[_Series]] = WeakKeyDictionary()
+# Kept beside the panels and not in the files: marks do not change the bytes of a plot.
+_SERIES: WeakKeyDictionary[Axes, list[_Series]] = WeakKeyDictionary()
 
 
 def mark_points(
     axis: Axes, rows: pd.DataFrame, x: Any, y: Any, series: str, colour: str, quoted: bool = False
 ) -> None:
-    """Say what stands behind points that were drawn on a panel.
+    """Give points that were drawn on a panel a tooltip.
 
     Parameters
     ----------
     axis
         The panel.
     rows
-        One row a point. Columns ``mean``, ``low``, ``high`` and ``seeds`` are shown as mean, interval and
+        One row per point. Columns ``mean``, ``low``, ``high`` and ``seeds`` are shown as mean, interval and
         number of seeds, all others under their names.
     x, y
-        Where the points were drawn, one value for each row, in units of the panel.
+        Places of the points, one value per row, in units of the panel.
     series
         Name of the series, as in the legend.
     colour
-        Its colour, as ``#rrggbb``.
+        Colour of the series, as ``#rrggbb``.
     quoted
-        Whether the points are no results but quoted from memory of the paper.
+        Whether the points are not results but numbers quoted from memory of the paper.
     """
-    _DRAWN.setdefault(axis, []).append(
-        _Series([float(v) for v in x], [float(v) for v in y], series, colour, rows.to_dict("records"), quoted)
+    series_points = _Series(
+        [float(value) for value in x],
+        [float(value) for value in y],
+        series,
+        colour,
+        rows.to_dict("records"),
+        quoted,
     )
+    _SERIES.setdefault(axis, []).append(series_points)
 
 
-def placed(figure: Figure) -> tuple[Mark, ...]:
-    """Return the marked points that can be seen, where they are in the SVG that was written last.
+def visible_marks(figure: Figure) -> tuple[Mark, ...]:
+    """Return the marked points that lie within their panels, with their places in the last SVG written.
 
-    Only writing lays a figure out, so it must have been written as SVG just before.
+    Writing lays a figure out, so it must have been written as SVG just before.
 
     Parameters
     ----------
     figure
         The figure.
     """
-    scale = 72 / figure.dpi  # an SVG has 72 units an inch, whatever the figure's own resolution
+    scale = 72 / figure.dpi  # an SVG has 72 units per inch, whatever the resolution of the figure
     height = figure.bbox.height * scale
     legends = [legend for axis in figure.axes if (legend := axis.get_legend())]
-    apart = next((title for legend in legends if (title := legend.get_title().get_text())), "")
+    title = next((text for legend in legends if (text := legend.get_title().get_text())), "")
     measure = next((label for axis in figure.axes if (label := axis.get_ylabel())), "")
     marks = []
-    drawn = [(axis, one) for axis in figure.axes for one in _DRAWN.get(axis, ())]
-    for line, (axis, one) in enumerate(drawn):
-        series = f"{apart}: {one.name}" if apart and one.name and not one.quoted else one.name
+    drawn = [(axis, series) for axis in figure.axes for series in _SERIES.get(axis, ())]
+    for line, (axis, series) in enumerate(drawn):
+        name = f"{title}: {series.name}" if title and series.name and not series.quoted else series.name
         frame = axis.bbox.padded(_EDGE / scale)
-        for x, y, row in zip(one.x, one.y, one.rows, strict=True):
-            across, up = axis.transData.transform((x, y))
-            if math.isfinite(across) and math.isfinite(up) and frame.contains(across, up):
-                at = round(across * scale, 2), round(height - up * scale, 2)
-                marks.append(Mark(*at, line, series, measure, one.colour, row, one.quoted))
+        for x, y, row in zip(series.x, series.y, series.rows, strict=True):
+            left, bottom = axis.transData.transform((x, y))
+            if math.isfinite(left) and math.isfinite(bottom) and frame.contains(left, bottom):
+                place = round(left * scale, 2), round(height - bottom * scale, 2)
+                marks.append(Mark(*place, line, name, measure, series.colour, row, series.quoted))
     return tuple(marks)

@@ -1,49 +1,49 @@
 "use strict";
-// Plots: what stands behind a point, and zoom. Without script they are images.
+// Plots: tooltips and zoom. Without script they are images.
 
-const MOUSE_REACH = 32; // a point answers to a pointer this near, in pixels
-const TOUCH_REACH = 48;
-const CLICK = 6; // a drag shorter than this, in pixels, is a click
-const DEEPEST = 16; // times that a plot can be enlarged
+const MOUSE_DISTANCE = 32; // largest distance in pixels at which a point shows its tooltip
+const TOUCH_DISTANCE = 48;
+const CLICK_DISTANCE = 6; // a drag shorter than this, in pixels, is a click
+const MAX_ZOOM = 16;
 
 function element(name, className, text) {
-  const made = document.createElement(name);
-  made.className = className;
-  made.textContent = text; // never as HTML: names come from users
-  return made;
+  const node = document.createElement(name);
+  node.className = className;
+  node.textContent = text; // never as HTML: names come from users
+  return node;
 }
 
-function shape(name, svg) {
-  const made = document.createElementNS(svg.namespaceURI, name);
-  made.setAttribute("class", name === "circle" ? "ring" : "pick");
-  made.setAttribute("visibility", "hidden");
-  return svg.appendChild(made);
+function hiddenShape(name, className, svg) {
+  const node = document.createElementNS(svg.namespaceURI, name);
+  node.setAttribute("class", className);
+  node.setAttribute("visibility", "hidden");
+  return svg.appendChild(node);
 }
 
-// Tick labels of an enlarged plot: in their size, at the edge of the view where their axis is out of it.
+// Keep the tick labels of a zoomed plot at their size, and at the edge of the view if their axis is outside.
 function tickLabels(svg) {
   const ticks = [...svg.querySelectorAll(".panel")].flatMap((panel) => {
-    const frame = panel.querySelector("path").getBBox(); // its background, which is drawn first
-    const texts = [...panel.querySelectorAll(".across, .upward")];
+    const frame = panel.querySelector("path").getBBox(); // the background is drawn first
+    const texts = [...panel.querySelectorAll(".x-tick, .y-tick")];
     return texts.map((text) => ({ text, frame, box: text.getBBox() }));
   });
   for (const { text } of ticks) svg.append(text); // above the lines
 
-  return (view, share) => {
+  return (view, scale) => {
     const [right, bottom] = [view.x + view.width, view.y + view.height];
     for (const { text, frame, box } of ticks) {
       const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
-      let at, seen;
-      if (text.classList.contains("across")) {
-        const low = frame.y + frame.height;
-        at = [x, Math.min(low + share * (y - low), bottom - share * (box.height / 2 + 4))];
-        seen = x > view.x && x < right && frame.y < bottom && low > view.y;
+      let position, visible;
+      if (text.classList.contains("x-tick")) {
+        const axis = frame.y + frame.height;
+        position = [x, Math.min(axis + scale * (y - axis), bottom - scale * (box.height / 2 + 4))];
+        visible = x > view.x && x < right && frame.y < bottom && axis > view.y;
       } else {
-        at = [Math.max(frame.x + share * (x - frame.x), view.x + share * (box.width / 2 + 4)), y];
-        seen = y > view.y && y < bottom && frame.x < right && frame.x + frame.width > view.x;
+        position = [Math.max(frame.x + scale * (x - frame.x), view.x + scale * (box.width / 2 + 4)), y];
+        visible = y > view.y && y < bottom && frame.x < right && frame.x + frame.width > view.x;
       }
-      text.setAttribute("transform", `translate(${at}) scale(${share}) translate(${-x} ${-y})`);
-      text.setAttribute("visibility", seen ? "visible" : "hidden");
+      text.setAttribute("transform", `translate(${position}) scale(${scale}) translate(${-x} ${-y})`);
+      text.setAttribute("visibility", visible ? "visible" : "hidden");
     }
   };
 }
@@ -55,12 +55,12 @@ function plot(box) {
   const marks = JSON.parse(box.querySelector("script").textContent);
   const [left, top, width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
   const whole = { x: left, y: top, width, height };
-  const ring = shape("circle", svg);
-  const pick = shape("rect", svg);
+  const ring = hiddenShape("circle", "ring", svg);
+  const selection = hiddenShape("rect", "selection", svg);
   let view = whole;
-  let current = -1; // number of the point that is shown
-  let label = null; // places the tick labels, once something was enlarged
-  let from = null; // where a drag began
+  let current = -1; // index of the point with the tooltip
+  let placeLabels = null; // set at the first zoom
+  let dragStart = null;
 
   const toPlot = (event) =>
     new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
@@ -92,20 +92,20 @@ function plot(box) {
     if (mark.note) tip.append(element("p", "interval", mark.note));
   }
 
-  // Above the point where there is room, else below; never beyond the edges of the plot.
+  // Place the tooltip above the point if there is room, otherwise below, within the edges of the plot.
   function place(mark) {
-    const at = toScreen(mark);
+    const point = toScreen(mark);
     const frame = box.getBoundingClientRect();
-    const most = frame.width - tip.offsetWidth - 4;
-    const above = at.y - frame.top - tip.offsetHeight - 14;
-    tip.style.left = `${Math.max(4, Math.min(at.x - frame.left - tip.offsetWidth / 2, most))}px`;
-    tip.style.top = `${at.y - tip.offsetHeight - 20 > 0 ? above : at.y - frame.top + 14}px`;
+    const largestLeft = frame.width - tip.offsetWidth - 4;
+    const above = point.y - frame.top - tip.offsetHeight - 14;
+    tip.style.left = `${Math.max(4, Math.min(point.x - frame.left - tip.offsetWidth / 2, largestLeft))}px`;
+    tip.style.top = `${point.y - tip.offsetHeight - 20 > 0 ? above : point.y - frame.top + 14}px`;
   }
 
-  function show(number) {
-    if (number === current) return;
-    current = number;
-    const mark = marks[number];
+  function show(index) {
+    if (index === current) return;
+    current = index;
+    const mark = marks[index];
     ring.setAttribute("cx", mark.x);
     ring.setAttribute("cy", mark.y);
     ring.setAttribute("r", (8.5 * view.width) / whole.width);
@@ -115,120 +115,120 @@ function plot(box) {
     place(mark);
   }
 
-  function look(next) {
-    const share = Math.max(1 / DEEPEST, Math.min(1, next.width / whole.width));
-    const [w, h] = [share * whole.width, share * whole.height]; // the shape stays, so the page does not move
-    const inside = (low, size, least, all) => Math.max(least, Math.min(low, least + all - size));
+  function setView(next) {
+    const scale = Math.max(1 / MAX_ZOOM, Math.min(1, next.width / whole.width));
+    const [w, h] = [scale * whole.width, scale * whole.height]; // same aspect ratio: the page does not move
+    const clamp = (start, size, min, total) => Math.max(min, Math.min(start, min + total - size));
     view = {
-      x: inside(next.x + (next.width - w) / 2, w, whole.x, whole.width),
-      y: inside(next.y + (next.height - h) / 2, h, whole.y, whole.height),
+      x: clamp(next.x + (next.width - w) / 2, w, whole.x, whole.width),
+      y: clamp(next.y + (next.height - h) / 2, h, whole.y, whole.height),
       width: w,
       height: h,
     };
     svg.setAttribute("viewBox", `${view.x} ${view.y} ${w} ${h}`);
-    svg.style.setProperty("--zoom", share); // lines and symbols keep their size, so that points come apart
-    label ??= tickLabels(svg);
-    label(view, share);
-    reset.hidden = share === 1;
-    box.classList.toggle("near", share < 1);
+    svg.style.setProperty("--zoom", scale); // lines and symbols keep their size, so that points separate
+    placeLabels ??= tickLabels(svg);
+    placeLabels(view, scale);
+    reset.hidden = scale === 1;
+    box.classList.toggle("zoomed", scale < 1);
     hide();
   }
 
   function zoom(factor, { x, y }) {
     const [w, h] = [view.width * factor, view.height * factor];
-    look({ x: x - (x - view.x) * factor, y: y - (y - view.y) * factor, width: w, height: h });
+    setView({ x: x - (x - view.x) * factor, y: y - (y - view.y) * factor, width: w, height: h });
   }
 
-  function nearest(event, reach) {
-    let [best, least] = [-1, reach];
-    marks.forEach((mark, number) => {
-      const at = toScreen(mark);
-      const away = Math.hypot(at.x - event.clientX, at.y - event.clientY);
-      if (away < least && inView(mark)) [best, least] = [number, away];
+  function nearest(event, maxDistance) {
+    let [best, smallest] = [-1, maxDistance];
+    marks.forEach((mark, index) => {
+      const point = toScreen(mark);
+      const distance = Math.hypot(point.x - event.clientX, point.y - event.clientY);
+      if (distance < smallest && inView(mark)) [best, smallest] = [index, distance];
     });
     return best;
   }
 
-  function answer(event) {
-    const number = nearest(event, event.pointerType === "touch" ? TOUCH_REACH : MOUSE_REACH);
-    if (number < 0) hide();
-    else show(number);
+  function showNearest(event) {
+    const index = nearest(event, event.pointerType === "touch" ? TOUCH_DISTANCE : MOUSE_DISTANCE);
+    if (index < 0) hide();
+    else show(index);
   }
 
-  // Left and right go along a series, up and down to the nearest point of another one.
-  function step(key) {
+  // Return the next point: left and right move along a series, up and down to the nearest point of another.
+  function nextPoint(key) {
     if (current < 0) return 0;
-    const by = key === "ArrowRight" || key === "ArrowDown" ? 1 : -1;
-    if (key === "ArrowRight" || key === "ArrowLeft") return (current + by + marks.length) % marks.length;
-    const here = marks[current];
-    const lines = [...new Set(marks.map((mark) => mark.line))];
-    const other = lines[(lines.indexOf(here.line) + by + lines.length) % lines.length];
-    const away = (number) => (marks[number].line === other ? Math.abs(marks[number].x - here.x) : Infinity);
-    return marks.map((_, number) => number).sort((a, b) => away(a) - away(b))[0];
+    const step = key === "ArrowRight" || key === "ArrowDown" ? 1 : -1;
+    if (key === "ArrowRight" || key === "ArrowLeft") return (current + step + marks.length) % marks.length;
+    const mark = marks[current];
+    const lines = [...new Set(marks.map(({ line: number }) => number))];
+    const line = lines[(lines.indexOf(mark.line) + step + lines.length) % lines.length];
+    const distance = (index) => (marks[index].line === line ? Math.abs(marks[index].x - mark.x) : Infinity);
+    return marks.map((_, index) => index).sort((a, b) => distance(a) - distance(b))[0];
   }
 
-  function press(event) {
-    const middle = marks[current] ?? { x: view.x + view.width / 2, y: view.y + view.height / 2 };
+  function onKey(event) {
+    const centre = marks[current] ?? { x: view.x + view.width / 2, y: view.y + view.height / 2 };
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key.startsWith("Arrow") && marks.length) {
-      const number = step(event.key);
-      const { x, y } = marks[number];
-      if (!inView({ x, y })) look({ ...view, x: x - view.width / 2, y: y - view.height / 2 });
-      const past = toScreen({ x, y }).x - scene.getBoundingClientRect().left;
-      if (past < 20 || past > scene.clientWidth - 20) scene.scrollLeft += past - scene.clientWidth / 2;
-      show(number);
-    } else if (event.key === "+" || event.key === "-") zoom(event.key === "+" ? 0.5 : 2, middle);
+      const index = nextPoint(event.key);
+      const { x, y } = marks[index];
+      if (!inView({ x, y })) setView({ ...view, x: x - view.width / 2, y: y - view.height / 2 });
+      const left = toScreen({ x, y }).x - scene.getBoundingClientRect().left;
+      if (left < 20 || left > scene.clientWidth - 20) scene.scrollLeft += left - scene.clientWidth / 2;
+      show(index);
+    } else if (event.key === "+" || event.key === "-") zoom(event.key === "+" ? 0.5 : 2, centre);
     else if (event.key === "Escape" && current >= 0) hide();
-    else if (event.key === "Escape" || event.key === "0") look(whole);
+    else if (event.key === "Escape" || event.key === "0") setView(whole);
     else return;
     event.preventDefault();
   }
 
-  function corners(event) {
-    const to = toPlot(event);
+  function rectangle(event) {
+    const end = toPlot(event);
     return {
-      x: Math.min(from.x, to.x),
-      y: Math.min(from.y, to.y),
-      width: Math.abs(to.x - from.x),
-      height: Math.abs(to.y - from.y),
+      x: Math.min(dragStart.x, end.x),
+      y: Math.min(dragStart.y, end.y),
+      width: Math.abs(end.x - dragStart.x),
+      height: Math.abs(end.y - dragStart.y),
     };
   }
 
   function drag(event) {
-    if (!from) return answer(event);
+    if (!dragStart) return showNearest(event);
     hide();
-    pick.setAttribute("visibility", "visible");
-    for (const [name, value] of Object.entries(corners(event))) pick.setAttribute(name, value);
+    selection.setAttribute("visibility", "visible");
+    for (const [name, value] of Object.entries(rectangle(event))) selection.setAttribute(name, value);
   }
 
   function drop(event) {
-    if (!from) return;
-    const { x, y, width: w, height: h } = corners(event);
-    const far = Math.hypot(event.clientX - from.screen.x, event.clientY - from.screen.y);
-    from = null;
-    pick.setAttribute("visibility", "hidden");
-    if (far < CLICK) return answer(event);
-    const fit = Math.max(w, (h * whole.width) / whole.height);
-    const tall = (fit * whole.height) / whole.width;
-    look({ x: x - (fit - w) / 2, y: y - (tall - h) / 2, width: fit, height: tall });
+    if (!dragStart) return;
+    const { x, y, width: w, height: h } = rectangle(event);
+    const distance = Math.hypot(event.clientX - dragStart.screen.x, event.clientY - dragStart.screen.y);
+    dragStart = null;
+    selection.setAttribute("visibility", "hidden");
+    if (distance < CLICK_DISTANCE) return showNearest(event);
+    const fitWidth = Math.max(w, (h * whole.width) / whole.height);
+    const fitHeight = (fitWidth * whole.height) / whole.width;
+    setView({ x: x - (fitWidth - w) / 2, y: y - (fitHeight - h) / 2, width: fitWidth, height: fitHeight });
   }
 
-  // A finger scrolls and pinches the page as everywhere; it only asks for points, by a tap.
+  // A finger scrolls and pinches the page as usual; a tap shows a tooltip.
   svg.addEventListener("pointerdown", (event) => {
     if (event.pointerType === "touch" || event.button) return;
     const { x, y } = toPlot(event);
-    from = { x, y, screen: { x: event.clientX, y: event.clientY } };
+    dragStart = { x, y, screen: { x: event.clientX, y: event.clientY } };
     svg.setPointerCapture(event.pointerId);
   });
   svg.addEventListener("pointermove", (event) => event.pointerType !== "touch" && drag(event));
   svg.addEventListener("pointerup", drop);
   svg.addEventListener("pointercancel", () => {
-    from = null;
-    pick.setAttribute("visibility", "hidden");
+    dragStart = null;
+    selection.setAttribute("visibility", "hidden");
   });
   svg.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && hide());
-  svg.addEventListener("click", (event) => event.pointerType === "touch" && answer(event));
-  svg.addEventListener("dblclick", () => look(whole));
+  svg.addEventListener("click", (event) => event.pointerType === "touch" && showNearest(event));
+  svg.addEventListener("dblclick", () => setView(whole));
   svg.addEventListener(
     "wheel",
     (event) => {
@@ -238,16 +238,16 @@ function plot(box) {
     },
     { passive: false }
   );
-  scene.addEventListener("keydown", press);
+  scene.addEventListener("keydown", onKey);
   scene.addEventListener("focus", () => scene.matches(":focus-visible") && marks.length && show(0));
   scene.addEventListener("blur", hide);
   scene.addEventListener("scroll", () => current >= 0 && place(marks[current]));
   reset.addEventListener("click", () => {
-    look(whole);
+    setView(whole);
     scene.focus({ preventScroll: true });
   });
   window.addEventListener("resize", hide);
-  window.addEventListener("beforeprint", () => look(whole));
+  window.addEventListener("beforeprint", () => setView(whole));
   hint.hidden = false;
 }
 

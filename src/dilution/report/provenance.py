@@ -1,43 +1,88 @@
-"""What produced a result: command, versions, machine, times."""
+"""What produced a page: the command, the versions, the machine, and the runs with their times."""
 
+import inspect
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from dilution.utils.version import versions
+from dilution.utils.version import code_version, versions
 
 
 def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """Return label and value of everything a reader needs to make the same again.
+    """Return what produced a page, label to value.
 
     Parameters
     ----------
     command
-        The command line.
+        The command line, or the Python call.
     runs
-        For each figure or study by name one row a run, as from :func:`dilution.study.results.table`.
+        Name of a figure or study → one row per run, as from :func:`dilution.study.results.table`.
     """
-    made = {
+    facts = {
         "command": command,
         "page written by": f"dilution {versions()['dilution']}, torch {versions()['torch']}",
         "python": versions()["python"],
         "machine": f"{platform.system()} {platform.machine()}",
     }
-    for name, each in runs.items():
-        ended = each.dropna(subset=["finished", "started"])
+    for name, table in runs.items():
+        ended = table.dropna(subset=["finished", "started"])
         if len(ended):
-            start, end = pd.to_datetime(ended["started"]), pd.to_datetime(ended["finished"])
-            code = "; ".join(sorted(set(ended["versions"])))
-            made[f"{name} took"] = (
-                f"{len(ended)} runs, {ended['seconds'].sum() / 60:.1f} minutes of training added up, "
-                f"{(end.max() - start.min()).total_seconds() / 60:.1f} minutes from the first start to the "
-                f"last end, {end.max():%Y-%m-%d %H:%M} UTC; trained by {code}{_devices(ended)}"
-            )
-    return made
+            facts[f"runs of {name}"] = _describe_runs(ended)
+    return facts
 
 
-def _devices(ended: pd.DataFrame) -> str:
-    """Name the GPUs that trained, if any did."""
+def _describe_runs(ended: pd.DataFrame) -> str:
+    """Return how many runs there are, how long they took, and which code and devices trained them."""
+    start, end = pd.to_datetime(ended["started"]), pd.to_datetime(ended["finished"])
+    code = "; ".join(sorted(set(ended["versions"])))
+    return (
+        f"{len(ended)} runs; {_duration(ended['seconds'].sum())} of training in total; "
+        f"{_duration((end.max() - start.min()).total_seconds())} from the first start to the last end, "
+        f"{end.max():%Y-%m-%d %H:%M} UTC; trained by {code}{_gpus(ended)}{_other_code(ended)}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} seconds" if seconds < 120 else f"{seconds / 60:.1f} minutes"
+
+
+def _gpus(ended: pd.DataFrame) -> str:
+    """Return the names of the GPUs that trained, as text; empty without one."""
     gpus = sorted(set(ended["device"].dropna()) - {"cpu"}) if "device" in ended else []
     return f" on {', '.join(gpus)}" if gpus else ""
+
+
+def _other_code(ended: pd.DataFrame) -> str:
+    """Return how many runs were trained by another version of the code than the one that runs now."""
+    others = int((~ended["versions"].str.startswith(f"dilution {code_version()},")).sum())
+    if not others:
+        return ""
+    return (
+        f"; {others} of {len(ended)} runs were trained by another version than the one that wrote this page"
+    )
+
+
+def python_call(name: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> str:
+    """Return a Python call as text, without the arguments that have their default value.
+
+    Parameters
+    ----------
+    name
+        Name under which users call the function.
+    function
+        The function.
+    arguments
+        Its arguments by name, as ``locals()`` has them at its start.
+    """
+    words = []
+    for parameter in inspect.signature(function).parameters.values():
+        value = arguments[parameter.name]
+        if parameter.default is not parameter.empty and value == parameter.default:
+            continue
+        text = repr(str(value) if isinstance(value, Path) else value)
+        positional = parameter.kind is not parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+        words.append(text if positional else f"{parameter.name}={text}")
+    return f"{name}({', '.join(words)})"

@@ -1,7 +1,7 @@
-"""One look for every publication figure: palette, type, axes, and reproducible files.
+"""The style of every figure: palette, fonts, axes, and reproducible files.
 
-Figures are built as :class:`matplotlib.figure.Figure` objects, never through pyplot, so no window
-system, no global figure list and no backend choice is involved. Draw inside ``with style():``.
+Figures are built as :class:`matplotlib.figure.Figure` objects and never through pyplot, so that no window
+system, global list of figures or backend is involved. Draw inside ``with style():``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,17 +20,20 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from dilution.errors import unknown
-from dilution.report.marks import Plot, mark_points, placed
-from dilution.utils.atomic import write_whole
+from dilution.report.marks import Plot, mark_points, visible_marks
+from dilution.utils.atomic import write_atomic
 
-_WIDE = 300  # ratio of its ends from which a horizontal logarithmic axis shows powers of ten alone
+_WIDE = 300  # a horizontal log axis whose ends have a larger ratio shows only powers of ten
 
-# Okabe and Ito's palette without its yellow, which vanishes on white. Seven colours and eight
-# markers share no factor, so the first 56 series all look different.
+# Okabe and Ito's palette without its yellow, which is hard to see on white. Seven colours and eight
+# markers have no common factor, so the first 56 series all look different.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 INK, QUIET, GRID = "#222222", "#8a8a8a", "#e8e8e8"
+
+ALPHA_LABEL = "noise level α (noisy labels per clean label)"
+"""Label of an axis of noise levels."""
 
 SETTINGS: dict[Any, Any] = {
     "font.size": 10,
@@ -44,7 +47,7 @@ SETTINGS: dict[Any, Any] = {
     "ytick.labelsize": 9,
     "legend.fontsize": 9,
     "legend.title_fontsize": 9,
-    "text.parse_math": False,  # a user's name with dollar signs is a name
+    "text.parse_math": False,  # a user's name may contain dollar signs
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
@@ -74,7 +77,7 @@ SETTINGS: dict[Any, Any] = {
     "pdf.fonttype": 42,
 }
 
-# What would otherwise put the time of writing into a file.
+# Metadata of a file, without the time of writing.
 UNDATED: dict[str, dict[str, None]] = {
     "png": {},
     "svg": {"Date": None},
@@ -84,7 +87,7 @@ UNDATED: dict[str, dict[str, None]] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Apply the figure style for the length of a ``with`` block, whatever the user's own is."""
+    """Apply the figure style within a ``with`` block, in place of the user's own settings."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
@@ -116,7 +119,7 @@ def new_figure(columns: int = 1, rows: int = 1, height: float = 3.5) -> tuple[Fi
 def line_with_interval(
     axis: Axes, points: pd.DataFrame, x: str, label: str, index: int, shift: float = 0.0
 ) -> None:
-    """Draw one series: a line through the means, a marker and an interval at each, a mark for the page.
+    """Draw one series: a line through the means, and a marker with interval and tooltip at each.
 
     Parameters
     ----------
@@ -124,17 +127,16 @@ def line_with_interval(
         Panel to draw on.
     points
         As from :func:`dilution.study.statistics.intervals`: columns `x`, ``mean``, ``low`` and
-        ``high``. Where the bounds are NaN only the marker is drawn. All columns are shown to who points
-        at it on the page.
+        ``high``. Without bounds (NaN) only the marker is drawn. The tooltip shows all columns.
     x
         Column of the horizontal axis.
     label
         Name of the series in the legend.
     index
-        Number of the series, which picks its colour and marker.
+        Number of the series, which determines its colour and marker.
     shift
-        Drawn this much to the right, in units of the axis, so that intervals at one x do not hide
-        one another.
+        Distance by which the series is drawn to the right, in units of the axis, so that intervals at
+        the same x do not overlap.
     """
     ordered = points.sort_values(x)
     colour = COLOURS[index % len(COLOURS)]
@@ -155,28 +157,28 @@ def line_with_interval(
     mark_points(axis, ordered, ordered[x] + shift, ordered["mean"], label, colour)
 
 
-def quoted_mark(axis: Axes, x: float, y: float, label: str, says: Mapping[str, str], colour: str) -> None:
-    """Draw a number quoted from memory of the paper: a ring to compare with, that says so.
+def quoted_mark(axis: Axes, x: float, y: float, label: str, values: Mapping[str, str], colour: str) -> None:
+    """Draw a ring at a number quoted from memory of the paper.
 
     Parameters
     ----------
     axis
         Panel to draw on.
     x, y
-        Where.
+        Place of the ring.
     label
-        Whose number it is; the legend lists a label once.
-    says
-        What it says, name to value.
+        Label in the legend, which lists equal labels once.
+    values
+        Values in the tooltip, name to value.
     colour
-        That of the series to compare it with.
+        Colour of the series that the number is compared with.
     """
     axis.plot(x, y, "o", ms=10, mfc="none", mec=colour, label=label, zorder=4)
-    mark_points(axis, pd.DataFrame([dict(says)]), [x], [y], label, to_hex(colour), quoted=True)
+    mark_points(axis, pd.DataFrame([dict(values)]), [x], [y], label, to_hex(colour), quoted=True)
 
 
 def percent_axis(axis: Axes) -> None:
-    """Label the vertical axis, whose values are shares in [0, 1], in percent; ticks are whole percents."""
+    """Label a vertical axis of fractions in [0, 1] in percent, with ticks at whole percents."""
     whole = MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True)
     low, high = axis.get_ylim()
     ticks = [tick / 100 for tick in whole.tick_values(100 * low, 100 * min(high, 1.0))]
@@ -186,34 +188,34 @@ def percent_axis(axis: Axes) -> None:
 
 
 def log_axis(axis: Axes, which: Literal["x", "y"]) -> None:
-    """Make an axis logarithmic once all is drawn, with plain numbers at 1, 2 and 5 times each power of ten.
+    """Make an axis logarithmic after drawing, with plain numbers at 1, 2 and 5 times each power of ten.
 
-    Along the horizontal axis numbers are wide: where it spans many powers they stand at these alone.
+    A horizontal axis over many powers of ten has numbers only at these, so that they do not overlap.
     """
     (axis.set_xscale if which == "x" else axis.set_yscale)("log")
-    chosen = axis.xaxis if which == "x" else axis.yaxis
+    ticks = axis.xaxis if which == "x" else axis.yaxis
     low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
     wide = which == "x" and high / low > _WIDE
-    chosen.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
-    chosen.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
-    chosen.set_minor_locator(NullLocator())
+    ticks.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    ticks.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
+    ticks.set_minor_locator(NullLocator())
 
 
 def legend(axis: Axes, title: str = "", **place: Any) -> Legend:
-    """Add a frameless legend that shows each series once, without its error bar, and then what is no series.
+    """Add a frameless legend: each series once, without its error bar, then the other labelled lines.
 
     Parameters
     ----------
     axis
         Panel whose labelled series are listed.
     title
-        What tells the series apart: ``"model"``.
+        Name of the setting that differs between the series: ``"model"``.
     **place
-        Handed to :meth:`matplotlib.axes.Axes.legend`, such as ``loc`` and ``ncols``.
+        Passed to :meth:`matplotlib.axes.Axes.legend`, such as ``loc`` and ``ncols``.
     """
-    found = list(zip(*axis.get_legend_handles_labels(), strict=True))
-    found.sort(key=lambda each: not hasattr(each[0], "lines"))  # series are lines with error bars
-    lines = {label: getattr(handle, "lines", (handle,))[0] for handle, label in found}
+    entries = list(zip(*axis.get_legend_handles_labels(), strict=True))
+    entries.sort(key=lambda entry: not hasattr(entry[0], "lines"))  # series are lines with error bars
+    lines = {label: getattr(handle, "lines", (handle,))[0] for handle, label in entries}
     with style():
         return axis.legend(lines.values(), lines.keys(), title=title, alignment="left", **place)
 
@@ -221,18 +223,18 @@ def legend(axis: Axes, title: str = "", **place: Any) -> Legend:
 def save(
     figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("png", "svg", "pdf")
 ) -> dict[str, Path]:
-    """Write a figure so that the same figure gives the same bytes, today and tomorrow.
+    """Write a figure to files; the same figure always gives the same bytes.
 
     Parameters
     ----------
     figure
-        What to write.
+        The figure.
     folder
         Created if it does not exist.
     name
         File name without its ending.
     formats
-        Any of png (150 dots an inch), svg and pdf.
+        Any of png (150 dots per inch), svg and pdf.
 
     Returns
     -------
@@ -244,19 +246,19 @@ def save(
     InputError
         If a format does not exist.
     DilutionError
-        If a file cannot be written, for want of space or permission. No half-written file is left.
+        If a file cannot be written, for lack of space or permission. No half-written file is left.
     """
-    for wanted in formats:
-        if wanted not in UNDATED:
-            raise unknown("figure format", wanted, UNDATED)
+    for file_format in formats:
+        if file_format not in UNDATED:
+            raise unknown("figure format", file_format, UNDATED)
     return {
-        wanted: write_whole(Path(folder) / f"{name}.{wanted}", _rendered(figure, wanted))
-        for wanted in formats
+        file_format: write_atomic(Path(folder) / f"{name}.{file_format}", _render(figure, file_format))
+        for file_format in formats
     }
 
 
 def publish(figure: Figure, folder: Path, name: str) -> Plot:
-    """Write a figure in every format, as :func:`save` does, and return what the page takes of it.
+    """Write a figure as PNG, SVG and PDF, and return its SVG and its marks for the page.
 
     Parameters
     ----------
@@ -268,19 +270,21 @@ def publish(figure: Figure, folder: Path, name: str) -> Plot:
     DilutionError
         If a file cannot be written.
     """
-    files = save(figure, folder, name, ("png", "svg"))
-    plot = Plot(files["svg"].read_text(encoding="utf-8"), placed(figure))  # before another layout
+    save(figure, folder, name, ("png",))
+    plot = as_plot(figure)
+    write_atomic(Path(folder) / f"{name}.svg", plot.svg.encode("utf-8"))
     save(figure, folder, name, ("pdf",))
     return plot
 
 
-def as_svg(figure: Figure) -> str:
-    """Return a figure as SVG text, the same for the same figure."""
-    return _rendered(figure, "svg").decode("utf-8")
+def as_plot(figure: Figure) -> Plot:
+    """Return a figure as SVG with its marks; both come from one layout of the figure."""
+    svg = _render(figure, "svg").decode("utf-8")
+    return Plot(svg, visible_marks(figure))
 
 
-def _rendered(figure: Figure, wanted: str) -> bytes:
+def _render(figure: Figure, file_format: str) -> bytes:
     content = BytesIO()
     with style():
-        figure.savefig(content, format=wanted, metadata=UNDATED[wanted])
+        figure.savefig(content, format=file_format, metadata=UNDATED[file_format])
     return content.getvalue()

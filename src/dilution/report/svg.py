@@ -1,4 +1,4 @@
-"""A plot within the page: its SVG as elements of the page, its points as text for the tooltip."""
+"""A plot as part of a page: its SVG as page elements, and the tooltips of its points."""
 
 import re
 from typing import Any
@@ -8,12 +8,12 @@ import pandas as pd
 
 from dilution.report.marks import Mark
 from dilution.report.style import COLOURS, GRID, INK, QUIET
-from dilution.report.tables import BOUNDS, column_text, number
+from dilution.report.tables import BOUNDS, format_number, setting_text
 
-QUOTED = "Quoted from memory of the paper: a mark to compare with, not a result, and no claim rests on it."
+QUOTED = "Quoted from memory of the paper, for comparison only: not a result, and no verdict uses it."
 
-# Colours that must follow the page from light to dark; black is a series, all others stay as drawn.
-_FOLLOWING = {
+# Colours that change with the light or dark theme of the page; all other colours stay as drawn.
+_THEMED = {
     "#ffffff": "var(--card)",
     INK: "var(--ink)",
     QUIET: "var(--axis)",
@@ -21,30 +21,30 @@ _FOLLOWING = {
     COLOURS[-1]: "var(--ink)",
 }
 _XLINK = "{http://www.w3.org/1999/xlink}href"
-_TICKS = {"xtick": "across", "ytick": "upward"}
-_LEFT_OUT = {"metadata", "style"}  # a style would hold for the whole page
+_TICKS = {"xtick": "x-tick", "ytick": "y-tick"}
+_REMOVED = {"metadata", "style"}  # a style element would apply to the whole page
 
 
 def inline_svg(svg: str, prefix: str, label: str) -> str:
     """Return an SVG file as an element of an HTML page.
 
-    Ids get a prefix, since those of several plots would collide; those that nothing refers to go.
+    Ids get a prefix, because those of several plots would collide; ids without a reference are removed.
 
     Parameters
     ----------
     svg
-        The file, as matplotlib writes it.
+        Content of the file, as matplotlib writes it.
     prefix
-        What the ids of this plot begin with.
+        Prefix of the ids of this plot.
     label
-        What it says to those who cannot see it.
+        Description of the plot for screen readers.
     """
     root = ElementTree.fromstring(svg)
     _name_ticks(root)
     used = set(re.findall(r"url\(#([^)]+)\)", svg)) | set(re.findall(r'href="#([^"]+)"', svg))
     for parent in list(root.iter()):
         for child in list(parent):
-            if _local(child.tag) in _LEFT_OUT:
+            if _local(child.tag) in _REMOVED:
                 parent.remove(child)
     for element in root.iter():
         element.tag = _local(element.tag)
@@ -58,13 +58,13 @@ def inline_svg(svg: str, prefix: str, label: str) -> str:
             elif name == "href":
                 element.set("href", value.replace("#", f"#{prefix}-", 1))
             elif name == "style":
-                element.set("style", re.sub(r"#[0-9a-f]{6}\b", lambda m: following(m[0]), value))
+                element.set("style", re.sub(r"#[0-9a-f]{6}\b", lambda match: theme_colour(match[0]), value))
             else:
                 element.set(name, " ".join(value.replace("url(#", f"url(#{prefix}-").split()))
     symbols = root.findall(".//defs/path[@style]")  # letters have no style
     for element in root.iter():
         if style := element.get("style"):
-            element.set("style", _steady(style, element in symbols))
+            element.set("style", _keep_size(style, element in symbols))
     width = root.get("width", "")
     root.attrib.pop("height", None)
     root.attrib.pop("width", None)
@@ -74,55 +74,57 @@ def inline_svg(svg: str, prefix: str, label: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def tips(marks: tuple[Mark, ...], shares: bool, note: str = "") -> list[dict[str, Any]]:
-    """Return the points of a plot as the page's script takes them, all they say as text.
+def tooltips(marks: tuple[Mark, ...], as_percent: bool, note: str = "") -> list[dict[str, Any]]:
+    """Return the tooltips of a plot for the script of the page, with all values as text.
 
     Parameters
     ----------
     marks
         The points.
-    shares
-        Whether means are shares in [0, 1], to be shown as percent.
+    as_percent
+        Whether means are fractions in [0, 1], shown in percent.
     note
-        What all points have in common; those quoted from the paper say that they are.
+        Text for all points; points quoted from the paper have their own note.
     """
-    return [_tip(mark, shares, note) for mark in marks]
+    return [_tooltip(mark, as_percent, note) for mark in marks]
 
 
-def following(colour: str) -> str:
-    """Return a colour as the page writes it: by name where it differs between light and dark."""
-    return _FOLLOWING.get(colour.lower(), colour)
+def theme_colour(colour: str) -> str:
+    """Return a colour for the page: a CSS variable if it differs between the light and the dark theme."""
+    return _THEMED.get(colour.lower(), colour)
 
 
-def _tip(mark: Mark, shares: bool, note: str) -> dict[str, Any]:
+def _tooltip(mark: Mark, as_percent: bool, note: str) -> dict[str, Any]:
     row = dict(mark.row)
     mean, low, high = (row.pop(name, None) for name in BOUNDS)
     seeds = row.pop("seeds", None)
-    unit = " %" if shares else ""
+    unit = " %" if as_percent else ""
     value = interval = ""
     if mean is not None:
-        value = f"{number(mean, shares)}{unit}"
+        value = f"{format_number(mean, as_percent)}{unit}"
         interval = "no interval"
         if not (pd.isna(low) or pd.isna(high)):
-            interval = f"95 % interval {number(low, shares)} to {number(high, shares)}{unit}"
+            interval = (
+                f"95 % interval {format_number(low, as_percent)} to {format_number(high, as_percent)}{unit}"
+            )
     if seeds is not None:
         interval += f"{', ' if interval else ''}{seeds} {'seed' if seeds == 1 else 'seeds'}"
     return {
         "x": mark.x,
         "y": mark.y,
         "line": mark.line,
-        "colour": following(mark.colour),
+        "colour": theme_colour(mark.colour),
         "series": mark.series,
         "value": value,
         "measure": mark.measure,
         "interval": interval,
-        "rows": [column_text(str(name), value) for name, value in row.items()],
+        "rows": [setting_text(str(name), value) for name, value in row.items()],
         "note": QUOTED if mark.quoted else note,
     }
 
 
 def _name_ticks(root: ElementTree.Element) -> None:
-    """Give panels and tick labels classes: an enlarged plot keeps the labels in view."""
+    """Give panels and tick labels a class, by which the script keeps the labels of a zoomed plot in view."""
     for group in root.iter():
         kind = group.get("id", "").partition("_")[0]
         if kind == "axes":
@@ -133,9 +135,9 @@ def _name_ticks(root: ElementTree.Element) -> None:
                     child.set("class", _TICKS[kind])
 
 
-def _steady(style: str, symbol: bool) -> str:
-    """Return a style in which lines and symbols keep their size when the plot is enlarged."""
-    if symbol:
+def _keep_size(style: str, is_symbol: bool) -> str:
+    """Return a style in which lines and symbols keep their size when the plot is zoomed."""
+    if is_symbol:
         return f"{style}; transform: scale(var(--zoom))"
     return re.sub(r"stroke-width: ([\d.]+)", r"stroke-width: calc(\1px * var(--zoom))", style)
 
@@ -145,9 +147,9 @@ def _local(tag: str) -> str:
 
 
 def _smallest_width(width: str) -> int:
-    """Return the width in pixels below which the plot's text would be too small to read.
+    """Return the width in pixels below which the text of a plot would be too small to read.
 
-    Matplotlib gives the width in points; at 0.8 pixels a point, 9-point labels are 7 pixels tall.
+    Matplotlib gives the width in points; at 0.8 pixels per point, 9-point labels are 7 pixels tall.
     """
     points = re.match(r"[\d.]+", width)
     return round(0.8 * float(points[0])) if points else 320

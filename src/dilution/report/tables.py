@@ -1,4 +1,4 @@
-"""Data frames as cells of text for the page."""
+"""Data frames as cells of text for a page."""
 
 import math
 from dataclasses import dataclass
@@ -12,27 +12,27 @@ BOUNDS = ("mean", "low", "high")
 
 @dataclass(frozen=True)
 class Cells:
-    """A table ready to print: one `head` and one entry of `numeric` a column, `rows` of text."""
+    """A table as text: `head` and `numeric` have one entry per column, `rows` one per row."""
 
     head: list[str]
     numeric: list[bool]
     rows: list[list[str]]
 
 
-def points_cells(points: pd.DataFrame, shares: bool, level: int = 95) -> Cells:
-    """Format an aggregated table, its bounds joined into one interval column.
+def points_cells(points: pd.DataFrame, as_percent: bool, confidence: int = 95) -> Cells:
+    """Format a table of points, with the bounds joined into one interval column.
 
-    A setting that all points share is left out: the caption has it.
+    Settings that all points share are left out; the caption names them.
 
     Parameters
     ----------
     points
         As from :func:`dilution.study.statistics.intervals`. A table without ``mean``, ``low`` and
-        ``high`` is printed as it is.
-    shares
-        Whether the bounds are shares in [0, 1], printed as percent with one decimal.
-    level
-        Confidence of the bounds, in percent.
+        ``high`` is formatted as it is.
+    as_percent
+        Whether means and bounds are fractions in [0, 1], shown in percent with one decimal.
+    confidence
+        Confidence of the intervals, in percent.
     """
     if not set(BOUNDS) <= set(points.columns):
         return plain_cells(points)
@@ -46,66 +46,69 @@ def points_cells(points: pd.DataFrame, shares: bool, level: int = 95) -> Cells:
 
     def interval(low: float, high: float) -> str:
         missing = pd.isna(low) or pd.isna(high)
-        return MISSING if missing else f"{number(low, shares)} to {number(high, shares)}"
+        return (
+            MISSING if missing else f"{format_number(low, as_percent)} to {format_number(high, as_percent)}"
+        )
 
-    unit = " (%)" if shares else ""
+    unit = " (%)" if as_percent else ""
     shown = points.drop(columns=list(BOUNDS))
-    at = list(points.columns).index("mean")
-    means = [number(mean, shares) for mean in points["mean"]]
-    bounds = [interval(*pair) for pair in zip(points["low"], points["high"], strict=True)]
-    shown.insert(at, f"{level} % interval{unit}", bounds)
-    shown.insert(at, f"mean{unit}", means)
-    cells = plain_cells(shown)
-    cells.numeric[at : at + 2] = [True, True]
+    place = list(points.columns).index("mean")
+    means = [format_number(mean, as_percent) for mean in points["mean"]]
+    bounds = [interval(low, high) for low, high in zip(points["low"], points["high"], strict=True)]
+    shown.insert(place, f"{confidence} % interval{unit}", bounds)
+    shown.insert(place, f"mean{unit}", means)
+    cells = runs_cells(shown)
+    cells.numeric[place : place + 2] = [True, True]
     return cells
 
 
 def runs_cells(runs: pd.DataFrame) -> Cells:
-    """Format a table of runs; its accuracy columns become percent with one decimal."""
+    """Format a table of runs; accuracies are shown in percent with one decimal."""
     shown = runs.copy()
     names = {}
     for name in runs.columns:
-        if _is_share(str(name)):
-            shown[name] = [number(share, shares=True) for share in runs[name]]
+        if _is_accuracy(str(name)):
+            shown[name] = [format_number(accuracy, as_percent=True) for accuracy in runs[name]]
             names[name] = f"{name} (%)"
     cells = plain_cells(shown.rename(columns=names))
-    for at, name in enumerate(runs.columns):
-        cells.numeric[at] = cells.numeric[at] or name in names
+    for place, name in enumerate(runs.columns):
+        cells.numeric[place] = cells.numeric[place] or name in names
     return cells
 
 
-def column_text(name: str, value: Any) -> tuple[str, str]:
-    """Return a column's name and one of its values as text, accuracies in percent."""
-    share = _is_share(name) and not pd.isna(value)
-    return name, f"{number(value, shares=True)} %" if share else text(value)
+def setting_text(name: str, value: Any) -> tuple[str, str]:
+    """Return the name of a column and one of its values as text, accuracies in percent."""
+    if _is_accuracy(name) and not pd.isna(value):
+        return name, f"{format_number(value, as_percent=True)} %"
+    return name, format_value(value)
 
 
-def number(value: float, shares: bool) -> str:
-    """Return a mean or bound as text: a share as percent with one decimal, others with four digits."""
+def format_number(value: float, as_percent: bool) -> str:
+    """Return a mean or bound as text: in percent with one decimal, or with four significant digits."""
     if pd.isna(value):
         return MISSING
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    if shares:
+    if as_percent:
         return f"{100 * value:.1f}"
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _is_share(name: str) -> bool:
-    return name.startswith("test_") or name == "val_acc_clean"
+def _is_accuracy(name: str) -> bool:
+    return name.startswith(("test_acc", "val_acc"))
 
 
 def plain_cells(table: pd.DataFrame) -> Cells:
-    """Format any table: four significant digits, a dash where there is no value."""
+    """Format any table: numbers with four significant digits, a dash for a missing value."""
     numeric = [
         pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) for kind in table.dtypes
     ]
-    rows = [[text(value) for value in row] for row in table.itertuples(index=False, name=None)]
+    rows = [[format_value(value) for value in row] for row in table.itertuples(index=False, name=None)]
     return Cells([str(name) for name in table.columns], numeric, rows)
 
 
-def text(value: Any) -> str:
-    """Return one cell as text: whole numbers without a point, missing values as a dash."""
+def format_value(value: Any) -> str:
+    """Return one cell as text: whole numbers without a decimal point, a dash for a missing value."""
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return MISSING
     if isinstance(value, float):

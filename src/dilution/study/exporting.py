@@ -1,4 +1,4 @@
-"""Tables of results as files: CSV, Parquet, JSON lines."""
+"""Export of tables of results: CSV, Parquet, JSON lines."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from dilution.errors import unknown
-from dilution.utils.atomic import write_whole
+from dilution.utils.atomic import write_atomic
 
 
 def _csv(table: pd.DataFrame) -> bytes:
@@ -18,18 +18,18 @@ def _csv(table: pd.DataFrame) -> bytes:
 
 def _parquet(table: pd.DataFrame) -> bytes:
     buffer = BytesIO()
-    # A transition matrix is a nested tuple in some rows and missing in others: text serves both.
+    # a transition matrix is a nested tuple in some rows and missing in others: text holds both
     table.assign(matrix=table["matrix"].map(lambda m: None if m is None else str(m))).to_parquet(buffer)
     return buffer.getvalue()
 
 
 def _json_lines(table: pd.DataFrame) -> bytes:
-    # Not DataFrame.to_json: it rounds to at most 15 decimals, and a table must come back as it was.
+    # DataFrame.to_json rounds to 15 decimals at most, and a table must be imported as it was
     records = table.astype(object).where(table.notna(), None).to_dict(orient="records")
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
 
 
-FORMATS: dict[str, Callable[[pd.DataFrame], bytes]] = {
+_FORMATS: dict[str, Callable[[pd.DataFrame], bytes]] = {
     ".csv": _csv,
     ".parquet": _parquet,
     ".jsonl": _json_lines,
@@ -37,16 +37,16 @@ FORMATS: dict[str, Callable[[pd.DataFrame], bytes]] = {
 
 
 def export_table(table: pd.DataFrame, path: str | Path) -> Path:
-    """Write a table to a file whose ending names the format.
+    """Write a table of results to a file, in the format of its suffix.
 
     Raises
     ------
     InputError
-        If the ending is none of .csv, .parquet, .jsonl.
+        If the suffix is none of .csv, .parquet, .jsonl.
     DilutionError
-        If the file cannot be written; no half-written file is left.
+        If the file cannot be written; there is no partly written file then.
     """
     path = Path(path)
-    if path.suffix not in FORMATS:
-        raise unknown("format to export to", path.suffix or path.name, FORMATS)
-    return write_whole(path, FORMATS[path.suffix](table))
+    if path.suffix not in _FORMATS:
+        raise unknown("format to export to", path.suffix or path.name, _FORMATS)
+    return write_atomic(path, _FORMATS[path.suffix](table))

@@ -1,4 +1,4 @@
-"""What a command says that cannot go on without runs that failed."""
+"""The refusal to go on where runs failed."""
 
 from pathlib import Path
 
@@ -7,17 +7,17 @@ import pandas as pd
 from dilution.errors import StoreError
 
 
-def refuse_failed(runs: pd.DataFrame, store: str | Path, what: str) -> None:
-    """End where runs failed: conclusions from what is left would be from what happened to end well.
+def refuse_failed(runs: pd.DataFrame, store: str | Path, purpose: str) -> None:
+    """Abort if runs of a study failed: a fit to the others would be biased.
 
     Parameters
     ----------
     runs
         Table of runs.
     store
-        The file they are in.
-    what
-        What they belong to, such as ``"pilot"``.
+        File of the store with these runs.
+    purpose
+        Purpose of the runs, such as ``"pilot"``.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def refuse_failed(runs: pd.DataFrame, store: str | Path, what: str) -> None:
     failed = runs[runs["state"] == "failed"]
     if len(failed):
         raise StoreError(
-            f"{len(failed)} of {len(runs)} runs of the {what} failed, the first with: "
+            f"{len(failed)} of {len(runs)} runs of the {purpose} failed, the first with: "
             f"{str(failed['error'].iloc[0]).strip().splitlines()[-1]} `dilution status --store {store}` "
-            "lists them all. Mend the cause, and try again with another --store."
+            "lists them all. Remove the cause, and try again with another --store."
         )

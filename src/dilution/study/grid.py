@@ -1,5 +1,6 @@
 """Studies: named grids of runs, from Python or from a TOML file."""
 
+import html
 import itertools
 import math
 import tomllib
@@ -8,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dilution.errors import DataError, InputError, shown, unknown
+import pandas as pd
+
+from dilution.errors import DataError, InputError, short_repr, unknown
 from dilution.study.run_spec import Run
+from dilution.study.statistics import name_matrices, varying_settings
 from dilution.utils.migration import new_settings, old_names, warn
 
 
@@ -20,14 +24,14 @@ class Grid(Sequence[Run]):
     Parameters
     ----------
     base
-        Settings that all runs share.
+        Settings that all runs have in common.
     axes
-        For each setting that varies its values, in order.
+        The values of each setting that varies, in order.
 
     Raises
     ------
     InputError
-        If a setting is in both; when a run is made, if a setting is unknown or breaks its rule.
+        If a setting is in both; when a run is created, if a setting is unknown or breaks its rule.
     """
 
     base: Mapping[str, Any]
@@ -36,7 +40,12 @@ class Grid(Sequence[Run]):
     def __post_init__(self) -> None:
         for name in self.axes:
             if name in self.base:
-                raise InputError(f"{name} is in [base] and in the grid; it can be in one of them.")
+                raise InputError(f"{name} is in [base] and in the grid; leave it out of one of them.")
+
+    def __repr__(self) -> str:
+        """Return the number of runs, and the number of values per axis."""
+        axes = " × ".join(f"{len(values)} {name}" for name, values in self.axes.items())
+        return f"Grid({_count(len(self))}{f': {axes}' if axes else ''})"
 
     def __len__(self) -> int:
         return math.prod(len(values) for values in self.axes.values())
@@ -47,11 +56,11 @@ class Grid(Sequence[Run]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"run {index} of a grid of {len(self)}")
         rest = index % len(self)
-        chosen = {}
+        settings = {}
         for name, values in reversed(list(self.axes.items())):
-            rest, place = divmod(rest, len(values))
-            chosen[name] = values[place]
-        return Run.of(**self.base, **chosen)
+            rest, position = divmod(rest, len(values))
+            settings[name] = values[position]
+        return Run.of(**self.base, **settings)
 
     def __iter__(self) -> Iterator[Run]:
         for values in itertools.product(*self.axes.values()):
@@ -65,25 +74,44 @@ class Study:
     Parameters
     ----------
     name
-        How stores and pages call it.
+        Name of the study in stores and on pages.
     runs
-        In the order in which they are started.
+        The runs.
     """
 
     name: str
     runs: tuple[Run, ...]
 
+    def __repr__(self) -> str:
+        """Return the name, the number of runs, and the settings in which they differ."""
+        varying = varying_settings(self._frame(), with_seed=True)
+        differences = f", varying {', '.join(varying)}" if varying else ""
+        return f"Study({self.name!r}, {_count(len(self.runs))}{differences})"
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks: the settings in which the runs differ, one row per run."""
+        frame = self._frame()
+        table: str = frame[varying_settings(frame, with_seed=True)].to_html(max_rows=20, na_rep="")
+        return f"<p>{html.escape(repr(self))}</p>{table}"
+
+    def _frame(self) -> pd.DataFrame:
+        """Return the settings of the runs, one row per run."""
+        return name_matrices(
+            pd.DataFrame([run.model_dump() for run in self.runs], columns=list(Run.model_fields))
+        )
+
     @classmethod
     def of(cls, name: str, runs: Sequence[Run]) -> "Study":
-        """Return a study of these runs, the first of equal ones kept."""
+        """Return a study of these runs, each of them once."""
         return cls(name, tuple({run.key: run for run in runs}.values()))
 
     @classmethod
     def from_toml(cls, path: str | Path) -> "Study":
         """Read a study from a TOML file.
 
-        The table ``[base]`` holds what all runs share, ``[grid]`` a list of values for each setting that
-        varies; ``[[grids]]`` may hold several such grids over the same base. ``name`` is optional.
+        The table ``[base]`` has the settings that all runs have in common, ``[grid]`` a list of values
+        for each setting that varies; ``[[grids]]`` may be several such grids over the same base.
+        ``name`` is optional.
 
         Raises
         ------
@@ -111,23 +139,27 @@ class Study:
             if name not in tables:
                 raise unknown("table of a study", name, tables)
         base, grid, grids = content.get("base", {}), content.get("grid", {}), content.get("grids", [])
-        if not isinstance(grids, list) or not all(isinstance(g, dict) for g in [base, grid, *grids]):
+        if not isinstance(grids, list) or not all(isinstance(part, dict) for part in [base, grid, *grids]):
             raise InputError("base, grid and grids must be tables: write [base], [grid], [[grids]].")
         if old := set().union(*(old_names(table) for table in [base, grid, *grids])):
             warn(f"the study {default_name}", old)
-            base, grid, grids = new_settings(base), new_settings(grid), [new_settings(g) for g in grids]
+            base, grid, grids = new_settings(base), new_settings(grid), [new_settings(axes) for axes in grids]
         runs: list[Run] = []
         for axes in [grid, *grids] if grid or not grids else grids:
             for name, values in axes.items():
                 if not isinstance(values, list) or not values:
                     raise InputError(
-                        f"grid {name} is {shown(values)}; it must be a list of at least one value. A single "
-                        "value belongs into [base]."
+                        f"grid {name} is {short_repr(values)}; it must be a list of at least one value. "
+                        "Put a single value into [base]."
                     )
             runs += Grid(base, axes)
         name = content.get("name", default_name)
         if not isinstance(name, str) or not name.strip():
             raise InputError(
-                f"name is {shown(name)}; it must be text. Leave it out to name the study after its file."
+                f"name is {short_repr(name)}; it must be text. Leave it out to name the study after its file."
             )
         return cls.of(name, runs)
+
+
+def _count(runs: int) -> str:
+    return "1 run" if runs == 1 else f"{runs} runs"

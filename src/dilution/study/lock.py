@@ -1,59 +1,61 @@
-"""The lock beside a store: one process writes to it, and others can see whether one does."""
+"""The lock file beside a store: one process writes, and others can see whether one does.
 
-import fcntl
-import time
+The lock is that of the operating system (``flock`` on POSIX, ``LockFileEx`` on Windows), so it ends with
+the process that holds it, however that ends. An existing file is neither truncated nor followed if it is
+a link. On a file system without ``flock``, as some network file systems are, filelock warns and marks the
+lock by the existence of the file; after a crash that file has to be removed by hand. A store belongs on a
+local disk anyway: SQLite's write-ahead log needs shared memory.
+"""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from dilution.errors import StoreError
 
-_PATIENCE, _PAUSE = 0.1, 0.02  # whoever only looks holds the lock too, for microseconds
+_TIMEOUT, _POLL_INTERVAL = 0.1, 0.02  # seconds; whoever only looks holds the lock for microseconds
 
 
 @contextmanager
-def writing(store: Path, patience: float = _PATIENCE) -> Iterator[None]:
-    """Hold the lock of a store; another process may take `patience` seconds to give it back.
+def writing(store: Path, timeout: float = _TIMEOUT) -> Iterator[None]:
+    """Hold the lock of a store; wait up to `timeout` seconds for another process to release it.
 
     Raises
     ------
     StoreError
         If another process holds it.
     OSError
-        If the lock file cannot be made.
+        If the lock file cannot be opened.
     """
-    with _lock_of(store).open("w") as lock:
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise StoreError(
-                        f"another process is writing to {store}; wait until it ends, or choose another "
-                        "--store."
-                    ) from None
-                time.sleep(_PAUSE)
+    lock = FileLock(_lock_path(store), timeout=timeout, poll_interval=_POLL_INTERVAL)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise StoreError(
+            f"another process is writing to {store}; wait until it ends, or choose another --store."
+        ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def is_written(store: Path) -> bool:
-    """Return whether a process is writing to a store; where that cannot be seen, that one may be."""
-    try:
-        lock = _lock_of(store).open()
-    except FileNotFoundError:
+    """Return whether a process is writing to a store, or may be: the lock file cannot be opened."""
+    path = _lock_path(store)
+    if not path.exists():
         return False
-    except OSError:
+    lock = FileLock(path, blocking=False)
+    try:
+        lock.acquire()
+    except (Timeout, OSError):
         return True
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
+    lock.release()
     return False
 
 
-def _lock_of(store: Path) -> Path:
-    real = store.resolve()  # the same lock by whatever link the store is reached
+def _lock_path(store: Path) -> Path:
+    real = store.resolve()  # a link to a store has the same lock
     return real.with_name(real.name + ".lock")

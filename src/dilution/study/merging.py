@@ -1,4 +1,4 @@
-"""Two stores become one: a study that was divided over machines that share nothing."""
+"""Merging of two stores: a study that was divided over machines without a common file system."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,30 +7,33 @@ from typing import Any
 
 from dilution.errors import InputError, StoreError
 from dilution.study.run_spec import Run
-from dilution.study.schema import MEASURES
+from dilution.study.schema import CIRCUMSTANCES, MEASURES
 from dilution.study.store import Store
 
-_ENDED = ("done", "diverged")
-_CIRCUMSTANCES = {"seconds", "group_size", "device", "image_note"}
-"""Measures that say how a run went, not what came of it: these may differ between machines."""
-_SHOWN = 3
+_FINISHED = ("done", "diverged")
+_MAX_SHOWN = 3  # contradictions in an error message
 
 
 def merge(into: Store, other: Store, *, keep_first: bool = False) -> int:
-    """Enter what another store holds, and return how many runs ended only there.
+    """Add the content of another store to a store, either completely or not at all.
 
-    A run that ended in both must have the same results in both: then nothing is entered for it. One that
-    ended in the other alone is taken over with its results; one that ended in neither is queued. A study of
-    the same name has the runs of both, in the order of the first. All of it is entered or nothing.
+    A run that is finished in both stores must have the same results in both; it stays as it is. A
+    run that is finished in the other store alone is added with its results, an unfinished one is
+    queued. A study in both stores gets the runs of both, in the order of the first.
 
     Parameters
     ----------
     into
-        The store that gets it all.
+        The store that is changed.
     other
-        The store that is read, and left as it is.
+        The store that is read.
     keep_first
-        Where two results contradict each other, keep those of `into`.
+        Keep the results of `into` where the two contradict each other.
+
+    Returns
+    -------
+    int
+        Number of runs that were finished in the other store alone.
 
     Raises
     ------
@@ -41,76 +44,81 @@ def merge(into: Store, other: Store, *, keep_first: bool = False) -> int:
     """
     if into.path.resolve() == other.path.resolve():
         raise InputError(f"both stores are {into.path}; name two that differ.")
-    with into.writer(whole=True):
-        ours = {row["key"]: row for row in into.rows()}
-        against = [] if keep_first else list(_contradictions(into, other, ours))
-        if against:
-            more = f", and {len(against) - _SHOWN} more" if len(against) > _SHOWN else ""
-            raise StoreError(
-                f"{into.path} and {other.path} contradict each other: {'; '.join(against[:_SHOWN])}{more}. "
-                "Results of one run differ between kinds of processors, or one store was trained by other "
-                "code. Nothing was entered; --keep-first keeps those of the first."
-            )
-        new = 0
-        for row in other.rows():
-            known = ours.get(row["key"])
-            if known is None:
-                into.add_runs([_run(row, other.path)])
-            if row["state"] in ("failed", *_ENDED) and (
-                known is None or _is_less(known["state"], row["state"])
-            ):
-                _take(into, row)
-                new += row["state"] in _ENDED
+    with into.writer(atomic=True):
+        rows = {row["key"]: row for row in into.rows()}
+        if not keep_first:
+            _refuse_contradictions(into, other, rows)
+        added = sum(_merge_run(into, rows.get(row["key"]), row, other.path) for row in other.rows())
         for name in other.counts():
-            runs = {row["key"]: _run(row, into.path) for row in into.rows(name)}
-            runs |= {row["key"]: _run(row, other.path) for row in other.rows(name) if row["key"] not in runs}
-            into.add(name, list(runs.values()))
+            _merge_study(into, other, name)
         for name, value in other.artifacts():
             if into.artifact(name) is None:
-                into.keep(name, value)
-    return new
+                into.keep_artifact(name, value)
+    return added
 
 
-def _contradictions(into: Store, other: Store, ours: Mapping[str, Any]) -> Iterator[str]:
-    """Yield in words what cannot be true in both stores."""
-    for row in other.rows():
-        known = ours.get(row["key"])
-        if known is None or known["state"] not in _ENDED or row["state"] not in _ENDED:
+def _refuse_contradictions(into: Store, other: Store, rows: Mapping[str, Any]) -> None:
+    contradictions = list(_contradictions(into, other, rows))
+    if contradictions:
+        rest = len(contradictions) - _MAX_SHOWN
+        more = f", and {rest} more" if rest > 0 else ""
+        raise StoreError(
+            f"{into.path} and {other.path} contradict each other: {'; '.join(contradictions[:_MAX_SHOWN])}"
+            f"{more}. Results of one run differ between kinds of processors, or other code trained the runs "
+            "of one store. Nothing was added; --keep-first keeps the results of the first store."
+        )
+
+
+def _contradictions(into: Store, other: Store, rows: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a description of each contradiction; `rows` are those of `into` by key."""
+    for other_row in other.rows():
+        row = rows.get(other_row["key"])
+        if row is None or row["state"] not in _FINISHED or other_row["state"] not in _FINISHED:
             continue
-        if known["state"] != row["state"]:
-            yield f"run {row['key']} is {known['state']} and {row['state']}"
+        if row["state"] != other_row["state"]:
+            yield f"run {row['key']} is {row['state']} and {other_row['state']}"
             continue
         for name in MEASURES:
-            first, second = known["result"].get(name), row["result"].get(name)
-            if name not in _CIRCUMSTANCES and first != second and None not in (first, second):
+            first, second = row["result"].get(name), other_row["result"].get(name)
+            if name not in CIRCUMSTANCES and first != second and None not in (first, second):
                 yield f"run {row['key']} has {name} {first} and {second}"
                 break
     for name, value in other.artifacts():
-        known = into.artifact(name)
-        if known is not None and known != json.loads(json.dumps(value)):
+        artifact = into.artifact(name)
+        if artifact is not None and artifact != json.loads(json.dumps(value)):
             yield f"{name} was measured twice, with different results"
 
 
-def _is_less(known: str, found: str) -> bool:
-    """Return whether a run that ended in state `found` tells more than one in state `known`."""
-    return known not in _ENDED and (found in _ENDED or known != "failed")
+def _merge_run(into: Store, row: Mapping[str, Any] | None, other_row: Mapping[str, Any], path: Path) -> bool:
+    """Merge one run of the other store, at `path`; return whether it was finished there alone."""
+    if row is None:
+        into.add_runs([_run(other_row, path)])
+    state = other_row["state"]
+    if state not in ("failed", *_FINISHED):
+        return False
+    if row is not None and (row["state"] in _FINISHED or (row["state"] == "failed" and state == "failed")):
+        return False
+    started = other_row["started"] or other_row["finished"]
+    host, versions = other_row["host"] or "", other_row["versions"]
+    into.start([other_row["key"]], host=host, versions=versions, at=started)
+    outcome = {name: other_row[name] for name in ("state", "result", "history", "error")}
+    into.finish({other_row["key"]: outcome}, at=other_row["finished"])
+    return state in _FINISHED
+
+
+def _merge_study(into: Store, other: Store, name: str) -> None:
+    """Give a study the runs of both stores, in the order of the first."""
+    runs = {row["key"]: _run(row, into.path) for row in into.rows(name)}
+    runs |= {row["key"]: _run(row, other.path) for row in other.rows(name) if row["key"] not in runs}
+    into.add(name, list(runs.values()))
 
 
 def _run(row: Mapping[str, Any], path: Path) -> Run:
-    """Return the run of a row, whose settings must give its key."""
+    """Return the run of a row; its settings must give its key."""
     run = Run.of(**row["spec"])
     if run.key != row["key"]:
         raise StoreError(
-            f"run {row['key']} in {path} was written by a version of dilution that trained otherwise. "
-            "Nothing was entered; run its study again."
+            f"run {row['key']} in {path} was written by a version of dilution that trained in another way. "
+            "Nothing was added; run its study again."
         )
     return run
-
-
-def _take(into: Store, row: Mapping[str, Any]) -> None:
-    """Enter how a run ended."""
-    into.start(
-        [row["key"]], host=row["host"] or "", versions=row["versions"], at=row["started"] or row["finished"]
-    )
-    outcome = {name: row[name] for name in ("state", "result", "history", "error")}
-    into.finish({row["key"]: outcome}, at=row["finished"])

@@ -1,79 +1,73 @@
-"""Before the first run starts: what no run could do is refused, and files get into a run's identity."""
+"""Checks before the first run of a study starts, and the fingerprints of the files that runs use."""
 
 from collections.abc import Sequence
+from functools import cache, partial
 
-from dilution.data import fingerprint, names_data
-from dilution.study.run_spec import IMAGE_SOURCES, Run
-from dilution.study.runner import confusability_name, dilute, open_data
-from dilution.training import ESTIMATORS, kind_of
+from dilution.data import fingerprint, is_dataset_name
+from dilution.noise import IMAGE_SOURCES
+from dilution.study.datasets import confusability_name, dilute, open_data
+from dilution.study.run_spec import Run
+from dilution.training import is_custom, resolve_trainable
 from dilution.training.augment import check_augmentation
-from dilution.utils.references import is_reference, source_digest
+from dilution.utils.references import source_digest
 
-_OPENED = {
-    "dataset",
-    "image_source",
-    "n",
-    "alpha",
-    "eta",
-    "noise",
-    "delta",
-    "noise_order",
-    "matrix",
-    "label_mode",
-} | {
-    "model",
-    "translate",
-    "hflip",
+_CHECKED_SETTINGS = {
+    *("dataset", "image_source", "n", "alpha", "eta", "noise", "delta", "noise_order", "matrix"),
+    *("label_mode", "model", "translate", "hflip"),
 }
+"""Settings that decide whether a run can train; runs that agree in them are checked once."""
 
 
 def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
-    """Return runs that carry the fingerprint of the files they name, so that their key covers them.
+    """Return the runs with the fingerprints of the files that they name, which makes them part of the key.
 
-    Every data set is loaded (and downloaded, if need be) here once, before workers ask for it, and every
-    dilution that differs in more than its seed is opened.
+    Every data set is loaded here once (and downloaded, if needed), before workers need it, and
+    every dilution that differs in more than its seed is checked.
 
     Parameters
     ----------
     runs
         The runs of a study.
     root
-        Folder that holds downloaded data.
+        Folder of downloaded data.
 
     Raises
     ------
     DilutionError
-        If a data set is missing or damaged, or a dilution breaks a rule: n larger than the data, no fresh
-        images left, a matrix of another size, crops as large as an image, flips of rows of features; if a
-        network of one's own cannot be made for these images.
+        If a data set is missing or damaged; if a dilution breaks a rule: n larger than the data, no
+        fresh images left, a matrix of another size, translate as large as an image, hflip of
+        features; if a custom model does not accept these images.
     """
-    prints: dict[str, str] = {}
-    sources: dict[str, str] = {}
-    opened: set[str] = set()
+    data_digest = cache(partial(fingerprint, root=root))
+    model_digest = cache(partial(source_digest, kind="model"))
+    checked: set[str] = set()
     prepared = []
     for run in runs:
-        names = [run.dataset] if run.image_source in IMAGE_SOURCES else [run.dataset, run.image_source]
-        found = [prints.setdefault(name, fingerprint(name, root)) for name in names if _is_data(name, run)]
-        if is_reference(run.model) and run.model not in ESTIMATORS:
-            found.append(sources.setdefault(run.model, source_digest(run.model, "model")))
-        run = run.model_copy(update={"fingerprint": "+".join(filter(None, found))})
-        what = run.model_dump_json(include=_OPENED)
-        if what not in opened:
-            opened.add(what)
-            _open(run, root)
+        digests = [data_digest(name) for name in _data_names(run)]
+        if is_custom(run.model):
+            digests.append(model_digest(run.model))
+        run = run.model_copy(update={"fingerprint": "+".join(filter(None, digests))})
+        settings = run.model_dump_json(include=_CHECKED_SETTINGS)
+        if settings not in checked:
+            checked.add(settings)
+            _check(run, root)
         prepared.append(run)
     return prepared
 
 
-def _is_data(name: str, run: Run) -> bool:
-    """Leave an unknown image source to `dilute`, whose error names the sources."""
-    return name == run.dataset or names_data(name)
+def _data_names(run: Run) -> list[str]:
+    """Return the names of the data sets of a run.
+
+    An unknown image source is none of them: `dilute` reports it with the names of the sources.
+    """
+    has_external = run.image_source not in IMAGE_SOURCES and is_dataset_name(run.image_source)
+    return [run.dataset, run.image_source] if has_external else [run.dataset]
 
 
-def _open(run: Run, root: str | None) -> None:
-    """Open the dilution of a run; a table of zeros stands in for a confusability not measured yet."""
+def _check(run: Run, root: str | None) -> None:
+    """Dilute the data of a run; a table of zeros stands in for a confusability not measured yet."""
     data = open_data(run.dataset, run.fingerprint, root).train
-    check_augmentation(run.settings, data.shape)
+    check_augmentation(run.config, data.shape)
     classes = len(data.classes)
-    kind_of(run.model, data.shape, classes)
+    resolve_trainable(run.model, data.shape, classes)
     dilute(run, root, {confusability_name(run): [[0.0] * classes] * classes})

@@ -1,4 +1,4 @@
-"""How far a study is: a bar on a terminal, plain lines elsewhere."""
+"""The progress of a study: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -8,16 +8,16 @@ from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
+from rich.progress import Progress as ProgressBar
 
-from dilution.study.planner import Pack
+from dilution.study.grouping import RunGroup
 from dilution.study.run_spec import Run
 
-_LINE_EVERY = 15.0  # seconds between plain lines
+_LINE_SECONDS = 15.0  # between plain lines
 
 
 class Progress:
-    """Shows runs done, time left and the last accuracy on `stream` (default: standard error).
+    """Shows finished runs, time left and the last accuracy on `stream` (default: standard error).
 
     Parameters
     ----------
@@ -29,18 +29,18 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
         self._console = Console(file=stream or sys.stderr, quiet=quiet, highlight=False)
-        self._bar: Bar | None = None
-        self._said: set[str] = set()
+        self._bar: ProgressBar | None = None
+        self._logged: set[str] = set()
 
     @contextmanager
-    def of(self, name: str, *, total: int, already: int) -> Iterator[None]:
-        """Show the progress of a study of `total` runs, `already` of them finished before."""
-        self._name, self._total, self._done = name, total, already
+    def for_study(self, name: str, *, total: int, finished: int) -> Iterator[None]:
+        """Show the progress of a study of `total` runs, `finished` of them before this start."""
+        self._name, self._total, self._finished = name, total, finished
         self._clock, self._failed = Clock(0.0), 0
         self._last_line = time.monotonic()
-        if already:
-            self.say(f"{already} of {total} runs are in the store already")
-        if not self._console.is_terminal or already == total:
+        if finished:
+            self.log(f"{finished} of {total} runs are finished in the store")
+        if not self._console.is_terminal or finished == total:
             yield
             return
         columns = (
@@ -51,104 +51,104 @@ class Progress:
             TimeElapsedColumn(),
             TextColumn("{task.fields[last]}"),
         )
-        with Bar(*columns, console=self._console) as self._bar:
-            self._task = self._bar.add_task(name, total=total, completed=already, left="", last="")
+        with ProgressBar(*columns, console=self._console) as self._bar:
+            self._task = self._bar.add_task(name, total=total, completed=finished, left="", last="")
             try:
                 yield
             finally:
                 self._bar.refresh()
         self._bar = None
 
-    def start_clock(self, seconds: float) -> None:
-        """Measure the pace from now on, over packs that are predicted to take `seconds` in all."""
-        self._clock = Clock(seconds)
+    def start_clock(self, cost: float) -> None:
+        """Measure the pace from now on, over groups of this cost in total."""
+        self._clock = Clock(cost)
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Show one line of text."""
         self._console.print(f"{self._name}: {text}", soft_wrap=True, markup=False)
 
-    def say_once(self, text: str) -> None:
+    def log_once(self, text: str) -> None:
         """Show one line of text, unless this object has shown it before: a search is many studies."""
-        if text not in self._said:
-            self._said.add(text)
-            self.say(text)
+        if text not in self._logged:
+            self._logged.add(text)
+            self.log(text)
 
-    def started(self, pack: Pack) -> None:
-        """Take note of a pack that begins to train."""
-        self._clock.started(pack)
+    def started(self, group: RunGroup) -> None:
+        """Note that a group has started to train."""
+        self._clock.started(group)
 
-    def divided(self, pack: Pack) -> None:
-        """Take note of a pack that came to nothing and whose runs start again, one by one."""
-        self._clock.dropped(pack)
+    def dropped(self, group: RunGroup) -> None:
+        """Note that a group ended without outcomes, and that its runs start again one by one."""
+        self._clock.dropped(group)
 
-    def finished(self, pack: Pack, outcomes: list[dict[str, Any]]) -> None:
-        """Take note of a pack that has ended, with the outcome of each of its runs."""
-        self._clock.finished(pack)
-        self._done += len(pack.runs)
+    def finished(self, group: RunGroup, outcomes: list[dict[str, Any]]) -> None:
+        """Note that a group has ended, with the outcome of each of its runs."""
+        self._clock.finished(group)
+        self._finished += len(group.runs)
         last = ""
-        for run, outcome in zip(pack.runs, outcomes, strict=True):
+        for run, outcome in zip(group.runs, outcomes, strict=True):
             last = _describe(run, outcome)
             if outcome["state"] == "failed":
                 self._failed += 1
-                self.say(f"{last}: {outcome['error'].strip().splitlines()[-1]}")
-        left = f"at this pace {_duration(self._clock.left())} left"
+                self.log(f"{last}: {outcome['error'].strip().splitlines()[-1]}")
+        left = f"about {_duration(self._clock.left())} left"
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, left=left, last=last)
+            self._bar.update(self._task, completed=self._finished, left=left, last=last)
             return
         now = time.monotonic()
-        if self._done == self._total or now - self._last_line >= _LINE_EVERY:
+        if self._finished == self._total or now - self._last_line >= _LINE_SECONDS:
             self._last_line = now
             failed = f", {self._failed} failed" if self._failed else ""
-            self.say(f"{self._done} of {self._total} runs{failed}, {left}; last: {last}")
+            self.log(f"{self._finished} of {self._total} runs{failed}, {left}; last: {last}")
 
 
 class Clock:
-    """Time left, from the times that packs were predicted to take and have taken.
+    """Time left, from the costs of groups and the times that the finished ones took.
 
     Parameters
     ----------
-    seconds
-        Predicted time of all packs, one after the other.
+    cost
+        Cost of all groups.
     now
-        Function that tells the time in seconds.
+        Function that returns the time in seconds.
     """
 
-    def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
-        self._ahead, self._now = seconds, now
-        self._behind = self._took = 0.0
-        self._under_way: dict[int, tuple[float, float]] = {}  # beginning and predicted time of each pack
-        self._lanes = 1
+    def __init__(self, cost: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._total_cost, self._now = cost, now
+        self._finished_cost = self._finished_seconds = 0.0
+        self._training: dict[int, tuple[float, float]] = {}  # start and cost of each group
+        self._at_once = 1
 
-    def started(self, pack: Pack) -> None:
-        """Take note of a pack that begins to train."""
-        self._under_way[id(pack)] = self._now(), pack.seconds
-        self._lanes = max(self._lanes, len(self._under_way))
+    def started(self, group: RunGroup) -> None:
+        """Note that a group has started to train."""
+        self._training[id(group)] = self._now(), group.cost
+        self._at_once = max(self._at_once, len(self._training))
 
-    def dropped(self, pack: Pack) -> None:
-        """Take note of a pack that came to nothing and will be trained again."""
-        del self._under_way[id(pack)]
+    def dropped(self, group: RunGroup) -> None:
+        """Note that a group ended without outcomes and will be trained again."""
+        del self._training[id(group)]
 
-    def finished(self, pack: Pack) -> None:
-        """Take note of a pack that has ended."""
-        began, predicted = self._under_way.pop(id(pack))
-        self._took += self._now() - began
-        self._behind += predicted
+    def finished(self, group: RunGroup) -> None:
+        """Note that a group has ended."""
+        start, cost = self._training.pop(id(group))
+        self._finished_seconds += self._now() - start
+        self._finished_cost += cost
 
     def left(self) -> float:
-        """Return the seconds left at the pace of the packs that have ended."""
-        pace, now = self._took / self._behind, self._now()
-        open_ends = [
-            max(0.0, predicted * pace - (now - began)) for began, predicted in self._under_way.values()
-        ]
-        waiting = self._ahead - self._behind - sum(predicted for _, predicted in self._under_way.values())
-        together = (max(0.0, waiting) * pace + sum(open_ends)) / self._lanes
-        return max([together, *open_ends])
+        """Return the seconds left at the pace of the groups that have finished."""
+        pace, now = self._finished_seconds / self._finished_cost, self._now()
+        rests = [max(0.0, cost * pace - (now - start)) for start, cost in self._training.values()]
+        training_cost = sum(cost for _, cost in self._training.values())
+        waiting_cost = max(0.0, self._total_cost - self._finished_cost - training_cost)
+        return max([(waiting_cost * pace + sum(rests)) / self._at_once, *rests])
 
 
 def _describe(run: Run, outcome: dict[str, Any]) -> str:
-    levels = {"alpha": run.alpha, "eta": run.eta}
-    given = [f"{name} {value:g}" for name, value in levels.items() if value is not None]
-    noise = given[0] if given else "observed labels"
+    noise = "observed labels"
+    if run.alpha is not None:
+        noise = f"alpha {run.alpha:g}"
+    elif run.eta is not None:
+        noise = f"eta {run.eta:g}"
     accuracy = outcome.get("result", {}).get("test_acc_at_best_clean_val")
     end = outcome["state"] if accuracy is None else f"{accuracy:.1%}"
     return f"{run.model}, {noise}, seed {run.seed}: {end}"

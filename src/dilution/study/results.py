@@ -1,19 +1,22 @@
-"""The table of results: a DataFrame, one row a run; docs/architecture.md explains its columns."""
+"""Tables of results: one row per run, and one row per evaluation."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import pandas as pd
 
-from dilution.study.run_spec import LATER, Run
+from dilution.study.run_spec import ADDED_SETTINGS, Run
 from dilution.study.schema import MEASURES
 from dilution.study.store import Store
 
 COLUMNS = ("key", "state", *Run.model_fields, *MEASURES, "error", "host", "versions", "started", "finished")
 """Columns of the table of results; docs/architecture.md explains them."""
 
+_TEXT_MEASURES = ("image_note", "device")
+
 
 def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = None) -> pd.DataFrame:
-    """Return the runs of a store, one row each, settings and results side by side.
+    """Return the runs of a store with their settings and results, one row per run.
 
     Parameters
     ----------
@@ -23,30 +26,34 @@ def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = N
         Only the runs of this study, in its order.
     runs
         Only these runs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns are :data:`COLUMNS`.
     """
-    wanted = None if runs is None else {run.key for run in runs}
-    rows = []
-    for row in store.rows(study):
-        if wanted is not None and row["key"] not in wanted:
-            continue
-        rows.append(
-            {"key": row["key"], "state": row["state"]}
-            | LATER
-            | row["spec"]
-            | {name: row["result"].get(name) for name in MEASURES}
-            | {"error": row["error"], "host": row["host"]}
-            | {"versions": ", ".join(f"{k} {v}" for k, v in row["versions"].items())}
-            | {"started": row["started"], "finished": row["finished"]}
-        )
+    keys = None if runs is None else {run.key for run in runs}
+    rows = [_flatten(row) for row in store.rows(study) if keys is None or row["key"] in keys]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    numeric = [name for name in MEASURES if name not in ("image_note", "device")]
+    numeric = [name for name in MEASURES if name not in _TEXT_MEASURES]
     numeric += ["alpha", "eta", "delta", "epochs", "steps"]
     frame[numeric] = frame[numeric].apply(pd.to_numeric)
     return frame
 
 
+def _flatten(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the store without nested mappings."""
+    return {
+        **ADDED_SETTINGS,
+        **row["spec"],
+        **{name: row["result"].get(name) for name in MEASURES},
+        **{name: row[name] for name in ("key", "state", "error", "host", "started", "finished")},
+        "versions": ", ".join(f"{name} {version}" for name, version in row["versions"].items()),
+    }
+
+
 def histories(store: Store, study: str | None = None, keys: Collection[str] | None = None) -> pd.DataFrame:
-    """Return every evaluation of every run: its ``key``, ``step`` and what was measured there.
+    """Return every evaluation of every run: its ``key``, ``step`` and measures.
 
     Parameters
     ----------

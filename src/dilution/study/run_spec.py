@@ -1,4 +1,4 @@
-"""What a run is: one training, described completely, frozen, with its content hash as identity."""
+"""The description of a run: one training with all its settings, and its content hash as identity."""
 
 import hashlib
 import json
@@ -7,19 +7,27 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dilution.errors import invalid
+from dilution.noise import check_noise_level
 from dilution.noise.single_label import LabelMode, check_observed, resolve_label_mode
-from dilution.training.config import TrainConfig, default_validation
-from dilution.training.estimators import check_name
+from dilution.training.config import DEFAULT_EPOCHS, TrainConfig, default_n_val
+from dilution.training.estimators import check_model_name
 
 PROTOCOL = 2
-"""Raised when equal settings would train otherwise, rounding aside: no old result is taken for a new."""
+"""Version of the way in which runs train. It is a part of every key, so that no result of an older way is
+taken for a result of today's.
 
-LATER = {"precision": "float32", "hflip": False, "translate": 0, "label_mode": "added"}
-"""Settings that runs of older versions did not have, and what these did: left out of `spec`, so that
-results in stores keep their keys."""
+Raise it with every change that makes equal settings train to other results: another order of the random
+draws, another name of a random stream, another formula of an optimizer, a loss or a split. All keys change
+then; finished runs stay in their stores under the old keys, and studies train their runs again.
 
-IMAGE_SOURCES = ("same", "fresh", "white_noise")
-"""Image sources that are no data set."""
+Do not raise it for results that differ by rounding (a faster kernel, another number of threads), for a new
+setting whose default trains as before (:data:`ADDED_SETTINGS`), or for a new name of a setting
+(``utils/migration.py`` converts the store). A store records the version of the code beside every run, and
+tells the user where finished runs are those of another version."""
+
+ADDED_SETTINGS = {"precision": "float32", "hflip": False, "translate": 0, "label_mode": "added"}
+"""Settings that were added without raising :data:`PROTOCOL`, with the value that trains as before. That
+value is left out of `spec`, so that results in stores keep their keys."""
 
 NoiseName = Literal["uniform", "structured", "matrix", "observed"]
 
@@ -30,38 +38,42 @@ class Run(TrainConfig):
     Parameters
     ----------
     dataset
-        Name of a data set, or data of the user's own as :func:`dilution.data.load` takes them.
+        Name of a data set, or custom data as :func:`dilution.data.load` takes them.
     fingerprint
-        SHA-256 of the user's own data file and of the file that holds their own network; empty for those that
-        have names: other content is another run.
+        SHA-256 of the file of custom data and of the file of a custom model, because other content
+        is another run. Empty for built-in data and models.
     n
-        Clean examples, those set aside for validation included.
+        Number of clean examples, validation examples included.
     n_val
-        Clean examples set aside from the n.
+        Number of clean examples held out for validation. Default: see
+        :func:`dilution.training.config.default_n_val`.
     alpha, eta
         Noise level, or noise rate instead; neither with observed labels.
     noise, delta, noise_order, matrix
         Noise model; `delta` and `noise_order` are for ``"structured"``, `matrix` for ``"matrix"``.
-        ``"observed"``: the labels that the data set holds beside the true ones.
+        ``"observed"``: the labels that the data set has beside the true ones.
     label_mode
-        Noisy labels ``"added"`` to the clean ones, or ``"replaced"``: one label an image. Default: added,
-        and replaced with observed labels.
+        ``"added"``: noisy labels are added to the clean one; ``"replaced"``: each image has one
+        label. Default: ``"added"``, and ``"replaced"`` with observed labels.
     image_source
-        Image source: ``"same"``, ``"fresh"``, ``"white_noise"``, or a data set as in `dataset`.
+        Images of the noisy labels: ``"same"``, ``"fresh"``, ``"white_noise"``, or a data set as in
+        `dataset`.
     stratified
-        Label counts exact to one.
-    network
-        Name of a network or learner, or ``"module:factory"`` of one's own.
+        Whether label counts are exact to one.
+    model
+        Name of a model or estimator, or ``"module:factory"`` of a custom one.
     seed
-        Root seed; subset, noise, weights, order and augmentation are separate streams of it.
+        Root seed; subset, noise, weights, batch order and augmentation have separate streams of it.
+
+    The other parameters are those of :class:`dilution.TrainConfig`.
     """
 
     dataset: str
     fingerprint: str = ""
     n: Annotated[int, Field(ge=2)]
     n_val: Annotated[int, Field(ge=1)]
-    alpha: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
-    eta: Annotated[float | None, Field(ge=0, lt=1)] = None
+    alpha: float | None = None
+    eta: float | None = None
     noise: NoiseName = "uniform"
     delta: Annotated[float | None, Field(ge=0, le=1)] = None
     noise_order: Literal["confusing", "reverse", "random"] | None = None
@@ -80,13 +92,13 @@ class Run(TrainConfig):
             return values
         values = dict(values)
         if values.get("n_val") is None:
-            values["n_val"] = _validation_for(values.get("n"))
+            values["n_val"] = _default_n_val(values.get("n"))
         if values.get("noise") == "structured" and values.get("noise_order") is None:
             values["noise_order"] = "random"
         if values.get("noise") == "observed":
             values.setdefault("label_mode", "replaced")
         if values.get("epochs") is None and values.get("steps") is None:
-            values["epochs"] = 10.0
+            values["epochs"] = DEFAULT_EPOCHS
         return values
 
     @field_validator("alpha", "eta", "delta")
@@ -98,19 +110,15 @@ class Run(TrainConfig):
     @field_validator("model")
     @classmethod
     def _known_model(cls, name: str) -> str:
-        return check_name(name)
+        return check_model_name(name)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.noise == "observed":
             check_observed(self.alpha, self.eta, self.stratified)
         resolve_label_mode(self.label_mode, self.image_source, observed=self.noise == "observed")
-        if self.noise != "observed" and (self.alpha is None) == (self.eta is None):
-            given = "neither" if self.alpha is None else "both"
-            raise ValueError(
-                f"{given} of alpha and eta given; give one: alpha (noisy labels added for each clean "
-                "one) or eta (share of wrong labels)"
-            )
+        if self.noise != "observed":
+            check_noise_level(self.alpha, self.eta)
         if (self.noise == "structured") != (self.delta is not None):
             raise ValueError(
                 "noise='structured' needs a delta, from 0 (uniform) to 1 (most skewed)"
@@ -124,19 +132,19 @@ class Run(TrainConfig):
             )
         if (self.noise == "matrix") != (self.matrix is not None):
             raise ValueError(
-                "noise='matrix' needs a matrix, one row for each true class"
+                "noise='matrix' needs a matrix, one row per true class"
                 if self.matrix is None
                 else f"noise is {self.noise!r} and a matrix is given; a matrix goes with noise='matrix'"
             )
         if self.targets != "sampled" and self.image_source != "same":
             raise ValueError(
-                f"targets is {self.targets!r} and image_source is {self.image_source!r}; this order pools the labels of a "
-                "image, which needs image_source='same'. Give targets='sampled'"
+                f"targets is {self.targets!r} and image_source is {self.image_source!r}; such targets pool "
+                "the labels of an image, which needs image_source='same'. Give targets='sampled'"
             )
         if self.n_val >= self.n:
             raise ValueError(
-                f"n_val is {self.n_val} and n is {self.n}; n_val is set aside from the n "
-                "clean examples and must be smaller"
+                f"n_val is {self.n_val} and n is {self.n}; the n_val validation examples are some of the n "
+                "clean ones, so n_val must be smaller"
             )
         return self
 
@@ -155,26 +163,30 @@ class Run(TrainConfig):
             raise invalid(error, cls.model_fields) from None
 
     @property
-    def settings(self) -> TrainConfig:
-        """The part that says how to train."""
+    def config(self) -> TrainConfig:
+        """The settings of the training, without data, noise, model and seed."""
         return TrainConfig.model_validate(self.model_dump(include=set(TrainConfig.model_fields)))
 
-    # No cache for these two: model_copy would carry it over to a run of other settings.
+    # These two have no cache: model_copy would copy it to a run of other settings.
     @property
     def spec(self) -> str:
         """Canonical JSON of every setting."""
         settings = self.model_dump(mode="json")
-        settings = {n: v for n, v in settings.items() if n not in LATER or LATER[n] != v}
+        settings = {
+            name: value
+            for name, value in settings.items()
+            if name not in ADDED_SETTINGS or ADDED_SETTINGS[name] != value
+        }
         return json.dumps(settings, sort_keys=True, separators=(",", ":"))
 
     @property
     def key(self) -> str:
-        """Identity: the first 16 hex digits of the SHA-256 of `PROTOCOL` and `spec`."""
+        """Identity of the run: the first 16 hex digits of the SHA-256 of `PROTOCOL` and `spec`."""
         return hashlib.sha256(f"{PROTOCOL}/{self.spec}".encode()).hexdigest()[:16]
 
 
-def _validation_for(n: Any) -> int:
+def _default_n_val(n: Any) -> int:
     try:
-        return default_validation(int(n))
+        return default_n_val(int(n))
     except (TypeError, ValueError, OverflowError):
-        return 1  # such an n is refused itself, and that is what the error must speak of
+        return 1  # the validation of n itself reports the error

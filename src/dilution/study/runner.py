@@ -1,167 +1,109 @@
-"""From a run to its outcome: open the data, dilute, train, report."""
+"""Training of runs: from runs to the outcomes that the store keeps."""
 
 import math
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from dilution.data import DATASETS, Arrays, DataSet, load, names_data
-from dilution.errors import DilutionError, InputError, unknown
-from dilution.noise import Dilution, LabelNoise, matrix, observed, structured, uniform
-from dilution.study.run_spec import IMAGE_SOURCES, PROTOCOL, Run
-from dilution.training import (
-    Checkpoint,
-    Task,
-    TrainResult,
-    confusability,
-    device_title,
-    kind_of,
-    train_together,
-)
+from dilution.errors import DilutionError
+from dilution.study.datasets import Confusabilities, dilute
+from dilution.study.grouping import RunGroup
+from dilution.study.run_spec import Run
+from dilution.training import Checkpoint, TrainResult, TrainTask, device_title, train_together
 
-Confusabilities = Mapping[str, list[list[float]]]
-"""Measured confusability matrices, by the name that :func:`confusability_name` gives."""
-
-_KEPT_CLASSES = 20  # delivered matrices of more classes are not kept with every run
-
-
-_provided: dict[tuple[str, str], DataSet] = {}
-
-
-def provide(name: str, fingerprint: str, data: DataSet) -> None:
-    """Have :func:`open_data` return these data: they came from elsewhere."""
-    _provided[name, fingerprint] = data
-
-
-def open_data(name: str, fingerprint: str, root: str | None) -> DataSet:
-    """Load a data set once a process; `fingerprint` tells apart two contents of one file."""
-    given = _provided.get((name, fingerprint))
-    return _load(name, fingerprint, root) if given is None else given
-
-
-@lru_cache(maxsize=2)
-def _load(name: str, fingerprint: str, root: str | None) -> DataSet:
-    del fingerprint
-    return load(name, root)
-
-
-def learns_at_once(run: Run, root: str | None) -> bool:
-    """Return whether a run is of a learner that takes no steps."""
-    data = open_data(run.dataset, run.fingerprint, root).train
-    return kind_of(run.model, data.shape, len(data.classes)) == "estimator"
-
-
-def needs_confusability(run: Run) -> bool:
-    """Return whether the noise of a run ranks classes by confusability."""
-    return run.noise == "structured" and run.noise_order in ("confusing", "reverse")
-
-
-def confusability_name(run: Run) -> str:
-    """Return the name under which the store keeps the confusability of a run's data."""
-    return f"confusability/{PROTOCOL}/{run.dataset}/{run.fingerprint}"
-
-
-def measure_confusability(run: Run, root: str | None, device: str) -> list[list[float]]:
-    """Measure the confusability of a run's training data; rows are true classes."""
-    data = open_data(run.dataset, run.fingerprint, root).train
-    table: list[list[float]] = confusability(data, device=device).tolist()
-    return table
-
-
-def noise_of(run: Run, confusabilities: Confusabilities) -> LabelNoise:
-    """Return the noise model of a run."""
-    if run.noise == "uniform":
-        return uniform()
-    if run.noise == "observed":
-        return observed()
-    if run.matrix is not None:
-        return matrix(run.matrix)
-    if run.delta is None or run.noise_order is None:
-        raise InputError(f"structured noise needs delta and noise_order; {run.key} lacks one.")
-    measured = confusabilities.get(confusability_name(run))
-    return structured(run.delta, run.noise_order, None if measured is None else np.asarray(measured))
-
-
-def dilute(run: Run, root: str | None, confusabilities: Confusabilities) -> tuple[DataSet, Dilution]:
-    """Open the data of a run and dilute its training half."""
-    data = open_data(run.dataset, run.fingerprint, root)
-    images: str | Arrays = run.image_source
-    if run.image_source not in IMAGE_SOURCES:
-        if not names_data(run.image_source):
-            raise unknown("image source", run.image_source, (*IMAGE_SOURCES, *DATASETS))
-        images = open_data(run.image_source, "", root).train
-    noisy = Dilution(
-        data.train,
-        alpha=run.alpha,
-        eta=run.eta,
-        noise=noise_of(run, confusabilities),
-        label_mode=run.label_mode,
-        image_source=images,
-        n=run.n,
-        stratified=run.stratified,
-        seed=run.seed,
-    )
-    return data, noisy
+_MAX_MATRIX_CLASSES = 20  # the store keeps no transition matrices of more classes
 
 
 @dataclass(frozen=True)
-class Checkpoints:
-    """Where trainings are written down, and how often: seconds between two of them."""
+class CheckpointFolder:
+    """The folder of checkpoints of a study.
 
-    folder: Path
-    every: float
+    Parameters
+    ----------
+    path
+        The folder; on a cluster one that all nodes share.
+    interval
+        Seconds between two checkpoints of a training.
+    """
 
-    def of(self, runs: Sequence[Run]) -> Checkpoint:
+    path: Path
+    interval: float
+
+    def checkpoint(self, runs: Sequence[Run]) -> Checkpoint:
         """Return the checkpoint of runs that train together."""
         keys = " ".join(run.key for run in runs)
-        return Checkpoint(self.folder / f"{runs[0].key}-{len(runs)}.pt", keys, self.every)
+        return Checkpoint(self.path / f"{runs[0].key}-{len(runs)}.pt", keys, self.interval)
 
     def clear(self, keys: Iterable[str]) -> None:
-        """Remove what is left of runs that have ended: they may have begun in another company."""
+        """Remove the checkpoints of runs that have ended, whatever group they started in."""
         ended = set(keys)
-        for path in list(self.folder.iterdir()) if self.folder.is_dir() else ():
-            if path.name.lstrip(".").partition("-")[0] in ended:  # .KEY-….part is half of one
+        for path in list(self.path.iterdir()) if self.path.is_dir() else ():
+            if path.name.lstrip(".").partition("-")[0] in ended:  # .KEY-….part is partly written
                 path.unlink(missing_ok=True)
-        with suppress(OSError):  # it is not there, or holds those of other runs
-            self.folder.rmdir()
+        with suppress(OSError):  # it does not exist, or has checkpoints of other runs
+            self.path.rmdir()
 
 
-def execute(
+def train_group(
+    group: RunGroup, root: str | None, confusabilities: Confusabilities, checkpoints: CheckpointFolder | None
+) -> list[dict[str, Any]]:
+    """Train a run group in this process, with its number of threads; return one outcome per run."""
+    with using_threads(group.threads):
+        return train_runs(group.runs, root, confusabilities, group.device, checkpoints)
+
+
+def train_runs(
     runs: Sequence[Run],
     root: str | None,
     confusabilities: Confusabilities,
     device: str = "cpu",
-    checkpoints: Checkpoints | None = None,
+    checkpoints: CheckpointFolder | None = None,
 ) -> list[dict[str, Any]]:
-    """Train runs of one shape together and return their outcomes, of values that JSON can hold.
+    """Train runs of one group key together and return their outcomes, which JSON can hold.
 
-    If anything goes wrong each is trained alone, so that an error ends the run it belongs to and no other:
-    its outcome is then ``failed``, with the error's text.
+    After an error the runs train in smaller parts: halves if memory was short, otherwise one by
+    one. So an error ends only the run that it belongs to, whose outcome is ``failed`` with the
+    text of the error.
     """
     try:
         opened = [dilute(run, root, confusabilities) for run in runs]
         tasks = [
-            Task(run.model, noisy, data.test, run.seed, run.n_val, run.settings)
+            TrainTask(run.model, noisy, data.test, run.seed, run.n_val, run.config)
             for run, (data, noisy) in zip(runs, opened, strict=True)
         ]
-        results = train_together(tasks, device, checkpoints.of(runs) if checkpoints else None)
+        results = train_together(tasks, device, checkpoints.checkpoint(runs) if checkpoints else None)
     except Exception as error:  # recorded and reported with the run, not swallowed
-        if len(runs) > 1:
-            parts = (execute([run], root, confusabilities, device, checkpoints) for run in runs)
-            return [outcome for part in parts for outcome in part]
-        text = str(error) if isinstance(error, DilutionError) else traceback.format_exc(limit=-8)
-        return [{"state": "failed", "error": text}]
-    shared = {"group_size": len(runs), "device": device_title(device)}
-    return [_outcome(task, result, shared) for task, result in zip(tasks, results, strict=True)]
+        if len(runs) == 1:
+            text = str(error) if isinstance(error, DilutionError) else traceback.format_exc(limit=-8)
+            return [{"state": "failed", "error": text}]
+        size = len(runs) // 2 if isinstance(error, torch.OutOfMemoryError) else 1
+    else:
+        common = {"group_size": len(runs), "device": device_title(device)}
+        return [_outcome(task, result, common) for task, result in zip(tasks, results, strict=True)]
+    parts = [runs[start : start + size] for start in range(0, len(runs), size)]
+    return [
+        outcome for part in parts for outcome in train_runs(part, root, confusabilities, device, checkpoints)
+    ]
 
 
-def _outcome(task: Task, result: TrainResult, shared: dict[str, Any]) -> dict[str, Any]:
+@contextmanager
+def using_threads(count: int) -> Iterator[None]:
+    """Compute with this number of threads: another order of summation changes the last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _outcome(task: TrainTask, result: TrainResult, common: dict[str, Any]) -> dict[str, Any]:
     """Return what the store keeps of a training."""
     noisy, test = task.noisy, task.test
     noise_summary = result.noise_summary
@@ -177,8 +119,8 @@ def _outcome(task: Task, result: TrainResult, shared: dict[str, Any]) -> dict[st
         "seconds": result.seconds,
         "diverged_at": result.diverged_at,
     }
-    measures |= shared | result.summary()
-    if noisy.classes <= _KEPT_CLASSES:
+    measures |= common | result.summary()
+    if noisy.classes <= _MAX_MATRIX_CLASSES:
         measures["transition_expected"] = noise_summary.transition_expected.tolist()
         measures["transition_empirical"] = np.nan_to_num(noise_summary.transition_empirical).tolist()
     return {
@@ -189,5 +131,5 @@ def _outcome(task: Task, result: TrainResult, shared: dict[str, Any]) -> dict[st
 
 
 def _number(value: float) -> float | None:
-    """Return a number as JSON can hold it: observed labels have no alpha, which is NaN."""
+    """Return a number as JSON can hold it: the alpha of observed labels is NaN."""
     return None if math.isnan(value) else value

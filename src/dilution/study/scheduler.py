@@ -1,206 +1,221 @@
-"""The driver of a study: plans packs, hands them to an engine, and is the one writer of the store.
+"""The scheduler of a study: groups its runs, hands the groups to an executor, writes to the store.
 
-What trains a pack may die. A pack of several runs is then divided, for one of them may be at fault or all
-together too large; a run that was alone is tried again, and has failed after three such deaths. Runs that a
-machine took with it when it went away are not to blame and are simply trained again.
+The process that trains a group may die. A group of several runs is then divided, because one of them
+may be the cause, or all together may be too large. A run that trained alone is tried again and has
+failed after three deaths. Runs of a machine that went away are not the cause; they are trained again.
 """
 
 import platform
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dilution.study.executors import Ended, Executor, Job, check_executor, open_executor, workers_note
-from dilution.study.executors.workers import using_threads
-from dilution.study.grid import Study
-from dilution.study.grouping import epoch_of
-from dilution.study.planner import Pack, plan, split_pack
-from dilution.study.progress import Progress
-from dilution.study.run_spec import Run
-from dilution.study.runner import (
-    Checkpoints,
+from dilution.study.datasets import (
     Confusabilities,
     confusability_name,
-    learns_at_once,
     measure_confusability,
     needs_confusability,
     open_data,
+    takes_steps,
 )
-from dilution.study.store import CRASHES, Store
-from dilution.training.checkpoint import EVERY
+from dilution.study.execution import Execution
+from dilution.study.executors import Executor, FinishedGroup, Workload, open_executor
+from dilution.study.executors.processes import workers_note
+from dilution.study.grid import Study
+from dilution.study.grouping import RunGroup, epoch_length, group_runs
+from dilution.study.progress import Progress
+from dilution.study.run_spec import Run
+from dilution.study.runner import CheckpointFolder, using_threads
+from dilution.study.store import MAX_CRASHES, Store
 from dilution.utils.version import versions
 
 
 def run_study(
-    study: Study,
-    store: Store,
-    *,
-    workers: int | None = None,
-    device: str = "cpu",
-    executor: str = "local",
-    address: str | None = None,
-    checkpoint_minutes: float = EVERY / 60,
-    checkpoints: str | Path | None = None,
-    root: str | None = None,
-    retry_failed: bool = False,
-    progress: Progress | None = None,
+    study: Study, store: Store, execution: Execution | None = None, *, progress: Progress | None = None
 ) -> None:
-    """Train the runs of a study that the store does not hold yet.
+    """Train the runs of a study that the store does not have yet.
 
-    Finished and diverged runs are not repeated, nor are failed ones unless asked for. Interrupting
-    loses the runs under way and nothing else: they are queued again on the next start.
+    Finished and diverged runs are not repeated, and failed ones only with ``retry_failed``. An
+    interruption loses the runs that are training and nothing else: they are queued again.
 
     Parameters
     ----------
     study
-        What to run.
+        The study.
     store
-        Where results go; this process becomes its one writer.
-    workers, device, engine, address, checkpoint_minutes, checkpoints, root, retry_failed, progress
-        As for :func:`dilution.run`.
+        Store of the results; this process becomes its one writer.
+    execution
+        Where and how the runs are trained. Default: in processes of this machine.
+    progress
+        Progress display shared by several studies. Default: one of this study, as `execution` says.
 
     Raises
     ------
     InputError
-        If there is no such engine, device or cluster, or `workers` is negative.
+        If there is no such cluster, or nothing to train on in it.
     StoreError
         If another process writes to the store, or it cannot be written.
     """
-    device = check_executor(executor=executor, workers=workers, device=device, address=address)
-    progress = progress or Progress()
+    execution = execution or Execution()
+    progress = progress or Progress(quiet=not execution.progress)
     with store.writer():
         store.add(study.name, study.runs)
-        if retry_failed:
+        if execution.retry_failed:
             store.requeue_failed(run.key for run in study.runs)
         states = store.states(run.key for run in study.runs)
-        todo = [run for run in study.runs if states[run.key] == "queued"]
-        with progress.of(study.name, total=len(study.runs), already=len(study.runs) - len(todo)):
-            if not todo:
+        queued = [run for run in study.runs if states[run.key] == "queued"]
+        finished = [run for run in study.runs if states[run.key] != "queued"]
+        with progress.for_study(study.name, total=len(study.runs), finished=len(finished)):
+            for note in store.other_code_notes(run.key for run in finished):
+                progress.log_once(note)
+            if not queued:
                 return
-            if executor == "local" and (said := workers_note(workers, device)):
-                progress.say(said)
-            if len(todo) == len(study.runs):
-                for note in _notes(todo, root):
-                    progress.say_once(note)
-            with using_threads(1):
-                here = "cpu" if executor == "ray" else device  # a driver of a cluster may have no GPU
-                shared = _confusabilities(todo, store, root, progress, here)
-            folder = checkpoints or store.path.with_name(f"{store.path.name}.checkpoints")
-            kept = Checkpoints(Path(folder).resolve(), 60 * checkpoint_minutes)
-            job = Job(todo, root, shared, device, workers, address, kept)
-            with open_executor(executor, job) as opened:
-                _train(study.runs, opened, store, progress)
-            # a run that failed since what trained it died goes on from there, if it is tried again
-            states = store.states(run.key for run in todo)
-            kept.clear(key for key, state in states.items() if state != "failed")
+            if not finished:
+                for note in _data_notes(queued, execution.root):
+                    progress.log_once(note)
+            if execution.executor == "processes" and (note := workers_note(execution)):
+                progress.log_once(note)
+            checkpoints = CheckpointFolder(
+                _checkpoint_path(store, execution), 60 * execution.checkpoint_minutes
+            )
+            confusabilities = _confusabilities(queued, store, execution, progress)
+            with open_executor(Workload(queued, execution, confusabilities, checkpoints)) as executor:
+                _train(study.runs, executor, store, progress)
+            # a run that failed because its process died goes on from its checkpoint if it is retried
+            states = store.states(run.key for run in queued)
+            checkpoints.clear(key for key, state in states.items() if state != "failed")
+
+
+def _checkpoint_path(store: Store, execution: Execution) -> Path:
+    default = store.path.with_name(f"{store.path.name}.checkpoints")
+    return Path(execution.checkpoints or default).resolve()
 
 
 def _train(study: Sequence[Run], executor: Executor, store: Store, progress: Progress) -> None:
-    """Train what the engine was opened for; `study` are all the runs, for which threads are chosen."""
-    job = executor.job
-    packs = plan(
-        job.runs,
-        job.root,
+    """Train the workload of an executor; `study` are all runs, which determine the number of threads."""
+    load = executor.workload
+    groups = group_runs(
+        load.runs,
+        load.execution.root,
         study=study,
         cores=executor.cores,
-        device=job.device,
-        share=executor.shares_cores,
-        place=executor.place,
-        measure=executor.measure,
-        say=progress.say,
+        device=load.execution.device_type,
+        shares_cores=executor.shares_cores,
     )
-    suspects = store.suspects()
-    waiting, alone = deque[Pack](), deque[Pack]()
-    for pack in packs:
-        apart = [part for part in split_pack(pack) if part.runs[0].key in suspects]
-        alone.extend(apart)
-        if rest := [run for run in pack.runs if run.key not in suspects]:
-            waiting.append(replace(pack, runs=rest, seconds=pack.seconds * len(rest) / len(pack.runs)))
-    progress.start_clock(sum(pack.seconds for pack in (*waiting, *alone)))
-    lost: Counter[str] = Counter()
-    while waiting or alone or executor.busy:
-        while waiting and executor.room(waiting[0]):
+    progress.log(_describe(groups))
+    waiting, alone = _separate_crashed(groups, store)
+    progress.start_clock(sum(group.cost for group in (*waiting, *alone)))
+    lost_machines: Counter[str] = Counter()
+    while waiting or alone or executor.is_busy:
+        while waiting and executor.has_room(waiting[0]):
             _start(waiting.popleft(), executor, store, progress)
-        if alone and not waiting and not executor.busy:  # the others have then ended, whatever it does
+        if alone and not waiting and not executor.is_busy:  # if it crashes the machine, the others are done
             _start(alone.popleft(), executor, store, progress)
-        for ended in executor.wait():
-            again = _record(ended, store, progress, lost)
-            crashed = store.suspects() if again else set()
-            for pack in again:
-                (alone if pack.runs[0].key in crashed and len(pack.runs) == 1 else waiting).append(pack)
+        for finished in executor.wait():
+            unfinished = _record(finished, store, progress, lost_machines)
+            crashed = store.runs_that_crashed() if unfinished else set()
+            for group in unfinished:
+                is_alone = len(group.runs) == 1 and group.runs[0].key in crashed
+                (alone if is_alone else waiting).append(group)
 
 
-def _start(pack: Pack, executor: Executor, store: Store, progress: Progress) -> None:
-    _record_start(store, progress, pack)
-    executor.start(pack)
+def _separate_crashed(groups: Sequence[RunGroup], store: Store) -> tuple[deque[RunGroup], deque[RunGroup]]:
+    """Return the groups without runs that may crash their process, and one group per such run."""
+    crashed = store.runs_that_crashed()
+    waiting, alone = deque[RunGroup](), deque[RunGroup]()
+    for group in groups:
+        alone.extend(single for single in group.single_runs() if single.runs[0].key in crashed)
+        if others := [run for run in group.runs if run.key not in crashed]:
+            waiting.append(group.subset(others))
+    return waiting, alone
 
 
-def _record(ended: Ended, store: Store, progress: Progress, lost: Counter[str]) -> list[Pack]:
-    """Record how a pack ended, and return what of it has to be trained again.
+def _describe(groups: Sequence[RunGroup]) -> str:
+    """Return how many runs train together, in how many threads, as text."""
+    runs = sum(len(group.runs) for group in groups)
+    largest = max(len(group.runs) for group in groups)
+    threads = sorted({group.threads for group in groups})
+    together = f"up to {largest} trained together" if largest > 1 else "each trained alone"
+    count = " or ".join(map(str, threads))
+    return f"{runs} {_plural('run', runs)}, {together}, {count} {_plural('thread', threads[-1])} per process"
 
-    `lost` counts for each pack how often its machine went away; the third time it is not believed any more.
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"
+
+
+def _start(group: RunGroup, executor: Executor, store: Store, progress: Progress) -> None:
+    trained_by = versions() | {"threads": str(group.threads)}
+    store.start([run.key for run in group.runs], host=platform.node(), versions=trained_by, at=_now())
+    progress.started(group)
+    executor.start(group)
+
+
+def _record(
+    finished: FinishedGroup, store: Store, progress: Progress, lost_machines: Counter[str]
+) -> list[RunGroup]:
+    """Record how a group ended, and return the groups that have to be trained again.
+
+    `lost_machines` counts per group how often its machine went away; at the third time its runs are
+    taken to be the cause.
     """
-    pack, first = ended.pack, ended.pack.runs[0]
-    if ended.outcomes is not None:
-        _record_end(store, progress, pack, ended.outcomes)
+    group, first = finished.group, finished.group.runs[0]
+    if finished.outcomes is not None:
+        outcomes = dict(zip([run.key for run in group.runs], finished.outcomes, strict=True))
+        store.finish(outcomes, at=_now())
+        progress.finished(group, finished.outcomes)
         return []
-    progress.say(f"{first.model}, seed {first.seed}: {ended.why}")
-    if not ended.blamed and lost[first.key] < CRASHES - 1:
-        lost[first.key] += 1
-        store.requeue(run.key for run in pack.runs)
-        return [pack]
-    if len(pack.runs) > 1:
-        progress.divided(pack)
-        store.requeue(run.key for run in pack.runs)
-        return split_pack(pack)
-    if store.crashed(first.key, ended.why, at=_now()) == "queued":
-        return [pack]
-    progress.finished(pack, [{"state": "failed", "error": ended.why}])
+    progress.log(f"{first.model}, seed {first.seed}: {finished.reason}")
+    if not finished.runs_may_be_cause and lost_machines[first.key] < MAX_CRASHES - 1:
+        lost_machines[first.key] += 1
+        store.requeue(run.key for run in group.runs)
+        return [group]
+    if len(group.runs) > 1:
+        progress.dropped(group)
+        store.requeue(run.key for run in group.runs)
+        return group.single_runs()
+    if store.record_crash(first.key, finished.reason, at=_now()) == "queued":
+        return [group]
+    failed: dict[str, Any] = {"state": "failed", "error": finished.reason}
+    progress.finished(group, [failed])
     return []
 
 
-def _notes(runs: Sequence[Run], root: str | None) -> list[str]:
-    """Return what a user would want to know before these runs start, each note once.
-
-    What was done to the data on the way in comes first, after the name of the data.
-    """
+def _data_notes(runs: Sequence[Run], root: str | None) -> list[str]:
+    """Return what the user should know about the data before these runs start, each note once."""
     opened = {run.dataset: open_data(run.dataset, run.fingerprint, root) for run in runs}
     notes = [f"{name}: {note}" for name, data in opened.items() for note in data.notes]
-    beyond = [run for run in runs if run.batch_size > epoch_of(run) and not learns_at_once(run, root)]
-    large = {run.batch_size: epoch_of(run) for run in beyond}
-    for batch, epoch in large.items():
-        what = "fewer than a batch; one then holds the same more than once"
-        notes.append(f"batch_size is {batch:,}, and an epoch of such a run holds {epoch:,}: {what}")
+    epochs = {
+        run.batch_size: epoch_length(run)
+        for run in runs
+        if run.batch_size > epoch_length(run) and takes_steps(run, root)
+    }
+    for batch_size, length in epochs.items():
+        notes.append(
+            f"batch_size is {batch_size:,} and an epoch has {length:,} examples: a batch contains the same "
+            "example more than once"
+        )
     return notes
 
 
 def _confusabilities(
-    runs: Sequence[Run], store: Store, root: str | None, progress: Progress, device: str
+    runs: Sequence[Run], store: Store, execution: Execution, progress: Progress
 ) -> Confusabilities:
-    """Measure once for each data set what the runs need of it, and keep it in the store."""
+    """Return the confusabilities that runs need, measured once per data set and kept in the store."""
     needed = {confusability_name(run): run for run in runs if needs_confusability(run)}
-    tables = {}
+    # a driver of a cluster may have no GPU
+    device = "cpu" if execution.executor == "ray" else execution.device_type
+    confusabilities = {}
     for name, run in needed.items():
-        tables[name] = store.artifact(name)
-        if tables[name] is None:
-            progress.say(f"measuring which classes of {run.dataset} are confusable")
-            tables[name] = measure_confusability(run, root, device)
-            store.keep(name, tables[name])
-    return tables
-
-
-def _record_start(store: Store, progress: Progress, pack: Pack) -> None:
-    made_by = versions() | {"threads": str(pack.threads)}
-    store.start([run.key for run in pack.runs], host=platform.node(), versions=made_by, at=_now())
-    progress.started(pack)
-
-
-def _record_end(store: Store, progress: Progress, pack: Pack, outcomes: list[dict[str, Any]]) -> None:
-    store.finish({run.key: outcome for run, outcome in zip(pack.runs, outcomes, strict=True)}, at=_now())
-    progress.finished(pack, outcomes)
+        confusabilities[name] = store.artifact(name)
+        if confusabilities[name] is None:
+            progress.log(f"measuring which classes of {run.dataset} are confusable")
+            with using_threads(1):
+                confusabilities[name] = measure_confusability(run, execution.root, device)
+            store.keep_artifact(name, confusabilities[name])
+    return confusabilities
 
 
 def _now() -> str:

@@ -1,28 +1,30 @@
-"""The layout of a store: its tables, the view for readers, and the way there from older versions.
+"""The layout of a store: its tables, the view for readers, and the conversion of older versions.
 
 Tables
 ------
 runs
-    One row a run: ``key`` (content hash), ``spec`` (JSON of every setting), ``state``, ``host``,
-    ``versions`` (JSON), ``started`` and ``finished`` (UTC, ISO 8601), ``result`` (JSON of the measures),
-    ``history`` (JSON, one object an evaluation), ``error``, ``crashes`` (how often what trained it died while
-    it trained alone), ``cut_off`` (how often the driver died while it trained beside others) and ``checksum`` (see :func:`checksum`).
+    One row per run: ``key`` (content hash), ``spec`` (JSON of every setting), ``state``, ``host``,
+    ``versions`` (JSON), ``started`` and ``finished`` (UTC, ISO 8601), ``result`` (JSON of the
+    measures), ``history`` (JSON, one object per evaluation), ``error``, ``crashes`` (deaths of the
+    process that trained it alone), ``shared_crashes`` (deaths of the process that wrote the store
+    while several runs were running) and ``checksum`` (see :func:`checksum`).
 studies
-    The name of each study; that of a figure without runs is here alone.
+    The name of each study. A figure without runs has a row here and none in members.
 members
-    Which study a run belongs to, and its position there; a run may belong to several.
+    The runs of each study with their position; a run may belong to several studies.
 artifacts
-    What runs share and is measured once, by name (JSON), with a checksum too.
+    Values that runs share and that are measured once: name, value (JSON) and checksum.
 
-The view ``results`` has one row a run and a column for each setting and measure. It is for readers:
+The view ``results`` has one row per run and one column per setting and measure. It is for readers:
 ``SELECT alpha, test_acc_at_best_clean_val FROM results WHERE state = 'done'``.
 """
 
 import hashlib
 import json
 import sqlite3
+from collections.abc import Mapping
 
-from dilution.study.run_spec import LATER, Run
+from dilution.study.run_spec import ADDED_SETTINGS, Run
 from dilution.utils import migration
 
 SCHEMA_VERSION = 3
@@ -52,10 +54,15 @@ MEASURES = (
     "diverged_at",
     "image_note",
 )
-"""What a run that ended has measured, in the order of the table of results."""
+"""Measures of a finished run, in the order of the table of results."""
 
-CHECKED = ("key", "spec", "state", "result", "history", "error")
-"""The columns that the checksum of a run covers."""
+CIRCUMSTANCES = ("seconds", "group_size", "device", "image_note")
+"""Measures that describe how a run was executed; the others are equal whenever the run is trained."""
+
+CHECKSUM_COLUMNS = ("key", "spec", "state", "result", "history", "error")
+"""Columns that the checksum of a run covers."""
+
+_DAMAGED = "damaged"  # a checksum that no row has
 
 _RUNS = f"""
 CREATE TABLE runs (
@@ -67,14 +74,14 @@ CREATE TABLE runs (
     history TEXT CHECK (history IS NULL OR json_valid(history)),
     error TEXT,
     crashes INTEGER NOT NULL DEFAULT 0,
-    cut_off INTEGER NOT NULL DEFAULT 0,
+    shared_crashes INTEGER NOT NULL DEFAULT 0,
     checksum TEXT NOT NULL,
     CHECK (state <> 'failed' OR error IS NOT NULL),
     CHECK (state NOT IN ('done', 'diverged') OR result IS NOT NULL)
 ) STRICT;
 CREATE INDEX runs_by_state ON runs (state);
 CREATE INDEX states_of_runs ON runs (key, state); -- counting them then reads no results
-CREATE INDEX crashed_runs ON runs (key) WHERE crashes > 0 OR cut_off > 0;
+CREATE INDEX crashed_runs ON runs (key) WHERE crashes > 0 OR shared_crashes > 0;
 """
 
 _OTHERS = """
@@ -92,48 +99,47 @@ CREATE TABLE artifacts (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEX
 
 
 def checksum(*parts: str | None) -> str:
-    """Return the checksum of texts: of the columns :data:`CHECKED` of a run, or of an artifact.
+    """Return the checksum of texts: the columns :data:`CHECKSUM_COLUMNS` of a run, or an artifact.
 
-    A file system may hand back other bytes than were written, which SQLite does not notice. A row with a
-    wrong checksum is reported and not read.
+    A file system may return other bytes than were written, which SQLite does not notice. A row with
+    a wrong checksum is reported and not read.
     """
-    text = "\x1f".join("\x00" if part is None else part for part in parts)
+    # a damaged file may have a number in a column of texts
+    text = "\x1f".join("\x00" if part is None else str(part) for part in parts)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def renew_checksums(where: str) -> str:
-    """Return the statement that renews the checksums of the runs that a condition selects."""
-    return f"UPDATE runs SET checksum = checksum({', '.join(CHECKED)}) WHERE {where}"
+    """Return the SQL statement that renews the checksums of the runs that a condition selects."""
+    return f"UPDATE runs SET checksum = checksum({', '.join(CHECKSUM_COLUMNS)}) WHERE {where}"
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Make the tables of a new store."""
-    connection.executescript(f"BEGIN IMMEDIATE; {_RUNS} {_OTHERS} {_ARTIFACTS} {_VIEW} {_number()} COMMIT;")
+    """Create the tables of a new store."""
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {_RUNS} {_OTHERS} {_ARTIFACTS} {_VIEW} {_set_version()} COMMIT;"
+    )
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Bring a store of an older version to this one, all of it or nothing.
+    """Convert a store of an older version to this one, either completely or not at all.
 
-    Names of version 0.1 become those of today, and with them the keys of runs. A row whose checksum was
-    wrong keeps a wrong one, so that it is reported when it is read.
+    Names of version 0.1 become those of today, and with them the keys of runs. A row whose checksum
+    was wrong keeps a wrong one, so that it is reported when it is read.
     """
     connection.execute("PRAGMA foreign_keys = OFF")  # tables that refer to each other are renamed
-    connection.execute(
-        "PRAGMA legacy_alter_table = ON"
-    )  # a renamed table keeps the references to its old name
-    tables = ("runs", "studies", "members", "artifacts")
-    rename = "".join(f"ALTER TABLE {name} RENAME TO older_{name};" for name in tables)
-    drop = "".join(f"DROP TABLE older_{name};" for name in tables)
-    indexes = "".join(
-        f"DROP INDEX IF EXISTS {name};" for name in ("runs_by_state", "states_of_runs", "suspects")
-    )
+    connection.execute("PRAGMA legacy_alter_table = ON")  # references keep the old name of a table
+    rename = "".join(f"ALTER TABLE {name} RENAME TO older_{name};" for name in sorted(TABLES))
+    drop = "".join(f"DROP TABLE older_{name};" for name in sorted(TABLES))
+    indexes = "".join(f"DROP INDEX IF EXISTS {name};" for name in migration.INDEXES)
     try:
         connection.execute("BEGIN IMMEDIATE")
-        _execute(
-            connection, f"DROP VIEW IF EXISTS results; {indexes} {rename} {_RUNS} {_OTHERS} {_ARTIFACTS}"
-        )
-        _convert_rows(connection, with_checksums=version >= 2)
-        _execute(connection, f"{drop} {_VIEW} {_number()} COMMIT;")
+        _execute(connection, f"DROP VIEW IF EXISTS results; {indexes} {rename}")
+        _execute(connection, f"{_RUNS} {_OTHERS} {_ARTIFACTS}")
+        keys = _convert_runs(connection, version)
+        _convert_studies(connection, keys)
+        _convert_artifacts(connection, version)
+        _execute(connection, f"{drop} {_VIEW} {_set_version()} COMMIT;")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -148,49 +154,83 @@ def _execute(connection: sqlite3.Connection, script: str) -> None:
         connection.execute(statement)
 
 
-def _convert_rows(connection: sqlite3.Connection, *, with_checksums: bool) -> None:
-    """Copy every row of the older tables under today's names."""
-    counters, checked = ("crashes, cut_off", "seal") if with_checksums else ("0, 0", "NULL")
+def _convert_runs(connection: sqlite3.Connection, version: int) -> dict[str, str]:
+    """Copy the older runs under today's names and return old key → key."""
+    older = migration.RUN_COUNTERS if version >= 2 else "0, 0, NULL"  # version 1 had none of these
     columns = "key, spec, state, result, history, error, host, versions, started, finished"
     keys: dict[str, str] = {}
-    rows = connection.execute(f"SELECT {columns}, {counters}, {checked} FROM older_runs ORDER BY rowid")
-    for *cells, crashes, cut_off, seal in rows.fetchall():
-        intact = seal is None or seal == checksum(*cells[:6])
-        old_key, spec, state, result, history, error, *rest = cells
-        run = Run.of(**migration.new_settings(json.loads(spec)))
-        keys[old_key] = run.key
-        if state == "failed" and error is None:  # version 1 allowed it
-            error = "no reason was kept"
-        if result is not None:
-            result = json.dumps(migration.new_result(json.loads(result)))
-        if history is not None:
-            history = json.dumps(migration.new_history(json.loads(history)))
-        covered = (run.key, run.spec, state, result, history, error)
+    rows = connection.execute(f"SELECT {columns}, {older} FROM older_runs ORDER BY rowid").fetchall()
+    for *cells, crashes, shared_crashes, old_checksum in rows:
+        covered, circumstances = cells[:6], cells[6:]
+        new_checksum = _DAMAGED
+        try:
+            converted = _convert_run(*covered)
+            if old_checksum is None or old_checksum == checksum(*covered):
+                new_checksum = checksum(*converted)
+        except (ValueError, TypeError, AttributeError):  # damaged JSON or settings: reported when it is read
+            converted = _placeholder(*covered)
+        keys[covered[0]] = converted[0]
         connection.execute(
-            f"INSERT INTO runs ({columns}, crashes, cut_off, checksum) VALUES ({', '.join('?' * 13)})",
-            (*covered, *rest, crashes, cut_off, checksum(*covered) if intact else "damaged"),
+            f"INSERT INTO runs ({columns}, crashes, shared_crashes, checksum) VALUES ({', '.join('?' * 13)})",
+            (*converted, *circumstances, crashes, shared_crashes, new_checksum),
         )
+    return keys
+
+
+_Covered = tuple[str, str, str, str | None, str | None, str | None]
+"""The columns that a checksum covers."""
+
+
+def _convert_run(
+    key: str, spec: str, state: str, result: str | None, history: str | None, error: str | None
+) -> _Covered:
+    """Return the columns of a run of version 0.1 under today's names."""
+    del key
+    run = Run.of(**migration.new_settings(json.loads(spec)))
+    if state not in STATES:
+        raise ValueError(f"{state} is not a state")
+    if state == "failed" and error is None:  # version 1 allowed it
+        error = "no reason was kept"
+    if result is not None:
+        result = json.dumps(migration.new_result(json.loads(result)), allow_nan=False)
+    if history is not None:
+        history = json.dumps(migration.new_history(json.loads(history)), allow_nan=False)
+    return run.key, run.spec, state, result, history, error
+
+
+def _placeholder(
+    key: str, spec: str, state: str, result: str | None, history: str | None, error: str | None
+) -> _Covered:
+    """Return columns that the tables accept for a damaged run, which is never read."""
+    del spec, result, history
+    return key, "{}", state if state in STATES else "queued", "{}", "[]", error or "damaged"
+
+
+def _convert_studies(connection: sqlite3.Connection, keys: Mapping[str, str]) -> None:
+    """Copy the older studies and their members under today's names."""
     for (study,) in connection.execute("SELECT name FROM older_studies ORDER BY rowid").fetchall():
         connection.execute("INSERT INTO studies VALUES (?)", (migration.new_study(study),))
-    for study, key, position in connection.execute(
-        "SELECT study, key, position FROM older_members"
-    ).fetchall():
+    rows = connection.execute("SELECT study, key, position FROM older_members").fetchall()
+    for study, key, position in rows:
         row = (migration.new_study(study), keys.get(key, key), position)
         connection.execute("INSERT INTO members VALUES (?, ?, ?)", row)
-    checked = "seal" if with_checksums else "NULL"
-    for name, value, seal in connection.execute(
-        f"SELECT name, value, {checked} FROM older_artifacts"
-    ).fetchall():
-        intact = seal is None or seal == checksum(name, value)
-        name = migration.new_artifact(name)
-        row = (name, value, checksum(name, value) if intact else "damaged")
+
+
+def _convert_artifacts(connection: sqlite3.Connection, version: int) -> None:
+    """Copy the older artifacts under today's names."""
+    older = migration.CHECKSUM_COLUMN if version >= 2 else "NULL"
+    rows = connection.execute(f"SELECT name, value, {older} FROM older_artifacts ORDER BY rowid").fetchall()
+    for name, value, old_checksum in rows:
+        is_intact = old_checksum is None or old_checksum == checksum(name, value)
+        new_name = migration.new_artifact(name)
+        row = (new_name, value, checksum(new_name, value) if is_intact else _DAMAGED)
         connection.execute("INSERT INTO artifacts VALUES (?, ?, ?)", row)
 
 
 def view_is_current(connection: sqlite3.Connection) -> bool:
     """Return whether the view has the columns of this version: new settings do not change the tables."""
-    found = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'results'").fetchone()
-    return found is not None and found[0] == _VIEW_AS
+    row = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'results'").fetchone()
+    return row is not None and row[0] == _VIEW_AS
 
 
 def renew_view(connection: sqlite3.Connection) -> None:
@@ -198,21 +238,21 @@ def renew_view(connection: sqlite3.Connection) -> None:
     connection.executescript(f"BEGIN IMMEDIATE; {_VIEW} COMMIT;")
 
 
-def _number() -> str:
+def _set_version() -> str:
     return f"PRAGMA user_version = {SCHEMA_VERSION};"
 
 
 def _columns() -> str:
     """Return the columns of the view, as SQL."""
     settings = [
-        f"coalesce(json_extract(spec, '$.{name}'), {_literal(LATER[name])}) AS \"{name}\""
-        if name in LATER
+        f"coalesce(json_extract(spec, '$.{name}'), {_literal(ADDED_SETTINGS[name])}) AS \"{name}\""
+        if name in ADDED_SETTINGS
         else f"json_extract(spec, '$.{name}') AS \"{name}\""
         for name in Run.model_fields
     ]
     measures = [f"json_extract(result, '$.{name}') AS {name}" for name in MEASURES]
-    ended = ["error", "crashes", "cut_off", "host", "versions", "started", "finished"]
-    return ", ".join(["key", "state", *settings, *measures, *ended])
+    circumstances = ["error", "crashes", "shared_crashes", "host", "versions", "started", "finished"]
+    return ", ".join(["key", "state", *settings, *measures, *circumstances])
 
 
 def _literal(value: object) -> str:

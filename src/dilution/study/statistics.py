@@ -1,4 +1,4 @@
-"""Means over seeds with Student t intervals, and the paired comparison of two settings."""
+"""Statistics of tables of results: intervals over seeds, paired tests, and the best learning rate."""
 
 import math
 from collections.abc import Sequence
@@ -8,28 +8,31 @@ import pandas as pd
 from scipy.special import stdtr, stdtrit  # scipy.stats takes half a second more to import
 
 from dilution.errors import InputError, unknown
+from dilution.study.run_spec import Run
+from dilution.training.config import TrainConfig
+
+_NOT_DESCRIBED = {"seed", "fingerprint", "matrix"}
 
 
 def intervals(
     table: pd.DataFrame, by: Sequence[str], value: str = "test_acc_at_best_clean_val", level: float = 0.95
 ) -> pd.DataFrame:
-    """Summarise runs that differ in their seed alone: one row for each group.
+    """Return mean and Student t interval over the seeds of each group of runs, one row per group.
 
-    The interval is Student's: mean ± t · s / √k for k seeds with standard deviation s and k − 1
-    degrees of freedom. An accuracy moves in steps of 1/n_test, so where the table says ``n_test``, s is
-    taken to be at least the deviation of that rounding, 1/(n_test √12): equal accuracies are no
-    certainty. The interval is *not* clipped to [0, 1]: an upper bound above 1 says that there are
-    too few seeds or that accuracy is too near its ceiling for this interval, and cutting it off
-    would hide that.
+    The interval is mean ± t · s / √k for k seeds with standard deviation s and k − 1 degrees of
+    freedom. An accuracy is a multiple of 1/n_test, so if the table has the column ``n_test``, s is
+    at least the standard deviation of that rounding, 1/(n_test √12): equal accuracies do not make
+    an interval of width 0. The interval is *not* clipped to [0, 1]. An upper bound above 1 shows
+    that there are too few seeds, or that accuracy is too near 1, for this interval.
 
     Parameters
     ----------
     table
-        One row a run.
+        Runs that differ in their seed alone within a group, one row per run.
     by
-        Columns that name a group. A missing key (NaN, None) is a group of its own, sorted last.
+        Columns that identify a group. A missing value (NaN, None) is a group of its own, sorted last.
     value
-        Column to average. Rows in which it is missing, such as failed runs, are left out.
+        Column to average. Rows without it, such as failed runs, are left out.
     level
         Coverage of the interval, in (0, 1).
 
@@ -37,8 +40,8 @@ def intervals(
     -------
     pandas.DataFrame
         Columns `by`, then ``mean``, ``low``, ``high`` (in the unit of `value`) and ``seeds``, the
-        number of values behind them; sorted by `by`. With one seed no interval can be given:
-        ``low`` and ``high`` are NaN. With none, ``mean`` is NaN too.
+        number of values; sorted by `by`. With one seed there is no interval: ``low`` and ``high``
+        are NaN. With none, ``mean`` is NaN too.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def intervals(
     if not 0 < level < 1:
         raise InputError(f"level is {level}; it must lie between 0 and 1, such as 0.95.")
     if not by:
-        raise InputError("by is empty; name at least one column that tells the groups apart.")
+        raise InputError("by is empty; name at least one column that identifies a group.")
     for column in (*by, value):
         if column not in table.columns:
             raise unknown("column of this table", column, map(str, table.columns))
@@ -58,14 +61,14 @@ def intervals(
     points = groups.agg(["mean", "std", "count"]).reset_index()
 
     seeds = points["count"].to_numpy(dtype=np.int64)
-    several = seeds > 1
+    has_interval = seeds > 1
     step = 1 / float(table["n_test"].max()) if "n_test" in table and table["n_test"].notna().any() else 0.0
     deviation = points["std"].to_numpy(dtype=np.float64).clip(min=step / math.sqrt(12))
-    half = np.full(len(points), np.nan)
-    quantile = stdtrit(seeds[several] - 1, 0.5 + level / 2)
-    half[several] = quantile * deviation[several] / np.sqrt(seeds[several])
-    points["low"] = points["mean"] - half
-    points["high"] = points["mean"] + half
+    half_width = np.full(len(points), np.nan)
+    quantile = stdtrit(seeds[has_interval] - 1, 0.5 + level / 2)
+    half_width[has_interval] = quantile * deviation[has_interval] / np.sqrt(seeds[has_interval])
+    points["low"] = points["mean"] - half_width
+    points["high"] = points["mean"] + half_width
     points["seeds"] = seeds
     return points[[*by, "mean", "low", "high", "seeds"]]
 
@@ -73,19 +76,19 @@ def intervals(
 def paired_p(x: Sequence[float], y: Sequence[float]) -> float:
     """Return the one-sided p-value of a paired t test that mean(x) < mean(y).
 
-    Pairs are matched by position, so sort both by seed first. A pair with a missing half is left
+    Pairs are matched by position, so sort both by seed first. A pair with a missing value is left
     out.
 
     Parameters
     ----------
     x, y
-        Equally many values, such as the accuracies of two networks under the same seeds.
+        Equally many values, such as the accuracies of two models with the same seeds.
 
     Returns
     -------
     float
-        Small when x is reliably below y. NaN with fewer than two pairs, and when every pair differs by
-        the same amount, to rounding: then there is no variance to test against.
+        Small if x is reliably below y. NaN with fewer than two pairs, and if all differences are
+        equal to rounding: then there is no variance to test against.
 
     Raises
     ------
@@ -95,8 +98,8 @@ def paired_p(x: Sequence[float], y: Sequence[float]) -> float:
     left, right = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if left.shape != right.shape:
         raise InputError(
-            f"x has {left.size} values and y has {right.size}; a paired test needs one value "
-            "of each for every seed."
+            f"x has {left.size} values and y has {right.size}; a paired test needs one value of each per "
+            "seed."
         )
     complete = ~(np.isnan(left) | np.isnan(right))
     left, right = left[complete], right[complete]
@@ -108,3 +111,66 @@ def paired_p(x: Sequence[float], y: Sequence[float]) -> float:
         return float("nan")
     t = difference.mean() / (difference.std(ddof=1) / math.sqrt(difference.size))
     return float(stdtr(difference.size - 1, t))
+
+
+def name_matrices(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with names ``"T1"``, ``"T2"`` … in place of their transition matrices."""
+    if "matrix" not in runs:
+        return runs
+    text = runs["matrix"].map(lambda matrix: None if matrix is None else str(matrix))
+    names = {matrix: f"T{number}" for number, matrix in enumerate(text.dropna().unique(), start=1)}
+    return runs.assign(matrix=text.map(names).astype(object).where(text.notna(), None))
+
+
+def varying_settings(runs: pd.DataFrame, *, with_seed: bool = False) -> list[str]:
+    """Return the settings in which runs differ.
+
+    Parameters
+    ----------
+    runs
+        One row per run, with named matrices; see :func:`name_matrices`. Columns may be missing.
+    with_seed
+        Whether the seed counts as a setting.
+    """
+    settings = [name for name in Run.model_fields if name in runs and (with_seed or name != "seed")]
+    varying = [name for name in settings if runs[name].nunique(dropna=False) > 1]
+    if "fingerprint" in varying:
+        files = [name for name in ("dataset", "image_source", "model") if name in varying]
+        if files and runs.groupby(files, dropna=False)["fingerprint"].nunique(dropna=False).max() == 1:
+            varying.remove("fingerprint")  # the names of the files say the same
+    return varying
+
+
+def common_settings(runs: pd.DataFrame) -> str:
+    """Return the settings that all runs have in common as text, without those that are off.
+
+    Parameters
+    ----------
+    runs
+        One row per run. Columns may be missing.
+    """
+    settings = []
+    for name in sorted(Run.model_fields, key=lambda name: name in TrainConfig.model_fields):
+        if name in _NOT_DESCRIBED or name not in runs or runs[name].nunique(dropna=False) != 1:
+            continue
+        value = runs[name].iloc[0]
+        if (isinstance(value, str) and value) or (not isinstance(value, str) and pd.notna(value) and value):
+            settings.append(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}")
+    return ", ".join(settings)
+
+
+def best_lr(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return the runs of the learning rate with the best clean validation accuracy of each group.
+
+    Parameters
+    ----------
+    table
+        One row per run. Diverged runs count as accuracy 0. The test split is not used. Of equally
+        good learning rates the smallest is kept.
+    by
+        Columns that identify a group; its seeds are averaged.
+    """
+    scored = table.assign(score=table["val_acc_clean"].fillna(0.0))
+    means = scored.groupby([*by, "lr"], dropna=False)["score"].mean().reset_index()
+    best = means.loc[means.groupby(by, dropna=False)["score"].idxmax(), [*by, "lr"]]
+    return table.merge(best, on=[*by, "lr"])

@@ -1,63 +1,67 @@
-"""The store: one SQLite file that holds every run, its state and its result; schema.py has its tables.
+"""The store: one SQLite file with every run, its state and its result; schema.py has its tables.
 
 The file is in WAL mode: anyone may read while a study runs. One process writes; it holds the lock file
-beside the store for as long as it runs.
+beside the store as long as it runs (lock.py).
 """
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from dilution.errors import StoreError
+from dilution.errors import InputError, StoreError
 from dilution.study import schema
 from dilution.study.lock import is_written, writing
 from dilution.study.run_spec import Run
 from dilution.study.schema import SCHEMA_VERSION, renew_checksums
 from dilution.utils import migration
+from dilution.utils.version import code_version
 
 State = Literal["queued", "running", "done", "failed", "diverged"]
-CRASHES = 3
-"""How often what trains a run alone may die before the run is marked as failed."""
-_PATIENCE = 30.0  # seconds that another process may take to make a store, or to bring it up to date
+MAX_CRASHES = 3
+"""Deaths of the process that trains a run alone after which the run has failed."""
+_MAX_KEYS = 5  # in an error message
+_OPEN_TIMEOUT = 30.0  # seconds to wait for another process that creates or updates the store
 
-_DAMAGED = (
-    "{} in {} is not as it was written: the file was damaged or changed. Restore a copy, or choose another "
-    "--store."
+_DAMAGED = "{} in {} was damaged or changed since it was written. Restore a copy, or choose another --store."
+_DIED_ALONE = (
+    f"the process that trained this run alone died {MAX_CRASHES} times, perhaps for lack of memory. Try a "
+    "smaller batch_size or model, or a machine with more memory, with --retry-failed."
 )
 _COLUMNS = ("key", "spec", "state", "host", "versions", "started", "finished", "result", "history", "error")
 
 
 class Store:
-    """A result store, opened for reading and writing; use it as a context manager.
+    """A store of results, opened for reading and writing; use it as a context manager.
 
     Parameters
     ----------
     path
         The SQLite file.
     create
-        Make the file (and its folder) if it is missing.
+        Create the file (and its folder) if it does not exist.
 
     Raises
     ------
     StoreError
-        If the file is missing and not to be made, is no store, is of a newer version, or cannot be
-        written.
+        If the file does not exist and `create` is False, is not a store, is of a newer version, or
+        cannot be written.
     """
 
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = Path(path)
         if not create and self.path.is_file() and not self.path.stat().st_size:
             raise StoreError(
-                f"{self.path} is empty: it is no store yet, or what it held is lost. Wait, restore a copy, "
+                f"{self.path} is empty: it is not a store yet, or its content is lost. Wait, restore a copy, "
                 "or name another --store."
             )
         if not create and not self.path.exists():
             raise StoreError(
-                f"there is no store at {self.path}; `dilution run` and `dilution reproduce` make one. "
+                f"there is no store at {self.path}; `dilution run` and `dilution reproduce` create one. "
                 "Name an existing file with --store."
             )
         if self.path.is_dir():
@@ -66,7 +70,7 @@ class Store:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
-                f"the folder {self.path.parent} cannot be made: {error.strerror}. Choose another --store."
+                f"the folder {self.path.parent} cannot be created: {error.strerror}. Choose another --store."
             ) from None
         with self._explained():
             self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=30)
@@ -85,16 +89,16 @@ class Store:
             )
         self._connection.execute("PRAGMA foreign_keys = ON")
         names = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master")}
-        # Others number their schemas too: the version alone does not tell our files.
+        # other programs number their schemas too: the version alone does not identify a store
         if names and (version == 0 or not names >= schema.TABLES):
-            raise StoreError(f"{self.path} is an SQLite file of something else; choose another --store.")
+            raise StoreError(f"{self.path} is an SQLite file of another program; choose another --store.")
         self._connection.create_function("checksum", -1, schema.checksum, deterministic=True)
         if not names:
             self._connection.execute("PRAGMA journal_mode = WAL")
         if not names or version < SCHEMA_VERSION:
-            with writing(self.path, patience=_PATIENCE):
+            with writing(self.path, timeout=_OPEN_TIMEOUT):
                 version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-                if version == 0:  # nobody else has made it meanwhile
+                if version == 0:  # no other process has created it meanwhile
                     schema.create(self._connection)
                 elif version < SCHEMA_VERSION:
                     schema.migrate(self._connection, version)
@@ -103,14 +107,15 @@ class Store:
         elif not schema.view_is_current(self._connection):
             schema.renew_view(self._connection)
 
+    def __repr__(self) -> str:
+        """Return the path, as the call that opens the store."""
+        return f"Store({str(self.path)!r})"
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
@@ -119,45 +124,51 @@ class Store:
         self._connection.close()
 
     @contextmanager
-    def writer(self, *, whole: bool = False) -> Iterator[None]:
-        """Hold the store as its one writer; if `whole`, all that it writes is kept or nothing.
+    def writer(self, *, atomic: bool = False) -> Iterator[None]:
+        """Hold the store as its one writer.
 
-        Runs that a dead writer left running are queued again. One that was alone is taken to be what the
-        writer died of: that is counted, and after three times it has failed. Where several were running that
-        is counted apart, and fails none of them.
+        Runs that a dead writer left running are queued again. If a single run was running, the
+        writer is assumed to have died of it: that is counted, and the run has failed after
+        :data:`MAX_CRASHES` times. If several were running, that is counted separately and fails
+        none of them.
+
+        Parameters
+        ----------
+        atomic
+            Keep either everything that is written or nothing.
 
         Raises
         ------
         StoreError
             If another process is writing.
         """
-        with ExitStack() as held:
+        with ExitStack() as stack:
             with self._explained():
-                held.enter_context(writing(self.path))
-            self._requeue_running(died=True)
+                stack.enter_context(writing(self.path))
+            self._requeue_running(writer_died=True)
             try:
-                with self._transaction() if whole else nullcontext():
+                with self._transaction() if atomic else nullcontext():
                     yield
-            except BaseException:  # this process lives: what was running is not to blame
-                with suppress(StoreError):  # the disk may be full; the first error is the one to tell
-                    self._requeue_running(died=False)
+            except BaseException:  # this process lives: running runs are not the cause
+                with suppress(StoreError):  # the disk may be full; the first error is the one to report
+                    self._requeue_running(writer_died=False)
                 raise
 
     def is_written(self) -> bool:
-        """Return whether a process is writing; without one, runs that are running have been cut off."""
+        """Return whether a process is writing; without one, running runs were interrupted."""
         return is_written(self.path)
 
-    def _requeue_running(self, *, died: bool) -> None:
-        """Queue what is running again; `died` says whether the process that had it trained is dead."""
+    def _requeue_running(self, *, writer_died: bool) -> None:
+        """Queue running runs again; `writer_died` says whether the process that started them is dead."""
         with self._transaction():
             keys = self._connection.execute("SELECT key FROM runs WHERE state = 'running'").fetchall()
-            if died and keys:
-                column = "crashes" if len(keys) == 1 else "cut_off"
+            if writer_died and keys:
+                column = "crashes" if len(keys) == 1 else "shared_crashes"
                 self._connection.execute(f"UPDATE runs SET {column} = {column} + 1 WHERE state = 'running'")
             self._connection.execute(
                 "UPDATE runs SET state = 'failed', error = ?, finished = started "
                 "WHERE state = 'running' AND crashes >= ?",
-                (_CUT_OFF, CRASHES),
+                (_DIED_ALONE, MAX_CRASHES),
             )
             self._connection.execute(
                 "UPDATE runs SET state = 'queued', started = NULL, error = NULL WHERE state = 'running'"
@@ -165,7 +176,7 @@ class Store:
             self._connection.executemany(renew_checksums("key = ?"), keys)
 
     def requeue(self, keys: Iterable[str]) -> None:
-        """Queue running runs again, of which nothing is to be held against any."""
+        """Queue running runs again, without counting a crash."""
         with self._transaction():
             self._connection.executemany(
                 "UPDATE runs SET state = 'queued', started = NULL, "
@@ -173,27 +184,28 @@ class Store:
                 ((key,) for key in keys),
             )
 
-    def crashed(self, key: str, error: str, *, at: str) -> State:
-        """Record that what trained a run died, and return whether it is queued again or has failed."""
+    def record_crash(self, key: str, error: str, *, at: str) -> State:
+        """Record that the process that trained a run alone died; return the new state of the run."""
         with self._transaction():
             (crashes,) = self._connection.execute(
                 "UPDATE runs SET crashes = crashes + 1 WHERE key = ? RETURNING crashes", (key,)
             ).fetchone()
-            state: State = "failed" if crashes >= CRASHES else "queued"
-            said = f"{error} That happened {crashes} times." if state == "failed" else error
+            state: State = "failed" if crashes >= MAX_CRASHES else "queued"
+            if state == "failed":
+                error = f"{error} That happened {crashes} times."
             self._connection.execute(
                 "UPDATE runs SET state = :state, error = :error, "
                 "started = iif(:state = 'failed', started, NULL), "
                 "finished = iif(:state = 'failed', :at, NULL) WHERE key = :key",
-                {"state": state, "error": said, "at": at, "key": key},
+                {"state": state, "error": error, "at": at, "key": key},
             )
             self._connection.execute(renew_checksums("key = ?"), (key,))
         return state
 
     def add(self, study: str, runs: Sequence[Run]) -> None:
-        """Enter runs as queued, unless they are there already, and as members of a study."""
+        """Add runs as queued, unless the store has them, and make them the runs of a study."""
         with self._transaction():
-            self._enter(runs)
+            self._insert_runs(runs)
             self._connection.execute("INSERT INTO studies VALUES (?) ON CONFLICT DO NOTHING", (study,))
             self._connection.execute("DELETE FROM members WHERE study = ?", (study,))
             self._connection.executemany(
@@ -202,11 +214,11 @@ class Store:
             )
 
     def add_runs(self, runs: Sequence[Run]) -> None:
-        """Enter runs as queued, unless they are there already, as members of no study."""
+        """Add runs of no study as queued, unless the store has them."""
         with self._transaction():
-            self._enter(runs)
+            self._insert_runs(runs)
 
-    def _enter(self, runs: Sequence[Run]) -> None:
+    def _insert_runs(self, runs: Sequence[Run]) -> None:
         self._connection.executemany(
             "INSERT INTO runs (key, spec, state, checksum) "
             "VALUES (:key, :spec, 'queued', checksum(:key, :spec, 'queued', NULL, NULL, NULL)) "
@@ -215,25 +227,43 @@ class Store:
         )
 
     def states(self, keys: Iterable[str]) -> dict[str, State]:
-        """Return the state of each of these runs that the store holds, in the order of ``keys``."""
+        """Return the states of those of these runs that the store has, in the order of `keys`."""
         states: dict[str, State] = dict(self._read("SELECT key, state FROM runs"))
         return {key: states[key] for key in keys if key in states}
 
     def crashes(self) -> dict[str, int]:
-        """Return how often what trained a run alone has died, for each run of which that is known."""
+        """Return the number of deaths of the process that trained a run alone, for runs that have any."""
         return dict(self._read("SELECT key, crashes FROM runs WHERE crashes > 0"))
 
-    def suspects(self) -> set[str]:
-        """Return the runs that something may have died of: they are best trained alone."""
-        found = self._read("SELECT key FROM runs WHERE crashes > 0 OR cut_off >= 2")
-        return {key for (key,) in found}
+    def runs_that_crashed(self) -> set[str]:
+        """Return the keys of runs that a process may have died of; the scheduler trains them alone."""
+        keys = self._read("SELECT key FROM runs WHERE crashes > 0 OR shared_crashes >= 2")
+        return {key for (key,) in keys}
+
+    def other_code_notes(self, keys: Iterable[str] | None = None) -> list[str]:
+        """Return one line per version of the code that trained finished runs and is not running now.
+
+        Parameters
+        ----------
+        keys
+            Consider only these runs. Default: all.
+        """
+        finished = dict(
+            self._read(
+                "SELECT key, json_extract(versions, '$.dilution') FROM runs "
+                "WHERE state IN ('done', 'diverged')"
+            )
+        )
+        selected = finished if keys is None else [key for key in keys if key in finished]
+        return other_code_notes(finished[key] for key in selected)
 
     def requeue_failed(self, keys: Iterable[str]) -> None:
-        """Queue again those of these runs that failed."""
+        """Queue those of these runs that failed again."""
         with self._transaction():
             self._connection.executemany(
-                "UPDATE runs SET state = 'queued', error = NULL, crashes = 0, cut_off = 0, finished = NULL, "
-                "checksum = checksum(key, spec, 'queued', result, history, NULL) WHERE state = 'failed' AND key = ?",
+                "UPDATE runs SET state = 'queued', error = NULL, crashes = 0, shared_crashes = 0, "
+                "finished = NULL, checksum = checksum(key, spec, 'queued', result, history, NULL) "
+                "WHERE state = 'failed' AND key = ?",
                 ((key,) for key in keys),
             )
 
@@ -247,9 +277,15 @@ class Store:
             )
 
     def finish(self, outcomes: Mapping[str, Mapping[str, Any]], *, at: str) -> None:
-        """Record how runs ended, all or none: ``state``, ``result``, ``history`` and ``error`` by key.
+        """Record how runs ended, either all or none.
 
-        An outcome may also hold the ``host`` where it trained, if that was not known when it started.
+        Parameters
+        ----------
+        outcomes
+            Per key of a run: ``state``, and if there are any ``result``, ``history`` and
+            ``error``; ``host`` if it was not known at the start.
+        at
+            Time of the end: UTC, ISO 8601.
         """
         rows = (
             {
@@ -276,59 +312,88 @@ class Store:
         query = f"SELECT {', '.join(_COLUMNS)}, checksum FROM runs"
         self._check_members()
         if study is None:
-            found = self._read(f"{query} ORDER BY runs.rowid")
+            cursor = self._read(f"{query} ORDER BY runs.rowid")
         else:
             members = "JOIN members USING (key) WHERE study = ? ORDER BY position"
-            found = self._read(f"{query} {members}", (study,))
-        with self._explained(), closing(found):
-            for *values, checksum in found:
-                row = dict(zip(_COLUMNS, values, strict=True))
-                self._check_checksum(f"run {row['key']}", [row[name] for name in schema.CHECKED], checksum)
-                for name in ("spec", "versions", "result", "history"):
-                    row[name] = json.loads(row[name]) if row[name] else {}
-                yield row
+            cursor = self._read(f"{query} {members}", (study,))
+        with self._explained(), closing(cursor):
+            for values in cursor:
+                yield self._parse(*values)
+
+    def row(self, prefix: str) -> dict[str, Any]:
+        """Return the run whose key starts with these characters, as :meth:`rows` yields it.
+
+        Raises
+        ------
+        InputError
+            If there is no such run, or several.
+        """
+        keys = [key for (key,) in self._read("SELECT key FROM runs") if key.startswith(prefix.lower())]
+        if not keys:
+            raise InputError(
+                f"no run in {self.path} has a key that starts with {prefix!r}. `dilution export` lists them."
+            )
+        if len(keys) > 1:
+            first_keys = ", ".join(keys[:_MAX_KEYS]) + (", …" if len(keys) > _MAX_KEYS else "")
+            raise InputError(
+                f"{len(keys)} keys in {self.path} start with {prefix!r}: {first_keys}. Give more "
+                "characters of the key."
+            )
+        query = f"SELECT {', '.join(_COLUMNS)}, checksum FROM runs WHERE key = ?"
+        with self._explained():
+            return self._parse(*next(self._read(query, (keys[0],))))
+
+    def _parse(self, *values: Any) -> dict[str, Any]:
+        """Return a row with JSON columns parsed, after a check of its checksum, the last value."""
+        row = dict(zip(_COLUMNS, values, strict=False))
+        covered = [row[name] for name in schema.CHECKSUM_COLUMNS]
+        self._check_checksum(f"run {row['key']}", covered, values[-1])
+        for name in ("spec", "versions", "result", "history"):
+            row[name] = json.loads(row[name]) if row[name] else {}
+        return row
 
     def _check_members(self) -> None:
-        """Check that no study has lost a run: members have no checksum, but name runs and studies that exist."""
-        lost = next(self._read("PRAGMA foreign_key_check(members)"), None)
+        """Check that no study has lost a run: members have no checksum, but refer to runs and studies."""
+        orphan = next(self._read("PRAGMA foreign_key_check(members)"), None)
         gap = "SELECT 1 FROM members GROUP BY study HAVING min(position) <> 0 OR max(position) >= count(*)"
-        if lost is not None or next(self._read(gap), None) is not None:
+        if orphan is not None or next(self._read(gap), None) is not None:
             raise StoreError(_DAMAGED.format("the list of runs of a study", self.path))
 
-    def _check_checksum(self, what: str, parts: Iterable[str | None], checksum: str) -> None:
+    def _check_checksum(self, name: str, parts: Iterable[str | None], checksum: str) -> None:
         if schema.checksum(*parts) != checksum:
-            raise StoreError(_DAMAGED.format(what, self.path))
+            raise StoreError(_DAMAGED.format(name, self.path))
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return for each study how many of its runs are in each state."""
+        """Return the number of runs per study and state."""
         cursor = self._read(
             "SELECT study, state, count(*) FROM members JOIN runs USING (key) GROUP BY study, state"
         )
         names = self._read("SELECT name FROM studies ORDER BY rowid")
-        table: dict[str, dict[str, int]] = {name: {} for (name,) in names}
+        counts: dict[str, dict[str, int]] = {name: {} for (name,) in names}
         for study, state, count in cursor:
-            table[study][state] = count
-        return table
+            counts[study][state] = count
+        return counts
 
     def failures(self) -> list[tuple[str, str]]:
         """Return key and error text of each failed run."""
         return list(self._read("SELECT key, error FROM runs WHERE state = 'failed'"))
 
     def artifact(self, name: str) -> Any:
-        """Return what was kept under a name, or None."""
-        found = next(self._read("SELECT value, checksum FROM artifacts WHERE name = ?", (name,)), None)
-        if found is None:
+        """Return the artifact of this name, or None."""
+        row = next(self._read("SELECT value, checksum FROM artifacts WHERE name = ?", (name,)), None)
+        if row is None:
             return None
-        self._check_checksum(name, (name, found[0]), found[1])
-        return json.loads(found[0])
+        value, checksum = row
+        self._check_checksum(name, (name, value), checksum)
+        return json.loads(value)
 
     def artifacts(self) -> Iterator[tuple[str, Any]]:
-        """Yield the name of each artifact, and what was kept under it."""
+        """Yield name and value of each artifact."""
         for (name,) in list(self._read("SELECT name FROM artifacts ORDER BY rowid")):
             yield name, self.artifact(name)
 
-    def keep(self, name: str, value: Any) -> None:
-        """Keep a value that JSON can hold under a name."""
+    def keep_artifact(self, name: str, value: Any) -> None:
+        """Keep an artifact: a value that JSON can hold, under a name. An older value is replaced."""
         self._write(
             "INSERT OR REPLACE INTO artifacts VALUES (:name, :value, checksum(:name, :value))",
             {"name": name, "value": json.dumps(value)},
@@ -345,7 +410,7 @@ class Store:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with self._explained():
-            if self._connection.in_transaction:  # one within another is a part of it
+            if self._connection.in_transaction:  # a nested transaction is a part of the outer one
                 yield
                 return
             self._connection.execute("BEGIN IMMEDIATE")
@@ -369,7 +434,7 @@ class Store:
             ) from None
         except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise StoreError(
-                f"{self.path} is not a sound store: {error}. Restore a copy or choose another --store."
+                f"{self.path} is not a valid store: {error}. Restore a copy or choose another --store."
             ) from None
         except OSError as error:
             raise StoreError(
@@ -377,7 +442,19 @@ class Store:
             ) from None
 
 
-_CUT_OFF = (
-    f"the process that had it trained died {CRASHES} times while it trained alone, perhaps for lack of "
-    "memory. Try a smaller batch or network, or a machine with more memory, with --retry-failed."
-)
+def other_code_notes(trained_by: Iterable[str | None]) -> list[str]:
+    """Return one line per version of the code that trained finished runs and is not running now.
+
+    Parameters
+    ----------
+    trained_by
+        Version of the code per finished run; None where it is not known.
+    """
+    counts = Counter(trained_by)
+    total, running = counts.total(), code_version()
+    return [
+        f"{count} of {total} runs {'was' if count == 1 else 'were'} trained by dilution "
+        f"{version or 'of an unknown version'}; this is dilution {running}"
+        for version, count in sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+        if version != running
+    ]

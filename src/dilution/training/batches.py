@@ -1,4 +1,4 @@
-"""The three batch orders: which images and which targets each optimizer step sees."""
+"""Batches of a diluted set: the images and targets of each optimizer step."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from torch import Tensor
 from dilution.errors import InputError
 from dilution.noise import Dilution
 from dilution.training.config import Targets
-from dilution.training.distributed import WHOLE, Share
+from dilution.training.distributed import WHOLE_BATCH, Shard
 from dilution.utils import rng
 
 _CHUNK = 1 << 15  # indices drawn at once: enough to hide the cost of a call behind the steps
-_WHOLE = 1 << 18  # epochs up to this length are shuffled at once
-_TABLE = 1 << 26  # histogram entries kept; a larger table is counted batch by batch
+_SHUFFLED_AT_ONCE = 1 << 18  # longest epoch whose order is computed as a whole
+_TABLE = 1 << 26  # entries of a table of histograms; a larger one is computed batch by batch
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one optimizer step sees.
+    """The images and targets of one optimizer step.
 
     Parameters
     ----------
     images
-        uint8, shape (b, channels, height, width).
+        Images of the dtype of the data, shape (b, channels, height, width).
     targets
         Class numbers, int64 of shape (b,), or label weights, float32 of shape (b, classes).
     """
@@ -34,107 +34,130 @@ class Batch:
 
 
 class BatchSampler:
-    """Batches of a diluted set in a keyed order, one epoch after the other.
+    """Batches of a diluted set in a shuffled order that depends on the seed alone.
 
-    The stream of examples runs across epochs without a gap: a batch may hold the end of one epoch and
-    the start of the next, so that no batch is smaller than the others.
+    The stream of examples continues from one epoch to the next: a batch may contain the end of one
+    epoch and the start of the next, so that all batches have the same size.
 
     Parameters
     ----------
     noisy
         The diluted set.
     targets
-        Batch order; see :class:`TrainSettings`.
-    batch
-        Examples or images in a batch.
+        Targets of the loss; see :class:`TrainConfig`.
+    batch_size
+        Examples or images per batch.
     seed
-        Root seed of the stream ``"order"``.
-    share
-        Which part of each batch is yielded.
+        Root seed of the streams ``"order/…"``.
+    shard
+        The part of each batch to yield.
+
+    Attributes
+    ----------
+    length
+        Examples (or images) per epoch.
+    label_counts
+        Labels per true class, int64, shape (classes, classes), if the sampler has counted them;
+        else None.
 
     Raises
     ------
     InputError
-        If the order needs the same images and the set shows others.
+        If pooled or expected targets are requested and the noisy examples do not show the same
+        images.
     """
 
     def __init__(
-        self, noisy: Dilution, targets: Targets, batch: int, *, seed: int, share: Share = WHOLE
+        self,
+        noisy: Dilution,
+        targets: Targets,
+        batch_size: int,
+        *,
+        seed: int,
+        shard: Shard = WHOLE_BATCH,
     ) -> None:
-        self._noisy, self._targets, self._batch = noisy, targets, batch
-        self._part = share.of(batch)
+        self._noisy, self._targets, self._batch_size = noisy, targets, batch_size
+        self._part = shard.slice_of(batch_size)
         self._seed, self._device = seed, noisy.data.device
         self.length = len(noisy) if targets == "sampled" else noisy.n
-        """Examples (or images) in an epoch."""
-        self.drawn: Tensor | None = None
-        """How often each label was drawn for each class, (classes, classes), where that was counted."""
+        self.label_counts: Tensor | None = None
         self._table: Tensor | None = None
-        self._shuffled: tuple[int, Tensor] | None = None  # an epoch and its order
+        self._order: tuple[int, Tensor] | None = None  # an epoch and its shuffled order
         if targets == "sampled":
             return
         if noisy.image_source.name != "same":
             raise InputError(
                 f"targets={targets!r} pools the labels of an image, which needs image_source='same'; here "
-                f"images={noisy.image_source.name!r}. Use targets='sampled'."
+                f"image_source={noisy.image_source.name!r}. Use targets='sampled'."
             )
         if noisy.n * noisy.classes <= _TABLE:
-            parts = torch.arange(noisy.n, device=self._device).split(_CHUNK)
-            if targets == "expected":
-                self._table = torch.cat([self._weights_of(place) for place in parts])
-            else:
-                counts = torch.cat([noisy.histogram(place) for place in parts])
-                true = noisy.data.labels[noisy.clean_rows]
-                self.drawn = true.new_zeros(noisy.classes, noisy.classes)
-                self.drawn.index_add_(0, true, counts)
-                self._table = counts.float() * (noisy.n / len(noisy))
+            self._make_table()
+
+    def _make_table(self) -> None:
+        """Compute the targets of all images at once."""
+        noisy = self._noisy
+        parts = torch.arange(noisy.n, device=self._device).split(_CHUNK)
+        if self._targets == "expected":
+            self._table = torch.cat([self._compute_weights(index) for index in parts])
+            return
+        counts = torch.cat([noisy.histogram(index) for index in parts])
+        true = noisy.data.labels[noisy.clean_rows]
+        self.label_counts = true.new_zeros(noisy.classes, noisy.classes)
+        self.label_counts.index_add_(0, true, counts)
+        self._table = counts.float() * (noisy.n / len(noisy))
 
     def batches(self, steps: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of steps start … steps − 1."""
-        per_chunk = max(1, _CHUNK // self._batch)
-        for first in range(start, steps, per_chunk):
-            count = min(per_chunk, steps - first)
-            places = self._places(first * self._batch, count * self._batch)
-            targets = self._noisy.labels(places) if self._targets == "sampled" else None
-            rows = self._noisy.source(places) if self._noisy.image_source.name in ("same", "fresh") else None
-            for part in range(count):
-                begin = part * self._batch
-                at = slice(begin + self._part.start, begin + self._part.stop)
-                if rows is not None:
-                    self._noisy.data.prefetch(rows[at.start + self._batch : at.stop + self._batch])
-                yield Batch(
-                    self._noisy.images(places[at]) if rows is None else self._noisy.data.take(rows[at]),
-                    self._weights(places[at]) if targets is None else targets[at],
-                )
+        steps_per_chunk = max(1, _CHUNK // self._batch_size)
+        for first in range(start, steps, steps_per_chunk):
+            yield from self._chunk(first, min(steps_per_chunk, steps - first))
 
-    def _places(self, start: int, count: int) -> Tensor:
-        """Return the shuffled places of stream positions start … start + count − 1."""
+    def _chunk(self, first: int, count: int) -> Iterator[Batch]:
+        """Yield the batches of `count` steps, from step `first` on."""
+        noisy = self._noisy
+        index = self._shuffled(first * self._batch_size, count * self._batch_size)
+        labels = noisy.labels(index) if self._targets == "sampled" else None
+        rows = noisy.source(index) if noisy.image_source.name in ("same", "fresh") else None
+        for step in range(count):
+            begin = step * self._batch_size
+            part = slice(begin + self._part.start, begin + self._part.stop)
+            if rows is not None:
+                noisy.data.prefetch(rows[part.start + self._batch_size : part.stop + self._batch_size])
+            yield Batch(
+                noisy.images(index[part]) if rows is None else noisy.data.take(rows[part]),
+                self._weights(index[part]) if labels is None else labels[part],
+            )
+
+    def _shuffled(self, start: int, count: int) -> Tensor:
+        """Return the indices at positions start … start + count − 1 of the stream over all epochs."""
         parts = []
         while count:
             epoch, position = divmod(start, self.length)
-            take = min(count, self.length - position)
+            size = min(count, self.length - position)
             key = rng.stream(self._seed, f"order/{epoch}")
-            if self.length <= _WHOLE:
-                if self._shuffled is None or self._shuffled[0] != epoch:
-                    # kept here: among many replicas the shared ones are pushed out before they are used up
-                    self._shuffled = epoch, rng.permutation(key, self.length)
-                parts.append(self._shuffled[1][position : position + take].to(self._device))
+            if self.length <= _SHUFFLED_AT_ONCE:
+                if self._order is None or self._order[0] != epoch:
+                    # Kept here: with many replicas it would be evicted from the cache of `rng.permutation`
+                    # before it is used up.
+                    self._order = epoch, rng.permutation(key, self.length)
+                parts.append(self._order[1][position : position + size].to(self._device))
             else:
-                at = torch.arange(position, position + take, device=self._device)
-                parts.append(rng.permute(key, at, self.length))
-            start, count = start + take, count - take
+                positions = torch.arange(position, position + size, device=self._device)
+                parts.append(rng.permute(key, positions, self.length))
+            start, count = start + size, count - size
         return torch.cat(parts)
 
-    def _weights(self, place: Tensor) -> Tensor:
-        return self._weights_of(place) if self._table is None else self._table.index_select(0, place)
+    def _weights(self, index: Tensor) -> Tensor:
+        return self._compute_weights(index) if self._table is None else self._table.index_select(0, index)
 
-    def _weights_of(self, place: Tensor) -> Tensor:
+    def _compute_weights(self, index: Tensor) -> Tensor:
         """Return label weights: float32, shape (b, classes), summing to the number of images over all.
 
-        Each label weighs 1/(1 + alpha), with the alpha that was delivered, so the mean over the n
-        images equals the mean over the n(1 + alpha) examples.
+        Each label has the weight 1/(1 + alpha), with the empirical alpha, so that the mean over the
+        n images equals the mean over the n(1 + alpha) examples.
         """
         noisy = self._noisy
         if self._targets == "expected":
             weights = torch.from_numpy(noisy.overall).float().to(self._device)
-            return weights[noisy.data.labels[noisy.clean_rows[place]]]
-        return noisy.histogram(place).float() * (noisy.n / len(noisy))
+            return weights[noisy.data.labels[noisy.clean_rows[index]]]
+        return noisy.histogram(index).float() * (noisy.n / len(noisy))

@@ -1,4 +1,4 @@
-"""Checkpoints: a long training written down now and then, so that it goes on exactly where it was cut off."""
+"""Checkpoints: the state of a long training in a file, from which it resumes exactly where it was."""
 
 import hashlib
 import io
@@ -10,39 +10,39 @@ from typing import Any
 
 import torch
 
-from dilution.errors import DataError
-from dilution.utils.atomic import write_whole
+from dilution.errors import DataError, DilutionError
+from dilution.utils.atomic import write_atomic
 
-EVERY = 600.0
-"""Seconds between two checkpoints, unless told otherwise."""
+DEFAULT_INTERVAL = 600.0
+"""Default of the least time between two checkpoints, in seconds."""
 
-_DIGEST = hashlib.sha256().digest_size
+_DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 @dataclass
 class Checkpoint:
-    """Where a training is written down. It is removed when the training has ended.
+    """The file that keeps the state of one training; it is removed when the training has ended.
 
-    A file begins with the SHA-256 of what follows, and is read without executing anything.
+    The file starts with the SHA-256 of the rest, and is read without executing anything.
 
     Parameters
     ----------
     path
-        The file. Its folder is made.
+        The file. Its folder is created.
     name
-        What the training is; a file of another one is not resumed from.
-    every
-        Seconds between two of them at least. They are written after evaluations.
+        Name of the training; the file of a training with another name is refused.
+    interval
+        Least time between two checkpoints, in seconds. They are written after evaluations.
     """
 
     path: Path
     name: str
-    every: float = EVERY
-    _last: float = field(default_factory=time.monotonic)
+    interval: float = DEFAULT_INTERVAL
+    _last: float = field(default_factory=time.monotonic, repr=False)
 
     def due(self) -> bool:
-        """Return whether it is time to write."""
-        return time.monotonic() - self._last >= self.every
+        """Return whether the next checkpoint is due."""
+        return time.monotonic() - self._last >= self.interval
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a state of tensors, numbers, text and containers of these, whole or not at all.
@@ -50,21 +50,24 @@ class Checkpoint:
         Raises
         ------
         DataError
-            If it cannot be written.
+            If the file cannot be written.
         """
         buffer = io.BytesIO()
         torch.save({"name": self.name, "state": state}, buffer)
         content = buffer.getvalue()
-        write_whole(self.path, hashlib.sha256(content).digest() + content)
+        try:
+            write_atomic(self.path, hashlib.sha256(content).digest() + content)
+        except DilutionError as error:
+            raise DataError(f"the checkpoint {error}") from error
         self._last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state that was written; None where there is no file.
+        """Return the saved state; None if there is no file.
 
         Raises
         ------
         DataError
-            If the file cannot be read, is not as it was written, or belongs to another training.
+            If the file cannot be read, is corrupted, or belongs to another training.
         """
         try:
             content = self.path.read_bytes()
@@ -72,24 +75,24 @@ class Checkpoint:
             return None
         except OSError as error:
             raise DataError(f"the checkpoint {self.path} cannot be read: {error.strerror}.") from None
-        if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
+        if hashlib.sha256(content[_DIGEST_SIZE:]).digest() != content[:_DIGEST_SIZE]:
             raise DataError(
-                f"the checkpoint {self.path} is damaged: it is not as it was written. Restore a copy, or "
-                "delete it to train from the start."
+                f"the checkpoint {self.path} is corrupted: its checksum is wrong. Restore a copy, or delete "
+                "it to train from the start."
             )
         try:
-            found = torch.load(io.BytesIO(content[_DIGEST:]), weights_only=True)
+            saved = torch.load(io.BytesIO(content[_DIGEST_SIZE:]), weights_only=True)
         except (pickle.UnpicklingError, RuntimeError) as error:
             raise DataError(
-                f"the checkpoint {self.path} holds what no training writes: {str(error).splitlines()[0]} "
-                "Delete it to train from the start."
+                f"the checkpoint {self.path} does not contain a saved training: "
+                f"{str(error).splitlines()[0]} Delete it to train from the start."
             ) from None
-        if found["name"] != self.name:
+        if saved["name"] != self.name:
             raise DataError(
-                f"the checkpoint {self.path} belongs to the training {found['name']!r}, not to "
+                f"the checkpoint {self.path} belongs to the training {saved['name']!r}, not to "
                 f"{self.name!r}. Name another file, or delete it."
             )
-        state: dict[str, Any] = found["state"]
+        state: dict[str, Any] = saved["state"]
         return state
 
     def remove(self) -> None:

@@ -1,4 +1,4 @@
-"""What a training is: order, optimizer, lr, schedule, batch, budget. Frozen and validated."""
+"""Settings of a training: targets, optimizer, learning rate, schedule, batch size, budget."""
 
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -11,9 +11,12 @@ OptimizerName = Literal["adadelta", "sgd", "adam", "adamw"]
 ScheduleName = Literal["constant", "linear", "cosine", "step"]
 PrecisionName = Literal["float32", "bfloat16"]
 
+DEFAULT_EPOCHS = 10.0
+"""Budget of a training without `epochs` or `steps`."""
+
 
 def check_precision(name: str) -> None:
-    """Refuse a precision that does not exist.
+    """Refuse an unknown precision.
 
     Raises
     ------
@@ -30,30 +33,36 @@ class TrainConfig(BaseModel):
     Parameters
     ----------
     targets
-        Batch order: ``"sampled"`` one label at a time over a shuffle of all n(1 + alpha) examples;
-        ``"pooled"`` one image at a time with the histogram of its labels as target; ``"expected"``
-        one image at a time with the expected histogram, the loss H_alpha.
+        Targets of the loss: ``"sampled"``, one label at a time from a shuffle of all n(1 + alpha)
+        examples; ``"pooled"``, one image at a time with the histogram of its labels;
+        ``"expected"``, one image at a time with the expected histogram, which gives the loss
+        H_alpha.
     optimizer, lr, momentum, weight_decay
-        Optimizer and its learning rate; momentum (Nesterov) is used by ``"sgd"``, weight decay by all.
+        Optimizer and its learning rate. Momentum (Nesterov) is used by ``"sgd"``, weight decay by
+        every optimizer.
     schedule
-        ``"constant"``; ``"linear"``: constant, then falling to 0 over the last 70 % of the steps;
-        ``"cosine"``: falling to 0 along half a cosine from the first step; ``"step"``: a tenth of it after a
-        third of the steps, a hundredth after two thirds, a thousandth after eight ninths.
+        Schedule of the learning rate: ``"constant"``; ``"linear"``, constant and then falling to 0
+        over the last 70 % of the steps; ``"cosine"``, falling to 0 along half a cosine; ``"step"``,
+        divided by 10 after a third of the steps, after two thirds, and after eight ninths.
     batch_size
-        Examples (order ``"sampled"``) or images (otherwise) in a batch.
+        Examples (sampled targets) or images (pooled and expected targets) per batch.
     epochs, steps
-        The budget, one of the two: passes over the examples or images, or optimizer steps.
-    averaging
-        Decay of an exponential average of the weights, which is then what is evaluated; 0 is off.
-    hflip, translate
-        Augmentation of training images, never of validation or test images: each is mirrored left to
-        right with probability 1/2; each is shifted down and to the right by whole numbers of pixels,
-        uniform on −translate … translate, and what it no longer covers is black.
+        The budget, one of the two: passes over the examples or images, or optimizer steps. Default:
+        10 epochs.
+    ema_decay
+        Decay of an exponential moving average of the weights, which is evaluated in their place; 0
+        is off.
+    hflip
+        Whether each training image is mirrored left to right with probability 1/2. Validation and
+        test images never are.
+    translate
+        Largest shift of training images, in pixels: each is shifted down and to the right by whole
+        numbers of pixels, uniform on −translate … translate, and padded with black.
     precision
-        What products of matrices and convolutions are computed in. Weights, their updates, losses and
-        evaluations are float32 in any case.
-    evaluations
-        How often, at even distances and after the last step, the network is evaluated.
+        Precision of matrix products and convolutions. Weights, their updates, losses and
+        evaluations are always float32.
+    n_evals
+        Number of evaluations, at equal distances, the last one after the last step.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,9 +85,9 @@ class TrainConfig(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _number_for_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse text and truth values where a number belongs: TOML can tell them apart."""
-        kind = cls.model_fields[info.field_name or ""].annotation
-        if isinstance(value, str | bool) and kind in (int, float, int | None, float | None):
+        """Refuse text and truth values where a number belongs: TOML distinguishes them."""
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, str | bool) and annotation in (int, float, int | None, float | None):
             raise ValueError(f"{info.field_name} is {value!r}; it must be a number, without quotes")
         return value
 
@@ -91,17 +100,20 @@ class TrainConfig(BaseModel):
             )
         return self
 
-    def total_steps(self, length: int) -> int:
-        """Return the optimizer steps of the whole training, for an epoch of `length` examples.
+    def __repr__(self) -> str:
+        """Return the settings that differ from the defaults."""
+        values = ((name, getattr(self, name), field) for name, field in type(self).model_fields.items())
+        changed = [f"{name}={value!r}" for name, value, field in values if value != field.default]
+        return f"{type(self).__name__}({', '.join(changed)})"
 
-        Without a budget a training takes 10 epochs.
-        """
+    def total_steps(self, epoch_length: int) -> int:
+        """Return the number of optimizer steps, for an epoch of `epoch_length` examples or images."""
         if self.steps is not None:
             return self.steps
-        epochs = 10.0 if self.epochs is None else self.epochs
-        return max(1, round(epochs * length / self.batch_size))
+        epochs = DEFAULT_EPOCHS if self.epochs is None else self.epochs
+        return max(1, round(epochs * epoch_length / self.batch_size))
 
 
-def default_validation(n: int) -> int:
-    """Return how many of n clean examples are set aside: a tenth, at least 1 and at most 5,000."""
+def default_n_val(n: int) -> int:
+    """Return the default number of validation examples of n clean ones: a tenth, from 1 to 5,000."""
     return min(5000, max(1, n // 10))

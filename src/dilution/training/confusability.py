@@ -1,4 +1,4 @@
-"""Which classes are confusable: measured with networks trained on clean data, cross-validated."""
+"""Confusability of classes: predicted probabilities of models trained on clean data, cross-validated."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from dilution.data import Arrays
 from dilution.errors import InputError
 from dilution.noise import Dilution
-from dilution.training.trainer import train
+from dilution.training.api import train
 from dilution.utils import rng
 
 MODEL = "conv2"
@@ -21,31 +21,31 @@ def confusability(
 ) -> NDArray[np.float64]:
     """Return the mean predicted probability of class k for held-out images of class c.
 
-    Five networks are trained on the clean labels of four fifths of the images each (three epochs of
-    Adam at 1e-3) and predict the fifth that they did not see. Of large data sets a random 20,000
-    images are used.
+    Five models are trained, each on the clean labels of four fifths of the images (three epochs of
+    Adam at 1e-3), and predict the remaining fifth. Of large data sets a random subset of 20,000
+    images is used.
 
     Parameters
     ----------
     data
-        Clean training data; never the test set.
-    network
-        Name of the network.
+        Clean training data; never the test split.
+    model
+        Name of the model.
     seed
         Root seed of the subset, the weights and the order.
     device
-        Where the networks train, as for :func:`train`.
+        Device of the training, as for :func:`train`.
 
     Returns
     -------
     ndarray
-        float64, shape (classes, classes): rows are true classes and sum to 1. A class without images
-        has a uniform row.
+        float64, shape (classes, classes): rows are true classes and sum to 1. The row of a class
+        without images is uniform.
 
     Raises
     ------
     InputError
-        If there are fewer images than folds.
+        If there are fewer images than two per fold.
     """
     if len(data) < 2 * FOLDS:
         raise InputError(
@@ -56,13 +56,13 @@ def confusability(
     folds = order[:LARGEST].chunk(FOLDS)
     classes = len(data.classes)
     total = torch.zeros(classes, classes, dtype=torch.float64)
-    for number, held_out in enumerate(folds):
-        rows = torch.cat([fold for other, fold in enumerate(folds) if other != number])
-        fold = data.subset(held_out)
+    for number, fold in enumerate(folds):
+        rows = torch.cat([other for index, other in enumerate(folds) if index != number])
+        held_out = data.subset(fold)
         result = train(
             model,
             Dilution(data.subset(rows), alpha=0),
-            test=fold,
+            test=held_out,
             seed=seed,
             device=device,
             targets="expected",
@@ -71,6 +71,6 @@ def confusability(
             epochs=EPOCHS,
             n_evals=1,
         )
-        total.index_add_(0, fold.labels, result.predict(fold).double())
+        total.index_add_(0, held_out.labels, result.predict(held_out).double())
     sums = total.sum(dim=1, keepdim=True)
     return torch.where(sums > 0, total / sums.clamp(min=1e-12), 1 / classes).numpy()

@@ -1,4 +1,4 @@
-"""Where a training computes, and its steps as one CUDA graph where that is a GPU."""
+"""The device of a training, and its optimizer steps as one CUDA graph where that is a GPU."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,14 +7,13 @@ import torch
 from torch import Tensor
 
 from dilution.errors import InputError, unknown
-from dilution.training.ensemble_step import Program
-from dilution.utils.references import is_reference
+from dilution.training.ensemble_step import EnsembleStep
 
 DEVICES = ("cpu", "cuda", "auto")
-_WARM_UP = 3  # steps before capture, in which libraries choose their algorithms and allocate
+_WARM_UP_STEPS = 3  # before capture; libraries choose algorithms and allocate memory in them
 
 
-def device_of(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
     """Return a device by name; ``"auto"`` is the GPU if there is one.
 
     Raises
@@ -35,18 +34,18 @@ def device_of(name: str) -> torch.device:
 
 
 def device_title(name: str) -> str:
-    """Return what results say of a device: the model of the GPU, or ``"cpu"``."""
-    return torch.cuda.get_device_name(device_of(name)) if name == "cuda" else name
+    """Return the name of a device in results: the model of the GPU, or ``"cpu"``."""
+    return torch.cuda.get_device_name(resolve_device(name)) if name == "cuda" else name
 
 
 @contextmanager
-def computing_on(device: torch.device) -> Iterator[None]:
-    """Compute in float32 where float32 is asked for: by default cuDNN rounds what it convolves to TF32."""
+def float32_convolutions(device: torch.device) -> Iterator[None]:
+    """Compute float32 convolutions in float32: by default cuDNN rounds their inputs to TF32."""
     if device.type != "cuda":
         yield
         return
-    # The thread of torch that goes backward has no CUDA context before its first kernel, and cuBLAS warns of
-    # that where the first one is its own. This one is not.
+    # The backward thread of torch has no CUDA context before its first kernel, and cuBLAS warns if that
+    # kernel is its own. Here the first kernel is another one.
     torch.ones(1, device=device, requires_grad=True).exp().sum().backward()
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
@@ -56,53 +55,74 @@ def computing_on(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def step_of(program: Program, model: str, device: torch.device) -> Callable[[Tensor, Tensor, float], Tensor]:
-    """Return what takes a step of a program of this network, as :meth:`Program.step`.
-
-    On a GPU steps are captured, except those of a network of one's own: what it does may differ from step
-    to step, and it may read numbers back.
-    """
-    return Captured(program).step if device.type == "cuda" and not is_reference(model) else program.step
+StepFunction = Callable[[Tensor, Tensor, float], Tensor]
+"""Function of images, targets and the factor of the learning rates, as :meth:`EnsembleStep.step`."""
 
 
-class Captured:
-    """The steps of a program as one CUDA graph: the processor hands over a batch and waits for nothing.
+def step_function(ensemble: EnsembleStep, device: torch.device, *, capturable: bool) -> StepFunction:
+    """Return the function that takes a step of an ensemble on a device.
 
     Parameters
     ----------
-    program
-        What takes the steps; its networks are on a GPU.
+    ensemble
+        The ensemble and its optimizer.
+    device
+        Device of the ensemble. On a GPU steps are captured in a CUDA graph if they can be.
+    capturable
+        Whether every step runs the same kernels, which is not known of a custom model: it may
+        branch, and it may read numbers back from the GPU.
+    """
+    return CapturedStep(ensemble).step if device.type == "cuda" and capturable else ensemble.step
+
+
+class CapturedStep:
+    """The steps of an ensemble as one CUDA graph: the processor queues a batch and does not wait.
+
+    Parameters
+    ----------
+    ensemble
+        An ensemble on a GPU, and its optimizer.
     """
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
+    def __init__(self, ensemble: EnsembleStep) -> None:
+        self._ensemble = ensemble
         self._stream = torch.cuda.Stream()
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._taken = 0
+        self._warm_up_steps = 0
         self._losses = torch.empty(0)
 
-    def step(self, images: Tensor, targets: Tensor, factor: float) -> Tensor:
-        """Take a step as :meth:`Program.step` does; both tensors must be the same at every step.
+    def step(self, images: Tensor, targets: Tensor, lr_factor: float) -> Tensor:
+        """Take a step as :meth:`EnsembleStep.step` does.
+
+        Parameters
+        ----------
+        images, targets
+            The batch, in tensors that are the same objects at every step.
+        lr_factor
+            Factor of the learning rates at this step.
 
         Returns
         -------
         Tensor
             The losses; the next step overwrites them.
         """
-        self._program.set_rates(factor)
+        self._ensemble.set_lr(lr_factor)
         if self._graph is None:
-            # Capturing records a step without taking it, so the replay below is the first to be taken.
-            if self._taken == _WARM_UP:
-                self._graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(self._graph):
-                    self._losses = self._program.advance(images, targets)
-            else:
-                self._taken += 1
-                self._stream.wait_stream(torch.cuda.current_stream())
-                with torch.cuda.stream(self._stream):
-                    self._losses = self._program.advance(images, targets)
-                torch.cuda.current_stream().wait_stream(self._stream)
+            self._warm_up_or_capture(images, targets)
         if self._graph is not None:
             self._graph.replay()
-        self._program.average()
+        self._ensemble.update_average()
         return self._losses
+
+    def _warm_up_or_capture(self, images: Tensor, targets: Tensor) -> None:
+        if self._warm_up_steps == _WARM_UP_STEPS:
+            # Capturing records a step without taking it: the first replay takes it.
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._losses = self._ensemble.update_weights(images, targets)
+            return
+        self._warm_up_steps += 1
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            self._losses = self._ensemble.update_weights(images, targets)
+        torch.cuda.current_stream().wait_stream(self._stream)

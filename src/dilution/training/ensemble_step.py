@@ -1,4 +1,4 @@
-"""Networks of one shape that take every optimizer step together."""
+"""The optimizer step of an ensemble: gradients, weight update and weight average of all replicas."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,119 +7,121 @@ import torch
 from torch import Tensor, nn
 
 from dilution.training.config import TrainConfig
-from dilution.training.distributed import WHOLE, Share
-from dilution.training.ensemble import together
-from dilution.training.losses import with_gradient
-from dilution.training.optimizers import Average, optimizer
+from dilution.training.distributed import WHOLE_BATCH, Shard
+from dilution.training.ema import WeightEMA
+from dilution.training.ensemble import make_ensemble
+from dilution.training.losses import cross_entropy_with_gradient
+from dilution.training.optimizers import make_optimizer
 from dilution.utils.rng_state import RngState
 
 
-class Program:
-    """R replicas and their optimizer.
+class EnsembleStep:
+    """An ensemble of R replicas and its optimizer.
 
     Parameters
     ----------
-    networks
-        One network for each replica, all of one shape.
-    settings
-        How to train; its lr is not used.
-    rates
+    models
+        One model per replica, all of one architecture.
+    config
+        Configuration of the training; its `lr` is not used.
+    lrs
         Learning rate of each replica.
-    draws
-        Random numbers of the layers of each replica; needed where they draw any.
-    share
-        The part of each batch that it is given; gradients are added up over the others.
+    rng_states
+        Random numbers for the layers of each replica; required where layers draw any.
+    shard
+        The part of each batch that this process computes; gradients are added up over all
+        processes.
     """
 
     def __init__(
         self,
-        networks: Sequence[nn.Module],
-        settings: TrainConfig,
-        rates: Sequence[float],
-        draws: Sequence[RngState] | None = None,
-        share: Share = WHOLE,
+        models: Sequence[nn.Module],
+        config: TrainConfig,
+        lrs: Sequence[float],
+        rng_states: Sequence[RngState] | None = None,
+        shard: Shard = WHOLE_BATCH,
     ) -> None:
-        self._share, self._batch = share, settings.batch_size
-        self._together = together(networks, getattr(torch, settings.precision), draws)
-        self._together.train()
-        # Each replica's weights are tensors of their own: updated as parts of a stacked one, an element's
-        # last bits would depend on its place among the others. One group, and so one call, for each rate.
-        by_rate: dict[float, list[nn.Parameter]] = {}
-        for replica, rate in enumerate(rates):
-            by_rate.setdefault(rate, []).extend(self._together.leaves(replica))
-        self._leaves = [leaf for leaves in by_rate.values() for leaf in leaves]
-        self._rates = list(by_rate)
-        groups: list[dict[str, Any]] = [{"params": weights} for weights in by_rate.values()]
-        device = next(self._together.parameters()).device
+        self._shard, self._batch_size = shard, config.batch_size
+        self._ensemble = make_ensemble(models, getattr(torch, config.precision), rng_states)
+        self._ensemble.train()
+        # The weights of each replica are separate tensors: in parts of a stacked one, the last bits of
+        # an element would depend on its position. Replicas of equal learning rate are one group, and
+        # so one call.
+        by_lr: dict[float, list[nn.Parameter]] = {}
+        for replica, lr in enumerate(lrs):
+            by_lr.setdefault(lr, []).extend(self._ensemble.replica_parameters(replica))
+        self._parameters = [weight for weights in by_lr.values() for weight in weights]
+        self._lrs = list(by_lr)
+        groups: list[dict[str, Any]] = [{"params": weights} for weights in by_lr.values()]
+        device = next(self._ensemble.parameters()).device
         on_gpu = device.type == "cuda"
-        if on_gpu:  # in a CUDA graph only a rate that is a tensor can change
-            groups = [group | {"lr": torch.tensor(settings.lr, device=device)} for group in groups]
-        self._optimizer = optimizer(groups, settings, capturable=on_gpu)
-        self._average = Average(self._together, settings.ema_decay) if settings.ema_decay else None
+        if on_gpu:  # in a CUDA graph a learning rate can only change if it is a tensor
+            groups = [group | {"lr": torch.tensor(config.lr, device=device)} for group in groups]
+        self._optimizer = make_optimizer(groups, config, capturable=on_gpu)
+        self._ema = WeightEMA(self._ensemble, config.ema_decay) if config.ema_decay else None
 
-    def step(self, images: Tensor, targets: Tensor, factor: float) -> Tensor:
-        """Take one step and return the losses before it.
+    def step(self, images: Tensor, targets: Tensor, lr_factor: float) -> Tensor:
+        """Take one optimizer step and return the losses before it.
 
         A replica whose loss is not finite spoils its own weights and no others'.
 
         Parameters
         ----------
         images
-            Normalised, float32, shape (R, b, channels, height, width).
+            Normalised images, float32, shape (R, b, channels, height, width).
         targets
             int64 of shape (R, b), or weights, float32 of shape (R, b, classes).
-        factor
-            What the learning rates are multiplied with at this step.
+        lr_factor
+            Factor of the learning rates at this step.
 
         Returns
         -------
         Tensor
-            float32, shape (R,), without a gradient.
+            Losses, float32, shape (R,), detached.
         """
-        self.set_rates(factor)
-        losses = self.advance(images, targets)
-        self.average()
+        self.set_lr(lr_factor)
+        losses = self.update_weights(images, targets)
+        self.update_average()
         return losses
 
-    def set_rates(self, factor: float) -> None:
-        """Set the learning rates of the next step to `factor` times what they are given as."""
-        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+    def set_lr(self, lr_factor: float) -> None:
+        """Set the learning rates of the next step to `lr_factor` times those of the replicas."""
+        for group, lr in zip(self._optimizer.param_groups, self._lrs, strict=True):
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate * factor)
+                group["lr"].fill_(lr * lr_factor)
             else:
-                group["lr"] = rate * factor
+                group["lr"] = lr * lr_factor
 
-    def advance(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Take a step at the learning rates that are set, without averaging weights; return the losses."""
-        losses = self._together.differentiate(images, targets, with_gradient)
-        if self._share.size > 1:
-            gradients = [leaf.grad for leaf in self._leaves if leaf.grad is not None]
-            losses = self._share.add_up(gradients, losses, self._batch)
+    def update_weights(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Update the weights at the learning rates that are set; return the losses before."""
+        losses = self._ensemble.differentiate(images, targets, cross_entropy_with_gradient)
+        if self._shard.size > 1:
+            gradients = [weight.grad for weight in self._parameters if weight.grad is not None]
+            losses = self._shard.reduce(gradients, losses, self._batch_size)
         self._optimizer.step()
         return losses
 
-    def average(self) -> None:
-        """Take the weights into their average, if there is one."""
-        if self._average is not None:
-            self._average.update()
+    def update_average(self) -> None:
+        """Update the average of the weights, if there is one."""
+        if self._ema is not None:
+            self._ema.update()
 
     def state(self) -> dict[str, Any]:
-        """Return everything that the next step depends on, for :meth:`load` of a program like this one."""
-        average = None if self._average is None else self._average.module.state_dict()
+        """Return everything that the next step depends on, for :meth:`load`."""
         return {
-            "networks": self._together.state_dict(),
+            "ensemble": self._ensemble.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "average": average,
+            "ema": None if self._ema is None else self._ema.module.state_dict(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state: the next step is what it would have been."""
-        self._together.load_state_dict(state["networks"])
+        """Resume from a state: the next step is the one that would have followed it."""
+        self._ensemble.load_state_dict(state["ensemble"])
         self._optimizer.load_state_dict(state["optimizer"])
-        if self._average is not None:
-            self._average.load(state["average"])
+        if self._ema is not None:
+            self._ema.load(state["ema"])
 
     def model(self, replica: int) -> nn.Module:
-        """Return one replica, with its averaged weights if there is an average."""
-        chosen = self._together if self._average is None else self._average.module
-        return chosen.model(replica)
+        """Return the model of one replica, with averaged weights if they are averaged."""
+        ensemble = self._ensemble if self._ema is None else self._ema.module
+        return ensemble.model(replica)

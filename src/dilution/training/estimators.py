@@ -1,14 +1,14 @@
-"""Learners that take no steps: classifiers of scikit-learn, and a user's own, on all labels at once.
+"""Estimators: classifiers of scikit-learn, and custom ones, that are fitted to all labels at once.
 
-They train on the n(1 + alpha) examples of a dilution, each image one row of normalised numbers. What a
-network chooses on clean validation labels, its step, a learner of scikit-learn chooses among a few values of
-one setting.
+They are fitted to the n(1 + alpha) examples of a diluted set, with each image as one row of
+normalised numbers. Where a model chooses its step by the accuracy on clean validation labels, an
+estimator of scikit-learn chooses among a few values of one hyperparameter.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,52 +16,57 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dilution.data import Arrays
 from dilution.errors import InputError, unknown
-from dilution.models import MODELS, Classifier, make
+from dilution.models import MODELS, Classifier, call_factory
 from dilution.noise import Dilution
-from dilution.training.evaluation import Evaluator, Normalise, accuracy, logits
+from dilution.training.evaluation import Evaluator, Normalise, accuracy, predict_logits
 from dilution.training.result import TrainResult
+from dilution.training.task import TrainTask
 from dilution.utils import rng
-from dilution.utils.references import is_reference, raised
+from dilution.utils.docstrings import returned
+from dilution.utils.references import describe_exception, is_reference
 
-_LARGEST = 1 << 29  # numbers in a table of examples, 2 GiB in float32; learners make copies of parts of it
-_CHUNK = 1 << 15  # examples whose labels are looked up at once
-_LEAST = 1e-9  # the least probability: its logarithm stays finite
+_LARGEST_TABLE = 1 << 29  # numbers in a table of examples, 2 GiB in float32; estimators copy parts of it
+_CHUNK = 1 << 15  # examples whose labels are computed at once
+_LEAST_PROBABILITY = 1e-9  # its logarithm is finite
 
 
 def _logistic(images: int, labels: float, seed: int) -> list[Classifier]:
+    """Return logistic regression, its penalty chosen among 4."""
     from sklearn.linear_model import LogisticRegression
 
     del images, seed  # it draws no random numbers
-    # C weighs the sum over labels against the penalty: divided by the labels of an image it is the same at
-    # every noise level.
+    # C weighs the sum over labels against the penalty; divided by the labels per image, that weight does not
+    # depend on the noise level.
     return [LogisticRegression(C=c / labels, max_iter=1000) for c in (1e-4, 1e-3, 1e-2, 1e-1)]
 
 
 def _knn(images: int, labels: float, seed: int) -> list[Classifier]:
+    """Return k nearest neighbours, k chosen among 1, 5, 20 and 50 images."""
     from sklearn.neighbors import KNeighborsClassifier
 
     del seed
-    near = (1, 5, 20, 50)  # images, each with all of its labels
-    return [KNeighborsClassifier(round(k * labels)) for k in near if k <= images]
+    neighbours = (1, 5, 20, 50)  # images, each with all of its labels
+    return [KNeighborsClassifier(round(k * labels)) for k in neighbours if k <= images]
 
 
 def _forest(images: int, labels: float, seed: int) -> list[Classifier]:
+    """Return a random forest of 100 trees, its leaf size chosen among 3."""
     from sklearn.ensemble import RandomForestClassifier
 
     del labels
-    least = (1, 5, 25)  # images whose labels a leaf holds at least
-    shares = sorted({min(0.5, k / images) for k in least})
-    return [RandomForestClassifier(100, min_weight_fraction_leaf=p, random_state=seed) for p in shares]
+    least = (1, 5, 25)  # smallest number of images whose labels a leaf holds
+    fractions = sorted({min(0.5, k / images) for k in least})
+    return [RandomForestClassifier(100, min_weight_fraction_leaf=p, random_state=seed) for p in fractions]
 
 
 def _boosting(images: int, labels: float, seed: int) -> list[Classifier]:
+    """Return gradient-boosted trees, 10 or 40 rounds."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     del images, labels
-    using: dict[str, Any] = {"max_leaf_nodes": 15, "early_stopping": False, "random_state": seed}
-    return [HistGradientBoostingClassifier(max_iter=rounds, **using) for rounds in (10, 40)]
+    settings: dict[str, Any] = {"max_leaf_nodes": 15, "early_stopping": False, "random_state": seed}
+    return [HistGradientBoostingClassifier(max_iter=rounds, **settings) for rounds in (10, 40)]
 
 
 ESTIMATORS: dict[str, Callable[[int, float, int], list[Classifier]]] = {
@@ -70,22 +75,28 @@ ESTIMATORS: dict[str, Callable[[int, float, int], list[Classifier]]] = {
     "sklearn:forest": _forest,
     "sklearn:boosting": _boosting,
 }
-"""Learners by name: function of the images, the mean number of labels of each and a seed → classifiers, of
-which clean validation labels choose one. What is not said is scikit-learn's default."""
+"""Estimators by name: functions of the number of images, the mean number of labels per image and a
+seed that return candidates, of which clean validation labels choose one. Other hyperparameters have
+scikit-learn's defaults."""
 
 
-def check_name(name: str) -> str:
-    """Return the name of a network or learner if it can be one; that of one's own is not imported yet.
+def list_estimators() -> dict[str, str]:
+    """Return the names of the estimators of scikit-learn, each with a one-line description."""
+    return {name: returned(candidates) for name, candidates in ESTIMATORS.items()}
+
+
+def check_model_name(name: object) -> str:
+    """Return a name if a model or estimator can have it; the factory of a custom one is not imported.
 
     Raises
     ------
     InputError
-        If it is neither a name of ours nor written ``module:factory``.
+        If it is no name of a model or estimator and is not written ``module:factory``.
     """
     if not isinstance(name, str):
         raise InputError(
-            f"network is a {type(name).__name__}; it must be a name: 'conv4', or for a network of your own "
-            "'module:factory', the function that makes it."
+            f"model is a {type(name).__name__}; it must be a name: 'conv4', or 'module:factory', the "
+            "function that returns a model of your own."
         )
     if name in MODELS or name in ESTIMATORS:
         return name
@@ -96,205 +107,175 @@ def check_name(name: str) -> str:
     return name
 
 
-def kind_of(name: str, shape: tuple[int, int, int], classes: int) -> Literal["model", "estimator"]:
-    """Return whether a name is that of a network or of a learner; one of one's own is made, to see.
+def is_custom(name: str) -> bool:
+    """Return whether a model or estimator is made by a factory of the user, ``module:factory``."""
+    return is_reference(name) and name not in ESTIMATORS
+
+
+def fit_estimator(task: TrainTask) -> TrainResult:
+    """Fit an estimator to a diluted set.
 
     Parameters
     ----------
-    name
-        Name of a network or learner, or ``"module:factory"``.
-    shape
-        Image shape: (channels, height, width).
-    classes
-        Number of classes.
-
-    Raises
-    ------
-    InputError
-        If there is nothing of this name; if a factory breaks a rule, see :func:`dilution.models.custom.make`, or
-        does not make the same network for the same seed.
-    """
-    check_name(name)
-    if name in ESTIMATORS:
-        return "estimator"
-    if name in MODELS:
-        return "model"
-    made, again = (make(name, shape, classes, seed=0) for _ in range(2))
-    if not isinstance(made, nn.Module) or not isinstance(again, nn.Module):
-        return "estimator"
-    first, second = list(made.parameters()), list(again.parameters())
-    if {id(each) for each in first} & {id(each) for each in second}:
-        raise InputError(
-            f"model is {name!r}, and two calls returned networks with the same weights in them: the second "
-            "run would go on where the first ended. Make every layer within the factory."
-        )
-    if len(first) != len(second) or not all(map(torch.equal, first, second)):
-        raise InputError(
-            f"model is {name!r}, and two calls with the same seed returned other weights. Draw them from "
-            "PyTorch's global generator, which is seeded for each run, not from NumPy or random."
-        )
-    return "model"
-
-
-def learn(name: str, noisy: Dilution, test: Arrays, *, seed: int, n_val: int) -> TrainResult:
-    """Train a learner on a diluted set.
-
-    Parameters
-    ----------
-    name
-        Name of a learner, or ``"module:factory"`` of a classifier of one's own.
-    noisy
-        The diluted set. Its n clean examples include those set aside for validation.
-    test
-        Test images; they are evaluated and choose nothing.
-    seed
-        Root seed; what a learner draws is from the stream ``"estimator"``.
-    validation
-        Clean examples set aside.
+    task
+        The training; its configuration is not used. Random numbers of the estimator come from the
+        stream ``"learner"`` of the seed.
 
     Returns
     -------
     TrainResult
-        Its history has one row, of step 0: there are no steps.
+        The history has one row, of step 0: there are no steps.
 
     Raises
     ------
     InputError
-        If the table of all examples would be too large for memory, or a classifier raises or returns
-        something else than probabilities.
+        If the table of all examples would not fit in memory, or the estimator raises or does not
+        return probabilities.
     """
     started = time.perf_counter()
-    training, held_out = noisy.hold_out(n_val)
-    prepare = Normalise(training.data, training.clean_rows)
-    candidates = _candidates(name, training, seed)
-    with _threads():
-        examples = _examples(training, prepare, weighted=_takes_weights(candidates[0]))
-        fitted = [_Fitted(name, each, noisy.classes).fit(examples) for each in candidates]
-        best = fitted[0] if len(fitted) == 1 else max(fitted, key=_judge(prepare, held_out))
-        judged = Evaluator(prepare, held_out, test)(best)
+    noisy = task.noisy
+    training, held_out = noisy.hold_out(task.n_val)
+    normalise = Normalise(training.data, training.clean_rows)
+    candidates = _candidates(task.model, training, task.seed)
+    with _torch_thread_count():
+        examples = _example_table(training, normalise, weighted=_accepts_weights(candidates[0]))
+        fitted = [
+            _FittedEstimator(task.model, estimator, noisy.classes).fit(examples) for estimator in candidates
+        ]
+        best = fitted[0] if len(fitted) == 1 else max(fitted, key=_validation_accuracy(normalise, held_out))
+        measures = Evaluator(normalise, held_out, task.test)(best)
     return TrainResult(
         state="done",
-        history=pd.DataFrame([{"step": 0} | judged]),
+        history=pd.DataFrame([{"step": 0} | measures]),
         noise_summary=training.noise_summary(),
-        n_training=training.n,
-        n_validation=held_out.n,
-        n_test=len(test),
+        n_train=training.n,
+        n_val=held_out.n,
+        n_test=len(task.test),
         seconds=time.perf_counter() - started,
         diverged_at=None,
-        module=best,
-        prepare=prepare,
+        model=best,
+        normalise=normalise,
     )
 
 
 def _candidates(name: str, training: Dilution, seed: int) -> list[Classifier]:
-    state = rng.stream(seed, "learner") & (2**32 - 1)  # what scikit-learn takes as a seed
+    """Return the estimators to fit, of which one is chosen."""
+    random_state = rng.stream(seed, "learner") & (2**32 - 1)  # the range of scikit-learn's seeds
     if name in ESTIMATORS:
-        return ESTIMATORS[name](training.n, len(training) / training.n, state)
-    model = make(name, training.data.shape, training.classes, seed=seed)
-    if isinstance(model, nn.Module):
-        raise InputError(f"{name!r} made a network, and a classifier before; it must always make the same.")
-    settings = model.get_params() if hasattr(model, "get_params") else {}
-    unset = [key for key, value in settings.items() if key.endswith("random_state") and value is None]
-    if unset and hasattr(model, "set_params"):
-        model.set_params(**dict.fromkeys(unset, state))
-    return [model]
+        return ESTIMATORS[name](training.n, len(training) / training.n, random_state)
+    estimator = call_factory(name, training.data.shape, training.classes, seed=seed)
+    if isinstance(estimator, nn.Module):
+        raise InputError(
+            f"{name!r} returned a model after it had returned an estimator; it must always return the same."
+        )
+    params = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    unset = [key for key, value in params.items() if key.endswith("random_state") and value is None]
+    if unset and hasattr(estimator, "set_params"):
+        estimator.set_params(**dict.fromkeys(unset, random_state))
+    return [estimator]
 
 
-class _Examples(NamedTuple):
-    """What a learner learns from."""
+class _ExampleTable(NamedTuple):
+    """The examples that an estimator is fitted to."""
 
     features: NDArray[np.float32]  # (rows, features)
     labels: NDArray[np.int64]  # (rows,)
-    weights: NDArray[np.float64] | None  # (rows,), or each row counts once
+    weights: NDArray[np.float64] | None  # (rows,); None if every row has weight 1
 
 
-def _examples(training: Dilution, prepare: Normalise, *, weighted: bool) -> _Examples:
-    """Return all examples as a table; weighted, each image once for each label it carries."""
+def _example_table(training: Dilution, normalise: Normalise, *, weighted: bool) -> _ExampleTable:
+    """Return all examples as a table; weighted, one row per image and label that it carries."""
     if weighted and training.image_source.name == "same":
-        parts = [_labels_of(training, at) for at in torch.arange(training.n).split(_CHUNK)]
-        place, labels, counts = (torch.cat(each) for each in zip(*parts, strict=True))
-        _check_size(len(place), training)
-        images = prepare(training.data.take(training.clean_rows)).flatten(1)
-        return _Examples(images[place].numpy(), labels.numpy(), counts.double().numpy())
+        parts = [_weighted_labels(training, index) for index in torch.arange(training.n).split(_CHUNK)]
+        image, labels, counts = (torch.cat(column) for column in zip(*parts, strict=True))
+        _check_size(len(image), training)
+        features = normalise(training.data.take(training.clean_rows)).flatten(1)
+        return _ExampleTable(features[image].numpy(), labels.numpy(), counts.double().numpy())
     _check_size(len(training), training)
-    index = torch.arange(len(training)).split(_CHUNK)
-    features = torch.cat([prepare(training.images(at)).flatten(1) for at in index])
-    return _Examples(features.numpy(), torch.cat([training.labels(at) for at in index]).numpy(), None)
+    indices = torch.arange(len(training)).split(_CHUNK)
+    features = torch.cat([normalise(training.images(index)).flatten(1) for index in indices])
+    labels = torch.cat([training.labels(index) for index in indices])
+    return _ExampleTable(features.numpy(), labels.numpy(), None)
 
 
-def _labels_of(training: Dilution, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return places, the labels that occur there, and how often each does; all of shape (rows,)."""
-    counts = training.histogram(place)
-    at, label = counts.nonzero(as_tuple=True)
-    return place[at], label, counts[at, label]
+def _weighted_labels(training: Dilution, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return image index, label and count of each label that occurs; all of shape (rows,)."""
+    counts = training.histogram(index)
+    row, label = counts.nonzero(as_tuple=True)
+    return index[row], label, counts[row, label]
 
 
 def _check_size(rows: int, training: Dilution) -> None:
     features = int(np.prod(training.data.shape))
-    if rows * features > _LARGEST:
+    if rows * features > _LARGEST_TABLE:
         raise InputError(
-            f"a learner without steps needs a table of {rows:,} examples × {features:,} features; it can "
-            f"hold {_LARGEST:,} numbers at most, to fit in memory. Give a smaller n or alpha."
+            f"an estimator needs a table of {rows:,} examples × {features:,} features; it can hold at most "
+            f"{_LARGEST_TABLE:,} numbers, to fit in memory. Give a smaller n or alpha."
         )
 
 
-def _takes_weights(model: Classifier) -> bool:
+def _accepts_weights(estimator: Classifier) -> bool:
     from sklearn.utils.validation import has_fit_parameter
 
-    return bool(has_fit_parameter(model, "sample_weight"))
+    return bool(has_fit_parameter(estimator, "sample_weight"))
 
 
-def _judge(prepare: Normalise, held_out: Dilution) -> Callable[["_Fitted"], float]:
-    """Return what gives the accuracy of a learner on clean validation labels."""
+def _validation_accuracy(normalise: Normalise, held_out: Dilution) -> Callable[["_FittedEstimator"], float]:
+    """Return the function that measures accuracy on clean validation labels."""
     images = held_out.data.subset(held_out.clean_rows)
-    truth = held_out.true_labels(torch.arange(held_out.n))
-    return lambda fitted: accuracy(logits(fitted, prepare, images), truth)
+    true = held_out.true_labels(torch.arange(held_out.n))
+    return lambda fitted: accuracy(predict_logits(fitted, normalise, images), true)
 
 
 @contextmanager
-def _threads() -> Iterator[None]:
-    """Let the libraries below scikit-learn compute with as many threads as PyTorch does."""
+def _torch_thread_count() -> Iterator[None]:
+    """Limit the libraries below scikit-learn to as many threads as PyTorch uses."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=torch.get_num_threads()):
         yield
 
 
-class _Fitted(nn.Module):
-    """A classifier that is asked as a network is: its logits are logarithms of probabilities."""
+class _FittedEstimator(nn.Module):
+    """An estimator with the interface of a model: its logits are logarithms of probabilities."""
 
-    def __init__(self, name: str, model: Classifier, classes: int) -> None:
+    def __init__(self, name: str, estimator: Classifier, classes: int) -> None:
         super().__init__()
-        self.name, self.model, self.classes = name, model, classes
+        self.name, self.estimator, self.classes = name, estimator, classes
 
-    def fit(self, examples: _Examples) -> "_Fitted":
-        """Learn, and return this."""
+    def fit(self, examples: _ExampleTable) -> "_FittedEstimator":
+        """Fit the estimator, and return this object."""
         features, labels, weights = examples
         try:
             if weights is None:
-                self.model.fit(features, labels)
+                self.estimator.fit(features, labels)
             else:
-                self.model.fit(features, labels, sample_weight=weights)  # type: ignore[call-arg]
+                self.estimator.fit(features, labels, sample_weight=weights)  # type: ignore[call-arg]
         except Exception as error:
             raise InputError(
-                f"model is {self.name!r}; its fit raised {raised(error)} on {len(labels):,} examples of "
-                f"{features.shape[1]:,} features, labels {np.unique(labels).tolist()[:10]}."
+                f"model is {self.name!r}; its fit raised {describe_exception(error)} on "
+                f"{len(labels):,} examples of {features.shape[1]:,} features, "
+                f"labels {np.unique(labels).tolist()[:10]}."
             ) from None
         return self
 
     def forward(self, x: Tensor) -> Tensor:
         """Return log-probabilities, float32 of shape (b, classes)."""
         try:
-            found = np.asarray(self.model.predict_proba(x.flatten(1).numpy()), dtype=np.float64)
+            predicted = self.estimator.predict_proba(x.flatten(1).numpy())
+            probabilities = np.asarray(predicted, dtype=np.float64)
         except Exception as error:
-            raise InputError(f"model is {self.name!r}; its predict_proba raised {raised(error)}.") from None
-        # Classes without a label are none of its own; scikit-learn says in `classes_` which it knows.
-        known = np.asarray(getattr(self.model, "classes_", np.arange(self.classes)))
-        if found.shape != (len(x), len(known)) or not np.isfinite(found).all():
             raise InputError(
-                f"model is {self.name!r}; its predict_proba returned shape {found.shape} for {len(x)} "
-                f"images; it must return finite probabilities of shape ({len(x)}, {len(known)})."
+                f"model is {self.name!r}; its predict_proba raised {describe_exception(error)}."
+            ) from None
+        # scikit-learn lists the classes that had labels in `classes_`; the others have no column.
+        known = np.asarray(getattr(self.estimator, "classes_", np.arange(self.classes)))
+        expected = (len(x), len(known))
+        if probabilities.shape != expected or not np.isfinite(probabilities).all():
+            raise InputError(
+                f"model is {self.name!r}; its predict_proba returned shape {probabilities.shape} for "
+                f"{len(x)} images; it must return finite probabilities of shape {expected}."
             )
-        shares = np.zeros((len(x), self.classes))
-        shares[:, known] = found
-        return torch.from_numpy(shares).clamp_(min=_LEAST).log_().float()
+        columns = np.zeros((len(x), self.classes))
+        columns[:, known] = probabilities
+        return torch.from_numpy(columns).clamp_(min=_LEAST_PROBABILITY).log_().float()

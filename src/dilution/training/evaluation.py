@@ -1,4 +1,4 @@
-"""Evaluation: normalised images, accuracy, and the referee that watches a training."""
+"""Evaluation: normalised images, accuracy, and the measures of an evaluation during a training."""
 
 import copy
 import itertools
@@ -11,12 +11,20 @@ from dilution.data import Arrays
 from dilution.noise import Dilution, channel_moments
 from dilution.training.losses import cross_entropy
 
-_EVALUATION_BATCH = 1000
-_EVALUATION_PIXELS = 1 << 24
+_BATCH_SIZE = 1000
+_BATCH_VALUES = 1 << 24  # pixels, and so the batch of large images is smaller
 
 
 class Normalise:
-    """Images → float32 with mean 0 and deviation 1 in each channel of the training images."""
+    """Converts images to float32 with mean 0 and deviation 1 in each channel of the training images.
+
+    Parameters
+    ----------
+    data
+        Images.
+    rows
+        Rows of the training images, int64, shape (n,).
+    """
 
     def __init__(self, data: Arrays, rows: Tensor) -> None:
         mean, deviation = channel_moments(data, rows)
@@ -24,83 +32,93 @@ class Normalise:
         deviation = torch.where(deviation > least, deviation, 1.0)  # a channel of one value stays finite
         self._scale = (1 / (data.unit * deviation)).float()[:, None, None].to(data.device)
         self._shift = (-mean / deviation).float()[:, None, None].to(data.device)
-        self._floats = data.dtype.is_floating_point
+        self._is_float = data.dtype.is_floating_point
         self._mean = mean.float()[:, None, None].to(data.device)
 
     def to(self, device: torch.device) -> "Normalise":
         """Return the same normalisation on a device."""
-        there = copy.copy(self)
-        there._scale, there._shift = self._scale.to(device), self._shift.to(device)
-        there._mean = self._mean.to(device)
-        return there
+        moved = copy.copy(self)
+        moved._scale, moved._shift = self._scale.to(device), self._shift.to(device)
+        moved._mean = self._mean.to(device)
+        return moved
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return float32 images of the same shape."""
         return self.into(torch.empty(images.shape, device=images.device), images)
 
     def into(self, out: Tensor, images: Tensor) -> Tensor:
-        """Write float32 images to `out`, of the same shape, and return it."""
-        if self._floats:  # the mean first: it may be far larger than the deviation
+        """Write float32 images to `out`, a tensor of the same shape, and return it."""
+        if self._is_float:  # the mean is subtracted first: it may be far larger than the deviation
             return torch.sub(images, self._mean, out=out).mul_(self._scale)
         return out.copy_(images).mul_(self._scale).add_(self._shift)  # a fused addcmul is slower
 
 
 class Evaluator:
-    """Evaluates a network on clean and noisy validation data and on the test set."""
+    """Evaluates a model on clean and noisy validation labels and on the test split.
 
-    def __init__(self, prepare: Normalise, held_out: Dilution, test: Arrays) -> None:
-        place = torch.arange(held_out.n, device=test.device)
-        self._prepare, self._test = prepare, test
-        self._held_out = held_out.data.subset(held_out.clean_rows)
-        self._labels = held_out.true_labels(place)
-        self._histogram = held_out.histogram(place).float() * (held_out.n / len(held_out))
+    Parameters
+    ----------
+    normalise
+        Normalisation of the images.
+    held_out
+        Validation examples.
+    test
+        Test split.
+    """
 
-    def __call__(self, module: nn.Module) -> dict[str, float]:
-        """Return what an evaluation measures, by the names of :class:`TrainResult`'s history."""
-        validation = logits(module, self._prepare, self._held_out)
-        test = logits(module, self._prepare, self._test)
+    def __init__(self, normalise: Normalise, held_out: Dilution, test: Arrays) -> None:
+        index = torch.arange(held_out.n, device=test.device)
+        self._normalise, self._test = normalise, test
+        self._validation = held_out.data.subset(held_out.clean_rows)
+        self._labels = held_out.true_labels(index)
+        self._histogram = held_out.histogram(index).float() * (held_out.n / len(held_out))
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        """Return the measures of an evaluation, named as in the history of a :class:`TrainResult`."""
+        validation = predict_logits(model, self._normalise, self._validation)
+        test = predict_logits(model, self._normalise, self._test)
         return {
             "val_acc_clean": accuracy(validation, self._labels),
             "val_loss_noisy": float(cross_entropy(validation, self._histogram)),
-            "val_acc_noisy": float(_named(validation, self._histogram)),
+            "val_acc_noisy": float(_mean_weight_of_prediction(validation, self._histogram)),
             "test_acc": accuracy(test, self._test.labels),
-            "test_acc_top5": accuracy(test, self._test.labels, among=5),
+            "test_acc_top5": accuracy(test, self._test.labels, k=5),
         }
 
 
-def logits(module: nn.Module, prepare: Normalise, images: Tensor | Arrays) -> Tensor:
-    """Evaluate a network on images: float32, shape (b, classes). Its mode is left as it was."""
-    parts = images.split(_part(images)) if isinstance(images, Tensor) else _parts(images)
-    was_training = module.training
-    module.eval()
+def predict_logits(model: nn.Module, normalise: Normalise, images: Tensor | Arrays) -> Tensor:
+    """Return the logits of a model in evaluation mode, float32, shape (b, classes); its mode is restored."""
+    batches = images.split(_batch_size(images)) if isinstance(images, Tensor) else _batches(images)
+    was_training = model.training
+    model.eval()
     with torch.inference_mode():
-        found = torch.cat([module(prepare(part)) for part in parts])
-    module.train(was_training)
-    return found
+        logits = torch.cat([model(normalise(batch)) for batch in batches])
+    model.train(was_training)
+    return logits
 
 
-def _named(logits: Tensor, histogram: Tensor) -> Tensor:
-    """Return the mean weight of the class that scores highest, float64."""
+def _mean_weight_of_prediction(logits: Tensor, histogram: Tensor) -> Tensor:
+    """Return the mean weight that the histograms give to the predicted class, float64."""
     return histogram.gather(1, logits.argmax(dim=1, keepdim=True)).double().mean()
 
 
-def _parts(arrays: Arrays) -> Iterator[Tensor]:
-    """Yield the images of `arrays` in parts, with the next one on its way."""
-    parts = torch.arange(len(arrays), device=arrays.device).split(_part(arrays))
-    for rows, after in itertools.zip_longest(parts, parts[1:], fillvalue=parts[0][:0]):
-        arrays.prefetch(after)
+def _batches(arrays: Arrays) -> Iterator[Tensor]:
+    """Yield the images of `arrays` in batches, while the next batch is read."""
+    parts = torch.arange(len(arrays), device=arrays.device).split(_batch_size(arrays))
+    for rows, next_rows in itertools.zip_longest(parts, parts[1:], fillvalue=parts[0][:0]):
+        arrays.prefetch(next_rows)
         yield arrays.take(rows)
 
 
-def _part(images: Tensor | Arrays) -> int:
-    """Return how many images are evaluated at once: fewer if they are large."""
+def _batch_size(images: Tensor | Arrays) -> int:
+    """Return the number of images to evaluate at once: fewer if they are large."""
     channels, height, width = images.shape[-3:]
-    return min(_EVALUATION_BATCH, max(1, _EVALUATION_PIXELS // (channels * height * width)))
+    return min(_BATCH_SIZE, max(1, _BATCH_VALUES // (channels * height * width)))
 
 
-def accuracy(logits: Tensor, labels: Tensor, *, among: int = 1) -> float:
-    """Return the share of rows whose label is among the classes of the `among` largest logits, in [0, 1]."""
-    if among == 1:
+def accuracy(logits: Tensor, labels: Tensor, *, k: int = 1) -> float:
+    """Return the top-k accuracy in [0, 1]: the share of rows whose label is among the k largest logits."""
+    if k == 1:
         return float((logits.argmax(dim=1) == labels).double().mean())
-    named = logits.topk(min(among, logits.shape[1]), dim=1).indices
-    return float((named == labels[:, None]).any(dim=1).double().mean())
+    top = logits.topk(min(k, logits.shape[1]), dim=1).indices
+    return float((top == labels[:, None]).any(dim=1).double().mean())

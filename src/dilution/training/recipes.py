@@ -1,4 +1,4 @@
-"""Recipes: how to train, but not how long. One is built in, `dilution advise` writes others to files."""
+"""Recipes: settings of a training without its budget; one is built in, `dilution advise` writes others."""
 
 import math
 import tomllib
@@ -13,107 +13,113 @@ from dilution.training.config import TrainConfig
 from dilution.utils.migration import new_settings, old_names, warn
 
 ADVISED = "advised"
+"""Name of the built-in recipe."""
 RECIPE = (
     "targets", "optimizer", "lr", "momentum", "weight_decay", "schedule", "batch_size", "ema_decay",
     "hflip", "translate",
 )  # fmt: skip
-"""The settings that a recipe may hold."""
+"""The settings that a recipe may contain."""
 LEAST_STEPS = 400
-"""Steps that a budget must have room for: fewer do not learn, however large their batches."""
+"""Least number of steps of a training: fewer do not learn, however large their batches are."""
 
-_SCALE = 128  # noise scale of clean labels, in images: that of an MLP (dilution advise mnist --model mlp2)
-_BATCHES = (32, 1024)
-_RATE, _AT = 1e-3, 64  # of Adam, and the batch where it belongs
-_HORIZON = 0.05  # share of the steps that the average of the weights reaches back,
-_REACH = (10.0, 1000.0)  # but no fewer and no more steps than these
-_PIXELS = 16  # sides from which images are shifted
+_CLEAN_NOISE_SCALE = 128  # images; measured for an MLP (dilution advise mnist --model mlp2)
+_BATCH_SIZES = (32, 1024)  # smallest and largest
+_LR, _LR_BATCH_SIZE = 1e-3, 64  # of Adam, and the batch size that it belongs to
+_EMA_HORIZON = 0.05  # share of the steps that the average of the weights spans,
+_EMA_STEPS = (10.0, 1000.0)  # but no fewer and no more steps than these
+_SHIFTED_SIDE = 16  # images with sides of at least so many pixels are shifted
 _SHIFT = 2
 
 
-def advised(
-    *, alpha: float, images: float, pooled: bool, shape: tuple[int, int, int], scale: float | None = None
+def built_in_recipe(
+    *,
+    alpha: float,
+    images: float,
+    pooled: bool,
+    shape: tuple[int, int, int],
+    noise_scale: float | None = None,
 ) -> dict[str, Any]:
-    """Return the built-in recipe, which knows the noise and how long a training may take.
+    """Return the built-in recipe for a noise level and a budget.
 
     Parameters
     ----------
     alpha
-        Noisy labels for each clean one.
+        Noise level: noisy labels added for each clean one.
     images
-        How many images go through the network, repetitions counted.
+        Budget: images that pass through the model, repetitions counted.
     pooled
-        Whether the labels of an image are trained on at once.
+        Whether the targets are pooled.
     shape
         Image shape: (channels, height, width).
-    scale
-        Gradient noise scale in images, where it was measured. Default: 128 times (1 + α) where labels
-        are pooled, times (1 + α)² otherwise.
+    noise_scale
+        Gradient noise scale in images, if it was measured. Default: 128 times (1 + α) with pooled
+        targets, times (1 + α)² otherwise.
 
     Returns
     -------
     dict
-        Settings, named as in :class:`TrainSettings`.
+        Settings of :class:`TrainConfig`.
     """
-    if scale is None:
-        scale = _SCALE * (1 + alpha) ** (1 if pooled else 2)
-    batch, _ = batch_for(scale, images)
-    steps = max(1.0, images / batch)
+    if noise_scale is None:
+        noise_scale = _CLEAN_NOISE_SCALE * (1 + alpha) ** (1 if pooled else 2)
+    batch_size, _ = batch_size_for(noise_scale, images)
+    steps = max(1.0, images / batch_size)
     return {
         "targets": "pooled" if pooled else "sampled",
         "optimizer": "adam",
-        "lr": float(f"{_RATE * math.sqrt(batch / _AT):.2g}"),
+        "lr": float(f"{_LR * math.sqrt(batch_size / _LR_BATCH_SIZE):.2g}"),
         "schedule": "linear",
-        "batch_size": batch,
-        "ema_decay": average_for(_HORIZON * steps),
-        "translate": _SHIFT if min(shape[1:]) >= _PIXELS else 0,
+        "batch_size": batch_size,
+        "ema_decay": ema_decay_for(_EMA_HORIZON * steps),
+        "translate": _SHIFT if min(shape[1:]) >= _SHIFTED_SIDE else 0,
     }
 
 
-def average_for(reach: float) -> float:
-    """Return the decay of an average of the weights that reaches back so many steps, within bounds."""
-    least, most = _REACH
-    return round(1 - 1 / min(most, max(least, reach)), 4)
+def ema_decay_for(steps: float) -> float:
+    """Return the decay of an average of the weights that spans so many steps, within bounds."""
+    least, most = _EMA_STEPS
+    return round(1 - 1 / min(most, max(least, steps)), 4)
 
 
-Bound = Literal["scale", "budget", "largest", "least"]
+BatchSizeRule = Literal["scale", "budget", "largest", "least"]
+"""What decided a batch size: the noise scale, the budget, or the largest or least batch size."""
 
 
-def batch_for(scale: float, images: float) -> tuple[int, Bound]:
-    """Return the batch for a noise scale, and what decided it.
+def batch_size_for(noise_scale: float, images: float) -> tuple[int, BatchSizeRule]:
+    """Return the batch size for a gradient noise scale and a budget of images, and what decided it.
 
-    It is the power of two nearest to the scale that leaves steps enough: up to the noise scale an image is
-    worth
-    as much in a larger batch (McCandlish et al. 2018).
+    It is the power of two nearest to the noise scale that leaves at least `LEAST_STEPS` steps. Up
+    to the noise scale an image contributes as much in a larger batch (McCandlish et al. 2018).
     """
-    least, largest = _BATCHES
-    room = 2 ** math.floor(math.log2(max(1.0, images / LEAST_STEPS)))
-    nearest = 2 ** round(math.log2(max(1.0, scale)))
-    if max(least, room) < min(nearest, largest):
-        return int(max(least, room)), "budget"
+    least, largest = _BATCH_SIZES
+    affordable = 2 ** math.floor(math.log2(max(1.0, images / LEAST_STEPS)))
+    nearest = 2 ** round(math.log2(max(1.0, noise_scale)))
+    if max(least, affordable) < min(nearest, largest):
+        return int(max(least, affordable)), "budget"
     if nearest > largest:
         return largest, "largest"
     return (least, "least") if nearest < least else (int(nearest), "scale")
 
 
-def spent(settings: TrainConfig, steps: int, recipe: Mapping[str, Any]) -> TrainConfig:
-    """Return settings with a recipe, under which as many images go through the network.
+def config_with_recipe(config: TrainConfig, steps: int, recipe: Mapping[str, Any]) -> TrainConfig:
+    """Return `config` with the recipe applied, keeping the number of training examples constant.
 
     Parameters
     ----------
-    settings
-        How to train otherwise.
+    config
+        Configuration without the recipe.
     steps
-        The steps that these take.
+        Number of optimizer steps of `config`.
     recipe
         Settings of a recipe.
     """
-    given = settings.model_dump() | dict(recipe)
-    taken = max(1, round(steps * settings.batch_size / given["batch_size"]))
-    return TrainConfig.model_validate(given | {"epochs": None, "steps": taken})
+    settings = config.model_dump() | dict(recipe)
+    steps = max(1, round(steps * config.batch_size / settings["batch_size"]))
+    return TrainConfig.model_validate(settings | {"epochs": None, "steps": steps})
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """Read the table ``[recipe]`` of a TOML file.
+    """Return the settings in the table ``[recipe]`` of a TOML file.
 
     Raises
     ------
@@ -124,7 +130,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8")).get("recipe")
+        recipe = tomllib.loads(path.read_text(encoding="utf-8")).get("recipe")
     except OSError as error:
         raise DataError(
             f"the recipe {str(path)!r} cannot be read: {error.strerror}. Write {ADVISED!r} for the built-in "
@@ -132,26 +138,26 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}. `dilution advise` writes one.") from None
-    if not isinstance(found, dict) or not found:
+    if not isinstance(recipe, dict) or not recipe:
         raise InputError(f"{path} has no table [recipe] with settings. `dilution advise` writes one.")
-    if old := old_names(found):
+    if old := old_names(recipe):
         warn(f"the recipe {path}", old)
-        found = new_settings(found)
-    for name in found:
+        recipe = new_settings(recipe)
+    for name in recipe:
         if name not in RECIPE:
             raise unknown("setting of a recipe", name, RECIPE)
     try:
-        settings = TrainConfig.model_validate(found)
+        config = TrainConfig.model_validate(recipe)
     except ValidationError as error:
         raise invalid(error, RECIPE) from None
-    return {name: getattr(settings, name) for name in found}
+    return {name: getattr(config, name) for name in recipe}
 
 
 def recipe_text(recipe: Mapping[str, Any], reasons: Mapping[str, str]) -> str:
-    """Return a recipe as TOML, each setting after the reason for it."""
+    """Return a recipe as TOML, with the reason for each setting in a comment above it."""
     lines = ["[recipe]"]
     for name, value in recipe.items():
         lines += [f"# {reasons[name]}"] if name in reasons else []
-        shown = f'"{value}"' if isinstance(value, str) else str(value).lower()
-        lines.append(f"{name} = {shown}")
+        text = f'"{value}"' if isinstance(value, str) else str(value).lower()
+        lines.append(f"{name} = {text}")
     return "\n".join(lines) + "\n"

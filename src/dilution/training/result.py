@@ -1,4 +1,4 @@
-"""What a training leaves behind."""
+"""The result of a training: history, noise, trained model."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,73 +8,86 @@ from torch import Tensor, nn
 
 from dilution.data import Arrays
 from dilution.noise import NoiseSummary
-from dilution.training.evaluation import Normalise, logits
+from dilution.training.evaluation import Normalise, predict_logits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainResult:
-    """What a training leaves behind.
+    """The result of a training.
 
     Parameters
     ----------
     state
         ``"done"``, or ``"diverged"`` if a loss was not finite.
     history
-        One row an evaluation: ``step``, ``train_loss`` (mean since the last evaluation, nats),
+        One row per evaluation: ``step``, ``train_loss`` (mean since the last evaluation, in nats),
         ``val_acc_clean`` (accuracy on clean validation labels), ``val_loss_noisy`` (mean cross
-        entropy on noisy validation labels, nats), ``val_acc_noisy`` (share of those labels that the
-        network names), ``test_acc`` and ``test_acc_top5`` (accuracies).
-    delivered
-        Noise asked for and delivered, over the labels that were trained on.
-    n_training, n_validation, n_test
-        Clean images trained on, set aside, and tested on.
+        entropy on noisy validation labels, in nats), ``val_acc_noisy`` (accuracy on noisy
+        validation labels), ``test_acc`` and ``test_acc_top5`` (test accuracies).
+    noise_summary
+        Noise expected and counted over the labels that were trained on.
+    n_train, n_val, n_test
+        Clean images trained on, held out for validation, and tested on.
     seconds
-        Wall time of the training, evaluations included; of replicas that trained together each has an
+        Wall time of the training, evaluations included; models that trained together each have an
         equal share.
     diverged_at
         First step (from 1) whose loss was not finite, on its batch or in the evaluation after it.
-    module
-        The trained network, or its averaged weights.
-    prepare
-        The normalisation that it was trained with.
+    model
+        The trained model, with averaged weights if they were averaged.
+    normalise
+        The normalisation of images that the model was trained with.
     """
 
     state: Literal["done", "diverged"]
     history: pd.DataFrame
     noise_summary: NoiseSummary
-    n_training: int
-    n_validation: int
+    n_train: int
+    n_val: int
     n_test: int
     seconds: float
     diverged_at: int | None
-    module: nn.Module
-    prepare: Normalise
+    model: nn.Module
+    normalise: Normalise
+
+    def __repr__(self) -> str:
+        """Return the state and the accuracies that results report."""
+        parts = [f"state={self.state!r}"]
+        if self.diverged_at is not None:
+            parts.append(f"diverged_at={self.diverged_at}")
+        summary = self.summary()
+        for name in ("test_acc_last", "test_acc_at_best_clean_val", "steps_done"):
+            if name in summary:
+                parts.append(f"{name}={summary[name]:.4g}")
+        parts += [f"n_train={self.n_train}", f"seconds={self.seconds:.3g}"]
+        return f"TrainResult({', '.join(parts)})"
 
     def predict(self, images: Tensor | Arrays) -> Tensor:
-        """Return class probabilities, float32 of shape (b, classes), for uint8 images."""
-        return logits(self.module, self.prepare, images).softmax(dim=1)
+        """Return class probabilities, float32 of shape (b, classes), for images of the data's dtype."""
+        return predict_logits(self.model, self.normalise, images).softmax(dim=1)
 
     def summary(self) -> dict[str, float | int | None]:
-        """Return the accuracies that results report, and the steps that they belong to.
+        """Return the accuracies that results report, and the steps at which they were measured.
 
-        The step is chosen on validation data: ``test_acc_at_best_clean_val`` by the best accuracy on its clean labels,
-        ``test_acc_at_best_noisy_val`` by the lowest cross entropy on its noisy ones, the first such step in a tie.
-        ``test_acc_top5`` goes with ``test_acc_at_best_clean_val``: the label is among the five classes that score highest.
-        ``test_acc_max`` is the best test accuracy seen, shown as an oracle and used for nothing.
+        The step is chosen on validation data: ``test_acc_at_best_clean_val`` by the highest
+        accuracy on clean labels, ``test_acc_at_best_noisy_val`` by the lowest cross entropy on
+        noisy ones, in a tie the first such step. ``test_acc_top5`` is measured at the same step as
+        ``test_acc_at_best_clean_val``. ``test_acc_max`` is the highest test accuracy of all
+        evaluations; it is reported as an oracle and never used.
         """
         if self.state == "diverged" or self.history.empty:
             return {}
-        table = self.history
-        clean = table.loc[table["val_acc_clean"].idxmax()]
-        noisy = table.loc[table["val_loss_noisy"].idxmin()]
+        history = self.history
+        clean = history.loc[history["val_acc_clean"].idxmax()]
+        noisy = history.loc[history["val_loss_noisy"].idxmin()]
         return {
-            "test_acc_last": float(table["test_acc"].iloc[-1]),
+            "test_acc_last": float(history["test_acc"].iloc[-1]),
             "test_acc_at_best_clean_val": float(clean["test_acc"]),
             "test_acc_top5": float(clean["test_acc_top5"]),
             "test_acc_at_best_noisy_val": float(noisy["test_acc"]),
-            "test_acc_max": float(table["test_acc"].max()),
+            "test_acc_max": float(history["test_acc"].max()),
             "val_acc_clean": float(clean["val_acc_clean"]),
             "step_at_best_clean_val": int(clean["step"]),
             "step_at_best_noisy_val": int(noisy["step"]),
-            "steps_done": int(table["step"].iloc[-1]),
+            "steps_done": int(history["step"].iloc[-1]),
         }

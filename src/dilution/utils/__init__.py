@@ -1,1 +1,1 @@
-"""Helpers that know nothing of the rest: atomic writes, references, random streams, versions."""
+"""Helpers that every package may use: atomic writes, references, random streams, versions, process pools."""

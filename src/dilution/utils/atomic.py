@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Atomic writes: a file is written as a whole or not at all."""
 
 import contextlib
 import os
@@ -9,12 +9,14 @@ from dilution.errors import DilutionError
 
 
 def check_writable(folder: Path) -> Path:
-    """Return `folder`, made if it did not exist, once a file could be written there.
+    """Create a folder if it does not exist, and return it once a file was written to it.
+
+    Call it before a long computation whose result goes there.
 
     Raises
     ------
     DilutionError
-        If it is no folder, or cannot be made or written to: better before an hour of training than after.
+        If the path is no folder, or the folder cannot be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -27,27 +29,22 @@ def check_writable(folder: Path) -> Path:
     return folder
 
 
-def write_whole(path: Path, content: bytes) -> Path:
-    """Write `content` to `path`, creating its folder; a reader never sees half a file.
+def write_atomic(path: Path, content: bytes) -> Path:
+    """Write a file and return its path; a reader never sees a part of it.
 
-    The bytes go to a temporary name beside `path`, which then takes its place in one step.
+    The bytes go to a temporary file in the same folder, which is then renamed.
 
     Parameters
     ----------
     path
-        Where to write. An existing file is replaced.
+        File to write. An existing file is replaced, a missing folder is created.
     content
         The whole file.
-
-    Returns
-    -------
-    pathlib.Path
-        `path`.
 
     Raises
     ------
     DilutionError
-        If the file cannot be written. Nothing is left behind, and an older file is untouched.
+        If the file cannot be written. No temporary file is left, and an existing file is unchanged.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -58,8 +55,8 @@ def write_whole(path: Path, content: bytes) -> Path:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise DilutionError(
-            f"{path} could not be written: {error.strerror or error}. The file is "
-            f"{len(content) / 1000:.0f} kB; choose the name of a file in a folder that you may write to and "
-            "that has room."
+            f"{path} could not be written: {error.strerror or error}. The file takes "
+            f"{len(content) / 1000:.0f} kB; choose a folder that you may write to and that "
+            "has room."
         ) from error
     return path

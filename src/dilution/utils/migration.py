@@ -62,6 +62,22 @@ HISTORY = {
 FIGURES = {"human": "human_labels", "learners": "baselines"}
 """Figures, old name to new; the study of a figure is called ``figure/dataset/preset``."""
 
+VERIFIED_LABELS = {"row": "id", "right": "verified_label"}
+"""Columns of a file of verified labels, old name to new."""
+
+EXTERNAL_IMAGES_STREAM = "external pictures"
+"""Random stream of the order of external images. It keeps this name when this module goes: the name
+determines the numbers."""
+
+INDEXES = ("runs_by_state", "states_of_runs", "suspects")
+"""Indexes of a store of version 0.1."""
+
+RUN_COUNTERS = "crashes, cut_off, seal"
+"""Columns of a run in a store of version 0.1 that are crashes, shared_crashes and checksum today."""
+
+CHECKSUM_COLUMN = "seal"
+"""Column of an artifact in a store of version 0.1 that is checksum today."""
+
 _PROTOCOL = 2  # the protocol of 0.1, a part of its keys
 _LATER = {"precision": "float32", "flips": False, "crops": 0, "labels": "added"}  # left out of its keys
 
@@ -72,7 +88,7 @@ class OldNamesWarning(UserWarning):
 
 def warn(what: str, names: Iterable[str]) -> None:
     """Tell the user that a file was converted, with the names that changed."""
-    new = SETTINGS | MEASURES
+    new = SETTINGS | MEASURES | VERIFIED_LABELS
     pairs = ", ".join(f"{name} is now {new[name]}" for name in sorted(set(names)) if name in new)
     warnings.warn(
         f"{what} uses names of version 0.1 and was read under today's names{': ' if pairs else ''}{pairs}.",
@@ -150,3 +166,8 @@ def new_columns(columns: Iterable[str]) -> dict[str, str]:
     if "network" not in names:  # every exported table of 0.1 has this column
         return {}
     return {name: new for name, new in (SETTINGS | MEASURES).items() if name in names}
+
+
+def new_verified_columns(columns: Iterable[str]) -> dict[str, str]:
+    """Return old name to new for the columns of verified labels of version 0.1; empty for a file of today."""
+    return VERIFIED_LABELS if VERIFIED_LABELS.keys() <= set(columns) else {}

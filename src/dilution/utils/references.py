@@ -1,4 +1,4 @@
-"""What a user names as ``module:name``: functions and classes of their own."""
+"""Functions and classes outside the package, named as ``module:name``: imported, and identified by source."""
 
 import hashlib
 import importlib
@@ -9,121 +9,118 @@ from typing import Any
 
 from dilution.errors import InputError, unknown
 
-_loaded: dict[str, str] = {}
-"""SHA-256 of the file of each module as it was when it was imported here."""
+_digests: dict[str, str] = {}
+"""SHA-256 of the source file of each module when this process imported it."""
 
 
 def is_reference(name: str) -> bool:
-    """Return whether a name is written as one of an object in a module: ``"my_nets:small"``."""
+    """Return whether a name has the form ``module:name``, such as ``"my_nets:small"``."""
     module, _, attribute = name.partition(":")
     return all(part.isidentifier() for part in (*module.split("."), *attribute.split(".")))
 
 
 def resolve(name: str, kind: str) -> Any:
-    """Import the object that ``module:name`` names.
+    """Import and return the function, class or other callable that ``module:name`` names.
 
     Modules are found as ``python -m`` finds them: in the current directory first. Importing a module runs
-    its code. A module whose file has changed since it was imported here is imported anew, so that what runs
-    is what :func:`source_digest` identifies.
+    its code. A module whose file has changed since its import is reloaded, so that the code that runs is the
+    code that :func:`source_digest` identifies.
 
     Parameters
     ----------
     name
-        Such as ``"my_nets:small"``; attributes of attributes have dots.
+        Such as ``"my_nets:small"``; attributes of attributes are separated by dots.
     kind
-        What it is to be, for messages: ``"model"``.
-
-    Returns
-    -------
-    object
-        A function or class, or another object that can be called.
+        What the name stands for, for messages: ``"model"``.
 
     Raises
     ------
     InputError
-        If it is not written like that, the module does not exist or raises on import, there is nothing of
-        this name in it, or what there is cannot be called.
+        If the name has another form, the module does not exist or its import raises, it has no such
+        attribute, or the attribute cannot be called.
     """
     if not is_reference(name):
         raise InputError(
             f"{kind} is {name!r}; an object of your own is written module:name, such as "
-            "'my_module:my_function' for my_function in my_module.py of the folder you are in."
+            "'my_module:my_function' for my_function in my_module.py of the current folder."
         )
     module, _, attributes = name.partition(":")
-    found: Any = _module(module, kind, name)
+    value: Any = _import(module, kind, name)
     for attribute in attributes.split("."):
-        if not hasattr(found, attribute):
-            raise InputError(f"{kind} is {name!r}: {_missing(found, module, attribute)}")
-        found = getattr(found, attribute)
-    if not callable(found):
+        if not hasattr(value, attribute):
+            raise InputError(f"{kind} is {name!r}: {_explain_missing(value, module, attribute)}")
+        value = getattr(value, attribute)
+    if not callable(value):
+        type_name = type(value).__name__
+        article = "an" if type_name[0].lower() in "aeiou" else "a"
         raise InputError(
-            f"{kind} is {name!r}, which is {_a(found)}; it must be a function or class, which is called."
+            f"{kind} is {name!r}, which is {article} {type_name}; it must be a function or class."
         )
-    return found
+    return value
 
 
 def source_digest(name: str, kind: str) -> str:
-    """Return the SHA-256 of the file of the module in ``module:name``; of that file alone.
+    """Return the SHA-256 of the source file of the module in ``module:name``, not of what that imports.
 
     Parameters
     ----------
     name, kind
-        As :func:`resolve` takes them.
+        As in :func:`resolve`.
 
     Raises
     ------
     InputError
-        If the module is in no file, as one that was typed into an interpreter.
+        If the module has no file, as one typed into an interpreter.
     """
     module = name.partition(":")[0]
-    file = getattr(_module(module, kind, name), "__file__", None)
+    file = getattr(_import(module, kind, name), "__file__", None)
     if file is None or not Path(file).is_file():
         raise InputError(
-            f"{kind} is {name!r}, in a module without a file; what identifies a run must be in one. Save it "
-            "as a module, such as my_module.py in the folder you are in, and give 'my_module:name'."
+            f"{kind} is {name!r}, in a module without a file; a run is identified by the source file. Save "
+            "the module, for example as my_module.py in the current folder, and pass 'my_module:name'."
         )
     return _digest(file)
 
 
-def raised(error: BaseException) -> str:
-    """Say which exception a user's code raised, and what it says."""
-    said = str(error).strip()
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+def describe_exception(error: BaseException) -> str:
+    """Return type and message of an exception: ``"ValueError: no rows"``."""
+    message = str(error).strip()
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def _module(module: str, kind: str, name: str) -> ModuleType:
-    """Import a module, anew if its file has changed."""
+def _import(module: str, kind: str, name: str) -> ModuleType:
+    """Import a module; reload it if its file has changed."""
     folder = str(Path.cwd())
     if folder not in sys.path and "" not in sys.path:
         sys.path.insert(0, folder)  # for good, as `python -m` does: its functions may import when called
-    importlib.invalidate_caches()  # the file may be younger than the last look into its folder
+    importlib.invalidate_caches()  # the file may be newer than the cached listing of its folder
     try:
-        found = importlib.import_module(module)
-        file = getattr(found, "__file__", None)
+        imported = importlib.import_module(module)
+        file = getattr(imported, "__file__", None)
         digest = _digest(file) if file and Path(file).is_file() else ""
-        if _loaded.setdefault(module, digest) != digest:
-            found = importlib.reload(found)
-            _loaded[module] = digest
+        if _digests.setdefault(module, digest) != digest:
+            imported = importlib.reload(imported)
+            _digests[module] = digest
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing and f"{module}.".startswith(f"{missing}."):
             raise InputError(
-                f"{kind} is {name!r}, and there is no module {missing} in {folder} or among the packages "
-                f"that are installed. Go to the folder that holds {missing}.py, or mend the name."
+                f"{kind} is {name!r}, and there is no module {missing} in {folder} or among the installed "
+                f"packages. Change to the folder that contains {missing}.py, or correct the name."
             ) from None
         raise InputError(
-            f"{kind} is {name!r}, and importing {module} raised {raised(error)}. Mend the module; "
-            f"`python -c 'import {module}'` shows where."
+            f"{kind} is {name!r}, and importing {module} raised {describe_exception(error)}. Correct the "
+            f"module; `python -c 'import {module}'` shows the traceback."
         ) from None
-    return found
+    return imported
 
 
-def _missing(found: Any, module: str, attribute: str) -> str:
-    """Say that there is nothing of a name, and which functions and classes there are."""
+def _explain_missing(value: Any, module: str, attribute: str) -> str:
+    """Return a message that lists the functions and classes that an object defines."""
     names = [
         name
-        for name, each in vars(found).items()
-        if not name.startswith("_") and callable(each) and getattr(each, "__module__", "") == module
+        for name, member in vars(value).items()
+        if not name.startswith("_") and callable(member) and getattr(member, "__module__", "") == module
     ]
     if not names:
         return f"{module} has no {attribute!r}, and no function or class of its own."
@@ -132,9 +129,3 @@ def _missing(found: Any, module: str, attribute: str) -> str:
 
 def _digest(file: str) -> str:
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()
-
-
-def _a(thing: object) -> str:
-    """Return the kind of an object, with its article."""
-    kind = type(thing).__name__
-    return f"an {kind}" if kind[0].lower() in "aeiou" else f"a {kind}"

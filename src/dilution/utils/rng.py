@@ -1,8 +1,7 @@
 """Random numbers as functions of a key and a counter, and the named streams of a root seed.
 
-Nothing here has a state: number j of a stream is computed from (key, j) alone, in integer arithmetic,
-so it is the same on every machine and device and in any order of access. No global generator is read
-or changed.
+There is no state: number j of a stream is computed from (key, j) alone, in integer arithmetic, so it is the
+same on every machine and device and in any order of access. No global generator is read or changed.
 
 The mixing function is the finalizer of SplitMix64 (Steele, Lea and Flood, *Fast splittable
 pseudorandom number generators*, OOPSLA 2014), in two's-complement int64, which wraps as uint64 does.
@@ -29,14 +28,8 @@ _ROUNDS_SMALL = 16  # six leave some orders of a short range likelier than other
 _SMALL = 64
 
 
-def check(seed: int) -> None:
-    """Refuse what is no root seed.
-
-    Raises
-    ------
-    InputError
-        If it is not a whole number ≥ 0.
-    """
+def check_seed(seed: int) -> None:
+    """Raise InputError unless a root seed is a whole number ≥ 0."""
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"seed is {seed!r}; it must be a whole number ≥ 0, such as 0.")
 
@@ -49,7 +42,7 @@ def stream(seed: int, name: str) -> int:
     seed
         Root seed, any integer.
     name
-        What the stream is for: ``"subset"``, ``"noise"``, ``"weights"``, ``"order"`` …
+        What the numbers are for: ``"subset"``, ``"noise"``, ``"weights"``, ``"order"`` …
 
     Returns
     -------
@@ -61,17 +54,17 @@ def stream(seed: int, name: str) -> int:
 
 
 def generator(seed: int, name: str) -> torch.Generator:
-    """Return a CPU generator of its own for the stream `name` of a root seed."""
+    """Return a new CPU generator for the stream `name` of a root seed."""
     return torch.Generator().manual_seed(stream(seed, name) & (2**63 - 1))
 
 
 def _shift_right(x: Tensor, by: int) -> Tensor:
-    """Shift int64 as if it were unsigned: the sign bit must not be copied down."""
+    """Shift int64 as if it were unsigned: the sign bit is not copied down."""
     return (x >> by) & ((1 << (64 - by)) - 1)
 
 
 def _wrap(value: int) -> int:
-    """Bring a Python integer into the range of int64, as the hardware would."""
+    """Wrap a Python integer into the range of int64, as the hardware does."""
     return (value + 2**63) % 2**64 - 2**63
 
 
@@ -81,7 +74,7 @@ def mix(key: int | Tensor, counter: Tensor) -> Tensor:
     Parameters
     ----------
     key
-        Key of a stream, or int64 that broadcasts against `counter`: a key for each counter.
+        Key of a stream, or int64 that broadcasts against `counter`: one key per counter.
     counter
         int64, any shape.
 
@@ -97,28 +90,28 @@ def mix(key: int | Tensor, counter: Tensor) -> Tensor:
 
 
 def uniform_bits(key: int | Tensor, counter: Tensor) -> Tensor:
-    """Draw integers uniform on [0, 2**48), one for each counter (int64, same shape)."""
+    """Draw integers uniform on [0, 2**48), one per counter (int64, same shape)."""
     return _shift_right(mix(key, counter), 64 - BITS)
 
 
 def permute(key: int | Tensor, position: Tensor, size: int | Tensor) -> Tensor:
     """Apply a keyed permutation of 0 … size − 1 to positions, without storing it.
 
-    A Feistel network alternates between the two digits of a position in mixed radix (a, b), with a·b
-    the smallest such product ≥ size: each round adds a hash of one digit to the other, which can be
-    undone, so the whole is a bijection of 0 … a·b − 1. The few results ≥ size are sent through again
-    (cycle walking), which leaves a bijection of 0 … size − 1.
+    A Feistel network alternates between the two digits of a position in mixed radix (a, b), with a·b the
+    smallest such product ≥ size. Each round adds a hash of one digit to the other, which is invertible, so
+    that all rounds together are a bijection of 0 … a·b − 1. The few results ≥ size go through the network
+    again (cycle walking), which leaves a bijection of 0 … size − 1.
 
     Parameters
     ----------
     key
-        Key of a stream; another key gives another permutation. A tensor that broadcasts against
-        `position` gives every element a key of its own.
+        Key of a stream; another key gives another permutation. A tensor that broadcasts against `position`
+        holds one key per element.
     position
         int64, any shape, values in [0, size).
     size
-        Length of the range; a tensor that broadcasts against `position` gives every element a range
-        of its own. Ranges of equal length are shuffled alike unless their keys differ.
+        Length of the range. A tensor that broadcasts against `position` holds one length per element; ranges
+        of equal length are shuffled alike unless their keys differ.
 
     Returns
     -------
@@ -134,7 +127,7 @@ def permute(key: int | Tensor, position: Tensor, size: int | Tensor) -> Tensor:
         a = size.clamp(min=1).double().sqrt().ceil().long()
         b = (size + a - 1).div(a, rounding_mode="floor").clamp(min=1)
     shuffled = _feistel(key, position, a, b, size)
-    if isinstance(key, int) and isinstance(size, int):  # the common case: only the few walk on
+    if isinstance(key, int) and isinstance(size, int):  # the common case: only results ≥ size go on
         flat = shuffled.view(-1)
         while len(walking := (flat >= size).nonzero()[:, 0]):
             flat[walking] = _feistel(key, flat[walking], a, b, size)
@@ -151,15 +144,17 @@ def permutation(key: int, size: int) -> Tensor:
 
 
 def _feistel(key: int | Tensor, x: Tensor, a: int | Tensor, b: int | Tensor, size: int | Tensor) -> Tensor:
-    """Permute 0 … a·b − 1; ranges shorter than `_SMALL` go through more rounds."""
+    """Permute 0 … a·b − 1; ranges shorter than `_SMALL` take more rounds."""
     high, low = x.div(b, rounding_mode="floor"), x.remainder(b)
-    small = size < _SMALL  # of ranges of several lengths only the short ones go further
-    for turn in range(_ROUNDS_SMALL if bool(torch.as_tensor(small).any()) else _ROUNDS):
-        # Distinct counters for each round: the digits are far below 2**40.
-        if turn % 2:
-            mixed = (low + uniform_bits(key, high + (turn << 40))).remainder(b)
-            low = torch.where(small, mixed, low) if isinstance(small, Tensor) and turn >= _ROUNDS else mixed
+    small = size < _SMALL  # where lengths differ, only the short ranges take more rounds
+    for number in range(_ROUNDS_SMALL if bool(torch.as_tensor(small).any()) else _ROUNDS):
+        # Distinct counters per round: the digits are far below 2**40.
+        if number % 2:
+            mixed = (low + uniform_bits(key, high + (number << 40))).remainder(b)
+            low = torch.where(small, mixed, low) if isinstance(small, Tensor) and number >= _ROUNDS else mixed
         else:
-            mixed = (high + uniform_bits(key, low + (turn << 40))).remainder(a)
-            high = torch.where(small, mixed, high) if isinstance(small, Tensor) and turn >= _ROUNDS else mixed
+            mixed = (high + uniform_bits(key, low + (number << 40))).remainder(a)
+            high = (
+                torch.where(small, mixed, high) if isinstance(small, Tensor) and number >= _ROUNDS else mixed
+            )
     return high * b + low

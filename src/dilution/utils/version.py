@@ -1,4 +1,4 @@
-"""Which code is running: the package version, with the git revision of its source where that is known."""
+"""Versions of this package, of its git revision, and of the libraries that a result depends on."""
 
 import platform
 import subprocess
@@ -6,19 +6,20 @@ from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
+_THIS_FILE = "utils/version.py"  # below the package
 
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """Return, for example, ``"0.1.0 (90fbc59)"``.
+    """Return the version of this package with its git revision, such as ``"0.1.0 (90fbc59)"``.
 
-    The revision is given only if this very file is under version control: a package installed into
-    somebody's repository does not take on its revision. It ends in ``-changed`` if files of the package
-    differ from it; other files of the repository do not matter. Read once a process.
+    The revision ends in ``-changed`` if files of the package differ from it; other files of the repository do
+    not matter. There is none if the package itself is not under version control: a package installed into
+    another repository does not take on its revision. git is asked once per process.
     """
     number = version("dilution")
-    if _git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+    if _git("ls-files", "--error-unmatch", _THIS_FILE) is None:
         return number
     revision = _git("rev-parse", "--short", "HEAD")
     changed = _git("status", "--porcelain", "--", ".")
@@ -27,16 +28,16 @@ def code_version() -> str:
 
 @cache
 def versions() -> dict[str, str]:
-    """Return what a result depends on: versions of this code, of torch, NumPy and Python, by their names.
+    """Return the versions of this package, torch, NumPy and Python, by name.
 
-    Read once a process: the metadata of a package take milliseconds.
+    They are read once per process: reading the metadata of a package takes milliseconds.
     """
-    found = {"dilution": code_version()} | {name: version(name) for name in ("torch", "numpy")}
-    return found | {"python": platform.python_version()}
+    packages = {"dilution": code_version()} | {name: version(name) for name in ("torch", "numpy")}
+    return packages | {"python": platform.python_version()}
 
 
 def _git(*arguments: str) -> str | None:
-    """Return what git prints, or None where it fails or is not installed."""
+    """Return the output of git, or None if it fails or is not installed."""
     command = ["git", "-C", str(_PACKAGE), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)

@@ -1,1 +1,1 @@
-"""Data sets that have a name."""
+"""Built-in data sets: digits, photos, MNIST, CIFAR-10 and -100, and CIFAR with the labels of annotators."""

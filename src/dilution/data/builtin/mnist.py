@@ -1,7 +1,10 @@
-"""MNIST: four IDX files, found or downloaded, and verified by checksum whenever they are read."""
+"""MNIST: four IDX files, found or downloaded, whose checksums are verified at every reading."""
 
+import gzip
 import hashlib
-from collections.abc import Sequence
+import math
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,148 +13,219 @@ import torch
 from numpy.typing import NDArray
 
 from dilution.data.arrays import Arrays, DataSet
-from dilution.data.builtin import idx
-from dilution.data.download import Finding, download
+from dilution.data.builtin.base import Description
+from dilution.data.download import FileStatus, download
 from dilution.errors import DataError
 
-CLASSES = tuple(str(digit) for digit in range(10))
-
-MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-)
+_GZIP_MAGIC = b"\x1f\x8b"
+_IDX_MAGIC = b"\x00\x00\x08"  # two zero bytes, then the code of unsigned bytes
 
 
 @dataclass(frozen=True)
 class Checksums:
-    """SHA-256 of one file: unpacked, which is what counts, and gzipped as the mirrors send it."""
+    """SHA-256 of one file: of its unpacked content, which is verified, and gzipped as the mirrors send it."""
 
     content: str
-    sent: str
+    gzipped: str
 
 
-FILES = {
-    "train-images-idx3-ubyte": Checksums(
-        content="ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        sent="440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    ),
-    "train-labels-idx1-ubyte": Checksums(
-        content="65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        sent="3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    ),
-    "t10k-images-idx3-ubyte": Checksums(
-        content="0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        sent="8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    ),
-    "t10k-labels-idx1-ubyte": Checksums(
-        content="ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-        sent="f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-    ),
-}
+@dataclass(frozen=True)
+class IdxDataSet:
+    """A :class:`BuiltinDataSet` in four IDX files with the names of MNIST's, looked for in two folders.
 
-
-def load(root: Path, mirrors: Sequence[str] = MIRRORS) -> DataSet:
-    """Return MNIST, downloading only the files that are missing.
+    Each file is looked for in ``root/NAME`` and ``root``, gzipped and plain. Downloads go to ``root/NAME``.
 
     Parameters
     ----------
-    root
-        The folder of downloaded data; the files are looked for in ``root/mnist`` and ``root``,
-        gzipped and plain.
+    name, about
+        As of :class:`Description`.
+    classes
+        Names of the classes, in the order of their numbers.
     mirrors
-        URLs of folders, tried in turn.
-
-    Returns
-    -------
-    DataSet
-        60,000 and 10,000 images, uint8 of shape (n, 1, 28, 28).
-
-    Raises
-    ------
-    DataError
-        If a file is altered, or missing and cannot be downloaded.
+        URLs of folders with the gzipped files, tried in order.
+    files
+        Checksums by name of file, without ``.gz``.
     """
-    missing = [name for name in FILES if locate(name, root) is None]
-    if missing:
-        for name in FILES.keys() - missing:
-            _read(name, root)  # a damaged file is reported before anything is downloaded beside it
-    for name in missing:
-        _download(name, root, mirrors)
-    return DataSet("mnist", _half("train", root), _half("t10k", root))
 
+    name: str
+    about: str
+    classes: tuple[str, ...]
+    mirrors: tuple[str, ...]
+    files: dict[str, Checksums]
 
-def fetch(root: Path, mirrors: Sequence[str] = MIRRORS) -> list[Finding]:
-    """Download what is missing or altered; return what is there afterwards.
+    @property
+    def description(self) -> Description:
+        """Description of the data set."""
+        files = tuple(f"{file}.gz" for file in self.files)
+        return Description(self.name, self.about, len(self.classes), (1, 28, 28), 60_000, 10_000, files)
 
-    Raises
-    ------
-    DataError
-        If the folder cannot be written, or no mirror sends a file.
-    """
-    for name, finding in zip(FILES, check(root), strict=True):
-        if finding.state == "present":
-            continue
+    def load(self, root: Path) -> DataSet:
+        """Return the data set, uint8 images of shape (n, 1, 28, 28), downloading files that are missing.
+
+        Raises
+        ------
+        DataError
+            If a file is altered, or missing and cannot be downloaded.
+        """
+        missing = [file for file in self.files if self.locate(file, root) is None]
+        if missing:
+            for file in self.files.keys() - missing:
+                self._read(file, root)  # report a damaged file before anything is downloaded
+        for file in missing:
+            self._download(file, root)
+        return DataSet(self.name, self._split("train", root), self._split("t10k", root))
+
+    def fetch(self, root: Path) -> list[FileStatus]:
+        """Download files that are missing or altered, and return the state of each file.
+
+        Raises
+        ------
+        DataError
+            If the folder cannot be written to, or no mirror sends a file.
+        """
+        for file, status in zip(self.files, self.check(root), strict=True):
+            if status.state == "present":
+                continue
+            try:
+                self._download(file, root)
+            except DataError as error:
+                if status.state == "missing":
+                    raise
+                raise DataError(f"{status.file} is altered, and {error}") from error
+        return self.check(root)
+
+    def check(self, root: Path) -> list[FileStatus]:
+        """Return the state of each of the four files; nothing is written or downloaded."""
+        return [self._status(file, root) for file in self.files]
+
+    def is_present(self, root: Path) -> bool:
+        """Return whether all files exist, without verifying them."""
+        return all(self.locate(file, root) for file in self.files)
+
+    def identity(self, root: Path, load: Callable[[], DataSet]) -> str:  # noqa: ARG002
+        """Return an empty string: the checksums fix the content."""
+        return ""
+
+    def locate(self, file: str, root: Path) -> Path | None:
+        """Return the path of a file, or None; ``root/NAME/*.gz``, where downloads go, is searched first."""
+        folders = (root / self.name, root)
+        candidates = [folder / (file + suffix) for folder in folders for suffix in (".gz", "")]
         try:
-            _download(name, root, mirrors)
+            return next((path for path in candidates if path.is_file()), None)
+        except PermissionError as error:
+            raise DataError(
+                f"{root} cannot be searched ({error.strerror}); it must be a folder that you may read. "
+                "Name another with --data-root or DILUTION_DATA."
+            ) from error
+
+    def _download(self, file: str, root: Path) -> None:
+        download(f"{file}.gz", self.files[file].gzipped, root / self.name, self.mirrors)
+
+    def _status(self, file: str, root: Path) -> FileStatus:
+        expected = self.files[file].content
+        path = self.locate(file, root)
+        if path is None:
+            return FileStatus(root / self.name / f"{file}.gz", "missing", "", 0, expected)
+        size = path.stat().st_size
+        try:
+            sha256 = hashlib.sha256(_unpack(path)).hexdigest()
+        except DataError:
+            return FileStatus(path, "altered", "", size, expected)
+        return FileStatus(path, "present" if sha256 == expected else "altered", sha256, size, expected)
+
+    def _split(self, prefix: str, root: Path) -> Arrays:
+        images = torch.from_numpy(self._read(f"{prefix}-images-idx3-ubyte", root))
+        labels = torch.from_numpy(self._read(f"{prefix}-labels-idx1-ubyte", root))
+        return Arrays(images[:, None], labels.to(torch.int64), self.classes)
+
+    def _read(self, file: str, root: Path) -> NDArray[np.uint8]:
+        """Return the array in a file once its checksum is verified."""
+        fetch = f"dilution data fetch {self.name}"
+        path = self.locate(file, root)
+        if path is None:
+            raise DataError(f"{root} has no {file}. Download it with: {fetch}")
+        expected = self.files[file].content
+        remedy = f"the original has SHA-256 {expected[:12]}…. Replace it with: {fetch}"
+        try:
+            content = _unpack(path)
         except DataError as error:
-            if finding.state == "missing":
-                raise
-            raise DataError(f"{finding.file} is there but altered, and {error}") from error
-    return check(root)
+            raise DataError(f"{error} It has {path.stat().st_size:,} bytes; unpacked, {remedy}") from error
+        sha256 = hashlib.sha256(content).hexdigest()
+        if sha256 != expected:
+            raise DataError(f"{path} is altered: SHA-256 {sha256[:12]}… unpacked; {remedy}")
+        return _parse_idx(content, path)
 
 
-def check(root: Path) -> list[Finding]:
-    """Return one finding for each of the four files; nothing is written or downloaded."""
-    return [_finding(name, root) for name in FILES]
+MNIST = IdxDataSet(
+    name="mnist",
+    about="handwritten digits, by LeCun et al.",
+    classes=tuple(str(digit) for digit in range(10)),
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    files={
+        "train-images-idx3-ubyte": Checksums(
+            content="ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            gzipped="440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        ),
+        "train-labels-idx1-ubyte": Checksums(
+            content="65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            gzipped="3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        ),
+        "t10k-images-idx3-ubyte": Checksums(
+            content="0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            gzipped="8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        ),
+        "t10k-labels-idx1-ubyte": Checksums(
+            content="ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+            gzipped="f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
+    },
+)
 
 
-def locate(name: str, root: Path) -> Path | None:
-    """Return where a file is, or None. ``root/mnist/*.gz`` comes first: downloads go there."""
-    candidates = [folder / (name + suffix) for folder in (root / "mnist", root) for suffix in (".gz", "")]
+def _unpack(path: Path) -> bytes:
+    """Return the content of a file, unpacked if it is gzipped."""
     try:
-        return next((path for path in candidates if path.is_file()), None)
-    except PermissionError as error:
+        content = path.read_bytes()
+    except OSError as error:
         raise DataError(
-            f"{root} cannot be searched ({error.strerror}); it must be a folder that you may read. "
-            "Name another with --data-root or DILUTION_DATA."
+            f"{path} cannot be read ({error.strerror}); it must be a readable file. "
+            "Check its name and permissions."
+        ) from error
+    if not content.startswith(_GZIP_MAGIC):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path} cannot be unpacked ({error}); it must be a whole gzip file. Delete it and fetch it "
+            "again."
         ) from error
 
 
-def _download(name: str, root: Path, mirrors: Sequence[str]) -> None:
-    download(name + ".gz", FILES[name].sent, root / "mnist", mirrors)
+def _parse_idx(content: bytes, path: Path) -> NDArray[np.uint8]:
+    """Return the array in unpacked IDX bytes, writable; messages name `path`.
 
-
-def _finding(name: str, root: Path) -> Finding:
-    path = locate(name, root)
-    if path is None:
-        return Finding(root / "mnist" / (name + ".gz"), "missing", "", 0, FILES[name].content)
-    size = path.stat().st_size
-    try:
-        sha256 = hashlib.sha256(idx.unpack(path)).hexdigest()
-    except DataError:
-        return Finding(path, "altered", "", size, FILES[name].content)
-    original = sha256 == FILES[name].content
-    return Finding(path, "present" if original else "altered", sha256, size, FILES[name].content)
-
-
-def _half(half: str, root: Path) -> Arrays:
-    images = torch.from_numpy(_read(f"{half}-images-idx3-ubyte", root))
-    labels = torch.from_numpy(_read(f"{half}-labels-idx1-ubyte", root))
-    return Arrays(images[:, None], labels.to(torch.int64), CLASSES)
-
-
-def _read(name: str, root: Path) -> NDArray[np.uint8]:
-    path = locate(name, root)
-    if path is None:
-        raise DataError(f"{root} has no {name}; fetch it with: dilution data fetch mnist")
-    remedy = (
-        f"the original has SHA-256 {FILES[name].content[:12]}…. Replace it with: dilution data fetch mnist"
-    )
-    try:
-        content = idx.unpack(path)
-    except DataError as error:
-        raise DataError(f"{error} {path.stat().st_size:,} bytes are there; unpacked, {remedy}") from error
-    sha256 = hashlib.sha256(content).hexdigest()
-    if sha256 != FILES[name].content:
-        raise DataError(f"{path} is altered: SHA-256 {sha256[:12]}… unpacked; {remedy}")
-    return idx.parse(content, path)
+    The header is the code of the type, the number of axes and the length of each.
+    """
+    if len(content) < 4 or not content.startswith(_IDX_MAGIC):
+        raise DataError(
+            f"{path} starts with the bytes {content[:4].hex(' ') or '(none)'}; an IDX file of "
+            "unsigned bytes starts with 00 00 08. Delete it and fetch it again."
+        )
+    start = 4 + 4 * content[3]
+    if len(content) < start:
+        raise DataError(
+            f"{path} is {len(content):,} bytes long; its header alone takes {start}. "
+            "It was cut off: delete it and fetch it again."
+        )
+    shape = tuple(np.frombuffer(content[4:start], dtype=">u4").tolist())
+    expected = start + math.prod(shape)
+    if len(content) != expected:
+        raise DataError(
+            f"{path} is {len(content):,} bytes long unpacked; its header announces {expected:,} "
+            f"(shape {'×'.join(map(str, shape))}). Delete it and fetch it again."
+        )
+    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape).copy()

@@ -1,4 +1,4 @@
-"""Images cut from the two photographs that come with scikit-learn: foreign images without a download."""
+"""Squares cut from the two photographs of scikit-learn: images for other data sets, without a download."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,29 +8,23 @@ import torch
 from PIL import Image
 
 from dilution.data.arrays import Arrays, DataSet
-from dilution.data.splits import every_fifth
+from dilution.data.builtin.base import BundledDataSet, Description
+from dilution.data.splits import split_arrays
 from dilution.errors import DataError
 
 CLASSES = ("china", "flower")
 SIDE = 32
 
 
-def load() -> DataSet:
-    """Return 520 images, a fifth of them for testing; the class says which photograph they are from.
+def read_photos() -> DataSet:
+    """Return 520 images, a fifth of them for testing; the class is the photograph that an image is cut from.
 
-    Returns
-    -------
-    DataSet
-        Images uint8 of shape (n, 3, 32, 32), cut side by side, none of them overlapping.
+    Images are uint8 of shape (n, 3, 32, 32) and do not overlap.
     """
-    parts = [_tiles(_photograph(name)) for name in CLASSES]
-    images = np.concatenate(parts)
-    labels = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    train, test = (
-        Arrays(torch.from_numpy(images[rows]), torch.from_numpy(labels[rows]), CLASSES)
-        for rows in every_fifth(labels)
-    )
-    return DataSet("photos", train, test)
+    tiles = [_tiles(_photograph(name)) for name in CLASSES]
+    labels = np.repeat(np.arange(len(tiles)), [len(images) for images in tiles])
+    arrays = Arrays(torch.from_numpy(np.concatenate(tiles)), torch.from_numpy(labels), CLASSES)
+    return split_arrays("photos", arrays)
 
 
 def _photograph(name: str) -> np.ndarray:
@@ -47,5 +41,10 @@ def _photograph(name: str) -> np.ndarray:
 def _tiles(photograph: np.ndarray) -> np.ndarray:
     """Return the squares that a photograph is cut into, uint8 of shape (n, 3, SIDE, SIDE)."""
     rows, columns = photograph.shape[0] // SIDE, photograph.shape[1] // SIDE
-    whole = photograph[: rows * SIDE, : columns * SIDE].reshape(rows, SIDE, columns, SIDE, 3)
-    return np.ascontiguousarray(whole.transpose(0, 2, 4, 1, 3).reshape(-1, 3, SIDE, SIDE))
+    grid = photograph[: rows * SIDE, : columns * SIDE].reshape(rows, SIDE, columns, SIDE, 3)
+    return np.ascontiguousarray(grid.transpose(0, 2, 4, 1, 3).reshape(-1, 3, SIDE, SIDE))
+
+
+PHOTOS = BundledDataSet(
+    Description("photos", "squares of scikit-learn's two photographs", 2, (3, 32, 32), 416, 104), read_photos
+)

@@ -1,8 +1,8 @@
-"""Pickles of strangers: read without running anything that they name.
+"""A reader of untrusted pickles that executes nothing they name and limits the memory they take.
 
-A pickle is a program. This reader lets it build numbers, text, lists, dictionaries and numpy arrays of
-whole numbers, and nothing else; even numpy itself is not called, but played by two stand-ins. Before it runs,
-it is looked through for lengths and numbers that would take memory out of proportion to the file.
+A pickle is a program. This reader builds numbers, text, lists, dictionaries and numpy arrays of whole
+numbers, and nothing else; numpy's own constructors are replaced by two stand-ins. Before it runs, the pickle
+is scanned for lengths and numbers that would take memory out of proportion to the file.
 """
 
 import io
@@ -20,33 +20,32 @@ from dilution.errors import DataError
 
 _RULE = "it may name numpy's array reconstruction and nothing else"
 
+_BYTE_TYPES = ("u1", "|u1", "uint8")
+_INTEGER_TYPES = (*_BYTE_TYPES, *(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)))
 
-_BYTES = ("u1", "|u1", "uint8")
-_WHOLE = (*_BYTES, *(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)))
 
-
-class _Type:
-    """Stands in for ``numpy.dtype``: of all types only those of whole numbers have a meaning here."""
+class _DType:
+    """Stand-in for ``numpy.dtype``: type code and byte order."""
 
     def __init__(self, code: object, *_: object) -> None:
         self.code = code.decode("latin1") if isinstance(code, bytes) else code
         self.order = ""
 
     def __setstate__(self, state: object) -> None:
-        """Take the byte order out of what numpy keeps."""
+        """Take the byte order from the state of a numpy dtype."""
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else ""
         order = order.decode("latin1") if isinstance(order, bytes) else order
         self.order = order if order in ("<", ">") else ""
 
-    def dtype(self, codes: tuple[str, ...]) -> np.dtype[Any]:
-        """Return the type; ValueError if it is none of `codes`."""
+    def to_numpy(self, codes: tuple[str, ...]) -> np.dtype[Any]:
+        """Return the dtype; raise ValueError if its code is not among `codes`."""
         if self.code not in codes:
             raise ValueError(f"an array of another type than {', '.join(codes)}")
         return np.dtype(self.order + str(self.code).removeprefix("|"))
 
 
 class _Array:
-    """Stands in for an array under reconstruction."""
+    """Stand-in for an array under reconstruction."""
 
     def __init__(self) -> None:
         self.state: tuple[Any, ...] = ()
@@ -54,66 +53,70 @@ class _Array:
     def __setstate__(self, state: object) -> None:
         self.state = state if isinstance(state, tuple) else ()
 
-    def read(self, codes: tuple[str, ...]) -> NDArray[Any]:
-        """Return the array; ValueError if the parts do not make one of these types."""
+    def to_numpy(self, codes: tuple[str, ...]) -> NDArray[Any]:
+        """Return the array; raise ValueError if its state is inconsistent or its type not among `codes`."""
         if len(self.state) != 5:
             raise ValueError("an array without its parts")
-        _, shape, kind, by_columns, content = self.state
-        if not isinstance(kind, _Type):
+        _, shape, dtype_stand_in, fortran_order, content = self.state
+        if not isinstance(dtype_stand_in, _DType):
             raise ValueError("an array without a type")
-        dtype = kind.dtype(codes)
+        dtype = dtype_stand_in.to_numpy(codes)
         if isinstance(content, str):
             content = content.encode("latin1")
-        sizes = isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)
-        if not isinstance(content, bytes) or not sizes or math.prod(shape) * dtype.itemsize != len(content):
+        is_shape = isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)
+        if (
+            not isinstance(content, bytes)
+            or not is_shape
+            or math.prod(shape) * dtype.itemsize != len(content)
+        ):
             raise ValueError("an array whose shape does not fit its content")
-        if by_columns not in (False, 0):
-            raise ValueError("an array that lies by columns")
+        if fortran_order not in (False, 0):
+            raise ValueError("an array in column order")
         array: NDArray[Any] = np.frombuffer(content, dtype=dtype).reshape(shape)
         return array
 
 
-class _Maker:
-    """Stands in for something that numpy has and that is called to make something."""
+class _Constructor:
+    """Stand-in for a constructor of numpy."""
 
-    def __init__(self, make: Callable[..., object]) -> None:
-        self._make = make
+    def __init__(self, construct: Callable[..., object]) -> None:
+        self._construct = construct
 
     def __call__(self, *arguments: object) -> object:
-        return self._make(*arguments)
+        return self._construct(*arguments)
 
     def __setstate__(self, state: object) -> None:
         raise _RefusedError(f"changes what it names; {_RULE}")
 
 
 class _RefusedError(Exception):
-    """What a pickle does and may not."""
+    """A pickle does something that is not allowed."""
 
 
 _NUMPY: dict[tuple[str, str], Callable[..., object]] = {
-    ("numpy", "ndarray"): lambda *_: None,  # only ever handed to the reconstruction
-    ("numpy", "dtype"): _Type,
+    ("numpy", "ndarray"): lambda *_: None,  # only an argument of the reconstruction
+    ("numpy", "dtype"): _DType,
     ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
     ("numpy._core.multiarray", "_reconstruct"): lambda *_: _Array(),
 }
 
 
 def _encode(text: object = "", encoding: object = "", *_: object) -> object:
-    """Stand in for ``_codecs.encode``, as protocol 2 writes bytes; an `_Array` takes them as text too."""
+    """Stand in for ``_codecs.encode``, by which protocol 2 writes bytes; :class:`_Array` takes text too."""
     if not isinstance(text, str) or encoding != "latin1":
         raise _RefusedError(f"encodes text as {encoding!r}; {_RULE}")
     return text
 
 
-class _Reader(pickle.Unpickler):
-    def __init__(self, content: bytes, known: dict[tuple[str, str], Callable[..., object]]) -> None:
+class _SafeUnpickler(pickle.Unpickler):
+    def __init__(self, content: bytes, allowed: dict[tuple[str, str], Callable[..., object]]) -> None:
         super().__init__(io.BytesIO(content), encoding="bytes")
-        self._known = known
+        self._allowed = allowed
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._known:
+        if (module, name) not in self._allowed:
             raise _RefusedError(f"names {module}.{name}; {_RULE}")
-        return _Maker(self._known[module, name])
+        return _Constructor(self._allowed[module, name])
 
     def persistent_load(self, pid: Any) -> Any:
         raise _RefusedError(f"refers to {pid!r} outside itself; {_RULE}")
@@ -122,8 +125,8 @@ class _Reader(pickle.Unpickler):
 _STOP, _PUT, _LONG_BINPUT = pickle.STOP[0], pickle.PUT[0], pickle.LONG_BINPUT[0]
 _TWO_LINES = (pickle.GLOBAL[0], pickle.INST[0])
 _WIDTHS = {ord(code.code): code.arg.n if code.arg else 0 for code in pickletools.opcodes}
-"""For each instruction the bytes of what it is given; below 0, that a line or a counted text is."""
-_COUNTERS = {
+"""Bytes of the argument of each opcode; negative for a line or a text with a length prefix."""
+_LENGTH_PREFIXES = {
     pickletools.TAKEN_FROM_ARGUMENT1: struct.Struct("<B"),
     pickletools.TAKEN_FROM_ARGUMENT4: struct.Struct("<i"),
     pickletools.TAKEN_FROM_ARGUMENT4U: struct.Struct("<I"),
@@ -131,91 +134,92 @@ _COUNTERS = {
 }
 
 
-def _check_numbers(content: bytes) -> None:
-    """Look through a pickle without running it.
+def _check_memo_numbers(content: bytes) -> None:
+    """Scan a pickle for memo numbers beyond its length, without executing it.
 
-    A pickle numbers its parts, to refer to them. Python keeps room for every number up to the largest, so
-    that nine bytes could take any amount of memory. Nothing has more parts than bytes.
+    A pickle numbers its objects, to refer to them. Python's memo has room for every number up to the largest,
+    so that nine bytes could take any amount of memory. No pickle has more objects than bytes.
 
     Raises
     ------
     _RefusedError
-        If it gives a part a number beyond its own length.
+        If a memo number is larger than the pickle is long.
     ValueError, KeyError, IndexError, struct.error
-        If it is cut off or holds what is no instruction.
+        If it is cut off or holds an unknown opcode.
     """
-    at, size = 0, len(content)
-    while (code := content[at]) != _STOP:
-        at += 1
+    position, size = 0, len(content)
+    while (code := content[position]) != _STOP:
+        position += 1
         width, number = _WIDTHS[code], 0
         if code == _LONG_BINPUT:
-            number = int.from_bytes(content[at : at + 4], "little")
+            number = int.from_bytes(content[position : position + 4], "little")
         if width >= 0:
-            at += width
+            position += width
         elif width == pickletools.UP_TO_NEWLINE:
-            end = content.index(b"\n", at)
+            end = content.index(b"\n", position)
             if code == _PUT:
-                number = int(content[at:end])
-            at = 1 + (content.index(b"\n", end + 1) if code in _TWO_LINES else end)
+                number = int(content[position:end])
+            position = 1 + (content.index(b"\n", end + 1) if code in _TWO_LINES else end)
         else:
-            (length,) = _COUNTERS[width].unpack_from(content, at)
+            (length,) = _LENGTH_PREFIXES[width].unpack_from(content, position)
             if length < 0:
                 raise ValueError("a length below 0")
-            at += _COUNTERS[width].size + length
+            position += _LENGTH_PREFIXES[width].size + length
         if number > size:
-            raise _RefusedError(f"gives a part the number {number:,}; none may exceed its {size:,} bytes")
+            raise _RefusedError(f"gives an object the number {number:,}; none may exceed its {size:,} bytes")
 
 
-def read_pickle(content: bytes, what: str, *, saved_by_torch: bool = False) -> dict[str, Any]:
-    """Return the dictionary in a pickle, as Python 2 wrote it, or Python 3 in protocol 3 or 4.
+def read_pickle(content: bytes, name: str, *, saved_by_torch: bool = False) -> dict[str, Any]:
+    """Return the dictionary in an untrusted pickle of Python 2, or of Python 3 in protocol 3 or 4.
 
-    In its other protocols Python 3 names more than what numpy reconstructs arrays with; those are refused,
-    but for protocol 2 where it is what is expected.
+    In its other protocols Python 3 names more than numpy's array reconstruction; those are refused, except
+    protocol 2 for files of ``torch.save``.
 
     Parameters
     ----------
     content
         The pickle.
-    what
-        How an error calls it: its path.
+    name
+        Its path, for messages.
     saved_by_torch
-        Whether it is written as ``torch.save`` writes numpy arrays, in protocol 2 and of any whole numbers.
+        Whether ``torch.save`` wrote it: protocol 2, arrays of any whole numbers.
 
     Returns
     -------
     dict
-        Keys as text; arrays as uint8 arrays that cannot be written to, or of other whole numbers if saved by
-        torch; text of Python 2 as bytes.
+        Keys are text. Arrays are read-only uint8 arrays, or of other whole numbers if saved by torch. Text of
+        Python 2 is bytes.
 
     Raises
     ------
     DataError
-        If it names anything but numpy's array reconstruction, numbers its parts beyond its length, is cut
-        off, holds no dictionary, or holds arrays that are together larger than itself.
+        If the pickle names anything but numpy's array reconstruction, numbers objects beyond its length, is
+        cut off, holds no dictionary, or holds arrays that are together larger than itself.
     """
-    known = _NUMPY | {("_codecs", "encode"): _encode} if saved_by_torch else _NUMPY
+    allowed = _NUMPY | {("_codecs", "encode"): _encode} if saved_by_torch else _NUMPY
     try:
-        _check_numbers(content)
-        found = _Reader(content, known).load()
+        _check_memo_numbers(content)
+        loaded = _SafeUnpickler(content, allowed).load()
     except _RefusedError as error:
-        raise DataError(f"{what} is refused: it {error}. Fetch the file from its source.") from error
-    except Exception as error:  # a damaged pickle fails anywhere, with any exception; none is ours
+        raise DataError(f"{name} is refused: it {error}. Fetch the file from its source.") from error
+    except Exception as error:  # a damaged pickle fails anywhere, with any exception
         raise DataError(
-            f"{what} is no whole pickle ({type(error).__name__}). It was cut off or altered: fetch it again."
+            f"{name} is no whole pickle ({type(error).__name__}). It was cut off or altered: fetch it again."
         ) from error
-    if not isinstance(found, dict):
-        raise DataError(f"{what} holds a {type(found).__name__}; a dictionary was expected. Fetch it again.")
-    read: dict[_Array, NDArray[Any]] = {}
+    if not isinstance(loaded, dict):
+        raise DataError(f"{name} holds a {type(loaded).__name__}; it must hold a dictionary. Fetch it again.")
+    arrays: dict[_Array, NDArray[Any]] = {}
     try:
-        for value in found.values():
-            if isinstance(value, _Array) and value not in read:
-                read[value] = value.read(_WHOLE if saved_by_torch else _BYTES)
-                if sum(array.nbytes for array in read.values()) > len(content):
+        for value in loaded.values():
+            if isinstance(value, _Array) and value not in arrays:
+                arrays[value] = value.to_numpy(_INTEGER_TYPES if saved_by_torch else _BYTE_TYPES)
+                if sum(array.nbytes for array in arrays.values()) > len(content):
                     raise ValueError("one content in many arrays")  # each would be a copy
     except ValueError as error:
-        raise DataError(f"{what} is refused: it holds {error}. Fetch the file again.") from error
-    return {_text(key): read[value] if isinstance(value, _Array) else value for key, value in found.items()}
-
-
-def _text(key: object) -> str:
-    return key.decode("latin1") if isinstance(key, bytes) else str(key)
+        raise DataError(f"{name} is refused: it holds {error}. Fetch the file again.") from error
+    return {
+        key.decode("latin1") if isinstance(key, bytes) else str(key): (
+            arrays[value] if isinstance(value, _Array) else value
+        )
+        for key, value in loaded.items()
+    }

@@ -1,1 +1,1 @@
-"""Data of the user: arrays in files, tables, image folders, callables."""
+"""Readers of a user's own data: npz files, tables, image folders, functions."""

@@ -1,4 +1,4 @@
-"""Image folders, one folder for each class, decoded into memory: for what is too small to be worth a pack."""
+"""Image folders decoded into memory, for data that are too small to be worth a pack."""
 
 import hashlib
 import os
@@ -8,17 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dilution.data.arrays import Arrays, DataSet, Labelled
-from dilution.data.formats.image_decoding import decode
-from dilution.data.formats.image_listing import Listing, find
-from dilution.data.from_arrays import check_several
+from dilution.data.arrays import Arrays, DataSet, UnsplitData
+from dilution.data.class_checks import check_two_classes
+from dilution.data.formats.image_decoding import decode_image
+from dilution.data.formats.image_listing import ImageListing, list_images
 from dilution.errors import DataError, InputError
 
-SIZE = 32
-"""Height and width of the images in pixels, unless told."""
-
-MOST = 20_000
-"""Images that are decoded into memory at most."""
+_DEFAULT_SIZE = 32  # pixels
+_MAX_IMAGES = 20_000
 
 
 def load(root: Path, options: str = "") -> DataSet:
@@ -27,41 +24,37 @@ def load(root: Path, options: str = "") -> DataSet:
     Parameters
     ----------
     root
-        A folder as :func:`dilution.data.formats.image_listing.find` takes it.
+        Folder with one folder per class, as :func:`dilution.data.formats.image_listing.list_images` takes it.
     options
         Height and width of every image in pixels. Default: 32.
 
     Raises
     ------
     InputError
-        If the size is no positive whole number, there are more than ``MOST`` images, or those for training
-        that can be read are all of one class.
+        If the size is no positive whole number, there are more than 20,000 images, or all readable training
+        images are of one class.
     DataError
-        If there are no images, or too few can be read.
+        If there are no images, or none of a split can be read.
     """
-    listing, size = _listing(root), _size(root, options)
-    halves, skipped = [], []
-    for name, half in (("training", listing.train), ("testing", listing.test)):
-        arrays, _, broken = _decoded(listing, half, size, name)
-        halves.append(arrays)
-        skipped += broken
-    check_several(halves[0])
-    return DataSet(root.name, halves[0], halves[1], _notes(skipped))
+    listing, size = _list_images(root), _size(root, options)
+    train, _, skipped_train = _decode(listing, listing.train, size, "training")
+    test, _, skipped_test = _decode(listing, listing.test, size, "testing")
+    check_two_classes(train.labels, train.classes)
+    return DataSet(root.name, train, test, _notes(skipped_train + skipped_test))
 
 
-def labelled(root: Path, options: str = "") -> Labelled:
-    """Return the images of both halves that can be read, by the order of their paths.
+def load_unsplit(root: Path, options: str = "") -> UnsplitData:
+    """Return the readable images of both splits, in the order of their paths.
 
     Parameters and errors are those of :func:`load`.
     """
-    listing = _listing(root)
-    every = tuple(sorted(listing.train + listing.test))
-    arrays, names, broken = _decoded(listing, every, _size(root, options), "any use")
-    return Labelled(arrays, tuple(names), _notes(broken))
+    listing = _list_images(root)
+    arrays, names, skipped = _decode(listing, _all_images(listing), _size(root, options), "any use")
+    return UnsplitData(arrays, tuple(names), _notes(skipped))
 
 
 def stamp(root: Path) -> str:
-    """Return a digest of the names, sizes and times of the images, in hex."""
+    """Return a digest of the names, sizes and modification times of the images, in hex."""
     digest = hashlib.sha256()
     for name, path in _files(root):
         stat = path.stat()
@@ -71,7 +64,7 @@ def stamp(root: Path) -> str:
 
 @lru_cache(maxsize=16)
 def identity(root: Path, stamp: str) -> str:  # noqa: ARG001  (part of the cache's key)
-    """Return the SHA-256 over the names of the images, below the root, and their contents, in hex."""
+    """Return the SHA-256 of the names of the images, below the root, and their contents, in hex."""
     digest = hashlib.sha256()
     try:
         for name, path in _files(root):
@@ -83,64 +76,68 @@ def identity(root: Path, stamp: str) -> str:  # noqa: ARG001  (part of the cache
     return digest.hexdigest()
 
 
-def size(root: Path) -> int:
-    """Return how many bytes the images take on disk."""
+def size_on_disk(root: Path) -> int:
+    """Return the total size of the images in bytes."""
     return sum(path.stat().st_size for _, path in _files(root))
 
 
 def _files(root: Path) -> list[tuple[str, Path]]:
-    listing = _listing(root)
-    return [(name, root / name) for name, _ in sorted(listing.train + listing.test)]
+    return [(name, root / name) for name, _ in _all_images(_list_images(root))]
 
 
-def _listing(root: Path) -> Listing:
-    listing = find(root)
+def _all_images(listing: ImageListing) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(listing.train + listing.test))
+
+
+def _list_images(root: Path) -> ImageListing:
+    listing = list_images(root)
     count = len(listing.train) + len(listing.test)
-    if count > MOST:
+    if count > _MAX_IMAGES:
         raise InputError(
-            f"{root} holds {count:,} images; at most {MOST:,} are decoded into memory. Pack them once, "
-            f"with `dilution data pack {root} {root.name}.pack --size {SIZE}`, and name the pack."
+            f"{root} holds {count:,} images; at most {_MAX_IMAGES:,} are decoded into memory. Pack them "
+            f"once, with `dilution data pack {root} {root.name}.pack --size {_DEFAULT_SIZE}`, and name the "
+            "pack."
         )
     return listing
 
 
 def _size(root: Path, options: str) -> int:
     if not options:
-        return SIZE
+        return _DEFAULT_SIZE
     if not options.isdecimal() or int(options) < 1:
         raise InputError(
-            f"{options!r} follows the # of {root}; there goes the height and width of its images in "
-            f"pixels, a whole number from 1, such as {root.name}#48."
+            f"{options!r} follows the # of {root}; it must be height and width of the images in pixels, a "
+            f"whole number from 1, such as {root.name}#48."
         )
     return int(options)
 
 
-def _decoded(
-    listing: Listing, half: tuple[tuple[str, int], ...], size: int, use: str
+def _decode(
+    listing: ImageListing, images: tuple[tuple[str, int], ...], size: int, use: str
 ) -> tuple[Arrays, list[str], list[tuple[str, str]]]:
-    """Return the images that can be read, their names, and the files that cannot, with the reason."""
-    images, labels, names, broken = [], [], [], []
-    for name, label in half:
+    """Return the readable images, their names, and the skipped files with the reasons."""
+    pixels, labels, names, skipped = [], [], [], []
+    for name, label in images:
         try:
-            images.append(decode(listing.root / name, size))
+            pixels.append(decode_image(listing.root / name, size))
         except DataError as error:
-            broken.append((name, str(error)))
+            skipped.append((name, str(error)))
         else:
             labels.append(label)
             names.append(name)
-    if not images:
-        name, why = broken[0]
+    if not pixels:
+        name, reason = skipped[0]
         raise DataError(
-            f"none of the {len(half)} images for {use} in {listing.root} can be read, the first is {name}: "
-            f"{why}. Replace them."
+            f"none of the {len(images)} images for {use} in {listing.root} can be read, the first is {name}: "
+            f"{reason}. Replace them."
         )
-    arrays = Arrays(torch.from_numpy(np.concatenate(images)), torch.tensor(labels), listing.classes)
-    return arrays, names, broken
+    arrays = Arrays(torch.from_numpy(np.concatenate(pixels)), torch.tensor(labels), listing.classes)
+    return arrays, names, skipped
 
 
-def _notes(broken: list[tuple[str, str]]) -> tuple[str, ...]:
-    if not broken:
+def _notes(skipped: list[tuple[str, str]]) -> tuple[str, ...]:
+    if not skipped:
         return ()
-    (name, why), count = broken[0], len(broken)
+    (name, reason), count = skipped[0], len(skipped)
     files = f"{count:,} files are" if count > 1 else "1 file is"
-    return (f"{files} skipped, the first is {name}: {why}",)
+    return (f"{files} skipped, the first is {name}: {reason}",)

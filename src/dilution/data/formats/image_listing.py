@@ -1,4 +1,4 @@
-"""Image folders, one folder for each class, as ImageNet has them: which images there are."""
+"""Images in a folder with one folder per class, as ImageNet has them: paths, classes and splits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from dilution.data.splits import every_fifth
+from dilution.data.splits import stratified_split
 from dilution.errors import DataError
 
-ENDINGS = (".jpg", ".jpeg", ".png")
-TEST_NAMES = ("val", "test")
-_HALF_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+_TEST_NAMES = ("val", "test")
+_SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
 @dataclass(frozen=True)
-class Listing:
-    """The images of a folder: which belong to which half and class.
+class ImageListing:
+    """The images of a folder with their splits and classes.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Listing:
     classes
         Names of the class folders, in alphabetical order.
     train, test
-        For each image its path below the root and its class.
+        Path below the root and class number of each image.
     """
 
     root: Path
@@ -34,78 +34,90 @@ class Listing:
     test: tuple[tuple[str, int], ...]
 
 
-def find(root: Path) -> Listing:
-    """List the images of a folder that has a folder for each class.
+def list_images(root: Path) -> ImageListing:
+    """Return the images of a folder that has one folder per class.
 
-    If it holds ``train`` and ``val`` (or ``test``), these are the halves. Otherwise a fifth of each class is
-    for testing, or of all images where every class has one only.
+    If the folder contains ``train`` and ``val`` (or ``test``), these are the splits. Otherwise a fifth of
+    each class is for testing, or of all images if each class has only one.
 
     Raises
     ------
     DataError
-        If there are no such folders or no images in them, images of one class only, or one half only, or
-        if the test half has a class of its own.
+        If there are no class folders or no images in them, images of one class only, one split only, or a
+        class in the test split only.
     """
     if not root.is_dir():
-        raise DataError(f"{root} is no folder. Name a folder that holds a folder of images for each class.")
-    halves = [root / name for name in TEST_NAMES if (root / name).is_dir()]
-    if (root / "train").is_dir() and halves:
-        classes = _folders(root / "train")
-        extra = sorted(set(_folders(halves[0])) - set(classes))
-        if extra:
-            raise DataError(f"{halves[0]} has the class {extra[0]!r}, which {root / 'train'} lacks.")
-        train, test = (_images(root, half, classes) for half in (root / "train", halves[0]))
+        raise DataError(f"{root} is no folder. Name a folder that contains one folder of images per class.")
+    test_folders = [root / name for name in _TEST_NAMES if (root / name).is_dir()]
+    if (root / "train").is_dir() and test_folders:
+        classes, train, test = _list_two_splits(root, test_folders[0])
     else:
-        classes = _folders(root)
-        every = _images(root, root, classes)
-        _check_no_half(root, sorted({classes[label] for _, label in every}))
-        labels = np.array([label for _, label in every], dtype=np.int64)
-        kept, aside = every_fifth(labels) if len(every) else (labels, labels)
-        if len(aside) == 0:
-            aside = np.arange(len(every))[::5]
-            kept = np.setdiff1d(np.arange(len(every)), aside)
-        train, test = [every[i] for i in kept], [every[i] for i in aside]
+        classes, train, test = _list_and_split(root)
     if not train or not test:
         raise DataError(
             f"{root} has {len(train)} images for training and {len(test)} for testing; it needs some of "
-            f"both, in a folder for each class, with names that end in {', '.join(ENDINGS)}."
+            f"both, in one folder per class, with names that end in {', '.join(_SUFFIXES)}."
         )
-    held = {classes[label] for _, label in train + test}
-    if len(held) < 2:
+    present = {classes[label] for _, label in train + test}
+    if len(present) < 2:
         raise DataError(
-            f"{root} has images of one class only, {held.pop()!r}; it needs two or more. Give it a folder "
-            "of images for each class."
+            f"{root} has images of one class only, {present.pop()!r}; it needs two or more. Add one folder "
+            "of images per class."
         )
-    return Listing(root, classes, tuple(train), tuple(test))
+    return ImageListing(root, classes, tuple(train), tuple(test))
 
 
-def holds_images(root: Path) -> bool:
-    """Return whether there are images in the folders of a folder, of each class or of each half."""
-    return any(file.suffix.lower() in ENDINGS for depth in ("*/*", "*/*/*") for file in root.glob(depth))
+def contains_images(root: Path) -> bool:
+    """Return whether the folders of a folder contain images, one per class or one per split and class."""
+    return any(file.suffix.lower() in _SUFFIXES for depth in ("*/*", "*/*/*") for file in root.glob(depth))
 
 
-def _check_no_half(root: Path, names: Sequence[str]) -> None:
-    """Raise DataError if the folders that hold images are halves without their counterpart, not classes."""
-    if names and _HALF_NAMES.issuperset(names):
-        lacks = "'val' or 'test'" if (root / "train").is_dir() else "'train'"
+_Images = list[tuple[str, int]]
+
+
+def _list_two_splits(root: Path, test_folder: Path) -> tuple[tuple[str, ...], _Images, _Images]:
+    """Return classes, train and test images of a folder with a ``train`` folder and a test folder."""
+    classes = _folders(root / "train")
+    extra = sorted(set(_folders(test_folder)) - set(classes))
+    if extra:
+        raise DataError(f"{test_folder} has the class {extra[0]!r}, which {root / 'train'} lacks.")
+    return classes, _images(root, root / "train", classes), _images(root, test_folder, classes)
+
+
+def _list_and_split(root: Path) -> tuple[tuple[str, ...], _Images, _Images]:
+    """Return classes, train and test images of a folder of class folders."""
+    classes = _folders(root)
+    images = _images(root, root, classes)
+    _check_not_a_split(root, sorted({classes[label] for _, label in images}))
+    labels = np.array([label for _, label in images], dtype=np.int64)
+    train, test = stratified_split(labels) if images else (labels, labels)
+    if len(test) == 0:
+        test = np.arange(len(images))[::5]
+        train = np.setdiff1d(np.arange(len(images)), test)
+    return classes, [images[row] for row in train], [images[row] for row in test]
+
+
+def _check_not_a_split(root: Path, names: Sequence[str]) -> None:
+    """Raise DataError if the folders that contain images are an incomplete pair of splits, not classes."""
+    if names and _SPLIT_NAMES.issuperset(names):
+        missing = "'val' or 'test'" if (root / "train").is_dir() else "'train'"
         raise DataError(
-            f"{root} has images in {' and '.join(map(repr, names))} only and lacks {lacks}; a data set in "
-            "halves has 'train' and 'val' or 'test', each with a folder for each class. Add or rename the "
-            f"half that is missing; or name {root / names[0]}, to set a fifth of it aside for testing."
+            f"{root} has images in {' and '.join(map(repr, names))} only and lacks {missing}; a data set "
+            "with two splits has 'train' and 'val' or 'test', each with one folder per class. Add or "
+            f"rename the missing split; or name {root / names[0]}, to set a fifth of it aside for testing."
         )
 
 
 def _folders(root: Path) -> tuple[str, ...]:
-    return tuple(
-        sorted(each.name for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))
-    )
+    folders = (path for path in root.iterdir() if path.is_dir())
+    return tuple(sorted(folder.name for folder in folders if not folder.name.startswith(".")))
 
 
-def _images(root: Path, half: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
+def _images(root: Path, folder: Path, classes: Sequence[str]) -> _Images:
     return [
         (file.relative_to(root).as_posix(), label)
         for label, name in enumerate(classes)
-        if (half / name).is_dir()
-        for file in sorted((half / name).rglob("*"))
-        if file.suffix.lower() in ENDINGS and not file.name.startswith(".")
+        if (folder / name).is_dir()
+        for file in sorted((folder / name).rglob("*"))
+        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")
     ]

@@ -1,4 +1,4 @@
-"""A user's own data set in one `.npz` file."""
+"""Data sets in ``.npz`` files of a user."""
 
 import pickle
 import zipfile
@@ -9,52 +9,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dilution.data.arrays import Arrays, DataSet, Labelled
-from dilution.data.from_arrays import ARGUMENTS, in_two, to_halves
+from dilution.data.arrays import Arrays, DataSet, UnsplitData
+from dilution.data.from_arrays import ARGUMENTS, train_and_test_arrays
+from dilution.data.splits import split_arrays
 from dilution.errors import DataError, InputError, unknown
 
 _REMEDY = "Write it with numpy.savez(file, images=…, labels=…)."
 
 
 def load(path: Path) -> DataSet:
-    """Return the data set in a `.npz` file, named after the file.
+    """Return the data set in a ``.npz`` file, named after the file.
 
     Parameters
     ----------
     path
-        Holds `images` or `features`, and `labels`; and may hold `test_images` or `test_features`,
-        `test_labels`, `noisy_labels` and `classes`; the rules are those of
-        :func:`dilution.data.from_arrays.from_numpy`. Pickled objects are never
-        loaded, because unpickling a foreign file can run any code.
+        File with `images` or `features`, and `labels`; optionally `test_images` or `test_features`,
+        `test_labels`, `noisy_labels` and `classes`. The rules are those of
+        :func:`dilution.data.from_arrays.from_numpy`. Pickled objects are never loaded, because unpickling a
+        file from others can execute any code.
 
     Raises
     ------
     DataError
-        If the file is missing, damaged, no `.npz`, or holds Python objects.
+        If the file is missing, damaged, no ``.npz``, or holds Python objects.
     InputError
         If a key is missing or unknown, or an array breaks a rule.
     """
-    train, test = _halves(path)
+    train, test = _train_and_test(path)
     try:
-        return in_two(path.stem, train) if test is None else DataSet(path.stem, train, test)
+        return split_arrays(path.stem, train) if test is None else DataSet(path.stem, train, test)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def labelled(path: Path) -> Labelled:
-    """Return the examples in the order of the file, those of a test half left out.
+def load_unsplit(path: Path) -> UnsplitData:
+    """Return the examples in the order of the file, without those of a test split that the file brings.
 
     Parameters and errors are those of :func:`load`.
     """
-    return Labelled(_halves(path)[0])
+    return UnsplitData(_train_and_test(path)[0])
 
 
-def _halves(path: Path) -> tuple[Arrays, Arrays | None]:
+def _train_and_test(path: Path) -> tuple[Arrays, Arrays | None]:
     arrays = _read(path)
     try:
         for key in arrays:
             if key not in ARGUMENTS:
-                raise unknown("key", key, ARGUMENTS)  # a misspelt test_labels must not go unnoticed
+                raise unknown("key", key, ARGUMENTS)  # so that a misspelt test_labels is noticed
         for keys in (("images", "features"), ("labels",)):
             if not any(key in arrays for key in keys):
                 raise InputError(
@@ -63,12 +64,12 @@ def _halves(path: Path) -> tuple[Arrays, Arrays | None]:
                 )
         classes = arrays.pop("classes", None)
         names = None if classes is None else [str(name) for name in classes.ravel().tolist()]
-        train, test = to_halves(**arrays, classes=names)
-        unseen = set() if test is None else set(test.labels.tolist()) - set(train.labels.tolist())
-        if unseen:
+        train, test = train_and_test_arrays(**arrays, classes=names)
+        untrained = set() if test is None else set(test.labels.tolist()) - set(train.labels.tolist())
+        if untrained:
             raise InputError(
-                f"the test half holds class {train.classes[min(unseen)]!r}, of which training has no "
-                "image; no network can learn it. Add images of it, or leave it out of the test half."
+                f"the test split has class {train.classes[min(untrained)]!r}, of which the train split has "
+                "no image; no model can learn it. Add images of it, or leave it out of the test split."
             )
         return train, test
     except InputError as error:
@@ -77,7 +78,7 @@ def _halves(path: Path) -> tuple[Arrays, Arrays | None]:
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        # NumPy leaves a damaged file open unless it is given one that is closed for it.
+        # NumPy does not close a damaged file that it opened itself
         with path.open("rb") as stream:
             loaded = np.load(stream, allow_pickle=False)
             if isinstance(loaded, np.lib.npyio.NpzFile):

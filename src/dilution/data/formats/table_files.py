@@ -1,4 +1,4 @@
-"""Tables in files, CSV or Parquet: what columns there are, and their content with the number of each row."""
+"""Tables in CSV and Parquet files: names of the columns, and rows with their numbers."""
 
 import csv
 import re
@@ -13,29 +13,32 @@ from numpy.typing import NDArray
 
 from dilution.errors import DataError, InputError
 
-_SEPARATORS = ",;\t"
-_NAMES = {",": "comma", ";": "semicolon", "\t": "tab"}
-_COMMA = re.compile(r"\s*[+-]?\d+(,\d+)?\s*")
+_SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+(,\d+)?\s*")
 
 
 @dataclass(frozen=True)
-class Content:
-    """The rows of a table.
+class TableRows:
+    """Rows of a table.
 
     Parameters
     ----------
     frame
-        The columns by their names.
+        The columns by name.
     lines
-        The number of each row as who made the table sees it, int64: in a CSV file the lines of a
-        spreadsheet, of which the header is 1; in a Parquet file from 0, as pandas counts.
+        Number of each row as a user counts them, int64: lines of a spreadsheet for a CSV file, where the
+        header is line 1; from 0, as pandas counts, for a Parquet file.
     notes
-        What was done to read it.
+        Conversions made when the file was read.
     """
 
     frame: pd.DataFrame
     lines: NDArray[np.int64]
     notes: tuple[str, ...] = ()
+
+    def name(self, row: int) -> str:
+        """Return the name of a row: ``"row 17"``."""
+        return f"row {self.lines[row]}"
 
 
 class CsvTable:
@@ -54,21 +57,22 @@ class CsvTable:
         _, header = next(self._records(","), (0, []))
         if not header:
             raise DataError(f"{path} is empty; it must hold a header, which names the columns, and rows.")
-        self._separator = max(_SEPARATORS, key=lambda each: len(next(self._records(each))[1]))
-        _, header = next(self._records(self._separator))
-        self.columns = tuple(name.strip() or f"Unnamed: {place}" for place, name in enumerate(header))
-        """Names of the columns; of one without a name ``"Unnamed: "`` and its place, as pandas says."""
+        headers = {separator: next(self._records(separator))[1] for separator in _SEPARATORS}
+        self._separator = max(headers, key=lambda separator: len(headers[separator]))
+        header = headers[self._separator]
+        self.columns = tuple(name.strip() or f"Unnamed: {number}" for number, name in enumerate(header))
+        """Names of the columns; ``"Unnamed: "`` and its number for a column without one, as in pandas."""
         _check_names(path, self.columns)
 
-    def read(self, text: Collection[str]) -> Content:
-        """Return the rows; the columns in `text` stay text.
+    def read(self, text_columns: Collection[str]) -> TableRows:
+        """Return the rows; cells of `text_columns` are not converted to numbers.
 
         Raises
         ------
         DataError
             If a row has more or fewer cells than the header, or the text is damaged.
         """
-        lines = self._lines()
+        lines = self._row_numbers()
         try:
             frame = pd.read_csv(
                 self._path,
@@ -77,31 +81,34 @@ class CsvTable:
                 header=0,
                 names=list(self.columns),
                 index_col=False,
-                dtype=dict.fromkeys(text, "str"),
+                dtype=dict.fromkeys(text_columns, "str"),
                 low_memory=False,
             )
         except (OSError, ValueError) as error:
-            raise DataError(f"{self._path} cannot be read: {error}. Write it anew as CSV.") from error
+            raise DataError(f"{self._path} cannot be read: {error}. Write it again as CSV.") from error
         if len(frame) != len(lines):
             raise DataError(
-                f"{self._path} has {len(lines):,} rows or {len(frame):,}, by how its line ends and quotes "
-                "are read. Write it anew as CSV, from a spreadsheet or with pandas."
+                f"{self._path} has {len(lines):,} rows or {len(frame):,}, depending on how line ends and "
+                "quotes are read. Write it again as CSV, from a spreadsheet or with pandas."
             )
-        return Content(frame, np.array(lines, dtype=np.int64), tuple(self._decimal_commas(frame, text)))
+        notes = self._convert_decimal_commas(frame, text_columns)
+        return TableRows(frame, np.array(lines, dtype=np.int64), tuple(notes))
 
-    def _decimal_commas(self, frame: pd.DataFrame, text: Collection[str]) -> Iterator[str]:
-        """Turn columns of numbers such as 3,5 into numbers; yield what was done."""
+    def _convert_decimal_commas(self, frame: pd.DataFrame, text_columns: Collection[str]) -> Iterator[str]:
+        """Convert columns of numbers such as 3,5 in place; yield one note per column."""
         if self._separator == ",":
             return
-        for name in frame.columns.difference(list(text), sort=False):
+        for name in frame.columns.difference(list(text_columns), sort=False):
             cells = frame[name].dropna()
-            if not len(cells) or not all(isinstance(cell, str) and _COMMA.fullmatch(cell) for cell in cells):
+            if not len(cells) or not all(
+                isinstance(cell, str) and _DECIMAL_COMMA.fullmatch(cell) for cell in cells
+            ):
                 continue
             frame[name] = pd.to_numeric(frame[name].str.replace(",", "."))
-            yield f"column {name!r} has commas for decimal points and is read so"
+            yield f"column {name!r} has decimal commas, which are read as decimal points"
 
-    def _lines(self) -> list[int]:
-        """Return the number of each row that is not blank, once all are known to fit the header."""
+    def _row_numbers(self) -> list[int]:
+        """Return the number of each row that is not blank; raise DataError unless all fit the header."""
         width, lines = len(self.columns), []
         records = self._records(self._separator)
         next(records)
@@ -109,14 +116,14 @@ class CsvTable:
             if len(cells) != width:
                 raise DataError(
                     f"row {line} of {self._path} has {len(cells)} cells and the header {width}; all rows "
-                    f"must have as many as the header. Cells are separated by the {_NAMES[self._separator]} "
-                    "here; put a cell that contains one in double quotes."
+                    "must have as many cells as the header. Cells are separated by the "
+                    f"{_SEPARATORS[self._separator]}; put a cell that contains one in double quotes."
                 )
             lines.append(line)
         return lines
 
     def _records(self, separator: str) -> Iterator[tuple[int, list[str]]]:
-        """Yield the records that are not blank, each with its number from 1."""
+        """Yield the records that are not blank with their numbers from 1."""
         try:
             with self._path.open(encoding="utf-8-sig", newline="") as file:
                 for number, cells in enumerate(csv.reader(file, delimiter=separator), start=1):
@@ -131,12 +138,12 @@ class CsvTable:
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{self._path} is no UTF-8 text (byte {error.object[error.start]:#04x}); save it in the "
-                "encoding UTF-8: a spreadsheet calls it 'CSV UTF-8'."
+                "encoding UTF-8, which spreadsheets call 'CSV UTF-8'."
             ) from error
         except csv.Error as error:
             raise DataError(
-                f"{self._path} is no valid CSV ({error}); often a double quote has no counterpart. Mend it, "
-                "or write it anew."
+                f"{self._path} is no valid CSV ({error}); often a double quote is not closed. Correct it, or "
+                "write it again."
             ) from error
 
 
@@ -170,22 +177,22 @@ class ParquetTable:
                 "one."
             ) from error
 
-    def read(self, text: Collection[str]) -> Content:
-        """Return the rows; the file knows the types of its columns, and `text` changes none."""
-        del text
+    def read(self, text_columns: Collection[str]) -> TableRows:
+        """Return the rows; `text_columns` is ignored, since the file has the types of its columns."""
+        del text_columns
         frame = self._frame.set_axis(list(self.columns), axis=1).reset_index(drop=True)
-        return Content(frame, np.arange(len(frame), dtype=np.int64))
+        return TableRows(frame, np.arange(len(frame), dtype=np.int64))
 
 
 def open_table(path: Path) -> CsvTable | ParquetTable:
-    """Return the table in a file, by the ending of its name."""
+    """Return the table in a file, whose suffix tells its format."""
     return ParquetTable(path) if path.suffix.lower() == ".parquet" else CsvTable(path)
 
 
 def _check_names(path: Path, columns: tuple[str, ...]) -> None:
-    twice = sorted({name for name in columns if columns.count(name) > 1})
-    if twice:
-        raise InputError(
-            f"{path} has {columns.count(twice[0])} columns called {twice[0]!r}; each name must occur once. "
-            "Rename them."
-        )
+    for name in sorted(columns):
+        if columns.count(name) > 1:
+            raise InputError(
+                f"{path} has {columns.count(name)} columns called {name!r}; each name must occur once. "
+                "Rename them."
+            )

@@ -1,1 +1,1 @@
-"""Packs: a data set in one file that is read image by image."""
+"""Packs: data sets in one file, for data that are larger than memory."""

@@ -1,10 +1,9 @@
-"""Image folders, one folder for each class, as ImageNet has them: packed.
+"""Packing of image folders: parallel decoding, in chunks that an interrupted packing resumes from.
 
-Photographs are turned the way their camera says, converted to three channels, scaled so that the shorter
-side has the size asked for, and cut to the square in the middle, or to several squares at places of their
-own. Files that no image can be made of are skipped and listed. What was decoded is kept in chunks beside
-the pack until that is whole: packing again goes on where it was stopped. Chunks of other settings, or of a
-folder that has changed since, go then too.
+Photographs are rotated as their metadata says, converted to three channels, scaled so that the shorter side
+has the requested size, and cut to the square in the middle, or to several squares at random positions. Files
+that cannot be decoded are skipped and listed. Decoded images are kept in chunks beside the pack until it is
+complete. Chunks of other settings, or of a folder that has changed since, are deleted then too.
 """
 
 import hashlib
@@ -23,27 +22,27 @@ import numpy as np
 import torch
 
 from dilution.data.arrays import Arrays
-from dilution.data.formats.image_decoding import decode
-from dilution.data.formats.image_listing import Listing, find
+from dilution.data.formats.image_decoding import decode_image
+from dilution.data.formats.image_listing import ImageListing, list_images
 from dilution.data.pack.writer import write_pack
 from dilution.errors import DataError, InputError
-from dilution.utils.atomic import write_whole
+from dilution.utils.atomic import write_atomic
 
-_CHUNK = 256  # squares
-_EVERY = 5.0  # seconds between two lines about progress
+_CHUNK = 256  # squares per chunk
+_LOG_SECONDS = 5.0  # between two lines of progress
 
-Broken = tuple[str, str]
-"""A file that was skipped, and why."""
+SkippedFile = tuple[str, str]
+"""Name of a file that was skipped, and the reason."""
 
 
 @dataclass(frozen=True)
-class Packing:
-    """What packing a folder gave: the pack, images in each half, and the files skipped."""
+class PackedFolder:
+    """Result of packing a folder: the pack, the number of images per split, and the skipped files."""
 
     path: Path
-    train: int
-    test: int
-    broken: tuple[Broken, ...]
+    n_train: int
+    n_test: int
+    skipped: tuple[SkippedFile, ...]
 
 
 def pack_folder(
@@ -53,33 +52,33 @@ def pack_folder(
     *,
     crops: int | None = None,
     workers: int | None = None,
-    say: Callable[[str], None] = lambda _: None,
-) -> Packing:
+    log: Callable[[str], None] = lambda _: None,
+) -> PackedFolder:
     """Pack the images of a folder into one file.
 
     Parameters
     ----------
     root
-        A folder as :func:`dilution.data.formats.image_listing.find` takes it.
+        Folder with one folder per class, as :func:`dilution.data.formats.image_listing.list_images` takes it.
     target
         The pack.
     size
         Height and width of every image in pixels.
     crops
-        Squares cut from each photograph, of half to the whole of its shorter side; where follows from its
-        path below the root and the square's number. They are images of the pack, one after the other, and
-        all in the half of their photograph. Default: the square in the middle.
+        Number of squares cut from each photograph, with sides from half to the whole of its shorter side.
+        They depend only on its path below the root and the number of the square, and are images of the same
+        split. Default: one, the square in the middle.
     workers
-        Processes that decode. Default: one for each core; 0 decodes in this process.
-    say
-        Called with lines on progress.
+        Processes that decode. Default: one per core; 0 decodes in this process.
+    log
+        Function that is called with lines on progress.
 
     Raises
     ------
     InputError
         If the size or the number of crops is not positive.
     DataError
-        If the folder holds no images, or too few can be read, or a file cannot be written.
+        If the folder contains no images, none of a split can be decoded, or a file cannot be written.
     """
     if size < 1:
         raise InputError(f"size is {size}; it must be 1 pixel or more, such as 224.")
@@ -87,81 +86,109 @@ def pack_folder(
         raise InputError(
             f"crops is {crops}; it must be 1 or more. Leave it out for the square in the middle."
         )
-    listing = find(root)
-    length = max(1, _CHUNK // (crops or 1))
-    chunks = _chunks(listing, length)
-    parts = target.with_name(f".{target.name}.{_identity(listing, size, crops)}.parts")
-    try:
-        parts.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{parts} could not be made: {error.strerror}. Choose another folder.") from error
-    stale = _stale(parts, target)
+    listing = list_images(root)
+    chunks = _Chunks(listing, target, size, crops)
+    stale = chunks.prepare()
     for folder in stale:
-        say(f"{folder} is of another size, other crops or other files: it goes once this pack is whole")
-    todo = [number for number in range(len(chunks)) if not _part(parts, number).exists()]
-    if len(todo) < len(chunks):
-        say(f"{len(chunks) - len(todo)} of {len(chunks)} chunks were decoded before")
-    started = shown = time.perf_counter()
-    jobs = [(root, chunks[number], size, crops, _part(parts, number)) for number in todo]
-    total, images = sum(len(chunk) for _, chunk, *_ in jobs), 0
-    try:
-        for job, _ in zip(jobs, _mapped(jobs, workers), strict=True):
-            images, now = images + len(job[1]), time.perf_counter()
-            if now - shown > _EVERY or images == total:
-                say(f"{images:,} of {total:,} images, {images / (now - started):,.0f} a second")
-                shown = now
-    except OSError as error:
-        raise DataError(
-            f"what was decoded could not be written to {parts}: {error.strerror or error}. Make room "
-            "there and run the same command again: it goes on from here."
-        ) from error
-    except BrokenProcessPool as error:
-        raise DataError(
-            f"a process that decoded was ended from outside, after {images:,} of {total:,} images; all "
-            "must live until the end. Mostly memory has run out: run the same command again with fewer "
-            "--workers; it goes on from here."
-        ) from error
-    in_training = -(-len(listing.train) // length)
-    packing = _write(listing.classes, len(chunks), in_training, parts, target)
-    for folder in (parts, *stale):
-        shutil.rmtree(folder, ignore_errors=folder != parts)
-    return packing
+        log(
+            f"{folder} is of another size, other crops or other files; it is deleted once this pack is "
+            "complete"
+        )
+    _decode_missing(chunks, workers, log)
+    packed = _write(chunks, listing.classes, target)
+    for folder in (chunks.folder, *stale):
+        shutil.rmtree(folder, ignore_errors=folder != chunks.folder)
+    return packed
 
 
-_Chunk = tuple[tuple[str, int], ...]
-_Job = tuple[Path, _Chunk, int, int | None, Path]
+_Images = tuple[tuple[str, int], ...]
+_Job = tuple[Path, _Images, int, int | None, Path]
 
 
-def _chunks(listing: Listing, length: int) -> list[_Chunk]:
-    """Return the images in chunks, those for training first; none holds images of both halves."""
-    return [
-        half[first : first + length]
-        for half in (listing.train, listing.test)
-        for first in range(0, len(half), length)
-    ]
+class _Chunks:
+    """Decoded images of a folder, in files beside the pack that they become parts of.
+
+    Parameters
+    ----------
+    listing, target, size, crops
+        As in :func:`pack_folder`.
+    """
+
+    def __init__(self, listing: ImageListing, target: Path, size: int, crops: int | None) -> None:
+        self._root, self._size, self._crops, self._target = listing.root, size, crops, target
+        length = max(1, _CHUNK // (crops or 1))
+        train, test = (
+            [images[first : first + length] for first in range(0, len(images), length)]
+            for images in (listing.train, listing.test)
+        )
+        self._images: list[_Images] = train + test
+        self.splits = range(len(train)), range(len(train), len(train) + len(test))
+        """Numbers of the chunks of each split."""
+        self.folder = target.with_name(f".{target.name}.{_settings_digest(listing, size, crops)}.parts")
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def prepare(self) -> list[Path]:
+        """Create the folder of the chunks; return such folders of the same pack with other settings."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"{self.folder} could not be created: {error.strerror}. Choose another folder."
+            ) from error
+        pattern = f".{escape(self._target.name)}.{'[0-9a-f]' * 16}.parts"
+        return sorted(folder for folder in self._target.parent.glob(pattern) if folder != self.folder)
+
+    def path(self, number: int) -> Path:
+        """Return the file of a chunk."""
+        return self.folder / f"{number:06}.npz"
+
+    def missing_jobs(self) -> list[_Job]:
+        """Return arguments of :func:`_decode_chunk` for the chunks that do not exist."""
+        paths = [self.path(number) for number in range(len(self))]
+        return [
+            (self._root, images, self._size, self._crops, path)
+            for images, path in zip(self._images, paths, strict=True)
+            if not path.exists()
+        ]
 
 
-def _identity(listing: Listing, size: int, crops: int | None) -> str:
-    """Return what the chunks depend on: a folder, size or number of crops that has changed starts anew."""
-    digest = hashlib.sha256(os.fsencode(f"{size}/{crops}/{listing.classes}"))
-    for half in (listing.train, listing.test):
-        for name, label in half:
-            stat = (listing.root / name).stat()
-            digest.update(os.fsencode(f"{name}/{label}/{stat.st_size}/{stat.st_mtime_ns}"))
+def _settings_digest(listing: ImageListing, size: int, crops: int | None) -> str:
+    """Return a digest of what the chunks depend on: format, settings, names, sizes and times of files."""
+    digest = hashlib.sha256(os.fsencode(f"2/{size}/{crops}/{listing.classes}"))
+    for name, label in (*listing.train, *listing.test):
+        stat = (listing.root / name).stat()
+        digest.update(os.fsencode(f"{name}/{label}/{stat.st_size}/{stat.st_mtime_ns}"))
     return digest.hexdigest()[:16]
 
 
-def _stale(parts: Path, target: Path) -> list[Path]:
-    """Return the folders of chunks that were made for the same pack under another identity."""
-    made = target.parent.glob(f".{escape(target.name)}.{'[0-9a-f]' * 16}.parts")
-    return sorted(each for each in made if each != parts)
+def _decode_missing(chunks: _Chunks, workers: int | None, log: Callable[[str], None]) -> None:
+    """Decode the chunks that do not exist, and log the progress."""
+    jobs = chunks.missing_jobs()
+    if len(jobs) < len(chunks):
+        log(f"{len(chunks) - len(jobs)} of {len(chunks)} chunks were decoded before")
+    started = logged = time.perf_counter()
+    n_images, n_decoded = sum(len(images) for _, images, *_ in jobs), 0
+    try:
+        for (_, images, *_), _ in zip(jobs, _map(jobs, workers), strict=True):
+            n_decoded, now = n_decoded + len(images), time.perf_counter()
+            if now - logged > _LOG_SECONDS or n_decoded == n_images:
+                log(f"{n_decoded:,} of {n_images:,} images, {n_decoded / (now - started):,.0f} per second")
+                logged = now
+    except OSError as error:
+        raise DataError(
+            f"decoded images could not be written to {chunks.folder}: {error.strerror or error}. Free space "
+            "there and run the same command again, which resumes."
+        ) from error
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"a decoding process was killed after {n_decoded:,} of {n_images:,} images, usually for lack of "
+            "memory. Run the same command again with fewer --workers; it resumes."
+        ) from error
 
 
-def _part(parts: Path, number: int) -> Path:
-    return parts / f"{number:06}.npz"
-
-
-def _mapped(jobs: Sequence[_Job], workers: int | None) -> Iterator[None]:
+def _map(jobs: Sequence[_Job], workers: int | None) -> Iterator[None]:
     if workers == 0 or len(jobs) < 2:
         yield from map(_decode_chunk, jobs)
         return
@@ -170,56 +197,54 @@ def _mapped(jobs: Sequence[_Job], workers: int | None) -> Iterator[None]:
 
 
 def _decode_chunk(job: _Job) -> None:
-    """Decode images and write them to a file, whose name appears once it is whole."""
-    root, chunk, size, crops, path = job
-    images, labels, broken = [], [], []
-    for name, label in chunk:
+    """Decode images and write them to a file, which has its name only once it is complete."""
+    root, images, size, crops, path = job
+    pixels, labels, skipped = [], [], []
+    for name, label in images:
         try:
-            squares = decode(root / name, size, crops, name)
-            images.append(squares)
+            squares = decode_image(root / name, size, crops, name)
+            pixels.append(squares)
             labels += [label] * len(squares)
         except DataError as error:
-            broken.append((name, str(error)))
-    shape = (0, 3, size, size)
-    content = path.with_suffix(f".{os.getpid()}.npz")
+            skipped.append((name, str(error)))
+    temporary = path.with_suffix(f".{os.getpid()}.npz")
     np.savez(
-        content,
-        images=np.concatenate(images) if images else np.empty(shape, np.uint8),
+        temporary,
+        images=np.concatenate(pixels) if pixels else np.empty((0, 3, size, size), np.uint8),
         labels=np.array(labels, dtype=np.int64),
-        broken=np.array(broken, dtype=np.str_).reshape(-1, 2),
+        skipped=np.array(skipped, dtype=np.str_).reshape(-1, 2),
     )
-    content.replace(path)
+    temporary.replace(path)
 
 
-def _write(classes: tuple[str, ...], chunks: int, in_training: int, parts: Path, target: Path) -> Packing:
-    """Write the pack from the chunks, of which the first are for training."""
-    broken: list[Broken] = []
+def _write(chunks: _Chunks, classes: tuple[str, ...], target: Path) -> PackedFolder:
+    """Write the pack from the chunks."""
+    skipped: list[SkippedFile] = []
     counts = [0, 0]
 
-    def read(half: int) -> Iterator[Arrays]:
-        numbers = range(in_training) if half == 0 else range(in_training, chunks)
-        for number in numbers:
-            with np.load(_part(parts, number), allow_pickle=False) as part:
-                broken.extend((str(name), str(why)) for name, why in part["broken"])
-                labels = torch.from_numpy(part["labels"])
-                counts[half] += len(labels)
+    def read(split: int) -> Iterator[Arrays]:
+        for number in chunks.splits[split]:
+            with np.load(chunks.path(number), allow_pickle=False) as chunk:
+                skipped.extend((str(name), str(reason)) for name, reason in chunk["skipped"])
+                labels = torch.from_numpy(chunk["labels"])
+                counts[split] += len(labels)
                 if len(labels):
-                    yield Arrays(torch.from_numpy(part["images"]), labels, classes)
+                    yield Arrays(torch.from_numpy(chunk["images"]), labels, classes)
 
     write_pack(target, read(0), read(1))
-    _list_skipped(target.with_name(f"{target.name}.skipped.txt"), broken)
-    return Packing(target, counts[0], counts[1], tuple(broken))
+    _list_skipped(target.with_name(f"{target.name}.skipped.txt"), skipped)
+    return PackedFolder(target, counts[0], counts[1], tuple(skipped))
 
 
-def _list_skipped(path: Path, broken: Sequence[Broken]) -> None:
-    """Write the list of files skipped; without any, the list of an earlier pack of this name goes."""
-    if broken:
-        write_whole(path, os.fsencode("".join(f"{name}: {why}\n" for name, why in broken)))
+def _list_skipped(path: Path, skipped: Sequence[SkippedFile]) -> None:
+    """Write the list of skipped files; if there are none, delete the list of an earlier pack of this name."""
+    if skipped:
+        write_atomic(path, os.fsencode("".join(f"{name}: {reason}\n" for name, reason in skipped)))
         return
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(
-            f"{path} could not be removed: {error.strerror}. It is of an earlier pack; of this one nothing "
-            "was skipped. Remove it yourself."
+            f"{path} could not be removed: {error.strerror}. It belongs to an earlier pack; this one skipped "
+            "no files. Remove it yourself."
         ) from error

@@ -1,7 +1,7 @@
-"""Packs: a data set in one file, read image by image and never held in memory.
+"""Packs: a data set in one file, whose images are read one by one and never all held in memory.
 
-A file has three parts: a page that says what it is; the images of both halves, one after the other;
-and an index (``.npz``) of everything else, with a checksum of every image.
+A file has three parts: a header of 4,096 bytes; the images of the train split, then those of the test split;
+and an index (``.npz``) with everything else, including a checksum of every image.
 """
 
 import hashlib
@@ -26,24 +26,25 @@ from dilution.data.arrays import Arrays, DataSet
 from dilution.errors import DataError
 
 MAGIC = b"dilution pack 1\n"
-HEAD = struct.Struct("<16sQQ32s")  # magic, where the index starts, its length, its SHA-256
-START = 4096
-_SAMPLE = 8  # images of a batch that tell whether the others are in memory
-HALVES = ("train", "test")
+HEADER = struct.Struct("<16sQQ32s")  # magic, start of the index, its length, its SHA-256
+IMAGES_START = 4096
+SPLITS = ("train", "test")
+_SAMPLE = 8  # images of a batch that are tested for being in memory
+_REMEDY = "Pack the data set again, or fetch the file again."
 
 
-class Packed:
-    """The images of one half of a pack, uint8, read from disk when they are taken.
+class PackedImages:
+    """The images of one split of a pack, uint8, read from disk when they are taken.
 
-    Reading leaves nothing in memory but what the system keeps of the file. An image's
-    checksum is compared the first time that this process reads it.
+    Nothing stays in memory but the system's cache of the file. The checksum of an image is verified when this
+    process first reads it.
 
     Parameters
     ----------
     path
         The pack.
     start
-        Where its images start, in bytes.
+        Position of the first image in the file, in bytes.
     shape
         (n, channels, height, width).
     checksums
@@ -63,18 +64,21 @@ class Packed:
         pixel_sums: Tensor,
         rows: Tensor | None = None,
     ) -> None:
-        self._made_of = path, start, shape, checksums, pixel_sums, rows
+        self._arguments = path, start, shape, checksums, pixel_sums, rows
         self._path, self._start, self._checksums, self._sums = path, start, checksums, pixel_sums
         self._rows = rows
         self.shape = (shape[0] if rows is None else len(rows), *shape[1:])
         self._bytes = shape[1] * shape[2] * shape[3]
-        self._unread = np.ones(shape[0], dtype=bool)
+        self._unverified = np.ones(shape[0], dtype=bool)
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
 
-    def __reduce__(self) -> tuple[type["Packed"], tuple[object, ...]]:
-        path, *others = self._made_of
-        return Packed, (path.absolute(), *others)  # another process opens the file for itself, from anywhere
+    def __reduce__(self) -> tuple[type["PackedImages"], tuple[object, ...]]:
+        path, *others = self._arguments
+        return PackedImages, (
+            path.absolute(),
+            *others,
+        )  # another process, in any folder, opens the file itself
 
     @property
     def pixel_sums(self) -> Tensor:
@@ -82,181 +86,182 @@ class Packed:
         return self._sums if self._rows is None else self._sums[:, self._rows]
 
     def take(self, rows: Tensor) -> Tensor:
-        """Read images: uint8, shape (len(rows), channels, height, width).
+        """Return images read from disk: uint8, shape (len(rows), channels, height, width).
 
         Raises
         ------
         DataError
-            If the file ends early, cannot be read, or an image is not what it was when it was packed.
+            If the file ends early, cannot be read, or an image does not match its checksum.
         """
-        out = torch.empty(len(rows), *self.shape[1:], dtype=torch.uint8)
-        view = out.numpy().reshape(-1).data if len(rows) else memoryview(b"")
-        for place, row in enumerate(self._places(rows)):
-            into = view[place * self._bytes : (place + 1) * self._bytes]
+        images = torch.empty(len(rows), *self.shape[1:], dtype=torch.uint8)
+        view = images.numpy().reshape(-1).data if len(rows) else memoryview(b"")
+        for number, row in enumerate(self._file_rows(rows)):
+            image = view[number * self._bytes : (number + 1) * self._bytes]
             try:
-                read = os.preadv(self._file, [into], self._start + row * self._bytes)
+                read = os.preadv(self._file, [image], self._start + row * self._bytes)
             except OSError as error:
                 raise DataError(f"{self._path} cannot be read ({error.strerror}). {_REMEDY}") from error
             if read != self._bytes:
                 raise DataError(f"{self._path} ends before image {row}; it was cut off. {_REMEDY}")
-            if self._unread[row]:
-                if zlib.crc32(into) != self._checksums[row]:
-                    raise DataError(f"image {row} of {self._path} does not fit its checksum. {_REMEDY}")
-                self._unread[row] = False
-        return out
+            if self._unverified[row]:
+                if zlib.crc32(image) != self._checksums[row]:
+                    raise DataError(f"image {row} of {self._path} does not match its checksum. {_REMEDY}")
+                self._unverified[row] = False
+        return images
 
     def prefetch(self, rows: Tensor) -> None:
-        """Ask the system to read images that will be taken soon; does not wait for them."""
-        places = self._places(rows)
-        sample = places[:: max(1, len(places) // _SAMPLE)]
+        """Have the system read images that will be taken soon, without waiting for them."""
+        file_rows = self._file_rows(rows)
+        sample = file_rows[:: max(1, len(file_rows) // _SAMPLE)]
         if hasattr(os, "posix_fadvise") and not all(self._in_memory(row) for row in sample):
-            _reader().submit(self._announce, places)
+            _prefetch_thread().submit(self._announce, file_rows)
 
     def _in_memory(self, row: int) -> bool:
-        """Return whether the system holds the start of an image: then asking for it would only cost time."""
+        """Return whether the system's cache holds the first byte of an image; then prefetching costs time."""
         try:
             os.preadv(self._file, [bytearray(1)], self._start + row * self._bytes, os.RWF_NOWAIT)
-        except (OSError, AttributeError):  # it would have to wait, or cannot tell
+        except (OSError, AttributeError):  # reading would block, or the system cannot tell
             return False
         return True
 
-    def _announce(self, places: list[int]) -> None:
-        for row in places:
-            at = self._start + row * self._bytes
-            os.posix_fadvise(self._file, at, self._bytes, os.POSIX_FADV_WILLNEED)
+    def _announce(self, file_rows: list[int]) -> None:
+        for row in file_rows:
+            start = self._start + row * self._bytes
+            os.posix_fadvise(self._file, start, self._bytes, os.POSIX_FADV_WILLNEED)
 
-    def subset(self, rows: Tensor) -> "Packed":
+    def subset(self, rows: Tensor) -> "PackedImages":
         """Return some of the images, without reading them."""
-        path, start, shape, checksums, sums, _ = self._made_of
+        path, start, shape, checksums, sums, _ = self._arguments
         rows = rows.cpu()
-        return Packed(path, start, shape, checksums, sums, rows if self._rows is None else self._rows[rows])
+        subset = rows if self._rows is None else self._rows[rows]
+        return PackedImages(path, start, shape, checksums, sums, subset)
 
-    def _places(self, rows: Tensor) -> list[int]:
-        places: list[int] = (rows if self._rows is None else self._rows[rows.cpu()]).tolist()
-        return places
+    def _file_rows(self, rows: Tensor) -> list[int]:
+        """Return the rows in the file of rows of this subset."""
+        file_rows: list[int] = (rows if self._rows is None else self._rows[rows.cpu()]).tolist()
+        return file_rows
 
 
 @lru_cache(maxsize=1)
-def _reader() -> ThreadPoolExecutor:
-    """Return the thread that speaks to the system of images to come, while this one computes."""
+def _prefetch_thread() -> ThreadPoolExecutor:
+    """Return the thread that announces images to the system, while this thread computes."""
     return ThreadPoolExecutor(1, "dilution-pack")
 
 
-_REMEDY = "Pack the data set again, or fetch the file again."
-
-
 def load(path: Path) -> DataSet:
-    """Return the data set in a pack, named after the file. Images stay on disk.
+    """Return the data set in a pack, named after the file; its images stay on disk.
 
     Raises
     ------
     DataError
         If the file is missing, cut off, damaged or no pack.
     """
-    index, _ = _index(path)
+    index, _ = _read_index(path)
     shape, classes = index["shape"].tolist(), tuple(index["classes"].tolist())
-    start, halves = START, []
-    for half in HALVES:
-        labels = torch.from_numpy(index[f"{half}_labels"])
-        whole = (len(labels), *shape)
-        sums = torch.from_numpy(index[f"{half}_pixel_sums"]).transpose(0, 1)
-        images = Packed(path, start, whole, index[f"{half}_checksums"], sums)
-        observed = index.get(f"{half}_observed")
-        halves.append(
+    start, splits = IMAGES_START, []
+    for split in SPLITS:
+        labels = torch.from_numpy(index[f"{split}_labels"])
+        sums = torch.from_numpy(index[f"{split}_pixel_sums"]).transpose(0, 1)
+        images = PackedImages(path, start, (len(labels), *shape), index[f"{split}_checksums"], sums)
+        observed = index.get(f"{split}_observed")
+        splits.append(
             Arrays(images, labels, classes, None if observed is None else torch.from_numpy(observed))
         )
-        start += len(labels) * shape[0] * shape[1] * shape[2]
-    train, test = halves
+        start += len(labels) * math.prod(shape)
+    train, test = splits
     return DataSet(path.stem, train, test)
 
 
 def identity(path: Path) -> str:
-    """Return what identifies a pack's content: the SHA-256 of its index, which covers every image.
+    """Return the SHA-256 of the index of a pack, in hex; it identifies the content.
 
     Raises
     ------
     DataError
         As :func:`load`.
     """
-    return _index(path)[1]
+    return _read_index(path)[1]
 
 
-def altered(path: Path) -> list[str]:
-    """Read a whole pack and return the parts of it that are damaged, in words; none if it is sound."""
+def find_damage(path: Path) -> list[str]:
+    """Read a whole pack and return descriptions of its damaged parts, such as ``"train image 9"``."""
     try:
         data = load(path)
     except DataError as error:
         return [str(error)]
-    found = []
-    for half, arrays in zip(HALVES, (data.train, data.test), strict=True):
+    damaged = []
+    for split, arrays in zip(SPLITS, (data.train, data.test), strict=True):
         for row in range(len(arrays)):
             try:
                 arrays.take(torch.tensor([row]))
             except DataError:
-                found.append(f"{half} image {row}")
-    return found
+                damaged.append(f"{split} image {row}")
+    return damaged
 
 
-def _index(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
+def _read_index(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
     """Return the index of a pack and its SHA-256 in hex."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            head = file.read(HEAD.size)
-            if len(head) < HEAD.size or not head.startswith(MAGIC):
+            header = file.read(HEADER.size)
+            if len(header) < HEADER.size or not header.startswith(MAGIC):
                 raise DataError(f"{path} is no pack; `dilution data pack` writes one.")
-            _, at, length, digest = HEAD.unpack(head)
-            if not START <= at <= at + length <= size:
-                raise DataError(f"{path} is cut off: {size:,} bytes of {at + length:,}. {_REMEDY}")
-            file.seek(at)
+            _, start, length, digest = HEADER.unpack(header)
+            if not IMAGES_START <= start <= start + length <= size:
+                raise DataError(f"{path} is cut off: {size:,} bytes of {start + length:,}. {_REMEDY}")
+            file.seek(start)
             content = file.read(length)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; `dilution data pack` writes one.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}). {_REMEDY}") from error
     if hashlib.sha256(content).digest() != digest:
-        raise DataError(f"{path} is damaged: its index does not fit its checksum. {_REMEDY}")
+        raise DataError(f"{path} is damaged: its index does not match its checksum. {_REMEDY}")
     try:
-        index = _arrays(content)
-        _check(index, at - START)
+        index = _parse_index(content)
+        _check_index(index, start - IMAGES_START)
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is no valid pack ({error}). {_REMEDY}") from error
     return index, digest.hex()
 
 
-def _arrays(content: bytes) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an index. A checksum proves that it is whole, not who wrote it."""
-    with zipfile.ZipFile(io.BytesIO(content)) as packed:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in packed.infolist()):
+def _parse_index(content: bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an index, whose checksum does not prove who wrote it."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise ValueError("its index is compressed")  # a small one could unpack to any size
     with np.load(io.BytesIO(content), allow_pickle=False) as loaded:
         return dict(loaded)
 
 
-def _check(index: dict[str, NDArray[Any]], images: int) -> None:
-    """Raise ValueError or KeyError unless the entries fit each other and so many bytes of images."""
+def _check_index(index: dict[str, NDArray[Any]], image_bytes: int) -> None:
+    """Raise ValueError or KeyError unless all entries fit each other and the number of bytes of images."""
     shape, classes = index["shape"], index["classes"]
     if shape.shape != (3,) or shape.dtype != np.int64 or (shape < 1).any():
         raise ValueError("the image shape is not three whole numbers")
     if classes.ndim != 1 or classes.dtype.kind != "U":
         raise ValueError("the names of the classes are no text")
-    count = 0
-    for half in HALVES:
-        labels, checksums = index[f"{half}_labels"], index[f"{half}_checksums"]
-        count += len(labels)
-        if labels.dtype != np.int64 or labels.ndim != 1 or len(labels) == 0:
-            raise ValueError(f"{half} labels are no whole numbers")
-        if not 0 <= labels.min() <= labels.max() < len(classes):
-            raise ValueError(f"{half} labels are no numbers of classes")
-        observed = index.get(f"{half}_observed", labels)
-        if observed.dtype != np.int64 or observed.shape != labels.shape:
-            raise ValueError(f"{half} observed labels are not one for each image")
-        if not 0 <= observed.min() <= observed.max() < len(classes):
-            raise ValueError(f"{half} observed labels are no numbers of classes")
-        if checksums.dtype != np.uint32 or checksums.shape != labels.shape:
-            raise ValueError(f"{half} checksums are not one for each image")
-        sums = index[f"{half}_pixel_sums"]
-        if sums.dtype != np.int64 or sums.shape != (len(labels), 2, shape[0]):
-            raise ValueError(f"{half} pixel sums are not two for each image and channel")
-    if count * math.prod(shape.tolist()) != images:
-        raise ValueError(f"{count} images of {shape.tolist()} are not {images} bytes")
+    count = sum(_check_split(index, split, int(shape[0]), len(classes)) for split in SPLITS)
+    if count * math.prod(shape.tolist()) != image_bytes:
+        raise ValueError(f"{count} images of {shape.tolist()} are not {image_bytes} bytes")
+
+
+def _check_split(index: dict[str, NDArray[Any]], split: str, channels: int, n_classes: int) -> int:
+    """Return the number of images of a split; raise ValueError or KeyError unless its entries fit it."""
+    labels, checksums = index[f"{split}_labels"], index[f"{split}_checksums"]
+    if labels.dtype != np.int64 or labels.ndim != 1 or len(labels) == 0:
+        raise ValueError(f"{split} labels are no whole numbers")
+    if not 0 <= labels.min() <= labels.max() < n_classes:
+        raise ValueError(f"{split} labels are no numbers of classes")
+    observed = index.get(f"{split}_observed", labels)
+    if observed.dtype != np.int64 or observed.shape != labels.shape:
+        raise ValueError(f"{split} observed labels are not one per image")
+    if not 0 <= observed.min() <= observed.max() < n_classes:
+        raise ValueError(f"{split} observed labels are no numbers of classes")
+    if checksums.dtype != np.uint32 or checksums.shape != labels.shape:
+        raise ValueError(f"{split} checksums are not one per image")
+    sums = index[f"{split}_pixel_sums"]
+    if sums.dtype != np.int64 or sums.shape != (len(labels), 2, channels):
+        raise ValueError(f"{split} pixel sums are not two per image and channel")
+    return len(labels)

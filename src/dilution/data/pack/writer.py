@@ -1,4 +1,4 @@
-"""Writing a pack: see :mod:`dilution.data.pack.reader` for what is in the file."""
+"""Writer of packs; :mod:`dilution.data.pack.reader` describes the file."""
 
 import hashlib
 import io
@@ -14,28 +14,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dilution.data.arrays import Arrays
-from dilution.data.pack.reader import HALVES, HEAD, MAGIC, START
+from dilution.data.pack.reader import HEADER, IMAGES_START, MAGIC, SPLITS
 from dilution.errors import DataError, InputError
+
+_BLOCK = 1024  # images that are written at once
 
 
 def write_pack(path: Path, train: Iterable[Arrays], test: Iterable[Arrays]) -> Path:
-    """Write a pack. Its name appears once it is whole.
+    """Write a pack and return its path; the file has its name only once it is complete.
 
     Parameters
     ----------
     path
-        The file; an existing one is replaced.
+        File to write; an existing one is replaced.
     train, test
-        The halves in parts of any length, all with the same classes and image shape: only one part needs
-        to be in memory.
+        Splits in parts of any length, all with the same classes and image shape. Only one part needs to be in
+        memory.
 
     Raises
     ------
     InputError
-        If parts differ in classes or image shape, are floats, or only some have observed labels, or a half
+        If parts differ in classes or image shape, hold floats, or only some have observed labels, or a split
         has no images.
     DataError
-        If the file cannot be written. Nothing is left behind then.
+        If the file cannot be written; no part of it is left then.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -47,8 +49,8 @@ def write_pack(path: Path, train: Iterable[Arrays], test: Iterable[Arrays]) -> P
         part.replace(path)
     except OSError as error:
         raise DataError(
-            f"{path} could not be written: {error.strerror or error}. Choose a file in a folder that you may "
-            "write to and that has room."
+            f"{path} could not be written: {error.strerror or error}. Choose a folder that you may write to "
+            "and that has room."
         ) from error
     finally:
         part.unlink(missing_ok=True)
@@ -56,12 +58,12 @@ def write_pack(path: Path, train: Iterable[Arrays], test: Iterable[Arrays]) -> P
 
 
 def _write(file: BinaryIO, train: Iterable[Arrays], test: Iterable[Arrays]) -> None:
-    file.write(bytes(START))
+    file.write(bytes(IMAGES_START))
     shapes: set[tuple[object, ...]] = set()
     index: dict[str, NDArray[Any]] = {}
-    for half, parts in zip(HALVES, (train, test), strict=True):
-        kept = _Half()
-        for arrays in _small(parts):
+    for split, parts in zip(SPLITS, (train, test), strict=True):
+        split_index = _SplitIndex(split)
+        for arrays in _blocks(parts):
             if arrays.dtype != torch.uint8:
                 raise InputError(
                     f"images are {arrays.dtype}; a pack holds uint8 only. Rows of features need no pack: "
@@ -71,45 +73,46 @@ def _write(file: BinaryIO, train: Iterable[Arrays], test: Iterable[Arrays]) -> N
             if len(shapes) > 1:
                 raise InputError(f"parts differ in image shape or classes: {shapes}; they must agree.")
             images = arrays.images
-            images = images.contiguous() if isinstance(images, Tensor) else images.take(_all(arrays))
+            images = images.contiguous() if isinstance(images, Tensor) else images.take(_all_rows(arrays))
             file.write(images.numpy().data)
-            kept.add(arrays, images)
-        index |= kept.index(half)
+            split_index.add(arrays, images)
+        index |= split_index.entries()
     ((shape, classes),) = shapes
     index["shape"], index["classes"] = np.array(shape), np.array(classes)
-    packed = io.BytesIO()
-    np.savez(packed, allow_pickle=False, **index)
-    content = packed.getvalue()
-    at = file.tell()
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **index)
+    content = buffer.getvalue()
+    start = file.tell()
     file.write(content)
     file.seek(0)
-    file.write(HEAD.pack(MAGIC, at, len(content), hashlib.sha256(content).digest()))
+    file.write(HEADER.pack(MAGIC, start, len(content), hashlib.sha256(content).digest()))
 
 
-def _small(parts: Iterable[Arrays], images: int = 1024) -> Iterator[Arrays]:
-    """Yield parts of few images: what is in a pack already is not to be read at once either."""
+def _blocks(parts: Iterable[Arrays]) -> Iterator[Arrays]:
+    """Yield parts of at most _BLOCK images, since the images of another pack are not read at once either."""
     for arrays in parts:
-        for rows in _all(arrays).split(images):
+        for rows in _all_rows(arrays).split(_BLOCK):
             yield arrays if len(rows) == len(arrays) else arrays.subset(rows)
 
 
-def _all(arrays: Arrays) -> Tensor:
+def _all_rows(arrays: Arrays) -> Tensor:
     return torch.arange(len(arrays))
 
 
-class _Half:
-    """What the index keeps of the images of one half.
+class _SplitIndex:
+    """Entries of the index for the images of one split.
 
-    Each in one growing buffer: thousands of small tensors between the large ones of images, which come and
-    go, would leave the heap full of holes.
+    Each is one growing buffer: thousands of small tensors, allocated between large ones for images, would
+    fragment the heap.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, split: str) -> None:
+        self._split = split
         self._labels, self._sums, self._checksums = io.BytesIO(), io.BytesIO(), io.BytesIO()
         self._observed = io.BytesIO()
 
     def add(self, arrays: Arrays, images: Tensor) -> None:
-        """Take up the next images."""
+        """Append the next images."""
         self._labels.write(arrays.labels.numpy().tobytes())
         if arrays.observed is not None:
             self._observed.write(arrays.observed.numpy().tobytes())
@@ -117,19 +120,20 @@ class _Half:
         checksums = [zlib.crc32(image.numpy().data) for image in images]
         self._checksums.write(np.array(checksums, dtype=np.uint32).tobytes())
 
-    def index(self, half: str) -> dict[str, NDArray[Any]]:
-        """Return its entries of the index."""
+    def entries(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the index by name."""
+        split = self._split
         labels = np.frombuffer(self._labels.getvalue(), np.int64)
         if not len(labels):
-            raise InputError(f"the {half} half has no images; a pack needs some in both.")
+            raise InputError(f"the {split} split has no images; a pack needs some in both splits.")
         observed = np.frombuffer(self._observed.getvalue(), np.int64)
         if len(observed) not in (0, len(labels)):
             raise InputError(
-                f"{len(observed):,} of {len(labels):,} images of the {half} half have an observed label; "
+                f"{len(observed):,} of {len(labels):,} images of the {split} split have an observed label; "
                 "all must have one, or none."
             )
-        return ({f"{half}_observed": observed} if len(observed) else {}) | {
-            f"{half}_labels": labels,
-            f"{half}_pixel_sums": np.frombuffer(self._sums.getvalue(), np.int64).reshape(len(labels), 2, -1),
-            f"{half}_checksums": np.frombuffer(self._checksums.getvalue(), np.uint32),
+        return ({f"{split}_observed": observed} if len(observed) else {}) | {
+            f"{split}_labels": labels,
+            f"{split}_pixel_sums": np.frombuffer(self._sums.getvalue(), np.int64).reshape(len(labels), 2, -1),
+            f"{split}_checksums": np.frombuffer(self._checksums.getvalue(), np.uint32),
         }

@@ -1,108 +1,97 @@
-"""What an engine is: the place where packs train, and what the driver of a study may rely on."""
+"""The interface of executors: where run groups train, and what the scheduler may rely on."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from dilution.study.planner import Pack
+from dilution.study.datasets import Confusabilities
+from dilution.study.execution import Execution
+from dilution.study.grouping import RunGroup
 from dilution.study.run_spec import Run
-from dilution.study.runner import Checkpoints, Confusabilities
-from dilution.study.timing import Probe
+from dilution.study.runner import CheckpointFolder
 
 
 @dataclass(frozen=True)
-class Job:
-    """What an engine is opened for.
+class Workload:
+    """The runs that an executor is opened for, and what they need.
 
     Parameters
     ----------
     runs
         The runs that will train.
-    root
-        Folder that holds downloaded data.
-    shared
-        Confusabilities that the runs need.
-    device
-        ``"cpu"`` or ``"cuda"``.
-    workers
-        Cores, or GPUs if that is the device, to train on at once; None: all there are.
-    address
-        Of a cluster, for engines that have one.
+    execution
+        How they are executed.
+    confusabilities
+        Confusabilities that their noise needs.
     checkpoints
-        Where long trainings are written down; on a cluster a folder that all nodes share.
+        Folder of checkpoints; on a cluster one that all nodes share. Default: no checkpoints.
     """
 
     runs: Sequence[Run]
-    root: str | None
-    shared: Confusabilities
-    device: str = "cpu"
-    workers: int | None = None
-    address: str | None = None
-    checkpoints: Checkpoints | None = None
+    execution: Execution = field(default_factory=Execution)
+    confusabilities: Confusabilities = field(default_factory=dict)
+    checkpoints: CheckpointFolder | None = None
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A pack that an engine has done with.
+class FinishedGroup:
+    """A run group that an executor has finished.
 
     Parameters
     ----------
-    pack
-        The pack, as it was started.
+    group
+        The group, as it was started.
     outcomes
-        One outcome a run, in their order; None if what trained them is gone and left none.
-    why
-        What is known of that end, in words for the user.
-    blamed
-        Whether the runs may be what it died of. A machine that went away is not their doing.
+        One outcome per run, in their order; None if the process that trained them died.
+    reason
+        Why there are no outcomes, in words for the user.
+    runs_may_be_cause
+        Whether the runs may have caused the death. A machine that went away is not their doing.
     """
 
-    pack: Pack
+    group: RunGroup
     outcomes: list[dict[str, Any]] | None
-    why: str = ""
-    blamed: bool = True
+    reason: str = ""
+    runs_may_be_cause: bool = True
 
 
 class Executor(ABC):
-    """Trains packs somewhere. The driver alone writes to the store; an engine never sees it.
+    """Trains run groups. Only the scheduler writes to the store; an executor never uses it.
 
-    Every engine keeps these promises, and one test asks all of them (tests/test_study_engines.py):
+    Every executor has these properties, which one test requires of all of them
+    (tests/test_study_executors.py):
 
-    - Between entering and leaving the ``with`` block packs may be started; leaving it ends whatever still
-      trains, at once and without a trace.
-    - :meth:`start` returns before the pack has ended, unless the engine trains in this process. It is only
-      called where :meth:`room` has just said yes, and there is always room for some pack when none trains.
-    - :meth:`wait` returns each started pack exactly once, whatever happened to what trained it: an error in
-      a run is an outcome of that run, a death is an :class:`Ended` without outcomes.
-    - The outcome of a run does not depend on the engine, nor on which other runs were in its pack, bit for
-      bit on machines of one kind, as long as it trains with as many threads.
-    - :meth:`measure` answers for the machines where packs will train, and infinity for what does not fit.
+    - Groups may be started between entering and leaving the ``with`` block. Leaving it ends
+      whatever still trains, at once and without a trace.
+    - :meth:`start` returns before the group has ended, unless the executor trains in this process.
+      It is only called if :meth:`has_room` has just returned True, and there is room for any group
+      when none trains.
+    - :meth:`wait` returns each started group exactly once, whatever happened to the process that
+      trained it: an error in a run is an outcome of that run, a death is a :class:`FinishedGroup`
+      without outcomes.
+    - The outcome of a run does not depend on the executor, nor on the other runs of its group, bit
+      for bit on machines of one kind, as long as it trains with as many threads.
 
     Parameters
     ----------
-    job
+    workload
         What it is opened for.
     """
 
     cores: int
-    """How many packs of one thread train at once, or packs on a GPU. Known once the engine is entered."""
+    """Groups of one thread that train at once, or groups on a GPU. Known once the executor is entered."""
     shares_cores: ClassVar[bool] = True
-    """Whether a pack may compute with the threads of several of these cores: they are of one machine."""
+    """Whether a group may compute with threads on several of these cores: they are of one machine."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
-
-    @property
-    def place(self) -> str:
-        """Name of the kind of machine that :meth:`measure` speaks of; empty for this machine."""
-        return ""
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
 
     @property
     @abstractmethod
-    def busy(self) -> bool:
-        """Whether a pack has been started that :meth:`wait` has not returned."""
+    def is_busy(self) -> bool:
+        """Whether a group was started that :meth:`wait` has not returned."""
 
     @abstractmethod
     def __enter__(self) -> Self:
@@ -119,17 +108,13 @@ class Executor(ABC):
         """End whatever still trains."""
 
     @abstractmethod
-    def measure(self, probe: Probe) -> float:
-        """Return the seconds of a step in as many processes at once as the probe says."""
+    def has_room(self, group: RunGroup) -> bool:
+        """Return whether a group may be started now."""
 
     @abstractmethod
-    def room(self, pack: Pack) -> bool:
-        """Return whether a pack may be started now."""
+    def start(self, group: RunGroup) -> None:
+        """Train a group."""
 
     @abstractmethod
-    def start(self, pack: Pack) -> None:
-        """Train a pack."""
-
-    @abstractmethod
-    def wait(self) -> list[Ended]:
-        """Wait until a started pack has ended, and return those that have."""
+    def wait(self) -> list[FinishedGroup]:
+        """Wait until a started group has ended, and return those that have."""

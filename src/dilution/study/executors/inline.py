@@ -1,40 +1,41 @@
-"""The engine without processes: packs train in this one, one after the other. For debuggers and tests."""
+"""The executor without processes: groups train in this process, one after the other."""
 
 from typing import Self
 
-from dilution.study.executors.base import Ended, Executor
-from dilution.study.executors.workers import measure, train_pack
-from dilution.study.planner import Pack
-from dilution.study.timing import Probe
+from dilution.study.executors.base import Executor, FinishedGroup
+from dilution.study.grouping import RunGroup
+from dilution.study.runner import train_group
 
 
-class Inline(Executor):
-    """Trains in this process. What kills it kills the driver."""
+class InlineExecutor(Executor):
+    """Trains in this process, for debuggers and tests. What kills the training kills the scheduler too."""
 
     cores = 1
 
     def __enter__(self) -> Self:
-        self._waiting: list[Pack] = []
+        self._started: list[RunGroup] = []
         return self
 
     def close(self) -> None:
-        self._waiting = []
+        self._started = []
 
     @property
-    def busy(self) -> bool:
-        return bool(self._waiting)
+    def is_busy(self) -> bool:
+        return bool(self._started)
 
-    def measure(self, probe: Probe) -> float:
-        return measure(probe)
+    def has_room(self, group: RunGroup) -> bool:
+        del group
+        return not self._started
 
-    def room(self, pack: Pack) -> bool:
-        del pack
-        return not self._waiting
+    def start(self, group: RunGroup) -> None:
+        self._started.append(group)
 
-    def start(self, pack: Pack) -> None:
-        self._waiting.append(pack)
-
-    def wait(self) -> list[Ended]:
-        packs, self._waiting = self._waiting, []
-        job = self.job
-        return [Ended(pack, train_pack(pack, job.root, job.shared, job.checkpoints)) for pack in packs]
+    def wait(self) -> list[FinishedGroup]:
+        groups, self._started = self._started, []
+        load = self.workload
+        return [
+            FinishedGroup(
+                group, train_group(group, load.execution.root, load.confusabilities, load.checkpoints)
+            )
+            for group in groups
+        ]

@@ -1,123 +1,95 @@
-"""The engine of this machine: worker processes, each with one pack at a time, replaced when they die."""
+"""The executor of this machine: worker processes with one run group each, replaced when they die."""
 
-import math
 import os
-from multiprocessing.connection import wait
+from functools import partial
 from typing import Self
 
 import torch
 
-from dilution.study.executors.base import Ended, Executor, Job
-from dilution.study.executors.workers import Worker
-from dilution.study.planner import Pack
-from dilution.study.timing import Probe
+from dilution.study.datasets import Confusabilities
+from dilution.study.execution import Execution
+from dilution.study.executors.base import Executor, FinishedGroup, Workload
+from dilution.study.grouping import RunGroup
+from dilution.study.runner import CheckpointFolder, train_group
+from dilution.training import keep_freed_memory
+from dilution.utils.process_pool import FinishedTask, Handler, ProcessPool
 
 
-class Local(Executor):
-    """Trains in processes of this machine. With one thread a result is the same whatever their number."""
+class ProcessExecutor(Executor):
+    """Trains in processes of this machine. With one thread a result is the same for any number of them."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(job)
-        self.cores = places(job.workers, job.device)
-        self.workers: list[Worker] = []
-        self._busy: dict[Worker, Pack] = {}
-        self._gpus = torch.cuda.device_count() if job.device == "cuda" else 0
+    def __init__(self, workload: Workload) -> None:
+        super().__init__(workload)
+        execution = workload.execution
+        self.cores = count_processes(execution)
+        gpus = torch.cuda.device_count() if execution.device_type == "cuda" else 0
+        common = execution.root, workload.confusabilities, workload.checkpoints
+        count = min(self.cores, len(workload.runs))
+        self.pool = ProcessPool(
+            _open_worker, [(*common, number % gpus if gpus else None) for number in range(count)]
+        )
 
     def __enter__(self) -> Self:
-        try:
-            self.grow(min(self.cores, len(self.job.runs)))
-        except BaseException:
-            self.close()
-            raise
+        self.pool.__enter__()
         return self
 
     def close(self) -> None:
-        for worker in self.workers:
-            worker.stop()
+        self.pool.close()
 
     @property
-    def busy(self) -> bool:
-        return bool(self._busy)
+    def is_busy(self) -> bool:
+        return bool(self.pool.tasks)
 
-    def grow(self, size: int) -> None:
-        """Start processes until there are so many, spread over the GPUs if that is the device.
+    def has_room(self, group: RunGroup) -> bool:
+        free_cores = self.cores - sum(started.threads for started in self.pool.tasks)
+        return group.threads <= free_cores and self.pool.has_free_worker
 
-        Raises
-        ------
-        WorkerError
-            If one ended before it was ready.
-        """
-        fresh = [
-            Worker(
-                self.job.root,
-                self.job.shared,
-                self.job.checkpoints,
-                i % self._gpus if self._gpus else None,
-            )
-            for i in range(len(self.workers), size)
-        ]
-        self.workers += fresh
-        for worker in fresh:
-            worker.wait_until_ready()
+    def start(self, group: RunGroup) -> None:
+        self.pool.start(group)
 
-    def measure(self, probe: Probe) -> float:
-        """Return the seconds of a step, in as many processes at once as will train.
-
-        They share caches and memory bandwidth. Infinity if one of them died of it twice, as the kernel ends
-        what takes too much memory; a single death may have other reasons.
-        """
-        found = self._measure(probe)
-        return self._measure(probe) if math.isinf(found) else found
-
-    def _measure(self, probe: Probe) -> float:
-        self.grow(probe.processes)
-        asked = self.workers[: probe.processes]
-        for worker in asked:
-            worker.start(probe)
-        times = [worker.answer() for worker in asked]
-        for worker, time in zip(asked, times, strict=True):
-            if time is None:
-                self._replace(worker)
-        return max(math.inf if time is None else float(time) for time in times)
-
-    def room(self, pack: Pack) -> bool:
-        free = self.cores - sum(each.threads for each in self._busy.values())
-        return pack.threads <= free and len(self._busy) < len(self.workers)
-
-    def start(self, pack: Pack) -> None:
-        worker = next(each for each in self.workers if each not in self._busy)
-        self._busy[worker] = pack
-        worker.start(pack)
-
-    def wait(self) -> list[Ended]:
-        ready = wait([worker.link for worker in self._busy])
-        ended = []
-        for worker in [each for each in self._busy if each.link in ready]:
-            pack, outcomes = self._busy.pop(worker), worker.answer()
-            code = self._replace(worker) if outcomes is None else None
-            ended.append(Ended(pack, outcomes, _DIED.format(code)))
-        return ended
-
-    def _replace(self, worker: Worker) -> int | None:
-        """Put a new process in the place of one that died, and return the exit code of that one."""
-        worker.stop()
-        self.workers[self.workers.index(worker)] = fresh = worker.another()
-        fresh.wait_until_ready()
-        return worker.process.exitcode
+    def wait(self) -> list[FinishedGroup]:
+        return [_finished_group(task) for task in self.pool.wait()]
 
 
-_DIED = (
-    "the worker process died with exit code {} (-9: killed, often for lack of memory). Try fewer workers "
-    "or a smaller batch, with --retry-failed."
-)
+def _open_worker(
+    root: str | None,
+    confusabilities: Confusabilities,
+    checkpoints: CheckpointFolder | None,
+    gpu: int | None,
+) -> Handler:
+    """Prepare a worker process and return its handler, which trains a group."""
+    keep_freed_memory()
+    if gpu is not None:
+        torch.cuda.set_device(gpu)
+    return partial(train_group, root=root, confusabilities=confusabilities, checkpoints=checkpoints)
 
 
-def places(workers: int | None, device: str) -> int:
+def _finished_group(finished: FinishedTask) -> FinishedGroup:
+    reason = ""
+    if finished.died:
+        reason = (
+            f"the worker process died with exit code {finished.exit_code} (-9: killed, often for lack of "
+            "memory). Try fewer workers or a smaller batch_size, with --retry-failed."
+        )
+    elif finished.error is not None:
+        reason = f"the worker process raised {type(finished.error).__name__}: {finished.error}."
+    return FinishedGroup(finished.task, finished.answer, reason)
+
+
+def count_processes(execution: Execution) -> int:
     """Return how many processes train at once; several may share a GPU, but not a core."""
-    present = available_cores() if device == "cpu" else torch.cuda.device_count()
-    if workers is None:
-        return present
-    return min(workers, present) if device == "cpu" else workers
+    available = available_cores() if execution.device_type == "cpu" else torch.cuda.device_count()
+    if execution.workers is None:
+        return available
+    return min(execution.workers, available) if execution.device_type == "cpu" else execution.workers
+
+
+def workers_note(execution: Execution) -> str:
+    """Return a note for the user if there are fewer cores than workers; otherwise an empty string."""
+    workers, available = execution.workers, available_cores()
+    if execution.device_type != "cpu" or workers is None or workers <= available:
+        return ""
+    return f"{available} workers used: {workers} were requested, which is more than the available cores"
 
 
 def available_cores() -> int:

@@ -1,7 +1,7 @@
-"""The engine of many machines: packs as tasks of Ray, data once a node in its object store.
+"""The executor of a cluster: run groups as tasks of Ray, data once per node in its object store.
 
-It joins a cluster by its address, or starts one on this machine. Ray schedules and carries; what happens to a
-pack whose worker or machine went away is decided by the driver, as for every engine.
+It joins a cluster by its address, or starts one on this machine. Ray schedules and transports; the
+scheduler decides what happens to a group whose process or machine went away, as for every executor.
 """
 
 import math
@@ -25,29 +25,27 @@ from ray.exceptions import (
 )
 
 from dilution.errors import InputError, WorkerError
-from dilution.study.executors.base import Ended, Executor, Job
-from dilution.study.executors.processes import places
-from dilution.study.executors.ray_worker import Driver, Task, measure_step, needed, plain, train
-from dilution.study.memory import bytes_of
-from dilution.study.planner import Pack
-from dilution.study.runner import open_data
-from dilution.study.timing import Probe
+from dilution.study.datasets import open_data
+from dilution.study.executors.base import Executor, FinishedGroup, Workload
+from dilution.study.executors.processes import count_processes
+from dilution.study.executors.ray_memory import estimate_memory
+from dilution.study.executors.ray_worker import DriverInfo, GroupTask, required_data, to_numpy, train
+from dilution.study.grouping import RunGroup
 
-_AHEAD = 2  # tasks handed over for each place: the next is there when one ends, and no more than that
-_PROBES = 64  # tasks that measure a step at once, at most
-_FETCH = 60  # seconds for the outcomes of a pack
-_ANSWER = 10.0  # seconds for a cluster to answer at its address
-_LOOK = 60.0  # seconds without an end after which to see what machines are left
+_TASKS_PER_CORE = 2  # tasks handed to Ray per core: the next is there when one ends
+_FETCH_SECONDS = 60  # for the outcomes of a group
+_CONNECT_SECONDS = 10.0
+_CHECK_SECONDS = 60.0  # without a finished group after which to check which machines are left
 _ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to anybody
+    "RAY_USAGE_STATS_ENABLED": "0",  # no statistics are sent
     "RAY_worker_niceness": "0",  # 15 otherwise: beside other work nothing would get done
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Settings of a cluster that is started here, unless the user has set them."""
-_GONE = "the cluster went away: {} Finished runs are kept; start it and give the same command again."
+_CLUSTER_LOST = "the cluster went away: {} Finished runs are kept; start it and give the same command again."
 
 
-class Cluster(Executor):
+class RayExecutor(Executor):
     """Trains as tasks of Ray.
 
     Raises
@@ -58,29 +56,30 @@ class Cluster(Executor):
 
     shares_cores = False
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(job)
-        self._busy: dict[Any, Pack] = {}
+    def __init__(self, workload: Workload) -> None:
+        super().__init__(workload)
+        self._execution = workload.execution
+        self._groups: dict[Any, RunGroup] = {}
         self._data: dict[tuple[str, str], Any] = {}
 
     def __enter__(self) -> Self:
         if ray.is_initialized():
             raise InputError("Ray runs in this process already. End it first: ray.shutdown().")
-        before = signal.getsignal(signal.SIGTERM)
+        sigterm_handler = signal.getsignal(signal.SIGTERM)
         try:
             self._connect()
-            self._take_stock()
-            self._shared = ray.put(self.job.shared)
-            # once: each is sent to the whole cluster, and kept there
-            self._training, self._measuring = ray.remote(train), ray.remote(measure_step)
-            for each in dict.fromkeys(need for run in self.job.runs for need in needed(run)):
-                self._data[each] = ray.put(plain(open_data(*each, self.job.root)))
+            self._read_resources()
+            self._confusabilities = ray.put(self.workload.confusabilities)
+            # once: Ray sends each remote function to the whole cluster and keeps it there
+            self._train = ray.remote(train)
+            for data in dict.fromkeys(data for run in self.workload.runs for data in required_data(run)):
+                self._data[data] = ray.put(to_numpy(open_data(*data, self._execution.root)))
         except BaseException:
             self.close()
             raise
         finally:
             if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, before)  # Ray puts one of its own there
+                signal.signal(signal.SIGTERM, sigterm_handler)  # Ray installs its own
         return self
 
     def _connect(self) -> None:
@@ -88,41 +87,41 @@ class Cluster(Executor):
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+        address, device = self._execution.address, self._execution.device_type
         try:
-            if self.job.address is not None:
-                _reach(self.job.address)
-                ray.init(address=self.job.address, **quiet)
+            if address is not None:
+                _check_address(address)
+                ray.init(address=address, **quiet)
                 return
-            gpus = torch.cuda.device_count() if self.job.device == "cuda" else 0
-            here = places(self.job.workers, self.job.device)
-            ray.init("local", num_cpus=max(here, gpus), num_gpus=gpus, include_dashboard=False, **quiet)
+            gpus = torch.cuda.device_count() if device == "cuda" else 0
+            cpus = max(count_processes(self._execution), gpus)
+            ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **quiet)
         except (OSError, RuntimeError, ValueError, RayError) as error:
-            where = "this machine" if self.job.address is None else f"address {self.job.address!r}"
+            place = "this machine" if address is None else f"address {address!r}"
             raise InputError(
-                f"no cluster could be had at {where}: {_line(error)} Start one: `ray start --head`; if it "
+                f"there is no cluster at {place}: {_one_line(error)} Start one: `ray start --head`; if it "
                 "asks for a token, set RAY_AUTH_MODE=token; or leave out --address for one on this machine."
             ) from None
 
-    def _take_stock(self) -> None:
-        """See what there is to train on."""
+    def _read_resources(self) -> None:
+        """Read the resources of the cluster."""
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        kind = "GPU" if self.job.device == "cuda" else "CPU"
-        present = int(sum(node.get(kind, 0) for node in nodes))
-        if present == 0:
+        device = self._execution.device_type
+        resource = "GPU" if device == "cuda" else "CPU"
+        available = int(sum(node.get(resource, 0) for node in nodes))
+        if available == 0:
             raise InputError(
-                f"the cluster has no {kind} to train on; device is {self.job.device!r}. Add nodes, or take "
+                f"the cluster has no {resource} to train on; device is {device!r}. Add nodes, or choose "
                 "another --device."
             )
-        wanted = present if self.job.workers is None else self.job.workers
-        self.cores = wanted if kind == "GPU" else min(wanted, present)
-        self._each = math.ceil(self.cores / present)  # packs on one GPU
-        # Ray trains at once all that it is handed and has room for: one ahead only where it has none.
-        self._most = _AHEAD * self.cores if self.cores >= present else self.cores
-        self._memory = int(max(node.get("memory", 0) for node in nodes))
-        self._cpus = int(max(node.get("CPU", 0) for node in nodes))
-        models = [f"{node.get('CPU', 0):g} CPUs" for node in nodes]
-        models += [name for node in nodes for name in node if name.startswith("accelerator_type")]
-        self._place = "/".join(["ray", torch.__version__, *sorted(models)])
+        workers = self._execution.workers
+        requested = available if workers is None else workers
+        self.cores = requested if resource == "GPU" else min(requested, available)
+        self._groups_per_gpu = math.ceil(self.cores / available)
+        # Ray trains all tasks that it has room for at once: hand over one ahead only if it has none.
+        self._max_tasks = _TASKS_PER_CORE * self.cores if self.cores >= available else self.cores
+        self._node_memory = int(max(node.get("memory", 0) for node in nodes))
+        self._node_cpus = int(max(node.get("CPU", 0) for node in nodes))
 
     def close(self) -> None:
         try:
@@ -132,106 +131,88 @@ class Cluster(Executor):
 
     def _cancel(self) -> None:
         try:
-            for task in self._busy:
-                ray.cancel(task, force=True)
+            for reference in self._groups:
+                ray.cancel(reference, force=True)
         except (RayError, ValueError, TypeError):
-            pass  # the cluster is gone, and with it what trained
-        self._busy = {}
+            pass  # the cluster is gone, and its tasks with it
+        self._groups = {}
 
     @property
-    def place(self) -> str:
-        return self._place
+    def is_busy(self) -> bool:
+        return bool(self._groups)
 
-    @property
-    def busy(self) -> bool:
-        return bool(self._busy)
+    def has_room(self, group: RunGroup) -> bool:
+        del group  # Ray keeps what does not fit yet
+        return len(self._groups) < self._max_tasks
 
-    def measure(self, probe: Probe) -> float:
-        found = self._measure(probe)
-        return self._measure(probe) if math.isinf(found) else found  # one death may have other reasons
+    def start(self, group: RunGroup) -> None:
+        data = {key: self._data[key] for run in group.runs for key in required_data(run)}
+        task = GroupTask(group, data, self.workload.checkpoints, DriverInfo.of_this_process())
+        resources = self._resources(group.threads, estimate_memory(group, self._execution.root))
+        self._groups[self._train.options(**resources).remote(task, self._confusabilities)] = group
 
-    def _measure(self, probe: Probe) -> float:
-        count = min(probe.processes, self.cores, _PROBES)
-        ask = self._measuring.options(**self._needs(1, 0))
-        asked = [ask.remote(probe, Driver.here()) for _ in range(count)]
-        try:
-            return max(float(time) for time in ray.get(asked))
-        except (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError):
-            return math.inf
-        except RayError as error:
-            raise WorkerError(f"a step could not be measured on the cluster: {_line(error)}") from None
-
-    def room(self, pack: Pack) -> bool:
-        del pack  # Ray keeps what does not fit yet
-        return len(self._busy) < self._most
-
-    def start(self, pack: Pack) -> None:
-        data = {each: self._data[each] for run in pack.runs for each in needed(run)}
-        task = Task(pack, data, self.job.checkpoints, Driver.here())
-        options = self._needs(pack.threads, bytes_of(pack, self.job.root))
-        self._busy[self._training.options(**options).remote(task, self._shared)] = pack
-
-    def wait(self) -> list[Ended]:
+    def wait(self) -> list[FinishedGroup]:
         try:
             while True:
-                done, _ = ray.wait(list(self._busy), num_returns=1, timeout=_LOOK)
+                done, _ = ray.wait(list(self._groups), num_returns=1, timeout=_CHECK_SECONDS)
                 if done:
-                    more, _ = ray.wait(list(self._busy), num_returns=len(self._busy), timeout=0)
-                    return [self._ended(task) for task in dict.fromkeys([*done, *more])]
+                    more, _ = ray.wait(list(self._groups), num_returns=len(self._groups), timeout=0)
+                    return [self._finished(reference) for reference in dict.fromkeys([*done, *more])]
                 if stranded := self._stranded():
                     return stranded
         except RayError as error:
-            raise WorkerError(_GONE.format(_line(error))) from None
+            raise WorkerError(_CLUSTER_LOST.format(_one_line(error))) from None
 
-    def _stranded(self) -> list[Ended]:
-        """Return all packs, if the machines that are left have less room than some may have asked for.
+    def _stranded(self) -> list[FinishedGroup]:
+        """Return all groups if the largest machine left is smaller than what some may have requested.
 
-        Ray would wait for a machine that has it.
+        Ray would wait for a machine that is large enough.
         """
-        memory, cpus = self._memory, self._cpus
-        self._take_stock()
-        if self._memory >= memory and self._cpus >= cpus:
+        memory, cpus = self._node_memory, self._node_cpus
+        self._read_resources()
+        if self._node_memory >= memory and self._node_cpus >= cpus:
             return []
-        packs = list(self._busy.values())
+        groups = list(self._groups.values())
         self._cancel()
-        return [Ended(pack, None, "the largest machine went away.", blamed=False) for pack in packs]
+        reason = "the largest machine went away."
+        return [FinishedGroup(group, None, reason, runs_may_be_cause=False) for group in groups]
 
-    def _ended(self, task: Any) -> Ended:
-        pack = self._busy.pop(task)
+    def _finished(self, reference: Any) -> FinishedGroup:
+        group = self._groups.pop(reference)
         try:
-            return Ended(pack, ray.get(task, timeout=_FETCH))
+            return FinishedGroup(group, ray.get(reference, timeout=_FETCH_SECONDS))
         except OutOfMemoryError as error:
-            return Ended(pack, None, f"Ray ended the worker process for lack of memory. {_line(error)}")
+            reason = f"Ray ended the worker process for lack of memory. {_one_line(error)}"
         except WorkerCrashedError as error:
-            return Ended(pack, None, f"the worker process died. {_line(error)}")
+            reason = f"the worker process died. {_one_line(error)}"
         except (NodeDiedError, ObjectLostError, GetTimeoutError) as error:
-            return Ended(pack, None, f"the machine went away. {_line(error)}", blamed=False)
+            reason = f"the machine went away. {_one_line(error)}"
+            return FinishedGroup(group, None, reason, runs_may_be_cause=False)
         except (LocalRayletDiedError, RaySystemError) as error:
-            raise WorkerError(_GONE.format(_line(error))) from None
-        except WorkerError as error:  # a node that differs: no pack is to blame, and none is safe there
-            raise WorkerError(_line(error)) from None
+            raise WorkerError(_CLUSTER_LOST.format(_one_line(error))) from None
+        except WorkerError as error:  # a node that differs, where no group can train
+            raise WorkerError(_one_line(error)) from None
         except RayError as error:
-            return Ended(pack, None, _line(error))
+            reason = _one_line(error)
+        return FinishedGroup(group, None, reason)
 
-    def _needs(self, threads: int, memory: int) -> dict[str, Any]:
-        """Return what a task asks the cluster for, no more than its largest node has: Ray would wait for it.
-
-        Ray itself repeats nothing.
-        """
-        gpu = {"num_gpus": 1 / self._each} if self.job.device == "cuda" else {}
-        memory = min(memory, self._memory * 9 // 10)
-        return {"num_cpus": min(threads, self._cpus), "memory": memory or None, "max_retries": 0} | gpu
+    def _resources(self, threads: int, memory: int) -> dict[str, Any]:
+        """Return what a task requests, no more than the largest node has: Ray would wait for it."""
+        gpu = {"num_gpus": 1 / self._groups_per_gpu} if self._execution.device_type == "cuda" else {}
+        memory = min(memory, self._node_memory * 9 // 10)
+        # max_retries: the scheduler decides what is trained again
+        return {"num_cpus": min(threads, self._node_cpus), "memory": memory or None, "max_retries": 0} | gpu
 
 
-def _reach(address: str) -> None:
+def _check_address(address: str) -> None:
     """Raise OSError if nothing answers at host:port; Ray itself would try for minutes."""
     host, colon, port = address.rpartition(":")
     if colon and port.isdecimal() and "://" not in address:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
 
 
-def _line(error: BaseException) -> str:
-    """Return what an error says in one line; of one that was raised on a node, what it said there."""
+def _one_line(error: BaseException) -> str:
+    """Return the message of an error in one line; that of its cause if it was raised on a node."""
     cause = getattr(error, "cause", None) or error
-    said = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return said[-1 if cause is not error else 0] if said else type(cause).__name__
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return lines[-1 if cause is not error else 0] if lines else type(cause).__name__

@@ -1,4 +1,4 @@
-"""On a node of a cluster: packs train, with data from Ray's object store, and steps are timed."""
+"""On a node of a cluster: run groups train with data from Ray's object store."""
 
 import platform
 import sys
@@ -14,112 +14,106 @@ import torch
 
 from dilution.data import Arrays, DataSet
 from dilution.errors import WorkerError
-from dilution.study.executors.workers import measure, train_pack
-from dilution.study.planner import Pack
-from dilution.study.run_spec import IMAGE_SOURCES, Run
-from dilution.study.runner import Checkpoints, Confusabilities, provide
-from dilution.study.timing import Probe
+from dilution.noise import IMAGE_SOURCES
+from dilution.study.datasets import Confusabilities, provide_data
+from dilution.study.grouping import RunGroup
+from dilution.study.run_spec import Run
+from dilution.study.runner import CheckpointFolder, train_group
 from dilution.training import keep_freed_memory
 from dilution.utils.version import versions
 
 
 @dataclass(frozen=True)
-class Driver:
-    """What a node must know of the driver: the folder that it runs in, and the versions that must agree."""
+class DriverInfo:
+    """What a node must know of the driver: its working folder, and the versions that must agree."""
 
     folder: str
     versions: tuple[str, ...]
 
     @classmethod
-    def here(cls) -> Self:
-        """Return this process as a driver."""
+    def of_this_process(cls) -> Self:
+        """Return the information of this process."""
         return cls(str(Path.cwd()), tuple(f"{name} {number}" for name, number in versions().items()))
 
 
 @dataclass(frozen=True)
-class Task:
-    """What travels to a node: a pack, references to its data, where it is written down, whose it is."""
+class GroupTask:
+    """What travels to a node: a run group, references to its data, its checkpoints, its driver."""
 
-    pack: Pack
+    group: RunGroup
     data: dict[tuple[str, str], Any]
-    checkpoints: Checkpoints | None
-    driver: Driver
+    checkpoints: CheckpointFolder | None
+    driver: DriverInfo
 
 
-def needed(run: Run) -> list[tuple[str, str]]:
-    """Return name and fingerprint of the data that a run reads."""
-    others = [] if run.image_source in IMAGE_SOURCES else [(run.image_source, "")]
-    return [(run.dataset, run.fingerprint), *others]
+def required_data(run: Run) -> list[tuple[str, str]]:
+    """Return name and fingerprint of the data sets that a run reads."""
+    external = [] if run.image_source in IMAGE_SOURCES else [(run.image_source, "")]
+    return [(run.dataset, run.fingerprint), *external]
 
 
-def train(task: Task, shared: Confusabilities) -> list[dict[str, Any]]:
-    """Train a pack on a node."""
-    _prepare(task.driver)
+def train(task: GroupTask, confusabilities: Confusabilities) -> list[dict[str, Any]]:
+    """Train a run group on a node and return its outcomes."""
+    _prepare_process(task.driver)
     for (name, fingerprint), reference in task.data.items():
-        provide(name, fingerprint, _opened(reference))
-    outcomes = train_pack(task.pack, None, shared, task.checkpoints)
+        provide_data(name, fingerprint, _fetch(reference))
+    outcomes = train_group(task.group, None, confusabilities, task.checkpoints)
     return [outcome | {"host": platform.node()} for outcome in outcomes]
 
 
-def measure_step(probe: Probe, driver: Driver) -> float:
-    """Measure a step on a node."""
-    _prepare(driver)
-    return measure(probe)
-
-
-def _agree(one: str, other: str) -> bool:
-    """Return whether two versions agree; where only one names its revision, as far as both tell."""
-    if "(" in one and "(" in other:
-        return one == other
-    return one.partition(" (")[0] == other.partition(" (")[0]
+def _versions_agree(first: str, second: str) -> bool:
+    """Return whether two versions agree; revisions are compared only if both are known."""
+    if "(" in first and "(" in second:
+        return first == second
+    return first.partition(" (")[0] == second.partition(" (")[0]
 
 
 @lru_cache(maxsize=1)
-def _prepare(driver: Driver) -> None:
-    """Make a process of Ray what a worker process is: networks of one's own are found, memory is kept.
+def _prepare_process(driver: DriverInfo) -> None:
+    """Make a process of Ray equal to a worker process: it finds custom models, and keeps freed memory.
 
     Raises
     ------
     WorkerError
-        If it has other versions than the driver: a run says by what it was trained.
+        If its versions differ from those of the driver, which are stored with the run.
     """
-    here = Driver.here().versions
-    if not all(map(_agree, here, driver.versions)):
+    node_versions = DriverInfo.of_this_process().versions
+    if not all(map(_versions_agree, node_versions, driver.versions)):
         raise WorkerError(
-            f"{platform.node()} has {', '.join(here)}; the driver has {', '.join(driver.versions)}. Install "
-            "the same on every node."
+            f"{platform.node()} has {', '.join(node_versions)}; the driver has {', '.join(driver.versions)}. "
+            "Install the same versions on every node."
         )
     keep_freed_memory()
     if Path(driver.folder).is_dir() and driver.folder not in sys.path:
         sys.path.insert(0, driver.folder)
 
 
-_Half = tuple[Any, np.ndarray[Any, Any], tuple[str, ...], np.ndarray[Any, Any] | None]
+_NumpyArrays = tuple[Any, np.ndarray[Any, Any], tuple[str, ...], np.ndarray[Any, Any] | None]
 
 
-def plain(data: DataSet) -> tuple[str, _Half, _Half, tuple[str, ...]]:
-    """Return data without tensors: the arrays of NumPy lie in Ray's object store once for all processes."""
-    return data.name, _half(data.train), _half(data.test), data.notes
+def to_numpy(data: DataSet) -> tuple[str, _NumpyArrays, _NumpyArrays, tuple[str, ...]]:
+    """Return data without tensors: all processes of a node share NumPy arrays of the object store."""
+    return data.name, _split_to_numpy(data.train), _split_to_numpy(data.test), data.notes
 
 
-def _half(arrays: Arrays) -> _Half:
+def _split_to_numpy(arrays: Arrays) -> _NumpyArrays:
     images = arrays.images.numpy() if isinstance(arrays.images, torch.Tensor) else arrays.images
     observed = None if arrays.observed is None else arrays.observed.numpy()
     return images, arrays.labels.numpy(), arrays.classes, observed
 
 
 @lru_cache(maxsize=4)
-def _opened(reference: Any) -> DataSet:
-    """Return the data of a reference; images stay in the object store, which nobody writes to."""
-    name, train, test, notes = ray.get(reference)
+def _fetch(reference: Any) -> DataSet:
+    """Return the data set of a reference; its images stay in the object store, which is read-only."""
+    name, train_split, test_split, notes = ray.get(reference)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return DataSet(name, _arrays(*train), _arrays(*test), notes)
+        return DataSet(name, _from_numpy(*train_split), _from_numpy(*test_split), notes)
 
 
-def _arrays(
+def _from_numpy(
     images: Any, labels: np.ndarray[Any, Any], classes: tuple[str, ...], observed: np.ndarray[Any, Any] | None
 ) -> Arrays:
     images = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
-    seen = None if observed is None else torch.from_numpy(observed)
-    return Arrays(images, torch.from_numpy(labels), classes, seen)
+    noisy_labels = None if observed is None else torch.from_numpy(observed)
+    return Arrays(images, torch.from_numpy(labels), classes, noisy_labels)

@@ -1,0 +1,75 @@
+"""The top command: help in sections, one line per error a user can mend, one line per converted file."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from dilution.errors import DilutionError
+from dilution.utils.migration import OldNamesWarning
+
+_UNWRITABLE = (errno.ENOSPC, errno.EPIPE, errno.EIO)  # the output itself failed
+
+
+class SectionedGroup(TyperGroup):
+    """A command group whose help lists the commands under the heading of their ``rich_help_panel``.
+
+    A :class:`DilutionError` ends the program with one message and exit code 2. An :class:`OldNamesWarning` is
+    printed as one line that starts with ``note:``. Both go to stderr.
+    """
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write the commands section by section, in the order in which they were added."""
+        sections: dict[str, list[tuple[str, Any]]] = {}
+        for name, command in self.commands.items():
+            heading = getattr(command, "rich_help_panel", None)
+            sections.setdefault(heading if isinstance(heading, str) else "Commands", []).append(
+                (name, command)
+            )
+        width = max(map(len, self.commands))
+        for heading, commands in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    (f"{name:{width}}", command.get_short_help_str(formatter.width - width - 6))
+                    for name, command in commands
+                )
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command and exit; see the class for errors and notes."""
+        try:
+            with _old_names_as_notes():
+                return super().main(*args, **kwargs)
+        except DilutionError as error:
+            message = str(error)
+        except OSError as error:
+            if error.errno not in _UNWRITABLE or error.filename:
+                raise
+            message = f"the output cannot be written: {error.strerror}."
+        typer.echo(f"error: {message}", err=True)
+        sys.exit(2)
+
+
+@contextmanager
+def _old_names_as_notes() -> Iterator[None]:
+    """Print each distinct :class:`OldNamesWarning` once, as a note; other warnings stay as they are."""
+    notes: set[str] = set()
+    with warnings.catch_warnings():
+        show_warning = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *where: Any, **options: Any) -> None:
+            if not issubclass(category, OldNamesWarning):
+                show_warning(message, category, *where, **options)
+            elif str(message) not in notes:
+                notes.add(str(message))
+                typer.echo(f"note: {message}", err=True)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", OldNamesWarning)
+        yield

@@ -1,0 +1,154 @@
+"""The command that shows a stored run: show run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dilution.cli.options import DataRootOption, StoreOption, interruptible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from dilution.study.retrain import Repetition
+    from dilution.study.run_spec import Run
+
+
+def show_run(
+    key: Annotated[str, typer.Argument(help="Key of the run, or enough of its first characters.")],
+    store: StoreOption = Path("results.sqlite"),
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train the run again and compare; exit code 1 if it differs.")
+    ] = False,
+    data_root: DataRootOption = None,
+) -> None:
+    """Explain how a run got its result.
+
+    Prints settings, noise, data, versions, history, and the Python lines that train the run again.
+    """
+    from dilution.study.datasets import confusability_name
+    from dilution.study.retrain import changed_settings, python_lines
+    from dilution.study.retrain import retrain as train_again
+    from dilution.study.run_spec import Run
+    from dilution.study.store import Store
+
+    with Store(store, create=False) as opened:
+        row = opened.row(key)
+        run = Run.of(**row["spec"])
+        artifact = confusability_name(run)
+        confusable = opened.artifact(artifact)
+    typer.echo(f"{_headline(row)}\n")
+    _print_pairs("Settings without a default, or that differ from it", changed_settings(run).items())
+    _print_pairs("Noise", _noise(row["result"]))
+    _print_pairs("Data", _data(run, row["result"], data_root))
+    _print_pairs("Trained", _trained(row))
+    _print_history(row["history"])
+    typer.echo(f"Python lines that train it again:\n\n{python_lines(row)}")
+    if retrain:
+        with interruptible("the store was not changed"):
+            root = None if data_root is None else str(data_root)
+            repetition = train_again(row, root, {} if confusable is None else {artifact: confusable})
+        typer.echo(f"\n{_comparison(repetition)}")
+        raise typer.Exit(1 if repetition.differences else 0)
+
+
+def _headline(row: Mapping[str, Any]) -> str:
+    accuracy = row["result"].get("test_acc_at_best_clean_val")
+    if accuracy is not None:
+        step = row["result"].get("step_at_best_clean_val")
+        at_step = "" if step is None else f" (step {step:,})"
+        return f"run {row['key']}: test accuracy {accuracy:.2%} at the best clean validation{at_step}"
+    if row["state"] == "diverged":
+        return f"run {row['key']}: diverged at step {row['result'].get('diverged_at', 'unknown')}"
+    error = f": {row['error'].strip().splitlines()[-1]}" if row["error"] else ""
+    return f"run {row['key']}: {row['state']}{error}"
+
+
+def _noise(result: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Yield the noise level and the noise rate, expected and counted over the labels."""
+    for name in ("alpha", "noise_rate"):
+        expected, empirical = result.get(f"{name}_expected"), result.get(f"{name}_empirical")
+        if expected is not None and empirical is not None:
+            yield name, f"expected {expected:.6g}, empirical {empirical:.6g}"
+
+
+def _data(run: Run, result: Mapping[str, Any], data_root: Path | None) -> Iterable[tuple[str, str]]:
+    """Yield where the data came from, and how many images there are."""
+    from dilution.data import DATASETS
+
+    known = DATASETS.get(run.dataset)
+    yield "dataset", f"{run.dataset}: {known.about}" if known else run.dataset
+    if run.fingerprint:
+        yield "SHA-256", f"{run.fingerprint} ({_state_of_files(run, data_root)})"
+    if "n_available" in result:
+        yield "train split", f"{result['n_available']:,} images, of which {run.n:,} were used"
+        yield "validation", f"{run.n_val:,} of these {run.n:,}"
+        yield "test split", f"{result['n_test']:,} images, the largest class {result['majority_share']:.2%}"
+    if result.get("image_note"):
+        yield "noisy images", result["image_note"]
+
+
+def _state_of_files(run: Run, data_root: Path | None) -> str:
+    """Return whether the files of a run have the content that it was trained on."""
+    from dilution.errors import DilutionError
+    from dilution.study.prepare import prepare
+
+    try:
+        (prepared,) = prepare([run], None if data_root is None else str(data_root))
+    except DilutionError as error:
+        return f"not found here: {error}"
+    same = prepared.fingerprint == run.fingerprint
+    return "the files have this content" if same else "the files have another content now"
+
+
+def _trained(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Yield by which versions, where and how long a run was trained."""
+    from dilution.utils.version import code_version
+
+    for name, version in row["versions"].items():
+        is_other = name == "dilution" and version != code_version()
+        yield name, f"{version} (this is {code_version()})" if is_other else version
+    for name in ("host", "started", "finished"):
+        if row[name]:
+            yield name, row[name]
+    for name in ("device", "group_size", "steps_done"):
+        if row["result"].get(name) is not None:
+            yield name, str(row["result"][name])
+    if "seconds" in row["result"]:
+        yield "seconds", f"{row['result']['seconds']:.3g}"
+
+
+def _print_pairs(title: str, pairs: Iterable[tuple[str, Any]]) -> None:
+    lines = list(pairs)
+    if lines:
+        typer.echo(f"{title}:\n")
+        width = max(len(name) for name, _ in lines)
+        for name, value in lines:
+            typer.echo(f"  {name:{width}}  {value}")
+        typer.echo()
+
+
+def _print_history(history: list[dict[str, Any]]) -> None:
+    if not history:
+        typer.echo("No history: the run is not finished, or was imported.\n")
+        return
+    import pandas as pd
+
+    text = pd.DataFrame(history).to_string(index=False, float_format=lambda x: f"{x:.4g}")
+    typer.echo("History:\n\n" + "\n".join(f"  {line}" for line in text.splitlines()) + "\n")
+
+
+def _comparison(repetition: Repetition) -> str:
+    """Return the result of the comparison as text."""
+    parts = f"{repetition.measures} measures"
+    if repetition.evaluations:
+        parts += f" and {repetition.evaluations} evaluations"
+    if not repetition.differences:
+        return f"Trained again: all bits of {parts} agree."
+    lines = [f"Trained again: {len(repetition.differences)} differences in {parts}."]
+    for difference in repetition.differences:
+        by = "" if difference.largest is None else f", which differ by {difference.largest:.3g}"
+        lines.append(f"  {difference.name}: stored {difference.stored}, now {difference.again}{by}")
+    return "\n".join(lines)

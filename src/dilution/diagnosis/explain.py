@@ -1,0 +1,157 @@
+"""A diagnosis in sentences: the answer, further results, and what to know before relying on them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from dilution.diagnosis.result import Diagnosis
+
+_NAMES = 3  # classes that a sentence names
+_FEW_LABELS = 20  # labels of a class
+_LOST = 0.4  # ratio of examples to labels of a class below which the models hardly predict the class
+_LEARNS_LITTLE = 200  # examples per class below which the models do not learn all they could
+_ONE_DECIMAL = 0.1  # noise rates below this are given with one decimal
+_WIDE = 0.2  # width of an interval
+_MISFIT = 0.001  # p-value
+
+_PATTERNS = {
+    "uniform": "the wrong labels are spread evenly over the other classes, as far as a test can tell",
+    "structured": "some wrong classes are more frequent than others",
+    "concentrated": "most wrong labels of a class name one other class",
+}
+_SIMILARITIES = {
+    "confusing": "Wrong labels favour similar classes",
+    "reverse": "Wrong labels avoid similar classes",
+    "random": "Wrong labels neither favour nor avoid similar classes",
+}
+
+
+def answer(diagnosis: Diagnosis) -> str:
+    """Return the noise rate in one sentence, or why it cannot be estimated."""
+    n, rate = len(diagnosis.labels), diagnosis.noise_rate
+    if not diagnosis.learned:
+        return (
+            f"The noise rate of these {n:,} labels cannot be estimated: models trained on them predict "
+            "held-out labels no better than the label frequencies do. Either nearly all labels are wrong, or "
+            "the data do not separate the classes, or there are too few examples."
+        )
+    if diagnosis.is_upper_bound:
+        return (
+            f"At most about {100 * rate.high:.0f} % of the {n:,} labels are wrong. This is an upper bound: "
+            f"with {n // len(diagnosis.classes)} examples per class the models confuse classes themselves, "
+            "and their errors cannot be told from wrong labels."
+        )
+    decimals = 0 if rate.value >= _ONE_DECIMAL else 1
+    value, low, high = (f"{100 * bound:.{decimals}f}" for bound in (rate.value, rate.low, rate.high))
+    return (
+        f"{value} % of the {n:,} labels are wrong (95 % interval {low} % to {high} %); {_pattern(diagnosis)}."
+    )
+
+
+def _pattern(diagnosis: Diagnosis) -> str:
+    if diagnosis.noise_pattern.kind in _PATTERNS:
+        return _PATTERNS[diagnosis.noise_pattern.kind]
+    if len(diagnosis.classes) > 2:
+        return "too few are wrong to show a pattern"
+    return "with two classes wrong labels have no pattern"
+
+
+def details(diagnosis: Diagnosis) -> list[str]:
+    """Return further results, one sentence each; none if nothing was learned."""
+    if not diagnosis.learned:
+        return []
+    sentences = [
+        f"Noise rate η = {diagnosis.noise_rate.text('.3f')}. Uniform noise of this rate has noise level α = "
+        f"{diagnosis.alpha.text('.2f')}, in noisy labels per clean label."
+    ]
+    if diagnosis.is_upper_bound:
+        return sentences
+    sentences.append(_noisiest_label(diagnosis))
+    pattern, similarity = diagnosis.noise_pattern, diagnosis.class_similarity
+    if pattern.kind != "undecided":
+        sentences.append(
+            f"Skew δ = {pattern.delta.text('.2f')}, where 0 is uniform; the most frequent wrong label of a "
+            f"class has {100 * pattern.top_share:.0f} % of its wrong labels."
+        )
+    if similarity.kind != "undecided":
+        sentences.append(
+            f"{_SIMILARITIES[similarity.kind]}: correlation {similarity.correlation.text('.2f')} with the "
+            "rank of the classes by similarity of their mean images, p = "
+            f"{similarity.p_value:.2g}."
+        )
+    if diagnosis.n_verified:
+        sentences.append(
+            f"{diagnosis.verified_noise_rate.percent(0)} of the {diagnosis.n_verified:,} verified labels are "
+            "wrong. If they were sampled at random, this number is more reliable than the estimate."
+        )
+    if not math.isnan(diagnosis.true_noise_rate):
+        sentences.append(f"Counted against the true labels of these data: {diagnosis.true_noise_rate:.3f}.")
+    return sentences
+
+
+def _noisiest_label(diagnosis: Diagnosis) -> str:
+    rates = diagnosis.per_class.dropna(subset=["label_noise_rate"])
+    worst = rates.sort_values("label_noise_rate").iloc[-1]
+    value, low, high = (
+        f"{100 * worst[name]:.0f}" for name in ("label_noise_rate", "label_low", "label_high")
+    )
+    return (
+        f"{value} % [{low}, {high}] of the labels {worst['class']!r} are wrong, more than of any other label."
+    )
+
+
+def caveats(diagnosis: Diagnosis) -> list[str]:
+    """Return what to know before relying on the answer, one item per caveat."""
+    sentences = _caveats_of_estimate(diagnosis) if diagnosis.learned else []
+    counts = np.bincount(diagnosis.labels, minlength=len(diagnosis.classes))
+    few = [name for name, count in zip(diagnosis.classes, counts, strict=True) if count < _FEW_LABELS]
+    if few:
+        sentences.append(
+            f"Fewer than {_FEW_LABELS} labels: {_list(few)}. Results of a class with so few labels are "
+            "unreliable."
+        )
+    return sentences
+
+
+def _caveats_of_estimate(diagnosis: Diagnosis) -> list[str]:
+    sentences, rate = [], diagnosis.noise_rate
+    n, per_class = len(diagnosis.labels), diagnosis.per_class
+    if rate.high - rate.low > _WIDE:
+        sentences.append(
+            "The interval is wide. More examples, or verified labels for some of them, would narrow it."
+        )
+    lost = per_class[per_class["share"] * n < _LOST * per_class["n_labels"]]
+    if len(lost):
+        sentences.append(
+            f"The models hardly predict {_list(list(lost['class']))}: they assign most examples with this "
+            "label to other classes. Either nearly all of these labels are wrong, or the models cannot "
+            "recognise the class. Its results and its label issues are unreliable."
+        )
+    examples_per_class = n // len(diagnosis.classes)
+    if examples_per_class < _LEARNS_LITTLE and not diagnosis.is_upper_bound:
+        sentences.append(
+            f"With {examples_per_class} examples per class models learn little. Classes that they cannot "
+            "separate count as wrong labels, so the estimate is probably too high; the interval does not "
+            "include this error."
+        )
+    if diagnosis.class_conditional_p_value < _MISFIT:
+        sentences.append(
+            "Noise does not depend on the class alone: labels of easy and of hard examples are wrong at "
+            "different rates. The estimate is a mean over both, and its error may exceed the interval."
+        )
+    if not diagnosis.n_verified and rate.high > 0.5:
+        sentences.append(
+            "If most labels are wrong, labels alone cannot show which name belongs to which class: the most "
+            "frequent label of a class is assumed to be right. A few verified labels would settle it."
+        )
+    return sentences
+
+
+def _list(names: list[str]) -> str:
+    """Return the first names as text, and how many more there are."""
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return ", ".join(names[:_NAMES]) + more

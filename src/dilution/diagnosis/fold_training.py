@@ -1,0 +1,114 @@
+"""Models trained on the folds of one data set, several at a time, each in a process with one thread."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dilution.data import Arrays
+from dilution.data.arrays import LazyImages
+from dilution.noise import Dilution
+from dilution.training import TrainConfig, TrainTask, train_together
+from dilution.utils.process_pool import Handler, ProcessPool
+
+_VAL_EVERY = 20  # one training example in so many is held out for validation, which a training needs
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One training of a cross-validation.
+
+    Parameters
+    ----------
+    train_rows
+        Examples to train on, int64.
+    held_out_rows
+        Examples to predict, int64.
+    seed
+        Root seed of weights and batch order.
+    config
+        Configuration of the training.
+    """
+
+    train_rows: NDArray[np.int64]
+    held_out_rows: NDArray[np.int64]
+    seed: int
+    config: TrainConfig
+
+
+class FoldTrainer:
+    """Trains models on folds of a data set, in worker processes that receive the data once.
+
+    Parameters
+    ----------
+    data
+        Examples; the models learn their `labels`.
+    model
+        Name of the model.
+    device
+        As for :func:`dilution.train`. On a GPU all models train in this process.
+    workers
+        Number of processes. With 0 or 1 models train in this process, with all its threads.
+    """
+
+    def __init__(self, data: Arrays, model: str, device: str, workers: int) -> None:
+        self._predict = partial(_train_and_predict, data, model, device)
+        self._stack = ExitStack()
+        self._pool: ProcessPool | None = None
+        self.workers = workers if device == "cpu" else 0
+        if self.workers > 1:
+            self._pool = ProcessPool(_open_worker, [(_without_tensors(data), model)] * self.workers)
+
+    def __enter__(self) -> Self:
+        if self._pool is not None:
+            self._stack.enter_context(self._pool)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def predict(self, folds: Sequence[Fold]) -> list[NDArray[np.float32]]:
+        """Train a model per fold and return its held-out probabilities, shape (held-out rows, classes).
+
+        Raises
+        ------
+        WorkerError
+            If a worker process died.
+        """
+        return [self._predict(fold) for fold in folds] if self._pool is None else self._pool.map(folds)
+
+
+_PlainData = tuple[NDArray[Any] | LazyImages, NDArray[np.int64], tuple[str, ...]]
+
+
+def _without_tensors(data: Arrays) -> _PlainData:
+    """Return data without tensors: to share a tensor torch moves its memory, and NumPy views of it dangle."""
+    images = data.images.numpy() if isinstance(data.images, Tensor) else data.images
+    return images, data.labels.numpy(), data.classes
+
+
+def _open_worker(data: _PlainData, model: str) -> Handler:
+    """Prepare a worker process and return its handler, which trains a fold."""
+    torch.set_num_threads(1)
+    images, labels, classes = data
+    pixels = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
+    return partial(_train_and_predict, Arrays(pixels, torch.from_numpy(labels), classes), model, "cpu")
+
+
+def _train_and_predict(data: Arrays, model: str, device: str, fold: Fold) -> NDArray[np.float32]:
+    n_val = max(1, len(fold.train_rows) // _VAL_EVERY)
+    noisy = Dilution(data.subset(torch.from_numpy(fold.train_rows)), alpha=0)
+    held_out = data.subset(torch.from_numpy(fold.held_out_rows))
+    task = TrainTask(model, noisy, held_out, fold.seed, n_val, fold.config)
+    (result,) = train_together([task], device)
+    pred_probs: NDArray[np.float32] = result.predict(held_out).numpy()
+    return pred_probs

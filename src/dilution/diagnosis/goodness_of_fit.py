@@ -1,0 +1,52 @@
+"""Checks of a diagnosis: whether the models learned anything, and whether the noise model fits."""
+
+import math
+
+import numpy as np
+from scipy.special import gammaincc
+
+from dilution.diagnosis.anchors import Floats, Ints
+from dilution.diagnosis.noise_fit import NoiseFit
+
+_MIN_GAIN = 3.0  # standard errors by which predictions must be better than the label frequencies
+_BINS = 10
+
+
+def has_learned(pred_probs: Floats, labels: Ints) -> bool:
+    """Return whether held-out labels are predicted significantly better than by their frequencies.
+
+    Parameters
+    ----------
+    pred_probs
+        Held-out probabilities of the noisy labels, shape (n, classes).
+    labels
+        Noisy labels, int64, shape (n,).
+    """
+    shares = np.bincount(labels, minlength=pred_probs.shape[1]) / len(labels)
+    gain = np.log(pred_probs[np.arange(len(labels)), labels] / shares[labels])
+    return bool(gain.mean() > _MIN_GAIN * gain.std() / math.sqrt(len(gain)))
+
+
+def class_conditional_p_value(fit: NoiseFit, labels: Ints) -> float:
+    """Return the p-value of a χ² test that noise depends on the class alone.
+
+    Examples are divided into ten bins by the models' confidence. In each bin the number of labels
+    that agree with the models is compared with its expectation under the fit.
+
+    Parameters
+    ----------
+    fit
+        The noise fit.
+    labels
+        Noisy labels, int64, shape (n,).
+    """
+    predicted = fit.class_probs.argmax(axis=1)
+    confidence = fit.class_probs.max(axis=1)
+    expected = (fit.class_probs * fit.transition[:, predicted].T).sum(axis=1)
+    agrees: Floats = (labels == predicted).astype(np.float64)
+    statistic = 0.0
+    for rows in np.array_split(np.argsort(confidence, kind="stable"), _BINS):
+        variance = float((expected[rows] * (1 - expected[rows])).sum())
+        statistic += float((agrees[rows] - expected[rows]).sum()) ** 2 / max(variance, 1e-9)
+    degrees = _BINS - 2  # the calibration uses up to two
+    return float(gammaincc(degrees / 2, statistic / 2))

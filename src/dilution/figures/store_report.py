@@ -1,0 +1,165 @@
+"""Verdicts and pages from the store alone; nothing is trained."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from dilution.errors import StoreError
+from dilution.figures.registry import FIGURES
+from dilution.figures.section import figure_section, judge_figure
+from dilution.report.markdown import write_markdown
+from dilution.report.page import CLAIM_COLUMNS, Page, write
+from dilution.report.provenance import made_by, python_call
+from dilution.report.section import Section, file_names, study_section
+from dilution.study.results import table
+from dilution.study.store import Store
+from dilution.utils.atomic import write_atomic
+
+
+@dataclass(frozen=True, repr=False)
+class Reproduction:
+    """Results of :func:`reproduce` and :func:`report`.
+
+    Parameters
+    ----------
+    claims
+        One row per claim: ``figure``, ``claim``, ``rule``, ``verdict``, ``numbers``.
+    runs
+        One row per run of all figures.
+    page
+        Path of the HTML page.
+    """
+
+    claims: pd.DataFrame
+    runs: pd.DataFrame
+    page: Path
+
+    def __repr__(self) -> str:
+        """Return the numbers of claims and runs, and the path of the page."""
+        counts = ", ".join(
+            f"{count} {verdict}" for verdict, count in self.claims["verdict"].value_counts().items()
+        )
+        return f"Reproduction(claims: {counts or 'none'}; {len(self.runs)} runs; page {str(self.page)!r})"
+
+
+def judge_claims(store: str | Path = "results.sqlite") -> pd.DataFrame:
+    """Return the verdict on every claim of the figures in a store, from the store alone.
+
+    Parameters
+    ----------
+    store
+        The result store.
+
+    Returns
+    -------
+    DataFrame
+        One row per claim: ``study``, ``figure``, ``claim``, ``rule``, ``runs`` (number of required runs),
+        ``finished``, ``verdict``, ``numbers``.
+
+    Raises
+    ------
+    DilutionError
+        If the store does not exist or has no figure.
+    """
+    parts = []
+    with Store(store, create=False) as opened:
+        for study in opened.counts():
+            figure, _, rest = study.partition("/")
+            if figure in FIGURES and rest and FIGURES[figure].claims:
+                verdicts = judge_figure(FIGURES[figure], opened, study)
+                verdicts.insert(0, "study", study)
+                parts.append(verdicts)
+    if not parts:
+        raise StoreError(
+            f"{store} has no figure of the paper; `dilution reproduce FIGURE --store {store}` adds one. "
+            "Imported runs are not trained again if data set, preset and precision are the same."
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def report(
+    store: str | Path = "results.sqlite", *, out: str | Path = "out", command: str | None = None
+) -> Reproduction:
+    """Write the page of every study in a store, from the store alone.
+
+    Parameters
+    ----------
+    store
+        The result store.
+    out
+        Folder for the page, the plots and the tables.
+    command
+        Command shown on the page. Default: this Python call.
+
+    Raises
+    ------
+    DilutionError
+        If the store does not exist or is empty, or the folder cannot be written.
+    """
+    command = command or python_call("dilution.figures.report", report, locals())
+    folder = Path(out)
+    with Store(store, create=False) as opened:
+        studies = sorted(opened.counts(), key=_page_order)
+        files = _section_files(studies)
+        sections = [_section(opened, study, folder, files[study]) for study in studies]
+    if not sections:
+        raise StoreError(f"{store} has no study; `dilution run` and `dilution reproduce` add one.")
+    return write_reproduction(_report_title(studies, Path(store)), sections, command, folder)
+
+
+def _is_figure(study: str) -> bool:
+    figure, _, rest = study.partition("/")
+    return figure in FIGURES and bool(rest)
+
+
+def _page_order(study: str) -> int:
+    """Return the place of a study on a page: figures in their order, then the user's own studies."""
+    return list(FIGURES).index(study.partition("/")[0]) if _is_figure(study) else len(FIGURES)
+
+
+def _section_files(studies: Sequence[str]) -> dict[str, str]:
+    """Return the file name of each study: that of its figure if no other study has the same figure."""
+    figures = [study.partition("/")[0] for study in studies if _is_figure(study)]
+    unique = {
+        study: study.partition("/")[0]
+        for study in studies
+        if _is_figure(study) and figures.count(study.partition("/")[0]) == 1
+    }
+    return unique | file_names([study for study in studies if study not in unique], taken=FIGURES)
+
+
+def _section(store: Store, study: str, folder: Path, file: str) -> Section:
+    if _is_figure(study):
+        return figure_section(FIGURES[study.partition("/")[0]], store, study, folder, file)
+    return study_section(study, table(store, study), folder, file)
+
+
+def _report_title(studies: Sequence[str], store: Path) -> str:
+    """Return the title of a page: data set and preset if all figures share them, otherwise the store."""
+    shared = {study.partition("/")[2] for study in studies}
+    if len(shared) == 1 and all(map(_is_figure, studies)):
+        dataset, _, preset = shared.pop().rpartition("/")
+        return reproduction_title(dataset, preset)
+    return f"Results in {store.name}"
+
+
+def reproduction_title(dataset: str, preset: str) -> str:
+    """Return the title of a page of figures with one data set and preset."""
+    return f"Deep learning under massive label noise: {dataset}, {preset} preset"
+
+
+def write_reproduction(title: str, sections: Sequence[Section], command: str, folder: Path) -> Reproduction:
+    """Write the page as HTML and Markdown, the verdicts as CSV, and what produced them as JSON."""
+    trained = [section.runs for section in sections if not section.runs.empty]
+    runs = pd.concat(trained, ignore_index=True) if trained else pd.DataFrame()
+    provenance = made_by(command, {section.name: section.runs for section in sections if len(section.runs)})
+    verdicts = [section.claims for section in sections if not section.claims.empty]
+    claims = pd.concat(verdicts, ignore_index=True) if verdicts else pd.DataFrame(columns=list(CLAIM_COLUMNS))
+    write_atomic(folder / "claims.csv", claims.to_csv(index=False).encode())
+    write_atomic(folder / "made_by.json", (json.dumps(provenance, indent=1) + "\n").encode())
+    page = Page(title, sections, provenance)
+    write_markdown(page, folder)
+    return Reproduction(claims, runs, write(page, folder / "index.html"))

@@ -1,0 +1,103 @@
+"""The data of a run: the opened data set and its dilution."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from dilution.data import DATASETS, Arrays, DataSet, is_dataset_name, load
+from dilution.errors import InputError, unknown
+from dilution.noise import IMAGE_SOURCES, Dilution, LabelNoise, matrix, observed, structured, uniform
+from dilution.study.run_spec import PROTOCOL, Run
+from dilution.training import confusability, resolve_trainable
+
+Confusabilities = Mapping[str, list[list[float]]]
+"""Measured confusability matrices, by the name that :func:`confusability_name` returns."""
+
+_provided: dict[tuple[str, str], DataSet] = {}
+
+
+def provide_data(name: str, fingerprint: str, data: DataSet) -> None:
+    """Make :func:`open_data` return `data` for this name and fingerprint instead of loading it."""
+    _provided[name, fingerprint] = data
+
+
+def open_data(name: str, fingerprint: str, root: str | None) -> DataSet:
+    """Return a data set, loaded once per process.
+
+    Parameters
+    ----------
+    name
+        Name of the data set, or custom data.
+    fingerprint
+        Fingerprint of a run. It distinguishes two contents of one file.
+    root
+        Folder of downloaded data.
+    """
+    provided = _provided.get((name, fingerprint))
+    return _load(name, fingerprint, root) if provided is None else provided
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, fingerprint: str, root: str | None) -> DataSet:
+    del fingerprint  # only a part of the cache key
+    return load(name, root)
+
+
+def takes_steps(run: Run, root: str | None) -> bool:
+    """Return whether a run trains a model in optimizer steps; otherwise it fits an estimator."""
+    data = open_data(run.dataset, run.fingerprint, root).train
+    return resolve_trainable(run.model, data.shape, len(data.classes)).takes_steps
+
+
+def needs_confusability(run: Run) -> bool:
+    """Return whether the noise of a run ranks classes by confusability."""
+    return run.noise == "structured" and run.noise_order in ("confusing", "reverse")
+
+
+def confusability_name(run: Run) -> str:
+    """Return the artifact name under which the store keeps the confusability of a run's data."""
+    return f"confusability/{PROTOCOL}/{run.dataset}/{run.fingerprint}"
+
+
+def measure_confusability(run: Run, root: str | None, device: str) -> list[list[float]]:
+    """Return the measured confusability of a run's training data; rows are true classes."""
+    data = open_data(run.dataset, run.fingerprint, root).train
+    rows: list[list[float]] = confusability(data, device=device).tolist()
+    return rows
+
+
+def noise_model(run: Run, confusabilities: Confusabilities) -> LabelNoise:
+    """Return the noise model of a run."""
+    if run.noise == "uniform":
+        return uniform()
+    if run.noise == "observed":
+        return observed()
+    if run.matrix is not None:
+        return matrix(run.matrix)
+    if run.delta is None or run.noise_order is None:
+        raise InputError(f"structured noise needs delta and noise_order; run {run.key} lacks one.")
+    measured = confusabilities.get(confusability_name(run))
+    return structured(run.delta, run.noise_order, None if measured is None else np.asarray(measured))
+
+
+def dilute(run: Run, root: str | None, confusabilities: Confusabilities) -> tuple[DataSet, Dilution]:
+    """Return the data set of a run and the dilution of its train split."""
+    data = open_data(run.dataset, run.fingerprint, root)
+    image_source: str | Arrays = run.image_source
+    if run.image_source not in IMAGE_SOURCES:
+        if not is_dataset_name(run.image_source):
+            raise unknown("image source", run.image_source, (*IMAGE_SOURCES, *DATASETS))
+        image_source = open_data(run.image_source, "", root).train
+    noisy = Dilution(
+        data.train,
+        alpha=run.alpha,
+        eta=run.eta,
+        noise=noise_model(run, confusabilities),
+        label_mode=run.label_mode,
+        image_source=image_source,
+        n=run.n,
+        stratified=run.stratified,
+        seed=run.seed,
+    )
+    return data, noisy

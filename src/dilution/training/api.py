@@ -1,0 +1,146 @@
+"""The functions that train: one training, or several together."""
+
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from dilution.data import Arrays
+from dilution.errors import InputError, invalid
+from dilution.noise import Dilution
+from dilution.training.checkpoint import Checkpoint
+from dilution.training.config import TrainConfig, default_n_val
+from dilution.training.device import resolve_device
+from dilution.training.distributed import WHOLE_BATCH, Shard, join_processes
+from dilution.training.estimators import check_model_name
+from dilution.training.result import TrainResult
+from dilution.training.task import TrainTask
+from dilution.training.trainable import resolve_trainable
+from dilution.training.trainer import check_alike
+from dilution.utils import rng
+
+
+def train(
+    model: str,
+    noisy: Dilution,
+    *,
+    test: Arrays,
+    seed: int = 0,
+    n_val: int | None = None,
+    config: TrainConfig | None = None,
+    device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
+    parallel: bool = False,
+    **settings: object,
+) -> TrainResult:
+    """Train a model or fit an estimator on a diluted set.
+
+    Validation examples are held out first, by :meth:`Dilution.hold_out`, whose training set draws
+    noisy labels of its own: the noise that was trained on is in the result's ``noise_summary``.
+
+    Parameters
+    ----------
+    model
+        Name of a model, ``"perceptron"``, ``"mlp2"``, ``"conv4"`` …; of an estimator,
+        ``"sklearn:logistic"``, ``"sklearn:knn"``, ``"sklearn:forest"``, ``"sklearn:boosting"``; or
+        of a factory of your own, ``"module:factory"``. Estimators ignore `config` and settings.
+    noisy
+        The diluted set. Its n clean examples include the validation examples.
+    test
+        Test split; it is evaluated and chooses nothing.
+    seed
+        Root seed of the initial weights, the batch order and the augmentation.
+    n_val
+        Clean examples held out for validation, which chooses the step. Default: a tenth of n, at
+        most 5,000.
+    config
+        Configuration of the training. Default: ``TrainConfig()``.
+    device
+        ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if there is one. Images, labels and noise are
+        on the same device.
+    checkpoint
+        File to which the state of the training is saved now and then, and from which an interrupted
+        training resumes.
+    parallel
+        Divide each batch among the processes that ``torchrun`` has started. All of them make this
+        call and get the same result, which is that of one process except for rounding. Layers that
+        depend on the whole batch or draw random numbers, as batch normalisation and dropout do, see
+        the shard of their process.
+    **settings
+        Settings that replace those of `config`, such as ``targets="pooled", epochs=4``.
+
+    Returns
+    -------
+    TrainResult
+
+    Raises
+    ------
+    InputError
+        If a name, a custom factory or a setting breaks its rule.
+    """
+    _check_data(noisy, test)
+    rng.check_seed(seed)
+    n_val = default_n_val(noisy.n) if n_val is None else n_val
+    config = _replace(config or TrainConfig(), settings)
+    shard = join_processes(resolve_device(device).type, config.batch_size) if parallel else WHOLE_BATCH
+    return train_together([TrainTask(model, noisy, test, seed, n_val, config)], device, checkpoint, shard)[0]
+
+
+def train_together(
+    tasks: Sequence[TrainTask],
+    device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
+    shard: Shard = WHOLE_BATCH,
+) -> list[TrainResult]:
+    """Train models of one architecture as an ensemble; the results are those of training each alone.
+
+    Tasks may differ in data, noise, seed and learning rate. A model that diverges gets that state
+    and does not affect the others. Estimators are fitted one after the other.
+
+    Parameters
+    ----------
+    tasks
+        The trainings.
+    device
+        As for :func:`train`.
+    checkpoint
+        As for :func:`train`; one file for all tasks.
+    shard
+        The part of each batch that this process computes.
+
+    Raises
+    ------
+    InputError
+        If a setting breaks its rule, or the tasks cannot train together: model, image shape,
+        classes, number of steps and every setting but `lr` must agree.
+    """
+    check_alike([check_model_name(task.model) for task in tasks])
+    first = tasks[0]
+    kind = resolve_trainable(first.model, first.noisy.data.shape, first.noisy.classes)
+    return kind.train(tasks, resolve_device(device), checkpoint, shard)
+
+
+def _check_data(noisy: Dilution, test: Arrays) -> None:
+    """Refuse arguments of a wrong type, and a test split that does not match the training data."""
+    if not isinstance(noisy, Dilution):
+        raise InputError(
+            f"the data are a {type(noisy).__name__}; train takes a Dilution: dilution.Dilution(data.train, "
+            "alpha=0) is one without noise."
+        )
+    if not isinstance(test, Arrays):
+        raise InputError(
+            f"test is a {type(test).__name__}; it must be Arrays of images and labels, such as the test "
+            "split of dilution.load(name)."
+        )
+    if noisy.data.shape != test.shape or len(test.classes) != noisy.classes:
+        raise InputError(
+            f"test images are {test.shape} with {len(test.classes)} classes, training images "
+            f"{noisy.data.shape} with {noisy.classes}; both must be the same. Use both splits of one data "
+            "set."
+        )
+
+
+def _replace(config: TrainConfig, settings: dict[str, object]) -> TrainConfig:
+    try:
+        return TrainConfig.model_validate(config.model_dump() | settings)
+    except ValidationError as error:
+        raise invalid(error, TrainConfig.model_fields) from None

@@ -1,0 +1,137 @@
+"""One model of an ensemble in training: its data, its evaluations, its result."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from dilution.models import build_model
+from dilution.noise import NoiseSummary
+from dilution.training.augment import Augmentation
+from dilution.training.batches import Batch, BatchSampler
+from dilution.training.distributed import Shard
+from dilution.training.estimators import is_custom
+from dilution.training.evaluation import Evaluator, Normalise
+from dilution.training.result import TrainResult
+from dilution.training.task import TrainTask
+from dilution.utils import rng
+from dilution.utils.rng_state import RngState
+
+
+class Replica:
+    """One of the models that train together: its data, and the record of its evaluations.
+
+    Parameters
+    ----------
+    task
+        The training.
+    device
+        Device of the data.
+    shard
+        The part of each batch that this process computes.
+
+    Attributes
+    ----------
+    steps
+        Number of optimizer steps.
+    diverged_at
+        First step (from 1) whose loss was not finite; None as long as all are.
+    rng_state
+        Random numbers for the layers of a custom model; None for a built-in one, which draws none.
+    """
+
+    def __init__(self, task: TrainTask, device: torch.device, shard: Shard) -> None:
+        config, data = task.config, task.noisy.data
+        self.task, self.image_shape, self.classes = task, data.shape, task.noisy.classes
+        training, held_out = task.noisy.hold_out(task.n_val)
+        self._training, self._held_out = training.to(device), held_out.to(device)
+        self._sampler = BatchSampler(
+            self._training, config.targets, config.batch_size, seed=task.seed, shard=shard
+        )
+        self._augmentation = Augmentation(config, data.shape, seed=task.seed, shard=shard)
+        self.normalise = Normalise(self._training.data, self._training.clean_rows)
+        self._evaluator = Evaluator(self.normalise, self._held_out, task.test.to(device))
+        self.steps = config.total_steps(self._sampler.length)
+        self.rng_state = RngState(rng.stream(task.seed, "dropout"), device) if is_custom(task.model) else None
+        self.diverged_at: int | None = None
+        self._history: list[dict[str, float]] = []
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Everything that must be equal for replicas to train together."""
+        config = self.task.config.model_copy(update={"lr": 0.0, "epochs": None, "steps": self.steps})
+        return self.task.model, self.image_shape, self.classes, config
+
+    def build_model(self) -> nn.Module:
+        """Return the model with its initial weights."""
+        return build_model(self.task.model, self.image_shape, self.classes, seed=self.task.seed)
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        """Yield the augmented batches of the steps from `start` (0 for the first) to the last."""
+        return self._augmentation.apply(self._sampler.batches(self.steps, start), start)
+
+    def evaluate(self, model: nn.Module, step: int, losses: Tensor) -> None:
+        """Evaluate the model and record the evaluation; a replica that has diverged records nothing.
+
+        Parameters
+        ----------
+        model
+            The model after `step`.
+        step
+            Number of steps taken.
+        losses
+            Training losses since the last evaluation, float32, shape (steps,).
+        """
+        if self.diverged_at is not None:
+            return
+        with nullcontext() if self.rng_state is None else self.rng_state:
+            measures = self._evaluator(model)
+        finite = [*losses.isfinite().tolist(), math.isfinite(measures["val_loss_noisy"])]
+        if not all(finite):
+            self.diverged_at = min(step, step - len(losses) + 1 + finite.index(False))
+            return
+        self._history.append({"step": step, "train_loss": float(losses.mean())} | measures)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of the replica, apart from its weights."""
+        rng_states = None if self.rng_state is None else self.rng_state.states
+        return {"history": self._history, "diverged_at": self.diverged_at, "rng_states": rng_states}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Resume from the state of a checkpoint."""
+        self._history, self.diverged_at = list(state["history"]), state["diverged_at"]
+        if self.rng_state is not None:
+            self.rng_state.states = list(state["rng_states"])
+
+    def result(self, model: nn.Module, seconds: float) -> TrainResult:
+        """Return the result of the training.
+
+        Parameters
+        ----------
+        model
+            The trained model.
+        seconds
+            Wall time of the training.
+        """
+        return TrainResult(
+            state="done" if self.diverged_at is None else "diverged",
+            history=pd.DataFrame(self._history),
+            noise_summary=self._noise_summary(),
+            n_train=self._training.n,
+            n_val=self._held_out.n,
+            n_test=len(self.task.test),
+            seconds=seconds,
+            diverged_at=self.diverged_at,
+            model=model.cpu(),
+            normalise=self.normalise.to(torch.device("cpu")),
+        )
+
+    def _noise_summary(self) -> NoiseSummary:
+        """Return the noise of the training labels; with expected targets no label is drawn."""
+        if self.task.config.targets == "expected":
+            return self._training.expected_noise_summary()
+        return self._training.noise_summary(self._sampler.label_counts)

@@ -1,0 +1,167 @@
+"""Computed parts of the documentation: ``python tests/generated.py`` writes them, test_docs.py compares them.
+
+- docs/cli.md: the help text of every command;
+- README.md, ``<!-- findings -->``: what the committed results say, in five lines;
+- docs/results/README.md, ``<!-- claims -->``: every claim with its verdict and numbers;
+- docs/architecture.md, ``<!-- modules -->``: the first line of each module's docstring.
+"""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import typer
+from typer.testing import CliRunner
+
+from dilution.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "docs" / "results"
+DATA = {"mnist-laptop": "MNIST", "cifar10-laptop": "CIFAR-10"}
+
+
+def cli_reference() -> str:
+    """Return docs/cli.md: the help text of every command."""
+    parts = [
+        "# The command line\n",
+        "Written by `python tests/generated.py`; do not edit.\n",
+        "Exit codes: 0; 1 if runs failed, if `dilution data check` finds a file missing or altered, or if\n"
+        "`dilution show run --retrain` gives other results; 2 after a mistake that you can mend, with one\n"
+        "message; 130 after Ctrl-C. Finished runs are always kept.\n",
+    ]
+    commands: list[tuple[str, Any]] = [("dilution", typer.main.get_command(app))]
+    while commands:
+        name, command = commands.pop(0)
+        words = [*name.split()[1:], "--help"]
+        shown = CliRunner().invoke(app, words, prog_name="dilution", color=False, terminal_width=100).stdout
+        text = "\n".join(row.rstrip() for row in shown.strip().splitlines())
+        parts.append(f"## `{name}`\n\n```text\n{text}\n```\n")
+        below = getattr(command, "commands", {})
+        commands = [(f"{name} {word}", below[word]) for word in below] + commands
+    return "\n".join(parts)
+
+
+def claims(folder: str) -> pd.DataFrame:
+    """Return the verdicts of a folder of results."""
+    return pd.read_csv(RESULTS / folder / "claims.csv")
+
+
+def interval(mean: float, low: float, high: float) -> str:
+    """Return an accuracy in percent with its interval."""
+    return f"{100 * mean:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def findings() -> str:
+    """Return the findings of README.md, one line each, computed from the committed results."""
+    fig1 = pd.read_csv(RESULTS / "mnist-laptop" / "fig1.csv")
+    conv4 = fig1[(fig1["model"] == "conv4") & (fig1["n"] == fig1["n"].max()) & (fig1["targets"] == "pooled")]
+    top = conv4.loc[conv4["alpha"].idxmax()]
+    fig9 = pd.read_csv(RESULTS / "mnist-laptop" / "fig9.csv")
+    needed = fig9[(fig9["found_by"] == "search") & (fig9["level"] == 0.9)].set_index("alpha")["mean"]
+    judged = {name: claims(folder)["verdict"] for folder, name in DATA.items()}
+    held = " and ".join(
+        f"{(verdicts == 'reproduced').sum()} of {len(verdicts)} claims on {name}"
+        for name, verdicts in judged.items()
+    )
+    price = pd.read_csv(RESULTS / "plan" / "prices.csv")
+    price = price[price["data"] == "mnist"].set_index("alpha").loc[10]
+    cases = pd.read_csv(RESULTS / "diagnosis" / "cases.csv")
+    inside = ((cases["low"] <= cases["true_noise_rate"]) & (cases["true_noise_rate"] <= cases["high"])).sum()
+    trained = pd.read_csv(RESULTS / "advice" / "mnist-100-trainings.csv")
+    mean = trained.groupby("way")["accuracy"].mean()
+    return "\n".join(
+        [
+            "<!-- findings -->",
+            "![Test accuracy against the noise level on MNIST](docs/results/mnist-laptop/fig1.png)",
+            "",
+            f"- With {top['alpha']:g} noisy labels added to each clean one, a ConvNet still reaches "
+            f"{interval(top['mean'], top['low'], top['high'])} on MNIST. "
+            "[Figure 1](docs/results/mnist-laptop/README.md)",
+            f"- 90 % on MNIST takes about {needed.loc[10]:,.0f} clean examples at α = 10 and "
+            f"{needed.loc[50]:,.0f} at α = 50. [Figures 8 and 9](docs/results/mnist-laptop/README.md)",
+            f"- A label of noise α = 10 is worth {price['mean']:.3f} [{price['low']:.3f}, "
+            f"{price['high']:.3f}] of a clean one. [The price of a label](docs/results/plan/README.md)",
+            f"- `dilution diagnose` has the true noise rate within its interval in {inside} of "
+            f"{len(cases)} cases. [Diagnosis](docs/results/diagnosis/README.md)",
+            f"- With {held} reproduced at laptop scale, some of the paper does not hold there. "
+            "[What and why](docs/results/README.md#what-was-not-reproduced)",
+            "",
+            "`dilution advise` took MNIST at α = 100 from "
+            f"{100 * mean['default, sampled']:.1f} % with the paper's settings to {100 * mean['advised']:.1f} % ([advice](docs/results/advice/README.md)).",
+            "<!-- end of findings -->",
+        ]
+    )
+
+
+def seeds(folder: str, figure: str) -> str:
+    """Return how many seeds a point of a figure has; for a search, how many runs."""
+    points = pd.read_csv(RESULTS / folder / f"{figure}.csv")
+    counts = points.loc[points["found_by"] == "search" if "found_by" in points else slice(None), "seeds"]
+    text = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    return f"{text} runs" if "found_by" in points else text
+
+
+def claim_tables() -> str:
+    """Return the tables of claims of docs/results/README.md."""
+    lines = ["<!-- claims -->"]
+    for folder, name in DATA.items():
+        lines += [
+            f"### {name}, laptop preset, two cores and no GPU",
+            "",
+            "| figure | the paper's claim | verdict | measured | seeds |",
+            "|---|---|---|---|---|",
+        ]
+        for row in claims(folder).itertuples():
+            cells = [row.figure, row.claim, row.verdict, row.numbers, seeds(folder, row.figure)]
+            lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
+        lines += ["", f"Plots, rules, every run and how it was made: [{folder}]({folder}/README.md).", ""]
+    return "\n".join([*lines, "<!-- end of claims -->"])
+
+
+def module_tree() -> str:
+    """Return every module with the first line of its docstring, package by package."""
+    source = ROOT / "src" / "dilution"
+    lines = ["<!-- modules -->", "```text"]
+    for path in sorted(
+        source.rglob("*.py"), key=lambda path: (path.parent, path.name != "__init__.py", path.name)
+    ):
+        relative = path.relative_to(source)
+        doc = (
+            (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")
+            .partition("\n\n")[0]
+            .replace("\n", " ")
+        )
+        if path.name == "__init__.py":
+            lines.append(f"{relative.parent.as_posix() if relative.parent.name else 'dilution'}/  {doc}")
+        else:
+            lines.append(f"{'  ' * len(relative.parts)}{path.stem:20} {doc}")
+    return "\n".join([*lines, "```", "<!-- end of modules -->"])
+
+
+def replaced(page: str, name: str, text: str) -> str:
+    """Return a page with the part between the comments of this name replaced."""
+    pattern = re.compile(f"<!-- {name} -->.*?<!-- end of {name} -->", re.DOTALL)
+    assert pattern.search(page), f"no part <!-- {name} -->"
+    return pattern.sub(lambda _: text, page)
+
+
+def pages() -> dict[Path, str]:
+    """Return each page that holds computed parts, as it must read."""
+    readme, results, architecture = (
+        ROOT / "README.md",
+        RESULTS / "README.md",
+        ROOT / "docs" / "architecture.md",
+    )
+    return {
+        ROOT / "docs" / "cli.md": cli_reference(),
+        readme: replaced(readme.read_text("utf-8"), "findings", findings()),
+        results: replaced(results.read_text("utf-8"), "claims", claim_tables()),
+        architecture: replaced(architecture.read_text("utf-8"), "modules", module_tree()),
+    }
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, "utf-8")

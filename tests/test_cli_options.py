@@ -1,0 +1,71 @@
+"""Options that commands share, and the record that commands receive."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import typer
+from typer.testing import CliRunner
+
+from dilution.cli.options import _EXECUTION_OPTIONS, command_line, execution_options
+from dilution.study.execution import Execution
+
+
+def call(command, *words):
+    """Run a command that is an app of its own."""
+    single = typer.Typer(add_completion=False)
+    single.command()(command)
+    result = CliRunner().invoke(single, [str(word) for word in words])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_there_is_an_option_per_execution_setting_with_its_default():
+    options = {name: option.default for name, option in _EXECUTION_OPTIONS.items()}
+    assert set(options) == {field.name for field in fields(Execution)} - {"progress"}
+    assert Execution(**options) == Execution()
+
+
+def test_a_command_gets_one_validated_record():
+    received = []
+
+    @execution_options()
+    def command(*, execution: Execution) -> None:
+        received.append(execution)
+
+    call(command)
+    call(command, "--workers", 0, "--retry-failed", "--data-root", "data", "--checkpoint-minutes", 2)
+    assert received[0] == Execution()
+    assert received[1] == Execution(
+        workers=0, retry_failed=True, data_root=Path("data"), checkpoint_minutes=2
+    )
+
+
+def test_a_command_may_offer_some_of_the_settings():
+    received = []
+
+    @execution_options("workers")
+    def command(name: str, size: int = 1, *, execution: Execution) -> None:
+        received.append((name, execution, size))
+
+    call(command, "x", "--workers", 1, "--size", 2)
+    assert received == [("x", Execution(workers=1), 2)]
+    assert call(command, "x", "--device", "cpu").exit_code == 2
+
+
+def test_the_command_line_is_rebuilt_without_defaults():
+    lines = []
+
+    @execution_options()
+    def command(
+        context: typer.Context,
+        names: list[str],
+        model: str | None = None,
+        n: int = 5,
+        *,
+        execution: Execution,
+    ) -> None:
+        lines.append(command_line(context))
+
+    call(command, "fig1", "my data.csv", "--n", 5, "--workers", 0, "--retry-failed", "--model", "mlp2")
+    assert lines[0].endswith("fig1 'my data.csv' --model mlp2 --workers 0 --retry-failed")

@@ -1,0 +1,195 @@
+"""A data set that a function of the user's own returns."""
+
+import os
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import dilution
+from dilution.data import check, fingerprint, load_unsplit, load
+from dilution.errors import InputError
+
+HEAD = """
+import numpy as np, torch
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from dilution.data import Arrays, from_numpy
+X = np.arange(60, dtype=np.float32).reshape(20, 3)
+P = np.arange(180, dtype=np.uint8).reshape(20, 3, 3)
+Y = np.arange(20) % 2
+"""
+
+Write = Callable[[str], str]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Write]:
+    """Return a writer of the module of a test, in the current folder: body of a function → its name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    module = f"own_data_{zlib.crc32(request.node.name.encode())}"
+
+    def written(body: str) -> str:
+        lines = body if body.startswith("\n") else f"\ndef f():\n    {body}\n"
+        (tmp_path / f"{module}.py").write_text(HEADER + lines)
+        return f"{module}:f"
+
+    yield written
+    sys.modules.pop(module, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "shape", "sizes"),
+    [
+        ("return X, Y", (3, 1, 1), (16, 4)),
+        ("return P, Y", (1, 3, 3), (16, 4)),
+        ("return torch.from_numpy(X).requires_grad_(), torch.from_numpy(Y)", (3, 1, 1), (16, 4)),
+        ("return X, Y, X[:6], Y[:6]", (3, 1, 1), (20, 6)),
+        ("return dict(images=P, labels=Y, classes=['u', 'v'])", (1, 3, 3), (16, 4)),
+        ("return dict(features=X, labels=Y, test_features=X[:2], test_labels=Y[:2])", (3, 1, 1), (20, 2)),
+        ("return from_numpy(P, Y)", (1, 3, 3), (16, 4)),
+        ("return Arrays(torch.from_numpy(P)[:, None], torch.from_numpy(Y))", (1, 3, 3), (16, 4)),
+        ("return TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))", (3, 1, 1), (16, 4)),
+        ("return TensorDataset(torch.from_numpy(P), torch.from_numpy(Y))", (1, 3, 3), (16, 4)),
+        ("return TensorDataset(torch.ones(20, 2, 5, 4).double(), torch.from_numpy(Y))", (2, 5, 4), (16, 4)),
+    ],
+)  # fmt: skip
+def test_each_form_of_data_is_understood(
+    write: Write, body: str, shape: tuple[int, int, int], sizes: tuple[int, int]
+) -> None:
+    name = write(body)
+    data = load(name)
+    assert data.train.shape == shape
+    assert (len(data.train), len(data.test)) == sizes
+    assert data.train.dtype == (torch.uint8 if shape == (1, 3, 3) else torch.float32)
+    assert data.train.labels.unique().tolist() == [0, 1]
+    assert load(name) is data
+    whole = load_unsplit(name)
+    assert whole.names is None
+    assert len(whole.arrays) == (20 if "from_numpy(P, Y)" not in body else 16)
+
+
+def test_a_map_style_dataset_keeps_values_labels_and_class_names(write: Write) -> None:
+    name = write("""
+class Mine(Dataset):
+    classes = ["no", "yes"]
+    def __len__(self):
+        return 10
+    def __getitem__(self, k):
+        return torch.full((2, 3), -k / 4), k % 2
+f = Mine
+""")
+    found = load_unsplit(name).arrays
+    assert found.shape == (1, 2, 3)
+    assert found.images[:, 0, 0, 0].tolist() == [-k / 4 for k in range(10)]
+    assert found.labels.tolist() == [0, 1] * 5
+    assert found.classes == ("no", "yes")
+
+
+ITEMS = """
+class Mine(Dataset):
+    def __len__(self):
+        return 3
+    def __getitem__(self, k):
+        {}
+f = Mine
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise ValueError('boom')", "called without arguments it raised ValueError: boom"),
+        ("raise SystemExit(3)", "raised SystemExit"),
+        ("return 3", "its type is int; it must be a pair"),
+        ("return None", "its type is NoneType"),
+        ("return X, Y, X", "its type is tuple of 3"),
+        ("return dict(image=P, labels=Y)", "'image' is not a argument of from_numpy. Did you mean 'images'"),
+        ("return X, Y[:3]", "3 labels for 20 examples"),
+        ("return X, Y * 0 + 1", "labels run from 1 to 1"),
+        ("return Arrays(torch.zeros(3, 1, 2, 2), torch.zeros(3).long(), ('a', 'b'))", "all 3 labels are a"),
+        ("\ndef f(x):\n    return X, Y\n", "raised TypeError"),
+        ("\nf = 3\n", "which is an int; it must be a function"),
+        ("\ng = 3\n", "has no 'f'"),
+        ("\nraise KeyError('x')\n", "importing .* raised KeyError"),
+        ("\nimport no_such_module_at_all\n", "raised ModuleNotFoundError: No module named 'no_"),
+        ("\nclass f(IterableDataset):\n    __iter__ = None\n", "f has no length; a torch Dataset must be"),
+        ("return TensorDataset(torch.zeros(0, 3), torch.zeros(0))", "has 0 items"),
+        ("return TensorDataset(torch.zeros(3, 3), torch.zeros(3))", r"the label of item 0 is tensor\(0.\)"),
+        ("return TensorDataset(torch.zeros(3, 3).long(), torch.arange(3))", "item 0 is torch.int64"),
+        ("return TensorDataset(torch.zeros(3, 1, 1, 2, 2), torch.arange(3))", r"item 0 has shape \(1, 1, 2,"),
+        ("return TensorDataset(torch.zeros(3, 3))", "item 0 is a tuple; items must be pairs"),
+        (ITEMS.format("return 'image', 0"), "item 0 holds a str; .*ToTensor"),
+        (ITEMS.format("return torch.zeros(k + 1, 2), k"), r"item 1 is torch.float32 of shape \(1, 2, 2\)"),
+        (ITEMS.format("raise OSError('gone')"), "item 0 of Mine raised OSError: gone"),
+    ],
+)  # fmt: skip
+def test_a_function_that_does_not_give_data_is_refused_in_words(
+    write: Write, body: str, message: str
+) -> None:
+    name = write(body)
+    with pytest.raises(InputError, match=message) as caught:
+        load(name)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_module_is_refused() -> None:
+    with pytest.raises(
+        InputError, match="data set is 'no_such_module:f', and there is no module no_such_module"
+    ):
+        load("no_such_module:f")
+
+
+def test_what_is_returned_identifies_the_data_not_the_text_of_the_function(write: Write) -> None:
+    first = fingerprint(name := write("return X, Y"))
+    assert fingerprint(write("return X + 0, Y  # the same")) == first
+    others = {fingerprint(write(body)) for body in ("return X + 1, Y", "return X, 1 - Y", "return P, Y")}
+    assert len({first, *others}) == 4
+    (found,) = check(name)
+    assert (found.state, found.file.suffix) == ("present", ".py")
+
+
+def test_a_function_that_returns_other_data_each_time_is_refused_before_a_study(write: Write) -> None:
+    name = write("return np.random.default_rng().normal(size=(20, 3)), Y")
+    assert len(load(name).train) == 16
+    with pytest.raises(InputError, match=r"called twice it returned different data.*fixed seed"):
+        fingerprint(name)
+
+
+def test_a_study_runs_on_a_function_in_worker_processes(write: Write, tmp_path: Path) -> None:
+    name = write("return X, Y")
+    runs = [
+        dilution.Run.of(dataset=name, n=12, alpha=0, model="perceptron", epochs=1, batch_size=4, seed=seed)
+        for seed in (0, 1)
+    ]
+    table = dilution.run(
+        dilution.Study.of("own", runs), store=tmp_path / "r.sqlite", execution=dilution.Execution(workers=1)
+    )
+    assert table["state"].tolist() == ["done", "done"]
+    assert set(table["fingerprint"]) == {fingerprint(name)}
+
+
+def test_the_command_line_finds_a_function_in_the_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "handy.py").write_text(HEADER + "\ndef f():\n    return X, Y\n")
+    words = [sys.executable, "-m", "dilution", "data", "check", "handy:f"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(dilution.__file__).parent.parent)}
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("present")
+    words[-1] = "handy:g"
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_float_images_of_a_dataset_keep_their_values(write: Write) -> None:
+    name = write("return TensorDataset(torch.linspace(-9, 9, 120).view(20, 1, 2, 3), torch.arange(20) % 2)")
+    shown = load_unsplit(name).arrays.images
+    assert np.allclose(shown.flatten(), np.linspace(-9, 9, 120), atol=1e-6)

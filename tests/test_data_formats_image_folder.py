@@ -1,0 +1,105 @@
+"""A folder of images as a data set in memory."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dilution.data import check, fingerprint, load, load_unsplit
+from dilution.data.formats import image_folder
+from dilution.errors import DataError, InputError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten images, each of one grey, in two classes; the greys of class b are odd."""
+    for number in range(10):
+        path = tmp_path / "mine" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((9, 12), number, dtype=np.uint8)).save(path)
+    return tmp_path / "mine"
+
+
+def greys(images: torch.Tensor) -> list[int]:
+    return images[:, 0, 0, 0].tolist()
+
+
+def test_a_folder_is_decoded_and_a_fifth_of_it_is_for_testing(folder: Path) -> None:
+    data = load(folder)
+    assert data.name == "mine"
+    assert data.train.classes == ("a", "b")
+    assert data.train.shape == (3, 32, 32)
+    assert (len(data.train), len(data.test)) == (8, 2)
+    for arrays in (data.train, data.test):
+        assert [grey % 2 for grey in greys(arrays.images)] == arrays.labels.tolist()
+    assert data.notes == ()
+    assert load(f"{folder}/") is data
+
+
+def test_the_size_follows_the_number_sign(folder: Path) -> None:
+    assert load(f"{folder}#5").train.shape == (3, 5, 5)
+    for size in ("0", "x", "-3", "4.5"):
+        with pytest.raises(InputError, match=rf"'{size}' follows the # .*mine#48"):
+            load(f"{folder}#{size}")
+
+
+def test_split_folders_are_used(folder: Path) -> None:
+    root = folder.parent / "splits"
+    root.mkdir()
+    folder.rename(root / "train")
+    for name in "ab":
+        (root / "val" / name).mkdir(parents=True)
+        Image.new("RGB", (4, 4), (77, 0, 0)).save(root / "val" / name / "z.jpg")
+    data = load(root)
+    assert (len(data.train), len(data.test)) == (10, 2)
+    assert len(load_unsplit(root).arrays) == 12
+
+
+def test_files_that_cannot_be_read_are_skipped_with_a_note(folder: Path) -> None:
+    (folder / "a" / "1x.png").write_text("no image")
+    data = load(folder)
+    assert len(data.train) + len(data.test) == 10
+    (note,) = data.notes
+    assert note == "1 file is skipped, the first is a/1x.png: by its content it is neither JPEG nor PNG"
+    for path in (folder / "b").rglob("*.png"):
+        path.write_text("no image")
+    with pytest.raises(InputError, match="labels are 'a'; learning needs at least 2"):
+        load(folder)
+    for path in folder.rglob("*.png"):
+        path.write_text("no image")
+    with pytest.raises(DataError, match=r"none of the \d images for training .* neither JPEG nor PNG"):
+        load(folder)
+
+
+def test_unsplit_images_are_named_by_their_path(folder: Path) -> None:
+    unsplit = load_unsplit(f"{folder}#4")
+    assert unsplit.names == tuple(
+        f"{'ab'[number % 2]}/{number}.png" for number in (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+    )
+    assert greys(unsplit.arrays.images) == [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]
+    assert unsplit.arrays.labels.tolist() == [0] * 5 + [1] * 5
+
+
+def test_names_and_contents_identify_a_folder(folder: Path) -> None:
+    before = fingerprint(folder)
+    (status,) = check(f"{folder}#9")
+    assert (status.file, status.state, status.sha256) == (folder, "present", before)
+    assert status.size == sum(path.stat().st_size for path in folder.rglob("*.png"))
+    first = load(folder)
+    (folder / "a" / "0.png").rename(folder / "a" / "00.png")
+    assert len({before, renamed := fingerprint(folder)}) == 2
+    Image.new("L", (9, 12), 200).save(folder / "a" / "00.png")
+    assert fingerprint(folder) not in (before, renamed)
+    assert load(folder) is not first
+
+
+def test_a_folder_without_classes_and_a_large_one_are_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match="needs some of both"):
+        load(folder / "a")
+    monkeypatch.setattr(image_folder, "_MAX_IMAGES", 9)
+    with pytest.raises(InputError, match=r"holds 10 images; at most 9 .*dilution data pack"):
+        load(folder)

@@ -1,0 +1,204 @@
+"""Packing of image folders: skipped files, interrupted packing, worker processes, crops."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from photographs import photograph, write_class_folders
+from typer.testing import CliRunner
+
+import dilution
+from dilution.cli import app
+from dilution.data import load, pack_folder
+from dilution.data.formats.image_decoding import decode_image
+from dilution.data.formats.image_listing import list_images
+from dilution.data.pack import from_folder
+from dilution.errors import DataError, InputError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_class_folders(tmp_path / "images")
+
+
+def test_a_folder_is_packed_and_holds_its_images(tmp_path, folder):
+    packed = pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
+    data = load(tmp_path / "p.pack")
+    assert data.train.classes == ("cat", "dog")
+    assert (len(data.train), len(data.test)) == (packed.n_train, packed.n_test) == (16, 4)
+    listing = list_images(folder)
+    for images, arrays in ((listing.train, data.train), (listing.test, data.test)):
+        assert arrays.labels.tolist() == [label for _, label in images]
+        expected = np.concatenate([decode_image(folder / name, 16) for name, _ in images])
+        assert (arrays.take(torch.arange(len(arrays))).numpy() == expected).all()
+    assert not list(tmp_path.glob(".p.pack*"))
+
+
+def test_files_that_are_no_images_are_skipped_and_listed(tmp_path, folder):
+    (folder / "cat" / "empty.jpg").write_bytes(b"")
+    (folder / "cat" / "text.png").write_text("no image")
+    whole = tmp_path / "whole.jpg"
+    photograph(size=(200, 200)).save(whole)
+    (folder / "dog" / "cut.jpg").write_bytes(whole.read_bytes()[:2000])
+    (folder / "dog" / "notes.txt").write_text("no suffix of an image")
+    packed = pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
+    assert {name for name, _ in packed.skipped} == {"cat/empty.jpg", "cat/text.png", "dog/cut.jpg"}
+    assert ("cat/text.png", "by its content it is neither JPEG nor PNG") in packed.skipped
+    assert packed.n_train + packed.n_test == 20
+    listed = (tmp_path / "p.pack.skipped.txt").read_text()
+    assert all(f"{name}: {reason}" in listed for name, reason in packed.skipped)
+
+
+def test_interrupted_packing_resumes(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(from_folder, "_CHUNK", 4)
+    whole = pack_folder(folder, tmp_path / "whole.pack", 16, workers=0)
+    decoded, decode = [], from_folder.decode_image
+
+    def interrupted(path, *options):
+        if len(decoded) == 10:
+            raise KeyboardInterrupt
+        decoded.append(path)
+        return decode(path, *options)
+
+    monkeypatch.setattr(from_folder, "decode_image", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
+    assert not (tmp_path / "p.pack").exists()
+    decoded_again = []
+    monkeypatch.setattr(
+        from_folder,
+        "decode_image",
+        lambda path, *options: decoded_again.append(path) or decode(path, *options),
+    )
+    messages = []
+    packed = pack_folder(folder, tmp_path / "p.pack", 16, workers=0, log=messages.append)
+    assert messages[0] == "2 of 5 chunks were decoded before"
+    assert len(decoded_again) == 20 - 8
+    assert (packed.n_train, packed.n_test) == (whole.n_train, whole.n_test)
+    assert (tmp_path / "p.pack").read_bytes() == (tmp_path / "whole.pack").read_bytes()
+
+
+@pytest.mark.trains
+def test_processes_decode_the_same(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(from_folder, "_CHUNK", 8)
+    pack_folder(folder, tmp_path / "one.pack", 16, workers=0)
+    pack_folder(folder, tmp_path / "two.pack", 16, workers=2)
+    assert (tmp_path / "one.pack").read_bytes() == (tmp_path / "two.pack").read_bytes()
+
+
+def killed(job):
+    if job[-1].name == "000003.npz":
+        os.kill(os.getpid(), signal.SIGKILL)
+    from_folder._decode_chunk(job)
+
+
+@pytest.mark.trains
+def test_packing_resumes_after_a_killed_process(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(from_folder, "_CHUNK", 4)
+    decode_chunk = from_folder._decode_chunk
+    monkeypatch.setattr(from_folder, "_decode_chunk", killed)
+    with pytest.raises(DataError, match=r"process was killed after .* fewer --workers; it resumes"):
+        pack_folder(folder, tmp_path / "p.pack", 16, workers=1)
+    monkeypatch.setattr(from_folder, "_decode_chunk", decode_chunk)
+    messages = []
+    packed = pack_folder(folder, tmp_path / "p.pack", 16, workers=0, log=messages.append)
+    assert messages[0] == "3 of 5 chunks were decoded before"
+    assert packed.n_train + packed.n_test == 20
+
+
+def test_a_model_trains_from_a_packed_folder(tmp_path, folder):
+    pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
+    data = dilution.load(tmp_path / "p.pack")
+    noisy = dilution.Dilution(data.train, alpha=1)
+    result = dilution.train("conv2", noisy, test=data.test, steps=3, batch_size=8)
+    assert result.state == "done"
+
+
+def test_crops_of_a_photograph_are_in_one_split(tmp_path, folder):
+    (folder / "dog" / "text.png").write_text("no image")
+    packed = pack_folder(folder, tmp_path / "p.pack", 16, crops=3, workers=0)
+    assert [name for name, _ in packed.skipped] == ["dog/text.png"]
+    data, listing = load(tmp_path / "p.pack"), list_images(folder)
+    assert (packed.n_train, packed.n_test) == (len(data.train), len(data.test))
+    assert packed.n_train + packed.n_test == 3 * 20
+    for images, arrays in ((listing.train, data.train), (listing.test, data.test)):
+        images = [(name, label) for name, label in images if name != "dog/text.png"]
+        assert arrays.labels.tolist() == [label for _, label in images for _ in range(3)]
+        expected = np.concatenate([decode_image(folder / name, 16, 3, name) for name, _ in images])
+        assert (arrays.take(torch.arange(len(arrays))).numpy() == expected).all()
+
+
+def test_chunks_of_other_crops_are_not_used(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(from_folder, "_CHUNK", 4)
+    decode = from_folder.decode_image
+
+    def interrupted(path, *options):
+        if path.name == "9.png":
+            raise KeyboardInterrupt
+        return decode(path, *options)
+
+    for crops in (None, 2):
+        monkeypatch.setattr(from_folder, "decode_image", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pack_folder(folder, tmp_path / "p.pack", 16, crops=crops, workers=0)
+    assert len(list(tmp_path.glob(".p.pack.*.parts"))) == 2
+    monkeypatch.setattr(from_folder, "decode_image", decode)
+    messages = []
+    pack_folder(folder, tmp_path / "p.pack", 16, crops=2, workers=0, log=messages.append)
+    assert "it is deleted once this pack is complete" in messages[0]  # chunks of one square per photograph
+    assert "before" in messages[1]
+    assert not list(tmp_path.glob(".p.pack*"))
+    monkeypatch.setattr(from_folder, "_CHUNK", 256)
+    pack_folder(folder, tmp_path / "whole.pack", 16, crops=2, workers=0)
+    assert (tmp_path / "p.pack").read_bytes() == (tmp_path / "whole.pack").read_bytes()
+
+
+@pytest.mark.parametrize("crops", [0, -1])
+def test_crops_must_be_positive(tmp_path, folder, crops):
+    with pytest.raises(InputError, match=f"crops is {crops}; it must be 1 or more"):
+        pack_folder(folder, tmp_path / "p.pack", 16, crops=crops)
+
+
+def test_the_command_cuts_crops(tmp_path, folder):
+    options = ["--size", "8", "--workers", "0", "--crops", "5"]
+    result = CliRunner().invoke(app, ["data", "pack", str(folder), str(tmp_path / "p.pack"), *options])
+    assert result.exit_code == 0
+    assert "80 + 20 images" in result.stdout
+
+
+def test_crops_serve_as_images_for_another_data_set(tmp_path, folder):
+    pack_folder(folder, tmp_path / "p.pack", 8, crops=4, workers=0)
+    digits = dilution.load("digits").train
+    noisy = dilution.Dilution(digits, alpha=1, n=40, image_source=dilution.load(tmp_path / "p.pack").train)
+    assert noisy[79][0].shape == digits.shape
+
+
+@pytest.mark.parametrize("size", [0, -3])
+def test_the_size_must_be_positive(tmp_path, folder, size):
+    with pytest.raises(InputError, match="1 pixel or more"):
+        pack_folder(folder, tmp_path / "p.pack", size)
+
+
+def test_chunks_of_other_packs_are_kept(tmp_path, folder):
+    others = [tmp_path / f".{name}.0123456789abcdef.parts" for name in ("q.pack", "p.pack.pack", "pXpack")]
+    for other in (*others, tmp_path / ".p.pack.0123456789abcdef.parts"):
+        other.mkdir()
+    messages = []
+    pack_folder(folder, tmp_path / "p.pack", 16, workers=0, log=messages.append)
+    assert sorted(tmp_path.glob(".*")) == sorted(others)
+    assert len([line for line in messages if "it is deleted once" in line]) == 1
+
+
+def test_the_list_of_skipped_files_is_deleted_when_nothing_is_skipped_any_more(tmp_path, folder):
+    listed = tmp_path / "p.pack.skipped.txt"
+    (folder / "cat" / "text.png").write_text("no image")
+    pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
+    assert listed.exists()
+    (folder / "cat" / "text.png").unlink()
+    pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
+    assert not listed.exists()
+    listed.mkdir()
+    with pytest.raises(DataError, match=r"skipped\.txt could not be removed: .* Remove it yourself"):
+        pack_folder(folder, tmp_path / "p.pack", 16, workers=0)

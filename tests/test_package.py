@@ -1,0 +1,113 @@
+"""``import dilution``: what it offers, and what it costs."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import dilution
+
+ROOT = Path(__file__).resolve().parent.parent
+LISTS = ("list_datasets", "list_estimators", "list_figures", "list_models", "list_noises")
+
+
+def test_every_public_name_is_there():
+    assert set(dilution._PACKAGE_OF) | {"__version__"} == set(dilution.__all__)
+    for name in dilution.__all__:
+        assert getattr(dilution, name) is not None
+    assert dir(dilution) == sorted(dilution.__all__)
+
+
+def test_a_missing_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'dilution' has no attribute 'lod'"):
+        dilution.lod  # noqa: B018
+
+
+def test_the_version_is_that_of_the_package():
+    assert dilution.__version__ == version("dilution")
+
+
+def test_the_import_loads_no_library():
+    code = "import sys, dilution; print({'torch', 'pandas', 'numpy', 'typer'} & set(sys.modules))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "set()\n"
+
+
+@pytest.mark.parametrize("function", LISTS)
+def test_a_list_maps_names_to_one_line_descriptions(function):
+    for name, description in getattr(dilution, function)().items():
+        assert name
+        assert description
+        assert "\n" not in description
+
+
+def test_lists_have_the_names_that_settings_accept():
+    from typing import get_args
+
+    from dilution.study.run_spec import NoiseName
+
+    assert set(dilution.list_noises()) == set(get_args(NoiseName))
+    dilution.Run.of(dataset="digits", n=100, model=next(iter(dilution.list_models())), alpha=1)
+    assert "digits" in dilution.list_datasets()
+    assert "fig1" in dilution.list_figures()
+
+
+CONSUMER = """
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import dilution
+from dilution.noise import LabelNoise
+
+Matrix = NDArray[np.float64]
+
+
+class NextClass(LabelNoise):
+    name = "next class"
+
+    def added(self, classes: int, alpha: float, seed: int) -> Matrix:
+        return np.roll(np.eye(classes), 1, axis=1)
+
+
+def train_once() -> float:
+    data = dilution.load("digits")
+    noisy = dilution.Dilution(data.train, alpha=2.0, noise=NextClass())
+    image, label = noisy[0]
+    same: tuple[torch.Tensor, int] = image, label
+    result = dilution.train("mlp1", noisy, test=data.test, epochs=1, lr=0.1)
+    return float(result.summary()["test_acc_last"] or 0.0)
+
+
+def study_once(folder: Path) -> None:
+    grid = dilution.Grid({"dataset": "digits", "n": 100, "model": "mlp1"}, {"alpha": [0.0, 1.0]})
+    execution = dilution.Execution(workers=0, progress=False)
+    dilution.run(dilution.Study.of("mine", list(grid)), store=folder / "s.sqlite", execution=execution)
+
+
+def answer(file: str) -> tuple[str, float]:
+    diagnosis: dilution.Diagnosis = dilution.diagnose(file, execution=dilution.Execution(device="auto"))
+    plan: dilution.Plan = dilution.plan(file, target=0.9, eta=diagnosis.noise_rate.value)
+    advice: dilution.Advice = dilution.advise(file, eta=diagnosis.noise_rate.value)
+    return diagnosis.answer, diagnosis.noise_rate.value
+
+
+version: str = dilution.__version__
+names: list[str] = [*dilution.list_models(), *dilution.list_noises()]
+wrong: int = dilution.list_figures()  # type: ignore[assignment]
+dilution.load(3)  # type: ignore[arg-type]
+dilution.Execution(workers="all")  # type: ignore[arg-type]
+"""
+
+
+def test_a_typed_consumer_passes_mypy_strict(tmp_path):
+    pytest.importorskip("mypy")
+    (tmp_path / "consumer.py").write_text(CONSUMER)
+    command = [sys.executable, "-m", "mypy", "--strict", str(tmp_path / "consumer.py")]
+    # in the repository: its cache makes seconds of half a minute
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout

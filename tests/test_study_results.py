@@ -1,0 +1,163 @@
+"""Tables of results and their export."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dilution.errors import DilutionError, InputError
+from dilution.study import Execution, Run, Study
+from dilution.study.exporting import export_table
+from dilution.study.results import histories, table
+from dilution.study.scheduler import run_study
+from dilution.study.store import Store
+
+pytestmark = pytest.mark.trains
+
+BASE = {"dataset": "digits", "n": 60, "model": "perceptron", "steps": 4, "n_evals": 2, "batch_size": 8}
+RUNS = [
+    Run.of(**BASE, alpha=1 / 3),
+    Run.of(**BASE, eta=0.3, image_source="white_noise"),
+    Run.of(**BASE, eta=0.95),
+    Run.of(**BASE, alpha=2, noise="matrix", matrix=[[0.1] * 10] * 10),
+    Run.of(**BASE, alpha=3),
+]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    with Store(tmp_path_factory.mktemp("table") / "s.sqlite") as opened:
+        run_study(Study.of("s", RUNS[:4]), opened, Execution(executor="inline", progress=False))
+        opened.add("later", [RUNS[4], RUNS[0]])
+        yield opened
+
+
+def documented_columns():
+    """Return the columns that the architecture page lists in its first column."""
+    page = (Path(__file__).parent.parent / "docs" / "architecture.md").read_text()
+    rows = page.split("## The table of results")[1].split("\n## ")[0].splitlines()
+    cells = [row.split("|")[1] for row in rows if row.startswith("| `")]
+    return {name for cell in cells for part in re.findall("`(.+?)`", cell) for name in part.split(", ")}
+
+
+def test_the_table_has_every_documented_column(store):
+    documented = documented_columns()
+    assert {"key", "state", "test_acc_at_best_clean_val", "diverged_at", "error", "finished"} < documented
+    assert documented <= set(table(store).columns)
+
+
+def test_the_table_has_settings_and_measures(store):
+    rows = table(store, "s")
+    assert rows["key"].tolist() == [run.key for run in RUNS[:4]]
+    assert rows["state"].tolist() == ["done", "done", "failed", "done"]
+    assert rows["model"].tolist() == ["perceptron"] * 4
+    first = rows.iloc[0]
+    assert (first["alpha"], first["alpha_expected"], first["n_val"]) == (1 / 3, 1 / 3, 6)
+    assert first["alpha_empirical"] == pytest.approx(18 / 54)
+    assert first["noise_rate_expected"] == pytest.approx(0.9 * (1 / 3) / (4 / 3))
+    second = rows.iloc[1]
+    assert pd.isna(second["alpha"])
+    assert second["noise_rate_expected"] == pytest.approx(0.3)
+    assert second["alpha_expected"] == pytest.approx(0.5)
+
+
+def test_a_table_can_be_of_a_study_or_of_some_runs_or_of_all(store):
+    assert table(store, "later")["key"].tolist() == [RUNS[4].key, RUNS[0].key]
+    assert table(store, runs=RUNS[1:3])["key"].tolist() == [RUNS[1].key, RUNS[2].key]
+    assert table(store, "later", runs=RUNS[:1])["key"].tolist() == [RUNS[0].key]
+    assert len(table(store)) == 5
+    assert table(store, "nobody").empty
+    assert table(store, "nobody").columns.equals(table(store).columns)
+
+
+def test_a_run_not_yet_trained_has_no_measures(store):
+    row = table(store, runs=[RUNS[4]]).iloc[0]
+    assert row["state"] == "queued"
+    assert row[["test_acc_last", "seconds", "started", "finished", "error"]].isna().all()
+
+
+def test_numeric_columns_are_numeric_even_without_values(store):
+    for rows in (table(store), table(store, runs=[RUNS[4]])):
+        for name in ("alpha", "eta", "delta", "epochs", "steps", "test_acc_last", "diverged_at", "seconds"):
+            assert pd.api.types.is_float_dtype(rows[name]) or pd.api.types.is_integer_dtype(rows[name])
+
+
+def test_histories_have_every_evaluation(store):
+    evaluations = histories(store, "s")
+    validation = ["val_acc_clean", "val_loss_noisy", "val_acc_noisy"]
+    columns = ["step", "train_loss", *validation, "test_acc", "test_acc_top5", "key"]
+    assert list(evaluations.columns) == columns
+    done = [RUNS[position].key for position in (0, 1, 3)]
+    assert evaluations["key"].tolist() == [key for key in done for _ in range(2)]
+    assert evaluations["step"].tolist() == [2, 4] * 3
+    last = evaluations[evaluations["key"] == done[0]]["test_acc"].iloc[-1]
+    assert last == table(store, runs=RUNS[:1])["test_acc_last"].iloc[0]
+
+
+def test_no_evaluation_gives_an_empty_table_with_columns(store):
+    assert list(histories(store, "nobody").columns) == ["key", "step"]
+
+
+def test_csv_comes_back_as_it_was(store, tmp_path):
+    rows = table(store)
+    with export_table(rows, tmp_path / "t.csv").open(newline="") as file:
+        again = list(csv.DictReader(file))
+    assert list(again[0]) == list(rows.columns)
+    for record, (_, row) in zip(again, rows.iterrows(), strict=True):
+        for name in rows.columns:
+            if pd.api.types.is_float_dtype(rows[name]):
+                assert float(record[name] or "nan") == row[name] or pd.isna(row[name])
+            else:
+                assert record[name] == (
+                    "" if row[name] is None or pd.isna(row[name]) is True else str(row[name])
+                )
+
+
+def test_parquet_comes_back_as_it_was(store, tmp_path):
+    rows = table(store)
+    again = pd.read_parquet(export_table(rows, tmp_path / "deep" / "t.parquet"))
+    assert list(again.columns) == list(rows.columns)
+    same = [name for name in rows.columns if name != "matrix"]
+    pd.testing.assert_frame_equal(again[same], rows[same], check_dtype=False, check_exact=True)
+    assert again["matrix"].isna().tolist() == [True, True, True, False, True]
+    assert json.loads(again["matrix"].iloc[3]) == [[0.1] * 10] * 10
+
+
+def test_json_lines_come_back_as_they_were(store, tmp_path):
+    rows = table(store)
+    lines = export_table(rows, tmp_path / "t.jsonl").read_text().splitlines()
+
+    def strict(name):
+        raise ValueError(f"{name} is not JSON")
+
+    again = [json.loads(line, parse_constant=strict) for line in lines]
+    assert [list(record) for record in again] == [list(rows.columns)] * len(rows)
+    for record, (_, row) in zip(again, rows.iterrows(), strict=True):
+        for name in rows.columns:
+            value = record[name]
+            assert pd.isna(row[name]) if value is None else value == row[name], name
+    assert again[3]["matrix"] == [[0.1] * 10] * 10
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl"])
+def test_an_empty_table_can_be_exported(store, tmp_path, ending):
+    assert export_table(table(store, "nobody"), tmp_path / f"t{ending}").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"), [("t.xlsx", ".csv"), ("t.json", ".jsonl"), ("table", ".parquet")]
+)
+def test_an_unknown_suffix_is_refused_with_the_known_ones(store, tmp_path, name, suggestion):
+    with pytest.raises(InputError, match=f"is not a format to export to.*{re.escape(suggestion)}"):
+        export_table(table(store), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_leaves_no_part(store, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DilutionError, match="could not be written"):
+        export_table(table(store), tmp_path / "file" / "t.csv")
+    assert (tmp_path / "file").read_text() == "in the way"

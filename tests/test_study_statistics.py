@@ -1,0 +1,167 @@
+"""Intervals over seeds, paired tests, and the settings in which runs differ."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dilution.errors import InputError
+from dilution.study.statistics import (
+    best_lr,
+    common_settings,
+    intervals,
+    name_matrices,
+    paired_p,
+    varying_settings,
+)
+
+# Three seeds at 0.8, 0.9 and 1.0: mean 0.9, standard deviation 0.1, t(0.975; 2) = 4.302653,
+# so half the interval is 4.302653 · 0.1 / √3.
+HALF = 0.248413772
+
+
+def runs(**columns: object) -> pd.DataFrame:
+    return pd.DataFrame(columns)
+
+
+def test_interval_equals_the_hand_computed_one_and_is_not_clipped() -> None:
+    points = intervals(runs(alpha=[5, 5, 5], test_acc_at_best_clean_val=[0.8, 0.9, 1.0]), ["alpha"])
+    assert list(points.columns) == ["alpha", "mean", "low", "high", "seeds"]
+    row = points.iloc[0]
+    assert row["mean"] == pytest.approx(0.9)
+    assert row["low"] == pytest.approx(0.9 - HALF, abs=1e-8)
+    assert row["high"] == pytest.approx(0.9 + HALF, abs=1e-8)
+    assert row["high"] > 1
+    assert row["seeds"] == 3
+
+
+def test_a_lower_level_gives_its_own_quantile() -> None:
+    # Two values 0.2 apart: s = 0.1 · √2, and t(0.75; 1) = 1 exactly, so half is s / √2 = 0.1.
+    points = intervals(runs(a=[1, 1], acc=[0.4, 0.6]), ["a"], value="acc", level=0.5)
+    assert points.loc[0, "high"] == pytest.approx(0.6)
+
+
+def test_one_seed_has_a_mean_and_no_interval() -> None:
+    points = intervals(runs(alpha=[1], test_acc_at_best_clean_val=[0.7]), ["alpha"])
+    assert points.loc[0, "mean"] == 0.7
+    assert points.loc[0, ["low", "high"]].isna().all()
+    assert points.loc[0, "seeds"] == 1
+
+
+def test_failed_runs_are_left_out_but_their_group_stays() -> None:
+    table = runs(alpha=[1, 1, 1, 2], test_acc_at_best_clean_val=[0.4, 0.6, None, None])
+    points = intervals(table, ["alpha"])
+    assert list(points["seeds"]) == [2, 0]
+    assert points.loc[0, "mean"] == pytest.approx(0.5)
+    assert math.isnan(points["mean"].iloc[1])
+
+
+@pytest.mark.parametrize("dtype", ["object", "Float64"])
+def test_a_column_without_any_value_gives_no_mean(dtype: str) -> None:
+    table = runs(alpha=[1, 1], test_acc_at_best_clean_val=pd.Series([None, None], dtype=dtype))
+    points = intervals(table, ["alpha"])
+    assert points.loc[0, ["mean", "low", "high"]].isna().all()
+
+
+def test_groups_are_sorted_and_a_missing_key_is_a_group_of_its_own() -> None:
+    table = runs(
+        model=["b", "b", "a", "a"],
+        delta=[np.nan, 0.5, np.nan, np.nan],
+        test_acc_at_best_clean_val=[0.1, 0.2, 0.3, 0.5],
+    )
+    points = intervals(table, ["model", "delta"])
+    assert list(points["model"]) == ["a", "b", "b"]
+    assert list(points["delta"].isna()) == [True, False, True]
+    assert list(points["mean"]) == pytest.approx([0.4, 0.2, 0.1])
+
+
+def test_an_empty_table_gives_an_empty_one() -> None:
+    assert len(intervals(runs(alpha=[], test_acc_at_best_clean_val=[]), ["alpha"])) == 0
+
+
+def test_a_misspelt_column_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(InputError, match="Did you mean 'alpha'"):
+        intervals(runs(alpha=[1], test_acc_at_best_clean_val=[0.5]), ["alhpa"])
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95.0])
+def test_a_level_outside_its_range_is_refused(level: float) -> None:
+    with pytest.raises(InputError, match="level"):
+        intervals(runs(alpha=[1], test_acc_at_best_clean_val=[0.5]), ["alpha"], level=level)
+
+
+def test_no_grouping_column_is_refused() -> None:
+    with pytest.raises(InputError, match="by is empty"):
+        intervals(runs(test_acc_at_best_clean_val=[0.5]), [])
+
+
+def test_paired_p_equals_the_hand_computed_one() -> None:
+    # Differences −0.1, −0.2, −0.3: t = −2√3 with two degrees of freedom, whose distribution
+    # function is ½ + t / (2 √(2 + t²)).
+    x, y = [0.1, 0.2, 0.3], [0.2, 0.4, 0.6]
+    expected = 0.5 - math.sqrt(12) / (2 * math.sqrt(14))
+    assert paired_p(x, y) == pytest.approx(expected)
+    assert paired_p(y, x) == pytest.approx(1 - expected)
+
+
+def test_a_constant_difference_leaves_nothing_to_test_against() -> None:
+    x, y = [0.1, 0.2, 0.3], [0.2, 0.3, 0.4]  # equal to rounding, not in every bit
+    for pair in [(x, y), (y, x), (x, x), ([0.0, 0.0], [0.0, 0.0])]:
+        assert math.isnan(paired_p(*pair))
+
+
+def test_equal_accuracies_have_the_interval_of_their_rounding() -> None:
+    points = intervals(runs(alpha=[5] * 3, test_acc_at_best_clean_val=[0.9] * 3, n_test=[360] * 3), ["alpha"])
+    half = 4.302653 / 360 / math.sqrt(12) / math.sqrt(3)
+    assert points["low"].item() == pytest.approx(0.9 - half)
+    assert points["high"].item() == pytest.approx(0.9 + half)
+
+
+def test_too_few_complete_pairs_give_nan() -> None:
+    assert math.isnan(paired_p([], []))
+    assert math.isnan(paired_p([0.1], [0.2]))
+    assert math.isnan(paired_p([0.1, float("nan")], [0.2, 0.3]))
+
+
+def test_pairs_of_unequal_number_are_refused() -> None:
+    with pytest.raises(InputError, match="2 values and y has 1"):
+        paired_p([0.1, 0.2], [0.3])
+
+
+def test_a_fingerprint_varies_only_where_models_of_one_name_have_several():
+    named = {"model": ["a:f", "a:f", "mlp1"], "fingerprint": ["1", "1", ""], "alpha": [0, 1, 0]}
+    assert varying_settings(pd.DataFrame(named)) == ["alpha", "model"]
+    edited = {"model": ["a:f", "a:f", "mlp1"], "fingerprint": ["1", "2", ""]}
+    assert varying_settings(pd.DataFrame(edited)) == ["fingerprint", "model"]
+    data = {"dataset": ["d.csv"] * 2, "fingerprint": ["1", "2"]}
+    assert varying_settings(pd.DataFrame(data)) == ["fingerprint"]
+
+
+def test_the_seed_varies_only_on_request():
+    table = runs(seed=[0, 1], alpha=[1, 2], n=[9, 9])
+    assert varying_settings(table) == ["alpha"]
+    assert varying_settings(table, with_seed=True) == ["alpha", "seed"]
+
+
+def test_matrices_are_named_in_the_order_in_which_they_occur():
+    first, second = ((1.0, 0.0), (0.0, 1.0)), ((0.5, 0.5), (0.5, 0.5))
+    named = name_matrices(runs(matrix=[second, None, first, second]))
+    assert named["matrix"].tolist() == ["T1", None, "T2", "T1"]
+
+
+def test_common_settings_leave_out_what_is_off_or_differs():
+    table = runs(dataset=["digits"] * 2, n=[100] * 2, alpha=[1.0, 2.0], hflip=[False] * 2, lr=[0.1] * 2)
+    assert common_settings(table) == "dataset digits, n 100, lr 0.1"
+
+
+def test_the_best_learning_rate_is_chosen_by_clean_validation_accuracy():
+    table = runs(
+        alpha=[1, 1, 1, 1, 2, 2],
+        lr=[0.1, 0.1, 0.5, 0.5, 0.1, 0.5],
+        val_acc_clean=[0.8, 0.8, 1.0, None, 0.7, 0.7],  # None: diverged, which counts as 0
+        test_acc_last=[0.1, 0.1, 0.9, 0.9, 0.1, 0.9],
+    )
+    best = best_lr(table, ["alpha"])
+    assert best.groupby("alpha")["lr"].unique().map(list).tolist() == [[0.1], [0.1]]
+    assert len(best) == 3

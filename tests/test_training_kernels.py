@@ -1,0 +1,184 @@
+"""The GPU kernels, without a GPU: Triton's interpreter runs them on CPU tensors.
+
+``make test-kernels`` runs this file with TRITON_INTERPRET=1. On a machine with a GPU the kernels run there.
+"""
+
+import os
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from dilution.models import build_model
+from dilution.training.config import TrainConfig
+from dilution.training.ensemble_step import EnsembleStep
+
+DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
+if DEVICE == "cuda" and not torch.cuda.is_available():
+    pytest.skip("no GPU; `make test-kernels` runs the kernels without one", allow_module_level=True)
+pytest.importorskip("triton", reason="Triton is not installed; `make test-kernels` installs it")
+convnet = pytest.importorskip("dilution.training.kernels.convnet")
+KernelEnsembleStep = pytest.importorskip("dilution.training.kernels.ensemble_step").KernelEnsembleStep
+
+pytestmark = pytest.mark.trains
+CLASSES = 7
+
+
+def convnets(image_shape, layers, replicas, *, hidden=24):
+    """Return ConvNets of the paper's form with a small dense layer."""
+    models = [build_model(f"conv{layers}", image_shape, CLASSES, seed=seed) for seed in range(replicas)]
+    for model in models:
+        linear = [name for name, layer in enumerate(model) if isinstance(layer, nn.Linear)]
+        model[linear[0]] = nn.Linear(model[linear[0]].in_features, hidden)
+        model[linear[1]] = nn.Linear(hidden, CLASSES)
+    return [model.to(DEVICE) for model in models]
+
+
+def batch(image_shape, replicas, size, *, weights=False, seed=0):
+    """Return random images and targets."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(replicas, size, *image_shape, generator=generator)
+    if weights:
+        return images.to(DEVICE), torch.rand(replicas, size, CLASSES, generator=generator).to(DEVICE)
+    return images.to(DEVICE), torch.randint(0, CLASSES, (replicas, size), generator=generator).to(DEVICE)
+
+
+def gradients_of(model, images, targets):
+    """Return the loss and the gradients that autograd computes."""
+    log_f = F.log_softmax(model(images), dim=-1)
+    labels = targets if targets.ndim == 2 else F.one_hot(targets, CLASSES).float()
+    loss = -(labels * log_f).sum() / len(images)
+    return float(loss), torch.autograd.grad(loss, list(model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "layers", "replicas", "size", "weights"),
+    [
+        ((1, 8, 8), 2, 2, 5, False),
+        ((3, 9, 7), 4, 1, 4, True),
+        ((1, 7, 9), 4, 3, 3, False),
+        ((3, 6, 6), 6, 1, 2, False),
+        ((2, 1, 5), 2, 1, 3, False),  # too flat to be pooled
+    ],
+)
+def test_gradients_equal_those_of_autograd(image_shape, layers, replicas, size, weights):
+    models = convnets(image_shape, layers, replicas)
+    convolutions, linear = convnet.find_layers(models[0], image_shape)
+    rows = convnet.Rows(models, convolutions, linear)
+    widths = [layer.out_features for layer in linear]
+    step = convnet.Step(rows, convolutions, widths, size, torch.float32, weights_of_labels=weights)
+    images, targets = batch(image_shape, replicas, size, weights=weights)
+    losses = step.run(images, targets)
+    for replica, model in enumerate(models):
+        loss, expected = gradients_of(model, images[replica], targets[replica])
+        assert float(losses[replica]) == pytest.approx(loss, rel=1e-4)
+        computed = convnets(image_shape, layers, 1)[0]
+        rows.write_to(computed, step.gradient[replica])
+        for ours, theirs in zip(computed.parameters(), expected, strict=True):
+            torch.testing.assert_close(ours.detach(), theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_models_come_back_from_their_rows_as_they_were():
+    models = convnets((3, 9, 7), 4, 2)
+    rows = convnet.Rows(models, *convnet.find_layers(models[0], (3, 9, 7)))
+    for replica, model in enumerate(models):
+        copy = convnets((3, 9, 7), 4, 1)[0]
+        rows.write_to(copy, rows.weights[replica])
+        assert all(map(torch.equal, copy.parameters(), model.parameters()))
+
+
+CONFIGS = {
+    "adam": {"optimizer": "adam", "lr": 0.01, "ema_decay": 0.8},
+    "adamw": {"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1},
+    "sgd": {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.01},
+    "adadelta": {"optimizer": "adadelta", "lr": 1.0, "ema_decay": 0.5},
+}
+
+
+def trained(kind, config, lrs, steps, *, weights=False, image_shape=(1, 6, 6)):
+    """Return an ensemble after some steps, and their losses."""
+    models = convnets(image_shape, 2, len(lrs))
+    config = TrainConfig(**config, batch_size=4)
+    ensemble = (
+        EnsembleStep(models, config, lrs)
+        if kind == "plain"
+        else KernelEnsembleStep(models, image_shape, config, lrs)
+    )
+    losses = []
+    for step in range(steps):
+        images, targets = batch(image_shape, len(lrs), 4, weights=weights, seed=step)
+        losses.append(ensemble.step(images, targets, 1 - step / 100).clone())
+    return ensemble, torch.stack(losses)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_fifty_steps_equal_the_plain_loop(name):
+    lrs = [CONFIGS[name]["lr"], CONFIGS[name]["lr"] / 3]
+    plain, expected = trained("plain", CONFIGS[name], lrs, 50, weights=name == "adam")
+    kernels, losses = trained("kernels", CONFIGS[name], lrs, 50, weights=name == "adam")
+    torch.testing.assert_close(losses, expected, rtol=2e-2, atol=2e-2)
+    for replica in range(2):
+        for ours, theirs in zip(
+            kernels.model(replica).parameters(), plain.model(replica).parameters(), strict=True
+        ):
+            torch.testing.assert_close(ours, theirs, rtol=5e-2, atol=5e-3)
+
+
+def test_a_replica_has_the_same_bits_in_any_group():
+    images, targets = batch((1, 6, 6), 3, 4)
+    models = convnets((1, 6, 6), 2, 3)
+    config = TrainConfig(**CONFIGS["adam"], batch_size=4)
+    group = KernelEnsembleStep(models, (1, 6, 6), config, [0.01, 0.02, 0.03])
+    alone = KernelEnsembleStep(models[1:2], (1, 6, 6), config, [0.02])
+    for _ in range(3):
+        losses = group.step(images, targets, 1.0)
+        loss = alone.step(images[1:2], targets[1:2], 1.0)
+        assert torch.equal(losses[1:2], loss)
+    assert all(map(torch.equal, group.model(1).parameters(), alone.model(0).parameters()))
+
+
+def test_a_replica_that_diverges_disturbs_no_other():
+    images, targets = batch((1, 6, 6), 2, 4)
+    config = TrainConfig(optimizer="sgd", lr=0.1, batch_size=4)
+    models = convnets((1, 6, 6), 2, 2)
+    group = KernelEnsembleStep(models, (1, 6, 6), config, [1e30, 0.1])
+    alone = KernelEnsembleStep(models[1:], (1, 6, 6), config, [0.1])
+    for _ in range(4):
+        losses = group.step(images, targets, 1.0)
+        alone.step(images[1:], targets[1:], 1.0)
+    assert not losses[0].isfinite()
+    assert all(map(torch.equal, group.model(1).parameters(), alone.model(0).parameters()))
+
+
+def test_a_training_resumes_from_its_state():
+    images, targets = batch((1, 6, 6), 2, 4)
+    config = TrainConfig(**CONFIGS["adadelta"], batch_size=4)
+    first = KernelEnsembleStep(convnets((1, 6, 6), 2, 2), (1, 6, 6), config, [1.0, 0.3])
+    first.step(images, targets, 1.0)
+    state = first.state()
+    second = KernelEnsembleStep(convnets((1, 6, 6), 2, 2), (1, 6, 6), config, [1.0, 0.3])
+    second.load(state)
+    for ensemble in (first, second):
+        ensemble.step(images, targets, 0.5)
+    for replica in range(2):
+        pairs = zip(first.model(replica).parameters(), second.model(replica).parameters(), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(
+            nn.Conv2d(1, 32, 5), nn.ReLU(), nn.Flatten(), nn.Linear(512, 8), nn.ReLU(), nn.Linear(8, 2)
+        ),
+        nn.Sequential(
+            nn.Conv2d(1, 24, 3, padding=1), nn.Flatten(), nn.Linear(9, 8), nn.ReLU(), nn.Linear(8, 2)
+        ),
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 2)),
+        nn.Linear(3, 2),
+    ],
+    ids=["5×5", "24 channels", "no convolution", "no sequence"],
+)
+def test_models_that_the_kernels_do_not_know_are_left_to_others(model):
+    assert convnet.find_layers(model, (1, 8, 8)) is None

@@ -1,0 +1,32 @@
+"""Cross entropy of labels and of weights, and its gradient."""
+
+import pytest
+import torch
+
+from dilution.training.losses import cross_entropy, cross_entropy_with_gradient
+
+
+def test_cross_entropy_is_linear_in_the_target():
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]], dtype=torch.float64)
+    log_f = logits.log_softmax(dim=1)
+    labels = torch.tensor([0, 2])
+    expected = -(log_f[0, 0] + log_f[1, 2]) / 2
+    assert float(cross_entropy(logits, labels)) == pytest.approx(float(expected))
+    one_hot = torch.nn.functional.one_hot(labels, 3).double()
+    assert float(cross_entropy(logits, one_hot)) == pytest.approx(float(expected))
+    weights = torch.tensor([[0.5, 0.25, 0.25], [0.0, 1.5, 0.5]], dtype=torch.float64)
+    assert float(cross_entropy(logits, weights)) == pytest.approx(float(-(weights * log_f).sum() / 2))
+
+
+@pytest.mark.parametrize("kind", ["labels", "weights"])
+def test_the_gradient_is_that_of_autograd_for_each_replica(kind):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 7, 5, generator=generator, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(5, (2, 7), generator=generator)
+    weights = torch.rand(2, 7, 5, generator=generator, dtype=torch.float64)
+    targets = labels if kind == "labels" else weights
+    losses, gradient = cross_entropy_with_gradient(logits, targets)
+    expected = cross_entropy(logits, targets)
+    expected.sum().backward()
+    torch.testing.assert_close(losses, expected.detach())
+    torch.testing.assert_close(gradient, logits.grad)

@@ -1,0 +1,96 @@
+"""The pool of worker processes: answers in order, errors, deaths."""
+
+import multiprocessing
+import os
+import signal
+import struct
+import time
+
+import pytest
+
+from dilution.errors import InputError, WorkerError
+from dilution.utils.process_pool import ProcessPool, WorkerProcess
+
+pytestmark = pytest.mark.trains
+
+
+def open_worker(factor):
+    def handle(task):
+        if task == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if task == "refuse":
+            raise InputError("task is 'refuse'; it must be a number.")
+        return factor * task, os.getpid()
+
+    return handle
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with ProcessPool(open_worker, [(10,), (10,)]) as pool:
+        yield pool
+
+
+def test_answers_come_in_the_order_of_the_tasks_from_several_processes(pool):
+    answers = pool.map(list(range(50)))
+    assert [answer for answer, _ in answers] == [10 * task for task in range(50)]
+    assert {process for _, process in answers} <= {worker.process.pid for worker in pool.workers}
+    assert pool.map([]) == []
+    assert [answer for answer, _ in pool.map([1, 1, 2, 1])] == [10, 10, 20, 10]
+    assert pool.tasks == []
+
+
+def test_an_error_is_raised_here_with_its_traceback_and_the_pool_goes_on(pool):
+    with pytest.raises(InputError, match="it must be a number") as caught:
+        pool.map(["refuse"])
+    assert "Traceback" in caught.value.__notes__[0]
+    assert pool.map([1])[0][0] == 10
+
+
+def test_a_dead_process_is_replaced_and_its_task_reported(pool):
+    pool.start("die")
+    pool.start(2)
+    finished = []
+    while pool.tasks:
+        finished += pool.wait()
+    by_task = {task.task: task for task in finished}
+    assert by_task["die"].died
+    assert by_task["die"].exit_code == -signal.SIGKILL
+    assert by_task["die"].answer is None
+    assert not by_task[2].died
+    assert pool.map([3])[0][0] == 30
+
+
+def test_a_map_without_its_process_is_a_worker_error(pool):
+    with pytest.raises(WorkerError, match=r"died with exit code -9 .*Try fewer workers, or workers=0"):
+        pool.map(["die"])
+
+
+def test_leaving_the_pool_ends_its_processes():
+    with ProcessPool(time_waster, [()]) as pool:
+        pool.start(60)
+        (worker,) = pool.workers
+        assert worker.process.is_alive()
+    assert not worker.process.is_alive()
+
+
+def time_waster():
+    return time.sleep
+
+
+def exiting():
+    os._exit(0)
+
+
+def test_a_process_that_ends_before_its_first_task_is_a_worker_error():
+    with pytest.raises(WorkerError, match="ended before its first task"), ProcessPool(exiting, [()]):
+        pass
+
+
+def test_a_part_of_an_answer_is_a_death():
+    connection, other_end = multiprocessing.Pipe()
+    os.write(other_end.fileno(), struct.pack("!i", 1000) + b"part")  # the length, and less than that
+    other_end.close()
+    worker = object.__new__(WorkerProcess)
+    worker.connection = connection
+    assert worker.receive() is None
