@@ -27,6 +27,7 @@ import dilution
 from dilution.data import Arrays
 from dilution.models import build_model
 from dilution.noise import Dilution
+from dilution.study.grouping import GPU_GROUP_SIZE
 from dilution.training import TrainConfig, TrainTask, device_title, train_together
 
 LR = 1e-3
@@ -43,11 +44,12 @@ class Size:
     steps: int
     turns: int
     matrix: int
-    replicas: dict[str, int]
+    replicas: int
 
 
-FULL = Size("cuda", 60_000, 200, 3, 8192, {"perceptron": 64, "mlp2": 64, "conv2": 32, "conv4": 32})
-SMALL = Size("cpu", 600, 3, 1, 256, {"perceptron": 2, "mlp2": 2, "conv2": 2, "conv4": 2})
+MODELS = ("perceptron", "mlp2", "conv2", "conv4")
+FULL = Size("cuda", 60_000, 200, 3, 8192, GPU_GROUP_SIZE)
+SMALL = Size("cpu", 600, 3, 1, 256, 2)
 
 
 class Bench:
@@ -77,11 +79,11 @@ class Bench:
             torch.cuda.synchronize()
 
     def train(self, model: str, precision: str, steps: int) -> None:
-        """Train a run group of the size for this model."""
+        """Train a run group."""
         config = TrainConfig(
             optimizer="adam", lr=LR, batch_size=BATCH_SIZE, steps=steps, n_evals=1, precision=precision
         )
-        dilutions = [Dilution(self.data, 20, seed=seed) for seed in range(self.size.replicas[model])]
+        dilutions = [Dilution(self.data, 20, seed=seed) for seed in range(self.size.replicas)]
         train_together(
             [TrainTask(model, noisy, self.test, noisy.seed, 10, config) for noisy in dilutions],
             self.size.device,
@@ -92,7 +94,7 @@ class Bench:
         self.train(model, precision, 10)
         few_steps, steps = self.seconds(lambda: self.train(model, precision, 10)), self.size.steps
         more_steps = self.seconds(lambda: self.train(model, precision, steps + 10))
-        return steps * BATCH_SIZE * self.size.replicas[model] / (more_steps - few_steps)
+        return steps * BATCH_SIZE * self.size.replicas / (more_steps - few_steps)
 
     def loop(self, model: str) -> float:
         """Return examples per second of a DataLoader loop over tensors in memory."""
@@ -115,7 +117,7 @@ class Bench:
 
     def convnet_steps(self, model: str, precision: str) -> dict[str, float]:
         """Return steps of one model per second in a group: as graph branches, and as grouped convolutions."""
-        replicas = self.size.replicas[model]
+        replicas = self.size.replicas
         config = TrainConfig(optimizer="adam", lr=LR, batch_size=BATCH_SIZE, precision=precision)
         branches = seconds_per_step(
             model, IMAGE_SHAPE, N_CLASSES, config, replicas=replicas, device=self.size.device
@@ -127,7 +129,7 @@ class Bench:
 
     def grouped_step(self, model: str, precision: str) -> float:
         """Return the seconds of a step of a group with grouped convolutions, without a CUDA graph."""
-        replicas = self.size.replicas[model]
+        replicas = self.size.replicas
         group = GroupedConvNet(
             [build_model(model, IMAGE_SHAPE, N_CLASSES, seed=seed) for seed in range(replicas)]
         )
@@ -174,8 +176,10 @@ def throughput(bench: Bench) -> None:
     rows: list[dict[str, object]] = []
 
     def record(model: str, what: str, turn: int, value: float) -> None:
+        row = {"model": model, "what": what, "turn": turn, "throughput": value}
+        group_size = bench.size.replicas if what.startswith(("dilution", "steps")) else ""
         provenance = {"machine": f"{machine()}, {device_title(bench.device.type)}"}
-        rows.append(provenance | {"model": model, "what": what, "turn": turn, "throughput": value})
+        rows.append(provenance | row | {"group_size": group_size})
         print(f"{model:10} {turn} {what:40} {value:14,.1f}", flush=True)
         if bench.device.type == "cuda":  # at once: the machine may be lent and go away
             write("gpu", rows)
@@ -183,7 +187,7 @@ def throughput(bench: Bench) -> None:
     for turn in range(bench.size.turns):
         for dtype in (torch.float32, torch.bfloat16):
             record("", f"ceiling, {dtype}", turn, bench.ceiling(dtype))
-        for model in bench.size.replicas:
+        for model in MODELS:
             record(model, "DataLoader loop", turn, bench.loop(model))
             for precision in ("float32", "bfloat16"):
                 record(model, f"dilution, {precision}", turn, bench.dilution(model, precision))

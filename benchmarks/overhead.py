@@ -64,8 +64,10 @@ def million(folder: Path) -> dict[str, float]:
         # inserted in SQL: making a million Run objects would measure pydantic
         store._connection.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
-            "INSERT INTO runs (key, spec, state, result, history) "
-            "SELECT printf('%016x', i), ?, 'done', '{\"test_acc_at_best_clean_val\": 0.9}', '[]' FROM n",
+            "INSERT INTO runs (key, spec, state, result, history, checksum) "
+            "SELECT key, spec, state, result, history, checksum(key, spec, state, result, history, NULL) "
+            "FROM (SELECT printf('%016x', i) AS key, ? AS spec, 'done' AS state, "
+            "'{\"test_acc_at_best_clean_val\": 0.9}' AS result, '[]' AS history FROM n)",
             (N_MANY, base.spec),
         )
         store._connection.execute("INSERT INTO studies VALUES ('large')")

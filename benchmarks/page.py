@@ -190,29 +190,29 @@ def precision(name: str = "precision") -> Iterable[str]:
 def gpu() -> Iterable[str]:
     """Yield the section on a GPU."""
     measured = pd.read_csv(RESULTS / "gpu.csv").fillna({"model": ""})
-    table = measured.groupby(["model", "what"], sort=False)["throughput"].agg(
-        ["median", "min", "max", "count"]
-    )
+    groups = measured.groupby(["model", "what"], sort=False)
+    table = groups["throughput"].agg(["median", "min", "max", "count"]).join(groups["group_size"].max())
     yield from (
         "## On a GPU",
         "",
         "Medians of alternations: GFLOP/s of a matrix product for ceilings, steps of one model per second "
-        "for *steps*, examples per second otherwise. A group of models trains as branches of one captured "
+        "for *steps*, examples per second otherwise. ConvNets of a group train as branches of one captured "
         "CUDA graph; grouped convolutions are the alternative that is not used. "
         f"{provenance(measured)}",
         "",
-        "| model | what | alternations | median | lowest | highest | over the DataLoader loop | share of the "
-        "bfloat16 ceiling |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | what | models per group | alternations | median | lowest | highest | over the DataLoader "
+        "loop | share of the bfloat16 ceiling |",
+        "|---|---|---|---|---|---|---|---|---|",
     )
     for (model, what), row in table.iterrows():
         speedup, share = "", ""
+        group_size = "" if pd.isna(row["group_size"]) else f"{row['group_size']:.0f}"
         if what.startswith("dilution"):
             speedup = f"{row['median'] / table.loc[(model, LOOP), 'median']:.1f} ×"
             share = f"{row['median'] * flops(model) / 1e9 / table.loc[('', CEILING), 'median']:.1%}"
         yield (
-            f"| {model} | {what} | {row['count']:.0f} | {row['median']:,.0f} | {row['min']:,.0f} "
-            f"| {row['max']:,.0f} | {speedup} | {share} |"
+            f"| {model} | {what} | {group_size} | {row['count']:.0f} | {row['median']:,.0f} | "
+            f"{row['min']:,.0f} | {row['max']:,.0f} | {speedup} | {share} |"
         )
     yield ""
     if (RESULTS / "gpu-figures.csv").exists():

@@ -108,7 +108,7 @@ def test_a_study_on_a_damaged_pack_ends_with_its_name(tmp_path):
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
     told = done.stderr + call(tmp_path, "status", "--store", "s.sqlite").stdout
-    assert "digits.pack does not fit its checksum" in told
+    assert "digits.pack does not match its checksum" in told
     assert "Traceback" not in told
     assert call(tmp_path, "data", "check", "digits.pack").returncode == 1
 

@@ -1,4 +1,4 @@
-"""Downloads that go wrong: the next mirror, or one clear line; and no broken file under its final name."""
+"""Failing downloads: the next mirror or a message of one line, and no broken file under its final name."""
 
 import gzip
 import hashlib
@@ -26,40 +26,43 @@ def idx(shape):
     return bytes([0, 0, 8, array.ndim]) + np.array(shape, dtype=">u4").tobytes() + array.tobytes()
 
 
-PLAIN = {name: idx(shape) for name, shape in SHAPES.items()}
-SENT = {f"{name}.gz": gzip.compress(body, mtime=0) for name, body in PLAIN.items()}
+CONTENTS = {name: idx(shape) for name, shape in SHAPES.items()}
+GZIPPED = {f"{name}.gz": gzip.compress(body, mtime=0) for name, body in CONTENTS.items()}
 SUMS = {
-    name: tuple(hashlib.sha256(each).hexdigest() for each in (body, SENT[f"{name}.gz"]))
-    for name, body in PLAIN.items()
+    name: tuple(hashlib.sha256(content).hexdigest() for content in (body, GZIPPED[f"{name}.gz"]))
+    for name, body in CONTENTS.items()
 }
 # The command line, with four small files in the place of MNIST and mirrors of the loopback.
 COMMAND = f"""
 import sys
+from dataclasses import replace
 from dilution.cli import main
-from dilution.data import mnist
+from dilution.data import registry
+from dilution.data.builtin.mnist import MNIST, Checksums
 
-mnist.FILES = {{name: mnist.Checksums(*sums) for name, sums in {SUMS!r}.items()}}
-mnist.load.__defaults__ = mnist.fetch.__defaults__ = (sys.argv.pop(1).split(","),)
+files = {{name: Checksums(*sums) for name, sums in {SUMS!r}.items()}}
+mirrors = tuple(sys.argv.pop(1).split(","))
+registry._BY_NAME["mnist"] = replace(MNIST, files=files, mirrors=mirrors)
 main()
 """
 
 
 def good(file):
-    return 200, SENT[file], len(SENT[file])
+    return 200, GZIPPED[file], len(GZIPPED[file])
 
 
-def html(_):
+def login_page(_):
     page = b"<html><body>Please sign in to the network of this hotel.</body></html>"
     return 200, page, len(page)
 
 
-def another(file):
-    body = SENT[file]
+def other_content(file):
+    body = GZIPPED[file]
     return 200, body[:-1] + bytes([body[-1] ^ 1]), len(body)
 
 
 def cut(file):
-    body = SENT[file]
+    body = GZIPPED[file]
     return 200, body[: len(body) // 2], len(body)
 
 
@@ -72,17 +75,17 @@ def broken(_):
 
 
 def slow(file):
-    body = SENT[file]
+    body = GZIPPED[file]
 
     def parts():
-        for at in range(0, len(body), 64):
-            yield body[at : at + 64]
+        for start in range(0, len(body), 64):
+            yield body[start : start + 64]
             time.sleep(0.1)
 
     return 200, parts(), len(body)
 
 
-BAD = (html, another, cut, absent, broken)
+BAD = (login_page, other_content, cut, absent, broken)
 
 
 @pytest.fixture
@@ -108,22 +111,21 @@ def files(folder):
 
 
 @pytest.mark.parametrize("bad", [*BAD, None], ids=lambda bad: bad.__name__ if bad else "nowhere")
-def test_a_bad_mirror_gives_way_to_the_next(tmp_path, serve, bad):
+def test_after_a_bad_mirror_the_next_one_is_tried(tmp_path, serve, bad):
     process = fetching(tmp_path, NOWHERE if bad is None else serve(bad), serve(good))
-    told, error = process.communicate(timeout=120)
+    printed, error = process.communicate(timeout=120)
     assert process.returncode == 0, error
-    assert told.count("present") == len(SENT)
-    assert files(tmp_path / "mnist") == SENT
+    assert printed.count("present") == len(GZIPPED)
+    assert files(tmp_path / "mnist") == GZIPPED
 
 
-def test_where_every_mirror_is_bad_one_line_says_so_and_nothing_is_left(tmp_path, serve):
+def test_where_every_mirror_is_bad_the_message_is_one_line_and_no_file_is_left(tmp_path, serve):
     process = fetching(tmp_path, *[serve(bad) for bad in BAD], NOWHERE)
     _, error = process.communicate(timeout=120)
     assert process.returncode == 2
-    *before, last = error.splitlines()
-    assert before == []
-    for part in ("could not be downloaded", "sent another content", "HTTP 404", "HTTP 500", "by hand"):
-        assert part in last
+    (line,) = error.splitlines()
+    for part in ("could not be downloaded", "sent other content", "HTTP 404", "HTTP 500", "by hand"):
+        assert part in line
     assert files(tmp_path) == {}
 
 
@@ -139,17 +141,16 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path):
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_a_download_that_is_ended_midway_leaves_no_broken_file(tmp_path, serve, end):
     process = fetching(tmp_path, serve(slow))
-    waited = time.monotonic()
+    started = time.monotonic()
     while not any(path.is_file() and path.stat().st_size for path in tmp_path.rglob("*")):
-        assert time.monotonic() - waited < 60
+        assert time.monotonic() - started < 60
         time.sleep(0.05)
     process.send_signal(end)
     process.communicate(timeout=60)
     assert process.returncode != 0
-    found = {path.name for path in (tmp_path / "mnist").iterdir() if path.is_file()}
-    assert found == set()
+    assert not [path for path in (tmp_path / "mnist").iterdir() if path.is_file()]
     process = fetching(tmp_path, serve(good))
     _, error = process.communicate(timeout=120)
     assert process.returncode == 0, error
-    left = {path.name: path.read_bytes() for path in (tmp_path / "mnist").iterdir() if path.is_file()}
-    assert left == SENT
+    written = {path.name: path.read_bytes() for path in (tmp_path / "mnist").iterdir() if path.is_file()}
+    assert written == GZIPPED

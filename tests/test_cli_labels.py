@@ -17,7 +17,7 @@ COMMANDS = {
 every_command = pytest.mark.parametrize(("function", "words"), COMMANDS.values(), ids=COMMANDS)
 
 
-class Called(Exception):
+class CalledError(Exception):
     """Raised in place of a training."""
 
 
@@ -30,11 +30,11 @@ def call(monkeypatch, tmp_path):
 
         def record(data, **keywords):
             arguments.update(keywords, data=data)
-            raise Called
+            raise CalledError
 
         monkeypatch.setattr(function, record)
         result = dilution(*words, cwd=tmp_path)
-        assert isinstance(result.exception, Called), result.output
+        assert isinstance(result.exception, CalledError), result.output
         return arguments
 
     return call

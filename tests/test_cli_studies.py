@@ -31,9 +31,9 @@ def test_a_study_resumes(study_folder, tmp_path):
     assert (tmp_path / "before.csv").read_bytes() == (tmp_path / "after.csv").read_bytes()
 
 
-def test_the_printed_table_has_the_varying_settings_and_the_accuracies(study_folder):
+def test_the_printed_table_has_the_key_the_varying_settings_and_the_accuracies(study_folder):
     header = succeeded(dilution("run", "short.toml", "--workers", 0, cwd=study_folder)).split("\n")[0]
-    settings = ["alpha", "seed", "state", "noise_rate_expected", "noise_rate_empirical"]
+    settings = ["key", "alpha", "seed", "state", "noise_rate_expected", "noise_rate_empirical"]
     accuracies = ["test_acc_at_best_clean_val", "test_acc_at_best_noisy_val", "test_acc_last"]
     assert header.split() == settings + accuracies
 
@@ -69,6 +69,22 @@ def test_status_reports_an_interrupted_study(study_folder, tmp_path):
     connection.close()
     printed = succeeded(dilution("status", cwd=tmp_path))
     assert printed.startswith("short: 1 running, 3 done, interrupted (no process trains them; run")
+
+
+def test_status_export_and_the_page_name_the_code_that_trained_finished_runs(study_folder, tmp_path):
+    shutil.copy(study_folder / "results.sqlite", tmp_path)
+    with sqlite3.connect(tmp_path / "results.sqlite") as connection:
+        connection.execute(
+            "UPDATE runs SET versions = json_set(versions, '$.dilution', '0.1.0 (845bad8)') WHERE rowid < 4"
+        )
+    connection.close()
+    note = "3 of 4 runs were trained by dilution 0.1.0 (845bad8); this is dilution "
+    assert note in succeeded(dilution("status", cwd=tmp_path))
+    exported = dilution("export", "runs.csv", cwd=tmp_path)
+    assert succeeded(exported) == "4 runs: runs.csv\n"
+    assert exported.stderr.startswith(note)
+    succeeded(dilution("report", cwd=tmp_path))
+    assert note in (tmp_path / "out" / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""CIFAR with human labels: files of labels are read, invalid ones refused, and nothing in them is executed."""
+"""CIFAR with human labels: files of labels are read, invalid ones refused, nothing in them is executed."""
 
 import io
 import os

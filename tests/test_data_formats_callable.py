@@ -1,4 +1,4 @@
-"""A data set that a function of the user's own returns."""
+"""Data sets that a function of the user returns."""
 
 import os
 import subprocess
@@ -7,15 +7,17 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 import torch
+from commands import refused
 
 import dilution
-from dilution.data import check, fingerprint, load_unsplit, load
+from dilution.data import check, fingerprint, load, load_unsplit
 from dilution.errors import InputError
 
-HEAD = """
+HEADER = """
 import numpy as np, torch
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 from dilution.data import Arrays, from_numpy
@@ -29,17 +31,17 @@ Write = Callable[[str], str]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Write]:
-    """Return a writer of the module of a test, in the current folder: body of a function → its name."""
+    """Write the module of a test to the current folder: from the body of a function to its name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     module = f"own_data_{zlib.crc32(request.node.name.encode())}"
 
-    def written(body: str) -> str:
+    def write_module(body: str) -> str:
         lines = body if body.startswith("\n") else f"\ndef f():\n    {body}\n"
         (tmp_path / f"{module}.py").write_text(HEADER + lines)
         return f"{module}:f"
 
-    yield written
+    yield write_module
     sys.modules.pop(module, None)
 
 
@@ -59,7 +61,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         ("return TensorDataset(torch.ones(20, 2, 5, 4).double(), torch.from_numpy(Y))", (2, 5, 4), (16, 4)),
     ],
 )  # fmt: skip
-def test_each_form_of_data_is_understood(
+def test_every_form_of_data_is_converted(
     write: Write, body: str, shape: tuple[int, int, int], sizes: tuple[int, int]
 ) -> None:
     name = write(body)
@@ -69,9 +71,9 @@ def test_each_form_of_data_is_understood(
     assert data.train.dtype == (torch.uint8 if shape == (1, 3, 3) else torch.float32)
     assert data.train.labels.unique().tolist() == [0, 1]
     assert load(name) is data
-    whole = load_unsplit(name)
-    assert whole.names is None
-    assert len(whole.arrays) == (20 if "from_numpy(P, Y)" not in body else 16)
+    unsplit = load_unsplit(name)
+    assert unsplit.names is None
+    assert len(unsplit.arrays) == (20 if "from_numpy(P, Y)" not in body else 16)
 
 
 def test_a_map_style_dataset_keeps_values_labels_and_class_names(write: Write) -> None:
@@ -84,11 +86,11 @@ class Mine(Dataset):
         return torch.full((2, 3), -k / 4), k % 2
 f = Mine
 """)
-    found = load_unsplit(name).arrays
-    assert found.shape == (1, 2, 3)
-    assert found.images[:, 0, 0, 0].tolist() == [-k / 4 for k in range(10)]
-    assert found.labels.tolist() == [0, 1] * 5
-    assert found.classes == ("no", "yes")
+    arrays = load_unsplit(name).arrays
+    assert arrays.shape == (1, 2, 3)
+    assert arrays.images[:, 0, 0, 0].tolist() == [-k / 4 for k in range(10)]
+    assert arrays.labels.tolist() == [0, 1] * 5
+    assert arrays.classes == ("no", "yes")
 
 
 ITEMS = """
@@ -109,10 +111,10 @@ f = Mine
         ("return 3", "its type is int; it must be a pair"),
         ("return None", "its type is NoneType"),
         ("return X, Y, X", "its type is tuple of 3"),
-        ("return dict(image=P, labels=Y)", "'image' is not a argument of from_numpy. Did you mean 'images'"),
+        ("return dict(image=P, labels=Y)", "'image' is not an argument of from_numpy. Did you mean 'images'"),
         ("return X, Y[:3]", "3 labels for 20 examples"),
         ("return X, Y * 0 + 1", "labels run from 1 to 1"),
-        ("return Arrays(torch.zeros(3, 1, 2, 2), torch.zeros(3).long(), ('a', 'b'))", "all 3 labels are a"),
+        ("return Arrays(torch.zeros(3, 1, 2, 2), torch.zeros(3).long(), ('a', 'b'))", "all 3 labels are 'a'"),
         ("\ndef f(x):\n    return X, Y\n", "raised TypeError"),
         ("\nf = 3\n", "which is an int; it must be a function"),
         ("\ng = 3\n", "has no 'f'"),
@@ -129,9 +131,7 @@ f = Mine
         (ITEMS.format("raise OSError('gone')"), "item 0 of Mine raised OSError: gone"),
     ],
 )  # fmt: skip
-def test_a_function_that_does_not_give_data_is_refused_in_words(
-    write: Write, body: str, message: str
-) -> None:
+def test_a_function_that_returns_no_data_is_refused(write: Write, body: str, message: str) -> None:
     name = write(body)
     with pytest.raises(InputError, match=message) as caught:
         load(name)
@@ -146,22 +146,23 @@ def test_a_missing_module_is_refused() -> None:
         load("no_such_module:f")
 
 
-def test_what_is_returned_identifies_the_data_not_the_text_of_the_function(write: Write) -> None:
+def test_the_returned_data_identify_a_data_set_not_the_source_of_the_function(write: Write) -> None:
     first = fingerprint(name := write("return X, Y"))
     assert fingerprint(write("return X + 0, Y  # the same")) == first
     others = {fingerprint(write(body)) for body in ("return X + 1, Y", "return X, 1 - Y", "return P, Y")}
     assert len({first, *others}) == 4
-    (found,) = check(name)
-    assert (found.state, found.file.suffix) == ("present", ".py")
+    (status,) = check(name)
+    assert (status.state, status.file.suffix) == ("present", ".py")
 
 
-def test_a_function_that_returns_other_data_each_time_is_refused_before_a_study(write: Write) -> None:
+def test_a_function_that_returns_different_data_at_each_call_is_refused(write: Write) -> None:
     name = write("return np.random.default_rng().normal(size=(20, 3)), Y")
     assert len(load(name).train) == 16
     with pytest.raises(InputError, match=r"called twice it returned different data.*fixed seed"):
         fingerprint(name)
 
 
+@pytest.mark.trains
 def test_a_study_runs_on_a_function_in_worker_processes(write: Write, tmp_path: Path) -> None:
     name = write("return X, Y")
     runs = [
@@ -175,21 +176,24 @@ def test_a_study_runs_on_a_function_in_worker_processes(write: Write, tmp_path: 
     assert set(table["fingerprint"]) == {fingerprint(name)}
 
 
+@pytest.mark.trains
 def test_the_command_line_finds_a_function_in_the_current_folder(tmp_path: Path) -> None:
     (tmp_path / "handy.py").write_text(HEADER + "\ndef f():\n    return X, Y\n")
-    words = [sys.executable, "-m", "dilution", "data", "check", "handy:f"]
+    command = [sys.executable, "-m", "dilution", "data", "check", "handy:f"]
     environment = {**os.environ, "PYTHONPATH": str(Path(dilution.__file__).parent.parent)}
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("present")
-    words[-1] = "handy:g"
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert "Traceback" not in done.stderr
+    result = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("present")
+
+
+def test_the_command_line_refuses_a_missing_function(write: Write) -> None:
+    name = write("return X, Y").replace(":f", ":g")
+    refused(commands.dilution("data", "check", name), "error: ", "'g' is not a function or class in own_data")
 
 
 def test_float_images_of_a_dataset_keep_their_values(write: Write) -> None:
     name = write("return TensorDataset(torch.linspace(-9, 9, 120).view(20, 1, 2, 3), torch.arange(20) % 2)")
-    shown = load_unsplit(name).arrays.images
-    assert np.allclose(shown.flatten(), np.linspace(-9, 9, 120), atol=1e-6)
+    images = load_unsplit(name).arrays.images
+    assert np.allclose(images.flatten(), np.linspace(-9, 9, 120), atol=1e-6)

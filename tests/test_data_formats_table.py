@@ -1,4 +1,4 @@
-"""A user's own table, CSV or Parquet."""
+"""Tables as data sets: CSV and Parquet files, roles of columns, labels, and encoded features."""
 
 import csv
 import io
@@ -12,11 +12,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dilution.data import DataSet, check, fingerprint, load_unsplit, load
+from dilution.data import DataSet, check, fingerprint, load, load_unsplit
 from dilution.errors import DataError, DilutionError, InputError
 
 PLAIN = "size,colour,label\n" + "".join(
-    f"{k},{'red' if k % 3 else 'blue'},{'ab'[k % 2]}\n" for k in range(20)
+    f"{size},{'red' if size % 3 else 'blue'},{'ab'[size % 2]}\n" for size in range(20)
 )
 
 
@@ -26,59 +26,59 @@ def write(folder: Path, text: str | bytes, name: str = "t.csv") -> Path:
     return path
 
 
-def refuse(path: Path, message: str, options: str = "", kind: type[DilutionError] = InputError) -> None:
-    with pytest.raises(kind, match=message) as caught:
+def refuse(path: Path, message: str, options: str = "", error: type[DilutionError] = InputError) -> None:
+    with pytest.raises(error, match=message) as caught:
         load(f"{path}{options}")
     assert path.name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def columns(data: DataSet) -> np.ndarray:
+def features(data: DataSet) -> np.ndarray:
     """Return the features of training and test rows, without the axes of an image."""
     return torch.cat([data.train.images, data.test.images])[:, :, 0, 0].numpy()
 
 
-def test_numbers_stay_and_text_becomes_a_column_for_each_value(tmp_path: Path) -> None:
+def test_numbers_are_kept_and_text_becomes_one_column_per_value(tmp_path: Path) -> None:
     data = load(write(tmp_path, PLAIN))
     assert data.name == "t"
     assert data.train.classes == ("a", "b")
     assert data.train.shape == (3, 1, 1)
     assert (len(data.train), len(data.test)) == (16, 4)
-    for size, blue, red in columns(data):
+    for size, blue, red in features(data):
         assert (blue, red) == ((0, 1) if size % 3 else (1, 0))
-    assert data.notes == ("column 'colour' becomes 2 columns of 0 and 1, one for each value",)
-    for half in (data.train, data.test):
-        assert torch.equal(half.images[:, 0, 0, 0] % 2, half.labels.float())
+    assert data.notes == ("column 'colour' becomes 2 columns of 0 and 1, one per value",)
+    for arrays in (data.train, data.test):
+        assert torch.equal(arrays.images[:, 0, 0, 0] % 2, arrays.labels.float())
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("byte_order_mark", ["", "\ufeff"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_separators_line_ends_and_a_byte_order_mark_are_understood(
-    tmp_path: Path, separator: str, mark: str, end: str
+    tmp_path: Path, separator: str, byte_order_mark: str, line_end: str
 ) -> None:
-    text = mark + PLAIN.replace(",", separator).replace("\n", end)
+    text = byte_order_mark + PLAIN.replace(",", separator).replace("\n", line_end)
     data, same = load(write(tmp_path, text)), load(write(tmp_path, PLAIN, "same.csv"))
     assert torch.equal(data.train.images, same.train.images)
     assert torch.equal(data.test.labels, same.test.labels)
 
 
-def test_any_ending_of_a_table_in_any_case_will_do(tmp_path: Path) -> None:
+def test_the_suffix_of_a_table_may_be_in_upper_case(tmp_path: Path) -> None:
     tabs = write(tmp_path, PLAIN.replace(",", "\t"), "T.TSV")
     pd.read_csv(tabs, sep="\t").to_parquet(tmp_path / "t.parquet")
     assert torch.equal(load(tabs).train.images, load(tmp_path / "t.parquet").train.images)
 
 
-def test_decimal_commas_are_read_and_said(tmp_path: Path) -> None:
+def test_decimal_commas_are_read_with_a_note(tmp_path: Path) -> None:
     rows = "".join(f"{k},5;{'ab'[k % 2]}\n" for k in range(10))
     data = load(write(tmp_path, "size;label\n" + rows))
-    assert sorted(columns(data)[:, 0]) == [k + 0.5 for k in range(10)]
-    assert data.notes == ("column 'size' has commas for decimal points and is read so",)
+    assert sorted(features(data)[:, 0]) == [k + 0.5 for k in range(10)]
+    assert data.notes == ("column 'size' has decimal commas, which are read as decimal points",)
 
 
 @given(st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_python_writes_as_csv_is_read_back_row_by_row(tmp_path: Path, data: st.DataObject) -> None:
+def test_csv_written_by_python_is_read_back_row_by_row(tmp_path: Path, data: st.DataObject) -> None:
     cell = st.text(
         st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=["Cs"]), max_size=4
     )
@@ -92,21 +92,22 @@ def test_what_python_writes_as_csv_is_read_back_row_by_row(tmp_path: Path, data:
     writer = csv.writer(text, delimiter=separator)
     writer.writerow(["number", "word", "label"])
     writer.writerows(rows)
-    found = load_unsplit(write(tmp_path, text.getvalue()))
-    assert found.arrays.images[:, 0, 0, 0].tolist() == [number for number, _, _ in rows]
-    assert [found.arrays.classes[k] for k in found.arrays.labels] == [label for *_, label in rows]
+    unsplit = load_unsplit(write(tmp_path, text.getvalue()))
+    arrays = unsplit.arrays
+    assert arrays.images[:, 0, 0, 0].tolist() == [number for number, _, _ in rows]
+    assert [arrays.classes[number] for number in arrays.labels] == [label for *_, label in rows]
     words = [word.strip() for _, word, _ in rows]
     levels = sorted(set(words))
-    assert found.arrays.images[:, 1:, 0, 0].argmax(dim=1).tolist() == [levels.index(word) for word in words]
-    assert found.names == tuple(f"row {k + 2}" for k in range(len(rows)))
+    assert arrays.images[:, 1:, 0, 0].argmax(dim=1).tolist() == [levels.index(word) for word in words]
+    assert unsplit.names == tuple(f"row {line}" for line in range(2, len(rows) + 2))
 
 
-def test_the_label_may_be_any_column_and_columns_can_be_left_out(tmp_path: Path) -> None:
+def test_the_label_may_be_any_column_and_columns_can_be_dropped(tmp_path: Path) -> None:
     path = write(tmp_path, PLAIN)
     data = load(f"{path}#colour,drop=label")
     assert data.train.classes == ("blue", "red")
     assert data.train.shape == (1, 1, 1)
-    assert data.notes == ("column 'label' is left out, as asked",)
+    assert data.notes == ("column 'label' is dropped, as requested",)
     assert load(f"{path}#drop=colour").train.shape == (1, 1, 1)
 
 
@@ -117,7 +118,7 @@ def test_the_label_may_be_any_column_and_columns_can_be_left_out(tmp_path: Path)
         ("#label,drop=siz", "'siz' is not a column. Did you mean 'size'"),
         ("#label,frop=size", "'frop' is not a setting of a table. Did you mean 'drop'"),
         ("#label,noisy=label", "'label' is both label and noisy label"),
-        ("#label,drop=label", "'label' is to be label and to be dropped"),
+        ("#label,drop=label", "'label' is a label and is to be dropped"),
         ("#label,drop=size,drop=colour", "no column of features"),
     ],
 )
@@ -127,30 +128,31 @@ def test_columns_that_do_not_exist_or_contradict_are_refused(
     refuse(write(tmp_path, PLAIN), message, options)
 
 
-def test_without_a_column_called_label_the_columns_are_listed(tmp_path: Path) -> None:
+def test_without_a_column_called_label_the_message_lists_the_columns(tmp_path: Path) -> None:
     path = write(tmp_path, PLAIN.replace("label", "kind"))
     refuse(path, r"columns are size, colour, kind\..*t\.csv#column")
     many = ",".join(f"c{k}" for k in range(40))
     refuse(write(tmp_path, f"{many}\n{many}\n"), r"columns are c0, c1.*, c9 … c30, .*c39\.")
 
 
-def test_a_number_sign_in_a_name_belongs_to_it_if_such_a_file_exists(tmp_path: Path) -> None:
+def test_a_number_sign_is_part_of_the_name_of_an_existing_file(tmp_path: Path) -> None:
     (tmp_path / "c#").mkdir()
     path = write(tmp_path / "c#", PLAIN, "t#1.csv")
     assert load(path).train.classes == ("a", "b")
     assert load(f"{path}#colour").train.classes == ("blue", "red")
 
 
-def test_missing_numbers_become_the_median_and_a_column_says_where(tmp_path: Path) -> None:
-    rows = [("" if k in (3, 4) else k * k, "ab"[k % 2]) for k in range(20)]
+def test_missing_numbers_become_the_median_with_an_indicator_column(tmp_path: Path) -> None:
+    rows = [("" if number in (3, 4) else number * number, "ab"[number % 2]) for number in range(20)]
     text = "size,label\n" + "".join(f"{size},{label}\n" for size, label in rows)
     data = load(write(tmp_path, text))
-    known = [image[0] for image in data.train.images[:, :, 0, 0].tolist() if not image[1]]
-    missing = [image[0] for image in data.train.images[:, :, 0, 0].tolist() if image[1]]
-    assert set(missing) == {float(np.median(known))}
+    train = data.train.images[:, :, 0, 0].tolist()
+    known = [size for size, is_missing in train if not is_missing]
+    filled = [size for size, is_missing in train if is_missing]
+    assert set(filled) == {float(np.median(known))}
     assert data.notes == (
-        f"column 'size': 2 missing numbers are filled with the median {np.median(known):g}, and a column of "
-        "0 and 1 says where",
+        f"column 'size': 2 missing numbers are filled with the median {np.median(known):g}; a missing-value "
+        "indicator column is added",
     )
 
 
@@ -158,24 +160,26 @@ def test_missing_text_is_a_value_of_its_own(tmp_path: Path) -> None:
     text = "word,label\n" + "".join(f"{['x', '', ' y ', 'NA'][k % 4]},{'ab'[k % 2]}\n" for k in range(20))
     data = load(write(tmp_path, text))
     assert data.train.shape == (3, 1, 1)
-    assert (columns(data).sum(axis=1) == 1).all()
-    assert columns(data)[:, 2].sum() == 10
-    assert "3 columns of 0 and 1, one for each value, a missing one included" in data.notes[0]
+    assert (features(data).sum(axis=1) == 1).all()
+    assert features(data)[:, 2].sum() == 10
+    assert "3 columns of 0 and 1, one per value, a missing one included" in data.notes[0]
 
 
-def test_the_test_half_chooses_nothing(tmp_path: Path) -> None:
+def test_the_test_split_does_not_affect_the_encoding(tmp_path: Path) -> None:
     plain = load(write(tmp_path, PLAIN))
-    rows = PLAIN.splitlines()
-    tested = [int(size) + 1 for size in plain.test.images[:, 0, 0, 0]]
-    for line in tested:
-        size, _, label = rows[line].split(",")
-        rows[line] = f"{float(size) * 1e6},green,{label}"
-    rows[tested[0]] = f",,{rows[tested[0]][-1]}"
-    data = load(write(tmp_path, "\n".join(rows), "changed.csv"))
+    lines = PLAIN.splitlines()
+    test_lines = [int(size) + 1 for size in plain.test.images[:, 0, 0, 0]]
+    for line in test_lines:
+        size, _, label = lines[line].split(",")
+        lines[line] = f"{float(size) * 1e6},green,{label}"
+    lines[test_lines[0]] = f",,{lines[test_lines[0]][-1]}"
+    data = load(write(tmp_path, "\n".join(lines), "changed.csv"))
     assert torch.equal(data.train.images, plain.train.images)
     assert (data.test.images[:, 1:] == 0).all()
     assert data.test.images[:, 0].min() == np.median(plain.train.images[:, 0])
-    assert any("4 cells of the test half hold values that no training row has" in note for note in data.notes)
+    assert any(
+        "4 cells of the test split have values that no training row has" in note for note in data.notes
+    )
 
 
 def test_whole_numbers_as_labels_keep_their_order_and_may_have_gaps(tmp_path: Path) -> None:
@@ -205,70 +209,72 @@ def test_a_parquet_file_keeps_its_types(tmp_path: Path, labels: Any, classes: tu
     data = load(tmp_path / "t.parquet")
     assert data.train.classes == classes
     assert data.train.shape == (1 + 2 + 2, 1, 1)
-    assert load_unsplit(tmp_path / "t.parquet").rows == tuple(f"row {k}" for k in range(10))
+    assert load_unsplit(tmp_path / "t.parquet").names == tuple(f"row {k}" for k in range(10))
 
 
-def test_rows_without_a_label_are_left_out_and_said(tmp_path: Path) -> None:
+def test_rows_without_a_label_are_dropped_with_a_note(tmp_path: Path) -> None:
     rows = PLAIN.splitlines()
     rows[3], rows[7] = rows[3][:-1], rows[7][:-1] + "  "
     data = load(path := write(tmp_path, "\n".join(rows)))
     assert len(data.train) + len(data.test) == 18
-    assert data.notes[0] == "2 rows have no label and are left out, the first is row 4"
+    assert data.notes[0] == "2 rows have no label and are dropped, the first is row 4"
     assert load_unsplit(path).names is not None
     assert {"row 4", "row 8"}.isdisjoint(load_unsplit(path).names or ())
 
 
-def test_blank_lines_count_in_the_numbers_of_rows_and_are_no_examples(tmp_path: Path) -> None:
+def test_blank_lines_count_in_row_numbers_and_are_no_examples(tmp_path: Path) -> None:
     rows = PLAIN.splitlines()
     path = write(tmp_path, "\n".join(["", *rows[:3], "", "  ", *rows[3:], "", ""]))
-    found = load_unsplit(path)
-    assert found.names is not None
-    assert found.names[:3] == ("row 3", "row 4", "row 7")
-    assert len(found.arrays) == 20
+    unsplit = load_unsplit(path)
+    assert unsplit.names is not None
+    assert unsplit.names[:3] == ("row 3", "row 4", "row 7")
+    assert len(unsplit.arrays) == 20
     assert len(load(path).notes) == 1
 
 
-def test_whole_tables_are_labelled_in_their_order_with_values_of_all_rows(tmp_path: Path) -> None:
+def test_unsplit_rows_keep_their_order_and_all_determine_the_encoding(tmp_path: Path) -> None:
     path = write(tmp_path, PLAIN.replace("3,blue", ",blue"))
-    found = load_unsplit(path)
+    arrays = load_unsplit(path).arrays
     sizes = [float(k) for k in range(20) if k != 3]
     sizes.insert(3, float(np.median(sizes)))
-    assert found.arrays.images[:, 0, 0, 0].tolist() == sizes
-    assert found.arrays.labels.tolist() == [0, 1] * 10
+    assert arrays.images[:, 0, 0, 0].tolist() == sizes
+    assert arrays.labels.tolist() == [0, 1] * 10
 
 
-def test_observed_labels_are_found_by_name_or_as_told(tmp_path: Path) -> None:
+def test_observed_labels_are_found_by_name_or_by_option(tmp_path: Path) -> None:
     rows = "".join(f"{k},{'ab'[k % 2]},{'abc'[k % 3]}\n" for k in range(30))
     for header, options in (("x,label,noisy_label", ""), ("x,label,crowd", "#label,noisy=crowd")):
         path = write(tmp_path, f"{header}\n{rows}")
         data = load(f"{path}{options}")
         assert data.train.classes == ("a", "b", "c")
-        for half in (data.train, data.test):
-            assert half.observed is not None
-            sizes = half.images[:, 0, 0, 0].long()
-            assert torch.equal(half.observed, sizes % 3)
-            assert torch.equal(half.labels, sizes % 2)
+        for arrays in (data.train, data.test):
+            assert arrays.observed is not None
+            sizes = arrays.images[:, 0, 0, 0].long()
+            assert torch.equal(arrays.observed, sizes % 3)
+            assert torch.equal(arrays.labels, sizes % 2)
     assert load(f"{path}#label,drop=crowd").train.observed is None
+    path = write(tmp_path, f"x,label,noisy_label\n{rows}")
+    assert load(f"{path}#label,drop=noisy_label").train.observed is None
 
 
-def test_an_index_without_a_name_is_left_out_and_said(tmp_path: Path) -> None:
+def test_an_index_without_a_name_is_dropped_with_a_note(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": range(10), "label": list("ab") * 5})
     frame.to_csv(tmp_path / "t.csv")
     data = load(tmp_path / "t.csv")
     assert data.train.shape == (1, 1, 1)
-    assert data.notes == ("column 'Unnamed: 0' has no name, as an index has none, and is left out",)
+    assert data.notes == ("column 'Unnamed: 0' has no name, like an index, and is dropped",)
 
 
-def test_an_empty_column_is_left_out_and_said(tmp_path: Path) -> None:
+def test_an_empty_column_is_dropped_with_a_note(tmp_path: Path) -> None:
     data = load(write(tmp_path, "x,y,label\n" + "".join(f"{k},,{'ab'[k % 2]}\n" for k in range(10))))
     assert data.train.shape == (1, 1, 1)
-    assert data.notes == ("column 'y' has no value in the training rows and is left out",)
+    assert data.notes == ("column 'y' has no value in the training rows and is dropped",)
 
 
-def test_large_and_near_numbers_are_told_apart(tmp_path: Path) -> None:
+def test_large_and_close_numbers_stay_different(tmp_path: Path) -> None:
     rows = "".join(f"{1_700_000_000 + k},{'ab'[k % 2]}\n" for k in range(20))
     data = load(write(tmp_path, "seconds,label\n" + rows))
-    assert len(np.unique(columns(data)[:, 0])) == 20
+    assert len(np.unique(features(data)[:, 0])) == 20
     assert "1700000009" in data.notes[0] or "1700000010" in data.notes[0]
 
 
@@ -285,16 +291,16 @@ def test_large_and_near_numbers_are_told_apart(tmp_path: Path) -> None:
         ("a,label\n" + '"' + "z" * 200_000 + '",x\n', "field larger than field limit"),
     ],
 )
-def test_what_is_no_table_is_a_data_error(tmp_path: Path, text: str | bytes, message: str) -> None:
-    refuse(write(tmp_path, text), message, kind=DataError)
+def test_invalid_text_is_a_data_error(tmp_path: Path, text: str | bytes, message: str) -> None:
+    refuse(write(tmp_path, text), message, error=DataError)
 
 
 def test_a_missing_or_damaged_file_is_a_data_error(tmp_path: Path) -> None:
-    refuse(tmp_path / "none.csv", "cannot be read.*No such file", kind=DataError)
-    refuse(tmp_path / "none.parquet", "cannot be read.*No such file", kind=DataError)
-    refuse(write(tmp_path, PLAIN, "t.parquet"), "whole Parquet file", kind=DataError)
+    refuse(tmp_path / "none.csv", "cannot be read.*No such file", error=DataError)
+    refuse(tmp_path / "none.parquet", "cannot be read.*No such file", error=DataError)
+    refuse(write(tmp_path, PLAIN, "t.parquet"), "whole Parquet file", error=DataError)
     (tmp_path / "folder.csv").mkdir()
-    refuse(tmp_path / "folder.csv", "cannot be read", kind=DataError)
+    refuse(tmp_path / "folder.csv", "cannot be read", error=DataError)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +330,7 @@ def test_text_of_many_values_is_refused_as_an_identifier(tmp_path: Path) -> None
     path = write(tmp_path, table("w", 150))
     refuse(path, r"text of 1\d\d different values.*identifier.*t\.csv#label,drop=word")
     numbers = table("", 150).replace("\n7,", "\n?,")
-    refuse(write(tmp_path, numbers), "holds numbers, but for 2 cells, the first '[?]' in row 9")
+    refuse(write(tmp_path, numbers), "holds numbers, except for 2 cells, the first '[?]' in row 9")
 
 
 def test_columns_that_are_neither_numbers_nor_text_are_refused(tmp_path: Path) -> None:
@@ -342,7 +348,7 @@ def test_a_changed_table_is_another_data_set(tmp_path: Path) -> None:
     first, before = load(path), fingerprint(f"{path}#label")
     assert load(path) is first
     assert load(f"{path}#colour") is not first
-    assert [found.state for found in check(f"{path}#label")] == ["present"]
+    assert [status.state for status in check(f"{path}#label")] == ["present"]
     write(tmp_path, PLAIN + "99,red,a\n")
     assert fingerprint(path) != before
     assert len(load_unsplit(path).arrays) == 21

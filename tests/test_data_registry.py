@@ -1,3 +1,5 @@
+"""One loader for all data: names, fingerprints, states of files, and the folder of downloads."""
+
 import hashlib
 import subprocess
 import sys
@@ -12,13 +14,13 @@ from dilution.errors import DataError, InputError
 
 
 @pytest.mark.parametrize("call", [load, registry.fetch, registry.check, registry.fingerprint])
-def test_an_unknown_name_is_refused_with_the_nearest(call: Callable[[str], object]) -> None:
+def test_an_unknown_name_is_refused_with_the_most_similar_one(call: Callable[[str], object]) -> None:
     with pytest.raises(InputError, match=r"'minst' is not a data set\. Did you mean 'mnist'"):
         call("minst")
 
 
 @pytest.mark.parametrize("name", ["digits", "photos"])
-def test_a_folder_that_is_called_like_a_built_in_data_set_is_not_taken_for_it(
+def test_an_image_folder_with_the_name_of_a_built_in_data_set_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -26,7 +28,7 @@ def test_a_folder_that_is_called_like_a_built_in_data_set_is_not_taken_for_it(
     (tmp_path / name / "figures").mkdir(parents=True)
     assert load(name).name == name  # a folder of something else, such as results
     (tmp_path / name / "figures" / "a.PNG").write_bytes(b"")
-    with pytest.raises(InputError, match=rf"{name} is the name of .* Write \./{name} for yours"):
+    with pytest.raises(InputError, match=rf"{name} is the name of .* Write \./{name} for the folder"):
         load(name)
     with pytest.raises(DataError, match="has 0 images for training and 1 for testing"):
         load(f"./{name}")
@@ -50,15 +52,15 @@ def test_a_built_in_data_set_has_nothing_to_fetch_or_check() -> None:
 
 def test_an_npz_file_is_checked_and_identified_by_its_content(tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
-    (finding,) = registry.check(path)
-    assert (finding.file, finding.state, finding.size) == (path, "missing", 0)
+    (status,) = registry.check(path)
+    assert (status.file, status.state, status.size) == (path, "missing", 0)
     with pytest.raises(DataError, match=r"mine\.npz cannot be read"):
         registry.fingerprint(path)
     np.savez(path, images=np.zeros((4, 2, 2), dtype=np.uint8), labels=[0, 1, 0, 1])
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     assert registry.fingerprint(path) == sha256
-    (finding,) = registry.fetch(path)
-    assert (finding.state, finding.sha256, finding.size) == (
+    (status,) = registry.fetch(path)
+    assert (status.state, status.sha256, status.size) == (
         "present",
         sha256,
         path.stat().st_size,
@@ -81,7 +83,7 @@ def test_the_root_is_the_argument_then_the_environment_then_the_cache(
     assert "dilution" in str(registry.data_root())
 
 
-def test_importing_the_room_imports_neither_scikit_learn_nor_pooch() -> None:
-    code = "import sys, dilution.data; print({'sklearn', 'pooch'} & set(sys.modules))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "set()", out
+def test_importing_the_package_imports_neither_scikit_learn_nor_pooch_nor_pandas() -> None:
+    code = "import sys, dilution.data; print({'sklearn', 'pooch', 'pandas'} & set(sys.modules))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "set()\n"

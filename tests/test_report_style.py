@@ -1,6 +1,3 @@
-import errno
-import os
-import resource
 from pathlib import Path
 
 import matplotlib
@@ -21,7 +18,6 @@ from dilution.report.style import (
     save,
     style,
 )
-from dilution.utils.atomic import write_atomic
 
 
 def points(low: float = 0.05) -> pd.DataFrame:
@@ -124,27 +120,3 @@ def test_a_folder_that_cannot_be_created_is_reported_as_a_user_error(tmp_path: P
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(DilutionError, match=r"fig\.png could not be written.*folder"):
         save(drawn(), tmp_path / "taken", "fig")
-
-
-def test_a_full_disk_keeps_the_old_file_and_leaves_no_half_written_one(tmp_path: Path) -> None:
-    path = tmp_path / "page.html"
-    write_atomic(path, b"old")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(DilutionError, match="could not be written"):
-            write_atomic(path, b"x" * 5000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
-    assert path.read_bytes() == b"old"
-
-
-def test_a_failed_last_step_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(part: Path, target: Path) -> None:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-    monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(DilutionError, match="Read-only"):
-        write_atomic(tmp_path / "fig.svg", b"content")
-    assert list(tmp_path.iterdir()) == []

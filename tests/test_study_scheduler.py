@@ -10,8 +10,9 @@ from typing import ClassVar
 import pytest
 import torch
 
+import dilution
 from dilution.errors import InputError, StoreError
-from dilution.study import Execution, Run, Study, executors, run, runner, scheduler
+from dilution.study import Execution, Run, Study, executors, runner, scheduler
 from dilution.study.datasets import confusability_name
 from dilution.study.executors import FinishedGroup
 from dilution.study.executors.inline import InlineExecutor
@@ -142,10 +143,10 @@ class Recording(InlineExecutor):
 
     def wait(self):
         (group,) = self._started
-        for key in (run.key for run in group.runs):
-            if self.deadly.get(key, 0):
+        for run in group.runs:
+            if self.deadly.get(run.key, 0):
                 self._started = []
-                self.deadly[key] -= 1
+                self.deadly[run.key] -= 1
                 return [FinishedGroup(group, None, "it died. Use --retry-failed.")]
         return super().wait()
 
@@ -230,9 +231,9 @@ def test_a_second_scheduler_is_refused(store):
 
 def test_seeds_repeat_each_run_of_a_study(tmp_path):
     runs = [small(model="perceptron", alpha=alpha, steps=1) for alpha in (0, 1)]
-    rows = run(Study.of("s", runs), store=tmp_path / "s.sqlite", execution=INLINE, seeds=3)
+    rows = dilution.run(Study.of("s", runs), store=tmp_path / "s.sqlite", execution=INLINE, seeds=3)
     assert rows[["alpha", "seed"]].to_numpy().tolist() == [[a, s] for a in (0, 1) for s in range(3)]
-    keys = [base.model_copy(update={"seed": seed}).key for base in runs for seed in range(3)]
+    keys = [run.model_copy(update={"seed": seed}).key for run in runs for seed in range(3)]
     assert rows["key"].tolist() == keys
     assert rows["noise_rate_empirical"].nunique() == 4  # none at alpha 0, another draw per seed at 1
 
@@ -314,5 +315,5 @@ def test_finished_runs_that_other_code_trained_are_reported(store):
 
 def test_an_execution_that_is_refused_leaves_no_store(tmp_path):
     with pytest.raises(InputError, match="workers is -1"):
-        run(STUDY, store=tmp_path / "s.sqlite", execution=Execution(workers=-1))
+        dilution.run(STUDY, store=tmp_path / "s.sqlite", execution=Execution(workers=-1))
     assert list(tmp_path.iterdir()) == []

@@ -52,7 +52,7 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
     names = sorted(valid)
     close = get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    article = "an" if kind[0] in "aeio" else "a"  # "unknown" and "user" begin with a consonant's sound
+    article = "an" if kind[0] in "aeio" else "a"  # "user" begins with a consonant's sound
     return InputError(f"{short_repr(name)} is not {article} {kind}.{hint} There are: {', '.join(names)}.")
 
 

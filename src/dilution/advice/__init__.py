@@ -1,7 +1,7 @@
-"""How to train a network under label noise."""
+"""How to train a model under label noise."""
 
-from dilution.advice.advise import Advice, advise
-from dilution.advice.explain import answer, growth, reasons
+from dilution.advice.advise import advise
 from dilution.advice.page import write_advice
+from dilution.advice.result import Advice
 
-__all__ = ["Advice", "advise", "answer", "growth", "reasons", "write_advice"]
+__all__ = ["Advice", "advise", "write_advice"]

@@ -1,126 +1,147 @@
-"""Advice in sentences: the answer, and the reason for each choice."""
+"""An advice in sentences: the answer, the growth of the noise scale, and the reason for each setting."""
+
+from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from dilution.advice.advise import Advice
-from dilution.advice.halving import Kept, Verdict
-from dilution.advice.noise_scale import Scale
-from dilution.training.recipes import batch_size_for
+from dilution.training.recipes import BatchSizeRule, batch_size_for
+
+if TYPE_CHECKING:
+    from dilution.advice.ablation import CheckpointChoice, Comparison
+    from dilution.advice.result import Advice
+    from dilution.utils.estimate import Estimate
+
+_MAX_SCALE = 1e9  # stands for an infinite noise scale
+_SCHEDULES = {
+    "constant": "constant",
+    "linear": "decreasing to 0 over the last 70 % of the steps",
+    "cosine": "decreasing to 0 along half a cosine",
+    "step": "decreasing in steps",
+}
+_BEST = "the step with the lowest loss on noisy validation labels"
 
 
 def answer(advice: Advice) -> str:
-    """Return the advice in one plain sentence."""
+    """Return the advised settings and their test accuracy."""
     run = advice.run
-    mean, low, high = advice.accuracy
-    labels = "all labels of an image at once" if run.targets == "pooled" else "one label at a time"
-    average = f", weights averaged by {run.ema_decay:g}" if run.ema_decay else ""
-    what = "of test accuracy" if advice.trusted else "of agreement with the test labels as they are given"
+    ema = f", EMA decay {run.ema_decay:g}" if run.ema_decay else ""
     shifts = f", images shifted by up to {run.translate} pixels" if run.translate else ""
     return (
-        f"Train {run.model} on {advice.name} with {labels}, batch {run.batch_size}, "
-        f"{run.optimizer.capitalize()} at {run.lr:g} ({_SCHEDULES[run.schedule]}){average}{shifts}: in "
-        f"{advice.images:,} images that gave {mean:.1%} [{low:.1%}, {high:.1%}] {what}"
-        f"{_AFTER[advice.kept.step]}. {_beside(advice)}"
+        f"Train {run.model} on {advice.name} with {run.targets} targets, batch size {run.batch_size}, "
+        f"{run.optimizer.capitalize()} at learning rate {run.lr:g} ({_SCHEDULES[run.schedule]}){ema}{shifts}: "
+        f"{accuracy_text(advice)} after {advice.n_images:,} images"
+        f"{'' if advice.checkpoint.step == 'last' else f', at {_BEST}'}. {_majority_sentence(advice)}"
     )
 
 
-def _beside(advice: Advice) -> str:
-    """Say what naming one class gets, and where that is as much."""
-    said = f"Naming the commonest class alone gets {advice.majority:.1%}"
-    learned = advice.accuracy[1] > advice.majority
-    return f"{said}." if learned else f"{said}: with this budget nothing beyond that was surely learned."
+def accuracy_text(advice: Advice) -> str:
+    """Return the test accuracy with its interval, and what it is measured against."""
+    measure = "test accuracy" if advice.trusts_test_labels else "agreement with the test labels as they are"
+    return f"{advice.accuracy.percent()} {measure}"
 
 
-_AFTER = {"last": "", "noisy": " at the step with the least loss on noisy validation labels"}
-_SCHEDULES = {
-    "constant": "constant",
-    "linear": "falling to 0 over the last 70 % of the steps",
-    "cosine": "falling to 0 along half a cosine",
-    "step": "falling in steps",
-}
+def _majority_sentence(advice: Advice) -> str:
+    majority = f"{100 * advice.majority_share:.1f} %"
+    if advice.accuracy.low > advice.majority_share:
+        return f"Predicting the majority class alone has {majority}."
+    return f"At this budget the model is not significantly better than the majority class ({majority})."
 
 
-def growth(advice: Advice) -> str:
-    """Say how the noise scale grew with the noise; empty where there is one level."""
-    if math.isnan(advice.growth):
-        return ""
-    first, last = advice.scales[0], advice.scales[-1]
-    return (
-        f"The gradient noise scale of single labels is {scale_text(first, 'label')} examples without "
-        f"added noise and {scale_text(last, 'label')} at α = {last.alpha:g}: it grows as (1 + "
-        f"α)^{advice.growth:.2f}, where theory has (1 + α)²."
-    )
+def noise_text(advice: Advice) -> str:
+    """Return the noise in the unit in which the user gave it: ``"α = 4"``, ``"noise rate 0.4 (α = 0.8)"``."""
+    alpha = f"α = {advice.noise_scales[-1].alpha:.3g}"
+    return alpha if advice.eta is None else f"noise rate {advice.eta:g} ({alpha})"
+
+
+def details(advice: Advice) -> list[str]:
+    """Return how the noise scale grows with the noise; nothing if it was measured at one noise level."""
+    if math.isnan(advice.growth_exponent):
+        return []
+    first, last = advice.noise_scales[0], advice.noise_scales[-1]
+    return [
+        f"The gradient noise scale of single labels grows as (1 + α)^{advice.growth_exponent:.2f}; theory: "
+        f"(1 + α)². It is {scale_text(first.label)} examples without added noise and "
+        f"{scale_text(last.label)} at {noise_text(advice)}."
+    ]
 
 
 def reasons(advice: Advice) -> dict[str, str]:
-    """Return the reason for each setting of the recipe, one sentence each, and for the ``weights`` kept."""
-    at, run, budget = advice.scales[-1], advice.run, f"{advice.images:,} images"
-    said: dict[str, str] = {}
-    if run.targets == "pooled":
-        said["targets"] = (
-            "All labels of an image at once: gradients of such images agree from "
-            f"{scale_text(at, 'image')} on, those of single labels from {scale_text(at, 'label')}."
-        )
-    else:
-        said["targets"] = "Each image has one label: there is nothing to pool."
-    unit, kind = ("images", "image") if run.targets == "pooled" else ("examples", "label")
-    _, bound = batch_size_for(min(getattr(at, kind), 1e9), advice.images)
-    said["batch_size"] = (
-        f"The gradient noise scale is {scale_text(at, kind)} {unit}"
-        + {
-            "scale": "; larger batches would waste images, smaller ones only time.",
-            "budget": f", but a budget of {budget} allows no larger one, with {run.steps} steps.",
-            "largest": "; larger batches than this are not proposed.",
-            "least": "; smaller batches than this only cost time.",
-        }[bound]
-    )
-    said["optimizer"] = "Not searched: Adam needs no other rate for each network."
-    last = advice.trials[advice.trials["share"] == advice.trials["share"].max()]
-    first = advice.trials[advice.trials["share"] == advice.trials["share"].min()]
-    tried = ", ".join(f"{rate:g}" for rate in sorted(first["lr"]))
-    edge = advice.run.lr in (first["lr"].min(), first["lr"].max())
-    said["lr"] = (
-        f"The best of {tried} on noisy validation labels, by successive halving up to "
-        f"{last['share'].iloc[0]:g} of the budget."
-        + (" It is at the edge of these: one beyond might do better." if edge else "")
-    )
-    for each in advice.verdicts:
-        said[each.setting] = _verdict(each)
-    said["weights"] = _kept(advice.kept)
-    return said
+    """Return the reason for each setting of the recipe, and for the ``checkpoint`` that is kept."""
+    return {
+        "targets": _targets_reason(advice),
+        "batch_size": _batch_size_reason(advice),
+        "optimizer": "Not searched: Adam needs no separate learning rate for each model.",
+        "lr": _lr_reason(advice),
+        **{comparison.setting: _comparison_reason(comparison) for comparison in advice.comparisons},
+        "checkpoint": _checkpoint_reason(advice.checkpoint),
+    }
 
 
-def _kept(found: Kept) -> str:
-    named = f"{abs(found.gain):.2%} ± {found.error:.2%} of the noisy validation labels"
-    if found.step == "noisy":
-        return (
-            "Keep those of the step with the least loss on noisy validation labels: the last step names "
-            f"{named} fewer."
-        )
-    if found.gain > found.error:
-        return f"Keep the last: the step with the least noisy loss names {named} fewer."
-    if found.gain == found.error == 0:
-        return "Keep the last: the step with the least noisy loss names as many noisy labels."
+def _targets_reason(advice: Advice) -> str:
+    if advice.run.targets != "pooled":
+        return "Each image has one label: label pooling does not apply."
+    scale = advice.noise_scales[-1]
     return (
-        "Keep the last: the step with the least noisy loss names no more noisy validation labels, as far "
-        f"as {found.gain:+.2%} ± {found.error:.2%} can tell."
+        f"Gradients of all labels of an image agree from a batch of {scale_text(scale.image)} images on, those "
+        f"of single labels from {scale_text(scale.label)} on."
     )
 
 
-def _verdict(each: Verdict) -> str:
-    gain, error = (f"{value:.2g}" for value in (abs(each.gain), each.error))
-    if math.isinf(each.gain):
-        return f"With {each.other} trainings diverged."
-    if abs(each.gain) <= each.error:
-        return (
-            f"No worse than {each.other}, as far as {gain} ± {error} nats of noisy validation loss can tell."
-        )
-    better = "better" if each.gain > 0 else "worse"
-    return f"{gain} ± {error} nats of noisy validation loss {better} than {each.other}."
+def _batch_size_reason(advice: Advice) -> str:
+    pooled, scale = advice.run.targets == "pooled", advice.noise_scales[-1]
+    estimate, unit = (scale.image, "images") if pooled else (scale.label, "examples")
+    _, rule = batch_size_for(min(estimate.value, _MAX_SCALE), advice.n_images)
+    conclusions: dict[BatchSizeRule, str] = {
+        "scale": "larger batches would waste images, smaller ones time.",
+        "budget": f"but the budget of {advice.n_images:,} images leaves {advice.run.steps} steps, and larger "
+        "batches would leave too few.",
+        "largest": "this is the largest batch size that is proposed.",
+        "least": "smaller batches would only take longer.",
+    }
+    return f"The gradient noise scale is {scale_text(estimate)} {unit}; {conclusions[rule]}"
 
 
-def scale_text(at: Scale, kind: str) -> str:
-    """Return a noise scale with its interval as text; `kind` is ``"label"`` or ``"image"``."""
-    value, low, high = (getattr(at, kind + end) for end in ("", "_low", "_high"))
-    shown = ["∞" if math.isinf(each) else f"{each:,.0f}" for each in (value, low, high)]
-    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+def _lr_reason(advice: Advice) -> str:
+    trials = advice.lr_trials
+    first = trials[trials["budget_fraction"] == trials["budget_fraction"].min()]
+    tried = ", ".join(f"{lr:g}" for lr in sorted(first["lr"]))
+    at_edge = advice.run.lr in (first["lr"].min(), first["lr"].max())
+    return (
+        f"The best of {tried} on noisy validation labels, by successive halving up to "
+        f"{trials['budget_fraction'].max():g} of the budget."
+        + (" It is the first or last of these; one beyond may be better." if at_edge else "")
+    )
+
+
+def _checkpoint_reason(choice: CheckpointChoice) -> str:
+    points = f"{100 * abs(choice.gain):.1f} ± {100 * choice.error:.1f} points"
+    lower = f"has {points} lower accuracy on noisy validation labels."
+    if choice.step == "at_best_noisy_val":
+        return f"Keep {_BEST}: the last step {lower}"
+    if choice.gain > choice.error:
+        return f"Keep the last step: {_BEST} {lower}"
+    if choice.gain == choice.error == 0:
+        return f"Keep the last step: {_BEST} has the same accuracy on noisy validation labels."
+    signed = f"{-100 * choice.gain:+.1f} ± {100 * choice.error:.1f} points"
+    return f"Keep the last step: {_BEST} is not significantly more accurate on noisy validation labels ({signed})."
+
+
+def _comparison_reason(comparison: Comparison) -> str:
+    gain, error = f"{abs(comparison.gain):.2g}", f"{comparison.error:.2g}"
+    other = f"{comparison.setting} = {comparison.other}"
+    if math.isinf(comparison.gain):
+        return f"Trainings with {other} diverged."
+    if abs(comparison.gain) <= comparison.error:
+        return f"Not significantly worse than {other}: the noisy validation losses differ by {gain} ± {error} nats."
+    direction = "lower" if comparison.gain > 0 else "higher"
+    return f"{gain} ± {error} nats {direction} noisy validation loss than with {other}."
+
+
+def scale_text(estimate: Estimate) -> str:
+    """Return a noise scale with its interval: ``"331 [202, ∞]"``."""
+    value, low, high = (
+        "∞" if math.isinf(bound) else f"{bound:,.0f}"
+        for bound in (estimate.value, estimate.low, estimate.high)
+    )
+    return f"{value} [{low}, {high}]"

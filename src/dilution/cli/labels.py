@@ -21,7 +21,7 @@ from dilution.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dilution.planning.pilot import Labels
+    from dilution.noise.single_label import LabelMode
     from dilution.study.execution import Execution
     from dilution.training.config import PrecisionName
 
@@ -99,11 +99,11 @@ def plan(
     price: Annotated[float, typer.Option(min=0, help="Price of one label.")] = 1.0,
     better_price: Annotated[float, typer.Option(min=0, help="Price of one better label.")] = 1.0,
     model: ModelOption = None,
-    labels: Annotated[
+    label_mode: Annotated[
         str, typer.Option(help="added: several labels per image; replaced: one label per image.")
     ] = "added",
     pilot_n: Annotated[int, typer.Option(min=100, help="Most clean examples of a pilot run.")] = 4000,
-    runs: Annotated[int, typer.Option(min=20, help="Most runs; a pilot starts with up to 40.")] = 60,
+    max_runs: Annotated[int, typer.Option(min=20, help="Most runs; a pilot starts with up to 40.")] = 60,
     recipe: RecipeOption = None,
     store: StoreOption = Path("plan.sqlite"),
     out: PageFolderOption = Path("plan"),
@@ -116,8 +116,8 @@ def plan(
     Also says which purchase is cheapest. Trains a pilot first. Run the command again to resume:
     finished runs are not repeated.
     """
-    from dilution.planning import answer, details, write_plan
     from dilution.planning import plan as plan_labels
+    from dilution.planning import write_plan
     from dilution.utils.atomic import check_writable
 
     check_writable(out)
@@ -132,15 +132,15 @@ def plan(
             price=price,
             better_price=better_price,
             model=model,
-            labels=cast("Labels", labels),
+            label_mode=cast("LabelMode", label_mode),
             pilot_n=pilot_n,
-            runs=runs,
+            max_runs=max_runs,
             recipe=recipe,
             precision=cast("PrecisionName", precision),
             store=store,
             execution=execution,
         )
-    for sentence in (answer(result), *details(result)):
+    for sentence in (result.answer, *result.details):
         typer.echo(sentence)
     typer.echo(f"page: {write_plan(result, out, command_line(context))}")
 

@@ -127,6 +127,7 @@ def status(store: StoreOption = Path("results.sqlite")) -> None:
         counts = opened.counts()
         failed = opened.failures()
         has_writer = has_writer or opened.is_written()
+        notes = opened.other_code_notes()
     for study, by_state in counts.items():
         parts = [f"{by_state[state]} {state}" for state in STATES if state in by_state]
         if by_state.get("running") and not has_writer:
@@ -136,6 +137,8 @@ def status(store: StoreOption = Path("results.sqlite")) -> None:
         typer.echo(f"{store} has no studies.")
     for key, error in failed:
         typer.echo(f"failed {key}: {error.strip().splitlines()[-1]}")
+    for note in notes:
+        typer.echo(note)
 
 
 def export(
@@ -145,7 +148,7 @@ def export(
 ) -> None:
     """Write the table of results, one row per run."""
     from dilution.study.exporting import export_table
-    from dilution.study.results import table
+    from dilution.study.results import other_code_notes, table
     from dilution.study.store import Store
 
     with Store(store, create=False) as opened:
@@ -153,6 +156,8 @@ def export(
         runs = table(opened, study)
     export_table(runs, target)
     typer.echo(f"{_runs(len(runs))}: {target}")
+    for note in other_code_notes(runs):
+        typer.echo(note, err=True)
 
 
 def claims(store: StoreArgument = Path("results.sqlite")) -> None:
@@ -232,10 +237,10 @@ def _check_study(name: str | None, studies: Iterable[str]) -> None:
 
 
 def _print_table(table: pd.DataFrame) -> None:
-    """Print the settings that differ between runs, the state and the accuracies, one row per run."""
+    """Print key, settings that differ between runs, state and accuracies, one row per run."""
     from dilution.study.statistics import name_matrices, varying_settings
 
     table = name_matrices(table)
-    table = table[[*varying_settings(table, with_seed=True), *_PRINTED_MEASURES]]
+    table = table[["key", *varying_settings(table, with_seed=True), *_PRINTED_MEASURES]]
     cells = table.astype(object).where(table.notna(), "")  # pandas prints None as text
     typer.echo(cells.to_string(index=False, float_format=lambda x: f"{x:.4g}"))

@@ -101,7 +101,9 @@ def diagnose(
     )
     log(f"fitting the noise to {n_bootstrap} bootstrap samples")
     name = str(data) if isinstance(data, str | Path) else "data"
-    return diagnose_predictions(name, examples, noisy, cross_validation, verified, n_bootstrap, seed, true_noise_rate)
+    return diagnose_predictions(
+        name, examples, noisy, cross_validation, verified, n_bootstrap, seed, true_noise_rate
+    )
 
 
 def diagnose_predictions(

@@ -1,15 +1,16 @@
-"""The law of accuracy: what clean examples and noise give, fitted to a pilot, with its uncertainty.
+"""The law of accuracy: test accuracy by clean examples and noise level, fitted to a pilot.
 
-Accuracy A depends on the n clean examples and the noise level α through one number, the clean examples that
-would do as much without noise:
+Accuracy A depends on the n clean examples and the noise level α through one number, the effective
+number of examples: the clean examples that would do as much without noise.
 
     logit A = a + b x + c x²,    x = log n − γ log(1 + κ α)
 
-With κ = γ = 1, n grows as 1 + α for a given accuracy: the paper's finding that the threshold grows linearly.
-All n(1 + α) labels then grow as (1 + α)², so that a label of noise α is worth 1/(1 + α)² of a clean one.
+With κ = γ = 1 the n for a given accuracy grows as 1 + α: the paper's finding that the threshold
+grows linearly. All n(1 + α) labels then grow as (1 + α)², so that a label of noise level α is worth
+1/(1 + α)² of a clean one.
 
-κ and γ are taken on a grid; given both, the rest is linear regression. Weights over the grid are posterior
-probabilities, so that what the pilot cannot tell about an extrapolation shows in its interval.
+κ and γ are taken on a grid; given both, the rest is linear regression. The weights over the grid
+are posterior probabilities, so that the interval of an extrapolation shows what the pilot leaves open.
 """
 
 import math
@@ -23,141 +24,133 @@ from dilution.errors import InputError
 
 Floats = NDArray[np.float64]
 
-_KAPPA = np.exp(np.linspace(-1.5, 1.5, 25))
-_GAMMA = np.linspace(0.4, 1.6, 25)
-_PRIOR_KAPPA, _PRIOR_GAMMA = 0.5, 0.25  # deviations of log κ around 0 and of γ around 1
+_KAPPAS = np.exp(np.linspace(-1.5, 1.5, 25))
+_GAMMAS = np.linspace(0.4, 1.6, 25)
+_KAPPA_PRIOR, _GAMMA_PRIOR = 0.5, 0.25  # standard deviations of log κ around 0 and of γ around 1
 _DRAWS = 2000
-_EDGE = 2e-3  # accuracies are kept this far from 0 and 1, where a logit means little
-_LEAST_RUNS = 8
+_MARGIN = 2e-3  # accuracies are kept this far from 0 and 1, where a logit means little
+_MIN_RUNS, _MIN_SIZES, _MIN_LEVELS = 8, 3, 2
 
 
-@dataclass(frozen=True)
-class Law:
-    """A sample of the laws that a pilot allows.
+@dataclass(frozen=True, repr=False)
+class AccuracyLaw:
+    """Posterior draws of the law of accuracy.
 
     Parameters
     ----------
     kappa, gamma
         κ and γ, float64, shape (draws,).
-    curve
-        a, b and c, shape (draws, 3), for x less `centre`.
+    coefficients
+        a, b and c for x − `centre`, shape (draws, 3).
     centre
-        What x is counted from.
+        Origin of x.
     sigma
         Standard deviation of a run's logit around the law, shape (draws,).
-    reach
-        Largest x of the pilot, shape (draws,): beyond it the law is not tested.
-    alpha
+    max_x
+        Largest x of the pilot, shape (draws,): beyond it the law is an extrapolation.
+    max_alpha
         Largest noise level of the pilot.
     """
 
     kappa: Floats
     gamma: Floats
-    curve: Floats
+    coefficients: Floats
     centre: float
     sigma: Floats
-    reach: Floats
-    alpha: float
+    max_x: Floats
+    max_alpha: float
 
-    def discount(self, alpha: float) -> Floats:
-        """Return log((1 + κ α)^γ), shape (draws,): by how much noise shrinks the logarithm of n."""
-        found: Floats = self.gamma * np.log1p(self.kappa * alpha)
-        return found
+    def __repr__(self) -> str:
+        """Return the medians of κ and γ, and the number of draws."""
+        kappa, gamma = float(np.median(self.kappa)), float(np.median(self.gamma))
+        return f"AccuracyLaw(kappa={kappa:.3g}, gamma={gamma:.3g}, draws={len(self.kappa)})"
+
+    def log_discount(self, alpha: float) -> Floats:
+        """Return γ log(1 + κ α), shape (draws,): how much noise reduces the logarithm of n."""
+        discount: Floats = self.gamma * np.log1p(self.kappa * alpha)
+        return discount
 
     def accuracy(self, n: float, alpha: float) -> Floats:
-        """Return the accuracy that n clean examples give at a noise level, shape (draws,).
+        """Return the accuracy with n clean examples at a noise level, shape (draws,).
 
-        A parabola that has reached its top stays there: more examples do no harm.
+        Beyond the top of a parabola accuracy stays constant: more examples do no harm.
         """
-        a, b, c = self.curve.T
-        x = math.log(n) - self.discount(alpha) - self.centre
+        a, b, c = self.coefficients.T
+        x = math.log(n) - self.log_discount(alpha) - self.centre
         with np.errstate(divide="ignore", invalid="ignore"):
             x = np.where(c < 0, np.minimum(x, -b / (2 * c)), x)
-        found: Floats = expit(a + b * x + c * x**2)
-        return found
+        accuracy: Floats = expit(a + b * x + c * x**2)
+        return accuracy
 
-    def needed(self, accuracy: float, alpha: float) -> Floats:
-        """Return the clean examples that an accuracy takes, shape (draws,); infinite if out of reach."""
-        a, b, c = self.curve.T
-        goal = float(logit(accuracy))
+    def n_needed(self, accuracy: float, alpha: float) -> Floats:
+        """Return the clean examples needed for an accuracy, shape (draws,); infinite if out of reach."""
+        a, b, c = self.coefficients.T
+        target = float(logit(accuracy))
         with np.errstate(divide="ignore", invalid="ignore"):
-            root = np.sqrt(b**2 - 4 * c * (a - goal))
+            root = np.sqrt(b**2 - 4 * c * (a - target))
             # The rising branch; written so that c may be 0.
-            x = 2 * (goal - a) / (b + root)
-            n = np.exp(x + self.centre + self.discount(alpha))
-        found: Floats = np.where(np.isfinite(n) & (b + root > 0), n, np.inf)
-        return found
+            x = 2 * (target - a) / (b + root)
+            n = np.exp(x + self.centre + self.log_discount(alpha))
+        needed: Floats = np.where(np.isfinite(n) & (b + root > 0), n, np.inf)
+        return needed
 
-    def price(self, alpha: float) -> Floats:
-        """Return what a label of noise α is worth in clean ones, shape (draws,); theory says 1/(1 + α)².
+    def label_value(self, alpha: float) -> Floats:
+        """Return the value of a label of noise level α in clean labels, shape (draws,).
 
-        n clean examples and their noisy labels, n(1 + α) in all, do as much as n/(1 + κ α)^γ clean ones.
+        n clean examples and their noisy labels, n(1 + α) labels in total, do as much as
+        n/(1 + κ α)^γ clean ones. With κ = γ = 1 the value is 1/(1 + α)².
         """
-        found: Floats = np.exp(-self.discount(alpha)) / (1 + alpha)
-        return found
+        value: Floats = np.exp(-self.log_discount(alpha)) / (1 + alpha)
+        return value
 
     def exponent(self, alpha: float) -> Floats:
-        """Return p where the price is 1/(1 + α)^p, shape (draws,); theory says 2."""
-        found: Floats = -np.log(self.price(alpha)) / math.log1p(alpha)
-        return found
+        """Return p such that a label is worth 1/(1 + α)^p clean ones, shape (draws,); theory: 2."""
+        exponent: Floats = -np.log(self.label_value(alpha)) / math.log1p(alpha)
+        return exponent
 
 
-def fit_law(n: Floats, alpha: Floats, accuracy: Floats, n_test: int, seed: int = 0) -> Law:
-    """Fit the law to runs.
+def fit_accuracy_law(n: Floats, alpha: Floats, accuracy: Floats, n_test: int, seed: int = 0) -> AccuracyLaw:
+    """Fit the law of accuracy to the runs of a pilot.
 
     Parameters
     ----------
     n, alpha, accuracy
         Clean examples, noise level and test accuracy of each run, float64, shape (runs,).
     n_test
-        Test examples behind each accuracy: a run counts less where they leave its logit uncertain.
+        Test examples behind each accuracy: a run has less weight where they leave its logit uncertain.
     seed
-        Of the sample of laws.
+        Seed of the posterior draws.
 
     Raises
     ------
     InputError
-        If there are fewer than eight runs, or all have one n or one noise level.
+        If there are too few runs, sizes or noise levels.
     """
-    if len(n) < _LEAST_RUNS or len(np.unique(n)) < 3 or len(np.unique(alpha)) < 2:
-        raise InputError(
-            f"the pilot has {len(n)} runs at {len(np.unique(n))} sizes and {len(np.unique(alpha))} noise "
-            f"levels; the law takes at least {_LEAST_RUNS} runs, 3 sizes and 2 noise levels. Add runs."
-        )
-    share = np.clip(accuracy, _EDGE, 1 - _EDGE)
-    y = logit(share)
-    # What the test set leaves open, and as much again for seeds; the scale of both is fitted.
-    weight = 1 / (1 / (n_test * share * (1 - share)) + np.median(1 / (n_test * share * (1 - share))))
+    _check_runs(n, alpha)
+    clipped = np.clip(accuracy, _MARGIN, 1 - _MARGIN)
+    y = logit(clipped)
+    # Variance from the test set, and as much again for the seeds; the scale of their sum is fitted.
+    test_variance = 1 / (n_test * clipped * (1 - clipped))
+    weight = 1 / (test_variance + np.median(test_variance))
     weight /= weight.mean()
     centre = float(np.log(n).mean() - np.log1p(alpha).mean())
-    fits = [_regression(n, alpha, y, weight, centre, kappa, gamma) for kappa in _KAPPA for gamma in _GAMMA]
-    log_weight = np.array([each.log_weight for each in fits])
-    chances = np.exp(log_weight - log_weight.max())
-    random = np.random.default_rng(seed)
-    chosen = random.choice(len(fits), size=_DRAWS, p=chances / chances.sum())
-    free = len(n) - 3
-    scale = np.sqrt(free / random.chisquare(free, size=_DRAWS))
-    kappa, gamma, curve, sigma, reach = [], [], [], [], []
-    for place, stretch in zip(chosen, scale, strict=True):
-        each = fits[place]
-        kappa.append(each.kappa)
-        gamma.append(each.gamma)
-        sigma.append(each.sigma * stretch)
-        curve.append(each.mean + stretch * each.root @ random.normal(size=3))
-        reach.append(each.reach)
-    return Law(
-        np.array(kappa),
-        np.array(gamma),
-        np.array(curve),
-        centre,
-        np.array(sigma),
-        np.array(reach),
-        float(alpha.max()),
-    )
+    regressions = [
+        _regression(n, alpha, y, weight, centre, kappa, gamma) for kappa in _KAPPAS for gamma in _GAMMAS
+    ]
+    return _draw_laws(regressions, centre, len(n) - 3, float(alpha.max()), seed)
+
+
+def _check_runs(n: Floats, alpha: Floats) -> None:
+    sizes, levels = len(np.unique(n)), len(np.unique(alpha))
+    if len(n) < _MIN_RUNS or sizes < _MIN_SIZES or levels < _MIN_LEVELS:
+        raise InputError(
+            f"the pilot has {len(n)} runs with {sizes} sizes and {levels} noise levels; the law of accuracy "
+            f"needs at least {_MIN_RUNS} runs, {_MIN_SIZES} sizes and {_MIN_LEVELS} noise levels. Add runs."
+        )
 
 
 @dataclass(frozen=True)
-class _Fit:
+class _Regression:
     """Linear regression at one κ and γ."""
 
     kappa: float
@@ -165,29 +158,54 @@ class _Fit:
     mean: Floats
     root: Floats  # of the covariance of `mean`
     sigma: float
-    reach: float
+    max_x: float
     log_weight: float
 
 
 def _regression(
     n: Floats, alpha: Floats, y: Floats, weight: Floats, centre: float, kappa: float, gamma: float
-) -> _Fit:
+) -> _Regression:
     x = np.log(n) - gamma * np.log1p(kappa * alpha) - centre
     design = np.vander(x, 3, increasing=True)
-    # A curve that bends upward has no place: accuracy saturates. A weak prior keeps c near 0.
+    # Accuracy saturates, so the curve must not bend upward: a weak prior keeps c near 0.
     ridge = np.diag([0.0, 0.0, 1.0])
     gram = design.T @ (weight[:, None] * design) + ridge
     mean: Floats = np.linalg.solve(gram, design.T @ (weight * y)).astype(np.float64)
-    rest = float(weight @ (y - design @ mean) ** 2) + float(mean @ ridge @ mean)
-    free = len(y) - 3
-    sigma = math.sqrt(rest / free)
+    residual = float(weight @ (y - design @ mean) ** 2) + float(mean @ ridge @ mean)
+    degrees = len(y) - 3
+    sigma = math.sqrt(residual / degrees)
     root = sigma * np.linalg.cholesky(np.linalg.inv(gram))
-    prior = (math.log(kappa) / _PRIOR_KAPPA) ** 2 / 2 + ((gamma - 1) / _PRIOR_GAMMA) ** 2 / 2
-    log_weight = -free / 2 * math.log(rest) - float(np.linalg.slogdet(gram)[1]) / 2 - prior
-    return _Fit(kappa, gamma, mean, root, sigma, float(x.max()) + centre, log_weight)
+    prior = (math.log(kappa) / _KAPPA_PRIOR) ** 2 / 2 + ((gamma - 1) / _GAMMA_PRIOR) ** 2 / 2
+    log_weight = -degrees / 2 * math.log(residual) - float(np.linalg.slogdet(gram)[1]) / 2 - prior
+    return _Regression(kappa, gamma, mean, root, sigma, float(x.max()) + centre, log_weight)
 
 
-def quantiles(values: Floats, level: float = 0.8) -> tuple[float, float, float]:
+def _draw_laws(
+    regressions: list[_Regression], centre: float, degrees: int, max_alpha: float, seed: int
+) -> AccuracyLaw:
+    """Draw laws from the posterior: κ and γ by their weights, the coefficients from a t distribution."""
+    log_weights = np.array([regression.log_weight for regression in regressions])
+    weights = np.exp(log_weights - log_weights.max())
+    random = np.random.default_rng(seed)
+    chosen = random.choice(len(regressions), size=_DRAWS, p=weights / weights.sum())
+    scales = np.sqrt(degrees / random.chisquare(degrees, size=_DRAWS))
+    drawn = [regressions[index] for index in chosen]
+    coefficients = [
+        regression.mean + scale * regression.root @ random.normal(size=3)
+        for regression, scale in zip(drawn, scales, strict=True)
+    ]
+    return AccuracyLaw(
+        kappa=np.array([regression.kappa for regression in drawn]),
+        gamma=np.array([regression.gamma for regression in drawn]),
+        coefficients=np.array(coefficients),
+        centre=centre,
+        sigma=np.array([regression.sigma for regression in drawn]) * scales,
+        max_x=np.array([regression.max_x for regression in drawn]),
+        max_alpha=max_alpha,
+    )
+
+
+def median_and_interval(values: Floats, level: float = 0.8) -> tuple[float, float, float]:
     """Return the median and the bounds of the central interval; infinite values count as large."""
     low, middle, high = np.quantile(values, [(1 - level) / 2, 0.5, (1 + level) / 2], method="nearest")
     return float(middle), float(low), float(high)

@@ -1,20 +1,21 @@
-"""The one call: a pilot is trained, the law fitted, questions of somebody who buys labels answered."""
+"""The function that plans a purchase of labels: it trains a pilot and fits the law of accuracy to it."""
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dilution.data import check_classes, load, majority_share
+from dilution.data import DataSet, check_classes, load, majority_share
 from dilution.errors import InputError
 from dilution.models import default_model
 from dilution.noise import check_alpha, uniform_noise_level
-from dilution.planning.accuracy_law import Law, fit_law
-from dilution.planning.pilot import LEAST, Labels, Scope, first_runs, next_runs
-from dilution.planning.queries import Answer, Kind, Mix, cheapest, expected_accuracy, labels_needed
+from dilution.noise.single_label import LabelMode
+from dilution.planning.accuracy_law import AccuracyLaw, fit_accuracy_law
+from dilution.planning.pilot import MIN_EXAMPLES, PilotScope, first_runs, next_runs
+from dilution.planning.queries import LabelKind
+from dilution.planning.result import Plan
 from dilution.study.apply_recipe import with_recipe
 from dilution.study.execution import Execution
 from dilution.study.failures import refuse_failed
@@ -22,97 +23,17 @@ from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
 from dilution.study.results import table
+from dilution.study.run_spec import Run
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 from dilution.training.config import PrecisionName
 
 PILOT_ALPHAS = (0.0, 2.0, 5.0, 10.0)
 PILOT_N = 4_000
-RUNS = 60
-"""The most runs of a pilot."""
-_SURELY = 2.0  # standard errors of an accuracy above that of naming the commonest class
+MAX_RUNS = 60
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What a pilot says about buying labels.
-
-    Parameters
-    ----------
-    name
-        How the data are called.
-    target
-        Test accuracy wanted.
-    have
-        Labels that are there, and their noise level.
-    kinds
-        Labels that can be bought: of the same quality, and better ones.
-    runs
-        The pilot, one row a run.
-    law
-        The law fitted to it.
-    """
-
-    name: str
-    target: float
-    have: tuple[float, float]
-    kinds: tuple[Kind, Kind]
-    runs: pd.DataFrame
-    law: Law
-
-    @cached_property
-    def expected(self) -> Answer:
-        """The accuracy to expect of the labels as they are."""
-        return expected_accuracy(self.law, *self.have)
-
-    @cached_property
-    def same(self) -> Answer:
-        """Labels of the same quality that the target takes, those that are there included."""
-        return labels_needed(self.law, self.target, self.have[1])
-
-    @cached_property
-    def better(self) -> Answer:
-        """Labels of the better quality alone that the target takes."""
-        return labels_needed(self.law, self.target, self.kinds[1].alpha)
-
-    @cached_property
-    def mix(self) -> Mix | None:
-        """The cheapest way to the target; None where the pilot cannot defend one."""
-        return cheapest(self.law, self.target, self.have, self.kinds)
-
-    @cached_property
-    def prices(self) -> pd.DataFrame:
-        """What a label of each noise level is worth in clean ones.
-
-        Columns ``alpha``, ``theory`` (1/(1 + α)²), ``mean``, ``low``, ``high`` (measured, 80 %),
-        ``exponent``, ``exponent_low``, ``exponent_high`` (p of 1/(1 + α)^p).
-        """
-        levels = sorted({*self.runs["alpha"], self.have[1], self.kinds[1].alpha} - {0.0})
-        rows = []
-        for alpha in levels:
-            low, middle, high = np.quantile(self.law.price(alpha), [0.1, 0.5, 0.9])
-            p_low, p, p_high = np.quantile(self.law.exponent(alpha), [0.1, 0.5, 0.9])
-            rows.append((alpha, (1 + alpha) ** -2.0, middle, low, high, p, p_low, p_high))
-        columns = ["alpha", "theory", "mean", "low", "high", "exponent", "exponent_low", "exponent_high"]
-        return pd.DataFrame(rows, columns=columns)
-
-
-def check_learned(runs: pd.DataFrame) -> None:
-    """Check that a pilot has learned something: what a law fits to guesses would look as sure as any other.
-
-    Raises
-    ------
-    InputError
-        If no setting names surely more of the test examples rightly than their commonest class does.
-    """
-    found = float(runs.groupby(["n", "alpha"])["test_acc_at_best_clean_val"].mean().max())
-    least, tested = float(runs["majority_share"].max()), int(runs["n_test"].max())
-    if found < least + _SURELY * math.sqrt(least * (1 - least) / tested):
-        raise InputError(
-            f"the pilot has learned too little for a plan: its best runs name {found:.1%} of {tested:,} test "
-            f"examples rightly, and naming the commonest class alone {least:.1%}: with so few that may be "
-            "chance. Give it more examples (--pilot-n), another --model, or --recipe advised."
-        )
+_SIGNIFICANT = 2.0  # standard errors of an accuracy above that of the majority class
+_NARROW = 1.15  # factor on both sides at which an interval of n is narrow enough
 
 
 def plan(
@@ -126,43 +47,45 @@ def plan(
     price: float = 1.0,
     better_price: float = 1.0,
     model: str | None = None,
-    labels: Labels = "added",
+    label_mode: LabelMode = "added",
     pilot_n: int = PILOT_N,
     pilot_alphas: tuple[float, ...] = PILOT_ALPHAS,
-    runs: int = RUNS,
+    max_runs: int = MAX_RUNS,
     recipe: str | Path | None = None,
     precision: PrecisionName = "float32",
     store: str | Path = "plan.sqlite",
     execution: Execution | None = None,
 ) -> Plan:
-    """Train a pilot and answer what labels to buy.
+    """Predict how many labels, of which quality, a test accuracy needs, and which purchase is cheapest.
+
+    A pilot is trained first, on data with labels that are trusted; it makes some of them wrong.
 
     Parameters
     ----------
     data
-        Name or path of data with labels that are trusted: the pilot makes some of them wrong.
+        Name or path of data with trusted labels.
     target
         Test accuracy wanted, in (0, 1).
     alpha, eta
-        Noise level, or noise rate, of the labels that are there or can be had; give one.
+        Noise level, or noise rate, of the labels that exist or can be bought; give one.
     have
-        How many of them are there. Default: none.
+        Number of existing labels. Default: none.
     better_alpha
-        Noise level of better labels that can be bought. Default: clean ones.
+        Noise level of better labels that can be bought. Default: clean labels.
     price, better_price
-        Of one label of each kind.
-    network
-        Default: a small ConvNet for images, an MLP for features.
-    labels
-        ``"added"``: images have several labels each; ``"replaced"``: each has one.
+        Price of one label of each kind.
+    model
+        Name of the model. Default: a small ConvNet for images, an MLP for features.
+    label_mode
+        ``"added"``: images have several labels each; ``"replaced"``: each image has one.
     pilot_n, pilot_alphas
-        The most clean examples of a run, and its noise levels.
-    runs
-        The most runs.
+        Largest number of clean examples of a run of the pilot, and its noise levels.
+    max_runs
+        Largest number of runs of the pilot.
     recipe
-        ``"advised"``, or the path of a recipe: how the pilot trains. Default: as Figures 8 and 9.
+        ``"advised"``, or the path of a recipe: how the pilot is trained. Default: as Figures 8 and 9.
     precision
-        What products are computed in, ``"float32"`` or ``"bfloat16"``.
+        Precision of products, ``"float32"`` or ``"bfloat16"``.
     store
         SQLite file of the pilot; finished runs are not repeated.
     execution
@@ -171,74 +94,120 @@ def plan(
     Raises
     ------
     DilutionError
-        If a setting, a file or the store is at fault.
+        If a setting breaks its rule, a file or the store cannot be used, or the pilot learned too
+        little.
     """
+    execution = execution or Execution()
+    _check_request(target, have, price, better_price)
+    splits = load(data, execution.root)
+    _check_data(splits, target, pilot_n)
+    level = uniform_noise_level(alpha, eta, len(splits.train.classes))
+    scope = PilotScope(
+        str(data),
+        model or default_model(splits.train.shape),
+        min(pilot_n, len(splits.train)),
+        tuple(sorted({0.0, *pilot_alphas})),
+        label_mode,
+        precision,
+    )
+    goals = [(target, level), (target, check_alpha(better_alpha, "better_alpha"))]
+    runs, law = _train_pilot(scope, goals, max_runs, recipe, store, execution)
+    check_learned(runs)
+    same, better = LabelKind(level, price, eta), LabelKind(better_alpha, better_price)
+    return Plan(Path(str(data)).name, target, have or 0.0, same, better, runs, law)
+
+
+def _check_request(target: float, have: float | None, price: float, better_price: float) -> None:
+    """Refuse numbers outside their range."""
     if not 0 < target < 1:
         raise InputError(f"target is {target}; it must be an accuracy between 0 and 1, such as 0.95.")
-    execution = execution or Execution()
+    for name, value in (("have", have or 0.0), ("price", price), ("better_price", better_price)):
+        if not 0 <= value < math.inf:
+            raise InputError(f"{name} is {value}; it must be a finite number, 0 or more.")
+
+
+def _check_data(splits: DataSet, target: float, pilot_n: int) -> None:
+    """Refuse data with which a pilot could not answer, before it is trained."""
+    check_classes(splits.train.labels, splits.train.classes)
+    majority = majority_share(splits.test.labels)
+    if target <= majority:
+        raise InputError(
+            f"target is {target}, and predicting the majority class alone has test accuracy {majority:.3g}; "
+            "that needs no label. Give a higher target."
+        )
+    if min(pilot_n, len(splits.train)) < MIN_EXAMPLES:
+        raise InputError(
+            f"pilot_n is {pilot_n:,} and there are {len(splits.train):,} training examples; a pilot needs at "
+            f"least {MIN_EXAMPLES} of both, to measure accuracy at three sizes. Add examples with trusted "
+            "labels, or raise pilot_n."
+        )
+
+
+def _train_pilot(
+    scope: PilotScope,
+    goals: Sequence[tuple[float, float]],
+    max_runs: int,
+    recipe: str | Path | None,
+    store: str | Path,
+    execution: Execution,
+) -> tuple[pd.DataFrame, AccuracyLaw]:
+    """Train runs until the law answers closely enough or there are `max_runs`; return them with the law."""
+    progress = Progress(quiet=not execution.progress)  # shared, so that rounds do not repeat notes
     root = execution.root
-    halves = load(data, root)
-    opened = halves.train
-    check_classes(opened.labels, opened.classes)
-    if target <= (least := majority_share(halves.test.labels)):
-        raise InputError(
-            f"target is {target}, and naming the commonest class alone is right for {least:.1%} of the test "
-            "examples; no label is needed for that. Give a target above it."
-        )
-    if min(pilot_n, len(opened)) < LEAST:
-        raise InputError(
-            f"there are {len(opened):,} training examples and a pilot of {pilot_n:,} at most; a pilot "
-            f"takes at least {LEAST}, to see accuracy at three sizes. Bring more examples with labels "
-            "that you trust."
-        )
-    level = uniform_noise_level(alpha, eta, len(opened.classes))
-    chosen = model or default_model(opened.shape)
-    alphas = tuple(sorted({0.0, *pilot_alphas}))
-    progress = Progress(quiet=not execution.progress)  # shared, so that a search does not repeat its notes
-    scope = Scope(str(data), chosen, min(pilot_n, len(opened)), alphas, labels, precision)
-    goals = [(target, level), (target, check_alpha(better_alpha, "better_alpha"))]
-    name = f"plan/{data}"
-    wanted = prepare(with_recipe(first_runs(scope), recipe, root), root)
-    with Store(store) as kept:
+
+    def prepared(runs: list[Run]) -> list[Run]:
+        return prepare(with_recipe(runs, recipe, root), root)
+
+    pilot = prepared(first_runs(scope))
+    with Store(store) as opened:
         while True:
-            study = Study.of(name, wanted)
-            run_study(study, kept, execution, progress=progress)
-            keys = {run.key for run in study.runs}
-            found = table(kept, name)
-            found = found[found["key"].isin(keys)]
-            refuse_failed(found, store, "pilot")
-            found = found[found["state"] == "done"]
-            law = fit_law(*_measured(found, labels), n_test=int(found["n_test"].max()))
-            if len(wanted) >= runs or settled(law, goals):
-                break
-            more = next_runs(scope, law, found, goals)[: runs - len(wanted)]
-            wanted += prepare(with_recipe(more, recipe, root), root)
-    check_learned(found)
-    return Plan(
-        Path(str(data)).name,
-        target,
-        (have or 0.0, level),
-        (Kind(level, price), Kind(better_alpha, better_price)),
-        found,
-        law,
-    )
+            study = Study.of(f"plan/{scope.dataset}", pilot)
+            run_study(study, opened, execution, progress=progress)
+            runs = table(opened, study.name, study.runs)
+            refuse_failed(runs, store, "pilot")
+            done = runs[runs["state"] == "done"]
+            law = _fit_law(done, scope.label_mode)
+            if len(pilot) >= max_runs or answers_closely(law, goals):
+                return done, law
+            pilot += prepared(next_runs(scope, law, done, goals)[: max_runs - len(pilot)])
 
 
-_CLOSE = 1.15  # factor to either side at which an answer is narrow enough
+def _fit_law(runs: pd.DataFrame, label_mode: LabelMode) -> AccuracyLaw:
+    """Fit the law to a pilot; if labels are replaced, n(1 + α) images have the labels of n clean ones."""
+    alpha = runs["alpha"].to_numpy(dtype=np.float64)
+    n_images = runs["n"].to_numpy(dtype=np.float64)
+    n = n_images if label_mode == "added" else n_images / (1 + alpha)
+    accuracy = runs["test_acc_at_best_clean_val"].to_numpy(dtype=np.float64)
+    return fit_accuracy_law(n, alpha, accuracy, n_test=int(runs["n_test"].max()))
 
 
-def settled(law: Law, goals: list[tuple[float, float]]) -> bool:
-    """Return whether the examples needed for each accuracy and noise level are known closely enough."""
-    for goal in goals:
-        n = law.needed(*goal)
-        low, high = np.quantile(n, [0.1, 0.9], method="nearest")
-        if not np.isfinite(high) or high / low > _CLOSE**2:
+def answers_closely(law: AccuracyLaw, goals: Sequence[tuple[float, float]]) -> bool:
+    """Return whether the interval of the examples needed for each accuracy and noise level is narrow."""
+    for accuracy, alpha in goals:
+        low, high = np.quantile(law.n_needed(accuracy, alpha), [0.1, 0.9], method="nearest")
+        if not np.isfinite(high) or high / low > _NARROW**2:
             return False
     return True
 
 
-def _measured(runs: pd.DataFrame, labels: Labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    alpha = runs["alpha"].to_numpy(dtype=np.float64)
-    n = runs["n"].to_numpy(dtype=np.float64)
-    clean = n if labels == "added" else n / (1 + alpha)
-    return clean, alpha, runs["test_acc_at_best_clean_val"].to_numpy(dtype=np.float64)
+def check_learned(runs: pd.DataFrame) -> None:
+    """Refuse a pilot that learned nothing: a law fitted to guesses would look as certain as any other.
+
+    Parameters
+    ----------
+    runs
+        The pilot, one row per run.
+
+    Raises
+    ------
+    InputError
+        If no mean accuracy is significantly above that of the majority class.
+    """
+    best = float(runs.groupby(["n", "alpha"])["test_acc_at_best_clean_val"].mean().max())
+    majority, n_test = float(runs["majority_share"].max()), int(runs["n_test"].max())
+    if best < majority + _SIGNIFICANT * math.sqrt(majority * (1 - majority) / n_test):
+        raise InputError(
+            f"the pilot's best test accuracy is {100 * best:.1f} % on {n_test:,} examples, not significantly "
+            f"better than the majority class ({100 * majority:.1f} %), so it supports no plan. Give it more "
+            "examples (--pilot-n), another --model, or --recipe advised."
+        )

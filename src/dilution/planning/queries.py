@@ -1,164 +1,190 @@
-"""What a law says to somebody who buys labels: what to expect, how many more, of which quality."""
+"""Questions to the law of accuracy: accuracy to expect, labels needed, the cheapest purchase."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from dilution.planning.accuracy_law import Floats, Law, quantiles
+from dilution.planning.accuracy_law import AccuracyLaw, Floats, median_and_interval
+from dilution.utils.estimate import Estimate
 
-_STRETCH = 4.0  # times the largest effective size of the pilot that the curve is trusted
-_NOISIER = 6.0  # times the largest 1 + α of the pilot that the discount is trusted
-_NEVER = 0.1  # share of draws in which an accuracy may be out of reach
-_LOOSE = 3.0  # an interval wider than this factor to either side is no answer
-_MIXES = 41  # shares of the first of two kinds that are tried
-_THIN = 100  # draws of the law that a mixture is judged by
+_MAX_SIZE_RATIO = 4.0  # the curve is trusted up to this multiple of the pilot's largest effective size
+_MAX_NOISE_RATIO = 6.0  # the discount is trusted up to this multiple of the pilot's largest 1 + α
+_MAX_UNREACHED = 0.1  # share of draws in which an accuracy may be out of reach
+_MAX_FACTOR = 3.0  # an interval wider than this factor on both sides is no answer
+_N_SHARES = 41  # shares of the first of two kinds that are tried
+_MIX_DRAWS = 100  # draws of the law that a mixture is judged by
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A number with its 80 % interval, or the reason why there is none.
+class PlanEstimate(Estimate):
+    """A number with its 80 % interval, or the reason why none is given.
 
     Parameters
     ----------
     value, low, high
-        Median and central 80 % interval; NaN where it is refused.
-    refused
-        Why no number is given, and what pilot would settle it; empty where one is.
+        Median and central 80 % interval; NaN if no number is given.
+    refusal
+        Why no number is given, and which pilot would give it; empty if one is given.
     """
 
-    value: float
-    low: float
-    high: float
-    refused: str = ""
+    refusal: str = ""
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of label that can be had.
+class LabelKind:
+    """A kind of label that can be bought.
 
     Parameters
     ----------
     alpha
-        Its noise level: how many noisy labels there are to each clean one.
+        Its noise level: noisy labels per clean label.
     price
-        Of one label, in any unit.
+        Price of one label.
+    eta
+        Its noise rate, if the user gave that instead of the noise level; sentences then give it too.
     """
 
     alpha: float
     price: float
+    eta: float | None = None
+
+    @property
+    def description(self) -> str:
+        """Text for sentences: ``"clean labels"``, ``"labels of noise rate 0.3"``."""
+        if self.alpha == 0:
+            return "clean labels"
+        if self.eta is not None:
+            return f"labels of noise rate {self.eta:.3g}"
+        return f"labels of noise level α = {self.alpha:.3g}"
 
 
-def refuse(why: str) -> Answer:
-    """Return an answer that gives none."""
-    return Answer(math.nan, math.nan, math.nan, why)
+@dataclass(frozen=True)
+class Purchase:
+    """A purchase of labels that reaches an accuracy.
+
+    Parameters
+    ----------
+    n_labels
+        Number of labels of each kind.
+    cost
+        Their total price.
+    keep_existing
+        Whether the existing labels are trained on too: very noisy ones can do harm beside better ones.
+    """
+
+    n_labels: tuple[float, ...]
+    cost: float
+    keep_existing: bool
 
 
-def labels_needed(law: Law, accuracy: float, alpha: float) -> Answer:
-    """Return how many labels of a noise level an accuracy takes, clean and noisy counted.
+def _refused(reason: str) -> PlanEstimate:
+    return PlanEstimate(math.nan, math.nan, math.nan, reason)
+
+
+def labels_needed(law: AccuracyLaw, accuracy: float, alpha: float) -> PlanEstimate:
+    """Return the number of labels of a noise level that an accuracy needs, clean and noisy together.
 
     Parameters
     ----------
     law
         The law.
     accuracy
-        Test accuracy wanted, in (0, 1).
+        Test accuracy, in (0, 1).
     alpha
         Noise level of the labels.
     """
-    n = law.needed(accuracy, alpha)
-    if (why := beyond(law, n, alpha, f"an accuracy of {100 * accuracy:.4g} %")) is not None:
-        return refuse(why)
-    middle, low, high = quantiles(n)
-    answer = Answer(middle * (1 + alpha), low * (1 + alpha), high * (1 + alpha))
-    if answer.high / answer.low > _LOOSE**2:
-        return refuse(
-            f"The pilot leaves the labels for {100 * accuracy:.4g} % open between {answer.low:,.0f} and "
-            f"{answer.high:,.0f}. More runs near there would settle it: a pilot with more seeds."
+    n = law.n_needed(accuracy, alpha)
+    goal = f"{100 * accuracy:.4g} % test accuracy"
+    if reason := refusal_reason(law, n, alpha, goal):
+        return _refused(reason)
+    median, low, high = (bound * (1 + alpha) for bound in median_and_interval(n))
+    if high / low > _MAX_FACTOR**2:
+        return _refused(
+            f"The pilot leaves the number of labels for {goal} open between {low:,.0f} and {high:,.0f}. "
+            "A pilot with more runs would settle it."
         )
-    return answer
+    return PlanEstimate(median, low, high)
 
 
-def expected_accuracy(law: Law, labels: float, alpha: float) -> Answer:
-    """Return the accuracy to expect of a number of labels of a noise level."""
-    n = labels / (1 + alpha)
-    if (why := beyond(law, np.full(len(law.kappa), n), alpha, f"{labels:,.0f} labels")) is not None:
-        return refuse(why)
-    return Answer(*quantiles(law.accuracy(n, alpha)))
+def expected_accuracy(law: AccuracyLaw, n_labels: float, alpha: float) -> PlanEstimate:
+    """Return the test accuracy to expect from a number of labels of a noise level."""
+    n = n_labels / (1 + alpha)
+    if n == 0:
+        return _refused("There are no labels.")
+    if reason := refusal_reason(law, np.full(len(law.kappa), n), alpha, f"{n_labels:,.0f} labels"):
+        return _refused(reason)
+    return PlanEstimate(*median_and_interval(law.accuracy(n, alpha)))
 
 
-def beyond(law: Law, n: Floats, alpha: float, what: str) -> str | None:
-    """Return why a question lies too far from the pilot for an answer; None if it does not."""
-    if 1 + alpha > _NOISIER * (1 + law.alpha):
-        return (
-            f"α = {alpha:g} is more than {_NOISIER:g} times as noisy as the pilot, which went to α = "
-            f"{law.alpha:g}. A pilot with runs at α = {alpha / 3:.0f} would settle it."
-        )
-    never = float(np.mean(~np.isfinite(n)))
-    if never > _NEVER:
-        return (
-            f"The pilot does not show that {what} can be reached: in {never:.0%} of the laws that it allows, "
-            "accuracy levels off below. A pilot with more examples would settle it, "
-            "unless the labels themselves are noisy: `dilution diagnose` says."
-        )
-    x = np.log(np.where(np.isfinite(n), n, n[np.isfinite(n)].max())) - law.discount(alpha)
-    ahead = float(np.exp(np.median(x - law.reach)))
-    if ahead > _STRETCH:
-        return (
-            f"For {what} the law would have to hold at {ahead:.0f} times the largest size of the pilot; "
-            f"it is trusted to {_STRETCH:g} times. A pilot with {math.ceil(ahead / _STRETCH)} times as "
-            "many examples would settle it."
-        )
-    return None
-
-
-def mixed(law: Law, labels: Floats, alphas: Floats) -> Floats:
-    """Return the clean examples that do as much as mixtures of labels, shape (draws, mixtures).
-
-    About a hundred draws are taken. Labels that are trained on alike are labels of one quality: N of them, of
-    which Σ N_k/(1 + α_k) are the clean ones, have the noise level at which that is N/(1 + α).
+def refusal_reason(law: AccuracyLaw, n: Floats, alpha: float, subject: str) -> str:
+    """Return why a question is too far from the pilot to be answered; an empty string if it is not.
 
     Parameters
     ----------
     law
         The law.
-    labels
-        How many of each kind, shape (mixtures, kinds).
-    alphas
-        Noise level of each kind, shape (kinds,).
+    n
+        Clean examples that the question is about, shape (draws,); infinite if out of reach.
+    alpha
+        Noise level.
+    subject
+        Subject of the question, for the sentence.
     """
-    clean = (labels / (1 + alphas)).sum(axis=1)
-    alpha = labels.sum(axis=1) / clean - 1
-    thin = slice(None, None, max(1, len(law.gamma) // _THIN))
-    discount = law.gamma[thin, None] * np.log1p(law.kappa[thin, None] * alpha[None, :])
-    found: Floats = clean[None, :] * np.exp(-discount)
-    return found
+    if 1 + alpha > _MAX_NOISE_RATIO * (1 + law.max_alpha):
+        return (
+            f"α = {alpha:g} is more than {_MAX_NOISE_RATIO:g} times as noisy as the pilot, whose largest is "
+            f"α = {law.max_alpha:g}. A pilot with runs at α = {alpha / 3:.0f} would settle it."
+        )
+    unreached = float(np.mean(~np.isfinite(n)))
+    if unreached > _MAX_UNREACHED:
+        return (
+            f"The pilot does not show that {subject} can be reached: in {100 * unreached:.0f} % of the laws "
+            "that fit the pilot, accuracy levels off below. A pilot with more examples would settle it, "
+            "unless the labels themselves are noisy: `dilution diagnose` estimates that."
+        )
+    x = np.log(np.where(np.isfinite(n), n, n[np.isfinite(n)].max())) - law.log_discount(alpha)
+    ratio = float(np.exp(np.median(x - law.max_x)))
+    if ratio > _MAX_SIZE_RATIO:
+        return (
+            f"For {subject} the law would be extrapolated to {ratio:.0f} times the pilot's largest size; it "
+            f"is trusted up to {_MAX_SIZE_RATIO:g} times. A pilot with "
+            f"{math.ceil(ratio / _MAX_SIZE_RATIO)} times as many examples would settle it."
+        )
+    return ""
 
 
-@dataclass(frozen=True)
-class Mix:
-    """The cheapest way to an accuracy: labels to buy of each kind, what they cost, and without the old ones.
+def equivalent_clean_n(law: AccuracyLaw, n_labels: Floats, alphas: Floats) -> Floats:
+    """Return the clean examples that do as much as mixtures of labels, shape (draws, mixtures).
+
+    About a hundred draws are used. Labels of several kinds that are trained on alike are labels of
+    one quality: N labels, of which Σ N_k/(1 + α_k) are clean, have the noise level at which that
+    is N/(1 + α).
 
     Parameters
     ----------
-    bought
-        Labels of each kind.
-    cost
-        In the unit of the prices.
-    keep
-        Whether the labels that are there are trained on too: very noisy ones can do harm beside better ones.
+    law
+        The law.
+    n_labels
+        Number of labels of each kind, shape (mixtures, kinds).
+    alphas
+        Noise level of each kind, shape (kinds,).
     """
+    clean = (n_labels / (1 + alphas)).sum(axis=1)
+    alpha = n_labels.sum(axis=1) / clean - 1
+    thinned = slice(None, None, max(1, len(law.gamma) // _MIX_DRAWS))
+    discount = law.gamma[thinned, None] * np.log1p(law.kappa[thinned, None] * alpha[None, :])
+    equivalent: Floats = clean[None, :] * np.exp(-discount)
+    return equivalent
 
-    bought: tuple[float, ...]
-    cost: float
-    keep: bool
 
+def cheapest_purchase(
+    law: AccuracyLaw, accuracy: float, n_existing: float, kinds: tuple[LabelKind, LabelKind]
+) -> Purchase | None:
+    """Return the cheapest purchase of two kinds of labels that reaches an accuracy.
 
-def cheapest(law: Law, accuracy: float, have: tuple[float, float], kinds: tuple[Kind, Kind]) -> Mix | None:
-    """Return the cheapest mixture of two kinds that reaches an accuracy beside labels that are there.
-
-    A kind of which :func:`labels_needed` gives no answer is not bought, nor are labels of its noise kept:
-    what the pilot cannot defend of them alone it cannot defend of a mixture.
+    A kind for which :func:`labels_needed` gives no number is not bought, and existing labels of it
+    are not kept: where the pilot cannot support a number for a kind alone, it cannot for a mixture.
 
     Parameters
     ----------
@@ -166,48 +192,48 @@ def cheapest(law: Law, accuracy: float, have: tuple[float, float], kinds: tuple[
         The law, of which the median is taken.
     accuracy
         Test accuracy wanted.
-    have
-        Labels that are there, and their noise level.
+    n_existing
+        Number of existing labels, which are of the first kind.
     kinds
         The two kinds that can be bought.
 
     Returns
     -------
-    Mix or None
-        None where there is an answer for neither kind, or no mixture reaches the accuracy.
+    Purchase or None
+        None if neither kind has a number, or no mixture reaches the accuracy.
     """
-    goal = float(np.median(law.needed(accuracy, 0.0)))
-    answered = [not labels_needed(law, accuracy, kind.alpha).refused for kind in kinds]
-    if not math.isfinite(goal) or not any(answered):
+    clean_n = float(np.median(law.n_needed(accuracy, 0.0)))
+    is_supported = [not labels_needed(law, accuracy, kind.alpha).refusal for kind in kinds]
+    if not math.isfinite(clean_n) or not any(is_supported):
         return None
-    shares = np.linspace(0.0, 1.0, _MIXES) if all(answered) else np.array([float(answered[0])])
-    keeping = have[0] > 0 and not labels_needed(law, accuracy, have[1]).refused
-    alphas = np.array([have[1], *(kind.alpha for kind in kinds)])
+    shares = np.linspace(0.0, 1.0, _N_SHARES) if all(is_supported) else np.array([float(is_supported[0])])
+    alphas = np.array([kinds[0].alpha, *(kind.alpha for kind in kinds)])
     prices = np.array([kind.price for kind in kinds])
-    best: Mix | None = None
-    for keep in (True, False) if keeping else (False,):
-        there = have[0] if keep else 0.0
+    best: Purchase | None = None
+    for keep in (True, False) if n_existing > 0 and is_supported[0] else (False,):
         for share in shares:
             parts = np.array([share, 1 - share])
-            total = _least_total(law, goal, there, parts, alphas)
+            total = _smallest_total(law, clean_n, n_existing if keep else 0.0, parts, alphas)
             cost = total * float(parts @ prices)
             if math.isfinite(cost) and (best is None or cost < best.cost * (1 - 1e-9)):
-                best = Mix(tuple((total * parts).tolist()), cost, keep)
+                best = Purchase(tuple((total * parts).tolist()), cost, keep)
     return best
 
 
-def _least_total(law: Law, goal: float, there: float, parts: Floats, alphas: Floats) -> float:
-    """Return how many labels, in given parts, do as much as `goal` clean ones; infinite if none do."""
+def _smallest_total(
+    law: AccuracyLaw, clean_n: float, n_existing: float, parts: Floats, alphas: Floats
+) -> float:
+    """Return how many labels, bought in these parts, do as much as `clean_n` clean ones; infinite if none."""
     totals = np.r_[0.0, np.geomspace(1.0, 1e9, 200)]
-    labels = np.c_[np.full(len(totals), there), totals[:, None] * parts[None, :]]
-    labels[:, 0] = np.maximum(labels[:, 0], 1e-9)
-    reached = np.median(mixed(law, labels, alphas), axis=0)
-    enough = np.flatnonzero(reached >= goal)
+    n_labels = np.c_[np.full(len(totals), n_existing), totals[:, None] * parts[None, :]]
+    n_labels[:, 0] = np.maximum(n_labels[:, 0], 1e-9)
+    reached = np.median(equivalent_clean_n(law, n_labels, alphas), axis=0)
+    enough = np.flatnonzero(reached >= clean_n)
     if not len(enough):
         return math.inf
     first = int(enough[0])
     if first == 0:
         return 0.0
     low, high = reached[first - 1], reached[first]
-    share = (goal - low) / (high - low)
-    return float(totals[first - 1] + share * (totals[first] - totals[first - 1]))
+    fraction = (clean_n - low) / (high - low)
+    return float(totals[first - 1] + fraction * (totals[first] - totals[first - 1]))

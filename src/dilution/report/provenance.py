@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from dilution.utils.version import code_version, versions
+from dilution.study.results import other_code_notes
+from dilution.utils.version import versions
 
 
 def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -56,13 +57,8 @@ def _gpus(ended: pd.DataFrame) -> str:
 
 
 def _other_code(ended: pd.DataFrame) -> str:
-    """Return how many runs were trained by another version of the code than the one that runs now."""
-    others = int((~ended["versions"].str.startswith(f"dilution {code_version()},")).sum())
-    if not others:
-        return ""
-    return (
-        f"; {others} of {len(ended)} runs were trained by another version than the one that wrote this page"
-    )
+    """Return how many runs were trained by other versions of the code than this one, as text."""
+    return "".join(f"; {note}" for note in other_code_notes(ended))
 
 
 def python_call(name: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> str:

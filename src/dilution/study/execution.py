@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from dilution.errors import InputError, unknown
 from dilution.training.device import resolve_device
@@ -57,10 +57,12 @@ class Execution:
     def __post_init__(self) -> None:
         if self.executor not in get_args(ExecutorName):
             raise unknown("executor", self.executor, get_args(ExecutorName))
-        if self.workers is not None and self.workers < 0:
-            raise InputError(f"workers is {self.workers}; it must be 0 (train in this process) or more.")
-        if not self.checkpoint_minutes >= 0:
-            raise InputError(f"checkpoint_minutes is {self.checkpoint_minutes}; it must be 0 or more.")
+        if self.workers is not None and not (_is_number(self.workers, int) and self.workers >= 0):
+            raise InputError(
+                f"workers is {self.workers!r}; it must be 0 (train in this process) or more, without a fraction."
+            )
+        if not (_is_number(self.checkpoint_minutes, int | float) and self.checkpoint_minutes >= 0):
+            raise InputError(f"checkpoint_minutes is {self.checkpoint_minutes!r}; it must be 0 or more.")
         if self.address is not None and self.executor != "ray":
             raise InputError(
                 f"address is {self.address!r} and executor is {self.executor!r}; an address goes with "
@@ -68,7 +70,7 @@ class Execution:
             )
         if self.executor == "ray":
             self._check_ray()
-        _ = self.device_type
+        _ = self.device_type  # raises if the device does not exist
 
     def _check_ray(self) -> None:
         if find_spec("ray") is None:
@@ -103,3 +105,7 @@ class Execution:
             if getattr(self, field.name) != field.default
         ]
         return f"Execution({', '.join(changed)})"
+
+
+def _is_number(value: object, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from dilution.study.run_spec import ADDED_SETTINGS, Run
 from dilution.study.schema import MEASURES
-from dilution.study.store import Store
+from dilution.study.store import Store, describe_other_code
 
 COLUMNS = ("key", "state", *Run.model_fields, *MEASURES, "error", "host", "versions", "started", "finished")
 """Columns of the table of results; docs/architecture.md explains them."""
@@ -50,6 +50,21 @@ def _flatten(row: dict[str, Any]) -> dict[str, Any]:
         **{name: row[name] for name in ("key", "state", "error", "host", "started", "finished")},
         "versions": ", ".join(f"{name} {version}" for name, version in row["versions"].items()),
     }
+
+
+def other_code_notes(runs: pd.DataFrame) -> list[str]:
+    """Return one line per version of the code that trained finished runs and is not running now.
+
+    Parameters
+    ----------
+    runs
+        One row per run, as from :func:`table`.
+    """
+    finished = runs[runs["state"].isin(("done", "diverged"))]
+    versions = [
+        dict(part.split(" ", 1) for part in text.split(", ") if " " in part) for text in finished["versions"]
+    ]
+    return describe_other_code(names.get("dilution") for names in versions)
 
 
 def histories(store: Store, study: str | None = None, keys: Collection[str] | None = None) -> pd.DataFrame:

@@ -133,13 +133,13 @@ def _separate_crashed(groups: Sequence[RunGroup], store: Store) -> tuple[deque[R
 
 
 def _describe(groups: Sequence[RunGroup]) -> str:
-    """Return how many runs train together, in how many threads, as text."""
+    """Return how many runs there are, how many train together, and in how many threads, as text."""
     runs = sum(len(group.runs) for group in groups)
     largest = max(len(group.runs) for group in groups)
+    together = f", up to {largest} trained together" if largest > 1 else ""
     threads = sorted({group.threads for group in groups})
-    together = f"up to {largest} trained together" if largest > 1 else "each trained alone"
     count = " or ".join(map(str, threads))
-    return f"{runs} {_plural('run', runs)}, {together}, {count} {_plural('thread', threads[-1])} per process"
+    return f"{runs} {_plural('run', runs)}{together}, {count} {_plural('thread', threads[-1])} per process"
 
 
 def _plural(noun: str, count: int) -> str:

@@ -255,7 +255,7 @@ class Store:
             )
         )
         selected = finished if keys is None else [key for key in keys if key in finished]
-        return other_code_notes(finished[key] for key in selected)
+        return describe_other_code(finished[key] for key in selected)
 
     def requeue_failed(self, keys: Iterable[str]) -> None:
         """Queue those of these runs that failed again."""
@@ -442,7 +442,7 @@ class Store:
             ) from None
 
 
-def other_code_notes(trained_by: Iterable[str | None]) -> list[str]:
+def describe_other_code(trained_by: Iterable[str | None]) -> list[str]:
     """Return one line per version of the code that trained finished runs and is not running now.
 
     Parameters

@@ -1,0 +1,91 @@
+"""A plan in sentences: what to buy, and the numbers behind it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dilution.planning.queries import LabelKind, PlanEstimate
+    from dilution.planning.result import Plan
+
+_Z_80 = 1.2816  # 80 % of a normal distribution lie within so many standard deviations
+
+
+def answer(plan: Plan) -> str:
+    """Return what to buy in one sentence, or why the pilot does not support an answer."""
+    purchase, target = plan.purchase, f"{100 * plan.target:.4g} % test accuracy on {plan.name}"
+    if purchase is None:
+        reason = plan.n_better.refusal or plan.n_same.refusal or "No mixture of these labels reaches it."
+        return f"No plan for {target}. {reason}"
+    if plan.n_existing and purchase.cost == 0:
+        certainty = "" if plan.n_existing >= plan.n_same.high else "probably, but not certainly, "
+        return (
+            f"Buy no labels: the {plan.n_existing:,.0f} existing {plan.same.description} are {certainty}"
+            f"enough for {target}."
+        )
+    parts = [
+        f"{_two_digits(count)} {kind.description}"
+        for count, kind in zip(purchase.n_labels, (plan.same, plan.better), strict=True)
+        if round(count)
+    ]
+    keep = "" if purchase.keep_existing or not plan.n_existing else "; do not train on the existing labels"
+    return f"Buy {' and '.join(parts)} for {target} (cost: {_two_digits(purchase.cost)}){keep}."
+
+
+def details(plan: Plan) -> list[str]:
+    """Return the numbers behind the answer, with intervals or the reason why there are none."""
+    sentences = []
+    if plan.n_existing:
+        sentences.append(_accuracy_sentence(plan))
+    sentences += [
+        _count_sentence(plan, plan.n_same, plan.same),
+        _count_sentence(plan, plan.n_better, plan.better),
+    ]
+    if plan.same.alpha > 0:
+        sentences.append(_value_sentence(plan))
+    return [*sentences, _measurement_sentence(plan)]
+
+
+def _accuracy_sentence(plan: Plan) -> str:
+    labels = f"the {plan.n_existing:,.0f} existing {plan.same.description}"
+    accuracy = plan.expected_accuracy
+    if accuracy.refusal:
+        return f"No estimate of the test accuracy with {labels}: {accuracy.refusal}"
+    return f"{accuracy.percent()} is the test accuracy to expect with {labels}."
+
+
+def _count_sentence(plan: Plan, count: PlanEstimate, kind: LabelKind) -> str:
+    target = f"{100 * plan.target:.4g} % test accuracy"
+    if count.refusal:
+        reason = ", for the same reason." if count.refusal in plan.answer else f": {count.refusal}"
+        return f"No estimate of how many {kind.description} alone give {target}{reason}"
+    return f"{count.text(',.0f')} {kind.description} alone give {target}."
+
+
+def _value_sentence(plan: Plan) -> str:
+    values = plan.label_values
+    row = values[values["alpha"] == plan.same.alpha].iloc[0]
+    kind = plan.same.description.replace("labels", "label", 1)
+    return (
+        f"One {kind} is worth {row['mean']:.3g} [{row['low']:.3g}, {row['high']:.3g}] clean labels; theory: "
+        f"1/(1 + α)² = {row['theory']:.3g}. The measured exponent p of 1/(1 + α)^p is {row['exponent']:.2f} "
+        f"[{row['exponent_low']:.2f}, {row['exponent_high']:.2f}]."
+    )
+
+
+def _measurement_sentence(plan: Plan) -> str:
+    n_test, majority = plan.runs["n_test"].max(), plan.runs["majority_share"].max()
+    sampling_error = _Z_80 * math.sqrt(plan.target * (1 - plan.target) / n_test)
+    return (
+        f"Intervals cover 80 %. Test accuracy was measured on {n_test:,.0f} examples; predicting the "
+        f"majority class alone has {100 * majority:.1f} %. The sampling error of another test set of this "
+        f"size, ± {100 * sampling_error:.1f} points at {100 * plan.target:.4g} %, is not included in the "
+        "intervals."
+    )
+
+
+def _two_digits(count: float) -> str:
+    """Return a count rounded to two significant digits: more would not be supported."""
+    digits = max(0, math.floor(math.log10(max(count, 1))) - 1)
+    return f"{round(count, -digits):,.0f}"

@@ -1,0 +1,102 @@
+"""The result of a plan: a pilot, its law, and the answers for somebody who buys labels."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from dilution.planning import explain
+from dilution.planning.accuracy_law import AccuracyLaw
+from dilution.planning.queries import (
+    LabelKind,
+    PlanEstimate,
+    Purchase,
+    cheapest_purchase,
+    expected_accuracy,
+    labels_needed,
+)
+from dilution.report.notebook import notebook_html
+
+
+@dataclass(frozen=True, repr=False)
+class Plan:
+    """Which labels to buy for a test accuracy.
+
+    Parameters
+    ----------
+    name
+        Name of the data.
+    target
+        Test accuracy wanted.
+    n_existing
+        Number of existing labels; they are of the kind `same`.
+    same, better
+        The kinds of labels that can be bought: of the same quality, and better ones.
+    runs
+        The pilot, one row per run.
+    law
+        The law fitted to it.
+    """
+
+    name: str
+    target: float
+    n_existing: float
+    same: LabelKind
+    better: LabelKind
+    runs: pd.DataFrame
+    law: AccuracyLaw
+
+    def __repr__(self) -> str:
+        """Return the answer."""
+        return f"Plan for {self.name}: {self.answer}"
+
+    def _repr_html_(self) -> str:
+        """Return the answer and the values of labels for a notebook."""
+        return notebook_html(repr(self), self.label_values)
+
+    @cached_property
+    def expected_accuracy(self) -> PlanEstimate:
+        """Test accuracy to expect from the existing labels."""
+        return expected_accuracy(self.law, self.n_existing, self.same.alpha)
+
+    @cached_property
+    def n_same(self) -> PlanEstimate:
+        """Labels of the same quality that the target needs, the existing ones included."""
+        return labels_needed(self.law, self.target, self.same.alpha)
+
+    @cached_property
+    def n_better(self) -> PlanEstimate:
+        """Labels of the better quality alone that the target needs."""
+        return labels_needed(self.law, self.target, self.better.alpha)
+
+    @cached_property
+    def purchase(self) -> Purchase | None:
+        """The cheapest purchase that reaches the target; None if the pilot does not support any."""
+        return cheapest_purchase(self.law, self.target, self.n_existing, (self.same, self.better))
+
+    @cached_property
+    def label_values(self) -> pd.DataFrame:
+        """Value of a label of each noise level, in clean labels.
+
+        Columns ``alpha``, ``theory`` (1/(1 + α)²), ``mean``, ``low``, ``high`` (measured, with an
+        80 % interval), ``exponent``, ``exponent_low``, ``exponent_high`` (p of 1/(1 + α)^p).
+        """
+        levels = sorted({*self.runs["alpha"], self.same.alpha, self.better.alpha} - {0.0})
+        rows = []
+        for alpha in levels:
+            low, median, high = np.quantile(self.law.label_value(alpha), [0.1, 0.5, 0.9])
+            p_low, p, p_high = np.quantile(self.law.exponent(alpha), [0.1, 0.5, 0.9])
+            rows.append((alpha, (1 + alpha) ** -2.0, median, low, high, p, p_low, p_high))
+        columns = ["alpha", "theory", "mean", "low", "high", "exponent", "exponent_low", "exponent_high"]
+        return pd.DataFrame(rows, columns=columns)
+
+    @property
+    def answer(self) -> str:
+        """The answer in one sentence."""
+        return explain.answer(self)
+
+    @property
+    def details(self) -> list[str]:
+        """Further results, one sentence or two each."""
+        return explain.details(self)

@@ -1,0 +1,66 @@
+"""write_pack: parts of any length, refused parts, and a full disk."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dilution.data import Arrays, load, write_pack
+from dilution.errors import DataError, InputError
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=4), channels=st.integers(1, 3), seed=st.integers()
+)
+def test_parts_of_any_length_make_the_same_pack(
+    tmp_path: Path, sizes: list[int], channels: int, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed % 2**31)
+    images = torch.randint(0, 256, (sum(sizes), channels, 3, 2), generator=generator, dtype=torch.uint8)
+    whole = Arrays(images, torch.arange(sum(sizes)) % 2, ("no", "yes"))
+    parts = [whole.subset(rows) for rows in torch.arange(sum(sizes)).split(sizes)]
+    expected = write_pack(tmp_path / "one.pack", [whole], [whole]).read_bytes()
+    assert write_pack(tmp_path / "many.pack", parts, parts).read_bytes() == expected
+
+
+def test_different_parts_are_refused_and_leave_no_file(tmp_path: Path) -> None:
+    digits = load("digits")
+    other = Arrays(torch.zeros(2, 1, 9, 8, dtype=torch.uint8), torch.tensor([0, 1]), digits.train.classes)
+    with pytest.raises(InputError, match="parts differ"):
+        write_pack(tmp_path / "a.pack", [digits.train, other], [digits.test])
+    with pytest.raises(InputError, match="the test split has no images"):
+        write_pack(tmp_path / "a.pack", [digits.train], [])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which reports a full disk")
+def test_a_full_disk_leaves_no_pack_and_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = load("digits")
+    open_path = Path.open
+    monkeypatch.setattr(Path, "open", lambda _, mode: open_path(Path("/dev/full"), mode))
+    with pytest.raises(DataError, match=r"a.pack could not be written: No space left on device"):
+        write_pack(tmp_path / "a.pack", [digits.train], [digits.test])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_observed_labels_are_packed(tmp_path: Path) -> None:
+    images = torch.arange(8, dtype=torch.uint8)[:, None, None, None]
+    observed = Arrays(images, torch.tensor([0, 1] * 4), ("a", "b"), torch.tensor([1, 1] * 4))
+    clean = Arrays(images, observed.labels, observed.classes)
+    data = load(write_pack(tmp_path / "a.pack", [observed], [clean]))
+    assert data.train.observed is not None
+    assert data.train.observed.tolist() == [1] * 8
+    assert data.test.observed is None
+    with pytest.raises(InputError, match="8 of 16 images of the train split"):
+        write_pack(tmp_path / "b.pack", [observed, clean], [clean])
+    assert [file.name for file in tmp_path.iterdir()] == ["a.pack"]
+
+
+def test_floats_are_refused(tmp_path: Path) -> None:
+    rows = Arrays(torch.zeros(4, 3, 1, 1), torch.tensor([0, 1, 0, 1]))
+    with pytest.raises(InputError, match="a pack holds uint8 only"):
+        write_pack(tmp_path / "c.pack", [rows], [rows])
+    assert list(tmp_path.iterdir()) == []

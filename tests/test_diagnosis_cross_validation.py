@@ -1,0 +1,84 @@
+"""Held-out predictions: folds, budgets, worker processes."""
+
+import numpy as np
+import pytest
+from noisy_digits import noisy_digits
+
+import dilution
+from dilution import Execution
+from dilution.diagnosis.cross_validation import BUDGETS, cross_validate
+
+INLINE = Execution(workers=0)
+SHORT = dilution.TrainConfig(targets="expected", optimizer="adam", lr=1e-2, batch_size=16, steps=3, n_evals=1)
+
+
+@pytest.mark.trains
+def test_worker_processes_predict_the_same_and_leave_the_data_alone():
+    noisy, _ = noisy_digits(n=120, classes=3)
+    labels = noisy.labels.numpy()  # a view, which would dangle if torch moved the memory
+    before = labels.copy()
+    inline, processes = (
+        cross_validate(
+            noisy, model="perceptron", folds=2, repeats=1, config=SHORT, execution=Execution(workers=workers)
+        )
+        for workers in (0, 2)
+    )
+    np.testing.assert_allclose(inline.pred_probs, processes.pred_probs, atol=1e-5)
+    np.testing.assert_array_equal(labels, before)
+    np.testing.assert_array_equal(noisy.labels.numpy(), before)
+
+
+@pytest.mark.trains
+def test_held_out_predictions_do_not_depend_on_the_held_out_labels():
+    noisy, _ = noisy_digits(n=200, noise_rate=0.0)
+    changed = dilution.Arrays(noisy.images, noisy.labels.clone(), noisy.classes)
+
+    def predict(data):
+        return cross_validate(
+            data, model="perceptron", folds=10, repeats=1, config=SHORT, execution=INLINE
+        ).pred_probs
+
+    first = predict(noisy)
+    np.testing.assert_array_equal(first, predict(changed))
+    row = int(np.flatnonzero(first.argmax(axis=1) == noisy.labels.numpy())[0])
+    changed.labels[row] = (changed.labels[row] + 1) % 10
+    after = predict(changed)
+    np.testing.assert_array_equal(first[row], after[row])
+    assert not np.array_equal(first, after)
+
+
+@pytest.mark.parametrize("workers", [0, 2, 5])
+def test_the_selected_budget_does_not_depend_on_the_number_of_workers(monkeypatch, workers):
+    """Four epochs are no better than two, though eight would be."""
+    noisy, _ = noisy_digits(n=120, classes=2)
+    quality = dict(zip(BUDGETS, (0.7, 0.7, 0.9, 0.9, 0.9), strict=True))
+    trained = []
+
+    class Trainer:
+        def __init__(self, data, model, device, count):
+            self.workers = count
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def predict(self, folds):
+            predictions = []
+            for fold in folds:
+                trained.append(fold.config.steps)
+                budget = BUDGETS[int(np.argmin([abs(fold.config.steps - 30 * epochs) for epochs in BUDGETS]))]
+                right = np.eye(2)[noisy.labels[fold.held_out_rows]]
+                predictions.append(right * quality[budget] + (1 - right) * (1 - quality[budget]))
+            return predictions
+
+    module = "dilution.diagnosis.cross_validation"
+    monkeypatch.setattr(f"{module}.FoldTrainer", Trainer)
+    monkeypatch.setattr(f"{module}.count_processes", lambda execution: execution.workers)
+    lines = []
+    execution = Execution(workers=workers)
+    cross_validate(noisy, model="perceptron", folds=2, repeats=1, execution=execution, log=lines.append)
+    assert len(set(trained)) >= 2
+    assert lines[0].startswith("selected 16 epochs; cross entropy of held-out labels: ")
+    assert lines[0].count("after") == 2

@@ -1,0 +1,105 @@
+"""The tables and sentences of a diagnosis, from predictions whose truth is known; nothing is trained."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from noisy_predictions import noisy_predictions, transition_at
+
+from dilution.data import Arrays, UnsplitData
+from dilution.diagnosis.cross_validation import CrossValidation
+from dilution.diagnosis.diagnose import diagnose_predictions
+from dilution.noise import equivalent_alpha
+from dilution.utils.estimate import Estimate
+
+N, CLASSES = 1000, 5
+
+
+@pytest.fixture(scope="module")
+def diagnosis():
+    predictions, _ = noisy_predictions(transition_at(0.3, classes=CLASSES), n=N)
+    images = torch.zeros(N, 1, 2, 2, dtype=torch.uint8)
+    images[:, 0, 0, 0] = torch.arange(N) % 256
+    noisy = Arrays(images, torch.from_numpy(predictions.labels), tuple("abcde"))
+    cross_validation = CrossValidation(predictions.pred_probs, "mlp2", 4, 8, 1.0, 1.6)
+    unverified = np.full(N, -1)
+    return diagnose_predictions(
+        "mine", UnsplitData(noisy), noisy, cross_validation, unverified, 10, 0, true_noise_rate=float("nan")
+    )
+
+
+def test_tables_have_one_row_per_class_and_one_per_entry_of_the_matrix(diagnosis):
+    per_class, transition = diagnosis.per_class, diagnosis.transition
+    assert list(per_class["class"]) == list("abcde")
+    assert per_class["n_labels"].sum() == N
+    assert (per_class["low"] <= per_class["noise_rate"]).all()
+    assert (per_class["noise_rate"] <= per_class["high"]).all()
+    assert len(transition) == CLASSES**2
+    np.testing.assert_allclose(transition.groupby("true")["probability"].sum(), 1)
+
+
+def test_the_answer_leads_with_the_noise_rate_in_percent(diagnosis):
+    rate = diagnosis.noise_rate
+    assert diagnosis.answer.startswith(
+        f"{100 * rate.value:.0f} % of the 1,000 labels are wrong (95 % interval "
+    )
+    low = replace(diagnosis.fit, transition=transition_at(0.05, classes=CLASSES))
+    clean = replace(diagnosis, fit=low, alternative_fit=low, bootstrap_fits=[low] * 3)
+    assert clean.answer.startswith("5.0 % of the 1,000 labels are wrong")
+
+
+def test_the_short_form_is_the_answer(diagnosis):
+    assert repr(diagnosis) == f"Diagnosis of mine: {diagnosis.answer}"
+    assert len(repr(diagnosis)) < 250
+    html = replace(diagnosis, name="<b>")._repr_html_()
+    assert "&lt;b&gt;" in html
+    assert html.count("<tr") == 1 + CLASSES
+
+
+def test_few_examples_per_class_give_an_upper_bound_and_no_pattern(diagnosis):
+    few = replace(diagnosis, labels=diagnosis.labels[: 50 * CLASSES])
+    assert few.answer.startswith("At most about")
+    assert "upper bound" in few.answer
+    assert len(few.details) == 1
+
+
+def test_few_examples_per_class_are_said_to_make_the_estimate_too_high(diagnosis):
+    fewer = replace(diagnosis, labels=diagnosis.labels[: 100 * CLASSES])
+    assert any(caveat.startswith("With 100 examples per class") for caveat in fewer.caveats)
+    assert not any("models learn little" in caveat for caveat in diagnosis.caveats)
+
+
+def test_a_class_that_the_models_hardly_predict_is_named(diagnosis):
+    lost = replace(diagnosis.fit, prior=np.r_[0.0, np.full(4, 1 / 4)])
+    assert any("hardly predict a:" in caveat for caveat in replace(diagnosis, fit=lost).caveats)
+    assert not any("hardly predict" in caveat for caveat in diagnosis.caveats)
+
+
+def test_the_label_that_is_wrong_most_often_is_named(diagnosis):
+    worst = diagnosis.per_class.sort_values("label_noise_rate").iloc[-1]
+    assert any(f"of the labels {worst['class']!r} are wrong" in sentence for sentence in diagnosis.details)
+
+
+def test_verified_labels_are_reported_beside_the_fit(diagnosis):
+    verified = replace(diagnosis, n_verified=100, verified_noise_rate=Estimate(0.5, 0.4038, 0.5962))
+    assert any(
+        sentence.startswith(
+            "50 % [40, 60] of the 100 verified labels are wrong. If they were sampled at random"
+        )
+        for sentence in verified.details
+    )
+
+
+def test_labels_without_a_visible_error_may_still_have_some(diagnosis):
+    clean = replace(diagnosis.fit, transition=np.eye(CLASSES))
+    rate = replace(diagnosis, fit=clean, alternative_fit=clean, bootstrap_fits=[clean] * 3).noise_rate
+    assert rate.value == pytest.approx(0, abs=1e-12)
+    assert rate.high == pytest.approx(1 - 0.025 ** (1 / N))
+    assert 0.0036 < rate.high < 0.0038  # three in a thousand, and a little
+
+
+def test_the_level_of_uniform_noise_is_infinite_where_labels_carry_no_information():
+    assert equivalent_alpha(0.0, 10) == 0
+    assert equivalent_alpha(0.45, 10) == pytest.approx(1)
+    assert equivalent_alpha(0.9, 10) == np.inf

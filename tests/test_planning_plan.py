@@ -1,0 +1,162 @@
+"""From a pilot to a plan: the function, the command, the sentences."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from pilots import simulated_pilot
+from typer.testing import CliRunner
+
+import dilution
+from dilution import Execution, Plan
+from dilution.cli import app
+from dilution.errors import InputError, StoreError
+from dilution.planning import LabelKind
+from dilution.planning.accuracy_law import fit_accuracy_law
+from dilution.planning.plan import check_learned
+from dilution.planning.queries import labels_needed
+
+INLINE = Execution(workers=0, progress=False)
+NOISY, CLEAN = LabelKind(4.0, 1.0), LabelKind(0.0, 10.0)
+
+
+@pytest.fixture(scope="module")
+def law():
+    return fit_accuracy_law(*simulated_pilot(), n_test=10_000)
+
+
+@pytest.fixture
+def make_plan(law):
+    runs = pd.DataFrame({"alpha": [0.0, 5.0], "n_test": 1000, "majority_share": 0.1})
+
+    def make(target=0.8, n_existing=0.0, same=NOISY, better=CLEAN):
+        return Plan("mine", target, n_existing, same, better, runs, law)
+
+    return make
+
+
+def test_a_plan_without_an_answer_says_so_first_and_gives_the_reason_once(make_plan):
+    plan = make_plan(target=0.9999)
+    assert plan.answer.startswith("No plan for 99.99 % test accuracy on mine. ")
+    assert "would settle it" in plan.answer
+    refused = [sentence for sentence in plan.details if sentence.startswith("No estimate")]
+    assert any(sentence.endswith("for the same reason.") for sentence in refused)
+
+
+def test_the_answer_leads_with_the_number_of_labels_and_has_the_cost(make_plan):
+    same = LabelKind(0.5, 1.0, eta=0.3)
+    plan = make_plan(same=same, better=LabelKind(0.0, 1000.0))
+    count = plan.purchase.n_labels[0]
+    rounded = f"{float(f'{count:.2g}'):,.0f}"
+    assert plan.answer == (
+        f"Buy {rounded} labels of noise rate 0.3 for 80 % test accuracy on mine (cost: {rounded})."
+    )
+    assert repr(plan) == f"Plan for mine: {plan.answer}"
+    assert plan._repr_html_().count("<tr") == 1 + len(plan.label_values)
+
+
+def test_labels_that_may_not_be_enough_are_not_said_to_be_enough(make_plan, law):
+    clean = LabelKind(0.0, 1.0)
+    needed = labels_needed(law, 0.8, 0.0)
+    for count, words in (
+        (1.01 * needed.value, "existing clean labels are probably, but not certainly, enough for 80 %"),
+        (2 * needed.high, "existing clean labels are enough for 80 %"),
+    ):
+        answer = make_plan(n_existing=count, same=clean, better=clean).answer
+        assert answer.startswith("Buy no labels: ")
+        assert words in answer
+
+
+def test_details_lead_with_numbers_and_say_what_their_intervals_leave_out(make_plan):
+    accuracy, same, better, value, measurement = make_plan(n_existing=1000).details
+    assert "% is the test accuracy to expect" in accuracy.replace("] is", "% is")
+    assert same.endswith("labels of noise level α = 4 alone give 80 % test accuracy.")
+    assert better.endswith("clean labels alone give 80 % test accuracy.")
+    assert value.startswith("One label of noise level α = 4 is worth 0.0")
+    assert measurement.endswith("points at 80 %, is not included in the intervals.")
+    assert len(make_plan().details) == 4  # no existing labels, no accuracy to expect of them
+
+
+@pytest.mark.trains
+def test_failed_runs_abort_a_plan_with_their_error(tmp_path, module):
+    name = module("""
+        class Raises:
+            def fit(self, x, y):
+                raise ValueError("no way")
+
+            def predict_proba(self, x):
+                return x
+
+
+        def make(shape, classes):
+            return Raises()
+    """)
+    with pytest.raises(StoreError, match="no way"):
+        dilution.plan(
+            "digits",
+            target=0.8,
+            alpha=1,
+            model=f"{name}:make",
+            store=tmp_path / "s.sqlite",
+            execution=INLINE,
+        )
+
+
+@pytest.mark.parametrize(
+    ("n_test", "majority", "accuracy"), [(60, 0.083, 0.15), (1000, 0.8, 0.82), (10_000, 0.1, 0.09)]
+)
+def test_a_pilot_that_may_have_guessed_is_refused(n_test, majority, accuracy):
+    runs = pd.DataFrame({"n": [50, 50, 100, 100], "alpha": 0.0, "n_test": n_test, "majority_share": majority})
+    guessed = runs.assign(test_acc_at_best_clean_val=[0.05, 0.06, accuracy - 0.01, accuracy + 0.01])
+    with pytest.raises(
+        InputError, match=rf"best test accuracy is {100 * accuracy:.1f} % .*not significantly"
+    ):
+        check_learned(guessed)
+    check_learned(runs.assign(test_acc_at_best_clean_val=[0.05, 0.06, majority + 0.1, majority + 0.12]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"target": 1.2, "alpha": 1}, "1.2"),
+        ({"target": 0.9}, "neither"),
+        ({"target": 0.9, "alpha": 1, "eta": 0.2}, "both"),
+        ({"target": 0.9, "eta": 0.95}, "0.95"),
+        ({"target": 0.9, "alpha": -1}, "-1"),
+        ({"target": 0.9, "alpha": 1, "better_alpha": -1}, "better_alpha is -1"),
+        ({"target": 0.9, "alpha": 1, "have": -5}, "have is -5"),
+        ({"target": 0.9, "alpha": 1, "price": float("nan")}, "price is nan"),
+        ({"target": 0.05, "alpha": 1}, "majority class alone"),
+        ({"target": 0.9, "alpha": 1, "pilot_n": 100}, "a pilot needs at least 240"),
+    ],
+)
+def test_wrong_questions_are_refused_before_a_store_is_made(settings, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        dilution.plan("digits", store=tmp_path / "plan.sqlite", **settings)
+    assert not (tmp_path / "plan.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    "call", [lambda data, **settings: dilution.plan(data, target=0.9, **settings), dilution.advise]
+)
+def test_a_class_with_one_example_is_refused(tmp_path, call):
+    random = np.random.default_rng(0)
+    labels = np.r_[np.arange(600) % 2, 2]
+    np.savez(tmp_path / "single.npz", features=random.normal(size=(601, 3)), labels=labels)
+    with pytest.raises(InputError, match="has 1 example"):
+        call(str(tmp_path / "single.npz"), alpha=1, store=tmp_path / "s.sqlite", execution=INLINE)
+
+
+@pytest.mark.trains
+def test_the_command_answers_and_writes_a_page(tmp_path):
+    words = (
+        "plan digits --target 0.8 --alpha 3 --better-price 20 --model perceptron --pilot-n 800 --max-runs 20"
+    )
+    words = [*words.split(), "--workers", "0", "--out", str(tmp_path / "out")]
+    words += ["--store", str(tmp_path / "plan.sqlite")]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "1/(1 + α)²" in result.output
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert page.index("80 %") < page.index("<svg") < page.index("<h3>Method</h3>")
+    assert len(pd.read_csv(tmp_path / "out" / "pilot.csv")) >= 20
+    assert (tmp_path / "out" / "label_values.csv").stat().st_size > 0

@@ -1,0 +1,42 @@
+"""References module:name: their form, imports, reloads and source digests."""
+
+import pytest
+
+from dilution.errors import InputError
+from dilution.utils.references import describe_exception, is_reference, resolve, source_digest
+
+
+@pytest.mark.parametrize("name", ["my_nets:small", "my.nets:small.deep"])
+def test_references_are_recognised(name):
+    assert is_reference(name)
+
+
+@pytest.mark.parametrize("name", ["digits", "a.csv", "a b:c", "a:", ":b", "a:b:c", "C:/data", ""])
+def test_other_names_are_no_references(name):
+    assert not is_reference(name)
+    with pytest.raises(InputError, match="an object of your own is written module:name"):
+        resolve(name, "model")
+
+
+def test_a_changed_module_is_reloaded_and_has_another_digest(module, tmp_path):
+    name = module("def answer(): return 1")
+    assert resolve(f"{name}:answer", "model")() == 1
+    digest = source_digest(f"{name}:answer", "model")
+    (tmp_path / f"{name}.py").write_text("def answer(): return 'changed'")
+    assert resolve(f"{name}:answer", "model")() == "changed"
+    assert source_digest(f"{name}:answer", "model") != digest
+
+
+def test_what_is_missing_or_cannot_be_called_is_refused(module):
+    name = module("number = 3\ndef small(): pass")
+    with pytest.raises(
+        InputError, match=f"'smal' is not a function or class in {name}. Did you mean 'small'"
+    ):
+        resolve(f"{name}:smal", "model")
+    with pytest.raises(InputError, match="which is an int; it must be a function or class"):
+        resolve(f"{name}:number", "model")
+
+
+def test_exceptions_are_described_by_type_and_message():
+    assert describe_exception(ValueError(" no rows ")) == "ValueError: no rows"
+    assert describe_exception(KeyboardInterrupt()) == "KeyboardInterrupt"
