@@ -93,7 +93,7 @@ def measure(noisy: Arrays, true: np.ndarray, transition: np.ndarray, **settings:
     cleanlab, cleanlab_prior = cleanlab_transition(cross_validation.pred_probs, diagnosis.labels)
     is_wrong = diagnosis.labels != true
     issues = diagnosis.label_issues["index"].to_numpy(dtype=np.int64)
-    predicted = diagnosis.fit.posterior(diagnosis.labels).argmax(axis=1)
+    predicted = diagnosis.fit.class_probs.argmax(axis=1)
     return {
         "true_noise_rate": float(is_wrong.mean()),
         "noise_rate": rate.value,

@@ -75,21 +75,20 @@ def test_a_damaged_pack_is_refused_or_holds_what_it_held(tmp_path):
     path = write_pack(tmp_path / "digits.pack", [digits.train], [digits.test])
     content = path.read_bytes()
     refused, named = 0, set()
-    for each in damaged(content, random.Random(1)):
-        path.write_bytes(each)
+    for damaged_content in damaged(content, random.Random(1)):
+        path.write_bytes(damaged_content)
         try:
-            found = load(path)
-            images = [half.take(torch.arange(len(half))) for half in (found.train, found.test)]
+            data = load(path)
+            splits = data.train, data.test
+            images = [split.take(torch.arange(len(split))) for split in splits]
         except DataError as error:
             refused += 1
             named.add(str(path) in str(error))
             continue
-        for half, seen, whole in zip(
-            (found.train, found.test), images, (digits.train, digits.test), strict=True
-        ):
-            assert torch.equal(seen, whole.images)
-            assert torch.equal(half.labels, whole.labels)
-            assert half.classes == whole.classes
+        for split, taken, original in zip(splits, images, (digits.train, digits.test), strict=True):
+            assert torch.equal(taken, original.images)
+            assert torch.equal(split.labels, original.labels)
+            assert split.classes == original.classes
     assert refused >= (CUTS + FLIPS) * 0.9  # what is left are gaps between the parts
     assert named == {True}
 

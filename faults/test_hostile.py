@@ -86,7 +86,7 @@ def test_a_malicious_pickle_in_the_place_of_cifar_is_refused(tmp_path, proof):
 
 
 @pytest.mark.parametrize("name", ["CIFAR-10_human.pt", "CIFAR-10_human.npz", "clean_label.npy"])
-def test_malicious_labels_of_people_are_refused(tmp_path, proof, name):
+def test_malicious_human_labels_are_refused(tmp_path, proof, name):
     folder = tmp_path / "cifar10n"
     folder.mkdir()
     path = folder / name
@@ -95,8 +95,8 @@ def test_malicious_labels_of_people_are_refused(tmp_path, proof, name):
     elif path.suffix == ".npz":
         np.savez(path, clean_label=np.array([Evil(proof)], dtype=object))
     else:
-        for each in (path, folder / "worse_label.npy"):
-            np.save(each, np.array([Evil(proof)], dtype=object), allow_pickle=True)
+        for file in (path, folder / "worse_label.npy"):
+            np.save(file, np.array([Evil(proof)], dtype=object), allow_pickle=True)
     refused(run_on(tmp_path, "cifar10n/worse"), path.name)
     assert not proof.exists()
 
@@ -154,7 +154,7 @@ def test_a_zip_whose_names_lead_out_of_it_writes_nothing_there(tmp_path):
             )
             packed.writestr(name, content.getvalue())
     done = run_on(inside, "mine.npz")
-    assert done.returncode in (0, 2)  # what lies outside may be passed over: nothing is unpacked to disk
+    assert done.returncode in (0, 2)  # nothing is unpacked to disk, so the member outside may be ignored
     assert "Traceback" not in done.stderr
     assert list(tmp_path.rglob("escaped*")) == []
 
@@ -172,7 +172,7 @@ def png_bomb(side):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-def test_a_image_that_unpacks_to_gigabytes_is_named_and_not_unpacked(tmp_path):
+def test_an_image_that_unpacks_to_gigabytes_is_named_and_not_unpacked(tmp_path):
     from PIL import Image
 
     for number in range(20):
@@ -186,9 +186,9 @@ def test_a_image_that_unpacks_to_gigabytes_is_named_and_not_unpacked(tmp_path):
     done = dilution(tmp_path, "data", "pack", "photos", "photos.pack", "--size", "32", memory=6 * 2**30)
     assert "Traceback" not in done.stderr
     assert "bomb.png" in done.stdout + done.stderr
-    if done.returncode == 0:  # without it
-        found = load(tmp_path / "photos.pack")
-        assert len(found.train) + len(found.test) == 20
+    if done.returncode == 0:  # the bomb was skipped
+        data = load(tmp_path / "photos.pack")
+        assert len(data.train) + len(data.test) == 20
     else:
         assert done.returncode == 2
 

@@ -65,8 +65,8 @@ def findings() -> str:
         f"{(verdicts == 'reproduced').sum()} of {len(verdicts)} claims on {name}"
         for name, verdicts in judged.items()
     )
-    price = pd.read_csv(RESULTS / "plan" / "prices.csv")
-    price = price[price["data"] == "mnist"].set_index("alpha").loc[10]
+    price = pd.read_csv(RESULTS / "plan" / "label_values.csv")
+    price = price[(price["data"] == "mnist") & (price["target"] == 0.9)].set_index("alpha").loc[20]
     cases = pd.read_csv(RESULTS / "diagnosis" / "cases.csv")
     inside = ((cases["low"] <= cases["true_noise_rate"]) & (cases["true_noise_rate"] <= cases["high"])).sum()
     trained = pd.read_csv(RESULTS / "advice" / "mnist-100-trainings.csv")
@@ -81,8 +81,8 @@ def findings() -> str:
             "[Figure 1](docs/results/mnist-laptop/README.md)",
             f"- 90 % on MNIST takes about {needed.loc[10]:,.0f} clean examples at α = 10 and "
             f"{needed.loc[50]:,.0f} at α = 50. [Figures 8 and 9](docs/results/mnist-laptop/README.md)",
-            f"- A label of noise α = 10 is worth {price['mean']:.3f} [{price['low']:.3f}, "
-            f"{price['high']:.3f}] of a clean one. [The price of a label](docs/results/plan/README.md)",
+            f"- At 90 % on MNIST a label of noise α = 20 is worth 1/{1 / price['mean']:.0f} of a clean one "
+            f"(80 % interval 1/{1 / price['low']:.0f} to 1/{1 / price['high']:.0f}). [The price of a label](docs/results/plan/README.md)",
             f"- `dilution diagnose` has the true noise rate within its interval in {inside} of "
             f"{len(cases)} cases. [Diagnosis](docs/results/diagnosis/README.md)",
             f"- With {held} reproduced at laptop scale, some of the paper does not hold there. "

@@ -5,11 +5,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dilution.models import build_model
 from dilution.study import Run
 from dilution.study.grouping import (
     GPU_GROUP_SIZE,
     STACK_SIZE,
     RunGroup,
+    _operations_per_image,
     by_group_key,
     expected_steps,
     group_key,
@@ -152,6 +154,15 @@ def test_expensive_groups_come_first():
     costs = [group.cost for group in groups]
     assert costs == sorted(costs, reverse=True)
     assert costs[-1] > 0
+
+
+def test_the_cost_of_a_model_counts_its_products():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    for model in ("perceptron", "mlp2", "conv2", "conv4"):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            build_model(model, (1, 28, 28), 10, seed=0)(torch.zeros(1, 1, 28, 28))
+        assert _operations_per_image(model, (1, 28, 28), 10) == counter.get_total_flops()
 
 
 def test_an_estimator_is_fitted_alone_with_one_thread():

@@ -1,3 +1,5 @@
+"""Random numbers as functions of key and counter: bijections, uniformity, and fixed values."""
+
 import pytest
 import torch
 from hypothesis import given
@@ -16,36 +18,34 @@ def test_permute_is_a_bijection_of_any_size(key: int, size: int) -> None:
 
 
 @given(KEYS, st.lists(st.integers(1, 300), min_size=1, max_size=12))
-def test_permute_is_a_bijection_of_each_range_when_every_element_has_its_own(
-    key: int, sizes: list[int]
-) -> None:
+def test_permute_is_a_bijection_of_each_range_with_one_range_per_element(key: int, sizes: list[int]) -> None:
     position = torch.cat([torch.arange(size) for size in sizes])
-    size_each = torch.repeat_interleave(torch.tensor(sizes), torch.tensor(sizes))
-    shuffled = rng.permute(key, position, size_each)
+    size_per_element = torch.repeat_interleave(torch.tensor(sizes), torch.tensor(sizes))
+    shuffled = rng.permute(key, position, size_per_element)
     for size, part in zip(sizes, shuffled.split(sizes), strict=True):
         assert torch.equal(part, rng.permute(key, torch.arange(size), size))
 
 
 @given(KEYS, st.integers(1, 10**12), st.lists(st.integers(0, 10**12), min_size=1, max_size=20))
-def test_permute_does_not_depend_on_the_order_or_the_company_of_positions(
+def test_permute_of_a_position_does_not_depend_on_the_other_positions(
     key: int, size: int, positions: list[int]
 ) -> None:
-    at = torch.tensor(positions) % size
-    together = rng.permute(key, at, size)
-    assert together.tolist() == [int(rng.permute(key, one, size)) for one in at]
-    assert torch.equal(rng.permute(key, at.flip(0), size).flip(0), together)
-    assert torch.equal(rng.permute(key, at, torch.tensor(size)), together)
-    assert bool(((together >= 0) & (together < size)).all())
-    assert len(together.unique()) == len(at.unique())
+    position = torch.tensor(positions) % size
+    shuffled = rng.permute(key, position, size)
+    assert shuffled.tolist() == [int(rng.permute(key, single, size)) for single in position]
+    assert torch.equal(rng.permute(key, position.flip(0), size).flip(0), shuffled)
+    assert torch.equal(rng.permute(key, position, torch.tensor(size)), shuffled)
+    assert bool(((shuffled >= 0) & (shuffled < size)).all())
+    assert len(shuffled.unique()) == len(position.unique())
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, 10, 20, 50])
-def test_permute_sends_every_position_of_a_short_range_to_every_place_equally_often(size: int) -> None:
+def test_permute_sends_every_position_of_a_short_range_everywhere_equally_often(size: int) -> None:
     keys = rng.mix(7, torch.arange(4000))[:, None]
     shuffled = rng.permute(keys, torch.arange(size).expand(4000, size), size)
     for position in range(0, size, max(1, size // 5)):
-        places = torch.bincount(shuffled[:, position], minlength=size)
-        assert chisquare(places.tolist()).pvalue > 1e-3
+        counts = torch.bincount(shuffled[:, position], minlength=size)
+        assert chisquare(counts.tolist()).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("size", [97, 1000, 60_000])
@@ -53,7 +53,7 @@ def test_permute_sends_each_part_of_the_range_to_each_part_equally_often(size: i
     keys = rng.mix(3, torch.arange(600))[:, None]
     position = torch.linspace(0, size - 1, 64).long()
     shuffled = rng.permute(keys, position.expand(600, 64), size)
-    # Values of one key are without repetition, so only one position a key enters each test.
+    # values of one key do not repeat, so each test uses only one position per key
     for column in range(0, 64, 21):
         buckets = torch.bincount(shuffled[:, column] * 8 // size, minlength=8)
         assert chisquare(buckets.tolist()).pvalue > 1e-3
@@ -66,7 +66,7 @@ def test_permute_of_another_key_is_another_permutation() -> None:
     assert int((one == other).sum()) < 10
 
 
-def test_a_key_for_each_element_does_what_each_key_does_alone() -> None:
+def test_one_key_per_element_gives_the_same_as_each_key_alone() -> None:
     keys = torch.tensor([5, -9, 2**62])
     counter = torch.tensor([0, 4, 1])
     for draw in (rng.mix, rng.uniform_bits):
@@ -98,8 +98,9 @@ def test_uniform_bits_of_related_counters_and_keys_are_independent(lag: int) -> 
 
 @given(KEYS, st.lists(st.integers(0, 2**62), min_size=1, max_size=20))
 def test_a_draw_depends_on_its_key_and_counter_alone(key: int, counters: list[int]) -> None:
-    at = torch.tensor(counters)
-    assert rng.uniform_bits(key, at).tolist() == [int(rng.uniform_bits(key, c)) for c in at]
+    counter = torch.tensor(counters)
+    expected = [int(rng.uniform_bits(key, single)) for single in counter]
+    assert rng.uniform_bits(key, counter).tolist() == expected
 
 
 def test_streams_differ_by_seed_and_by_name() -> None:
@@ -123,7 +124,7 @@ def test_mix_is_the_published_splitmix64() -> None:
 
 
 def test_draws_are_the_same_on_every_machine_and_in_every_version() -> None:
-    # A stored result names its labels by seed and index alone: a change here changes every result.
+    # stored results depend on these values: a change of one changes every result
     assert rng.stream(0, "noise") == 2258784678044586894
     assert rng.stream(-3, "weights") == 5149484636442870021
     counter = torch.tensor([0, 1, 2**40])

@@ -1,4 +1,4 @@
-"""Comparisons at the whole budget: settings against their alternatives, and the last step against the best."""
+"""Comparisons at the whole budget: settings with their alternatives, the last step with the best one."""
 
 import math
 from collections.abc import Mapping
@@ -153,7 +153,7 @@ def _losses(table: pd.DataFrame, run: Run) -> Losses:
 
 
 def _gain(other: Losses, base: Losses) -> tuple[float, float]:
-    """Return how much higher the other losses are, with the standard error; ± infinity if one side diverged."""
+    """Return how much higher the other losses are, with the standard error; ± infinite if one diverged."""
     if np.isfinite(other).all() and np.isfinite(base).all():
         gains = other - base
         return float(gains.mean()), float(gains.std(ddof=1) / math.sqrt(len(gains)))

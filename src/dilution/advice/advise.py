@@ -1,114 +1,35 @@
-"""The one call: the noise scale is measured, the batch follows, rate and the rest are searched."""
+"""The function that finds training settings: it measures the noise scale, then searches the learning rate."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from dilution.advice.halving import Kept, Verdict, best_lr, confirm, kept_step
-from dilution.advice.noise_scale import Scale, halfway, noise_scale
-from dilution.data import Arrays, check_classes, load, majority_share
-from dilution.errors import InputError, StoreError
+from dilution.advice.ablation import choose_checkpoint, compare_settings
+from dilution.advice.half_trained import train_halfway
+from dilution.advice.halving import search_lr
+from dilution.advice.noise_scale import NoiseScale, measure_noise_scale
+from dilution.advice.result import Advice
+from dilution.advice.search import Search
+from dilution.data import Arrays, DataSet, check_classes, load, majority_share
+from dilution.errors import InputError
 from dilution.models import default_model
 from dilution.noise import Dilution, uniform_noise_level
 from dilution.study.execution import Execution
-from dilution.study.failures import refuse_failed
-from dilution.study.grid import Study
 from dilution.study.prepare import prepare
-from dilution.study.progress import Progress
-from dilution.study.results import histories, table
+from dilution.study.results import histories
 from dilution.study.run_spec import Run
-from dilution.study.scheduler import run_study
-from dilution.study.statistics import intervals
 from dilution.study.store import Store
 from dilution.training import resolve_trainable
 from dilution.training.config import PrecisionName, check_precision, default_n_val
-from dilution.training.recipes import RECIPE, built_in_recipe
+from dilution.training.recipes import built_in_recipe
 
 EPOCHS = 10.0
-_JUDGED = ("val_loss_noisy", "val_acc_noisy")  # of each evaluation
-_LADDER = 4  # noise levels at which the scale is measured, from none to the one asked for
-
-
-@dataclass(frozen=True)
-class Advice:
-    """How to train, and why.
-
-    Parameters
-    ----------
-    name
-        How the data are called.
-    run
-        The training advised, with its budget.
-    images
-        How many images go through the network.
-    scales
-        The noise scale at each noise level, the one asked for last.
-    trials
-        The search of the rate: ``share`` of the budget, ``rate``, ``loss``.
-    verdicts
-        What was compared at the whole budget.
-    kept
-        Which weights are kept, those of the last step or of an earlier one.
-    runs
-        Trainings by the recipe, one row a seed.
-    searched
-        All trainings of the search.
-    majority
-        Share of the commonest class among the test labels.
-    trusted
-        Whether test labels are taken to be right; where labels are taken as they are given, they are no
-        better than the others.
-    """
-
-    name: str
-    run: Run
-    images: int
-    scales: tuple[Scale, ...]
-    trials: pd.DataFrame
-    verdicts: tuple[Verdict, ...]
-    kept: Kept
-    runs: pd.DataFrame
-    searched: pd.DataFrame
-    majority: float
-    trusted: bool
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """The settings advised, without the budget."""
-        given = self.run.model_dump(include=set(RECIPE))
-        unused = {"momentum"} if self.run.optimizer != "sgd" else set()
-        return {name: given[name] for name in RECIPE if name not in unused}
-
-    @cached_property
-    def growth(self) -> float:
-        """Exponent p of the noise scale of a label, (1 + α)^p between the levels; NaN for one level."""
-        told = [each for each in self.scales if math.isfinite(each.label)]
-        if len(told) < 2:
-            return math.nan
-        levels, found = (np.log([1 + each.alpha for each in told]), np.log([each.label for each in told]))
-        return float(np.polyfit(levels, found, 1)[0])
-
-    @property
-    def accuracy(self) -> tuple[float, float, float]:
-        """Test accuracy of the weights that are kept: mean and 95 % interval."""
-        found = intervals(self.runs, ["model"], f"test_{self.kept.step}").iloc[0]
-        return float(found["mean"]), float(found["low"]), float(found["high"])
-
-    @cached_property
-    def scale_table(self) -> pd.DataFrame:
-        """Columns ``alpha``, ``gradient of`` (a label or an image), ``mean``, ``low``, ``high``."""
-        rows = [
-            (each.alpha, kind, *(getattr(each, name + end) for end in ("", "_low", "_high")))
-            for name, kind in (("label", "one label"), ("image", "all labels of an image"))
-            for each in self.scales
-        ]
-        return pd.DataFrame(rows, columns=["alpha", "gradient of", "mean", "low", "high"])
+_N_LEVELS = 4  # noise levels at which the noise scale is measured, from none to the one asked for
+_MAX_SCALE = 1e9  # stands for an infinite noise scale
+_N_EVALS = 5
 
 
 def advise(
@@ -124,131 +45,185 @@ def advise(
     store: str | Path = "advice.sqlite",
     execution: Execution | None = None,
 ) -> Advice:
-    """Find how to train a network on these data under this noise, for a given budget.
+    """Find the settings that train a model best under label noise, within a budget.
 
     Parameters
     ----------
     data
         Name or path of data, as for :func:`dilution.load`.
     alpha, eta
-        Noise to add: its level or its rate. With neither, labels are taken as they are given; where data have
-        observed labels beside right ones, the observed ones.
-    network
-        Name of a network. Default: a small ConvNet for images, an MLP for features.
+        Noise to add: its noise level or its noise rate. Default: labels are used as they are;
+        observed labels if the data have them beside true ones.
+    model
+        Name of a model. Default: a small ConvNet for images, an MLP for features.
     n
         Clean examples. Default: all.
     epochs
-        Budget of a training, in passes over its images.
+        Budget of a run, in passes over its images.
     precision
-        What products are computed in, ``"float32"`` or ``"bfloat16"``.
+        Precision of products, ``"float32"`` or ``"bfloat16"``.
     seed
-        Root seed; further ones follow it.
+        Root seed of the search; its further seeds follow.
     store
-        SQLite file of the trainings; finished ones are not repeated.
+        SQLite file of the runs; finished runs are not repeated.
     execution
         Where and how the runs are trained. Default: in processes of this machine.
 
     Raises
     ------
     DilutionError
-        If a setting, a file or the store is at fault.
+        If a setting breaks its rule, or a file or the store cannot be used.
     """
+    execution = execution or Execution()
     if not 0 < epochs < math.inf:
         raise InputError(f"epochs is {epochs}; it must be a number above 0: passes over the images.")
     check_precision(precision)
-    execution = execution or Execution()
-    root = execution.root
-    halves = load(data, root)
-    opened = halves.train
-    check_classes(opened.labels, opened.classes)
-    noisy = alpha is not None or eta is not None
-    level = uniform_noise_level(alpha, eta, len(opened.classes)) if noisy else None
-    chosen = model or default_model(opened.shape)
-    if not resolve_trainable(chosen, opened.shape, len(opened.classes)).takes_steps:
-        raise InputError(
-            f"model is {chosen!r}, a learner that takes no steps; there is no batch or rate to advise. "
-            f"Name a network."
+    splits = load(data, execution.root)
+    request = _Request.of(splits, data, alpha, eta, model, n, epochs, precision, seed)
+    noise_scales = _measure_noise_scales(request)
+    proposed = _propose(request, noise_scales[-1], execution.root)
+    with Store(store) as opened:
+        search = Search(f"advice/{data}/{request.model}", opened, store, execution)
+        lr, trials = search_lr(proposed, search.train)
+        run, comparisons, runs = compare_settings(
+            proposed.model_copy(update={"lr": lr}), _alternatives(proposed), search.train
         )
-    observed = level is None and opened.observed is not None
-    size = len(opened) if n is None else n
-    validation = default_n_val(size)
-    images = round(epochs * (size - validation))
-    noise: dict[str, Any] = {"noise": "observed"} if observed else {"alpha": level or 0.0}
-    scales = _scales(opened, chosen, size, level or 0.0, observed=observed, seed=seed, precision=precision)
-    pooled = bool(level)
-    scale = scales[-1].image if pooled else scales[-1].label
-    recipe = built_in_recipe(
-        alpha=level or 0.0,
-        images=images,
-        pooled=pooled,
-        shape=opened.shape,
-        noise_scale=min(scale, 1e9),
+        checkpoint = choose_checkpoint(histories(opened, keys=set(runs["key"])))
+    return Advice(
+        name=Path(str(data)).name,
+        run=run,
+        n_images=request.n_images,
+        eta=eta,
+        noise_scales=noise_scales,
+        lr_trials=trials,
+        comparisons=tuple(comparisons),
+        checkpoint=checkpoint,
+        runs=runs,
+        search_runs=pd.concat(search.tables),
+        majority_share=majority_share(splits.test.labels),
+        trusts_test_labels=request.trusts_labels,
     )
-    proposed = Run.of(
-        dataset=str(data),
-        model=chosen,
-        n=size,
-        seed=seed,
-        precision=precision,
-        n_evals=5,
-        steps=max(1, round(images / recipe["batch_size"])),
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What advice is asked for, checked.
+
+    Parameters
+    ----------
+    dataset
+        Name or path of the data.
+    train
+        Training split.
+    model
+        Name of the model.
+    alpha
+        Noise level to add; None: labels are used as they are.
+    n
+        Clean examples.
+    n_images
+        Budget: images that pass through the model.
+    precision, seed
+        As for :func:`advise`.
+    """
+
+    dataset: str
+    train: Arrays
+    model: str
+    alpha: float | None
+    n: int
+    n_images: int
+    precision: PrecisionName
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        splits: DataSet,
+        data: str | Path,
+        alpha: float | None,
+        eta: float | None,
+        model: str | None,
+        n: int | None,
+        epochs: float,
+        precision: PrecisionName,
+        seed: int,
+    ) -> "_Request":
+        train = splits.train
+        check_classes(train.labels, train.classes)
+        adds_noise = alpha is not None or eta is not None
+        level = uniform_noise_level(alpha, eta, len(train.classes)) if adds_noise else None
+        model = model or default_model(train.shape)
+        if not resolve_trainable(model, train.shape, len(train.classes)).takes_steps:
+            raise InputError(
+                f"model is {model!r}, an estimator that takes no optimizer steps: it has no batch size or "
+                "learning rate to advise. Name a model."
+            )
+        n = len(train) if n is None else n
+        n_images = round(epochs * (n - default_n_val(n)))
+        return cls(str(data), train, model, level, n, n_images, precision, seed)
+
+    @property
+    def uses_observed(self) -> bool:
+        """Whether observed labels of the data are used, in place of added noise."""
+        return self.alpha is None and self.train.observed is not None
+
+    @property
+    def trusts_labels(self) -> bool:
+        """Whether the labels of the test split are taken to be right."""
+        return self.alpha is not None or self.uses_observed
+
+    def dilute(self, alpha: float) -> Dilution:
+        """Return the training split with noise of a level added to the labels as they are."""
+        data = self.train
+        if self.uses_observed and data.observed is not None:
+            data = Arrays(data.images, data.observed, data.classes)
+        return Dilution(data, alpha, n=self.n, seed=self.seed)
+
+
+def _measure_noise_scales(request: _Request) -> tuple[NoiseScale, ...]:
+    """Measure the noise scale at levels from none to the one asked for, equally apart in log(1 + α)."""
+    model = train_halfway(
+        request.model, request.dilute(0), default_n_val(request.n), request.seed, request.precision
+    )
+    level = request.alpha or 0.0
+    steps = _N_LEVELS - 1 if level else 0
+    levels = [(1 + level) ** (step / steps) - 1 for step in range(steps)] if steps else []
+    return tuple(
+        measure_noise_scale(model, request.dilute(alpha), request.seed) for alpha in [*levels, level]
+    )
+
+
+def _propose(request: _Request, noise_scale: NoiseScale, root: str | None) -> Run:
+    """Return the run that theory and habit propose for a noise scale."""
+    pooled = bool(request.alpha)
+    scale = noise_scale.image if pooled else noise_scale.label
+    recipe = built_in_recipe(
+        alpha=request.alpha or 0.0,
+        images=request.n_images,
+        pooled=pooled,
+        shape=request.train.shape,
+        noise_scale=min(scale.value, _MAX_SCALE),
+    )
+    noise: dict[str, Any] = {"alpha": request.alpha or 0.0}
+    if request.uses_observed:
+        noise = {"noise": "observed"}
+    run = Run.of(
+        dataset=request.dataset,
+        model=request.model,
+        n=request.n,
+        seed=request.seed,
+        precision=request.precision,
+        n_evals=_N_EVALS,
+        steps=max(1, round(request.n_images / recipe["batch_size"])),
         **noise,
         **recipe,
     )
-    others = {"schedule": "cosine", "ema_decay": 0.0} | ({"translate": 0} if recipe["translate"] else {})
-    (proposed,) = prepare([proposed], root)
-    progress = Progress(quiet=not execution.progress)  # shared, so that a search does not repeat its notes
-    searched: list[pd.DataFrame] = []
-    with Store(store) as kept:
-
-        def train(what: str, runs: Sequence[Run]) -> pd.DataFrame:
-            study = Study.of(f"advice/{data}/{chosen}/{what}", runs)
-            run_study(study, kept, execution, progress=progress)
-            found = table(kept, runs=study.runs)
-            refuse_failed(found, store, "search")
-            searched.append(found)
-            measured = histories(kept, study.name).reindex(columns=["key", *_JUDGED])
-            done = found["state"] == "done"
-            if measured.isna().any(axis=None) or not set(found.loc[done, "key"]) <= set(measured["key"]):
-                raise StoreError(
-                    f"{store} holds trainings without what advice is judged by: imported ones, or those of "
-                    "an older version. Name another --store."
-                )
-            losses = measured.groupby("key")["val_loss_noisy"].min()
-            return found.assign(loss=found["key"].map(losses).where(done, math.inf))
-
-        rate, trials = best_lr(proposed, train)
-        final, verdicts, runs = confirm(proposed.model_copy(update={"lr": rate}), others, train)
-        n_evals = histories(kept, keys=set(runs["key"]))
-    return Advice(
-        Path(str(data)).name,
-        final,
-        images,
-        scales,
-        trials,
-        tuple(verdicts),
-        kept_step(n_evals),
-        runs,
-        pd.concat(searched),
-        majority_share(halves.test.labels),
-        level is not None or observed,
-    )
+    (prepared,) = prepare([run], root)
+    return prepared
 
 
-def _scales(
-    opened: Arrays,
-    model: str,
-    n: int,
-    level: float,
-    *,
-    observed: bool,
-    seed: int,
-    precision: PrecisionName,
-) -> tuple[Scale, ...]:
-    """Measure the noise scale at levels from none to the one asked for, equally apart in log(1 + α)."""
-    if observed and opened.observed is not None:
-        opened = Arrays(opened.images, opened.observed, opened.classes)
-    at = halfway(model, Dilution(opened, 0, n=n, seed=seed), default_n_val(n), seed, precision)
-    steps = _LADDER - 1 if level else 0
-    levels = [(1 + level) ** (step / steps) - 1 for step in range(steps)] if steps else []
-    return tuple(noise_scale(at, Dilution(opened, each, n=n, seed=seed), seed) for each in [*levels, level])
+def _alternatives(run: Run) -> dict[str, Any]:
+    """Return the values that are compared with those of the proposed run at the whole budget."""
+    alternatives: dict[str, Any] = {"schedule": "cosine", "ema_decay": 0.0}
+    return alternatives | ({"translate": 0} if run.translate else {})

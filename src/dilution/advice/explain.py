@@ -29,8 +29,8 @@ def answer(advice: Advice) -> str:
     shifts = f", images shifted by up to {run.translate} pixels" if run.translate else ""
     return (
         f"Train {run.model} on {advice.name} with {run.targets} targets, batch size {run.batch_size}, "
-        f"{run.optimizer.capitalize()} at learning rate {run.lr:g} ({_SCHEDULES[run.schedule]}){ema}{shifts}: "
-        f"{accuracy_text(advice)} after {advice.n_images:,} images"
+        f"{run.optimizer.capitalize()} at learning rate {run.lr:g} ({_SCHEDULES[run.schedule]}){ema}{shifts}"
+        f": {accuracy_text(advice)} after {advice.n_images:,} images"
         f"{'' if advice.checkpoint.step == 'last' else f', at {_BEST}'}. {_majority_sentence(advice)}"
     )
 
@@ -83,8 +83,8 @@ def _targets_reason(advice: Advice) -> str:
         return "Each image has one label: label pooling does not apply."
     scale = advice.noise_scales[-1]
     return (
-        f"Gradients of all labels of an image agree from a batch of {scale_text(scale.image)} images on, those "
-        f"of single labels from {scale_text(scale.label)} on."
+        f"Gradients of all labels of an image agree from a batch of {scale_text(scale.image)} images on, "
+        f"those of single labels from {scale_text(scale.label)} on."
     )
 
 
@@ -94,7 +94,7 @@ def _batch_size_reason(advice: Advice) -> str:
     _, rule = batch_size_for(min(estimate.value, _MAX_SCALE), advice.n_images)
     conclusions: dict[BatchSizeRule, str] = {
         "scale": "larger batches would waste images, smaller ones time.",
-        "budget": f"but the budget of {advice.n_images:,} images leaves {advice.run.steps} steps, and larger "
+        "budget": f"the budget of {advice.n_images:,} images leaves {advice.run.steps} steps, and larger "
         "batches would leave too few.",
         "largest": "this is the largest batch size that is proposed.",
         "least": "smaller batches would only take longer.",
@@ -123,8 +123,11 @@ def _checkpoint_reason(choice: CheckpointChoice) -> str:
         return f"Keep the last step: {_BEST} {lower}"
     if choice.gain == choice.error == 0:
         return f"Keep the last step: {_BEST} has the same accuracy on noisy validation labels."
-    signed = f"{-100 * choice.gain:+.1f} ± {100 * choice.error:.1f} points"
-    return f"Keep the last step: {_BEST} is not significantly more accurate on noisy validation labels ({signed})."
+    signed = f"{-100 * choice.gain:+.1f} ± {100 * choice.error:.1f} points".replace("-", "−")
+    return (
+        f"Keep the last step: {_BEST} is not significantly more accurate on noisy validation labels "
+        f"({signed})."
+    )
 
 
 def _comparison_reason(comparison: Comparison) -> str:
@@ -133,7 +136,10 @@ def _comparison_reason(comparison: Comparison) -> str:
     if math.isinf(comparison.gain):
         return f"Trainings with {other} diverged."
     if abs(comparison.gain) <= comparison.error:
-        return f"Not significantly worse than {other}: the noisy validation losses differ by {gain} ± {error} nats."
+        return (
+            f"Not significantly worse than {other}: the noisy validation losses differ by {gain} ± {error} "
+            "nats."
+        )
     direction = "lower" if comparison.gain > 0 else "higher"
     return f"{gain} ± {error} nats {direction} noisy validation loss than with {other}."
 

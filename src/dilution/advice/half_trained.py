@@ -1,4 +1,4 @@
-"""The model on which noise scales are measured: one that has learned half of what a short training teaches."""
+"""The model on which noise scales are measured: a short training, stopped halfway to its lowest loss."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -91,7 +91,11 @@ def train_halfway(
     rows = held_out.clean_rows[:_EVAL_IMAGES]
     images, labels = held_out.data.take(rows), held_out.labels(torch.arange(len(rows)))
     config = TrainConfig(
-        optimizer="adam", lr=_LR, batch_size=_BATCH_SIZE, steps=_N_EVALS * _STEPS_PER_EVAL, precision=precision
+        optimizer="adam",
+        lr=_LR,
+        batch_size=_BATCH_SIZE,
+        steps=_N_EVALS * _STEPS_PER_EVAL,
+        precision=precision,
     )
 
     def train(steps: int, evaluate: Callable[[HalfTrainedModel], None]) -> HalfTrainedModel:

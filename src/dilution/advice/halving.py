@@ -19,8 +19,11 @@ _MAX_EXTENSIONS = 2
 _SEEDS = 2
 
 TrainRuns = Callable[[str, Sequence[Run]], pd.DataFrame]
-"""Function of a purpose and runs that trains them and returns their table, with the column ``loss``: the lowest
-cross entropy on noisy validation labels that a run reached, in nats; infinite if it diverged."""
+"""Function of a purpose and runs that trains the runs and returns their table.
+
+Its column ``loss`` is the lowest cross entropy on noisy validation labels that a run reached, in
+nats; infinite if it diverged.
+"""
 
 
 def search_lr(run: Run, train: TrainRuns) -> tuple[float, pd.DataFrame]:

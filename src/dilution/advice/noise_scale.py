@@ -121,7 +121,9 @@ class _GradientSums:
             with model.computing():
                 logits = model.module(model.prepare(batch.images))
             logits.backward(
-                forward_corrected_gradient(logits.detach().float(), batch.targets, transition).to(logits.dtype)
+                forward_corrected_gradient(logits.detach().float(), batch.targets, transition).to(
+                    logits.dtype
+                )
             )
             gradient = torch.cat(
                 [(w.grad if w.grad is not None else torch.zeros_like(w)).flatten() for w in weights]
@@ -153,7 +155,7 @@ def _inner_products(sums: list[Tensor]) -> NDArray[np.float64]:
 
 
 def _ratio(scatter: _GradientSums, signal: _GradientSums) -> Estimate:
-    """Return tr Σ / |G|² with its interval: tr Σ of the gradients `scatter`, |G|² of the gradients `signal`."""
+    """Return tr Σ / |G|² with its interval; tr Σ is measured on `scatter`, and |G|² on `signal`."""
     groups = np.arange(_GROUPS)
     trace = scatter.estimates(groups)[1]
     left_out = np.array([signal.estimates(groups[groups != group])[0] for group in groups])
@@ -168,9 +170,10 @@ def _ratio(scatter: _GradientSums, signal: _GradientSums) -> Estimate:
 
 
 def forward_corrected_gradient(logits: Tensor, targets: Tensor, transition: Tensor) -> Tensor:
-    """Return the gradient by the logits of the forward-corrected loss, −(1/b) Σ_i Σ_j w_ij log Σ_k f_k(x_i) T_kj.
+    """Return the gradient of the forward-corrected loss with respect to the logits.
 
-    It is f_k (Σ_j w_j − Σ_j T_kj w_j / g_j)/b with g = f T.
+    The loss is −(1/b) Σ_i Σ_j w_ij log Σ_k f_k(x_i) T_kj; its gradient is
+    f_k (Σ_j w_j − Σ_j T_kj w_j / g_j)/b with g = f T.
 
     Parameters
     ----------

@@ -1,13 +1,14 @@
-"""Advice as a page and a recipe file: the answer, the plot, and how it was found."""
+"""The page of an advice and its recipe file: the answer, the plot, the method, and the tables as CSV."""
 
 from pathlib import Path
 
 import matplotlib.figure
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
-from dilution.advice.advise import Advice
-from dilution.advice.explain import answer, growth, reasons
+from dilution.advice.explain import noise_text
+from dilution.advice.result import Advice
 from dilution.report.marks import mark_points
 from dilution.report.page import Page, write
 from dilution.report.provenance import made_by
@@ -17,20 +18,21 @@ from dilution.training.recipes import recipe_text
 from dilution.utils.atomic import write_atomic
 
 _METHOD = """\
-The gradient noise scale is tr Σ / |G|²: the batch at which the scatter of its gradient is as large as the \
-gradient itself (McCandlish et al. 2018). It is measured on one network, which has learned half of what a \
-short training without added noise teaches it, at each noise level; what it predicts is mixed with the \
-noise as the labels are. Bars are 95 % intervals by the jackknife over disjoint parts of the images; one \
-without an upper end does not tell the gradient from zero. The batch is the power of two nearest to the \
-noise scale, if the budget then has steps enough.
+The gradient noise scale is tr Σ / |G|²: the batch size at which the scatter of a batch's gradient is as \
+large as the gradient itself (McCandlish et al. 2018). It is measured at each noise level on one model, \
+which has learned half of what a short training without added noise teaches it; the model's predictions \
+are mixed with the noise as the labels are. Bars are 95 % intervals by the jackknife over disjoint parts \
+of the images; a bar without an upper end means that the gradient cannot be told from zero. The batch size \
+is the power of two nearest to the noise scale that leaves enough steps in the budget.
 
-The rate is searched by successive halving: five rates, and further ones beyond an edge that wins, at an \
-eighth of the budget, the better ones at twice as much, and again, two seeds each. Schedule, average and \
-shifts are compared at the whole budget with three seeds; what theory or habit proposes is kept unless the \
-other is better by more than a standard error. All of it is judged on noisy validation labels, by the least \
-cross entropy that a training reaches. Which weights are kept is decided between the last and those of the \
-least cross entropy, by the share of the noisy validation labels that they name: that does not count how \
-sure a network is of itself. The test set chose nothing."""
+The learning rate is searched by successive halving: five learning rates, and further ones beyond an edge \
+that wins, at an eighth of the budget, the better half at a quarter, and again at half of it, with two \
+seeds each. Schedule, EMA decay and image shifts are compared at the whole budget with three seeds; the \
+value that theory or habit proposes is kept unless the other one is better by more than a standard error. \
+All of this is judged by the lowest cross entropy on noisy validation labels that a run reaches. The \
+checkpoint to keep is the last step or the step with that lowest cross entropy, whichever has the higher \
+accuracy on noisy validation labels, which does not depend on the model's confidence. The test split chose \
+nothing."""
 
 
 def write_advice(advice: Advice, folder: Path, command: str) -> Path:
@@ -41,100 +43,100 @@ def write_advice(advice: Advice, folder: Path, command: str) -> Path:
     advice
         The advice.
     folder
-        Where ``index.html``, ``advice.png`` (also SVG, PDF), ``recipe.toml``, ``scales.csv``, ``rates.csv``
-        and
-        ``runs.csv`` go.
+        Folder for ``index.html``, ``advice.png`` (also SVG, PDF), ``recipe.toml``,
+        ``noise_scales.csv``, ``lrs.csv`` and ``runs.csv``.
     command
-        What was typed.
+        Command line that made the advice.
 
     Raises
     ------
     DilutionError
         If a file cannot be written.
     """
-    why = reasons(advice)
-    write_atomic(folder / "recipe.toml", recipe_text(advice.recipe, why).encode())
-    tables = {"scales": advice.scale_table, "rates": advice.trials, "runs": advice.runs}
+    reasons = advice.reasons
+    write_atomic(folder / "recipe.toml", recipe_text(advice.recipe, reasons).encode())
+    tables = {"noise_scales": advice.noise_scale_table, "lrs": advice.lr_trials, "runs": advice.runs}
     for name, table in tables.items():
         write_atomic(folder / f"{name}.csv", table.to_csv(index=False).encode())
     plot = publish(draw(advice), folder, "advice")
-    run = advice.run
+    why = [f"{name.replace('_', ' ').capitalize()}. {reason}" for name, reason in reasons.items()]
     section = Section(
         name="advice",
-        title=f"How to train {run.model} on {advice.name}",
-        summary=growth(advice),
+        title=f"How to train {advice.run.model} on {advice.name}",
+        summary=" ".join(advice.details),
         svg=plot.svg,
         marks=plot.marks,
-        caption=f"{run.n:,} {_labels(advice)}, {advice.images:,} "
-        "images through the network. The recipe is in recipe.toml; use it with --recipe.",
-        method="\n\n".join([*(f"{name.capitalize()}. {said}" for name, said in why.items()), _METHOD]),
+        caption=f"{_describe_labels(advice)}; budget {advice.n_images:,} images. The recipe is in "
+        "recipe.toml; use it with --recipe.",
+        method="\n\n".join([*why, _METHOD]),
         claims=pd.DataFrame(),
-        points=advice.scale_table,
+        points=advice.noise_scale_table,
         runs=advice.runs,
         runs_file="runs.csv",
         as_percent=False,
     )
-    page = Page(
-        f"Advice for {advice.name}",
-        [section],
-        made_by(command, {"the search": advice.searched}),
-        answer=answer(advice),
-    )
+    provenance = made_by(command, {"the search": advice.search_runs})
+    page = Page(f"Advice for {advice.name}", [section], provenance, answer=advice.answer)
     return write(page, folder / "index.html")
 
 
-def _labels(advice: Advice) -> str:
-    alpha = advice.scales[-1].alpha
-    return f"clean examples, α = {alpha:g}" if alpha else "examples, their labels as they are given"
+def _describe_labels(advice: Advice) -> str:
+    if advice.noise_scales[-1].alpha:
+        return f"{advice.run.n:,} clean examples, {noise_text(advice)}"
+    return f"{advice.run.n:,} examples with their labels as they are"
 
 
 def draw(advice: Advice) -> matplotlib.figure.Figure:
-    """Draw the noise scale against the noise, and the search of the rate."""
+    """Return a figure of the noise scale by noise level, and of the search of the learning rate."""
     with style():
         figure, (left, right) = new_figure(columns=2, height=3.4)
-        for index, (kind, part) in enumerate(advice.scale_table.groupby("gradient of", sort=False)):
-            told = part[np.isfinite(part["mean"])]
-            high = told["high"].where(np.isfinite(told["high"]), told["mean"])
-            x = 1 + told["alpha"]
-            left.errorbar(
-                x,
-                told["mean"],
-                yerr=[told["mean"] - told["low"], high - told["mean"]],
-                fmt=MARKERS[index],
-                color=COLOURS[index],
-                capsize=2.5,
-                elinewidth=1.1,
-                label=str(kind),
-            )
-            mark_points(left, told, x, told["mean"], str(kind), COLOURS[index])
-        first, last = advice.scales[0], advice.scales[-1]
-        log_axis(left, "y")
-        left.set_xticks([])
-        left.set_xlabel("labels as they are given")
-        if last.alpha > first.alpha:
-            ends = np.array([1 + first.alpha, 1 + last.alpha])
-            left.plot(
-                ends, first.label * (ends / ends[0]) ** 2, color=QUIET, ls="--", lw=1.0, label="(1 + α)²"
-            )
-            log_axis(left, "x")
-            left.set_xlabel("1 + α, labels for each clean one")
-        left.set_ylabel("gradient noise scale, examples")
-        left.set_title("Where gradients agree")
-        legend(left, title="gradient of")
-        _draw_rates(right, advice)
+        _draw_noise_scales(left, advice)
+        _draw_lrs(right, advice)
     return figure
 
 
-def _draw_rates(axis: "matplotlib.axes.Axes", advice: Advice) -> None:
-    """Draw how much worse than the best of its rung each rate was."""
-    for index, (share, part) in enumerate(advice.trials.groupby("share")):
-        shown = part[np.isfinite(part["loss"])].sort_values("lr")
-        above = 1000 * (shown["loss"] - shown["loss"].min())
-        name = f"{float(str(share)):g} of the budget"
-        axis.plot(shown["lr"], above, f"{MARKERS[index]}-", color=COLOURS[index], label=name, lw=1.2, ms=4)
-        mark_points(axis, shown, shown["lr"], above, name, COLOURS[index])
+def _draw_noise_scales(axis: Axes, advice: Advice) -> None:
+    """Draw the noise scale of labels and of images against the noise level, beside that of theory."""
+    for index, (unit, scales) in enumerate(advice.noise_scale_table.groupby("gradient_of", sort=False)):
+        finite = scales[np.isfinite(scales["mean"])]
+        x, mean = 1 + finite["alpha"], finite["mean"]
+        high = finite["high"].where(np.isfinite(finite["high"]), mean)
+        axis.errorbar(
+            x,
+            mean,
+            yerr=[mean - finite["low"], high - mean],
+            fmt=MARKERS[index],
+            color=COLOURS[index],
+            capsize=2.5,
+            elinewidth=1.1,
+            label=str(unit),
+        )
+        mark_points(axis, finite, x, mean, str(unit), COLOURS[index])
+    first, last = advice.noise_scales[0], advice.noise_scales[-1]
+    log_axis(axis, "y")
+    axis.set_xticks([])
+    axis.set_xlabel("labels as they are")
+    if last.alpha > first.alpha:
+        ends = np.array([1 + first.alpha, 1 + last.alpha])
+        theory = first.label.value * (ends / ends[0]) ** 2
+        axis.plot(ends, theory, color=QUIET, ls="--", lw=1.0, label="(1 + α)²")
+        log_axis(axis, "x")
+        axis.set_xlabel("1 + α, labels per clean label")
+    axis.set_ylabel("gradient noise scale, examples")
+    axis.set_title("Batch size at which gradients agree")
+    legend(axis, title="gradient of")
+
+
+def _draw_lrs(axis: Axes, advice: Advice) -> None:
+    """Draw how much higher than the best the loss of each learning rate was, per round of the search."""
+    for index, (fraction, trials) in enumerate(advice.lr_trials.groupby("budget_fraction")):
+        finite = trials[np.isfinite(trials["loss"])].sort_values("lr")
+        excess = 1000 * (finite["loss"] - finite["loss"].min())
+        label = f"{float(str(fraction)):g} of the budget"
+        axis.plot(finite["lr"], excess, f"{MARKERS[index]}-", color=COLOURS[index], label=label, lw=1.2, ms=4)
+        mark_points(axis, finite, finite["lr"], excess, label, COLOURS[index])
     log_axis(axis, "x")
     axis.set_xlabel("learning rate")
-    axis.set_ylabel("loss above the best, 10⁻³ nats")
-    axis.set_title("Rates on noisy validation labels")
+    axis.set_ylabel("loss above the lowest, 10⁻³ nats")
+    axis.set_title("Loss on noisy validation labels")
     legend(axis)

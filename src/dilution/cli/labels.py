@@ -173,7 +173,7 @@ def advise(
     EMA decay, which the other commands accept as --recipe.
     """
     from dilution.advice import advise as find_advice
-    from dilution.advice import answer, growth, reasons, write_advice
+    from dilution.advice import write_advice
     from dilution.utils.atomic import check_writable
 
     check_writable(out)
@@ -190,12 +190,12 @@ def advise(
             store=store,
             execution=execution,
         )
-    typer.echo(answer(advice))
-    why = reasons(advice)
+    typer.echo(advice.answer)
+    reasons = advice.reasons
     for name, value in advice.recipe.items():
-        typer.echo(f"{name} = {value}{': ' + why[name] if name in why else ''}")
-    typer.echo(f"weights: {why['weights']}")
-    if sentence := growth(advice):
+        typer.echo(f"{name} = {value}{': ' + reasons[name] if name in reasons else ''}")
+    typer.echo(f"checkpoint: {reasons['checkpoint']}")
+    for sentence in advice.details:
         typer.echo(sentence)
     page = write_advice(advice, out, command_line(context))
     typer.echo(f"recipe: {out / 'recipe.toml'}\npage: {page}")

@@ -33,8 +33,8 @@ assumption), and that the most frequent label of a class is the right one. It ne
 that are unmistakable to the models: where classes overlap in the data, or models learned too little, \
 their errors count as label noise.
 
-Intervals are percentiles of fits to {samples} bootstrap samples of the examples. Those of noise rates, of T \
-and of the correlation are widened on both sides by the change of the result when only the clearest \
+Intervals are percentiles of fits to {samples} bootstrap samples of the examples. Those of noise rates, of \
+T and of the correlation are widened on both sides by the change of the result when only the clearest \
 examples are taken as unmistakable. α is the number of noisy labels per clean label at which uniform noise \
 has the same noise rate; δ is the skew of the structured noise that is nearest."""
 

@@ -30,12 +30,12 @@ _ACCURACY = "test_acc_at_best_clean_val"
 
 _METHOD = """\
 A pilot was trained on these data at several numbers of clean examples and several noise levels. Dilution \
-added the noise, so its level is known. Later runs were placed where they inform most about the answer, for \
-their cost.
+added the noise, so its level is known. Later runs were placed where they inform most about the answer, \
+for their cost.
 
 The law of accuracy fitted to them: the logit of accuracy is a parabola in the logarithm of the effective \
-number of examples, n/(1 + κ α)^γ. In theory κ = γ = 1; then the labels needed for an accuracy grow as \
-(1 + α)². Intervals are the central 80 % of the laws that fit the pilot. No number is given where the law \
+number of examples, n/(1 + κ α)^γ. In theory κ = γ = 1; then the labels needed for an accuracy grow as (1 \
++ α)². Intervals are the central 80 % of the laws that fit the pilot. No number is given where the law \
 would be extrapolated further than the pilot supports. The noise of the pilot is uniform; noise that is \
 concentrated on few classes costs more.
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
 
 from dilution.models import build_model
 from dilution.study.datasets import open_data
@@ -24,11 +24,11 @@ from dilution.training.config import TrainConfig
 from dilution.training.ensemble import is_stackable
 
 STACK_SIZE = 8
-"""MLPs that train together on CPU cores: smaller groups are slower, and larger ones lose more when
-interrupted."""
+"""MLPs that train together on CPU cores. Sizes from 4 to 20 differ little in speed (docs/log.md), and
+smaller groups lose less when interrupted."""
 
 GPU_GROUP_SIZE = 32
-"""Models that train together on a GPU."""
+"""Models that train together on a GPU, as benchmarks/gpu.py measures them."""
 
 _STEP_OVERHEAD = 1e7  # operations that take as long as what a step does beside its products
 _ESTIMATOR_COST = 1e3  # operations per number of an estimator's training data, to an order of magnitude
@@ -210,17 +210,27 @@ def _training_cost(key: GroupKey, image_shape: tuple[int, int, int], classes: in
 
 
 @lru_cache(maxsize=64)
-def _operations_per_image(model: str, image_shape: tuple[int, int, int], classes: int) -> int:
-    """Return the operations of the forward pass of one image, those of matrix products only."""
+def _operations_per_image(model: str, image_shape: tuple[int, int, int], classes: int) -> float:
+    """Return the operations of the layers with weights in the forward pass of one image.
+
+    An output of a layer takes a multiplication and an addition per weight that leads to it. (PyTorch's
+    FlopCounterMode counts the same, and takes two seconds to import.)
+    """
+    operations = 0.0
+
+    def count(layer: nn.Module, _: object, output: Tensor) -> None:
+        nonlocal operations
+        weight = getattr(layer, "weight", None)
+        if isinstance(weight, Tensor) and weight.dim() > 0 and isinstance(output, Tensor):
+            operations += 2 * output[0].numel() * weight.numel() / len(weight)
+
     network = build_model(model, image_shape, classes, seed=0).eval()
+    for layer in network.modules():
+        layer.register_forward_hook(count)
     # a layer of a custom model must not change the global generator of the user's process
-    with (
-        torch.random.fork_rng(devices=[]),
-        torch.no_grad(),
-        FlopCounterMode(display=False) as counter,
-    ):
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         network(torch.zeros(2, *image_shape))
-    return int(counter.get_total_flops()) // 2
+    return operations
 
 
 def _estimator_cost(run: Run, image_shape: tuple[int, int, int]) -> float:

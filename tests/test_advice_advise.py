@@ -1,0 +1,230 @@
+"""From data to advice: the function, the command, the sentences. The test split chooses nothing."""
+
+import math
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import dilution
+from dilution import Execution
+from dilution.advice import Advice, advise
+from dilution.advice.ablation import CheckpointChoice, Comparison
+from dilution.advice.noise_scale import NoiseScale
+from dilution.cli import app
+from dilution.errors import InputError, StoreError
+from dilution.study import Run
+from dilution.study.store import Store
+from dilution.training.recipes import RECIPE, read_recipe
+from dilution.utils.estimate import Estimate
+
+INLINE = Execution(workers=0, progress=False)
+QUESTION = {"alpha": 4, "model": "mlp1", "n": 300, "epochs": 2, "execution": INLINE}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("advice") / "advice.sqlite"
+
+
+@pytest.fixture(scope="module")
+def advised(store):
+    return advise("digits", **QUESTION, store=store)
+
+
+@pytest.fixture
+def advice():
+    """Return an advice that was not trained."""
+    run = Run.of(
+        dataset="digits", n=600, model="mlp1", alpha=4, targets="pooled", optimizer="adam", lr=0.002,
+        schedule="linear", batch_size=32, steps=68, ema_decay=0.9,
+    )  # fmt: skip
+    runs = pd.DataFrame({"model": "mlp1", "seed": [0, 1, 2], "n_test": 360})
+    return Advice(
+        name="digits",
+        run=run,
+        n_images=2160,
+        eta=None,
+        noise_scales=(
+            NoiseScale(0.0, Estimate(93, 82, 107), Estimate(93, 82, 107)),
+            NoiseScale(4.0, Estimate(1832, 1119, math.inf), Estimate(331, 202, 913)),
+        ),
+        lr_trials=pd.DataFrame({"budget_fraction": 0.125, "lr": [1e-4, 2e-3], "loss": [2.0, 1.0]}),
+        comparisons=(Comparison("schedule", "linear", "cosine", 0.003, 0.004),),
+        checkpoint=CheckpointChoice("last", 0.01, 0.002),
+        runs=runs.assign(test_acc_last=[0.8, 0.81, 0.82], test_acc_at_best_noisy_val=[0.6, 0.61, 0.62]),
+        search_runs=runs,
+        majority_share=0.103,
+        trusts_test_labels=True,
+    )
+
+
+@pytest.mark.trains
+def test_advice_is_a_recipe_with_a_reason_for_each_choice(advised):
+    assert isinstance(advised, Advice)
+    assert set(advised.recipe) <= set(RECIPE)
+    chosen = {"targets", "optimizer", "lr", "schedule", "batch_size", "ema_decay"}
+    assert {*chosen, "checkpoint"} <= set(advised.reasons)
+    assert advised.recipe["targets"] == "pooled"
+    assert list(advised.noise_scale_table.columns) == ["alpha", "gradient_of", "mean", "low", "high"]
+    assert advised.noise_scale_table["alpha"].nunique() == 4
+    assert len(advised.runs) == 3
+    assert advised.accuracy.low < advised.accuracy.value < advised.accuracy.high
+    assert advised.accuracy.value == pytest.approx(advised.runs[f"test_acc_{advised.checkpoint.step}"].mean())
+
+
+@pytest.mark.trains
+def test_labels_as_they_are_are_not_pooled(tmp_path):
+    advice = advise(
+        "digits", model="perceptron", n=200, epochs=1, execution=INLINE, store=tmp_path / "advice.sqlite"
+    )
+    assert advice.recipe["targets"] == "sampled"
+    assert math.isnan(advice.growth_exponent)
+    assert advice.details == []
+    assert advice.reasons["targets"] == "Each image has one label: label pooling does not apply."
+    assert "agreement with the test labels as they are" in advice.answer
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alpha": 1, "eta": 0.5}, "both of alpha and eta given"),
+        ({"alpha": -1}, "alpha is -1"),
+        ({"eta": 0.95}, "eta is 0.95"),
+        ({"epochs": 0}, "above 0"),
+        ({"model": "sklearn:knn"}, "takes no optimizer steps"),
+        ({"model": "conv9"}, "conv"),
+        ({"precision": "half"}, "bfloat16"),
+    ],
+)
+def test_wrong_questions_are_refused_before_a_store_is_made(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        advise("digits", **changes, store=tmp_path / "advice.sqlite", execution=INLINE)
+    assert not (tmp_path / "advice.sqlite").exists()
+
+
+@pytest.mark.trains
+def test_the_labels_of_the_test_split_do_not_change_the_recipe(tmp_path):
+    data = dilution.load("digits")
+    results = []
+    for name, shift in (("right", 0), ("wrong", 3)):
+        arrays = {"images": data.train.images.numpy(), "labels": data.train.labels.numpy()}
+        labels = (data.test.labels.numpy() + shift) % 10
+        np.savez(tmp_path / f"{name}.npz", **arrays, test_images=data.test.images.numpy(), test_labels=labels)
+        advice = advise(
+            tmp_path / f"{name}.npz", alpha=2, model="perceptron", n=200, epochs=1,
+            store=tmp_path / f"{name}.sqlite", execution=INLINE,
+        )  # fmt: skip
+        results.append((advice.recipe, advice.lr_trials["loss"].tolist(), advice.accuracy))
+    right, wrong = results
+    assert right[:2] == wrong[:2]
+    assert right[2] != wrong[2]
+
+
+def test_a_model_whose_loss_is_not_finite_is_refused(tmp_path, module):
+    name = module("""
+        from torch import nn
+
+        def make(shape, classes):
+            layer = nn.Linear(64, classes)
+            layer.bias.data.fill_(float("nan"))
+            return nn.Sequential(nn.Flatten(), layer)
+    """)
+    with pytest.raises(InputError, match="finite"):
+        advise("digits", model=f"{name}:make", n=300, epochs=1, store=tmp_path / "s.sqlite", execution=INLINE)
+
+
+@pytest.mark.trains
+def test_the_command_writes_a_recipe_that_the_other_commands_accept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = "advise digits --eta 0.6 --model perceptron --n 200 --epochs 1 --workers 0"
+    result = CliRunner().invoke(app, words.split())
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Train perceptron on digits with pooled targets, batch size ")
+    assert "\ncheckpoint: Keep the " in result.stdout
+    assert "at noise rate 0.6 (α = 2)." in result.stdout
+    assert read_recipe("advice/recipe.toml")["targets"] == "pooled"
+    page = (tmp_path / "advice" / "index.html").read_text("utf-8")
+    assert "gradient noise scale" in page
+    for name in ("advice.png", "noise_scales.csv", "lrs.csv", "runs.csv"):
+        assert (tmp_path / "advice" / name).stat().st_size > 0
+    study = (
+        'name = "mine"\n[base]\ndataset = "digits"\nn = 100\nmodel = "perceptron"\nsteps = 2\nalpha = 1.0\n'
+    )
+    (tmp_path / "mine.toml").write_text(study)
+    for recipe in ("advised", "advice/recipe.toml"):
+        result = CliRunner().invoke(app, ["run", "mine.toml", "--recipe", recipe, "--workers", "0"])
+        assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason"),
+    [
+        (
+            CheckpointChoice("at_best_noisy_val", -0.1, 0.01),
+            "Keep the step with the lowest loss on noisy validation labels: the last step has 10.0 ± 1.0 "
+            "points lower accuracy",
+        ),
+        (
+            CheckpointChoice("last", 0.0148, 0.01),
+            "Keep the last step: the step with the lowest loss on noisy validation labels has 1.5 ± 1.0 "
+            "points lower accuracy on noisy validation labels.",
+        ),
+        (CheckpointChoice("last", 0.0, 0.0), "has the same accuracy on noisy validation labels."),
+        (CheckpointChoice("last", -0.01, 0.02), "is not significantly more accurate"),
+    ],
+)
+def test_the_checkpoint_has_a_reason_and_gives_the_accuracy(advice, choice, reason):
+    other = replace(advice, checkpoint=choice)
+    assert reason in other.reasons["checkpoint"]
+    assert other.accuracy.value == pytest.approx(advice.runs[f"test_acc_{choice.step}"].mean())
+    assert ("at the step with the lowest loss" in other.answer) == (choice.step == "at_best_noisy_val")
+
+
+def test_the_answer_has_the_settings_and_the_accuracy(advice):
+    assert advice.answer == (
+        "Train mlp1 on digits with pooled targets, batch size 32, Adam at learning rate 0.002 (decreasing "
+        "to 0 over the last 70 % of the steps), EMA decay 0.9: 81.0 % [78.5, 83.5] test accuracy after "
+        "2,160 images. Predicting the majority class alone has 10.3 %."
+    )
+    weak = replace(advice, majority_share=0.8).answer
+    assert weak.endswith(
+        "At this budget the model is not significantly better than the majority class (80.0 %)."
+    )
+
+
+def test_reasons_have_numbers_with_intervals(advice):
+    reasons = advice.reasons
+    assert reasons["batch_size"].startswith("The gradient noise scale is 331 [202, 913] images; ")
+    assert "from 1,832 [1,119, ∞] on" in reasons["targets"]
+    assert reasons["schedule"] == (
+        "Not significantly worse than schedule = cosine: the noisy validation losses differ by 0.003 ± 0.004 "
+        "nats."
+    )
+    assert "first or last of these" in reasons["lr"]
+    assert advice.details[0].endswith("1,832 [1,119, ∞] at α = 4.")
+    assert replace(advice, eta=0.72).details[0].endswith("at noise rate 0.72 (α = 4).")
+
+
+def test_the_short_form_has_the_recipe_and_the_accuracy(advice):
+    assert repr(advice).startswith(
+        "Advice for mlp1 on digits: targets = pooled, optimizer = adam, lr = 0.002"
+    )
+    assert repr(advice).endswith("; 81.0 % [78.5, 83.5] test accuracy")
+    html = advice._repr_html_()
+    assert html.startswith("<p>Train mlp1")
+    assert html.count("<tr") == 1 + len(advice.recipe)
+
+
+@pytest.mark.trains
+@pytest.mark.usefixtures("advised")
+def test_runs_without_evaluations_are_refused(tmp_path, store):
+    path = shutil.copy(store, tmp_path / "advice.sqlite")
+    with Store(path) as opened:
+        for row in list(opened.rows()):  # as an import leaves them
+            opened.finish({row["key"]: {"state": row["state"], "result": row["result"]}}, at=row["finished"])
+    with pytest.raises(StoreError, match=r"imported runs, or runs of an older version. Name another"):
+        advise("digits", **QUESTION, store=path)
