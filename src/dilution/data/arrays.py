@@ -41,7 +41,7 @@ class Arrays:
     Parameters
     ----------
     images
-        uint8, or finite float32 of any range, shape (n, channels, height, width); or :class:`LazyImages`,
+        uint8, or finite float32 of any range, shape (n, channels, height, width); or ``LazyImages``,
         which are uint8.
     labels
         int64, shape (n,), values 0 … classes − 1.

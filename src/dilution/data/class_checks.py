@@ -27,7 +27,7 @@ def check_two_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
 def check_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
     """Raise InputError unless there are two classes, two examples in each, and no more classes than examples.
 
-    Parameters are those of :func:`check_two_classes`. A class without examples is allowed.
+    Parameters are those of ``check_two_classes``. A class without examples is allowed.
     """
     check_two_classes(labels, classes)
     single = (torch.bincount(labels, minlength=len(classes)) == 1).nonzero()

@@ -21,7 +21,7 @@ def check_noise_level(alpha: object, eta: object) -> None:
     ------
     InputError
         If neither or both are given, or the one given breaks the rule of :func:`check_alpha` or
-        :func:`check_eta`.
+        ``check_eta``.
     """
     if (alpha is None) == (eta is None):
         count = "neither" if alpha is None else "both"

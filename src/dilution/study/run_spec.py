@@ -35,6 +35,8 @@ NoiseName = Literal["uniform", "structured", "matrix", "observed"]
 class Run(TrainConfig):
     """One training. Two runs with equal settings are the same run and have the same `key`.
 
+    Its other parameters are those of :class:`dilution.TrainConfig`.
+
     Parameters
     ----------
     dataset
@@ -64,8 +66,6 @@ class Run(TrainConfig):
         Name of a model or estimator, or ``"module:factory"`` of a custom one.
     seed
         Root seed; subset, noise, weights, batch order and augmentation have separate streams of it.
-
-    The other parameters are those of :class:`dilution.TrainConfig`.
     """
 
     dataset: str
