@@ -140,7 +140,7 @@ def training_seconds(runs: dict[str, Run], device: str) -> dict[str, float]:
 def page() -> str:
     """Return the page, from the tables alone."""
     runs = pd.concat([pd.read_csv(path) for path in sorted(FOLDER.glob("*-trainings.csv"))])
-    made = sorted(set(zip(runs["code"], runs["machine"], strict=True)))
+    pairs = sorted(set(zip(runs["code"], runs["machine"], strict=True)))
     return "\n".join(
         [
             "# What does `dilution advise` gain?",
@@ -170,7 +170,7 @@ def page() -> str:
             "|---|---|---|---|---|",
             *_noise_scales(),
             "",
-            "Timed with " + "; ".join(f"dilution {code} on {where}" for code, where in made) + ".",
+            "Timed with " + "; ".join(f"dilution {code} on {host}" for code, host in pairs) + ".",
             "Trained on " + ", ".join(sorted(set(runs["device"]))) + ".",
             "",
         ]

@@ -7,7 +7,7 @@ import pandas as pd
 from dilution.models import build_model
 
 RESULTS = Path(__file__).resolve().parent / "results"
-LOOP, OURS, SINGLE = "DataLoader loop", "dilution", "dilution, one model"
+LOOP, DILUTION, SINGLE = "DataLoader loop", "dilution", "dilution, one model"
 BATCH_SIZE = 128
 
 

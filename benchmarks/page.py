@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 from cluster_page import cluster
-from counting import BATCH_SIZE, LOOP, OURS, RESULTS, SINGLE, flops, median_and_range
+from counting import BATCH_SIZE, DILUTION, LOOP, RESULTS, SINGLE, flops, median_and_range
 from matplotlib.ticker import MaxNLocator
 from targets import DOCS, THROUGHPUT, batch_drawing, overhead_shares
 from targets import table as targets
@@ -14,7 +14,7 @@ from dilution.study.statistics import intervals
 from dilution.training.config import default_n_val
 
 CONTENDERS = (
-    OURS, "dilution, bfloat16", "dilution, one process", SINGLE, LOOP, "Keras on JAX", "Keras on torch",
+    DILUTION, "dilution, bfloat16", "dilution, one process", SINGLE, LOOP, "Keras on JAX", "Keras on torch",
     "JAX scan", "ceiling, one process", "ceiling, one process per core",
 )  # fmt: skip
 CEILING = "ceiling, torch.bfloat16"
@@ -36,7 +36,7 @@ def throughput() -> Iterable[str]:
     ceilings = table[table.index.get_level_values(1).str.startswith("ceiling")]
     ceiling = ceilings["median"].groupby("model").max()
     turns = measured.pivot_table(index=["model", "turn"], columns="contender", values="throughput")
-    speedup, single_speedup = turns[OURS] / turns[LOOP], turns[SINGLE] / turns[LOOP]
+    speedup, single_speedup = turns[DILUTION] / turns[LOOP], turns[SINGLE] / turns[LOOP]
     highest = turns.filter(like="ceiling").max(axis=1)
     yield from (
         "## Throughput",
@@ -54,7 +54,7 @@ def throughput() -> Iterable[str]:
     )
     for model in THROUGHPUT:
         if model in speedup:
-            share = turns.loc[model, OURS] * flops(model) / 1e9 / highest[model]
+            share = turns.loc[model, DILUTION] * flops(model) / 1e9 / highest[model]
             yield (
                 f"| {model} | {median_and_range(speedup[model], '.2f')} × | "
                 f"{median_and_range(single_speedup[model], '.2f')} × | {median_and_range(share)} | "
@@ -94,7 +94,7 @@ def draw(table: pd.DataFrame) -> None:
             part = table.loc[model]
             part = part[~part.index.str.startswith("ceiling")].sort_values("median")
             spread = [part["median"] - part["min"], part["max"] - part["median"]]
-            colours = ["#0072B2" if name.startswith(OURS) else "#BBBBBB" for name in part.index]
+            colours = ["#0072B2" if name.startswith(DILUTION) else "#BBBBBB" for name in part.index]
             axis.barh(part.index, part["median"], xerr=spread, color=colours, ecolor="#444444", capsize=2)
             axis.set_title(model)
             axis.set_xlabel("thousand examples per second")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from counting import BATCH_SIZE, LOOP, OURS, RESULTS, flops, median_and_range
+from counting import BATCH_SIZE, DILUTION, LOOP, RESULTS, flops, median_and_range
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -28,7 +28,7 @@ def throughput() -> Iterator[Target]:
     turns = pd.read_csv(RESULTS / "throughput.csv").pivot_table(
         index=["model", "turn"], columns="contender", values="throughput"
     )
-    speedup = turns[OURS] / turns[LOOP]
+    speedup = turns[DILUTION] / turns[LOOP]
     ceiling = turns.filter(like="ceiling").max(axis=1)
     for model, (least_speedup, least_share) in THROUGHPUT.items():
         yield Target(
@@ -38,7 +38,7 @@ def throughput() -> Iterator[Target]:
             speedup[model].median() >= least_speedup,
         )
         if least_share is not None:
-            share = turns.loc[model, OURS] * flops(model) / 1e9 / ceiling[model]
+            share = turns.loc[model, DILUTION] * flops(model) / 1e9 / ceiling[model]
             yield Target(
                 f"{model}, share of the measured ceiling",
                 f"≥ {least_share:.0%}",
@@ -54,8 +54,8 @@ def batch_drawing() -> dict[str, float]:
     flat = pd.read_csv(RESULTS / "flat.csv")
     seconds = flat[flat["alpha"] > 0]["batch_s"].median()
     table = pd.read_csv(RESULTS / "throughput.csv")
-    ours = table[table["contender"] == OURS].groupby("model", sort=False)
-    steps_per_second = ours["throughput"].median() / ours["processes"].max() / BATCH_SIZE
+    models = table[table["contender"] == DILUTION].groupby("model", sort=False)
+    steps_per_second = models["throughput"].median() / models["processes"].max() / BATCH_SIZE
     return {str(model): float(seconds * steps) for model, steps in steps_per_second.items()}
 
 
@@ -146,9 +146,9 @@ def gpu() -> Iterator[Target]:
     if (RESULTS / "gpu.csv").exists():
         table = pd.read_csv(RESULTS / "gpu.csv").fillna({"model": ""})
         median = table.groupby(["model", "what"])["throughput"].median()
-        ours = median["conv4"].filter(like="dilution").max()
-        ratio = ours / median["conv4", LOOP]
-        reached = ours * flops("conv4") / 1e9 / median["", "ceiling, torch.bfloat16"]
+        fastest = median["conv4"].filter(like="dilution").max()
+        ratio = fastest / median["conv4", LOOP]
+        reached = fastest * flops("conv4") / 1e9 / median["", "ceiling, torch.bfloat16"]
         speedup, fast = f"{ratio:.1f} ×", bool(ratio >= 30)
         share, efficient = f"{reached:.0%}", bool(reached >= 0.25)
     if (RESULTS / "gpu-figures.csv").exists():

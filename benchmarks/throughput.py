@@ -22,7 +22,7 @@ from table import RESULTS, write
 from dilution.study import Run
 from dilution.study.grouping import group_runs
 
-HERE = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parent
 CORES = len(os.sched_getaffinity(0))
 MODELS = ("perceptron", "mlp2", "conv2", "conv4")
 
@@ -64,7 +64,7 @@ def contender_commands(model: str) -> dict[str, list[list[str]]]:
 
 
 def _processes(model: str, precision: str, threads: int, replicas: int) -> list[list[str]]:
-    return [["ours.py", model, precision, str(threads), str(replicas)]] * (CORES // threads)
+    return [["trainer.py", model, precision, str(threads), str(replicas)]] * (CORES // threads)
 
 
 class Contender:
@@ -76,7 +76,7 @@ class Contender:
         # after milliseconds.
         self.processes = [
             subprocess.Popen(
-                [sys.executable, str(HERE / "contenders" / script), *arguments],
+                [sys.executable, str(FOLDER / "contenders" / script), *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

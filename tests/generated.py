@@ -82,14 +82,16 @@ def findings() -> str:
             f"- 90 % on MNIST takes about {needed.loc[10]:,.0f} clean examples at α = 10 and "
             f"{needed.loc[50]:,.0f} at α = 50. [Figures 8 and 9](docs/results/mnist-laptop/README.md)",
             f"- At 90 % on MNIST a label of noise α = 20 is worth 1/{1 / price['mean']:.0f} of a clean one "
-            f"(80 % interval 1/{1 / price['low']:.0f} to 1/{1 / price['high']:.0f}). [The price of a label](docs/results/plan/README.md)",
+            f"(80 % interval 1/{1 / price['low']:.0f} to 1/{1 / price['high']:.0f}). "
+            "[The price of a label](docs/results/plan/README.md)",
             f"- `dilution diagnose` has the true noise rate within its interval in {inside} of "
             f"{len(cases)} cases. [Diagnosis](docs/results/diagnosis/README.md)",
-            f"- With {held} reproduced at laptop scale, some of the paper does not hold there. "
+            f"- At laptop scale {held} are reproduced. "
             "[What and why](docs/results/README.md#what-was-not-reproduced)",
             "",
             "`dilution advise` took MNIST at α = 100 from "
-            f"{100 * mean['default, sampled']:.1f} % with the paper's settings to {100 * mean['advised']:.1f} % ([advice](docs/results/advice/README.md)).",
+            f"{100 * mean['default, sampled']:.1f} % with the paper's settings to {100 * mean['advised']:.1f} % "
+            "([advice](docs/results/advice/README.md)).",
             "<!-- end of findings -->",
         ]
     )

@@ -1,7 +1,5 @@
 """Data sets that a function of the user returns."""
 
-import os
-import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -11,9 +9,8 @@ import commands
 import numpy as np
 import pytest
 import torch
-from commands import refused
+from commands import refused, succeeded
 
-import dilution
 from dilution.data import check, fingerprint, load, load_unsplit
 from dilution.errors import InputError
 
@@ -162,30 +159,11 @@ def test_a_function_that_returns_different_data_at_each_call_is_refused(write: W
         fingerprint(name)
 
 
-@pytest.mark.trains
-def test_a_study_runs_on_a_function_in_worker_processes(write: Write, tmp_path: Path) -> None:
-    name = write("return X, Y")
-    runs = [
-        dilution.Run.of(dataset=name, n=12, alpha=0, model="perceptron", epochs=1, batch_size=4, seed=seed)
-        for seed in (0, 1)
-    ]
-    table = dilution.run(
-        dilution.Study.of("own", runs), store=tmp_path / "r.sqlite", execution=dilution.Execution(workers=1)
-    )
-    assert table["state"].tolist() == ["done", "done"]
-    assert set(table["fingerprint"]) == {fingerprint(name)}
-
-
-@pytest.mark.trains
-def test_the_command_line_finds_a_function_in_the_current_folder(tmp_path: Path) -> None:
-    (tmp_path / "handy.py").write_text(HEADER + "\ndef f():\n    return X, Y\n")
-    command = [sys.executable, "-m", "dilution", "data", "check", "handy:f"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(dilution.__file__).parent.parent)}
-    result = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("present")
+def test_the_command_line_finds_a_function_in_the_current_folder(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder not in ("", str(tmp_path))])
+    assert succeeded(commands.dilution("data", "check", write("return X, Y"))).startswith("present")
 
 
 def test_the_command_line_refuses_a_missing_function(write: Write) -> None:

@@ -80,14 +80,6 @@ def test_interrupted_packing_resumes(tmp_path, folder, monkeypatch):
     assert (tmp_path / "p.pack").read_bytes() == (tmp_path / "whole.pack").read_bytes()
 
 
-@pytest.mark.trains
-def test_processes_decode_the_same(tmp_path, folder, monkeypatch):
-    monkeypatch.setattr(from_folder, "_CHUNK", 8)
-    pack_folder(folder, tmp_path / "one.pack", 16, workers=0)
-    pack_folder(folder, tmp_path / "two.pack", 16, workers=2)
-    assert (tmp_path / "one.pack").read_bytes() == (tmp_path / "two.pack").read_bytes()
-
-
 def killed(job):
     if job[-1].name == "000003.npz":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -95,7 +87,7 @@ def killed(job):
 
 
 @pytest.mark.trains
-def test_packing_resumes_after_a_killed_process(tmp_path, folder, monkeypatch):
+def test_packing_resumes_after_a_killed_process_and_processes_decode_the_same(tmp_path, folder, monkeypatch):
     monkeypatch.setattr(from_folder, "_CHUNK", 4)
     decode_chunk = from_folder._decode_chunk
     monkeypatch.setattr(from_folder, "_decode_chunk", killed)
@@ -104,8 +96,10 @@ def test_packing_resumes_after_a_killed_process(tmp_path, folder, monkeypatch):
     monkeypatch.setattr(from_folder, "_decode_chunk", decode_chunk)
     messages = []
     packed = pack_folder(folder, tmp_path / "p.pack", 16, workers=0, log=messages.append)
-    assert messages[0] == "3 of 5 chunks were decoded before"
+    assert messages[0] == "3 of 5 chunks were decoded before"  # by the process
     assert packed.n_train + packed.n_test == 20
+    pack_folder(folder, tmp_path / "inline.pack", 16, workers=0)
+    assert (tmp_path / "p.pack").read_bytes() == (tmp_path / "inline.pack").read_bytes()
 
 
 def test_a_model_trains_from_a_packed_folder(tmp_path, folder):

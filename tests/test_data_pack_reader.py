@@ -15,12 +15,10 @@ import pytest
 import torch
 from commands import succeeded
 
-import dilution
 from dilution.data import Arrays, check, fingerprint, load, write_pack
 from dilution.data.pack.reader import HEADER
 from dilution.errors import DataError
 from dilution.noise import Dilution
-from dilution.study import Grid, Study
 from dilution.training import confusability, train
 
 
@@ -93,22 +91,6 @@ def test_confusability_is_measured_from_a_pack(digits_pack: Path, monkeypatch: p
     monkeypatch.setattr(module, "LARGEST", 60)
     tables = [confusability(load(name).train, model="perceptron") for name in (digits_pack, "digits")]
     assert (tables[0] == tables[1]).all()
-
-
-@pytest.mark.trains
-def test_a_study_of_a_pack_in_a_worker_process_gives_the_results_of_memory(
-    digits_pack: Path, tmp_path: Path
-) -> None:
-    base = {"n": 300, "steps": 20, "targets": "pooled", "n_evals": 1}
-    grid = {"model": ["perceptron"], "alpha": [0, 5]}
-    tables = []
-    for name, workers in ((str(digits_pack), 1), ("digits", 0)):
-        study = Study.of("s", Grid(base | {"dataset": name}, grid))
-        execution = dilution.Execution(workers=workers, progress=False)
-        store = tmp_path / f"{Path(name).stem}.sqlite"
-        tables.append(dilution.run(study, store=store, execution=execution))
-    assert tables[0]["test_acc_last"].tolist() == tables[1]["test_acc_last"].tolist()
-    assert set(tables[0]["fingerprint"]) == {fingerprint(digits_pack)}
 
 
 def test_other_content_has_another_fingerprint(digits_pack: Path) -> None:

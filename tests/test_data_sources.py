@@ -1,5 +1,6 @@
 """Names of data of a user: which source a name stands for, and which names are refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilution.data import DATASETS, is_dataset_name, load, load_unsplit
+import dilution
+from dilution.data import DATASETS, fingerprint, is_dataset_name, load, load_unsplit, write_pack
 from dilution.errors import DilutionError, InputError
 
 
@@ -64,3 +66,30 @@ def test_unsplit_images_keep_the_order_of_the_file(tmp_path: Path) -> None:
     assert torch.equal(load_unsplit(tmp_path / "a.npz").arrays.images[:, 0], torch.from_numpy(images))
     np.savez(tmp_path / "b.npz", images=images, labels=labels, test_images=images[:2], test_labels=[0, 1])
     assert len(load_unsplit(tmp_path / "b.npz").arrays) == 10
+
+
+@pytest.mark.trains
+def test_a_study_in_a_worker_process_reads_the_same_data_as_one_in_this_process(
+    tmp_path: Path, module: Callable[[str], str]
+) -> None:
+    digits = load("digits")
+    pack = write_pack(tmp_path / "mine.pack", [digits.train], [digits.test])
+    function = module("""
+        import numpy as np
+
+        def rows():
+            return np.arange(60, dtype=np.float32).reshape(20, 3), np.arange(20) % 2
+    """)
+    settings = {"model": "perceptron", "alpha": 1, "n": 12, "epochs": 1, "batch_size": 4, "n_evals": 1}
+    names = ["digits", str(pack), f"{function}:rows"]
+    study = dilution.Study.of("s", [dilution.Run.of(dataset=name, **settings) for name in names])
+    tables = []
+    for workers in (0, 1):
+        execution = dilution.Execution(workers=workers, progress=False)
+        tables.append(dilution.run(study, store=tmp_path / f"{workers}.sqlite", execution=execution))
+    for table in tables:
+        assert table["state"].tolist() == ["done"] * 3
+        assert table["fingerprint"].fillna("").tolist() == [fingerprint(name) for name in names]
+        accuracies = table["test_acc_last"].tolist()
+        assert accuracies[0] == accuracies[1]  # the pack holds the digits
+    assert tables[0]["test_acc_last"].tolist() == tables[1]["test_acc_last"].tolist()

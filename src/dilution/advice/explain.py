@@ -61,8 +61,8 @@ def details(advice: Advice) -> list[str]:
     first, last = advice.noise_scales[0], advice.noise_scales[-1]
     return [
         f"The gradient noise scale of single labels grows as (1 + α)^{advice.growth_exponent:.2f}; theory: "
-        f"(1 + α)². It is {scale_text(first.label)} examples without added noise and "
-        f"{scale_text(last.label)} at {noise_text(advice)}."
+        f"(1 + α)². It is {_scale_text(first.label)} examples without added noise and "
+        f"{_scale_text(last.label)} at {noise_text(advice)}."
     ]
 
 
@@ -83,8 +83,8 @@ def _targets_reason(advice: Advice) -> str:
         return "Each image has one label: label pooling does not apply."
     scale = advice.noise_scales[-1]
     return (
-        f"Gradients of all labels of an image agree from a batch of {scale_text(scale.image)} images on, "
-        f"those of single labels from {scale_text(scale.label)} on."
+        f"Gradients of all labels of an image agree from a batch of {_scale_text(scale.image)} images on, "
+        f"those of single labels from {_scale_text(scale.label)} on."
     )
 
 
@@ -99,7 +99,7 @@ def _batch_size_reason(advice: Advice) -> str:
         "largest": "this is the largest batch size that is proposed.",
         "least": "smaller batches would only take longer.",
     }
-    return f"The gradient noise scale is {scale_text(estimate)} {unit}; {conclusions[rule]}"
+    return f"The gradient noise scale is {_scale_text(estimate)} {unit}; {conclusions[rule]}"
 
 
 def _lr_reason(advice: Advice) -> str:
@@ -144,7 +144,7 @@ def _comparison_reason(comparison: Comparison) -> str:
     return f"{gain} ± {error} nats {direction} noisy validation loss than with {other}."
 
 
-def scale_text(estimate: Estimate) -> str:
+def _scale_text(estimate: Estimate) -> str:
     """Return a noise scale with its interval: ``"331 [202, ∞]"``."""
     value, low, high = (
         "∞" if math.isinf(bound) else f"{bound:,.0f}"

@@ -82,7 +82,7 @@ def _extend_beyond_edge(
 
 def _mean_losses(run: Run, lrs: Sequence[float], fraction: float, train: TrainRuns) -> "pd.Series[float]":
     """Return the mean loss over seeds at a fraction of the budget, by learning rate."""
-    trial = at_budget_fraction(run, fraction)
+    trial = _at_budget_fraction(run, fraction)
     runs = [
         trial.model_copy(update={"lr": lr, "seed": run.seed + seed}) for lr in lrs for seed in range(_SEEDS)
     ]
@@ -91,7 +91,7 @@ def _mean_losses(run: Run, lrs: Sequence[float], fraction: float, train: TrainRu
     return table.groupby("lr")["loss"].mean()
 
 
-def at_budget_fraction(run: Run, fraction: float) -> Run:
+def _at_budget_fraction(run: Run, fraction: float) -> Run:
     """Return a run with a fraction of its steps; its weight average spans the same share of them.
 
     It has two evaluations: more would take longer than a short training itself.

@@ -167,7 +167,7 @@ def _train_pilot(
             refuse_failed(runs, store, "pilot")
             done = runs[runs["state"] == "done"]
             law = _fit_law(done, scope.label_mode)
-            if len(pilot) >= max_runs or answers_closely(law, goals):
+            if len(pilot) >= max_runs or _answers_closely(law, goals):
                 return done, law
             pilot += prepared(next_runs(scope, law, done, goals)[: max_runs - len(pilot)])
 
@@ -181,7 +181,7 @@ def _fit_law(runs: pd.DataFrame, label_mode: LabelMode) -> AccuracyLaw:
     return fit_accuracy_law(n, alpha, accuracy, n_test=int(runs["n_test"].max()))
 
 
-def answers_closely(law: AccuracyLaw, goals: Sequence[tuple[float, float]]) -> bool:
+def _answers_closely(law: AccuracyLaw, goals: Sequence[tuple[float, float]]) -> bool:
     """Return whether the interval of the examples needed for each accuracy and noise level is narrow."""
     for accuracy, alpha in goals:
         low, high = np.quantile(law.n_needed(accuracy, alpha), [0.1, 0.9], method="nearest")

@@ -96,7 +96,7 @@ def labels_needed(law: AccuracyLaw, accuracy: float, alpha: float) -> PlanEstima
     """
     n = law.n_needed(accuracy, alpha)
     goal = f"{100 * accuracy:.4g} % test accuracy"
-    if reason := refusal_reason(law, n, alpha, goal):
+    if reason := _refusal_reason(law, n, alpha, goal):
         return _refused(reason)
     median, low, high = (bound * (1 + alpha) for bound in median_and_interval(n))
     if high / low > _MAX_FACTOR**2:
@@ -112,12 +112,12 @@ def expected_accuracy(law: AccuracyLaw, n_labels: float, alpha: float) -> PlanEs
     n = n_labels / (1 + alpha)
     if n == 0:
         return _refused("There are no labels.")
-    if reason := refusal_reason(law, np.full(len(law.kappa), n), alpha, f"{n_labels:,.0f} labels"):
+    if reason := _refusal_reason(law, np.full(len(law.kappa), n), alpha, f"{n_labels:,.0f} labels"):
         return _refused(reason)
     return PlanEstimate(*median_and_interval(law.accuracy(n, alpha)))
 
 
-def refusal_reason(law: AccuracyLaw, n: Floats, alpha: float, subject: str) -> str:
+def _refusal_reason(law: AccuracyLaw, n: Floats, alpha: float, subject: str) -> str:
     """Return why a question is too far from the pilot to be answered; an empty string if it is not.
 
     Parameters

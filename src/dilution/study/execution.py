@@ -59,7 +59,7 @@ class Execution:
             raise unknown("executor", self.executor, get_args(ExecutorName))
         if self.workers is not None and not (_is_number(self.workers, int) and self.workers >= 0):
             raise InputError(
-                f"workers is {self.workers!r}; it must be 0 (train in this process) or more, without a fraction."
+                f"workers is {self.workers!r}; it must be a whole number, 0 (train in this process) or more."
             )
         if not (_is_number(self.checkpoint_minutes, int | float) and self.checkpoint_minutes >= 0):
             raise InputError(f"checkpoint_minutes is {self.checkpoint_minutes!r}; it must be 0 or more.")

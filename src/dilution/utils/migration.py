@@ -1,9 +1,10 @@
 """Names of version 0.1, and how files that use them are brought to today's names.
 
-Version 0.1 called a learning rate ``rate`` and a model ``network``; :data:`SETTINGS` and :data:`MEASURES` list every
-change. Stores, studies in TOML, recipes and exported tables of 0.1 still open: each is converted here, in memory or in
-the store, and the user is told by an :class:`OldNamesWarning`. Nothing else knows an old name. Version 0.1 was never
-released; this module may go with 0.3.
+Version 0.1 called a learning rate ``rate`` and a model ``network``; :data:`SETTINGS` and
+:data:`MEASURES` list every change. Stores, studies in TOML, recipes and exported tables of 0.1
+still open: each is converted here, in memory or in the store, and the user is told by an
+:class:`OldNamesWarning`. Nothing else knows an old name. Version 0.1 was never released; this
+module may go with 0.3.
 """
 
 import hashlib
@@ -161,7 +162,9 @@ def old_key(settings: Mapping[str, Any]) -> str:
 
 
 def new_columns(columns: Iterable[str]) -> dict[str, str]:
-    """Return old name to new for the columns of an exported table of version 0.1; empty for one of today."""
+    """Return old name to new for the columns of an exported table of version 0.1; empty for one of
+    today.
+    """
     names = list(columns)
     if "network" not in names:  # every exported table of 0.1 has this column
         return {}
@@ -169,5 +172,7 @@ def new_columns(columns: Iterable[str]) -> dict[str, str]:
 
 
 def new_verified_columns(columns: Iterable[str]) -> dict[str, str]:
-    """Return old name to new for the columns of verified labels of version 0.1; empty for a file of today."""
+    """Return old name to new for the columns of verified labels of version 0.1; empty for a file of
+    today.
+    """
     return VERIFIED_LABELS if VERIFIED_LABELS.keys() <= set(columns) else {}
