@@ -205,11 +205,11 @@ def _recipes(runs: pd.DataFrame) -> list[str]:
     for (data, alpha), part in runs[runs["way"] == ADVISED].groupby(["data", "alpha"], sort=False):
         run = part.iloc[0]
         ema = f", EMA decay {run['ema_decay']:g}" if run["ema_decay"] else ""
+        shifts = f", shifts of up to {run['translate']} pixels" if run["translate"] else ""
         lines.append(
             f"| {data} | {alpha:g} | {run['targets']} targets, {run['optimizer'].capitalize()} at "
-            f"{run['lr']:g}, batch size {run['batch_size']}, {run['schedule']} schedule{ema}, shifts of up "
-            f"to {run['translate']} pixels; checkpoint {run['checkpoint']}; the search took the images of "
-            f"{run['searched']:g} trainings |"
+            f"{run['lr']:g}, batch size {run['batch_size']}, {run['schedule']} schedule{ema}{shifts}; "
+            f"checkpoint {run['checkpoint']}; the search took the images of {run['searched']:g} trainings |"
         )
     return lines
 
