@@ -196,8 +196,8 @@ def gpu() -> Iterable[str]:
         "## On a GPU",
         "",
         "Medians of alternations: GFLOP/s of a matrix product for ceilings, steps of one model per second "
-        "for *steps*, examples per second otherwise. ConvNets of a group train as branches of one captured "
-        "CUDA graph; grouped convolutions are the alternative that is not used. "
+        "for *steps*, examples per second otherwise. When this was measured, ConvNets of a group were "
+        "branches of one captured CUDA graph; grouped convolutions were the alternative. "
         f"{provenance(measured)}",
         "",
         "| model | what | models per group | alternations | median | lowest | highest | over the DataLoader "

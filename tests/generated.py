@@ -83,14 +83,15 @@ def findings() -> str:
             f"{needed.loc[50]:,.0f} at α = 50. [Figures 8 and 9](docs/results/mnist-laptop/README.md)",
             f"- At 90 % on MNIST a label of noise α = 20 is worth 1/{1 / price['mean']:.0f} of a clean one "
             f"(80 % interval 1/{1 / price['low']:.0f} to 1/{1 / price['high']:.0f}). "
-            "[The price of a label](docs/results/plan/README.md)",
+            "[The value of a label](docs/results/plan/README.md)",
             f"- `dilution diagnose` has the true noise rate within its interval in {inside} of "
             f"{len(cases)} cases. [Diagnosis](docs/results/diagnosis/README.md)",
             f"- At laptop scale {held} are reproduced. "
             "[What and why](docs/results/README.md#what-was-not-reproduced)",
             "",
             "`dilution advise` took MNIST at α = 100 from "
-            f"{100 * mean['default, sampled']:.1f} % with the paper's settings to {100 * mean['advised']:.1f} % "
+            f"{100 * mean['default, sampled']:.1f} % with the paper's settings "
+            f"to {100 * mean['advised']:.1f} % "
             "([advice](docs/results/advice/README.md)).",
             "<!-- end of findings -->",
         ]

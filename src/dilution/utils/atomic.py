@@ -54,9 +54,11 @@ def write_atomic(path: Path, content: bytes) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+        remedy = "choose a folder that you may write to and that has room"
+        if path.is_dir():
+            remedy = "it is a folder; choose the name of a file"
         raise DilutionError(
             f"{path} could not be written: {error.strerror or error}. The file takes "
-            f"{len(content) / 1000:.0f} kB; choose a folder that you may write to and that "
-            "has room."
+            f"{len(content) / 1000:.0f} kB; {remedy}."
         ) from error
     return path

@@ -162,9 +162,7 @@ def old_key(settings: Mapping[str, Any]) -> str:
 
 
 def new_columns(columns: Iterable[str]) -> dict[str, str]:
-    """Return old name to new for the columns of an exported table of version 0.1; empty for one of
-    today.
-    """
+    """Return old name to new for the columns of an exported table of 0.1; empty for one of today."""
     names = list(columns)
     if "network" not in names:  # every exported table of 0.1 has this column
         return {}
@@ -172,7 +170,5 @@ def new_columns(columns: Iterable[str]) -> dict[str, str]:
 
 
 def new_verified_columns(columns: Iterable[str]) -> dict[str, str]:
-    """Return old name to new for the columns of verified labels of version 0.1; empty for a file of
-    today.
-    """
+    """Return old name to new for the columns of verified labels of 0.1; empty for a file of today."""
     return VERIFIED_LABELS if VERIFIED_LABELS.keys() <= set(columns) else {}
