@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
-.PHONY: demo check test test-faults lint docs results bench bench-gpu bench-ray install clean
+.PHONY: demo check test test-kernels test-faults lint docs results bench bench-gpu bench-ray install clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "installing into $(VENV); this takes a minute or two"
@@ -32,6 +32,10 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	$(PIP) --editable '.[docs]'
 	touch $@
 
+$(VENV)/.installed-kernels: $(VENV)/.installed-dev
+	$(PIP) --editable '.[kernels]'
+	touch $@
+
 install: $(VENV)/.installed
 
 demo: $(VENV)/.installed
@@ -49,6 +53,10 @@ check: lint
 test: lint
 	@# two processes of one thread each: small tensors gain nothing from more
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+# The GPU kernels, run by Triton's interpreter on the CPU. Triton takes 1 GB, so it is not a part of `make test`.
+test-kernels: $(VENV)/.installed-kernels
+	TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_training_kernels.py
 
 # The site of docs/, without a network: docs/_build/html/index.html. A warning is an error; -E reads every page anew.
 docs: $(VENV)/.installed-docs
