@@ -53,7 +53,7 @@ def test_a_command_may_offer_some_of_the_settings():
     assert call(command, "x", "--device", "cpu").exit_code == 2
 
 
-def test_the_command_line_is_rebuilt_without_defaults():
+def test_the_command_line_is_rebuilt_as_it_was_typed():
     lines = []
 
     @execution_options()
@@ -68,4 +68,4 @@ def test_the_command_line_is_rebuilt_without_defaults():
         lines.append(command_line(context))
 
     call(command, "fig1", "my data.csv", "--n", 5, "--workers", 0, "--retry-failed", "--model", "mlp2")
-    assert lines[0].endswith("fig1 'my data.csv' --model mlp2 --workers 0 --retry-failed")
+    assert lines[0].endswith("fig1 'my data.csv' --model mlp2 --n 5 --workers 0 --retry-failed")

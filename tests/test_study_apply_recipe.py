@@ -34,6 +34,14 @@ def test_noise_given_as_eta_or_as_alpha_has_the_same_recipe_and_budget(targets):
     assert abs((one.steps or 0) * one.batch_size - images) <= 128  # a batch of the runs as they were
 
 
+def test_a_noise_rate_of_a_matrix_is_resolved_with_that_matrix():
+    swap = tuple(tuple(float((row + 1) % 10 == column) for column in range(10)) for row in range(10))
+    by_eta = base(alpha=None, eta=0.4, noise="matrix", matrix=swap, epochs=2, steps=None)
+    by_alpha = base(alpha=2 / 3, noise="matrix", matrix=swap, epochs=2, steps=None)  # no added label is right
+    one, other = with_recipe([by_eta], "advised")[0], with_recipe([by_alpha], "advised")[0]
+    assert one.steps == other.steps
+
+
 def test_replaced_labels_have_the_batch_size_of_their_noise_level():
     few, many = (
         with_recipe([base(label_mode="replaced", alpha=alpha, steps=10**5)], "advised")[0]

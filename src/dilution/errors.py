@@ -37,6 +37,10 @@ class WorkerError(DilutionError):
     """Worker processes cannot be started."""
 
 
+_SYNONYMS = {"learning_rate": "lr", "batch": "batch_size", "wd": "weight_decay", "max_epochs": "epochs"}
+"""Names of other libraries, and ours."""
+
+
 def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
     """Return the error for a name that does not exist, with the most similar valid name.
 
@@ -50,7 +54,7 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
         All valid names.
     """
     names = sorted(valid)
-    close = get_close_matches(name, names, n=1, cutoff=0.4)
+    close = [_SYNONYMS[name]] if _SYNONYMS.get(name) in names else get_close_matches(name, names, 1, 0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     article = "an" if kind[0] in "aeio" else "a"  # "user" begins with a consonant's sound
     return InputError(f"{short_repr(name)} is not {article} {kind}.{hint} There are: {', '.join(names)}.")

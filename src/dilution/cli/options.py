@@ -122,13 +122,14 @@ def interruptible(
 
 
 def command_line(context: typer.Context) -> str:
-    """Return the command line of the command that runs, without options that have their default value."""
+    """Return the command line of the command that runs: its arguments, and the options as they were typed."""
     words = ["dilution", context.info_name or ""]
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
+        source = context.get_parameter_source(parameter.name or "")
         if parameter.param_type_name == "argument":
             words += map(str, value) if isinstance(value, list | tuple) else [str(value)]
-        elif value != parameter.get_default(context) and value is not None:
+        elif source is not None and source.name == "COMMANDLINE":
             words.append(max(parameter.opts, key=len))
             words += [] if value is True else [str(value)]
     return shlex.join(words)

@@ -1,4 +1,4 @@
-"""The perceptron (no hidden layer) and multilayer perceptrons (1, 2 or 4 hidden layers)."""
+"""The perceptron (no hidden layer) and multilayer perceptrons."""
 
 from torch import nn
 

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dilution.errors import InputError
-from dilution.noise import equivalent_alpha
+from dilution.noise import alpha_for_eta, equivalent_alpha, matrix
 from dilution.study.datasets import open_data, takes_steps
 from dilution.study.run_spec import Run
 from dilution.training.recipes import ADVISED, built_in_recipe, config_with_recipe, read_recipe
@@ -79,5 +81,8 @@ def _noise_level(run: Run, root: str | None) -> float:
     """Return the noise level of a run; 0 of observed labels."""
     if run.eta is None:
         return run.alpha or 0.0
-    classes = len(open_data(run.dataset, run.fingerprint, root).train.classes)
-    return equivalent_alpha(run.eta, classes)
+    train = open_data(run.dataset, run.fingerprint, root).train
+    if run.matrix is None:  # structured noise has the noise rate of uniform noise
+        return equivalent_alpha(run.eta, len(train.classes))
+    prior = torch.bincount(train.labels, minlength=len(train.classes)).double() / len(train)
+    return alpha_for_eta(run.eta, matrix(run.matrix), prior.cpu().numpy(), run.seed)

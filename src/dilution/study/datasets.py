@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import assert_never
 
 import numpy as np
 
 from dilution.data import DATASETS, Arrays, DataSet, is_dataset_name, load
-from dilution.errors import InputError, unknown
+from dilution.errors import unknown
 from dilution.noise import IMAGE_SOURCES, Dilution, LabelNoise, matrix, observed, structured, uniform
 from dilution.study.run_spec import PROTOCOL, Run
 from dilution.training import confusability, resolve_trainable
@@ -69,16 +70,22 @@ def measure_confusability(run: Run, root: str | None, device: str) -> list[list[
 
 def noise_model(run: Run, confusabilities: Confusabilities) -> LabelNoise:
     """Return the noise model of a run."""
-    if run.noise == "uniform":
-        return uniform()
-    if run.noise == "observed":
-        return observed()
-    if run.matrix is not None:
-        return matrix(run.matrix)
-    if run.delta is None or run.noise_order is None:
-        raise InputError(f"structured noise needs delta and noise_order; run {run.key} lacks one.")
-    measured = confusabilities.get(confusability_name(run))
-    return structured(run.delta, run.noise_order, None if measured is None else np.asarray(measured))
+    match run.noise:
+        case "uniform":
+            return uniform()
+        case "observed":
+            return observed()
+        case "matrix":
+            assert run.matrix is not None, "Run checks it"
+            return matrix(run.matrix)
+        case "structured":
+            assert run.delta is not None, "Run checks it"
+            assert run.noise_order is not None, "Run sets it"
+            measured = confusabilities.get(confusability_name(run))
+            table = None if measured is None else np.asarray(measured)
+            return structured(run.delta, run.noise_order, table)
+        case _:
+            assert_never(run.noise)
 
 
 def dilute(run: Run, root: str | None, confusabilities: Confusabilities) -> tuple[DataSet, Dilution]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from dilution.errors import InputError
 from dilution.noise import IMAGE_SOURCES
@@ -207,14 +207,18 @@ def _needs_label_mode(run: Run) -> bool:
 
 def _noise_call(run: Run) -> str | None:
     """Return the call that creates the noise model; None for uniform noise, which is the default."""
-    if run.noise == "uniform":
-        return None
-    if run.noise == "observed":
-        return "dilution.observed()"
-    if run.noise == "matrix":
-        return f"dilution.matrix({run.matrix})"
-    confusable = ", confusable" if needs_confusability(run) else ""
-    return f"dilution.structured({run.delta}, {run.noise_order!r}{confusable})"
+    match run.noise:
+        case "uniform":
+            return None
+        case "observed":
+            return "dilution.observed()"
+        case "matrix":
+            return f"dilution.matrix({run.matrix})"
+        case "structured":
+            confusable = ", confusable" if needs_confusability(run) else ""
+            return f"dilution.structured({run.delta}, {run.noise_order!r}{confusable})"
+        case _:
+            assert_never(run.noise)
 
 
 def _image_source(run: Run) -> str | None:

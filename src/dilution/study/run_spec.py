@@ -21,9 +21,9 @@ draws, another name of a random stream, another formula of an optimizer, a loss 
 then; finished runs stay in their stores under the old keys, and studies train their runs again.
 
 Do not raise it for results that differ by rounding (a faster kernel, another number of threads), for a new
-setting whose default trains as before (:data:`ADDED_SETTINGS`), or for a new name of a setting
-(``utils/migration.py`` converts the store). A store records the version of the code beside every run, and
-tells the user where finished runs are those of another version."""
+setting whose default trains as before (:data:`ADDED_SETTINGS`), for a new model, noise or optimizer, or
+for a new name of a setting (``utils/migration.py`` converts the store). A store records the version of the
+code beside every run, and tells the user where finished runs are those of another version."""
 
 ADDED_SETTINGS = {"precision": "float32", "hflip": False, "translate": 0, "label_mode": "added"}
 """Settings that were added without raising :data:`PROTOCOL`, with the value that trains as before. That

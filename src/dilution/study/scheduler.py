@@ -70,6 +70,8 @@ def run_study(
         with progress.for_study(study.name, total=len(study.runs), finished=len(finished)):
             for note in store.other_code_notes(run.key for run in finished):
                 progress.log_once(note)
+            if failed := sum(state == "failed" for state in states.values()):
+                progress.log_once(f"{failed} of them failed; --retry-failed runs them again")
             if not queued:
                 return
             if not finished:

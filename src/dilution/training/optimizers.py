@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, assert_never
 
 from torch.optim import SGD, Adadelta, Adam, AdamW, Optimizer
 
@@ -41,6 +41,8 @@ def make_optimizer(parameters: Iterable[Any], config: TrainConfig, *, capturable
                 weight_decay=decay,
                 fused=True,
             )
+        case _:
+            assert_never(config.optimizer)
 
 
 def lr_factor(schedule: ScheduleName, step: int, steps: int) -> float:

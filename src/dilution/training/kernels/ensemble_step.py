@@ -40,7 +40,7 @@ class KernelEnsembleStep:
         lrs: Sequence[float],
     ) -> None:
         layers = find_layers(models[0], image_shape)
-        assert layers is not None, "make_ensemble_step asks find_layers first"
+        assert layers is not None, "the caller asks find_layers first"
         self._convolutions, self._linear = layers
         self._config, self._model = config, models[0]
         self._rows = Rows(models, self._convolutions, self._linear)

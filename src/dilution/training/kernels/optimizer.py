@@ -56,6 +56,7 @@ def update(
         tl.store(second + place, u, mask=inside)
         w -= rate * d
     else:
+        tl.static_assert(OPTIMIZER == "adam" or OPTIMIZER == "adamw", "unknown optimizer")
         m = tl.load(first + place, mask=inside, other=0.0)
         v = tl.load(second + place, mask=inside, other=0.0)
         m = 0.9 * m + 0.1 * g
