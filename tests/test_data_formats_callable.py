@@ -159,6 +159,7 @@ def test_a_function_that_returns_different_data_at_each_call_is_refused(write: W
         fingerprint(name)
 
 
+@pytest.mark.trains
 def test_the_command_line_finds_a_function_in_the_current_folder(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,6 +83,7 @@ def test_the_root_is_the_argument_then_the_environment_then_the_cache(
     assert "dilution" in str(registry.data_root())
 
 
+@pytest.mark.trains
 def test_importing_the_package_imports_neither_scikit_learn_nor_pooch_nor_pandas() -> None:
     code = "import sys, dilution.data; print({'sklearn', 'pooch', 'pandas'} & set(sys.modules))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -13,6 +13,7 @@ def noise_rate_interval(predictions, samples, seed=0):
     return interval(fit, fits, lambda sample: sample.noise_rate)
 
 
+@pytest.mark.trains
 def test_intervals_contain_the_estimate_and_shrink_with_more_examples():
     widths = []
     for n in (500, 8000):
@@ -22,6 +23,7 @@ def test_intervals_contain_the_estimate_and_shrink_with_more_examples():
     assert widths[1] < widths[0] / 2
 
 
+@pytest.mark.trains
 def test_most_intervals_contain_the_true_noise_rate():
     covered = 0
     for seed in range(12):

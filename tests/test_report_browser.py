@@ -33,9 +33,12 @@ from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    BROWSER is None or DRIVER is None, reason="no chromium and chromedriver on this machine's PATH"
-)
+pytestmark = [
+    pytest.mark.trains,  # the browser is a process of its own
+    pytest.mark.skipif(
+        BROWSER is None or DRIVER is None, reason="no chromium and chromedriver on this machine's PATH"
+    ),
+]
 
 EVIL = "<script>document.title = 'broken'</script>$x$"
 MODELS = ("conv4", "mlp1")

@@ -50,6 +50,7 @@ def test_a_single_study_does_not_overwrite_the_files_of_the_page(tmp_path: Path)
     assert not (tmp_path / "claims.csv").exists()
 
 
+@pytest.mark.trains
 def test_a_report_keeps_the_tables_and_times_of_every_study(tmp_path: Path) -> None:
     names = [*NAMES, "fig5/digits/demo"]
     runs = list(Grid({"dataset": "digits", "n": 100, "model": "mlp1"}, {"alpha": list(range(len(names)))}))
