@@ -54,9 +54,11 @@ test: lint
 	@# two processes of one thread each: small tensors gain nothing from more
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-# The GPU kernels, run by Triton's interpreter on the CPU. Triton takes 1 GB, so it is not a part of `make test`.
+# The GPU kernels, run by Triton's interpreter on the CPU, and compiled for a GPU. Triton takes 1 GB, so it is
+# not a part of `make test`.
 test-kernels: $(VENV)/.installed-kernels
 	TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_training_kernels.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_training_kernels_compile.py
 
 # The site of docs/, without a network: docs/_build/html/index.html. A warning is an error; -E reads every page anew.
 docs: $(VENV)/.installed-docs

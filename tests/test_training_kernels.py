@@ -10,9 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import dilution
 from dilution.models import build_model
+from dilution.training import TrainTask, train_together
 from dilution.training.config import TrainConfig
 from dilution.training.ensemble_step import EnsembleStep
+from dilution.training.kernels.layers import find_layers
 
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 if DEVICE == "cuda" and not torch.cuda.is_available():
@@ -65,7 +68,7 @@ def gradients_of(model, images, targets):
 )
 def test_gradients_equal_those_of_autograd(image_shape, layers, replicas, size, weights):
     models = convnets(image_shape, layers, replicas)
-    convolutions, linear = convnet.find_layers(models[0], image_shape)
+    convolutions, linear = find_layers(models[0], image_shape)
     rows = convnet.Rows(models, convolutions, linear)
     widths = [layer.out_features for layer in linear]
     step = convnet.Step(rows, convolutions, widths, size, torch.float32, weights_of_labels=weights)
@@ -82,7 +85,7 @@ def test_gradients_equal_those_of_autograd(image_shape, layers, replicas, size, 
 
 def test_models_come_back_from_their_rows_as_they_were():
     models = convnets((3, 9, 7), 4, 2)
-    rows = convnet.Rows(models, *convnet.find_layers(models[0], (3, 9, 7)))
+    rows = convnet.Rows(models, *find_layers(models[0], (3, 9, 7)))
     for replica, model in enumerate(models):
         copy = convnets((3, 9, 7), 4, 1)[0]
         rows.write_to(copy, rows.weights[replica])
@@ -185,4 +188,26 @@ def test_a_training_resumes_from_its_state():
     ids=["5×5", "24 channels", "no convolution", "no sequence"],
 )
 def test_models_that_the_kernels_do_not_know_are_left_to_others(model):
-    assert convnet.find_layers(model, (1, 8, 8)) is None
+    assert find_layers(model, (1, 8, 8)) is None
+
+
+def test_a_study_trains_by_the_kernels_as_by_torch(monkeypatch):
+    """The whole trainer: batches of the group, evaluations, the averaged model, the result."""
+    data = dilution.load("digits")
+    config = TrainConfig(steps=3, batch_size=4, n_evals=2, optimizer="adam", lr=0.01, ema_decay=0.5)
+    noisy = [dilution.Dilution(data.train, n=40, alpha=1.0, seed=seed) for seed in range(2)]
+    test = data.test.subset(torch.arange(10))
+    tasks = [TrainTask("conv2", part, test, seed, 10, config) for seed, part in enumerate(noisy)]
+    monkeypatch.setattr(
+        "dilution.training.trainer.make_group_step",
+        lambda models, shape, config, lrs, *_: KernelEnsembleStep(models, shape, config, lrs),
+    )
+    results = train_together(tasks, DEVICE)
+    monkeypatch.undo()
+    for result, expected in zip(results, train_together(tasks, DEVICE), strict=True):
+        assert result.state == "done"
+        assert list(result.history.step) == list(expected.history.step)
+        for column in ("train_loss", "val_loss_noisy"):
+            assert list(result.history[column]) == pytest.approx(list(expected.history[column]), rel=1e-3)
+        for one, other in zip(result.model.parameters(), expected.model.parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)

@@ -80,6 +80,11 @@ class Augmentation:
         self._hflip, self._translate, self._image_shape = config.hflip, config.translate, image_shape
         self._key = rng.stream(seed, "augmentation")
 
+    @property
+    def changes_images(self) -> bool:
+        """Whether images are mirrored or shifted."""
+        return self._hflip or self._translate > 0
+
     def moves(self, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return how images are mirrored and shifted.
 
@@ -106,7 +111,7 @@ class Augmentation:
 
         If both settings are off, the batches themselves are returned.
         """
-        return self._augmented(batches, start) if self._hflip or self._translate else iter(batches)
+        return self._augmented(batches, start) if self.changes_images else iter(batches)
 
     def _augmented(self, batches: Iterable[Batch], start: int) -> Iterator[Batch]:
         windows: tuple[Tensor, ...] = ()

@@ -13,6 +13,7 @@ from dilution.training.distributed import WHOLE_BATCH, Shard
 from dilution.utils import rng
 
 _CHUNK = 1 << 15  # indices drawn at once: enough to hide the cost of a call behind the steps
+_CHUNK_ON_GPU = 1 << 18  # there a call costs a launch, whatever its size
 _SHUFFLED_AT_ONCE = 1 << 18  # longest epoch whose order is computed as a whole
 _TABLE = 1 << 26  # entries of a table of histograms; a larger one is computed batch by batch
 
@@ -106,11 +107,44 @@ class BatchSampler:
         self.label_counts.index_add_(0, true, counts)
         self._table = counts.float() * (noisy.n / len(noisy))
 
+    @property
+    def shown_images(self) -> Tensor | None:
+        """The tensor whose rows are the images of every batch; None if there is no such tensor.
+
+        There is none if images are read from a pack, come from another data set or are made of noise, or if
+        label weights are too many for a table.
+        """
+        images = self._noisy.data.images
+        in_rows = self._noisy.image_source.name in ("same", "fresh")
+        has_targets = self._targets == "sampled" or self._table is not None
+        return images if isinstance(images, Tensor) and in_rows and has_targets else None
+
     def batches(self, steps: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of steps start … steps − 1."""
-        steps_per_chunk = max(1, _CHUNK // self._batch_size)
+        for first, count in self.chunks(steps, start):
+            yield from self._chunk(first, count)
+
+    def chunks(self, steps: int, start: int = 0) -> Iterator[tuple[int, int]]:
+        """Yield first step and number of steps of the chunks that are drawn at once."""
+        chunk = _CHUNK_ON_GPU if self._device.type == "cuda" else _CHUNK
+        steps_per_chunk = max(1, chunk // self._batch_size)
         for first in range(start, steps, steps_per_chunk):
-            yield from self._chunk(first, min(steps_per_chunk, steps - first))
+            yield first, min(steps_per_chunk, steps - first)
+
+    def rows_and_targets(self, first: int, count: int) -> tuple[Tensor, Tensor]:
+        """Return the batches of `count` steps, from step `first` on, as rows of :attr:`shown_images`.
+
+        Returns
+        -------
+        rows
+            int64, shape (count, b).
+        targets
+            int64 of shape (count, b), or label weights, float32 of shape (count, b, classes).
+        """
+        index = self._shuffled(first * self._batch_size, count * self._batch_size)
+        index = index.view(count, self._batch_size)[:, self._part].flatten()
+        targets = self._noisy.labels(index) if self._targets == "sampled" else self._weights(index)
+        return self._noisy.source(index).view(count, -1), targets.view(count, -1, *targets.shape[1:])
 
     def _chunk(self, first: int, count: int) -> Iterator[Batch]:
         """Yield the batches of `count` steps, from step `first` on."""
@@ -135,12 +169,13 @@ class BatchSampler:
             epoch, position = divmod(start, self.length)
             size = min(count, self.length - position)
             key = rng.stream(self._seed, f"order/{epoch}")
-            if self.length <= _SHUFFLED_AT_ONCE:
+            # On a GPU positions are permuted there: a copied order would make it wait for the processor.
+            if self.length <= _SHUFFLED_AT_ONCE and self._device.type == "cpu":
                 if self._order is None or self._order[0] != epoch:
                     # Kept here: with many replicas it would be evicted from the cache of `rng.permutation`
                     # before it is used up.
                     self._order = epoch, rng.permutation(key, self.length)
-                parts.append(self._order[1][position : position + size].to(self._device))
+                parts.append(self._order[1][position : position + size])
             else:
                 positions = torch.arange(position, position + size, device=self._device)
                 parts.append(rng.permute(key, positions, self.length))

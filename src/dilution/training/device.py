@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dilution.errors import InputError, unknown
-from dilution.training.ensemble_step import EnsembleStep
+from dilution.training.ensemble_step import GroupStep
 
 DEVICES = ("cpu", "cuda", "auto")
 _WARM_UP_STEPS = 3  # before capture; libraries choose algorithms and allocate memory in them
@@ -56,10 +56,10 @@ def float32_convolutions(device: torch.device) -> Iterator[None]:
 
 
 StepFunction = Callable[[Tensor, Tensor, float], Tensor]
-"""Function of images, targets and the factor of the learning rates, as :meth:`EnsembleStep.step`."""
+"""Function of images, targets and the factor of the learning rates, as :meth:`GroupStep.step`."""
 
 
-def step_function(ensemble: EnsembleStep, device: torch.device, *, capturable: bool) -> StepFunction:
+def step_function(ensemble: GroupStep, device: torch.device, *, capturable: bool) -> StepFunction:
     """Return the function that takes a step of an ensemble on a device.
 
     Parameters
@@ -84,7 +84,7 @@ class CapturedStep:
         An ensemble on a GPU, and its optimizer.
     """
 
-    def __init__(self, ensemble: EnsembleStep) -> None:
+    def __init__(self, ensemble: GroupStep) -> None:
         self._ensemble = ensemble
         self._stream = torch.cuda.Stream()
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -92,7 +92,7 @@ class CapturedStep:
         self._losses = torch.empty(0)
 
     def step(self, images: Tensor, targets: Tensor, lr_factor: float) -> Tensor:
-        """Take a step as :meth:`EnsembleStep.step` does.
+        """Take a step as :meth:`GroupStep.step` does.
 
         Parameters
         ----------

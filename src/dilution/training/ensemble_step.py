@@ -1,7 +1,10 @@
-"""The optimizer step of an ensemble: gradients, weight update and weight average of all replicas."""
+"""The optimizer step of a run group: gradients, weight update and weight average of all replicas."""
 
+import importlib.util
+import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +13,92 @@ from dilution.training.config import TrainConfig
 from dilution.training.distributed import WHOLE_BATCH, Shard
 from dilution.training.ema import WeightEMA
 from dilution.training.ensemble import make_ensemble
+from dilution.training.kernels.layers import find_layers
 from dilution.training.losses import cross_entropy_with_gradient
 from dilution.training.optimizers import make_optimizer
 from dilution.utils.rng_state import RngState
+
+
+class GroupStep(Protocol):
+    """R replicas and their optimizer: :class:`EnsembleStep` by torch, or by the kernels of a GPU."""
+
+    def step(self, images: Tensor, targets: Tensor, lr_factor: float) -> Tensor:
+        """Take one optimizer step and return the losses before it."""
+
+    def set_lr(self, lr_factor: float) -> None:
+        """Set the learning rates of the next step to `lr_factor` times those of the replicas."""
+
+    def update_weights(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Update the weights at the learning rates that are set; return the losses before."""
+
+    def update_average(self) -> None:
+        """Update the average of the weights, if there is one."""
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next step depends on, for :meth:`load`."""
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Resume from a state: the next step is the one that would have followed it."""
+
+    def model(self, replica: int) -> nn.Module:
+        """Return the model of one replica, with averaged weights if they are averaged."""
+
+
+def make_group_step(
+    models: Sequence[nn.Module],
+    image_shape: tuple[int, int, int],
+    config: TrainConfig,
+    lrs: Sequence[float],
+    rng_states: Sequence[RngState] | None = None,
+    shard: Shard = WHOLE_BATCH,
+) -> GroupStep:
+    """Return the step of a run group in the way that is fastest for its models and device.
+
+    ConvNets in bfloat16 on a GPU are computed by the kernels of :mod:`dilution.training.kernels`, all
+    others by torch. Where the kernels could have been used and are not, a warning says so once.
+
+    Parameters
+    ----------
+    models, config, lrs, rng_states, shard
+        As :class:`EnsembleStep` takes them.
+    image_shape
+        Shape of the images: (channels, height, width).
+    """
+    on_gpu = next(models[0].parameters()).device.type == "cuda"
+    if on_gpu and config.precision == "bfloat16" and rng_states is None and shard.size == 1:
+        obstacle = _obstacle_to_kernels(models[0], image_shape)
+        if obstacle is None:
+            from dilution.training.kernels.ensemble_step import KernelEnsembleStep  # imports Triton
+
+            return KernelEnsembleStep(models, image_shape, config, lrs)
+        if _is_convnet(models[0]):
+            _warn_once(obstacle)
+    return EnsembleStep(models, config, lrs, rng_states, shard)
+
+
+def _is_convnet(model: nn.Module) -> bool:
+    """Return whether a model is one after another of layers, convolutions among them."""
+    return type(model) is nn.Sequential and any(isinstance(layer, nn.Conv2d) for layer in model)
+
+
+def _obstacle_to_kernels(model: nn.Module, image_shape: tuple[int, int, int]) -> str | None:
+    """Return why the kernels cannot compute a model, or None if they can."""
+    if find_layers(model, image_shape) is None:
+        return (
+            "they compute 3×3 convolutions of 16, 32, 64, 128 or 256 channels followed by two dense layers, "
+            f"and not this model on images of shape {image_shape}"
+        )
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed (pip install triton)"
+    return None
+
+
+@lru_cache
+def _warn_once(obstacle: str) -> None:
+    """Say that ConvNets train without the kernels; the cache drops repeated calls."""
+    logging.getLogger("dilution").warning(
+        "ConvNets train by torch, slower than by the GPU kernels of run groups: %s.", obstacle
+    )
 
 
 class EnsembleStep:

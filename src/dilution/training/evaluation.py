@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,14 @@ class Normalise:
         moved._scale, moved._shift = self._scale.to(device), self._shift.to(device)
         moved._mean = self._mean.to(device)
         return moved
+
+    @staticmethod
+    def of_replicas(parts: Sequence["Normalise"]) -> "Normalise":
+        """Return the normalisation of images (R, b, channels, height, width): one of `parts` per replica."""
+        joint = copy.copy(parts[0])
+        for name in ("_scale", "_shift", "_mean"):
+            setattr(joint, name, torch.stack([getattr(part, name) for part in parts])[:, None])
+        return joint
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return float32 images of the same shape."""

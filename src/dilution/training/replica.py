@@ -74,6 +74,19 @@ class Replica:
         """Yield the augmented batches of the steps from `start` (0 for the first) to the last."""
         return self._augmentation.apply(self._sampler.batches(self.steps, start), start)
 
+    @property
+    def shown_images(self) -> Tensor | None:
+        """The tensor whose rows are the images of every batch; None if there is no such tensor."""
+        return None if self._augmentation.changes_images else self._sampler.shown_images
+
+    def chunks(self, start: int) -> Iterator[tuple[int, int]]:
+        """Yield first step and number of steps of each chunk, as :meth:`BatchSampler.chunks`."""
+        return self._sampler.chunks(self.steps, start)
+
+    def rows_and_targets(self, first: int, count: int) -> tuple[Tensor, Tensor]:
+        """Return the batches of a chunk, as :meth:`BatchSampler.rows_and_targets`."""
+        return self._sampler.rows_and_targets(first, count)
+
     def evaluate(self, model: nn.Module, step: int, losses: Tensor) -> None:
         """Evaluate the model and record the evaluation; a replica that has diverged records nothing.
 

@@ -3,17 +3,16 @@
 import itertools
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from dilution.errors import DilutionError, InputError
-from dilution.training.batches import Batch
 from dilution.training.checkpoint import Checkpoint
 from dilution.training.device import step_function
 from dilution.training.distributed import Shard
-from dilution.training.ensemble_step import EnsembleStep
+from dilution.training.ensemble_step import make_group_step
+from dilution.training.group_batches import GroupBatches
 from dilution.training.optimizers import lr_factor
 from dilution.training.replica import Replica
 from dilution.training.result import TrainResult
@@ -59,8 +58,9 @@ class _Trainer:
         first = self._replicas[0]
         self._config, self._steps = first.task.config, first.steps
         rng_states = [replica.rng_state for replica in self._replicas if replica.rng_state is not None]
-        self._ensemble = EnsembleStep(
+        self._ensemble = make_group_step(
             [replica.build_model().to(device) for replica in self._replicas],
+            first.image_shape,
             self._config,
             [replica.task.config.lr for replica in self._replicas],
             rng_states or None,
@@ -71,21 +71,19 @@ class _Trainer:
         n_evals = self._config.n_evals
         self._evaluation_steps = {round((i + 1) * self._steps / n_evals) for i in range(n_evals)}
         self._evaluation_steps.add(self._steps)
-        # Batches and losses are written to the same memory at every step: small tensors that stay, between
-        # large ones that come and go, would fragment the heap of a process that keeps freed memory.
         part = shard.slice_of(self._config.batch_size)
-        replicas, size = len(self._replicas), part.stop - part.start
-        self._images = torch.empty(replicas, size, *first.image_shape, device=device)
-        self._targets: Tensor | None = None
+        self._batches = GroupBatches(self._replicas, part.stop - part.start, device)
         gaps = itertools.pairwise(sorted({0, *self._evaluation_steps}))
-        self._losses = torch.empty(replicas, max(high - low for low, high in gaps), device=device)
+        self._losses = torch.empty(len(tasks), max(high - low for low, high in gaps), device=device)
         self._n_losses = 0  # steps since the last evaluation
 
     def run(self) -> list[TrainResult]:
         """Train to the end."""
         start = self._resume()
-        for step, batches in self._sample(start):
-            self._take_step(step, batches)
+        for step, (images, targets) in enumerate(self._batches.from_step(start), start=start + 1):
+            factor = lr_factor(self._config.schedule, step - 1, self._steps)
+            self._losses[:, self._n_losses] = self._step_function(images, targets, factor)
+            self._n_losses += 1
             if step in self._evaluation_steps:
                 self._evaluate(step)
                 if all(replica.diverged_at for replica in self._replicas):
@@ -110,20 +108,6 @@ class _Trainer:
                 replica.load(state)
         self._shard.check_same_step(start)
         return start
-
-    def _sample(self, start: int) -> Iterator[tuple[int, tuple[Batch, ...]]]:
-        """Yield the number of each step, from 1, and the batches of all replicas."""
-        streams = [replica.batches(start) for replica in self._replicas]
-        return enumerate(zip(*streams, strict=True), start=start + 1)
-
-    def _take_step(self, step: int, batches: Sequence[Batch]) -> None:
-        """Take an optimizer step on the batches and keep its losses."""
-        for replica, batch, images in zip(self._replicas, batches, self._images, strict=True):
-            replica.normalise.into(images, batch.images)
-        self._targets = torch.stack([batch.targets for batch in batches], out=self._targets)
-        factor = lr_factor(self._config.schedule, step - 1, self._steps)
-        self._losses[:, self._n_losses] = self._step_function(self._images, self._targets, factor)
-        self._n_losses += 1
 
     def _evaluate(self, step: int) -> None:
         """Evaluate all replicas and record the losses since the last evaluation."""

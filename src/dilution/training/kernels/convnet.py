@@ -1,99 +1,20 @@
 """R ConvNets that train together on a GPU: the kernels of a step, in order, over memory that stays."""
 
 import math
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import triton
 from torch import Tensor, nn
 
-from dilution.models.convnet import ChannelsLast
 from dilution.training.kernels import convolution, dense
+from dilution.training.kernels.layers import GATHER_DEPTH, Convolution
+from dilution.training.kernels.optimizer import LAUNCH
 
 _PIXELS = 128  # pixels of a tile: near the best for all layers on an H200
 _TILES = 28  # tiles of pixels that one program of a weight gradient adds up
-_GATHER = 64  # depth up to which the nine taps of an input of few channels are one product
-_CHANNELS = (16, 32, 64, 128, 256)
-_KINDS = {nn.Conv2d: "C", nn.ReLU: "R", nn.MaxPool2d: "P", nn.Flatten: "F", nn.Linear: "L"}
 _ALIGNED = 16  # parameters start at multiples of so many elements
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """One convolution with its ReLU, and perhaps a max-pool, for images of a fixed size.
-
-    Parameters
-    ----------
-    channels_in, channels_out
-        Channels of its maps.
-    height, width
-        Pixels of its maps before pooling.
-    pool
-        Whether 2×2 windows are pooled.
-    """
-
-    channels_in: int
-    channels_out: int
-    height: int
-    width: int
-    pool: bool
-
-    @property
-    def size(self) -> int:
-        """The number of parameters: weights (9, in, out), then biases."""
-        return (9 * self.channels_in + 1) * self.channels_out
-
-    @property
-    def out(self) -> tuple[int, int, int]:
-        """Height, width and channels of what it puts out."""
-        step = 2 if self.pool else 1
-        return self.height // step, self.width // step, self.channels_out
-
-
-Layers = tuple[list[Convolution], list[nn.Linear]]
-
-
-def find_layers(model: nn.Module, image_shape: tuple[int, int, int]) -> Layers | None:
-    """Return the layers of a ConvNet that the kernels can compute, or None where they cannot.
-
-    They can where a model is a ``Sequential`` of 3×3 convolutions with padding 1, each with a ReLU and
-    perhaps a 2×2 max-pool, and then of two linear layers with a ReLU between them. Numbers of channels
-    must be powers of two from 16 to 256; the images may have few channels of any number.
-    """
-    if type(model) is not nn.Sequential:
-        return None
-    layers = [layer for layer in model if type(layer) is not ChannelsLast]
-    kinds = "".join(_KINDS.get(type(layer), "?") for layer in layers)
-    if re.fullmatch("(C(R|PR|RP))+FLRL", kinds) is None:
-        return None
-    convolutions: list[Convolution] = []
-    channels, height, width = image_shape
-    for number, layer in enumerate(layers):
-        if isinstance(layer, nn.Conv2d):
-            pool = "P" in kinds[number + 1 : number + 3].partition("C")[0]
-            if not _is_plain(layer) or (convolutions and channels not in _CHANNELS):
-                return None
-            if not convolutions and (pool or 9 * channels > _GATHER):
-                return None
-            convolutions.append(Convolution(channels, layer.out_channels, height, width, pool))
-            height, width, channels = convolutions[-1].out
-        elif isinstance(layer, nn.MaxPool2d) and (layer.kernel_size, layer.stride, layer.padding) != (
-            2,
-            2,
-            0,
-        ):
-            return None
-    return convolutions, [layer for layer in layers if isinstance(layer, nn.Linear)]
-
-
-def _is_plain(layer: nn.Conv2d) -> bool:
-    """Return whether a convolution is 3×3 with padding 1 and a bias, and nothing else."""
-    sizes = (layer.kernel_size, layer.padding, layer.stride, layer.dilation)
-    plain = sizes == ((3, 3), (1, 1), (1, 1), (1, 1)) and layer.groups == 1 and layer.padding_mode == "zeros"
-    return plain and layer.bias is not None and layer.out_channels in _CHANNELS
 
 
 class Rows:
@@ -267,7 +188,7 @@ class Step:
     def _forward(self, number: int, layer: Convolution, x: Tensor) -> None:
         replicas, batch = self._shape
         low, _, _ = self._parameters(number)
-        gather = 9 * layer.channels_in <= _GATHER
+        gather = 9 * layer.channels_in <= GATHER_DEPTH
         pixels = batch * (4 * math.prod(layer.out[:2]) if layer.pool else layer.height * layer.width)
         bias = self._rows.weights[
             :, self._rows.offsets[number] + 9 * layer.channels_in * layer.channels_out :
@@ -291,7 +212,7 @@ class Step:
         self._product(self._hidden, low[2], self._logits, (batch, classes, hidden), bias=weights[3])
         dense.cross_entropy[(replicas,)](
             self._logits, targets, self.losses, self._d_logits, B=batch, C=classes,
-            WEIGHTS=self._weights_of_labels, BB=16, BC=max(2, triton.next_power_of_2(classes)),
+            WEIGHTS=self._weights_of_labels, BB=16, BC=max(2, triton.next_power_of_2(classes)), **LAUNCH,
         )  # fmt: skip
         self._product(self._hidden.mT, self._d_logits, gradient[2], (hidden, classes, batch))
         self._bias(self._d_logits, gradient[3])
@@ -311,7 +232,7 @@ class Step:
             pixels = batch * math.prod(layer.out[:2])
             convolution.unpool[triton.cdiv(pixels, 64), replicas](
                 self._d_features, self._argmax[-1], dy,
-                B=batch, H=layer.height, W=layer.width, C=layer.channels_out, M=pixels, BM=64,
+                B=batch, H=layer.height, W=layer.width, C=layer.channels_out, M=pixels, BM=64, **LAUNCH,
             )  # fmt: skip
         else:
             kept = torch.where(self._features > 0, self._d_features, 0).view_as(self._y[-1])
@@ -335,14 +256,14 @@ class Step:
             *a.stride(), *strides,
             0 if bias is None else bias.stride(0), *out_strides[:2],
             M=m, N=n, K=k, BIAS=bias is not None, RELU=relu, MASK=mask is not None,
-            BM=rows, BN=columns, BK=32,
+            BM=rows, BN=columns, BK=32, **LAUNCH,
         )  # fmt: skip
 
     def _bias(self, d: Tensor, out: Tensor) -> None:
         replicas, batch, width = d.shape
         block = min(64, max(2, triton.next_power_of_2(width)))
         dense.column_sums[triton.cdiv(width, block), replicas](
-            d, out, self._rows.length, M=batch, N=width, BM=32, BN=block
+            d, out, self._rows.length, M=batch, N=width, BM=32, BN=block, **LAUNCH
         )
 
     def _input_gradient(self, number: int, x: Tensor) -> None:
@@ -368,10 +289,10 @@ class Step:
         )  # fmt: skip
         _, _, gradient = self._parameters(number)
         convolution.add_parts[triton.cdiv(layer.size, 1024), replicas](
-            self._parts, gradient, self._rows.length, SIZE=layer.size, SPLITS=splits, BLOCK=1024
+            self._parts, gradient, self._rows.length, SIZE=layer.size, SPLITS=splits, BLOCK=1024, **LAUNCH
         )
 
 
 def _options(layer: Convolution) -> dict[str, Any]:
     """Return launch options: more warps where a tile holds more sums."""
-    return {"num_warps": 8 if layer.channels_out >= 128 else 4, "num_stages": 3}
+    return {"num_warps": 8 if layer.channels_out >= 128 else 4, "num_stages": 3} | LAUNCH

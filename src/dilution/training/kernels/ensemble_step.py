@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from dilution.training.config import TrainConfig
 from dilution.training.kernels import optimizer
-from dilution.training.kernels.convnet import Rows, Step, find_layers
+from dilution.training.kernels.convnet import Rows, Step
+from dilution.training.kernels.layers import find_layers
 
 _BLOCK = 1024
 
@@ -85,7 +86,7 @@ class KernelEnsembleStep:
             self._lr, self._scalars, config.weight_decay, config.momentum, config.ema_decay,
             self._rows.length,
             OPTIMIZER=config.optimizer, MOMENTUM=config.momentum > 0, AVERAGE=config.ema_decay > 0,
-            BLOCK=_BLOCK,
+            BLOCK=_BLOCK, **optimizer.LAUNCH,
         )  # fmt: skip
         return losses
 
