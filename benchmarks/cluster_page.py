@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import pandas as pd
-from counting import RESULTS
+from counting import BATCH_SIZE, RESULTS
 
 N_GPUS, N_RUNS = 1_000, 1_000_000
 GROUP_SIZE = 32  # runs per group on a GPU, as in the benchmark whose throughput the estimate uses
@@ -108,5 +108,6 @@ def cluster() -> Iterable[str]:
         *hosts(),
     )
     gpu = pd.read_csv(RESULTS / "gpu.csv")
-    graph = gpu[(gpu["model"] == "conv4") & (gpu["what"] == "steps: graph branches, bfloat16")]
-    yield from estimate(table.groupby("what")["value"].median(), graph["throughput"].median())
+    conv4 = gpu[(gpu["model"] == "conv4") & (gpu["what"] == "dilution, bfloat16")]
+    steps = conv4["throughput"].median() / BATCH_SIZE
+    yield from estimate(table.groupby("what")["value"].median(), steps)

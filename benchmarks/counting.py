@@ -9,6 +9,11 @@ from dilution.models import build_model
 RESULTS = Path(__file__).resolve().parent / "results"
 LOOP, DILUTION, SINGLE = "DataLoader loop", "dilution", "dilution, one model"
 BATCH_SIZE = 128
+MNIST_SHAPE, CIFAR_SHAPE = (1, 28, 28), (3, 32, 32)
+IMAGE_SHAPES = {"conv6": CIFAR_SHAPE}
+"""Image shape of the models that are not measured on images of the shape of MNIST."""
+COMPILED = "compiled network of the total batch"
+CEILING = "ceiling, torch.bfloat16"
 
 
 def flops(model: str) -> float:
@@ -27,11 +32,12 @@ def flops(model: str) -> float:
         assert isinstance(weight, torch.Tensor)
         multiply_adds.append(weight[0].numel() * output[0].numel())
 
-    module = build_model(model, (1, 28, 28), 10, seed=0)
+    image_shape = IMAGE_SHAPES.get(model, MNIST_SHAPE)
+    module = build_model(model, image_shape, 10, seed=0)
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             layer.register_forward_hook(count)
-    module(torch.zeros(1, 1, 28, 28))
+    module(torch.zeros(1, *image_shape))
     return 2 * (3 * sum(multiply_adds) - multiply_adds[0])
 
 

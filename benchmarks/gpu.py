@@ -1,4 +1,4 @@
-"""One GPU: throughput next to a DataLoader loop, two ways to train ConvNets together, figures, a profile.
+"""One GPU: throughput next to a DataLoader loop and to one compiled network, figures, a profile.
 
 Contenders alternate in one process. Writes benchmarks/results/gpu.csv, gpu-figures.csv and gpu-profile.txt.
 Without a GPU it measures nothing; `--device cpu` runs everything at a small size, to check that it works, and
@@ -10,15 +10,12 @@ import itertools
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from counting import BATCH_SIZE
-from grouped_convolutions import GroupedConvNet
-from step_time import seconds_per_step
+from counting import BATCH_SIZE, CIFAR_SHAPE, COMPILED, IMAGE_SHAPES, LOOP, MNIST_SHAPE
 from table import RESULTS, machine, write
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -31,7 +28,7 @@ from dilution.study.grouping import GPU_GROUP_SIZE
 from dilution.training import TrainConfig, TrainTask, device_title, train_together
 
 LR = 1e-3
-IMAGE_SHAPE, N_CLASSES = (1, 28, 28), 10
+N_CLASSES = 10
 FIGURES = ("fig1", "fig5", "fig7", "fig8", "fig9", "fig10", "fig11")  # all figures of the paper from MNIST
 
 
@@ -47,7 +44,7 @@ class Size:
     replicas: int
 
 
-MODELS = ("perceptron", "mlp2", "conv2", "conv4")
+MODELS = ("perceptron", "mlp2", "conv2", "conv4", "conv6")
 FULL = Size("cuda", 60_000, 200, 3, 8192, GPU_GROUP_SIZE)
 SMALL = Size("cpu", 600, 3, 1, 256, 2)
 
@@ -57,13 +54,17 @@ class Bench:
 
     def __init__(self, size: Size) -> None:
         self.size, self.device = size, torch.device(size.device)
+        self._data = {shape: self._random_images(shape) for shape in (MNIST_SHAPE, CIFAR_SHAPE)}
+
+    def _random_images(self, image_shape: tuple[int, int, int]) -> Arrays:
         generator = torch.Generator().manual_seed(0)
-        shape = (size.images, *IMAGE_SHAPE)
-        self.data = Arrays(
-            torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8),
-            torch.arange(size.images) % N_CLASSES,
-        )
-        self.test = self.data.subset(torch.arange(N_CLASSES))
+        shape = (self.size.images, *image_shape)
+        images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+        return Arrays(images, torch.arange(self.size.images) % N_CLASSES)
+
+    def data(self, model: str) -> Arrays:
+        """Return random images of the shape that a model is measured on."""
+        return self._data[IMAGE_SHAPES.get(model, MNIST_SHAPE)]
 
     def seconds(self, function: Callable[[], object]) -> float:
         """Return the seconds of a call, until the device has finished."""
@@ -83,9 +84,11 @@ class Bench:
         config = TrainConfig(
             optimizer="adam", lr=LR, batch_size=BATCH_SIZE, steps=steps, n_evals=1, precision=precision
         )
-        dilutions = [Dilution(self.data, 20, seed=seed) for seed in range(self.size.replicas)]
+        data = self.data(model)
+        test = data.subset(torch.arange(N_CLASSES))
+        dilutions = [Dilution(data, 20, seed=seed) for seed in range(self.size.replicas)]
         train_together(
-            [TrainTask(model, noisy, self.test, noisy.seed, 10, config) for noisy in dilutions],
+            [TrainTask(model, noisy, test, noisy.seed, 10, config) for noisy in dilutions],
             self.size.device,
         )
 
@@ -98,11 +101,13 @@ class Bench:
 
     def loop(self, model: str) -> float:
         """Return examples per second of a DataLoader loop over tensors in memory."""
-        pairs = TensorDataset(self.data.images.float() / 255 - 0.5, self.data.labels)
+        data = self.data(model)
+        assert isinstance(data.images, torch.Tensor)
+        pairs = TensorDataset(data.images.float() / 255 - 0.5, data.labels)
         on_gpu = self.device.type == "cuda"
         loader = DataLoader(pairs, BATCH_SIZE, shuffle=True, drop_last=True, pin_memory=on_gpu)
         batches = itertools.chain.from_iterable(itertools.repeat(loader))
-        module = build_model(model, IMAGE_SHAPE, N_CLASSES, seed=0).to(self.device)
+        module = build_model(model, data.shape, N_CLASSES, seed=0).to(self.device)
         optimizer = torch.optim.Adam(module.parameters(), lr=LR)
 
         def train(steps: int) -> None:
@@ -115,42 +120,36 @@ class Bench:
         train(3)
         return self.size.steps * BATCH_SIZE / self.seconds(lambda: train(self.size.steps))
 
-    def convnet_steps(self, model: str, precision: str) -> dict[str, float]:
-        """Return steps of one model per second in a group: as graph branches, and as grouped convolutions."""
-        replicas = self.size.replicas
-        config = TrainConfig(optimizer="adam", lr=LR, batch_size=BATCH_SIZE, precision=precision)
-        branches = seconds_per_step(
-            model, IMAGE_SHAPE, N_CLASSES, config, replicas=replicas, device=self.size.device
-        )
-        return {
-            "graph branches": replicas / branches,
-            "grouped convolutions": replicas / self.grouped_step(model, precision),
-        }
+    def compiled(self, model: str) -> float:
+        """Return examples per second of one network whose batch is as large as those of a group together.
 
-    def grouped_step(self, model: str, precision: str) -> float:
-        """Return the seconds of a step of a group with grouped convolutions, without a CUDA graph."""
-        replicas = self.size.replicas
-        group = GroupedConvNet(
-            [build_model(model, IMAGE_SHAPE, N_CLASSES, seed=seed) for seed in range(replicas)]
-        )
-        group.to(self.device)
-        optimizer = torch.optim.Adam(group.parameters(), lr=LR, fused=True)
-        x = torch.rand(replicas, BATCH_SIZE, *IMAGE_SHAPE, device=self.device)
-        y = torch.randint(N_CLASSES, (replicas * BATCH_SIZE,), device=self.device)
-        bfloat16 = precision == "bfloat16"
-        autocast = torch.autocast(self.device.type, torch.bfloat16) if bfloat16 else nullcontext()
+        It is compiled, in bfloat16 and channels last, and takes its images from memory of the GPU: what a
+        user of torch would do who needs one model only.
+        """
+        data, size = self.data(model).to(self.device), self.size.replicas * BATCH_SIZE
+        assert isinstance(data.images, torch.Tensor)
+        module = build_model(model, data.shape, N_CLASSES, seed=0).to(self.device)
+        module = module.to(memory_format=torch.channels_last)
+        on_gpu = self.device.type == "cuda"
+        optimizer = torch.optim.Adam(module.parameters(), lr=LR, fused=on_gpu)
+        images, labels = data.images, data.labels
+
+        @torch.compile(backend="inductor" if on_gpu else "eager")
+        def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            with torch.autocast(self.device.type, torch.bfloat16):
+                logits = module(x.to(memory_format=torch.channels_last))
+            return F.cross_entropy(logits.float(), y)
 
         def train(steps: int) -> None:
             for _ in range(steps):
+                rows = torch.randint(len(labels), (size,), device=self.device)
                 optimizer.zero_grad()
-                with autocast:
-                    logits = group(x)
-                (F.cross_entropy(logits.flatten(0, 1).float(), y) * replicas).backward()
+                loss_of(images[rows].float() / 255 - 0.5, labels[rows]).backward()
                 optimizer.step()
 
-        train(3)
-        steps = max(1, self.size.steps // 10)
-        return self.seconds(lambda: train(steps)) / steps
+        train(5)
+        steps = max(1, self.size.steps // 4)
+        return steps * size / self.seconds(lambda: train(steps))
 
     def ceiling(self, dtype: torch.dtype) -> float:
         """Return the throughput of a large matrix product, in GFLOP/s."""
@@ -171,13 +170,13 @@ class Bench:
         return f"{model}, {precision}\n{profiler.key_averages().table(sort_by=key, row_limit=25)}"
 
 
-def throughput(bench: Bench) -> None:
+def throughput(bench: Bench, models: Sequence[str]) -> None:
     """Alternate between the contenders."""
     rows: list[dict[str, object]] = []
 
     def record(model: str, what: str, turn: int, value: float) -> None:
         row = {"model": model, "what": what, "turn": turn, "throughput": value}
-        group_size = bench.size.replicas if what.startswith(("dilution", "steps")) else ""
+        group_size = bench.size.replicas if what.startswith("dilution") else ""
         provenance = {"machine": f"{machine()}, {device_title(bench.device.type)}"}
         rows.append(provenance | row | {"group_size": group_size})
         print(f"{model:10} {turn} {what:40} {value:14,.1f}", flush=True)
@@ -187,13 +186,11 @@ def throughput(bench: Bench) -> None:
     for turn in range(bench.size.turns):
         for dtype in (torch.float32, torch.bfloat16):
             record("", f"ceiling, {dtype}", turn, bench.ceiling(dtype))
-        for model in MODELS:
-            record(model, "DataLoader loop", turn, bench.loop(model))
-            for precision in ("float32", "bfloat16"):
+        for model in models:
+            record(model, LOOP, turn, bench.loop(model))
+            record(model, COMPILED, turn, bench.compiled(model))
+            for precision in ("float32", "bfloat16") if model != "conv6" else ("bfloat16",):
                 record(model, f"dilution, {precision}", turn, bench.dilution(model, precision))
-                if model.startswith("conv"):
-                    for method, steps in bench.convnet_steps(model, precision).items():
-                        record(model, f"steps: {method}, {precision}", turn, steps)
 
 
 def figures(device: str) -> list[dict[str, object]]:
@@ -219,13 +216,16 @@ def main() -> None:
     """Measure and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--turns", type=int, help="alternations; default: 3")
     parser.add_argument("--figures", action="store_true", help="also time the figures, on the real MNIST")
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         sys.exit(f"not measured: torch {torch.__version__} finds no GPU")
-    bench = Bench(FULL if arguments.device == "cuda" else SMALL)
-    throughput(bench)
-    profile = "\n".join(bench.profile("conv4", precision) for precision in ("float32", "bfloat16"))
+    size = FULL if arguments.device == "cuda" else SMALL
+    bench = Bench(replace(size, turns=arguments.turns or size.turns))
+    throughput(bench, arguments.models)
+    profile = bench.profile("conv4", "bfloat16")
     if arguments.device == "cuda":
         (RESULTS / "gpu-profile.txt").write_text(profile, encoding="utf-8")
     if arguments.figures:
