@@ -7,7 +7,7 @@ from dilution.figures import FIGURES
 from dilution.figures.base import PRESETS, FigureInputs
 from dilution.figures.fig9 import next_runs
 from dilution.figures.threshold_search import snap
-from dilution.study.schema import MEASURES
+from dilution.study.measures import MEASURES
 
 MNIST = FigureInputs("mnist", 60_000)
 

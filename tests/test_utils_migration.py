@@ -21,7 +21,7 @@ from dilution.study import Execution, Run, Study
 from dilution.study.importing import import_table
 from dilution.study.prepare import prepare
 from dilution.study.results import table
-from dilution.study.schema import MEASURES
+from dilution.study.measures import MEASURES
 from dilution.study.store import Store
 from dilution.training.recipes import read_recipe
 from dilution.utils import migration

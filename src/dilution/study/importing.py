@@ -2,7 +2,6 @@
 
 import ast
 import json
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,31 +12,25 @@ import numpy as np
 import pandas as pd
 
 from dilution.errors import DataError, InputError, short_repr, unknown
+from dilution.study.measures import (
+    INTEGER_MEASURES,
+    MAX_INTEGER,
+    MEASURES,
+    TEXT_MEASURES,
+    broken_rule,
+    is_number,
+)
 from dilution.study.run_spec import Run
-from dilution.study.schema import MEASURES, STATES
+from dilution.study.schema import STATES
 from dilution.study.store import Store
 from dilution.utils.migration import new_columns, new_settings, old_key, warn
 
 _FINISHED = ("done", "diverged")
 
-_FRACTIONS = {
-    *("noise_rate_expected", "noise_rate_empirical", "val_acc_clean", "majority_share", "test_acc_last"),
-    *("test_acc_at_best_clean_val", "test_acc_top5", "test_acc_at_best_noisy_val", "test_acc_max"),
-}
-"""Measures in [0, 1]."""
-
-_INTEGERS = {
-    *("step_at_best_clean_val", "step_at_best_noisy_val", "steps_done", "n_available", "n_test"),
-    *("group_size", "diverged_at"),
-}
-"""Measures that are integers, 0 or more."""
-
-_TEXT_MEASURES = {"device", "image_note"}
-
 _TEXT_COLUMNS = {
     *("key", "state", "dataset", "fingerprint", "image_source", "model", "matrix"),
     *("host", "versions", "started", "finished"),
-    *_TEXT_MEASURES,
+    *TEXT_MEASURES,
 }
 """Columns of a CSV file that stay text, even if it looks like a number."""
 
@@ -47,7 +40,6 @@ _REQUIRED_COLUMNS = (
 )
 """Columns that a table must have. Older versions had fewer settings and measures than today."""
 
-_MAX_INTEGER = 2**53  # beyond it not every format has every integer
 _REMEDY = "Nothing was added; correct the file, or export the runs again with `dilution export`."
 
 
@@ -186,7 +178,7 @@ class _Row:
             annotation = Run.model_fields[name].annotation
             if annotation in (int, int | None):
                 settings[name] = self._integer(name)
-            elif annotation in (float, float | None) and not _is_number(settings[name]):
+            elif annotation in (float, float | None) and not is_number(settings[name]):
                 raise self._wrong(name, "a number")
         if isinstance(settings.get("matrix"), str):
             settings["matrix"] = self._matrix(settings["matrix"])
@@ -232,16 +224,9 @@ class _Row:
             value = self._value(name)
             if value is None:
                 continue
-            if name in _TEXT_MEASURES:
-                measures[name] = self._text(name)
-            elif name in _INTEGERS:
-                measures[name] = self._integer(name)
-            elif name in _FRACTIONS and not (_is_number(value) and 0 <= value <= 1):
-                raise self._wrong(name, "a number in [0, 1]")
-            elif not _is_number(value) or value < 0:
-                raise self._wrong(name, "a number, 0 or more")
-            else:
-                measures[name] = value
+            if (rule := broken_rule(name, value)) is not None:
+                raise self._wrong(name, rule)
+            measures[name] = int(value) if name in INTEGER_MEASURES else value  # with gaps it is a float
         if self.state() == "done" and "test_acc_at_best_clean_val" not in measures:
             raise self._wrong("test_acc_at_best_clean_val", "a number in [0, 1] where the state is done")
         return measures
@@ -249,7 +234,7 @@ class _Row:
     def _integer(self, name: str) -> int:
         """Return an integer; in a column with gaps it is a float."""
         value = self._value(name)
-        if not _is_number(value) or value != int(value) or not 0 <= value <= _MAX_INTEGER:
+        if not is_number(value) or value != int(value) or not 0 <= value <= MAX_INTEGER:
             raise self._wrong(name, "an integer, 0 or more")
         return int(value)
 
@@ -298,10 +283,3 @@ def _rows(path: Path) -> Iterator[_Row]:
         )
     for number, cells in enumerate(table.to_dict(orient="records"), start=1):
         yield _Row(path, number, new_settings(cells) if renamed else cells, bool(renamed))
-
-
-def _is_number(value: Any) -> bool:
-    """Return whether a value is a finite number and not a truth value."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) <= sys.float_info.max

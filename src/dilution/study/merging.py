@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dilution.errors import InputError, StoreError
+from dilution.study.measures import CIRCUMSTANCES, MEASURES
 from dilution.study.run_spec import Run
-from dilution.study.schema import CIRCUMSTANCES, MEASURES
 from dilution.study.store import Store
 
 _FINISHED = ("done", "diverged")

@@ -5,14 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from dilution.study.measures import MEASURES, TEXT_MEASURES
 from dilution.study.run_spec import ADDED_SETTINGS, Run
-from dilution.study.schema import MEASURES
 from dilution.study.store import Store, describe_other_code
 
 COLUMNS = ("key", "state", *Run.model_fields, *MEASURES, "error", "host", "versions", "started", "finished")
 """Columns of the table of results; docs/architecture.md explains them."""
-
-_TEXT_MEASURES = ("image_note", "device")
 
 
 def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = None) -> pd.DataFrame:
@@ -35,7 +33,7 @@ def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = N
     keys = None if runs is None else {run.key for run in runs}
     rows = [_flatten(row) for row in store.rows(study) if keys is None or row["key"] in keys]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    numeric = [name for name in MEASURES if name not in _TEXT_MEASURES]
+    numeric = [name for name in MEASURES if name not in TEXT_MEASURES]
     numeric += ["alpha", "eta", "delta", "epochs", "steps"]
     frame[numeric] = frame[numeric].apply(pd.to_numeric)
     return frame

@@ -8,10 +8,10 @@ from typing import Any, assert_never
 from dilution.errors import InputError
 from dilution.noise import IMAGE_SOURCES
 from dilution.study.datasets import Confusabilities, needs_confusability
+from dilution.study.measures import CIRCUMSTANCES
 from dilution.study.prepare import prepare
 from dilution.study.run_spec import Run
 from dilution.study.runner import train_runs, using_threads
-from dilution.study.schema import CIRCUMSTANCES
 from dilution.training.config import TrainConfig
 
 _FINISHED = ("done", "diverged")

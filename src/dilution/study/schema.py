@@ -23,41 +23,15 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 
+from dilution.study.measures import MEASURES
 from dilution.study.run_spec import ADDED_SETTINGS, Run
 from dilution.utils import migration
 
 SCHEMA_VERSION = 3
 STATES = ("queued", "running", "done", "failed", "diverged")
 TABLES = {"runs", "studies", "members", "artifacts"}
-
-MEASURES = (
-    "alpha_expected",
-    "alpha_empirical",
-    "noise_rate_expected",
-    "noise_rate_empirical",
-    "test_acc_last",
-    "test_acc_at_best_clean_val",
-    "test_acc_top5",
-    "test_acc_at_best_noisy_val",
-    "test_acc_max",
-    "val_acc_clean",
-    "step_at_best_clean_val",
-    "step_at_best_noisy_val",
-    "steps_done",
-    "n_available",
-    "n_test",
-    "majority_share",
-    "seconds",
-    "group_size",
-    "device",
-    "diverged_at",
-    "image_note",
-)
-"""Measures of a finished run, in the order of the table of results."""
-
-CIRCUMSTANCES = ("seconds", "group_size", "device", "image_note")
-"""Measures that describe how a run was executed; the others are equal whenever the run is trained."""
 
 CHECKSUM_COLUMNS = ("key", "spec", "state", "result", "history", "error")
 """Columns that the checksum of a run covers."""
@@ -225,6 +199,38 @@ def _convert_artifacts(connection: sqlite3.Connection, version: int) -> None:
         new_name = migration.new_artifact(name)
         row = (new_name, value, checksum(new_name, value) if is_intact else _DAMAGED)
         connection.execute("INSERT INTO artifacts VALUES (?, ?, ?)", row)
+
+
+def foreign_objects(connection: sqlite3.Connection, version: int) -> list[str]:
+    """Return what a file has that a store of this version has not, or has differently.
+
+    A trigger would rewrite results as they are stored, and a view may never end, so they are compared before
+    the first query. A store of today's version must have today's SQL, word for word; of a store of an older
+    version, whose tables are read once and dropped, the names are compared. The view of results is left
+    out: it is made anew unless it is today's.
+
+    Returns
+    -------
+    list of str
+        Kind and name of each object, such as ``"trigger t"``.
+    """
+    objects = _objects(connection)
+    if version == SCHEMA_VERSION:
+        with closing(sqlite3.connect(":memory:")) as empty:
+            create(empty)
+            expected = _objects(empty)
+        different = {name for name, sql in (objects.items() ^ expected.items())}
+    else:
+        allowed = {("table", name) for name in TABLES} | {("index", name) for name in migration.INDEXES}
+        different = set(objects) - allowed
+    return [f"{kind} {name}" for kind, name in sorted(different)]
+
+
+def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """Return the SQL of all objects apart from the view of results and SQLite's statistics."""
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    left_out = {("view", "results"), ("table", "sqlite_stat1"), ("table", "sqlite_stat4")}
+    return {(kind, name): sql for kind, name, sql in rows if (kind, name) not in left_out}
 
 
 def view_is_current(connection: sqlite3.Connection) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 from dilution.errors import InputError, StoreError
 from dilution.study import schema
 from dilution.study.lock import is_written, writing
+from dilution.study.row_faults import find_fault
 from dilution.study.run_spec import Run
 from dilution.study.schema import SCHEMA_VERSION, renew_checksums
 from dilution.utils import migration
@@ -25,6 +26,8 @@ State = Literal["queued", "running", "done", "failed", "diverged"]
 MAX_CRASHES = 3
 """Deaths of the process that trains a run alone after which the run has failed."""
 _MAX_KEYS = 5  # in an error message
+_MAX_CELL = 1 << 28  # bytes; a history of 10,000 evaluations takes 2 million
+_OPERATIONS_BETWEEN_SIGNALS = 100_000  # of SQLite: some milliseconds
 _OPEN_TIMEOUT = 30.0  # seconds to wait for another process that creates or updates the store
 
 _DAMAGED = "{} in {} was damaged or changed since it was written. Restore a copy, or choose another --store."
@@ -74,6 +77,9 @@ class Store:
             ) from None
         with self._explained():
             self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=30)
+            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_CELL)
+            # SQLite calls this between operations, and Python handles a signal in it: a long query ends.
+            self._connection.set_progress_handler(lambda: 0, _OPERATIONS_BETWEEN_SIGNALS)
             try:
                 self._open()
             except BaseException:
@@ -92,6 +98,7 @@ class Store:
         # other programs number their schemas too: the version alone does not identify a store
         if names and (version == 0 or not names >= schema.TABLES):
             raise StoreError(f"{self.path} is an SQLite file of another program; choose another --store.")
+        self._check_objects(version)
         self._connection.create_function("checksum", -1, schema.checksum, deterministic=True)
         if not names:
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -106,6 +113,16 @@ class Store:
                     self._connection.execute("PRAGMA foreign_keys = ON")
         elif not schema.view_is_current(self._connection):
             schema.renew_view(self._connection)
+
+    def _check_objects(self, version: int) -> None:
+        """Refuse a file with triggers, views or tables of somebody else, before the first query."""
+        foreign = schema.foreign_objects(self._connection, version) if version else []
+        if foreign:
+            raise StoreError(
+                f"{self.path} is not as this program makes a store: {', '.join(foreign[:_MAX_KEYS])} "
+                f"{'is' if len(foreign) == 1 else 'are'} added, missing or changed, and may change results "
+                "as they are stored. Restore a copy, or choose another --store."
+            )
 
     def __repr__(self) -> str:
         """Return the path, as the call that opens the store."""
@@ -350,6 +367,11 @@ class Store:
         self._check_checksum(f"run {row['key']}", covered, values[-1])
         for name in ("spec", "versions", "result", "history"):
             row[name] = json.loads(row[name]) if row[name] else {}
+        if (fault := find_fault(row)) is not None:
+            raise StoreError(
+                f"run {row['key']} in {self.path}: {fault}. Somebody changed it, with a checksum that fits. "
+                "Restore a copy, or choose another --store."
+            )
         return row
 
     def _check_members(self) -> None:
@@ -428,6 +450,8 @@ class Store:
         try:
             yield
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:  # a signal, in the progress handler
+                raise KeyboardInterrupt from None
             raise StoreError(
                 f"the store {self.path} cannot be used: {error}. Free some space or choose another "
                 "--store; finished runs are kept."

@@ -1,0 +1,76 @@
+"""The measures of a finished run: their names, and the rule that each value must keep."""
+
+import sys
+from typing import Any
+
+MEASURES = (
+    "alpha_expected",
+    "alpha_empirical",
+    "noise_rate_expected",
+    "noise_rate_empirical",
+    "test_acc_last",
+    "test_acc_at_best_clean_val",
+    "test_acc_top5",
+    "test_acc_at_best_noisy_val",
+    "test_acc_max",
+    "val_acc_clean",
+    "step_at_best_clean_val",
+    "step_at_best_noisy_val",
+    "steps_done",
+    "n_available",
+    "n_test",
+    "majority_share",
+    "seconds",
+    "group_size",
+    "device",
+    "diverged_at",
+    "image_note",
+)
+"""Measures of a finished run, in the order of the table of results."""
+
+CIRCUMSTANCES = ("seconds", "group_size", "device", "image_note")
+"""Measures that describe how a run was executed; the others are equal whenever the run is trained."""
+
+TEXT_MEASURES = ("device", "image_note")
+
+INTEGER_MEASURES = (
+    *("step_at_best_clean_val", "step_at_best_noisy_val", "steps_done", "n_available", "n_test"),
+    *("group_size", "diverged_at"),
+)
+
+FRACTION_MEASURES = (
+    *("noise_rate_expected", "noise_rate_empirical", "val_acc_clean", "majority_share", "test_acc_last"),
+    *("test_acc_at_best_clean_val", "test_acc_top5", "test_acc_at_best_noisy_val", "test_acc_max"),
+)
+
+MAX_INTEGER = 2**53
+"""Largest integer of a table: beyond it not every format has every integer."""
+
+
+def broken_rule(name: str, value: Any) -> str | None:
+    """Return the rule that the value of a measure breaks, or None if it keeps its rule.
+
+    Parameters
+    ----------
+    name
+        One of :data:`MEASURES`.
+    value
+        The value; None means that it was not measured.
+    """
+    if value is None:
+        return None
+    if name in TEXT_MEASURES:
+        return None if isinstance(value, str) else "text"
+    if name in INTEGER_MEASURES:
+        whole = is_number(value) and value == int(value) and 0 <= value <= MAX_INTEGER
+        return None if whole else "an integer, 0 or more"
+    if name in FRACTION_MEASURES:
+        return None if is_number(value) and 0 <= value <= 1 else "a number in [0, 1]"
+    return None if is_number(value) and value >= 0 else "a number, 0 or more"
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number and not a truth value."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
