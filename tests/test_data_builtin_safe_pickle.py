@@ -131,3 +131,39 @@ def test_every_cut_and_every_flipped_byte_ends_in_an_error_or_in_arrays():
             except DataError:
                 continue
             assert isinstance(batch, dict)
+
+
+def nested(depth, pairs=b"\x86"):
+    """Return opcodes of a tuple of two references to a tuple of two references …, depth deep."""
+    return b"".join(b"q" + bytes([k]) + b"h" + bytes([k]) + pairs for k in range(depth))
+
+
+@pytest.mark.parametrize("depth", [30, 60, 200])
+def test_tuples_that_share_parts_without_end_are_refused_as_keys(depth):
+    with pytest.raises(DataError, match="nests tuples to more than"):
+        read_pickle(b"\x80\x02})" + nested(depth) + b"Ns.", "data_batch_1")
+
+
+def test_wide_tuples_that_share_parts_are_refused_too():
+    levels = b"".join(b"q" + bytes([k]) + b"(" + (b"h" + bytes([k])) * 50 + b"t" for k in range(5))
+    with pytest.raises(DataError, match="nests tuples to more than"):
+        read_pickle(b"\x80\x02})" + levels + b"Ns.", "data_batch_1")
+
+
+def test_a_large_tuple_used_as_many_keys_is_refused():
+    large = b"(" + b"K\x01" * 5000 + b"tq\x00"
+    with pytest.raises(DataError, match="nests tuples to more than"):
+        read_pickle(b"\x80\x02}" + large + b"Ns" + b"h\x00Ns" * 5000 + b".", "data_batch_1")
+
+
+def test_a_persistent_id_is_not_shown():
+    with pytest.raises(DataError, match="refers to a tuple outside itself") as caught:
+        read_pickle(b"\x80\x02)" + nested(5) + b"Q.", "data_batch_1")
+    assert len(str(caught.value)) < 300
+
+
+@given(value=st.recursive(st.integers() | st.text(), lambda inner: st.tuples(inner, inner) | st.lists(inner)))
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_honest_tuples_pass(value, protocol):
+    written = pickle.dumps({"value": value}, protocol)
+    assert read_pickle(written, "data_batch_1")["value"] == value

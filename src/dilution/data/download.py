@@ -1,13 +1,18 @@
 """Files of data sets: download from the first mirror that works, and the state of each file on disk."""
 
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO, Literal
+from urllib.parse import urljoin, urlsplit
 
 from dilution.errors import DataError
+
+_TIMEOUTS = (10, 60)  # seconds to connect, and between two parts of the content
+_MAX_SECONDS = 3600.0
+_MAX_BYTES = 1 << 30  # the largest file of a built-in data set, CIFAR-10, takes 170 MB
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,9 @@ def download(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Pa
     """Download one file from the first mirror that sends the right content, and return its path.
 
     The bytes go to a temporary folder inside `folder`; the file is moved to its name only once the checksum
-    matches. An existing file is replaced. (``pooch.retrieve`` knows one URL per file, leaves its temporary
-    file after a kill, and leaves files that only their owner can read.)
+    matches. An existing file is replaced. A mirror that sends more than a GiB, takes more than an hour, or
+    leads from https to plain http is given up. (``pooch.retrieve`` knows one URL per file, leaves its
+    temporary file after a kill, and leaves files that only their owner can read.)
 
     Parameters
     ----------
@@ -68,7 +74,9 @@ def download(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Pa
         part = Path(temporary) / file
         for mirror in mirrors:
             try:
-                pooch.HTTPDownloader(timeout=(10, 60))(mirror + file, str(part), None)
+                request = pooch.HTTPDownloader(timeout=_TIMEOUTS, hooks={"response": _refuse_plain_http})
+                with part.open("wb") as opened:
+                    request(mirror + file, _LimitedFile(opened), None)
                 if pooch.file_hash(str(part)) == sha256:
                     return part.replace(folder / file)
                 reason = "sent other content"
@@ -79,6 +87,38 @@ def download(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Pa
         f"{file} could not be downloaded ({'; '.join(failures)}); it is needed in {folder}. Download it by "
         f"hand from {mirrors[0]}{file}, or name a folder that has it with --data-root or DILUTION_DATA."
     )
+
+
+class _LimitedFile:
+    """A file that takes no more than :data:`_MAX_BYTES`, and no longer than :data:`_MAX_SECONDS`."""
+
+    def __init__(self, opened: BinaryIO) -> None:
+        self._file, self._size, self._end = opened, 0, time.monotonic() + _MAX_SECONDS
+
+    def write(self, content: bytes) -> int:
+        """Write a part; raise OSError at a limit."""
+        self._size += len(content)
+        if self._size > _MAX_BYTES:
+            raise _RefusedError(f"sent more than {_MAX_BYTES >> 20:,} MiB")
+        if time.monotonic() > self._end:
+            raise _RefusedError(f"took more than {_MAX_SECONDS / 60:.0f} minutes")
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        """Flush the file."""
+        self._file.flush()
+
+
+class _RefusedError(OSError):
+    """A mirror does what it may not do; the text says what."""
+
+
+def _refuse_plain_http(response: Any, *_: object, **__: object) -> None:
+    """Refuse a redirect from https to plain http: whoever is between could read and replace what is sent."""
+    if response.is_redirect and urlsplit(response.url).scheme == "https":
+        target = urljoin(response.url, response.headers["location"])
+        if urlsplit(target).scheme != "https":
+            raise _RefusedError("redirects to plain http")
 
 
 def _temporary_folder(folder: Path) -> tempfile.TemporaryDirectory[str]:
@@ -95,6 +135,8 @@ def _temporary_folder(folder: Path) -> tempfile.TemporaryDirectory[str]:
 
 def _reason(error: OSError) -> str:
     """Return why a request failed in a few words; the messages of requests run over several lines."""
+    if isinstance(error, _RefusedError):
+        return str(error)
     response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP {response.status_code}"

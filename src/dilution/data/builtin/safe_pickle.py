@@ -119,7 +119,8 @@ class _SafeUnpickler(pickle.Unpickler):
         return _Constructor(self._allowed[module, name])
 
     def persistent_load(self, pid: Any) -> Any:
-        raise _RefusedError(f"refers to {pid!r} outside itself; {_RULE}")
+        # Not shown: the repr of a value made of shared parts can take any memory.
+        raise _RefusedError(f"refers to a {type(pid).__name__} outside itself; {_RULE}")
 
 
 _STOP, _PUT, _LONG_BINPUT = pickle.STOP[0], pickle.PUT[0], pickle.LONG_BINPUT[0]
@@ -169,6 +170,62 @@ def _check_memo_numbers(content: bytes) -> None:
             raise _RefusedError(f"gives an object the number {number:,}; none may exceed its {size:,} bytes")
 
 
+_SHARED_SIZE = 10
+"""Elements that nested tuples may have in all, per byte of the pickle: honest ones have less than one."""
+
+
+def _check_shared_tuples(content: bytes) -> None:
+    """Follow the stack of a pickle, without executing it, and refuse tuples that share parts without end.
+
+    A tuple of two references to a tuple of two references … has 2^depth elements in 4 · depth bytes. As a key
+    of a dictionary it is hashed element by element, which no signal interrupts.
+
+    Raises
+    ------
+    _RefusedError
+        If the elements of all tuples together are out of proportion to the pickle.
+    Exception
+        If it is cut off or uses a stack that is not there.
+    """
+    limit = _SHARED_SIZE * len(content) + 1000
+    stack: list[int | None] = []  # elements of each object, counted through tuples; None is a mark
+    memo: dict[int, int] = {}
+    total = 0
+    for opcode, argument, _ in pickletools.genops(content):
+        name = opcode.name
+        if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            memo[len(memo) if argument is None else int(str(argument))] = stack[-1] or 1
+            continue
+        if name in ("GET", "BINGET", "LONG_BINGET"):
+            size = memo[int(str(argument))]
+        else:
+            taken = _take(stack, opcode)
+            is_tuple = name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET")
+            size = 1 + sum(taken) if is_tuple else 1
+        total += size if size > 1 else 0
+        if total > limit:
+            raise _RefusedError(f"nests tuples to more than {limit:,} elements in {len(content):,} bytes")
+        if name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(size)
+        elif name == "DUP":
+            stack += [taken[0], taken[0]]
+        else:
+            stack += [None if kind is pickletools.markobject else size for kind in opcode.stack_after]
+
+
+def _take(stack: list[int | None], opcode: pickletools.OpcodeInfo) -> list[int]:
+    """Remove from the stack what an opcode takes, and return the elements of each object."""
+    before = opcode.stack_before
+    taken: list[int] = []
+    if pickletools.markobject in before:
+        while (size := stack.pop()) is not None:
+            taken.append(size)
+        before = before[: before.index(pickletools.markobject)]
+    for _ in before:
+        taken.append(stack.pop() or 1)
+    return taken
+
+
 def read_pickle(content: bytes, name: str, *, saved_by_torch: bool = False) -> dict[str, Any]:
     """Return the dictionary in an untrusted pickle of Python 2, or of Python 3 in protocol 3 or 4.
 
@@ -199,6 +256,7 @@ def read_pickle(content: bytes, name: str, *, saved_by_torch: bool = False) -> d
     allowed = _NUMPY | {("_codecs", "encode"): _encode} if saved_by_torch else _NUMPY
     try:
         _check_memo_numbers(content)
+        _check_shared_tuples(content)
         loaded = _SafeUnpickler(content, allowed).load()
     except _RefusedError as error:
         raise DataError(f"{name} is refused: it {error}. Fetch the file from its source.") from error
