@@ -3,7 +3,6 @@
 import html
 import itertools
 import math
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,38 @@ from dilution.errors import DataError, InputError, short_repr, unknown
 from dilution.study.run_spec import Run
 from dilution.study.statistics import name_matrices, varying_settings
 from dilution.utils.migration import new_settings, old_names, warn
+from dilution.utils.toml_file import read_toml
+
+MAX_RUNS = 1_000_000
+"""Most runs of a study: their settings take about 3 GB of memory."""
+
+MAX_SEEDS = 10_000
+"""Most seeds per point; intervals from more are narrower than any claim needs."""
+
+
+def check_count(runs: int, seeds: int | None = None) -> None:
+    """Refuse more runs or seeds than a study holds, before any of them is made.
+
+    Parameters
+    ----------
+    runs
+        Number of runs, without repetition over seeds.
+    seeds
+        Seeds that each run is repeated with. Default: none.
+
+    Raises
+    ------
+    InputError
+        If there are more than :data:`MAX_SEEDS` seeds or :data:`MAX_RUNS` runs, or fewer than 1 seed.
+    """
+    if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
+        raise InputError(f"seeds is {seeds:,}; it must be from 1 to {MAX_SEEDS:,} per point.")
+    total = runs * (seeds or 1)
+    if total > MAX_RUNS:
+        raise InputError(
+            f"the study asks for {total:,} runs; it may have {MAX_RUNS:,}. Leave out values of the grid, or "
+            "divide it into several studies."
+        )
 
 
 @dataclass(frozen=True)
@@ -122,10 +153,10 @@ class Study:
         """
         path = Path(path)
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            content = read_toml(path)
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}. Name an existing file.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise InputError(f"{path} is not TOML: {error}. See docs/researchers.md.") from None
         try:
             return cls._from_tables(content, default_name=path.stem)
@@ -144,15 +175,17 @@ class Study:
         if old := set().union(*(old_names(table) for table in [base, grid, *grids])):
             warn(f"the study {default_name}", old)
             base, grid, grids = new_settings(base), new_settings(grid), [new_settings(axes) for axes in grids]
-        runs: list[Run] = []
-        for axes in [grid, *grids] if grid or not grids else grids:
+        parts = [grid, *grids] if grid or not grids else grids
+        for axes in parts:
             for name, values in axes.items():
                 if not isinstance(values, list) or not values:
                     raise InputError(
                         f"grid {name} is {short_repr(values)}; it must be a list of at least one value. "
                         "Put a single value into [base]."
                     )
-            runs += Grid(base, axes)
+        whole = [Grid(base, axes) for axes in parts]
+        check_count(sum(math.prod(map(len, part.axes.values())) for part in whole))
+        runs = [run for part in whole for run in part]
         name = content.get("name", default_name)
         if not isinstance(name, str) or not name.strip():
             raise InputError(

@@ -1,7 +1,6 @@
 """Recipes: settings of a training without its budget; one is built in, `dilution advise` writes others."""
 
 import math
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from dilution.errors import DataError, InputError, invalid, unknown
 from dilution.training.config import TrainConfig
 from dilution.utils.migration import new_settings, old_names, warn
+from dilution.utils.toml_file import read_toml
 
 ADVISED = "advised"
 """Name of the built-in recipe."""
@@ -130,13 +130,13 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8")).get("recipe")
+        recipe = read_toml(path).get("recipe")
     except OSError as error:
         raise DataError(
             f"the recipe {str(path)!r} cannot be read: {error.strerror}. Write {ADVISED!r} for the built-in "
             "one, or name a file that `dilution advise` has written."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is not TOML: {error}. `dilution advise` writes one.") from None
     if not isinstance(recipe, dict) or not recipe:
         raise InputError(f"{path} has no table [recipe] with settings. `dilution advise` writes one.")

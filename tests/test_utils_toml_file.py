@@ -1,0 +1,47 @@
+"""TOML files as others write them, and as nobody should."""
+
+import pytest
+
+from dilution.errors import InputError
+from dilution.study import Study
+from dilution.training.recipes import read_recipe
+from dilution.utils import toml_file
+
+STUDY = '[base]\ndataset = "digits"\nmodel = "mlp1"\nn = 100\nalpha = 1.0\n'
+RECIPE = "[recipe]\nlr = 0.1\n"
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_studies_and_recipes_are_read_with_and_without_a_mark(tmp_path, mark, ends):
+    path = tmp_path / "s.toml"
+    path.write_bytes(mark + STUDY.replace("\n", ends).encode())
+    assert Study.from_toml(path).runs[0].n == 100
+    path.write_bytes(mark + RECIPE.replace("\n", ends).encode())
+    assert read_recipe(path) == {"lr": 0.1}
+
+
+BAD = {
+    "deep": (f"x = {'[' * 20_000}{']' * 20_000}", "too deep"),
+    "digits": (f"x = {'9' * 5_000}", "limit .* for integer string conversion"),
+    "UTF-16": (STUDY.encode("utf-16"), "utf-8"),
+    "not TOML": ("[base", "Expected"),
+    "long": ("# " + "x" * 10_000_000, "more than 10,000,000 bytes"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize("read", [Study.from_toml, read_recipe])
+def test_a_file_that_is_not_read_says_why(tmp_path, read, content, message):
+    path = tmp_path / "s.toml"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(InputError, match=rf"s\.toml is not TOML: .*{message}"):
+        read(path)
+
+
+def test_an_endless_file_is_read_up_to_the_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(toml_file, "MAX_BYTES", 1000)
+    path = tmp_path / "zero.toml"
+    path.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="more than 1,000 bytes"):
+        Study.from_toml(path)
