@@ -9,11 +9,7 @@ import pandas as pd
 
 from dilution.errors import unknown
 from dilution.utils.atomic import write_atomic
-
-
-def _csv(table: pd.DataFrame) -> bytes:
-    content: str = table.to_csv(index=False)
-    return content.encode()
+from dilution.utils.csv_cells import csv_bytes
 
 
 def _parquet(table: pd.DataFrame) -> bytes:
@@ -30,7 +26,7 @@ def _json_lines(table: pd.DataFrame) -> bytes:
 
 
 _FORMATS: dict[str, Callable[[pd.DataFrame], bytes]] = {
-    ".csv": _csv,
+    ".csv": csv_bytes,
     ".parquet": _parquet,
     ".jsonl": _json_lines,
 }

@@ -23,6 +23,7 @@ from dilution.study.measures import (
 from dilution.study.run_spec import Run
 from dilution.study.schema import STATES
 from dilution.study.store import Store
+from dilution.utils.csv_cells import restore_text
 from dilution.utils.migration import new_columns, new_settings, old_key, warn
 
 _FINISHED = ("done", "diverged")
@@ -45,8 +46,8 @@ _REMEDY = "Nothing was added; correct the file, or export the runs again with `d
 
 def _csv(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False).astype(object)
-    for name in table.columns.difference(list(_TEXT_COLUMNS)):
-        table[name] = table[name].map(_number)
+    for name in table.columns:
+        table[name] = table[name].map(restore_text if name in _TEXT_COLUMNS else _number)
     return table.where(table != "", None)
 
 
@@ -76,7 +77,7 @@ _FORMATS: dict[str, Callable[[Path], pd.DataFrame]] = {
 }
 
 
-def import_table(path: str | Path, store: Store) -> int:
+def import_table(path: str | Path, store: Store, log: Callable[[str], None] = lambda _: None) -> int:
     """Add the finished runs of an exported table to a store and return how many were new.
 
     A table has neither the histories of the trainings nor the transition matrices, so these are not
@@ -90,6 +91,8 @@ def import_table(path: str | Path, store: Store) -> int:
         several rows of one run, the first is used.
     store
         The store.
+    log
+        Function that is called with one line per kind of rows that were not added.
 
     Raises
     ------
@@ -100,10 +103,14 @@ def import_table(path: str | Path, store: Store) -> int:
         If the file cannot be read, is not a table of runs, or a value in it breaks its rule.
     """
     finished: dict[str, _FinishedRun] = {}
+    unfinished, repeated = [], []
     for row in _rows(Path(path)):
-        if row.state() in _FINISHED:
-            run = row.finished_run()
-            finished.setdefault(run.run.key, run)
+        if row.state() not in _FINISHED:
+            unfinished.append(row.state())
+            continue
+        run = row.finished_run()
+        if finished.setdefault(run.run.key, run) is not run:
+            repeated.append(run.run.key)
     with store.writer(atomic=True):
         store.add_runs([run.run for run in finished.values()])
         states = store.states(finished)
@@ -111,6 +118,15 @@ def import_table(path: str | Path, store: Store) -> int:
         for key, run in new.items():
             store.start([key], host=run.host, versions=run.versions, at=run.started)
             store.finish({key: run.outcome}, at=run.finished)
+    known = [key for key in finished if key not in new]
+    for rows, text in (
+        (unfinished, "not finished and not added, the first is {first}"),
+        (repeated, "repeated; the first row of a run is used, such as run {first}"),
+        (known, "finished in the store already, which keeps them, such as run {first}"),
+    ):
+        if rows:
+            count = f"{len(rows):,} {'row is' if len(rows) == 1 else 'rows are'}"
+            log(f"note: {count} {text.format(first=rows[0])}")
     return len(new)
 
 
