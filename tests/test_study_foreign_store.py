@@ -108,7 +108,7 @@ def test_a_forged_row_is_refused_though_its_checksum_fits(path, columns, message
 
 def test_a_cell_of_unreasonable_size_is_not_read(path, monkeypatch):
     forge(path, error="x" * 100_000)
-    monkeypatch.setattr("dilution.study.store._MAX_CELL", 50_000)
+    monkeypatch.setattr("dilution.study.store_file._MAX_CELL", 50_000)
     with Store(path) as store, pytest.raises(StoreError, match="too big"):
         list(store.rows())
 

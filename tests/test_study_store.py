@@ -394,3 +394,38 @@ def test_the_lock_file_is_neither_truncated_nor_followed_if_it_is_a_link(store, 
 
 def test_a_store_has_a_short_repr(store, path):
     assert repr(store) == f"Store({str(path)!r})"
+
+
+@pytest.fixture
+def read_only_disk(monkeypatch):
+    """Make every file and folder read-only for this process, also for root, who may write anywhere."""
+    monkeypatch.setattr("dilution.study.store_file.os.access", lambda _, mode: mode != os.W_OK)
+
+
+def test_a_store_on_a_read_only_disk_is_read_and_nothing_is_written_beside_it(path, request):
+    with Store(path) as store:
+        store.add("s", RUNS)
+        store.finish({KEYS[0]: DONE}, at="now")
+    request.getfixturevalue("read_only_disk")
+    before = {entry.name: entry.read_bytes() for entry in path.parent.iterdir()}
+    with Store(path, create=False) as store:
+        assert store.counts() == {"s": {"done": 1, "queued": len(RUNS) - 1}}
+        assert len(list(store.rows("s"))) == len(RUNS)
+        with pytest.raises(StoreError, match="cannot be used"):
+            store.add("t", RUNS)
+    assert {entry.name: entry.read_bytes() for entry in path.parent.iterdir()} == before
+
+
+def test_a_store_with_a_log_on_a_read_only_disk_says_what_to_copy(path, read_only_disk):
+    with Store(path) as store:
+        store.add("s", RUNS)
+        with pytest.raises(StoreError, match=r"results\.sqlite-wal.*Copy both files"):
+            Store(path, create=False)
+
+
+def test_an_older_store_on_a_read_only_disk_must_be_copied(path, read_only_disk):
+    with Store(path):
+        pass
+    change(path, "PRAGMA user_version = 2", "PRAGMA journal_mode = DELETE")
+    with pytest.raises(StoreError, match=r"version 2.*Copy it to another folder"):
+        Store(path, create=False)

@@ -18,17 +18,14 @@ from dilution.study import schema
 from dilution.study.lock import is_written, writing
 from dilution.study.row_faults import find_fault
 from dilution.study.run_spec import Run
-from dilution.study.schema import SCHEMA_VERSION, renew_checksums
-from dilution.utils import migration
+from dilution.study.schema import renew_checksums
+from dilution.study.store_file import open_store_file
 from dilution.utils.version import code_version
 
 State = Literal["queued", "running", "done", "failed", "diverged"]
 MAX_CRASHES = 3
 """Deaths of the process that trains a run alone after which the run has failed."""
 _MAX_KEYS = 5  # in an error message
-_MAX_CELL = 1 << 28  # bytes; a history of 10,000 evaluations takes 2 million
-_OPERATIONS_BETWEEN_SIGNALS = 100_000  # of SQLite: some milliseconds
-_OPEN_TIMEOUT = 30.0  # seconds to wait for another process that creates or updates the store
 
 _DAMAGED = "{} in {} was damaged or changed since it was written. Restore a copy, or choose another --store."
 _DIED_ALONE = (
@@ -46,7 +43,8 @@ class Store:
     path
         The SQLite file.
     create
-        Create the file (and its folder) if it does not exist.
+        Create the file (and its folder) if it does not exist. Otherwise a store that may not be written is
+        opened for reading.
 
     Raises
     ------
@@ -57,72 +55,8 @@ class Store:
 
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = Path(path)
-        if not create and self.path.is_file() and not self.path.stat().st_size:
-            raise StoreError(
-                f"{self.path} is empty: it is not a store yet, or its content is lost. Wait, restore a copy, "
-                "or name another --store."
-            )
-        if not create and not self.path.exists():
-            raise StoreError(
-                f"there is no store at {self.path}; `dilution run` and `dilution reproduce` create one. "
-                "Name an existing file with --store."
-            )
-        if self.path.is_dir():
-            raise StoreError(f"{self.path} is a folder; --store names a file, such as results.sqlite.")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"the folder {self.path.parent} cannot be created: {error.strerror}. Choose another --store."
-            ) from None
         with self._explained():
-            self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=30)
-            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_CELL)
-            # SQLite calls this between operations, and Python handles a signal in it: a long query ends.
-            self._connection.set_progress_handler(lambda: 0, _OPERATIONS_BETWEEN_SIGNALS)
-            try:
-                self._open()
-            except BaseException:
-                self._connection.close()
-                raise
-
-    def _open(self) -> None:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.path} is a store of version {version}; this Dilution reads up to version "
-                f"{SCHEMA_VERSION}. Update with: pip install --upgrade dilution."
-            )
-        self._connection.execute("PRAGMA foreign_keys = ON")
-        names = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master")}
-        # other programs number their schemas too: the version alone does not identify a store
-        if names and (version == 0 or not names >= schema.TABLES):
-            raise StoreError(f"{self.path} is an SQLite file of another program; choose another --store.")
-        self._check_objects(version)
-        self._connection.create_function("checksum", -1, schema.checksum, deterministic=True)
-        if not names:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-        if not names or version < SCHEMA_VERSION:
-            with writing(self.path, timeout=_OPEN_TIMEOUT):
-                version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-                if version == 0:  # no other process has created it meanwhile
-                    schema.create(self._connection)
-                elif version < SCHEMA_VERSION:
-                    schema.migrate(self._connection, version)
-                    migration.warn(f"the store {self.path}", ())
-                    self._connection.execute("PRAGMA foreign_keys = ON")
-        elif not schema.view_is_current(self._connection):
-            schema.renew_view(self._connection)
-
-    def _check_objects(self, version: int) -> None:
-        """Refuse a file with triggers, views or tables of somebody else, before the first query."""
-        foreign = schema.foreign_objects(self._connection, version) if version else []
-        if foreign:
-            raise StoreError(
-                f"{self.path} is not as this program makes a store: {', '.join(foreign[:_MAX_KEYS])} "
-                f"{'is' if len(foreign) == 1 else 'are'} added, missing or changed, and may change results "
-                "as they are stored. Restore a copy, or choose another --store."
-            )
+            self._connection = open_store_file(self.path, create=create)
 
     def __repr__(self) -> str:
         """Return the path, as the call that opens the store."""
