@@ -383,16 +383,18 @@ class Store:
         """Turn errors of SQLite and of the file system into one line for the user."""
         try:
             yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:  # a signal, in the progress handler
-                raise KeyboardInterrupt from None
-            raise StoreError(
-                f"the store {self.path} cannot be used: {error}. Free some space or choose another "
-                "--store; finished runs are kept."
-            ) from None
         except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            code = getattr(error, "sqlite_errorcode", None)  # errors of the module itself have none
+            reason = str(error).partition("\n")[0]
+            if code == sqlite3.SQLITE_INTERRUPT:  # a signal, in the progress handler
+                raise KeyboardInterrupt from None
+            if isinstance(error, sqlite3.OperationalError) and code is not None:
+                raise StoreError(
+                    f"the store {self.path} cannot be used: {reason}. Free some space or choose another "
+                    "--store; finished runs are kept."
+                ) from None
             raise StoreError(
-                f"{self.path} is not a valid store: {error}. Restore a copy or choose another --store."
+                f"{self.path} is not a valid store: {reason}. Restore a copy or choose another --store."
             ) from None
         except OSError as error:
             raise StoreError(
