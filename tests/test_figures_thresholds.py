@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dilution.figures.threshold_search import SMALLEST_N, next_runs, snap
+from dilution.errors import InputError
+from dilution.figures.threshold_search import LONG_SEARCH, SHORT_SEARCH, SMALLEST_N, next_runs, snap
 from dilution.figures.thresholds import (
     LEVELS,
     crossing,
-    fit_threshold_laws,
     grid_crossing,
     grid_thresholds,
     logit,
@@ -25,13 +25,13 @@ def accuracy(n, threshold, level=0.9, slope=1.2):
     return 1 / (1 + np.exp(-z))
 
 
-def searched(threshold, noise=0.0, largest=60_000, start=500, seed=0):
+def searched(threshold, noise=0.0, largest=60_000, start=500, seed=0, budget=SHORT_SEARCH):
     """Run a search on invented accuracies and return the runs that it requested."""
     generator = np.random.default_rng(seed)
     runs = pd.DataFrame({"n": [start], "seed": [0]})
     runs["test_acc_at_best_clean_val"] = accuracy(runs["n"], threshold)
     for _ in range(100):
-        requested = next_runs(runs, LEVELS, largest)
+        requested = next_runs(runs, LEVELS, largest, budget)
         if not requested:
             return runs
         new = pd.DataFrame(requested, columns=["n", "seed"])
@@ -116,13 +116,34 @@ def test_thresholds_of_a_grid_have_an_interval_over_seeds():
     assert row["seeds"] == 3
 
 
-def test_the_laws_recover_the_polynomial_of_the_points():
-    alpha = np.array([0.0, 5.0, 10.0, 20.0, 35.0, 50.0])
-    noise = np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
-    linear = fit_threshold_laws(alpha, 100 + 40 * alpha + noise)
-    assert linear[1].coefficients == pytest.approx((100, 40), rel=0.05)
-    assert min(linear, key=lambda law: law.aicc).name == "linear"
-    quadratic = fit_threshold_laws(alpha, 100 + 2 * alpha**2 + noise)
-    assert min(quadratic, key=lambda law: law.aicc).name == "quadratic"
-    assert quadratic[1].r2 < quadratic[2].r2 <= 1
-    assert math.isnan(fit_threshold_laws(alpha[:3], alpha[:3])[2].aicc)
+def test_a_long_search_narrows_until_the_interval_is_within_a_quarter():
+    narrow, covered, shorter = 0, 0, 0
+    for seed in range(30):
+        runs = searched(3_000, noise=0.3, seed=seed, budget=LONG_SEARCH)
+        fit = crossing(runs, 0.9)
+        narrow += math.log(fit.high / fit.low) / 2 <= math.log(1.25)
+        covered += fit.low <= 3_000 <= fit.high
+        assert runs["seed"].is_unique
+        other = crossing(searched(3_000, noise=0.3, seed=seed), 0.9)
+        shorter += other.low > 0 and math.log(other.high / other.low) / 2 <= math.log(1.25)
+    assert narrow == 30
+    assert shorter < 20  # a short search ends after six runs near the crossing
+    assert covered >= 24  # 28 or 29 expected; a stopping rule based on the interval costs a little
+
+
+def test_a_long_search_requests_several_runs_at_once_on_both_sides_of_the_crossing():
+    runs = searched(3_000, noise=0.3, seed=1)  # ended as a short search, too wide for a long one
+    fit = crossing(runs, 0.9)
+    assert math.log(fit.high / fit.low) / 2 > math.log(1.25)
+    sizes = [n for n, _ in next_runs(runs, [0.9], 60_000, LONG_SEARCH)]
+    assert len(sizes) == LONG_SEARCH.at_once
+    assert min(sizes) < fit.n < max(sizes)
+
+
+@pytest.mark.parametrize("measure", [lambda runs: crossing(runs, 0.9), grid_thresholds])
+def test_a_run_counts_once_in_a_threshold(measure):
+    n = [250, 500, 1_000, 2_000, 4_000]
+    runs = pd.DataFrame({"alpha": 0.0, "n": n, "seed": 0, "test_acc_at_best_clean_val": accuracy(n, 900)})
+    measure(runs)
+    with pytest.raises(InputError, match="2 runs of seed 0"):
+        measure(pd.concat([runs, runs], ignore_index=True))

@@ -10,8 +10,9 @@ import pandas as pd
 from dilution.data import Arrays
 from dilution.errors import unknown
 from dilution.figures.claims import Claim
+from dilution.figures.paper_scale import LrSearch
 from dilution.noise import Dilution, NoiseSummary, observed
-from dilution.study.grid import Grid
+from dilution.study.grid import Grid, check_count
 from dilution.study.run_spec import Run
 from dilution.training.config import PrecisionName
 
@@ -19,27 +20,13 @@ PresetName = Literal["demo", "laptop", "paper"]
 PRESETS: tuple[PresetName, ...] = ("demo", "laptop", "paper")
 
 LEARNING_RATES = (0.01, 0.05, 0.1, 0.5)
-"""The paper reports the best of these learning rates."""
+"""Learning rates of Figures 10 and 11 at the laptop preset."""
 
 DEMO_N = 2_000
 """The largest number of clean examples at the demo preset."""
 
 POOLED_SETTINGS: dict[str, Any] = {"targets": "pooled", "optimizer": "adam", "schedule": "linear"}
 """Settings of the demo and laptop presets for noise on the same images: fast, one learning rate."""
-
-PAPER_SETTINGS: dict[str, Any] = {
-    "targets": "sampled",
-    "optimizer": "adadelta",
-    "batch_size": 128,
-    "steps": 50_000,
-}
-"""Settings of the paper, as far as the paper states them."""
-
-PAPER_DESCRIPTION = (
-    "Paper preset: sampled targets (one label at a time), Adadelta, batch size 128, 50,000 steps, the best "
-    "of four learning rates by clean validation accuracy."
-)
-"""Description of runs with `PAPER_SETTINGS` and `LEARNING_RATES`."""
 
 MEANS_OVER_SEEDS = (
     "Points are means over seeds; a seed sets the subset of clean images, the noise, the initial weights and "
@@ -61,6 +48,10 @@ IS_OWN = "is_own"
 
 Grids = list[tuple[dict[str, Any], dict[str, list[Any]]]]
 """Grids of runs: settings that all runs of a grid share, and the values of each setting that varies."""
+
+
+NextRuns = Callable[[Sequence[Run], pd.DataFrame], list[Run]]
+"""Function of the finished runs and their table → the runs that a search requests next; empty at its end."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +100,17 @@ class Preset:
         Settings of the runs, and how they differ from the paper's.
     seeds
         Number of seeds per point.
+    lr_search
+        How the learning rates of the runs are chosen. Default: the grids have them.
+    next_runs
+        As of :class:`Figure`, at this preset alone.
     """
 
     grids: Callable[[FigureInputs], Grids]
     description: str
     seeds: int = 3
+    lr_search: LrSearch | None = None
+    next_runs: NextRuns | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -137,8 +134,8 @@ class Figure:
     method
         How the points were measured.
     next_runs
-        Function of the finished runs and their table → the runs that a search requests next; empty once the
-        search has ended. None for a figure without a search.
+        The search of a figure that has one. Where learning rates are chosen, it is given the runs, and
+        requests runs, at the provisional one.
     compared_with
         Name of a figure whose runs are added to this figure's table if the store has all of them.
     as_percent
@@ -153,7 +150,7 @@ class Figure:
     summary: Callable[[pd.DataFrame], str]
     claims: tuple[Claim, ...]
     method: str
-    next_runs: Callable[[Sequence[Run], pd.DataFrame], list[Run]] | None = None
+    next_runs: NextRuns | None = None
     compared_with: str | None = None
     as_percent: bool = True
 
@@ -174,8 +171,14 @@ class Figure:
                 return self.presets[preset]
         raise unknown("preset", name, PRESETS)
 
+    def search(self, preset: str) -> NextRuns | None:
+        """Return the search that requests further runs at a preset, or None."""
+        return self.get_preset(preset).next_runs or self.next_runs
+
     def plan(self, inputs: FigureInputs, preset: str, seeds: int | None = None) -> list[Run]:
         """Return the runs of this figure at a preset; of a search, its first runs.
+
+        Where learning rates are chosen, the runs have the provisional one.
 
         Parameters
         ----------
@@ -187,6 +190,7 @@ class Figure:
             Number of seeds per point. Default: that of the preset.
         """
         chosen = self.get_preset(preset)
+        check_count(1, seeds)
         seed = list(range(seeds or chosen.seeds))
         shared = {"dataset": inputs.dataset, "precision": inputs.precision}
         return [

@@ -6,10 +6,7 @@ import matplotlib.figure
 import pandas as pd
 
 from dilution.figures.base import (
-    LEARNING_RATES,
     MEANS_OVER_SEEDS,
-    PAPER_DESCRIPTION,
-    PAPER_SETTINGS,
     POOLED_SETTINGS,
     Figure,
     FigureInputs,
@@ -25,6 +22,7 @@ from dilution.figures.comparisons import (
     list_means,
     significantly_less,
 )
+from dilution.figures.paper_scale import LrSearch, describe, paper_grids
 from dilution.models import DISPLAY_NAMES
 from dilution.report.style import ALPHA_LABEL, legend, new_figure, style
 from dilution.study.statistics import best_lr, intervals
@@ -64,11 +62,10 @@ def _laptop(inputs: FigureInputs) -> Grids:
 
 
 def _paper(inputs: FigureInputs) -> Grids:
-    base = {"n": min(5_000, inputs.n_available)}
-    axes = {"alpha": [0.0, 5.0, 10.0, 20.0, 50.0]}
+    base, alphas = {"n": min(5_000, inputs.n_available)}, [0.0, 5.0, 10.0, 20.0, 50.0]
     return [
-        ({**PAPER_SETTINGS, **base}, {"model": list(MODELS), **axes, "lr": list(LEARNING_RATES)}),
-        ({"targets": "sampled", **base}, {"model": list(ESTIMATORS), **axes}),
+        *paper_grids(base, alphas, {"model": list(MODELS)}),
+        ({"targets": "sampled", **base}, {"model": list(ESTIMATORS), "alpha": alphas}),
     ]
 
 
@@ -82,7 +79,7 @@ _PRESETS: dict[PresetName, Preset] = {
         "Laptop preset: models train with pooled targets and Adam at a learning rate of 1e-3 for 600 steps. "
         f"{_SMALL_N}",
     ),
-    "paper": Preset(_paper, f"{PAPER_DESCRIPTION} {_SMALL_N}", seeds=5),
+    "paper": Preset(_paper, f"{describe()} {_SMALL_N}", seeds=5, lr_search=LrSearch()),
 }
 
 

@@ -7,7 +7,8 @@ from typing import Literal
 
 import pandas as pd
 
-from dilution.study.statistics import best_lr, name_matrices, varying_settings
+from dilution.study.statistics import best_lr, name_matrices, varying_settings, with_diverged_at_chance
+from dilution.utils.estimate import Estimate
 
 Verdict = Literal["reproduced", "not reproduced", "not testable"]
 
@@ -55,8 +56,8 @@ def not_testable(reason: str) -> Judgement:
 def judge_all(claims: Sequence[Claim], table: pd.DataFrame, *, pending: int = 0) -> pd.DataFrame:
     """Return one row per claim with its verdict.
 
-    No claim is decided while runs are missing from the table (not finished, or failed). If a run diverged at
-    the learning rate that validation chose, no claim counts as reproduced.
+    No claim is decided while runs are missing from the table (not finished, or failed). Diverged runs count
+    as accuracy at chance; the numbers of every claim say how many there are.
 
     Parameters
     ----------
@@ -76,29 +77,43 @@ def judge_all(claims: Sequence[Claim], table: pd.DataFrame, *, pending: int = 0)
     required = len(table) + pending
     finished = int(table["state"].isin(["done", "diverged"]).sum())
     missing = required - finished
-    diverged = "" if missing else _diverged_runs(table)
+    filled = with_diverged_at_chance(table)
+    unknown = 0 if missing else int((filled["test_acc_at_best_clean_val"].isna()).sum())
+    diverged = "" if missing else describe_diverged(filled)
     for claim in claims:
         if missing:
             judgement = not_testable(f"{missing} of {required} runs are not finished")
-        elif diverged:
-            judgement = decide(False, diverged)
+        elif unknown:
+            judgement = not_testable(
+                f"{diverged}; {unknown} of them have no majority_share, so what counts as chance is unknown"
+            )
         else:
-            judgement = claim.judge(table)
+            judgement = claim.judge(filled)
+        numbers = "; ".join(filter(None, [judgement.numbers, "" if missing or unknown else diverged]))
         row = (claim.figure, claim.sentence, claim.rule, required, finished)
-        rows.append((*row, judgement.verdict, judgement.numbers))
+        rows.append((*row, judgement.verdict, numbers))
     return pd.DataFrame(rows, columns=["figure", "claim", "rule", "runs", "finished", "verdict", "numbers"])
 
 
-def _diverged_runs(table: pd.DataFrame) -> str:
-    """Return how many runs diverged among those at the best learning rate; empty if none did."""
+def describe_diverged(table: pd.DataFrame) -> str:
+    """Return how many runs diverged, and how many of them at the best learning rate; empty if none did.
+
+    Parameters
+    ----------
+    table
+        One row per run.
+    """
+    if "key" in table:
+        table = table.drop_duplicates("key")  # two figures may share a run
+    diverged = int((table["state"] == "diverged").sum())
+    if not diverged:
+        return ""
+    text = f"{diverged} of {len(table)} runs diverged and count as accuracy at chance"
     table = name_matrices(table)
     settings = [name for name in varying_settings(table) if name != "lr"] or ["model"]
     best = best_lr(table, by=settings)
-    diverged = best[best["state"] == "diverged"]
-    if diverged.empty:
-        return ""
-    first = ", ".join(f"{name} {diverged.iloc[0][name]}" for name in [*settings, "seed"])
-    return f"{len(diverged)} of {len(best)} runs diverged, the first: {first}"
+    chosen = int((best["state"] == "diverged").sum())
+    return text if len(best) == len(table) else f"{text}, {chosen} of them at the best learning rate"
 
 
 def percent(fraction: float) -> str:
@@ -118,6 +133,11 @@ def _signed(fraction: float) -> str:
 def difference_interval(mean: float, low: float, high: float) -> str:
     """Return a difference of two accuracies in percentage points, with its 95 % interval if there is one."""
     return difference(mean) + ("" if math.isnan(low) else f" [{_signed(low)}, {_signed(high)}]")
+
+
+def difference_estimate(estimate: Estimate) -> str:
+    """Return an estimated difference of two accuracies in percentage points, with its interval."""
+    return difference_interval(estimate.value, estimate.low, estimate.high)
 
 
 def percent_interval(mean: float, low: float, high: float) -> str:

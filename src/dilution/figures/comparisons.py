@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 
 from dilution.figures.claims import Judgement, decide, difference, percent_interval
 from dilution.report.style import line_with_interval, percent_axis
-from dilution.study.statistics import intervals, paired_p
+from dilution.study.pairs import by_seed
+from dilution.study.statistics import check_seeds, intervals, paired_p, with_diverged_at_chance
 
 _MAX_LISTED = 4  # failed comparisons that a verdict spells out
 
@@ -45,6 +46,8 @@ def accuracy_lines(
 def accuracy_drops(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Return the drop of test accuracy from alpha = 0, for each group, alpha > 0 and seed.
 
+    Diverged runs count as accuracy at chance. A seed without a run at alpha = 0 is left out.
+
     Parameters
     ----------
     table
@@ -56,7 +59,14 @@ def accuracy_drops(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     -------
     DataFrame
         Columns `by`, ``alpha``, ``seed``, ``drop``.
+
+    Raises
+    ------
+    InputError
+        If a group has two runs of one alpha and seed.
     """
+    check_seeds(table, [*by, "alpha"])
+    table = with_diverged_at_chance(table)
     clean = table[table["alpha"] == 0][[*by, "seed", "test_acc_at_best_clean_val"]].rename(
         columns={"test_acc_at_best_clean_val": "clean"}
     )
@@ -86,7 +96,7 @@ def significantly_less(
         Values of `by`: the setting whose mean should be smaller, and the one it is compared with.
     """
     bounds = intervals(table, by=[by], value=value).set_index(by)
-    seeds = table.pivot(index="seed", columns=by, values=value)
+    seeds = by_seed(table, by, value)
     p = paired_p(seeds[smaller].tolist(), seeds[larger].tolist())
     return bool(bounds.loc[smaller, "high"] < bounds.loc[larger, "low"] or p < 0.05), p
 
@@ -124,7 +134,7 @@ def compare_neighbours(
     labels
         Names of the values.
     """
-    mean = table.groupby(by)["test_acc_at_best_clean_val"].mean()
+    mean = by_seed(table, by).mean()
     n_passed, failed = 0, []
     for lower, upper in itertools.pairwise(order):
         significant, p = significantly_less(table, "test_acc_at_best_clean_val", by, lower, upper)

@@ -1,7 +1,8 @@
 """Figure 9: how many clean examples an accuracy requires at each noise level, found by search."""
 
-import math
+import itertools
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib.figure
@@ -11,9 +12,6 @@ from matplotlib.axes import Axes
 
 from dilution.figures.base import (
     IS_OWN,
-    LEARNING_RATES,
-    PAPER_DESCRIPTION,
-    PAPER_SETTINGS,
     Figure,
     FigureInputs,
     Grids,
@@ -21,24 +19,37 @@ from dilution.figures.base import (
     PresetName,
 )
 from dilution.figures.claims import Claim, Judgement, count_interval, decide, not_testable, percent
-from dilution.figures.fig8 import DEMO_ALPHAS, LAPTOP_ALPHAS, demo_base, laptop_base, with_n
-from dilution.figures.threshold_search import first_n
-from dilution.figures.threshold_search import next_runs as next_sizes
-from dilution.figures.thresholds import (
-    LEVELS,
-    ThresholdLaw,
-    crossing,
-    fit_threshold_laws,
-    grid_thresholds,
-    slope_interval,
+from dilution.figures.fig8 import (
+    DEMO_ALPHAS,
+    LAPTOP_ALPHAS,
+    PAPER_ALPHAS,
+    PAPER_MODEL,
+    demo_base,
+    laptop_base,
+    paper_description,
+    searched_size,
+    with_n,
 )
+from dilution.figures.paper_scale import LrSearch, paper_grids
+from dilution.figures.threshold_law import (
+    LINE,
+    PARABOLA,
+    SQUARE_ROOT,
+    ThresholdLaw,
+    Thresholds,
+    slope_difference,
+    slope_estimate,
+)
+from dilution.figures.threshold_search import LONG_SEARCH, SHORT_SEARCH, SearchBudget, first_n
+from dilution.figures.threshold_search import next_runs as next_sizes
+from dilution.figures.thresholds import LEVELS, crossing, grid_thresholds
 from dilution.report.marks import mark_points
 from dilution.report.style import ALPHA_LABEL, COLOURS, MARKERS, legend, new_figure, style
 from dilution.study.run_spec import Run
 from dilution.study.statistics import best_lr
 
 SEARCH, GRID = "search", "grid of Figure 8"
-_MIN_R2 = 0.95  # of the straight line
+_MIN_ALPHAS, _MIN_ALPHAS_OF_LAW = 3, 4  # with known thresholds: a line has two coefficients, a law three
 
 
 def _grids(base: dict[str, Any], alphas: list[float], largest: int, lrs: dict[str, list[Any]]) -> Grids:
@@ -56,20 +67,12 @@ def _laptop(inputs: FigureInputs) -> Grids:
 
 
 def _paper(inputs: FigureInputs) -> Grids:
-    alphas = [0.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0]
-    base = {**PAPER_SETTINGS, "model": "conv4"}
-    return _grids(base, alphas, inputs.n_available, {"lr": list(LEARNING_RATES)})
-
-
-_SEARCH_RULE = (
-    "Each n is requested by a search, which ends when the interval of the crossing is within a quarter of it "
-    "on either side, or after 6 runs near the crossing."
-)
-_PRESETS: dict[PresetName, Preset] = {
-    "demo": Preset(_demo, f"Demo preset: settings as in Figure 8. {_SEARCH_RULE}", seeds=1),
-    "laptop": Preset(_laptop, f"Laptop preset: settings as in Figure 8. {_SEARCH_RULE}", seeds=1),
-    "paper": Preset(_paper, f"{PAPER_DESCRIPTION} {_SEARCH_RULE}", seeds=1),
-}
+    sizes = {alpha: first_n(alpha, max(PAPER_ALPHAS), inputs.n_available) for alpha in PAPER_ALPHAS}
+    return [
+        grid
+        for alpha, n in sizes.items()
+        for grid in paper_grids({"model": PAPER_MODEL, "n": n}, [alpha], {})
+    ]
 
 
 def _own_runs(table: pd.DataFrame) -> pd.DataFrame:
@@ -82,7 +85,7 @@ def _at_best_lr(table: pd.DataFrame) -> pd.DataFrame:
     return best_lr(_own_runs(table), by=["alpha", "n"])
 
 
-def next_runs(runs: Sequence[Run], table: pd.DataFrame) -> list[Run]:
+def next_runs(runs: Sequence[Run], table: pd.DataFrame, budget: SearchBudget = SHORT_SEARCH) -> list[Run]:
     """Return the runs that the search requests next.
 
     Parameters
@@ -91,6 +94,8 @@ def next_runs(runs: Sequence[Run], table: pd.DataFrame) -> list[Run]:
         All runs so far, finished.
     table
         One row per run.
+    budget
+        How long the search for one threshold may go on.
     """
     requested = []
     largest = int(table["n_available"].max())
@@ -98,10 +103,35 @@ def next_runs(runs: Sequence[Run], table: pd.DataFrame) -> list[Run]:
     varying = {"n", "n_val", "epochs", "steps", "alpha", "seed", "lr"}
     shared = {"steps": runs[0].steps, **runs[0].model_dump(exclude=varying, exclude_none=True)}
     for alpha, part in _at_best_lr(table).groupby("alpha"):
-        for n, seed in next_sizes(part, LEVELS, largest):
-            settings = with_n(shared, n)
+        for n, seed in next_sizes(part, LEVELS, largest, budget):
+            settings = with_n(shared, n, alpha)
             requested += [Run.of(**settings, alpha=alpha, seed=seed, lr=lr) for lr in lrs]
     return requested
+
+
+_SEARCH_RULE = (
+    "Each n is requested by a search, which ends when the interval of the crossing is within a quarter of it "
+    "on either side, or after {max_runs} runs near the crossing."
+)
+
+
+def _search_rule(budget: SearchBudget) -> str:
+    return _SEARCH_RULE.format(max_runs=budget.max_runs)
+
+
+_PRESETS: dict[PresetName, Preset] = {
+    "demo": Preset(_demo, f"Demo preset: settings as in Figure 8. {_search_rule(SHORT_SEARCH)}", seeds=1),
+    "laptop": Preset(
+        _laptop, f"Laptop preset: settings as in Figure 8. {_search_rule(SHORT_SEARCH)}", seeds=1
+    ),
+    "paper": Preset(
+        _paper,
+        f"{paper_description()} {_search_rule(LONG_SEARCH)}",
+        seeds=1,
+        lr_search=LrSearch(searched_size),
+        next_runs=partial(next_runs, budget=LONG_SEARCH),
+    ),
+}
 
 
 def aggregate(table: pd.DataFrame) -> pd.DataFrame:
@@ -139,14 +169,11 @@ def _training_images(runs: pd.DataFrame) -> int:
     return int((runs["steps_done"].fillna(runs["steps"]) * runs["batch_size"]).sum())
 
 
-def _fit_laws(points: pd.DataFrame) -> dict[float, list[ThresholdLaw]]:
-    """Return the laws at each level that has at least three noise levels."""
+def _fit_laws(points: pd.DataFrame, n_alphas: int = _MIN_ALPHAS) -> dict[float, ThresholdLaw]:
+    """Return the law at each level that has bounded thresholds at this many noise levels or more."""
     search = points[points["found_by"] == SEARCH]
-    return {
-        float(str(level)): fit_threshold_laws(part["alpha"].tolist(), part["mean"].tolist())
-        for level, part in search.groupby("level")
-        if len(part) >= 3
-    }
+    thresholds = {float(str(level)): Thresholds.of(part) for level, part in search.groupby("level")}
+    return {level: ThresholdLaw(given) for level, given in thresholds.items() if len(given) >= n_alphas}
 
 
 def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
@@ -159,9 +186,8 @@ def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
         for index, (level, part) in enumerate(points.groupby("level")):
             for found_by, series in part.groupby("found_by", sort=False):
                 _draw_series(axis, series.sort_values("alpha"), str(found_by), index, ends[1], top)
-            law = laws.get(float(str(level)), [])
-            if len(law) > 1:
-                start, slope = law[1].coefficients
+            if (law := laws.get(float(str(level)))) is not None:
+                start, slope = law.line
                 name = f"{percent(float(str(level)))}, straight line"
                 axis.plot(ends, start + slope * ends, color=COLOURS[index], lw=1.0, ls="--", label=name)
         axis.set_ylim(0, top)
@@ -221,39 +247,42 @@ def summary(points: pd.DataFrame) -> str:
 
 
 def _linear(table: pd.DataFrame) -> Judgement:
-    laws = _fit_laws(aggregate(table))
+    laws = _fit_laws(aggregate(table), _MIN_ALPHAS_OF_LAW)
     if not laws:
-        return not_testable("requires an accuracy that three noise levels reach")
+        return not_testable(
+            f"requires an accuracy whose n has a bounded interval at {_MIN_ALPHAS_OF_LAW} noise levels"
+        )
     numbers, passed = [], True
-    for level, fitted in laws.items():
-        line = fitted[1]
-        passed &= line.r2 >= _MIN_R2
-        missing = ", ".join(law.name for law in fitted if math.isnan(law.aicc))
-        criteria = ", ".join(f"{law.name} {law.aicc:.1f}" for law in fitted if not math.isnan(law.aicc))
+    for level, law in laws.items():
+        passed &= law.is_straight()
+        start, slope = law.line
+        chances = [percent(law.chance_of_straight(exponent)) for exponent in (LINE, SQUARE_ROOT, PARABOLA)]
+        left_out = ", ".join(f"{alpha:g}" for alpha in law.thresholds.left_out)
         numbers.append(
-            f"{percent(level)}: n = {line.coefficients[0]:,.0f} + {line.coefficients[1]:,.0f} α, "
-            f"R² = {line.r2:.3f}"
-            + (f", AICc {criteria}" if criteria else "")
-            + (f", too few noise levels for AICc of {missing}" if missing else "")
+            f"{percent(level)}: b = {law.exponent.text('.2f').replace('inf', '∞')}; in simulations with "
+            f"these intervals the rule holds for {chances[0]} of straight lines, {chances[1]} of laws with b "
+            f"= ½ and {chances[2]} with b = 2; the straight line is n = {start:,.0f} + {slope:,.0f} α"
+            + (f"; without a bounded interval, left out: α = {left_out}" if left_out else "")
         )
     return decide(passed, "; ".join(numbers))
 
 
 def _steeper(table: pd.DataFrame) -> Judgement:
-    points = aggregate(table)
-    laws = _fit_laws(points)
+    laws = _fit_laws(aggregate(table))
     if len(laws) < 2:
-        return not_testable("requires two accuracies that three noise levels reach")
-    search, numbers = points[points["found_by"] == SEARCH], []
-    for level, part in search.groupby("level"):
-        low, high = slope_interval(part["alpha"].tolist(), part["mean"].tolist())
-        slope = laws[float(str(level))][1].coefficients[1]
-        numbers.append(
-            f"{percent(float(str(level)))}: {count_interval(slope, low, high)} more clean examples per unit "
-            "of α"
+        return not_testable(
+            f"requires two accuracies whose n has a bounded interval at {_MIN_ALPHAS} noise levels"
         )
-    slopes = [fitted[1].coefficients[1] for _, fitted in sorted(laws.items())]
-    return decide(slopes == sorted(slopes), "; ".join(numbers))
+    slopes = {level: slope_estimate(law) for level, law in laws.items()}
+    numbers = [
+        f"{percent(level)}: {count_interval(slope.value, slope.low, slope.high)} more clean examples per "
+        "unit of α"
+        for level, slope in slopes.items()
+    ]
+    pairs = itertools.pairwise(laws[level] for level in sorted(laws))
+    gaps = [slope_difference(lower, higher) for lower, higher in pairs]
+    numbers += [f"difference {count_interval(gap.value, gap.low, gap.high)}" for gap in gaps]
+    return decide(all(gap.low > 0 for gap in gaps), "; ".join(numbers))
 
 
 FIGURE = Figure(
@@ -267,15 +296,16 @@ FIGURE = Figure(
         Claim(
             "fig9",
             "The number of clean examples that an accuracy requires grows linearly with the noise level.",
-            "For each accuracy the straight line in α explains at least 95 % of the variance of the n found "
-            "(R²). AICc of a constant, a straight line and a parabola are shown beside it; the law with the "
-            "smallest AICc is preferred.",
+            "For each accuracy n = n₀(1 + κα)^b is fitted to the n found, each weighted by its own interval. "
+            "The 95 % interval of the exponent b holds 1 (a straight line) and excludes ½ and 2. Simulations "
+            "show beside it how often the rule would hold for each of these exponents.",
             _linear,
         ),
         Claim(
             "fig9",
             "It grows faster for a higher accuracy.",
-            "The slope of the straight line is larger for the higher accuracy.",
+            "The straight line, fitted with the same weights, is steeper for the higher accuracy: the "
+            "difference of the slopes has a 95 % interval above 0.",
             _steeper,
         ),
     ),

@@ -8,10 +8,7 @@ import pandas as pd
 from dilution.errors import InputError
 from dilution.figures.base import (
     DEMO_N,
-    LEARNING_RATES,
     MEANS_OVER_SEEDS,
-    PAPER_DESCRIPTION,
-    PAPER_SETTINGS,
     Figure,
     FigureInputs,
     Grids,
@@ -19,6 +16,7 @@ from dilution.figures.base import (
     PresetName,
 )
 from dilution.figures.claims import difference_interval, percent, percent_interval
+from dilution.figures.paper_scale import PAPER_SETTINGS, PROVISIONAL_LR, LrSearch, describe, paper_steps
 from dilution.noise import alpha_for_matrix
 from dilution.report.marks import mark_points
 from dilution.report.style import COLOURS, MARKERS, legend, new_figure, percent_axis, style
@@ -72,8 +70,8 @@ def _laptop(inputs: FigureInputs) -> Grids:
 
 
 def _paper(inputs: FigureInputs) -> Grids:
-    base = {**PAPER_SETTINGS, "n": inputs.n_available, "model": "conv6"}
-    return _grids(inputs, base, {"lr": list(LEARNING_RATES)})
+    base = {**PAPER_SETTINGS, "lr": PROVISIONAL_LR, "n": inputs.n_available, "model": "conv6"}
+    return _grids(inputs, {**base, "steps": paper_steps(inputs.n_available, 0.0)}, {})
 
 
 _PRESETS: dict[PresetName, Preset] = {
@@ -83,7 +81,9 @@ _PRESETS: dict[PresetName, Preset] = {
         "Laptop preset: Conv-4, Adam with a learning rate of 1e-3 that falls linearly to 0, 2,000 steps of "
         "128 images, which is 28 epochs at n = 10,000. No augmentation.",
     ),
-    "paper": Preset(_paper, f"{PAPER_DESCRIPTION} Conv-6 on all images. No augmentation.", seeds=5),
+    "paper": Preset(
+        _paper, f"{describe()} Conv-6 on all images. No augmentation.", seeds=5, lr_search=LrSearch()
+    ),
 }
 
 

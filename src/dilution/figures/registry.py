@@ -14,6 +14,7 @@ from dilution.figures import (
     fig9,
     fig10,
     fig11,
+    gradients,
     human_labels,
 )
 from dilution.figures.base import Figure
@@ -25,7 +26,7 @@ PAPER_FIGURES: dict[str, Figure] = {
 """The figures of the paper, which ``"all"`` stands for."""
 
 FIGURES: dict[str, Figure] = PAPER_FIGURES | {
-    module.FIGURE.name: module.FIGURE for module in (baselines, human_labels)
+    module.FIGURE.name: module.FIGURE for module in (gradients, baselines, human_labels)
 }
 """Every figure by name, in the order of a page: those of the paper, then those beyond it."""
 

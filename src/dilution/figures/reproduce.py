@@ -1,20 +1,26 @@
 """Reproduce figures: plan the runs, train them, judge the claims, write the page."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from dilution.data import load
-from dilution.errors import InputError
+from dilution.errors import InputError, TimeLimitReached
 from dilution.figures.base import Figure, FigureInputs, PresetName
 from dilution.figures.registry import PAPER_FIGURES, get_figure
-from dilution.figures.section import figure_section, further_runs, recipe_name
+from dilution.figures.search import expected_rounds, further_runs, keep_plan, recipe_name
+from dilution.figures.section import figure_section
 from dilution.figures.store_report import Reproduction, reproduction_title, write_reproduction
 from dilution.report.provenance import python_call
 from dilution.study.apply_recipe import with_recipe
+from dilution.study.budget import NO_COST, Budget, Machine, estimate_cost
+from dilution.study.deadline import Deadline
+from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
 from dilution.study.grid import Study
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
+from dilution.study.results import table
 from dilution.study.run_spec import Run
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
@@ -22,6 +28,7 @@ from dilution.training.config import PrecisionName
 from dilution.utils.atomic import check_writable
 
 
+@takes_execution
 def reproduce(
     figures: str | Sequence[str],
     *,
@@ -69,26 +76,96 @@ def reproduce(
     Raises
     ------
     DilutionError
-        If a name is unknown, a data file is missing, or a folder cannot be written.
+        If a name is unknown, a data file is missing, or a folder cannot be written; :class:`TimeLimitReached`
+        if runs remain at the time limit. The page is written once all figures have ended.
     """
     command = command or python_call("dilution.reproduce", reproduce, locals())
     execution = execution or Execution()
+    deadline = Deadline.of(execution)
     selected = _select(figures)
     for figure in selected:
         figure.get_preset(preset)
-    external = external or ("cifar100" if dataset == "cifar10" else "photos")
+    external = external or _default_external(dataset)
     inputs = FigureInputs.of(dataset, load(dataset, execution.root).train, external, precision)
     planned = [_plan(figure, inputs, preset, seeds, recipe, execution) for figure in selected]
     folder = check_writable(Path(out))
     sections = []
     with Store(store) as opened:
-        for figure, runs in zip(selected, planned, strict=True):
+        for number, (figure, runs) in enumerate(zip(selected, planned, strict=True), start=1):
             study = f"{figure.name}/{dataset}/{preset}"
-            _train(figure, study, runs, opened, execution)
+            first_runs = runs if recipe else keep_plan(figure, preset, runs, opened, study)
+            try:
+                _train(figure, study, first_runs, opened, execution, deadline)
+            except TimeLimitReached as error:
+                later = ", ".join(figure.name for figure in selected[number:])
+                raise TimeLimitReached(f"{error}{f' Then follow: {later}.' if later else ''}") from None
             with opened.writer():
                 opened.keep_artifact(recipe_name(study), None if recipe is None else str(recipe))
             sections.append(figure_section(figure, opened, study, folder))
     return write_reproduction(reproduction_title(dataset, preset), sections, command, folder)
+
+
+def estimate(
+    figures: str | Sequence[str],
+    *,
+    dataset: str = "digits",
+    preset: PresetName = "demo",
+    store: str | Path = "results.sqlite",
+    seeds: int | None = None,
+    precision: PrecisionName = "float32",
+    recipe: str | Path | None = None,
+    external: str | None = None,
+    execution: Execution | None = None,
+    gpu: str | None = None,
+) -> Budget:
+    """Predict what :func:`reproduce` would cost: runs, training examples and minutes. Nothing is trained.
+
+    Parameters
+    ----------
+    figures, dataset, preset, seeds, precision, recipe, external, execution
+        As for :func:`reproduce`.
+    store
+        The result store; its finished runs cost nothing. It need not exist.
+    gpu
+        Name of a GPU with known rates, such as ``"h200"``, in place of this machine.
+
+    Raises
+    ------
+    DilutionError
+        If a name is unknown or a data file is missing.
+    """
+    execution = execution or Execution()
+    machine = Machine(execution, gpu)
+    selected = _select(figures)
+    external = external or _default_external(dataset)
+    train = load(dataset, execution.root).train
+    inputs = FigureInputs.of(dataset, train, external, precision)
+    ended, losses = _known_results(store)
+    costs, finished, seen = {}, {}, set(ended)
+    for figure in selected:
+        planned = _plan(figure, inputs, preset, seeds, recipe, execution)
+        rounds = expected_rounds(figure, preset, planned, len(train), losses, searches=recipe is None)
+        new = [[run for run in runs if run.key not in seen] for runs in rounds]
+        seen |= {run.key for runs in new for run in runs}
+        costs[figure.name] = sum((estimate_cost(runs, machine) for runs in new if runs), start=NO_COST)
+        finished[figure.name] = sum(map(len, rounds)) - sum(map(len, new))
+    return Budget(costs, finished, machine.title)
+
+
+def _known_results(store: str | Path) -> tuple[set[str], dict[str, float]]:
+    """Return the keys of the runs that have ended in a store, and their losses on noisy validation labels."""
+    if not Path(store).exists():
+        return set(), {}
+    with Store(store, create=False) as opened:
+        runs = table(opened)
+    ended = runs[runs["state"].isin(["done", "diverged"])]
+    losses = ended["val_loss_noisy"].where(ended["state"] == "done", math.inf)
+    return set(ended["key"]), dict(zip(ended["key"], losses.fillna(math.inf), strict=True))
+
+
+def _default_external(dataset: str) -> str:
+    """Return the data set of external images that goes with a data set."""
+    return "cifar100" if dataset == "cifar10" else "photos"
 
 
 def _select(figures: str | Sequence[str]) -> list[Figure]:
@@ -107,7 +184,7 @@ def _plan(
     execution: Execution,
 ) -> list[Run]:
     """Return the runs of a figure with the recipe applied, ready to train."""
-    if recipe is not None and figure.next_runs is not None:
+    if recipe is not None and figure.search(preset) is not None:
         raise InputError(
             f"the recipe is {str(recipe)!r}, but {figure.name} is a search: its later runs follow from its "
             "first ones and have their own budget. Leave out --recipe or the figure."
@@ -116,11 +193,13 @@ def _plan(
     return prepare(with_recipe(figure.plan(inputs, preset, seeds), recipe, root), root)
 
 
-def _train(figure: Figure, study: str, runs: list[Run], store: Store, execution: Execution) -> None:
+def _train(
+    figure: Figure, study: str, runs: list[Run], store: Store, execution: Execution, deadline: Deadline
+) -> None:
     """Train the runs of a figure, and then those that its search requests, until the search has ended."""
     progress = Progress(quiet=not execution.progress)  # shared, so that a search does not repeat its notes
     while True:
-        run_study(Study.of(study, runs), store, execution, progress=progress)
+        run_study(Study.of(study, runs), store, execution, progress=progress, deadline=deadline)
         further = prepare(further_runs(figure, store, study), execution.root)
         if not further:
             return

@@ -1,40 +1,33 @@
-"""The section of a figure, from the store alone: its plot, its verdicts and the runs still to come."""
+"""The section of a figure, from the store alone: its plot and its verdicts."""
 
 from pathlib import Path
 
 import pandas as pd
 
 from dilution.figures.base import IS_OWN, PRESETS, Figure
-from dilution.figures.claims import judge_all
+from dilution.figures.claims import describe_diverged, difference, judge_all
+from dilution.figures.search import further_runs, recipe_name, results
 from dilution.noise import IMAGE_SOURCES
 from dilution.report.marks import Plot
 from dilution.report.section import Section, write_tables
 from dilution.report.style import publish
 from dilution.study.results import table
-from dilution.study.run_spec import Run
-from dilution.study.statistics import name_matrices
+from dilution.study.statistics import name_matrices, varying_settings
 from dilution.study.store import Store
-
-
-def recipe_name(study: str) -> str:
-    """Return the name under which a store keeps the recipe of a study."""
-    return f"recipe/{study}"
-
-
-def further_runs(figure: Figure, store: Store, study: str) -> list[Run]:
-    """Return the runs that the search of a figure requests next; none while runs are unfinished or failed."""
-    if figure.next_runs is None:
-        return []
-    runs = table(store, study)
-    if not runs["state"].isin(["done", "diverged"]).all():
-        return []
-    return figure.next_runs([Run.of(**row["spec"]) for row in store.rows(study)], runs)
 
 
 def judge_figure(figure: Figure, store: Store, study: str) -> pd.DataFrame:
     """Return the verdicts on the claims of a figure, from the runs of its study."""
-    runs = _with_compared_runs(figure, table(store, study), store, study.partition("/")[2])
-    return judge_all(figure.claims, runs, pending=len(further_runs(figure, store, study)))
+    trained = table(store, study)
+    runs = _with_compared_runs(figure, results(trained), store, study.partition("/")[2])
+    return judge_all(figure.claims, runs, pending=_count_pending(figure, store, study, trained))
+
+
+def _count_pending(figure: Figure, store: Store, study: str, trained: pd.DataFrame) -> int:
+    """Return how many runs a figure needs beside its results so far: unfinished trials and runs to come."""
+    trials = trained.drop(index=trained.index[trained["key"].isin(results(trained)["key"])])
+    unfinished = int((~trials["state"].isin(["done", "diverged"])).sum())
+    return len(further_runs(figure, store, study)) + unfinished
 
 
 def figure_section(
@@ -65,15 +58,15 @@ def figure_section(
     file = file or figure.name
     _, _, rest = study.partition("/")
     dataset, _, preset = rest.rpartition("/")
-    runs, recipe = table(store, study), store.artifact(recipe_name(study))
-    pending = len(further_runs(figure, store, study))
+    trained, recipe = table(store, study), store.artifact(recipe_name(study))
+    runs, pending = results(trained), _count_pending(figure, store, study, trained)
     compared = _with_compared_runs(figure, runs, store, rest)
     points = pd.DataFrame() if _is_waiting(runs, pending) else figure.aggregate(compared)
     if points.empty or ("seeds" in points and (points["seeds"] == 0).any()):
         plot, summary = Plot("", ()), _unfinished(runs, pending)
     else:
         plot, summary = publish(figure.draw(points), folder, file), figure.summary(points)
-    write_tables(folder, file, points, runs)
+    write_tables(folder, file, points, trained)
     return Section(
         name=file,
         title=figure.title,
@@ -81,12 +74,15 @@ def figure_section(
         svg=plot.svg,
         marks=plot.marks,
         caption=_data(runs, dataset, with_seeds=figure.next_runs is None)
+        + _step_sensitivity(runs, preset)
+        + _diverged(runs)
         + _settings(figure, preset, runs, recipe),
         method=figure.method,
         claims=judge_all(figure.claims, compared, pending=pending),
         points=points,
-        runs=name_matrices(runs),
+        runs=name_matrices(trained),
         as_percent=figure.as_percent,
+        notes=(*trained.attrs["notes"], *plot.notes),
     )
 
 
@@ -105,7 +101,7 @@ def _with_compared_runs(figure: Figure, runs: pd.DataFrame, store: Store, rest: 
     """Return the runs, and below them those of the compared figure if the store has all of them."""
     if figure.compared_with is None:
         return runs
-    others = table(store, f"{figure.compared_with}/{rest}")
+    others = results(table(store, f"{figure.compared_with}/{rest}"))
     if not others["state"].isin(["done", "diverged"]).all():
         others = others.iloc[:0]
     parts = [runs.assign(**{IS_OWN: True}), others.assign(**{IS_OWN: False})]
@@ -126,6 +122,32 @@ def _data(runs: pd.DataFrame, dataset: str, *, with_seeds: bool) -> str:
         f"Data: {dataset}, n = {largest['n']:,} clean images, of which {largest['n_val']:,} are set "
         f"aside for validation{tested}{seeds}. " + "".join(f"External images: {name}. " for name in external)
     )
+
+
+def _step_sensitivity(runs: pd.DataFrame, preset: str) -> str:
+    """Return the part of a caption that tells what the second half of the steps changed, at the paper preset.
+
+    At a constant learning rate a training of half the steps is the first half of the training.
+    """
+    runs = name_matrices(runs[(runs["schedule"] == "constant") & runs["test_acc_at_half_steps"].notna()])
+    if preset != "paper" or runs.empty:
+        return ""
+    points = [name for name in varying_settings(runs) if name not in ("lr", "steps", "n_val")] or ["model"]
+    gain = runs["test_acc_at_best_clean_val"] - runs["test_acc_at_half_steps"]
+    gains = runs.assign(gain=gain).groupby(points, dropna=False)["gain"].mean()
+    largest = gains.index[gains.abs().argmax()]
+    values = largest if isinstance(largest, tuple) else (largest,)
+    where = ", ".join(f"{name} {value}" for name, value in zip(points, values, strict=True))
+    return (
+        f"Step sensitivity: the second half of the steps raised accuracy by {difference(gains.mean())} on "
+        f"average over the points, and changed it most by {difference(gains[largest])} ({where}). "
+    )
+
+
+def _diverged(runs: pd.DataFrame) -> str:
+    """Return the part of a caption that says how many runs diverged."""
+    diverged = "" if runs.empty else describe_diverged(runs)
+    return f"{diverged}. Chance is the share of the commonest class of the test images. " if diverged else ""
 
 
 def _settings(figure: Figure, preset: str, runs: pd.DataFrame, recipe: str | None) -> str:

@@ -1,6 +1,7 @@
 """Verdicts and pages from the store alone; nothing is trained."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from dilution.report.section import Section, file_names, study_section
 from dilution.study.results import table
 from dilution.study.store import Store
 from dilution.utils.atomic import write_atomic
+from dilution.utils.csv_cells import csv_bytes
+
+_ADD_FIGURE = "dilution reproduce fig1 --store"
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,11 +35,14 @@ class Reproduction:
         One row per run of all figures.
     page
         Path of the HTML page.
+    notes
+        Notes on the data of the runs: what was left out, merged, converted or guessed.
     """
 
     claims: pd.DataFrame
     runs: pd.DataFrame
     page: Path
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return the numbers of claims and runs, and the path of the page."""
@@ -74,7 +81,7 @@ def judge_claims(store: str | Path = "results.sqlite") -> pd.DataFrame:
                 parts.append(verdicts)
     if not parts:
         raise StoreError(
-            f"{store} has no figure of the paper; `dilution reproduce FIGURE --store {store}` adds one. "
+            f"{store} has no figure of the paper; `{_ADD_FIGURE} {shlex.quote(str(store))}` adds one. "
             "Imported runs are not trained again if data set, preset and precision are the same."
         )
     return pd.concat(parts, ignore_index=True)
@@ -106,7 +113,7 @@ def report(
         files = _section_files(studies)
         sections = [_section(opened, study, folder, files[study]) for study in studies]
     if not sections:
-        raise StoreError(f"{store} has no study; `dilution run` and `dilution reproduce` add one.")
+        raise StoreError(f"{store} has no study; `{_ADD_FIGURE} {shlex.quote(str(store))}` adds one.")
     return write_reproduction(_report_title(studies, Path(store)), sections, command, folder)
 
 
@@ -158,8 +165,10 @@ def write_reproduction(title: str, sections: Sequence[Section], command: str, fo
     provenance = made_by(command, {section.name: section.runs for section in sections if len(section.runs)})
     verdicts = [section.claims for section in sections if not section.claims.empty]
     claims = pd.concat(verdicts, ignore_index=True) if verdicts else pd.DataFrame(columns=list(CLAIM_COLUMNS))
-    write_atomic(folder / "claims.csv", claims.to_csv(index=False).encode())
-    write_atomic(folder / "made_by.json", (json.dumps(provenance, indent=1) + "\n").encode())
+    write_atomic(folder / "claims.csv", csv_bytes(claims))
+    notes = tuple(dict.fromkeys(note for section in sections for note in section.notes))
+    facts = {**provenance, "notes": notes} if notes else provenance
+    write_atomic(folder / "made_by.json", (json.dumps(facts, indent=1) + "\n").encode())
     page = Page(title, sections, provenance)
     write_markdown(page, folder)
-    return Reproduction(claims, runs, write(page, folder / "index.html"))
+    return Reproduction(claims, runs, write(page, folder / "index.html"), notes)

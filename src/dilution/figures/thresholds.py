@@ -1,4 +1,4 @@
-"""How many clean examples reach an accuracy: crossings on a grid or near a search, and laws in alpha."""
+"""How many clean examples reach an accuracy: crossings on a grid or near a search."""
 
 import math
 import sys
@@ -10,10 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from dilution.study.pairs import by_seed
+from dilution.study.statistics import check_seeds, with_diverged_at_chance
+
 LEVELS = (0.8, 0.9)
 """The accuracies whose thresholds are measured."""
-
-LAW_NAMES = ("constant", "linear", "quadratic")
 
 FIT_WINDOW = math.log(2.9)
 """Runs with n within this factor of the crossing, as a logarithm, take part in the fit."""
@@ -37,29 +38,6 @@ class Crossing:
     low: float
     high: float
     runs: int
-
-
-@dataclass(frozen=True)
-class ThresholdLaw:
-    """A polynomial in alpha fitted to thresholds by least squares.
-
-    Parameters
-    ----------
-    name
-        ``"constant"``, ``"linear"`` or ``"quadratic"``.
-    coefficients
-        Coefficients of ascending powers of alpha, in clean examples.
-    r2
-        Fraction of the variance that the law explains.
-    aicc
-        Akaike's information criterion, corrected for few points; the law with the smallest value is
-        preferred. NaN with too few points.
-    """
-
-    name: str
-    coefficients: tuple[float, ...]
-    r2: float
-    aicc: float
 
 
 def logit(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -113,15 +91,38 @@ def grid_thresholds(table: pd.DataFrame) -> pd.DataFrame:
         the grid is left out at that alpha.
     """
     rows = []
+    for level in LEVELS:
+        crossings = grid_crossings(table, level)
+        for alpha in crossings:
+            if len(crossings) and crossings[alpha].notna().all():
+                rows.append((level, alpha, *_log_interval(crossings[alpha].to_numpy()), len(crossings)))
+    thresholds = pd.DataFrame(rows, columns=["level", "alpha", "mean", "low", "high", "seeds"])
+    return thresholds.sort_values(["alpha", "level"], ignore_index=True)
+
+
+def grid_crossings(table: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Return the crossing of a level for each seed (rows) and alpha (columns); NaN if it is outside the grid.
+
+    Parameters
+    ----------
+    table
+        As for :func:`grid_thresholds`.
+    level
+        Accuracy to reach.
+
+    Raises
+    ------
+    InputError
+        If a seed has two runs of one alpha and n.
+    """
+    check_seeds(table, ["alpha", "n"])
+    crossings: dict[float, dict[int, float]] = {}
     for alpha, part in table.groupby("alpha"):
-        curves = part.pivot_table(index="n", columns="seed", values="test_acc_at_best_clean_val").sort_index()
-        for level in LEVELS:
-            crossings = np.asarray(
-                [grid_crossing(curves.index, curves[seed].to_numpy(), level) for seed in curves]
-            )
-            if np.isfinite(crossings).all():
-                rows.append((level, alpha, *_log_interval(crossings), len(crossings)))
-    return pd.DataFrame(rows, columns=["level", "alpha", "mean", "low", "high", "seeds"])
+        curves = by_seed(part, "n").T.sort_index()
+        crossings[float(str(alpha))] = {
+            seed: grid_crossing(curves.index, curves[seed].to_numpy(), level) for seed in curves
+        }
+    return pd.DataFrame(crossings).sort_index()
 
 
 def _log_interval(n: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -150,7 +151,14 @@ def crossing(table: pd.DataFrame, level: float) -> Crossing | None:
     -------
     Crossing or None
         None if all runs lie on one side of the level, or if accuracy does not rise near it.
+
+    Raises
+    ------
+    InputError
+        If a seed has two runs of one n.
     """
+    check_seeds(table, ["n"])
+    table = with_diverged_at_chance(table)
     x, z = (
         np.log(table["n"].to_numpy(dtype=np.float64)),
         logit(table["test_acc_at_best_clean_val"].to_numpy(dtype=np.float64)),
@@ -201,57 +209,7 @@ def _fieller(x: np.ndarray, z: np.ndarray, goal: float) -> tuple[float, float]:
     a = slope**2 - t2s2 / spread
     b = slope * (z_mean - goal)
     c = (z_mean - goal) ** 2 - t2s2 / len(x)
-    root = b * b - a * c
-    if a <= 0 or root < 0:
+    if a <= 0:
         return -math.inf, math.inf
-    half = math.sqrt(root) / a
+    half = math.sqrt(max(0.0, b * b - a * c)) / a  # negative by rounding alone: all runs lie on the line
     return x_mean - b / a - half, x_mean - b / a + half
-
-
-def fit_threshold_laws(alpha: Sequence[float], n: Sequence[float]) -> list[ThresholdLaw]:
-    """Fit a constant, a straight line and a parabola in alpha to thresholds.
-
-    The criterion is that of Hurvich and Tsai (1989) for least squares: with k coefficients and the
-    variance as parameters, AIC + 2K(K + 1)/(m − K − 1) for m points and K = k + 1.
-
-    Parameters
-    ----------
-    alpha, n
-        Noise levels, and the threshold in clean examples at each.
-    """
-    x, y = np.asarray(alpha, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    m, total = len(x), float(((y - y.mean()) ** 2).sum())
-    laws = []
-    for degree, name in enumerate(LAW_NAMES):
-        if m < degree + 1:
-            continue
-        powers = np.vander(x, degree + 1, increasing=True)
-        coefficients = np.linalg.lstsq(powers, y, rcond=None)[0]
-        residual = float(((y - powers @ coefficients) ** 2).sum())
-        parameters = degree + 2
-        spare = m - parameters - 1
-        aicc = math.nan
-        if spare > 0 and residual > 0:
-            aicc = m * math.log(residual / m) + 2 * parameters + 2 * parameters * (parameters + 1) / spare
-        r2 = 1 - residual / total if total > 0 else math.nan
-        laws.append(ThresholdLaw(name, tuple(coefficients.tolist()), r2, aicc))
-    return laws
-
-
-def slope_interval(alpha: Sequence[float], n: Sequence[float]) -> tuple[float, float]:
-    """Return the 95 % Student t interval of the slope of a straight line; infinite with two points.
-
-    Parameters
-    ----------
-    alpha, n
-        Noise levels, and the threshold in clean examples at each.
-    """
-    x, y = np.asarray(alpha, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    freedom = len(x) - 2
-    deviation = x - x.mean()
-    slope = float((deviation * y).sum() / (deviation**2).sum())
-    if freedom < 1:
-        return -math.inf, math.inf
-    residual = float(((y - y.mean() - slope * deviation) ** 2).sum())
-    half = float(stdtrit(freedom, 0.975)) * math.sqrt(residual / freedom / float((deviation**2).sum()))
-    return slope - half, slope + half

@@ -13,13 +13,17 @@ MEASURES = (
     "test_acc_top5",
     "test_acc_at_best_noisy_val",
     "test_acc_max",
+    "test_acc_at_half_steps",
     "val_acc_clean",
+    "val_loss_noisy",
     "step_at_best_clean_val",
     "step_at_best_noisy_val",
     "steps_done",
     "n_available",
     "n_test",
     "majority_share",
+    "gradient_ratio",
+    "gradient_cosine",
     "seconds",
     "group_size",
     "device",
@@ -41,6 +45,7 @@ INTEGER_MEASURES = (
 FRACTION_MEASURES = (
     *("noise_rate_expected", "noise_rate_empirical", "val_acc_clean", "majority_share", "test_acc_last"),
     *("test_acc_at_best_clean_val", "test_acc_top5", "test_acc_at_best_noisy_val", "test_acc_max"),
+    "test_acc_at_half_steps",
 )
 
 MAX_INTEGER = 2**53
@@ -64,6 +69,8 @@ def broken_rule(name: str, value: Any) -> str | None:
     if name in INTEGER_MEASURES:
         whole = is_number(value) and value == int(value) and 0 <= value <= MAX_INTEGER
         return None if whole else "an integer, 0 or more"
+    if name == "gradient_cosine":
+        return None if is_number(value) and -1 - 1e-9 <= value <= 1 + 1e-9 else "a number from −1 to 1"
     if name in FRACTION_MEASURES:
         return None if is_number(value) and 0 <= value <= 1 else "a number in [0, 1]"
     return None if is_number(value) and value >= 0 else "a number, 0 or more"

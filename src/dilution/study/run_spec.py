@@ -10,7 +10,7 @@ from dilution.errors import invalid
 from dilution.noise import check_noise_level
 from dilution.noise.single_label import LabelMode, check_observed, resolve_label_mode
 from dilution.training.config import DEFAULT_EPOCHS, TrainConfig, default_n_val
-from dilution.training.estimators import check_model_name
+from dilution.training.estimators import ESTIMATORS, check_model_name
 
 PROTOCOL = 2
 """Version of the way in which runs train. It is a part of every key, so that no result of an older way is
@@ -25,7 +25,10 @@ setting whose default trains as before (:data:`ADDED_SETTINGS`), for a new model
 for a new name of a setting (``utils/migration.py`` converts the store). A store records the version of the
 code beside every run, and tells the user where finished runs are those of another version."""
 
-ADDED_SETTINGS = {"precision": "float32", "hflip": False, "translate": 0, "label_mode": "added"}
+ADDED_SETTINGS = {
+    **{"precision": "float32", "hflip": False, "translate": 0, "label_mode": "added"},
+    "compare_gradients": False,
+}
 """Settings that were added without raising :data:`PROTOCOL`, with the value that trains as before. That
 value is left out of `spec`, so that results in stores keep their keys."""
 
@@ -64,6 +67,9 @@ class Run(TrainConfig):
         Whether label counts are exact to one.
     model
         Name of a model or estimator, or ``"module:factory"`` of a custom one.
+    compare_gradients
+        Whether the gradient over all training labels is compared with that over the clean ones after the
+        last step: measures ``gradient_ratio`` and ``gradient_cosine``.
     seed
         Root seed; subset, noise, weights, batch order and augmentation have separate streams of it.
     """
@@ -82,6 +88,7 @@ class Run(TrainConfig):
     image_source: str = "same"
     stratified: bool = False
     model: str
+    compare_gradients: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="before")
@@ -140,6 +147,12 @@ class Run(TrainConfig):
             raise ValueError(
                 f"targets is {self.targets!r} and image_source is {self.image_source!r}; such targets pool "
                 "the labels of an image, which needs image_source='same'. Give targets='sampled'"
+            )
+        if self.compare_gradients and (self.image_source != "same" or self.model in ESTIMATORS):
+            raise ValueError(
+                f"compare_gradients is set, image_source is {self.image_source!r} and model is "
+                f"{self.model!r}; gradients are those of a network, over noisy and clean labels of the same "
+                "images. Give image_source='same' and a model that takes steps"
             )
         if self.n_val >= self.n:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Statistics of tables of results: intervals over seeds, paired tests, and the best learning rate."""
+"""Statistics of tables of results: intervals over seeds, paired tests, diverged runs, best learning rates."""
 
 import math
 from collections.abc import Sequence
@@ -10,6 +10,12 @@ from scipy.special import stdtr, stdtrit  # scipy.stats takes half a second more
 from dilution.errors import InputError, unknown
 from dilution.study.run_spec import Run
 from dilution.training.config import TrainConfig
+
+ACCURACIES = (
+    *("test_acc_last", "test_acc_at_best_clean_val", "test_acc_top5", "test_acc_at_best_noisy_val"),
+    *("test_acc_max", "val_acc_clean"),
+)
+"""Measures that a diverged run lacks, and at which it counts as chance."""
 
 _NOT_DESCRIBED = {"seed", "fingerprint", "matrix"}
 
@@ -24,6 +30,8 @@ def intervals(
     at least the standard deviation of that rounding, 1/(n_test √12): equal accuracies do not make
     an interval of width 0. The interval is *not* clipped to [0, 1]. An upper bound above 1 shows
     that there are too few seeds, or that accuracy is too near 1, for this interval.
+
+    Diverged runs count as accuracy at chance; see :func:`with_diverged_at_chance`.
 
     Parameters
     ----------
@@ -41,12 +49,14 @@ def intervals(
     pandas.DataFrame
         Columns `by`, then ``mean``, ``low``, ``high`` (in the unit of `value`) and ``seeds``, the
         number of values; sorted by `by`. With one seed there is no interval: ``low`` and ``high``
-        are NaN. With none, ``mean`` is NaN too.
+        are NaN. With none, ``mean`` is NaN too. If the table has diverged runs, a column
+        ``diverged`` counts those of each group.
 
     Raises
     ------
     InputError
-        If a column does not exist, `by` is empty, or `level` is outside (0, 1).
+        If a column does not exist, `by` is empty, `level` is outside (0, 1), or a group has two
+        runs of one seed.
     """
     if not 0 < level < 1:
         raise InputError(f"level is {level}; it must lie between 0 and 1, such as 0.95.")
@@ -56,21 +66,97 @@ def intervals(
         if column not in table.columns:
             raise unknown("column of this table", column, map(str, table.columns))
 
+    check_seeds(table, by)
+    table = with_diverged_at_chance(table)
     numbers = table.assign(**{value: pd.to_numeric(table[value]).astype("float64")})
-    groups = numbers.groupby(list(by), dropna=False, sort=True, observed=True)[value]
-    points = groups.agg(["mean", "std", "count"]).reset_index()
+    groups = numbers.groupby(list(by), dropna=False, sort=True, observed=True)
+    points = groups[value].agg(["mean", "std", "count"]).reset_index()
 
     seeds = points["count"].to_numpy(dtype=np.int64)
     has_interval = seeds > 1
-    step = 1 / float(table["n_test"].max()) if "n_test" in table and table["n_test"].notna().any() else 0.0
-    deviation = points["std"].to_numpy(dtype=np.float64).clip(min=step / math.sqrt(12))
+    deviation = points["std"].to_numpy(dtype=np.float64).clip(min=rounding_deviation(table))
     half_width = np.full(len(points), np.nan)
     quantile = stdtrit(seeds[has_interval] - 1, 0.5 + level / 2)
     half_width[has_interval] = quantile * deviation[has_interval] / np.sqrt(seeds[has_interval])
     points["low"] = points["mean"] - half_width
     points["high"] = points["mean"] + half_width
     points["seeds"] = seeds
-    return points[[*by, "mean", "low", "high", "seeds"]]
+    columns = [*by, "mean", "low", "high", "seeds"]
+    if "state" in table and (diverged := table["state"] == "diverged").any():
+        counts = numbers.assign(_diverged=diverged).groupby(list(by), dropna=False, sort=True, observed=True)
+        points["diverged"] = counts["_diverged"].sum().to_numpy()
+        columns.append("diverged")
+    return points[columns]
+
+
+def rounding_deviation(table: pd.DataFrame) -> float:
+    """Return the standard deviation of an accuracy's rounding, 1/(n_test √12); 0 if n_test is unknown."""
+    if "n_test" not in table or table["n_test"].isna().all():
+        return 0.0
+    return 1 / float(table["n_test"].max()) / math.sqrt(12)
+
+
+def check_seeds(table: pd.DataFrame, by: Sequence[str]) -> None:
+    """Refuse groups that have two runs of one seed: they are not two independent measurements.
+
+    Parameters
+    ----------
+    table
+        One row per run. Without a column ``seed`` nothing is checked.
+    by
+        Columns that identify a group.
+
+    Raises
+    ------
+    InputError
+        If a group has two runs of one seed.
+    """
+    if "seed" not in table:
+        return
+    repeated = table.duplicated([*by, "seed"], keep=False)
+    if not repeated.any():
+        return
+    first = table[repeated].iloc[0]
+    same = table.loc[
+        (table[[*by, "seed"]].astype(object).fillna("") == first[[*by, "seed"]].fillna("")).all(axis=1)
+    ]
+    group = ", ".join(f"{name} {first[name]}" for name in by) or "the table"
+    differing = [name for name in varying_settings(name_matrices(same)) if name not in by]
+    remedy = (
+        f"They differ in {', '.join(differing)}: name that in by too, or keep the rows of one value."
+        if differing
+        else "They are the same run: remove the second row, for example with table.drop_duplicates()."
+    )
+    raise InputError(
+        f"the group {group} has {len(same)} runs of seed {first['seed']}; a seed counts once per group. "
+        f"{remedy}"
+    )
+
+
+def with_diverged_at_chance(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with accuracy at chance for diverged runs: the share of the commonest test class.
+
+    A diverged run has no accuracy. Leaving it out would compare the settings by the runs that
+    survived; its weights are not finite, so naming one class is what is left of it.
+
+    Parameters
+    ----------
+    table
+        One row per run. Without a column ``state`` or ``majority_share`` it is returned as it is,
+        and so are diverged runs whose ``majority_share`` is missing.
+    """
+    if not {"state", "majority_share"} <= set(table.columns):
+        return table
+    diverged = table["state"] == "diverged"
+    if not diverged.any():
+        return table
+    chance = pd.to_numeric(table.loc[diverged, "majority_share"])
+    filled = {}
+    for name in ACCURACIES:
+        if name in table:
+            filled[name] = pd.to_numeric(table[name]).astype("float64")
+            filled[name][diverged] = filled[name][diverged].fillna(chance)
+    return table.assign(**filled)
 
 
 def paired_p(x: Sequence[float], y: Sequence[float]) -> float:
@@ -165,11 +251,19 @@ def best_lr(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     Parameters
     ----------
     table
-        One row per run. Diverged runs count as accuracy 0. The test split is not used. Of equally
-        good learning rates the smallest is kept.
+        One row per run. Diverged runs count as accuracy at chance, and have it in the result; see
+        :func:`with_diverged_at_chance`. Runs without accuracy, such as failed ones, count as 0. The
+        test split is not used. Of equally good learning rates the smallest is kept.
     by
         Columns that identify a group; its seeds are averaged.
+
+    Raises
+    ------
+    InputError
+        If a group has two runs of one seed and learning rate.
     """
+    check_seeds(table, [*by, "lr"])
+    table = with_diverged_at_chance(table)
     scored = table.assign(score=table["val_acc_clean"].fillna(0.0))
     means = scored.groupby([*by, "lr"], dropna=False)["score"].mean().reset_index()
     best = means.loc[means.groupby(by, dropna=False)["score"].idxmax(), [*by, "lr"]]

@@ -1,0 +1,178 @@
+"""The paper preset: its budget in steps, and the choice of its learning rates.
+
+Every training takes 10 passes over its n(1 + α) examples, rounded up to a length that many others have,
+because only trainings of equal length train together. From 6 million examples on it is one length.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dilution.study.halving import Halving, resume_search
+from dilution.study.run_spec import Run
+from dilution.training.config import default_n_val
+from dilution.training.estimators import ESTIMATORS
+
+BATCH_SIZE = 128
+PASSES = 10
+SHORTEST, LONGEST = 3_000, 48_000
+"""Steps of the shortest and the longest training; those between are 3,000 times a power of two."""
+
+PAPER_SETTINGS: dict[str, Any] = {
+    "targets": "sampled",
+    "optimizer": "adadelta",
+    "batch_size": BATCH_SIZE,
+    "n_evals": 8,
+}
+"""Settings of the paper, as far as the paper states them, without learning rate and steps."""
+
+TRIAL_SEED = 1_000
+"""Seeds from this one on are those of trials, which choose a learning rate and are no result."""
+
+PROVISIONAL_LR = 0.1
+"""Learning rate of a planned run until its own is chosen: the middle of those that are tried first."""
+
+HALVING = Halving(
+    lr_factors=(0.1, 0.3, 1.0, 3.0, 10.0),
+    budget_fractions=(1 / 8, 1 / 2),
+    kept=0.4,
+    max_extensions=4,
+    extends_every_round=True,
+)
+
+STEPS_RULE = (
+    f"Steps: {PASSES} passes over the n(1 + α) examples, rounded up to {SHORTEST:,} times a power of two, "
+    "at most {longest:,}."
+)
+LR_RULE = (
+    "Learning rate: chosen for each point by successive halving (five rates from 0.01 to 1 at an eighth of "
+    "the steps, and beyond until the best one is not at an edge; the best two at half of them), by the loss "
+    "on noisy validation labels of two further seeds."
+)
+
+
+def describe(longest: int = LONGEST, lr_rule: str = LR_RULE) -> str:
+    """Return the description of a paper preset.
+
+    Parameters
+    ----------
+    longest
+        Steps of its longest training.
+    lr_rule
+        How its learning rates are chosen.
+    """
+    return (
+        "Paper preset: sampled targets (one label at a time), Adadelta at a constant learning rate, batch "
+        f"size {BATCH_SIZE}. {STEPS_RULE.format(longest=longest)} {lr_rule}"
+    )
+
+
+def paper_steps(n: int, alpha: float, longest: int = LONGEST) -> int:
+    """Return the optimizer steps of a training with sampled targets, by the rule of this module.
+
+    Parameters
+    ----------
+    n
+        Clean examples, validation examples included.
+    alpha
+        Noise level.
+    longest
+        Steps of the longest training.
+    """
+    wanted = PASSES * (n - default_n_val(n)) * (1 + alpha) / BATCH_SIZE
+    doublings = max(0, math.ceil(math.log2(wanted / SHORTEST)))
+    return min(SHORTEST << doublings, longest)
+
+
+def paper_grids(
+    base: Mapping[str, Any],
+    alphas: Sequence[float],
+    axes: Mapping[str, list[Any]],
+    longest: int = LONGEST,
+) -> list[tuple[dict[str, Any], dict[str, list[Any]]]]:
+    """Return one grid per noise level: settings of the paper, with the steps of that level.
+
+    Parameters
+    ----------
+    base
+        Settings that all runs share, `n` among them.
+    alphas
+        Noise levels.
+    axes
+        The values of each further setting that varies.
+    longest
+        Steps of the longest training.
+    """
+    return [
+        (
+            {
+                **PAPER_SETTINGS,
+                "lr": PROVISIONAL_LR,
+                **base,
+                "alpha": alpha,
+                "steps": paper_steps(base["n"], alpha, longest),
+            },
+            dict(axes),
+        )
+        for alpha in alphas
+    ]
+
+
+def nearest(value: float, values: Sequence[float]) -> float:
+    """Return the nearest of some values; of two equally near ones the smaller."""
+    return min(sorted(values), key=lambda other: abs(other - value))
+
+
+def _same_settings(run: Run) -> dict[str, Any]:
+    del run
+    return {}
+
+
+@dataclass(frozen=True)
+class LrSearch:
+    """The choice of a learning rate for each point of a figure, by successive halving.
+
+    Parameters
+    ----------
+    reference
+        Function of a planned run → the settings in which the run that is searched differs from it.
+        Default: none, each point has a search of its own.
+    seeds
+        Number of seeds of a trial, by model. Default: those of :data:`HALVING`.
+    """
+
+    reference: Callable[[Run], dict[str, Any]] = _same_settings
+    seeds: Mapping[str, int] = field(default_factory=dict)
+
+    def next_runs(self, planned: Sequence[Run], losses: Mapping[str, float]) -> list[Run]:
+        """Return trials that are missing; with all of them, the planned runs at their learning rates.
+
+        Parameters
+        ----------
+        planned
+            Runs at the provisional learning rate.
+        losses
+            Lowest loss on noisy validation labels of each finished run, by key; infinite if it diverged.
+        """
+        searches: dict[str, tuple[float | None, list[Run]]] = {}
+        results = []
+        for run in planned:
+            if run.model in ESTIMATORS:  # it has no learning rate
+                results.append(run)
+                continue
+            searched = self.searched(run)
+            if searched.key not in searches:
+                rule = replace(HALVING, seeds=self.seeds.get(run.model, HALVING.seeds))
+                searches[searched.key] = resume_search(searched, losses, rule)
+            lr, _ = searches[searched.key]
+            results.append(run if lr is None else run.model_copy(update={"lr": lr}))
+        missing = {trial.key: trial for _, trials in searches.values() for trial in trials}
+        return list(missing.values()) or results
+
+    def searched(self, run: Run) -> Run:
+        """Return the run whose learning rate is searched for a planned run."""
+        settings = {"seed": TRIAL_SEED, "lr": PROVISIONAL_LR, **self.reference(run)}
+        if "n" in settings:
+            settings["n_val"] = default_n_val(settings["n"])
+        return Run.of(**(run.model_dump(exclude_none=True) | settings))

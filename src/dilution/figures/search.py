@@ -1,0 +1,161 @@
+"""The runs that a figure still needs, from the store alone: of its learning rates, and of its own search."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from dilution.figures.base import Figure
+from dilution.figures.paper_scale import PROVISIONAL_LR, TRIAL_SEED
+from dilution.study.results import table
+from dilution.study.run_spec import Run
+from dilution.study.store import Store
+
+_ENDED = ["done", "diverged"]
+
+
+def recipe_name(study: str) -> str:
+    """Return the name under which a store keeps the recipe of a study."""
+    return f"recipe/{study}"
+
+
+def plan_name(study: str) -> str:
+    """Return the name under which a store keeps the planned runs of a study."""
+    return f"plan/{study}"
+
+
+def keep_plan(figure: Figure, preset: str, runs: Sequence[Run], store: Store, study: str) -> list[Run]:
+    """Keep the planned runs of a figure in the store; return the runs to train first.
+
+    Parameters
+    ----------
+    figure, preset
+        The figure and its preset. If its learning rates are not searched, the planned runs are returned.
+    runs
+        The planned runs, at the provisional learning rate where it is searched.
+    store, study
+        The store, and the name of the study in it.
+    """
+    search = figure.get_preset(preset).lr_search
+    if search is None:
+        return list(runs)
+    with store.writer():
+        store.keep_artifact(plan_name(study), [run.model_dump(mode="json") for run in runs])
+    return search.next_runs(runs, {})
+
+
+def results(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that are results of a figure: all but the trials that chose its learning rates."""
+    return runs[runs["seed"] < TRIAL_SEED].reset_index(drop=True)
+
+
+def further_runs(figure: Figure, store: Store, study: str) -> list[Run]:
+    """Return the runs that a figure needs next; none while runs are unfinished or failed, and at its end.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    store, study
+        The store, and the name of the study in it: ``figure/dataset/preset``.
+    """
+    preset = study.rpartition("/")[2]
+    search = figure.search(preset)
+    planned = _planned(figure, preset, store, study)
+    if search is None and not planned:
+        return []
+    runs = table(store, study)
+    if not runs["state"].isin(_ENDED).all():
+        return []
+    specs = [Run.of(**row["spec"]) for row in store.rows(study)]
+    if not planned:
+        return [] if search is None else search(specs, runs)
+    return _with_searched_lrs(figure, preset, planned, specs, runs)
+
+
+def _planned(figure: Figure, preset: str, store: Store, study: str) -> list[Run]:
+    """Return the planned runs of a figure whose learning rates are searched; otherwise none."""
+    if figure.get_preset(preset).lr_search is None:
+        return []
+    if store.artifact(recipe_name(study)) is not None:  # it sets the learning rate
+        return []
+    return [Run.of(**settings) for settings in store.artifact(plan_name(study)) or []]
+
+
+def _with_searched_lrs(
+    figure: Figure, preset: str, planned: Sequence[Run], runs: Sequence[Run], frame: pd.DataFrame
+) -> list[Run]:
+    """Return the next trials of learning rates, or the next runs at those that were chosen."""
+    lr_search, search = figure.get_preset(preset).lr_search, figure.search(preset)
+    if lr_search is None:
+        return []
+    trained = {run.key for run in runs}
+    losses = dict(zip(frame["key"], frame["val_loss_noisy"].fillna(math.inf), strict=True))
+    requested = lr_search.next_runs(planned, losses)
+    if new := [run for run in requested if run.key not in trained]:
+        return new
+    if search is None:
+        return []
+    ended = [run.model_copy(update={"lr": PROVISIONAL_LR}) for run in runs if run.seed < TRIAL_SEED]
+    wanted = search(ended, results(frame))
+    return [run for run in lr_search.next_runs(wanted, losses) if run.key not in trained]
+
+
+def expected_rounds(
+    figure: Figure,
+    preset: str,
+    planned: Sequence[Run],
+    n_available: int,
+    losses: Mapping[str, float],
+    *,
+    searches: bool = True,
+) -> list[list[Run]]:
+    """Return the runs that a figure will probably train, round by round of its searches.
+
+    The searches are played with made-up results: the learning rate in the middle is the best, and accuracy
+    follows a curve in n/(1 + α) that reaches 90 % at 240.
+
+    Parameters
+    ----------
+    figure, preset
+        The figure and its preset.
+    planned
+        The planned runs, at the provisional learning rate where it is searched.
+    n_available
+        Number of training images.
+    losses
+        Losses on noisy validation labels that are known already, by key of a run.
+    searches
+        Whether anything is searched: a recipe sets the learning rate.
+    """
+    if not searches:
+        return [list(planned)]
+    lr_search, search = figure.get_preset(preset).lr_search, figure.search(preset)
+    rounds = [list(planned) if lr_search is None else lr_search.next_runs(planned, losses)]
+    runs = list(rounds[0])
+    while rounds[-1]:
+        frame = pd.DataFrame([_made_up(run, n_available, losses) for run in runs])
+        if lr_search is not None:
+            rounds.append(_with_searched_lrs(figure, preset, planned, runs, frame))
+        else:
+            rounds.append([] if search is None else search(runs, frame))
+        runs += rounds[-1]
+    return rounds[:-1]
+
+
+def _made_up(run: Run, n_available: int, losses: Mapping[str, float]) -> dict[str, Any]:
+    """Return a row of the table of results with made-up measures."""
+    distance = abs(math.log10(run.lr / PROVISIONAL_LR))
+    logit = math.log(9) + 1.5 * math.log(run.n / (240 * (1 + (run.alpha or 0.0))))
+    accuracy = 1 / (1 + math.exp(-logit))
+    return {
+        **run.model_dump(),
+        "key": run.key,
+        "state": "done",
+        "n_available": n_available,
+        "n_test": 10_000,
+        "test_acc_at_best_clean_val": accuracy,
+        "val_acc_clean": accuracy - 0.01 * distance,
+        "val_loss_noisy": losses.get(run.key, 1 + distance),
+    }

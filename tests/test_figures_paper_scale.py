@@ -1,0 +1,233 @@
+"""The paper preset: steps by a rule, learning rates by successive halving, a budget that can be paid."""
+
+import math
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dilution.figures import FIGURES, estimate
+from dilution.figures.base import FigureInputs
+from dilution.figures.fig11 import _beyond_edges
+from dilution.figures.paper_scale import LONGEST, PROVISIONAL_LR, SHORTEST, TRIAL_SEED, LrSearch, paper_steps
+from dilution.figures.search import expected_rounds, further_runs, keep_plan, results
+from dilution.figures.section import _step_sensitivity, judge_figure
+from dilution.study import Run, budget, datasets, grouping
+from dilution.study.budget import NO_COST, Machine, estimate_cost
+from dilution.study.execution import Execution
+from dilution.study.results import table
+from dilution.study.store import Store
+
+MNIST, CIFAR = FigureInputs("mnist", 60_000), FigureInputs("cifar10", 50_000, "cifar100", shape=(3, 32, 32))
+SEARCHED = [name for name, figure in FIGURES.items() if figure.presets["paper"].lr_search is not None]
+LADDER = [SHORTEST * 2**doublings for doublings in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("n", "alpha", "steps"),
+    [(60_000, 0, 6_000), (60_000, 1, 12_000), (60_000, 2, 24_000), (60_000, 100, 48_000), (250, 0, 3_000)],
+)
+def test_the_steps_are_ten_passes_rounded_up_to_a_few_lengths(n, alpha, steps):
+    assert paper_steps(n, alpha) == steps
+
+
+@given(st.integers(2, 10**6), st.floats(0, 1_000), st.sampled_from(LADDER))
+def test_steps_lie_on_the_ladder_and_never_fall_with_the_data(n, alpha, longest):
+    steps = paper_steps(n, alpha, longest)
+    assert steps in LADDER
+    assert steps <= longest <= LONGEST
+    assert steps <= paper_steps(2 * n, alpha, longest)
+    assert steps <= paper_steps(n, 2 * alpha, longest)
+
+
+def test_the_longest_training_sees_all_labels_at_the_largest_noise_level():
+    assert paper_steps(60_000, 100) * 128 > 101 * 55_000
+
+
+@pytest.mark.parametrize("name", [name for name in SEARCHED if name != "human_labels"])
+def test_planned_runs_have_the_provisional_lr_and_a_length_of_the_rule(name):
+    for run in FIGURES[name].plan(MNIST, "paper"):
+        if run.model.startswith("sklearn:"):
+            continue
+        assert run.lr == PROVISIONAL_LR
+        assert run.seed < TRIAL_SEED
+        assert name == "fig10" or run.steps in LADDER
+
+
+def run_of(**settings):
+    return Run.of(**{"dataset": "mnist", "n": 1_000, "model": "mlp1", "steps": 800, "lr": 0.1} | settings)
+
+
+def play(search, planned, loss):
+    """Return the rounds of a search whose trials reach a loss that is a function of the run."""
+    losses, rounds = {}, []
+    while True:
+        rounds.append(search.next_runs(planned, losses))
+        new = [run for run in rounds[-1] if run.key not in losses]
+        if all(run.seed < TRIAL_SEED for run in new):
+            return rounds
+        losses |= {run.key: loss(run) for run in new}
+
+
+@pytest.mark.parametrize("best", [0.0005, 0.01, 0.1, 1.0, 20.0])
+def test_the_lr_that_is_chosen_lies_between_others_that_were_tried(best):
+    planned = [run_of(alpha=4, seed=seed) for seed in range(5)]
+    *trials, finals = play(LrSearch(), planned, lambda run: abs(math.log(run.lr / best)))
+    assert {run.seed for part in trials for run in part} == {TRIAL_SEED, TRIAL_SEED + 1}
+    tried = {run.lr for part in trials for run in part}
+    (chosen,) = {run.lr for run in finals}
+    assert min(tried) < chosen < max(tried)
+    assert abs(math.log(chosen / best)) <= math.log(3.4) / 2
+    assert [run.model_copy(update={"lr": 0.1}) for run in finals] == planned
+
+
+def test_the_search_sees_no_seed_of_a_result_and_trains_less_than_its_results():
+    planned = [run_of(alpha=4, seed=seed) for seed in range(5)]
+    *trials, finals = play(LrSearch(), planned, lambda run: abs(math.log(run.lr / 0.1)))
+    runs = [run for part in trials for run in part]
+    assert not {run.seed for run in runs} & {run.seed for run in finals}
+    assert sum(run.steps for run in runs) < sum(run.steps for run in finals)
+
+
+def test_a_trial_that_diverged_is_not_chosen():
+    *_, finals = play(LrSearch(), [run_of(alpha=1)], lambda run: math.inf if run.lr > 0.05 else -run.lr)
+    assert finals[0].lr == 0.03
+
+
+def test_points_with_one_reference_share_its_trials():
+    planned = [run_of(alpha=alpha, n=n) for alpha in (0, 10) for n in (900, 1_000, 1_100)]
+    shared = LrSearch(lambda _: {"n": 1_000})
+    rounds = play(shared, planned, lambda run: abs(math.log(run.lr / (0.1 if run.alpha else 0.3))))
+    assert {run.n for part in rounds[:-1] for run in part} == {1_000}
+    assert {run.alpha: run.lr for run in rounds[-1]} == {0: 0.3, 10: 0.1}
+    assert len(rounds[0]) == 2 * 5 * 2  # noise levels, learning rates, seeds
+
+
+def test_an_estimator_has_no_lr_to_search():
+    planned = [run_of(model="sklearn:knn", alpha=1)]
+    assert LrSearch().next_runs(planned, {}) == planned
+
+
+def finish(store, runs, lr):
+    """Finish queued runs with made-up results: the closer to the learning rate the better."""
+    outcomes = {}
+    for run in runs:
+        distance = abs(math.log(run.lr / lr))
+        accuracy = 0.9 - 0.05 * distance + 0.001 * (run.seed % 7)
+        measures = {"val_loss_noisy": 1 + distance, "val_acc_clean": accuracy, "n_available": 60_000}
+        measures |= {"test_acc_at_best_clean_val": accuracy, "n_test": 10_000, "majority_share": 0.1}
+        outcomes[run.key] = {"state": "done", "result": measures, "history": []}
+    store.start([run.key for run in runs], host="h", versions={}, at="2026-01-01")
+    store.finish(outcomes, at="2026-01-01")
+
+
+def test_a_figure_at_the_paper_preset_is_judged_once_its_rates_are_chosen_and_its_runs_have_ended(tmp_path):
+    figure, study = FIGURES["fig7"], "fig7/mnist/paper"
+    planned = figure.plan(MNIST, "paper")
+    with Store(tmp_path / "s.sqlite") as store:
+        runs = keep_plan(figure, "paper", planned, store, study)
+        assert {run.seed for run in runs} == {TRIAL_SEED, TRIAL_SEED + 1}
+        rounds, new = 0, runs
+        while new:
+            with store.writer():
+                store.add(study, runs)
+                assert set(judge_figure(figure, store, study)["verdict"]) == {"not testable"}
+                finish(store, new, 0.3)
+            new = further_runs(figure, store, study)
+            runs, rounds = [*runs, *new], rounds + 1
+        judged = results(table(store, study))
+        assert rounds == 3
+        assert set(judged["lr"]) == {0.3}
+        assert sorted(judged["seed"].unique()) == list(range(5))
+        assert len(judged) == len(planned)
+        verdicts = judge_figure(figure, store, study)
+        assert (verdicts["runs"] == len(planned)).all()
+        assert (verdicts["finished"] == len(planned)).all()
+
+
+def test_a_figure_without_its_plan_requests_nothing(tmp_path):
+    figure, study = FIGURES["fig7"], "fig7/mnist/paper"
+    with Store(tmp_path / "s.sqlite") as store, store.writer():
+        runs = figure.plan(MNIST, "paper")[:2]
+        store.add(study, runs)
+        finish(store, runs, 0.1)
+        assert further_runs(figure, store, study) == []
+
+
+@pytest.mark.parametrize(("best", "added"), [(0.1, set()), (0.01, {0.0033}), (1.0, {3.0})])
+def test_the_learning_rates_of_figure_11_grow_beyond_an_edge_that_is_best(best, added):
+    runs = FIGURES["fig11"].plan(MNIST, "paper")
+    rows = [
+        run.model_dump() | {"val_acc_clean": 0.9 - 0.1 * abs(math.log(run.lr / best)) + 0.001 * run.seed}
+        for run in runs
+    ]
+    new = _beyond_edges(runs, pd.DataFrame(rows))
+    assert {run.lr for run in new} == added
+    assert len(new) == len(added) * 6 * 5  # noise levels and seeds
+    assert not {run.key for run in new} & {run.key for run in runs}
+
+
+def fake_data(shape, n_test=10_000):
+    split = SimpleNamespace(shape=shape, classes=tuple("0123456789"))
+    return SimpleNamespace(train=split, test=range(n_test))
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize(
+    ("inputs", "names", "minutes"),
+    [
+        (MNIST, ["fig1", "fig5", "fig7", "fig8", "fig9", "fig10", "fig11"], 65),
+        (CIFAR, ["fig2", "fig6", "fig7"], 30),
+    ],
+    ids=["mnist", "cifar10"],
+)
+def test_the_paper_preset_fits_its_budget_on_an_h200(monkeypatch, inputs, names, minutes):
+    for module in (budget, datasets, grouping):
+        monkeypatch.setattr(module, "open_data", lambda *_: fake_data(inputs.shape))
+    machine = Machine(Execution(), "h200")
+    total, seen = NO_COST, set()
+    for name in names:
+        planned = FIGURES[name].plan(inputs, "paper")
+        for runs in expected_rounds(FIGURES[name], "paper", planned, inputs.n_available, {}):
+            new = [run for run in runs if run.key not in seen]
+            seen |= {run.key for run in new}
+            total += estimate_cost(new, machine) if new else NO_COST
+    assert 0.6 * minutes < total.seconds / 60 < minutes
+
+
+def test_the_step_sensitivity_of_a_caption_names_the_point_that_changed_most():
+    runs = pd.DataFrame(
+        {
+            "schedule": "constant",
+            "model": ["conv4", "conv4", "mlp1"],
+            "test_acc_at_half_steps": [0.90, 0.90, 0.70],
+            "test_acc_at_best_clean_val": [0.91, 0.91, 0.78],
+        }
+    )
+    text = _step_sensitivity(runs, "paper")
+    assert "raised accuracy by 4.5 points on average" in text
+    assert "by 8.0 points (model mlp1)" in text
+    assert _step_sensitivity(runs, "demo") == ""
+    assert _step_sensitivity(runs.assign(schedule="linear"), "paper") == ""
+
+
+@pytest.mark.trains
+def test_an_estimate_trains_nothing_and_counts_runs_examples_and_time(tmp_path):
+    store = tmp_path / "s.sqlite"
+    execution = Execution(workers=0, progress=False)
+    budget = estimate(["fig10", "fig11"], store=store, execution=execution, seeds=1)
+    assert not store.exists()
+    frame = budget.table
+    assert frame["study"].tolist() == ["fig10", "fig11"]
+    runs = FIGURES["fig10"].plan(FigureInputs("digits", 1_437), "demo", 1)
+    assert frame["runs"].tolist() == [len(runs), 4]  # half of those of Figure 11 are of Figure 10 too
+    assert frame["finished"].tolist() == [0, 4]
+    assert frame["examples"][0] == sum(run.steps * run.batch_size for run in runs)
+    assert (frame["minutes"] > 0).all()
+    assert "in all" in str(budget)
+    with Store(store) as opened, opened.writer():
+        opened.add("fig10/digits/demo", runs)
+        finish(opened, runs, 0.1)
+    assert estimate("fig10", store=store, execution=execution, seeds=1).total == NO_COST
