@@ -94,6 +94,7 @@ def test_labels_as_they_are_are_not_pooled(tmp_path):
         ({"alpha": 1, "eta": 0.5}, "both of alpha and eta given"),
         ({"alpha": -1}, "alpha is -1"),
         ({"eta": 0.95}, "eta is 0.95"),
+        ({"alpha": 1e9}, r"1\.4e\+12 labels.*Give --alpha 695893 or less"),
         ({"epochs": 0}, "above 0"),
         ({"model": "sklearn:knn"}, "takes no optimizer steps"),
         ({"model": "conv9"}, "conv"),

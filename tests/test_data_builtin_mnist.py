@@ -13,7 +13,7 @@ import torch
 from mirrors import Answer, mirrors
 
 from dilution.data import registry
-from dilution.data.builtin.mnist import MNIST, Checksums, IdxDataSet, _parse_idx, _unpack
+from dilution.data.builtin.mnist import FASHION_MNIST, MNIST, Checksums, IdxDataSet, _parse_idx, _unpack
 from dilution.errors import DataError
 
 TRAIN = "train-images-idx3-ubyte"
@@ -236,6 +236,38 @@ def test_the_real_mnist_has_its_known_content() -> None:
     # the mean that is commonly used to normalise MNIST
     assert data.train.images.float().mean() / 255 == pytest.approx(0.1307, abs=5e-5)
     assert registry.load("mnist") is data
+
+
+def test_files_of_mnist_in_the_root_folder_are_not_taken_for_those_of_fashion_mnist(
+    tmp_path: Path, contents: dict[str, bytes], mnist: IdxDataSet
+) -> None:
+    write(tmp_path, contents)
+    fashion = replace(FASHION_MNIST, files=mnist.files, mirrors=())
+    assert mnist.is_present(tmp_path)
+    assert not fashion.is_present(tmp_path)
+    assert {status.state for status in fashion.check(tmp_path)} == {"missing"}
+    write(tmp_path / "fashion-mnist", contents, packed=True)
+    assert fashion.load(tmp_path).test.classes[9] == "ankle boot"
+
+
+def test_only_one_data_set_of_idx_files_is_looked_for_in_the_root_folder() -> None:
+    data_sets = [entry for entry in registry._BUILTIN if isinstance(entry, IdxDataSet)]
+    assert [entry.name for entry in data_sets if entry.in_root] == ["mnist"]
+    assert {tuple(entry.files) for entry in data_sets} == {tuple(MNIST.files)}  # why only one may be
+
+
+def test_the_real_fashion_mnist_has_its_known_content() -> None:
+    root = os.environ.get("DILUTION_DATA")
+    if not root or not FASHION_MNIST.is_present(Path(root)):
+        pytest.skip("DILUTION_DATA does not name a folder that holds Fashion-MNIST")
+    assert [status.state for status in registry.check("fashion-mnist")] == ["present"] * 4
+    data = registry.load("fashion-mnist")
+    assert (len(data.train), len(data.test)) == (60_000, 10_000)
+    assert torch.bincount(data.train.labels).tolist() == [6_000] * 10
+    assert data.train.labels[:5].tolist() == [9, 0, 0, 3, 0]
+    assert data.test.labels[:5].tolist() == [9, 2, 1, 1, 6]
+    # the mean that is commonly used to normalise Fashion-MNIST
+    assert data.train.images.float().mean() / 255 == pytest.approx(0.2860, abs=5e-5)
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -11,11 +11,11 @@ from dilution.study.grouping import (
     GPU_GROUP_SIZE,
     STACK_SIZE,
     RunGroup,
-    _operations_per_image,
     by_group_key,
     expected_steps,
     group_key,
     group_runs,
+    operations_per_image,
     split,
 )
 
@@ -162,7 +162,7 @@ def test_the_cost_of_a_model_counts_its_products():
     for model in ("perceptron", "mlp2", "conv2", "conv4"):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             build_model(model, (1, 28, 28), 10, seed=0)(torch.zeros(1, 1, 28, 28))
-        assert _operations_per_image(model, (1, 28, 28), 10) == counter.get_total_flops()
+        assert operations_per_image(model, (1, 28, 28), 10) == counter.get_total_flops()
 
 
 def test_an_estimator_is_fitted_alone_with_one_thread():

@@ -47,6 +47,7 @@ CHANGES = {
     "image_source": {"image_source": "fresh"},
     "stratified": {"stratified": True},
     "model": {"model": "mlp2"},
+    "compare_gradients": {"compare_gradients": True},
     "seed": {"seed": 1},
 }
 

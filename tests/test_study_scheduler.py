@@ -141,14 +141,14 @@ class Recording(InlineExecutor):
         self.groups.append([run.key for run in group.runs])
         super().start(group)
 
-    def wait(self):
+    def wait(self, timeout=None):
         (group,) = self._started
         for run in group.runs:
             if self.deadly.get(run.key, 0):
                 self._started = []
                 self.deadly[run.key] -= 1
                 return [FinishedGroup(group, None, "it died. Use --retry-failed.")]
-        return super().wait()
+        return super().wait(timeout)
 
 
 @pytest.fixture

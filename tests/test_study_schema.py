@@ -196,7 +196,7 @@ def test_a_damaged_run_of_an_older_store_is_reported_and_the_others_are_converte
 
 
 def test_a_store_that_another_process_writes_to_is_not_converted(older_path, monkeypatch):
-    monkeypatch.setattr("dilution.study.store._OPEN_TIMEOUT", 0.1)
+    monkeypatch.setattr("dilution.study.store_file._OPEN_TIMEOUT", 0.1)
     with writing(older_path), pytest.raises(StoreError, match="another process is writing"):
         Store(older_path)
     assert query(older_path, "PRAGMA user_version") == [(1,)]

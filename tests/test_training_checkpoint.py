@@ -12,10 +12,10 @@ from dilution.data import load
 from dilution.errors import DataError
 from dilution.noise import Dilution
 from dilution.study import Run, Study
+from dilution.study.checkpoints import CheckpointFolder
 from dilution.study.execution import Execution
 from dilution.study.progress import Progress
 from dilution.study.results import histories, table
-from dilution.study.runner import CheckpointFolder
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 from dilution.training import Checkpoint, TrainConfig, TrainTask, train_together
@@ -200,7 +200,9 @@ def test_an_interrupted_study_resumes_within_a_training(tmp_path, monkeypatch):
 
     finish("whole")
     with monkeypatch.context() as patch, Store(tmp_path / "cut.sqlite") as store:
-        patch.setattr("dilution.study.runner.Checkpoint", lambda *arguments: Interrupting(*arguments[:2]))
+        patch.setattr(
+            "dilution.study.checkpoints.GroupCheckpoint", lambda *arguments: Interrupting(*arguments[:2])
+        )
         with pytest.raises(KeyboardInterrupt):
             run_study(study, store, Execution(workers=0), progress=quiet)
     (left,) = (tmp_path / "cut.sqlite.checkpoints").iterdir()
@@ -219,6 +221,7 @@ def test_checkpoints_of_finished_runs_are_removed(tmp_path):
     for group in (runs[:2], runs[2:]):
         checkpoints.checkpoint(group).save({})
     checkpoints.clear([runs[0].key])
-    assert [path.name for path in checkpoints.path.iterdir()] == [f"{runs[2].key}-1.pt"]
+    left = sorted(path.name for path in checkpoints.path.iterdir())
+    assert left == [f"{runs[2].key}-1-cpu.keys", f"{runs[2].key}-1-cpu.pt"]
     checkpoints.clear([runs[2].key])
     assert not checkpoints.path.exists()

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dilution.advice.halving import TrainRuns
 from dilution.errors import InputError
+from dilution.study.halving import TrainRuns
 from dilution.study.run_spec import Run
 
 _SEEDS = 3

@@ -9,15 +9,18 @@ import pandas as pd
 
 from dilution.advice.ablation import choose_checkpoint, compare_settings
 from dilution.advice.half_trained import train_halfway
-from dilution.advice.halving import search_lr
 from dilution.advice.noise_scale import NoiseScale, measure_noise_scale
 from dilution.advice.result import Advice
 from dilution.advice.search import Search
 from dilution.data import Arrays, DataSet, check_classes, load, majority_share
+from dilution.data.registry import name_with_groups
 from dilution.errors import InputError
 from dilution.models import default_model
 from dilution.noise import Dilution, uniform_noise_level
+from dilution.study.deadline import Deadline
+from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
+from dilution.study.halving import search_lr
 from dilution.study.prepare import prepare
 from dilution.study.results import histories
 from dilution.study.run_spec import Run
@@ -32,12 +35,14 @@ _MAX_SCALE = 1e9  # stands for an infinite noise scale
 _N_EVALS = 5
 
 
+@takes_execution
 def advise(
     data: str | Path,
     *,
     alpha: float | None = None,
     eta: float | None = None,
     model: str | None = None,
+    group: str | None = None,
     n: int | None = None,
     epochs: float = EPOCHS,
     precision: PrecisionName = "float32",
@@ -56,6 +61,9 @@ def advise(
         observed labels if the data have them beside true ones.
     model
         Name of a model. Default: a small ConvNet for images, an MLP for features.
+    group
+        Column of a table whose rows with one value, such as a patient, share a side of every split. It is
+        no feature. Copies share a side in any case.
     n
         Clean examples. Default: all.
     epochs
@@ -75,22 +83,25 @@ def advise(
         If a setting breaks its rule, or a file or the store cannot be used.
     """
     execution = execution or Execution()
+    deadline = Deadline.of(execution)
     if not 0 < epochs < math.inf:
         raise InputError(f"epochs is {epochs}; it must be a number above 0: passes over the images.")
     check_precision(precision)
+    name, data = Path(str(data)).name, name_with_groups(data, group)
     splits = load(data, execution.root)
     request = _Request.of(splits, data, alpha, eta, model, n, epochs, precision, seed)
     noise_scales = _measure_noise_scales(request)
     proposed = _propose(request, noise_scales[-1], execution.root)
     with Store(store) as opened:
-        search = Search(f"advice/{data}/{request.model}", opened, store, execution)
+        search = Search(f"advice/{data}/{request.model}", opened, store, execution, deadline)
         lr, trials = search_lr(proposed, search.train)
         run, comparisons, runs = compare_settings(
             proposed.model_copy(update={"lr": lr}), _alternatives(proposed), search.train
         )
         checkpoint = choose_checkpoint(histories(opened, keys=set(runs["key"])))
+        left_out = search.left_out()
     return Advice(
-        name=Path(str(data)).name,
+        name=name,
         run=run,
         n_images=request.n_images,
         eta=eta,
@@ -102,7 +113,12 @@ def advise(
         search_runs=pd.concat(search.tables),
         majority_share=majority_share(splits.test.labels),
         trusts_test_labels=request.trusts_labels,
+        notes=(*splits.notes, *left_out),
     )
+
+
+_MAX_LABELS = 1_000_000_000
+"""Labels of a data set that advice is given for: counting them once takes half a minute."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +176,14 @@ class _Request:
                 "learning rate to advise. Name a model."
             )
         n = len(train) if n is None else n
+        if level is not None and n * (1 + level) > _MAX_LABELS:
+            most = int(_MAX_LABELS / n) - 1
+            less = f"--alpha {most} or less, or " if alpha is not None and most >= 0 else ""
+            raise InputError(
+                f"alpha is {level:g} and n is {n:,}: {n * (1 + level):.2g} labels, all of which advice "
+                f"counts; at most {_MAX_LABELS:,}. Give {less}--n "
+                f"{int(_MAX_LABELS / (1 + level))} or less."
+            )
         n_images = round(epochs * (n - default_n_val(n)))
         return cls(str(data), train, model, level, n, n_images, precision, seed)
 
@@ -177,7 +201,7 @@ class _Request:
         """Return the training split with noise of a level added to the labels as they are."""
         data = self.train
         if self.uses_observed and data.observed is not None:
-            data = Arrays(data.images, data.observed, data.classes)
+            data = Arrays(data.images, data.observed, data.classes, groups=data.groups)
         return Dilution(data, alpha, n=self.n, seed=self.seed)
 
 

@@ -23,6 +23,9 @@ from dilution.training import BatchSampler
 from dilution.training.config import Targets
 from dilution.utils.estimate import Estimate
 
+LEVEL = 0.95
+"""Probability that an interval of an advice contains the true number."""
+
 _MAX_BATCH_SIZE = 128
 _GROUPS = 16  # sums of gradients that are kept: the jackknife leaves out each in turn
 _BATCHES = 128  # gradients that are measured
@@ -161,7 +164,7 @@ def _ratio(scatter: _GradientSums, signal: _GradientSums) -> Estimate:
     left_out = np.array([signal.estimates(groups[groups != group])[0] for group in groups])
     error = math.sqrt((_GROUPS - 1) / _GROUPS * float(((left_out - left_out.mean()) ** 2).sum()))
     square = signal.estimates(groups)[0]
-    margin = float(student.ppf(0.975, _GROUPS - 1)) * error  # tr Σ is known far better
+    margin = float(student.ppf((1 + LEVEL) / 2, _GROUPS - 1)) * error  # tr Σ is known far better
 
     def scale(square: float) -> float:
         return trace / square if square > 0 else math.inf

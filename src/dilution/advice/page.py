@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from dilution.advice.explain import noise_text
 from dilution.advice.result import Advice
+from dilution.report.json_file import write_json
 from dilution.report.marks import mark_points
 from dilution.report.page import Page, write
 from dilution.report.provenance import made_by
@@ -16,6 +17,7 @@ from dilution.report.section import Section
 from dilution.report.style import COLOURS, MARKERS, QUIET, legend, log_axis, new_figure, publish, style
 from dilution.training.recipes import recipe_text
 from dilution.utils.atomic import write_atomic
+from dilution.utils.csv_cells import csv_bytes
 
 _METHOD = """\
 The gradient noise scale is tr Σ / |G|²: the batch size at which the scatter of a batch's gradient is as \
@@ -43,7 +45,7 @@ def write_advice(advice: Advice, folder: Path, command: str) -> Path:
     advice
         The advice.
     folder
-        Folder for ``index.html``, ``advice.png`` (also SVG, PDF), ``recipe.toml``,
+        Folder for ``index.html``, ``advice.json``, ``advice.png`` (also SVG, PDF), ``recipe.toml``,
         ``noise_scales.csv``, ``lrs.csv`` and ``runs.csv``.
     command
         Command line that made the advice.
@@ -57,7 +59,8 @@ def write_advice(advice: Advice, folder: Path, command: str) -> Path:
     write_atomic(folder / "recipe.toml", recipe_text(advice.recipe, reasons).encode())
     tables = {"noise_scales": advice.noise_scale_table, "lrs": advice.lr_trials, "runs": advice.runs}
     for name, table in tables.items():
-        write_atomic(folder / f"{name}.csv", table.to_csv(index=False).encode())
+        write_atomic(folder / f"{name}.csv", csv_bytes(table))
+    write_json(folder / "advice.json", advice.to_dict())
     plot = publish(draw(advice), folder, "advice")
     why = [f"{name.replace('_', ' ').capitalize()}. {reason}" for name, reason in reasons.items()]
     section = Section(
@@ -67,13 +70,14 @@ def write_advice(advice: Advice, folder: Path, command: str) -> Path:
         svg=plot.svg,
         marks=plot.marks,
         caption=f"{_describe_labels(advice)}; budget {advice.n_images:,} images. The recipe is in "
-        "recipe.toml; use it with --recipe.",
+        f"recipe.toml; use it with --recipe.{_left_off(advice)}",
         method="\n\n".join([*why, _METHOD]),
         claims=pd.DataFrame(),
         points=advice.noise_scale_table,
         runs=advice.runs,
         runs_file="runs.csv",
         as_percent=False,
+        notes=(*advice.notes, *plot.notes),
     )
     provenance = made_by(command, {"the search": advice.search_runs})
     page = Page(f"Advice for {advice.name}", [section], provenance, answer=advice.answer)
@@ -84,6 +88,12 @@ def _describe_labels(advice: Advice) -> str:
     if advice.noise_scales[-1].alpha:
         return f"{advice.run.n:,} clean examples, {noise_text(advice)}"
     return f"{advice.run.n:,} examples with their labels as they are"
+
+
+def _left_off(advice: Advice) -> str:
+    """Return a sentence on the noise scales that the plot cannot show, with a space before it."""
+    infinite = int(np.isinf(advice.noise_scale_table["mean"]).sum())
+    return f" Infinite noise scales, which the plot leaves out: {infinite}." if infinite else ""
 
 
 def draw(advice: Advice) -> matplotlib.figure.Figure:

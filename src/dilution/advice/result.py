@@ -10,7 +10,8 @@ import pandas as pd
 
 from dilution.advice import explain
 from dilution.advice.ablation import CheckpointChoice, Comparison
-from dilution.advice.noise_scale import NoiseScale
+from dilution.advice.noise_scale import LEVEL, NoiseScale
+from dilution.report.json_file import SCHEMA_VERSION, plain
 from dilution.report.notebook import notebook_html
 from dilution.study.run_spec import Run
 from dilution.study.statistics import intervals
@@ -49,6 +50,8 @@ class Advice:
     trusts_test_labels
         Whether test labels are taken to be right. If labels are used as they are, those of the test
         split are as noisy as the others.
+    notes
+        What was left out, merged, converted or guessed, in the data and in the search, one sentence each.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Advice:
     search_runs: pd.DataFrame
     majority_share: float
     trusts_test_labels: bool
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return the recipe and its test accuracy."""
@@ -125,3 +129,34 @@ class Advice:
     def reasons(self) -> dict[str, str]:
         """The reason for each setting of the recipe, and for the ``checkpoint``, one sentence or two each."""
         return explain.reasons(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of ``advice.json``: all numbers, sentences and notes, in the types of JSON.
+
+        A number that was not measured, or is infinite, is None.
+        """
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "advice",
+            "name": self.name,
+            "answer": self.answer,
+            "details": self.details,
+            "notes": self.notes,
+            "model": self.run.model,
+            "n": self.run.n,
+            "n_images": self.n_images,
+            "alpha": self.noise_scales[-1].alpha,
+            "eta": self.eta,
+            "recipe": self.recipe,
+            "reasons": self.reasons,
+            "level": LEVEL,
+            "accuracy": self.accuracy.to_dict(),
+            "growth_exponent": self.growth_exponent,
+            "noise_scales": self.noise_scale_table,
+            "lr_trials": self.lr_trials,
+            "comparisons": [vars(comparison) for comparison in self.comparisons],
+            "checkpoint": vars(self.checkpoint),
+            "runs": len(self.search_runs),
+        }
+        converted: dict[str, Any] = plain(content)
+        return converted

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from dilution.errors import StoreError
+from dilution.study.deadline import Deadline
 from dilution.study.execution import Execution
 from dilution.study.failures import refuse_failed
 from dilution.study.grid import Study
@@ -34,6 +35,8 @@ class Search:
         Path of the store, for messages.
     execution
         How the runs are executed.
+    deadline
+        Deadline of the whole search.
 
     Attributes
     ----------
@@ -45,6 +48,7 @@ class Search:
     store: Store
     path: str | Path
     execution: Execution
+    deadline: Deadline
     tables: list[pd.DataFrame] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -52,15 +56,30 @@ class Search:
         self._progress = Progress(quiet=not self.execution.progress)
 
     def train(self, purpose: str, runs: Sequence[Run]) -> pd.DataFrame:
-        """Train runs and return their table; see :data:`dilution.advice.halving.TrainRuns`."""
+        """Train runs and return their table; see :data:`dilution.study.halving.TrainRuns`."""
         study = Study.of(f"{self.name}/{purpose}", runs)
-        run_study(study, self.store, self.execution, progress=self._progress)
+        run_study(study, self.store, self.execution, progress=self._progress, deadline=self.deadline)
         results = table(self.store, runs=study.runs)
         refuse_failed(results, self.path, "search")
         self.tables.append(results)
         done = results["state"] == "done"
         losses = self._lowest_losses(study, set(results.loc[done, "key"]))
         return results.assign(loss=results["key"].map(losses).where(done, math.inf))
+
+    def left_out(self) -> list[str]:
+        """Return a note on the runs of the search that diverged, after showing it; none if none did."""
+        runs = pd.concat(self.tables).drop_duplicates("key")
+        diverged = runs[runs["state"] == "diverged"]
+        if diverged.empty:
+            return []
+        first = diverged.iloc[0]
+        verb = "run diverged; its loss counts" if len(diverged) == 1 else "runs diverged; their losses count"
+        notes = [
+            f"{len(diverged):,} of {len(runs):,} search {verb} as infinite and no plot shows it, the first "
+            f"with learning rate {first['lr']:g}, seed {first['seed']}"
+        ]
+        self._progress.notes(notes)
+        return notes
 
     def _lowest_losses(self, study: Study, done: set[str]) -> "pd.Series[float]":
         """Return the lowest noisy validation loss of each run."""

@@ -5,8 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from dilution.study.apply_recipe import with_recipe
+from dilution.study.deadline import Deadline
+from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
-from dilution.study.grid import Study
+from dilution.study.grid import Study, check_count
 from dilution.study.prepare import prepare
 from dilution.study.results import table
 from dilution.study.run_spec import Run
@@ -15,6 +17,7 @@ from dilution.study.store import Store
 from dilution.training.config import PrecisionName
 
 
+@takes_execution
 def run(
     study: Study | str | Path,
     *,
@@ -46,17 +49,20 @@ def run(
     Raises
     ------
     DilutionError
-        If a setting breaks its rule, or a file or the store cannot be used.
+        If a setting breaks its rule, or a file or the store cannot be used; :class:`TimeLimitReached` if
+        runs remain at the time limit.
     """
     execution = execution or Execution()
+    deadline = Deadline.of(execution)
     study = study if isinstance(study, Study) else Study.from_toml(study)
     runs = list(study.runs)
     if seeds is not None:
+        check_count(len(runs), seeds)
         runs = [run.model_copy(update={"seed": seed}) for run in runs for seed in range(seeds)]
     if precision is not None:
         runs = [Run.of(**run.model_dump(exclude={"precision"}), precision=precision) for run in runs]
     runs = prepare(with_recipe(runs, recipe, execution.root), execution.root)
     study = Study.of(study.name, runs)
     with Store(store) as opened:
-        run_study(study, opened, execution)
+        run_study(study, opened, execution, deadline=deadline)
         return table(opened, study.name)

@@ -1,5 +1,6 @@
 """Where and how runs execute: one validated record in place of the same parameters in every signature."""
 
+import math
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from dilution.errors import InputError, unknown
 from dilution.training.device import resolve_device
+from dilution.utils.duration import parse_duration
 
 ExecutorName = Literal["processes", "inline", "ray"]
 
@@ -33,6 +35,9 @@ class Execution:
         Folder of checkpoints; on a cluster one that all nodes share. Default: beside the store.
     checkpoint_minutes
         Minutes between two checkpoints of a training, 0 or more.
+    time_limit
+        Time after which a call stops: seconds, or text such as ``"12m"``. Trainings save checkpoints,
+        and the same call resumes. An estimator, which has none, starts again. Default: no limit.
     retry_failed
         Whether failed runs are run again.
     progress
@@ -51,6 +56,7 @@ class Execution:
     data_root: str | Path | None = None
     checkpoints: str | Path | None = None
     checkpoint_minutes: float = 10.0
+    time_limit: float | str | None = None
     retry_failed: bool = False
     progress: bool = True
 
@@ -63,10 +69,12 @@ class Execution:
             )
         if not (_is_number(self.checkpoint_minutes, int | float) and self.checkpoint_minutes >= 0):
             raise InputError(f"checkpoint_minutes is {self.checkpoint_minutes!r}; it must be 0 or more.")
+        if self.time_limit is not None:
+            parse_duration("time_limit", self.time_limit)
         if self.address is not None and self.executor != "ray":
             raise InputError(
                 f"address is {self.address!r} and executor is {self.executor!r}; an address goes with "
-                "executor='ray'."
+                "executor='ray'. Leave the address out, or name that executor."
             )
         if self.executor == "ray":
             self._check_ray()
@@ -92,6 +100,11 @@ class Execution:
         if self.executor == "ray" and self.device == "cuda":
             return "cuda"  # a cluster may have GPUs where the driver has none
         return resolve_device(self.device).type
+
+    @property
+    def time_limit_seconds(self) -> float:
+        """The time limit in seconds; infinite without one."""
+        return math.inf if self.time_limit is None else parse_duration("time_limit", self.time_limit)
 
     @property
     def root(self) -> str | None:

@@ -1,5 +1,6 @@
 """The refusal to go on where runs failed."""
 
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +29,7 @@ def refuse_failed(runs: pd.DataFrame, store: str | Path, purpose: str) -> None:
     if len(failed):
         raise StoreError(
             f"{len(failed)} of {len(runs)} runs of the {purpose} failed, the first with: "
-            f"{str(failed['error'].iloc[0]).strip().splitlines()[-1]} `dilution status --store {store}` "
-            "lists them all. Remove the cause, and try again with another --store."
+            f"{str(failed['error'].iloc[0]).strip().splitlines()[-1]} "
+            f"`dilution status --store {shlex.quote(str(store))}` lists them all. "
+            "Remove the cause, and try again with another --store."
         )

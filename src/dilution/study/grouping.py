@@ -22,6 +22,7 @@ from dilution.study.run_spec import Run
 from dilution.training import is_custom, resolve_trainable
 from dilution.training.config import TrainConfig
 from dilution.training.ensemble import is_stackable
+from dilution.utils.rng_state import RngState
 
 STACK_SIZE = 8
 """MLPs that train together on CPU cores. Sizes from 4 to 20 differ little in speed (docs/log.md), and
@@ -134,6 +135,7 @@ def group_runs(
     cores: int,
     device: str = "cpu",
     shares_cores: bool = True,
+    started: Sequence[Sequence[str]] = (),
 ) -> list[RunGroup]:
     """Divide runs into groups by the rule of this module.
 
@@ -152,6 +154,9 @@ def group_runs(
         Device of the training: ``"cpu"`` or ``"cuda"``.
     shares_cores
         Whether a group may compute with threads on several cores.
+    started
+        Keys of the runs of each group that has a checkpoint. Such a group stays as it was if none of
+        its runs has ended since.
 
     Returns
     -------
@@ -169,9 +174,11 @@ def group_runs(
         threads = cores // processes if device == "cpu" and shares_cores else 1
         cost = _training_cost(key, image_shape, classes)
         size = min(limit, math.ceil(len(same_key) / processes))
-        rounds = math.ceil(len(same_key) / (size * processes))
-        count = processes * rounds if size > 1 else len(same_key)
-        groups += [RunGroup(part, threads, cost * len(part), device) for part in split(same_key, count)]
+        kept, rest = _separate_started(same_key, started, limit)
+        rounds = math.ceil(len(rest) / (size * processes))
+        count = processes * rounds if size > 1 else len(rest)
+        parts = [*kept, *(split(rest, count) if rest else [])]
+        groups += [RunGroup(part, threads, cost * len(part), device) for part in parts]
     return sorted(groups, key=lambda group: (-group.threads, -group.cost))
 
 
@@ -179,6 +186,19 @@ def split(runs: Sequence[Run], parts: int) -> list[list[Run]]:
     """Divide runs into parts whose sizes differ by one at most; there is no empty part."""
     bounds = [round(i * len(runs) / parts) for i in range(parts + 1)]
     return [list(runs[low:high]) for low, high in itertools.pairwise(bounds) if high > low]
+
+
+def _separate_started(
+    runs: Sequence[Run], started: Sequence[Sequence[str]], limit: int
+) -> tuple[list[list[Run]], list[Run]]:
+    """Return the groups of these runs that were started before, and the other runs."""
+    others = {run.key: run for run in runs}
+    kept = [
+        [others.pop(key) for key in keys]
+        for keys in started
+        if len(keys) <= limit and others.keys() >= set(keys)
+    ]
+    return kept, list(others.values())
 
 
 def _data_shape(key: GroupKey, root: str | None) -> tuple[tuple[int, int, int], int]:
@@ -205,12 +225,12 @@ def _group_limit(model: str, image_shape: tuple[int, int, int], classes: int, de
 
 def _training_cost(key: GroupKey, image_shape: tuple[int, int, int], classes: int) -> float:
     """Return the estimated operations of one run."""
-    per_image = _operations_per_image(key.model, image_shape, classes)
+    per_image = operations_per_image(key.model, image_shape, classes)
     return (key.config.steps or 1) * (_STEP_OVERHEAD + 3 * key.config.batch_size * per_image)
 
 
 @lru_cache(maxsize=64)
-def _operations_per_image(model: str, image_shape: tuple[int, int, int], classes: int) -> float:
+def operations_per_image(model: str, image_shape: tuple[int, int, int], classes: int) -> float:
     """Return the operations of the layers with weights in the forward pass of one image.
 
     An output of a layer takes a multiplication and an addition per weight that leads to it. (PyTorch's
@@ -228,7 +248,7 @@ def _operations_per_image(model: str, image_shape: tuple[int, int, int], classes
     for layer in network.modules():
         layer.register_forward_hook(count)
     # a layer of a custom model must not change the global generator of the user's process
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with RngState(0), torch.no_grad():
         network(torch.zeros(2, *image_shape))
     return operations
 

@@ -41,7 +41,7 @@ _REQUIRED_COLUMNS = (
 )
 """Columns that a table must have. Older versions had fewer settings and measures than today."""
 
-_REMEDY = "Nothing was added; correct the file, or export the runs again with `dilution export`."
+_REMEDY = "Nothing was added; correct the file, or export the runs again with the command export."
 
 
 def _csv(path: Path) -> pd.DataFrame:
@@ -284,13 +284,13 @@ def _rows(path: Path) -> Iterator[_Row]:
         table = _FORMATS[path.suffix](path)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path} cannot be read: {error}. Name a file that `dilution export` wrote."
+            f"{path} cannot be read: {error}. Name a file that the command export wrote."
         ) from None
     if renamed := new_columns(table.columns):
         warn(f"the table {path}", renamed)
         table = table.rename(columns=renamed)
     if not {"key", "state", "dataset"} <= set(table.columns):
-        raise DataError(f"{path} is not a table of runs. Name a file that `dilution export` wrote.")
+        raise DataError(f"{path} is not a table of runs. Name a file that the command export wrote.")
     missing = [name for name in _REQUIRED_COLUMNS if name not in table.columns]
     if missing:
         raise DataError(

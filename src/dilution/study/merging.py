@@ -1,11 +1,12 @@
 """Merging of two stores: a study that was divided over machines without a common file system."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dilution.errors import InputError, StoreError
+from dilution.study.data_notes import NOTES_PREFIX
 from dilution.study.measures import CIRCUMSTANCES, MEASURES
 from dilution.study.run_spec import Run
 from dilution.study.store import Store
@@ -14,7 +15,9 @@ _FINISHED = ("done", "diverged")
 _MAX_SHOWN = 3  # contradictions in an error message
 
 
-def merge(into: Store, other: Store, *, keep_first: bool = False) -> int:
+def merge(
+    into: Store, other: Store, *, keep_first: bool = False, log: Callable[[str], None] = lambda _: None
+) -> int:
     """Add the content of another store to a store, either completely or not at all.
 
     A run that is finished in both stores must have the same results in both; it stays as it is. A
@@ -29,6 +32,8 @@ def merge(into: Store, other: Store, *, keep_first: bool = False) -> int:
         The store that is read.
     keep_first
         Keep the results of `into` where the two contradict each other.
+    log
+        Function that is called with one line per kind of runs that were not added.
 
     Returns
     -------
@@ -46,8 +51,18 @@ def merge(into: Store, other: Store, *, keep_first: bool = False) -> int:
         raise InputError(f"both stores are {into.path}; name two that differ.")
     with into.writer(atomic=True):
         rows = {row["key"]: row for row in into.rows()}
-        if not keep_first:
-            _refuse_contradictions(into, other, rows)
+        contradictions = list(_contradictions(into, other, rows))
+        if contradictions and not keep_first:
+            _refuse_contradictions(into, other, contradictions)
+        if contradictions:
+            log(
+                f"note: {len(contradictions):,} contradicting results; those of {into.path} are kept, the "
+                f"first: {contradictions[0]}"
+            )
+        ended = [row["key"] for row in other.rows() if row["state"] in _FINISHED]
+        both = sum(key in rows and rows[key]["state"] in _FINISHED for key in ended)
+        if both:
+            log(f"note: {both:,} of {len(ended):,} finished runs are finished in {into.path} already")
         added = sum(_merge_run(into, rows.get(row["key"]), row, other.path) for row in other.rows())
         for name in other.counts():
             _merge_study(into, other, name)
@@ -57,16 +72,14 @@ def merge(into: Store, other: Store, *, keep_first: bool = False) -> int:
     return added
 
 
-def _refuse_contradictions(into: Store, other: Store, rows: Mapping[str, Any]) -> None:
-    contradictions = list(_contradictions(into, other, rows))
-    if contradictions:
-        rest = len(contradictions) - _MAX_SHOWN
-        more = f", and {rest} more" if rest > 0 else ""
-        raise StoreError(
-            f"{into.path} and {other.path} contradict each other: {'; '.join(contradictions[:_MAX_SHOWN])}"
-            f"{more}. Results of one run differ between kinds of processors, or other code trained the runs "
-            "of one store. Nothing was added; --keep-first keeps the results of the first store."
-        )
+def _refuse_contradictions(into: Store, other: Store, contradictions: Sequence[str]) -> None:
+    rest = len(contradictions) - _MAX_SHOWN
+    more = f", and {rest} more" if rest > 0 else ""
+    raise StoreError(
+        f"{into.path} and {other.path} contradict each other: {'; '.join(contradictions[:_MAX_SHOWN])}"
+        f"{more}. Results of one run differ between kinds of processors, or other code trained the runs "
+        "of one store. Nothing was added; --keep-first keeps the results of the first store."
+    )
 
 
 def _contradictions(into: Store, other: Store, rows: Mapping[str, Any]) -> Iterator[str]:
@@ -84,6 +97,8 @@ def _contradictions(into: Store, other: Store, rows: Mapping[str, Any]) -> Itera
                 yield f"run {row['key']} has {name} {first} and {second}"
                 break
     for name, value in other.artifacts():
+        if name.startswith(NOTES_PREFIX):  # words, which may differ between versions; no measurement
+            continue
         artifact = into.artifact(name)
         if artifact is not None and artifact != json.loads(json.dumps(value)):
             yield f"{name} was measured twice, with different results"

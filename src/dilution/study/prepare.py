@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from functools import cache, partial
 
-from dilution.data import fingerprint, is_dataset_name
+from dilution.data import fingerprint, is_dataset_name, load
 from dilution.noise import IMAGE_SOURCES
 from dilution.study.datasets import confusability_name, dilute, open_data
 from dilution.study.run_spec import Run
 from dilution.training import is_custom, resolve_trainable
 from dilution.training.augment import check_augmentation
 from dilution.utils.references import source_digest
+
+GROUPED = "grouped"
+"""Part of the fingerprint of data with copies, or groups of a user, which share a side of every split. Data
+without them keep the fingerprints, and so the keys of runs, that they had before splits respected copies."""
 
 _CHECKED_SETTINGS = {
     *("dataset", "image_source", "n", "alpha", "eta", "noise", "delta", "noise_order", "matrix"),
@@ -39,11 +43,14 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
         features; if a custom model does not accept these images.
     """
     data_digest = cache(partial(fingerprint, root=root))
+    has_groups = cache(partial(_has_groups, root=root))
     model_digest = cache(partial(source_digest, kind="model"))
     checked: set[str] = set()
     prepared = []
     for run in runs:
-        digests = [data_digest(name) for name in _data_names(run)]
+        digests = [data_digest(name) for name in data_names(run)]
+        if has_groups(run.dataset):
+            digests.append(GROUPED)
         if is_custom(run.model):
             digests.append(model_digest(run.model))
         run = run.model_copy(update={"fingerprint": "+".join(filter(None, digests))})
@@ -55,7 +62,13 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
     return prepared
 
 
-def _data_names(run: Run) -> list[str]:
+def _has_groups(name: str, root: str | None) -> bool:
+    """Return whether some examples of a data set are kept together in splits, such as copies."""
+    data = load(name, root)
+    return any(split.split_groups is not None for split in (data.train, data.test))
+
+
+def data_names(run: Run) -> list[str]:
     """Return the names of the data sets of a run.
 
     An unknown image source is none of them: `dilute` reports it with the names of the sources.

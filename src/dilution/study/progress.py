@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -12,6 +12,8 @@ from rich.progress import Progress as ProgressBar
 
 from dilution.study.grouping import RunGroup
 from dilution.study.run_spec import Run
+from dilution.utils.duration import duration_text
+from dilution.utils.notes import printed_notes
 
 _LINE_SECONDS = 15.0  # between plain lines
 
@@ -73,6 +75,12 @@ class Progress:
             self._logged.add(text)
             self.log(text)
 
+    def notes(self, notes: Sequence[str]) -> None:
+        """Show notes to the user, each once, as lines of their own; many are cut with a count."""
+        for line in printed_notes([note for note in notes if note not in self._logged]):
+            self._console.print(line, soft_wrap=True, markup=False)
+        self._logged |= set(notes)
+
     def started(self, group: RunGroup) -> None:
         """Note that a group has started to train."""
         self._clock.started(group)
@@ -91,7 +99,7 @@ class Progress:
             if outcome["state"] == "failed":
                 self._failed += 1
                 self.log(f"{last}: {outcome['error'].strip().splitlines()[-1]}")
-        left = f"about {_duration(self._clock.left())} left"
+        left = f"about {duration_text(self._clock.left())} left"
         if self._bar is not None:
             self._bar.update(self._task, completed=self._finished, left=left, last=last)
             return
@@ -152,9 +160,3 @@ def _describe(run: Run, outcome: dict[str, Any]) -> str:
     accuracy = outcome.get("result", {}).get("test_acc_at_best_clean_val")
     end = outcome["state"] if accuracy is None else f"{accuracy:.1%}"
     return f"{run.model}, {noise}, seed {run.seed}: {end}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from dilution.study.data_notes import data_notes
 from dilution.study.measures import MEASURES, TEXT_MEASURES
 from dilution.study.run_spec import ADDED_SETTINGS, Run
 from dilution.study.store import Store, describe_other_code
@@ -28,7 +29,7 @@ def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = N
     Returns
     -------
     pandas.DataFrame
-        The columns are :data:`COLUMNS`.
+        The columns are :data:`COLUMNS`. ``attrs["notes"]`` lists the notes on the data of the runs.
     """
     keys = None if runs is None else {run.key for run in runs}
     rows = [_flatten(row) for row in store.rows(study) if keys is None or row["key"] in keys]
@@ -36,6 +37,7 @@ def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = N
     numeric = [name for name in MEASURES if name not in TEXT_MEASURES]
     numeric += ["alpha", "eta", "delta", "epochs", "steps"]
     frame[numeric] = frame[numeric].apply(pd.to_numeric)
+    frame.attrs["notes"] = data_notes(store, rows)
     return frame
 
 

@@ -1,53 +1,26 @@
 """Training of runs: from runs to the outcomes that the store keeps."""
 
 import math
+import os
+import threading
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
 from dilution.errors import DilutionError
+from dilution.study.checkpoints import CheckpointFolder
 from dilution.study.datasets import Confusabilities, dilute
 from dilution.study.grouping import RunGroup
 from dilution.study.run_spec import Run
-from dilution.training import Checkpoint, TrainResult, TrainTask, device_title, train_together
+from dilution.training import TrainResult, TrainTask, device_title, train_together
+from dilution.training.checkpoint import TrainingStopped
+from dilution.training.gradients import compare_gradients
 
 _MAX_MATRIX_CLASSES = 20  # the store keeps no transition matrices of more classes
-
-
-@dataclass(frozen=True)
-class CheckpointFolder:
-    """The folder of checkpoints of a study.
-
-    Parameters
-    ----------
-    path
-        The folder; on a cluster one that all nodes share.
-    interval
-        Seconds between two checkpoints of a training.
-    """
-
-    path: Path
-    interval: float
-
-    def checkpoint(self, runs: Sequence[Run]) -> Checkpoint:
-        """Return the checkpoint of runs that train together."""
-        keys = " ".join(run.key for run in runs)
-        return Checkpoint(self.path / f"{runs[0].key}-{len(runs)}.pt", keys, self.interval)
-
-    def clear(self, keys: Iterable[str]) -> None:
-        """Remove the checkpoints of runs that have ended, whatever group they started in."""
-        ended = set(keys)
-        for path in list(self.path.iterdir()) if self.path.is_dir() else ():
-            if path.name.lstrip(".").partition("-")[0] in ended:  # .KEY-….part is partly written
-                path.unlink(missing_ok=True)
-        with suppress(OSError):  # it does not exist, or has checkpoints of other runs
-            self.path.rmdir()
 
 
 def train_group(
@@ -70,6 +43,8 @@ def train_runs(
     After an error the runs train in smaller parts: halves if memory was short, otherwise one by
     one. So an error ends only the run that it belongs to, whose outcome is ``failed`` with the
     text of the error.
+
+    At the time limit of `checkpoints` the outcome is ``stopped``, with the ``step`` of the checkpoint.
     """
     try:
         opened = [dilute(run, root, confusabilities) for run in runs]
@@ -77,15 +52,21 @@ def train_runs(
             TrainTask(run.model, noisy, data.test, run.seed, run.n_val, run.config)
             for run, (data, noisy) in zip(runs, opened, strict=True)
         ]
-        results = train_together(tasks, device, checkpoints.checkpoint(runs) if checkpoints else None)
-    except Exception as error:  # recorded and reported with the run, not swallowed
+        checkpoint = checkpoints.checkpoint(runs, device) if checkpoints else None
+        results = train_together(tasks, device, checkpoint)
+    except TrainingStopped as stop:
+        return [{"state": "stopped", "step": stop.step}] * len(runs)
+    except (Exception, SystemExit) as error:  # recorded and reported with the run, not swallowed
         if len(runs) == 1:
             text = str(error) if isinstance(error, DilutionError) else traceback.format_exc(limit=-8)
             return [{"state": "failed", "error": text}]
         size = len(runs) // 2 if isinstance(error, torch.OutOfMemoryError) else 1
     else:
         common = {"group_size": len(runs), "device": device_title(device)}
-        return [_outcome(task, result, common) for task, result in zip(tasks, results, strict=True)]
+        return [
+            _outcome(task, result, common | _gradient_measures(run, task, result))
+            for run, task, result in zip(runs, tasks, results, strict=True)
+        ]
     parts = [runs[start : start + size] for start in range(0, len(runs), size)]
     return [
         outcome for part in parts for outcome in train_runs(part, root, confusabilities, device, checkpoints)
@@ -94,13 +75,30 @@ def train_runs(
 
 @contextmanager
 def using_threads(count: int) -> Iterator[None]:
-    """Compute with this number of threads: another order of summation changes the last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    """Compute with this number of threads: another order of summation changes the last bits.
+
+    The number is that of the whole process, so blocks of several threads of Python take turns.
+    """
+    with _thread_count_lock:
+        before = torch.get_num_threads()
+        torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+_thread_count_lock = threading.RLock()
+
+
+def _unlock_in_child() -> None:
+    """Replace the lock in a forked process: the thread that held it does not exist there."""
+    global _thread_count_lock
+    _thread_count_lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_in_child)
 
 
 def _outcome(task: TrainTask, result: TrainResult, common: dict[str, Any]) -> dict[str, Any]:
@@ -128,6 +126,15 @@ def _outcome(task: TrainTask, result: TrainResult, common: dict[str, Any]) -> di
         "result": measures,
         "history": result.history.to_dict(orient="records"),
     }
+
+
+def _gradient_measures(run: Run, task: TrainTask, result: TrainResult) -> dict[str, float]:
+    """Return how the gradient over all labels differs from that over clean ones, if the run asks for it."""
+    if not run.compare_gradients or result.state == "diverged":
+        return {}
+    training, _ = task.noisy.hold_out(task.n_val)
+    compared = compare_gradients(result.model, result.normalise, training, run.targets)
+    return {"gradient_ratio": compared.ratio, "gradient_cosine": compared.cosine}
 
 
 def _number(value: float) -> float | None:

@@ -12,14 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dilution.errors import TimeLimitReached
+from dilution.study.checkpoints import CheckpointFolder
+from dilution.study.data_notes import data_notes, keep_data_notes
 from dilution.study.datasets import (
     Confusabilities,
     confusability_name,
     measure_confusability,
     needs_confusability,
-    open_data,
     takes_steps,
 )
+from dilution.study.deadline import Deadline
 from dilution.study.execution import Execution
 from dilution.study.executors import Executor, FinishedGroup, Workload, open_executor
 from dilution.study.executors.processes import workers_note
@@ -27,13 +30,19 @@ from dilution.study.grid import Study
 from dilution.study.grouping import RunGroup, epoch_length, group_runs
 from dilution.study.progress import Progress
 from dilution.study.run_spec import Run
-from dilution.study.runner import CheckpointFolder, using_threads
+from dilution.study.runner import using_threads
 from dilution.study.store import MAX_CRASHES, Store
+from dilution.utils.duration import duration_text
 from dilution.utils.version import versions
 
 
 def run_study(
-    study: Study, store: Store, execution: Execution | None = None, *, progress: Progress | None = None
+    study: Study,
+    store: Store,
+    execution: Execution | None = None,
+    *,
+    progress: Progress | None = None,
+    deadline: Deadline | None = None,
 ) -> None:
     """Train the runs of a study that the store does not have yet.
 
@@ -50,16 +59,21 @@ def run_study(
         Where and how the runs are trained. Default: in processes of this machine.
     progress
         Progress display shared by several studies. Default: one of this study, as `execution` says.
+    deadline
+        Deadline shared by several studies. Default: the time limit of `execution`, from now.
 
     Raises
     ------
     InputError
         If there is no such cluster, or nothing to train on in it.
+    TimeLimitReached
+        If runs remain at the deadline. The same call resumes them from their checkpoints.
     StoreError
         If another process writes to the store, or it cannot be written.
     """
     execution = execution or Execution()
     progress = progress or Progress(quiet=not execution.progress)
+    deadline = deadline or Deadline.of(execution)
     with store.writer():
         store.add(study.name, study.runs)
         if execution.retry_failed:
@@ -72,22 +86,41 @@ def run_study(
                 progress.log_once(note)
             if failed := sum(state == "failed" for state in states.values()):
                 progress.log_once(f"{failed} of them failed; --retry-failed runs them again")
+            keep_data_notes(store, study.runs, execution.root)
+            progress.notes(data_notes(store, (run.model_dump() for run in study.runs)))
             if not queued:
                 return
+            if deadline.stops:  # an earlier study of the call took the time
+                raise TimeLimitReached(_describe_rest(study, len(queued), deadline))
             if not finished:
-                for note in _data_notes(queued, execution.root):
-                    progress.log_once(note)
+                progress.notes(_batch_notes(queued, execution.root))
             if execution.executor == "processes" and (note := workers_note(execution)):
                 progress.log_once(note)
             checkpoints = CheckpointFolder(
-                _checkpoint_path(store, execution), 60 * execution.checkpoint_minutes
+                _checkpoint_path(store, execution), 60 * execution.checkpoint_minutes, deadline.stop_at
             )
             confusabilities = _confusabilities(queued, store, execution, progress)
             with open_executor(Workload(queued, execution, confusabilities, checkpoints)) as executor:
-                _train(study.runs, executor, store, progress)
-            # a run that failed because its process died goes on from its checkpoint if it is retried
+                saved = _train(study.runs, executor, store, progress, deadline)
             states = store.states(run.key for run in queued)
-            checkpoints.clear(key for key, state in states.items() if state != "failed")
+            store.requeue(key for key, state in states.items() if state == "running")
+            # a run that failed because its process died goes on from its checkpoint if it is retried
+            checkpoints.clear(key for key, state in states.items() if state in ("done", "diverged"))
+            if remaining := sum(state in ("queued", "running") for state in states.values()):
+                rest = _describe_rest(study, remaining, deadline, saved)
+                if remaining == len(queued) and not saved:
+                    rest += " Nothing was gained in this time: give a longer time limit."
+                raise TimeLimitReached(rest)
+
+
+def _describe_rest(study: Study, remaining: int, deadline: Deadline, saved: int = 0) -> str:
+    """Return how many runs of a study remain at its deadline, `saved` of them with a checkpoint, as text."""
+    total = len(study.runs)
+    return (
+        f"the time limit of {duration_text(deadline.seconds)} is reached: {total - remaining} of {total} "
+        f"{_plural('run', total)} of {study.name} have ended, and {remaining} remain"
+        + (f", {saved} of them with a checkpoint." if saved else ".")
+    )
 
 
 def _checkpoint_path(store: Store, execution: Execution) -> Path:
@@ -95,32 +128,48 @@ def _checkpoint_path(store: Store, execution: Execution) -> Path:
     return Path(execution.checkpoints or default).resolve()
 
 
-def _train(study: Sequence[Run], executor: Executor, store: Store, progress: Progress) -> None:
-    """Train the workload of an executor; `study` are all runs, which determine the number of threads."""
+def _train(
+    study: Sequence[Run], executor: Executor, store: Store, progress: Progress, deadline: Deadline
+) -> int:
+    """Train the workload of an executor until the deadline; return how many runs stopped at a checkpoint.
+
+    `study` are all runs, which determine the number of threads.
+    """
     load = executor.workload
+    device = load.execution.device_type
     groups = group_runs(
         load.runs,
         load.execution.root,
         study=study,
         cores=executor.cores,
-        device=load.execution.device_type,
+        device=device,
         shares_cores=executor.shares_cores,
+        started=load.checkpoints.groups(device) if load.checkpoints else (),
     )
     progress.log(_describe(groups))
     waiting, alone = _separate_crashed(groups, store)
     progress.start_clock(sum(group.cost for group in (*waiting, *alone)))
     lost_machines: Counter[str] = Counter()
-    while waiting or alone or executor.is_busy:
-        while waiting and executor.has_room(waiting[0]):
+    saved = 0
+    while executor.is_busy or ((waiting or alone) and not deadline.stops):
+        while waiting and not deadline.stops and executor.has_room(waiting[0]):
             _start(waiting.popleft(), executor, store, progress)
-        if alone and not waiting and not executor.is_busy:  # if it crashes the machine, the others are done
+        # if it crashes the machine, the others are done
+        if alone and not waiting and not deadline.stops and not executor.is_busy:
             _start(alone.popleft(), executor, store, progress)
-        for finished in executor.wait():
+        if not executor.is_busy:
+            continue
+        ended = executor.wait(deadline.seconds_left)
+        if not ended and deadline.is_over:  # no time for a checkpoint
+            break
+        for finished in ended:
+            saved += sum(outcome.get("step", 0) > 0 for outcome in finished.outcomes or [])
             unfinished = _record(finished, store, progress, lost_machines)
             crashed = store.runs_that_crashed() if unfinished else set()
             for group in unfinished:
                 is_alone = len(group.runs) == 1 and group.runs[0].key in crashed
                 (alone if is_alone else waiting).append(group)
+    return saved
 
 
 def _separate_crashed(groups: Sequence[RunGroup], store: Store) -> tuple[deque[RunGroup], deque[RunGroup]]:
@@ -166,8 +215,13 @@ def _record(
     group, first = finished.group, finished.group.runs[0]
     if finished.outcomes is not None:
         outcomes = dict(zip([run.key for run in group.runs], finished.outcomes, strict=True))
-        store.finish(outcomes, at=_now())
-        progress.finished(group, finished.outcomes)
+        stopped = [key for key, outcome in outcomes.items() if outcome["state"] == "stopped"]
+        store.requeue(stopped)
+        store.finish({key: outcomes[key] for key in outcomes.keys() - set(stopped)}, at=_now())
+        if stopped:
+            progress.dropped(group)
+        else:
+            progress.finished(group, finished.outcomes)
         return []
     progress.log(f"{first.model}, seed {first.seed}: {finished.reason}")
     if not finished.runs_may_be_cause and lost_machines[first.key] < MAX_CRASHES - 1:
@@ -185,21 +239,18 @@ def _record(
     return []
 
 
-def _data_notes(runs: Sequence[Run], root: str | None) -> list[str]:
-    """Return what the user should know about the data before these runs start, each note once."""
-    opened = {run.dataset: open_data(run.dataset, run.fingerprint, root) for run in runs}
-    notes = [f"{name}: {note}" for name, data in opened.items() for note in data.notes]
+def _batch_notes(runs: Sequence[Run], root: str | None) -> list[str]:
+    """Return one note per batch size that is larger than an epoch."""
     epochs = {
         run.batch_size: epoch_length(run)
         for run in runs
         if run.batch_size > epoch_length(run) and takes_steps(run, root)
     }
-    for batch_size, length in epochs.items():
-        notes.append(
-            f"batch_size is {batch_size:,} and an epoch has {length:,} examples: a batch contains the same "
-            "example more than once"
-        )
-    return notes
+    return [
+        f"batch_size is {batch_size:,} and an epoch has {length:,} examples: a batch contains the same "
+        "example more than once"
+        for batch_size, length in epochs.items()
+    ]
 
 
 def _confusabilities(

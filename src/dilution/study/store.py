@@ -5,6 +5,7 @@ beside the store as long as it runs (lock.py).
 """
 
 import json
+import shlex
 import sqlite3
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -282,7 +283,8 @@ class Store:
         keys = [key for (key,) in self._read("SELECT key FROM runs") if key.startswith(prefix.lower())]
         if not keys:
             raise InputError(
-                f"no run in {self.path} has a key that starts with {prefix!r}. `dilution export` lists them."
+                f"no run in {self.path} has a key that starts with {prefix!r}. "
+                f"`dilution export runs.csv --store {shlex.quote(str(self.path))}` lists them."
             )
         if len(keys) > 1:
             first_keys = ", ".join(keys[:_MAX_KEYS]) + (", …" if len(keys) > _MAX_KEYS else "")

@@ -1,6 +1,7 @@
 """The file of a store: opened for writing or reading, after a check of everything that its schema has."""
 
 import os
+import shlex
 import sqlite3
 from pathlib import Path
 
@@ -42,8 +43,8 @@ def open_store_file(path: Path, *, create: bool) -> sqlite3.Connection:
         )
     if not create and not path.exists():
         raise StoreError(
-            f"there is no store at {path}; `dilution run` and `dilution reproduce` create one. "
-            "Name an existing file with --store."
+            f"there is no store at {path}. Name an existing file with --store, or create one with "
+            f"`dilution reproduce fig1 --store {shlex.quote(str(path))}`."
         )
     if path.is_dir():
         raise StoreError(f"{path} is a folder; --store names a file, such as results.sqlite.")

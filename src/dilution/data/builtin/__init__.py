@@ -1,1 +1,1 @@
-"""Built-in data sets: digits, photos, MNIST, CIFAR-10 and -100, and CIFAR with the labels of annotators."""
+"""Built-in data sets: digits, photos, MNIST, Fashion-MNIST, CIFAR, and CIFAR with human labels."""

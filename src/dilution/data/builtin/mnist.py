@@ -1,4 +1,4 @@
-"""MNIST: four IDX files, found or downloaded, whose checksums are verified at every reading."""
+"""MNIST and Fashion-MNIST: four IDX files each, whose checksums are verified at every reading."""
 
 import gzip
 import hashlib
@@ -31,9 +31,9 @@ class Checksums:
 
 @dataclass(frozen=True)
 class IdxDataSet:
-    """A :class:`BuiltinDataSet` in four IDX files with the names of MNIST's, looked for in two folders.
+    """A :class:`BuiltinDataSet` in four IDX files with the names of MNIST's.
 
-    Each file is looked for in ``root/NAME`` and ``root``, gzipped and plain. Downloads go to ``root/NAME``.
+    Each file is looked for in ``root/NAME``, gzipped and plain. Downloads go there.
 
     Parameters
     ----------
@@ -45,6 +45,9 @@ class IdxDataSet:
         URLs of folders with the gzipped files, tried in order.
     files
         Checksums by name of file, without ``.gz``.
+    in_root
+        Whether the files are also looked for in ``root`` itself. Only one data set may be: all have
+        the same names of files.
     """
 
     name: str
@@ -52,6 +55,7 @@ class IdxDataSet:
     classes: tuple[str, ...]
     mirrors: tuple[str, ...]
     files: dict[str, Checksums]
+    in_root: bool = False
 
     @property
     def description(self) -> Description:
@@ -108,7 +112,7 @@ class IdxDataSet:
 
     def locate(self, file: str, root: Path) -> Path | None:
         """Return the path of a file, or None; ``root/NAME/*.gz``, where downloads go, is searched first."""
-        folders = (root / self.name, root)
+        folders = (root / self.name, root) if self.in_root else (root / self.name,)
         candidates = [folder / (file + suffix) for folder in folders for suffix in (".gz", "")]
         try:
             return next((path for path in candidates if path.is_file()), None)
@@ -180,6 +184,38 @@ MNIST = IdxDataSet(
         "t10k-labels-idx1-ubyte": Checksums(
             content="ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
             gzipped="f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
+    },
+    in_root=True,
+)
+
+FASHION_MNIST = IdxDataSet(
+    name="fashion-mnist",
+    about="photographs of clothing in MNIST's format, by Xiao et al.",
+    classes=(
+        *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
+    mirrors=(
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    ),
+    files={
+        "train-images-idx3-ubyte": Checksums(
+            content="c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            gzipped="3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        ),
+        "train-labels-idx1-ubyte": Checksums(
+            content="bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            gzipped="a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        ),
+        "t10k-images-idx3-ubyte": Checksums(
+            content="5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            gzipped="346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        ),
+        "t10k-labels-idx1-ubyte": Checksums(
+            content="0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+            gzipped="67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
         ),
     },
 )

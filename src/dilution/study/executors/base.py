@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from dilution.study.checkpoints import CheckpointFolder
 from dilution.study.datasets import Confusabilities
 from dilution.study.execution import Execution
 from dilution.study.grouping import RunGroup
 from dilution.study.run_spec import Run
-from dilution.study.runner import CheckpointFolder
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Executor(ABC):
     - :meth:`start` returns before the group has ended, unless the executor trains in this process.
       It is only called if :meth:`has_room` has just returned True, and there is room for any group
       when none trains.
-    - :meth:`wait` returns each started group exactly once, whatever happened to the process that
-      trained it: an error in a run is an outcome of that run, a death is a :class:`FinishedGroup`
-      without outcomes.
+    - :meth:`wait`, called until none is left, returns each started group exactly once, whatever
+      happened to the process that trained it: an error in a run is an outcome of that run, a death is
+      a :class:`FinishedGroup` without outcomes.
     - The outcome of a run does not depend on the executor, nor on the other runs of its group, bit
       for bit on machines of one kind, as long as it trains with as many threads.
 
@@ -116,5 +116,12 @@ class Executor(ABC):
         """Train a group."""
 
     @abstractmethod
-    def wait(self) -> list[FinishedGroup]:
-        """Wait until a started group has ended, and return those that have."""
+    def wait(self, timeout: float | None = None) -> list[FinishedGroup]:
+        """Wait until a started group has ended, and return those that have.
+
+        Parameters
+        ----------
+        timeout
+            Seconds after which to return none, where the executor can: in this process a training ends
+            by itself. Default: without limit.
+        """

@@ -1,18 +1,24 @@
 """The executor of this machine: worker processes with one run group each, replaced when they die."""
 
-import os
 from functools import partial
 from typing import Self
 
 import torch
 
+from dilution.study.checkpoints import CheckpointFolder
 from dilution.study.datasets import Confusabilities
 from dilution.study.execution import Execution
 from dilution.study.executors.base import Executor, FinishedGroup, Workload
 from dilution.study.grouping import RunGroup
-from dilution.study.runner import CheckpointFolder, train_group
+from dilution.study.runner import train_group
 from dilution.training import keep_freed_memory
-from dilution.utils.process_pool import FinishedTask, Handler, ProcessPool
+from dilution.utils.process_pool import (
+    FinishedTask,
+    Handler,
+    ProcessPool,
+    available_cores,
+    can_start_workers,
+)
 
 
 class ProcessExecutor(Executor):
@@ -47,8 +53,8 @@ class ProcessExecutor(Executor):
     def start(self, group: RunGroup) -> None:
         self.pool.start(group)
 
-    def wait(self) -> list[FinishedGroup]:
-        return [_finished_group(task) for task in self.pool.wait()]
+    def wait(self, timeout: float | None = None) -> list[FinishedGroup]:
+        return [_finished_group(task) for task in self.pool.wait(timeout)]
 
 
 def _open_worker(
@@ -76,6 +82,13 @@ def _finished_group(finished: FinishedTask) -> FinishedGroup:
     return FinishedGroup(finished.task, finished.answer, reason)
 
 
+def trains_inline(execution: Execution) -> bool:
+    """Return whether runs train in this process: as it was asked for, or because it may start no other."""
+    if execution.executor == "inline" or execution.workers == 0:
+        return True
+    return execution.executor == "processes" and not can_start_workers()
+
+
 def count_processes(execution: Execution) -> int:
     """Return how many processes train at once; several may share a GPU, but not a core."""
     available = available_cores() if execution.device_type == "cpu" else torch.cuda.device_count()
@@ -85,13 +98,10 @@ def count_processes(execution: Execution) -> int:
 
 
 def workers_note(execution: Execution) -> str:
-    """Return a note for the user if there are fewer cores than workers; otherwise an empty string."""
+    """Return a note for the user if fewer workers are used than were requested; otherwise an empty string."""
+    if execution.executor == "processes" and execution.workers != 0 and not can_start_workers():
+        return "this process is a daemon, which may start no worker processes: runs train in it"
     workers, available = execution.workers, available_cores()
     if execution.device_type != "cpu" or workers is None or workers <= available:
         return ""
     return f"{available} workers used: {workers} were requested, which is more than the available cores"
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from typing import Any, Self
 
 import ray
@@ -151,13 +152,17 @@ class RayExecutor(Executor):
         resources = self._resources(group.threads, estimate_memory(group, self._execution.root))
         self._groups[self._train.options(**resources).remote(task, self._confusabilities)] = group
 
-    def wait(self) -> list[FinishedGroup]:
+    def wait(self, timeout: float | None = None) -> list[FinishedGroup]:
+        end = math.inf if timeout is None else time.monotonic() + timeout
         try:
             while True:
-                done, _ = ray.wait(list(self._groups), num_returns=1, timeout=_CHECK_SECONDS)
+                pause = min(_CHECK_SECONDS, max(0.0, end - time.monotonic()))
+                done, _ = ray.wait(list(self._groups), num_returns=1, timeout=pause)
                 if done:
                     more, _ = ray.wait(list(self._groups), num_returns=len(self._groups), timeout=0)
                     return [self._finished(reference) for reference in dict.fromkeys([*done, *more])]
+                if time.monotonic() >= end:
+                    return []
                 if stranded := self._stranded():
                     return stranded
         except RayError as error:

@@ -15,10 +15,11 @@ import torch
 from dilution.data import Arrays, DataSet
 from dilution.errors import WorkerError
 from dilution.noise import IMAGE_SOURCES
+from dilution.study.checkpoints import CheckpointFolder
 from dilution.study.datasets import Confusabilities, provide_data
 from dilution.study.grouping import RunGroup
 from dilution.study.run_spec import Run
-from dilution.study.runner import CheckpointFolder, train_group
+from dilution.study.runner import train_group
 from dilution.training import keep_freed_memory
 from dilution.utils.version import versions
 
@@ -88,7 +89,8 @@ def _prepare_process(driver: DriverInfo) -> None:
         sys.path.insert(0, driver.folder)
 
 
-_NumpyArrays = tuple[Any, np.ndarray[Any, Any], tuple[str, ...], np.ndarray[Any, Any] | None]
+_Numbers = np.ndarray[Any, Any]
+_NumpyArrays = tuple[Any, _Numbers, tuple[str, ...], _Numbers | None, _Numbers | None]
 
 
 def to_numpy(data: DataSet) -> tuple[str, _NumpyArrays, _NumpyArrays, tuple[str, ...]]:
@@ -98,8 +100,10 @@ def to_numpy(data: DataSet) -> tuple[str, _NumpyArrays, _NumpyArrays, tuple[str,
 
 def _split_to_numpy(arrays: Arrays) -> _NumpyArrays:
     images = arrays.images.numpy() if isinstance(arrays.images, torch.Tensor) else arrays.images
-    observed = None if arrays.observed is None else arrays.observed.numpy()
-    return images, arrays.labels.numpy(), arrays.classes, observed
+    observed, groups = (
+        None if values is None else values.numpy() for values in (arrays.observed, arrays.groups)
+    )
+    return images, arrays.labels.numpy(), arrays.classes, observed, groups
 
 
 @lru_cache(maxsize=4)
@@ -112,8 +116,12 @@ def _fetch(reference: Any) -> DataSet:
 
 
 def _from_numpy(
-    images: Any, labels: np.ndarray[Any, Any], classes: tuple[str, ...], observed: np.ndarray[Any, Any] | None
+    images: Any,
+    labels: _Numbers,
+    classes: tuple[str, ...],
+    observed: _Numbers | None,
+    groups: _Numbers | None,
 ) -> Arrays:
     images = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
-    noisy_labels = None if observed is None else torch.from_numpy(observed)
-    return Arrays(images, torch.from_numpy(labels), classes, noisy_labels)
+    others = (None if values is None else torch.from_numpy(values) for values in (observed, groups))
+    return Arrays(images, torch.from_numpy(labels), classes, *others)

@@ -1,0 +1,71 @@
+"""Rates of a GPU that is not at hand, for estimates: measured where they could be, otherwise assumed.
+
+Each is for groups of 32 models in bfloat16 with batches of 128 examples, in training examples per second, all
+models of the group together. Smaller groups are slower in the measured proportion.
+"""
+
+from dataclasses import dataclass
+
+from dilution.errors import unknown
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The rate of a model on a GPU.
+
+    Parameters
+    ----------
+    limit
+        Most examples per second, whatever the operations.
+    operations
+        Operations per second that the model reaches, forward and backward.
+    source
+        Where the numbers come from.
+    fills_gpu
+        Whether one model alone reaches the rate.
+    """
+
+    limit: float
+    operations: float
+    source: str
+    fills_gpu: bool = False
+
+    def examples_per_second(self, operations_per_example: float, models: int) -> float:
+        """Return the examples per second of so many models together, by the operations per example."""
+        share = 1.0 if self.fills_gpu else _group_share(models)
+        return share * min(self.limit, self.operations / operations_per_example)
+
+
+_GPU_RATES: dict[str, dict[str, Rate]] = {
+    "h200": {
+        "perceptron": Rate(3.1e6, 160e12, "measured (docs/performance.md), limited by launches"),
+        "mlp": Rate(2.4e6, 160e12, "measured (docs/performance.md), limited by launches"),
+        "conv": Rate(2.4e6, 160e12, "measured for Conv-4 on 28×28, 1.41 million; assumed for others"),
+        "resnet": Rate(2.4e6, 67e12, "assumed: a tenth of the bfloat16 product", fills_gpu=True),
+    }
+}
+
+_GROUP_SHARE = {1: 0.12, 2: 0.25, 4: 0.5, 8: 0.77, 16: 0.9, 32: 1.0}
+"""Share of the rate by size of the group: measured from 8 on (1.08 of 1.41 million), assumed below."""
+
+
+def gpu_rate(gpu: str, model: str) -> Rate:
+    """Return the rate of a model on a GPU, by the start of its name.
+
+    Raises
+    ------
+    InputError
+        If there are no rates of this GPU, or of such a model.
+    """
+    if gpu.lower() not in _GPU_RATES:
+        raise unknown("GPU with known rates", gpu, _GPU_RATES)
+    rates = _GPU_RATES[gpu.lower()]
+    for start, rate in rates.items():
+        if model.startswith(start):
+            return rate
+    raise unknown(f"model with a known rate on {gpu}", model, rates)
+
+
+def _group_share(size: int) -> float:
+    """Return the share of the full rate that a group of models reaches, each too small to fill the GPU."""
+    return next((share for limit, share in _GROUP_SHARE.items() if size <= limit), 1.0)

@@ -1,0 +1,192 @@
+"""The search of the learning rate by successive halving, judged on noisy validation labels."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dilution.errors import InputError
+from dilution.study.run_spec import Run
+from dilution.training.recipes import ema_decay_for
+
+TrainRuns = Callable[[str, Sequence[Run]], pd.DataFrame]
+"""Function of a purpose and runs that trains the runs and returns their table.
+
+Its column ``loss`` is the lowest cross entropy on noisy validation labels that a run reached, in
+nats; infinite if it diverged.
+"""
+
+
+@dataclass(frozen=True)
+class Halving:
+    """The rule of a search.
+
+    Parameters
+    ----------
+    lr_factors
+        Learning rates that are tried first, as factors of that of the run.
+    budget_fractions
+        Shares of the budget, ascending.
+    kept
+        Share of the learning rates that continues after each round, the better ones.
+    min_steps
+        Least steps of a trial, if the budget has them: fewer favour rates that are too large later.
+    seeds
+        Number of seeds per learning rate, from that of the run on.
+    extension_factor
+        Factor between learning rates that are tried beyond an edge that won.
+    max_extensions
+        Largest number of such learning rates per round.
+    extends_every_round
+        Whether an edge that won is left in every round, or in the first one only.
+    """
+
+    lr_factors: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    budget_fractions: tuple[float, ...] = (1 / 8, 1 / 4, 1 / 2)
+    kept: float = 0.5
+    min_steps: int = 60
+    seeds: int = 2
+    extension_factor: float = 3.0
+    max_extensions: int = 2
+    extends_every_round: bool = False
+
+    def lrs_around(self, lr: float) -> list[float]:
+        """Return the learning rates that are tried first, for a run at this one."""
+        return [_rounded(lr * factor) for factor in self.lr_factors]
+
+
+DEFAULT_HALVING = Halving()
+
+
+def search_lr(run: Run, train: TrainRuns, rule: Halving = DEFAULT_HALVING) -> tuple[float, pd.DataFrame]:
+    """Search the learning rate by successive halving (Jamieson and Talwalkar 2016).
+
+    Parameters
+    ----------
+    run
+        A run with the whole budget, in steps; its learning rate is the middle of those tried.
+    train
+        Function that trains runs.
+    rule
+        The rule of the search.
+
+    Returns
+    -------
+    lr, trials
+        The best learning rate, and one row per round and learning rate: ``budget_fraction``, ``lr``,
+        ``loss`` (mean over seeds).
+
+    Raises
+    ------
+    InputError
+        If the runs diverge at every learning rate.
+    """
+    lrs = rule.lrs_around(run.lr)
+    tried = set(lrs)
+    trials = []
+    for number, fraction in enumerate(rule.budget_fractions):
+        losses = _mean_losses(run, lrs, fraction, train, rule)
+        if number == 0 or rule.extends_every_round:
+            losses = _extend_beyond_edge(run, losses, tried, fraction, train, rule)
+            tried |= {float(lr) for lr in losses.index}
+        trials.append(
+            pd.DataFrame({"budget_fraction": fraction, "lr": losses.index, "loss": losses.to_numpy()})
+        )
+        if math.isinf(losses.min()):
+            raise InputError(
+                f"{run.model} diverged at every learning rate that was tried, {losses.index.min():g} to "
+                f"{losses.index.max():g}. Check the data for extreme values, or use a smaller model."
+            )
+        is_last = number == len(rule.budget_fractions) - 1
+        survivors = 1 if is_last else max(1, math.ceil(rule.kept * len(lrs)))
+        lrs = [float(lr) for lr in losses.sort_values(kind="stable").index[:survivors]]
+    return lrs[0], pd.concat(trials, ignore_index=True)
+
+
+class _MissingTrialsError(Exception):
+    """A search needs runs that have not been trained."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        super().__init__(f"{len(runs)} runs are missing")
+        self.runs = list(runs)
+
+
+def resume_search(run: Run, losses: Mapping[str, float], rule: Halving) -> tuple[float | None, list[Run]]:
+    """Return the learning rate that a search chooses, or the trials that it needs first.
+
+    The search is a function of the results so far, so calling it again resumes it.
+
+    Parameters
+    ----------
+    run, rule
+        As for :func:`search_lr`.
+    losses
+        Loss of each finished trial, by key; see :data:`TrainRuns`.
+
+    Returns
+    -------
+    lr, trials
+        The best learning rate and no trials; or None and the trials that are not in `losses`.
+
+    Raises
+    ------
+    InputError
+        If the runs diverge at every learning rate.
+    """
+
+    def look_up(_: str, runs: Sequence[Run]) -> pd.DataFrame:
+        if missing := [trial for trial in runs if trial.key not in losses]:
+            raise _MissingTrialsError(missing)
+        return pd.DataFrame([{"lr": trial.lr, "loss": losses[trial.key]} for trial in runs])
+
+    try:
+        return search_lr(run, look_up, rule)[0], []
+    except _MissingTrialsError as error:
+        return None, error.runs
+
+
+def _extend_beyond_edge(
+    run: Run, losses: "pd.Series[float]", tried: set[float], fraction: float, train: TrainRuns, rule: Halving
+) -> "pd.Series[float]":
+    """Return the losses with those of further learning rates, as long as the best one is at an edge."""
+    lowest, highest = min(tried), max(tried)
+    for _ in range(rule.max_extensions):
+        best = float(losses.idxmin())
+        if math.isinf(losses[best]) or lowest < best < highest:
+            break
+        factor = rule.extension_factor
+        further = _rounded(best / factor if best == lowest else best * factor)
+        lowest, highest = min(lowest, further), max(highest, further)
+        losses = pd.concat([losses, _mean_losses(run, [further], fraction, train, rule)])
+    return losses
+
+
+def _mean_losses(
+    run: Run, lrs: Sequence[float], fraction: float, train: TrainRuns, rule: Halving
+) -> "pd.Series[float]":
+    """Return the mean loss over seeds at a fraction of the budget, by learning rate."""
+    trial = _at_budget_fraction(run, fraction, rule)
+    runs = [
+        trial.model_copy(update={"lr": lr, "seed": run.seed + seed})
+        for lr in lrs
+        for seed in range(rule.seeds)
+    ]
+    listed = ", ".join(f"{lr:g}" for lr in lrs)
+    table = train(f"lr {listed}, {fraction:g} of the budget", runs)
+    return table.groupby("lr")["loss"].mean()
+
+
+def _at_budget_fraction(run: Run, fraction: float, rule: Halving) -> Run:
+    """Return a run with a fraction of its steps; its weight average spans the same share of them.
+
+    It has two evaluations: more would take longer than a short training itself.
+    """
+    steps = max(1, round((run.steps or 1) * fraction), min(rule.min_steps, run.steps or 1))
+    ema_decay = ema_decay_for(steps / (run.steps or 1) / (1 - run.ema_decay)) if run.ema_decay else 0.0
+    return run.model_copy(update={"steps": steps, "ema_decay": ema_decay, "n_evals": 2})
+
+
+def _rounded(lr: float) -> float:
+    """Return a learning rate to two digits, as results show it."""
+    return float(f"{lr:.2g}")

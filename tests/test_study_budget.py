@@ -1,0 +1,82 @@
+"""What runs cost, before anything starts."""
+
+import pytest
+
+from dilution.data import load
+from dilution.errors import InputError
+from dilution.noise import Dilution
+from dilution.study import Run
+from dilution.study.budget import Budget, Cost, Machine, _makespan, estimate_cost
+from dilution.study.execution import Execution
+from dilution.study.gpu_rates import gpu_rate
+from dilution.training import TrainConfig, TrainTask
+from dilution.training.pace import Pace, measure_pace
+
+INLINE = Execution(workers=0, progress=False)
+
+
+def run_of(**settings):
+    return Run.of(**{"dataset": "digits", "n": 500, "alpha": 2, "model": "mlp1", "steps": 100} | settings)
+
+
+def test_groups_start_when_their_cores_are_free():
+    assert _makespan([(3, 1), (2, 1), (2, 1)], 2) == 4
+    assert _makespan([(3, 1), (3, 1)], 1) == 6
+    assert _makespan([(3, 2), (2, 1)], 2) == 5
+    assert _makespan([], 2) == 0
+
+
+def test_the_time_of_a_training_is_that_of_its_steps_evaluations_and_set_up():
+    pace = Pace(step=0.1, evaluated_image=0.001, set_up=2.0)
+    assert pace.seconds(models=3, steps=50, evaluated_images=1_000) == pytest.approx(3 * 2 + 50 * 0.1 + 3)
+
+
+def test_measuring_a_pace_stops_at_the_end_of_a_short_training():
+    data = load("digits")
+    config = TrainConfig(steps=3, batch_size=16, n_evals=1)
+    tasks = [
+        TrainTask("mlp1", Dilution(data.train, 1, n=100), data.test, seed, 10, config) for seed in (0, 1)
+    ]
+    pace = measure_pace(tasks, "cpu", 5.0)
+    assert 0 < pace.step < 5
+    assert pace.evaluated_image == pytest.approx(pace.step / (3 * 2 * 16))
+
+
+@pytest.mark.trains
+def test_twice_the_steps_cost_more_and_estimators_are_counted_without_a_time():
+    machine = Machine(INLINE)
+    first = estimate_cost([run_of(steps=1_000)], machine)
+    second = estimate_cost([run_of(steps=5_000)], machine)
+    assert (first.examples, second.examples) == (128_000, 640_000)
+    assert first.seconds < second.seconds < 5.1 * first.seconds  # measured once
+    with_estimator = estimate_cost([run_of(steps=1_000), run_of(model="sklearn:knn", steps=None)], machine)
+    assert with_estimator.not_predicted == 1
+    assert with_estimator.examples == 128_000
+    assert "The time of 1 run that fits an estimator is not predicted." in str(
+        Budget({"a": with_estimator}, {"a": 0}, "this one")
+    )
+
+
+def test_a_gpu_without_known_rates_and_a_model_without_one_are_named():
+    with pytest.raises(InputError, match=r"'b200' is not a GPU with known rates\..*There are: h200"):
+        gpu_rate("b200", "conv4")
+    with pytest.raises(InputError, match="not a model with a known rate on h200"):
+        gpu_rate("h200", "own:net")
+    assert gpu_rate("H200", "conv4").examples_per_second(114e6, 32) == pytest.approx(1.4e6, rel=0.01)
+    assert gpu_rate("h200", "conv4").examples_per_second(114e6, 8) == pytest.approx(1.08e6, rel=0.01)
+
+
+def test_costs_add_up_and_a_budget_shows_them_in_a_table():
+    budget = Budget(
+        {"fig1": Cost(2, 1_000, 90.0), "fig2": Cost(1, 500, 30.0)}, {"fig1": 3, "fig2": 0}, "here"
+    )
+    assert budget.total == Cost(3, 1_500, 120.0)
+    assert budget.table["minutes"].tolist() == [1.5, 0.5]
+    assert str(budget).splitlines() == [
+        "study   runs  finished  examples  predicted",
+        "fig1       2         3     1,000      2 min",
+        "fig2       1         0       500       30 s",
+        "in all     3         3     1,500      2 min",
+        "Machine: here.",
+    ]
+    assert repr(budget) == "Budget(3 runs, 1,500 examples, 2 min)"
