@@ -6,13 +6,13 @@ import signal
 import numpy as np
 import pytest
 import torch
-from photographs import photograph, write_class_folders
+from photographs import decoded_squares, photograph, write_class_folders
 from typer.testing import CliRunner
 
 import dilution
 from dilution.cli import app
 from dilution.data import load, pack_folder
-from dilution.data.formats.image_decoding import decode_image
+from dilution.data.formats import image_batch
 from dilution.data.formats.image_listing import list_images
 from dilution.data.pack import from_folder
 from dilution.errors import DataError, InputError
@@ -31,7 +31,7 @@ def test_a_folder_is_packed_and_holds_its_images(tmp_path, folder):
     listing = list_images(folder)
     for images, arrays in ((listing.train, data.train), (listing.test, data.test)):
         assert arrays.labels.tolist() == [label for _, label in images]
-        expected = np.concatenate([decode_image(folder / name, 16) for name, _ in images])
+        expected = np.concatenate([decoded_squares(folder / name, 16) for name, _ in images])
         assert (arrays.take(torch.arange(len(arrays))).numpy() == expected).all()
     assert not list(tmp_path.glob(".p.pack*"))
 
@@ -45,7 +45,7 @@ def test_files_that_are_no_images_are_skipped_and_listed(tmp_path, folder):
     (folder / "dog" / "notes.txt").write_text("no suffix of an image")
     packed = pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
     assert {name for name, _ in packed.skipped} == {"cat/empty.jpg", "cat/text.png", "dog/cut.jpg"}
-    assert ("cat/text.png", "by its content it is neither JPEG nor PNG") in packed.skipped
+    assert ("cat/text.png", "by its content it is not JPEG, PNG, BMP, GIF, WebP or TIFF") in packed.skipped
     assert packed.n_train + packed.n_test == 20
     listed = (tmp_path / "p.pack.skipped.txt").read_text()
     assert all(f"{name}: {reason}" in listed for name, reason in packed.skipped)
@@ -54,7 +54,7 @@ def test_files_that_are_no_images_are_skipped_and_listed(tmp_path, folder):
 def test_interrupted_packing_resumes(tmp_path, folder, monkeypatch):
     monkeypatch.setattr(from_folder, "_CHUNK", 4)
     whole = pack_folder(folder, tmp_path / "whole.pack", 16, workers=0)
-    decoded, decode = [], from_folder.decode_image
+    decoded, decode = [], image_batch.decode_image
 
     def interrupted(path, *options):
         if len(decoded) == 10:
@@ -62,13 +62,13 @@ def test_interrupted_packing_resumes(tmp_path, folder, monkeypatch):
         decoded.append(path)
         return decode(path, *options)
 
-    monkeypatch.setattr(from_folder, "decode_image", interrupted)
+    monkeypatch.setattr(image_batch, "decode_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
         pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
     assert not (tmp_path / "p.pack").exists()
     decoded_again = []
     monkeypatch.setattr(
-        from_folder,
+        image_batch,
         "decode_image",
         lambda path, *options: decoded_again.append(path) or decode(path, *options),
     )
@@ -120,13 +120,13 @@ def test_crops_of_a_photograph_are_in_one_split(tmp_path, folder):
     for images, arrays in ((listing.train, data.train), (listing.test, data.test)):
         images = [(name, label) for name, label in images if name != "dog/text.png"]
         assert arrays.labels.tolist() == [label for _, label in images for _ in range(3)]
-        expected = np.concatenate([decode_image(folder / name, 16, 3, name) for name, _ in images])
+        expected = np.concatenate([decoded_squares(folder / name, 16, 3, name) for name, _ in images])
         assert (arrays.take(torch.arange(len(arrays))).numpy() == expected).all()
 
 
 def test_chunks_of_other_crops_are_not_used(tmp_path, folder, monkeypatch):
     monkeypatch.setattr(from_folder, "_CHUNK", 4)
-    decode = from_folder.decode_image
+    decode = image_batch.decode_image
 
     def interrupted(path, *options):
         if path.name == "9.png":
@@ -134,11 +134,11 @@ def test_chunks_of_other_crops_are_not_used(tmp_path, folder, monkeypatch):
         return decode(path, *options)
 
     for crops in (None, 2):
-        monkeypatch.setattr(from_folder, "decode_image", interrupted)
+        monkeypatch.setattr(image_batch, "decode_image", interrupted)
         with pytest.raises(KeyboardInterrupt):
             pack_folder(folder, tmp_path / "p.pack", 16, crops=crops, workers=0)
     assert len(list(tmp_path.glob(".p.pack.*.parts"))) == 2
-    monkeypatch.setattr(from_folder, "decode_image", decode)
+    monkeypatch.setattr(image_batch, "decode_image", decode)
     messages = []
     pack_folder(folder, tmp_path / "p.pack", 16, crops=2, workers=0, log=messages.append)
     assert "it is deleted once this pack is complete" in messages[0]  # chunks of one square per photograph

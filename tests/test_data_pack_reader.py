@@ -192,6 +192,7 @@ def forge(path: Path, save: Callable[..., None] = np.savez, **changes: Any) -> N
         ({"test_pixel_sums": np.zeros((360, 2, 3), np.int64)}, "two per image"),
         ({"test_labels": None}, "test_labels"),
         ({"classes": np.array([{}], dtype=object)}, "pickle"),
+        ({"notes": np.zeros(3)}, "the notes are no text"),
     ],
 )
 def test_a_forged_index_is_refused(digits_pack: Path, changes: dict[str, Any], message: str) -> None:
@@ -212,3 +213,30 @@ def test_a_header_that_announces_more_than_the_file_holds_is_refused(digits_pack
     digits_pack.write_bytes(HEADER.pack(magic, start, 2**63, digest) + content[HEADER.size :])
     with pytest.raises(DataError, match="is cut off"):
         load(digits_pack)
+
+
+def test_classes_without_images_in_an_old_pack_are_left_out_with_a_note(digits_pack: Path) -> None:
+    digits = load("digits")
+    forge(
+        digits_pack,
+        classes=np.array(["@eaDir", *digits.train.classes, "__MACOSX"]),
+        train_labels=digits.train.labels.numpy() + 1,
+        test_labels=digits.test.labels.numpy() + 1,
+    )
+    data = load(digits_pack)
+    assert data.train.classes == data.test.classes == digits.train.classes
+    assert torch.equal(data.train.labels, digits.train.labels)
+    assert torch.equal(data.train.take(torch.arange(9)), digits.train.images[:9])
+    assert data.notes == ("2 classes have no examples and are left out, the first is '@eaDir'",)
+
+
+def test_names_and_notes_of_a_strangers_pack_are_printable(digits_pack: Path) -> None:
+    forge(digits_pack, notes=np.array(["a\x1b[2Jb"]), classes=np.array([f"\n{n}" for n in range(10)]))
+    data = load(digits_pack)
+    assert data.notes == (r"a\x1b[2Jb",)
+    assert data.train.classes[3] == r"\x0a3"
+
+
+def test_equal_names_of_classes_do_not_break_a_pack(digits_pack: Path) -> None:
+    forge(digits_pack, classes=np.array(["a"] * 11))
+    assert load(digits_pack).notes == ("1 class has no example and is left out, the first is 'a'",)

@@ -64,3 +64,13 @@ def test_floats_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a pack holds uint8 only"):
         write_pack(tmp_path / "c.pack", [rows], [rows])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_notes_are_packed_and_without_notes_the_file_is_that_of_older_versions(tmp_path: Path) -> None:
+    digits = load("digits")
+    notes = ("1 file is skipped", "é 日本")
+    data = load(write_pack(tmp_path / "a.pack", [digits.train], [digits.test], notes))
+    assert data.notes == notes
+    plain = write_pack(tmp_path / "b.pack", [digits.train], [digits.test])
+    assert load(plain).notes == ()
+    assert b"notes.npy" not in plain.read_bytes()

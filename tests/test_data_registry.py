@@ -58,7 +58,8 @@ def test_an_npz_file_is_checked_and_identified_by_its_content(tmp_path: Path) ->
         registry.fingerprint(path)
     np.savez(path, images=np.zeros((4, 2, 2), dtype=np.uint8), labels=[0, 1, 0, 1])
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert registry.fingerprint(path) == sha256
+    by_rules = hashlib.sha256(f"{registry.READING_RULES} {sha256}".encode()).hexdigest()
+    assert registry.fingerprint(path) == by_rules
     (status,) = registry.fetch(path)
     assert (status.state, status.sha256, status.size) == (
         "present",
@@ -88,3 +89,13 @@ def test_importing_the_package_imports_neither_scikit_learn_nor_pooch_nor_pandas
     code = "import sys, dilution.data; print({'sklearn', 'pooch', 'pandas'} & set(sys.modules))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed == "set()\n"
+
+
+def test_data_that_are_read_by_other_rules_make_other_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, images=np.zeros((4, 2, 2), dtype=np.uint8), labels=[0, 1, 0, 1])
+    before = registry.fingerprint(path)
+    monkeypatch.setattr(registry, "READING_RULES", registry.READING_RULES + 1)
+    assert registry.fingerprint(path) != before

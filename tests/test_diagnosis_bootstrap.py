@@ -17,7 +17,7 @@ def noise_rate_interval(predictions, samples, seed=0):
 def test_intervals_contain_the_estimate_and_shrink_with_more_examples():
     widths = []
     for n in (500, 8000):
-        estimate = noise_rate_interval(noisy_predictions(transition_at(0.3), n=n)[0], samples=20)
+        estimate = noise_rate_interval(noisy_predictions(transition_at(0.3), n=n)[0], samples=40)
         assert estimate.low <= estimate.value <= estimate.high
         widths.append(estimate.high - estimate.low)
     assert widths[1] < widths[0] / 2

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import dilution
 from dilution import Execution
 from dilution.cli import app
-from dilution.data import UnsplitData
+from dilution.data import Arrays, UnsplitData
 from dilution.diagnosis import cleanlab, cleanlab_noise_rate, diagnose
 from dilution.errors import InputError
 
@@ -56,7 +56,7 @@ def test_cleanlab_estimates_from_the_same_predictions(diagnosis):
 def test_random_labels_have_no_estimate():
     images = dilution.load("digits").train.images[:200]
     labels = torch.from_numpy(np.random.default_rng(0).integers(3, size=200))
-    diagnosis = diagnose(dilution.Arrays(images, labels), **QUICK)
+    diagnosis = diagnose(Arrays(images, labels), **QUICK)
     assert not diagnosis.learned
     assert "cannot be estimated" in diagnosis.answer
     assert (diagnosis.noise_rate.low, diagnosis.noise_rate.high) == (0, pytest.approx(2 / 3))
@@ -65,7 +65,7 @@ def test_random_labels_have_no_estimate():
 @pytest.mark.trains
 def test_observed_labels_are_diagnosed_and_counted_against_true_ones():
     noisy, true = noisy_digits(n=280, classes=4)
-    both = dilution.Arrays(noisy.images, true, noisy.classes, observed=noisy.labels)
+    both = Arrays(noisy.images, true, noisy.classes, observed=noisy.labels)
     diagnosis = diagnose(both, **QUICK)
     assert diagnosis.learned
     assert diagnosis.true_noise_rate == pytest.approx(0.3, abs=0.01)
@@ -100,7 +100,7 @@ def test_verified_labels_count_and_ids_of_the_user_are_kept(tmp_path):
 def test_labels_that_cannot_be_diagnosed_are_refused(labels, message):
     images = dilution.load("digits").train.images[: len(labels)]
     with pytest.raises(InputError, match=message):
-        diagnose(dilution.Arrays(images, torch.tensor(labels)), **QUICK)
+        diagnose(Arrays(images, torch.tensor(labels)), **QUICK)
 
 
 @pytest.mark.parametrize("options", [{"precision": "half"}, {"folds": 500}])
@@ -201,3 +201,20 @@ def test_a_missing_cleanlab_is_reported_before_anything_trains(tmp_path, monkeyp
     result = CliRunner().invoke(app, ["diagnose", "digits", "--cleanlab", "--out", str(tmp_path)])
     assert result.exit_code == 2
     assert "cleanlab is not installed" in result.stderr
+
+
+@pytest.mark.trains
+def test_classes_without_labels_change_nothing_but_a_note():
+    draw = np.random.default_rng(0)
+    true = draw.integers(0, 3, 300)
+    features = torch.from_numpy((draw.normal(size=(300, 4)) + 3 * true[:, None]).astype(np.float32))
+    images = features[:, :, None, None]
+    options = {"model": "sklearn:logistic", "repeats": 1, "folds": 2, "n_bootstrap": 5}
+    execution = Execution(workers=0, progress=False)
+    names, sparse = ("b", "d", "e"), torch.tensor([1, 3, 4])[torch.from_numpy(true)]
+    dense = diagnose(Arrays(images, torch.from_numpy(true), names), execution=execution, **options)
+    result = diagnose(Arrays(images, sparse, tuple("abcdef")), execution=execution, **options)
+    assert result.notes == (*dense.notes, "3 classes have no examples and are left out, the first is 'a'")
+    pd.testing.assert_frame_equal(result.transition, dense.transition)
+    pd.testing.assert_frame_equal(result.label_issues, dense.label_issues)
+    assert str(result) == str(dense)

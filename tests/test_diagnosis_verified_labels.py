@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from noisy_digits import noisy_digits
 
+import dilution
 from dilution.data import UnsplitData
 from dilution.diagnosis.verified_labels import read_verified_labels, verified_noise_rate
 from dilution.errors import DataError, InputError
@@ -18,7 +20,7 @@ def examples():
 def test_blank_labels_are_ignored_and_further_columns_do_no_harm(tmp_path, examples):
     path = tmp_path / "label_issues.csv"
     path.write_text("index,id,verified_label,p_wrong\n7,7,3,0.9\n8,8,,0.8\n9,9, 4 ,0.7\n")
-    verified = read_verified_labels(path, examples)
+    verified, _ = read_verified_labels(path, examples)
     assert verified[7] == 3
     assert verified[9] == 4
     assert (verified >= 0).sum() == 2
@@ -28,7 +30,7 @@ def test_a_file_of_version_0_1_is_read_and_says_so(tmp_path, examples):
     path = tmp_path / "checked.csv"
     path.write_text("row,label,suggested,wrong,sure,right\n7,1,3,0.9,0.9,3\n8,1,2,0.9,0.9,\n")
     with pytest.warns(OldNamesWarning, match="right is now verified_label, row is now id"):
-        verified = read_verified_labels(path, examples)
+        verified, _ = read_verified_labels(path, examples)
     assert verified[7] == 3
     assert (verified >= 0).sum() == 1
 
@@ -48,6 +50,75 @@ def test_a_file_without_the_column_is_refused_with_the_remedy(tmp_path, examples
 def test_a_missing_file_is_refused(tmp_path, examples):
     with pytest.raises(DataError, match="cannot be read"):
         read_verified_labels(tmp_path / "missing.csv", examples)
+
+
+WRITTEN = [
+    ("id,verified_label\n7,3.0\n8,\n", "1.0 beside a gap, as pandas writes it"),
+    ("id;verified_label\n7;3,0\n8;\n", "semicolons and decimal commas"),
+    ("sep=;\nid;verified_label\n7;3\n", "a line that names the separator"),
+    ("\ufeffid\tverified_label\n7\t3\n", "a byte order mark and tabs"),
+    ("id,verified_label\n7.0, 3\n", "ids and labels with blanks and fractions"),
+    ('"id","verified_label"\n"7","3"\n', "quotes"),
+    ("id,verified_label\n7,3\n7,3.0\n", "the same answer twice"),
+]
+
+
+@pytest.mark.parametrize("text", [text for text, _ in WRITTEN], ids=[name for _, name in WRITTEN])
+def test_a_file_of_verified_labels_may_be_written_as_tables_are(tmp_path, examples, text):
+    path = tmp_path / "verified.csv"
+    path.write_text(text, "utf-8")
+    verified, notes = read_verified_labels(path, examples)
+    assert verified[7] == 3
+    assert (verified >= 0).sum() == 1
+    assert bool(notes) == any(spelling in text for spelling in ("3.0", "3,0", ", 3"))
+
+
+def test_conversions_and_repeated_answers_are_in_the_notes(tmp_path, examples):
+    path = tmp_path / "verified.csv"
+    path.write_text("id,verified_label\n7,3.0\n8,2.0\n9,1\n9,1\n")
+    assert read_verified_labels(path, examples)[1] == (
+        "2 verified labels are spelled unlike the class, the first is '3.0' for '3'",
+        "1 verified label occurs again with the same class, the first of '9'",
+    )
+
+
+def test_an_example_with_two_verified_labels_is_refused_with_both_rows(tmp_path, examples):
+    path = tmp_path / "verified.csv"
+    path.write_text("id,verified_label\n7,3\n8,1\n7,4\n")
+    with pytest.raises(InputError, match=r"'7' has two verified labels, '3' \(row 2\) and '4' \(row 4\)"):
+        read_verified_labels(path, examples)
+    with pytest.raises(InputError, match="two verified labels"):
+        read_verified_labels({7: 3, "7": 4}, examples)
+
+
+def test_values_of_a_mapping_may_be_numbers_or_missing(examples):
+    verified, _ = read_verified_labels({7: 3, "8": 2.0, 9: None, 10: float("nan"), 11: ""}, examples)
+    assert [(index, verified[index]) for index in np.flatnonzero(verified >= 0)] == [(7, 3), (8, 2)]
+
+
+def test_verified_labels_are_found_by_the_text_of_names_and_ids(tmp_path):
+    images = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
+    classes = ("007", "7", "=sum", "True", "caf\u00e9")
+    names = ("-a.png", "caf\u00e9.png", "c.png")
+    data = UnsplitData(dilution.Arrays(images, torch.tensor([0, 1, 2]), classes), names)
+    path = tmp_path / "verified.csv"
+    for text, number in (("007", 0), ("7", 1), ("'=sum", 2), ("TRUE", 3), ("cafe\u0301 ", 4)):
+        path.write_text(f"id,verified_label\n'-a.png,{text}\ncafe\u0301.png,{text}\n", "utf-8")
+        assert read_verified_labels(path, data)[0].tolist() == [number, number, -1]
+    path.write_text("id,verified_label\nc.png,07\n")
+    with pytest.raises(InputError, match="'07' is not a class"):
+        read_verified_labels(path, data)
+
+
+def test_a_label_without_an_id_and_a_damaged_file_are_refused(tmp_path, examples):
+    path = tmp_path / "verified.csv"
+    path.write_text("id,verified_label\n,3\n")
+    with pytest.raises(InputError, match="row 2 has a verified label and no id"):
+        read_verified_labels(path, examples)
+    path.write_bytes(b"id,verified_label,by\n7,3,Andr\xe9\n")
+    with pytest.raises(DataError, match="encoding=cp1252"):
+        read_verified_labels(path, examples)
+    assert read_verified_labels(f"{path}#encoding=cp1252", examples)[0][7] == 3
 
 
 def test_the_verified_noise_rate_has_wilsons_interval():

@@ -2,7 +2,7 @@ import pickle
 import random
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -165,7 +165,8 @@ def test_empirical_noise_equals_a_count_label_by_label(dilution: Dilution) -> No
 @given(dilutions())
 def test_expected_noise_is_the_matrix_of_the_model_and_its_noise_rate(dilution: Dilution) -> None:
     expected = dilution.expected_noise_summary()
-    P = dilution.noise.overall(dilution.classes, dilution.alpha, dilution.seed)
+    present = torch.bincount(dilution.data.labels, minlength=dilution.classes).numpy() > 0
+    P = dilution.noise.among(present).overall(dilution.classes, dilution.alpha, dilution.seed)
     np.testing.assert_array_equal(expected.transition_expected, P)
     clean = dilution.data.labels[dilution.clean_rows].numpy()
     assert expected.noise_rate_expected == pytest.approx(1 - P[clean, clean].mean(), abs=1e-12)
@@ -535,3 +536,61 @@ def test_the_reprs_of_a_set_and_of_its_noise_are_short(make_data: MakeData) -> N
     other = Dilution(make_data(30), 1, n=20, image_source="fresh", stratified=True, seed=3)
     assert "image_source='fresh', stratified=True, seed=3" in repr(other)
     assert "label_mode='replaced'" in repr(Dilution(make_data(30), 1, label_mode="replaced"))
+
+
+def sparse_data(make_data: MakeData, present: list[int], classes: int) -> Arrays:
+    """Data whose labels name only some of their classes."""
+    data = make_data(60, classes=len(present))
+    return Arrays(data.images, torch.tensor(present)[data.labels], tuple(map(str, range(classes))))
+
+
+PRESENT = [1, 3, 4, 7]
+
+
+@pytest.mark.parametrize("label_mode", ["added", "replaced"])
+@pytest.mark.parametrize("stratified", [False, True])
+@pytest.mark.parametrize("order", [None, "random", "confusing", "reverse"])
+def test_noise_never_names_a_class_without_examples(
+    make_data: MakeData, order: Any, stratified: bool, label_mode: Any
+) -> None:
+    data = sparse_data(make_data, PRESENT, 9)
+    dense = Arrays(data.images, torch.searchsorted(torch.tensor(PRESENT), data.labels))
+    table = np.random.default_rng(0).random((9, 9))
+    tables = None, table, table[np.ix_(PRESENT, PRESENT)]
+    sets = []
+    for arrays, confusability in ((data, tables[1]), (dense, tables[2])):
+        noise = uniform() if order is None else structured(0.7, order, confusability)
+        options = {"label_mode": label_mode, "stratified": stratified, "seed": 3}
+        sets.append(Dilution(arrays, eta=0.5, noise=noise, **options))
+    sparse_set, dense_set = sets
+    every = torch.arange(len(sparse_set))
+    assert set(sparse_set.labels(every).tolist()) == set(PRESENT)
+    # It is the noise of the same data without these classes, and without stratification to the bit.
+    assert sparse_set.alpha == dense_set.alpha
+    if not stratified:
+        assert torch.equal(sparse_set.labels(every), torch.tensor(PRESENT)[dense_set.labels(every)])
+    training, validation = sparse_set.hold_out(10)
+    for part in (training, validation):
+        assert set(part.labels(torch.arange(len(part))).tolist()) <= set(PRESENT)
+    summary = sparse_set.noise_summary()
+    assert summary.noise_rate_expected == pytest.approx(0.5)
+    absent = [number for number in range(9) if number not in PRESENT]
+    assert not summary.transition_expected[np.ix_(PRESENT, absent)].any()
+
+
+def test_a_class_that_only_observed_labels_name_is_one(make_data: MakeData) -> None:
+    data = sparse_data(make_data, [0, 1], 3)
+    observed = data.labels.clone()
+    observed[:5] = 2
+    noisy = Dilution(replace(data, observed=observed), alpha=20)
+    assert set(noisy.labels(torch.arange(len(noisy))).tolist()) == {0, 1, 2}
+
+
+def test_a_given_matrix_names_the_classes_that_it_is_given(make_data: MakeData) -> None:
+    data = sparse_data(make_data, [0, 2], 3)
+    for named, T in (
+        ({0, 2}, [[0.5, 0, 0.5], [0, 1, 0], [0.2, 0, 0.8]]),
+        ({0, 1, 2}, np.full((3, 3), 1 / 3)),
+    ):
+        noisy = Dilution(data, alpha=20, noise=matrix(T))
+        assert set(noisy.labels(torch.arange(len(noisy))).tolist()) == named

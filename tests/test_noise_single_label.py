@@ -306,6 +306,7 @@ def test_sampled_and_pooled_targets_are_the_same_training(observed_data: Arrays,
 def test_clean_validation_uses_the_true_labels(observed_data: Arrays) -> None:
     # The images show their class, and every label is that of the next class.
     images = torch.eye(10).mul(255).byte()[observed_data.labels].reshape(600, 1, 2, 5)
+    images += torch.randint(20, images.shape, generator=torch.manual_seed(0)).where(images == 0, 0).byte()
     data = replace(observed_data, images=images, observed=(observed_data.labels + 1) % 10)
     noisy = Dilution(data, noise=observed())
     result = train("perceptron", noisy, test=data, epochs=40, lr=0.01, optimizer="adam", batch_size=32)

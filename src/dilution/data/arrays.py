@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dilution.data.duplicates import count_groups, exact_groups, number_groups
 from dilution.errors import InputError
 
 
@@ -50,6 +51,9 @@ class Arrays:
     observed
         Observed labels, some of which may be wrong, where `labels` are the true ones: int64, shape (n,),
         values 0 … classes − 1. Default: there are none.
+    groups
+        Number of the group of each example, int64, shape (n,): examples of one group share a side of every
+        split. Default: equal examples are a group.
 
     Raises
     ------
@@ -61,6 +65,7 @@ class Arrays:
     labels: Tensor
     classes: tuple[str, ...] = field(default=())
     observed: Tensor | None = None
+    groups: Tensor | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.images, Tensor):
@@ -82,6 +87,8 @@ class Arrays:
             )
         if self.observed is not None:
             _check_observed(self.observed, self.labels, len(self.classes))
+        if self.groups is not None:
+            _check_groups(self.groups, self.labels)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -146,8 +153,24 @@ class Arrays:
     def subset(self, rows: Tensor) -> "Arrays":
         """Return some of the images with their labels."""
         images = self.images[rows] if isinstance(self.images, Tensor) else self.images.subset(rows)
-        observed = None if self.observed is None else self.observed[rows]
-        return Arrays(images, self.labels[rows], self.classes, observed)
+        observed, groups = (
+            None if values is None else values[rows] for values in (self.observed, self.groups)
+        )
+        return Arrays(images, self.labels[rows], self.classes, observed, groups)
+
+    @cached_property
+    def split_groups(self) -> Tensor | None:
+        """Group of each example, numbered from 0; None if each example is a group of its own.
+
+        None too where `groups` is not given and all examples are equal: placeholders have no content by which
+        one could give another away.
+        """
+        groups = (
+            exact_groups(self.images) if self.groups is None else number_groups(self.groups.cpu().numpy())
+        )
+        n_groups = count_groups(groups)
+        is_trivial = n_groups == len(self) or (n_groups == 1 and self.groups is None)
+        return None if is_trivial else torch.from_numpy(groups)
 
     @cached_property
     def pixel_sums(self) -> Tensor:
@@ -190,6 +213,11 @@ class DataSet:
         Splits with the same image shape, pixel type and classes.
     notes
         Conversions made when the data were read, one sentence each, for the user.
+
+    Raises
+    ------
+    InputError
+        If the splits do not fit.
     """
 
     name: str
@@ -239,6 +267,30 @@ class UnsplitData:
     def __repr__(self) -> str:
         return f"UnsplitData({self.arrays!r})"
 
+    @classmethod
+    def without_test_split(
+        cls,
+        train: Arrays,
+        test: Arrays | None,
+        notes: tuple[str, ...] = (),
+        names: tuple[str, ...] | None = None,
+    ) -> "UnsplitData":
+        """Return the training examples, with a note on those of a test split that the data bring.
+
+        Parameters
+        ----------
+        train, test
+            The splits; None: the data have no test split of their own.
+        notes
+            Notes on the data.
+        names
+            Names of the training examples.
+        """
+        if test is None:
+            return cls(train, names, notes)
+        verb = "example of the test split is" if len(test) == 1 else "examples of the test split are"
+        return cls(train, names, (*notes, f"{len(test):,} {verb} left out"))
+
 
 def _describe_examples(count: int | str, shape: tuple[int, int, int]) -> str:
     """Return number and shape of examples: ``"360 images of 1×8×8"`` or ``"40 rows of 3 features"``."""
@@ -261,6 +313,15 @@ def _check_images(images: Tensor) -> None:
         raise InputError(
             f"images hold {int(not_finite.sum()):,} values that are NaN or infinite, the first at {index}; "
             "all must be finite. Fill them, or leave those examples out."
+        )
+
+
+def _check_groups(groups: Tensor, labels: Tensor) -> None:
+    if groups.dtype != torch.int64 or groups.shape != labels.shape:
+        raise InputError(
+            f"groups are {groups.dtype} of shape {tuple(groups.shape)} for {len(labels)} images; they must "
+            "be torch.int64, one number per image. Number them with "
+            "torch.from_numpy(pandas.factorize(numpy.asarray(groups))[0])."
         )
 
 

@@ -24,6 +24,26 @@ def check_two_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
         )
 
 
+def check_test_classes(train: Tensor, test: Tensor, classes: tuple[str, ...]) -> None:
+    """Raise InputError if the test split has a class of which the train split has no example.
+
+    Parameters
+    ----------
+    train, test
+        Class numbers of both splits, int64.
+    classes
+        Names of the classes.
+    """
+    in_train, in_test = (torch.bincount(labels, minlength=len(classes)) for labels in (train, test))
+    untrained = ((in_test > 0) & (in_train == 0)).nonzero()
+    if len(untrained):
+        others = f", and {len(untrained) - 1:,} more such classes" if len(untrained) > 1 else ""
+        raise InputError(
+            f"the test split has class {classes[int(untrained[0])]!r}, of which the train split has no "
+            f"example{others}; no model can learn it. Add examples of it, or leave it out of the test split."
+        )
+
+
 def check_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
     """Raise InputError unless there are two classes, two examples in each, and no more classes than examples.
 

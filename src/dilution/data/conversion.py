@@ -10,15 +10,41 @@ from dilution.errors import InputError
 
 
 def to_array(values: ArrayLike, name: str) -> NDArray[Any]:
-    """Return values as an array; raise InputError, which calls them `name`, if rows differ in length."""
+    """Return values as an array; floats that NumPy does not have, such as bfloat16, become float32.
+
+    Raises
+    ------
+    InputError
+        If rows differ in length, values are masked, or a tensor has no values. The message calls them `name`.
+    """
     if isinstance(values, torch.Tensor):
-        return np.asarray(values.detach().cpu())
+        return _tensor_to_array(values, name)
+    n_masked = int(np.sum(np.ma.getmaskarray(values))) if isinstance(values, np.ma.MaskedArray) else 0
+    if n_masked:
+        raise InputError(
+            f"{name} hold {n_masked:,} masked values; none may be missing. Fill "
+            f"them, with {name}.filled(0) for instance, or leave those examples out."
+        )
     try:
         return np.asarray(values)
     except ValueError as error:
         raise InputError(
             f"{name} are no array ({error}); all rows must have one shape. Resize or pad them."
         ) from error
+
+
+def _tensor_to_array(tensor: torch.Tensor, name: str) -> NDArray[Any]:
+    if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
+        tensor = tensor.float()
+    try:
+        dense = tensor.detach() if tensor.layout == torch.strided else tensor.detach().to_dense()
+        array: NDArray[Any] = dense.numpy(force=True)
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{name} are a tensor without usual values ({reason}). Pass a dense tensor of numbers."
+        ) from error
+    return array
 
 
 def to_uint8(images: ArrayLike, name: str) -> NDArray[np.uint8]:
@@ -95,9 +121,10 @@ def to_features(features: ArrayLike, name: str) -> NDArray[np.float32]:
             "pass images as images."
         )
     if array.dtype.kind not in "biuf":
+        convert = f"Pass {name}.astype('float32'), or w" if _is_castable(array) else "W"
         raise InputError(
-            f"{name} are of type {array.dtype}; they must be numbers. Pass {name}.astype('float32'), or "
-            "write the table to a CSV file, where text becomes numbers."
+            f"{name} are of type {array.dtype}; they must be numbers. {convert}rite the table to a CSV file, "
+            "where text becomes numbers."
         )
     with np.errstate(over="ignore"):
         values = np.array(array, dtype=np.float32)
@@ -110,3 +137,12 @@ def to_features(features: ArrayLike, name: str) -> NDArray[np.float32]:
             "drop those rows; or write a CSV file, where missing numbers are filled."
         )
     return values[:, :, None, None]
+
+
+def _is_castable(array: NDArray[Any]) -> bool:
+    """Return whether all values of an array of text or objects are numbers."""
+    try:
+        array.astype(np.float32)
+    except (TypeError, ValueError):
+        return False
+    return array.dtype.kind in "OUS"

@@ -33,6 +33,8 @@ class FileStatus:
         SHA-256 of the unpacked original, in hex; empty if unknown.
     damaged
         Descriptions of what differs from the original or does not match a checksum.
+    notes
+        What of it is not used, one sentence each.
     """
 
     file: Path
@@ -41,6 +43,7 @@ class FileStatus:
     size: int
     expected: str = ""
     damaged: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def download(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Path:

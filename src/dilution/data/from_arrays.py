@@ -1,20 +1,27 @@
 """Data sets from a user's arrays: images or features, labels by number or name, and all checks of them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
-from dilution.data.arrays import Arrays, DataSet
-from dilution.data.class_checks import check_two_classes
-from dilution.data.conversion import to_array, to_features, to_uint8
-from dilution.data.splits import split_arrays
-from dilution.errors import InputError, unknown
+from dilution.data.arrays import Arrays, DataSet, UnsplitData
+from dilution.data.class_checks import check_test_classes, check_two_classes
+from dilution.data.conversion import to_features, to_uint8
+from dilution.data.duplicates import with_groups
+from dilution.data.groups import check_groups, read_groups
+from dilution.data.label_notes import describe_missing
+from dilution.data.labels import LabelColumn, number_classes, read_labels
+from dilution.data.splits import split_with_copies, with_own_test_split
+from dilution.errors import InputError
 
 ARGUMENTS = (
     "images", "labels", "features", "test_images", "test_features", "test_labels", "noisy_labels", "classes",
+    "groups",
 )  # fmt: skip
 """Names of the arrays of a data set: arguments of :func:`from_numpy` and keys of a ``.npz`` file."""
 
@@ -29,6 +36,7 @@ def from_numpy(
     test_labels: ArrayLike | None = None,
     noisy_labels: ArrayLike | None = None,
     classes: Sequence[str] | None = None,
+    groups: ArrayLike | None = None,
     name: str = "arrays",
 ) -> DataSet:
     """Return a data set from arrays.
@@ -39,19 +47,24 @@ def from_numpy(
         Shape (n, height, width) or (n, channels, height, width); uint8, or floats in [0, 1], which are
         rounded to 256 levels.
     labels
-        Shape (n,): class numbers from 0, or class names.
+        Shape (n,) or (n, 1): text, whole numbers or truth values, under the rule of
+        :mod:`dilution.data.labels`. Examples whose label is None, NaN, NA, masked or an empty text are
+        dropped, and a note says how many.
     features
         In place of images: rows of a table, shape (n, features), any finite numbers. They are kept as
         float32; a row is an image of one pixel with one channel per feature.
     test_images, test_features, test_labels
-        The same for the test split. Default: a fixed fifth of each class is set aside for testing,
-        :func:`dilution.data.splits.stratified_split`.
+        The same for the test split, of whose classes the train split must have examples. Default: a fixed
+        fifth of each class is set aside for testing, :func:`dilution.data.splits.stratified_split`.
     noisy_labels
         Observed labels, some of which may be wrong, where `labels` are the true ones; shape (n,), of the same
         kind. A name that only they contain is a class too.
     classes
-        Names of all classes, in the order of their numbers. Default: the names in the labels, sorted, or the
-        numbers in the labels, which must be 0, 1, 2 … without a gap.
+        Names of the classes, in the order of their numbers, which labels may be. A name without examples is
+        left out with a note. Default: the different labels, sorted.
+    groups
+        Name of the group of each example, such as a patient, shape (n,): examples of one group share a side
+        of every split. Copies do in any case.
     name
         Name of the data set in results.
 
@@ -61,7 +74,7 @@ def from_numpy(
         If an array breaks a rule above, lengths differ, there are fewer than two classes, or more classes
         than examples.
     """
-    train, test = train_and_test_arrays(
+    return check_arrays(
         images,
         labels,
         features=features,
@@ -70,11 +83,46 @@ def from_numpy(
         test_labels=test_labels,
         noisy_labels=noisy_labels,
         classes=classes,
-    )
-    return split_arrays(name, train) if test is None else DataSet(name, train, test)
+        groups=groups,
+    ).to_data_set(name)
 
 
-def train_and_test_arrays(
+@dataclass(frozen=True)
+class CheckedArrays:
+    """Examples in the order of a user's arrays.
+
+    Parameters
+    ----------
+    train
+        The examples, without those that lack a label.
+    test
+        Those of the test split; None without one.
+    names
+        Number of each training example in the user's arrays; None if none was dropped.
+    notes
+        As of :class:`DataSet`.
+    """
+
+    train: Arrays
+    test: Arrays | None = None
+    names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_data_set(self, name: str) -> DataSet:
+        """Return the data set; without a test split a fixed fifth of each class becomes one."""
+        if self.test is None:
+            return split_with_copies(name, self.train, self.notes, self._name)
+        return with_own_test_split(name, self.train, self.test, self.notes)
+
+    def _name(self, row: int) -> str:
+        return f"example {row if self.names is None else self.names[row]}"
+
+    def to_unsplit_data(self) -> UnsplitData:
+        """Return the examples without those of the test split."""
+        return UnsplitData.without_test_split(self.train, self.test, self.notes, self.names)
+
+
+def check_arrays(
     images: ArrayLike | None = None,
     labels: ArrayLike | None = None,
     *,
@@ -84,17 +132,18 @@ def train_and_test_arrays(
     test_labels: ArrayLike | None = None,
     noisy_labels: ArrayLike | None = None,
     classes: Sequence[str] | None = None,
-) -> tuple[Arrays, Arrays | None]:
-    """Return the examples in their given order, and those of the test split, None without one.
+    groups: ArrayLike | None = None,
+) -> CheckedArrays:
+    """Return the examples in their given order.
 
     Parameters and errors are those of :func:`from_numpy`.
     """
     pixels = _pixels(images, features, "")
     if labels is None:
         raise InputError("there are no labels; there must be one per example. Pass labels.")
-    raw_labels = [_check_labels(labels, len(pixels), "labels")]
+    columns = [_read(labels, len(pixels), "labels")]
     if noisy_labels is not None:
-        raw_labels.append(_check_labels(noisy_labels, len(pixels), "noisy_labels"))
+        columns.append(_read(noisy_labels, len(pixels), "noisy_labels"))
     test_inputs = test_images if test_features is None else test_features
     if (test_inputs is None) != (test_labels is None):
         inputs = "features" if images is None else "images"
@@ -104,17 +153,100 @@ def train_and_test_arrays(
             "neither: then a fifth is set aside for testing."
         )
     if test_inputs is None or test_labels is None:
-        return _arrays(pixels, raw_labels, _class_names(raw_labels, classes)), None
+        return _with_groups(
+            label_examples(torch.from_numpy(pixels), columns, classes=classes), groups, len(pixels)
+        )
     if (test_images is None) != (images is None):
         raise InputError(
             "one split holds images and the other features; both must be of one kind. Convert one of them."
         )
     test_pixels = _pixels(test_images, test_features, "test_")
-    raw_test_labels = _check_labels(test_labels, len(test_pixels), "test_labels")
-    names = _class_names([*raw_labels, raw_test_labels], classes)
-    numbers = _class_numbers(raw_test_labels, names, "test_labels")
-    test = Arrays(torch.from_numpy(test_pixels), numbers, names)
-    return _arrays(pixels, raw_labels, names), test
+    test_column = _read(test_labels, len(test_pixels), "test_labels")
+    examples = label_examples(
+        torch.from_numpy(pixels), columns, torch.from_numpy(test_pixels), test_column, classes=classes
+    )
+    return _with_groups(examples, groups, len(pixels))
+
+
+def _with_groups(examples: CheckedArrays, groups: ArrayLike | None, n: int) -> CheckedArrays:
+    """Return examples with the groups of the n examples in the user's arrays, of which some were dropped."""
+    if groups is None:
+        return examples
+    values = check_groups(groups, n, "groups")
+    kept = np.arange(n) if examples.names is None else np.array(examples.names, dtype=np.int64)
+    numbers, notes = read_groups(values[kept], "groups")
+    return replace(examples, train=with_groups(examples.train, numbers), notes=(*examples.notes, *notes))
+
+
+def label_examples(
+    images: Tensor,
+    columns: Sequence[LabelColumn],
+    test_images: Tensor | None = None,
+    test_column: LabelColumn | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+) -> CheckedArrays:
+    """Return images with the numbers of their classes, without those that lack a label.
+
+    Parameters
+    ----------
+    images
+        As of :class:`Arrays`.
+    columns
+        Their labels, and observed labels if there are any.
+    test_images, test_column
+        The same for a test split.
+    classes
+        As for :func:`from_numpy`.
+
+    Raises
+    ------
+    InputError
+        If no example has a label, or the classes break a rule of :func:`from_numpy`.
+    """
+    images, columns, rows, notes = _drop_unlabelled(images, columns, "example")
+    if test_images is not None and test_column is not None:
+        test_images, (test_column,), _, test_notes = _drop_unlabelled(
+            test_images, (test_column,), "test example"
+        )
+        notes += test_notes
+    result = number_classes([*columns, *([] if test_column is None else [test_column])], classes)
+    _check_count(result.names, len(images))
+    labels, *others = map(torch.from_numpy, result.numbers)
+    check_two_classes(labels, result.names)
+    observed = others[0] if len(columns) > 1 else None
+    splits = [Arrays(images, labels, result.names, observed)]
+    if test_images is not None:
+        splits.append(Arrays(test_images, others[-1], result.names))
+        check_test_classes(labels, others[-1], result.names)
+    splits, unused = (splits, ()) if classes is None else leave_out_unused(splits)
+    names = None if rows is None else tuple(map(str, rows.tolist()))
+    return CheckedArrays(
+        splits[0], splits[1] if len(splits) > 1 else None, names, (*notes, *result.notes, *unused)
+    )
+
+
+def leave_out_unused(splits: Sequence[Arrays]) -> tuple[list[Arrays], tuple[str, ...]]:
+    """Return splits without the classes that no label names, and a note on these."""
+    names = splits[0].classes
+    labels = [labels for split in splits for labels in (split.labels, split.observed) if labels is not None]
+    present = torch.bincount(torch.cat(labels), minlength=len(names)) > 0
+    if present.all():
+        return list(splits), ()
+    number_of = present.cumsum(0) - 1
+    used = tuple(name for name, is_used in zip(names, present.tolist(), strict=True) if is_used)
+    unused = [name for name, is_used in zip(names, present.tolist(), strict=True) if not is_used]
+    smaller = [
+        replace(
+            split,
+            labels=number_of[split.labels],
+            classes=used,
+            observed=None if split.observed is None else number_of[split.observed],
+        )
+        for split in splits
+    ]
+    subject = "class has no example and is" if len(unused) == 1 else "classes have no examples and are"
+    return smaller, (f"{len(unused):,} {subject} left out, the first is {unused[0]!r}",)
 
 
 def _pixels(images: ArrayLike | None, features: ArrayLike | None, prefix: str) -> NDArray[Any]:
@@ -131,102 +263,46 @@ def _pixels(images: ArrayLike | None, features: ArrayLike | None, prefix: str) -
     return to_features(features, f"{prefix}features")
 
 
-def _check_labels(labels: ArrayLike, n: int, name: str) -> NDArray[Any]:
-    """Return labels of shape (n,) as int64 or strings; `name` is that of the argument."""
-    array = to_array(labels, name)
-    if array.ndim != 1:
-        raise InputError(
-            f"{name} have shape {array.shape}; they must be (n,), one class per image. "
-            f"One-hot rows become that with {name}.argmax(axis=1)."
-        )
-    if len(array) != n:
+def _read(labels: ArrayLike, n: int, name: str) -> LabelColumn:
+    """Return the labels of n examples; `name` is that of the argument."""
+    column = read_labels(labels, name, lambda row: f"{name}[{row}]")
+    if len(column.codes) != n:
         examples = "test examples" if name == "test_labels" else "examples"
         raise InputError(
-            f"there are {len(array):,} {name} for {n:,} {examples}; there must be one per example. "
+            f"there are {len(column.codes):,} {name} for {n:,} {examples}; there must be one per example. "
             "Check that both come from the same rows."
         )
-    if array.dtype.kind == "O":
-        missing = [row for row, label in enumerate(array) if label is None or label != label]
-        if missing:
-            raise InputError(
-                f"{len(missing):,} {name} are missing, the first is {name}[{missing[0]}]; each example needs "
-                "one. Leave those examples out."
-            )
-        if all(isinstance(label, str) for label in array):
-            array = array.astype(np.str_)  # a text column of pandas
-    if array.dtype.kind == "U":
-        return array
-    if array.dtype.kind not in "biuf":
-        raise InputError(
-            f"{name} are of type {array.dtype}; they must be integers or strings. Remove images "
-            f"without a label, then pass {name}.astype('int64') or {name}.astype('str')."
-        )
-    is_whole = np.isfinite(array) & (array == np.rint(array))
-    if not is_whole.all():
-        row = int(np.argmin(is_whole))
-        raise InputError(
-            f"{name}[{row}] is {array[row]:g}; class numbers must be whole. Remove unlabelled examples, and "
-            "pass integers or class names. To predict a quantity, cut it into bins first, with "
-            "numpy.digitize."
-        )
-    return array.astype(np.int64)
+    return column
 
 
-def _class_names(raw_labels: list[NDArray[Any]], classes: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names of all classes: `classes`, or those in all labels; the clean labels come first."""
-    if len({labels.dtype.kind for labels in raw_labels}) > 1:
-        raise InputError(
-            "labels are strings in one array and numbers in another; all must be of one kind. "
-            "Convert one of them."
-        )
-    if classes is not None:
-        names = tuple(str(name) for name in classes)
-        if len(set(names)) < len(names):
-            raise InputError(f"classes are {', '.join(names)}; each name must occur once. Rename.")
-    else:
-        values = np.unique(np.concatenate(raw_labels))
-        names = tuple(str(value) for value in values.tolist())
-        if values.dtype.kind != "U" and not np.array_equal(values, np.arange(len(values))):
-            raise InputError(
-                f"labels run from {values[0]} to {values[-1]} with {len(values)} different values; "
-                "class numbers must be 0, 1, 2 … without a gap. Renumber them with "
-                "numpy.unique(labels, return_inverse=True)[1], or pass classes= with every name."
-            )
+def _drop_unlabelled(
+    images: Tensor, columns: Sequence[LabelColumn], noun: str
+) -> tuple[Tensor, Sequence[LabelColumn], NDArray[np.int64] | None, tuple[str, ...]]:
+    """Return the examples that have all their labels, their rows, None if these are all, and a note."""
+    missing = np.logical_or.reduce([column.is_missing for column in columns])
+    if not missing.any():
+        return images, columns, None, ()
+    subjects = " and ".join(column.subject for column in columns)
+    if missing.all():
+        raise InputError(f"no {noun} has a label in {subjects}; each example needs one. Fill them.")
+
+    def name(row: int) -> str:
+        return next(column for column in columns if column.is_missing[row]).label_name(row)
+
+    rows = np.flatnonzero(~missing)
+    notes = describe_missing(missing, noun, name)
+    return images[torch.from_numpy(rows)], [column.take(~missing) for column in columns], rows, notes
+
+
+def _check_count(names: tuple[str, ...], n: int) -> None:
+    """Raise InputError if there are too few or too many classes for n examples."""
     if len(names) < 2:
         raise InputError(
             f"there is {len(names)} class ({', '.join(names)}); learning needs at least 2. "
             "Add examples of another class."
         )
-    n = len(raw_labels[0])
     if len(names) > n:
         raise InputError(
             f"there are {len(names):,} classes for {n:,} examples; there must not be more classes than "
             "examples. Check that labels and classes are not exchanged."
         )
-    return names
-
-
-def _class_numbers(raw_labels: NDArray[Any], names: tuple[str, ...], name: str) -> torch.Tensor:
-    """Return class numbers, int64 of shape (n,), each below ``len(names)``."""
-    if raw_labels.dtype.kind == "U":
-        numbers = {class_name: number for number, class_name in enumerate(names)}
-        for label in np.unique(raw_labels).tolist():
-            if label not in numbers:
-                raise unknown("class", label, names)
-        return torch.tensor([numbers[label] for label in raw_labels.tolist()], dtype=torch.int64)
-    if raw_labels.min() < 0 or raw_labels.max() >= len(names):
-        raise InputError(
-            f"{name} run from {raw_labels.min()} to {raw_labels.max()}; with {len(names)} classes they must "
-            f"lie in 0 … {len(names) - 1}. Renumber them, or name every class in classes."
-        )
-    return torch.from_numpy(raw_labels)
-
-
-def _arrays(pixels: NDArray[Any], raw_labels: list[NDArray[Any]], names: tuple[str, ...]) -> Arrays:
-    """Return the examples with their clean labels and, if there are any, their observed labels."""
-    labels, *observed = (
-        _class_numbers(values, names, name)
-        for values, name in zip(raw_labels, ("labels", "noisy_labels"), strict=False)
-    )
-    check_two_classes(labels, names)
-    return Arrays(torch.from_numpy(pixels), labels, names, observed[0] if observed else None)

@@ -1,28 +1,43 @@
 """One loader for all data: built-in data sets by name, and the user's own by path or ``module:function``."""
 
+import hashlib
 import os
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from dilution.data.arrays import DataSet, UnsplitData
 from dilution.data.builtin.base import BuiltinDataSet
 from dilution.data.builtin.cifar import CIFAR10, CIFAR100
 from dilution.data.builtin.cifar_n import HUMAN_LABELS
 from dilution.data.builtin.digits import DIGITS
-from dilution.data.builtin.mnist import MNIST
+from dilution.data.builtin.mnist import FASHION_MNIST, MNIST
 from dilution.data.builtin.photos import PHOTOS
 from dilution.data.download import FileStatus
 from dilution.data.formats.image_listing import contains_images
-from dilution.data.sources import CUSTOM_DATA, DataSource, custom_source
-from dilution.errors import InputError, unknown
+from dilution.data.sources import CUSTOM_DATA, DataSource, PackSource, TableSource, custom_source
+from dilution.errors import InputError, short_repr, unknown
 
-_BUILTIN: tuple[BuiltinDataSet, ...] = (DIGITS, PHOTOS, MNIST, CIFAR10, CIFAR100, *HUMAN_LABELS)
+_BUILTIN: tuple[BuiltinDataSet, ...] = (
+    *(DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CIFAR100),
+    *HUMAN_LABELS,
+)
 
 _BY_NAME = {data_set.description.name: data_set for data_set in _BUILTIN}
 
 DATASETS = {name: data_set.description for name, data_set in _BY_NAME.items()}
 """Descriptions of the built-in data sets by name."""
+
+
+READING_RULES = 2
+"""Version of the rules by which files of users become features, labels and splits.
+
+A run on data that were read by other rules is another run.
+"""
 
 
 def list_datasets() -> dict[str, str]:
@@ -111,9 +126,9 @@ def fingerprint(name: str | Path, root: str | Path | None = None) -> str:
     Returns
     -------
     str
-        SHA-256 of a file, of the index of a pack, of the images of a folder, or of the data that a function
-        returned. For built-in data: of the content of CIFAR files that differ from the originals, with that
-        of human labels; empty otherwise.
+        SHA-256 of :data:`READING_RULES` and the SHA-256 of a file, of the images of a folder, or of the data
+        that a function returned; SHA-256 of the index of a pack. For built-in data: of the content of CIFAR
+        files that differ from the originals, with that of human labels; empty otherwise.
 
     Raises
     ------
@@ -122,7 +137,11 @@ def fingerprint(name: str | Path, root: str | Path | None = None) -> str:
     DataError
         If the file cannot be read.
     """
-    return _source(name, root).fingerprint()
+    source = _source(name, root)
+    identity = source.fingerprint()
+    if isinstance(source, _BuiltinSource | PackSource):
+        return identity
+    return hashlib.sha256(f"{READING_RULES} {identity}".encode()).hexdigest()
 
 
 def data_root(root: str | Path | None = None) -> Path:
@@ -157,7 +176,8 @@ class _BuiltinSource:
         return _load_builtin(self.name, self.root)
 
     def load_unsplit(self) -> UnsplitData:
-        return UnsplitData(self.load().train)
+        data = self.load()
+        return UnsplitData.without_test_split(data.train, data.test, data.notes)
 
     def fingerprint(self) -> str:
         return _BY_NAME[self.name].identity(self.root, self.load)
@@ -188,4 +208,55 @@ def _source(name: str | Path, root: str | Path | None) -> DataSource:
 
 @lru_cache(maxsize=4)
 def _load_builtin(name: str, root: Path) -> DataSet:
-    return _BY_NAME[name].load(root)
+    data = _BY_NAME[name].load(root)
+    # Their splits and those of their trainings are published: each example is a group of its own.
+    train, test = (replace(split, groups=torch.arange(len(split))) for split in (data.train, data.test))
+    return replace(data, train=train, test=test)
+
+
+def with_group_column(data: Any, group: Any) -> tuple[Any, Any]:
+    """Return the name of data with a column of groups, and the groups that are no column.
+
+    Parameters
+    ----------
+    data
+        Name or path of data, as for :func:`dilution.load`.
+    group
+        Name of a column of a table, which becomes an option of the name; anything else is returned as it is.
+
+    Raises
+    ------
+    InputError
+        If a text names neither an existing file nor a column of a table.
+    """
+    if not isinstance(group, str) or Path(group).is_file():
+        return data, group
+    source = custom_source(str(data)) if str(data) else None
+    if not isinstance(source, TableSource):
+        raise InputError(
+            f"group is {group!r}, which is no file, and {data} is no table with a column of that name. Name "
+            "a CSV file with the columns 'id' and another one, the name of the group."
+        )
+    separator = "," if source.options else "#"
+    return f"{data}{separator}group={shlex.quote(group)}", None
+
+
+def name_with_groups(data: str | Path, group: str | Path | None) -> str | Path:
+    """Return the name of data whose runs keep groups together.
+
+    Runs open their data by name, in other processes too. So groups must be a column of a table.
+
+    Raises
+    ------
+    InputError
+        If they are not.
+    """
+    name, other = with_group_column(data, group)
+    if other is not None:
+        raise InputError(
+            f"group is {short_repr(str(other))}; runs open their data by name, so that groups must be part "
+            "of the data: a column of a table, the array 'groups' of a .npz file, or 'groups' in the dict "
+            "that a function returns. Add them there."
+        )
+    named: str | Path = name
+    return named

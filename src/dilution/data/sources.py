@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 from dilution.data.arrays import DataSet, UnsplitData
 from dilution.data.download import FileStatus
 from dilution.data.formats import callable, image_folder, npz
+from dilution.data.formats.table_options import unquote
 from dilution.data.pack import reader
 from dilution.errors import DataError, InputError
 from dilution.utils.references import is_reference
@@ -76,10 +77,14 @@ class PathSource(ABC):
         return self.fingerprint()
 
     def check(self) -> list[FileStatus]:
-        """Return whether the file is present; there is no original from which it could differ."""
+        """Return whether the file is present, and the notes on its content, which is read for that.
+
+        There is no original from which it could differ.
+        """
         if not self.path.is_file():
             return [FileStatus(self.path, "missing", "", 0)]
-        return [FileStatus(self.path, "present", self.fingerprint(), self.path.stat().st_size)]
+        size, notes = self.path.stat().st_size, self.load().notes
+        return [FileStatus(self.path, "present", self.fingerprint(), size, notes=notes)]
 
     def fetch(self) -> list[FileStatus]:
         """Return the same as :meth:`check`: there is nothing to download."""
@@ -111,7 +116,8 @@ class PackSource(PathSource):
 
     def load_unsplit(self) -> UnsplitData:
         """Return the train split."""
-        return UnsplitData(self.load().train)
+        data = self.load()
+        return UnsplitData.without_test_split(data.train, data.test, data.notes)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the index, which contains a checksum of every image."""
@@ -172,8 +178,9 @@ class ImageFolderSource(PathSource):
         return image_folder.identity(self.path, self.stamp())
 
     def check(self) -> list[FileStatus]:
-        """Return the state of the folder as a whole."""
-        return [FileStatus(self.path, "present", self.fingerprint(), image_folder.size_on_disk(self.path))]
+        """Return the state of the folder as a whole, and the notes on its images, which are read for that."""
+        size, notes = image_folder.size_on_disk(self.path), self.load().notes
+        return [FileStatus(self.path, "present", self.fingerprint(), size, notes=notes)]
 
 
 @dataclass(frozen=True)
@@ -197,7 +204,8 @@ class CallableSource:
     def check(self) -> list[FileStatus]:
         """Return the state of the file of the module."""
         file = callable.module_file(self.name)
-        return [FileStatus(file, "present", self.fingerprint(), file.stat().st_size)]
+        size, notes = file.stat().st_size, self.load().notes
+        return [FileStatus(file, "present", self.fingerprint(), size, notes=notes)]
 
     def fetch(self) -> list[FileStatus]:
         """Return the same as :meth:`check`: there is nothing to download."""
@@ -251,12 +259,14 @@ def custom_source(name: str) -> DataSource | None:
 def _split_name(name: str) -> tuple[Path, str, bool]:
     """Return the path, the options behind its ``#``, and whether the path exists.
 
-    A path that exists as a whole is not split at a ``#`` in it.
+    A path that exists as a whole is not split at a ``#`` in it. A path in quotes, as for a shell, is
+    recognized without them too.
     """
     splits = list(_splits(name))
     for head, options in [(name, ""), *splits]:
-        if _exists(path := _path(head)):
-            return path, options, True
+        for form in (head, unquote(head)):
+            if form and _exists(path := _path(form)):
+                return path, options, True
     for head, options in splits:
         if Path(head).suffix.lower() in _BY_SUFFIX:
             return _path(head), options, False

@@ -1,15 +1,20 @@
 """The fixed, stratified train/test split: a fifth of each class is for testing."""
 
+import heapq
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dilution.data.arrays import Arrays, DataSet
-from dilution.data.class_checks import check_two_classes
+from dilution.data.class_checks import check_test_classes, check_two_classes
+from dilution.data.duplicates import Ints, count_copies_between, count_groups, group_copies, number_groups
 from dilution.errors import InputError
 
 
-def stratified_split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def stratified_split(labels: Ints, groups: Ints | None = None) -> tuple[Ints, Ints]:
     """Return the rows of the train split and those of the test split, both ascending.
 
     The rows are sorted by class, each class in its given order, and every fifth row of that order, beginning
@@ -17,16 +22,26 @@ def stratified_split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDAr
     every version of NumPy. Each class gives a fifth of its rows, exact to less than one. A class with a
     single row keeps it for training.
 
+    With groups, a group is of the class that most of its rows have, and goes to testing where this leaves at
+    most a fifth of the rows up to it there. A class whose rows are one group keeps them for training. If no
+    group is small enough, the smallest one that leaves every class a row for training is for testing.
+
     Parameters
     ----------
     labels
         int64, shape (n,), values 0 or more.
+    groups
+        Group of each row, int64, shape (n,). Rows of one group are in the same split. Default: each row is a
+        group.
 
     Returns
     -------
     train, test
-        int64 row numbers, which together are 0 … n − 1; `test` is empty if no class has two rows.
+        int64 row numbers, which together are 0 … n − 1; `test` is empty if no class has two rows or groups.
     """
+    if groups is not None and count_groups(groups := number_groups(groups)) < len(labels):
+        is_test = _test_groups(labels, groups)[groups]
+        return np.flatnonzero(~is_test), np.flatnonzero(is_test)
     by_class = np.argsort(labels, kind="stable")
     by_class = by_class[np.bincount(labels)[labels[by_class]] > 1]
     test = np.sort(by_class[::5])
@@ -34,19 +49,147 @@ def stratified_split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDAr
     return train, test
 
 
+def _test_groups(labels: Ints, groups: Ints) -> NDArray[np.bool_]:
+    """Return which groups are for testing, bool, shape (groups,)."""
+    sizes = np.bincount(groups)
+    rows_by_group = np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])
+    in_train = np.bincount(labels)  # rows of each class
+    classes = np.array([np.bincount(labels[rows]).argmax() for rows in rows_by_group])
+    order = np.argsort(classes, kind="stable")
+    order = order[np.bincount(classes)[classes[order]] > 1]
+    is_test = np.zeros(len(sizes), dtype=bool)
+    passed = n_test = 0
+    for group in order.tolist():
+        size = len(rows_by_group[group])
+        # A group of one row goes to testing as without groups: every fifth one, beginning with the first.
+        if 5 * n_test + 4 * (size - 1) <= passed and take_rows(in_train, labels[rows_by_group[group]]):
+            is_test[group] = True
+            n_test += size
+        passed += size
+    if not n_test:
+        by_size = np.argsort(sizes, kind="stable").tolist()
+        fitting = (group for group in by_size if take_rows(in_train, labels[rows_by_group[group]]))
+        is_test[list(fitting)[:1]] = True
+    return is_test
+
+
+def take_rows(in_train: Ints, labels: Ints) -> bool:
+    """Take rows with these labels from the training rows of each class, unless it takes the last ones."""
+    classes, counts = np.unique(labels, return_counts=True)
+    if (in_train[classes] <= counts).any():
+        return False
+    in_train[classes] -= counts
+    return True
+
+
 def split_arrays(name: str, arrays: Arrays) -> DataSet:
     """Return a data set whose test split is a fixed fifth of each class: :func:`stratified_split`.
+
+    Examples of one group are in the same split; equal ones are a group in any case.
 
     Raises
     ------
     InputError
-        If all examples are of one class, or no class has two.
+        If all examples are of one class, or no class has two, or two groups.
     """
     check_two_classes(arrays.labels, arrays.classes)
-    train, test = (torch.from_numpy(rows) for rows in stratified_split(arrays.labels.numpy()))
+    groups = None if arrays.split_groups is None else arrays.split_groups.numpy()
+    train, test = (torch.from_numpy(rows) for rows in stratified_split(arrays.labels.numpy(), groups))
+    if len(test) == 0 and groups is not None:
+        raise undivided(groups)
     if len(test) == 0:
         raise InputError(
             f"no class of the {len(arrays)} examples has two; a fifth of each class is set aside for "
             "testing. Add examples, or pass a test split."
         )
     return DataSet(name, arrays.subset(train), arrays.subset(test))
+
+
+def split_with_copies(
+    name: str, arrays: Arrays, notes: tuple[str, ...] = (), example_name: Callable[[int], str] = str
+) -> DataSet:
+    """Return a data set as :func:`split_arrays` does, whose copies share a split, with notes on them.
+
+    Parameters
+    ----------
+    name
+        Name of the data set.
+    arrays
+        The examples.
+    notes
+        Notes on them.
+    example_name
+        Function that names an example by its number.
+    """
+    grouped, more = group_copies(arrays, example_name)
+    return replace(split_arrays(name, grouped), notes=(*notes, *more))
+
+
+def with_own_test_split(
+    name: str, train: Arrays, test: Arrays, notes: tuple[str, ...] = (), *, near: bool = True
+) -> DataSet:
+    """Return a data set with the splits of a user, whose copies are grouped in each split.
+
+    The splits stay as they are. A note says how many test examples are copies of training examples.
+
+    Parameters
+    ----------
+    name
+        Name of the data set.
+    train, test
+        The splits.
+    notes
+        Notes on them.
+    near
+        Whether near-copies among the training images are sought.
+    """
+    check_test_classes(train.labels, test.labels, train.classes)
+    grouped, more = group_copies(train, near=near)
+    leaked = count_copies_between(train.images, test.images)
+    if leaked:
+        verb = "example is a copy" if leaked == 1 else "examples are copies"
+        more += (
+            f"{leaked:,} of the {len(test):,} test {verb} of training examples, so that test accuracy is too "
+            "high; the splits of the data are kept",
+        )
+    return DataSet(name, grouped, test, (*notes, *more))
+
+
+def undivided(groups: Ints) -> InputError:
+    """Return the error for examples of too few groups to be divided."""
+    n = count_groups(groups)
+    return InputError(
+        f"the {len(groups):,} examples are {n:,} {'group' if n == 1 else 'groups'} of copies or of examples "
+        "named as one group, which must not be divided, and none can be set aside without a class. Add "
+        "examples that differ, or name smaller groups."
+    )
+
+
+def join_splits(train: Arrays, test: Arrays) -> Arrays:
+    """Return the examples of two splits of images in memory, those of the train split first."""
+    images = [split.images for split in (train, test) if isinstance(split.images, torch.Tensor)]
+    return Arrays(torch.cat(images), torch.cat([train.labels, test.labels]), train.classes)
+
+
+def divide_groups(groups: Ints, parts: int) -> Ints:
+    """Return the part of each row, 0 … parts − 1, so that a group is in one part and parts are about equal.
+
+    The largest group comes first, and each goes to the part with the fewest rows so far; groups of equal
+    size come in the order of their first rows.
+
+    Parameters
+    ----------
+    groups
+        Group of each row, int64, shape (n,).
+    parts
+        Number of parts.
+    """
+    _, first, numbers, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    part_of = np.empty(len(sizes), dtype=np.int64)
+    fill = [(0, part) for part in range(parts)]
+    for group in np.lexsort((first, -sizes)).tolist():
+        rows, part = heapq.heappop(fill)
+        part_of[group] = part
+        heapq.heappush(fill, (rows + int(sizes[group]), part))
+    divided: Ints = part_of[numbers.reshape(-1)]
+    return divided

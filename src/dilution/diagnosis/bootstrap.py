@@ -1,20 +1,28 @@
-"""Bootstrap intervals: the noise fit repeated on examples drawn with replacement."""
+"""Bootstrap intervals: the noise fit repeated on examples, or groups of them, drawn with replacement."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from dilution.diagnosis.anchors import Floats
+from dilution.data.duplicates import count_groups, number_groups
+from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, maximise_likelihood
 from dilution.utils import rng
-from dilution.utils.estimate import Estimate
+from dilution.utils.estimate import Estimate, central_interval
 
 N_BOOTSTRAP = 100
+LEVEL = 0.95
+"""Probability that an interval of a diagnosis contains the true number."""
 
 
 def bootstrap(
-    predictions: HeldOutPredictions, fit: NoiseFit, *, samples: int = N_BOOTSTRAP, seed: int = 0
+    predictions: HeldOutPredictions,
+    fit: NoiseFit,
+    *,
+    samples: int = N_BOOTSTRAP,
+    seed: int = 0,
+    groups: Ints | None = None,
 ) -> list[NoiseFit]:
     """Return the noise fits to bootstrap samples of the examples.
 
@@ -31,11 +39,14 @@ def bootstrap(
         Number of bootstrap samples.
     seed
         Root seed.
+    groups
+        Group of each example, int64, shape (n,): groups are drawn in place of examples, because the labels
+        of copies are not independent. Default: each example is a group.
     """
     log_unmixed = predictions.log_unmixed(fit.anchors)
     return [
-        maximise_likelihood(replace(predictions, weights=weights), log_unmixed, fit)
-        for weights in _weights(predictions, samples, seed)
+        maximise_likelihood(replace(predictions, weights=weights * predictions.weights), log_unmixed, fit)
+        for weights in sample_weights(len(predictions.labels), groups, samples, seed)
     ]
 
 
@@ -45,7 +56,7 @@ def interval(
     measure: Callable[[NoiseFit], float],
     alternative: NoiseFit | None = None,
     *,
-    level: float = 0.95,
+    level: float = LEVEL,
     bounds: tuple[float, float] = (0.0, 1.0),
 ) -> Estimate:
     """Return a measure of a fit with its percentile interval.
@@ -65,7 +76,7 @@ def interval(
         Least and largest possible value, to which the interval is clipped.
     """
     values = np.array([measure(sample) for sample in bootstrap_fits])
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = central_interval(values, level)
     value = measure(fit)
     difference = 0.0 if alternative is None else abs(measure(alternative) - value)
     return Estimate(
@@ -75,10 +86,14 @@ def interval(
     )
 
 
-def _weights(predictions: HeldOutPredictions, samples: int, seed: int) -> Iterator[Floats]:
-    """Yield for each bootstrap sample how often it contains each example."""
-    n = len(predictions.labels)
+def sample_weights(n: int, groups: Ints | None, samples: int, seed: int) -> Iterator[Floats]:
+    """Yield for each bootstrap sample how often it contains each example, float64, shape (n,).
+
+    Parameters are those of :func:`bootstrap`; `n` is the number of examples.
+    """
+    numbers = np.arange(n) if groups is None else number_groups(groups)
+    n_groups = n if groups is None else count_groups(numbers)
     random = np.random.default_rng(rng.stream(seed, "bootstrap") & (2**63 - 1))
     for _ in range(samples):
-        counts = np.bincount(random.integers(n, size=n), minlength=n).astype(np.float64)
-        yield counts * predictions.weights
+        counts = np.bincount(random.integers(n_groups, size=n_groups), minlength=n_groups)
+        yield counts.astype(np.float64)[numbers]

@@ -1,6 +1,5 @@
-"""Cross-validation: each example is predicted by models that never saw its label."""
+"""Cross-validation: each example is predicted by models that never saw its label, nor those of its copies."""
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +11,14 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from dilution.data import Arrays
+from dilution.data.duplicates import count_groups
+from dilution.data.splits import divide_groups
 from dilution.diagnosis.fold_training import Fold, FoldTrainer
+from dilution.diagnosis.grouped_error import standard_error
 from dilution.errors import InputError
 from dilution.models import default_model
 from dilution.study.execution import Execution
-from dilution.study.executors.processes import count_processes
+from dilution.study.executors.processes import count_processes, trains_inline
 from dilution.training import TrainConfig, resolve_trainable
 from dilution.training.config import PrecisionName, check_precision
 from dilution.training.recipes import ADVISED, built_in_recipe, config_with_recipe, read_recipe
@@ -70,6 +72,7 @@ def cross_validate(
     folds: int = FOLDS,
     repeats: int = REPEATS,
     seed: int = 0,
+    n_distinct: int | None = None,
     config: TrainConfig | None = None,
     recipe: str | Path | None = None,
     precision: PrecisionName = "float32",
@@ -81,7 +84,8 @@ def cross_validate(
     Parameters
     ----------
     data
-        Examples; `labels` are the noisy ones.
+        Examples; `labels` are the noisy ones. Examples of one group are in one fold; equal ones are a group
+        in any case.
     model
         Name of the model. Default: :func:`dilution.models.default_model`.
     folds
@@ -90,6 +94,9 @@ def cross_validate(
         Number of repeats with other folds and other initial weights.
     seed
         Root seed of the folds, the weights and the batch order.
+    n_distinct
+        Number of examples without copies: passes over the data are counted in these, because a pass over
+        five copies of each example memorises its label as five passes do. Default: all.
     config
         Configuration of the trainings. Default: Adam with a linear learning rate schedule, for the
         fewest epochs of `BUDGETS` that predict the held-out labels of the first fold as well as any.
@@ -107,21 +114,32 @@ def cross_validate(
     InputError
         If there are too few examples for the folds, or a name does not exist.
     """
-    _check_folds(data, folds)
+    groups = None if data.split_groups is None else data.split_groups.numpy()
+    _check_folds(data, groups, folds)
     check_precision(precision)
     execution = execution or Execution()
     name = model or default_model(data.shape)
+    share_distinct = (len(data) if n_distinct is None else n_distinct) / len(data)
     config_for = partial(_config_for, recipe, precision, data.shape)
     log_probs = np.zeros((len(data), len(data.classes)))
-    workers = 0 if execution.executor == "inline" else count_processes(execution)
+    workers = 0 if trains_inline(execution) else count_processes(execution)
     with FoldTrainer(data, name, execution.device_type, workers) as trainer:
         if config is None and resolve_trainable(name, data.shape, len(data.classes)).takes_steps:
-            config = _select_epochs(trainer, data, _split(len(data), folds, seed, 0), seed, config_for, log)
+            config = _select_epochs(
+                trainer,
+                data,
+                _split(len(data), groups, folds, seed, 0),
+                groups,
+                share_distinct,
+                seed,
+                config_for,
+                log,
+            )
         elif config is None:
-            config = config_for(BUDGETS[0], len(data))  # an estimator ignores it
+            config = config_for(BUDGETS[0], round(share_distinct * len(data)))  # an estimator ignores it
         for repeat in range(repeats):
             log(f"predicting held-out labels with {name}: repeat {repeat + 1} of {repeats}, {folds} models")
-            parts = _split(len(data), folds, seed, repeat)
+            parts = _split(len(data), groups, folds, seed, repeat)
             trainings = [_fold(parts, held_out, seed + repeat, config) for held_out in range(folds)]
             for rows, fold_probs in zip(parts, trainer.predict(trainings), strict=True):
                 log_probs[rows] += np.log(fold_probs.astype(np.float64) + _MIN_PROB)
@@ -132,24 +150,34 @@ def cross_validate(
         pred_probs,
         name,
         folds * repeats,
-        _epochs(config, len(data) - len(data) // folds),
+        _epochs(config, round(share_distinct * (len(data) - len(data) // folds))),
         -float(np.log(pred_probs[np.arange(len(labels)), labels]).mean()),
         -float(np.log(shares[labels]).mean()),
     )
 
 
-def _check_folds(data: Arrays, folds: int) -> None:
+def _check_folds(data: Arrays, groups: Rows | None, folds: int) -> None:
     if len(data) < 2 * folds:
         raise InputError(
             f"there are {len(data)} examples; cross-validation with {folds} folds needs at least "
             f"{2 * folds}. Add examples, or use fewer folds."
         )
+    if groups is not None and count_groups(groups) < 2 * folds:
+        raise InputError(
+            f"the {len(data):,} examples are {count_groups(groups):,} groups of equal examples or of "
+            f"examples named as one group; a group is in one fold, and cross-validation with {folds} folds "
+            f"needs at least {2 * folds} groups. Add examples that differ, name smaller groups, or use fewer "
+            "folds."
+        )
 
 
-def _split(n: int, folds: int, seed: int, repeat: int) -> list[Rows]:
-    """Return the rows of each fold."""
-    order = rng.permutation(rng.stream(seed, f"folds/{repeat}"), n)
-    return np.array_split(order.numpy(), folds)
+def _split(n: int, groups: Rows | None, folds: int, seed: int, repeat: int) -> list[Rows]:
+    """Return the rows of each fold; the rows of a group are in one fold."""
+    order = rng.permutation(rng.stream(seed, f"folds/{repeat}"), n).numpy()
+    if groups is None:
+        return np.array_split(order, folds)
+    fold_of_row = divide_groups(groups[order], folds)
+    return [order[fold_of_row == fold] for fold in range(folds)]
 
 
 def _fold(parts: list[Rows], held_out: int, seed: int, config: TrainConfig) -> Fold:
@@ -183,6 +211,8 @@ def _select_epochs(
     trainer: FoldTrainer,
     data: Arrays,
     parts: list[Rows],
+    groups: Rows | None,
+    share_distinct: float,
     seed: int,
     config_for: Callable[[int, int], TrainConfig],
     log: Callable[[str], None],
@@ -192,13 +222,14 @@ def _select_epochs(
     "As well" is within one standard error of the difference (Breiman et al. 1984). Once more epochs
     are not better, no further budget is tried: it would memorise wrong labels.
     """
-    n_train = len(data) - len(parts[0])
+    n_train = round(share_distinct * (len(data) - len(parts[0])))
+    held_out_groups = None if groups is None else groups[parts[0]]
     losses: list[Floats] = []
-    for loss in _losses_by_budget(trainer, data, parts, seed, config_for):
+    for loss in _losses_by_budget(trainer, data, parts, n_train, seed, config_for):
         losses.append(loss)
-        if _best_budget(losses) < len(losses) - 1:
+        if _best_budget(losses, held_out_groups) < len(losses) - 1:
             break
-    selected = BUDGETS[_best_budget(losses)]
+    selected = BUDGETS[_best_budget(losses, held_out_groups)]
     trained = {budget: _epochs(config_for(budget, n_train), n_train) for budget in BUDGETS}
     tried = ", ".join(
         f"{loss.mean():.4f} after {trained[budget]} epochs"
@@ -212,6 +243,7 @@ def _losses_by_budget(
     trainer: FoldTrainer,
     data: Arrays,
     parts: list[Rows],
+    n_train: int,
     seed: int,
     config_for: Callable[[int, int], TrainConfig],
 ) -> Iterator[Floats]:
@@ -219,7 +251,7 @@ def _losses_by_budget(
 
     As many budgets are trained at once as there are workers; which of them are used does not depend on it.
     """
-    labels, n_train = data.labels.numpy()[parts[0]], len(data) - len(parts[0])
+    labels = data.labels.numpy()[parts[0]]
     at_once = max(1, trainer.workers)
     for first in range(0, len(BUDGETS), at_once):
         configs = [config_for(epochs, n_train) for epochs in BUDGETS[first : first + at_once]]
@@ -232,10 +264,10 @@ def _epochs(config: TrainConfig, n_train: int) -> int:
     return max(1, round(config.total_steps(n_train) * config.batch_size / n_train))
 
 
-def _best_budget(losses: list[Floats]) -> int:
+def _best_budget(losses: list[Floats], groups: Rows | None = None) -> int:
     """Return the index of the first budget that no later one improves by more than a standard error."""
     for budget, loss in enumerate(losses):
         gains = [loss - later for later in losses[budget + 1 :]]
-        if all(gain.mean() <= gain.std() / math.sqrt(len(gain)) for gain in gains):
+        if all(gain.mean() <= standard_error(gain, groups) for gain in gains):
             return budget
     return 0

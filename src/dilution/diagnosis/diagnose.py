@@ -3,14 +3,22 @@
 import math
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dilution.data import Arrays, UnsplitData, check_classes, load_unsplit
+from dilution.data.duplicates import count_groups, find_copies, with_groups, words_for
+from dilution.data.from_arrays import leave_out_unused
+from dilution.data.groups import match_groups
+from dilution.data.registry import with_group_column
 from dilution.diagnosis.anchors import Ints
 from dilution.diagnosis.bootstrap import N_BOOTSTRAP, bootstrap
 from dilution.diagnosis.class_similarity import class_similarity, similarity_test
+from dilution.diagnosis.copies import NO_COPIES, copy_evidence
 from dilution.diagnosis.cross_validation import FOLDS, REPEATS, CrossValidation, cross_validate
 from dilution.diagnosis.goodness_of_fit import class_conditional_p_value, has_learned
 from dilution.diagnosis.label_issues import rank_label_issues
@@ -19,17 +27,21 @@ from dilution.diagnosis.noise_pattern import estimate_noise_pattern
 from dilution.diagnosis.result import Diagnosis
 from dilution.diagnosis.verified_labels import read_verified_labels, verified_noise_rate
 from dilution.errors import InputError
+from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
 from dilution.training.config import PrecisionName
+from dilution.utils.notes import printed_notes
 
 _CLEAREST_ONLY = 2.0  # no probability is as large, so that only the clearest examples are anchors
 
 
+@takes_execution
 def diagnose(
     data: str | Path | Arrays | UnsplitData,
     *,
     model: str | None = None,
     verified_labels: str | Path | Mapping[str, str] | None = None,
+    group: str | Path | ArrayLike | None = None,
     folds: int = FOLDS,
     repeats: int = REPEATS,
     n_bootstrap: int = N_BOOTSTRAP,
@@ -52,6 +64,10 @@ def diagnose(
     verified_labels
         Labels that somebody has looked up: id of an example → its class, or the path of a CSV file
         with the columns ``id`` and ``verified_label``. Ids are those of ``label_issues``.
+    group
+        Groups such as patients, whose examples share a fold: a column of a table, which is then no
+        feature; the path of a CSV file with the columns ``id`` and another one, the name of the group; or
+        one value per example. Copies share a fold in any case.
     folds, repeats
         Folds and repeats of the cross-validation.
     n_bootstrap
@@ -82,18 +98,21 @@ def diagnose(
     execution = execution or Execution()
     _check_executor(execution)
     log = _print_to_stderr if execution.progress else _ignore
-    examples = _open_examples(data, execution.root)
-    for note in examples.notes:
-        log(note)
+    source, group = with_group_column(data, group)
+    examples, copies = _grouped(_open_examples(source, execution.root), group)
+    verified, notes = read_verified_labels(verified_labels, examples)
+    examples = replace(examples, notes=(*examples.notes, *notes))
+    for line in printed_notes(examples.notes):
+        log(line)
     noisy, true_noise_rate = _noisy_labels(examples.arrays)
     check_classes(noisy.labels, noisy.classes)
-    verified = read_verified_labels(verified_labels, examples)
     cross_validation = cross_validate(
         noisy,
         model=model,
         folds=folds,
         repeats=repeats,
         seed=seed,
+        n_distinct=count_groups(copies),
         recipe=recipe,
         precision=precision,
         execution=execution,
@@ -102,7 +121,7 @@ def diagnose(
     log(f"fitting the noise to {n_bootstrap} bootstrap samples")
     name = str(data) if isinstance(data, str | Path) else "data"
     return diagnose_predictions(
-        name, examples, noisy, cross_validation, verified, n_bootstrap, seed, true_noise_rate
+        name, examples, noisy, cross_validation, verified, n_bootstrap, seed, true_noise_rate, copies
     )
 
 
@@ -115,12 +134,17 @@ def diagnose_predictions(
     n_bootstrap: int,
     seed: int,
     true_noise_rate: float,
+    copies: Ints | None = None,
 ) -> Diagnosis:
-    """Fit the noise to held-out predictions, and test its pattern."""
+    """Fit the noise to held-out predictions, and test its pattern; `copies` are groups of copies."""
+    split_groups = None if noisy.groups is None else noisy.split_groups
+    groups = None if split_groups is None else split_groups.numpy()
     labels, pred_probs = noisy.labels.numpy(), cross_validation.pred_probs
-    predictions = HeldOutPredictions(pred_probs, labels, verified, np.ones(len(labels)))
+    # The total weight is that of the prior of the calibration: copies must not make it weaker.
+    weight = 1.0 if copies is None else count_groups(copies) / len(labels)
+    predictions = HeldOutPredictions(pred_probs, labels, verified, np.full(len(labels), weight))
     fit = fit_noise(predictions)
-    bootstrap_fits = bootstrap(predictions, fit, samples=n_bootstrap, seed=seed)
+    bootstrap_fits = bootstrap(predictions, fit, samples=n_bootstrap, seed=seed, groups=groups)
     alternative = fit_noise(predictions, clear=_CLEAREST_ONLY)
     pattern = estimate_noise_pattern(fit, bootstrap_fits)
     return Diagnosis(
@@ -128,7 +152,7 @@ def diagnose_predictions(
         classes=noisy.classes,
         labels=labels,
         cross_validation=cross_validation,
-        learned=has_learned(pred_probs, labels),
+        learned=has_learned(pred_probs, labels, groups),
         fit=fit,
         bootstrap_fits=bootstrap_fits,
         alternative_fit=alternative,
@@ -141,11 +165,16 @@ def diagnose_predictions(
             patterned=pattern.kind in ("structured", "concentrated"),
             seed=seed,
         ),
-        class_conditional_p_value=class_conditional_p_value(fit, labels),
+        class_conditional_p_value=class_conditional_p_value(fit, labels, groups),
         n_verified=int((verified >= 0).sum()),
         verified_noise_rate=verified_noise_rate(verified, labels),
         label_issues=rank_label_issues(examples, labels, fit),
         true_noise_rate=true_noise_rate,
+        n_groups=None if groups is None else count_groups(groups),
+        copies=NO_COPIES
+        if copies is None
+        else copy_evidence(copies, labels, fit, bootstrap_fits, groups, seed),
+        notes=examples.notes,
     )
 
 
@@ -157,25 +186,40 @@ def _check_executor(execution: Execution) -> None:
 
 
 def _open_examples(data: object, root: str | None) -> UnsplitData:
-    """Return the labelled examples that `data` names or holds."""
-    if isinstance(data, UnsplitData):
-        return data
-    if isinstance(data, Arrays):
-        return UnsplitData(data)
+    """Return the labelled examples that `data` names or holds, without classes that no label names."""
     if isinstance(data, str | Path):
-        return load_unsplit(data, root)
-    raise InputError(
-        f"the data are a {type(data).__name__}; diagnose takes the name or path of a data set, or Arrays of "
-        "images and labels."
-    )
+        data = load_unsplit(data, root)
+    elif isinstance(data, Arrays):
+        data = UnsplitData(data)
+    elif not isinstance(data, UnsplitData):
+        raise InputError(
+            f"the data are a {type(data).__name__}; diagnose takes the name or path of a data set, or Arrays "
+            "of images and labels."
+        )
+    (arrays,), unused = leave_out_unused([data.arrays])
+    return replace(data, arrays=arrays, notes=(*data.notes, *unused)) if unused else data
+
+
+def _grouped(examples: UnsplitData, group: Any) -> tuple[UnsplitData, Ints]:
+    """Return the examples with their groups and notes on them, and the groups of copies."""
+    arrays, notes = examples.arrays, examples.notes
+    if group is not None:
+        groups, group_notes = match_groups(group, examples)
+        arrays, notes = with_groups(arrays, groups), (*notes, *group_notes)
+    copies = find_copies(arrays.images)
+    names = examples.names
+    notes += copies.notes(*words_for(arrays), str if names is None else names.__getitem__)
+    return replace(
+        examples, arrays=with_groups(arrays, copies.groups), notes=tuple(dict.fromkeys(notes))
+    ), copies.groups
 
 
 def _noisy_labels(arrays: Arrays) -> tuple[Arrays, float]:
     """Return the examples with the labels to diagnose, and their true noise rate where it is known."""
     if arrays.observed is None:
-        return Arrays(arrays.images, arrays.labels, arrays.classes), math.nan
+        return arrays, math.nan
     wrong = float((arrays.labels != arrays.observed).double().mean())
-    return Arrays(arrays.images, arrays.observed, arrays.classes), wrong
+    return Arrays(arrays.images, arrays.observed, arrays.classes, groups=arrays.groups), wrong
 
 
 def _print_to_stderr(line: str) -> None:

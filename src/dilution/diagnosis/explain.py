@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dilution.diagnosis.noise_pattern import RARE_CLASS
+
 if TYPE_CHECKING:
     from dilution.diagnosis.result import Diagnosis
 
@@ -42,8 +44,8 @@ def answer(diagnosis: Diagnosis) -> str:
     if diagnosis.is_upper_bound:
         return (
             f"At most about {100 * rate.high:.0f} % of the {n:,} labels are wrong. This is an upper bound: "
-            f"with {n // len(diagnosis.classes)} examples per class the models confuse classes themselves, "
-            "and their errors cannot be told from wrong labels."
+            f"with {diagnosis.n_independent // len(diagnosis.classes)} examples per class the models confuse "
+            "classes themselves, and their errors cannot be told from wrong labels."
         )
     decimals = 0 if rate.value >= _ONE_DECIMAL else 1
     value, low, high = (f"{100 * bound:.{decimals}f}" for bound in (rate.value, rate.low, rate.high))
@@ -68,6 +70,8 @@ def details(diagnosis: Diagnosis) -> list[str]:
         f"Noise rate η = {diagnosis.noise_rate.text('.3f')}. Uniform noise of this rate has noise level α = "
         f"{diagnosis.alpha.text('.2f')}, in noisy labels per clean label."
     ]
+    if diagnosis.copies.n_copies:
+        sentences.append(_copies(diagnosis))
     if diagnosis.is_upper_bound:
         return sentences
     sentences.append(_noisiest_label(diagnosis))
@@ -91,6 +95,28 @@ def details(diagnosis: Diagnosis) -> list[str]:
     if not math.isnan(diagnosis.true_noise_rate):
         sentences.append(f"Counted against the true labels of these data: {diagnosis.true_noise_rate:.3f}.")
     return sentences
+
+
+def _copies(diagnosis: Diagnosis) -> str:
+    copies = diagnosis.copies
+    subject = "1 copy" if copies.n_copies == 1 else f"{copies.n_copies:,} copies"
+    verb = "shares" if copies.n_copies == 1 else "share"
+    start = f"{subject} of {copies.n_groups:,} examples {verb} their fold"
+    if not copies.disagreement.value:
+        return (
+            f"{start}, and their labels never disagree: labels were copied with the examples, or are right; "
+            "they are no further evidence."
+        )
+    start += f"; {copies.disagreement.percent(0)} of the pairs of their labels disagree"
+    if math.isnan(copies.noise_rate.value):
+        return f"{start}, too few for a noise rate of their own."
+    rate = copies.noise_rate
+    text = f"{start}, which puts the noise rate at {rate.text('.3f')} if each label was given independently"
+    if rate.high < diagnosis.noise_rate.low:
+        return f"{text}; as it is below the estimate, some labels were probably copied with the examples."
+    if rate.low > diagnosis.noise_rate.high:
+        return f"{text}; as it is above the estimate, equal examples may be of several classes."
+    return f"{text}."
 
 
 def _noisiest_label(diagnosis: Diagnosis) -> str:
@@ -131,12 +157,18 @@ def _caveats_of_estimate(diagnosis: Diagnosis) -> list[str]:
             "label to other classes. Either nearly all of these labels are wrong, or the models cannot "
             "recognise the class. Its results and its label issues are unreliable."
         )
-    examples_per_class = n // len(diagnosis.classes)
+    examples_per_class = diagnosis.n_independent // len(diagnosis.classes)
     if examples_per_class < _LEARNS_LITTLE and not diagnosis.is_upper_bound:
         sentences.append(
             f"With {examples_per_class} examples per class models learn little. Classes that they cannot "
             "separate count as wrong labels, so the estimate is probably too high; the interval does not "
             "include this error."
+        )
+    rare = per_class.loc[per_class["share"] < RARE_CLASS / len(per_class), "class"]
+    if len(rare) and diagnosis.noise_pattern.kind != "undecided":
+        sentences.append(
+            f"Tests of the pattern leave out classes with too few examples: {_list(list(rare))}. Their noise "
+            "rates are estimated."
         )
     if diagnosis.class_conditional_p_value < _MISFIT:
         sentences.append(

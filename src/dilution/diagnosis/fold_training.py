@@ -87,21 +87,27 @@ class FoldTrainer:
         return [self._predict(fold) for fold in folds] if self._pool is None else self._pool.map(folds)
 
 
-_PlainData = tuple[NDArray[Any] | LazyImages, NDArray[np.int64], tuple[str, ...]]
+_PlainData = tuple[NDArray[Any] | LazyImages, NDArray[np.int64], tuple[str, ...], NDArray[np.int64] | None]
 
 
 def _without_tensors(data: Arrays) -> _PlainData:
     """Return data without tensors: to share a tensor torch moves its memory, and NumPy views of it dangle."""
     images = data.images.numpy() if isinstance(data.images, Tensor) else data.images
-    return images, data.labels.numpy(), data.classes
+    return images, data.labels.numpy(), data.classes, None if data.groups is None else data.groups.numpy()
 
 
 def _open_worker(data: _PlainData, model: str) -> Handler:
     """Prepare a worker process and return its handler, which trains a fold."""
     torch.set_num_threads(1)
-    images, labels, classes = data
+    images, labels, classes, groups = data
     pixels = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
-    return partial(_train_and_predict, Arrays(pixels, torch.from_numpy(labels), classes), model, "cpu")
+    arrays = Arrays(
+        pixels,
+        torch.from_numpy(labels),
+        classes,
+        groups=None if groups is None else torch.from_numpy(groups),
+    )
+    return partial(_train_and_predict, arrays, model, "cpu")
 
 
 def _train_and_predict(data: Arrays, model: str, device: str, fold: Fold) -> NDArray[np.float32]:

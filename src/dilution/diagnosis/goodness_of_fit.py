@@ -1,18 +1,17 @@
 """Checks of a diagnosis: whether the models learned anything, and whether the noise model fits."""
 
-import math
-
 import numpy as np
 from scipy.special import gammaincc
 
 from dilution.diagnosis.anchors import Floats, Ints
+from dilution.diagnosis.grouped_error import squared_group_sums, standard_error
 from dilution.diagnosis.noise_fit import NoiseFit
 
 _MIN_GAIN = 3.0  # standard errors by which predictions must be better than the label frequencies
 _BINS = 10
 
 
-def has_learned(pred_probs: Floats, labels: Ints) -> bool:
+def has_learned(pred_probs: Floats, labels: Ints, groups: Ints | None = None) -> bool:
     """Return whether held-out labels are predicted significantly better than by their frequencies.
 
     Parameters
@@ -21,17 +20,20 @@ def has_learned(pred_probs: Floats, labels: Ints) -> bool:
         Held-out probabilities of the noisy labels, shape (n, classes).
     labels
         Noisy labels, int64, shape (n,).
+    groups
+        Group of each example, int64, shape (n,), such as its copies. Default: each example is a group.
     """
     shares = np.bincount(labels, minlength=pred_probs.shape[1]) / len(labels)
     gain = np.log(pred_probs[np.arange(len(labels)), labels] / shares[labels])
-    return bool(gain.mean() > _MIN_GAIN * gain.std() / math.sqrt(len(gain)))
+    return bool(gain.mean() > _MIN_GAIN * standard_error(gain, groups))
 
 
-def class_conditional_p_value(fit: NoiseFit, labels: Ints) -> float:
+def class_conditional_p_value(fit: NoiseFit, labels: Ints, groups: Ints | None = None) -> float:
     """Return the p-value of a χ² test that noise depends on the class alone.
 
     Examples are divided into ten bins by the models' confidence. In each bin the number of labels
-    that agree with the models is compared with its expectation under the fit.
+    that agree with the models is compared with its expectation under the fit. With groups, its variance
+    is that of sums over groups.
 
     Parameters
     ----------
@@ -39,6 +41,8 @@ def class_conditional_p_value(fit: NoiseFit, labels: Ints) -> float:
         The noise fit.
     labels
         Noisy labels, int64, shape (n,).
+    groups
+        As for :func:`has_learned`.
     """
     predicted = fit.class_probs.argmax(axis=1)
     confidence = fit.class_probs.max(axis=1)
@@ -47,6 +51,8 @@ def class_conditional_p_value(fit: NoiseFit, labels: Ints) -> float:
     statistic = 0.0
     for rows in np.array_split(np.argsort(confidence, kind="stable"), _BINS):
         variance = float((expected[rows] * (1 - expected[rows])).sum())
+        if groups is not None:
+            variance = max(variance, squared_group_sums(agrees[rows] - expected[rows], groups[rows]))
         statistic += float((agrees[rows] - expected[rows]).sum()) ** 2 / max(variance, 1e-9)
     degrees = _BINS - 2  # the calibration uses up to two
     return float(gammaincc(degrees / 2, statistic / 2))

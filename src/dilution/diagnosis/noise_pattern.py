@@ -8,9 +8,10 @@ import numpy as np
 from scipy.special import gammaincc
 
 from dilution.diagnosis.anchors import Floats
+from dilution.diagnosis.bootstrap import LEVEL
 from dilution.diagnosis.noise_fit import NoiseFit
 from dilution.noise import equivalent_alpha, structured
-from dilution.utils.estimate import UNKNOWN, Estimate
+from dilution.utils.estimate import UNKNOWN, Estimate, central_interval
 
 PatternName = Literal["uniform", "structured", "concentrated", "undecided"]
 
@@ -69,7 +70,7 @@ def estimate_noise_pattern(fit: NoiseFit, bootstrap_fits: list[NoiseFit]) -> Noi
         [_sorted_shares(shares, errors[i], errors[i - 1], fit.prior) for i in range(len(bootstrap_fits))]
     )
     deltas = np.array([_nearest_delta(curve, fit.noise_rate, classes) for curve in curves])
-    low, high = np.quantile(deltas, [0.025, 0.975])
+    low, high = np.clip(central_interval(deltas, LEVEL), 0, 1)
     curve = curves.mean(axis=0)
     top_share = float(curve[0] / curve.sum())
     kind: PatternName = "uniform"

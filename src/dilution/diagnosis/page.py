@@ -8,12 +8,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from dilution.diagnosis.result import Diagnosis
+from dilution.report.json_file import write_json
 from dilution.report.marks import Plot, mark_points
 from dilution.report.page import Page, write
 from dilution.report.provenance import made_by
 from dilution.report.section import Section
 from dilution.report.style import COLOURS, INK, QUIET, new_figure, publish, style
 from dilution.utils.atomic import write_atomic
+from dilution.utils.csv_cells import csv_bytes
 
 _MAX_NAMED = 20  # classes that a plot can name
 _MAX_WRITTEN = 12  # classes whose matrix shows its numbers
@@ -47,8 +49,9 @@ def write_diagnosis(diagnosis: Diagnosis, folder: Path, command: str) -> Path:
     diagnosis
         The diagnosis.
     folder
-        Folder for ``index.html``, ``diagnosis.png`` (also SVG, PDF), ``per_class.csv``,
-        ``transition.csv`` and ``label_issues.csv``. The tables are empty if nothing was learned.
+        Folder for ``index.html``, ``diagnosis.json``, ``diagnosis.png`` (also SVG, PDF),
+        ``per_class.csv``, ``transition.csv`` and ``label_issues.csv``. The tables are empty if nothing
+        was learned.
     command
         Command line that made the diagnosis.
 
@@ -64,7 +67,8 @@ def write_diagnosis(diagnosis: Diagnosis, folder: Path, command: str) -> Path:
         "label_issues": diagnosis.label_issues[:rows],
     }
     for name, table in tables.items():
-        write_atomic(folder / f"{name}.csv", table.to_csv(index=False).encode())
+        write_atomic(folder / f"{name}.csv", csv_bytes(table))
+    write_json(folder / "diagnosis.json", diagnosis.to_dict())
     plot = publish(draw(diagnosis), folder, "diagnosis") if diagnosis.learned else Plot("", ())
     section = Section(
         name="diagnosis",
@@ -83,6 +87,7 @@ def write_diagnosis(diagnosis: Diagnosis, folder: Path, command: str) -> Path:
         runs_complete=False,
         runs_file="label_issues.csv",
         runs=tables["label_issues"].head(_MAX_ISSUES),
+        notes=(*diagnosis.notes, *plot.notes),
     )
     page = Page(f"Labels of {diagnosis.name}", [section], made_by(command, {}), answer=diagnosis.answer)
     return write(page, folder / "index.html")

@@ -4,20 +4,23 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dilution.diagnosis import explain
 from dilution.diagnosis.anchors import Ints
-from dilution.diagnosis.bootstrap import interval
+from dilution.diagnosis.bootstrap import LEVEL, interval
 from dilution.diagnosis.class_similarity import SimilarityTest
+from dilution.diagnosis.copies import NO_COPIES, CopyEvidence
 from dilution.diagnosis.cross_validation import CrossValidation
 from dilution.diagnosis.noise_fit import NoiseFit
 from dilution.diagnosis.noise_pattern import NoisePattern
 from dilution.noise import equivalent_alpha
+from dilution.report.json_file import SCHEMA_VERSION, plain
 from dilution.report.notebook import notebook_html
-from dilution.utils.estimate import Estimate
+from dilution.utils.estimate import Estimate, central_interval
 
 _MIN_PER_CLASS = 60  # examples per class below which the models' own errors look like label noise
 
@@ -59,6 +62,12 @@ class Diagnosis:
         :func:`dilution.diagnosis.label_issues.rank_label_issues`.
     true_noise_rate
         Share of wrong labels counted against true labels, if the data have them; otherwise NaN.
+    n_groups
+        Number of groups, whose examples share a fold; copies are a group. Default: one per label.
+    copies
+        What the labels of copies say about the noise.
+    notes
+        What was left out, merged, converted or guessed when the data were read, one sentence each.
     """
 
     name: str
@@ -76,6 +85,9 @@ class Diagnosis:
     verified_noise_rate: Estimate
     label_issues: pd.DataFrame
     true_noise_rate: float = math.nan
+    n_groups: int | None = None
+    copies: CopyEvidence = NO_COPIES
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return the answer."""
@@ -95,8 +107,14 @@ class Diagnosis:
         if not self.learned:
             return Estimate(math.nan, 0.0, 1 - 1 / len(self.classes))
         rate = interval(self.fit, self.bootstrap_fits, lambda sample: sample.noise_rate, self.alternative_fit)
-        invisible = 1 - 0.025 ** (1 / len(self.labels))  # so many labels may show no error at this rate
+        # At this rate so many labels may show no error.
+        invisible = 1 - ((1 - LEVEL) / 2) ** (1 / self.n_independent)
         return replace(rate, high=max(rate.high, invisible))
+
+    @property
+    def n_independent(self) -> int:
+        """Number of groups of examples, or of labels where each example is a group."""
+        return len(self.labels) if self.n_groups is None else self.n_groups
 
     @property
     def alpha(self) -> Estimate:
@@ -139,7 +157,7 @@ class Diagnosis:
         Columns ``true``, ``noisy``, ``probability``, ``low``, ``high`` (95 % interval).
         """
         samples = np.stack([sample.transition for sample in self.bootstrap_fits])
-        low, high = np.quantile(samples, [0.025, 0.975], axis=0)
+        low, high = central_interval(samples, LEVEL)
         matrix = self.fit.transition
         difference = np.abs(self.alternative_fit.transition - matrix)
         low, high = np.clip(low - difference, 0, 1), np.clip(high + difference, 0, 1)
@@ -156,7 +174,7 @@ class Diagnosis:
     @property
     def is_upper_bound(self) -> bool:
         """Whether there are so few examples per class that the estimate is at best an upper bound."""
-        return len(self.labels) < _MIN_PER_CLASS * len(self.classes)
+        return self.n_independent < _MIN_PER_CLASS * len(self.classes)
 
     @property
     def answer(self) -> str:
@@ -172,6 +190,51 @@ class Diagnosis:
     def caveats(self) -> list[str]:
         """What to know before relying on the answer, one sentence or two each."""
         return explain.caveats(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of ``diagnosis.json``: all numbers, sentences and notes, in the types of JSON.
+
+        A number that was not estimated, or is infinite, is None. Without a model that learned
+        anything there are no tests and no classes.
+        """
+        tests = {
+            "noise_pattern": {**vars(self.noise_pattern), "delta": self.noise_pattern.delta.to_dict()},
+            "class_similarity": {
+                **vars(self.class_similarity),
+                "correlation": self.class_similarity.correlation.to_dict(),
+            },
+            "class_conditional_p_value": self.class_conditional_p_value,
+        }
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "diagnosis",
+            "name": self.name,
+            "answer": self.answer,
+            "details": self.details,
+            "caveats": self.caveats,
+            "notes": self.notes,
+            "n_labels": len(self.labels),
+            "classes": self.classes,
+            "model": self.cross_validation.model,
+            "learned": self.learned,
+            "is_upper_bound": self.is_upper_bound,
+            "level": LEVEL,
+            "noise_rate": self.noise_rate.to_dict(),
+            "alpha": self.alpha.to_dict(),
+            **(tests if self.learned else dict.fromkeys(tests)),
+            "n_verified": self.n_verified,
+            "verified_noise_rate": self.verified_noise_rate.to_dict(),
+            "true_noise_rate": self.true_noise_rate,
+            "n_groups": self.n_independent,
+            "copies": {
+                **vars(self.copies),
+                "disagreement": self.copies.disagreement.to_dict(),
+                "noise_rate": self.copies.noise_rate.to_dict(),
+            },
+            "per_class": self.per_class if self.learned else [],
+        }
+        converted: dict[str, Any] = plain(content)
+        return converted
 
     def _interval(self, measure: Callable[[NoiseFit], float]) -> Estimate:
         return interval(self.fit, self.bootstrap_fits, measure, self.alternative_fit)

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from dilution.data import Arrays
 from dilution.errors import InputError
+from dilution.noise.group_order import whole_groups_first
 from dilution.noise.image_sources import FreshImages, SameImages, open_image_source
 from dilution.noise.label_sampling import IndependentSampler, LabelSampler, StratifiedSampler
 from dilution.noise.noise_level import noise_level
@@ -35,6 +36,8 @@ _CHUNK = 1 << 15  # labels computed at once when all of them are counted: few en
 
 class Dilution(Dataset[tuple[Tensor, int]]):
     """A clean data set diluted with noisy examples, as a map-style data set.
+
+    Noisy labels name only classes of which `data` has examples.
 
     Examples 0 … n − 1 are the clean ones; example n + k is noisy example k. Each is a function of
     (seed, index), so opening costs the same at every alpha, and any worker or machine computes the
@@ -113,7 +116,8 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             check_observed(alpha, eta, stratified)
             level = math.nan
         else:
-            level = noise_level(alpha, eta, noise, _prior(data, clean_rows), seed)
+            among_present = _among_present(noise, data)
+            level = noise_level(alpha, eta, among_present, _prior(data, clean_rows), seed)
         self._open(
             data,
             clean_rows=clean_rows,
@@ -146,7 +150,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         self.clean_rows = clean_rows
         self._fresh_rows, self._image_source_setting = fresh_rows, image_source
         self.n = len(clean_rows)
-        self.n_noisy = 0 if label_mode == "replaced" else round(self.n * (1 + alpha)) - self.n
+        self.n_noisy = self.length_for(self.n) - self.n
         self.image_source = open_image_source(
             image_source, data, clean_rows=clean_rows, fresh_rows=fresh_rows, count=self.n_noisy, seed=seed
         )
@@ -157,6 +161,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             self._own_labels = observed_labels(data, clean_rows)
             self.overall = observed_transition(true, self._own_labels, self.classes)
             return
+        noise = _among_present(noise, data)
         added = _checked_added(noise, self.classes, alpha, seed)
         self.overall = noise.overall(self.classes, alpha, seed)
         if label_mode == "replaced":
@@ -201,6 +206,9 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         training set stay as they are here (unless stratified, which counts anew); those of the
         validation set come from the stream of its own. Observed labels stay in both.
 
+        Examples of one group, such as equal ones, are on one side: then the number split off is the
+        largest up to `count` that whole groups in random order give, or the smallest group.
+
         Parameters
         ----------
         count
@@ -214,7 +222,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         Raises
         ------
         InputError
-            If one of the two sets would be empty.
+            If one of the two sets would be empty, since all examples are of one group.
         """
         if not isinstance(count, Integral) or not 0 < count < self.n:
             raise InputError(
@@ -223,17 +231,24 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             )
         # Drawn at random: the rows of a data set may be sorted by class.
         order = rng.permutation(rng.stream(self.seed, "validation"), self.n)
+        fresh_rows, groups = self._fresh_rows, self.data.split_groups
+        if groups is not None:
+            order, count = whole_groups_first(
+                order, groups[self.clean_rows], self.data.labels[self.clean_rows], count
+            )
+            held_out_groups = groups[self.clean_rows[order[:count]]]
+            fresh_rows = fresh_rows[~torch.isin(groups[fresh_rows], held_out_groups)]
         held_out, kept = order[:count].sort().values, order[count:].sort().values
-        training = self._part(self.clean_rows[kept], self._image_source_setting, "noise")
-        return training, self._part(self.clean_rows[held_out], "same", "validation noise")
+        training = self._part(self.clean_rows[kept], fresh_rows, self._image_source_setting, "noise")
+        return training, self._part(self.clean_rows[held_out], fresh_rows, "same", "validation noise")
 
-    def _part(self, rows: Tensor, image_source: str | Arrays, stream: str) -> "Dilution":
+    def _part(self, rows: Tensor, fresh_rows: Tensor, image_source: str | Arrays, stream: str) -> "Dilution":
         """Return a set of the same kind over some of the clean images."""
         part = Dilution.__new__(Dilution)
         part._open(
             self.data,
             clean_rows=rows,
-            fresh_rows=self._fresh_rows,
+            fresh_rows=fresh_rows,
             alpha=self.alpha,
             noise=self.noise,
             label_mode=self.label_mode,
@@ -256,6 +271,10 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         moved.image_source = _moved(self.image_source, device)
         moved._sampler = None if self._sampler is None else _moved(self._sampler, device)
         return moved
+
+    def length_for(self, n: int) -> int:
+        """Return the number of examples that a set of the same kind has with n clean ones."""
+        return n if self.label_mode == "replaced" else round(n * (1 + self.alpha))
 
     def __len__(self) -> int:
         return self.n + self.n_noisy
@@ -427,7 +446,7 @@ def _checked_size(data: Arrays, n: int | None, noise: LabelNoise, seed: int) -> 
     if not isinstance(data, Arrays):
         raise InputError(
             f"data is a {type(data).__name__}; it must be Arrays of images and labels, such as the train "
-            "split of dilution.load(name)."
+            "split: dilution.load('digits').train."
         )
     rng.check_seed(seed)
     size = len(data) if n is None else n
@@ -438,11 +457,21 @@ def _checked_size(data: Arrays, n: int | None, noise: LabelNoise, seed: int) -> 
     if not isinstance(noise, LabelNoise):
         raise InputError(
             f"noise is a {type(noise).__name__}; it must be a noise model: dilution.uniform(), "
-            "structured(delta, order), matrix(T), observed(), or an instance of your own LabelNoise."
+            "dilution.structured(delta=0.5), dilution.observed(), one of dilution.matrix, or an instance of "
+            "your own LabelNoise."
         )
     if len(data.classes) < 2:
         raise InputError(f"the data have {len(data.classes)} class; label noise needs at least 2.")
     return size
+
+
+def _among_present(noise: LabelNoise, data: Arrays) -> LabelNoise:
+    """Return the noise, restricted to the classes that some label of the data names."""
+    counts = torch.bincount(data.labels, minlength=len(data.classes))
+    if data.observed is not None:
+        counts += torch.bincount(data.observed, minlength=len(data.classes))
+    present = (counts > 0).cpu().numpy()
+    return noise if present.all() else noise.among(present)
 
 
 def _checked_added(noise: LabelNoise, classes: int, alpha: float, seed: int) -> Matrix:

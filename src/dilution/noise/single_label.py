@@ -44,7 +44,7 @@ class ObservedNoise(LabelNoise):
         raise InputError(
             f"observed labels have no matrix of added labels (requested for {classes} classes, alpha "
             f"{alpha:g}, seed {seed}); they are part of the data, and "
-            "Dilution(data, noise=observed()).noise_summary() counts them."
+            "dilution.Dilution(data, noise=dilution.observed()).noise_summary() counts them."
         )
 
     def __repr__(self) -> str:

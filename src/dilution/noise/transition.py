@@ -52,6 +52,19 @@ class LabelNoise(ABC):
         """Return P[true, noisy] = (I + alpha Q) / (1 + alpha), the distribution over all labels."""
         return (np.eye(classes) + alpha * self.added(classes, alpha, seed)) / (1 + alpha)
 
+    def among(self, present: NDArray[np.bool_]) -> "LabelNoise":  # noqa: ARG002
+        """Return this noise for data that lack examples of some classes, which it then does not name.
+
+        By default it is unchanged: a matrix that is given, or computed for all classes, says itself which
+        classes it names.
+
+        Parameters
+        ----------
+        present
+            Which of the classes have examples, bool, shape (classes,).
+        """
+        return self
+
     def __repr__(self) -> str:
         """Return the name of the class."""
         return f"{type(self).__name__}()"
@@ -176,6 +189,9 @@ class _Uniform(LabelNoise):
     def added(self, classes: int, alpha: float, seed: int) -> Matrix:  # noqa: ARG002
         return np.full((classes, classes), 1 / classes)
 
+    def among(self, present: NDArray[np.bool_]) -> LabelNoise:
+        return _Among(self, present)
+
     def __repr__(self) -> str:
         return "uniform()"
 
@@ -193,6 +209,12 @@ class _Structured(LabelNoise):
         matrix = np.full((classes, classes), 1 / classes)
         np.put_along_axis(matrix, ranked, np.broadcast_to(probabilities, ranked.shape), axis=1)
         return matrix
+
+    def among(self, present: NDArray[np.bool_]) -> LabelNoise:
+        table = self.confusability
+        if table is not None and table.shape == (len(present), len(present)):
+            table = table[np.ix_(present, present)]
+        return _Among(_Structured(self.delta, self.order, table), present)
 
     def __repr__(self) -> str:
         return f"structured(delta={self.delta:g}, order={self.order!r})"
@@ -213,6 +235,27 @@ class _Matrix(LabelNoise):
 
     def __repr__(self) -> str:
         return f"matrix({len(self.table)}×{len(self.table)})"
+
+
+class _Among(LabelNoise):
+    """Noise over the classes that have examples; the row of another class is that of clean labels.
+
+    Parameters
+    ----------
+    noise
+        Noise model of the present classes alone.
+    present
+        Which of the classes have examples, shape (classes,).
+    """
+
+    def __init__(self, noise: LabelNoise, present: NDArray[np.bool_]) -> None:
+        self.noise, self.present, self.name = noise, present, noise.name
+
+    def added(self, classes: int, alpha: float, seed: int) -> Matrix:
+        matrix = np.eye(classes)
+        inner = self.noise.added(int(self.present.sum()), alpha, seed)
+        matrix[np.ix_(self.present, self.present)] = inner
+        return matrix
 
 
 def _ranked_classes(

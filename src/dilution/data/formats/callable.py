@@ -1,8 +1,8 @@
 """Data sets that a user's function returns: ``module:function``, called without arguments."""
 
 import hashlib
-import operator
 import sys
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,17 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
 from dilution.data.arrays import Arrays, DataSet, UnsplitData
+from dilution.data.class_checks import check_two_classes
 from dilution.data.conversion import to_array
-from dilution.data.from_arrays import ARGUMENTS, train_and_test_arrays
-from dilution.data.splits import split_arrays
+from dilution.data.from_arrays import (
+    ARGUMENTS,
+    CheckedArrays,
+    check_arrays,
+    label_examples,
+    leave_out_unused,
+)
+from dilution.data.labels import read_labels
+from dilution.data.splits import with_own_test_split
 from dilution.errors import InputError, unknown
 from dilution.utils.references import describe_exception, resolve, source_digest
 
@@ -24,7 +32,7 @@ _HASH_BLOCK = 1024  # images that are hashed at once, since those of a pack are 
 _VALID_RESULTS = (
     "a pair of images (or rows of features) and labels, four arrays (train_x, train_y, test_x, test_y), a "
     "dict of arguments of dilution.from_numpy, a DataSet, Arrays, or a torch Dataset of pairs of tensor and "
-    "int"
+    "label"
 )
 
 
@@ -38,8 +46,9 @@ def load(name: str) -> DataSet:
         arguments, must return the same data at each call, and returns one of: a tuple of images or features
         and labels, as :func:`dilution.data.from_arrays.from_numpy` takes them; a tuple of four, the last two
         of them the test split; a dict of arguments of that function; a :class:`DataSet`; :class:`Arrays`; or
-        a map-style torch ``Dataset`` of pairs (tensor, int), which is read into memory: tensors of uint8 or
-        floats, of shape (features,), (height, width) or (channels, height, width).
+        a map-style torch ``Dataset`` of pairs (tensor, label), which is read into memory: tensors of uint8 or
+        floats, of shape (features,), (height, width) or (channels, height, width). If it has an attribute
+        `classes`, labels that are numbers are positions in it.
 
     Raises
     ------
@@ -104,20 +113,24 @@ def _call(name: str) -> tuple[DataSet, UnsplitData]:
 def _convert(name: str, result: Any) -> tuple[DataSet, UnsplitData]:
     """Return the result of a function as a data set, and unsplit."""
     if isinstance(result, DataSet):
-        return result, UnsplitData(result.train)
+        (train, test), unused = leave_out_unused((result.train, result.test))
+        data = replace(result, train=train, test=test, notes=(*result.notes, *unused)) if unused else result
+        grouped = with_own_test_split(data.name, train, test, data.notes)
+        return grouped, UnsplitData.without_test_split(train, test, data.notes)
     if isinstance(result, Arrays):
-        return split_arrays(name, result), UnsplitData(result)
-    if isinstance(result, Dataset):
+        check_two_classes(result.labels, result.classes)
+        (train,), unused = leave_out_unused((result,))
+        arrays = CheckedArrays(train, notes=unused)
+    elif isinstance(result, Dataset):
         arrays = _read_dataset(result)
-        return split_arrays(name, arrays), UnsplitData(arrays)
-    train, test = train_and_test_arrays(**_arguments(result))
+    else:
+        arrays = check_arrays(**_arguments(result))
     title = str(result.get("name", name)) if isinstance(result, dict) else name
-    data = split_arrays(title, train) if test is None else DataSet(title, train, test)
-    return data, UnsplitData(train)
+    return arrays.to_data_set(title), arrays.to_unsplit_data()
 
 
 def _arguments(result: Any) -> dict[str, Any]:
-    """Return a dict or tuple as arguments of :func:`train_and_test_arrays`."""
+    """Return a dict or tuple as arguments of :func:`dilution.data.from_arrays.check_arrays`."""
     if isinstance(result, dict):
         for key in result:
             if key not in (*ARGUMENTS, "name"):
@@ -134,7 +147,7 @@ def _arguments(result: Any) -> dict[str, Any]:
     return arguments
 
 
-def _read_dataset(dataset: "Dataset[Any]") -> Arrays:
+def _read_dataset(dataset: "Dataset[Any]") -> CheckedArrays:
     """Read a map-style torch Dataset into memory."""
     type_name = type(dataset).__name__
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
@@ -145,9 +158,10 @@ def _read_dataset(dataset: "Dataset[Any]") -> Arrays:
     n = len(dataset)
     if not n:
         raise InputError(f"{type_name} has 0 items; at least two are needed.")
-    labels = torch.empty(n, dtype=torch.int64)
+    labels = []
     for index in range(n):
-        image, labels[index] = _item(dataset, index)
+        image, label = _item(dataset, index)
+        labels.append(label)
         if index == 0:
             images = torch.empty(n, *image.shape, dtype=image.dtype)
         if image.shape != images.shape[1:] or image.dtype != images.dtype:
@@ -156,12 +170,19 @@ def _read_dataset(dataset: "Dataset[Any]") -> Arrays:
                 f"of {tuple(images.shape[1:])}; all must agree. Bring them to one size."
             )
         images[index] = image
-    names = getattr(dataset, "classes", None)
-    classes = tuple(map(str, names)) if isinstance(names, list | tuple) else ()
-    return Arrays(images, labels, classes if len(classes) > int(labels.max()) else ())
+    column = read_labels(labels, f"labels of {type_name}", lambda row: f"the label of item {row}")
+    classes, notes = getattr(dataset, "classes", None), tuple[str, ...]()
+    if column.kind == "numbers" and isinstance(classes, list | tuple):
+        names = tuple(map(str, classes))
+        if all(0 <= int(number) < len(names) for number in column.names) and len(set(names)) == len(names):
+            column = replace(column, names=tuple(names[int(number)] for number in column.names), kind="text")
+            return label_examples(images, [column], classes=names)
+        notes = (f"the attribute classes of {type_name} does not fit the labels and is not used",)
+    arrays = label_examples(images, [column])
+    return replace(arrays, notes=(*notes, *arrays.notes))
 
 
-def _item(dataset: "Dataset[Any]", index: int) -> tuple[Tensor, int]:
+def _item(dataset: "Dataset[Any]", index: int) -> tuple[Tensor, Any]:
     """Return an image of shape (channels, height, width), uint8 or float32, and its label."""
     try:
         item = dataset[index]
@@ -169,7 +190,7 @@ def _item(dataset: "Dataset[Any]", index: int) -> tuple[Tensor, int]:
         raise InputError(
             f"item {index} of {type(dataset).__name__} raised {describe_exception(error)}."
         ) from None
-    rule = "items must be pairs of a tensor and an int"
+    rule = "items must be pairs of a tensor and a label"
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise InputError(f"item {index} is a {type(item).__name__}; {rule}.")
     image, label = item
@@ -178,11 +199,7 @@ def _item(dataset: "Dataset[Any]", index: int) -> tuple[Tensor, int]:
             f"item {index} holds a {type(image).__name__}; {rule}. Give the Dataset a transform that makes "
             "tensors, such as torchvision.transforms.ToTensor()."
         )
-    try:
-        number = operator.index(label)
-    except TypeError:
-        raise InputError(f"the label of item {index} is {label!r}; {rule}, the number of a class.") from None
-    return _check_image(torch.as_tensor(image).detach().cpu(), index), number
+    return _check_image(torch.as_tensor(image).detach().cpu(), index), label
 
 
 def _check_image(image: Tensor, index: int) -> Tensor:

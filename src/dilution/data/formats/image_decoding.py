@@ -1,21 +1,80 @@
-"""Decoding of photographs: rotated as their metadata says, and cut to squares of one size."""
+"""Decoding of an image as a person sees it: rotated, on white, its first frame; cut to squares."""
 
 import hashlib
+import logging
 import os
+import stat
 import warnings
+from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from dilution.data.formats.image_notes import Kind, short
+from dilution.data.formats.image_pixels import (
+    Depth,
+    has_depth,
+    on_white,
+    scale_depth,
+    scale_transparency,
+    split_depth,
+)
 from dilution.errors import DataError
+from dilution.utils.silent_stderr import silent_stderr
 
-_FORMATS = ("JPEG", "PNG")  # the content of a file chooses its decoder; among the others is Ghostscript
+# The content of a file chooses its decoder; among those of Pillow that are left out is Ghostscript.
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
+_FORMAT_NAMES = {"WEBP": "WebP", "MPO": "JPEG"}  # MPO is JPEG with further images behind the first
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF"}
+_UPPER_BITS = (";16B", ";16L", ";16N")  # Pillow keeps 8 of the 16 bits of these colours
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # its messages on damaged files are not for users
 
 
-def decode_image(path: Path, size: int, crops: int | None = None, name: str = "") -> NDArray[np.uint8]:
-    """Return squares of an image as uint8 of shape (squares, 3, size, size).
+@dataclass(frozen=True)
+class DecodedImage:
+    """Squares of one image.
+
+    Parameters
+    ----------
+    squares
+        uint8, shape (squares, 3, size, size). If there is a `depth`, float32 of shape (squares, 2, size,
+        size): greys in the unit of the file, and opacity from 0 to 1.
+    format
+        Format of the file by its content, such as ``"WebP"``.
+    conversions
+        What was changed, each at most once.
+    depth
+        Range of an image of more than 8 bits per pixel.
+    """
+
+    squares: NDArray[np.uint8] | NDArray[np.float32]
+    format: str
+    conversions: tuple[Kind, ...] = ()
+    depth: Depth | None = None
+
+    def to_uint8(self, depth: Depth | None = None) -> NDArray[np.uint8]:
+        """Return the squares as uint8, shape (squares, 3, size, size), scaled from a range if deep.
+
+        Parameters
+        ----------
+        depth
+            Range of all images of the same data. Default: that of this image.
+        """
+        if self.depth is None:
+            return self.squares.astype(np.uint8, copy=False)
+        return scale_depth(self.squares.astype(np.float32, copy=False), depth or self.depth)
+
+
+def decode_image(path: Path, size: int, crops: int | None = None, name: str = "") -> DecodedImage:
+    """Return squares of an image, as a person sees it.
+
+    It is rotated as its metadata says; transparent parts are white; of several frames or pages the first is
+    read; 16 and 32 bits per pixel are kept until the range of all images is known.
 
     Parameters
     ----------
@@ -32,37 +91,118 @@ def decode_image(path: Path, size: int, crops: int | None = None, name: str = ""
     Raises
     ------
     DataError
-        If the file cannot be decoded.
+        If the file cannot be decoded, is no regular file, or has more pixels than Pillow's limit.
     """
     smallest = 2 * size if crops is None else 4 * size  # twice a square, which may be half a side
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), open_file(path) as file:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.simplefilter("ignore", UserWarning)  # about odd metadata, which is not used
-            with Image.open(path, formats=_FORMATS) as opened:
+            with _identify(file) as opened:
+                _check_pixels(opened)
                 opened.draft("RGB", (smallest, smallest))  # decode a JPEG no larger than needed
-                image = _to_8_bits(ImageOps.exif_transpose(opened)).convert("RGB")
-        if crops is None:
-            squares = [ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)]
-        else:
-            boxes = [_crop_box(image.size, f"{name}/{number}") for number in range(crops)]
-            squares = [image.resize((size, size), Image.Resampling.BICUBIC, box) for box in boxes]
-    except UnidentifiedImageError as error:
-        raise DataError(f"by its content it is neither {' nor '.join(_FORMATS)}") from error
+                return _decode(opened, size, crops, name)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise DataError(_too_large()) from error
+    except DataError:
+        raise
+    except MemoryError as error:
+        raise DataError("there is not enough memory for its pixels") from error
+    except OSError as error:
+        raise DataError(short(error.strerror or str(error))) from error
     # Pillow's decoders raise nearly any exception on damaged files.
     except Exception as error:
-        raise DataError(f"{type(error).__name__}: {error}") from error
-    return np.ascontiguousarray(np.stack([np.asarray(square) for square in squares]).transpose(0, 3, 1, 2))
+        raise DataError(short(f"{type(error).__name__}: {error}")) from error
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Return an image with the upper 8 bits of 16-bit greys, as Pillow keeps them of 16-bit colours.
+def _decode(opened: Image.Image, size: int, crops: int | None, name: str) -> DecodedImage:
+    raw_mode, format_name = _raw_mode(opened), _FORMAT_NAMES.get(str(opened.format), str(opened.format))
+    conversions = []
+    if getattr(opened, "is_animated", False):
+        conversions.append(Kind.FRAMES)
+    if not has_depth(opened) and raw_mode.endswith(_UPPER_BITS):
+        conversions.append(Kind.COLOUR_DEPTH)
+    if opened.format == "TIFF":
+        with silent_stderr():  # libtiff writes a line per damaged row there
+            opened.load()
+    scale_transparency(opened, raw_mode)
+    image = ImageOps.exif_transpose(opened)
+    if has_depth(image):
+        planes, depth, is_transparent, is_finite = split_depth(image)
+        greys, opacity = (_cut(plane, size, crops, name) for plane in planes)
+        conversions += [Kind.TRANSPARENT] * is_transparent + [Kind.NOT_FINITE] * (not is_finite)
+        return DecodedImage(np.stack([greys, opacity], axis=1), format_name, tuple(conversions), depth)
+    image, is_transparent = on_white(image)
+    conversions += [Kind.TRANSPARENT] * is_transparent
+    squares = _cut(image, size, crops, name).transpose(0, 3, 1, 2)
+    return DecodedImage(np.ascontiguousarray(squares), format_name, tuple(conversions))
 
-    Pillow's own conversion turns every grey above 255 white.
+
+def _cut(image: Image.Image, size: int, crops: int | None, name: str) -> NDArray[Any]:
+    """Return squares of an image, one behind the other."""
+    if crops is None:
+        squares = [ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)]
+    else:
+        boxes = [_crop_box(image.size, f"{name}/{number}") for number in range(crops)]
+        squares = [image.resize((size, size), Image.Resampling.BICUBIC, box) for box in boxes]
+    return np.stack([np.asarray(square) for square in squares])
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a regular file: a pipe could be waited for without end, and a device read without end.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened.
+    DataError
+        If it is no regular file.
     """
-    if not image.mode.startswith("I"):
-        return image
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DataError("it is no regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def _identify(file: BinaryIO) -> Image.Image:
+    """Return the image in a file, whose pixels are not read yet."""
+    try:
+        return Image.open(file, formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        file.seek(0)
+        raise DataError(_unidentified(file.read(16))) from error
+
+
+def _check_pixels(opened: Image.Image) -> None:
+    """Raise DataError above Pillow's limit, whose warning another thread may have disabled."""
+    width, height = opened.size
+    if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError
+
+
+def _raw_mode(opened: Image.Image) -> str:
+    """Return the mode of the pixels in the file as Pillow calls it, empty where a decoder has none."""
+    tiles = getattr(opened, "tile", ())
+    arguments = tiles[0].args if tiles else ""
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+
+
+def _too_large() -> str:
+    return (
+        f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels, the limit of PIL.Image.MAX_IMAGE_PIXELS; scale "
+        "it down"
+    )
+
+
+def _unidentified(start: bytes) -> str:
+    """Return why a file whose content starts like this is no image that is read."""
+    if not start:
+        return "it is empty"
+    if start[4:8] == b"ftyp" and start[8:12] in _BRANDS:
+        return f"by its content it is {_BRANDS[start[8:12]]}, which is not read; convert it to PNG or JPEG"
+    *others, last = (_FORMAT_NAMES.get(name, name) for name in _FORMATS)
+    return f"by its content it is not {', '.join(others)} or {last}"
 
 
 def _crop_box(sides: tuple[int, int], key: str) -> tuple[int, int, int, int]:

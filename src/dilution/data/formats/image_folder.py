@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,10 +12,22 @@ import numpy as np
 import torch
 
 from dilution.data.arrays import Arrays, DataSet, UnsplitData
-from dilution.data.class_checks import check_two_classes
-from dilution.data.formats.image_decoding import decode_image
+from dilution.data.class_checks import check_test_classes, check_two_classes
+from dilution.data.duplicates import group_copies
+from dilution.data.formats.image_batch import (
+    BatchInfo,
+    ImageBatch,
+    decode_images,
+    describe_batches,
+    number_classes,
+    pixel_ranges,
+)
+from dilution.data.formats.image_decoding import open_file
 from dilution.data.formats.image_listing import ImageListing, list_images
+from dilution.data.formats.table_options import shown_path
+from dilution.data.splits import join_splits, split_arrays, with_own_test_split
 from dilution.errors import DataError, InputError
+from dilution.utils.printable import printable
 
 _DEFAULT_SIZE = 32  # pixels
 _MAX_IMAGES = 20_000
@@ -31,16 +46,28 @@ def load(root: Path, options: str = "") -> DataSet:
     Raises
     ------
     InputError
-        If the size is no positive whole number, there are more than 20,000 images, or all readable training
-        images are of one class.
+        If the size is no positive whole number, there are more than 20,000 images, all readable training
+        images are of one class, or those of a class are all in the test split.
     DataError
         If there are no images, or none of a split can be read.
     """
     listing, size = _list_images(root), _size(root, options)
-    train, _, skipped_train = _decode(listing, listing.train, size, "training")
-    test, _, skipped_test = _decode(listing, listing.test, size, "testing")
-    check_two_classes(train.labels, train.classes)
-    return DataSet(root.name, train, test, _notes(skipped_train + skipped_test))
+    train = _decode(listing, listing.train, size, "training")
+    test = _decode(listing, listing.test, size, "testing")
+    infos = train.info, test.info
+    train_arrays, test_arrays = _arrays((train, test), listing.classes)
+    check_two_classes(train_arrays.labels, train_arrays.classes)
+    check_test_classes(train_arrays.labels, test_arrays.labels, train_arrays.classes)
+    notes = _notes(listing, infos)
+    if listing.has_splits:
+        return with_own_test_split(root.name, train_arrays, test_arrays, notes)
+    names = [*train.info.names, *test.info.names]
+    order = np.argsort(np.array(names, dtype=object), kind="stable")
+    arrays = join_splits(train_arrays, test_arrays).subset(torch.from_numpy(order))
+    grouped, more = group_copies(arrays, lambda row: printable(names[order[row]]))
+    if grouped.split_groups is None:  # the split of the listing, which counts images that cannot be read
+        return DataSet(root.name, train_arrays, test_arrays, (*notes, *more))
+    return replace(split_arrays(root.name, grouped), notes=(*notes, *more))
 
 
 def load_unsplit(root: Path, options: str = "") -> UnsplitData:
@@ -49,16 +76,24 @@ def load_unsplit(root: Path, options: str = "") -> UnsplitData:
     Parameters and errors are those of :func:`load`.
     """
     listing = _list_images(root)
-    arrays, names, skipped = _decode(listing, _all_images(listing), _size(root, options), "any use")
-    return UnsplitData(arrays, tuple(names), _notes(skipped))
+    batch = _decode(listing, _all_images(listing), _size(root, options), "any use")
+    (arrays,) = _arrays((batch,), listing.classes)
+    return UnsplitData(arrays, tuple(map(printable, batch.info.names)), _notes(listing, (batch.info,)))
 
 
 def stamp(root: Path) -> str:
     """Return a digest of the names, sizes and modification times of the images, in hex."""
     digest = hashlib.sha256()
-    for name, path in _files(root):
-        stat = path.stat()
-        digest.update(os.fsencode(f"{name}/{stat.st_size}/{stat.st_mtime_ns}\n"))
+    listing = _list_images(root)
+    for name, path in _files(listing):
+        try:
+            status = path.stat()
+            state = f"{status.st_size}/{status.st_mtime_ns}"
+        except OSError:  # it was removed since it was listed; reading it will say so
+            state = "unreadable"
+        digest.update(os.fsencode(f"{name}/{state}\n"))
+    for event in listing.events:  # they are in the notes
+        digest.update(os.fsencode(f"{event.kind}/{event.name}/{event.detail}\n"))
     return digest.hexdigest()
 
 
@@ -66,23 +101,23 @@ def stamp(root: Path) -> str:
 def identity(root: Path, stamp: str) -> str:  # noqa: ARG001  (part of the cache's key)
     """Return the SHA-256 of the names of the images, below the root, and their contents, in hex."""
     digest = hashlib.sha256()
-    try:
-        for name, path in _files(root):
-            digest.update(os.fsencode(name) + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    except OSError as error:
-        raise DataError(
-            f"{error.filename} cannot be read ({error.strerror}). Check its permissions."
-        ) from error
+    for name, path in _files(_list_images(root)):
+        try:
+            with open_file(path) as file:
+                content = hashlib.file_digest(file, "sha256").digest()
+        except (OSError, DataError):
+            content = b"unreadable"  # no image of the data set either; its notes say why
+        digest.update(os.fsencode(name) + b"\0" + content)
     return digest.hexdigest()
 
 
 def size_on_disk(root: Path) -> int:
     """Return the total size of the images in bytes."""
-    return sum(path.stat().st_size for _, path in _files(root))
+    return sum(path.stat().st_size for _, path in _files(_list_images(root)))
 
 
-def _files(root: Path) -> list[tuple[str, Path]]:
-    return [(name, root / name) for name, _ in _all_images(_list_images(root))]
+def _files(listing: ImageListing) -> list[tuple[str, Path]]:
+    return [(name, listing.root / name) for name, _ in _all_images(listing)]
 
 
 def _all_images(listing: ImageListing) -> tuple[tuple[str, int], ...]:
@@ -95,8 +130,8 @@ def _list_images(root: Path) -> ImageListing:
     if count > _MAX_IMAGES:
         raise InputError(
             f"{root} holds {count:,} images; at most {_MAX_IMAGES:,} are decoded into memory. Pack them "
-            f"once, with `dilution data pack {root} {root.name}.pack --size {_DEFAULT_SIZE}`, and name the "
-            "pack."
+            f"once, with `dilution data pack {shown_path(root)} {shlex.quote(root.name)}.pack --size "
+            f"{_DEFAULT_SIZE}`, and name the pack."
         )
     return listing
 
@@ -107,37 +142,32 @@ def _size(root: Path, options: str) -> int:
     if not options.isdecimal() or int(options) < 1:
         raise InputError(
             f"{options!r} follows the # of {root}; it must be height and width of the images in pixels, a "
-            f"whole number from 1, such as {root.name}#48."
+            f"whole number from 1, such as {shown_path(root)}#48."
         )
     return int(options)
 
 
-def _decode(
-    listing: ImageListing, images: tuple[tuple[str, int], ...], size: int, use: str
-) -> tuple[Arrays, list[str], list[tuple[str, str]]]:
-    """Return the readable images, their names, and the skipped files with the reasons."""
-    pixels, labels, names, skipped = [], [], [], []
-    for name, label in images:
-        try:
-            pixels.append(decode_image(listing.root / name, size))
-        except DataError as error:
-            skipped.append((name, str(error)))
-        else:
-            labels.append(label)
-            names.append(name)
-    if not pixels:
-        name, reason = skipped[0]
+def _decode(listing: ImageListing, images: tuple[tuple[str, int], ...], size: int, use: str) -> ImageBatch:
+    """Return the images that can be read; raise DataError if there are none."""
+    batch = decode_images(listing.root, images, size)
+    if not batch.info.names:
+        name, reason = batch.info.skipped[0]
         raise DataError(
-            f"none of the {len(images)} images for {use} in {listing.root} can be read, the first is {name}: "
-            f"{reason}. Replace them."
+            f"none of the {len(images)} images for {use} in {listing.root} can be read, the first is "
+            f"{printable(name)}: {reason}. Replace them."
         )
-    arrays = Arrays(torch.from_numpy(np.concatenate(pixels)), torch.tensor(labels), listing.classes)
-    return arrays, names, skipped
+    return batch
 
 
-def _notes(skipped: list[tuple[str, str]]) -> tuple[str, ...]:
-    if not skipped:
-        return ()
-    (name, reason), count = skipped[0], len(skipped)
-    files = f"{count:,} files are" if count > 1 else "1 file is"
-    return (f"{files} skipped, the first is {name}: {reason}",)
+def _arrays(batches: tuple[ImageBatch, ...], classes: tuple[str, ...]) -> list[Arrays]:
+    """Return the images of each batch, with numbers for the classes of which some were read."""
+    infos = [batch.info for batch in batches]
+    ranges, (names, numbers) = pixel_ranges(infos), number_classes(infos, classes)
+    return [
+        Arrays(torch.from_numpy(batch.filled(ranges)), torch.from_numpy(numbers[batch.info.labels]), names)
+        for batch in batches
+    ]
+
+
+def _notes(listing: ImageListing, infos: Sequence[BatchInfo]) -> tuple[str, ...]:
+    return describe_batches(listing.events, infos, listing.classes)

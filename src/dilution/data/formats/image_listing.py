@@ -1,15 +1,20 @@
 """Images in a folder with one folder per class, as ImageNet has them: paths, classes and splits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from dilution.data.class_names import normal_form, show_similar, similar_names, sort_names
+from dilution.data.formats.image_notes import Event, Kind, describe_events
+from dilution.data.formats.image_tree import SUFFIXES, ImageTree, find_images
+from dilution.data.formats.table_options import shown_path
 from dilution.data.splits import stratified_split
 from dilution.errors import DataError
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
 _TEST_NAMES = ("val", "test")
 _SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
@@ -23,22 +28,30 @@ class ImageListing:
     root
         The folder.
     classes
-        Names of the class folders, in alphabetical order.
+        Names of the class folders that contain images, in the order of
+        :func:`dilution.data.class_names.sort_names`.
     train, test
         Path below the root and class number of each image.
+    events
+        Files and folders that were skipped.
+    has_splits
+        Whether the folder is divided into splits by the user.
     """
 
     root: Path
     classes: tuple[str, ...]
     train: tuple[tuple[str, int], ...]
     test: tuple[tuple[str, int], ...]
+    events: tuple[Event, ...] = ()
+    has_splits: bool = False
 
 
 def list_images(root: Path) -> ImageListing:
     """Return the images of a folder that has one folder per class.
 
     If the folder contains ``train`` and ``val`` (or ``test``), these are the splits. Otherwise a fifth of
-    each class is for testing, or of all images if each class has only one.
+    each class is for testing, or of all images if each class has only one. A folder without images is no
+    class; :func:`dilution.data.formats.image_tree.find_images` says which files are images.
 
     Raises
     ------
@@ -48,76 +61,142 @@ def list_images(root: Path) -> ImageListing:
     """
     if not root.is_dir():
         raise DataError(f"{root} is no folder. Name a folder that contains one folder of images per class.")
-    test_folders = [root / name for name in _TEST_NAMES if (root / name).is_dir()]
-    if (root / "train").is_dir() and test_folders:
-        classes, train, test = _list_two_splits(root, test_folders[0])
+    tree = find_images(root)
+    test_names = [name for name in _TEST_NAMES if name in tree.folders]
+    splits = ("train", test_names[0]) if "train" in tree.folders and test_names else ()
+    layout = _sort_by_class(tree, splits)
+    events = (*tree.events, *layout.events)
+    if splits:
+        _check_test_classes(root, splits, layout.images)
+        train, test = layout.images
     else:
-        classes, train, test = _list_and_split(root)
+        _check_not_a_split(root, sorted({folder for _, folder in layout.images[0]}), events)
+        train, test = _split(layout.images[0])
     if not train or not test:
         raise DataError(
             f"{root} has {len(train)} images for training and {len(test)} for testing; it needs some of "
-            f"both, in one folder per class, with names that end in {', '.join(_SUFFIXES)}."
+            "both, in one folder per class, with names that end in "
+            f"{', '.join(sorted(SUFFIXES))}.{_notes(events)}"
         )
-    present = {classes[label] for _, label in train + test}
-    if len(present) < 2:
+    names = sort_names(class_name(folder) for _, folder in train + test)
+    if len(names) < 2:
         raise DataError(
-            f"{root} has images of one class only, {present.pop()!r}; it needs two or more. Add one folder "
-            "of images per class."
+            f"{root} has images of one class only, {names[0]!r}; it needs two or more. "
+            f"{_remedy(root, train + test)}{_notes(events)}"
         )
-    return ImageListing(root, classes, tuple(train), tuple(test))
+    events = (*events, *_name_events({folder for _, folder in train + test}))
+    number = {name: label for label, name in enumerate(names)}
+
+    def labelled(images: _Images) -> tuple[tuple[str, int], ...]:
+        return tuple((name, number[class_name(folder)]) for name, folder in images)
+
+    return ImageListing(root, names, labelled(train), labelled(test), events, bool(splits))
+
+
+@lru_cache(maxsize=100_000)
+def class_name(folder: str) -> str:
+    """Return the name of the class of a folder: normalized (NFC), without blanks around it, printable."""
+    return normal_form(folder) or repr(folder)
 
 
 def contains_images(root: Path) -> bool:
     """Return whether the folders of a folder contain images, one per class or one per split and class."""
-    return any(file.suffix.lower() in _SUFFIXES for depth in ("*/*", "*/*/*") for file in root.glob(depth))
+    return any(file.suffix.lower() in SUFFIXES for depth in ("*/*", "*/*/*") for file in root.glob(depth))
 
 
-_Images = list[tuple[str, int]]
+_Images = list[tuple[str, str]]  # path below the root and class folder of each image
 
 
-def _list_two_splits(root: Path, test_folder: Path) -> tuple[tuple[str, ...], _Images, _Images]:
-    """Return classes, train and test images of a folder with a ``train`` folder and a test folder."""
-    classes = _folders(root / "train")
-    extra = sorted(set(_folders(test_folder)) - set(classes))
-    if extra:
-        raise DataError(f"{test_folder} has the class {extra[0]!r}, which {root / 'train'} lacks.")
-    return classes, _images(root, root / "train", classes), _images(root, test_folder, classes)
+class _Layout(NamedTuple):
+    """Images of each split, or of a folder without splits, with their class folders."""
+
+    images: tuple[_Images, ...]
+    events: tuple[Event, ...]
 
 
-def _list_and_split(root: Path) -> tuple[tuple[str, ...], _Images, _Images]:
-    """Return classes, train and test images of a folder of class folders."""
-    classes = _folders(root)
-    images = _images(root, root, classes)
-    _check_not_a_split(root, sorted({classes[label] for _, label in images}))
-    labels = np.array([label for _, label in images], dtype=np.int64)
+def _sort_by_class(tree: ImageTree, splits: tuple[str, ...]) -> _Layout:
+    """Return the images by split and class folder; images elsewhere and folders without images are events."""
+    depth = 1 if splits else 0  # position of the class folder in a path
+    images: dict[str, _Images] = {split: [] for split in splits or ("",)}
+    events = []
+    for name in tree.images:
+        parts = name.split("/")
+        if len(parts) < depth + 2 or (splits and parts[0] not in splits):
+            events.append(Event(Kind.OUTSIDE, name))
+        else:
+            images[parts[0] if splits else ""].append((name, parts[depth]))
+    present = {class_name(folder) for same in images.values() for _, folder in same}
+    for name in tree.folders:
+        parts = name.split("/")
+        is_class = len(parts) == depth + 1 and (not splits or parts[0] in splits)
+        if is_class and class_name(parts[depth]) not in present:
+            events.append(Event(Kind.NO_CLASS, name))
+    return _Layout(tuple(images.values()), tuple(events))
+
+
+def _name_events(folders: Iterable[str]) -> list[Event]:
+    """Return the class folders whose names are changed, joined with others, or hard to tell apart."""
+    by_class: dict[str, list[str]] = {}
+    for folder in sorted(folders):
+        by_class.setdefault(class_name(folder), []).append(folder)
+    events = [
+        Event(Kind.RENAMED, folder) for name, same in by_class.items() for folder in same if folder != name
+    ]
+    events += [Event(Kind.JOINED, folder) for same in by_class.values() for folder in same[1:]]
+    groups = similar_names(by_class)
+    return events + [Event(Kind.ALIKE, name, show_similar(group)) for group in groups for name in group[1:]]
+
+
+def _check_test_classes(root: Path, splits: tuple[str, ...], images: tuple[_Images, ...]) -> None:
+    """Raise DataError if the test split has a class that the train split lacks."""
+    train, test = ({class_name(folder) for _, folder in split} for split in images)
+    extra = sorted(test - train)
+    if train and extra:
+        raise DataError(
+            f"{root / splits[1]} has images of the class {extra[0]!r}, of which {root / splits[0]} has none. "
+            "Move some of them there, rename the folder, or remove it."
+        )
+
+
+def _check_not_a_split(root: Path, names: Sequence[str], events: Iterable[Event]) -> None:
+    """Raise DataError if the folders that contain images are an incomplete pair of splits, not classes."""
+    if names and _SPLIT_NAMES.issuperset(name.lower() for name in names):
+        missing = "'val' or 'test'" if "train" in names else "'train'"
+        for_training = [name for name in names if name.lower().startswith("train")]
+        alone = (
+            f"; or name {shown_path(root / for_training[0])}, to set a fifth of it aside for testing"
+            if for_training
+            else ""
+        )
+        raise DataError(
+            f"{root} has images in {' and '.join(map(repr, names))} only and lacks {missing}; a data set "
+            "with two splits has 'train' and 'val' or 'test', each with one folder per class. Add or "
+            f"rename the missing split{alone}.{_notes(events)}"
+        )
+
+
+def _split(images: _Images) -> tuple[_Images, _Images]:
+    """Return the train and test images of a folder without splits."""
+    names = sorted({class_name(folder) for _, folder in images})
+    number = {name: label for label, name in enumerate(names)}
+    labels = np.array([number[class_name(folder)] for _, folder in images], dtype=np.int64)
     train, test = stratified_split(labels) if images else (labels, labels)
     if len(test) == 0:
         test = np.arange(len(images))[::5]
         train = np.setdiff1d(np.arange(len(images)), test)
-    return classes, [images[row] for row in train], [images[row] for row in test]
+    return [images[row] for row in train], [images[row] for row in test]
 
 
-def _check_not_a_split(root: Path, names: Sequence[str]) -> None:
-    """Raise DataError if the folders that contain images are an incomplete pair of splits, not classes."""
-    if names and _SPLIT_NAMES.issuperset(names):
-        missing = "'val' or 'test'" if (root / "train").is_dir() else "'train'"
-        raise DataError(
-            f"{root} has images in {' and '.join(map(repr, names))} only and lacks {missing}; a data set "
-            "with two splits has 'train' and 'val' or 'test', each with one folder per class. Add or "
-            f"rename the missing split; or name {root / names[0]}, to set a fifth of it aside for testing."
-        )
+def _remedy(root: Path, images: _Images) -> str:
+    """Return what to do about images of one class; an archive often has one folder around the classes."""
+    inner = {name.split("/")[1] for name, _ in images if name.count("/") > 1}
+    if len(inner) > 1 and len({folder for _, folder in images}) == 1:
+        inner_root = shown_path(root / images[0][1])
+        return f"Name {inner_root} if its folders are the classes, or add one folder of images per class."
+    return "Add one folder of images per class."
 
 
-def _folders(root: Path) -> tuple[str, ...]:
-    folders = (path for path in root.iterdir() if path.is_dir())
-    return tuple(sorted(folder.name for folder in folders if not folder.name.startswith(".")))
-
-
-def _images(root: Path, folder: Path, classes: Sequence[str]) -> _Images:
-    return [
-        (file.relative_to(root).as_posix(), label)
-        for label, name in enumerate(classes)
-        if (folder / name).is_dir()
-        for file in sorted((folder / name).rglob("*"))
-        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")
-    ]
+def _notes(events: Iterable[Event]) -> str:
+    """Return what was skipped, for an error that it may explain."""
+    notes = describe_events(events)
+    return f" Note: {'; '.join(notes)}." if notes else ""

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dilution.data.arrays import Arrays, DataSet, UnsplitData
-from dilution.data.from_arrays import ARGUMENTS, train_and_test_arrays
-from dilution.data.splits import split_arrays
+from dilution.data.arrays import DataSet, UnsplitData
+from dilution.data.from_arrays import ARGUMENTS, CheckedArrays, check_arrays
 from dilution.errors import DataError, InputError, unknown
 
-_REMEDY = "Write it with numpy.savez(file, images=…, labels=…)."
+_REMEDY = "Write it with numpy.savez(file, images=images, labels=labels)."
 
 
 def load(path: Path) -> DataSet:
@@ -35,9 +34,9 @@ def load(path: Path) -> DataSet:
     InputError
         If a key is missing or unknown, or an array breaks a rule.
     """
-    train, test = _train_and_test(path)
+    arrays = _check(path)
     try:
-        return split_arrays(path.stem, train) if test is None else DataSet(path.stem, train, test)
+        return arrays.to_data_set(path.stem)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -47,10 +46,10 @@ def load_unsplit(path: Path) -> UnsplitData:
 
     Parameters and errors are those of :func:`load`.
     """
-    return UnsplitData(_train_and_test(path)[0])
+    return _check(path).to_unsplit_data()
 
 
-def _train_and_test(path: Path) -> tuple[Arrays, Arrays | None]:
+def _check(path: Path) -> CheckedArrays:
     arrays = _read(path)
     try:
         for key in arrays:
@@ -64,14 +63,7 @@ def _train_and_test(path: Path) -> tuple[Arrays, Arrays | None]:
                 )
         classes = arrays.pop("classes", None)
         names = None if classes is None else [str(name) for name in classes.ravel().tolist()]
-        train, test = train_and_test_arrays(**arrays, classes=names)
-        untrained = set() if test is None else set(test.labels.tolist()) - set(train.labels.tolist())
-        if untrained:
-            raise InputError(
-                f"the test split has class {train.classes[min(untrained)]!r}, of which the train split has "
-                "no image; no model can learn it. Add images of it, or leave it out of the test split."
-            )
-        return train, test
+        return check_arrays(**arrays, classes=names)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -1,11 +1,9 @@
 """Data sets in tables of a user, CSV or Parquet: one column is the label, the others are features."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +11,18 @@ import torch
 from numpy.typing import NDArray
 
 from dilution.data.arrays import Arrays, DataSet, UnsplitData
-from dilution.data.formats.table_features import encode_columns
-from dilution.data.formats.table_files import TableRows, open_table
-from dilution.data.splits import stratified_split
-from dilution.errors import InputError, unknown
-
-_LABEL, _NOISY_LABEL = "label", "noisy_label"
-_MAX_LISTED = 20  # columns in a message: the first and the last ones, where labels mostly are
+from dilution.data.duplicates import Ints, group_copies, number_groups, with_groups
+from dilution.data.formats.label_column import with_proposal
+from dilution.data.formats.table_columns import ColumnRoles, LabelColumnError, assign_roles
+from dilution.data.formats.table_features import FeatureColumns, encode_columns
+from dilution.data.formats.table_files import TableFile, open_table
+from dilution.data.formats.table_rows import TableRows
+from dilution.data.formats.text_numbers import NumberFormat
+from dilution.data.groups import read_groups
+from dilution.data.label_notes import describe_missing
+from dilution.data.labels import LabelColumn, number_classes, read_labels
+from dilution.data.splits import stratified_split, undivided
+from dilution.errors import DataError, InputError
 
 
 def load(path: Path, options: str = "") -> DataSet:
@@ -31,7 +34,10 @@ def load(path: Path, options: str = "") -> DataSet:
         A CSV or Parquet file, as :mod:`dilution.data.formats.table_files` reads it.
     options
         Column of the label, by default ``label``; then, separated by commas, ``noisy=column``, the column of
-        observed labels, by default ``noisy_label`` if there is one, and any number of ``drop=column``.
+        observed labels, by default ``noisy_label`` if there is one; ``group=column``, whose rows with one
+        value share a side of every split; any number of ``drop=column``; and what is not to be detected:
+        ``encoding=cp1252``, ``separator=semicolon``, ``decimal=comma``. Names of columns may be in quotes
+        (:mod:`dilution.data.formats.table_options`).
 
     Raises
     ------
@@ -40,18 +46,36 @@ def load(path: Path, options: str = "") -> DataSet:
     InputError
         If a column or its content breaks a rule.
     """
-    with _naming(path):
-        rows = _read_labelled_rows(path, options)
-        train, test = stratified_split(rows.labels.numpy())
-        if len(test) == 0:
-            raise InputError(
-                f"each of the {len(rows.labels):,} rows has a label of its own in column "
-                f"{rows.roles.label!r}, which looks like an identifier or a quantity; classes need "
-                f"examples. Name another: {path.name}#column."
-            )
+    with _naming(path, options):
+        return _load(path, options)
+
+
+def _load(path: Path, options: str) -> DataSet:
+    """Return the data set in a table; messages of its InputErrors lack the path."""
+    rows = _read_labelled_rows(path, options)
+    groups, group_notes = rows.read_groups()
+    train, test = stratified_split(rows.labels.numpy(), groups)
+    if len(test) == 0 and groups is None:
+        raise LabelColumnError(
+            f"each of the {len(rows.labels):,} rows has a label of its own in column "
+            f"{rows.roles.label!r}, which looks like an identifier or a quantity; classes need "
+            "examples. Name another column",
+            rows.roles.label,
+        )
+    # Copies are rows with equal features, and the encoding of features depends on the split.
+    while True:
         arrays, notes = rows.encode(train)
-        train_arrays, test_arrays = (arrays.subset(torch.from_numpy(numbers)) for numbers in (train, test))
-        return DataSet(path.stem, train_arrays, test_arrays, notes)
+        arrays, copy_notes = group_copies(with_groups(arrays, groups), rows.name)
+        if arrays.split_groups is None:
+            break
+        before, groups = groups, arrays.split_groups.numpy()
+        if before is not None and np.array_equal(number_groups(before), groups):
+            break
+        train, test = stratified_split(rows.labels.numpy(), groups)
+    if len(test) == 0 and groups is not None:
+        raise undivided(groups)
+    train_arrays, test_arrays = (arrays.subset(torch.from_numpy(numbers)) for numbers in (train, test))
+    return DataSet(path.stem, train_arrays, test_arrays, (*notes, *group_notes, *copy_notes))
 
 
 def load_unsplit(path: Path, options: str = "") -> UnsplitData:
@@ -59,34 +83,24 @@ def load_unsplit(path: Path, options: str = "") -> UnsplitData:
 
     Parameters and errors are those of :func:`load`.
     """
-    with _naming(path):
+    with _naming(path, options):
         rows = _read_labelled_rows(path, options)
+        groups, group_notes = rows.read_groups()
         arrays, notes = rows.encode(np.arange(len(rows.labels)))
-        return UnsplitData(arrays, tuple(map(rows.name, range(len(arrays)))), notes)
+        names = tuple(map(rows.name, range(len(arrays))))
+        return UnsplitData(with_groups(arrays, groups), names, (*notes, *group_notes))
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Prefix the message of an InputError with the path."""
+def _naming(path: Path, options: str) -> Iterator[None]:
+    """Prefix the message of an InputError with the path, and let it propose a column of labels."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-@dataclass(frozen=True)
-class _ColumnRoles:
-    """Which columns are labels and features, and notes on those left out."""
-
-    label: str
-    noisy: str | None
-    features: tuple[str, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The columns of labels, the clean one first."""
-        return (self.label,) if self.noisy is None else (self.label, self.noisy)
+        message = with_proposal(error, path, options, lambda other: _load(path, other))
+        raise InputError(f"{path}: {message}") from error
+    except UnicodeDecodeError as error:  # pyarrow decodes text when it is used
+        raise DataError(f"{path} has text that is damaged: {error}. Write the file again.") from error
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,9 @@ class _LabelledRows:
     """Rows that have a label, before their features are encoded."""
 
     path: Path
-    roles: _ColumnRoles
+    file: TableFile
+    all_lines: NDArray[np.int64]
+    roles: ColumnRoles
     table: TableRows
     labels: torch.Tensor
     observed: torch.Tensor | None
@@ -104,141 +120,83 @@ class _LabelledRows:
         """Return the name of a row in messages."""
         return self.table.name(row)
 
+    def read_groups(self) -> tuple[Ints | None, tuple[str, ...]]:
+        """Return the group of each row as the user names it, and a note; None without a column of groups."""
+        if self.roles.group is None:
+            return None, ()
+        return read_groups(self.table.frame[self.roles.group], f"column {self.roles.group!r}", self.name)
+
     def encode(self, fitted: NDArray[np.int64]) -> tuple[Arrays, tuple[str, ...]]:
         """Return the rows as examples, and notes; rows in `fitted` determine medians and values of text."""
-        frame = self.table.frame[list(self.roles.features)]
-
-        def drop_option(column: str) -> str:
-            return f"{self.path.name}#{self.roles.label},drop={column}"
-
-        features, notes = encode_columns(frame, fitted, self.name, drop_option)
+        roles = self.roles
+        number_format = NumberFormat(
+            roles.options.decimal,
+            self.file.default_decimal,
+            self.file.has_types,
+            self._text_of,
+            roles.name_with_decimal,
+        )
+        frame = self.table.frame[list(roles.features)]
+        columns = FeatureColumns(frame, fitted, self.name, roles.name_without, number_format)
+        features, notes = encode_columns(columns)
         arrays = Arrays(torch.from_numpy(features), self.labels, self.classes, self.observed)
         return arrays, (*self.table.notes, *notes)
 
+    def _text_of(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return columns of these rows as they are in the file."""
+        rows = np.searchsorted(self.all_lines, self.table.lines)
+        return self.file.read_text(columns).iloc[rows].reset_index(drop=True)
+
 
 def _read_labelled_rows(path: Path, options: str) -> _LabelledRows:
-    table = open_table(path)
-    roles = _assign_roles(options, table.columns, path)
-    rows = table.read(text_columns=roles.labels)
+    table = open_table(path, options)
+    roles = assign_roles(options, table.columns, table.index, path)
+    rows = table.read(text_columns=(*roles.labels, *filter(None, [roles.group])))
+    all_lines = rows.lines
     if not len(rows.lines):
         raise InputError("there is a header and no row; each row is an example. Add rows.")
-    rows = _drop_unlabelled(rows, roles, path)
-    label_columns = [_to_text(rows.frame[column], rows.name) for column in roles.labels]
-    classes, (labels, *observed) = _number_classes(label_columns, rows.name)
+    rows, label_columns = _drop_unlabelled(rows, roles)
+    decimal = roles.options.decimal or table.default_decimal
+    classes = number_classes(label_columns, has_decimal_commas=decimal == "comma")
+    labels, *observed = map(torch.from_numpy, classes.numbers)
     if labels.unique().numel() < 2:
-        raise InputError(
-            f"all {len(labels):,} labels in column {roles.label!r} are {classes[int(labels[0])]!r}; "
-            "learning needs at least 2 classes. Add rows of another class, or name another column: "
-            f"{path.name}#column."
+        raise LabelColumnError(
+            f"all {len(labels):,} labels in column {roles.label!r} are {classes.names[int(labels[0])]!r}; "
+            "learning needs at least 2 classes. Add rows of another class, or name another column",
+            roles.label,
         )
-    return _LabelledRows(path, roles, rows, labels, observed[0] if observed else None, classes)
+    if (footer := rows.footer(roles.features)) and (labels == labels[-1]).sum() == 1:
+        raise InputError(
+            f"{rows.name(-1)}, the last one, has the cell {footer!r} like a footer, and its label "
+            f"{classes.names[int(labels[-1])]!r} occurs in no other row; a footer is no example. Delete the "
+            "row, or empty its label."
+        )
+    rows = replace(rows, notes=(*rows.notes, *classes.notes))
+    return _LabelledRows(
+        path, table, all_lines, roles, rows, labels, observed[0] if observed else None, classes.names
+    )
 
 
-def _assign_roles(options: str, columns: Sequence[str], path: Path) -> _ColumnRoles:
-    """Return the roles of the columns under the options behind the ``#``."""
-    label, noisy, dropped = _parse_options(options, columns)
-    if label is None:
-        if _LABEL not in columns:
-            raise InputError(
-                f"there is no column {_LABEL!r}; the columns are {_list_columns(columns)}. Name the column "
-                f"of the label: {path.name}#column. The first line of a CSV file must name the columns."
-            )
-        label = _LABEL
-    if noisy is None and _NOISY_LABEL in columns and _NOISY_LABEL not in (label, *dropped):
-        noisy = _NOISY_LABEL
-    for name in (label, noisy, *dropped):
-        if name is not None and name not in columns:
-            raise unknown("column", name, columns)
-    if noisy == label:
-        raise InputError(f"{label!r} is both label and noisy label; these must be two columns. Name another.")
-    for name in (label, noisy):
-        if name in dropped:
-            raise InputError(f"{name!r} is a label and is to be dropped. Remove one of the two.")
-    unnamed = [name for name in columns if re.fullmatch(r"Unnamed: \d+", name) and name not in (label, noisy)]
-    notes = [f"column {name!r} is dropped, as requested" for name in dropped]
-    notes += [f"column {name!r} has no name, like an index, and is dropped" for name in unnamed]
-    features = tuple(name for name in columns if name not in {label, noisy, *dropped, *unnamed})
-    return _ColumnRoles(label, noisy, features, tuple(notes))
-
-
-def _parse_options(options: str, columns: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
-    """Return the columns that the options name as label, as noisy label and to be dropped."""
-    label, noisy, dropped = None, None, []
-    for number, item in enumerate([options] if options in columns else options.split(",")):
-        key, equals, column = item.partition("=")
-        if number == 0 and (item in columns or not equals):
-            label = item or None
-        elif key == "noisy":
-            noisy = column
-        elif key == "drop":
-            dropped.append(column)
-        else:
-            raise unknown("setting of a table", key, ("noisy", "drop"))
-    return label, noisy, dropped
-
-
-def _list_columns(columns: Sequence[str]) -> str:
-    if len(columns) <= _MAX_LISTED:
-        return ", ".join(columns)
-    first, last = columns[: _MAX_LISTED // 2], columns[-_MAX_LISTED // 2 :]
-    return f"{', '.join(first)} … {', '.join(last)}"
-
-
-def _drop_unlabelled(rows: TableRows, roles: _ColumnRoles, path: Path) -> TableRows:
-    """Return the rows that have all their labels, with a note on the others."""
-    labels = rows.frame[list(roles.labels)]
-    blank = labels.map(lambda cell: isinstance(cell, str) and not cell.strip())
-    is_labelled = (labels.notna() & ~blank).all(axis=1).to_numpy()
+def _drop_unlabelled(rows: TableRows, roles: ColumnRoles) -> tuple[TableRows, list[LabelColumn]]:
+    """Return the rows that have all their labels, with a note on the others, and their labels."""
+    columns = [
+        read_labels(rows.frame[column], f"labels in column {column!r}", _label_namer(rows))
+        for column in roles.labels
+    ]
+    missing = np.logical_or.reduce([column.is_missing for column in columns])
     notes = (*rows.notes, *roles.notes)
-    if not is_labelled.any():
-        raise InputError(
+    if missing.all():
+        raise LabelColumnError(
             f"no row has a label in column {' and '.join(map(repr, roles.labels))}; each example needs one. "
-            f"Fill the column, or name another: {path.name}#column."
+            "Fill the column, or name another",
+            roles.label,
         )
-    if not is_labelled.all():
-        dropped = np.flatnonzero(~is_labelled)
-        verbs = ("rows have", "are") if len(dropped) > 1 else ("row has", "is")
-        notes += (
-            f"{len(dropped):,} {verbs[0]} no label and {verbs[1]} dropped, the first is "
-            f"{rows.name(dropped[0])}",
-        )
-    return TableRows(rows.frame[is_labelled].reset_index(drop=True), rows.lines[is_labelled], notes)
+    if not missing.any():
+        return replace(rows, notes=notes), columns
+    notes += describe_missing(missing, "row", rows.name)
+    kept = TableRows(rows.frame[~missing].reset_index(drop=True), rows.lines[~missing], notes)
+    return kept, [column.take(~missing) for column in columns]
 
 
-def _to_text(column: "pd.Series[Any]", row_name: Callable[[int], str]) -> "pd.Series[Any]":
-    """Return labels as text; raise InputError unless they are text, numbers or truth values."""
-    cells = column.astype(object)
-    for row, cell in enumerate(cells):
-        if not isinstance(cell, str | bool | int | float | np.bool_ | np.number):
-            raise InputError(
-                f"the label in {row_name(row)} is a {type(cell).__name__}; labels are text, whole numbers or "
-                "truth values. Turn them into text."
-            )
-    return cells.map(lambda cell: str(cell).strip())
-
-
-def _number_classes(
-    label_columns: list["pd.Series[Any]"], row_name: Callable[[int], str]
-) -> tuple[tuple[str, ...], list[torch.Tensor]]:
-    """Return the names of all classes, sorted, and the class numbers of each column of labels.
-
-    Whole numbers are sorted as numbers, 1.0 is 1, and gaps between them are allowed.
-    """
-    labels = pd.concat(label_columns, ignore_index=True)
-    values = pd.to_numeric(labels, errors="coerce")
-    if values.notna().all():
-        is_whole = np.isfinite(values) & (values == np.rint(values))
-        if not is_whole.all():
-            first = int(np.argmin(is_whole.to_numpy()))
-            raise InputError(
-                f"the label in {row_name(first % len(label_columns[0]))} is {labels[first]}; labels are "
-                "classes: text, whole numbers or truth values. Dilution studies classification: cut a "
-                "quantity into bins first, for example with pandas.cut."
-            )
-        labels = values.map(lambda value: str(int(value)))
-        names = tuple(str(value) for value in sorted({int(value) for value in values}))
-    else:
-        names = tuple(sorted(set(labels)))
-    numbers = {name: number for number, name in enumerate(names)}
-    codes = torch.tensor([numbers[label] for label in labels], dtype=torch.int64)
-    return names, list(codes.split(len(label_columns[0])))
+def _label_namer(rows: TableRows) -> Callable[[int], str]:
+    return lambda row: f"the label in {rows.name(row)}"

@@ -4,157 +4,221 @@ scikit-learn's ``SimpleImputer`` and ``OneHotEncoder`` give the same columns. Th
 notes and messages stay, and every worker process would import scikit-learn, which takes a second.
 """
 
-from collections.abc import Callable
-from decimal import Decimal
-from numbers import Real
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dilution.errors import InputError
+from dilution.data.formats.table_cells import (
+    NumberCells,
+    TextCells,
+    check_finite,
+    is_index,
+    is_numeric,
+    read_cells,
+)
+from dilution.data.formats.table_notes import Kind, Note, write_notes
+from dilution.data.formats.text_numbers import NumberFinder, NumberFormat
+from dilution.errors import InputError, short_repr
 
 _MAX_VALUES = 50  # of a text column: one with more is taken for an identifier or free text
-_MAX_NUMBER = float(np.finfo(np.float32).max)
+_MAX_DROPPED = 100  # columns that a message drops: more are too long for a command
 _MIN_SPREAD = 1e-4  # ratio of deviation to median below which float32 would lose digits
 
-_Encoded = tuple[list[NDArray[np.float32]], list[str]]
+_Encoded = tuple[list[NDArray[np.float32]], list[Note]]
 """Numeric columns that encode one column of a table, each of shape (n,), and notes."""
 
 
-def encode_columns(
-    frame: pd.DataFrame,
-    fitted: NDArray[np.int64],
-    row_name: Callable[[int], str],
-    drop_option: Callable[[str], str],
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Return the features, float32 of shape (n, features, 1, 1), and one note per conversion.
+@dataclass(frozen=True)
+class FeatureColumns:
+    """Columns of a table that are features.
 
     Parameters
     ----------
     frame
-        The columns that are features, n rows.
+        The columns, n rows.
     fitted
-        Rows that determine medians and values of text, int64: those of the train split.
+        Rows that determine medians, values of text and which columns are numbers, int64: those of the train
+        split.
     row_name
         Function of a row number that returns its name in messages.
-    drop_option
-        Function of a column that returns the name of the data set without that column, for messages.
+    name_without
+        Function of columns that returns the name of the data set without them, for messages.
+    number_format
+        How numbers in text are written.
+    """
+
+    frame: pd.DataFrame
+    fitted: NDArray[np.int64]
+    row_name: Callable[[int], str]
+    name_without: Callable[[Sequence[str]], str]
+    number_format: NumberFormat
+
+
+class UnusableColumnsError(InputError):
+    """Columns cannot be encoded as features.
+
+    Parameters
+    ----------
+    message
+        The message.
+    columns
+        Names of the columns.
+    """
+
+    def __init__(self, message: str, columns: Sequence[str]) -> None:
+        super().__init__(message)
+        self.columns = tuple(columns)
+
+
+def encode_columns(columns: FeatureColumns) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Return the features, float32 of shape (n, features, 1, 1), and one note per kind of conversion.
 
     Raises
     ------
     InputError
         If a column holds infinite or too large numbers, dates, lists or the like, or text of more than 50
-        values; or no column is left.
+        values; if a comma may be a decimal mark or not; or if no column is left.
     """
-    features: list[NDArray[np.float32]] = []
-    empty_notes, notes = [], []
-    for name in map(str, frame.columns):
-        try:
-            values = _to_values(frame[name], row_name)
-            if pd.isna(values[fitted]).all():
-                empty_notes.append(f"column {name!r} has no value in the training rows and is dropped")
+    return _Encoder(columns).encode()
+
+
+class _Encoder:
+    """Collects features, notes and errors column by column."""
+
+    def __init__(self, columns: FeatureColumns) -> None:
+        self._table = columns
+        self._features: list[NDArray[np.float32]] = []
+        self._notes: list[Note] = []
+        self._errors: dict[str, str] = {}
+        self._odd_texts: dict[str, NDArray[np.bool_]] = {}
+        self._text_with_gaps: dict[str, NDArray[np.bool_]] = {}
+
+    def encode(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+        """Return features and notes; a second call is an error of the program."""
+        table = self._table
+        cells_of = self._read_text_columns()
+        for name, column in table.frame.items():
+            if name in self._errors:
                 continue
-            encode = _encode_numbers if values.dtype == np.float64 else _encode_text
-            columns, column_notes = encode(values, fitted, row_name)
-        except InputError as error:
-            raise InputError(f"column {name!r} {error}, or drop the column: {drop_option(name)}.") from None
-        features += columns
-        notes += [f"column {name!r}{note}" for note in column_notes]
-    if not features:
-        raise InputError(
-            "there is no column of features beside the label; at least one must hold values. Add one."
-        )
-    return np.ascontiguousarray(np.stack(features, axis=1)[:, :, None, None]), (*empty_notes, *notes)
+            try:
+                cells = cells_of.pop(str(name), None)
+                self._add(str(name), read_cells(column, table.row_name) if cells is None else cells)
+            except InputError as error:
+                self._errors[str(name)] = str(error)
+        if self._errors:
+            raise self._explain_errors()
+        if not self._features:
+            dropped = [note.column for note in self._notes if note.kind is Kind.INDEX]
+            index = f" Column {dropped[0]!r} is left out like an index." if dropped else ""
+            raise InputError(
+                f"there is no column of features beside the label; at least one must hold values.{index} Add "
+                "one."
+            )
+        self._note_markers()
+        features = np.ascontiguousarray(np.stack(self._features, axis=1)[:, :, None, None])
+        return features, write_notes(self._notes)
 
+    def _read_text_columns(self) -> dict[str, NumberCells | TextCells]:
+        """Return the cells of all columns whose type is not that of numbers."""
+        table, cells_of = self._table, dict[str, NumberCells | TextCells]()
+        types = table.frame.dtypes
+        for name in types.index[[not is_numeric(dtype) for dtype in types]]:
+            try:
+                cells_of[str(name)] = read_cells(table.frame[name], table.row_name)
+            except InputError as error:
+                self._errors[str(name)] = str(error)
+        text = {name: cells for name, cells in cells_of.items() if isinstance(cells, TextCells)}
+        finder = NumberFinder(table.frame, table.fitted, table.row_name, table.number_format)
+        numbers = finder.find(text)
+        self._notes += numbers.notes
+        self._odd_texts = numbers.odd_texts
+        return {**cells_of, **numbers.cells}
 
-def _to_values(column: "pd.Series[Any]", row_name: Callable[[int], str]) -> NDArray[Any]:
-    """Return numbers, float64 with NaN where missing, or text, objects with None where missing."""
-    types = pd.api.types
-    if types.is_numeric_dtype(column) and not types.is_bool_dtype(column) and column.dtype.kind != "c":
-        return _check_finite(column.to_numpy(dtype=np.float64, na_value=np.nan), row_name)
-    present = column.notna().to_numpy()
-    cells = column.astype(object).to_numpy(copy=True)
-    kinds = {type(cell) for cell in cells[present]}
-    if kinds <= {str, bool, np.bool_}:
-        stripped = [str(cell).strip() if exists else "" for cell, exists in zip(cells, present, strict=True)]
-        return np.array([text or None for text in stripped], dtype=object)
-    if all(issubclass(kind, Real | Decimal) for kind in kinds):
-        numbers = [float(cell) if exists else np.nan for cell, exists in zip(cells, present, strict=True)]
-        return _check_finite(np.array(numbers, dtype=np.float64), row_name)
-    odd = next(kind for kind in kinds if kind not in (str, bool))
-    raise InputError(
-        f"holds values of type {odd.__name__}; features must be numbers, text or truth values. Turn dates "
-        "into numbers first"
-    )
+    def _add(self, name: str, cells: NumberCells | TextCells) -> None:
+        """Add the features of one column."""
+        if cells.is_missing[self._table.fitted].all():
+            self._notes.append(Note(Kind.EMPTY, name))
+        elif isinstance(cells, TextCells):
+            self._add_text(name, cells)
+        elif is_index(name, cells):
+            self._notes.append(Note(Kind.INDEX, name))
+        else:
+            self._add_numbers(name, cells)
 
+    def _add_numbers(self, name: str, cells: NumberCells) -> None:
+        """Add the numbers, missing ones filled with the median, and a missing-value indicator if needed."""
+        fitted, missing = self._table.fitted, cells.is_missing
+        values = check_finite(cells.values, self._table.row_name)
+        known = values[fitted][~missing[fitted]]
+        median = float(np.median(known))
+        offset = median if 0 < float(known.std()) < _MIN_SPREAD * abs(median) else 0.0
+        self._features.append((np.where(missing, median, values) - offset).astype(np.float32))
+        needs_indicator = bool(missing[fitted].any())
+        if needs_indicator:
+            self._features.append(missing.astype(np.float32))
+        if count := int(missing.sum()):
+            self._notes.append(Note(Kind.MISSING, name, count, f"{median:g}", int(needs_indicator)))
+        if offset:
+            self._notes.append(Note(Kind.OFFSET, name, detail=f"{offset:.12g}"))
 
-def _check_finite(values: NDArray[np.float64], row_name: Callable[[int], str]) -> NDArray[np.float64]:
-    too_large = np.abs(values) > _MAX_NUMBER  # False where a number is missing
-    if too_large.any():
-        first = int(np.argmax(too_large))
-        raise InputError(
-            f"holds {values[first]:g} in {row_name(first)}; numbers must be finite and at most 3.4e38. "
-            "Empty the cell, which is then filled"
-        )
-    return values
+    def _add_text(self, name: str, cells: TextCells) -> None:
+        """Add one column of 0 and 1 per value of the fitted rows; a missing value is a value too."""
+        fitted = self._table.fitted
+        is_level = cells.counts(fitted) > 0
+        if is_level.sum() > _MAX_VALUES:
+            raise self._too_many_values(name, cells, int(is_level.sum()))
+        levels = sorted(np.flatnonzero(is_level), key=lambda number: cells.texts[number])
+        columns = [(cells.codes == number).astype(np.float32) for number in levels]
+        missing, detail = cells.is_missing, ""
+        if missing[fitted].any():
+            columns.append(missing.astype(np.float32))
+            detail = ", a missing one included"
+        self._features += columns
+        self._notes.append(Note(Kind.TEXT, name, len(columns), detail))
+        unseen = int(cells.counts()[~is_level].sum())
+        unseen += 0 if detail else int(missing.sum())
+        if unseen:
+            self._notes.append(Note(Kind.UNSEEN, name, unseen))
+        if cells.merged:
+            self._notes.append(Note(Kind.BLANKS, name, detail=cells.merged))
+        if missing.any():
+            self._text_with_gaps[name] = missing
 
+    def _note_markers(self) -> None:
+        """Note cells of text such as ``NA``, which pandas reads as missing."""
+        if self._table.number_format.has_types or not self._text_with_gaps:
+            return
+        texts = self._table.number_format.text_of(list(self._text_with_gaps))
+        for name, missing in self._text_with_gaps.items():
+            column = texts[name][missing].dropna().str.strip()
+            markers = column[column != ""]
+            if len(markers):
+                example = f"{short_repr(markers.iloc[0])} in {self._table.row_name(int(markers.index[0]))}"
+                self._notes.append(Note(Kind.MARKERS, name, len(markers), example))
 
-def _encode_numbers(
-    values: NDArray[np.float64], fitted: NDArray[np.int64], _: Callable[[int], str]
-) -> _Encoded:
-    """Return the numbers, missing ones filled with the median, and a missing-value indicator if needed."""
-    missing = np.isnan(values)
-    known = values[fitted][~missing[fitted]]
-    median = float(np.median(known))
-    offset = median if 0 < float(known.std()) < _MIN_SPREAD * abs(median) else 0.0
-    columns = [(np.where(missing, median, values) - offset).astype(np.float32)]
-    indicator, notes = "", []
-    if missing[fitted].any():
-        columns.append(missing.astype(np.float32))
-        indicator = "; a missing-value indicator column is added"
-    if count := int(missing.sum()):
-        numbers = f"{count:,} missing numbers are" if count > 1 else "1 missing number is"
-        notes.append(f": {numbers} filled with the median {median:g}{indicator}")
-    if offset:
-        notes.append(
-            f": {offset:.12g} is subtracted, since float32 cannot tell such large and close numbers apart"
-        )
-    return columns, notes
-
-
-def _encode_text(
-    values: NDArray[np.object_], fitted: NDArray[np.int64], row_name: Callable[[int], str]
-) -> _Encoded:
-    """Return one column of 0 and 1 per value of the fitted rows; a missing value is a value too."""
-    levels: list[str | None] = sorted({value for value in values[fitted] if value is not None})
-    if len(levels) > _MAX_VALUES:
-        raise _too_many_values(values, len(levels), row_name)
-    if pd.isna(values[fitted]).any():
-        levels.append(None)
-    numbers = {level: number for number, level in enumerate(levels)}
-    codes = np.array([numbers.get(value, -1) for value in values], dtype=np.int64)
-    columns = [(codes == number).astype(np.float32) for number in range(len(levels))]
-    missing = ", a missing one included" if None in numbers else ""
-    notes = [f" becomes {len(levels)} columns of 0 and 1, one per value{missing}"]
-    if unseen := int((codes < 0).sum()):
-        notes.append(
-            f": {unseen:,} cells of the test split have values that no training row has; they are 0 in all "
-            "of its columns"
-        )
-    return columns, notes
-
-
-def _too_many_values(values: NDArray[np.object_], count: int, row_name: Callable[[int], str]) -> InputError:
-    numbers = pd.to_numeric(pd.Series(values), errors="coerce")
-    odd = np.flatnonzero(numbers.isna().to_numpy() & ~pd.isna(values))
-    if len(odd) * 2 < len(values):
+    def _too_many_values(self, name: str, cells: TextCells, count: int) -> InputError:
+        if name in self._odd_texts:
+            odd = self._odd_texts[name]
+            return InputError(
+                f"holds numbers, except for {int(cells.counts()[odd].sum()):,} cells, the first "
+                f"{cells.example(odd, self._table.row_name)}; a missing number is an empty cell. Empty those "
+                "cells"
+            )
         return InputError(
-            f"holds numbers, except for {len(odd):,} cells, the first {values[odd[0]]!r} in "
-            f"{row_name(int(odd[0]))}; a missing number is an empty cell. Empty those cells"
+            f"holds text of {count:,} different values; a feature may have {_MAX_VALUES}, since more look "
+            "like an identifier or free text. Group them"
         )
-    return InputError(
-        f"holds text of {count:,} different values; a feature may have {_MAX_VALUES}, since more look like "
-        "an identifier or free text. Group them"
-    )
+
+    def _explain_errors(self) -> InputError:
+        """Return the error for all columns that cannot be encoded; the remedy is a name without them."""
+        names = list(self._errors)
+        message = f"column {names[0]!r} {self._errors[names[0]]}, or drop the column"
+        if len(names) > 1:
+            others = "another column" if len(names) == 2 else f"{len(names) - 1:,} other columns"
+            message += f", and {others} that cannot be used either, the first is {names[1]!r}"
+        if len(names) > _MAX_DROPPED:
+            return UnusableColumnsError(f"{message}: DataFrame.drop of pandas drops columns.", names)
+        return UnusableColumnsError(f"{message}: {self._table.name_without(names)}.", names)

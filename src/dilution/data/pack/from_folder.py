@@ -1,9 +1,10 @@
 """Packing of image folders: parallel decoding, in chunks that an interrupted packing resumes from.
 
-Photographs are rotated as their metadata says, converted to three channels, scaled so that the shorter side
-has the requested size, and cut to the square in the middle, or to several squares at random positions. Files
-that cannot be decoded are skipped and listed. Decoded images are kept in chunks beside the pack until it is
-complete. Chunks of other settings, or of a folder that has changed since, are deleted then too.
+Images are decoded by :mod:`dilution.data.formats.image_batch`, as those of a folder in memory are: scaled so
+that the shorter side has the requested size, and cut to the square in the middle, or to several squares at
+random positions. Files that cannot be decoded are skipped and listed. Decoded images are kept in chunks
+beside the pack until it is complete. Chunks of other settings, or of a folder that has changed since, are
+deleted then too.
 """
 
 import hashlib
@@ -11,22 +12,36 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from glob import escape
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from dilution.data.arrays import Arrays
-from dilution.data.formats.image_decoding import decode_image
+from dilution.data.class_checks import check_test_classes, check_two_classes
+from dilution.data.formats.image_batch import (
+    decode_images,
+    describe_batches,
+    load_batch,
+    load_info,
+    number_classes,
+    pixel_ranges,
+)
 from dilution.data.formats.image_listing import ImageListing, list_images
+from dilution.data.pack import reader
 from dilution.data.pack.writer import write_pack
 from dilution.errors import DataError, InputError
 from dilution.utils.atomic import write_atomic
+from dilution.utils.printable import printable
+from dilution.utils.process_pool import (
+    Handler,
+    ProcessPool,
+    WorkerDiedError,
+    available_cores,
+    can_start_workers,
+)
 
 _CHUNK = 256  # squares per chunk
 _LOG_SECONDS = 5.0  # between two lines of progress
@@ -37,12 +52,26 @@ SkippedFile = tuple[str, str]
 
 @dataclass(frozen=True)
 class PackedFolder:
-    """Result of packing a folder: the pack, the number of images per split, and the skipped files."""
+    """Result of packing a folder.
+
+    Parameters
+    ----------
+    path
+        The pack.
+    n_train, n_test
+        Number of images per split.
+    skipped
+        Image files that could not be read.
+    notes
+        One sentence per kind of file or folder that was skipped, or of image that was converted. They are in
+        the pack too, as the notes of the data set.
+    """
 
     path: Path
     n_train: int
     n_test: int
     skipped: tuple[SkippedFile, ...]
+    notes: tuple[str, ...] = ()
 
 
 def pack_folder(
@@ -76,7 +105,8 @@ def pack_folder(
     Raises
     ------
     InputError
-        If the size or the number of crops is not positive.
+        If the size or the number of crops is not positive, all readable training images are of one class, or
+        those of a class are all in the test split.
     DataError
         If the folder contains no images, none of a split can be decoded, or a file cannot be written.
     """
@@ -95,7 +125,7 @@ def pack_folder(
             "complete"
         )
     _decode_missing(chunks, workers, log)
-    packed = _write(chunks, listing.classes, target)
+    packed = _write(chunks, listing, target)
     for folder in (chunks.folder, *stale):
         shutil.rmtree(folder, ignore_errors=folder != chunks.folder)
     return packed
@@ -156,10 +186,16 @@ class _Chunks:
 
 def _settings_digest(listing: ImageListing, size: int, crops: int | None) -> str:
     """Return a digest of what the chunks depend on: format, settings, names, sizes and times of files."""
-    digest = hashlib.sha256(os.fsencode(f"2/{size}/{crops}/{listing.classes}"))
+    digest = hashlib.sha256(os.fsencode(f"3/{size}/{crops}/{listing.classes}"))
     for name, label in (*listing.train, *listing.test):
-        stat = (listing.root / name).stat()
-        digest.update(os.fsencode(f"{name}/{label}/{stat.st_size}/{stat.st_mtime_ns}"))
+        try:
+            status = (listing.root / name).stat()
+        except OSError as error:
+            raise DataError(
+                f"{listing.root} has changed: {printable(name)} was removed ({error.strerror}). Run the same "
+                "command again."
+            ) from error
+        digest.update(os.fsencode(f"{name}/{label}/{status.st_size}/{status.st_mtime_ns}"))
     return digest.hexdigest()[:16]
 
 
@@ -181,7 +217,7 @@ def _decode_missing(chunks: _Chunks, workers: int | None, log: Callable[[str], N
             f"decoded images could not be written to {chunks.folder}: {error.strerror or error}. Free space "
             "there and run the same command again, which resumes."
         ) from error
-    except BrokenProcessPool as error:
+    except WorkerDiedError as error:
         raise DataError(
             f"a decoding process was killed after {n_decoded:,} of {n_images:,} images, usually for lack of "
             "memory. Run the same command again with fewer --workers; it resumes."
@@ -189,57 +225,67 @@ def _decode_missing(chunks: _Chunks, workers: int | None, log: Callable[[str], N
 
 
 def _map(jobs: Sequence[_Job], workers: int | None) -> Iterator[None]:
-    if workers == 0 or len(jobs) < 2:
+    if workers == 0 or len(jobs) < 2 or not can_start_workers():
         yield from map(_decode_chunk, jobs)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        yield from pool.map(_decode_chunk, jobs)
+    count = min(len(jobs), available_cores() if workers is None else workers)
+    with ProcessPool(_open_worker, [(_decode_chunk,)] * count) as pool:
+        yield from pool.imap(jobs)
+
+
+def _open_worker(decode: Handler) -> Handler:
+    """Return the handler of a worker process."""
+    return decode
 
 
 def _decode_chunk(job: _Job) -> None:
     """Decode images and write them to a file, which has its name only once it is complete."""
     root, images, size, crops, path = job
-    pixels, labels, skipped = [], [], []
-    for name, label in images:
-        try:
-            squares = decode_image(root / name, size, crops, name)
-            pixels.append(squares)
-            labels += [label] * len(squares)
-        except DataError as error:
-            skipped.append((name, str(error)))
     temporary = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez(
-        temporary,
-        images=np.concatenate(pixels) if pixels else np.empty((0, 3, size, size), np.uint8),
-        labels=np.array(labels, dtype=np.int64),
-        skipped=np.array(skipped, dtype=np.str_).reshape(-1, 2),
-    )
+    decode_images(root, images, size, crops).save(temporary)
     temporary.replace(path)
 
 
-def _write(chunks: _Chunks, classes: tuple[str, ...], target: Path) -> PackedFolder:
+def _write(chunks: _Chunks, listing: ImageListing, target: Path) -> PackedFolder:
     """Write the pack from the chunks."""
-    skipped: list[SkippedFile] = []
-    counts = [0, 0]
+    infos = [load_info(chunks.path(number)) for number in range(len(chunks))]
+    ranges, (classes, numbers) = pixel_ranges(infos), number_classes(infos, listing.classes)
+    counts = [sum(len(infos[number].labels) for number in split) for split in chunks.splits]
+    skipped = tuple(skipped for info in infos for skipped in info.skipped)
+    for count, use in zip(counts, ("training", "testing"), strict=True):
+        if not count:
+            name, reason = skipped[0]
+            raise DataError(
+                f"none of the images for {use} in {listing.root} can be read; the first file that cannot is "
+                f"{printable(name)}: {reason}. Replace them."
+            )
+    notes = describe_batches(listing.events, infos, listing.classes)
+    train_labels, test_labels = (
+        torch.from_numpy(np.concatenate([numbers[infos[number].labels] for number in split]))
+        for split in chunks.splits
+    )
+    check_two_classes(train_labels, classes)
+    check_test_classes(train_labels, test_labels, classes)
 
-    def read(split: int) -> Iterator[Arrays]:
-        for number in chunks.splits[split]:
-            with np.load(chunks.path(number), allow_pickle=False) as chunk:
-                skipped.extend((str(name), str(reason)) for name, reason in chunk["skipped"])
-                labels = torch.from_numpy(chunk["labels"])
-                counts[split] += len(labels)
-                if len(labels):
-                    yield Arrays(torch.from_numpy(chunk["images"]), labels, classes)
+    def read(split: range) -> Iterator[Arrays]:
+        for number in split:
+            batch = load_batch(chunks.path(number))
+            if len(batch.images):
+                labels = torch.from_numpy(numbers[batch.info.labels])
+                yield Arrays(torch.from_numpy(batch.filled(ranges)), labels, classes)
 
-    write_pack(target, read(0), read(1))
+    train, test = chunks.splits
+    write_pack(target, read(train), read(test), notes)
     _list_skipped(target.with_name(f"{target.name}.skipped.txt"), skipped)
-    return PackedFolder(target, counts[0], counts[1], tuple(skipped))
+    # The notes of the data set, which also has one on copies.
+    return PackedFolder(target, counts[0], counts[1], skipped, reader.load(target).notes)
 
 
 def _list_skipped(path: Path, skipped: Sequence[SkippedFile]) -> None:
     """Write the list of skipped files; if there are none, delete the list of an earlier pack of this name."""
     if skipped:
-        write_atomic(path, os.fsencode("".join(f"{name}: {reason}\n" for name, reason in skipped)))
+        lines = [f"{printable(name)}: {reason}\n" for name, reason in skipped]
+        write_atomic(path, "".join(lines).encode())
         return
     try:
         path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import math
 import os
+import shlex
 import struct
 import weakref
 import zipfile
@@ -23,7 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dilution.data.arrays import Arrays, DataSet
+from dilution.data.from_arrays import leave_out_unused
+from dilution.data.splits import with_own_test_split
 from dilution.errors import DataError
+from dilution.utils.printable import printable
 
 MAGIC = b"dilution pack 1\n"
 HEADER = struct.Struct("<16sQQ32s")  # magic, start of the index, its length, its SHA-256
@@ -151,13 +155,16 @@ def _prefetch_thread() -> ThreadPoolExecutor:
 def load(path: Path) -> DataSet:
     """Return the data set in a pack, named after the file; its images stay on disk.
 
+    Classes without images, which packs of older versions may name, are left out with a note.
+
     Raises
     ------
     DataError
         If the file is missing, cut off, damaged or no pack.
     """
     index, _ = _read_index(path)
-    shape, classes = index["shape"].tolist(), tuple(index["classes"].tolist())
+    shape, classes = index["shape"].tolist(), tuple(map(printable, index["classes"].tolist()))
+    notes = tuple(map(printable, index.get("notes", np.array((), np.str_)).tolist()))
     start, splits = IMAGES_START, []
     for split in SPLITS:
         labels = torch.from_numpy(index[f"{split}_labels"])
@@ -168,8 +175,8 @@ def load(path: Path) -> DataSet:
             Arrays(images, labels, classes, None if observed is None else torch.from_numpy(observed))
         )
         start += len(labels) * math.prod(shape)
-    train, test = splits
-    return DataSet(path.stem, train, test)
+    (train, test), unused = leave_out_unused(splits)
+    return with_own_test_split(path.stem, train, test, (*notes, *unused), near=False)
 
 
 def identity(path: Path) -> str:
@@ -206,14 +213,17 @@ def _read_index(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
             size = os.fstat(file.fileno()).st_size
             header = file.read(HEADER.size)
             if len(header) < HEADER.size or not header.startswith(MAGIC):
-                raise DataError(f"{path} is no pack; `dilution data pack` writes one.")
+                raise DataError(f"{path} is no pack. Name a file that the command data pack has written.")
             _, start, length, digest = HEADER.unpack(header)
             if not IMAGES_START <= start <= start + length <= size:
                 raise DataError(f"{path} is cut off: {size:,} bytes of {start + length:,}. {_REMEDY}")
             file.seek(start)
             content = file.read(length)
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; `dilution data pack` writes one.") from error
+        raise DataError(
+            f"{path} does not exist. Correct the name, or write a pack, such as that of the digits: "
+            f"`dilution data pack digits {shlex.quote(str(path))}`."
+        ) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}). {_REMEDY}") from error
     if hashlib.sha256(content).digest() != digest:
@@ -242,6 +252,9 @@ def _check_index(index: dict[str, NDArray[Any]], image_bytes: int) -> None:
         raise ValueError("the image shape is not three whole numbers")
     if classes.ndim != 1 or classes.dtype.kind != "U":
         raise ValueError("the names of the classes are no text")
+    notes = index.get("notes", classes)
+    if notes.ndim != 1 or notes.dtype.kind != "U":
+        raise ValueError("the notes are no text")
     count = sum(_check_split(index, split, int(shape[0]), len(classes)) for split in SPLITS)
     if count * math.prod(shape.tolist()) != image_bytes:
         raise ValueError(f"{count} images of {shape.tolist()} are not {image_bytes} bytes")

@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +20,9 @@ from dilution.errors import DataError, InputError
 _BLOCK = 1024  # images that are written at once
 
 
-def write_pack(path: Path, train: Iterable[Arrays], test: Iterable[Arrays]) -> Path:
+def write_pack(
+    path: Path, train: Iterable[Arrays], test: Iterable[Arrays], notes: Sequence[str] = ()
+) -> Path:
     """Write a pack and return its path; the file has its name only once it is complete.
 
     Parameters
@@ -30,6 +32,8 @@ def write_pack(path: Path, train: Iterable[Arrays], test: Iterable[Arrays]) -> P
     train, test
         Splits in parts of any length, all with the same classes and image shape. Only one part needs to be in
         memory.
+    notes
+        Notes of the data set, such as :attr:`DataSet.notes`, which it has again when the pack is opened.
 
     Raises
     ------
@@ -43,7 +47,7 @@ def write_pack(path: Path, train: Iterable[Arrays], test: Iterable[Arrays]) -> P
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            _write(file, train, test)
+            _write(file, train, test, notes)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -57,7 +61,7 @@ def write_pack(path: Path, train: Iterable[Arrays], test: Iterable[Arrays]) -> P
     return path
 
 
-def _write(file: BinaryIO, train: Iterable[Arrays], test: Iterable[Arrays]) -> None:
+def _write(file: BinaryIO, train: Iterable[Arrays], test: Iterable[Arrays], notes: Sequence[str]) -> None:
     file.write(bytes(IMAGES_START))
     shapes: set[tuple[object, ...]] = set()
     index: dict[str, NDArray[Any]] = {}
@@ -79,6 +83,8 @@ def _write(file: BinaryIO, train: Iterable[Arrays], test: Iterable[Arrays]) -> N
         index |= split_index.entries()
     ((shape, classes),) = shapes
     index["shape"], index["classes"] = np.array(shape), np.array(classes)
+    if notes:  # packs without notes are the same bytes as those of older versions
+        index["notes"] = np.array(notes)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **index)
     content = buffer.getvalue()

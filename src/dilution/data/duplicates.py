@@ -1,0 +1,268 @@
+"""Copies among examples, and groups: examples that must lie on one side of every split.
+
+Copies are examples with equal features or pixels. Near-copies are images that differ only as much as one
+photograph that was compressed again or made brighter. Groups are numbered in the order of their first
+examples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dilution.data.near_copies import find_near_copies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dilution.data.arrays import Arrays, LazyImages
+
+Ints = NDArray[np.int64]
+
+_CHUNK = 1 << 12  # images that are hashed at once
+_LARGEST_SHARE = 0.1  # share of the images that near-copies may join in one group
+_LARGEST_ALWAYS = 20  # images that near-copies may join in any case
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Copies among examples.
+
+    Parameters
+    ----------
+    groups
+        Group of each example, int64, shape (n,): copies and near-copies have the same number.
+    exact
+        The same without near-copies.
+    n_alike
+        Images that would be joined with more than a tenth of all as near-copies. They are so alike that
+        only those with equal pixels count as copies.
+    """
+
+    groups: Ints
+    exact: Ints
+    n_alike: int = 0
+
+    @property
+    def n_copies(self) -> int:
+        """Number of examples that are copies of an earlier one, near-copies included."""
+        return len(self.groups) - count_groups(self.groups)
+
+    @property
+    def n_near_copies(self) -> int:
+        """Number of those that are near-copies only."""
+        return count_groups(self.exact) - count_groups(self.groups)
+
+    def notes(self, one: str, many: str, name: Callable[[int], str] = str) -> tuple[str, ...]:
+        """Return one sentence per kind of copies; none if there are no copies.
+
+        Parameters
+        ----------
+        one, many
+            An example and examples in words, such as ``"row"`` and ``"rows"``.
+        name
+            Function that names an example by its number.
+        """
+        notes = []
+        n = len(self.groups)
+        if n_exact := self.n_copies - self.n_near_copies:
+            what = "pixels" if one == "image" else "features"
+            first, second = _first_pair(self.exact)
+            verb = f"is a copy of another {one}" if n_exact == 1 else f"are copies of other {many}"
+            notes.append(
+                f"{n_exact:,} of the {n:,} {many} {verb} (equal {what}), the first is {name(second)}, equal "
+                f"to {name(first)}; copies share a side of every split"
+            )
+        if n_near := self.n_near_copies:
+            first, second = _first_pair(self.groups, self.exact)
+            verb = f"is a near-copy of another {one}" if n_near == 1 else f"are near-copies of other {many}"
+            notes.append(
+                f"{n_near:,} of the {n:,} {many} {verb} (compressed again or of other brightness), the first "
+                f"is {name(second)}, near {name(first)}; near-copies share a side of every split"
+            )
+        if self.n_alike:
+            notes.append(
+                f"{self.n_alike:,} of the {n:,} {many} are so alike that near-copies among them cannot be "
+                "told: of these only those with equal pixels share a side of every split"
+            )
+        return tuple(notes)
+
+
+def find_copies(images: Tensor | LazyImages, *, near: bool = True) -> Copies:
+    """Return the copies among examples.
+
+    Parameters
+    ----------
+    images
+        uint8 or float32, shape (n, channels, height, width); or lazy images, of which those with equal sums
+        of pixels are read.
+    near
+        Whether near-copies are sought, among images of at least 16 × 16 pixels. All images are read for
+        that.
+    """
+    exact = exact_groups(images)
+    if not near:
+        return Copies(exact, exact)
+    return _join_near_copies(exact, find_near_copies(images, _first_rows(exact)))
+
+
+def group_copies(
+    arrays: Arrays, name: Callable[[int], str] = str, *, near: bool = True
+) -> tuple[Arrays, tuple[str, ...]]:
+    """Return examples whose copies are of one group, with notes on them.
+
+    Groups that the examples have already are kept together.
+
+    Parameters
+    ----------
+    arrays
+        The examples.
+    name
+        Function that names an example by its number.
+    near
+        As for :func:`find_copies`.
+    """
+    copies = find_copies(arrays.images, near=near)
+    if count_groups(copies.groups) == 1 < len(arrays):
+        one, many = words_for(arrays)
+        return arrays, (f"all {len(arrays):,} {many} are equal; no model can tell one {one} from another",)
+    return with_groups(arrays, copies.groups), copies.notes(*words_for(arrays), name)
+
+
+def with_groups(arrays: Arrays, groups: Ints | None) -> Arrays:
+    """Return examples that are kept together by these groups and by those that they have already."""
+    if groups is None:
+        return arrays
+    if arrays.groups is not None:
+        groups = join_groups(groups, arrays.groups.cpu().numpy())
+    return replace(arrays, groups=torch.from_numpy(groups))
+
+
+def words_for(arrays: Arrays) -> tuple[str, str]:
+    """Return words for one and for several examples."""
+    _, height, width = arrays.shape
+    return ("row", "rows") if height == width == 1 else ("image", "images")
+
+
+def count_copies_between(images: Tensor | LazyImages, others: Tensor | LazyImages) -> int:
+    """Return how many of the others equal one of the images; near-copies do not count."""
+    keys, other_keys = _sum_keys(images), _sum_keys(others)
+    candidates, other_candidates = np.isin(keys, other_keys), np.isin(other_keys, keys)
+    hashes, other_hashes = _hashes_of(images, candidates), _hashes_of(others, other_candidates)
+    return int(np.isin(other_hashes, hashes).sum())
+
+
+def _sum_keys(images: Tensor | LazyImages) -> Ints:
+    """Return keys that differ only where examples do; those of lazy images need no reading."""
+    if isinstance(images, Tensor):
+        return np.zeros(len(images), dtype=np.int64)
+    return _hashes(images.pixel_sums.cpu().transpose(0, 1).flatten(1))
+
+
+def _hashes_of(images: Tensor | LazyImages, is_wanted: NDArray[np.bool_]) -> Ints:
+    """Return the hashes of some images."""
+    rows = np.flatnonzero(is_wanted)
+    if isinstance(images, Tensor):
+        return _hashes(images.cpu()[torch.from_numpy(rows)] if len(rows) < len(images) else images.cpu())
+    parts = np.array_split(rows, len(rows) // _CHUNK + 1)
+    return np.concatenate([_hashes(images.take(torch.from_numpy(part))) for part in parts])
+
+
+def exact_groups(images: Tensor | LazyImages) -> Ints:
+    """Return the group of each example, int64, shape (n,); equal examples have the same number."""
+    groups = number_groups(_sum_keys(images))
+    is_candidate = np.bincount(groups)[groups] > 1
+    groups[is_candidate] = len(groups) + number_groups(_hashes_of(images, is_candidate))
+    return number_groups(groups)
+
+
+def number_groups(keys: NDArray[np.generic]) -> Ints:
+    """Return numbers of groups, from 0 in the order of their first examples; equal keys are one group."""
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    numbers: Ints = rank[inverse.reshape(-1)]
+    return numbers
+
+
+def join_groups(*groups: Ints) -> Ints:
+    """Return the finest groups that keep each of several divisions together, int64, shape (n,)."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    first, *others = groups
+    joined = number_groups(first)
+    for other in map(number_groups, others):
+        # Groups of both divisions are the nodes of a graph, and each example joins two of them.
+        n_joined, n_other = count_groups(joined), count_groups(other)
+        ends = (joined, n_joined + other)
+        size = n_joined + n_other
+        graph = coo_matrix((np.ones(len(joined), dtype=np.int8), ends), shape=(size, size))
+        _, component = connected_components(graph, directed=False)
+        joined = number_groups(component[joined])
+    return joined
+
+
+def count_groups(groups: Ints) -> int:
+    """Return the number of groups, which are numbered from 0."""
+    return int(groups.max()) + 1 if len(groups) else 0
+
+
+def _hashes(images: Tensor) -> Ints:
+    """Return a 64-bit hash of each example: examples with equal numbers have equal hashes."""
+    hashes = np.empty(len(images), dtype=np.int64)
+    for start in range(0, len(images), _CHUNK):
+        chunk = images[start : start + _CHUNK].reshape(len(images[start : start + _CHUNK]), -1).numpy()
+        if chunk.dtype.kind == "f":
+            chunk = chunk + 0  # −0.0 equals 0.0 and has other bytes
+        width = chunk.shape[1] * chunk.itemsize
+        content = np.ascontiguousarray(chunk).tobytes()
+        hashes[start : start + _CHUNK] = [
+            hash(content[row * width : (row + 1) * width]) for row in range(len(chunk))
+        ]
+    return hashes
+
+
+def _join_near_copies(exact: Ints, pairs: Ints) -> Copies:
+    """Return the copies with near-copies joined, pairs of rows of shape (pairs, 2)."""
+    if not len(pairs):
+        return Copies(exact, exact)
+    groups = join_groups(exact, _components(len(exact), pairs))
+    distinct = np.bincount(groups[_first_rows(exact)])  # different images per group
+    limit = max(_LARGEST_ALWAYS, _LARGEST_SHARE * count_groups(exact))
+    alike = distinct[groups] > limit
+    if alike.any():
+        kept = pairs[~alike[pairs[:, 0]]]
+        groups = join_groups(exact, _components(len(exact), kept))
+    return Copies(groups, exact, int(alike.sum()))
+
+
+def _components(n: int, pairs: Ints) -> Ints:
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    ones = np.ones(len(pairs), dtype=np.int8)
+    graph = coo_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    components: Ints = connected_components(graph, directed=False)[1].astype(np.int64)
+    return components
+
+
+def _first_rows(groups: Ints) -> Ints:
+    """Return the first example of each group."""
+    return np.unique(groups, return_index=True)[1].astype(np.int64)
+
+
+def _first_pair(groups: Ints, finer: Ints | None = None) -> tuple[int, int]:
+    """Return the first example that is in the group of an earlier one, after that one.
+
+    With `finer` groups it is in another one of these than the earlier example.
+    """
+    first = _first_rows(groups)[groups]
+    is_later = first < np.arange(len(groups)) if finer is None else finer[first] != finer
+    second = int(np.flatnonzero(is_later)[0])
+    return int(first[second]), second

@@ -1,0 +1,207 @@
+"""Tables in CSV files."""
+
+import csv
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dilution.data.formats.csv_dialect import detect_dialect, is_blank
+from dilution.data.formats.csv_encoding import explain_encoding
+from dilution.data.formats.table_options import parse_words
+from dilution.data.formats.table_rows import TableRows, check_names
+from dilution.errors import DataError
+
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
+_MIN_SERIES = 5  # increasing numbers that are names: fewer may be the cells of a row
+_USUAL_DECIMAL = {
+    ",": "point",  # a comma in a cell, which is in quotes, separates thousands
+    ";": "comma",  # cells are separated by semicolons where the comma is the decimal mark
+}
+_QUOTED_AFTER_BLANK = re.compile(r"\s+\"")
+
+
+class CsvTable:
+    """A CSV file: a header, and cells separated by commas, semicolons, tabs or pipes.
+
+    Parameters
+    ----------
+    path
+        The file, in UTF-8, or in the encoding that its byte order mark or the options name.
+    options
+        Options of the table, of which those that name no columns are used.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is empty, or is damaged.
+    InputError
+        If two columns have one name, or an encoding or separator is unknown.
+    """
+
+    index = ()
+    has_types = False
+
+    def __init__(self, path: Path, options: str) -> None:
+        self._path, self._options = path, options
+        words = parse_words(options)
+        self._named_encoding = words.encoding
+        try:
+            self._dialect = detect_dialect(path, words.encoding, words.separator)
+            header = next((cells for cells in self._dialect.records(path) if not is_blank(cells)), [])
+        except (OSError, UnicodeError, csv.Error) as error:
+            raise self._explain(error) from error
+        if not header:
+            raise DataError(f"{path} is empty; it must hold a header, which names the columns, and rows.")
+        self._header = header
+        names = [name.strip().strip("\ufeff").strip() for name in header]
+        self.columns = tuple(name or f"Unnamed: {number}" for number, name in enumerate(names))
+        """Names of the columns; ``"Unnamed: "`` and its number for a column without one, as in pandas."""
+        check_names(self.columns)
+        self.default_decimal = _USUAL_DECIMAL.get(self._dialect.separator)
+
+    def read(self, text_columns: Collection[str]) -> TableRows:
+        """Return the rows; cells of `text_columns` stay text, and only empty ones of them are missing.
+
+        Raises
+        ------
+        DataError
+            If a row has more or fewer cells than the header, or the text is damaged.
+        """
+        try:
+            lines = self._row_numbers()
+        except (OSError, UnicodeError, csv.Error) as error:
+            raise self._explain(error) from error
+        frame = self._read_csv(dtype=dict.fromkeys(text_columns, "str"))
+        if len(frame) != len(lines):
+            raise DataError(
+                f"{self._path} has {len(lines):,} rows or {len(frame):,}, depending on how line ends and "
+                "quotes are read. Write it again as CSV, from a spreadsheet or with pandas."
+            )
+        if incomplete := [name for name in text_columns if frame[name].hasnans]:
+            for name, column in self.read_text(incomplete).items():
+                frame[name] = column
+        return TableRows(frame, lines, self._notes())
+
+    def read_text(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return all rows of some columns as they are in the file, missing where a cell is empty."""
+        return self._read_csv(dtype="str", usecols=list(columns), keep_default_na=False, na_values=[""])
+
+    def _read_csv(self, **settings: Any) -> pd.DataFrame:
+        try:
+            return pd.read_csv(
+                self._path,
+                sep=self._dialect.separator,
+                encoding=self._dialect.encoding,
+                skiprows=1 if self._dialect.has_separator_line else None,
+                skipinitialspace=self._dialect.skips_blanks,
+                header=0,
+                names=list(self.columns),
+                index_col=False,
+                low_memory=False,
+                **settings,
+            )
+        except (OSError, ValueError) as error:
+            if "EOF inside string" in str(error):
+                raise DataError(
+                    f"{self._path} has a double quote that is not closed, so that its last cell holds the "
+                    "rest of the file. Close it, or write a quote inside of a cell twice."
+                ) from error
+            raise DataError(f"{self._path} cannot be read: {error}. Write it again as CSV.") from error
+
+    def _notes(self) -> tuple[str, ...]:
+        notes = []
+        if self._named_encoding is not None:
+            notes.append(f"the text is read as {self._named_encoding}, as requested")
+        if other := self._dialect.alternative:
+            notes.append(
+                f"cells are separated by the {self._dialect.separator_name}, though the {other} fits as "
+                f"well; for that, add separator={other} behind the #"
+            )
+        if name := _number_as_name(self.columns):
+            notes.append(
+                f"the first row names the columns, one of them {name!r}; if that row is an example, the "
+                "header is missing: add it"
+            )
+        return tuple(notes)
+
+    def _row_numbers(self) -> NDArray[np.int64]:
+        """Return the number of each row that is not blank; raise DataError unless all fit the header."""
+        width, number, blank = len(self.columns), 0, []
+        records = self._dialect.records(self._path)
+        for number, cells in enumerate(records, start=1):
+            if len(cells) == width > 1:
+                if (
+                    number > 1
+                    and cells[0] == self._header[0]
+                    and cells == self._header
+                    and not is_blank(cells)
+                ):
+                    self._check_repeated(number)
+                continue
+            if is_blank(cells):
+                blank.append(number)
+            elif len(cells) != width:
+                if not self._dialect.skips_blanks and any(map(_QUOTED_AFTER_BLANK.match, cells)):
+                    self._dialect = replace(self._dialect, skips_blanks=True)
+                    return self._row_numbers()
+                is_first = number == 2 + len(blank)
+                raise self._wrong_width(number, cells, is_first=is_first, is_last=all(map(is_blank, records)))
+        lines = np.setdiff1d(np.arange(1, number + 1), blank) if blank else np.arange(1, number + 1)
+        return lines[1:]
+
+    def _check_repeated(self, line: int) -> None:
+        """Refuse a second header, unless it is the first one, after blank lines."""
+        records = enumerate(self._dialect.records(self._path), start=1)
+        first = next(number for number, cells in records if not is_blank(cells))
+        if line != first:
+            raise DataError(
+                f"row {line} of {self._path} repeats the header, as in joined files. Delete that row: "
+                "its names would count as values and as a class."
+            )
+
+    def _wrong_width(self, line: int, cells: list[str], *, is_first: bool, is_last: bool) -> DataError:
+        hint = ""
+        if is_last and any(set("\r\n") & set(cell) for cell in cells):
+            hint = " One of its cells has line breaks: is a double quote not closed?"
+        elif is_last and not is_first:
+            hint = " It is the last row: if it is a footer, delete it."
+        elif len(cells) == len(self.columns) + 1 and not cells[-1].strip():
+            hint = " It ends with a separator: end the header with one too, or delete those of the rows."
+        elif is_first and len(cells) == len(self.columns) + 1:
+            hint = " If the first column has no name, begin the header with a separator."
+        name = self._dialect.separator_name
+        return DataError(
+            f"row {line} of {self._path} has {len(cells)} cells and the header {len(self.columns)}; all rows "
+            f"must have as many cells as the header.{hint} Cells are separated by the {name}; put a cell "
+            "that contains one in double quotes."
+        )
+
+    def _explain(self, error: OSError | UnicodeError | csv.Error) -> DataError:
+        """Return the error for the user."""
+        if isinstance(error, FileNotFoundError):
+            return DataError(f"{self._path} does not exist; name a file that does.")
+        if isinstance(error, OSError):
+            return DataError(f"{self._path} cannot be read ({error.strerror}). Check its permissions.")
+        if isinstance(error, csv.Error):
+            return DataError(
+                f"{self._path} is no valid CSV ({error}); often a double quote is not closed. Correct it, or "
+                "write it again."
+            )
+        return explain_encoding(self._path, self._named_encoding, self._options, error)
+
+
+def _number_as_name(columns: Sequence[str]) -> str:
+    """Return the first name that is a number, unless the numbers are those of a series; empty without one.
+
+    Columns without names of their own are numbered from 0 or 1, and spectra have increasing wavelengths.
+    """
+    numbers = {name: float(name) for name in columns if _NUMBER.fullmatch(name)}
+    steps = np.diff(list(numbers.values()))
+    is_series = bool((steps == 1).all()) if len(numbers) < _MIN_SERIES else bool((steps > 0).all())
+    return "" if not numbers or (is_series and len(numbers) > 1) else next(iter(numbers))

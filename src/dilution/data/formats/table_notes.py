@@ -1,0 +1,149 @@
+"""Notes on what was left out, converted or guessed in a table: one line per kind, with an example."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from dilution.errors import short_repr
+
+
+class Kind(Enum):
+    """What happened to a column. The values are the sentences on one column and on several, in their order.
+
+    Placeholders: ``n`` columns, the first ``column``, and the first ``detail``; ``total`` is the sum of the
+    counts, ``cells`` the same with its noun, for which the verbs ``hold``, ``have`` and ``count`` are.
+    """
+
+    REQUESTED = (
+        "column {column} is dropped, as requested",
+        "{n} columns are dropped, as requested, the first is {column}",
+    )
+    UNNAMED = (
+        "column {column} has no name, like an index, and is dropped",
+        "{n} columns have no name, like an index, and are dropped, the first is {column}",
+    )
+    PANDAS_INDEX = (
+        "index {column} is left out; DataFrame.reset_index makes it a column",
+        "{n} levels of the index are left out, the first is {column}; DataFrame.reset_index makes them "
+        "columns",
+    )
+    INDEX = (
+        "column {column} has a name and numbers like an index, another one in each row, and is dropped; to "
+        "use it, give it another name",
+        "{n} columns have names and numbers like an index, another one in each row, and are dropped, the "
+        "first is {column}; to use them, give them other names",
+    )
+    EMPTY = (
+        "column {column} has no value in the training rows and is dropped",
+        "{n} columns have no value in the training rows and are dropped, the first is {column}",
+    )
+    DECIMAL_COMMA = (
+        "column {column} has decimal commas, which are read as decimal points",
+        "{n} columns have decimal commas, which are read as decimal points, the first is {column}",
+    )
+    THOUSANDS = (
+        "column {column} has separators of thousands in {cells}, which are left out: {detail}",
+        "{n} columns have separators of thousands in {cells}, which are left out: {detail} of column "
+        "{column}",
+    )
+    GUESSED_MARK = (
+        "column {column} has commas in numbers that may be decimal or separate thousands: {detail}",
+        "{n} columns have commas in numbers that may be decimal or separate thousands: {detail} of column "
+        "{column}",
+    )
+    NUMBERS_AS_TEXT = (
+        "column {column} is text in the file, and its numbers are read as numbers",
+        "{n} columns are text in the file, and their numbers are read as numbers, the first is {column}",
+    )
+    ODD_CELLS = (
+        "column {column} of numbers: {cells} {hold} other text and {count} as missing, the first is {detail}",
+        "{n} columns of numbers: {cells} {hold} other text and {count} as missing, the first is {detail} of "
+        "column {column}",
+    )
+    MOSTLY_NUMBERS = (
+        "column {column} counts as text, since {cells} {hold} no number, the first is {detail}",
+        "{n} columns with numbers count as text, since {cells} {hold} no number, the first is {detail} of "
+        "column {column}",
+    )
+    MISSING = (
+        "column {column}: {total} missing {numbers} filled with the median {detail}{indicators}",
+        "{n} columns: {total} missing {numbers} filled with the median of the column, {detail} in {column}"
+        "{indicators}",
+    )
+    OFFSET = (
+        "column {column}: {detail} is subtracted, since float32 cannot tell such large and close numbers "
+        "apart",
+        "{n} columns: a number is subtracted from each, since float32 cannot tell such large and close "
+        "numbers apart, {detail} from column {column}",
+    )
+    TEXT = (
+        "column {column} becomes {total} columns of 0 and 1, one per value{detail}",
+        "{n} columns of text become {total} columns of 0 and 1, one per value{detail}, the first is {column}",
+    )
+    MARKERS = (
+        "column {column} of text: {cells} {count} as missing, the first is {detail}",
+        "{n} columns of text: {cells} {count} as missing, the first is {detail} of column {column}",
+    )
+    BLANKS = (
+        "column {column} of text: values that differ in blanks around them count as one, such as {detail}",
+        "{n} columns of text: values that differ in blanks around them count as one, such as {detail} of "
+        "column {column}",
+    )
+    UNSEEN = (
+        "column {column}: {cells} of the test split {have} values that no training row has; they are 0 in "
+        "all of its columns",
+        "{n} columns: {cells} of the test split {have} values that no training row has, the first in column "
+        "{column}; they are 0 in all of its columns",
+    )
+
+
+@dataclass(frozen=True)
+class Note:
+    """A note on one column.
+
+    Parameters
+    ----------
+    kind
+        What happened.
+    column
+        Name of the column.
+    count
+        How many cells or columns are concerned.
+    detail
+        An example, or what else the sentence says.
+    indicators
+        How many missing-value indicator columns are added.
+    """
+
+    kind: Kind
+    column: str
+    count: int = 0
+    detail: str = ""
+    indicators: int = 0
+
+
+def write_notes(notes: Iterable[Note]) -> tuple[str, ...]:
+    """Return one sentence per kind, in the order of the kinds."""
+    of_kind: dict[Kind, list[Note]] = {kind: [] for kind in Kind}
+    for note in notes:
+        of_kind[note.kind].append(note)
+    return tuple(_write(kind, of_kind[kind]) for kind in Kind if of_kind[kind])
+
+
+def _write(kind: Kind, notes: list[Note]) -> str:
+    for_one, for_several = kind.value
+    total, indicators = sum(note.count for note in notes), sum(note.indicators for note in notes)
+    is_one = total == 1
+    added = {0: "", 1: "; a missing-value indicator column is added"}
+    return (for_one if len(notes) == 1 else for_several).format(
+        n=f"{len(notes):,}",
+        column=short_repr(notes[0].column),
+        detail=next((note.detail for note in notes if note.detail), ""),
+        total=f"{total:,}",
+        cells=f"{total:,} cell" if is_one else f"{total:,} cells",
+        hold="holds" if is_one else "hold",
+        have="has" if is_one else "have",
+        count="counts" if is_one else "count",
+        numbers="number is" if is_one else "numbers are",
+        indicators=added.get(indicators, f"; {indicators:,} missing-value indicator columns are added"),
+    )

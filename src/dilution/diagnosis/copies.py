@@ -1,0 +1,182 @@
+"""Evidence of copies: how often labels of equal examples disagree, and the noise rate that this implies."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import brentq
+
+from dilution.diagnosis.anchors import Floats, Ints
+from dilution.diagnosis.bootstrap import LEVEL, sample_weights
+from dilution.utils.estimate import UNKNOWN, Estimate, central_interval
+
+if TYPE_CHECKING:
+    from dilution.diagnosis.noise_fit import NoiseFit
+
+_MIN_GROUPS = 20  # groups of copies below which no rate is given
+
+
+@dataclass(frozen=True)
+class CopyEvidence:
+    """What the labels of copies say about the noise.
+
+    Parameters
+    ----------
+    n_copies
+        Number of examples that are copies or near-copies of an earlier one.
+    n_groups
+        Number of groups of copies: different examples that have copies.
+    disagreement
+        Probability that two labels of one group differ, where a group counts once per copy in it, with a
+        95 % interval. NaN without copies.
+    noise_rate
+        Noise rate at which labels that are given to copies independently disagree that often, with a 95 %
+        interval. NaN with fewer than 20 groups, without any disagreement, or without a fit.
+    n_minority
+        Number of labels that are not the most frequent one of their group.
+    """
+
+    n_copies: int = 0
+    n_groups: int = 0
+    disagreement: Estimate = UNKNOWN
+    noise_rate: Estimate = UNKNOWN
+    n_minority: int = 0
+
+
+NO_COPIES = CopyEvidence()
+
+
+def copy_evidence(
+    copies: Ints,
+    labels: Ints,
+    fit: NoiseFit,
+    bootstrap_fits: list[NoiseFit],
+    groups: Ints | None,
+    seed: int,
+) -> CopyEvidence:
+    """Return what the labels of copies say about the noise.
+
+    Copies have one true class c and, if their labels are given independently, disagree with probability
+    1 − Σ_k T[c, k]². The fit says how noise is spread over the classes. Its noise rates are multiplied by
+    one factor such that copies would disagree as often as they do, and each bootstrap sample gets a factor
+    of its own.
+
+    Parameters
+    ----------
+    copies
+        Group of copies of each example, int64, shape (n,).
+    labels
+        Noisy labels, int64, shape (n,).
+    fit, bootstrap_fits
+        The noise fit, and the fits to its bootstrap samples.
+    groups
+        Groups that the bootstrap draws, as :func:`dilution.diagnosis.bootstrap.bootstrap` takes them.
+    seed
+        Root seed of the bootstrap.
+    """
+    counts = _label_counts(copies, labels, len(fit.transition))
+    if not len(counts.sizes):
+        return NO_COPIES
+    n_copies, n_groups = int((counts.sizes - 1).sum()), len(counts.sizes)
+    weights = [np.ones(n_groups)]
+    # The copies of an example are drawn together, so that one of them stands for all.
+    weights += [
+        sample[counts.first_rows] for sample in sample_weights(len(labels), groups, len(bootstrap_fits), seed)
+    ]
+    shares = np.array([_weighted_share(counts, sample) for sample in weights])
+    rate = UNKNOWN
+    if n_groups >= _MIN_GROUPS and shares[0] > 0:
+        rates = np.array(
+            [
+                _implied_rate(sampled, _copied_prior(sampled, labels, copies, counts, sample), share)
+                for sampled, sample, share in zip([fit, *bootstrap_fits], weights, shares, strict=True)
+            ]
+        )
+        rate = _estimate(rates)
+    return CopyEvidence(n_copies, n_groups, _estimate(shares), rate, int(counts.n_minority))
+
+
+def _estimate(values: Floats) -> Estimate:
+    """Return the first value with the interval of the others, of which those without copies are NaN."""
+    samples = values[1:][np.isfinite(values[1:])]
+    low, high = central_interval(samples, LEVEL) if len(samples) > 1 else (math.nan, math.nan)
+    return Estimate(float(values[0]), min(float(low), float(values[0])), max(float(high), float(values[0])))
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Groups of at least two copies.
+
+    Parameters
+    ----------
+    numbers, first_rows, sizes
+        Number, first example and size of each group.
+    disagreement
+        Share of the pairs of labels of each group that differ.
+    n_minority
+        Labels that are not the most frequent one of their group.
+    """
+
+    numbers: Ints
+    first_rows: Ints
+    sizes: Ints
+    disagreement: Floats
+    n_minority: int
+
+
+def _label_counts(copies: Ints, labels: Ints, classes: int) -> _Counts:
+    _, first_rows, sizes = np.unique(copies, return_index=True, return_counts=True)
+    numbers = np.flatnonzero(sizes > 1)
+    sizes, first_rows = sizes[numbers], first_rows[numbers]
+    is_copied = np.isin(copies, numbers)
+    pairs, counts = np.unique(copies[is_copied] * classes + labels[is_copied], return_counts=True)
+    owner = np.searchsorted(numbers, pairs // classes)
+    squares = np.bincount(owner, counts.astype(np.float64) ** 2, minlength=len(numbers))
+    largest = np.zeros(len(numbers), dtype=np.int64)
+    np.maximum.at(largest, owner, counts)
+    disagreement = (sizes**2 - squares) / np.maximum(sizes * (sizes - 1), 1)
+    return _Counts(numbers, first_rows, sizes, disagreement, int((sizes - largest).sum()))
+
+
+def _weighted_share(counts: _Counts, weights: Floats) -> float:
+    importance = weights * (counts.sizes - 1)
+    total = importance.sum()
+    return float(importance @ counts.disagreement / total) if total else math.nan
+
+
+def _copied_prior(fit: NoiseFit, labels: Ints, copies: Ints, counts: _Counts, weights: Floats) -> Floats:
+    """Return the share of each true class among the groups of copies, as they count in the share."""
+    posterior = fit.posterior(labels)
+    per_group = np.zeros((len(counts.numbers), posterior.shape[1]))
+    rows = np.flatnonzero(np.isin(copies, counts.numbers))
+    np.add.at(per_group, np.searchsorted(counts.numbers, copies[rows]), posterior[rows])
+    importance = weights * (counts.sizes - 1) / counts.sizes
+    prior: Floats = importance @ per_group
+    prior /= max(prior.sum(), 1e-300)
+    return prior
+
+
+def _implied_rate(fit: NoiseFit, prior: Floats, share: float) -> float:
+    """Return the noise rate at which independent labels of copies disagree with this probability."""
+    if math.isnan(share):
+        return math.nan
+    classes = len(fit.transition)
+    wrong = fit.transition * (1 - np.eye(classes))
+    rates = wrong.sum(axis=1)
+    if prior @ rates < 1e-6:  # the fit has no noise, whose pattern could be taken
+        wrong = (1 - np.eye(classes)) / (classes - 1)
+        rates = np.ones(classes)
+    concentration = (wrong**2).sum(axis=1)
+
+    def disagreement(factor: float) -> float:
+        return float(prior @ (1 - (1 - factor * rates) ** 2 - factor**2 * concentration))
+
+    # It is a parabola in the factor, which rises up to its vertex.
+    largest = min(float(prior @ rates / (prior @ (rates**2 + concentration))), 1 / float(rates.max()))
+    if share >= disagreement(largest):
+        return largest * float(fit.prior @ rates)
+    factor = brentq(lambda value: disagreement(value) - share, 0.0, largest) if share > 0 else 0.0
+    return float(factor) * float(fit.prior @ rates)

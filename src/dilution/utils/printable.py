@@ -1,0 +1,29 @@
+"""Names and texts from files, with escapes for characters that no page, table or terminal should get."""
+
+import unicodedata
+
+_ESCAPED = {"Cc", "Cs", "Zl", "Zp"}  # controls, halves of characters, separators of lines and paragraphs
+_TURNS_TEXT = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # reverse what follows
+
+
+def printable(text: str) -> str:
+    r"""Return a text with escapes in place of control characters and of bytes that are not UTF-8.
+
+    Names of files may contain both: ``caf\xe9.png`` is the byte 0xE9 of a name in Latin-1, which Python
+    decodes to half a character that cannot be encoded.
+
+    Parameters
+    ----------
+    text
+        Any text, such as a name from ``os.listdir``.
+    """
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if unicodedata.category(character) not in _ESCAPED and character not in _TURNS_TEXT:
+        return character
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode has it
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
