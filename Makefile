@@ -71,7 +71,7 @@ EXTERNAL  ?= cifar100
 MNIST     := --dataset mnist --preset laptop --store results/mnist-laptop.sqlite --out docs/results/mnist-laptop
 CIFAR     := --dataset cifar10 --preset laptop --store results/cifar10-laptop.sqlite --out docs/results/cifar10-laptop
 results: $(VENV)/.installed
-	$(BIN)/dilution reproduce fig1 fig5 $(MNIST)
+	$(BIN)/dilution reproduce fig1 fig5 gradients $(MNIST)
 	$(BIN)/dilution reproduce fig7 fig8 fig9 fig10 fig11 --precision $(PRECISION) $(MNIST)
 	$(BIN)/dilution report --store results/mnist-laptop.sqlite --out docs/results/mnist-laptop
 	$(BIN)/dilution reproduce fig2 fig6 fig7 --precision $(PRECISION) --external $(EXTERNAL) $(CIFAR)
@@ -99,9 +99,9 @@ bench-ray: $(VENV)/.installed-ray
 	$(BIN)/python benchmarks/hosts.py
 	$(BIN)/python benchmarks/page.py
 
-# What may happen to machines and files: kills, full disks, damage, odd surroundings; about twenty minutes, loopback only.
+# What may happen to machines and files: kills, full disks, damage, odd surroundings; about fifteen minutes, loopback only.
 test-faults: $(VENV)/.installed-dev $(VENV)/.installed-ray
-	OMP_NUM_THREADS=1 $(BIN)/pytest faults -o faulthandler_timeout=1500 -o faulthandler_exit_on_timeout=true
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder faults -o faulthandler_timeout=1500 -o faulthandler_exit_on_timeout=true
 
 clean:
 	rm -rf $(VENV) demo build dist docs/_build docs/generated .pytest_cache .mypy_cache .ruff_cache

@@ -1,5 +1,7 @@
 """The results of a study in a store, and the comparison of two, bit for bit."""
 
+import sqlite3
+
 import pandas as pd
 
 from dilution.study.results import histories, table
@@ -18,3 +20,12 @@ def same(first, second):
     """Check that two results are equal, bit for bit."""
     for left, right in zip(first, second, strict=True):
         pd.testing.assert_frame_equal(left, right, check_exact=True)
+
+
+def finished(path):
+    """Return how many runs are done."""
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+            return connection.execute("SELECT count(*) FROM runs WHERE state = 'done'").fetchone()[0]
+    except sqlite3.Error:
+        return 0

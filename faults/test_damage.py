@@ -138,7 +138,7 @@ def test_a_study_refuses_a_damaged_checkpoint_by_its_name(tmp_path):
         (key,) = table(store)["key"]
     folder = tmp_path / "new.sqlite.checkpoints"
     folder.mkdir()
-    damaged_one = folder / f"{key}-1.pt"
+    damaged_one = folder / f"{key}-1-cpu.pt"
     damaged_one.write_bytes(np.random.default_rng(0).bytes(5000))
     words[3] = "new.sqlite"
     done = call(tmp_path, *words)

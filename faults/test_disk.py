@@ -75,10 +75,19 @@ def said_once(ended, words):
     assert ended.stderr.count(words) == 1
 
 
-@pytest.mark.parametrize("size", [40, 120, 300])
-def test_the_store_stays_valid_and_the_study_goes_on_when_there_is_room(tmp_path, size):
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A folder with a study and its store, written to a disk with room."""
+    folder = tmp_path_factory.mktemp("undisturbed")
     study = STUDY.format(model="mlp1", steps=60, n_evals=60, seeds=list(range(24)))
-    (tmp_path / "study.toml").write_text(study)
+    (folder / "study.toml").write_text(study)
+    done(folder, "run", "study.toml", "--store", "s.sqlite", "--workers", "2")
+    return folder
+
+
+@pytest.mark.parametrize("size", [40, 120, 300])
+def test_the_store_stays_valid_and_the_study_goes_on_when_there_is_room(tmp_path, undisturbed, size):
+    shutil.copy(undisturbed / "study.toml", tmp_path)
     ended = on_small_disk(
         tmp_path, "small", size, "run", "study.toml", "--store", "small/s.sqlite", "--workers", "2"
     )
@@ -88,17 +97,24 @@ def test_the_store_stays_valid_and_the_study_goes_on_when_there_is_room(tmp_path
         with sqlite3.connect(left) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     done(tmp_path, "run", "study.toml", "--store", "left/s.sqlite", "--workers", "2")
-    done(tmp_path, "run", "study.toml", "--store", "undisturbed.sqlite", "--workers", "2")
-    same(results(left, "disk"), results(tmp_path / "undisturbed.sqlite", "disk"))
+    same(results(left, "disk"), results(undisturbed / "s.sqlite", "disk"))
+
+
+@pytest.fixture(scope="module")
+def written_page(tmp_path_factory):
+    """A folder with a store and its page, written to a disk with room."""
+    folder = tmp_path_factory.mktemp("page")
+    study = STUDY.format(model="perceptron", steps=20, n_evals=5, seeds=[0, 1, 2])
+    study = study.replace("alpha = 1.0", "").replace("[grid]", "[grid]\nalpha = [0.0, 1.0]")
+    (folder / "study.toml").write_text(study)
+    done(folder, "run", "study.toml", "--store", "s.sqlite", "--workers", "0")
+    done(folder, "report", "--store", "s.sqlite", "--out", "page")
+    return folder
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
-def test_a_page_is_whole_or_not_there(tmp_path, share):
-    study = STUDY.format(model="perceptron", steps=20, n_evals=5, seeds=[0, 1, 2])
-    study = study.replace("alpha = 1.0", "").replace("[grid]", "[grid]\nalpha = [0.0, 1.0]")
-    (tmp_path / "study.toml").write_text(study)
-    done(tmp_path, "run", "study.toml", "--store", "s.sqlite", "--workers", "0")
-    done(tmp_path, "report", "--store", "s.sqlite", "--out", "page")
+def test_a_page_is_whole_or_not_there(tmp_path, written_page, share):
+    shutil.copytree(written_page, tmp_path, dirs_exist_ok=True)
     whole = {path.name: path.stat().st_size for path in (tmp_path / "page").iterdir()}
     assert any(name.endswith(".png") for name in whole)
     size = int(share * sum(-(-each // 4096) * 4 for each in whole.values()))
@@ -165,7 +181,8 @@ def test_a_checkpoint_on_a_full_disk_is_the_last_whole_one(tmp_path):
     command = shlex.join([sys.executable, "-m", "dilution", *words, "--store", "s.sqlite"])
     script = (  # killed once a checkpoint could not be written
         f"mount -t tmpfs -o size=1500k none small; {command} 2> said & "
-        "for i in $(seq 600); do grep -q 'continues without checkpoints' said && break; sleep 0.1; done; "
+        "for i in $(seq 2400); do grep -q 'continues without checkpoints' said && break; "
+        "kill -0 $! || break; sleep 0.1; done; "
         "pkill -9 -P $!; kill -9 $!; cp -r small left"
     )
     shell(tmp_path, script)

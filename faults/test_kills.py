@@ -1,4 +1,7 @@
-"""kill -9 of workers, of the scheduler and of Ray, fifty times: the table is that of an undisturbed study."""
+"""kill -9 of workers, of the scheduler and of Ray, fifty times: the table is that of an undisturbed study.
+
+Kills are timed by the progress of the study, so that all of them happen on a quick machine too.
+"""
 
 import os
 import random
@@ -7,11 +10,12 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
-from compared import results, same
+from compared import finished, results, same
+from processes import children, command_line, is_alive
 
 from dilution.study.store import Store
 
@@ -23,7 +27,7 @@ dataset = "digits"
 n = 200
 model = "perceptron"
 targets = "pooled"
-steps = 400
+steps = 200
 n_evals = 2
 batch_size = 32
 
@@ -31,7 +35,7 @@ batch_size = 32
 alpha = [0.0, 1.0, 2.0, 5.0]
 seed = {seeds}
 """
-RUNS = 200
+RUNS = 320  # in groups of 8: two for each of 20 kills
 LIMIT = 600  # seconds for a study to complete, however often it is disturbed
 
 
@@ -66,32 +70,6 @@ def undisturbed(folder):
     return rows, evaluations
 
 
-def children(pid):
-    """Return the descendants of a process: id → name."""
-    processes = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            text = (folder / "stat").read_text()
-        except OSError:  # it ended meanwhile
-            continue
-        name = text[text.index("(") + 1 : text.rindex(")")]
-        processes[int(folder.name)] = (int(text[text.rindex(")") + 2 :].split()[1]), name)
-    descendants, generation = {}, {pid}
-    while generation:
-        generation = {child for child, (parent, _) in processes.items() if parent in generation}
-        descendants |= {child: processes[child][1] for child in generation}
-    return descendants
-
-
-def finished(path):
-    """Return how many runs are done."""
-    try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-            return connection.execute("SELECT count(*) FROM runs WHERE state = 'done'").fetchone()[0]
-    except sqlite3.Error:
-        return 0
-
-
 def done(path):
     """Return time, result and history of each run that is done, by its key."""
     if not path.exists():
@@ -101,22 +79,36 @@ def done(path):
         return {key: rest for key, *rest in rows}
 
 
-def kill(pid):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
+def kill(pid, process):
+    """Kill a process and wait until it has ended; return whether it was alive."""
+    if not is_alive(pid):
         return False
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    while is_alive(pid):
+        time.sleep(0.005)
+        process.poll()
     return True
 
 
 def wait_for_a_moment(process, path, draw):
-    """Wait for a random moment: in most cases after a run has ended, else perhaps before anything trains."""
-    before, after_a_run = finished(path), draw.random() < 0.7
-    while after_a_run and process.poll() is None and finished(path) <= before:
-        time.sleep(0.02)
-    moment = time.monotonic() + draw.uniform(0.0, 0.5 if after_a_run else 4.0)
-    while process.poll() is None and time.monotonic() < moment:
-        time.sleep(0.02)
+    """Wait for a random moment: in most cases after runs have ended, else perhaps before anything trains.
+
+    It is over once further runs have ended. When the study is nearly finished there is no wait.
+    """
+    before = finished(path)
+    if before > 0.8 * RUNS:
+        return
+    seconds = draw.uniform(0.0, 2.0)
+    if draw.random() < 0.7:
+        waited = time.monotonic()
+        while process.poll() is None and finished(path) == before:
+            time.sleep(0.01)
+        before = finished(path)
+        seconds = draw.uniform(0.0, 0.2) * min(time.monotonic() - waited, 2.0)
+    moment = time.monotonic() + seconds
+    while process.poll() is None and finished(path) == before and time.monotonic() < moment:
+        time.sleep(0.01)
 
 
 def disturb(folder, store, victims, *options, seed):
@@ -134,8 +126,10 @@ def disturb(folder, store, victims, *options, seed):
         while waiting and process.poll() is None:
             wait_for_a_moment(process, folder / store, draw)
             candidates = waiting[0](process)
-            if candidates and kill(draw.choice(candidates)):
+            if candidates and kill(draw.choice(candidates), process):
                 waiting.pop(0)
+            else:
+                time.sleep(0.01)
         _, error = process.communicate(timeout=LIMIT)
         now = done(folder / store)
         assert now.items() >= before.items()  # finished runs are kept, and were not trained again
@@ -153,14 +147,6 @@ def workers(process):
         for pid, name in descendants.items()
         if name.startswith("ray::") or "spawn_main" in command_line(pid)
     ]
-
-
-def command_line(pid):
-    """Return the command line of a process."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
 
 
 def the_scheduler(process):

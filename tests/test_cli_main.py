@@ -89,7 +89,7 @@ def test_a_study_of_version_0_1_runs_and_its_old_names_are_reported(tmp_path):
     (tmp_path / "old.toml").write_text(old)
     result = dilution("run", "old.toml", "--workers", 0, cwd=tmp_path)
     assert succeeded(result).count("done") == 4
-    notes = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
+    notes = [line for line in result.stderr.splitlines() if line.startswith("note: the study old")]
     assert len(notes) == 1
     assert "the study old uses names of version 0.1" in notes[0]
     assert "network is now model" in notes[0]

@@ -203,3 +203,19 @@ def test_reproduce_prints_the_page_and_claims_the_verdicts(tmp_path):
         "dilution reproduce fig4"
     )
     refused(dilution("claims", cwd=tmp_path), "no figure of the paper")
+
+
+def test_an_estimate_is_printed_and_nothing_is_written(tmp_path):
+    printed = succeeded(dilution("reproduce", "fig4", "--estimate", "--workers", 0, cwd=tmp_path))
+    assert printed.splitlines()[0].split() == ["study", "runs", "finished", "examples", "predicted"]
+    assert "Machine: this one, measured (1 core)." in printed
+    rated = succeeded(
+        dilution("reproduce", "fig1", "--preset", "paper", "--estimate-for", "h200", cwd=tmp_path)
+    )
+    assert "Machine: one H200, by the rates of docs/researchers.md, in bfloat16." in rated
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_estimate_for_an_unknown_gpu_names_those_that_are_known(tmp_path):
+    result = dilution("reproduce", "fig1", "--estimate-for", "tpu", cwd=tmp_path)
+    refused(result, "'tpu' is not a GPU with known rates", "h200")

@@ -153,7 +153,10 @@ def invented_points(name: str) -> pd.DataFrame:
         "fig7": {"image_source": "same", "alpha": alpha},
         "fig8": {"dataset": "mnist", "alpha": 10.0, "n": [250, 2_000, 16_000]},
         "fig9": {"found_by": "search", "level": 0.9, "alpha": alpha, "training_images": 9},
-        "fig10": {"batch": "128", "alpha": alpha, "best_lr": 0.1},
+        "fig10": {
+            **{"budget": "equal examples", "schedule": "constant"},
+            **{"batch": "128", "alpha": alpha, "best_lr": 0.1},
+        },
         "fig11": {"alpha": 0.0, "lr": [0.1, 0.5, 2.0], "val_acc_clean": [0.7, 0.8, 0.9]},
     }
     return pd.DataFrame({**columns[name], **values})

@@ -40,4 +40,3 @@ def test_missing_cells_numbers_and_categories_are_written_as_pandas_does():
     )
     assert csv_bytes(table) == b"x,text,kind,n\n1.5,'=1,'@a,-1\n,,,2\n"
     assert table["text"].iloc[0] == "=1"  # the table itself is unchanged
-

@@ -15,13 +15,14 @@ from commands import succeeded
 from stores import change, query
 
 import dilution
+from dilution.data.registry import _source
 from dilution.errors import StoreError
 from dilution.figures import judge_claims
 from dilution.study import Execution, Run, Study
 from dilution.study.importing import import_table
+from dilution.study.measures import MEASURES
 from dilution.study.prepare import prepare
 from dilution.study.results import table
-from dilution.study.measures import MEASURES
 from dilution.study.store import Store
 from dilution.training.recipes import read_recipe
 from dilution.utils import migration
@@ -71,20 +72,21 @@ def run_of(row):
 
 
 def expected_settings(key):
-    """Return the settings that 0.1 kept, under today's names."""
+    """Return the settings that 0.1 kept, under today's names; it did not have one of today's."""
     values = EXPECTED["runs"][key]["settings"]
     settings = {
         NEW_NAMES.get(old, old): value for old, value in zip(COLUMNS["settings"], values, strict=True)
     }
     if settings["targets"] == "examples":
         settings["targets"] = "sampled"
-    return settings
+    return settings | {"compare_gradients": False}
 
 
 def expected_result(key):
-    """Return the measures that 0.1 kept, under today's names."""
+    """Return the measures that 0.1 kept, under today's names; it did not have all of today's."""
     values = EXPECTED["runs"][key]["result"]
-    return {NEW_NAMES.get(old, old): v for old, v in zip(COLUMNS["result"], values, strict=True)}
+    added = dict.fromkeys(["test_acc_at_half_steps", "val_loss_noisy", "gradient_ratio", "gradient_cosine"])
+    return added | {NEW_NAMES.get(old, old): v for old, v in zip(COLUMNS["result"], values, strict=True)}
 
 
 def digest(matrix):
@@ -187,6 +189,18 @@ def test_a_damaged_artifact_of_an_old_store_stays_damaged(tmp_path):
         store.artifact("confusability/2/digits/")
 
 
+@pytest.fixture
+def rules_of_0_1(monkeypatch):
+    """Identify files of users by their content alone, as 0.1 did.
+
+    They are read by other rules today, so that runs on them are trained again. Everything else is as it was.
+    """
+    monkeypatch.setattr(
+        "dilution.study.prepare.fingerprint", lambda data, root: _source(data, root).fingerprint()
+    )
+
+
+@pytest.mark.usefixtures("rules_of_0_1")
 @pytest.mark.parametrize("name", EXPECTED["keys_of_toml"])
 def test_a_study_in_toml_gives_the_same_runs(name):
     with pytest.warns(
@@ -235,6 +249,7 @@ def test_an_exported_table_is_imported_with_every_value(tmp_path, rows, ending):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("rules_of_0_1")
 def test_no_finished_run_is_trained_again(path, tmp_path, monkeypatch):
     copy = tmp_path / "copy.db"
     shutil.copy(path, copy)
@@ -259,13 +274,17 @@ def test_no_finished_run_is_trained_again(path, tmp_path, monkeypatch):
         pd.testing.assert_frame_equal(table(store).drop(columns="versions"), before)
 
 
-def test_the_claims_have_the_same_verdicts(path):
+def test_the_claims_have_the_same_runs_and_the_verdicts_of_todays_rules(path):
     claims = judge_claims(path)
     assert len(claims) == len(EXPECTED["claims"])
     for claim, expected in zip(claims.itertuples(), EXPECTED["claims"], strict=True):
         assert claim.study == expected["study"]
         assert (claim.runs, claim.finished) == (expected["runs"], expected["finished"])
-        assert claim.verdict.split()[:2] == expected["verdict"].split()[:2]
+        if claim.figure == "fig11":  # its choice of a learning rate is now drawn over seeds; there is one
+            assert claim.verdict == "not testable"
+            assert "the same seeds, 2 or more" in claim.numbers
+        else:
+            assert claim.verdict.split()[:2] == expected["verdict"].split()[:2]
 
 
 def test_the_command_line_prints_one_note_per_converted_file(tmp_path):

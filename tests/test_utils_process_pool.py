@@ -5,11 +5,13 @@ import os
 import signal
 import struct
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from dilution.errors import InputError, WorkerError
-from dilution.utils.process_pool import ProcessPool, WorkerProcess
+from dilution.utils.process_pool import ProcessPool
+from dilution.utils.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.trains
 
@@ -92,5 +94,5 @@ def test_a_part_of_an_answer_is_a_death():
     os.write(other_end.fileno(), struct.pack("!i", 1000) + b"part")  # the length, and less than that
     other_end.close()
     worker = object.__new__(WorkerProcess)
-    worker.connection = connection
+    worker.connection, worker.process = connection, SimpleNamespace(sentinel=os.open(os.devnull, os.O_RDONLY))
     assert worker.receive() is None

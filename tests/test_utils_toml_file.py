@@ -24,7 +24,8 @@ def test_studies_and_recipes_are_read_with_and_without_a_mark(tmp_path, mark, en
 BAD = {
     "deep": (f"x = {'[' * 20_000}{']' * 20_000}", "too deep"),
     "digits": (f"x = {'9' * 5_000}", "limit .* for integer string conversion"),
-    "UTF-16": (STUDY.encode("utf-16"), "utf-8"),
+    "UTF-16 without a mark": (STUDY.encode("utf-16-le"), "Invalid"),
+    "Latin-1": ("# é\n".encode("latin-1") + STUDY.encode(), "utf-8"),
     "not TOML": ("[base", "Expected"),
     "long": ("# " + "x" * 10_000_000, "more than 10,000,000 bytes"),
 }
@@ -45,3 +46,12 @@ def test_an_endless_file_is_read_up_to_the_limit(tmp_path, monkeypatch):
     path.symlink_to("/dev/zero")
     with pytest.raises(InputError, match="more than 1,000 bytes"):
         Study.from_toml(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_names_the_encoding(tmp_path, encoding):
+    path = tmp_path / "s.toml"
+    path.write_bytes(f'name = "größe"\n{STUDY}'.encode(encoding))
+    assert Study.from_toml(path).name == "größe"
+    path.write_bytes(RECIPE.encode(encoding))
+    assert read_recipe(path) == {"lr": 0.1}

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from dilution.advice import Advice, advise
     from dilution.data import Arrays, DataSet, from_numpy, list_datasets, load
     from dilution.diagnosis import Diagnosis, diagnose
-    from dilution.errors import DataError, DilutionError, InputError, StoreError
-    from dilution.figures import list_figures, reproduce
+    from dilution.errors import DataError, DilutionError, InputError, StoreError, TimeLimitReached
+    from dilution.figures import estimate, list_figures, reproduce
     from dilution.models import list_models
     from dilution.noise import Dilution, list_noises, matrix, observed, structured, uniform
     from dilution.planning import Plan, plan
@@ -25,8 +25,8 @@ _PACKAGES = {
     "advice": ("Advice", "advise"),
     "data": ("Arrays", "DataSet", "from_numpy", "list_datasets", "load"),
     "diagnosis": ("Diagnosis", "diagnose"),
-    "errors": ("DataError", "DilutionError", "InputError", "StoreError"),
-    "figures": ("list_figures", "reproduce"),
+    "errors": ("DataError", "DilutionError", "InputError", "StoreError", "TimeLimitReached"),
+    "figures": ("estimate", "list_figures", "reproduce"),
     "models": ("list_models",),
     "noise": ("Dilution", "list_noises", "matrix", "observed", "structured", "uniform"),
     "planning": ("Plan", "plan"),
@@ -50,11 +50,13 @@ __all__ = [
     "Run",
     "StoreError",
     "Study",
+    "TimeLimitReached",
     "TrainConfig",
     "__version__",
     "advise",
     "confusability",
     "diagnose",
+    "estimate",
     "from_numpy",
     "list_datasets",
     "list_estimators",

@@ -6,6 +6,7 @@ is a defect of this package and keeps its traceback.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+_TEST_WORDS = ("test", "val", "eval", "dev", "holdout")
 _MAX_LENGTH = 200  # characters of a value that a message shows
 
 
@@ -37,6 +39,13 @@ class WorkerError(DilutionError):
     """Worker processes cannot be started."""
 
 
+class TimeLimitReached(DilutionError):  # noqa: N818
+    """A call stopped at its time limit with runs left; the same call resumes. Nothing is wrong.
+
+    The command line exits with code 75, which scripts know as "try again" (``EX_TEMPFAIL``).
+    """
+
+
 _SYNONYMS = {"learning_rate": "lr", "batch": "batch_size", "wd": "weight_decay", "max_epochs": "epochs"}
 """Names of other libraries, and ours."""
 
@@ -54,10 +63,24 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
         All valid names.
     """
     names = sorted(valid)
-    close = [_SYNONYMS[name]] if _SYNONYMS.get(name) in names else get_close_matches(name, names, 1, 0.4)
+    close = [_SYNONYMS[name]] if _SYNONYMS.get(name) in names else _closest(name, names)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     article = "an" if kind[0] in "aeio" else "a"  # "user" begins with a consonant's sound
     return InputError(f"{short_repr(name)} is not {article} {kind}.{hint} There are: {', '.join(names)}.")
+
+
+def _closest(name: str, names: list[str]) -> list[str]:
+    """Return the valid name that is most similar, if any; never that of the test split for training data.
+
+    Names of splits come in pairs such as ``labels`` and ``test_labels``.
+    """
+    of_test = {other for other in names if other.startswith("test_") and other[5:] in names}
+    if not of_test:
+        return get_close_matches(name, names, 1, 0.4)
+    words = re.findall("[a-z]+", name.lower())
+    is_test = any(word.startswith(_TEST_WORDS) or get_close_matches(word, ["test"], 1, 0.7) for word in words)
+    same_split = [other for other in names if (other in of_test) == is_test]
+    return get_close_matches(re.sub("^train(ing)?_", "", name), same_split, 1, 0.6)
 
 
 def invalid(error: ValidationError, fields: Iterable[str]) -> InputError:

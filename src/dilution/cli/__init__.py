@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import signal
+import logging
+import sys
 from typing import Annotated
 
 import typer
@@ -12,11 +13,15 @@ from dilution.cli.data import data_app
 from dilution.cli.group import SectionedGroup
 from dilution.cli.lists import list_app
 from dilution.cli.noise import show_app
+from dilution.cli.output import protected_output
 from dilution.cli.show_run import show_run
+from dilution.cli.signals import end_like_ctrl_c
 
 RESEARCHERS = "Researchers (figures and studies)"
 LABELS = "Doubtful labels"
 LOOK = "Look around"
+
+_OUTPUT_CLOSED = 128 + 13  # as a shell reports SIGPIPE
 
 app = typer.Typer(
     cls=SectionedGroup,
@@ -65,11 +70,17 @@ app.add_typer(data_app, name="data", rich_help_panel=LOOK)
 
 
 def main() -> None:
-    """Run the command line; SIGTERM ends it like Ctrl-C, so that workers stop and finished runs are kept."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    app(standalone_mode=True)
+    """Run the command line; how it ends is the same whatever ends it.
 
-
-def _interrupt(number: int, frame: object) -> None:
-    del number, frame
-    raise KeyboardInterrupt
+    SIGTERM and a closed terminal end it like Ctrl-C. It goes on where nobody reads its output any more, and
+    then exits with code 141, as a program that SIGPIPE ended.
+    """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it reports a home folder that is not writable
+    end_like_ctrl_c()
+    with protected_output() as output:
+        try:
+            app(standalone_mode=True)
+        except SystemExit as end:
+            if output is not None and output.reader_is_gone and not end.code:
+                sys.exit(_OUTPUT_CLOSED)
+            raise

@@ -9,6 +9,8 @@ import typer
 
 from dilution.cli.options import DataRootOption, interruptible
 from dilution.errors import InputError
+from dilution.utils.notes import printed_notes
+from dilution.utils.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +81,8 @@ def data_pack(
             "name a folder."
         )
     data = load(name, data_root)
-    write_pack(target, [data.train], [data.test])
+    write_pack(target, [data.train], [data.test], data.notes)
+    _print_notes(data.notes)
     _print_pack(target, len(data.train), len(data.test))
 
 
@@ -102,11 +105,17 @@ def _pack_folder(
     with interruptible("decoded images are kept. Run the same command again to resume"):
         packing = pack_folder(source, target, size, crops=crops, workers=workers, log=typer.echo)
     for file, reason in packing.skipped[:_SHOWN]:
-        typer.echo(f"skipped {file}: {reason}")
+        typer.echo(f"skipped {printable(file)}: {reason}")
     if len(packing.skipped) > _SHOWN:
         typer.echo(f"and {len(packing.skipped) - _SHOWN:,} more")
+    _print_notes(packing.notes)
     skipped = f", {len(packing.skipped):,} files skipped (listed in {target}.skipped.txt)"
     _print_pack(target, packing.n_train, packing.n_test, skipped if packing.skipped else "")
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for line in printed_notes(notes):
+        typer.echo(line)
 
 
 def _print_pack(target: Path, train: int, test: int, skipped: str = "") -> None:
@@ -122,6 +131,7 @@ def _print_files(name: str, files: Sequence[FileStatus]) -> None:
         typer.echo(f"{file.state:8} {file.file}{size}{checksum}")
         if file.state != "present" and file.expected:
             typer.echo(f"         expected sha256 {file.expected}. Download it: dilution data fetch {name}")
+        _print_notes(file.notes)
         for damage in file.damaged[:_SHOWN]:
             typer.echo(f"         damaged: {damage}")
         if len(file.damaged) > _SHOWN:

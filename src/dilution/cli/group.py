@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from dilution.errors import DilutionError
+from dilution.errors import DilutionError, TimeLimitReached
 from dilution.utils.migration import OldNamesWarning
+
+TIME_LIMIT_EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 _UNWRITABLE = (errno.ENOSPC, errno.EPIPE, errno.EIO)  # the output itself failed
 
@@ -21,7 +24,8 @@ _UNWRITABLE = (errno.ENOSPC, errno.EPIPE, errno.EIO)  # the output itself failed
 class SectionedGroup(TyperGroup):
     """A command group whose help lists the commands under the heading of their ``rich_help_panel``.
 
-    A :class:`DilutionError` ends the program with one message and exit code 2. An :class:`OldNamesWarning` is
+    A :class:`DilutionError` ends the program with one message and exit code 2, and a time limit with the
+    command that resumes and exit code 75. An :class:`OldNamesWarning` is
     printed as one line that starts with ``note:``. Both go to stderr.
     """
 
@@ -46,6 +50,10 @@ class SectionedGroup(TyperGroup):
         try:
             with _old_names_as_notes():
                 return super().main(*args, **kwargs)
+        except TimeLimitReached as error:
+            words = args[0] if args and args[0] is not None else kwargs.get("args") or sys.argv[1:]
+            typer.echo(f"{error} Resume: {shlex.join(['dilution', *words])}", err=True)
+            sys.exit(TIME_LIMIT_EXIT_CODE)
         except DilutionError as error:
             message = str(error)
         except OSError as error:

@@ -9,6 +9,7 @@ import typer
 
 from dilution.cli.options import (
     DataArgument,
+    GroupOption,
     ModelOption,
     PageFolderOption,
     PrecisionOption,
@@ -19,6 +20,7 @@ from dilution.cli.options import (
     execution_options,
     interruptible,
 )
+from dilution.cli.signals import writing_to
 
 if TYPE_CHECKING:
     from dilution.noise.single_label import LabelMode
@@ -35,6 +37,13 @@ def diagnose(
     verified_labels: Annotated[
         Path | None,
         typer.Option("--verified", help="CSV file of labels that somebody looked up: id, verified_label."),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            help="Column whose rows of one value, such as a patient, share a fold; or a CSV file: id, group.",
+        ),
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, help="Repeats of the cross-validation.")] = 2,
@@ -64,6 +73,7 @@ def diagnose(
             data,
             model=model,
             verified_labels=verified_labels,
+            group=group,
             folds=folds,
             repeats=repeats,
             n_bootstrap=n_bootstrap,
@@ -72,12 +82,13 @@ def diagnose(
             precision=cast("PrecisionName", precision),
             execution=execution,
         )
+    with writing_to(out):
+        page = write_diagnosis(diagnosis, out, command_line(context))
     for sentence in (diagnosis.answer, *diagnosis.details, *diagnosis.caveats):
         typer.echo(sentence)
     if cleanlab:
         rate = cleanlab_noise_rate(diagnosis.cross_validation.pred_probs, diagnosis.labels)
         typer.echo(f"cleanlab, from the same predictions: noise rate {rate:.3f}")
-    page = write_diagnosis(diagnosis, out, command_line(context))
     typer.echo(f"label issues: {out / 'label_issues.csv'}\npage: {page}")
 
 
@@ -99,6 +110,7 @@ def plan(
     price: Annotated[float, typer.Option(min=0, help="Price of one label.")] = 1.0,
     better_price: Annotated[float, typer.Option(min=0, help="Price of one better label.")] = 1.0,
     model: ModelOption = None,
+    group: GroupOption = None,
     label_mode: Annotated[
         str, typer.Option(help="added: several labels per image; replaced: one label per image.")
     ] = "added",
@@ -132,6 +144,7 @@ def plan(
             price=price,
             better_price=better_price,
             model=model,
+            group=group,
             label_mode=cast("LabelMode", label_mode),
             pilot_n=pilot_n,
             max_runs=max_runs,
@@ -140,9 +153,11 @@ def plan(
             store=store,
             execution=execution,
         )
+    with writing_to(out):
+        page = write_plan(result, out, command_line(context))
     for sentence in (result.answer, *result.details):
         typer.echo(sentence)
-    typer.echo(f"page: {write_plan(result, out, command_line(context))}")
+    typer.echo(f"page: {page}")
 
 
 @execution_options()
@@ -156,6 +171,7 @@ def advise(
         float | None, typer.Option(help="Instead: the noise rate, the share of wrong labels.")
     ] = None,
     model: ModelOption = None,
+    group: GroupOption = None,
     n: Annotated[int | None, typer.Option("--n", min=2, help="Clean examples. Default: all.")] = None,
     epochs: Annotated[float, typer.Option(help="Budget of a run, in passes over its images.")] = 10.0,
     seed: RootSeedOption = 0,
@@ -183,6 +199,7 @@ def advise(
             alpha=alpha,
             eta=eta,
             model=model,
+            group=group,
             n=n,
             epochs=epochs,
             precision=cast("PrecisionName", precision),
@@ -190,6 +207,8 @@ def advise(
             store=store,
             execution=execution,
         )
+    with writing_to(out):
+        page = write_advice(advice, out, command_line(context))
     typer.echo(advice.answer)
     reasons = advice.reasons
     for name, value in advice.recipe.items():
@@ -197,5 +216,4 @@ def advise(
     typer.echo(f"checkpoint: {reasons['checkpoint']}")
     for sentence in advice.details:
         typer.echo(sentence)
-    page = write_advice(advice, out, command_line(context))
     typer.echo(f"recipe: {out / 'recipe.toml'}\npage: {page}")

@@ -48,7 +48,11 @@ def print_datasets(data_root: DataRootOption = None) -> None:
         rows.append((name, str(data.classes), shape, f"{data.train:,}", f"{data.test:,}", files, data.about))
     _print_table(("data set", "classes", "shape", "train", "test", "files", "what it is"), rows)
     typer.echo(f"\nFolder of the files: {data_folder(data_root)}")
-    typer.echo("Download missing files: dilution data fetch NAME")
+    missing = [name for name, *_, files, _ in rows if files == "missing"]
+    if missing:
+        typer.echo(
+            f"Download missing files, those of {missing[0]} for example: dilution data fetch {missing[0]}"
+        )
 
 
 @list_app.command("noises")

@@ -25,6 +25,10 @@ ModelOption = Annotated[
     str | None,
     typer.Option(help="Model (see list models). Default: conv2 for images, mlp2 for features."),
 ]
+GroupOption = Annotated[
+    str | None,
+    typer.Option("--group", help="Column whose rows of one value, such as a patient, share every split."),
+]
 PageFolderOption = Annotated[
     Path, typer.Option("--out", help="Folder for the page, the plots and the tables.")
 ]
@@ -61,6 +65,10 @@ def _execution(
     checkpoint_minutes: Annotated[
         float, typer.Option(min=0, help="Minutes between two checkpoints of a training.")
     ] = 10.0,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(help="Stop cleanly after this time, such as 12m; the same command resumes."),
+    ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
 ) -> None:
     """Declare the options of :class:`dilution.study.execution.Execution`."""

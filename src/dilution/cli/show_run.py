@@ -28,6 +28,7 @@ def show_run(
 
     Prints settings, noise, data, versions, history, and the Python lines that train the run again.
     """
+    from dilution.study.data_notes import data_notes
     from dilution.study.datasets import confusability_name
     from dilution.study.retrain import changed_settings, python_lines
     from dilution.study.retrain import retrain as train_again
@@ -39,10 +40,11 @@ def show_run(
         run = Run.of(**row["spec"])
         artifact = confusability_name(run)
         confusable = opened.artifact(artifact)
+        notes = data_notes(opened, [run.model_dump()])
     typer.echo(f"{_headline(row)}\n")
     _print_pairs("Settings without a default, or that differ from it", changed_settings(run).items())
     _print_pairs("Noise", _noise(row["result"]))
-    _print_pairs("Data", _data(run, row["result"], data_root))
+    _print_pairs("Data", [*_data(run, row["result"], data_root), *(("note", note) for note in notes)])
     _print_pairs("Trained", _trained(row))
     _print_history(row["history"])
     typer.echo(f"Python lines that train it again:\n\n{python_lines(row)}")
@@ -81,7 +83,7 @@ def _data(run: Run, result: Mapping[str, Any], data_root: Path | None) -> Iterab
     known = DATASETS.get(run.dataset)
     yield "dataset", f"{run.dataset}: {known.about}" if known else run.dataset
     if run.fingerprint:
-        yield "SHA-256", f"{run.fingerprint} ({_state_of_files(run, data_root)})"
+        yield "fingerprint", f"{run.fingerprint} ({_state_of_files(run, data_root)})"
     if "n_available" in result:
         yield "train split", f"{result['n_available']:,} images, of which {run.n:,} were used"
         yield "validation", f"{run.n_val:,} of these {run.n:,}"

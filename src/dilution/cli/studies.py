@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -18,6 +19,7 @@ from dilution.cli.options import (
     execution_options,
     interruptible,
 )
+from dilution.utils.notes import printed_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,6 +58,12 @@ def reproduce(
     external: Annotated[
         str | None, typer.Option(help="Data set of the noisy images of fig6: a name, or your own.")
     ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Print runs, examples and predicted time, and train nothing.")
+    ] = False,
+    estimate_for: Annotated[
+        str | None, typer.Option(help="Print them for a GPU with known rates instead of this machine: h200.")
+    ] = None,
     *,
     execution: Execution,
 ) -> None:
@@ -64,8 +72,24 @@ def reproduce(
     Writes a page with the verdicts, the figures and their tables. Run the command again to resume:
     finished runs are not repeated.
     """
+    from dilution.figures import estimate as estimate_figures
     from dilution.figures import reproduce as reproduce_figures
 
+    if estimate or estimate_for is not None:
+        budget = estimate_figures(
+            figures,
+            dataset=dataset,
+            preset=cast("PresetName", preset),
+            store=store,
+            seeds=seeds,
+            precision=cast("PrecisionName", precision),
+            recipe=recipe,
+            external=external,
+            execution=execution,
+            gpu=estimate_for,
+        )
+        typer.echo(str(budget))
+        return
     with interruptible():
         reproduction = reproduce_figures(
             figures,
@@ -156,8 +180,8 @@ def export(
         runs = table(opened, study)
     export_table(runs, target)
     typer.echo(f"{_runs(len(runs))}: {target}")
-    for note in other_code_notes(runs):
-        typer.echo(note, err=True)
+    for line in (*printed_notes(runs.attrs["notes"]), *other_code_notes(runs)):
+        typer.echo(line, err=True)
 
 
 def claims(store: StoreArgument = Path("results.sqlite")) -> None:
@@ -181,7 +205,7 @@ def import_(
     from dilution.study.store import Store
 
     with Store(store) as opened:
-        added = import_table(source, opened)
+        added = import_table(source, opened, _print_note)
     typer.echo(f"{_runs(added)} added: {store}")
 
 
@@ -200,7 +224,7 @@ def merge(
     from dilution.study.store import Store
 
     with Store(into, create=False) as target, Store(other, create=False) as source:
-        added = merge_stores(target, source, keep_first=keep_first)
+        added = merge_stores(target, source, keep_first=keep_first, log=_print_note)
     typer.echo(f"{_runs(added)} added from {other}: {into}")
 
 
@@ -212,17 +236,23 @@ def report(
     """Write the page of the studies in a store, without training."""
     from dilution.figures import report as write_report
 
-    typer.echo(f"page: {write_report(store, out=out, command=command_line(context)).page}")
+    written = write_report(store, out=out, command=command_line(context))
+    for line in printed_notes(written.notes):
+        typer.echo(line, err=True)
+    typer.echo(f"page: {written.page}")
 
 
 def exit_if_failed(runs: pd.DataFrame, store: Path) -> None:
     """End with exit code 1 if runs failed; their errors were printed when they occurred."""
     failed = int((runs["state"] == "failed").sum()) if len(runs) else 0
     if failed:
-        typer.echo(
-            f"{failed} of {_runs(len(runs))} failed. Show why: dilution status --store {store}", err=True
-        )
+        show = f"dilution status --store {shlex.quote(str(store))}"
+        typer.echo(f"{failed} of {_runs(len(runs))} failed. Show why: {show}", err=True)
         raise typer.Exit(1)
+
+
+def _print_note(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _runs(count: int) -> str:

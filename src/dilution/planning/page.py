@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from dilution.planning.result import Plan
+from dilution.report.json_file import write_json
 from dilution.report.marks import mark_points
 from dilution.report.page import Page, write
 from dilution.report.provenance import made_by
@@ -25,6 +26,7 @@ from dilution.report.style import (
     style,
 )
 from dilution.utils.atomic import write_atomic
+from dilution.utils.csv_cells import csv_bytes
 
 _ACCURACY = "test_acc_at_best_clean_val"
 
@@ -50,8 +52,8 @@ def write_plan(plan: Plan, folder: Path, command: str) -> Path:
     plan
         The plan.
     folder
-        Folder for ``index.html``, ``plan.png`` (also SVG, PDF), ``label_values.csv`` and
-        ``pilot.csv``.
+        Folder for ``index.html``, ``plan.json``, ``plan.png`` (also SVG, PDF), ``label_values.csv``
+        and ``pilot.csv``.
     command
         Command line that made the plan.
 
@@ -60,8 +62,9 @@ def write_plan(plan: Plan, folder: Path, command: str) -> Path:
     DilutionError
         If a file cannot be written.
     """
-    write_atomic(folder / "label_values.csv", plan.label_values.to_csv(index=False).encode())
-    write_atomic(folder / "pilot.csv", plan.runs.to_csv(index=False).encode())
+    write_atomic(folder / "label_values.csv", csv_bytes(plan.label_values))
+    write_atomic(folder / "pilot.csv", csv_bytes(plan.runs))
+    write_json(folder / "plan.json", plan.to_dict())
     plot = publish(draw(plan), folder, "plan")
     section = Section(
         name="plan",
@@ -79,6 +82,7 @@ def write_plan(plan: Plan, folder: Path, command: str) -> Path:
         as_percent=False,
         confidence=80,
         runs_file="pilot.csv",
+        notes=(*plan.notes, *plot.notes),
     )
     provenance = made_by(command, {"plan": plan.runs})
     return write(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dilution.data import DataSet, check_classes, load, majority_share
+from dilution.data.registry import name_with_groups
 from dilution.errors import InputError
 from dilution.models import default_model
 from dilution.noise import check_alpha, uniform_noise_level
@@ -17,6 +18,8 @@ from dilution.planning.pilot import MIN_EXAMPLES, PilotScope, first_runs, next_r
 from dilution.planning.queries import LabelKind
 from dilution.planning.result import Plan
 from dilution.study.apply_recipe import with_recipe
+from dilution.study.deadline import Deadline
+from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
 from dilution.study.failures import refuse_failed
 from dilution.study.grid import Study
@@ -26,6 +29,7 @@ from dilution.study.results import table
 from dilution.study.run_spec import Run
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
+from dilution.training import resolve_trainable
 from dilution.training.config import PrecisionName
 
 PILOT_ALPHAS = (0.0, 2.0, 5.0, 10.0)
@@ -36,6 +40,7 @@ _SIGNIFICANT = 2.0  # standard errors of an accuracy above that of the majority 
 _NARROW = 1.15  # factor on both sides at which an interval of n is narrow enough
 
 
+@takes_execution
 def plan(
     data: str | Path,
     *,
@@ -47,6 +52,7 @@ def plan(
     price: float = 1.0,
     better_price: float = 1.0,
     model: str | None = None,
+    group: str | None = None,
     label_mode: LabelMode = "added",
     pilot_n: int = PILOT_N,
     pilot_alphas: tuple[float, ...] = PILOT_ALPHAS,
@@ -76,6 +82,9 @@ def plan(
         Price of one label of each kind.
     model
         Name of the model. Default: a small ConvNet for images, an MLP for features.
+    group
+        Column of a table whose rows with one value, such as a patient, share a side of every split. It is
+        no feature. Copies share a side in any case.
     label_mode
         ``"added"``: images have several labels each; ``"replaced"``: each image has one.
     pilot_n, pilot_alphas
@@ -98,7 +107,9 @@ def plan(
         little.
     """
     execution = execution or Execution()
+    deadline = Deadline.of(execution)
     _check_request(target, have, price, better_price)
+    name, data = Path(str(data)).name, name_with_groups(data, group)
     splits = load(data, execution.root)
     _check_data(splits, target, pilot_n)
     level = uniform_noise_level(alpha, eta, len(splits.train.classes))
@@ -111,10 +122,16 @@ def plan(
         precision,
     )
     goals = [(target, level), (target, check_alpha(better_alpha, "better_alpha"))]
-    runs, law = _train_pilot(scope, goals, max_runs, recipe, store, execution)
-    check_learned(runs)
+    runs, law, left_out = _train_pilot(scope, goals, max_runs, recipe, store, execution, deadline)
+    remedies = ["another --model"]
+    if scope.max_n < len(splits.train):
+        remedies.insert(0, f"more examples, with --pilot-n {min(4 * scope.max_n, len(splits.train))}")
+    if recipe is None and resolve_trainable(scope.model, splits.train.shape, 2).takes_steps:
+        remedies.append("--recipe advised")
+    check_learned(runs, remedies)
     same, better = LabelKind(level, price, eta), LabelKind(better_alpha, better_price)
-    return Plan(Path(str(data)).name, target, have or 0.0, same, better, runs, law)
+    notes = (*splits.notes, *left_out)
+    return Plan(name, target, have or 0.0, same, better, runs, law, notes)
 
 
 def _check_request(target: float, have: float | None, price: float, better_price: float) -> None:
@@ -150,8 +167,15 @@ def _train_pilot(
     recipe: str | Path | None,
     store: str | Path,
     execution: Execution,
-) -> tuple[pd.DataFrame, AccuracyLaw]:
-    """Train runs until the law answers closely enough or there are `max_runs`; return them with the law."""
+    deadline: Deadline,
+) -> tuple[pd.DataFrame, AccuracyLaw, list[str]]:
+    """Train runs until the law answers closely enough or there are `max_runs`.
+
+    Returns
+    -------
+    runs, law, notes
+        The finished runs, the law fitted to them, and notes on runs that are left out.
+    """
     progress = Progress(quiet=not execution.progress)  # shared, so that rounds do not repeat notes
     root = execution.root
 
@@ -162,14 +186,32 @@ def _train_pilot(
     with Store(store) as opened:
         while True:
             study = Study.of(f"plan/{scope.dataset}", pilot)
-            run_study(study, opened, execution, progress=progress)
+            run_study(study, opened, execution, progress=progress, deadline=deadline)
             runs = table(opened, study.name, study.runs)
             refuse_failed(runs, store, "pilot")
             done = runs[runs["state"] == "done"]
             law = _fit_law(done, scope.label_mode)
             if len(pilot) >= max_runs or _answers_closely(law, goals):
-                return done, law
+                notes = _left_out(runs, scope)
+                progress.notes(notes)
+                return done, law, notes
             pilot += prepared(next_runs(scope, law, done, goals)[: max_runs - len(pilot)])
+
+
+def _left_out(runs: pd.DataFrame, scope: PilotScope) -> list[str]:
+    """Return notes on training examples that the pilot does not use, and on runs that diverged."""
+    notes, available = [], runs["n_available"].max()
+    if scope.max_n < available:
+        notes.append(f"runs of the pilot use at most {scope.max_n:,} of {available:,.0f} training examples")
+    diverged = runs[runs["state"] == "diverged"]
+    if len(diverged):
+        first = diverged.iloc[0]
+        verb = "run diverged and is" if len(diverged) == 1 else "runs diverged and are"
+        notes.append(
+            f"{len(diverged):,} of {len(runs):,} pilot {verb} left out of the law, the first with n = "
+            f"{first['n']:,}, α = {first['alpha']:g}, seed {first['seed']}"
+        )
+    return notes
 
 
 def _fit_law(runs: pd.DataFrame, label_mode: LabelMode) -> AccuracyLaw:
@@ -190,13 +232,15 @@ def _answers_closely(law: AccuracyLaw, goals: Sequence[tuple[float, float]]) -> 
     return True
 
 
-def check_learned(runs: pd.DataFrame) -> None:
+def check_learned(runs: pd.DataFrame, remedies: Sequence[str] = ("another --model",)) -> None:
     """Refuse a pilot that learned nothing: a law fitted to guesses would look as certain as any other.
 
     Parameters
     ----------
     runs
         The pilot, one row per run.
+    remedies
+        What to try instead, for the message.
 
     Raises
     ------
@@ -208,6 +252,6 @@ def check_learned(runs: pd.DataFrame) -> None:
     if best < majority + _SIGNIFICANT * math.sqrt(majority * (1 - majority) / n_test):
         raise InputError(
             f"the pilot's best test accuracy is {100 * best:.1f} % on {n_test:,} examples, not significantly "
-            f"better than the majority class ({100 * majority:.1f} %), so it supports no plan. Give it more "
-            "examples (--pilot-n), another --model, or --recipe advised."
+            f"better than the majority class ({100 * majority:.1f} %), so it supports no plan. Give it "
+            f"{' or '.join(remedies)}."
         )

@@ -141,7 +141,7 @@ def _refusal_reason(law: AccuracyLaw, n: Floats, alpha: float, subject: str) -> 
         return (
             f"The pilot does not show that {subject} can be reached: in {100 * unreached:.0f} % of the laws "
             "that fit the pilot, accuracy levels off below. A pilot with more examples would settle it, "
-            "unless the labels themselves are noisy: `dilution diagnose` estimates that."
+            "unless the labels themselves are noisy: the command diagnose estimates that."
         )
     x = np.log(np.where(np.isfinite(n), n, n[np.isfinite(n)].max())) - law.log_discount(alpha)
     ratio = float(np.exp(np.median(x - law.max_x)))

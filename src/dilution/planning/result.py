@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dilution.planning import explain
-from dilution.planning.accuracy_law import AccuracyLaw
+from dilution.planning.accuracy_law import LEVEL, AccuracyLaw
 from dilution.planning.queries import (
     LabelKind,
     PlanEstimate,
@@ -16,6 +17,7 @@ from dilution.planning.queries import (
     expected_accuracy,
     labels_needed,
 )
+from dilution.report.json_file import SCHEMA_VERSION, plain
 from dilution.report.notebook import notebook_html
 
 
@@ -37,6 +39,8 @@ class Plan:
         The pilot, one row per run.
     law
         The law fitted to it.
+    notes
+        What was left out, merged, converted or guessed, in the data and in the pilot, one sentence each.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Plan:
     better: LabelKind
     runs: pd.DataFrame
     law: AccuracyLaw
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return the answer."""
@@ -100,3 +105,32 @@ class Plan:
     def details(self) -> list[str]:
         """Further results, one sentence or two each."""
         return explain.details(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of ``plan.json``: all numbers, sentences and notes, in the types of JSON.
+
+        A number that is refused, or infinite, is None; ``refusal`` gives the reason.
+        """
+        estimates = {name: getattr(self, name) for name in ("expected_accuracy", "n_same", "n_better")}
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "plan",
+            "name": self.name,
+            "answer": self.answer,
+            "details": self.details,
+            "notes": self.notes,
+            "target": self.target,
+            "n_existing": self.n_existing,
+            "same": vars(self.same),
+            "better": vars(self.better),
+            "level": LEVEL,
+            **{
+                name: estimate.to_dict() | {"refusal": estimate.refusal}
+                for name, estimate in estimates.items()
+            },
+            "purchase": None if self.purchase is None else vars(self.purchase),
+            "label_values": self.label_values,
+            "runs": len(self.runs),
+        }
+        converted: dict[str, Any] = plain(content)
+        return converted

@@ -36,6 +36,8 @@ def _section(section: Section) -> Sequence[str]:
     if section.svg:
         lines += [f"![{_escape(section.title)}]({section.name}.png)", ""]
     lines += [_escape(section.caption), ""]
+    if section.notes:
+        lines += ["Notes on the data:", "", *(f"- {_escape(note)}" for note in section.notes), ""]
     if not section.claims.empty:
         lines += ["| claim | verdict | measured | rule |", "|---|---|---|---|"]
         columns = ("claim", "verdict", "numbers", "rule")

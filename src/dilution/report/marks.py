@@ -47,10 +47,11 @@ class Mark:
 
 @dataclass(frozen=True, repr=False)
 class Plot:
-    """A figure for a page: its SVG, and the points with a tooltip."""
+    """A figure for a page: its SVG, the points with a tooltip, and notes on what it shows."""
 
     svg: str
     marks: tuple[Mark, ...]
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return the sizes."""

@@ -129,7 +129,9 @@ def _view(number: int, section: Section) -> _SectionView:
         section=section,
         claims=_claim_views(section.claims),
         plot=Markup(inline_svg(section.svg, f"plot-{number}", label) if section.svg else ""),
-        tooltips=tooltips(section.marks, section.as_percent, _shared_settings(section.runs)),
+        tooltips=tooltips(
+            section.marks, section.as_percent, _shared_settings(section.runs), section.confidence
+        ),
         has_intervals=set(BOUNDS) <= set(section.points.columns),
         points=points_cells(section.points, section.as_percent, section.confidence),
         runs=runs_cells(_varying_columns(section.runs) if "state" in section.runs else section.runs),

@@ -22,6 +22,7 @@ from dilution.report.style import (
 from dilution.report.tables import format_value
 from dilution.study.statistics import intervals, name_matrices, varying_settings
 from dilution.utils.atomic import write_atomic
+from dilution.utils.csv_cells import csv_bytes
 
 _AXIS_LABELS = {
     "alpha": ALPHA_LABEL,
@@ -78,6 +79,8 @@ class Section:
         CSV file with the whole table. Default: ``NAME-runs.csv``.
     runs_complete
         Whether `runs` has all rows of that file; otherwise it has the first ones.
+    notes
+        What was left out, merged, converted or guessed, one sentence each.
     """
 
     name: str
@@ -96,6 +99,7 @@ class Section:
     runs_title: str = "runs of this figure"
     runs_file: str = ""
     runs_complete: bool = True
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return name and title, and the numbers of points and runs."""
@@ -111,9 +115,9 @@ def write_tables(folder: Path, file: str, points: pd.DataFrame, runs: pd.DataFra
     DilutionError
         If a file cannot be written.
     """
-    write_atomic(folder / f"{file}.csv", points.to_csv(index=False).encode())
+    write_atomic(folder / f"{file}.csv", csv_bytes(points))
     if len(runs):
-        write_atomic(folder / f"{file}-runs.csv", runs.to_csv(index=False).encode())
+        write_atomic(folder / f"{file}-runs.csv", csv_bytes(runs))
 
 
 def study_section(name: str, runs: pd.DataFrame, folder: Path, file: str | None = None) -> Section:
@@ -135,12 +139,13 @@ def study_section(name: str, runs: pd.DataFrame, folder: Path, file: str | None 
     DilutionError
         If a file cannot be written.
     """
+    notes = tuple(runs.attrs.get("notes", ()))
     runs = name_matrices(runs)
     file = file or file_names([name])[name]
     finished = runs[runs["state"].isin(["done", "diverged"])]
     varying = varying_settings(runs) or ["model"]
     points = intervals(finished, by=varying)
-    figure = _plot(points, varying)
+    figure, left_out = _plot(points, varying)
     plot = publish(figure, folder, file) if figure else Plot("", ())
     write_tables(folder, file, points, runs)
     return Section(
@@ -150,12 +155,14 @@ def study_section(name: str, runs: pd.DataFrame, folder: Path, file: str | None 
         svg=plot.svg,
         marks=plot.marks,
         caption="Mean test accuracy over seeds, at the step with the best clean validation accuracy. "
-        f"Finished runs: {len(finished)} of {len(runs)}.",
-        method="Bars are 95 % Student t intervals over seeds.",
+        f"Finished runs: {len(finished)} of {len(runs)}.{left_out}",
+        method="Bars are 95 % Student t intervals over seeds. Diverged runs count as accuracy at chance, the "
+        "share of the commonest class of the test images.",
         claims=pd.DataFrame(),
         points=points,
         runs=runs,
         runs_title="runs of this study",
+        notes=(*notes, *plot.notes),
     )
 
 
@@ -208,19 +215,30 @@ def _settings(point: "pd.Series", varying: list[str]) -> str:
     return f" ({', '.join(settings)})" if len(settings) <= _MAX_SETTINGS else ""
 
 
-def _plot(points: pd.DataFrame, varying: list[str]) -> matplotlib.figure.Figure | None:
-    """Draw accuracy against the first numeric setting, one line per combination of the others."""
+def _plot(points: pd.DataFrame, varying: list[str]) -> tuple[matplotlib.figure.Figure | None, str]:
+    """Draw accuracy against the first numeric setting, one line per combination of the others.
+
+    Returns
+    -------
+    figure, left_out
+        The figure, or None; and a sentence, with a space before it, on what the plot leaves out.
+    """
     x = next((name for name in _AXIS_LABELS if name in varying), None)
     if x is None or points.empty:
-        return None
-    points = points.dropna(subset=[x])  # observed labels have no alpha; the table has their points
+        return None, ""
+    without_x = int(points[x].isna().sum())  # observed labels have no alpha
+    left_out = f" Points without {x}, which the table has: {without_x}." if without_x else ""
+    points = points.dropna(subset=[x])
     others = [name for name in varying if name not in (x, "n_val")]
     labels = [
         ", ".join(str(value) for value in row if pd.notna(value)) for row in points[others].to_numpy(object)
     ]
     lines = points.groupby(pd.Series(labels, points.index), sort=False)
     if len(lines) > _MAX_SERIES or max(map(len, labels)) > _MAX_LABEL:
-        return None
+        return (
+            None,
+            f" No plot: {len(lines)} lines, or their names, are too many to tell apart; see the table.",
+        )
     with style():
         figure, (axis,) = new_figure(height=3.7)
         for index, (label, part) in enumerate(lines):
@@ -230,4 +248,4 @@ def _plot(points: pd.DataFrame, varying: list[str]) -> matplotlib.figure.Figure 
         percent_axis(axis)
         if others:
             legend(axis, title=", ".join(others))
-    return figure
+    return figure, left_out

@@ -4,6 +4,7 @@ Figures are built as :class:`matplotlib.figure.Figure` objects and never through
 system, global list of figures or backend is involved. Draw inside ``with style():``.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -20,9 +21,11 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from dilution.errors import unknown
+from dilution.report.fonts import fit_fonts, key, quiet_font_search
 from dilution.report.marks import Plot, mark_points, visible_marks
 from dilution.utils.atomic import write_atomic
 
+_SETTINGS_LOCK = threading.RLock()
 _WIDE = 300  # a horizontal log axis whose ends have a larger ratio shows only powers of ten
 
 # Okabe and Ito's palette without its yellow, which is hard to see on white. Seven colours and eight
@@ -87,8 +90,11 @@ UNDATED: dict[str, dict[str, None]] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Apply the figure style within a ``with`` block, in place of the user's own settings."""
-    with matplotlib.rc_context():
+    """Apply the figure style within a ``with`` block, in place of the user's own settings.
+
+    Blocks of several threads take turns, since matplotlib has one set of settings.
+    """
+    with _SETTINGS_LOCK, matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
         yield
@@ -280,11 +286,12 @@ def publish(figure: Figure, folder: Path, name: str) -> Plot:
 def as_plot(figure: Figure) -> Plot:
     """Return a figure as SVG with its marks; both come from one layout of the figure."""
     svg = _render(figure, "svg").decode("utf-8")
-    return Plot(svg, visible_marks(figure))
+    return Plot(svg, visible_marks(figure), key(figure))
 
 
 def _render(figure: Figure, file_format: str) -> bytes:
     content = BytesIO()
-    with style():
+    with style(), quiet_font_search():
+        fit_fonts(figure)
         figure.savefig(content, format=file_format, metadata=UNDATED[file_format])
     return content.getvalue()

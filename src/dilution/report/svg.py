@@ -74,7 +74,9 @@ def inline_svg(svg: str, prefix: str, label: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def tooltips(marks: tuple[Mark, ...], as_percent: bool, note: str = "") -> list[dict[str, Any]]:
+def tooltips(
+    marks: tuple[Mark, ...], as_percent: bool, note: str = "", confidence: int = 95
+) -> list[dict[str, Any]]:
     """Return the tooltips of a plot for the script of the page, with all values as text.
 
     Parameters
@@ -85,8 +87,10 @@ def tooltips(marks: tuple[Mark, ...], as_percent: bool, note: str = "") -> list[
         Whether means are fractions in [0, 1], shown in percent.
     note
         Text for all points; points quoted from the paper have their own note.
+    confidence
+        Confidence of the intervals, in percent.
     """
-    return [_tooltip(mark, as_percent, note) for mark in marks]
+    return [_tooltip(mark, as_percent, note, confidence) for mark in marks]
 
 
 def theme_colour(colour: str) -> str:
@@ -94,7 +98,7 @@ def theme_colour(colour: str) -> str:
     return _THEMED.get(colour.lower(), colour)
 
 
-def _tooltip(mark: Mark, as_percent: bool, note: str) -> dict[str, Any]:
+def _tooltip(mark: Mark, as_percent: bool, note: str, confidence: int) -> dict[str, Any]:
     row = dict(mark.row)
     mean, low, high = (row.pop(name, None) for name in BOUNDS)
     seeds = row.pop("seeds", None)
@@ -104,9 +108,8 @@ def _tooltip(mark: Mark, as_percent: bool, note: str) -> dict[str, Any]:
         value = f"{format_number(mean, as_percent)}{unit}"
         interval = "no interval"
         if not (pd.isna(low) or pd.isna(high)):
-            interval = (
-                f"95 % interval {format_number(low, as_percent)} to {format_number(high, as_percent)}{unit}"
-            )
+            bounds = f"{format_number(low, as_percent)} to {format_number(high, as_percent)}{unit}"
+            interval = f"{confidence} % interval {bounds}"
     if seeds is not None:
         interval += f"{', ' if interval else ''}{seeds} {'seed' if seeds == 1 else 'seeds'}"
     return {

@@ -129,7 +129,7 @@ def _check_data(noisy: Dilution, test: Arrays) -> None:
     if not isinstance(test, Arrays):
         raise InputError(
             f"test is a {type(test).__name__}; it must be Arrays of images and labels, such as the test "
-            "split of dilution.load(name)."
+            "split: dilution.load('digits').test."
         )
     if noisy.data.shape != test.shape or len(test.classes) != noisy.classes:
         raise InputError(

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import pickle
 import time
 from dataclasses import dataclass, field
@@ -19,6 +20,20 @@ DEFAULT_INTERVAL = 600.0
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
+class TrainingStopped(Exception):  # noqa: N818, nothing is wrong
+    """A training stopped at its time limit.
+
+    Parameters
+    ----------
+    step
+        Optimizer steps that its checkpoint has; 0 if there is no checkpoint.
+    """
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"stopped at step {step}")
+        self.step = step
+
+
 @dataclass
 class Checkpoint:
     """The file that keeps the state of one training; it is removed when the training has ended.
@@ -33,16 +48,24 @@ class Checkpoint:
         Name of the training; the file of a training with another name is refused.
     interval
         Least time between two checkpoints, in seconds. They are written after evaluations.
+    stop_at
+        Time, as of :func:`time.time`, at which the training saves a checkpoint and stops, at any step.
     """
 
     path: Path
     name: str
     interval: float = DEFAULT_INTERVAL
+    stop_at: float = math.inf
     _last: float = field(default_factory=time.monotonic, repr=False)
 
     def due(self) -> bool:
         """Return whether the next checkpoint is due."""
         return time.monotonic() - self._last >= self.interval
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether the training must stop now."""
+        return time.time() >= self.stop_at
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a state of tensors, numbers, text and containers of these, whole or not at all.

@@ -62,7 +62,7 @@ class TrainConfig(BaseModel):
         Precision of matrix products and convolutions. Weights, their updates, losses and
         evaluations are always float32.
     n_evals
-        Number of evaluations, at equal distances, the last one after the last step; at most 100,000.
+        Number of evaluations, at equal distances, the last one after the last step; at most 1,000,000.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,7 +80,7 @@ class TrainConfig(BaseModel):
     hflip: bool = False
     translate: Annotated[int, Field(ge=0)] = 0
     precision: PrecisionName = "float32"
-    n_evals: Annotated[int, Field(ge=1, le=100_000)] = 10
+    n_evals: Annotated[int, Field(ge=1, le=1_000_000)] = 10
 
     @field_validator("*", mode="before")
     @classmethod

@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from dilution.data import Arrays
+from dilution.data.splits import divide_groups
 from dilution.errors import InputError
 from dilution.noise import Dilution
 from dilution.training.api import train
@@ -14,6 +15,14 @@ MODEL = "conv2"
 FOLDS = 5
 EPOCHS = 3
 LARGEST = 20_000
+
+
+def _folds(rows: torch.Tensor, groups: torch.Tensor | None) -> list[torch.Tensor]:
+    """Return folds of rows; the rows of a group are in one fold."""
+    if groups is None:
+        return list(rows.chunk(FOLDS))
+    folds = divide_groups(groups[rows].numpy(), FOLDS)
+    return [rows[torch.from_numpy(folds == number)] for number in range(FOLDS)]
 
 
 def confusability(
@@ -45,15 +54,21 @@ def confusability(
     Raises
     ------
     InputError
-        If there are fewer images than two per fold.
+        If there are fewer images, or groups of copies, than two per fold.
     """
     if len(data) < 2 * FOLDS:
         raise InputError(
             f"there are {len(data)} images; measuring confusability takes at least {2 * FOLDS}. "
             "Use order='random', or pass a confusability matrix of your own."
         )
+    if data.split_groups is not None and len(data.split_groups.unique()) < 2 * FOLDS:
+        raise InputError(
+            f"the {len(data)} images are {len(data.split_groups.unique())} different ones, beside copies; "
+            f"measuring confusability takes at least {2 * FOLDS}. Use order='random', or pass a "
+            "confusability matrix of your own."
+        )
     order = rng.permute(rng.stream(seed, "confusability"), torch.arange(len(data)), len(data))
-    folds = order[:LARGEST].chunk(FOLDS)
+    folds = _folds(order[:LARGEST], data.split_groups)
     classes = len(data.classes)
     total = torch.zeros(classes, classes, dtype=torch.float64)
     for number, fold in enumerate(folds):

@@ -1,6 +1,8 @@
 """Training on several processes: each computes a shard of every batch, and gradients are added up."""
 
 import os
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -90,9 +92,10 @@ def join_processes(device: str, batch_size: int) -> Shard:
     """
     if not distributed.is_initialized():
         if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+            script = shlex.quote(getattr(sys.modules["__main__"], "__file__", None) or "train.py")
             raise InputError(
                 "parallel is True, and this process was not started together with others. Start the script "
-                "with torch's launcher: torchrun --nproc-per-node 2 SCRIPT."
+                f"with torch's launcher: `torchrun --nproc-per-node 2 {script}`."
             )
         if device == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))

@@ -134,12 +134,17 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(
             f"the recipe {str(path)!r} cannot be read: {error.strerror}. Write {ADVISED!r} for the built-in "
-            "one, or name a file that `dilution advise` has written."
+            "one, or name a file that the command advise has written."
         ) from None
     except ValueError as error:
-        raise InputError(f"{path} is not TOML: {error}. `dilution advise` writes one.") from None
+        raise InputError(
+            f"{path} is not TOML: {error}. Name a recipe.toml that the command advise has written."
+        ) from None
     if not isinstance(recipe, dict) or not recipe:
-        raise InputError(f"{path} has no table [recipe] with settings. `dilution advise` writes one.")
+        raise InputError(
+            f"{path} has no table [recipe] with settings. Name a recipe.toml that the command advise has "
+            "written."
+        )
     if old := old_names(recipe):
         warn(f"the recipe {path}", old)
         recipe = new_settings(recipe)

@@ -55,7 +55,9 @@ class Replica:
         self._augmentation = Augmentation(config, data.shape, seed=task.seed, shard=shard)
         self.normalise = Normalise(self._training.data, self._training.clean_rows)
         self._evaluator = Evaluator(self.normalise, self._held_out, task.test.to(device))
-        self.steps = config.total_steps(self._sampler.length)
+        # Validation examples may be fewer where groups are kept whole; steps must not depend on the seed.
+        planned = training.length_for(task.noisy.n - task.n_val)
+        self.steps = config.total_steps(planned if config.targets == "sampled" else task.noisy.n - task.n_val)
         self.rng_state = RngState(rng.stream(task.seed, "dropout"), device) if is_custom(task.model) else None
         self.diverged_at: int | None = None
         self._history: list[dict[str, float]] = []

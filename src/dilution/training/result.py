@@ -74,19 +74,27 @@ class TrainResult:
         noisy ones, in a tie the first such step. ``test_acc_top5`` is measured at the same step as
         ``test_acc_at_best_clean_val``. ``test_acc_max`` is the highest test accuracy of all
         evaluations; it is reported as an oracle and never used.
+
+        ``test_acc_at_half_steps`` is what ``test_acc_at_best_clean_val`` was after half the steps, None
+        without an evaluation up to there: it tells whether more steps would change much.
+        ``val_loss_noisy`` is the lowest cross entropy on noisy validation labels, in nats.
         """
         if self.state == "diverged" or self.history.empty:
             return {}
         history = self.history
         clean = history.loc[history["val_acc_clean"].idxmax()]
         noisy = history.loc[history["val_loss_noisy"].idxmin()]
+        half = history[history["step"] <= history["step"].iloc[-1] / 2]
+        at_half = None if half.empty else float(half.loc[half["val_acc_clean"].idxmax(), "test_acc"])
         return {
             "test_acc_last": float(history["test_acc"].iloc[-1]),
             "test_acc_at_best_clean_val": float(clean["test_acc"]),
             "test_acc_top5": float(clean["test_acc_top5"]),
             "test_acc_at_best_noisy_val": float(noisy["test_acc"]),
             "test_acc_max": float(history["test_acc"].max()),
+            "test_acc_at_half_steps": at_half,
             "val_acc_clean": float(clean["val_acc_clean"]),
+            "val_loss_noisy": float(noisy["val_loss_noisy"]),
             "step_at_best_clean_val": int(clean["step"]),
             "step_at_best_noisy_val": int(noisy["step"]),
             "steps_done": int(history["step"].iloc[-1]),

@@ -3,12 +3,14 @@
 import itertools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from dilution.errors import DilutionError, InputError
-from dilution.training.checkpoint import Checkpoint
+from dilution.training.checkpoint import Checkpoint, TrainingStopped
 from dilution.training.device import step_function
 from dilution.training.distributed import Shard
 from dilution.training.ensemble_step import make_group_step
@@ -41,12 +43,17 @@ def train_models(
     ------
     InputError
         If a setting breaks its rule, or the tasks cannot train together.
+    TrainingStopped
+        At the time limit of the checkpoint, after saving it.
     """
-    return _Trainer(tasks, device, checkpoint, shard).run()
+    return Trainer(tasks, device, checkpoint, shard).run()
 
 
-class _Trainer:
-    """The replicas of a training, their ensemble, and memory for batches and losses."""
+class Trainer:
+    """The replicas of a training, their ensemble, and memory for batches and losses.
+
+    Its parameters are those of :func:`train_models`.
+    """
 
     def __init__(
         self, tasks: Sequence[TrainTask], device: torch.device, checkpoint: Checkpoint | None, shard: Shard
@@ -81,6 +88,8 @@ class _Trainer:
         """Train to the end."""
         start = self._resume()
         for step, (images, targets) in enumerate(self._batches.from_step(start), start=start + 1):
+            if self._checkpoint is not None and self._checkpoint.must_stop:
+                self._stop(step - 1, is_saved=step - 1 == start)
             factor = lr_factor(self._config.schedule, step - 1, self._steps)
             self._losses[:, self._n_losses] = self._step_function(images, targets, factor)
             self._n_losses += 1
@@ -97,6 +106,11 @@ class _Trainer:
             for number, replica in enumerate(self._replicas)
         ]
 
+    def steps(self) -> Iterator[Tensor]:
+        """Take the steps without evaluations, and yield the losses of each, shape (R,)."""
+        for images, targets in self._batches.from_step(0):
+            yield self._step_function(images, targets, 1.0)
+
     def _resume(self) -> int:
         """Load the checkpoint, if there is one, and return the number of steps taken before."""
         start = 0
@@ -104,6 +118,9 @@ class _Trainer:
             start = saved["step"]
             self._started -= saved["seconds"]
             self._ensemble.load(saved["ensemble"])
+            if "losses" in saved:  # those since the last evaluation
+                self._n_losses = saved["losses"].shape[1]
+                self._losses[:, : self._n_losses] = saved["losses"]
             for replica, state in zip(self._replicas, saved["replicas"], strict=True):
                 replica.load(state)
         self._shard.check_same_step(start)
@@ -120,17 +137,31 @@ class _Trainer:
         """Save a checkpoint if one is due; after a failure the training continues without checkpoints."""
         if self._checkpoint is None or step >= self._steps or not self._checkpoint.due():
             return
-        state = {
-            "step": step,
-            "seconds": time.perf_counter() - self._started,
-            "ensemble": self._ensemble.state(),
-            "replicas": [replica.state() for replica in self._replicas],
-        }
         try:
-            self._checkpoint.save(state)
+            self._checkpoint.save(self._state(step))
         except DilutionError as error:  # hours of training must not be lost because a copy cannot be saved
             logging.getLogger("dilution").warning("%s The training continues without checkpoints.", error)
             self._checkpoint = None
+
+    def _stop(self, step: int, *, is_saved: bool) -> None:
+        """Save a checkpoint of this step, unless it is the one that was loaded, and stop."""
+        if self._checkpoint is not None and not is_saved:
+            try:
+                self._checkpoint.save(self._state(step))
+            except DilutionError as error:
+                logging.getLogger("dilution").warning("%s The training starts again next time.", error)
+                step = 0
+        raise TrainingStopped(step)
+
+    def _state(self, step: int) -> dict[str, Any]:
+        """Return everything that the training after this step depends on."""
+        return {
+            "step": step,
+            "seconds": time.perf_counter() - self._started,
+            "losses": self._losses[:, : self._n_losses].clone(),
+            "ensemble": self._ensemble.state(),
+            "replicas": [replica.state() for replica in self._replicas],
+        }
 
 
 def check_alike(kinds: Sequence[object]) -> None:

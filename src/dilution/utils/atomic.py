@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 from dilution.errors import DilutionError
@@ -46,14 +47,17 @@ def write_atomic(path: Path, content: bytes) -> Path:
     DilutionError
         If the file cannot be written. No temporary file is left, and an existing file is unchanged.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident():x}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
+        try:
+            part.write_bytes(content)
+            part.replace(path)
+        except BaseException:  # Ctrl-C too
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
         remedy = "choose a folder that you may write to and that has room"
         if path.is_dir():
             remedy = "it is a folder; choose the name of a file"

@@ -80,7 +80,10 @@ CHECKSUM_COLUMN = "seal"
 """Column of an artifact in a store of version 0.1 that is checksum today."""
 
 _PROTOCOL = 2  # the protocol of 0.1, a part of its keys
-_LATER = {"precision": "float32", "flips": False, "crops": 0, "labels": "added"}  # left out of its keys
+_LATER: dict[str, Any] = {  # left out of its keys
+    **{"precision": "float32", "flips": False, "crops": 0, "labels": "added"},
+    "compare_gradients": False,  # 0.1 did not have it
+}
 
 
 class OldNamesWarning(UserWarning):

@@ -1,32 +1,41 @@
 """A pool of worker processes that outlives the death of its processes.
 
-:class:`concurrent.futures.ProcessPoolExecutor` breaks as a whole when a process dies, and does not
-tell which task the process was working on. This pool replaces the process and reports its task.
+:class:`concurrent.futures.ProcessPoolExecutor` breaks as a whole when a process dies, does not tell which
+task the process was working on, and leaves its processes behind when the parent is killed. This pool replaces
+the process and reports its task, and its processes end with their parent.
 """
 
-import multiprocessing
 import os
-import pickle
-import signal
-import threading
-import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any, Self
 
 from dilution.errors import WorkerError
+from dilution.utils.worker_process import (
+    Handler,
+    Setup,
+    WorkerProcess,
+    can_start_workers,
+    check_importable_script,
+    pickle_setup,
+)
 
-Handler = Callable[[Any], Any]
-"""Function of a task that returns its answer."""
-Setup = Callable[..., Handler]
-"""Function that a worker process calls once, as it starts; it returns the handler of tasks."""
+__all__ = [
+    "FinishedTask",
+    "Handler",
+    "ProcessPool",
+    "Setup",
+    "WorkerDiedError",
+    "available_cores",
+    "can_start_workers",
+]
 
-_STARTS = 3
-_JOIN_SECONDS = 5.0  # between the end of a connection and that of its process
+
+class WorkerDiedError(WorkerError):
+    """A worker process died of its task."""
 
 
 @dataclass(frozen=True)
@@ -59,85 +68,8 @@ class FinishedTask:
         return self.exit_code is not None
 
 
-class WorkerProcess:
-    """A process that handles one task after another.
-
-    Parameters
-    ----------
-    setup
-        Called in the process, with `arguments`; see :data:`Setup`.
-    arguments
-        Arguments of `setup`; like `setup` itself, the process receives them pickled.
-    """
-
-    def __init__(self, setup: Setup, arguments: tuple[Any, ...]) -> None:
-        self._setup, self._arguments = setup, arguments
-        self._launch()
-
-    def _launch(self) -> None:
-        # spawn: a forked child would inherit torch's thread pools in an undefined state
-        context = multiprocessing.get_context("spawn")
-        self.connection, child_connection = context.Pipe()
-        self.process = context.Process(
-            target=_work, args=(child_connection, self._setup, self._arguments), daemon=True
-        )
-        self.process.start()
-        child_connection.close()  # so that the death of the process reads as end of file
-
-    def send(self, task: Any) -> None:
-        """Send a task; if the process has died, :meth:`receive` returns None."""
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.connection.send(task)
-
-    def receive(self) -> tuple[Any, BaseException | None] | None:
-        """Return answer and error of the task; None if the process died."""
-        try:
-            answer: tuple[Any, BaseException | None] = self.connection.recv()
-            return answer
-        except (EOFError, OSError):  # nothing, or a part of an answer
-            return None
-
-    def wait_until_ready(self) -> None:
-        """Wait until the process has started; one that is killed before is started again.
-
-        Raises
-        ------
-        WorkerError
-            If the process ended by itself, or was killed several times.
-        """
-        for _ in range(_STARTS):
-            if self.receive() is not None:
-                return
-            self.process.join(_JOIN_SECONDS)
-            self.kill()
-            if (self.process.exitcode or 0) >= 0:
-                raise WorkerError(
-                    "a worker process ended before its first task. A script that uses worker processes needs "
-                    'its calls under `if __name__ == "__main__":`, since every worker process imports the '
-                    "script; workers=0 does without processes. No run was lost."
-                )
-            self._launch()
-        raise WorkerError(
-            f"a worker process was killed {_STARTS} times as it started, often for lack of memory. Try "
-            "fewer workers; finished runs are kept."
-        )
-
-    def restarted(self) -> Self:
-        """Return a new process with the same setup, ready; this one is killed."""
-        self.kill()
-        worker = type(self)(self._setup, self._arguments)
-        worker.wait_until_ready()
-        return worker
-
-    def kill(self) -> None:
-        """End the process, whatever it is doing."""
-        self.process.kill()
-        self.process.join()
-        self.connection.close()
-
-
 class ProcessPool:
-    """Worker processes that handle tasks; use it as a context manager.
+    """Worker processes that handle tasks; use it as a context manager, in one thread.
 
     Parameters
     ----------
@@ -145,6 +77,11 @@ class ProcessPool:
         Called by each process as it starts; see :data:`Setup`.
     arguments
         Arguments of `setup` per process; their number is that of the processes.
+
+    Raises
+    ------
+    WorkerError
+        On entering, if the processes cannot be started or set up.
     """
 
     def __init__(self, setup: Setup, arguments: Sequence[tuple[Any, ...]]) -> None:
@@ -153,9 +90,16 @@ class ProcessPool:
         self._tasks: dict[WorkerProcess, tuple[Any, int]] = {}
 
     def __enter__(self) -> Self:
+        check_importable_script()
+        # processes with the same arguments get the same bytes: data are pickled once
+        pickled = {id(arguments): pickle_setup(self._setup, arguments) for arguments in self.arguments}
         try:
             # all start at once, then each is waited for
-            self.workers = [WorkerProcess(self._setup, arguments) for arguments in self.arguments]
+            for arguments in self.arguments:
+                self.workers.append(WorkerProcess(self._setup, arguments))
+            for worker, arguments in zip(self.workers, self.arguments, strict=True):
+                worker.send_setup(pickled[id(arguments)])
+            del pickled
             for worker in self.workers:
                 worker.wait_until_ready()
         except BaseException:
@@ -189,11 +133,19 @@ class ProcessPool:
         self._tasks[worker] = task, position
         worker.send(task)
 
-    def wait(self) -> list[FinishedTask]:
-        """Wait until a task has finished and return all that have; dead processes are replaced."""
-        ready = wait([worker.connection for worker in self._tasks])
+    def wait(self, timeout: float | None = None) -> list[FinishedTask]:
+        """Wait until a task has finished and return all that have; dead processes are replaced.
+
+        After `timeout` seconds an empty list is returned. Default: no limit.
+        """
+        handles = [
+            handle for worker in self._tasks for handle in (worker.connection, worker.process.sentinel)
+        ]
+        ready = set(wait(handles, timeout))
         finished = []
-        for worker in [worker for worker in self._tasks if worker.connection in ready]:
+        for worker in list(self._tasks):
+            if ready.isdisjoint((worker.connection, worker.process.sentinel)):
+                continue
             (task, position), answer = self._tasks.pop(worker), worker.receive()
             if answer is None:
                 self.workers[self.workers.index(worker)] = worker.restarted()
@@ -204,18 +156,23 @@ class ProcessPool:
         return finished
 
     def map(self, tasks: Sequence[Any]) -> list[Any]:
-        """Return the answers of tasks, in their order.
+        """Return the answers of tasks, in their order; for errors see :meth:`imap`."""
+        return list(self.imap(tasks))
+
+    def imap(self, tasks: Iterable[Any]) -> Iterator[Any]:
+        """Yield the answers of tasks in their order, each as soon as it is there.
 
         After an error other tasks may still be running: leave the pool.
 
         Raises
         ------
-        WorkerError
+        WorkerDiedError
             If a process died. An error of a handler is raised as it is.
         """
         answers: dict[int, Any] = {}
         waiting = deque(enumerate(tasks))
-        while len(answers) < len(tasks):
+        following = 0  # position of the answer to yield next
+        while waiting or self._tasks:
             while waiting and self.has_free_worker:
                 position, task = waiting.popleft()
                 self.start(task, position)
@@ -223,46 +180,16 @@ class ProcessPool:
                 if finished.error is not None:
                     raise finished.error
                 if finished.died:
-                    raise WorkerError(
+                    raise WorkerDiedError(
                         f"a worker process died with exit code {finished.exit_code} (-9: killed, often for "
                         "lack of memory). Try fewer workers, or workers=0: this process."
                     )
                 answers[finished.position] = finished.answer
-        return [answers[position] for position in range(len(tasks))]
+            while following in answers:
+                yield answers.pop(following)
+                following += 1
 
 
-def _work(connection: Connection, setup: Setup, arguments: tuple[Any, ...]) -> None:
-    """Handle tasks until the connection is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    handle = setup(*arguments)
-    connection.send((None, None))  # ready
-    while True:
-        try:
-            task = connection.recv()
-        except EOFError:
-            return
-        answer: tuple[Any, Exception | None]
-        try:
-            answer = handle(task), None
-        except Exception as error:  # the parent decides what an error means
-            answer = None, _portable(error)
-        connection.send(answer)
-
-
-def _portable(error: Exception) -> Exception:
-    """Return an error that can be pickled, with its traceback as a note."""
-    error.add_note(traceback.format_exc())
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(traceback.format_exc())
-    return error
-
-
-def _end_with_parent() -> None:
-    """End this process as soon as its parent is gone: nobody waits for the answer."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -16,6 +16,9 @@ import torch
 from torch import Tensor
 
 from dilution.errors import InputError
+from dilution.utils.forked_process import compute_with_one_thread_after_fork
+
+compute_with_one_thread_after_fork()  # here, since noise and training both need random numbers
 
 BITS = 48
 """Resolution of :func:`uniform_bits`: draws are integers in [0, 2**48)."""

@@ -1,15 +1,24 @@
 """Streams of random numbers for layers that draw from PyTorch's global generators, such as Dropout."""
 
+import os
+import threading
 from types import TracebackType
 
 import torch
+
+_LOCK = threading.RLock()  # all threads share the global generators; held within every block
+if hasattr(
+    os, "register_at_fork"
+):  # a fork waits for the end of the block: the child inherits its generators
+    os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
 
 
 class RngState:
     """A stream of random numbers that replaces the global generators within a ``with`` block.
 
     Each block continues where the last one ended. After it the global generators are as they were before, so
-    that other code draws the same numbers, and the streams of several models do not mix.
+    that other code draws the same numbers, and the streams of several models do not mix. Blocks of several
+    threads take turns. A thread without a block must not draw from the global generators meanwhile.
 
     Parameters
     ----------
@@ -28,12 +37,20 @@ class RngState:
         """State of the stream per device: uint8."""
 
     def __enter__(self) -> None:
-        self._exchange()
+        _LOCK.acquire()
+        try:
+            self._exchange()
+        except BaseException:
+            _LOCK.release()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._exchange()
+        try:
+            self._exchange()
+        finally:
+            _LOCK.release()
 
     def _exchange(self) -> None:
         """Exchange the states of the stream and of the global generators."""

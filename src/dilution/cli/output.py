@@ -1,0 +1,110 @@
+"""Output that loses no work: characters that a terminal lacks, a closed pipe, a closed terminal."""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import io
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_READER_IS_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.ENXIO, errno.EBADF)
+_ERRORS = "dilution-transliterate"
+_TRANSLITERATIONS = {
+    "α": "alpha", "η": "eta", "δ": "delta", "×": "x", "·": "*", "±": "+-", "−": "-", "–": "-", "—": "-",
+    "≤": "<=", "≥": ">=", "≈": "~", "→": "->", "…": "...", "█": "#", "√": "sqrt", "¼": "1/4", "½": "1/2",
+    "∞": "inf", "’": "'", "‘": "'", "“": '"', "”": '"', "²": "^2", "σ": "sigma", "μ": "mu",
+}  # fmt: skip
+"""Characters of this program's own sentences. Others, such as those of names, are escaped."""
+
+
+@contextmanager
+def protected_output() -> Iterator[OutputFile | None]:
+    """Have standard output and standard error lose no work within a ``with`` block.
+
+    Characters that their encoding lacks are transliterated or escaped. Once nobody reads a stream any more,
+    what is written to it is dropped, so that the program can finish.
+
+    Yields
+    ------
+    OutputFile or None
+        The file of standard output; None if standard output is closed, or was replaced by the caller.
+    """
+    streams = sys.stdout, sys.stderr
+    codecs.register_error(_ERRORS, _transliterate)
+    sys.stdout, sys.stderr = _protected(sys.stdout, sys.__stdout__), _protected(sys.stderr, sys.__stderr__)
+    try:
+        yield sys.stdout.file if isinstance(sys.stdout, _OutputStream) else None
+    finally:
+        sys.stdout, sys.stderr = streams
+
+
+class OutputFile(io.RawIOBase):
+    """A file descriptor that accepts everything once its reader is gone."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.reader_is_gone = False
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """Return whether this is a terminal."""
+        return os.isatty(self._descriptor)
+
+    def write(self, data: Any) -> int:
+        """Write bytes and return how many were written, or dropped because the reader is gone."""
+        while not self.reader_is_gone:
+            try:
+                return os.write(self._descriptor, data)
+            except BlockingIOError:  # a terminal that another program left in non-blocking mode
+                select.select([], [self._descriptor], [])
+            except OSError as error:
+                if error.errno not in _READER_IS_GONE:
+                    raise
+                self.reader_is_gone = True
+        return len(data)
+
+
+class _OutputStream(io.TextIOWrapper):
+    """A text stream to an :class:`OutputFile`."""
+
+    def __init__(self, file: OutputFile, encoding: str) -> None:
+        super().__init__(io.BufferedWriter(file), encoding=encoding, errors=_ERRORS, line_buffering=True)
+        self.file = file
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The encoding. ASCII has a name of its own: click takes it for a mistake and would write UTF-8."""
+        name = super().encoding
+        return "dilution-ascii" if codecs.lookup(name).name == "ascii" else name
+
+
+def _protected(stream: Any, original: Any) -> Any:
+    """Return a protected stream to the file of a stream; the stream itself if it is not the original one."""
+    if stream is None or stream is not original:
+        return stream
+    stream.flush()
+    return _OutputStream(OutputFile(stream.fileno()), stream.encoding)
+
+
+def _transliterate(error: UnicodeError) -> tuple[str, int]:
+    """Return ASCII text for characters that cannot be encoded, and the position after them."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(_TRANSLITERATIONS.get(character) or _escape(character) for character in text), error.end
+
+
+def _escape(character: str) -> str:
+    return character.encode("ascii", "backslashreplace").decode()

@@ -1,0 +1,104 @@
+"""Output that loses no work: characters that a terminal lacks, a closed pipe, a closed terminal."""
+
+import os
+import shlex
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dilution.cli.output import OutputFile, _OutputStream, protected_output
+
+DILUTION = [sys.executable, "-m", "dilution"]
+
+
+def written(text: str, encoding: str) -> bytes:
+    """Return the bytes that a protected stream writes."""
+    reader, writer = os.pipe()
+    with protected_output():  # registers the replacements
+        stream = _OutputStream(OutputFile(writer), encoding)
+        stream.write(text)
+        stream.flush()
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        return file.read()
+
+
+@given(
+    st.text(st.characters(exclude_characters="\r\n"), max_size=50),
+    st.sampled_from(["ascii", "latin-1", "iso8859-9", "utf-8", "gbk"]),
+)
+def test_every_text_can_be_written_in_every_encoding(text: str, encoding: str) -> None:
+    content = written(text, encoding)
+    assert all(character.encode(encoding) in content for character in text if can_encode(character, encoding))
+
+
+def can_encode(character: str, encoding: str) -> bool:
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def test_own_signs_are_transliterated_and_characters_of_names_are_escaped() -> None:
+    assert written("η ≤ 0.5 ± 0.1 █ café 猫 \udce9", "ascii") == rb"eta <= 0.5 +- 0.1 # caf\xe9 \u732b \udce9"
+    assert written("η café", "latin-1") == b"eta caf\xe9"
+
+
+@pytest.mark.trains
+def test_a_command_writes_in_the_encoding_of_its_terminal() -> None:
+    process = subprocess.run(
+        [*DILUTION, "show", "noise"], env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True
+    )
+    assert process.returncode == 0, process.stderr
+    assert "##########" in process.stdout.decode("ascii")
+
+
+def test_what_nobody_reads_is_dropped() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    file = OutputFile(writer)
+    assert file.write(b"lost") == 4
+    assert file.reader_is_gone
+    assert file.write(b"lost too") == 8
+    os.close(writer)
+
+
+def test_a_closed_pipe_ends_a_command_quietly_with_the_exit_code_of_sigpipe() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.run([*DILUTION, "--help"], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert process.returncode == 128 + 13
+    assert process.stderr == b""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_command_without_standard_output_or_error_runs(closed: str) -> None:
+    command = f"{shlex.join(DILUTION)} --version {closed}"
+    assert subprocess.run(["sh", "-c", command], capture_output=True).returncode == 0
+
+
+def test_a_slow_reader_of_a_non_blocking_pipe_gets_everything() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    received = []
+
+    def read() -> None:
+        time.sleep(0.1)
+        with os.fdopen(reader, "rb") as file:
+            received.append(file.read())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    left = b"x" * 200_000  # more than a pipe takes
+    while left:
+        left = left[OutputFile(writer).write(left) :]
+    os.close(writer)
+    thread.join()
+    assert received == [b"x" * 200_000]

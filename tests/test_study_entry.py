@@ -1,0 +1,42 @@
+"""What the public functions that take an `execution` check first."""
+
+import inspect
+
+import pytest
+
+import dilution
+from dilution.errors import InputError
+from dilution.study.entry import takes_execution
+
+FUNCTIONS = [dilution.run, dilution.reproduce, dilution.diagnose, dilution.plan, dilution.advise]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_setting_of_execution_as_an_argument_is_an_error_with_the_call_that_works(function):
+    with pytest.raises(InputError) as caught:
+        function("digits", workers=2)
+    message = str(caught.value)
+    assert message.startswith(f"{function.__name__} does not take workers=2")
+    assert "execution=dilution.Execution(workers=2)" in message
+    assert 'if __name__ == "__main__":' in message
+
+
+def test_without_processes_no_guard_is_asked_for():
+    with pytest.raises(InputError) as caught:
+        dilution.diagnose("digits", workers=0, device="cpu")
+    assert "Execution(workers=0, device='cpu')" in str(caught.value)
+    assert "__main__" not in str(caught.value)
+
+
+def test_a_parameter_of_the_function_itself_is_passed_on():
+    @takes_execution
+    def function(device: str = "cpu", *, execution: object = None) -> str:
+        return device
+
+    assert function(device="cuda") == "cuda"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_signatures_and_docstrings_are_those_of_the_functions(function):
+    assert "execution" in inspect.signature(function).parameters
+    assert "Parameters" in (function.__doc__ or "")
