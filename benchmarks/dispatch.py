@@ -108,15 +108,16 @@ def seconds(runs: Sequence[Run], executor: str) -> float:
     times: list[float] = []
     warm_up = [Run.of(**BASE, steps=1, seed=10**6 + number) for number in range(4 * available_cores())]
 
-    def train(study: Any, opened: Executor, store: Any, progress: Any) -> None:
+    def train(study: Any, opened: Executor, *others: Any) -> int:
         for group in one_group_per_run(warm_up):
             if opened.has_room(group):
                 opened.start(group)
         while opened.is_busy:
             opened.wait()
         start = time.perf_counter()
-        original(study, opened, store, progress)
+        saved = original(study, opened, *others)
         times.append(time.perf_counter() - start)
+        return saved
 
     original = scheduler._train
     execution = Execution(executor=executor, progress=False)

@@ -62,7 +62,7 @@ def findings() -> str:
     needed = fig9[(fig9["found_by"] == "search") & (fig9["level"] == 0.9)].set_index("alpha")["mean"]
     judged = {name: claims(folder)["verdict"] for folder, name in DATA.items()}
     held = " and ".join(
-        f"{(verdicts == 'reproduced').sum()} of {len(verdicts)} claims on {name}"
+        f"{(verdicts == 'reproduced').sum()} of {(verdicts != 'not testable').sum()} tested claims on {name}"
         for name, verdicts in judged.items()
     )
     price = pd.read_csv(RESULTS / "plan" / "label_values.csv")

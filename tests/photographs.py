@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+
+from dilution.data.formats.image_decoding import decode_image
 
 
 def photograph(seed: int = 0, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> Image.Image:
@@ -20,3 +23,8 @@ def write_class_folders(root: Path, per_class: int = 10) -> Path:
         for number in range(per_class):
             photograph(number).save(root / name / f"{number}.png")
     return root
+
+
+def decoded_squares(path: Path, size: int, crops: int | None = None, name: str = "") -> NDArray[np.uint8]:
+    """Return the squares of one image as uint8, shape (squares, 3, size, size)."""
+    return decode_image(path, size, crops, name).to_uint8()

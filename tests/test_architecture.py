@@ -27,6 +27,7 @@ PACKAGES = [
 
 EXECUTION = [
     "dilution.study.api",
+    "dilution.study.deadline",
     "dilution.study.execution",
     "dilution.study.executors",
     "dilution.study.grouping",

@@ -24,11 +24,20 @@ def test_the_step_is_chosen_on_validation_data_the_first_in_a_tie():
         "test_acc_top5": 0.35,
         "test_acc_at_best_noisy_val": 0.4,
         "test_acc_max": 0.9,
+        "test_acc_at_half_steps": 0.3,
         "val_acc_clean": 0.8,
+        "val_loss_noisy": 1.5,
         "step_at_best_clean_val": 20,
         "step_at_best_noisy_val": 30,
         "steps_done": 40,
     }
+
+
+def test_the_accuracy_at_half_the_steps_uses_no_later_evaluation():
+    result = result_of([0.6, 0.5, 0.7, 0.8], [1.0] * 4, [0.1, 0.2, 0.3, 0.4])
+    assert result.summary()["test_acc_at_half_steps"] == 0.1
+    assert result.summary()["test_acc_at_best_clean_val"] == 0.4
+    assert result_of([0.6], [1.0], [0.1]).summary()["test_acc_at_half_steps"] is None
 
 
 def test_a_diverged_training_reports_no_accuracy():
