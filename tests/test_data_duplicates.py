@@ -299,8 +299,25 @@ def test_arrays_take_groups_and_say_what_is_wrong_with_them() -> None:
     assert len(data.train) + len(data.test) == 39
     with pytest.raises(InputError, match=r"groups has shape \(39,\) for 40 examples"):
         dilution.from_numpy(features=features, labels=labels, groups=np.arange(39))
-    with pytest.raises(InputError, match="groups are torch.float32"):
+    with pytest.raises(InputError, match=r"groups are torch.float32"):
         Arrays(torch.zeros(2, 1, 1, 1), torch.tensor([0, 1]), groups=torch.zeros(2))
+
+
+@pytest.mark.parametrize(("n_different", "kept_together"), [(2, False), (3, True)])
+def test_examples_too_alike_to_be_divided_are_divided_with_a_word(
+    n_different: int, kept_together: bool
+) -> None:
+    """Two drawings, ten copies of each, one class each: no split could keep copies together."""
+    row = np.arange(40)
+    features = (row % n_different)[:, None].astype(np.float64)
+    data = dilution.from_numpy(features=features, labels=np.where(row % n_different == 0, "a", "b"))
+    train, test = (set(split.images.flatten().tolist()) for split in (data.train, data.test))
+    assert (not train & test) == kept_together
+    assert any("copies lie on both sides" in note for note in data.notes) != kept_together
+    groups = row % n_different
+    if not kept_together:  # groups that a user names are never divided
+        with pytest.raises(InputError, match="must not be divided"):
+            dilution.from_numpy(features=row[:, None] * 1.0, labels=groups, groups=groups)
 
 
 def test_copies_of_training_examples_in_a_test_split_of_the_user_are_counted(tmp_path: Path) -> None:

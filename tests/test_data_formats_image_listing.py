@@ -1,9 +1,11 @@
 """Images in class folders: classes, splits, and folders that cannot be used."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from photographs import photograph, write_class_folders
+from PIL import Image
 
 from dilution.data.formats.image_listing import contains_images, list_images
 from dilution.data.formats.image_notes import describe_events
@@ -173,4 +175,19 @@ def test_class_names_that_are_one_text_or_look_alike_are_noted(tmp_path):
         "caf\u00e9",
         "2 classes have names that look like those of others, but are kept apart, the first is fox "
         "('Fox' and 'fox')",
+    )
+
+
+def test_a_split_among_classes_is_refused_and_deeper_folders_are_noted(tmp_path: Path) -> None:
+    for folder in ("train/a", "train/b", "unlabeled"):
+        (tmp_path / "F" / folder).mkdir(parents=True)
+        for number in range(10):
+            Image.new("L", (4, 4), number * 20).save(tmp_path / "F" / folder / f"{number}.png")
+    with pytest.raises(DataError, match=r"'train' with folders of its own, such as 'a', beside others"):
+        list_images(tmp_path / "F")
+    (tmp_path / "F" / "train").rename(tmp_path / "F" / "vehicles")
+    listing = list_images(tmp_path / "F")
+    assert listing.classes == ("unlabeled", "vehicles")
+    assert any(
+        "20 images in folders below their class folders" in note for note in describe_events(listing.events)
     )

@@ -309,3 +309,18 @@ def test_rows_that_end_with_a_separator_are_refused_with_two_remedies(tmp_path: 
         data = load_unsplit(write(tmp_path, "\n".join([f"{header},", *ended]) + "\n"))
         assert rows_of(data) == [(x, y) for x, y, _ in ROWS]
         assert any("Unnamed" in note or "without a name" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"PK\x03\x04rest", "Excel or ZIP"), (b"\x1f\x8brest", "gzip"), (b"PAR1rest", "Parquet")],
+)
+def test_files_of_other_formats_are_named(tmp_path: Path, content: bytes, kind: str) -> None:
+    assert f"is {'an' if kind[0] == 'E' else 'a'} {kind}" in refusal(write(tmp_path, content), DataError)
+
+
+def test_a_column_that_is_used_for_its_name_is_noted(tmp_path: Path) -> None:
+    text = "x,label,noisy_label\n" + "".join(f"{x},{label},{label}\n" for x, _, label in ROWS)
+    assert load_unsplit(write(tmp_path, text)).notes == (
+        "column 'noisy_label' has the observed labels, by its name",
+    )

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -230,3 +231,22 @@ def test_a_name_that_only_the_observed_labels_contain_is_a_class_too() -> None:
     assert data.train.observed is not None
     assert data.train.observed.tolist() == [0, 2] * 20
     assert data.test.observed is None
+
+
+def test_large_and_close_numbers_are_refused_since_float32_makes_them_equal() -> None:
+    seconds = 1_700_000_000 + np.arange(60) * 7
+    for column in (seconds, seconds.astype(np.float64), 2**60 + np.arange(60)):
+        features = np.stack([column, np.arange(60).astype(column.dtype)], axis=1)
+        with pytest.raises(InputError, match=r"features\[:, 0\] runs from .*Pass features - features.min"):
+            from_numpy(features=features, labels=np.arange(60) % 2)
+        data = from_numpy(features=features - features.min(axis=0), labels=np.arange(60) % 2)
+        assert len({*data.train.images[:, 0].flatten().tolist()}) == len(data.train)
+
+
+def test_pandas_rows_in_another_order_are_refused() -> None:
+    features = pd.DataFrame({"a": np.arange(60.0)}).sample(frac=1, random_state=0)
+    labels = pd.Series(np.arange(60) % 2)
+    with pytest.raises(InputError, match=r"different indexes.*labels\.loc\[features\.index\]"):
+        from_numpy(features=features, labels=labels)
+    data = from_numpy(features=features, labels=labels.loc[features.index])
+    assert (data.train.images.flatten().long() % 2).tolist() == data.train.labels.tolist()

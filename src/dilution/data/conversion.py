@@ -136,7 +136,25 @@ def to_features(features: ArrayLike, name: str) -> NDArray[np.float32]:
             f"first is {name}[{row}, {column}] = {array[row, column]}; all must be finite. Fill them or "
             "drop those rows; or write a CSV file, where missing numbers are filled."
         )
+    _check_precision(array, values, name)
     return values[:, :, None, None]
+
+
+_DISTINCT = 1000  # numbers that the range of a feature must hold in float32
+
+
+def _check_precision(array: NDArray[Any], values: NDArray[np.float32], name: str) -> None:
+    """Refuse a feature of large and close numbers, such as times in seconds: float32 makes them equal."""
+    low, high = array.min(axis=0), array.max(axis=0)
+    spread = np.array(high - low if array.dtype.kind in "iu" else high * 1.0 - low, dtype=np.float64)
+    steps = np.spacing(np.abs(values).max(axis=0)).astype(np.float64)
+    coarse = (spread > 0) & (spread < _DISTINCT * steps)
+    if coarse.any():
+        column = int(np.flatnonzero(coarse)[0])
+        raise InputError(
+            f"{name}[:, {column}] runs from {low[column]} to {high[column]}; float32 cannot tell such large "
+            f"and close numbers apart. Pass {name} - {name}.min(axis=0)."
+        )
 
 
 def _is_castable(array: NDArray[Any]) -> bool:

@@ -128,10 +128,25 @@ def group_copies(
         As for :func:`find_copies`.
     """
     copies = find_copies(arrays.images, near=near)
-    if count_groups(copies.groups) == 1 < len(arrays):
-        one, many = words_for(arrays)
-        return arrays, (f"all {len(arrays):,} {many} are equal; no model can tell one {one} from another",)
+    n, n_groups = len(arrays), count_groups(copies.groups)
+    one, many = words_for(arrays)
+    if n_groups == 1 < n:
+        return arrays, (f"all {n:,} {many} are equal; no model can tell one {one} from another",)
+    if arrays.groups is None and n_groups < n and not _can_be_divided(copies.groups, arrays.labels.numpy()):
+        apart = replace(arrays, groups=torch.arange(n))
+        return apart, (
+            f"the {n:,} {many} are only {n_groups:,} different ones, and none can be set aside without a "
+            "class: copies lie on both sides of every split, so that every accuracy is too high",
+        )
     return with_groups(arrays, copies.groups), copies.notes(*words_for(arrays), name)
+
+
+def _can_be_divided(groups: Ints, labels: Ints) -> bool:
+    """Return whether some group can be set aside so that the others still have every class."""
+    pairs = np.unique(np.stack([labels, groups]), axis=1)
+    groups_of_class = np.bincount(pairs[0])
+    is_last = groups_of_class[pairs[0]] == 1
+    return bool(np.setdiff1d(pairs[1], pairs[1][is_last]).size)
 
 
 def with_groups(arrays: Arrays, groups: Ints | None) -> Arrays:

@@ -138,6 +138,7 @@ def check_arrays(
 
     Parameters and errors are those of :func:`from_numpy`.
     """
+    _check_same_index(features if images is None else images, labels)
     pixels = _pixels(images, features, "")
     if labels is None:
         raise InputError("there are no labels; there must be one per example. Pass labels.")
@@ -247,6 +248,18 @@ def leave_out_unused(splits: Sequence[Arrays]) -> tuple[list[Arrays], tuple[str,
     ]
     subject = "class has no example and is" if len(unused) == 1 else "classes have no examples and are"
     return smaller, (f"{len(unused):,} {subject} left out, the first is {unused[0]!r}",)
+
+
+def _check_same_index(inputs: Any, labels: Any) -> None:
+    """Refuse a DataFrame and a Series whose rows have other names: NumPy would pair them by position."""
+    first, second = (getattr(value, "index", None) for value in (inputs, labels))
+    if first is None or second is None or not hasattr(first, "equals") or not hasattr(second, "equals"):
+        return
+    if not first.equals(second):
+        raise InputError(
+            "features and labels are of pandas and have different indexes, and rows are paired by position. "
+            "Pass labels.loc[features.index], or both with .reset_index(drop=True) if their positions agree."
+        )
 
 
 def _pixels(images: ArrayLike | None, features: ArrayLike | None, prefix: str) -> NDArray[Any]:

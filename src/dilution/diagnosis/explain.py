@@ -44,7 +44,7 @@ def answer(diagnosis: Diagnosis) -> str:
     if diagnosis.is_upper_bound:
         return (
             f"At most about {100 * rate.high:.0f} % of the {n:,} labels are wrong. This is an upper bound: "
-            f"with {diagnosis.n_independent // len(diagnosis.classes)} examples per class the models confuse "
+            f"with {diagnosis.n_distinct // len(diagnosis.classes)} examples per class the models confuse "
             "classes themselves, and their errors cannot be told from wrong labels."
         )
     decimals = 0 if rate.value >= _ONE_DECIMAL else 1
@@ -157,7 +157,7 @@ def _caveats_of_estimate(diagnosis: Diagnosis) -> list[str]:
             "label to other classes. Either nearly all of these labels are wrong, or the models cannot "
             "recognise the class. Its results and its label issues are unreliable."
         )
-    examples_per_class = diagnosis.n_independent // len(diagnosis.classes)
+    examples_per_class = diagnosis.n_distinct // len(diagnosis.classes)
     if examples_per_class < _LEARNS_LITTLE and not diagnosis.is_upper_bound:
         sentences.append(
             f"With {examples_per_class} examples per class models learn little. Classes that they cannot "

@@ -117,6 +117,11 @@ class Diagnosis:
         return len(self.labels) if self.n_groups is None else self.n_groups
 
     @property
+    def n_distinct(self) -> int:
+        """Number of examples without copies."""
+        return len(self.labels) - self.copies.n_copies
+
+    @property
     def alpha(self) -> Estimate:
         """The noise level α at which uniform noise has this noise rate; infinite where none does."""
         rate, classes = self.noise_rate, len(self.classes)
@@ -174,7 +179,7 @@ class Diagnosis:
     @property
     def is_upper_bound(self) -> bool:
         """Whether there are so few examples per class that the estimate is at best an upper bound."""
-        return self.n_independent < _MIN_PER_CLASS * len(self.classes)
+        return self.n_distinct < _MIN_PER_CLASS * len(self.classes)
 
     @property
     def answer(self) -> str:

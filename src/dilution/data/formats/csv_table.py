@@ -49,6 +49,7 @@ class CsvTable:
 
     def __init__(self, path: Path, options: str) -> None:
         self._path, self._options = path, options
+        _check_is_text(path)
         words = parse_words(options)
         self._named_encoding = words.encoding
         try:
@@ -194,6 +195,28 @@ class CsvTable:
                 "write it again."
             )
         return explain_encoding(self._path, self._named_encoding, self._options, error)
+
+
+_FORMATS = {
+    b"PK\x03\x04": "an Excel or ZIP file",
+    b"\x1f\x8b": "a gzip file",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+    b"PAR1": "a Parquet file, whose name must end in .parquet",
+    b"SQLite format 3": "an SQLite file",
+}
+"""First bytes of files that are often named .csv."""
+
+
+def _check_is_text(path: Path) -> None:
+    """Raise DataError if the first bytes are those of another format; others report a missing file."""
+    try:
+        with path.open("rb") as opened:
+            start = opened.read(16)
+    except OSError:
+        return
+    for magic, kind in _FORMATS.items():
+        if start.startswith(magic):
+            raise DataError(f"{path} is {kind} and no CSV. Unpack it, or save it as CSV from its program.")
 
 
 def _number_as_name(columns: Sequence[str]) -> str:

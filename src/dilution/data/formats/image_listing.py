@@ -71,6 +71,7 @@ def list_images(root: Path) -> ImageListing:
         train, test = layout.images
     else:
         _check_not_a_split(root, sorted({folder for _, folder in layout.images[0]}), events)
+        _check_no_split_beside_classes(root, layout.images[0], events)
         train, test = _split(layout.images[0])
     if not train or not test:
         raise DataError(
@@ -125,6 +126,8 @@ def _sort_by_class(tree: ImageTree, splits: tuple[str, ...]) -> _Layout:
             events.append(Event(Kind.OUTSIDE, name))
         else:
             images[parts[0] if splits else ""].append((name, parts[depth]))
+            if len(parts) > depth + 2:
+                events.append(Event(Kind.DEEPER, name))
     present = {class_name(folder) for same in images.values() for _, folder in same}
     for name in tree.folders:
         parts = name.split("/")
@@ -156,6 +159,18 @@ def _check_test_classes(root: Path, splits: tuple[str, ...], images: tuple[_Imag
             f"{root / splits[1]} has images of the class {extra[0]!r}, of which {root / splits[0]} has none. "
             "Move some of them there, rename the folder, or remove it."
         )
+
+
+def _check_no_split_beside_classes(root: Path, images: _Images, events: Iterable[Event]) -> None:
+    """Raise DataError if a folder named like a split has class folders, and stands beside other folders."""
+    for name, folder in images:
+        inner = name.split("/")[1:-1]
+        if folder.lower() in _SPLIT_NAMES and inner:
+            raise DataError(
+                f"{root} has the folder {folder!r} with folders of its own, such as {inner[0]!r}, beside "
+                "others: a split among classes. Name two splits 'train' and 'val' or 'test', or name "
+                f"{shown_path(root / folder)}, to set a fifth of it aside for testing.{_notes(events)}"
+            )
 
 
 def _check_not_a_split(root: Path, names: Sequence[str], events: Iterable[Event]) -> None:

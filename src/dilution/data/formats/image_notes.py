@@ -23,6 +23,7 @@ class Kind(StrEnum):
     NO_FILE = "pipe, socket or device"
     CLOSED_FOLDER = "folder that cannot be opened"
     OUTSIDE = "image outside the class folders"
+    DEEPER = "image in a folder below its class folder"
     NO_CLASS = "class folder without images"
     RENAMED = "class name that is normalized"
     JOINED = "class folders with one name"
@@ -40,6 +41,11 @@ _TEXTS = {
         "image of a format that is not read ({details}) is",
         "images of formats that are not read ({details}) are",
         "skipped, the first is {name}; convert to PNG or JPEG what should be read",
+    ),
+    Kind.DEEPER: (
+        "image in a folder below its class folder has",
+        "images in folders below their class folders have",
+        "the class of the upper folder, the first is {name}",
     ),
     Kind.NO_IMAGE: (
         "file whose extension is not that of an image ({details}) is",

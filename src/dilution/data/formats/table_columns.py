@@ -123,6 +123,8 @@ def assign_roles(options: str, columns: Sequence[str], index: Sequence[str], pat
         name for name in columns if re.fullmatch(r"Unnamed: \d+", name) and name not in (label, noisy, group)
     ]
     notes = [Note(Kind.REQUESTED, name) for name in dropped]
+    if noisy == _NOISY_LABEL and parsed.noisy is None:
+        notes.append(Note(Kind.NOISY_BY_NAME, noisy))
     notes += [Note(Kind.UNNAMED, name) for name in unnamed if name not in dropped]
     levels = [name for name in index if name not in (label, noisy, group, *dropped)]
     notes += [Note(Kind.PANDAS_INDEX, name) for name in levels]

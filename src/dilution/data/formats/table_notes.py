@@ -18,6 +18,10 @@ class Kind(Enum):
         "column {column} is dropped, as requested",
         "{n} columns are dropped, as requested, the first is {column}",
     )
+    NOISY_BY_NAME = (
+        "column {column} has the observed labels, by its name",
+        "{n} columns have the observed labels, by their names, the first is {column}",
+    )
     UNNAMED = (
         "column {column} has no name, like an index, and is dropped",
         "{n} columns have no name, like an index, and are dropped, the first is {column}",
