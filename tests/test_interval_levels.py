@@ -71,7 +71,6 @@ PLACES = {
     "study/pairs.py paired_difference": ["level="],
     "figures/fig8.py _rises_with_n": ["level="],
     "diagnosis/bootstrap.py interval": ["central_interval"],
-    "diagnosis/copies.py _estimate": ["central_interval"],
     "diagnosis/copies.py _estimate": ["central_interval"],  # its level: tests/test_diagnosis_copies.py
     "diagnosis/result.py transition": ["central_interval"],
     "diagnosis/noise_pattern.py estimate_noise_pattern": ["central_interval"],
