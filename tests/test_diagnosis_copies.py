@@ -307,7 +307,7 @@ def test_groups_that_do_not_fit_are_refused(tmp_path):
         InputError, match="has the columns 'name', 'group'; a file of groups has the columns 'id'"
     ):
         diagnose(path, group=wrong)
-    with pytest.raises(InputError, match=r"group is .*g\.csv'; runs open their data by name"):
+    with pytest.raises(InputError, match=r"group is .*g\.csv'; runs open data by name"):
         dilution.plan(path, target=0.9, alpha=1, group=str(wrong))
     with pytest.raises(InputError, match="'doctor' is not a column"):
         dilution.advise(path, group="doctor")

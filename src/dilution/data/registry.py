@@ -254,8 +254,8 @@ def name_with_groups(data: str | Path, group: str | Path | None) -> str | Path:
     is_table = isinstance(custom_source(str(data)), TableSource) if str(data) else False
     if group is not None and (not is_table or Path(group).is_file()):
         raise InputError(
-            f"group is {short_repr(str(group))}; runs open their data by name, so groups must be part of them: a "
-            "column of a table, the array 'groups' of a .npz file, or 'groups' in the dict that a function "
+            f"group is {short_repr(str(group))}; runs open data by name, so groups must be part of them: "
+            "a column of a table, the array 'groups' of a .npz file, or 'groups' in the dict that a function "
             "returns. Add them there."
         )
     named: str | Path = with_group_column(data, group)[0]

@@ -168,8 +168,8 @@ def _check_no_split_beside_classes(root: Path, images: _Images, events: Iterable
         if folder.lower() in _SPLIT_NAMES and inner:
             raise DataError(
                 f"{root} has the folder {folder!r} with folders of its own, such as {inner[0]!r}, beside "
-                "others: a split among classes. Name two splits 'train' and 'val' or 'test', or name "
-                f"{shown_path(root / folder)}, to set a fifth of it aside for testing.{_notes(events)}"
+                "others: a split among classes. Name two splits 'train' and 'val' or "
+                f"'test'{_name_alone(root, [folder])}.{_notes(events)}"
             )
 
 
@@ -177,17 +177,19 @@ def _check_not_a_split(root: Path, names: Sequence[str], events: Iterable[Event]
     """Raise DataError if the folders that contain images are an incomplete pair of splits, not classes."""
     if names and _SPLIT_NAMES.issuperset(name.lower() for name in names):
         missing = "'val' or 'test'" if "train" in names else "'train'"
-        for_training = [name for name in names if name.lower().startswith("train")]
-        alone = (
-            f"; or name {shown_path(root / for_training[0])}, to set a fifth of it aside for testing"
-            if for_training
-            else ""
-        )
         raise DataError(
             f"{root} has images in {' and '.join(map(repr, names))} only and lacks {missing}; a data set "
             "with two splits has 'train' and 'val' or 'test', each with one folder per class. Add or "
-            f"rename the missing split{alone}.{_notes(events)}"
+            f"rename the missing split{_name_alone(root, names)}.{_notes(events)}"
         )
+
+
+def _name_alone(root: Path, names: Sequence[str]) -> str:
+    """Return the proposal to name the folder for training alone; no test split is proposed for training."""
+    for name in names:
+        if name.lower().startswith("train"):
+            return f"; or name {shown_path(root / name)}, to set a fifth of it aside for testing"
+    return ""
 
 
 def _split(images: _Images) -> tuple[_Images, _Images]:
