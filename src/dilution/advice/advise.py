@@ -117,6 +117,7 @@ def advise(
     )
 
 
+_MIN_N = 128  # examples that advice needs: a smaller set is refused later
 _MAX_LABELS = 1_000_000_000
 """Labels of a data set that advice is given for: counting them once takes half a minute."""
 
@@ -177,12 +178,12 @@ class _Request:
             )
         n = len(train) if n is None else n
         if level is not None and n * (1 + level) > _MAX_LABELS:
-            most = int(_MAX_LABELS / n) - 1
-            less = f"--alpha {most} or less, or " if alpha is not None and most >= 0 else ""
+            most, fewer = int(_MAX_LABELS / n) - 1, int(_MAX_LABELS / (1 + level))
+            remedies = [f"--alpha {most} or less"] if alpha is not None and most >= 0 else []
+            remedies += [f"--n {fewer} or less"] if fewer >= _MIN_N else []
             raise InputError(
                 f"alpha is {level:g} and n is {n:,}: {n * (1 + level):.2g} labels, all of which advice "
-                f"counts; at most {_MAX_LABELS:,}. Give {less}--n "
-                f"{int(_MAX_LABELS / (1 + level))} or less."
+                f"counts; at most {_MAX_LABELS:,}. Give {', or '.join(remedies) or 'a smaller noise level'}."
             )
         n_images = round(epochs * (n - default_n_val(n)))
         return cls(str(data), train, model, level, n, n_images, precision, seed)

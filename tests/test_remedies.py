@@ -1,0 +1,1161 @@
+"""A remedy in a message works as it is pasted: each is taken out of the message by code, and run.
+
+A case provokes a message in an empty folder and applies what it says. The last tests read the source:
+each text in it with something to paste is the message of a case, or is exempt with a reason.
+"""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from commands import STUDY, dilution
+from photographs import photograph, write_class_folders
+from stores import DONE, KEYS, RUNS
+
+import dilution as package
+from dilution.data import Arrays, from_numpy, load
+from dilution.data.registry import load_unsplit
+from dilution.errors import DilutionError
+from dilution.study import Execution, run
+from dilution.study.run_spec import Run
+from dilution.study.statistics import intervals
+from dilution.study.store import Store
+from dilution.training import confusability
+from dilution.training.evaluation import Normalise
+from dilution.training.gradients import compare_gradients
+from dilution.utils.worker_process import check_importable_script, pickle_setup
+
+SOURCE = Path(package.__file__).parent
+LONG = ("reproduce", "run", "plan", "advise")
+STOPPED = 75  # exit code at a time limit: the command was right, and resumes
+
+
+# --- what a message offers ---
+
+
+def named(pattern: str, message: str) -> str:
+    """Return what the group of a pattern matches in a message."""
+    match = re.search(pattern, message)
+    assert match is not None, message
+    return match[1]
+
+
+def commands(message: str) -> list[str]:
+    """Return the commands in a message: in backticks, or behind a colon at the end of a line."""
+    return re.findall(r"`([a-z]+ [^`]+)`", message) or re.findall(r": (dilution .+?)\.?$", message, re.M)
+
+
+def options(message: str) -> list[str]:
+    """Return the options that a message says to add or to give, with their values."""
+    return re.findall(r"(?:Add|Give|Give it|or|with|;) (--[a-z][a-z-]*(?: \d[\d.]*\b| advised)?)", message)
+
+
+def superfluous(message: str) -> list[str]:
+    """Return the options that a message says to leave out."""
+    return re.findall(r"--[a-z-]+", named(r"(--[\w, -]+? need|Leave (?:out )?--[a-z-]+)", message))
+
+
+def data_names(message: str) -> list[str]:
+    """Return the names of data that a message proposes."""
+    names = re.findall(r"(?:: |as | or |[nN]ame |Write )(?=((?:\"[^\"]*\"|[^\s\"])+))", message)
+    proposed = [name.rstrip(".,;") for name in names]
+    return [name for name in proposed if Path(name.partition("#")[0].strip('"')).exists()]
+
+
+def hint(message: str) -> str:
+    """Return the name that a message proposes for a misspelt one."""
+    return named(r"Did you mean '([^']+)'\?", message)
+
+
+def arguments(message: str) -> list[tuple[str, Any]]:
+    """Return the arguments of a function that the remedy of a message names, with their values."""
+    start = max(message.rfind(verb) for verb in ("Use ", "Give ", "give ", "; delta=", "order='random'"))
+    values = re.findall(r"(\w+)=('[^']*'|\d+\.?\d*\b|True|False)", message[max(start, 0) :])
+    return [(name, ast.literal_eval(value)) for name, value in values]
+
+
+def expressions(message: str) -> list[str]:
+    """Return the calls, indexed values and list comprehensions of Python in a message."""
+    result: list[str] = []
+    end = 0
+    for start in re.finditer(r"(?<![\w.\[])(?:[A-Za-z]\w*(?:[.(\[]| - )|\[str)", message):
+        if start.start() < end:
+            continue
+        for stop in reversed([place.end() for place in re.finditer(r"[)\]]|\.train|\.test", message)]):
+            text = message[start.start() : stop]
+            if len(text) < _LONGEST and _is_expression(text):
+                result.append(text)
+                end = stop
+                break
+    return result
+
+
+_LONGEST = 120
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        body = ast.parse(text, mode="eval").body
+    except SyntaxError:
+        return False
+    return isinstance(body, ast.Call | ast.Subscript | ast.ListComp | ast.Attribute | ast.BinOp)
+
+
+# --- how a remedy is applied ---
+
+
+def paste(command: str) -> None:
+    """Run a command of this program as it is, for a second if it trains."""
+    words = shlex.split(command)
+    assert words[0] == "dilution", command
+    brief = ["--workers", "0"] if words[1] in LONG and "--workers" not in words else []
+    brief += ["--time-limit", "1s"] if words[1] in LONG else []
+    result = dilution(*words[1:], *brief)
+    assert result.exit_code in (0, STOPPED), result.output + repr(result.exception)
+
+
+def refusal(function: Callable[..., Any], *args: Any, **settings: Any) -> str:
+    """Return the message of the error that a call raises."""
+    with pytest.raises((DilutionError, IndexError)) as caught:
+        function(*args, **settings)
+    return str(caught.value)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A message and the use of its remedies.
+
+    Parameters
+    ----------
+    provoke
+        Returns the message; it may write files to the current folder.
+    apply
+        Function of the message that takes its remedies and runs them.
+    """
+
+    provoke: Callable[[], str]
+    apply: Callable[[str], None]
+
+
+CASES: dict[str, Case] = {}
+MESSAGES: dict[str, str] = {}
+"""Messages that this process has provoked."""
+
+
+def case(name: str, provoke: Callable[[], str], apply: Callable[[str], None]) -> None:
+    """Add a case to the table."""
+    CASES[name] = Case(provoke, apply)
+
+
+def case_of_command(
+    name: str,
+    command: str,
+    change_command: Callable[[str, str], list[str]],
+    prepare: Callable[[], object] = int,
+) -> None:
+    """Add a case: a command is refused, and works with the remedy.
+
+    Parameters
+    ----------
+    name
+        Name of the case.
+    command
+        The command that is refused.
+    change_command
+        Function of the command and the message that returns the commands to run.
+    prepare
+        Writes the files that the command needs.
+    """
+
+    def provoke() -> str:
+        prepare()
+        result = dilution(*shlex.split(command)[1:])
+        assert result.exit_code in (1, 2), result.output + repr(result.exception)
+        return result.output
+
+    def apply(message: str) -> None:
+        pasted = change_command(command, message)
+        assert pasted, message
+        for words in pasted:
+            paste(words)
+
+    case(name, provoke, apply)
+
+
+def pasted_commands(command: str, message: str) -> list[str]:
+    return commands(message)
+
+
+def with_options(command: str, message: str) -> list[str]:
+    """Return the command with each option that the message names, in place of the same option."""
+    pasted = []
+    for option in options(message):
+        name = option.split()[0]
+        pasted.append(f"{re.sub(rf' {name} [^ ]+', '', command)} {option}")
+    return pasted
+
+
+def without_options(command: str, message: str) -> list[str]:
+    for option in superfluous(message):
+        command = re.sub(rf" {option} [^ -][^ ]*", "", command)
+    return [command]
+
+
+def with_hint(command: str, message: str) -> list[str]:
+    return [command.replace(named(r"'([^']+)' is not", message), hint(message))]
+
+
+def case_of_call(name: str, function: Callable[..., Any], **settings: Any) -> None:
+    """Add a case: a call is refused, and works with each argument that the message names."""
+
+    def apply(message: str) -> None:
+        named = [(key, value) for key, value in arguments(message) if (key, value) not in settings.items()]
+        assert named, message
+        for key, value in named:
+            function(**settings | {key: value})
+
+    case(name, lambda: refusal(function, **settings), apply)
+
+
+def case_of_value(name: str, function: Callable[..., Any], key: str, value: Any, **settings: Any) -> None:
+    """Add a case: an argument is refused, and works as the expression in the message makes it."""
+
+    def apply(message: str) -> None:
+        scope = {key: value, "torch": torch, "pandas": pd, "numpy": np, "dilution": package}
+        remedy = re.split(r"\. (?=[A-Z])", message)[-1]
+        made = [eval(each, scope) for each in expressions(remedy) if key in each]
+        assert made, message
+        for each in made:
+            function(**settings | {key: each})
+
+    case(name, lambda: refusal(function, **settings | {key: value}), apply)
+
+
+def case_of_data(
+    name: str, write: Callable[[], str], proposed: Callable[[str], list[str]] = data_names
+) -> None:
+    """Add a case: a name of data is refused, and those that the message proposes can be read.
+
+    Parameters
+    ----------
+    name
+        Name of the case.
+    write
+        Writes the data and returns the name that is refused.
+    proposed
+        Function of the message that returns the names that it proposes.
+    """
+
+    def apply(message: str) -> None:
+        names = proposed(message)
+        assert names, message
+        for each in names:
+            (unquoted,) = shlex.split(each)
+            for pasted in {each, unquoted}:  # in Python, and behind a shell
+                assert len(load(pasted).train)
+                assert len(load_unsplit(pasted).arrays)
+
+    case(name, lambda: refusal(load, write()), apply)
+
+
+# --- data and models of the cases ---
+
+PIXELS = np.arange(40 * 6 * 6, dtype=np.uint8).reshape(40, 6, 6)
+LABELS = np.arange(40) % 2
+ROWS = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+
+
+def table(text: str, name: str = "t.csv", encoding: str = "utf-8") -> str:
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_bytes(text.encode(encoding))
+    return name
+
+
+def rows(**columns: Callable[[int], object]) -> str:
+    """Return a CSV text of 120 rows."""
+    lines = [",".join(f'"{name}"' if "," in name else name for name in columns)]
+    lines += [",".join(str(value(row)) for value in columns.values()) for row in range(120)]
+    return "\n".join(lines) + "\n"
+
+
+COLUMNS: dict[str, Callable[[int], object]] = {
+    "id": lambda row: f"patient-{row}",
+    "width": lambda row: f"{ROWS.ravel()[row]:.4f}",
+    "one": lambda _: "same",
+    "empty": lambda _: "",
+    "species of it": lambda row: "ab"[row % 2],
+    "weight": lambda row: f"{ROWS.ravel()[-row]:.4f}",
+}
+
+
+def folder_of_splits(*splits: str) -> str:
+    for split in splits:
+        write_class_folders(Path("my images") / split)
+    return "my images"
+
+
+@cache
+def digits() -> Any:
+    return load("digits")
+
+
+def noisy(**settings: Any) -> package.Dilution:
+    return package.Dilution(digits().train, n=60, alpha=1, **settings)
+
+
+def train(**settings: Any) -> None:
+    given = {"model": "perceptron", "steps": 1, "n_val": 10, **settings}
+    sources = {key: given.pop(key) for key in ("image_source",) if key in given}
+    package.train(noisy=noisy(**sources), test=digits().test, **given)
+
+
+def spec(**settings: Any) -> Run:
+    return Run.of(
+        **{"dataset": "digits", "n": 100, "model": "perceptron", "alpha": 1.0, "steps": 1} | settings
+    )
+
+
+def store_file(**settings: Any) -> str:
+    with Store(Path("my results.sqlite")) as store:
+        if settings.get("filled"):
+            store.add("short", RUNS)
+            with store.writer():
+                store.finish({KEYS[0]: DONE}, at="now")
+    return "my results.sqlite"
+
+
+def own_estimator() -> None:
+    """Write a module with an estimator whose training fails."""
+    Path("own_broken.py").write_text(
+        "class Broken:\n"
+        "    def fit(self, x, y):\n        raise ZeroDivisionError('no fit')\n"
+        "    def predict_proba(self, x):\n        return x\n"
+        "def broken(shape, classes):\n    return Broken()\n"
+    )
+
+
+# --- tables ---
+
+for column, options_of_table in {
+    "none is called label": "",
+    "an identifier": "#id",
+    "of one class": "#one",
+    "empty": "#empty",
+}.items():
+    case_of_data(
+        f"the label column is {column}",
+        lambda end=options_of_table: table(rows(**COLUMNS), "my data/t.csv") + end,
+    )
+case_of_data("a column of text has too many values", lambda: table(rows(**COLUMNS)) + '#"species of it"')
+case_of_data(
+    "a column is misspelt",
+    lambda: table(rows(x=COLUMNS["width"], species=COLUMNS["species of it"])) + "#specis",
+    lambda message: [f"t.csv#{hint(message)}"],
+)
+case_of_data(
+    "a decimal mark must be known",
+    lambda: table(
+        "label;x\n" + "".join(f"{'ab'[k % 2]};{1 + k % 9},{100 + k}\n{'ab'[k % 2]};{k}\n" for k in range(60))
+    ),
+)
+case_of_data(
+    "a table may be Windows-1252",
+    lambda: table("label,x\n" + "café,1\nthé,2\ncafé,3\nthé,4\n" * 20, "my data/t.csv", "cp1252"),
+)
+case_of_data(
+    "a table has a byte order mark of another encoding",
+    lambda: table("\ufefflabel,x\n" + "a,1\nb,2\na,3\nb,4\n" * 20) + "#label,encoding=cp1252",
+    lambda message: ["t.csv#label,encoding=cp1252".replace("," + named(r"Leave out (\S+)\.", message), "")],
+)
+case_of_data(
+    "a table is UTF-16 without a byte order mark",
+    lambda: table("label,x\n" + "a,1\nb,2\na,3\nb,4\n" * 20, encoding="utf-16-le"),
+    lambda message: ["t.csv#" + named(r"Add (encoding=[a-z0-9-]+) behind", message)],
+)
+
+
+def write_table_with_nul() -> str:
+    return refusal(load, table("label,x\n" + "a,1\nb,2\0\na,3\nb,4\n" * 20, "my data/t.csv"))
+
+
+def run_in_shell(message: str) -> None:
+    (command,) = commands(message)
+    subprocess.run(command, shell=True, check=True)
+    assert len(load(shlex.split(command)[-1]).train)
+
+
+case("a table has a NUL character", write_table_with_nul, run_in_shell)
+
+
+def noted(write: Callable[[], str]) -> Callable[[], str]:
+    return lambda: "\n".join(load(write()).notes)
+
+
+def follow_note(message: str) -> None:
+    (option,) = re.findall(r"(\w+=\w+) behind the #", message)
+    assert len(load(f"t.csv#label,{option}").train)
+
+
+case(
+    "a separator of cells is guessed",
+    noted(lambda: table("label,x;label\n" + "a,1;a\nb,2;b\na,3;a\nb,4;b\n" * 20)),
+    follow_note,
+)
+case(
+    "a decimal mark is guessed",
+    noted(
+        lambda: table("label,x\n" + "".join(f'{"ab"[k % 2]},"{1 + k % 9},{100 + k}"\n' for k in range(60)))
+    ),
+    follow_note,
+)
+
+# --- folders of images, packs and arrays ---
+
+case_of_command(
+    "a folder is packed without a size",
+    "dilution data pack imgs my.pack --workers 0",
+    with_options,
+    lambda: write_class_folders(Path("imgs")),
+)
+case_of_command(
+    "a data set by name is packed with a size", "dilution data pack digits my.pack --size 8", without_options
+)
+case_of_command(
+    "a pack has another suffix",
+    "dilution data pack digits my.tar",
+    lambda command, message: [command.replace("my.tar", named(r"Write to (\S+) instead", message))],
+)
+case_of_data("a size is no number", lambda: folder_of_splits("") + "#x")
+case_of_data("a folder has the train split only", lambda: folder_of_splits("train"))
+
+
+def folder_in_folder() -> str:
+    for name in ("cat", "dog"):
+        (Path("my data") / "all" / name).mkdir(parents=True)
+        for number in range(5):
+            photograph(number).save(Path("my data") / "all" / name / f"{number}.png")
+    return "my data"
+
+
+case_of_data("a folder holds one folder of classes", folder_in_folder)
+
+
+def too_many_images() -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dilution.data.formats.image_folder._MAX_IMAGES", 10)
+        return refusal(load, folder_of_splits(""))
+
+
+def paste_all(message: str) -> None:
+    pasted = commands(message)
+    assert pasted, message
+    for command in pasted:
+        paste(command)
+
+
+def pack_folder(message: str) -> None:
+    (command,) = commands(message)
+    paste(f"{command} --workers 0")
+
+
+case("a folder has too many images for memory", too_many_images, pack_folder)
+case("a pack does not exist", lambda: refusal(load, "my new.pack"), paste_all)
+
+
+def folder_named_digits() -> str:
+    write_class_folders(Path("digits"))
+    return "digits"
+
+
+case_of_data("a folder has the name of a data set", folder_named_digits)
+
+
+def images_and_labels(images: Any, labels: Any = LABELS, groups: Any = None) -> Arrays:
+    return Arrays(torch.as_tensor(images), torch.from_numpy(labels), ("a", "b"), groups=groups)
+
+
+case_of_value("images lack channels", images_and_labels, "images", torch.from_numpy(PIXELS))
+case_of_value(
+    "features are rows", lambda features: images_and_labels(features), "features", torch.from_numpy(ROWS)
+)
+case_of_value(
+    "groups are numbers of another type",
+    images_and_labels,
+    "groups",
+    torch.arange(40.0),
+    images=PIXELS[:, None],
+)
+case_of_value("pixels are integers", from_numpy, "images", PIXELS.astype("int64"), labels=LABELS)
+case_of_value("channels come last", from_numpy, "images", np.repeat(PIXELS[..., None], 3, 3), labels=LABELS)
+case_of_value("pixels are masked", from_numpy, "images", np.ma.array(PIXELS, mask=PIXELS == 3), labels=LABELS)
+case_of_value("features are text", from_numpy, "features", ROWS.astype("str"), labels=LABELS)
+case_of_value("labels are one-hot", from_numpy, "labels", np.eye(2, dtype=int)[LABELS], images=PIXELS)
+case_of_value("labels are dates", from_numpy, "labels", LABELS.astype("datetime64[D]"), images=PIXELS)
+case_of_value("labels are of several kinds", from_numpy, "labels", ["a", 1] * 20, images=PIXELS)
+
+
+def save_and_load(**arrays: Any) -> None:
+    np.savez("a.npz", **arrays)
+    load("a.npz")
+
+
+case_of_value("labels in a file are objects", save_and_load, "labels", LABELS.astype(object), images=PIXELS)
+
+
+def write_npz(message: str) -> None:
+    (call,) = expressions(message)
+    eval(call, {"numpy": np, "file": "a.npz", "images": PIXELS, "labels": LABELS})
+    assert len(load("a.npz").train)
+
+
+def bare_array() -> str:
+    with Path("a.npz").open("wb") as file:
+        np.save(file, PIXELS)
+    return refusal(load, "a.npz")
+
+
+case("a file holds one bare array", bare_array, write_npz)
+
+
+def split_among_classes() -> str:
+    folder_of_splits("train")
+    write_class_folders(Path("my images"))
+    return "my images"
+
+
+case_of_data("a split stands among classes", split_among_classes)
+case_of_value(
+    "features are large and close", from_numpy, "features", ROWS.astype(float) / 1e6 + 1e6, labels=LABELS
+)
+
+
+def pandas_rows(features: pd.DataFrame, labels: "pd.Series[int]") -> None:
+    from_numpy(features=features, labels=labels)
+
+
+FRAME, SERIES = pd.DataFrame(ROWS), pd.Series(LABELS).sample(frac=1, random_state=0)
+
+
+def same_index(message: str) -> None:
+    (indexed,) = [each for each in expressions(message) if "[features.index]" in each]
+    pandas_rows(FRAME, eval(indexed, {"labels": SERIES, "features": FRAME}))
+    (reset,) = re.findall(r"\.reset_index\(.*?\)", message)
+    pandas_rows(*(eval(f"value{reset}", {"value": value}) for value in (FRAME, SERIES)))
+
+
+case("an index is of another order", lambda: refusal(pandas_rows, FRAME, SERIES), same_index)
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of data sets that are fetched; nothing is downloaded."""
+    names: list[str] = []
+    monkeypatch.setattr("dilution.data.fetch", lambda name, _root=None: names.append(name) or [])
+    return names
+
+
+def part_of_cifar() -> str:
+    Path("cifar-10-batches-py").mkdir()
+    Path("cifar-10-batches-py", "data_batch_1").write_bytes(b"")
+    return refusal(load, "cifar10", ".")
+
+
+def damaged_mnist() -> str:
+    for split in ("train", "t10k"):
+        for kind in ("images-idx3", "labels-idx1"):
+            Path(f"{split}-{kind}-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\0")
+    return refusal(load, "mnist", ".")
+
+
+case("files of MNIST are damaged", damaged_mnist, paste_all)
+case("files of CIFAR are missing", part_of_cifar, paste_all)
+case(
+    "missing files are checked",
+    lambda: dilution("data", "check", "mnist", "--data-root", ".").output,
+    paste_all,
+)
+case("missing files are listed", lambda: dilution("list", "datasets", "--data-root", ".").output, paste_all)
+
+# --- noise and training ---
+
+case_of_call(
+    "fresh images are exhausted",
+    lambda **s: package.Dilution(digits().train, alpha=1, **s),
+    image_source="fresh",
+)
+case_of_call(
+    "features meet images as a source",
+    lambda **s: package.Dilution(from_numpy(features=ROWS, labels=LABELS).train, alpha=1, **s),
+    image_source=digits().train,
+)
+case_of_call("targets are pooled over other images", train, targets="pooled", image_source="white_noise")
+case_of_call("replaced labels have other images", noisy, label_mode="replaced", image_source="white_noise")
+case_of_call("delta is outside its range", package.structured, delta=2)
+case_of_call("an order needs confusability", package.structured, delta=0.5, order="confusing")
+
+
+def gradients(image_source: str) -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    training = noisy(image_source=image_source)
+    compare_gradients(model, Normalise(training.data, training.clean_rows), training)
+
+
+case_of_call("gradients are compared over other images", gradients, image_source="white_noise")
+case_of_call("a run pools the labels of other images", spec, targets="pooled", image_source="white_noise")
+case_of_call(
+    "a run compares gradients over other images", spec, compare_gradients=True, image_source="white_noise"
+)
+case_of_call("a run of other noise has a delta", spec, delta=0.5)
+
+
+def too_few_for_confusability() -> str:
+    return refusal(confusability, digits().train.subset(torch.arange(5)))
+
+
+def apply_order(message: str) -> None:
+    for key, value in arguments(message):
+        package.Dilution(
+            digits().train.subset(torch.arange(5)), alpha=1, noise=package.structured(0.5, **{key: value})
+        )
+
+
+case("images are too few for confusability", too_few_for_confusability, apply_order)
+
+
+def evaluated(**scope: Any) -> Callable[[str], None]:
+    """Return a function that evaluates the expressions of a message."""
+
+    def apply(message: str) -> None:
+        calls = [each for each in expressions(message) if each.startswith("dilution.")]
+        assert calls, message
+        for call in calls:
+            eval(call, {"dilution": package, "torch": torch, **scope})
+
+    return apply
+
+
+case("the data of noise are no arrays", lambda: refusal(package.Dilution, [1], alpha=1), evaluated())
+case(
+    "noise is no noise model",
+    lambda: refusal(package.Dilution, digits().train, alpha=1, noise="uniform"),
+    evaluated(),
+)
+case(
+    "the data of a training have no noise model",
+    lambda: refusal(package.train, "mlp1", digits().train, test=digits().test),
+    lambda message: evaluated(data=digits())(message),
+)
+case("the test data are no arrays", lambda: refusal(package.train, "mlp1", noisy(), test=[1]), evaluated())
+case(
+    "observed labels have no matrix",
+    lambda: refusal(package.observed().added, 2, 1.0, 0),
+    lambda message: evaluated(data=from_numpy(PIXELS, LABELS, noisy_labels=LABELS).train)(message),
+)
+
+# --- studies ---
+
+
+def study_file(**changes: str) -> None:
+    text = STUDY
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    Path("study.toml").write_text(text)
+
+
+case_of_command("there is no store", "dilution status --store 'my results.sqlite'", pasted_commands)
+case_of_command(
+    "a store has no study", "dilution report --store 'my results.sqlite'", pasted_commands, store_file
+)
+case_of_command(
+    "a store has no figure",
+    "dilution claims 'my results.sqlite'",
+    pasted_commands,
+    lambda: store_file(filled=True),
+)
+case_of_command(
+    "a key is unknown",
+    "dilution show run zzz --store 'my results.sqlite'",
+    pasted_commands,
+    lambda: store_file(filled=True),
+)
+case_of_command(
+    "runs fail",
+    "dilution run study.toml --workers 0 --store 'my results.sqlite'",
+    pasted_commands,
+    lambda: (
+        own_estimator(),
+        study_file(perceptron="own_broken:broken", **{'targets = "pooled"\nsteps = 2\n': ""}),
+    ),
+)
+case_of_command(
+    "runs of a pilot fail",
+    "dilution plan digits --target 0.9 --alpha 1 --model own_broken:broken --workers 0 --store 'my.sqlite'",
+    pasted_commands,
+    own_estimator,
+)
+case_of_command(
+    "a recipe sets what is compared",
+    "dilution run study.toml --recipe advised --workers 0",
+    without_options,
+    lambda: study_file(**{"alpha = [0.0, 1.0]": "lr = [0.1, 0.2]", "steps = 2": "steps = 2\nalpha = 1.0"}),
+)
+case_of_command(
+    "a recipe is given to a search", "dilution reproduce fig9 --recipe advised --workers 0", without_options
+)
+case_of_command(
+    "a study is misspelt",
+    "dilution export runs.csv --study shrt --store 'my results.sqlite'",
+    with_hint,
+    lambda: store_file(filled=True),
+)
+case_of_command("a data set is misspelt", "dilution data pack digtis my.pack", with_hint)
+
+
+def contradicting_stores() -> None:
+    for name, accuracy in (("a.sqlite", 0.5), ("b.sqlite", 0.6)):
+        with Store(Path(name)) as store:
+            store.add("short", RUNS)
+            with store.writer():
+                store.finish({KEYS[0]: DONE | {"result": {"test_acc_last": accuracy}}}, at="now")
+
+
+case_of_command(
+    "stores contradict each other", "dilution merge a.sqlite b.sqlite", with_options, contradicting_stores
+)
+
+
+def many_labels() -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("dilution.advice.advise"), "_MAX_LABELS", 1600)
+        return dilution(*shlex.split("advise digits --alpha 9 --n 300 --model perceptron --workers 0")).output
+
+
+def with_fewer_labels(message: str) -> None:
+    command = "dilution advise digits --alpha 9 --n 300 --model perceptron"
+    assert len(options(message)) == 2, message
+    for pasted in with_options(command, message):
+        paste(f"{pasted} --epochs 1")
+
+
+case("advice counts too many labels", many_labels, with_fewer_labels)
+PILOT = "dilution plan digits --target 0.9 --alpha 1 --pilot-n 250 --max-runs 20 --model perceptron"
+
+
+def poor_pilot() -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("dilution.planning.plan"), "_SIGNIFICANT", 1e6)
+        return dilution(*shlex.split(f"{PILOT} --workers 0")[1:]).output
+
+
+def repeat_pilot(message: str) -> None:
+    assert len(options(message)) == 2, message
+    for pasted in with_options(PILOT, message):
+        paste(pasted)
+
+
+case("a pilot learns nothing", poor_pilot, repeat_pilot)
+
+
+def misplaced() -> str:
+    study_file()
+    return refusal(run, "study.toml", workers=0)
+
+
+def pass_execution(message: str) -> None:
+    (argument,) = re.findall(r"execution=(dilution\.Execution\(.*?\))\.", message)
+    assert len(run("study.toml", execution=eval(argument, {"dilution": package}))) == 4
+
+
+case("a setting of the execution is misplaced", misplaced, pass_execution)
+
+
+def repeated_rows() -> pd.DataFrame:
+    return pd.DataFrame({"alpha": [0.0, 0.0], "seed": [0, 0], "test_acc_last": 0.5})
+
+
+def remove_repeated(message: str) -> None:
+    (call,) = [each for each in expressions(message) if each.startswith("table.")]
+    intervals(eval(call, {"table": repeated_rows()}), by=["alpha"], value="test_acc_last")
+
+
+case(
+    "a run occurs twice in a table",
+    lambda: refusal(intervals, repeated_rows(), by=["alpha"], value="test_acc_last"),
+    remove_repeated,
+)
+
+
+def without_address(message: str) -> None:
+    assert named(r"Leave the (\w+) out", message) in Execution.__dataclass_fields__
+    Execution()
+
+
+case("an address comes without Ray", lambda: refusal(Execution, address="auto"), without_address)
+if not torch.cuda.is_available():
+    case_of_call("there is no GPU", lambda **s: package.Execution(**s), device="cuda")
+
+
+def on_ray(function: Callable[[], str]) -> Callable[[], str]:
+    def provoke() -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("dilution.study.execution.find_spec", lambda name: SimpleNamespace(name=name))
+            return function()
+
+    return provoke
+
+
+def use_execution(message: str) -> None:
+    values = re.findall(r"executor='(\w+)'|or '(\w+)'", message[message.rfind(";") :])
+    assert values, message
+    for value in filter(None, (word for words in values for word in words)):
+        assert Execution(executor=value, workers=0).executor == value
+
+
+case("Ray has no workers", on_ray(lambda: refusal(Execution, executor="ray", workers=0)), use_execution)
+case(
+    "labels are diagnosed on Ray",
+    on_ray(lambda: refusal(package.diagnose, "digits", execution=Execution(executor="ray"))),
+    use_execution,
+)
+
+
+def show_traceback(message: str) -> None:
+    (command,) = commands(message)
+    process = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
+    assert "ZeroDivisionError" in process.stderr
+
+
+def module_that_raises() -> str:
+    Path("own_wrong.py").write_text("1 / 0\n")
+    return refusal(load, "own_wrong:data")
+
+
+case("a module raises as it is imported", module_that_raises, show_traceback)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Change to an empty folder, from which modules can be imported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+
+# --- the rest ---
+
+case(
+    "labels of other images are counted",
+    lambda: refusal(noisy(image_source="white_noise").histogram, torch.arange(3)),
+    lambda message: train(image_source="white_noise", **dict(arguments(message))),
+)
+
+
+def take_index(message: str) -> None:
+    (index,) = expressions(message)
+    assert len(noisy().labels(eval(index, {"torch": torch}))) == 10
+
+
+case("an index is no tensor", lambda: refusal(noisy().labels, "all"), take_index)
+
+
+def copies_of_images() -> str:
+    data = digits().train.subset(torch.arange(12))
+    return refusal(
+        confusability,
+        Arrays(data.images, data.labels, data.classes, groups=torch.zeros(12, dtype=torch.int64)),
+    )
+
+
+case("images are too few beside copies", copies_of_images, apply_order)
+
+
+def script_from_standard_input() -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "__main__", SimpleNamespace(__file__="<stdin>", __spec__=None))
+        return refusal(check_importable_script)
+
+
+def run_without_workers(message: str) -> None:
+    study_file()
+    (execution,) = {each for each in expressions(message) if each.startswith("Execution")}
+    assert len(run("study.toml", execution=eval(execution, {"Execution": Execution}))) == 4
+    for option in re.findall(r"--workers 0", message):
+        paste(f"dilution run study.toml --store other.sqlite {option}")
+
+
+case("a script comes from standard input", script_from_standard_input, run_without_workers)
+case(
+    "a model cannot be sent to workers", lambda: refusal(pickle_setup, lambda: None, ()), run_without_workers
+)
+
+
+def failed_before() -> str:
+    own_estimator()
+    study_file(perceptron="own_broken:broken", **{'targets = "pooled"\nsteps = 2\n': ""})
+    results = [dilution("run", "study.toml", "--workers", "0") for _ in range(2)]
+    assert [result.exit_code for result in results] == [1, 1]
+    return results[1].output
+
+
+def retry_failed(message: str) -> None:
+    (option,) = options(message)
+    result = dilution("run", "study.toml", "--workers", "0", option)
+    assert result.exit_code == 1  # they fail again
+    assert "4 failed" in dilution("status").output
+
+
+case("runs have failed before", failed_before, retry_failed)
+
+
+def start_alone() -> str:
+    # test_training_distributed trains in two processes; here they only must be started together
+    Path("my script.py").write_text("import os\nassert os.environ['WORLD_SIZE'] == '2'\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "__main__", SimpleNamespace(__file__="my script.py"))
+        return refusal(train, parallel=True)
+
+
+def start_together(message: str) -> None:
+    (command,) = commands(message)
+    launcher = f"{shlex.quote(sys.executable)} -m torch.distributed.run --standalone"  # on any port
+    subprocess.run(
+        command.replace("torchrun", launcher), shell=True, check=True, timeout=120, capture_output=True
+    )
+
+
+case("processes are not started together", start_alone, start_together)
+case(
+    "a time limit is reached",
+    lambda: dilution(*shlex.split("reproduce fig1 --workers 0 --time-limit 1s")).output,
+    lambda message: [paste(command) for command in re.findall(r"Resume: (.*)", message)].index(None),
+)
+
+
+SLOW = {
+    "a folder has too many images for memory",
+    "a pilot learns nothing",
+    "a recipe is given to a search",
+    "a store has no figure",
+    "a store has no study",
+    "advice counts too many labels",
+    "runs fail",
+    "runs of a pilot fail",
+    "there is no store",
+    "a time limit is reached",
+    "processes are not started together",
+}
+"""Cases that train, or start processes."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.trains] if name in SLOW else []) for name in CASES]
+)
+@pytest.mark.usefixtures("fetched")
+def test_a_remedy_works_as_it_is_pasted(name: str) -> None:
+    MESSAGES[name] = CASES[name].provoke()
+    CASES[name].apply(MESSAGES[name])
+
+
+# --- the source ---
+
+NO_PASTE = re.compile(
+    r"(?:another(?: with)?|other|fewer|smaller|file with|copy with|has it with) --[a-z-]+"
+    r"(?: or DILUTION_DATA)?|--store names a file"
+)
+"""Options whose values only the user knows."""
+
+PASTED_VALUE = re.compile(r"shown_path|name_with|with_suffix|shlex|inner_root|remedies")
+"""Values in a text that are written to be pasted."""
+
+PASTE = re.compile(
+    r"`(?:dilution|tr|torchrun|python|ray|pip) |: (?:dilution|pip) [a-z]|(?<![\w-])--[a-z]"
+    r"|\b\w+=(?:['\"\d\[(]|True|False|utf|\{)|\S#[\w{]|\w\.\w+\(|\w\[:|\[str\(|Did you mean"
+    r"|\{[^}]*(?:" + PASTED_VALUE.pattern + r")|execution="
+)
+"""What can be pasted, in a text whose values are written as in an f-string."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text of the source that may become a part of a message.
+
+    Parameters
+    ----------
+    place
+        Module and function.
+    source
+        The text, its values as in an f-string.
+    pattern
+        Regular expression of the messages that contain it.
+    """
+
+    place: str
+    source: str
+    pattern: str
+
+
+def texts(path: Path) -> Iterator[Text]:
+    """Yield the texts in a module that are neither documentation nor help."""
+    module = ast.parse(path.read_text("utf-8"))
+
+    def visit(node: ast.AST, place: str) -> Iterator[Text]:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            place = f"{place}.{node.name}"
+        if (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func).startswith("typer.")
+            and "echo" not in ast.unparse(node.func)
+        ):
+            return
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return
+        if isinstance(node, ast.JoinedStr):
+            yield Text(place, *_parts(node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield Text(place, node.value, re.escape(node.value))
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(node, ast.JoinedStr):
+                yield from visit(child, place)
+            elif isinstance(child, ast.FormattedValue):
+                yield from visit(child.value, place)
+
+    yield from visit(module, path.relative_to(SOURCE).with_suffix("").as_posix())
+
+
+def _parts(values: list[ast.expr]) -> tuple[str, str]:
+    source, pattern = "", ""
+    for value in values:
+        if isinstance(value, ast.Constant):
+            source, pattern = source + str(value.value), pattern + re.escape(str(value.value))
+        else:
+            assert isinstance(value, ast.FormattedValue)
+            code = ast.unparse(value.value)
+            source += "{" + (code if PASTED_VALUE.search(code) else "") + "}"
+            pattern += "(?s:.*)"
+    return source, pattern
+
+
+def remedies() -> list[Text]:
+    """Return the texts of the source that hold something to paste."""
+    return [
+        text
+        for path in sorted(SOURCE.rglob("*.py"))
+        for text in texts(path)
+        if PASTE.search(NO_PASTE.sub("", text.source)) and " " in text.source
+    ]
+
+
+EXEMPT: dict[str, str] = {
+    "use it with --recipe": "a page, no message",
+    "torchvision.transforms.ToTensor()": "torchvision is not installed with this package",
+    "Give --dataset cifar10n/worse": "a data set that its licence forbids to download for the user",
+    "pip install": "needs a package index",
+    "pip install --upgrade": "needs a package index",
+    "ray.shutdown()": "needs Ray",
+    "ray start": "needs Ray",
+    "torch.no_grad()": "says what a model must not do",
+    "NoiseSummary(": "a repr",
+    "structured(delta=": "a repr",
+    "AccuracyLaw(": "a repr",
+    "TrainTask(": "a repr",
+    "--zoom": "a style sheet",
+    "stroke-width": "a style sheet",
+    "data = dilution.load": "code that tests/test_cli_show_run.py runs",
+    "confusable = dilution.confusability": "code that tests/test_cli_show_run.py runs",
+    "noisy = dilution.Dilution": "code that tests/test_cli_show_run.py runs",
+    "result = dilution.train": "code that tests/test_cli_show_run.py runs",
+    "noise='structured' needs a delta": "says which setting is missing; its value is the user's",
+    "noise_order goes with noise='structured'": "says which setting is missing; its value is the user's",
+    "noise='matrix' needs a matrix": "says which setting is missing; its value is the user's",
+    "a matrix goes with noise='matrix'": "says which setting the one received belongs to",
+    "with --retry-failed": "needs a worker that the system kills",
+    "workers=0: this process": "needs a worker that the system kills",
+    "as it started, often": "needs a worker that the system kills",
+    "could not be set up": "needs a worker that cannot start",
+    "a task called sys.exit": "a defect of a task, no remedy",
+}
+"""Texts that no case provokes: a part of the text, and the reason."""
+
+
+@pytest.mark.trains
+def test_each_remedy_in_the_source_has_a_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fetched: list[str]
+) -> None:
+    messages = []
+    for number, (name, each) in enumerate(CASES.items()):
+        (tmp_path / str(number)).mkdir()
+        monkeypatch.chdir(tmp_path / str(number))
+        monkeypatch.setattr(sys, "path", [str(tmp_path / str(number)), *sys.path])
+        messages.append(MESSAGES.get(name) or each.provoke())
+    without = [
+        text for text in remedies() if not any(re.search(text.pattern, message) for message in messages)
+    ]
+    unexplained = [
+        f"{text.place}: {text.source}" for text in without if not any(part in text.source for part in EXEMPT)
+    ]
+    assert not unexplained, "\n".join(unexplained)
+    sources = [text.source for text in without]
+    assert [part for part in EXEMPT if not any(part in source for source in sources)] == []
+
+
+# --- proposals ---
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("split", ["val", "test", "valid", "validation", "Test"])
+def test_no_message_proposes_the_test_split_for_training(split: str, *, beside: bool) -> None:
+    root = folder_of_splits(split)
+    if beside:
+        write_class_folders(Path(root))
+    assert data_names(refusal(load, root)) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "proposed"),
+    [
+        ("train_labels", "labels"),
+        ("train_images", "images"),
+        ("training_features", "features"),
+        ("label", "labels"),
+        ("the_labels", "labels"),
+        ("test_label", "test_labels"),
+        ("tst_images", "test_images"),
+        ("testlabels", "test_labels"),
+        ("val_labels", "test_labels"),
+        ("x_test", None),
+        ("y_train", None),
+    ],
+)
+def test_a_misspelt_key_is_taken_for_one_of_the_same_split(key: str, proposed: str | None) -> None:
+    np.savez("a.npz", **{"images": PIXELS, "labels": LABELS, key: LABELS})
+    message = refusal(load, "a.npz")
+    assert hint(message) == proposed if proposed else "Did you mean" not in message
+
+
+@pytest.mark.parametrize(
+    "options_of_table", ["#widht", "#wieght", "#idd", "#emty", "#label,drop=specis,drop=lable"]
+)
+def test_no_message_proposes_a_column_that_is_no_label(options_of_table: str) -> None:
+    table(rows(**COLUMNS | {"label": COLUMNS["species of it"]}))
+    assert "Did you mean 'label'" not in (message := refusal(load, f"t.csv{options_of_table}"))
+    if "drop" not in options_of_table:
+        assert "Did you mean" not in message
+
+
+def test_no_column_is_proposed_where_none_can_be_the_label() -> None:
+    numbers = {name: COLUMNS[name] for name in ("id", "width", "weight")}
+    assert data_names(refusal(load, table(rows(**numbers)))) == []
+    lone = {"kind": lambda row: "a" if row else "b", "width": COLUMNS["width"]}
+    assert data_names(refusal(load, table(rows(**lone)))) == []  # a class of one example is no class to learn
