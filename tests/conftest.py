@@ -1,4 +1,5 @@
 import itertools
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -12,6 +13,11 @@ from dilution.data import Arrays
 
 settings.register_profile("suite", max_examples=40, deadline=None, derandomize=True, database=None)
 settings.load_profile("suite")
+
+
+# Under nohup every child would ignore SIGHUP, as commands do that were started so; here it ends them.
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
