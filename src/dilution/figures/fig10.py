@@ -1,7 +1,5 @@
 """Figure 10: accuracy against the noise level for several batch sizes, and for their limit, the loss Hα."""
 
-import itertools
-import math
 from typing import Any
 
 import matplotlib.figure
@@ -17,28 +15,24 @@ from dilution.figures.base import (
     Preset,
     PresetName,
 )
-from dilution.figures.claims import (
-    Claim,
-    Judgement,
-    decide,
-    difference_estimate,
-    not_testable,
-    percent_interval,
+from dilution.figures.batch_size_claims import decay_replaces_batch, larger_is_better, limit_hardly_drops
+from dilution.figures.batch_size_runs import (
+    BATCH_SIZES,
+    BUDGETS,
+    BY,
+    LIMIT,
+    REFERENCE,
+    SCHEDULES,
+    compared_runs,
 )
-from dilution.figures.comparisons import accuracy_drops, accuracy_lines, list_means
+from dilution.figures.claims import Claim, percent_interval
+from dilution.figures.comparisons import accuracy_lines
 from dilution.figures.paper_scale import LR_RULE, PAPER_SETTINGS, PROVISIONAL_LR, LrSearch
 from dilution.report.style import ALPHA_LABEL, legend, new_figure, style
-from dilution.study.pairs import by_seed, contrast, mean_interval
 from dilution.study.run_spec import Run
-from dilution.study.statistics import best_lr, intervals, rounding_deviation
+from dilution.study.statistics import intervals
 
-BATCH_SIZES = (32, 64, 128, 256)
-LIMIT = "∞"
 LABELS = {str(size): str(size) for size in BATCH_SIZES} | {LIMIT: "∞ (Hα)"}
-REFERENCE = 128
-"""The batch size whose length the others must have."""
-SCHEDULES = {"constant": "constant learning rate", "linear": "decaying learning rate"}
-_BY = ["budget", "schedule", "batch", "alpha"]
 
 
 def _grids(base: dict[str, Any], n_examples: int, axes: dict[str, list[Any]]) -> Grids:
@@ -60,7 +54,7 @@ def _paper(inputs: FigureInputs) -> Grids:
         ({**settings, "batch_size": size, "steps": steps}, ends)
         for settings in (base, decaying)
         for size in BATCH_SIZES
-        if size != 128  # that one has equally many examples too
+        if size != REFERENCE  # that one has equally many examples too
     ]
     return [
         *_grids(base, PAPER_EXAMPLES, {"alpha": list(PAPER_ALPHAS)}),
@@ -120,51 +114,11 @@ _PRESETS: dict[PresetName, Preset] = {
 }
 
 
-def equal_examples(table: pd.DataFrame, schedule: str = "constant") -> pd.DataFrame:
-    """Return the runs of a schedule that train on as many examples as those with batch size 128.
-
-    Less than a batch may be missing, since steps are whole numbers.
-    """
-    runs = table[table["schedule"] == schedule]
-    examples = runs["steps"] * runs["batch_size"]
-    missing = (examples - examples[runs["batch_size"] == REFERENCE].max()).abs()
-    return runs[missing < runs["batch_size"]]
-
-
-def equal_steps(table: pd.DataFrame, schedule: str = "constant") -> pd.DataFrame:
-    """Return the runs of a schedule that take as many steps as those with batch size 128."""
-    runs = table[table["schedule"] == schedule]
-    return runs[runs["steps"] == runs.loc[runs["batch_size"] == REFERENCE, "steps"].max()]
-
-
-BUDGETS = {"equal examples": equal_examples, "equal steps": equal_steps}
-"""What is equal at every batch size → function that selects such runs."""
-
-
-def _compared(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs at the best learning rate with the columns of `_BY`, where batch sizes are compared.
-
-    ``batch`` is the batch size, or the limit. A run may belong to both budgets.
-    """
-    parts = []
-    for schedule in SCHEDULES:
-        for budget, select in BUDGETS.items():
-            runs = select(table, schedule)
-            batch = runs["batch_size"].astype(str).where(runs["targets"] != "expected", LIMIT)
-            if len(set(batch) - {LIMIT}) > 1:
-                parts.append(runs.assign(budget=budget, batch=batch))
-    return (
-        best_lr(pd.concat(parts, ignore_index=True), by=_BY)
-        if parts
-        else table.iloc[:0].assign(budget="", batch="")
-    )
-
-
 def aggregate(table: pd.DataFrame) -> pd.DataFrame:
     """Return mean test accuracy per budget, schedule, batch size and alpha, and the best learning rate."""
-    runs = _compared(table)
-    lr = runs.groupby(_BY)["lr"].first().rename("best_lr").reset_index()
-    return intervals(runs, by=_BY).merge(lr, on=_BY)
+    runs = compared_runs(table)
+    lr = runs.groupby(BY)["lr"].first().rename("best_lr").reset_index()
+    return intervals(runs, by=BY).merge(lr, on=BY)
 
 
 def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
@@ -206,96 +160,6 @@ def summary(points: pd.DataFrame) -> str:
     )
 
 
-_ORDER = [str(size) for size in BATCH_SIZES]
-_LOG2 = [math.log2(size) for size in BATCH_SIZES]
-_SLOPE = {
-    size: (x - sum(_LOG2) / len(_LOG2)) / sum((other - sum(_LOG2) / len(_LOG2)) ** 2 for other in _LOG2)
-    for size, x in zip(_ORDER, _LOG2, strict=True)
-}
-"""Batch size → weight of its accuracy in the slope of accuracy per doubling of the batch size."""
-
-
-def _at_largest_alpha(table: pd.DataFrame, budget: str, schedule: str) -> pd.DataFrame | None:
-    """Return the runs at the largest alpha; None if batch sizes, noise or seeds are missing."""
-    runs = _compared(table)
-    runs = runs[(runs["budget"] == budget) & (runs["schedule"] == schedule) & (runs["batch"] != LIMIT)]
-    last = runs[runs["alpha"] == runs["alpha"].max()]
-    lacking = set(last["batch"]) != set(_ORDER) or not (last["alpha"] > 0).all() or last["seed"].nunique() < 2
-    return None if lacking else last
-
-
-_REQUIRED = "all batch sizes at α > 0 with {budget} and a {schedule}, and at least 2 seeds"
-
-
-def _larger_is_better(table: pd.DataFrame, budget: str) -> Judgement:
-    """Judge whether accuracy rises with the batch size at a constant learning rate."""
-    last = _at_largest_alpha(table, budget, "constant")
-    if last is None:
-        return not_testable("requires " + _REQUIRED.format(budget=budget, schedule=SCHEDULES["constant"]))
-    values, rounding = by_seed(last, "batch"), rounding_deviation(last)
-    slope = contrast(values, _SLOPE, rounding=rounding)
-    falls = []
-    for smaller, larger in itertools.pairwise(_ORDER):
-        step = contrast(values, {larger: 1.0, smaller: -1.0}, rounding=rounding)
-        if step.high < 0:
-            falls.append(f"from {smaller} to {larger} {difference_estimate(step)}")
-    labels = {size: f"batch size {size}" for size in _ORDER}
-    means = intervals(last, by=["batch"]).set_index("batch").loc[_ORDER].reset_index()
-    numbers = (
-        f"α = {last['alpha'].iloc[0]:g}: {list_means(means, 'batch', labels)}; "
-        f"{difference_estimate(slope)} per doubling of the batch size"
-    )
-    return decide(slope.low > 0 and not falls, numbers + (f"; falling: {'; '.join(falls)}" if falls else ""))
-
-
-def _decay_replaces_batch(table: pd.DataFrame) -> Judgement:
-    """Judge whether the batch size matters less with a decaying learning rate."""
-    parts = {schedule: _at_largest_alpha(table, "equal examples", schedule) for schedule in SCHEDULES}
-    for schedule, part in parts.items():
-        if part is None:
-            return not_testable(
-                "requires " + _REQUIRED.format(budget="equal examples", schedule=SCHEDULES[schedule])
-            )
-    runs = pd.concat([part for part in parts.values() if part is not None], ignore_index=True)
-    if runs["alpha"].nunique() > 1:
-        return not_testable("requires both schedules at the largest α")
-    values = by_seed(runs.assign(setting=runs["schedule"] + runs["batch"]), "setting")
-    rounding = rounding_deviation(runs)
-    weights = {
-        schedule: {f"{schedule}{size}": weight for size, weight in _SLOPE.items()} for schedule in SCHEDULES
-    }
-    constant, decaying = (contrast(values, weights[schedule], rounding=rounding) for schedule in SCHEDULES)
-    less = weights["constant"] | {name: -weight for name, weight in weights["linear"].items()}
-    gap = contrast(values, less, rounding=rounding)
-    numbers = (
-        f"α = {runs['alpha'].iloc[0]:g}: per doubling of the batch size {difference_estimate(constant)} at a "
-        f"constant and {difference_estimate(decaying)} at a decaying learning rate, difference "
-        f"{difference_estimate(gap)}"
-    )
-    return decide(gap.low > 0, numbers)
-
-
-def _limit_hardly_drops(table: pd.DataFrame) -> Judgement:
-    runs = _compared(table)
-    runs = runs[(runs["budget"] == "equal examples") & (runs["schedule"] == "constant")]
-    drops = accuracy_drops(runs, by=["batch"])
-    drops = drops[drops["alpha"] == drops["alpha"].max()]
-    if drops.empty or not {LIMIT, str(REFERENCE)} <= set(drops["batch"]) or drops["seed"].nunique() < 2:
-        return not_testable("requires Hα and batch size 128 at α = 0 and α > 0, and at least 2 seeds")
-    alpha = drops["alpha"].iloc[0]
-    values, rounding = by_seed(drops, "batch", "drop"), math.sqrt(2) * rounding_deviation(runs)
-    limit, finite = (mean_interval(values[name], rounding=rounding) for name in (LIMIT, str(REFERENCE)))
-    if finite.value <= 0:
-        return not_testable(f"accuracy at batch size 128 does not drop at α = {alpha:g}")
-    excess = contrast(values, {LIMIT: 1.0, str(REFERENCE): -0.25}, rounding=rounding)
-    numbers = (
-        f"α = {alpha:g}: drop with Hα {difference_estimate(limit)}, at batch size 128 "
-        f"{difference_estimate(finite)}; drop with Hα minus a quarter of the other "
-        f"{difference_estimate(excess)}"
-    )
-    return decide(excess.high < 0, numbers)
-
-
 _RISING_RULE = (
     "At the largest α the slope of accuracy per doubling of the batch size, fitted per seed, has a 95 % "
     "interval above 0, and from no batch size to the next does accuracy fall with its 95 % interval."
@@ -313,13 +177,13 @@ FIGURE = Figure(
             "fig10",
             "Larger batches are more robust to noise, at equal numbers of examples.",
             f"{_RISING_RULE} Every batch size trains on as many examples, at a constant learning rate.",
-            lambda table: _larger_is_better(table, "equal examples"),
+            lambda table: larger_is_better(table, "equal examples"),
         ),
         Claim(
             "fig10",
             "Larger batches are more robust to noise, at equal numbers of steps.",
             f"{_RISING_RULE} Every batch size takes as many steps, at a constant learning rate.",
-            lambda table: _larger_is_better(table, "equal steps"),
+            lambda table: larger_is_better(table, "equal steps"),
         ),
         Claim(
             "fig10",
@@ -327,7 +191,7 @@ FIGURE = Figure(
             "At the largest α and equal numbers of examples the slope of accuracy per doubling of the batch "
             "size is larger at a constant learning rate than at one that falls linearly: the difference, "
             "paired by seed, has a 95 % interval above 0.",
-            _decay_replaces_batch,
+            decay_replaces_batch,
         ),
         Claim(
             "fig10",
@@ -335,7 +199,7 @@ FIGURE = Figure(
             "At the largest α the drop from α = 0 with Hα is less than a quarter of the drop at batch size "
             "128: the difference, paired by seed, has a 95 % interval below 0. Equal numbers of examples, "
             "constant learning rate.",
-            _limit_hardly_drops,
+            limit_hardly_drops,
         ),
     ),
     method="Noise is uniform, and the noisy labels are on the same images as the clean labels. Batch "

@@ -1,6 +1,5 @@
 """Figure 9: how many clean examples an accuracy requires at each noise level, found by search."""
 
-import itertools
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -18,7 +17,7 @@ from dilution.figures.base import (
     Preset,
     PresetName,
 )
-from dilution.figures.claims import Claim, Judgement, count_interval, decide, not_testable, percent
+from dilution.figures.claims import Claim, count_interval, percent
 from dilution.figures.fig8 import (
     DEMO_ALPHAS,
     LAPTOP_ALPHAS,
@@ -31,15 +30,7 @@ from dilution.figures.fig8 import (
     with_n,
 )
 from dilution.figures.paper_scale import LrSearch, paper_grids
-from dilution.figures.threshold_law import (
-    LINE,
-    PARABOLA,
-    SQUARE_ROOT,
-    ThresholdLaw,
-    Thresholds,
-    slope_difference,
-    slope_estimate,
-)
+from dilution.figures.threshold_claims import fit_laws, grows_faster_for_higher_accuracy, grows_linearly
 from dilution.figures.threshold_search import LONG_SEARCH, SHORT_SEARCH, SearchBudget, first_n
 from dilution.figures.threshold_search import next_runs as next_sizes
 from dilution.figures.thresholds import LEVELS, crossing, grid_thresholds
@@ -49,7 +40,6 @@ from dilution.study.run_spec import Run
 from dilution.study.statistics import best_lr
 
 SEARCH, GRID = "search", "grid of Figure 8"
-_MIN_ALPHAS, _MIN_ALPHAS_OF_LAW = 3, 4  # with known thresholds: a line has two coefficients, a law three
 
 
 def _grids(base: dict[str, Any], alphas: list[float], largest: int, lrs: dict[str, list[Any]]) -> Grids:
@@ -164,21 +154,18 @@ def _by_level(runs: pd.DataFrame) -> list[tuple[tuple[float, float], pd.DataFram
     return [((level, float(str(alpha))), part) for level in LEVELS for alpha, part in runs.groupby("alpha")]
 
 
+def _found_by_search(points: pd.DataFrame) -> pd.DataFrame:
+    return points[points["found_by"] == SEARCH]
+
+
 def _training_images(runs: pd.DataFrame) -> int:
     """Return the number of images that runs trained on; a diverged run counts with all its steps."""
     return int((runs["steps_done"].fillna(runs["steps"]) * runs["batch_size"]).sum())
 
 
-def _fit_laws(points: pd.DataFrame, n_alphas: int = _MIN_ALPHAS) -> dict[float, ThresholdLaw]:
-    """Return the law at each level that has bounded thresholds at this many noise levels or more."""
-    search = points[points["found_by"] == SEARCH]
-    thresholds = {float(str(level)): Thresholds.of(part) for level, part in search.groupby("level")}
-    return {level: ThresholdLaw(given) for level, given in thresholds.items() if len(given) >= n_alphas}
-
-
 def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw n against alpha for each level: the search with its straight line, and the grid beside it."""
-    laws = _fit_laws(points)
+    laws = fit_laws(_found_by_search(points))
     with style():
         figure, (axis,) = new_figure(height=3.9)
         ends = np.array([0.0, float(points["alpha"].max())])
@@ -222,7 +209,7 @@ def _draw_series(
 
 def summary(points: pd.DataFrame) -> str:
     """Return the threshold at the largest noise level, and what the search cost beside the grid."""
-    search = points[points["found_by"] == SEARCH]
+    search = _found_by_search(points)
     if search.empty:
         return "The search found no crossing of an accuracy at any noise level."
     last = search[search["alpha"] == search["alpha"].max()].sort_values("level").iloc[-1]
@@ -246,45 +233,6 @@ def summary(points: pd.DataFrame) -> str:
     )
 
 
-def _linear(table: pd.DataFrame) -> Judgement:
-    laws = _fit_laws(aggregate(table), _MIN_ALPHAS_OF_LAW)
-    if not laws:
-        return not_testable(
-            f"requires an accuracy whose n has a bounded interval at {_MIN_ALPHAS_OF_LAW} noise levels"
-        )
-    numbers, passed = [], True
-    for level, law in laws.items():
-        passed &= law.is_straight()
-        start, slope = law.line
-        chances = [percent(law.chance_of_straight(exponent)) for exponent in (LINE, SQUARE_ROOT, PARABOLA)]
-        left_out = ", ".join(f"{alpha:g}" for alpha in law.thresholds.left_out)
-        numbers.append(
-            f"{percent(level)}: b = {law.exponent.text('.2f').replace('inf', '∞')}; in simulations with "
-            f"these intervals the rule holds for {chances[0]} of straight lines, {chances[1]} of laws with b "
-            f"= ½ and {chances[2]} with b = 2; the straight line is n = {start:,.0f} + {slope:,.0f} α"
-            + (f"; without a bounded interval, left out: α = {left_out}" if left_out else "")
-        )
-    return decide(passed, "; ".join(numbers))
-
-
-def _steeper(table: pd.DataFrame) -> Judgement:
-    laws = _fit_laws(aggregate(table))
-    if len(laws) < 2:
-        return not_testable(
-            f"requires two accuracies whose n has a bounded interval at {_MIN_ALPHAS} noise levels"
-        )
-    slopes = {level: slope_estimate(law) for level, law in laws.items()}
-    numbers = [
-        f"{percent(level)}: {count_interval(slope.value, slope.low, slope.high)} more clean examples per "
-        "unit of α"
-        for level, slope in slopes.items()
-    ]
-    pairs = itertools.pairwise(laws[level] for level in sorted(laws))
-    gaps = [slope_difference(lower, higher) for lower, higher in pairs]
-    numbers += [f"difference {count_interval(gap.value, gap.low, gap.high)}" for gap in gaps]
-    return decide(all(gap.low > 0 for gap in gaps), "; ".join(numbers))
-
-
 FIGURE = Figure(
     name="fig9",
     title="Number of clean examples that an accuracy requires",
@@ -299,14 +247,14 @@ FIGURE = Figure(
             "For each accuracy n = n₀(1 + κα)^b is fitted to the n found, each weighted by its own interval. "
             "The 95 % interval of the exponent b holds 1 (a straight line) and excludes ½ and 2. Simulations "
             "show beside it how often the rule would hold for each of these exponents.",
-            _linear,
+            lambda table: grows_linearly(_found_by_search(aggregate(table))),
         ),
         Claim(
             "fig9",
             "It grows faster for a higher accuracy.",
             "The straight line, fitted with the same weights, is steeper for the higher accuracy: the "
             "difference of the slopes has a 95 % interval above 0.",
-            _steeper,
+            lambda table: grows_faster_for_higher_accuracy(_found_by_search(aggregate(table))),
         ),
     ),
     method="At each noise level n is searched: doubled or halved until accuracy lies on both sides of the "
