@@ -7,8 +7,9 @@ import pandas as pd
 
 from dilution.study.data_notes import data_notes
 from dilution.study.measures import MEASURES, TEXT_MEASURES
+from dilution.study.other_code import describe_other_code
 from dilution.study.run_spec import ADDED_SETTINGS, Run
-from dilution.study.store import Store, describe_other_code
+from dilution.study.store import Store
 
 COLUMNS = ("key", "state", *Run.model_fields, *MEASURES, "error", "host", "versions", "started", "finished")
 """Columns of the table of results; docs/architecture.md explains them."""

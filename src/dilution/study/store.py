@@ -6,8 +6,6 @@ beside the store as long as it runs (lock.py).
 
 import json
 import shlex
-import sqlite3
-from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -17,11 +15,12 @@ from typing import Any, Literal, Self
 from dilution.errors import InputError, StoreError
 from dilution.study import schema
 from dilution.study.lock import is_written, writing
+from dilution.study.other_code import describe_other_code
 from dilution.study.row_faults import find_fault
 from dilution.study.run_spec import Run
 from dilution.study.schema import renew_checksums
+from dilution.study.store_errors import explained
 from dilution.study.store_file import open_store_file
-from dilution.utils.version import code_version
 
 State = Literal["queued", "running", "done", "failed", "diverged"]
 MAX_CRASHES = 3
@@ -56,7 +55,7 @@ class Store:
 
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = Path(path)
-        with self._explained():
+        with explained(self.path):
             self._connection = open_store_file(self.path, create=create)
 
     def __repr__(self) -> str:
@@ -95,7 +94,7 @@ class Store:
             If another process is writing.
         """
         with ExitStack() as stack:
-            with self._explained():
+            with explained(self.path):
                 stack.enter_context(writing(self.path))
             self._requeue_running(writer_died=True)
             try:
@@ -268,7 +267,7 @@ class Store:
         else:
             members = "JOIN members USING (key) WHERE study = ? ORDER BY position"
             cursor = self._read(f"{query} {members}", (study,))
-        with self._explained(), closing(cursor):
+        with explained(self.path), closing(cursor):
             for values in cursor:
                 yield self._parse(*values)
 
@@ -293,7 +292,7 @@ class Store:
                 "characters of the key."
             )
         query = f"SELECT {', '.join(_COLUMNS)}, checksum FROM runs WHERE key = ?"
-        with self._explained():
+        with explained(self.path):
             return self._parse(*next(self._read(query, (keys[0],))))
 
     def _parse(self, *values: Any) -> dict[str, Any]:
@@ -358,16 +357,16 @@ class Store:
         )
 
     def _read(self, query: str, values: tuple[Any, ...] = ()) -> Generator[Any, None, None]:
-        with self._explained():
+        with explained(self.path):
             yield from self._connection.execute(query, values)
 
     def _write(self, statement: str, values: Mapping[str, Any] | tuple[Any, ...] = ()) -> None:
-        with self._explained():
+        with explained(self.path):
             self._connection.execute(statement, values)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._explained():
+        with explained(self.path):
             if self._connection.in_transaction:  # a nested transaction is a part of the outer one
                 yield
                 return
@@ -379,44 +378,3 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn errors of SQLite and of the file system into one line for the user."""
-        try:
-            yield
-        except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            code = getattr(error, "sqlite_errorcode", None)  # errors of the module itself have none
-            reason = str(error).partition("\n")[0]
-            if code == sqlite3.SQLITE_INTERRUPT:  # a signal, in the progress handler
-                raise KeyboardInterrupt from None
-            if isinstance(error, sqlite3.OperationalError) and code is not None:
-                raise StoreError(
-                    f"the store {self.path} cannot be used: {reason}. Free some space or choose another "
-                    "--store; finished runs are kept."
-                ) from None
-            raise StoreError(
-                f"{self.path} is not a valid store: {reason}. Restore a copy or choose another --store."
-            ) from None
-        except OSError as error:
-            raise StoreError(
-                f"{self.path} cannot be written: {error.strerror}. Choose another --store."
-            ) from None
-
-
-def describe_other_code(trained_by: Iterable[str | None]) -> list[str]:
-    """Return one line per version of the code that trained finished runs and is not running now.
-
-    Parameters
-    ----------
-    trained_by
-        Version of the code per finished run; None where it is not known.
-    """
-    counts = Counter(trained_by)
-    total, running = counts.total(), code_version()
-    return [
-        f"{count} of {total} runs {'was' if count == 1 else 'were'} trained by dilution "
-        f"{version or 'of an unknown version'}; this is dilution {running}"
-        for version, count in sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
-        if version != running
-    ]
