@@ -1,0 +1,67 @@
+#!/bin/bash
+# What a short time on a lent GPU gives, the most valuable first; the next time goes on where this one stopped.
+#
+# Tests of the kernels, the table of benchmarks/gpu.py in half of the rest, then figures at paper scale until MINUTES are over. The
+# folder OUT gets logs, benchmark tables, and the runs as runs.csv. Import them into a store of your own:
+# `dilution import runs.csv --store results/mnist-paper.sqlite`, and name that CSV as RUNS the next time.
+#
+# Settings, as environment variables:
+#   OUT       folder of the results; default gpu-window
+#   MINUTES   time for the whole script; default 9
+#   STEPS     which of: tests bench figures; default all
+#   FIGURES   figures, in their order; default all figures of the paper
+#   DATASET   default mnist (its files in DILUTION_DATA)
+#   RUNS      exported runs of earlier times
+#   WHEELS    folder of packages that the machine's Python lacks
+#   DEVICE, PRECISION, PRESET, TURNS   default cuda, bfloat16, paper, 2
+set -uo pipefail
+cd "$(dirname "$0")/.."
+OUT=${OUT:-gpu-window} DEVICE=${DEVICE:-cuda} DATASET=${DATASET:-mnist}
+deadline=$(($(date +%s) + ${MINUTES:-9} * 60))
+mkdir -p "$OUT"
+store="$OUT/../gpu-window.sqlite"
+rm -f "$store"
+touch "$OUT/started"
+left() { echo $((deadline - $(date +%s) - 20)); }  # 20 s for the export
+
+if [ -n "${WHEELS:-}" ]; then
+    python3 -m pip install --quiet --no-index --no-deps "$WHEELS"/*.whl || exit 1
+fi
+export PYTHONPATH=$PWD/src
+dilution() { python3 -m dilution "$@"; }
+python3 -c "import torch; print(torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_name())"
+
+for step in ${STEPS:-tests bench figures}; do
+    started=$(date +%s)
+    case $step in
+    tests)
+        timeout 150 python3 -m pytest -q -x tests/test_training_kernels.py >"$OUT/tests.txt" 2>&1
+        result=$?
+        tail -n 3 "$OUT/tests.txt"
+        ;;
+    bench)
+        timeout $(($(left) / 2)) python3 benchmarks/gpu.py --device "$DEVICE" --turns "${TURNS:-2}" >"$OUT/bench.txt" 2>&1
+        result=$?
+        find benchmarks/results -name 'gpu*' -newer "$OUT/started" -exec cp {} "$OUT" \;  # what was measured now
+        tail -n 30 "$OUT/bench.txt"
+        ;;
+    figures)
+        if [ -n "${RUNS:-}" ]; then
+            dilution import "$RUNS" --store "$store" || exit 1
+        fi
+        # shellcheck disable=SC2086
+        dilution reproduce ${FIGURES:-all} --dataset "$DATASET" --preset "${PRESET:-paper}" --device "$DEVICE" \
+            --precision "${PRECISION:-bfloat16}" --time-limit "$(left)s" --store "$store" \
+            --out "$OUT/page" >"$OUT/figures.txt" 2>&1
+        result=$?  # 75: the time is over, and the same command goes on
+        tail -n 20 "$OUT/figures.txt"
+        dilution export "$OUT/runs.csv" --store "$store"
+        gzip -9 --keep --force "$OUT/runs.csv"
+        ;;
+    *)
+        echo "STEPS has $step; it takes tests, bench and figures" >&2
+        exit 2
+        ;;
+    esac
+    echo "$step: exit code $result after $(($(date +%s) - started)) s"
+done
