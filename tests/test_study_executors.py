@@ -268,7 +268,7 @@ def error_of_other_versions(at_work, patch):
     """Return the error of a node whose versions differ from those of the scheduler."""
     from dilution.study.executors import ray_driver
 
-    other = ray_driver.DriverInfo(".", ("dilution 9.9", "torch 0", "numpy 0"))
+    other = ray_driver.DriverInfo(".", (), ("dilution 9.9", "torch 0", "numpy 0"))
     with patch.context() as context:
         context.setattr(ray_driver.DriverInfo, "of_this_process", lambda: other)
         try:

@@ -1,5 +1,8 @@
 """References module:name: their form, imports, reloads and source digests."""
 
+import subprocess
+import sys
+
 import pytest
 
 from dilution.errors import InputError
@@ -40,3 +43,24 @@ def test_what_is_missing_or_cannot_be_called_is_refused(module):
 def test_exceptions_are_described_by_type_and_message():
     assert describe_exception(ValueError(" no rows ")) == "ValueError: no rows"
     assert describe_exception(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def test_a_named_module_is_found_first_and_what_is_installed_is_found_before_its_neighbours(tmp_path):
+    (tmp_path / "nets.py").write_text(
+        "import neighbour, torch\n\ndef net(shape, classes):\n    import later\n"
+        "    size = shape[0] * shape[1] * shape[2]\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(size, classes))\n"
+    )
+    (tmp_path / "neighbour.py").touch()
+    (tmp_path / "later.py").touch()
+    (tmp_path / "sklearn.py").write_text("raise RuntimeError('the decoy')")
+    code = (
+        "import dilution.utils.references as references, sys\n"
+        "references.resolve('nets:net', 'model')((1, 8, 8), 2)\n"
+        "import sklearn\n"
+        "assert 'later' in sys.modules and 'site-packages' in sklearn.__file__, sklearn.__file__\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr

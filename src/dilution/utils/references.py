@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,20 @@ from dilution.errors import InputError, unknown
 
 _digests: dict[str, str] = {}
 """SHA-256 of the source file of each module when this process imported it."""
+_search_folder: str | None = None
+"""Folder of the modules, in a process with another current folder than the user's."""
+
+
+def search_modules_in(folder: str) -> None:
+    """Have :func:`resolve` search a folder instead of the current one.
+
+    Parameters
+    ----------
+    folder
+        The current folder of the process that a user started, for a process on another machine.
+    """
+    global _search_folder
+    _search_folder = folder
 
 
 def is_reference(name: str) -> bool:
@@ -22,9 +37,10 @@ def is_reference(name: str) -> bool:
 def resolve(name: str, kind: str) -> Any:
     """Import and return the function, class or other callable that ``module:name`` names.
 
-    Modules are found as ``python -m`` finds them: in the current directory first. Importing a module runs
-    its code. A module whose file has changed since its import is reloaded, so that the code that runs is the
-    code that :func:`source_digest` identifies.
+    Modules are found in the current folder first, for this import alone. Afterwards the folder is the last on
+    the path: a function may import its neighbours when it is called, and what is installed is found before
+    a file of the same name. Importing a module runs its code. A module whose file has changed since its
+    import is reloaded, so that the code that runs is the code that :func:`source_digest` identifies.
 
     Parameters
     ----------
@@ -90,10 +106,9 @@ def describe_exception(error: BaseException) -> str:
 
 def _import(module: str, kind: str, name: str) -> ModuleType:
     """Import a module; reload it if its file has changed."""
-    folder = str(Path.cwd())
-    if folder not in sys.path and "" not in sys.path:
-        sys.path.insert(0, folder)  # for good, as `python -m` does: its functions may import when called
+    folder = _search_folder or str(Path.cwd())
     importlib.invalidate_caches()  # the file may be newer than the cached listing of its folder
+    sys.path.insert(0, folder)
     try:
         imported = importlib.import_module(module)
         file = getattr(imported, "__file__", None)
@@ -112,6 +127,11 @@ def _import(module: str, kind: str, name: str) -> ModuleType:
             f"{kind} is {name!r}, and importing {module} raised {describe_exception(error)}. Correct the "
             f"module; `python -c 'import {module}'` shows the traceback."
         ) from None
+    finally:
+        with suppress(ValueError):  # the module may have changed the path itself
+            sys.path.remove(folder)  # the first of this name
+        if folder not in sys.path and "" not in sys.path:
+            sys.path.append(folder)
     return imported
 
 

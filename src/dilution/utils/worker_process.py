@@ -8,8 +8,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -26,6 +26,8 @@ _NAME = "dilution-worker"
 _STARTS = 3
 _JOIN_SECONDS = 5.0  # between the end of a connection and that of its process
 _UNGUARDED = 77  # exit code of a worker process whose script calls this package as it is imported
+_SAFE_PATH = "PYTHONSAFEPATH"
+_start_lock = threading.Lock()  # the environment belongs to all threads
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 _REMEDY = (
     'Put the calls of the script under `if __name__ == "__main__":`, since every worker process imports the '
@@ -60,7 +62,8 @@ class WorkerProcess:
         self.process = context.Process(
             target=_work, args=(child_connection, os.getpid()), daemon=True, name=_NAME
         )
-        self.process.start()
+        with _safe_path():
+            self.process.start()
         child_connection.close()  # so that the death of the process reads as end of file
 
     def send_setup(self, pickled: memoryview | None = None) -> None:
@@ -126,6 +129,25 @@ class WorkerProcess:
         self.process.kill()
         self.process.join()
         self.connection.close()
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Have Python processes that start meanwhile import nothing from the current folder.
+
+    They are ``python -c``, which looks there first: a file that is named like a module of the standard
+    library would run. The same holds for the process that multiprocessing starts to track resources.
+    """
+    with _start_lock:
+        before = os.environ.get(_SAFE_PATH)
+        os.environ[_SAFE_PATH] = "1"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_SAFE_PATH]
+            else:
+                os.environ[_SAFE_PATH] = before
 
 
 def pickle_setup(setup: Setup, arguments: tuple[Any, ...]) -> memoryview:
@@ -197,6 +219,7 @@ def _setup_error(error: BaseException) -> WorkerError:
 
 def _work(connection: Connection, parent_id: int) -> None:
     """Handle tasks until the connection is closed."""
+    os.environ.pop(_SAFE_PATH, None)  # it is for this process, not for scripts that a model may start
     # Ctrl-C and a closed terminal are for the parent, which ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGHUP"):

@@ -21,20 +21,33 @@ from dilution.study.grouping import RunGroup
 from dilution.study.run_spec import Run
 from dilution.study.runner import train_group
 from dilution.training import keep_freed_memory
+from dilution.utils.references import search_modules_in
 from dilution.utils.version import versions
 
 
 @dataclass(frozen=True)
 class DriverInfo:
-    """What a node must know of the driver: its working folder, and the versions that must agree."""
+    """What a node must know of the driver.
+
+    Parameters
+    ----------
+    folder
+        Its current folder.
+    path
+        The folders that it searches for modules.
+    versions
+        Versions that must agree.
+    """
 
     folder: str
+    path: tuple[str, ...]
     versions: tuple[str, ...]
 
     @classmethod
     def of_this_process(cls) -> Self:
         """Return the information of this process."""
-        return cls(str(Path.cwd()), tuple(f"{name} {number}" for name, number in versions().items()))
+        agreeing = tuple(f"{name} {number}" for name, number in versions().items())
+        return cls(str(Path.cwd()), tuple(filter(None, sys.path)), agreeing)
 
 
 @dataclass(frozen=True)
@@ -85,8 +98,10 @@ def _prepare_process(driver: DriverInfo) -> None:
             "Install the same versions on every node."
         )
     keep_freed_memory()
-    if Path(driver.folder).is_dir() and driver.folder not in sys.path:
-        sys.path.insert(0, driver.folder)
+    if Path(driver.folder).is_dir():
+        search_modules_in(driver.folder)
+    # last: what is installed is found before a file of the same name
+    sys.path.extend(folder for folder in driver.path if folder not in sys.path and Path(folder).is_dir())
 
 
 _Numbers = np.ndarray[Any, Any]
