@@ -10,6 +10,8 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any, Self
 
 import ray
@@ -24,11 +26,13 @@ from ray.exceptions import (
     RaySystemError,
     WorkerCrashedError,
 )
+from ray.job_config import JobConfig
 
 from dilution.errors import InputError, WorkerError
 from dilution.study.datasets import open_data
 from dilution.study.executors.base import Executor, FinishedGroup, Workload
 from dilution.study.executors.processes import count_processes
+from dilution.study.executors.ray_local import PrivateCluster, check_has_token_authentication
 from dilution.study.executors.ray_memory import estimate_memory
 from dilution.study.executors.ray_worker import DriverInfo, GroupTask, required_data, to_numpy, train
 from dilution.study.grouping import RunGroup
@@ -62,6 +66,7 @@ class RayExecutor(Executor):
         self._execution = workload.execution
         self._groups: dict[Any, RunGroup] = {}
         self._data: dict[tuple[str, str], Any] = {}
+        self._surroundings = ExitStack()
 
     def __enter__(self) -> Self:
         if ray.is_initialized():
@@ -85,18 +90,29 @@ class RayExecutor(Executor):
 
     def _connect(self) -> None:
         """Join the cluster at the address, or start one here."""
+        check_has_token_authentication()
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+        options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+        options["job_config"] = config = JobConfig()
+        config._py_driver_sys_path = _NoFolders()
         address, device = self._execution.address, self._execution.device_type
         try:
             if address is not None:
                 _check_address(address)
-                ray.init(address=address, **quiet)
+                ray.init(address=address, **options)
                 return
             gpus = torch.cuda.device_count() if device == "cuda" else 0
             cpus = max(count_processes(self._execution), gpus)
-            ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **quiet)
+            private = self._surroundings.enter_context(PrivateCluster())
+            ray.init(
+                "local",
+                num_cpus=cpus,
+                num_gpus=gpus,
+                include_dashboard=False,
+                **private.options,
+                **options,
+            )
         except (OSError, RuntimeError, ValueError, RayError) as error:
             place = "this machine" if address is None else f"address {address!r}"
             raise InputError(
@@ -129,6 +145,7 @@ class RayExecutor(Executor):
             self._cancel()
         finally:
             ray.shutdown()
+            self._surroundings.close()
 
     def _cancel(self) -> None:
         try:
@@ -207,6 +224,17 @@ class RayExecutor(Executor):
         memory = min(memory, self._node_memory * 9 // 10)
         # max_retries: the scheduler decides what is trained again
         return {"num_cpus": min(threads, self._node_cpus), "memory": memory or None, "max_retries": 0} | gpu
+
+
+class _NoFolders(list[str]):
+    """The folders that Ray would have every worker search first, the current one among them: none.
+
+    A file there that is named like an installed module would run. Modules that a run names are found by
+    ray_worker.py.
+    """
+
+    def extend(self, folders: Iterable[str]) -> None:
+        del folders
 
 
 def _check_address(address: str) -> None:

@@ -1,0 +1,98 @@
+"""A cluster of this machine alone is for its owner: loopback, a token, private files; nothing is left."""
+
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from processes import children
+
+ray = pytest.importorskip("ray")
+
+from dilution.study.execution import Execution  # noqa: E402
+from dilution.study.executors.base import Workload  # noqa: E402
+from dilution.study.executors.ray_driver import RayExecutor  # noqa: E402
+from dilution.study.run_spec import Run  # noqa: E402
+
+LISTEN = "0A"
+LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
+
+
+def listening(pids):
+    """Return the addresses, in the kernel's notation, on which processes listen for TCP connections."""
+    sockets = set()
+    for pid in pids:
+        for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
+            try:
+                sockets.add(str(descriptor.readlink()))
+            except OSError:
+                continue  # closed meanwhile
+    addresses = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTEN and f"socket:[{fields[9]}]" in sockets:
+                addresses.append(fields[1].partition(":")[0])
+    return addresses
+
+
+ATTACH = """
+import sys, ray
+ray.init(address=sys.argv[1], logging_level="ERROR", log_to_driver=False)
+print("nodes:", len(ray.nodes()))
+"""
+
+
+def attach(address, token):
+    """Join a cluster with a token, as another process would; return what it printed."""
+    ended = subprocess.run(
+        [sys.executable, "-c", ATTACH, address], capture_output=True, text=True, timeout=120, check=False,
+        env=os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token},
+    )  # fmt: skip
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """What can be seen of a running cluster, and what is left of it."""
+    home, temporary = tmp_path_factory.mktemp("home"), Path(tempfile.mkdtemp(prefix="t"))
+    seen = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        patch.setattr(tempfile, "tempdir", str(temporary))
+        run = Run.of(dataset="digits", model="perceptron", n=50, alpha=0.0, steps=1, batch_size=8)
+        with RayExecutor(Workload([run], Execution(executor="ray", workers=1))) as executor:
+            seen["addresses"] = listening([os.getpid(), *children(os.getpid())])
+            (folder,) = temporary.iterdir()
+            seen["mode"] = stat.S_IMODE(folder.stat().st_mode)
+            address = ray.get_runtime_context().gcs_address
+            seen["stranger"] = attach(address, "0" * 64)
+            seen["owner"] = attach(address, os.environ["RAY_AUTH_TOKEN"])
+            assert not executor.is_busy
+        seen["folders left"] = list(temporary.iterdir())
+        seen["home"] = [path.name for path in home.rglob("*")]
+        seen["token is left"] = "RAY_AUTH_TOKEN" in os.environ
+    return seen
+
+
+def test_every_process_listens_on_the_loopback_alone(seen):
+    assert len(seen["addresses"]) > 3  # there were some
+    assert set(seen["addresses"]) <= LOOPBACK
+
+
+def test_only_who_has_the_token_may_join(seen):
+    assert seen["owner"] == "nodes: 1\n"
+    assert seen["stranger"] == ""
+
+
+def test_no_other_user_can_reach_its_sockets_and_logs(seen):
+    assert seen["mode"] == 0o700
+
+
+def test_neither_token_nor_files_are_left(seen):
+    assert not seen["token is left"]
+    assert seen["home"] == []
+    assert seen["folders left"] == []
