@@ -310,3 +310,30 @@ def test_a_model_of_a_module_without_a_file_is_refused_in_a_study(monkeypatch):
     assert resolve_trainable("typed_in:small", SHAPE, 10).takes_steps
     with pytest.raises(InputError, match="in a module without a file"):
         prepare([Run.of(dataset="digits", n=100, alpha=0, model="typed_in:small")], None)
+
+
+def test_an_exception_in_training_names_the_model_and_its_line(module, digits, tmp_path):
+    name = module(
+        """
+        import torch
+
+        class Worn(torch.nn.Module):
+            def __init__(self, shape, classes):
+                super().__init__()
+                self.layer, self.calls = torch.nn.Linear(shape[1] * shape[2], classes), 0
+
+            def forward(self, x):
+                self.calls += 1
+                if self.calls > 5:
+                    raise RuntimeError("worn out")
+                return self.layer(x.flatten(1))
+        """
+    )
+    settings = {
+        "repeats": 1,
+        "folds": 2,
+        "n_bootstrap": 20,
+        "execution": Execution(workers=0, progress=False),
+    }
+    with pytest.raises(InputError, match=rf"RuntimeError: worn out was raised in line 12 of .*{name}.py"):
+        dilution.diagnose("digits", model=f"{name}:Worn", **settings)

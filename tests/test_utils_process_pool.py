@@ -22,6 +22,10 @@ def open_worker(factor):
             os.kill(os.getpid(), signal.SIGKILL)
         if task == "refuse":
             raise InputError("task is 'refuse'; it must be a number.")
+        if task == "function":
+            return lambda: None, 0
+        if task == "foreign":
+            raise type("OnlyThereError", (Exception,), {"__module__": "a_module_of_the_worker"})
         return factor * task, os.getpid()
 
     return handle
@@ -47,6 +51,20 @@ def test_an_error_is_raised_here_with_its_traceback_and_the_pool_goes_on(pool):
         pool.map(["refuse"])
     assert "Traceback" in caught.value.__notes__[0]
     assert pool.map([1])[0][0] == 10
+
+
+@pytest.mark.parametrize(("task", "words"), [("function", "pickle"), ("foreign", "OnlyThereError")])
+def test_what_cannot_be_sent_back_is_an_error_of_its_task(pool, task, words):
+    pool.start(task)
+    (finished,) = pool.wait()
+    assert not finished.died
+    assert words in str(finished.error)
+    assert pool.map([1])[0][0] == 10
+
+
+def test_a_wait_may_be_longer_than_the_system_can_count(pool):
+    pool.start(1)
+    assert pool.wait(timeout=1e9)[0].answer[0] == 10
 
 
 def test_a_dead_process_is_replaced_and_its_task_reported(pool):

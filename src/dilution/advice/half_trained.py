@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dilution.errors import InputError
-from dilution.models import build_model
+from dilution.models import build_model, errors_of_model
 from dilution.noise import Dilution
 from dilution.training import BatchSampler, TrainConfig, is_custom
 from dilution.training.config import PrecisionName
@@ -118,10 +118,11 @@ def train_halfway(
             logits = predict_logits(trained.module, prepare, images)
         losses.append(float(nn.functional.cross_entropy(logits, labels)))
 
-    train(_N_EVALS * _STEPS_PER_EVAL, append_loss)
-    n_evals = _halfway_evaluation(losses, model)
-    # Trained again up to there: keeping the model of every evaluation would take the memory of two dozen.
-    return train(n_evals * _STEPS_PER_EVAL, lambda _: None)
+    with errors_of_model(model):
+        train(_N_EVALS * _STEPS_PER_EVAL, append_loss)
+        n_evals = _halfway_evaluation(losses, model)
+        # Trained again up to there: keeping the model of every evaluation would take the memory of two dozen.
+        return train(n_evals * _STEPS_PER_EVAL, lambda _: None)
 
 
 def _halfway_evaluation(losses: list[float], model: str) -> int:

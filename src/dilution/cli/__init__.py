@@ -13,9 +13,9 @@ from dilution.cli.data import data_app
 from dilution.cli.group import SectionedGroup
 from dilution.cli.lists import list_app
 from dilution.cli.noise import show_app
-from dilution.cli.output import protected_output
 from dilution.cli.show_run import show_run
 from dilution.cli.signals import end_like_ctrl_c
+from dilution.utils.protected_output import protected_output
 
 RESEARCHERS = "Researchers (figures and studies)"
 LABELS = "Doubtful labels"

@@ -37,7 +37,8 @@ def writing_to(folder: Path) -> Iterator[None]:
         yield
     finally:
         for number, handler in handlers.items():
-            signal.signal(number, handler)
+            if callable(handler):
+                signal.signal(number, handler)
     if arrived:
         typer.echo(f"interrupted; the result is complete in {folder}.", err=True)
         raise typer.Exit(130)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dilution.data import Arrays
 from dilution.data.arrays import LazyImages
+from dilution.models import errors_of_model
 from dilution.noise import Dilution
 from dilution.training import TrainConfig, TrainTask, train_together
 from dilution.utils.process_pool import Handler, ProcessPool
@@ -115,6 +116,7 @@ def _train_and_predict(data: Arrays, model: str, device: str, fold: Fold) -> NDA
     noisy = Dilution(data.subset(torch.from_numpy(fold.train_rows)), alpha=0)
     held_out = data.subset(torch.from_numpy(fold.held_out_rows))
     task = TrainTask(model, noisy, held_out, fold.seed, n_val, fold.config)
-    (result,) = train_together([task], device)
-    pred_probs: NDArray[np.float32] = result.predict(held_out).numpy()
+    with errors_of_model(model):
+        (result,) = train_together([task], device)
+        pred_probs: NDArray[np.float32] = result.predict(held_out).numpy()
     return pred_probs

@@ -1,6 +1,6 @@
 """Models by name."""
 
-from dilution.models.custom import Classifier, call_factory
+from dilution.models.custom import Classifier, call_factory, errors_of_model
 from dilution.models.registry import (
     DISPLAY_NAMES,
     MODELS,
@@ -18,5 +18,6 @@ __all__ = [
     "call_factory",
     "count_weights",
     "default_model",
+    "errors_of_model",
     "list_models",
 ]

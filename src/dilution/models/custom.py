@@ -2,14 +2,17 @@
 
 import inspect
 import math
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from dilution.errors import InputError
+from dilution.errors import DilutionError, InputError
 from dilution.utils import rng
-from dilution.utils.references import describe_exception, resolve
+from dilution.utils.references import describe_exception, is_reference, resolve
 from dilution.utils.rng_state import RngState
 
 _IMAGES = 2  # in the batch that checks the output of a model
@@ -80,6 +83,35 @@ def call_factory(
             "or an object with fit and predict_proba like the classifiers of scikit-learn."
         )
     return model
+
+
+@contextmanager
+def errors_of_model(name: str) -> Iterator[None]:
+    """Turn an exception of a custom model that trains or predicts into an error that names the model.
+
+    Parameters
+    ----------
+    name
+        Name of the model, ``"module:name"``; exceptions of other models stay as they are.
+
+    Raises
+    ------
+    InputError
+        In place of an exception of the model.
+    """
+    try:
+        yield
+    except DilutionError:
+        raise
+    except Exception as error:
+        if not is_reference(name):
+            raise
+        *_, last = traceback.extract_tb(error.__traceback__)
+        raise InputError(
+            f"model is {name!r}; as it trained or predicted, {describe_exception(error)} was raised in line "
+            f"{last.lineno} of {last.filename}. It must accept batches of images of this data set, in "
+            "training and in evaluation mode."
+        ) from error
 
 
 def _check_arguments(name: str, factory: Any) -> None:

@@ -33,6 +33,8 @@ __all__ = [
     "can_start_workers",
 ]
 
+_MAX_WAIT = 86_400.0  # seconds; the system counts milliseconds in 32 bits
+
 
 class WorkerDiedError(WorkerError):
     """A worker process died of its task."""
@@ -136,8 +138,9 @@ class ProcessPool:
     def wait(self, timeout: float | None = None) -> list[FinishedTask]:
         """Wait until a task has finished and return all that have; dead processes are replaced.
 
-        After `timeout` seconds an empty list is returned. Default: no limit.
+        After `timeout` seconds an empty list is returned, after a day at the latest. Default: no limit.
         """
+        timeout = None if timeout is None else min(timeout, _MAX_WAIT)
         handles = [
             handle for worker in self._tasks for handle in (worker.connection, worker.process.sentinel)
         ]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dilution.errors import WorkerError
+from dilution.utils.protected_output import protected_output
 
 Handler = Callable[[Any], Any]
 """Function of a task that returns its answer."""
@@ -111,10 +112,15 @@ class WorkerProcess:
             wait([self.connection, self.process.sentinel])
             if not self.connection.poll():
                 return None
-            answer: tuple[Any, BaseException | None] = self.connection.recv()
-            return answer
+            received = self.connection.recv_bytes()
         except (EOFError, OSError):  # nothing, or a part of an answer
             return None
+        answer: tuple[Any, BaseException | None]
+        try:
+            answer = pickle.loads(received)
+        except Exception as error:  # of a class that this process cannot import
+            return None, WorkerError(f"the answer of a worker process cannot be read: {error!r}")
+        return answer
 
     def restarted(self) -> Self:
         """Return a new process with the same setup, ready; this one is killed."""
@@ -225,12 +231,19 @@ def _work(connection: Connection, parent_id: int) -> None:
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _end_with_parent(parent_id)
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone, or needs no more
+    # What a model prints fails no run once the reader of the output is gone. The connection breaks when the
+    # parent is gone, or needs no more.
+    with protected_output(), suppress(EOFError, BrokenPipeError, ConnectionResetError):
         handle, error = _set_up(connection.recv_bytes())
         connection.send((None, error))
         while handle is not None:
             task = connection.recv()
-            connection.send(_call(handle, task))
+            answer = _call(handle, task)
+            try:
+                pickled = ForkingPickler.dumps(answer)
+            except Exception as error:  # an answer of somebody's function
+                pickled = ForkingPickler.dumps((None, _portable(error)))
+            connection.send_bytes(pickled)
 
 
 def _set_up(pickled: bytes) -> tuple[Handler | None, Exception | None]:

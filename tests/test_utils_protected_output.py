@@ -1,17 +1,20 @@
 """Output that loses no work: characters that a terminal lacks, a closed pipe, a closed terminal."""
 
+import errno
 import os
 import shlex
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilution.cli.output import OutputFile, _OutputStream, protected_output
+from dilution.study.store import Store
+from dilution.utils.protected_output import OutputFile, _OutputStream, protected_output
 
 DILUTION = [sys.executable, "-m", "dilution"]
 
@@ -76,6 +79,37 @@ def test_a_closed_pipe_ends_a_command_quietly_with_the_exit_code_of_sigpipe() ->
     os.close(writer)
     assert process.returncode == 128 + 13
     assert process.stderr == b""
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_model_that_prints_trains_after_the_reader_is_gone(workers: int, tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(
+        "import torch\n\ndef net(shape, classes):\n    print('building', flush=True)\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, classes))\n"
+    )
+    (tmp_path / "study.toml").write_text(
+        '[base]\ndataset = "digits"\nmodel = "loud:net"\nn = 50\nalpha = 0.0\nsteps = 2\n[grid]\nseed = [0, 1]\n'
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [*DILUTION, "run", "study.toml", "--workers", str(workers)]
+    subprocess.run(command, cwd=tmp_path, stdout=writer, stderr=writer)
+    os.close(writer)
+    with Store(tmp_path / "results.sqlite", create=False) as store:
+        assert [row["state"] for row in store.rows()] == ["done", "done"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_progress_that_has_no_room_is_dropped_and_results_are_not() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = subprocess.run([*DILUTION, "show", "noise"], stdout=subprocess.PIPE, stderr=full)
+    assert process.returncode == 0
+    with protected_output():
+        assert OutputFile(full, (errno.ENOSPC,)).write(b"progress") == 8
+    with pytest.raises(OSError, match="No space"):
+        OutputFile(full).write(b"results")
+    os.close(full)
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])

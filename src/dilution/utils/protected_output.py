@@ -8,11 +8,12 @@ import io
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 _READER_IS_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.ENXIO, errno.EBADF)
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ERRORS = "dilution-transliterate"
 _TRANSLITERATIONS = {
     "α": "alpha", "η": "eta", "δ": "delta", "×": "x", "·": "*", "±": "+-", "−": "-", "–": "-", "—": "-",
@@ -27,7 +28,8 @@ def protected_output() -> Iterator[OutputFile | None]:
     """Have standard output and standard error lose no work within a ``with`` block.
 
     Characters that their encoding lacks are transliterated or escaped. Once nobody reads a stream any more,
-    what is written to it is dropped, so that the program can finish.
+    what is written to it is dropped, so that the program can finish. So is progress on standard error when
+    its disk is full; results on standard output are not.
 
     Yields
     ------
@@ -36,7 +38,8 @@ def protected_output() -> Iterator[OutputFile | None]:
     """
     streams = sys.stdout, sys.stderr
     codecs.register_error(_ERRORS, _transliterate)
-    sys.stdout, sys.stderr = _protected(sys.stdout, sys.__stdout__), _protected(sys.stderr, sys.__stderr__)
+    sys.stdout = _protected(sys.stdout, sys.__stdout__, _READER_IS_GONE)
+    sys.stderr = _protected(sys.stderr, sys.__stderr__, (*_READER_IS_GONE, *_DISK_IS_FULL))
     try:
         yield sys.stdout.file if isinstance(sys.stdout, _OutputStream) else None
     finally:
@@ -44,10 +47,18 @@ def protected_output() -> Iterator[OutputFile | None]:
 
 
 class OutputFile(io.RawIOBase):
-    """A file descriptor that accepts everything once its reader is gone."""
+    """A file descriptor that accepts everything once its reader is gone.
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    Parameters
+    ----------
+    descriptor
+        The file descriptor.
+    ignored
+        Numbers of the errors after which nothing is written any more.
+    """
+
+    def __init__(self, descriptor: int, ignored: Sequence[int] = _READER_IS_GONE) -> None:
+        self._descriptor, self._ignored = descriptor, ignored
         self.reader_is_gone = False
 
     def writable(self) -> bool:
@@ -70,7 +81,7 @@ class OutputFile(io.RawIOBase):
             except BlockingIOError:  # a terminal that another program left in non-blocking mode
                 select.select([], [self._descriptor], [])
             except OSError as error:
-                if error.errno not in _READER_IS_GONE:
+                if error.errno not in self._ignored:
                     raise
                 self.reader_is_gone = True
         return len(data)
@@ -90,12 +101,12 @@ class _OutputStream(io.TextIOWrapper):
         return "dilution-ascii" if codecs.lookup(name).name == "ascii" else name
 
 
-def _protected(stream: Any, original: Any) -> Any:
+def _protected(stream: Any, original: Any, ignored: Sequence[int]) -> Any:
     """Return a protected stream to the file of a stream; the stream itself if it is not the original one."""
     if stream is None or stream is not original:
         return stream
     stream.flush()
-    return _OutputStream(OutputFile(stream.fileno()), stream.encoding)
+    return _OutputStream(OutputFile(stream.fileno(), ignored), stream.encoding)
 
 
 def _transliterate(error: UnicodeError) -> tuple[str, int]:
