@@ -12,6 +12,8 @@
 #   FIGURES   figures, in their order; default all figures of the paper
 #   DATASET   default mnist (its files in DILUTION_DATA)
 #   RUNS      exported runs of earlier times
+#   CHECKPOINTS   folder of checkpoints of an earlier time: OUT/checkpoints, which has those of the trainings that
+#             MINUTES cut short. A group of 32 Conv-4 takes 334 MB (with Adam); without its checkpoint it starts again.
 #   WHEELS    folder of packages that the machine's Python lacks
 #   DEVICE, PRECISION, PRESET, TURNS   default cuda, bfloat16, paper, 2
 set -uo pipefail
@@ -23,6 +25,10 @@ store="$OUT/../gpu-window.sqlite"
 rm -f "$store"
 touch "$OUT/started"
 left() { echo $((deadline - $(date +%s) - 20)); }  # 20 s for the export
+if [ -n "${CHECKPOINTS:-}" ]; then
+    mkdir -p "$OUT/checkpoints"
+    cp -R "$CHECKPOINTS"/. "$OUT/checkpoints" || exit 1
+fi
 
 if [ -n "${WHEELS:-}" ]; then
     python3 -m pip install --quiet --no-index --no-deps "$WHEELS"/*.whl || exit 1
@@ -32,15 +38,19 @@ dilution() { python3 -m dilution "$@"; }
 python3 -c "import torch; print(torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_name())"
 
 for step in ${STEPS:-tests bench figures}; do
-    started=$(date +%s)
+    started=$(date +%s) seconds=$(left)
+    if [ "$seconds" -lt 2 ]; then  # a limit of 0 would be none
+        echo "$step: not started, MINUTES are over"
+        continue
+    fi
     case $step in
     tests)
-        timeout 150 python3 -m pytest -q -x tests/test_training_kernels.py >"$OUT/tests.txt" 2>&1
+        timeout $((seconds < 150 ? seconds : 150)) python3 -m pytest -q -x tests/test_training_kernels.py >"$OUT/tests.txt" 2>&1
         result=$?
         tail -n 3 "$OUT/tests.txt"
         ;;
     bench)
-        timeout $(($(left) / 2)) python3 benchmarks/gpu.py --device "$DEVICE" --turns "${TURNS:-2}" >"$OUT/bench.txt" 2>&1
+        timeout $((seconds / 2)) python3 benchmarks/gpu.py --device "$DEVICE" --turns "${TURNS:-2}" >"$OUT/bench.txt" 2>&1
         result=$?
         find benchmarks/results -name 'gpu*' -newer "$OUT/started" -exec cp {} "$OUT" \;  # what was measured now
         tail -n 30 "$OUT/bench.txt"
@@ -49,9 +59,11 @@ for step in ${STEPS:-tests bench figures}; do
         if [ -n "${RUNS:-}" ]; then
             dilution import "$RUNS" --store "$store" || exit 1
         fi
+        seconds=$(left)
         # shellcheck disable=SC2086
         dilution reproduce ${FIGURES:-all} --dataset "$DATASET" --preset "${PRESET:-paper}" --device "$DEVICE" \
-            --precision "${PRECISION:-bfloat16}" --time-limit "$(left)s" --store "$store" \
+            --precision "${PRECISION:-bfloat16}" --time-limit "$((seconds > 1 ? seconds : 1))s" --store "$store" \
+            --checkpoints "$OUT/checkpoints" \
             --out "$OUT/page" >"$OUT/figures.txt" 2>&1
         result=$?  # 75: the time is over, and the same command goes on
         tail -n 20 "$OUT/figures.txt"

@@ -107,9 +107,18 @@ def marked(draw, n):
     return [cell.translate(table) for cell in cells]
 
 
+def signed(draw, n):
+    """Return numbers with signs beside them, with zeros in front, or of many digits."""
+    pattern = draw.choice(["{:.1f}%", "${:,.2f}", "({:.0f})", "−{:.1f}", "{:.2f} €", "{:.0f} kg", "{:03.0f}"])
+    start = draw.choice([2**24, 2**53, 2**70])
+    if draw.random() < 0.3:
+        return [str(start + draw.randrange(9)) for _ in range(n)]
+    return [pattern.format(draw.uniform(0, 2000)) for _ in range(n)]
+
+
 def words(draw, n):
     some = [
-        draw.choice(["u", "v", " u", "NA", "None", "", "x y", "ü", "a;b", "a\tb", 'q"q', "1"])
+        draw.choice(["u", "v", " u", "NA", "None", "", "x y", "ü", "u\u0308", "U", "a;b", "a\tb", 'q"q', "1"])
         for _ in range(4)
     ]
     return [draw.choice(some) for _ in range(n)]
@@ -136,7 +145,9 @@ def generated(draw):
     n = draw.choice([0, 1, 5, *[40] * 6, 60, 60, 200])
     width = draw.choice([0, *[1, 2, 3, 5, 8] * 3])
     kinds = draw.choices(
-        [numbers, marked, words, texts, truths, lambda _, n: [""] * n], [6, 2, 3, 0.5, 1, 0.5], k=width
+        [numbers, marked, signed, words, texts, truths, lambda _, n: [""] * n],
+        [6, 2, 2, 3, 0.5, 1, 0.5],
+        k=width,
     )
     columns = [with_odd_cells(draw, kind(draw, n)) if n else [] for kind in kinds]
     names = [f"c{k}" if draw.random() < 0.7 else draw.choice(NAMES) for k in range(width)]
@@ -161,7 +172,8 @@ def damaged(draw, rows, separator):
     elif what == 2:
         rows = [*rows, [draw.choice(FOOTERS), *[""] * (len(rows[0]) - 1)][: draw.choice([1, len(rows[0])])]]
     elif what == 3:
-        rows = [["A table of 2020"], *rows]
+        title = draw.choice([["A table of 2020"], ["# made by X"], ["Survey", *[""] * (len(rows[0]) - 1)]])
+        rows = [title, *rows]
     elif what == 4:
         rows = rows[1:] or rows
     elif what == 5:

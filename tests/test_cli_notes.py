@@ -13,11 +13,14 @@ from commands import dilution as command
 from commands import succeeded
 
 import dilution
+from dilution.advice import page as advice_page
 from dilution.advice.search import Search
 from dilution.cli.studies import _print_note
 from dilution.data import Arrays, DataSet, UnsplitData, load_unsplit, write_pack
+from dilution.diagnosis import page as diagnosis_page
 from dilution.figures import report, reproduce
 from dilution.figures.base import Figure
+from dilution.planning import page as planning_page
 from dilution.planning.pilot import PilotScope
 from dilution.planning.plan import _left_out
 from dilution.report.json_file import plain
@@ -30,6 +33,7 @@ from dilution.study.merging import merge
 from dilution.study.results import table
 from dilution.study.store import Store
 from dilution.utils.notes import MAX_PRINTED, printed_notes
+from dilution.utils.output_folder import MARKER
 
 INLINE = Execution(workers=0, progress=False)
 TABLE = "t.csv#label,drop=scratch"
@@ -80,6 +84,10 @@ def here(folder, monkeypatch):
     """Enter the folder of the table; return the notes on it, split and unsplit."""
     monkeypatch.chdir(folder)
     return dilution.load(TABLE).notes, load_unsplit(TABLE).notes
+
+
+def names_of_files(folder):
+    return {path.name for path in folder.iterdir()}
 
 
 def lines_of_notes(text):
@@ -142,6 +150,10 @@ def test_notes_of_a_diagnosis_are_on_terminal_page_result_and_json(here, tmp_pat
     succeeded(result)
     assert lines_of_notes(result.stderr) == list(notes)
     assert_on_page(notes, tmp_path / "index.html")
+    assert names_of_files(tmp_path) == {
+        *diagnosis_page.FILES,
+        MARKER,
+    }  # as claimed before the work
     written = json.loads((tmp_path / "diagnosis.json").read_text("utf-8"))
     assert (written["schema_version"], written["kind"], written["notes"]) == (1, "diagnosis", list(notes))
     diagnosis = dilution.diagnose(
@@ -162,12 +174,16 @@ def test_notes_of_a_diagnosis_are_on_terminal_page_result_and_json(here, tmp_pat
 def test_notes_of_a_plan_are_on_terminal_page_result_and_json(here, tmp_path):
     notes, _ = here
     words = ("--target", 0.8, "--alpha", 1, "--model", "mlp1", "--pilot-n", 300, "--max-runs", 20)
-    store = tmp_path / "plan.sqlite"
+    store = tmp_path.with_suffix(".sqlite")
     result = command("plan", TABLE, *words, "--store", store, "--out", tmp_path, "--workers", 0)
     succeeded(result)
     own = "runs of the pilot use at most 300 of 333 training examples"
     assert lines_of_notes(result.stderr) == [*with_name(notes), own]
     assert_on_page([*notes, own], tmp_path / "index.html")
+    assert names_of_files(tmp_path) == {
+        *planning_page.FILES,
+        MARKER,
+    }  # as claimed before the work
     written = json.loads((tmp_path / "plan.json").read_text("utf-8"))
     assert (written["schema_version"], written["kind"], written["notes"]) == (1, "plan", [*notes, own])
     again = dilution.plan(
@@ -185,13 +201,14 @@ def test_notes_of_a_plan_are_on_terminal_page_result_and_json(here, tmp_path):
 def test_notes_of_an_advice_are_on_terminal_page_result_and_json(here, tmp_path):
     notes, _ = here
     words = ("--alpha", 1, "--model", "mlp1", "--epochs", 1)
-    store = tmp_path / "advice.sqlite"
+    store = tmp_path.with_suffix(".sqlite")
     result = command("advise", TABLE, *words, "--store", store, "--out", tmp_path, "--workers", 0)
     succeeded(result)
     shown = lines_of_notes(result.stderr)
     assert shown[: len(notes)] == with_name(notes)
     assert len(shown) == len(set(shown))  # the search is many studies
     assert_on_page(notes, tmp_path / "index.html")
+    assert names_of_files(tmp_path) == {*advice_page.FILES, MARKER}  # as claimed before the work
     written = json.loads((tmp_path / "advice.json").read_text("utf-8"))
     assert (written["schema_version"], written["kind"], written["notes"]) == (1, "advice", list(notes))
     again = dilution.advise(TABLE, alpha=1, model="mlp1", epochs=1, store=store, execution=INLINE)

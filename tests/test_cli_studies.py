@@ -119,6 +119,34 @@ def test_report_writes_a_page(study_folder, tmp_path):
     assert (tmp_path / "page" / "index.html").exists()
 
 
+def test_no_file_of_somebody_else_is_replaced(study_folder, tmp_path):
+    for name in ("README.md", "mine.csv"):
+        (tmp_path / name).write_text("mine")
+    words = ("report", "--store", study_folder / "results.sqlite", "--out", ".")
+    refused(dilution(*words, cwd=tmp_path), ". has README.md", "--overwrite")
+    export = ("export", "mine.csv", "--store", study_folder / "results.sqlite")
+    refused(
+        dilution(*export, cwd=tmp_path), "mine.csv exists and is no exported table of runs", "--overwrite"
+    )
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "README.md": "mine",
+        "mine.csv": "mine",
+    }
+    for command in (words, export):
+        succeeded(dilution(*command, "--overwrite", cwd=tmp_path))
+        succeeded(dilution(*command, cwd=tmp_path))
+    assert (tmp_path / "README.md").read_text("utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_an_exported_table_is_replaced_and_one_with_remarks_is_not(study_folder, tmp_path, suffix):
+    words = ("export", tmp_path / f"runs.{suffix}")
+    for _ in range(2):
+        succeeded(dilution(*words, cwd=study_folder))
+    (tmp_path / f"runs.{suffix}").write_bytes(b"a,b\n1,2\n")
+    refused(dilution(*words, cwd=study_folder), "no exported table")
+
+
 def test_a_failed_run_is_recorded_and_reported_and_sets_the_exit_code(tmp_path, monkeypatch):
     def failing(*_):
         raise MemoryError("too large")

@@ -14,7 +14,14 @@ from sklearn.datasets import load_sample_images
 
 import dilution
 from dilution.data import Arrays, load, load_unsplit, pack_folder
-from dilution.data.duplicates import exact_groups, find_copies, join_groups, number_groups
+from dilution.data.duplicates import (
+    count_copies_between,
+    exact_groups,
+    find_copies,
+    group_copies,
+    join_groups,
+    number_groups,
+)
 from dilution.data.groups import read_groups
 from dilution.data.splits import divide_groups, split_arrays, stratified_split
 from dilution.diagnosis.cross_validation import _split
@@ -154,6 +161,40 @@ def test_zeros_of_both_signs_are_equal_and_types_do_not_matter() -> None:
     assert exact_groups(images.abs().byte()).tolist() == [0, 0, 1]
 
 
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=40),
+    st.integers(1, 9),
+    st.sampled_from([torch.uint8, torch.float32]),
+    st.integers(0, 99),
+)
+def test_groups_of_equal_examples_are_those_of_their_bytes(
+    kinds: list[int], width: int, dtype: torch.dtype, seed: int
+) -> None:
+    """Examples of any width differ in one number, the first, the last or another one."""
+    different = torch.randint(0, 200, (1, width), generator=torch.manual_seed(seed)).repeat(4, 1)
+    for number in range(1, 4):
+        different[number, (0, width - 1, width // 2)[number - 1]] += number * 7
+    images = different[kinds].to(dtype)[:, None, None, :]
+    rows = [tuple(image.flatten().tolist()) for image in images]
+    expected = number_groups(np.array([rows.index(row) for row in rows]))
+    np.testing.assert_array_equal(exact_groups(images), expected)
+    others = images[: len(images) // 2]
+    assert count_copies_between(images[len(others) :], others) == sum(
+        row in rows[len(others) :] for row in rows[: len(others)]
+    )
+
+
+def test_a_million_different_rows_need_no_hash_of_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hashes(images: torch.Tensor) -> NDArray[np.int64]:
+        assert len(images) < 10
+        return np.zeros(len(images), dtype=np.int64)
+
+    monkeypatch.setattr("dilution.data.duplicates._hashes", hashes)
+    counter = torch.arange(1_000_000)
+    features = torch.stack([counter % 1000, counter // 1000, counter % 7], dim=1).float()
+    assert exact_groups(features[:, :, None, None])[-1] == 999_999
+
+
 @pytest.fixture(scope="module")
 def photos() -> Pixels:
     """Parts of two photographs, uint8, shape (parts, 3, 192, 192)."""
@@ -289,6 +330,30 @@ def test_examples_without_a_group_are_groups_of_their_own() -> None:
     )
 
 
+def test_rows_that_are_equal_by_chance_do_not_join_all_groups_that_a_user_names(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    patient, size = np.arange(300) // 10, random.integers(0, 20, 300)
+    rows = [f"{size[row]},{'ab'[size[row] % 2]},p{patient[row]}" for row in range(300)]
+    (tmp_path / "t.csv").write_text("size,label,patient\n" + "\n".join(rows) + "\n")
+    data = load(f"{tmp_path / 't.csv'}#group=patient")
+    groups = (data.train.split_groups, data.test.split_groups)
+    assert [len(each.unique()) for each in groups if each is not None] == [24, 6]
+    assert any(
+        "300 of the 300 rows equal rows of other groups; kept together with these, 300 would be one group"
+        in note
+        for note in data.notes
+    )
+    # Few equal rows join the groups that have them.
+    few = dilution.from_numpy(
+        features=np.where(np.arange(300) == 290, 5, np.arange(300))[:, None] * 1.0,
+        labels=np.arange(300) % 2,
+        groups=patient,
+    )
+    assert not any("of other groups" in note for note in few.notes)
+    counts = few.train.groups if few.train.groups is not None else torch.empty(0)
+    assert 20 in counts.unique(return_counts=True)[1].tolist()
+
+
 def test_arrays_take_groups_and_say_what_is_wrong_with_them() -> None:
     features, labels = np.arange(40.0)[:, None], np.arange(40) % 2
     data = dilution.from_numpy(features=features, labels=labels, groups=np.arange(40) // 4)
@@ -359,7 +424,22 @@ def test_near_copies_in_a_folder_share_a_split(tmp_path: Path, photos: Pixels) -
     assert note == ""  # diagnose, which folds them, finds the copies
 
 
-def test_a_pack_groups_equal_images_and_notes_those_of_both_splits(tmp_path: Path, photos: Pixels) -> None:
+def test_near_copies_that_leave_nothing_to_divide_are_counted_and_not_joined(photos: Pixels) -> None:
+    images = torch.from_numpy(np.stack([brightened(photos[0], 2 * number) for number in range(10)]))
+    images[9] = images[8]
+    arrays = Arrays(images, torch.arange(10) % 2)
+    assert (find_copies(images).groups == 0).all()
+    grouped, notes = group_copies(arrays)
+    assert torch.equal(grouped.groups, torch.from_numpy(exact_groups(images)))
+    assert notes == (
+        "1 of the 10 images is a copy of another image (equal pixels), the first is 9, equal to 8; copies "
+        "share a side of every split",
+        "10 of the 10 images are so alike that near-copies among them cannot be told: of these only those "
+        "with equal pixels share a side of every split",
+    )
+
+
+def test_a_pack_keeps_equal_images_together_and_notes_them(tmp_path: Path, photos: Pixels) -> None:
     for number in range(30):
         target = tmp_path / "mine" / "ab"[number % 2]
         target.mkdir(parents=True, exist_ok=True)
@@ -368,11 +448,24 @@ def test_a_pack_groups_equal_images_and_notes_those_of_both_splits(tmp_path: Pat
     data = load(tmp_path / "p.pack")
     assert data.notes == packed.notes
     pixels = [split.take(torch.arange(len(split))) for split in (data.train, data.test)]
-    assert torch.equal(data.train.groups, torch.from_numpy(exact_groups(pixels[0])))
+    assert torch.equal(data.train.split_groups, torch.from_numpy(exact_groups(pixels[0])))
     together = exact_groups(torch.cat(pixels))
-    leaked = np.isin(together[len(data.train) :], together[: len(data.train)]).sum()
-    assert leaked > 0
-    assert any(note.startswith(f"{leaked} of the {len(data.test)} test example") for note in data.notes)
+    assert not np.isin(together[len(data.train) :], together[: len(data.train)]).any()
+    assert any(note.startswith("16 of the 30 images are copies of other images") for note in data.notes)
+
+
+def test_a_pack_of_split_folders_keeps_the_splits_and_notes_copies_between_them(
+    tmp_path: Path, photos: Pixels
+) -> None:
+    for number in range(30):
+        target = tmp_path / "mine" / ("val" if number < 6 else "train") / "ab"[number % 2]
+        target.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photos[number % 14].transpose(1, 2, 0)).save(target / f"{number:02}.png")
+    packed = pack_folder(tmp_path / "mine", tmp_path / "p.pack", 32, workers=0)
+    data = load(tmp_path / "p.pack")
+    assert (len(data.train), len(data.test)) == (24, 6)
+    assert data.notes == packed.notes == load(tmp_path / "mine").notes
+    assert any(note.startswith("6 of the 6 test examples are copies of training") for note in data.notes)
 
 
 def test_built_in_data_keep_their_published_splits() -> None:

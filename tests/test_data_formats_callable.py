@@ -80,12 +80,12 @@ class Mine(Dataset):
     def __len__(self):
         return 10
     def __getitem__(self, k):
-        return torch.full((2, 3), -k / 4), k % 2
+        return torch.full((2, 3), k / 16), k % 2
 f = Mine
 """)
     arrays = load_unsplit(name).arrays
     assert arrays.shape == (1, 2, 3)
-    assert arrays.images[:, 0, 0, 0].tolist() == [-k / 4 for k in range(10)]
+    assert arrays.images[:, 0, 0, 0].tolist() == [k / 16 for k in range(10)]
     assert arrays.labels.tolist() == [0, 1] * 5
     assert arrays.classes == ("no", "yes")
 
@@ -173,6 +173,6 @@ def test_the_command_line_refuses_a_missing_function(write: Write) -> None:
 
 
 def test_float_images_of_a_dataset_keep_their_values(write: Write) -> None:
-    name = write("return TensorDataset(torch.linspace(-9, 9, 120).view(20, 1, 2, 3), torch.arange(20) % 2)")
+    name = write("return TensorDataset(torch.linspace(0, 1, 120).view(20, 1, 2, 3), torch.arange(20) % 2)")
     images = load_unsplit(name).arrays.images
-    assert np.allclose(images.flatten(), np.linspace(-9, 9, 120), atol=1e-6)
+    assert np.allclose(images.flatten(), np.linspace(0, 1, 120), atol=1e-6)

@@ -1,6 +1,7 @@
 """A folder of images as a data set in memory."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dilution.data import check, fingerprint, load, load_unsplit
+from dilution.data import check, fingerprint, load, load_unsplit, pack_folder
 from dilution.data.formats import image_folder
 from dilution.errors import DataError, InputError
 
@@ -23,6 +24,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
+CONVERTED = (
+    "10 images are not square and are cut to the square in the middle, the first is a/0.png (12 × 9 pixels)",
+    "10 images have a shorter side of less than the requested size and are enlarged, the first is a/0.png "
+    "(12 × 9 pixels)",
+)
+
+
+def pack_and_load(root: Path) -> object:
+    pack_folder(root, root.parent / "p.pack", 8, workers=0)
+    return load(root.parent / "p.pack")
+
+
 def greys(images: torch.Tensor) -> list[int]:
     return images[:, 0, 0, 0].tolist()
 
@@ -35,8 +48,35 @@ def test_a_folder_is_decoded_and_a_fifth_of_it_is_for_testing(folder: Path) -> N
     assert (len(data.train), len(data.test)) == (8, 2)
     for arrays in (data.train, data.test):
         assert [grey % 2 for grey in greys(arrays.images)] == arrays.labels.tolist()
-    assert data.notes == ()
+    assert data.notes == CONVERTED
     assert load(f"{folder}/") is data
+
+
+def test_without_split_folders_the_first_image_of_each_five_of_a_class_is_for_testing(folder: Path) -> None:
+    data = load(folder)
+    assert greys(data.test.images) == [0, 1]
+    assert greys(data.train.images) == [2, 4, 6, 8, 3, 5, 7, 9]
+
+
+def test_images_that_cannot_be_read_do_not_count_in_the_split(folder: Path) -> None:
+    before = load(folder)
+    (folder / "a" / ".0.png").write_bytes(b"")
+    (folder / "a" / "-.png").write_text("no image")  # before the others
+    after = load(folder)
+    assert greys(after.test.images) == greys(before.test.images)
+    assert greys(after.train.images) == greys(before.train.images)
+
+
+@pytest.mark.parametrize("read", [load, pack_and_load])
+def test_one_image_per_class_is_refused_before_it_is_used(
+    folder: Path, read: Callable[[Path], object]
+) -> None:
+    for name in "ab":
+        for path in sorted((folder / name).iterdir())[1:]:
+            path.unlink()
+    with pytest.raises(InputError, match="no class of the 2 examples has two; a fifth of each class is set"):
+        read(folder)
+    assert len(load_unsplit(folder).arrays) == 2
 
 
 def test_the_size_follows_the_number_sign(folder: Path) -> None:
@@ -62,7 +102,8 @@ def test_files_that_cannot_be_read_are_skipped_with_a_note(folder: Path) -> None
     (folder / "a" / "1x.png").write_text("no image")
     data = load(folder)
     assert len(data.train) + len(data.test) == 10
-    (note,) = data.notes
+    note, *others = data.notes
+    assert tuple(others) == CONVERTED
     assert note == (
         "1 file is skipped, the first is a/1x.png: by its content it is not JPEG, PNG, BMP, GIF, WebP or TIFF"
     )
@@ -72,7 +113,7 @@ def test_files_that_cannot_be_read_are_skipped_with_a_note(folder: Path) -> None
         load(folder)
     for path in folder.rglob("*.png"):
         path.write_text("no image")
-    with pytest.raises(DataError, match=r"none of the \d images for training .* not JPEG, PNG"):
+    with pytest.raises(DataError, match=r"none of the \d+ images for training .* not JPEG, PNG"):
         load(folder)
 
 

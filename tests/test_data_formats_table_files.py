@@ -110,7 +110,7 @@ def test_wrong_options_of_a_csv_file_are_refused(
         (PLAIN.replace("5,4", "5\0,4"), "NUL character in line 7"),
         (PLAIN.replace("5,4", '5,"4'), "row 7 .* has 2 cells and the header 3.*is a double quote not closed"),
         (PLAIN[:-2] + '"b\n', "double quote that is not closed"),
-        (PLAIN + "Total: 40\n", "row 42 .* has 1 cells and the header 3.*if it is a footer, delete it"),
+        (PLAIN + "Total: 40\n", "row 42 .* has 1 cell and the header 3.*if it is a footer, delete it"),
         ("x,label\n1,5,a\n2,6,b\n", "begin the header with a separator"),
         (PLAIN.replace("5,4", "5,4,1"), "row 7 .* has 4 cells and the header 3"),
     ],
@@ -182,7 +182,8 @@ def test_the_remedy_for_a_column_works_when_it_is_pasted(
     for pasted in (remedy, shlex.split(remedy)[0]):
         assert isinstance(load(pasted), DataSet)
         assert load(pasted).train.shape == (1, 1, 1)
-        assert load(pasted).notes[0].startswith("2 columns are dropped, as requested, the first is ")
+        notes = [note for note in load(pasted).notes if "without the blanks" not in note]
+        assert notes[0].startswith("2 columns are dropped, as requested, the first is ")
 
 
 def test_a_remedy_keeps_the_options_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,6 +209,7 @@ def test_twenty_thousand_columns_are_read(tmp_path: Path) -> None:
 def test_repeated_names_are_refused_with_their_places(tmp_path: Path) -> None:
     message = refusal(write(tmp_path, "x,y, x,y,label\n1,2,3,4,a\n"), InputError)
     assert "2 columns called 'x'; each name must occur once. Rename them: columns 1 and 3" in message
+    assert "have this name without the blanks around it" in message
     assert "the first of 2 repeated names" in message
 
 

@@ -133,6 +133,11 @@ def palette() -> Image.Image:
 
 
 HALF = SIDE // 2
+ROTATED, CMYK, GREY = (
+    "5 images are rotated or mirrored as metadata say (EXIF), the first is subject/0.",
+    "5 images with colours in CMYK are converted to RGB, the first is subject/0.",
+    "5 grey images are beside images with colours (5), and given three equal channels, the first is subject",
+)
 ON_WHITE, FRAMES, SCALED = (
     "5 images have transparent parts",
     "5 images have several frames",
@@ -154,11 +159,13 @@ SEEN = {
     "wrong extension": ("jpg", saved(picture(RED, WHITE), "PNG"), RED, WHITE, ""),
     "gif called png": ("png", saved(picture(RED, WHITE), "GIF"), RED, WHITE, ""),
     "webp called jpg": ("jpg", saved(picture(RED, WHITE), "WEBP", lossless=True), RED, WHITE, ""),
-    "grey": ("jpg", saved(picture(77, 255, "L"), "JPEG", quality=95), (77,) * 3, WHITE, ""),
-    "1 bit": ("png", saved(picture(0, 1, "1"), "PNG"), BLACK, WHITE, ""),
+    "grey": ("jpg", saved(picture(77, 255, "L"), "JPEG", quality=95), (77,) * 3, WHITE, GREY),
+    "1 bit": ("png", saved(picture(0, 1, "1"), "PNG"), BLACK, WHITE, GREY),
     "1 bit tiff": ("tif", saved(picture(0, 1, "1"), "TIFF", compression="group4"), BLACK, WHITE, ""),
-    "cmyk": ("jpg", saved(picture((0, 255, 255, 0), (0, 0, 0, 0), "CMYK"), "JPEG"), (255, 0, 0), WHITE, ""),
-    "cmyk tiff": ("tif", saved(picture((0, 255, 255, 0), (0,) * 4, "CMYK"), "TIFF"), (255, 0, 0), WHITE, ""),
+    "cmyk": ("jpg", saved(picture((0, 255, 255, 0), (0, 0, 0, 0), "CMYK"), "JPEG"), (255, 0, 0), WHITE, CMYK),
+    "cmyk tiff": (
+        "tif", saved(picture((0, 255, 255, 0), (0,) * 4, "CMYK"), "TIFF"), (255, 0, 0), WHITE, CMYK,
+    ),
     "palette": ("png", saved(palette(), "PNG"), RED, BLACK, ""),
     "palette bmp": ("bmp", saved(palette(), "BMP"), RED, BLACK, ""),
     "rgba": ("png", saved(picture((*RED, 255), (0, 0, 0, 0), "RGBA"), "PNG"), RED, WHITE, ON_WHITE),
@@ -200,11 +207,11 @@ SEEN = {
         "tif", saved(array(-1000, 3000, "int32"), "TIFF"), BLACK, WHITE, "32-bit from -1,000 to 3,000",
     ),
     "floats": ("tif", saved(array(0, 0.5, "float32"), "TIFF"), BLACK, WHITE, "float from 0 to 0.5"),
-    "rotated jpeg": ("jpg", oriented("JPEG"), RED, WHITE, ""),
-    "rotated png": ("png", oriented("PNG"), RED, WHITE, ""),
-    "rotated webp": ("webp", oriented("WEBP"), RED, WHITE, ""),
-    "rotated tiff": ("tif", oriented("TIFF"), RED, WHITE, ""),
-    "rotated lzw": ("tif", oriented("TIFF", compression="tiff_lzw"), RED, WHITE, ""),
+    "rotated jpeg": ("jpg", oriented("JPEG"), RED, WHITE, ROTATED),
+    "rotated png": ("png", oriented("PNG"), RED, WHITE, ROTATED),
+    "rotated webp": ("webp", oriented("WEBP"), RED, WHITE, ROTATED),
+    "rotated tiff": ("tif", oriented("TIFF"), RED, WHITE, ROTATED),
+    "rotated lzw": ("tif", oriented("TIFF", compression="tiff_lzw"), RED, WHITE, ROTATED),
     "animated gif": ("gif", animated("GIF"), RED, WHITE, FRAMES),
     "animated webp": ("webp", animated("WEBP"), RED, WHITE, FRAMES),
     "animated png": ("png", animated("PNG"), RED, WHITE, FRAMES),
@@ -382,6 +389,78 @@ def test_names_that_are_not_utf8_are_escaped_wherever_they_are_written(
     if read is read_pack:
         listed = (folder.parent / "p.pack.skipped.txt").read_text("utf-8")
         assert listed.startswith(r"s\xfcd/b\xe4h.png: by its content")
+
+
+def test_images_that_are_not_square_or_too_small_are_noted(
+    read: Callable[[Path], Read], folder: Path
+) -> None:
+    sizes = [(SIDE, SIDE), (SIDE + 1, SIDE), (SIDE, 900), (SIDE - 1, SIDE - 1), (3, 1200)]
+    for number, size in enumerate(sizes):
+        marked(Image.new("RGB", size, RED), number).save(folder / "subject" / f"{number}.png")
+    _, labels, _, notes = read(folder)
+    assert len(labels) == 10
+    assert notes == (
+        "3 images are not square and are cut to the square in the middle, the first is subject/1.png (25 × "
+        "24 pixels)",
+        "2 images have a shorter side of less than the requested size and are enlarged, the first is "
+        "subject/3.png (23 × 23 pixels)",
+    )
+
+
+def greys_noted(result: Read) -> tuple[str, ...]:
+    return tuple(note for note in result[3] if "near-copies" not in note)  # pictures differ in contrast only
+
+
+def test_greys_alone_are_not_noted(read: Callable[[Path], Read], folder: Path) -> None:
+    for path in folder.glob("*/*.png"):
+        path.unlink()
+    for number in range(10):
+        target = folder / ("plain", "subject")[number % 2] / f"{number}.png"
+        picture(20 * number, 255, "L").save(target)
+    assert greys_noted(read(folder)) == ()
+    picture(RED, WHITE).save(folder / "plain" / "9.png")
+    assert greys_noted(read(folder)) == (
+        "10 grey images are beside images with colours (1), and given three equal channels, the first is "
+        "plain/0.png",
+    )
+
+
+def test_a_class_whose_name_marks_missing_values_is_a_class_and_noted(
+    read: Callable[[Path], Read], folder: Path
+) -> None:
+    for name in ("NA", "None"):
+        (folder / name).mkdir()
+        for number in range(3):
+            marked(picture(RED, WHITE), number).save(folder / name / f"{number}.png")
+    classes, labels, _, notes = read(folder)
+    assert classes == ("NA", "None", "plain")
+    assert np.bincount(labels).tolist() == [3, 3, 5]
+    assert notes[1:] == (
+        "6 labels read 'NA' or 'None', which are classes; only an empty cell is a missing label",
+    )
+
+
+@pytest.mark.parametrize(("names", "used"), [(("train", "val", "test"), "val"), (("train", "test"), "test")])
+def test_the_split_for_testing_is_named_where_others_are_left_out(
+    read: Callable[[Path], Read], folder: Path, names: tuple[str, ...], used: str
+) -> None:
+    root = folder.parent / "splits"
+    for split, name in enumerate((*names, "Validation")):
+        for class_number, class_name in enumerate("ab"):
+            (root / name / class_name).mkdir(parents=True)
+            for number in range(2):
+                image = picture((0, 100 * class_number, 50 * split), (200 * number, 0, 0))
+                image.save(root / name / class_name / f"{number}.png")
+    _, labels, images, notes = read(root)
+    assert len(labels) == 8
+    assert set((images[:, 2, 0, 0]).tolist()) == {0, 50}
+    (note,) = notes
+    first = "Validation/a/0.png"
+    assert note.startswith(
+        f"{4 * len(names) - 4} images of splits that are not used are skipped, the first is {first}; of "
+        f"several, {used!r} is the split for testing"
+    )
+    assert ("'test' often has no labels" in note) == (used == "val")
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from photographs import decoded_squares, photograph, write_class_folders
+from PIL import Image
 from typer.testing import CliRunner
 
 import dilution
@@ -15,6 +16,7 @@ from dilution.data import load, pack_folder
 from dilution.data.formats import image_batch
 from dilution.data.formats.image_listing import list_images
 from dilution.data.pack import from_folder
+from dilution.data.splits import stratified_split
 from dilution.errors import DataError, InputError
 
 
@@ -23,13 +25,20 @@ def folder(tmp_path):
     return write_class_folders(tmp_path / "images")
 
 
+def divided(images, groups=None):
+    """Return the train and the test images of a folder."""
+    labels = np.array([label for _, label in images])
+    return [[images[row] for row in rows] for rows in stratified_split(labels, groups)]
+
+
 def test_a_folder_is_packed_and_holds_its_images(tmp_path, folder):
     packed = pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
     data = load(tmp_path / "p.pack")
     assert data.train.classes == ("cat", "dog")
     assert (len(data.train), len(data.test)) == (packed.n_train, packed.n_test) == (16, 4)
-    listing = list_images(folder)
-    for images, arrays in ((listing.train, data.train), (listing.test, data.test)):
+    copies = np.arange(20) % 10  # both classes have the same photographs
+    splits = divided(list_images(folder).train, copies)
+    for images, arrays in zip(splits, (data.train, data.test), strict=True):
         assert arrays.labels.tolist() == [label for _, label in images]
         expected = np.concatenate([decoded_squares(folder / name, 16) for name, _ in images])
         assert (arrays.take(torch.arange(len(arrays))).numpy() == expected).all()
@@ -117,8 +126,8 @@ def test_crops_of_a_photograph_are_in_one_split(tmp_path, folder):
     data, listing = load(tmp_path / "p.pack"), list_images(folder)
     assert (packed.n_train, packed.n_test) == (len(data.train), len(data.test))
     assert packed.n_train + packed.n_test == 3 * 20
-    for images, arrays in ((listing.train, data.train), (listing.test, data.test)):
-        images = [(name, label) for name, label in images if name != "dog/text.png"]
+    readable = [(name, label) for name, label in listing.train if name != "dog/text.png"]
+    for images, arrays in zip(divided(readable), (data.train, data.test), strict=True):
         assert arrays.labels.tolist() == [label for _, label in images for _ in range(3)]
         expected = np.concatenate([decoded_squares(folder / name, 16, 3, name) for name, _ in images])
         assert (arrays.take(torch.arange(len(arrays))).numpy() == expected).all()
@@ -196,3 +205,77 @@ def test_the_list_of_skipped_files_is_deleted_when_nothing_is_skipped_any_more(t
     listed.mkdir()
     with pytest.raises(DataError, match=r"skipped\.txt could not be removed: .* Remove it yourself"):
         pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
+
+
+def write_copies(root, random):
+    """Write photographs of which some are copies or near-copies, some of the other class."""
+    photographs = [photograph(seed, (48, 40)) for seed in range(12)]
+    for number in range(random.integers(12, 40)):
+        target = root / ("cat", "dog", "fox")[random.integers(3)]
+        target.mkdir(parents=True, exist_ok=True)
+        image = photographs[random.integers(12)]
+        if random.random() < 0.3:
+            image.save(target / f"{number}.jpg", quality=int(random.integers(60, 95)))
+        else:
+            image.save(target / f"{number}.png")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_pack_has_the_examples_groups_and_notes_of_the_folder_in_memory(tmp_path, seed, monkeypatch):
+    monkeypatch.setattr(from_folder, "_CHUNK", 5)
+    random = np.random.default_rng(seed)
+    size = (16, 32, 40)[seed % 3]  # the last one is scaled down for the search of near-copies
+    for split in [(), ("train", "test")][seed % 2] or ("",):
+        write_copies(tmp_path / "mine" / split, random)
+    loaded = load(f"{tmp_path / 'mine'}#{size}")
+    pack_folder(tmp_path / "mine", tmp_path / "p.pack", size, workers=0)
+    packed = load(tmp_path / "p.pack")
+    assert packed.notes == loaded.notes
+    assert any("copies of other images (equal pixels)" in note for note in packed.notes)
+    for split, expected in ((packed.train, loaded.train), (packed.test, loaded.test)):
+        assert split.labels.tolist() == expected.labels.tolist()
+        assert torch.equal(split.take(torch.arange(len(split))), expected.images)
+        assert torch.equal(split.pixel_sums, expected.pixel_sums)
+    assert torch.equal(packed.train.split_groups, loaded.train.split_groups)
+
+
+def test_squares_of_a_photograph_and_of_its_copy_share_a_side_of_every_split(tmp_path):
+    for number in range(20):
+        target = tmp_path / "mine" / ("cat", "dog")[number % 2]
+        target.mkdir(parents=True, exist_ok=True)
+        grey = 10 * (number // 4)  # all squares of a photograph are equal, and those of four photographs
+        photograph(number).point(lambda _, grey=grey: grey).save(target / f"{number}.png")
+    pack_folder(tmp_path / "mine", tmp_path / "p.pack", 16, crops=3, workers=0)
+    data = load(tmp_path / "p.pack")
+    assert len(data.train) + len(data.test) == 60
+    greys = [
+        set(split.take(torch.arange(len(split)))[:, 0, 0, 0].tolist()) for split in (data.train, data.test)
+    ]
+    assert greys[0] & greys[1] == set()
+    assert data.train.split_groups.unique().tolist() == list(range(4))
+    assert any("the first is square 2 of cat/0.png, equal to square 1" in note for note in data.notes)
+
+
+def test_squares_of_one_photograph_are_a_group(tmp_path, folder):
+    pack_folder(folder, tmp_path / "p.pack", 16, crops=2, workers=0)
+    data = load(tmp_path / "p.pack")
+    assert data.train.split_groups.tolist() == [number // 2 for number in range(32)]
+
+
+def test_images_of_more_than_8_bits_are_scaled_before_copies_are_sought(tmp_path, monkeypatch):
+    monkeypatch.setattr(from_folder, "_CHUNK", 3)
+    draw = np.random.default_rng(0)
+    for number in range(20):
+        target = tmp_path / "mine" / ("cat", "dog")[number % 2]
+        target.mkdir(parents=True, exist_ok=True)
+        pixels = draw.integers(0, 900 + number, (64, 64), dtype=np.uint16)
+        for name in (f"{number}.png", f"{number} copy.png")[: 1 + (number < 4)]:
+            Image.fromarray(pixels).save(target / name)
+    loaded = load(f"{tmp_path / 'mine'}#48")
+    packed = pack_folder(tmp_path / "mine", tmp_path / "p.pack", 48, workers=0)
+    data = load(tmp_path / "p.pack")
+    assert packed.notes == data.notes == loaded.notes
+    assert data.notes[1].startswith("4 of the 24 images are copies of other images (equal pixels)")
+    for split, expected in ((data.train, loaded.train), (data.test, loaded.test)):
+        assert torch.equal(split.take(torch.arange(len(split))), expected.images)
+        assert torch.equal(split.pixel_sums, expected.pixel_sums)

@@ -193,6 +193,8 @@ def forge(path: Path, save: Callable[..., None] = np.savez, **changes: Any) -> N
         ({"test_labels": None}, "test_labels"),
         ({"classes": np.array([{}], dtype=object)}, "pickle"),
         ({"notes": np.zeros(3)}, "the notes are no text"),
+        ({"train_groups": np.zeros(3, np.int64)}, "train groups are not one per image"),
+        ({"test_groups": np.zeros(360)}, "test groups are not one per image"),
     ],
 )
 def test_a_forged_index_is_refused(digits_pack: Path, changes: dict[str, Any], message: str) -> None:

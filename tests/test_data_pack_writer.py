@@ -1,5 +1,6 @@
 """write_pack: parts of any length, refused parts, and a full disk."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,30 @@ def test_notes_are_packed_and_without_notes_the_file_is_that_of_older_versions(t
     plain = write_pack(tmp_path / "b.pack", [digits.train], [digits.test])
     assert load(plain).notes == ()
     assert b"notes.npy" not in plain.read_bytes()
+
+
+def test_groups_are_packed_where_examples_share_one_or_notes_speak_of_them(tmp_path: Path) -> None:
+    images = torch.arange(8, dtype=torch.uint8)[:, None, None, None]
+    plain = Arrays(images, torch.tensor([0, 1] * 4), ("a", "b"))
+    shared, trivial = torch.arange(8) // 2, torch.arange(8)
+    for number, (groups, notes, is_packed) in enumerate(
+        [(shared, (), True), (trivial, ("all 8 images are equal",), True), (trivial, (), False)]
+    ):
+        grouped = replace(plain, groups=groups)
+        path = write_pack(tmp_path / f"{number}.pack", [grouped], [plain], notes)
+        assert (b"train_groups" in path.read_bytes()) == is_packed
+        data = load(path)
+        assert data.train.groups is not None
+        assert data.train.groups.tolist() == groups.tolist()
+        assert data.test.groups is None
+    with pytest.raises(InputError, match="8 of 16 images of the train split have a group; all must have one"):
+        write_pack(tmp_path / "x.pack", [grouped, plain], [plain])
+
+
+def test_copies_of_a_pack_with_groups_are_not_sought_again(tmp_path: Path) -> None:
+    images = torch.zeros(8, 1, 1, 1, dtype=torch.uint8)
+    equal = Arrays(images, torch.tensor([0, 1] * 4), ("a", "b"), groups=torch.arange(8))
+    notes = ("all 10 images are equal; no model can tell one image from another",)
+    data = load(write_pack(tmp_path / "a.pack", [equal], [equal], notes))
+    assert data.notes == notes
+    assert data.train.split_groups is None

@@ -12,13 +12,15 @@ from noisy_predictions import noisy_predictions, transition_at
 import dilution
 from dilution import Execution
 from dilution.data import Arrays
+from dilution.data.splits import spread_classes
 from dilution.diagnosis import diagnose
 from dilution.diagnosis.bootstrap import bootstrap, interval, sample_weights
-from dilution.diagnosis.copies import NO_COPIES, copy_evidence
+from dilution.diagnosis.copies import NO_COPIES, clustered_share, copy_evidence
 from dilution.diagnosis.cross_validation import cross_validate
 from dilution.diagnosis.goodness_of_fit import class_conditional_p_value, has_learned
 from dilution.diagnosis.grouped_error import standard_error
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, fit_noise
+from dilution.diagnosis.verified_labels import verified_noise_rate
 from dilution.errors import InputError
 
 INLINE = Execution(workers=0)
@@ -70,6 +72,55 @@ def test_the_interval_of_the_copies_has_its_level():
         widths.append(rate.high - rate.low)
     assert 105 <= covered <= 119  # 114 on average, give or take 2.4
     assert 0.05 < np.mean(widths) < 0.12
+
+
+@pytest.mark.parametrize("n_groups", [5, 30, 150])
+@pytest.mark.parametrize("rate", [0.02, 0.3])
+@pytest.mark.parametrize("spread", [False, True], ids=["one rate", "a rate per group"])
+def test_the_interval_of_disagreeing_pairs_has_its_level_and_lies_in_0_to_1(rate, n_groups, spread):
+    random, classes, n_samples = np.random.default_rng(5), 4, 400
+    a, b = rate / 0.3, (1 - rate) / 0.3
+    variance = a * b / ((a + b) ** 2 * (a + b + 1)) if spread else 0.0
+    square = rate**2 + variance
+    truth = 2 * rate - square - square / (classes - 1)
+    covered = 0
+    for _ in range(n_samples):
+        sizes = random.integers(2, 6, n_groups)
+        copies = np.repeat(np.arange(n_groups), sizes)
+        rates = (random.beta(a, b, n_groups) if spread else np.full(n_groups, rate))[copies]
+        labels = np.where(random.random(len(copies)) < rates, random.integers(1, classes, len(copies)), 0)
+        counts = np.bincount(copies * classes + labels, minlength=n_groups * classes).reshape(-1, classes)
+        shares = 1 - (counts * (counts - 1)).sum(axis=1) / (sizes * (sizes - 1))
+        bounds = clustered_share(shares, sizes - 1.0, np.arange(n_groups))
+        assert 0 <= bounds.low <= bounds.value <= bounds.high <= 1
+        covered += bounds.low <= truth <= bounds.high
+    assert covered >= 0.92 * n_samples  # few groups: more than 95 %, since their variance is hardly known
+    assert covered <= 0.98 * n_samples or n_groups < 100
+
+
+def test_the_interval_of_disagreeing_pairs_is_wilsons_where_each_pair_is_a_cluster():
+    n, wrong = 4000, 900
+    rate = clustered_share((np.arange(n) < wrong) * 1.0, np.ones(n), np.arange(n))
+    wilson = verified_noise_rate(np.zeros(n, dtype=np.int64), (np.arange(n) < wrong).astype(np.int64))
+    assert (rate.low, rate.value, rate.high) == pytest.approx(
+        (wilson.low, wilson.value, wilson.high), abs=1e-4
+    )
+    by_five = clustered_share(np.repeat(np.arange(n // 5) < 180, 5) * 1.0, np.ones(n), np.arange(n) // 5)
+    assert by_five.high - by_five.low == pytest.approx(5**0.5 * (rate.high - rate.low), rel=0.01)
+    assert (clustered_share(np.ones(3), np.ones(3), np.zeros(3)).low, by_five.value) == (0, 0.225)
+
+
+def test_few_copies_and_few_bootstrap_samples_give_shares_and_rates_from_0_to_1():
+    transition = transition_at(0.3, classes=3)
+    for seed in range(30):
+        random = np.random.default_rng(seed)
+        true = np.repeat(random.integers(3, size=22), 2)
+        copies = np.repeat(np.arange(22), 2)
+        labels = draw_labels(transition_at([0.02, 0.6][seed % 2], classes=3), true, random)
+        fit = perfect_fit(transition, true)
+        evidence = copy_evidence(copies, labels, fit, [fit] * 3, copies, seed)
+        for estimate in (evidence.disagreement, evidence.noise_rate):
+            assert np.isnan(estimate.value) or 0 <= estimate.low <= estimate.value <= estimate.high <= 1
 
 
 def test_copies_of_one_label_and_no_copies_are_no_evidence():
@@ -198,8 +249,8 @@ def train_rows(monkeypatch, data, **settings):
     class Trainer:
         workers = 0
 
-        def __init__(self, *_):
-            pass
+        def __init__(self, data, *_):
+            self.classes = len(data.classes)
 
         def __enter__(self):
             return self
@@ -209,7 +260,9 @@ def train_rows(monkeypatch, data, **settings):
 
         def predict(self, trainings):
             folds.extend(trainings)
-            return [np.full((len(fold.held_out_rows), 2), 0.5, dtype=np.float32) for fold in trainings]
+            return [
+                np.full((len(fold.held_out_rows), self.classes), 0.5, dtype=np.float32) for fold in trainings
+            ]
 
     monkeypatch.setattr("dilution.diagnosis.cross_validation.FoldTrainer", Trainer)
     cross_validate(data, model="mlp1", execution=INLINE, **settings)
@@ -237,6 +290,39 @@ def test_a_pass_over_copies_counts_as_many_passes_over_the_examples(monkeypatch)
         for data in (once, five)
     ]
     assert steps[0] == steps[1]
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_models_of_each_fold_have_seen_every_class(monkeypatch, grouped):
+    """A rare class whose examples would lie in one fold alone is spread over two."""
+    for seed in range(25):
+        labels = torch.arange(60) % 2
+        labels[torch.randperm(60, generator=torch.manual_seed(seed))[: 6 if grouped else 2]] = 2
+        groups = torch.where(labels == 2, 100 + torch.cumsum(labels == 2, 0) % 2, torch.arange(60) // 2)
+        images = torch.arange(60.0)[:, None, None, None]
+        data = Arrays(images, labels, ("a", "b", "c"), groups=groups if grouped else None)
+        for fold in train_rows(monkeypatch, data, folds=5, repeats=1, seed=seed):
+            assert set(labels[fold.train_rows].tolist()) == {0, 1, 2}
+            if grouped:
+                assert not set(groups[fold.train_rows].tolist()) & set(groups[fold.held_out_rows].tolist())
+
+
+def test_folds_in_which_no_class_lies_alone_stay_as_they_are():
+    random = np.random.default_rng(0)
+    part_of, labels = random.integers(0, 5, 200), random.integers(0, 4, 200)
+    assert spread_classes(part_of, labels) is part_of
+    labels[:2], part_of[:2] = 4, 3
+    spread = spread_classes(part_of, labels)
+    assert (spread != part_of).sum() == 1
+    assert len(set(spread[:2])) == 2
+
+
+def test_a_class_that_is_one_group_is_refused():
+    labels = torch.cat([torch.zeros(40), torch.ones(10)]).long()
+    groups = torch.where(labels == 1, 99, torch.arange(50))
+    data = Arrays(torch.arange(50.0)[:, None, None, None], labels, ("a", "b"), groups=groups)
+    with pytest.raises(InputError, match="all examples of class 'b' are one group"):
+        cross_validate(data, model="logistic", execution=INLINE)
 
 
 def test_too_few_groups_for_the_folds_are_refused():
@@ -301,6 +387,11 @@ def test_groups_that_do_not_fit_are_refused(tmp_path):
         diagnose(path, group=[1, 2, 3])
     wrong.write_text("id,group\nrow 99,a\n")
     with pytest.raises(InputError, match="names the group of 'row 99', which is no example"):
+        diagnose(path, group=wrong)
+    wrong.write_text("id,group\nrow 2,a\nrow 3,b\nrow 2, b \n")
+    with pytest.raises(
+        InputError, match=r"g\.csv: 'row 2' has two groups, 'a' \(row 2\) and ' b ' \(row 4\)"
+    ):
         diagnose(path, group=wrong)
     wrong.write_text("name,group\nrow 2,a\n")
     with pytest.raises(

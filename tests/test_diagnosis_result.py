@@ -8,8 +8,10 @@ import torch
 from noisy_predictions import noisy_predictions, transition_at
 
 from dilution.data import Arrays, UnsplitData
+from dilution.diagnosis.copies import CopyEvidence
 from dilution.diagnosis.cross_validation import CrossValidation
 from dilution.diagnosis.diagnose import diagnose_predictions
+from dilution.diagnosis.verified_labels import verified_noise_rate
 from dilution.noise import equivalent_alpha
 from dilution.utils.estimate import Estimate
 
@@ -103,3 +105,43 @@ def test_the_level_of_uniform_noise_is_infinite_where_labels_carry_no_informatio
     assert equivalent_alpha(0.0, 10) == 0
     assert equivalent_alpha(0.45, 10) == pytest.approx(1)
     assert equivalent_alpha(0.9, 10) == np.inf
+
+
+def test_a_noise_rate_that_no_uniform_noise_has_is_said_without_infinity(diagnosis):
+    reversed_fit = replace(diagnosis.fit, transition=np.roll(np.eye(CLASSES), 1, axis=1))
+    above = replace(
+        diagnosis, fit=reversed_fit, alternative_fit=reversed_fit, bootstrap_fits=[reversed_fit] * 3
+    )
+    limit = "it stays below 80 %, the rate at which labels of 5 classes tell nothing."
+    assert above.details[0].endswith(f"Uniform noise has no such rate: {limit}")
+    partly = replace(diagnosis, bootstrap_fits=[*diagnosis.bootstrap_fits[:3], reversed_fit])
+    assert "it has no upper bound, since the interval reaches 80 %" in partly.details[0]
+    for each in (above, partly):
+        assert not any(" inf" in text for text in (each.answer, *each.details))
+
+
+@pytest.mark.parametrize(("wrong", "contradicts"), [(20, True), (17, False), (6, False)])
+def test_verified_labels_that_contradict_the_labels_lead_the_answer(diagnosis, wrong, contradicts):
+    verified = np.where(np.arange(N) < 20, diagnosis.labels, -1)
+    verified[:wrong] = (verified[:wrong] + 1) % CLASSES
+    checked = replace(
+        diagnosis, n_verified=20, verified_noise_rate=verified_noise_rate(verified, diagnosis.labels)
+    )
+    assert checked.verified_contradict == contradicts
+    start = (
+        "The verified labels contradict the labels: 20 of 20 differ, more than if labels were drawn at random"
+    )
+    assert checked.answer.startswith(start) == contradicts
+    assert "% of the 1,000 labels are wrong (95 % interval" in checked.answer
+
+
+def test_groups_count_where_examples_depend_on_each_other(diagnosis):
+    per_class = np.array([4, 30, 30, 30, 30])
+    grouped = replace(diagnosis, n_groups=125, groups_per_class=per_class)
+    assert grouped.is_upper_bound
+    assert "with 25 groups of examples per class the models confuse" in grouped.answer
+    assert "Fewer than 20 labels of different groups: a." in grouped.caveats[-1]
+    more = replace(diagnosis, n_groups=500, groups_per_class=per_class * 4)
+    assert any(text.startswith("With 100 groups of examples per class") for text in more.caveats)
+    copied = replace(diagnosis, n_groups=500, copies=CopyEvidence(n_copies=500, n_groups=500))
+    assert any(text.startswith("With 100 examples per class") for text in copied.caveats)

@@ -121,6 +121,21 @@ def test_a_label_without_an_id_and_a_damaged_file_are_refused(tmp_path, examples
     assert read_verified_labels(f"{path}#encoding=cp1252", examples)[0][7] == 3
 
 
+@pytest.mark.parametrize("row", ["99999,3", "8,horse", "8,", ",3", "8,4"])
+def test_errors_name_the_file_and_the_row(tmp_path, examples, row):
+    path = tmp_path / "verified.csv"
+    path.write_text(f"id,verified_label\n7,3\n8,5\n{row}\n")
+    if row == "8,":
+        assert read_verified_labels(path, examples)[0][8] == 5
+        return
+    with pytest.raises(InputError, match=r"verified\.csv: .*row 4"):
+        read_verified_labels(path, examples)
+    name, label = row.split(",")
+    if name:
+        with pytest.raises(InputError, match=f"id '{name}'"):
+            read_verified_labels({"7": 3, 8: 5, name: label}, examples)
+
+
 def test_the_verified_noise_rate_has_wilsons_interval():
     labels = np.arange(300) % 3
     verified = np.where(np.arange(300) < 100, labels, -1)

@@ -1,6 +1,7 @@
 """The paper preset: steps by a rule, learning rates by successive halving, a budget that can be paid."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -12,8 +13,8 @@ from dilution.figures import FIGURES, estimate
 from dilution.figures.base import FigureInputs
 from dilution.figures.fig11 import _beyond_edges
 from dilution.figures.paper_scale import LONGEST, PROVISIONAL_LR, SHORTEST, TRIAL_SEED, LrSearch, paper_steps
-from dilution.figures.search import expected_rounds, further_runs, keep_plan, results
-from dilution.figures.section import _step_sensitivity, judge_figure
+from dilution.figures.search import expected_rounds, further_runs, keep_plan, lr_edges, results
+from dilution.figures.section import _step_sensitivity, figure_section, judge_figure
 from dilution.study import Run, budget, datasets, grouping
 from dilution.study.budget import NO_COST, Machine, estimate_cost
 from dilution.study.execution import Execution
@@ -115,7 +116,7 @@ def finish(store, runs, lr):
     outcomes = {}
     for run in runs:
         distance = abs(math.log(run.lr / lr))
-        accuracy = 0.9 - 0.05 * distance + 0.001 * (run.seed % 7)
+        accuracy = max(0.0, 0.9 - 0.05 * distance + 0.001 * (run.seed % 7))
         measures = {"val_loss_noisy": 1 + distance, "val_acc_clean": accuracy, "n_available": 60_000}
         measures |= {"test_acc_at_best_clean_val": accuracy, "n_test": 10_000, "majority_share": 0.1}
         outcomes[run.key] = {"state": "done", "result": measures, "history": []}
@@ -145,6 +146,36 @@ def test_a_figure_at_the_paper_preset_is_judged_once_its_rates_are_chosen_and_it
         verdicts = judge_figure(figure, store, study)
         assert (verdicts["runs"] == len(planned)).all()
         assert (verdicts["finished"] == len(planned)).all()
+
+
+@pytest.mark.parametrize(("best", "is_edge"), [(0.3, False), (1e9, True)])
+def test_a_learning_rate_at_an_edge_is_in_the_caption_and_in_the_verdicts(tmp_path, best, is_edge):
+    figure, study = FIGURES["fig7"], "fig7/mnist/paper"
+    planned = figure.plan(MNIST, "paper")
+    with Store(tmp_path / "s.sqlite") as store:
+        runs = new = keep_plan(figure, "paper", planned, store, study)
+        while new:
+            with store.writer():
+                store.add(study, runs)
+                finish(store, new, best)
+            new = further_runs(figure, store, study)
+            runs = [*runs, *new]
+        edges = lr_edges(figure, store, study)
+        caption = figure_section(figure, store, study, tmp_path).caption
+        numbers = judge_figure(figure, store, study)["numbers"]
+    assert bool(edges) == is_edge
+    if not is_edge:
+        assert not numbers.str.contains("at an edge").any()
+        assert "searches chose" not in caption
+        return
+    highest = max(run.lr for run in runs)
+    searches = len({LrSearch().searched(run).key for run in planned})
+    assert edges.startswith(
+        f"{searches} of {searches} searches chose a learning rate at an edge of those tried"
+    )
+    assert f"the highest of 0.01 to {highest:g}: a better one may lie beyond" in edges
+    assert edges in caption
+    assert numbers.str.endswith(edges).all()
 
 
 def test_a_figure_without_its_plan_requests_nothing(tmp_path):
@@ -189,7 +220,7 @@ def test_the_paper_preset_fits_its_budget_on_an_h200(monkeypatch, inputs, names,
     machine = Machine(Execution(), "h200")
     total, seen = NO_COST, set()
     for name in names:
-        planned = FIGURES[name].plan(inputs, "paper")
+        planned = FIGURES[name].plan(replace(inputs, precision="bfloat16"), "paper")
         for runs in expected_rounds(FIGURES[name], "paper", planned, inputs.n_available, {}):
             new = [run for run in runs if run.key not in seen]
             seen |= {run.key for run in new}

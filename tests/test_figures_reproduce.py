@@ -15,13 +15,15 @@ from dilution.cli import app
 from dilution.errors import InputError, StoreError
 from dilution.figures import FIGURES, PAPER_FIGURES, fig9, judge_claims, report, reproduce
 from dilution.figures.base import POOLED_SETTINGS, PRESETS, Figure, FigureInputs
-from dilution.figures.store_report import _section_files
+from dilution.figures.store_report import PAGE_FILES, _section_files
+from dilution.report.section import section_files
 from dilution.study import runner
 from dilution.study.execution import Execution
 from dilution.study.grid import Grid, Study
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 from dilution.utils.migration import OldNamesWarning
+from dilution.utils.output_folder import MARKER
 from dilution.utils.version import code_version
 
 V0_1 = Path(__file__).parent / "fixtures" / "v0_1"
@@ -98,6 +100,8 @@ def test_reproduce_writes_page_figures_tables_and_verdicts(reproduced):
     for name in ("fig4", "fig5"):
         assert {f"{name}.png", f"{name}.svg", f"{name}.pdf", f"{name}.csv"} <= files
     assert {"index.html", "claims.csv", "made_by.json", "fig5-runs.csv"} <= files
+    claimed = {*PAGE_FILES, *section_files("fig4"), *section_files("fig5")}
+    assert files <= claimed | {MARKER}  # a file of somebody else would have been seen before the work
     page = result.page.read_text("utf-8")
     assert all(claim.sentence in page for claim in FIGURES["fig5"].claims)
     runs = pd.read_csv(folder / "out" / "fig5-runs.csv")

@@ -72,6 +72,7 @@ PLACES = {
     "figures/fig8.py _rises_with_n": ["level="],
     "diagnosis/bootstrap.py interval": ["central_interval"],
     "diagnosis/copies.py _estimate": ["central_interval"],  # its level: tests/test_diagnosis_copies.py
+    "diagnosis/copies.py clustered_share": ["ndtri", "stdtrit"],  # its level: as above
     "diagnosis/result.py transition": ["central_interval"],
     "diagnosis/noise_pattern.py estimate_noise_pattern": ["central_interval"],
     "diagnosis/verified_labels.py verified_noise_rate": ["proportion_ci"],

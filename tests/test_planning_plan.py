@@ -1,5 +1,7 @@
 """From a pilot to a plan: the function, the command, the sentences."""
 
+from typing import get_args, get_type_hints
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,10 +10,12 @@ from typer.testing import CliRunner
 
 import dilution
 from dilution import Execution, Plan
-from dilution.cli import app
+from dilution.advice.advise import _MIN_N
+from dilution.cli import app, labels
 from dilution.errors import InputError, StoreError
 from dilution.planning import LabelKind
 from dilution.planning.accuracy_law import fit_accuracy_law
+from dilution.planning.pilot import MIN_EXAMPLES
 from dilution.planning.plan import check_learned
 from dilution.planning.queries import labels_needed
 
@@ -144,6 +148,65 @@ def test_a_class_with_one_example_is_refused(tmp_path, call):
     np.savez(tmp_path / "single.npz", features=random.normal(size=(601, 3)), labels=labels)
     with pytest.raises(InputError, match="has 1 example"):
         call(str(tmp_path / "single.npz"), alpha=1, store=tmp_path / "s.sqlite", execution=INLINE)
+
+
+def group_table(path, n_groups, n_different=None):
+    """Write a table of 600 rows, of which a column names groups; the features of few rows differ."""
+    random = np.random.default_rng(0)
+    row = np.arange(600)
+    size = random.normal(size=600) if n_different is None else row % n_different
+    label = np.where(size + random.normal(size=600) / 4 > 0.5 * (n_different or 0), "a", "b")
+    frame = pd.DataFrame(
+        {"size": size, "patient": [f"p{number}" for number in row % n_groups], "label": label}
+    )
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    "call", [lambda data, **settings: dilution.plan(data, target=0.9, **settings), dilution.advise]
+)
+def test_groups_too_few_for_training_validation_and_test_are_refused_before_a_store_is_made(tmp_path, call):
+    path, store = group_table(tmp_path / "t.csv", 2), tmp_path / "s.sqlite"
+    with pytest.raises(InputError, match=r"300 training examples are 1 group .*must be at least 3 in all"):
+        call(path, alpha=1, group="patient", store=store, execution=INLINE)
+    (tmp_path / "groups.csv").write_text("id,patient\nrow 2,a\n")
+    with pytest.raises(InputError, match="to a table as a column, whose name you then give as the group"):
+        call(path, alpha=1, group=str(tmp_path / "groups.csv"), store=store, execution=INLINE)
+    assert not store.exists()
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize(("n_groups", "n_different", "group"), [(3, None, "patient"), (30, 12, "patient")])
+def test_plan_and_advice_keep_groups_and_copies_together(tmp_path, monkeypatch, n_groups, n_different, group):
+    sides = []
+    split_off = dilution.Dilution.hold_out
+
+    def hold_out(noisy, count):
+        parts = split_off(noisy, count)
+        groups = noisy.data.split_groups
+        sides.append([set(groups[part.clean_rows].tolist()) for part in parts])
+        return parts
+
+    monkeypatch.setattr(dilution.Dilution, "hold_out", hold_out)
+    path = group_table(tmp_path / "t.csv", n_groups, n_different)
+    data = str(path) if group else f"{path}#drop=patient"
+    settings = {"group": group, "alpha": 1, "model": "mlp1", "execution": INLINE}
+    plan = dilution.plan(data, target=0.8, max_runs=20, store=tmp_path / "p.sqlite", **settings)
+    advice = dilution.advise(data, epochs=2, store=tmp_path / "a.sqlite", **settings)
+    assert len(plan.runs) >= 20
+    assert "mlp1" in repr(advice)
+    assert len(sides) > 20
+    assert all(training and validation and not training & validation for training, validation in sides)
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "least"), [("plan", "pilot_n", MIN_EXAMPLES), ("advise", "n", _MIN_N)]
+)
+def test_the_smallest_number_that_an_option_takes_is_that_of_the_run(command, option, least):
+    function = {"plan": labels.plan, "advise": labels.advise}[command]
+    _, settings = get_args(get_type_hints(function, include_extras=True)[option])
+    assert settings.min == least
 
 
 @pytest.mark.trains

@@ -505,6 +505,14 @@ case_of_value("features are text", from_numpy, "features", ROWS.astype("str"), l
 case_of_value("labels are one-hot", from_numpy, "labels", np.eye(2, dtype=int)[LABELS], images=PIXELS)
 case_of_value("labels are dates", from_numpy, "labels", LABELS.astype("datetime64[D]"), images=PIXELS)
 case_of_value("labels are of several kinds", from_numpy, "labels", ["a", 1] * 20, images=PIXELS)
+case_of_value(
+    "labels are of several kinds, and some are missing",
+    *(from_numpy, "labels", [None, "a", 1, "a"] * 10),
+    images=PIXELS,
+)
+case_of_value("labels are complex", from_numpy, "labels", LABELS * (1 + 1j), images=PIXELS)
+case_of_value("features are complex", from_numpy, "features", ROWS * (1 + 1j), labels=LABELS)
+case_of_value("pixels are truth values", from_numpy, "images", PIXELS > 99, labels=LABELS)
 
 
 def save_and_load(**arrays: Any) -> None:

@@ -15,6 +15,7 @@ from dilution.report.marks import Mark
 from dilution.report.page import Page, render, write
 from dilution.report.section import Section
 from dilution.report.tables import points_cells, runs_cells
+from dilution.utils.output_folder import MARKER
 
 EVIL = "<script>alert('class')</script>"
 SVG = (
@@ -240,7 +241,7 @@ def test_claims_without_a_column_are_refused() -> None:
 def test_a_page_is_written_whole_into_a_new_folder(tmp_path: Path) -> None:
     path = write(page(), tmp_path / "new" / "page.html")
     assert path.read_text("utf-8") == render(page())
-    assert [file.name for file in path.parent.iterdir()] == ["page.html"]
+    assert sorted(file.name for file in path.parent.iterdir()) == [MARKER, "page.html"]
 
 
 def test_a_page_that_cannot_be_written_is_the_users_error(tmp_path: Path) -> None:

@@ -59,11 +59,46 @@ def test_twice_the_steps_cost_more_and_estimators_are_counted_without_a_time():
 
 def test_a_gpu_without_known_rates_and_a_model_without_one_are_named():
     with pytest.raises(InputError, match=r"'b200' is not a GPU with known rates\..*There are: h200"):
-        gpu_rate("b200", "conv4")
+        gpu_rate("b200", "conv4", "bfloat16")
     with pytest.raises(InputError, match="not a model with a known rate on h200"):
-        gpu_rate("h200", "own:net")
-    assert gpu_rate("H200", "conv4").examples_per_second(114e6, 32) == pytest.approx(1.4e6, rel=0.01)
-    assert gpu_rate("h200", "conv4").examples_per_second(114e6, 8) == pytest.approx(1.08e6, rel=0.01)
+        gpu_rate("h200", "own:net", "bfloat16")
+    rate = gpu_rate("H200", "conv4", "bfloat16")
+    assert rate.examples_per_second(114e6, 32) == pytest.approx(1.4e6, rel=0.01)
+    assert rate.examples_per_second(114e6, 8) == pytest.approx(1.08e6, rel=0.01)
+
+
+def test_rates_of_a_gpu_are_those_of_the_precision_and_the_budget_says_which():
+    assert gpu_rate("h200", "conv4", "float32").examples_per_second(114e6, 32) == pytest.approx(
+        163e3, rel=0.01
+    )
+    costs, notes = {}, {}
+    for precision in ("bfloat16", "float32"):
+        machine = Machine(INLINE, "h200")
+        runs = [run_of(model=model, precision=precision, steps=5_000) for model in ("conv4", "resnet18")]
+        costs[precision] = [estimate_cost([run], machine).seconds for run in runs]
+        notes[precision] = machine.notes
+    assert all(slow > 1.1 * fast for slow, fast in zip(costs["float32"], costs["bfloat16"], strict=True))
+    assert notes["bfloat16"] == (
+        "Rates are those of bfloat16.",
+        "The rate of resnet18 in bfloat16 is assumed: a tenth of the bfloat16 product.",
+    )
+    assert notes["float32"][0] == "Rates are those of float32."
+    assert (
+        "conv4 in float32 train by torch; precision 'bfloat16' (--precision bfloat16)" in notes["float32"][1]
+    )
+    assert notes["float32"][1] in str(Budget({}, {}, "h200", notes["float32"]))
+
+
+def test_the_comparison_of_gradients_is_part_of_a_cost():
+    machine = Machine(INLINE, "h200")
+    runs = [run_of(n_val=50, model="conv4", seed=seed) for seed in range(4)]
+    compared = [run.model_copy(update={"compare_gradients": True}) for run in runs]
+    plain, both = estimate_cost(runs, machine), estimate_cost(compared, machine)
+    assert both.examples - plain.examples == 4 * 2 * 450
+    one = estimate_cost([run_of(n_val=50, model="conv4", steps=1, batch_size=450, n_evals=1)], machine)
+    evaluated = 410 / 3  # training examples: 360 test images and 50 validation images
+    step = (one.seconds - 0.05) / (450 + evaluated) * 450  # one example after the other, by one model
+    assert both.seconds - plain.seconds == pytest.approx(4 * 2 * step, rel=0.01)
 
 
 def test_costs_add_up_and_a_budget_shows_them_in_a_table():

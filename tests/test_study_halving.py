@@ -6,7 +6,7 @@ import pytest
 from simulated_runs import BASE, simulated_training
 
 from dilution.errors import InputError
-from dilution.study.halving import search_lr
+from dilution.study.halving import Edge, edge_of, search_lr
 
 
 def test_the_best_lr_is_found_and_worse_ones_are_dropped_early():
@@ -35,3 +35,14 @@ def test_divergence_at_every_lr_ends_the_search():
     train, _ = simulated_training(lambda _: math.inf)
     with pytest.raises(InputError, match="diverged at every learning rate"):
         search_lr(BASE, train)
+
+
+def test_a_chosen_lr_at_an_edge_of_those_tried_is_known_as_such():
+    train, _ = simulated_training(lambda run: 1 / run.lr)
+    lr, trials = search_lr(BASE, train)
+    tried = trials["lr"].tolist()
+    assert edge_of(lr, tried) == Edge(lr, min(tried), lr)
+    train, _ = simulated_training(lambda run: run.lr)
+    lr, trials = search_lr(BASE, train)
+    assert edge_of(lr, trials["lr"].tolist()) == Edge(lr, lr, max(trials["lr"]))
+    assert edge_of(0.1, [0.01, 0.1, 1.0]) is None

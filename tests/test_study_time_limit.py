@@ -1,5 +1,6 @@
 """A time limit stops a study cleanly, and the next call resumes it to the same bits."""
 
+import io
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 
 import pandas as pd
 import pytest
+import torch
 
 from dilution.errors import InputError, TimeLimitReached
 from dilution.study import Run, Study, run
@@ -225,3 +227,67 @@ def test_the_command_line_exits_with_75_and_names_the_command_that_resumes(tmp_p
     assert result.returncode == 75
     assert "2 s is reached: 0 of 1 run of s have ended, and 1 remain" in result.stderr
     assert result.stderr.rstrip().endswith(f"Resume: dilution {' '.join(words)}")
+
+
+@pytest.mark.trains
+def test_windows_that_end_within_the_comparison_of_gradients_add_up(tmp_path, monkeypatch, limited_by_steps):
+    monkeypatch.setattr("dilution.training.gradients._BATCH_SIZE", 20)  # 14 batches for each of 2 runs
+    study = study_of(("mlp1",), seeds=2, steps=10, compare_gradients=True)
+    with Store(tmp_path / "a.sqlite") as limited, Store(tmp_path / "b.sqlite") as whole:
+        assert limited_by_steps(study, limited, 6) >= 6  # 10 steps and 28 batches
+        run_study(study, whole, Execution(workers=0, progress=False))
+        assert_same_results(limited, whole)
+        assert table(limited)["gradient_ratio"].notna().all()
+    assert list(tmp_path.glob("*checkpoints*")) == []
+
+
+@pytest.mark.trains
+def test_a_checkpoint_stays_until_the_outcomes_are_in_the_store(tmp_path, monkeypatch):
+    study, execution = (
+        study_of(("mlp1",), 2, steps=20),
+        Execution(workers=0, progress=False, checkpoint_minutes=0),
+    )
+
+    def die(*_):
+        raise KeyboardInterrupt  # the training has ended, and the process before its outcomes are stored
+
+    with Store(tmp_path / "a.sqlite") as store:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("dilution.study.runner._outcome", die)
+            run_study(study, store, execution)
+        (checkpoint,) = (tmp_path / "a.sqlite.checkpoints").glob("*.pt")
+        assert torch.load(io.BytesIO(checkpoint.read_bytes()[32:]), weights_only=True)["state"]["step"] == 15
+        run_study(study, store, execution)
+    assert list(tmp_path.glob("*checkpoints*")) == []
+
+
+@pytest.mark.trains
+def test_the_checkpoint_of_a_group_goes_when_its_outcomes_are_stored_and_not_at_the_end(
+    tmp_path, monkeypatch
+):
+    study, left = study_of(("mlp1", "conv2"), 1, steps=8), []
+    real = Store.start
+
+    def start(self, *arguments, **settings):
+        left.append(len(list((tmp_path / "a.sqlite.checkpoints").glob("*.pt"))))
+        real(self, *arguments, **settings)
+
+    monkeypatch.setattr(Store, "start", start)
+    with Store(tmp_path / "a.sqlite") as store:
+        run_study(study, store, Execution(workers=0, progress=False, checkpoint_minutes=0))
+    assert left == [0, 0]
+
+
+@pytest.mark.trains
+def test_the_limit_holds_where_no_checkpoint_can_be_saved(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    execution = Execution(
+        workers=0, progress=False, time_limit=1, checkpoints=tmp_path / "file" / "c", checkpoint_minutes=0
+    )
+    study = study_of(("mlp1",), 1, steps=1_000_000, n_evals=10_000)
+    start = time.monotonic()
+    with Store(tmp_path / "a.sqlite") as store, pytest.raises(TimeLimitReached, match="Nothing was gained"):
+        run_study(study, store, execution)
+    assert time.monotonic() - start < 5
+    assert caplog.messages[0].endswith("The training continues without checkpoints.")
+    assert caplog.messages[1].endswith("The training starts again next time.")

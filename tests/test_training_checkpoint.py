@@ -19,6 +19,7 @@ from dilution.study.results import histories, table
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 from dilution.training import Checkpoint, TrainConfig, TrainTask, train_together
+from dilution.training.checkpoint import TrainingStopped
 
 OWN = """
 import torch
@@ -225,3 +226,83 @@ def test_checkpoints_of_finished_runs_are_removed(tmp_path):
     assert left == [f"{runs[2].key}-1-cpu.keys", f"{runs[2].key}-1-cpu.pt"]
     checkpoints.clear([runs[2].key])
     assert not checkpoints.path.exists()
+
+
+class Failing(Checkpoint):
+    """A checkpoint that is always due, fails from its second save on, and whose time is up after 17 steps."""
+
+    saves = 0
+    asked = 0
+
+    def save(self, state):
+        self.saves += 1
+        if self.saves > 1:
+            raise DataError("the checkpoint a.pt could not be written: no room.")
+        super().save(state)
+
+    @property
+    def must_stop(self):
+        self.asked += 1
+        return self.asked > 17
+
+
+@pytest.mark.trains
+def test_a_training_that_cannot_save_when_it_stops_says_from_where_it_goes_on(tmp_path, caplog):
+    with pytest.raises(TrainingStopped) as stopped:
+        train_together(tasks("mlp1"), checkpoint=Failing(tmp_path / "a.pt", "x", 0.0))
+    assert stopped.value.step == 7
+    assert caplog.messages[0].endswith("The training continues without checkpoints.")
+    assert caplog.messages[1].endswith("The training goes on from the checkpoint of step 7 next time.")
+    resumed = train_together(tasks("mlp1"), checkpoint=Checkpoint(tmp_path / "a.pt", "x"))
+    assert_same(resumed, train_together(tasks("mlp1")))
+
+
+def test_a_checkpoint_that_cannot_be_removed_loses_no_result(tmp_path, monkeypatch, caplog):
+    checkpoint = Checkpoint(tmp_path / "a.pt", "x")
+    checkpoint.save({"step": 1})
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    checkpoint.training_ended()
+    (message,) = caplog.messages
+    assert message.endswith("cannot be removed (Permission denied). Its training has ended: delete it.")
+
+
+def test_tensors_are_saved_on_the_cpu(tmp_path):
+    class Remote(torch.Tensor):
+        def cpu(self):
+            return torch.full((2,), 7.0)
+
+    state = {"step": 1, "parts": [{"a": Remote(2)}, (Remote(2), None)]}
+    Checkpoint(tmp_path / "a.pt", "x").save(state)
+    (first, (second, _)) = Checkpoint(tmp_path / "a.pt", "x").load()["parts"]
+    assert [first["a"].tolist(), second.tolist()] == [[7.0, 7.0]] * 2
+
+
+def test_a_checkpoint_of_a_device_that_is_not_there_is_loaded(tmp_path, monkeypatch):
+    checkpoint = Checkpoint(tmp_path / "a.pt", "x")
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.serialization.location_tag", lambda _: "cuda:63")
+        checkpoint.save({"weights": torch.arange(3.0)})
+    weights = checkpoint.load()["weights"]
+    assert weights.device.type == "cpu"
+    assert weights.tolist() == [0, 1, 2]
+
+
+@pytest.mark.trains
+def test_a_checkpoint_of_another_kind_of_step_is_said_and_the_training_starts_again(tmp_path, caplog):
+    path = tmp_path / "a.pt"
+    with pytest.raises(KeyboardInterrupt):
+        train_together(tasks("mlp1"), checkpoint=Interrupting(path))
+    saved = Checkpoint(path, "a training").load()
+    saved["ensemble"] = {"kind": "kernels", "weights": torch.zeros(3)}
+    Checkpoint(path, "a training").save(saved)
+    again = train_together(tasks("mlp1"), checkpoint=Checkpoint(path, "a training"))
+    assert_same(again, train_together(tasks("mlp1")))
+    (message,) = caplog.messages
+    assert message == (
+        f"The checkpoint {path} cannot be resumed: it was computed by the GPU kernels of run groups, and now "
+        "by torch. The training starts again."
+    )

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from dilution.errors import DataError
 from dilution.models import build_model
 from dilution.training.config import TrainConfig
 from dilution.training.ensemble_step import (
@@ -16,6 +17,8 @@ from dilution.training.ensemble_step import (
     _warn_once,
     make_group_step,
 )
+from dilution.training.fallback_step import FallbackStep
+from dilution.training.step_state import OtherStepError, check_kind, kind_of
 
 CONFIG = TrainConfig(optimizer="sgd", precision="bfloat16")
 
@@ -24,19 +27,23 @@ CONFIG = TrainConfig(optimizer="sgd", precision="bfloat16")
 @pytest.mark.parametrize("image_shape", [(1, 28, 28), (3, 32, 32), (1, 9, 7)])
 def test_the_convnets_of_the_paper_are_for_the_kernels_where_triton_is(monkeypatch, name, image_shape):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
-    assert _obstacle_to_kernels(build_model(name, image_shape, 10, seed=0), image_shape) is None
+    model = build_model(name, image_shape, 10, seed=0)
+    assert _obstacle_to_kernels(model, image_shape, "bfloat16") is None
+    assert "they compute in bfloat16, and precision is 'float32'" in str(
+        _obstacle_to_kernels(model, image_shape, "float32")
+    )
 
 
 def test_a_missing_triton_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    obstacle = _obstacle_to_kernels(build_model("conv4", (1, 28, 28), 10, seed=0), (1, 28, 28))
+    obstacle = _obstacle_to_kernels(build_model("conv4", (1, 28, 28), 10, seed=0), (1, 28, 28), "bfloat16")
     assert obstacle == "Triton is not installed (pip install triton)"
 
 
 def test_a_convnet_that_the_kernels_do_not_know_is_named():
     model = nn.Sequential(nn.Conv2d(1, 24, 5), nn.ReLU(), nn.Flatten(), nn.Linear(24 * 16, 10))
     assert _is_convnet(model)
-    assert "3×3" in str(_obstacle_to_kernels(model, (1, 8, 8)))
+    assert "3×3" in str(_obstacle_to_kernels(model, (1, 8, 8), "bfloat16"))
 
 
 @pytest.mark.parametrize("name", ["perceptron", "mlp2", "resnet18"])
@@ -69,3 +76,94 @@ def test_on_a_gpu_convnets_step_by_the_kernels(precision, kernels):
     models = [build_model("conv4", (1, 28, 28), 10, seed=seed).cuda() for seed in range(2)]
     step = make_group_step(models, (1, 28, 28), TrainConfig(precision=precision), [0.1, 0.2])
     assert isinstance(step, EnsembleStep) != kernels
+
+
+def test_a_learning_rate_that_is_a_tensor_stays_on_its_device_when_a_state_is_loaded():
+    models = [build_model("mlp1", (1, 8, 8), 10, seed=0)]
+    step = EnsembleStep(models, TrainConfig(optimizer="adam"), [0.1])
+    step._optimizer.param_groups[0]["lr"] = lr = torch.tensor(0.1)
+    state = step.state()
+    state["optimizer"]["param_groups"][0]["lr"] = torch.tensor(0.1, device="meta")
+    step.load(state)
+    assert step._optimizer.param_groups[0]["lr"] is lr
+
+
+def batch(seed):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(2, 16, 1, 8, 8, generator=generator)
+    return images, torch.randint(10, (2, 16), generator=generator)
+
+
+class Kernels(EnsembleStep):
+    """Stands for the kernels on a GPU: its first step fails in one of them."""
+
+    def update_weights(self, images, targets):
+        raise OSError("out of resource: shared memory, Required: 300000, Hardware limit: 232448.")
+
+    def state(self):
+        return {"kind": "kernels", "weights": torch.zeros(1)}
+
+    def load(self, state):
+        check_kind(state, "kernels")
+
+
+def with_fallback(warnings, kernels=Kernels):
+    def models():
+        return [build_model("conv2", (1, 8, 8), 10, seed=seed) for seed in range(2)]
+
+    config, lrs = TrainConfig(optimizer="sgd"), [0.1, 0.2]
+    return FallbackStep(
+        kernels(models(), config, lrs),
+        lambda: EnsembleStep(models(), config, lrs),
+        (OSError,),
+        warnings.append,
+    )
+
+
+def test_torch_takes_over_where_the_gpu_cannot_run_the_kernels():
+    warnings = []
+    step, torch_step = with_fallback(warnings), with_fallback([], EnsembleStep)
+    for seed in range(3):
+        assert torch.equal(step.step(*batch(seed), 0.5), torch_step.step(*batch(seed), 0.5))
+    for one, other in zip(step.model(1).parameters(), torch_step.model(1).parameters(), strict=True):
+        assert torch.equal(one, other)
+    (reason,) = warnings
+    assert reason == (
+        "this GPU cannot run them (out of resource: shared memory, Required: 300000, Hardware limit: 232448)"
+    )
+    assert step.state()["kind"] == "torch"
+
+
+def test_other_errors_of_a_step_are_raised():
+    class Wrong(Kernels):
+        def update_weights(self, images, targets):
+            raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        with_fallback([], Wrong).step(*batch(0), 1.0)
+
+
+def test_a_state_of_torch_is_resumed_by_torch():
+    warnings, first = [], with_fallback([])
+    first.step(*batch(0), 1.0)
+    second = with_fallback(warnings)
+    second.load(first.state())
+    assert torch.equal(first.step(*batch(1), 1.0), second.step(*batch(1), 1.0))
+    assert warnings == ["the checkpoint is of a training by torch, which goes on"]
+
+
+def test_a_state_of_the_kernels_is_not_resumed_by_torch():
+    step = with_fallback([])
+    step.load({"kind": "kernels", "weights": torch.zeros(1)})
+    with pytest.raises(
+        DataError, match="saved by the GPU kernels of run groups, and this GPU cannot run them"
+    ):
+        step.step(*batch(0), 1.0)
+
+
+def test_the_kind_of_a_state_is_named_or_follows_from_its_parts():
+    assert [kind_of(state) for state in ({"weights": 1}, {"ensemble": {}}, {"kind": "kernels"})] == [
+        "kernels", "torch", "kernels",
+    ]  # fmt: skip
+    with pytest.raises(OtherStepError, match="computed by torch, and now by the GPU kernels"):
+        check_kind({"ensemble": {}}, "kernels")

@@ -13,7 +13,7 @@ from dilution.study.results import table
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 from dilution.training.evaluation import Normalise
-from dilution.training.gradients import compare_gradients
+from dilution.training.gradients import GradientSums, compare_gradients
 
 DATA = dilution.load("digits")
 
@@ -104,3 +104,64 @@ def test_runs_that_ask_for_it_have_both_measures_and_train_as_those_that_do_not(
     assert -1 <= rows.loc[(5.0, True), "gradient_cosine"] < 1
     for alpha in (0.0, 5.0):
         assert rows.loc[(alpha, True), "test_acc_last"] == rows.loc[(alpha, False), "test_acc_last"]
+
+
+def test_sums_that_are_resumed_have_the_bits_of_one_pass(monkeypatch):
+    monkeypatch.setattr("dilution.training.gradients._BATCH_SIZE", 100)
+    noisy = diluted(3)
+    model, normalise = network(noisy)
+    first, second = GradientSums(model, normalise, noisy), GradientSums(model, normalise, noisy)
+    batches = first.batches()
+    assert [next(batches) for _ in range(3)] == [1, 2, 3]
+    second.load(first.state())
+    assert list(second.batches()) == [4, 5, 6, 7]
+    assert second.compared() == compare_gradients(model, normalise, noisy)
+
+
+ZERO_AND_GOOD = {
+    "dataset": "digits", "model": "perceptron", "n": 60, "n_val": 20, "optimizer": "sgd", "lr": 300.0,
+    "targets": "pooled", "steps": 300, "batch_size": 40, "n_evals": 2,
+}  # fmt: skip
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_whose_gradient_is_zero_is_done_without_it_and_harms_no_other(tmp_path, capsys, workers):
+    execution = Execution(workers=workers)
+    frames = []
+    for compares in (True, False):
+        runs = Grid({**ZERO_AND_GOOD, "compare_gradients": compares}, {"alpha": [0.0, 2.0]})
+        with Store(tmp_path / f"{compares}.sqlite") as store:
+            run_study(Study.of("s", runs), store, execution)
+            assert store.runs_that_crashed() == set()
+            frames.append(table(store, "s"))
+    compared, plain = frames
+    assert compared["state"].tolist() == ["done", "done"]
+    assert compared["gradient_ratio"].isna().tolist() == [True, False]
+    assert compared["error"][0].startswith("the gradients were not compared: a gradient is zero")
+    assert compared["error"].isna().tolist() == [False, True]
+    assert compared["test_acc_last"].tolist() == plain["test_acc_last"].tolist()
+    (note,) = compared.attrs["notes"]
+    assert note.startswith(
+        "1 of 2 runs have no gradient_ratio and gradient_cosine, the first perceptron, alpha 0,"
+    )
+    assert note in capsys.readouterr().err
+    assert plain.attrs["notes"] == []
+
+
+@pytest.mark.trains
+def test_what_a_model_raises_in_the_comparison_is_that_of_its_run_alone(tmp_path, monkeypatch):
+    def fail(self):
+        raise RuntimeError("no gradient of this layer")
+
+    monkeypatch.setattr("dilution.training.gradients.GradientSums.compared", fail)
+    runs = Grid(
+        {"dataset": "digits", "n": 200, "model": "mlp1", "steps": 5, "n_evals": 1, "alpha": 1.0},
+        {"compare_gradients": [False, True]},
+    )
+    with Store(tmp_path / "s.sqlite") as store:
+        run_study(Study.of("s", runs), store, Execution(workers=0, progress=False))
+        frame = table(store, "s")
+    assert frame["state"].tolist() == ["done", "done"]
+    assert "RuntimeError: no gradient of this layer" in frame["error"][1]
+    assert frame.attrs["notes"][0].endswith("RuntimeError: no gradient of this layer")

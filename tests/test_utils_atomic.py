@@ -49,3 +49,34 @@ def test_a_folder_is_created_and_tested(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DilutionError, match=r"file cannot be written to: File exists\. Choose a folder"):
         check_writable(tmp_path / "file")
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "valuable").write_text("mine")
+    (tmp_path / "page.html").symlink_to(tmp_path / "valuable")
+    write_atomic(tmp_path / "page.html", b"new")
+    assert (tmp_path / "valuable").read_text() == "mine"
+    assert not (tmp_path / "page.html").is_symlink()
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_a_file_has_the_permissions_of_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomic(tmp_path / "page.html", b"new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "page.html").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_temporary_names_are_not_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+
+    def record(part: Path, target: Path) -> None:
+        names.append(part.name)
+        part.unlink()
+
+    monkeypatch.setattr(Path, "replace", record)
+    for _ in range(2):
+        write_atomic(tmp_path / ("ü" * 120), b"content")
+    assert names[0] != names[1]

@@ -89,7 +89,8 @@ def test_a_model_that_prints_trains_after_the_reader_is_gone(workers: int, tmp_p
         "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, classes))\n"
     )
     (tmp_path / "study.toml").write_text(
-        '[base]\ndataset = "digits"\nmodel = "loud:net"\nn = 50\nalpha = 0.0\nsteps = 2\n[grid]\nseed = [0, 1]\n'
+        '[base]\ndataset = "digits"\nmodel = "loud:net"\nn = 50\nalpha = 0.0\nsteps = 2\n'
+        "[grid]\nseed = [0, 1]\n"
     )
     reader, writer = os.pipe()
     os.close(reader)

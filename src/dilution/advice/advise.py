@@ -14,6 +14,7 @@ from dilution.advice.result import Advice
 from dilution.advice.search import Search
 from dilution.data import Arrays, DataSet, check_classes, load, majority_share
 from dilution.data.registry import name_with_groups
+from dilution.data.splits import check_training_groups
 from dilution.errors import InputError
 from dilution.models import default_model
 from dilution.noise import Dilution, uniform_noise_level
@@ -168,6 +169,7 @@ class _Request:
     ) -> "_Request":
         train = splits.train
         check_classes(train.labels, train.classes)
+        check_training_groups(train)
         adds_noise = alpha is not None or eta is not None
         level = uniform_noise_level(alpha, eta, len(train.classes)) if adds_noise else None
         model = model or default_model(train.shape)

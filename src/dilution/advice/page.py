@@ -16,8 +16,8 @@ from dilution.report.provenance import made_by
 from dilution.report.section import Section
 from dilution.report.style import COLOURS, MARKERS, QUIET, legend, log_axis, new_figure, publish, style
 from dilution.training.recipes import recipe_text
-from dilution.utils.atomic import write_atomic
 from dilution.utils.csv_cells import csv_bytes
+from dilution.utils.output_folder import write_output
 
 _METHOD = """\
 The gradient noise scale is tr Σ / |G|²: the batch size at which the scatter of a batch's gradient is as \
@@ -35,6 +35,13 @@ All of this is judged by the lowest cross entropy on noisy validation labels tha
 checkpoint to keep is the last step or the step with that lowest cross entropy, whichever has the higher \
 accuracy on noisy validation labels, which does not depend on the model's confidence. The test split chose \
 nothing."""
+
+
+FILES = (
+    "index.html", "advice.json", "advice.png", "advice.svg", "advice.pdf", "recipe.toml", "noise_scales.csv",
+    "lrs.csv", "runs.csv",
+)  # fmt: skip
+"""Names of the files of an advice."""
 
 
 def write_advice(advice: Advice, folder: Path, command: str) -> Path:
@@ -56,10 +63,10 @@ def write_advice(advice: Advice, folder: Path, command: str) -> Path:
         If a file cannot be written.
     """
     reasons = advice.reasons
-    write_atomic(folder / "recipe.toml", recipe_text(advice.recipe, reasons).encode())
+    write_output(folder / "recipe.toml", recipe_text(advice.recipe, reasons).encode())
     tables = {"noise_scales": advice.noise_scale_table, "lrs": advice.lr_trials, "runs": advice.runs}
     for name, table in tables.items():
-        write_atomic(folder / f"{name}.csv", csv_bytes(table))
+        write_output(folder / f"{name}.csv", csv_bytes(table))
     write_json(folder / "advice.json", advice.to_dict())
     plot = publish(draw(advice), folder, "advice")
     why = [f"{name.replace('_', ' ').capitalize()}. {reason}" for name, reason in reasons.items()]

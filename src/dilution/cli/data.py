@@ -109,7 +109,8 @@ def _pack_folder(
     if len(packing.skipped) > _SHOWN:
         typer.echo(f"and {len(packing.skipped) - _SHOWN:,} more")
     _print_notes(packing.notes)
-    skipped = f", {len(packing.skipped):,} files skipped (listed in {target}.skipped.txt)"
+    noun = "file" if len(packing.skipped) == 1 else "files"
+    skipped = f", {len(packing.skipped):,} {noun} skipped (listed in {target}.skipped.txt)"
     _print_pack(target, packing.n_train, packing.n_test, skipped if packing.skipped else "")
 
 

@@ -11,6 +11,7 @@ from dilution.cli.options import (
     DataArgument,
     GroupOption,
     ModelOption,
+    OverwriteOption,
     PageFolderOption,
     PrecisionOption,
     RecipeOption,
@@ -54,6 +55,7 @@ def diagnose(
         bool, typer.Option("--cleanlab", help="Also print cleanlab's estimate, from the same predictions.")
     ] = False,
     precision: PrecisionOption = "float32",
+    overwrite: OverwriteOption = False,
     *,
     execution: Execution,
 ) -> None:
@@ -63,9 +65,10 @@ def diagnose(
     """
     from dilution.diagnosis import check_cleanlab, cleanlab_noise_rate, write_diagnosis
     from dilution.diagnosis import diagnose as diagnose_labels
-    from dilution.utils.atomic import check_writable
+    from dilution.diagnosis.page import FILES
+    from dilution.utils.output_folder import claim
 
-    check_writable(out)
+    claim(out, FILES, overwrite=overwrite)
     if cleanlab:
         check_cleanlab()
     with interruptible("nothing is kept"):
@@ -114,12 +117,13 @@ def plan(
     label_mode: Annotated[
         str, typer.Option(help="added: several labels per image; replaced: one label per image.")
     ] = "added",
-    pilot_n: Annotated[int, typer.Option(min=100, help="Most clean examples of a pilot run.")] = 4000,
+    pilot_n: Annotated[int, typer.Option(min=240, help="Most clean examples of a pilot run.")] = 4000,
     max_runs: Annotated[int, typer.Option(min=20, help="Most runs; a pilot starts with up to 40.")] = 60,
     recipe: RecipeOption = None,
     store: StoreOption = Path("plan.sqlite"),
     out: PageFolderOption = Path("plan"),
     precision: PrecisionOption = "float32",
+    overwrite: OverwriteOption = False,
     *,
     execution: Execution,
 ) -> None:
@@ -130,9 +134,10 @@ def plan(
     """
     from dilution.planning import plan as plan_labels
     from dilution.planning import write_plan
-    from dilution.utils.atomic import check_writable
+    from dilution.planning.page import FILES
+    from dilution.utils.output_folder import claim
 
-    check_writable(out)
+    claim(out, FILES, overwrite=overwrite)
     with interruptible():
         result = plan_labels(
             data,
@@ -172,7 +177,7 @@ def advise(
     ] = None,
     model: ModelOption = None,
     group: GroupOption = None,
-    n: Annotated[int | None, typer.Option("--n", min=2, help="Clean examples. Default: all.")] = None,
+    n: Annotated[int | None, typer.Option("--n", min=128, help="Clean examples. Default: all.")] = None,
     epochs: Annotated[float, typer.Option(help="Budget of a run, in passes over its images.")] = 10.0,
     seed: RootSeedOption = 0,
     store: StoreOption = Path("advice.sqlite"),
@@ -180,6 +185,7 @@ def advise(
         "advice"
     ),
     precision: PrecisionOption = "float32",
+    overwrite: OverwriteOption = False,
     *,
     execution: Execution,
 ) -> None:
@@ -190,9 +196,10 @@ def advise(
     """
     from dilution.advice import advise as find_advice
     from dilution.advice import write_advice
-    from dilution.utils.atomic import check_writable
+    from dilution.advice.page import FILES
+    from dilution.utils.output_folder import claim
 
-    check_writable(out)
+    claim(out, FILES, overwrite=overwrite)
     with interruptible():
         advice = find_advice(
             data,

@@ -32,6 +32,9 @@ GroupOption = Annotated[
 PageFolderOption = Annotated[
     Path, typer.Option("--out", help="Folder for the page, the plots and the tables.")
 ]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files in the folder that dilution has not written.")
+]
 PrecisionOption = Annotated[
     str, typer.Option("--precision", help="float32, or bfloat16: faster where the processor supports it.")
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from dilution.cli.options import (
+    OverwriteOption,
     PageFolderOption,
     PrecisionOption,
     RecipeOption,
@@ -64,6 +65,7 @@ def reproduce(
     estimate_for: Annotated[
         str | None, typer.Option(help="Print them for a GPU with known rates instead of this machine: h200.")
     ] = None,
+    overwrite: OverwriteOption = False,
     *,
     execution: Execution,
 ) -> None:
@@ -102,6 +104,7 @@ def reproduce(
             recipe=recipe,
             external=external,
             command=command_line(context),
+            overwrite=overwrite,
             execution=execution,
         )
     for claim in reproduction.claims.itertuples():
@@ -169,6 +172,9 @@ def export(
     target: Annotated[Path, typer.Argument(help="File to write: .csv, .parquet or .jsonl.")],
     store: StoreOption = Path("results.sqlite"),
     study: Annotated[str | None, typer.Option(help="Only this study. Default: all runs.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is no exported table of runs.")
+    ] = False,
 ) -> None:
     """Write the table of results, one row per run."""
     from dilution.study.exporting import export_table
@@ -178,7 +184,7 @@ def export(
     with Store(store, create=False) as opened:
         _check_study(study, opened.counts())
         runs = table(opened, study)
-    export_table(runs, target)
+    export_table(runs, target, overwrite=overwrite)
     typer.echo(f"{_runs(len(runs))}: {target}")
     for line in (*printed_notes(runs.attrs["notes"]), *other_code_notes(runs)):
         typer.echo(line, err=True)
@@ -232,11 +238,12 @@ def report(
     context: typer.Context,
     store: StoreOption = Path("results.sqlite"),
     out: PageFolderOption = Path("out"),
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Write the page of the studies in a store, without training."""
     from dilution.figures import report as write_report
 
-    written = write_report(store, out=out, command=command_line(context))
+    written = write_report(store, out=out, command=command_line(context), overwrite=overwrite)
     for line in printed_notes(written.notes):
         typer.echo(line, err=True)
     typer.echo(f"page: {written.page}")

@@ -296,7 +296,7 @@ def _describe_examples(count: int | str, shape: tuple[int, int, int]) -> str:
     """Return number and shape of examples: ``"360 images of 1×8×8"`` or ``"40 rows of 3 features"``."""
     channels, height, width = shape
     if height == width == 1:
-        return f"{count} rows of {channels} features"
+        return f"{count} rows of {channels} {'feature' if channels == 1 else 'features'}"
     return f"{count} images of {channels}×{height}×{width}"
 
 
@@ -309,9 +309,10 @@ def _check_images(images: Tensor) -> None:
         )
     if images.is_floating_point() and images.numel() and not torch.stack(images.aminmax()).isfinite().all():
         not_finite = ~images.isfinite()
-        index = tuple(not_finite.nonzero()[0].tolist())
+        index, count = tuple(not_finite.nonzero()[0].tolist()), int(not_finite.sum())
         raise InputError(
-            f"images hold {int(not_finite.sum()):,} values that are NaN or infinite, the first at {index}; "
+            f"images hold {count:,} {'value that is' if count == 1 else 'values that are'} NaN or infinite, "
+            f"the first at {index}; "
             "all must be finite. Fill them, or leave those examples out."
         )
 

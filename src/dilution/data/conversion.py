@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from dilution.errors import InputError
+from dilution.data.pixel_range import check_range, describe_levels, describe_rounding
+from dilution.errors import InputError, short_repr
 
 
 def to_array(values: ArrayLike, name: str) -> NDArray[Any]:
@@ -47,8 +48,8 @@ def _tensor_to_array(tensor: torch.Tensor, name: str) -> NDArray[Any]:
     return array
 
 
-def to_uint8(images: ArrayLike, name: str) -> NDArray[np.uint8]:
-    """Return images as uint8, shape (n, channels, height, width), a copy.
+def to_uint8(images: ArrayLike, name: str) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Return images as uint8, shape (n, channels, height, width), a copy, and notes on them.
 
     Parameters
     ----------
@@ -77,26 +78,38 @@ def to_uint8(images: ArrayLike, name: str) -> NDArray[np.uint8]:
             f"Pass {name}.transpose(0, 3, 1, 2)."
         )
     if array.dtype == np.uint8:
-        return array.copy()
+        return array.copy(), describe_levels(array, name)
     if array.dtype.kind != "f":
         raise InputError(
-            f"{name} are {array.dtype}; they must be uint8 or floats in [0, 1]. "
-            f"If their values lie in 0 … 255, pass {name}.astype('uint8')."
+            f"{name} are {array.dtype}; they must be uint8 or floats in [0, 1]. {_remedy(array, name)}"
         )
     low, high = float(array.min()), float(array.max())
     if not np.isfinite([low, high]).all():
         count = int((~np.isfinite(array)).sum())
         raise InputError(
-            f"{name} hold {count:,} pixels that are NaN or infinite; all must lie in [0, 1]. "
+            f"{name} hold {_count(count, 'pixel')} NaN or infinite; all must lie in [0, 1]. "
             "Remove those images or fill the pixels."
         )
-    if low < 0 or high > 1:
-        raise InputError(
-            f"{name} run from {low:g} to {high:g}; floats must lie in [0, 1]. Divide by the "
-            "largest possible value (often 255), or pass uint8; undo any normalisation."
-        )
+    check_range(low, high, name)
     levels: NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)
-    return levels
+    return levels, describe_rounding(array, levels, name)
+
+
+def _remedy(array: NDArray[Any], name: str) -> str:
+    """Return the remedy for images of another type than uint8 and floats."""
+    kind = array.dtype.kind
+    if kind == "c":
+        return f"Pass abs({name}) / abs({name}).max(), their magnitudes."
+    if kind in "biu":
+        low, high = int(array.min()), int(array.max())
+        if low >= 0 and high <= 1:
+            return f"Pass {name}.astype('float32'), since they hold only 0 and 1."
+        if low >= 0 and high <= 255:
+            return f"If their range is 0 … 255, pass {name}.astype('uint8')."
+        if low >= 0:
+            return f"They run from {low} to {high}: pass {name} / {high}."
+        return f"They run from {low} to {high}: undo any normalisation."
+    return f"If they hold numbers in 0 … 255, pass {name}.astype('uint8')."
 
 
 def to_features(features: ArrayLike, name: str) -> NDArray[np.float32]:
@@ -121,6 +134,16 @@ def to_features(features: ArrayLike, name: str) -> NDArray[np.float32]:
             "pass images as images."
         )
     if array.dtype.kind not in "biuf":
+        if array.dtype.kind == "c":
+            raise InputError(
+                f"{name} are of type {array.dtype}, complex; they must be real numbers. Pass both parts, "
+                f"numpy.hstack([{name}.real, {name}.imag])."
+            )
+        if collection := _first_collection(array):
+            raise InputError(
+                f"{name} hold {collection}; each must be one number. Make each element a column of its own: "
+                "pd.DataFrame(frame[column].tolist()) of pandas does so for a column."
+            )
         convert = f"Pass {name}.astype('float32'), or w" if _is_castable(array) else "W"
         raise InputError(
             f"{name} are of type {array.dtype}; they must be numbers. {convert}rite the table to a CSV file, "
@@ -132,7 +155,7 @@ def to_features(features: ArrayLike, name: str) -> NDArray[np.float32]:
     if not_finite.any():
         row, column = (int(index) for index in np.argwhere(not_finite)[0])
         raise InputError(
-            f"{name} hold {int(not_finite.sum()):,} values that are NaN, infinite or beyond 3.4e38, the "
+            f"{name} hold {_count(int(not_finite.sum()), 'value')} NaN, infinite or beyond 3.4e38, the "
             f"first is {name}[{row}, {column}] = {array[row, column]}; all must be finite. Fill them or "
             "drop those rows; or write a CSV file, where missing numbers are filled."
         )
@@ -155,6 +178,18 @@ def _check_precision(array: NDArray[Any], values: NDArray[np.float32], name: str
             f"{name}[:, {column}] runs from {low[column]} to {high[column]}; float32 cannot tell such large "
             f"and close numbers apart. Pass {name} - {name}.min(axis=0)."
         )
+
+
+def _count(count: int, noun: str) -> str:
+    """Return a count with its noun and verb, for what follows: ``"1 value that is"``."""
+    return f"1 {noun} that is" if count == 1 else f"{count:,} {noun}s that are"
+
+
+def _first_collection(array: NDArray[Any]) -> str:
+    """Return the first list, dictionary or the like in an array of objects, with its type; empty if none."""
+    kinds = (list, tuple, set, dict, np.ndarray)
+    first = next((value for value in array.flat if isinstance(value, kinds)), None)
+    return "" if first is None else f"{short_repr(first)}, a {type(first).__name__}"
 
 
 def _is_castable(array: NDArray[Any]) -> bool:

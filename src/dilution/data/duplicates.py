@@ -8,14 +8,14 @@ examples.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dilution.data.near_copies import find_near_copies
+from dilution.data.near_copies import can_be_near_copies, find_near_copies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 
 _CHUNK = 1 << 12  # images that are hashed at once
+_CACHED = 1 << 18  # bytes that are mixed at once
+_START, _FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)  # of SplitMix64
+_HALF = np.uint64(32)
 _LARGEST_SHARE = 0.1  # share of the images that near-copies may join in one group
+_LARGEST_JOINED = 0.5  # share of the examples that copies may join from groups that a user names
 _LARGEST_ALWAYS = 20  # images that near-copies may join in any case
 
 
@@ -106,7 +110,7 @@ def find_copies(images: Tensor | LazyImages, *, near: bool = True) -> Copies:
         that.
     """
     exact = exact_groups(images)
-    if not near:
+    if not near or not can_be_near_copies(images):
         return Copies(exact, exact)
     return _join_near_copies(exact, find_near_copies(images, _first_rows(exact)))
 
@@ -127,7 +131,7 @@ def group_copies(
     near
         As for :func:`find_copies`.
     """
-    copies = find_copies(arrays.images, near=near)
+    copies = _divisible(find_copies(arrays.images, near=near), arrays.labels.numpy())
     n, n_groups = len(arrays), count_groups(copies.groups)
     one, many = words_for(arrays)
     if n_groups == 1 < n:
@@ -138,15 +142,63 @@ def group_copies(
             f"the {n:,} {many} are only {n_groups:,} different ones, and none can be set aside without a "
             "class: copies lie on both sides of every split, so that every accuracy is too high",
         )
-    return with_groups(arrays, copies.groups), copies.notes(*words_for(arrays), name)
+    joined, kept, more = join_copies(arrays, copies)
+    return joined, (*kept.notes(one, many, name), *more)
+
+
+def join_copies(arrays: Arrays, copies: Copies) -> tuple[Arrays, Copies, tuple[str, ...]]:
+    """Return examples that are kept together by their groups and by copies, where both can be.
+
+    Rows of a coarse table are equal by chance, and then join the groups that a user names to one that is
+    most of the data. If so, the named groups alone are kept together, and a note says it.
+
+    Parameters
+    ----------
+    arrays
+        The examples, with the groups that a user names if there are any.
+    copies
+        Copies among them.
+
+    Returns
+    -------
+    arrays, copies, notes
+        The examples with their groups; the copies that these keep together; and the note if there is one.
+    """
+    joined = with_groups(arrays, copies.groups)
+    if arrays.groups is None or joined.groups is None:
+        return joined, copies, ()
+    n, named = len(arrays), number_groups(arrays.groups.cpu().numpy())
+    largest = int(joined.groups.bincount().max())
+    if largest <= _LARGEST_JOINED * n or largest == np.bincount(named).max():
+        return joined, copies, ()
+    n_named = count_groups(named)
+    within, exact = (number_groups(groups * n_named + named) for groups in (copies.groups, copies.exact))
+    parts = np.bincount(copies.groups[_first_rows(within)])  # named groups per group of copies
+    count, (_, many) = int((parts[copies.groups] > 1).sum()), words_for(arrays)
+    note = (
+        f"{count:,} of the {n:,} {many} equal {many} of other groups; kept together with these, {largest:,} "
+        "would be one group, so only examples of one group share a side of every split"
+    )
+    return arrays, Copies(within, exact, copies.n_alike), (note,)
+
+
+def _divisible(copies: Copies, labels: Ints) -> Copies:
+    """Return copies without near-copies where only these keep the examples from being divided."""
+    if not copies.n_near_copies or _can_be_divided(copies.groups, labels):
+        return copies
+    if not _can_be_divided(copies.exact, labels):
+        return copies
+    sizes, exact_sizes = np.bincount(copies.groups), np.bincount(copies.exact)
+    is_joined = np.greater(sizes[copies.groups], exact_sizes[copies.exact])
+    return Copies(copies.exact, copies.exact, int(is_joined.sum()))
 
 
 def _can_be_divided(groups: Ints, labels: Ints) -> bool:
     """Return whether some group can be set aside so that the others still have every class."""
-    pairs = np.unique(np.stack([labels, groups]), axis=1)
-    groups_of_class = np.bincount(pairs[0])
-    is_last = groups_of_class[pairs[0]] == 1
-    return bool(np.setdiff1d(pairs[1], pairs[1][is_last]).size)
+    n_groups = count_groups(groups)
+    classes, members = np.divmod(np.unique(labels * n_groups + groups), n_groups)
+    is_last = np.bincount(classes)[classes] == 1
+    return len(np.unique(members[is_last])) < n_groups
 
 
 def with_groups(arrays: Arrays, groups: Ints | None) -> Arrays:
@@ -166,17 +218,55 @@ def words_for(arrays: Arrays) -> tuple[str, str]:
 
 def count_copies_between(images: Tensor | LazyImages, others: Tensor | LazyImages) -> int:
     """Return how many of the others equal one of the images; near-copies do not count."""
-    keys, other_keys = _sum_keys(images), _sum_keys(others)
+    keys, other_keys = _keys(images), _keys(others)
     candidates, other_candidates = np.isin(keys, other_keys), np.isin(other_keys, keys)
     hashes, other_hashes = _hashes_of(images, candidates), _hashes_of(others, other_candidates)
     return int(np.isin(other_hashes, hashes).sum())
 
 
-def _sum_keys(images: Tensor | LazyImages) -> Ints:
-    """Return keys that differ only where examples do; those of lazy images need no reading."""
+def _keys(images: Tensor | LazyImages) -> NDArray[np.uint64]:
+    """Return keys that differ only where examples do, uint64, shape (n,); lazy images are not read for them.
+
+    Examples with one key are compared by hashes of all their bytes.
+    """
     if isinstance(images, Tensor):
-        return np.zeros(len(images), dtype=np.int64)
-    return _hashes(images.pixel_sums.cpu().transpose(0, 1).flatten(1))
+        return _mixed(images.cpu())
+    return _mixed(images.pixel_sums.cpu().transpose(0, 1).flatten(1))
+
+
+def _mixed(images: Tensor) -> NDArray[np.uint64]:
+    """Return 64 bits per example, in which all its numbers are mixed; hashes take five times as long."""
+    keys = np.empty(len(images), dtype=np.uint64)
+    rows = max(1, _CACHED // max(1, images[:1].numel() * images.element_size()))
+    for start in range(0, len(images), rows):
+        words = _words(_flat(images[start : start + rows]))
+        state = np.full(len(words), _START, dtype=np.uint64)
+        shifted = np.empty_like(state)
+        for column in words.T:
+            np.bitwise_xor(state, column, out=state)
+            np.multiply(state, _FACTOR, out=state)
+            np.right_shift(state, _HALF, out=shifted)
+            np.bitwise_xor(state, shifted, out=state)
+        keys[start : start + rows] = state
+    return keys
+
+
+def _words(chunk: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
+    """Return rows of numbers as the largest unsigned integers that fill them; bytes are padded with zeros."""
+    width = chunk.shape[1] * chunk.itemsize
+    if width % 4:
+        content = np.zeros((len(chunk), -(-width // 8) * 8), dtype=np.uint8)
+        content[:, :width] = chunk.view(np.uint8)
+        return content.view(np.uint64)
+    return chunk.view(np.uint32 if width % 8 else np.uint64)
+
+
+def _flat(images: Tensor) -> NDArray[Any]:
+    """Return examples as rows of numbers, contiguous; zeros have one sign."""
+    chunk = images.reshape(len(images), -1).numpy()
+    if chunk.dtype.kind == "f":
+        chunk = chunk + 0  # −0.0 equals 0.0 and has other bytes
+    return np.ascontiguousarray(chunk)
 
 
 def _hashes_of(images: Tensor | LazyImages, is_wanted: NDArray[np.bool_]) -> Ints:
@@ -190,14 +280,21 @@ def _hashes_of(images: Tensor | LazyImages, is_wanted: NDArray[np.bool_]) -> Int
 
 def exact_groups(images: Tensor | LazyImages) -> Ints:
     """Return the group of each example, int64, shape (n,); equal examples have the same number."""
-    groups = number_groups(_sum_keys(images))
-    is_candidate = np.bincount(groups)[groups] > 1
+    keys = _keys(images)
+    groups = np.arange(len(keys))
+    ordered = np.sort(keys)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(repeated):
+        return groups
+    is_candidate = np.isin(keys, repeated)
     groups[is_candidate] = len(groups) + number_groups(_hashes_of(images, is_candidate))
     return number_groups(groups)
 
 
 def number_groups(keys: NDArray[np.generic]) -> Ints:
     """Return numbers of groups, from 0 in the order of their first examples; equal keys are one group."""
+    if keys.dtype.kind in "iu" and np.greater(keys[1:], keys[:-1]).all():
+        return np.arange(len(keys))
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
@@ -232,11 +329,9 @@ def _hashes(images: Tensor) -> Ints:
     """Return a 64-bit hash of each example: examples with equal numbers have equal hashes."""
     hashes = np.empty(len(images), dtype=np.int64)
     for start in range(0, len(images), _CHUNK):
-        chunk = images[start : start + _CHUNK].reshape(len(images[start : start + _CHUNK]), -1).numpy()
-        if chunk.dtype.kind == "f":
-            chunk = chunk + 0  # −0.0 equals 0.0 and has other bytes
+        chunk = _flat(images[start : start + _CHUNK])
         width = chunk.shape[1] * chunk.itemsize
-        content = np.ascontiguousarray(chunk).tobytes()
+        content = chunk.tobytes()
         hashes[start : start + _CHUNK] = [
             hash(content[row * width : (row + 1) * width]) for row in range(len(chunk))
         ]

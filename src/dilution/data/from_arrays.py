@@ -45,7 +45,7 @@ def from_numpy(
     ----------
     images
         Shape (n, height, width) or (n, channels, height, width); uint8, or floats in [0, 1], which are
-        rounded to 256 levels.
+        rounded to 256 levels, with a note if they lie between these.
     labels
         Shape (n,) or (n, 1): text, whole numbers or truth values, under the rule of
         :mod:`dilution.data.labels`. Examples whose label is None, NaN, NA, masked or an empty text are
@@ -138,8 +138,11 @@ def check_arrays(
 
     Parameters and errors are those of :func:`from_numpy`.
     """
-    _check_same_index(features if images is None else images, labels)
-    pixels = _pixels(images, features, "")
+    inputs = features if images is None else images
+    for other, name in ((labels, "labels"), (noisy_labels, "noisy_labels"), (groups, "groups")):
+        _check_same_index(inputs, other, name)
+    _check_same_index(test_features if test_images is None else test_images, test_labels, "test_labels")
+    pixels, notes = _pixels(images, features, "")
     if labels is None:
         raise InputError("there are no labels; there must be one per example. Pass labels.")
     columns = [_read(labels, len(pixels), "labels")]
@@ -154,19 +157,23 @@ def check_arrays(
             "neither: then a fifth is set aside for testing."
         )
     if test_inputs is None or test_labels is None:
-        return _with_groups(
-            label_examples(torch.from_numpy(pixels), columns, classes=classes), groups, len(pixels)
-        )
+        examples = label_examples(torch.from_numpy(pixels), columns, classes=classes)
+        return _with_groups(_with_notes(examples, notes), groups, len(pixels))
     if (test_images is None) != (images is None):
         raise InputError(
             "one split holds images and the other features; both must be of one kind. Convert one of them."
         )
-    test_pixels = _pixels(test_images, test_features, "test_")
+    test_pixels, test_notes = _pixels(test_images, test_features, "test_")
     test_column = _read(test_labels, len(test_pixels), "test_labels")
     examples = label_examples(
         torch.from_numpy(pixels), columns, torch.from_numpy(test_pixels), test_column, classes=classes
     )
-    return _with_groups(examples, groups, len(pixels))
+    return _with_groups(_with_notes(examples, (*notes, *test_notes)), groups, len(pixels))
+
+
+def _with_notes(examples: CheckedArrays, notes: tuple[str, ...]) -> CheckedArrays:
+    """Return examples with notes on their pixels before the others."""
+    return replace(examples, notes=(*notes, *examples.notes)) if notes else examples
 
 
 def _with_groups(examples: CheckedArrays, groups: ArrayLike | None, n: int) -> CheckedArrays:
@@ -250,19 +257,23 @@ def leave_out_unused(splits: Sequence[Arrays]) -> tuple[list[Arrays], tuple[str,
     return smaller, (f"{len(unused):,} {subject} left out, the first is {unused[0]!r}",)
 
 
-def _check_same_index(inputs: Any, labels: Any) -> None:
+def _check_same_index(inputs: Any, labels: Any, name: str) -> None:
     """Refuse a DataFrame and a Series whose rows have other names: NumPy would pair them by position."""
     first, second = (getattr(value, "index", None) for value in (inputs, labels))
     if first is None or second is None or not hasattr(first, "equals") or not hasattr(second, "equals"):
         return
     if not first.equals(second):
+        features = "test_features" if name.startswith("test_") else "features"
         raise InputError(
-            "features and labels are of pandas and have different indexes, and rows are paired by position. "
-            "Pass labels.loc[features.index], or both with .reset_index(drop=True) if their positions agree."
+            f"{features} and {name} are of pandas and have different indexes, and rows are paired by "
+            f"position. Pass {name}.loc[{features}.index], or both with .reset_index(drop=True) if their "
+            "positions agree."
         )
 
 
-def _pixels(images: ArrayLike | None, features: ArrayLike | None, prefix: str) -> NDArray[Any]:
+def _pixels(
+    images: ArrayLike | None, features: ArrayLike | None, prefix: str
+) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Return the images or the features, of which one must be None, as (n, channels, height, width)."""
     if (images is None) == (features is None):
         passed = "neither" if images is None else "both"
@@ -273,7 +284,7 @@ def _pixels(images: ArrayLike | None, features: ArrayLike | None, prefix: str) -
     if images is not None:
         return to_uint8(images, f"{prefix}images")
     assert features is not None
-    return to_features(features, f"{prefix}features")
+    return to_features(features, f"{prefix}features"), ()
 
 
 def _read(labels: ArrayLike, n: int, name: str) -> LabelColumn:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dilution.data.class_names import show_similar, similar_names
 from dilution.data.missing_markers import MISSING_MARKERS
+from dilution.errors import short_repr
 
 
 def describe_missing(missing: NDArray[np.bool_], noun: str, name: Callable[[int], str]) -> tuple[str, ...]:
@@ -32,6 +33,7 @@ def describe_missing(missing: NDArray[np.bool_], noun: str, name: Callable[[int]
 
 def describe_spellings(
     columns: Iterable[tuple[Sequence[str], Mapping[str, Sequence[str]]]],
+    nouns: tuple[str, str, str] = ("labels", "class", "classes"),
 ) -> tuple[str, ...]:
     """Return notes on labels that are not in normal form, and on those that thereby are of one class.
 
@@ -39,7 +41,10 @@ def describe_spellings(
     ----------
     columns
         Per column its names in normal form, and those that are not spelled so with their spellings.
+    nouns
+        What is spelled, and what one name and several names stand for.
     """
+    things, one, many = nouns
     columns = list(columns)
     forms: dict[str, dict[str, None]] = {}
     for _, spellings in columns:
@@ -52,22 +57,23 @@ def describe_spellings(
     renamed = [next(iter(texts)) for texts in forms.values() if len(texts) == 1]
     notes: tuple[str, ...] = ()
     if merged:
-        classes = "1 class" if len(merged) == 1 else f"{len(merged):,} classes"
+        classes = f"1 {one}" if len(merged) == 1 else f"{len(merged):,} {many}"
         notes += (
-            f"{sum(map(len, merged)):,} spellings of labels are {classes}, since they differ in outer blanks "
-            f"or forms of Unicode only, such as {' and '.join(map(_show, merged[0][:2]))}",
+            f"{sum(map(len, merged)):,} spellings of {things} are {classes}, since they differ in outer "
+            f"blanks or forms of Unicode only, such as {' and '.join(map(show_spelling, merged[0][:2]))}",
         )
     if renamed:
-        verb = "class name is" if len(renamed) == 1 else "class names are"
+        verb = f"{one} name is" if len(renamed) == 1 else f"{one} names are"
         notes += (
             f"{len(renamed):,} {verb} written in Unicode NFC, without outer blanks and with escapes, the "
-            f"first is {_show(renamed[0])}",
+            f"first is {show_spelling(renamed[0])}",
         )
     return notes
 
 
-def _show(text: str) -> str:
-    return repr(text) if unicodedata.is_normalized("NFC", text) else ascii(text)
+def show_spelling(text: str) -> str:
+    """Return a text for a message, with escapes unless it is in Unicode NFC."""
+    return short_repr(text) if unicodedata.is_normalized("NFC", text) else ascii(text)
 
 
 def describe_markers(names: Iterable[str], counts: Mapping[str, int]) -> tuple[str, ...]:
@@ -90,12 +96,12 @@ def describe_markers(names: Iterable[str], counts: Mapping[str, int]) -> tuple[s
     return (f"{count:,} {subject} {texts}, {role}; only an empty cell is a missing label",)
 
 
-def describe_similar_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Return a note on classes whose names look alike."""
+def describe_similar_names(names: Iterable[str], noun: str = "classes") -> tuple[str, ...]:
+    """Return a note on classes, or what else `noun` says, whose names look alike."""
     groups = similar_names(names)
     if not groups:
         return ()
     return (
-        f"{sum(map(len, groups)):,} classes have names that look alike or are one number, and are kept "
+        f"{sum(map(len, groups)):,} {noun} have names that look alike or are one number, and are kept "
         f"apart, such as {show_similar(groups[0])}",
     )

@@ -137,9 +137,12 @@ def _read_array(
     if kind in "biu":
         return LabelValues(*_number_integers(array), subject, label_name)
     if kind != "f":
-        raise InputError(
-            f"{subject} are of type {array.dtype}; {_RULE}. Turn them into text with {subject}.astype('str')."
+        remedy = (
+            f"Pass {subject}.real"
+            if kind == "c" and not array.imag.any()
+            else (f"Turn them into text with {subject}.astype('str')")
         )
+        raise InputError(f"{subject} are of type {array.dtype}; {_RULE}. {remedy}.")
     is_present = ~np.isnan(array)
     present = array[is_present]
     is_whole = np.isfinite(present) & (present == np.rint(present))

@@ -123,8 +123,8 @@ def read_labels(labels: ArrayLike, subject: str, label_name: Callable[[int], str
     if len(examples) > 1:
         shown = " and ".join(f"{kind} ({short_repr(value)})" for kind, value in examples.items())
         raise InputError(
-            f"{subject} are of type object and hold {shown}; all must be of one kind. Turn them into text, "
-            f"with [str(label) for label in {subject}]."
+            f"{subject} are of type object and hold {shown}; all must be of one kind. Turn them into text"
+            f"{_text_remedy(subject, has_missing=bool((values.codes < 0).any()))}."
         )
     kind = next(iter(examples), "")
     raw = [_text(value, values) for value in values.values]
@@ -222,6 +222,15 @@ def _count_names(columns: Sequence[LabelColumn]) -> Counter[str]:
         of_names = np.bincount(column.codes, minlength=len(column.names)).tolist()
         counts.update(dict(zip(column.names, of_names, strict=True)))
     return counts
+
+
+def _text_remedy(subject: str, *, has_missing: bool) -> str:
+    """Return how labels become text, where `subject` is a name in the user's code; missing ones stay so."""
+    if not subject.isidentifier():
+        return " with str(), and leave missing ones None" if has_missing else " with str()"
+    if has_missing:
+        return f", with pandas.Series({subject}).astype('string'), which leaves missing labels missing"
+    return f", with [str(label) for label in {subject}]"
 
 
 def _kind(value: Any) -> str:

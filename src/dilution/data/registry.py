@@ -256,7 +256,7 @@ def name_with_groups(data: str | Path, group: str | Path | None) -> str | Path:
         raise InputError(
             f"group is {short_repr(str(group))}; runs open data by name, so groups must be part of them: "
             "a column of a table, the array 'groups' of a .npz file, or 'groups' in the dict that a function "
-            "returns. Add them there."
+            "returns. Add them there: to a table as a column, whose name you then give as the group."
         )
     named: str | Path = with_group_column(data, group)[0]
     return named

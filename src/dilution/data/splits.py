@@ -44,9 +44,9 @@ def stratified_split(labels: Ints, groups: Ints | None = None) -> tuple[Ints, In
         return np.flatnonzero(~is_test), np.flatnonzero(is_test)
     by_class = np.argsort(labels, kind="stable")
     by_class = by_class[np.bincount(labels)[labels[by_class]] > 1]
-    test = np.sort(by_class[::5])
-    train = np.setdiff1d(np.arange(len(labels), dtype=np.int64), test)
-    return train, test
+    is_test = np.zeros(len(labels), dtype=bool)
+    is_test[by_class[::5]] = True
+    return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
 
 def _test_groups(labels: Ints, groups: Ints) -> NDArray[np.bool_]:
@@ -92,6 +92,15 @@ def split_arrays(name: str, arrays: Arrays) -> DataSet:
     InputError
         If all examples are of one class, or no class has two, or two groups.
     """
+    train, test = split_rows(arrays)
+    return DataSet(name, arrays.subset(train), arrays.subset(test))
+
+
+def split_rows(arrays: Arrays) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the rows of the train split and of the test split of :func:`split_arrays`, both int64.
+
+    Errors are those of :func:`split_arrays`.
+    """
     check_two_classes(arrays.labels, arrays.classes)
     groups = None if arrays.split_groups is None else arrays.split_groups.numpy()
     train, test = (torch.from_numpy(rows) for rows in stratified_split(arrays.labels.numpy(), groups))
@@ -102,7 +111,7 @@ def split_arrays(name: str, arrays: Arrays) -> DataSet:
             f"no class of the {len(arrays)} examples has two; a fifth of each class is set aside for "
             "testing. Add examples, or pass a test split."
         )
-    return DataSet(name, arrays.subset(train), arrays.subset(test))
+    return train, test
 
 
 def split_with_copies(
@@ -155,6 +164,23 @@ def with_own_test_split(
     return DataSet(name, grouped, test, (*notes, *more))
 
 
+def check_training_groups(train: Arrays) -> None:
+    """Refuse a train split that is one group, from which no validation examples can be held out.
+
+    Raises
+    ------
+    InputError
+        If all its examples are of one group.
+    """
+    groups = train.split_groups
+    if groups is not None and int(groups.max()) == 0:
+        raise InputError(
+            f"the {len(train):,} training examples are 1 group of copies or of examples named as one group, "
+            "since the others are set aside for testing; validation takes another group, so that there must "
+            "be at least 3 in all. Add examples that differ, or name smaller groups."
+        )
+
+
 def undivided(groups: Ints) -> InputError:
     """Return the error for examples of too few groups to be divided."""
     n = count_groups(groups)
@@ -163,12 +189,6 @@ def undivided(groups: Ints) -> InputError:
         "named as one group, which must not be divided, and none can be set aside without a class. Add "
         "examples that differ, or name smaller groups."
     )
-
-
-def join_splits(train: Arrays, test: Arrays) -> Arrays:
-    """Return the examples of two splits of images in memory, those of the train split first."""
-    images = [split.images for split in (train, test) if isinstance(split.images, torch.Tensor)]
-    return Arrays(torch.cat(images), torch.cat([train.labels, test.labels]), train.classes)
 
 
 def divide_groups(groups: Ints, parts: int) -> Ints:
@@ -193,3 +213,54 @@ def divide_groups(groups: Ints, parts: int) -> Ints:
         heapq.heappush(fill, (rows + int(sizes[group]), part))
     divided: Ints = part_of[numbers.reshape(-1)]
     return divided
+
+
+def spread_classes(part_of: Ints, labels: Ints, groups: Ints | None = None) -> Ints:
+    """Return parts in which no class lies in one part alone, so that the other parts have examples of it.
+
+    Groups are moved, small ones first, to parts with few rows. Parts without such a class stay as they are,
+    and so does a class that is one group.
+
+    Parameters
+    ----------
+    part_of
+        Part of each row, from 0, int64, shape (n,).
+    labels
+        Class number of each row, int64, shape (n,).
+    groups
+        Group of each row, int64, shape (n,); each is in one part. Default: each row is a group.
+    """
+    groups = np.arange(len(labels)) if groups is None else number_groups(groups)
+    counts = np.zeros((int(labels.max()) + 1, int(part_of.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (labels, part_of), 1)
+    if not _in_one_part(counts):
+        return part_of
+    part_of, sizes = part_of.copy(), np.bincount(groups)
+    for number in np.flatnonzero((counts > 0).sum(axis=1) == 1).tolist():
+        candidates = np.unique(groups[labels == number])
+        for group in candidates[np.argsort(sizes[candidates], kind="stable")].tolist():
+            if (counts[number] > 0).sum() > 1:
+                break
+            rows = np.flatnonzero(groups == group)
+            _move(rows, part_of, labels, counts)
+    return part_of
+
+
+def _in_one_part(counts: Ints) -> int:
+    """Return how many classes lie in one part alone; `counts` has the rows per class and part."""
+    return int(((counts > 0).sum(axis=1) == 1).sum())
+
+
+def _move(rows: Ints, part_of: Ints, labels: Ints, counts: Ints) -> None:
+    """Move rows to the part with the fewest rows where fewer classes then lie in one part alone, if any."""
+    source = int(part_of[rows[0]])
+    moved = np.bincount(labels[rows], minlength=len(counts))
+    before = _in_one_part(counts)
+    for target in np.argsort(counts.sum(axis=0), kind="stable").tolist():
+        changed = counts.copy()
+        changed[:, source] -= moved
+        changed[:, target] += moved
+        if target != source and _in_one_part(changed) < before:
+            counts[...] = changed
+            part_of[rows] = target
+            return

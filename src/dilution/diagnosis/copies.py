@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import ndtri, stdtrit
 
 from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.bootstrap import LEVEL, sample_weights
+from dilution.diagnosis.grouped_error import squared_group_sums
 from dilution.utils.estimate import UNKNOWN, Estimate, central_interval
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ class CopyEvidence:
     n_groups
         Number of groups of copies: different examples that have copies.
     disagreement
-        Probability that two labels of one group differ, where a group counts once per copy in it, with a
-        95 % interval. NaN without copies.
+        Probability that two labels of one group differ, where a group counts once per copy in it, with
+        Wilson's 95 % interval at the effective number of pairs. NaN without copies.
     noise_rate
         Noise rate at which labels that are given to copies independently disagree that often, with a 95 %
         interval. NaN with fewer than 20 groups, without any disagreement, or without a fit.
@@ -96,14 +98,52 @@ def copy_evidence(
             ]
         )
         rate = _estimate(rates)
-    return CopyEvidence(n_copies, n_groups, _estimate(shares), rate, int(counts.n_minority))
+    clusters = counts.numbers if groups is None else groups[counts.first_rows]
+    disagreement = clustered_share(counts.disagreement, (counts.sizes - 1).astype(np.float64), clusters)
+    return CopyEvidence(n_copies, n_groups, disagreement, rate, int(counts.n_minority))
 
 
 def _estimate(values: Floats) -> Estimate:
-    """Return the first value with the interval of the others, of which those without copies are NaN."""
+    """Return the first value, a rate, with the interval of the others, of which those without copies are NaN.
+
+    Bounds outside [0, 1], which few draws give, are moved to 0 or 1: no rate is lost by that.
+    """
     samples = values[1:][np.isfinite(values[1:])]
     low, high = central_interval(samples, LEVEL) if len(samples) > 1 else (math.nan, math.nan)
-    return Estimate(float(values[0]), min(float(low), float(values[0])), max(float(high), float(values[0])))
+    value = float(values[0])
+    return Estimate(value, max(0.0, min(float(low), value)), min(1.0, max(float(high), value)))
+
+
+def clustered_share(shares: Floats, weights: Floats, clusters: Ints) -> Estimate:
+    """Return the weighted mean of shares that are independent between clusters, with a 95 % interval.
+
+    The interval is Wilson's (1927), and lies in [0, 1]. In place of a number of trials it has the effective
+    one p(1 − p)/V, where V is the variance of the mean between clusters, reduced by the ratio of normal and
+    Student quantiles since V is estimated from few clusters (Korn and Graubard 1998).
+
+    Parameters
+    ----------
+    shares
+        Values in [0, 1], float64, shape (n,).
+    weights
+        Their weights: numbers of trials that they could stand for at most, shape (n,).
+    clusters
+        Cluster of each share, int64, shape (n,).
+    """
+    total = float(weights.sum())
+    mean = float(weights @ shares / total)
+    n_clusters = len(np.unique(clusters))
+    if n_clusters < 2:  # nothing shows how clusters differ
+        return Estimate(mean, 0.0, 1.0)
+    residuals = squared_group_sums(weights * (shares - mean), clusters)
+    variance = residuals / total**2 * n_clusters / (n_clusters - 1)
+    # Shares that are all equal have no variance; their clusters are then trials.
+    n = mean * (1 - mean) / variance if variance > 0 and 0 < mean < 1 else n_clusters
+    quantile = float(ndtri((1 + LEVEL) / 2))
+    n = min(n, total) * (quantile / float(stdtrit(n_clusters - 1, (1 + LEVEL) / 2))) ** 2
+    centre = (mean + quantile**2 / (2 * n)) / (1 + quantile**2 / n)
+    half = quantile * math.sqrt(mean * (1 - mean) / n + quantile**2 / (4 * n**2)) / (1 + quantile**2 / n)
+    return Estimate(mean, min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half)))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from dilution.data import Arrays
 from dilution.data.duplicates import count_groups
-from dilution.data.splits import divide_groups
+from dilution.data.splits import divide_groups, spread_classes
 from dilution.diagnosis.fold_training import Fold, FoldTrainer
 from dilution.diagnosis.grouped_error import standard_error
 from dilution.errors import InputError
@@ -128,7 +128,7 @@ def cross_validate(
             config = _select_epochs(
                 trainer,
                 data,
-                _split(len(data), groups, folds, seed, 0),
+                _split(len(data), groups, folds, seed, 0, data.labels.numpy()),
                 groups,
                 share_distinct,
                 seed,
@@ -139,7 +139,7 @@ def cross_validate(
             config = config_for(BUDGETS[0], round(share_distinct * len(data)))  # an estimator ignores it
         for repeat in range(repeats):
             log(f"predicting held-out labels with {name}: repeat {repeat + 1} of {repeats}, {folds} models")
-            parts = _split(len(data), groups, folds, seed, repeat)
+            parts = _split(len(data), groups, folds, seed, repeat, data.labels.numpy())
             trainings = [_fold(parts, held_out, seed + repeat, config) for held_out in range(folds)]
             for rows, fold_probs in zip(parts, trainer.predict(trainings), strict=True):
                 log_probs[rows] += np.log(fold_probs.astype(np.float64) + _MIN_PROB)
@@ -169,14 +169,28 @@ def _check_folds(data: Arrays, groups: Rows | None, folds: int) -> None:
             f"needs at least {2 * folds} groups. Add examples that differ, name smaller groups, or use fewer "
             "folds."
         )
+    if groups is not None:
+        pairs = np.unique(np.stack([data.labels.numpy(), groups]), axis=1)
+        single = np.flatnonzero(np.bincount(pairs[0], minlength=len(data.classes)) == 1)
+        if len(single):
+            raise InputError(
+                f"all examples of class {data.classes[int(single[0])]!r} are one group, and predicting it by "
+                "models that did not train on this group takes at least 2. Add examples of another group, "
+                "name smaller groups, merge the class with another, or leave it out."
+            )
 
 
-def _split(n: int, groups: Rows | None, folds: int, seed: int, repeat: int) -> list[Rows]:
-    """Return the rows of each fold; the rows of a group are in one fold."""
+def _split(
+    n: int, groups: Rows | None, folds: int, seed: int, repeat: int, labels: Rows | None = None
+) -> list[Rows]:
+    """Return the rows of each fold; the rows of a group are in one fold, and those of a class in several."""
     order = rng.permutation(rng.stream(seed, f"folds/{repeat}"), n).numpy()
     if groups is None:
-        return np.array_split(order, folds)
-    fold_of_row = divide_groups(groups[order], folds)
+        fold_of_row = np.repeat(np.arange(folds), [len(part) for part in np.array_split(order, folds)])
+    else:
+        fold_of_row = divide_groups(groups[order], folds)
+    if labels is not None:
+        fold_of_row = spread_classes(fold_of_row, labels[order], None if groups is None else groups[order])
     return [order[fold_of_row == fold] for fold in range(folds)]
 
 

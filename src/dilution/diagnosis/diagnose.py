@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dilution.data import Arrays, UnsplitData, check_classes, load_unsplit
-from dilution.data.duplicates import count_groups, find_copies, with_groups, words_for
+from dilution.data.duplicates import count_groups, find_copies, join_copies, with_groups, words_for
 from dilution.data.from_arrays import leave_out_unused
-from dilution.data.groups import match_groups
+from dilution.data.group_files import match_groups
 from dilution.data.registry import with_group_column
 from dilution.diagnosis.anchors import Ints
 from dilution.diagnosis.bootstrap import N_BOOTSTRAP, bootstrap
@@ -171,11 +171,18 @@ def diagnose_predictions(
         label_issues=rank_label_issues(examples, labels, fit),
         true_noise_rate=true_noise_rate,
         n_groups=None if groups is None else count_groups(groups),
+        groups_per_class=None if groups is None else count_groups_per_class(groups, labels, noisy.classes),
         copies=NO_COPIES
         if copies is None
         else copy_evidence(copies, labels, fit, bootstrap_fits, groups, seed),
         notes=examples.notes,
     )
+
+
+def count_groups_per_class(groups: Ints, labels: Ints, classes: tuple[str, ...]) -> Ints:
+    """Return the number of groups that have each label, int64, shape (classes,)."""
+    of_groups = np.unique(np.stack([labels, groups]), axis=1)[0]
+    return np.bincount(of_groups, minlength=len(classes))
 
 
 def _check_executor(execution: Execution) -> None:
@@ -208,10 +215,9 @@ def _grouped(examples: UnsplitData, group: Any) -> tuple[UnsplitData, Ints]:
         arrays, notes = with_groups(arrays, groups), (*notes, *group_notes)
     copies = find_copies(arrays.images)
     names = examples.names
-    notes += copies.notes(*words_for(arrays), str if names is None else names.__getitem__)
-    return replace(
-        examples, arrays=with_groups(arrays, copies.groups), notes=tuple(dict.fromkeys(notes))
-    ), copies.groups
+    joined, kept, more = join_copies(arrays, copies)
+    notes += (*kept.notes(*words_for(arrays), str if names is None else names.__getitem__), *more)
+    return replace(examples, arrays=joined, notes=tuple(dict.fromkeys(notes))), kept.groups
 
 
 def _noisy_labels(arrays: Arrays) -> tuple[Arrays, float]:

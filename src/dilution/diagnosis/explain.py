@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dilution.diagnosis.noise_pattern import RARE_CLASS
 
 if TYPE_CHECKING:
@@ -41,17 +39,29 @@ def answer(diagnosis: Diagnosis) -> str:
             "held-out labels no better than the label frequencies do. Either nearly all labels are wrong, or "
             "the data do not separate the classes, or there are too few examples."
         )
+    decimals = 0 if rate.value >= _ONE_DECIMAL else 1
+    value, low, high = (f"{100 * bound:.{decimals}f}" for bound in (rate.value, rate.low, rate.high))
+    share = f"{value} % of the {n:,} labels are wrong (95 % interval {low} % to {high} %)"
+    if diagnosis.verified_contradict:
+        n_verified, verified = diagnosis.n_verified, diagnosis.verified_noise_rate
+        return (
+            f"The verified labels contradict the labels: {round(verified.value * n_verified):,} of "
+            f"{n_verified:,} differ, more than if labels were drawn at random. Either the ids or the classes "
+            f"of the verified labels are mixed up, or {share}."
+        )
     if diagnosis.is_upper_bound:
         return (
             f"At most about {100 * rate.high:.0f} % of the {n:,} labels are wrong. This is an upper bound: "
-            f"with {diagnosis.n_distinct // len(diagnosis.classes)} examples per class the models confuse "
-            "classes themselves, and their errors cannot be told from wrong labels."
+            f"with {_examples_per_class(diagnosis)} the models confuse classes themselves, and their errors "
+            "cannot be told from wrong labels."
         )
-    decimals = 0 if rate.value >= _ONE_DECIMAL else 1
-    value, low, high = (f"{100 * bound:.{decimals}f}" for bound in (rate.value, rate.low, rate.high))
-    return (
-        f"{value} % of the {n:,} labels are wrong (95 % interval {low} % to {high} %); {_pattern(diagnosis)}."
-    )
+    return f"{share}; {_pattern(diagnosis)}."
+
+
+def _examples_per_class(diagnosis: Diagnosis) -> str:
+    """Return the number of examples per class in words; of groups, where examples are not independent."""
+    unit = "groups of examples" if diagnosis.n_independent < diagnosis.n_distinct else "examples"
+    return f"{diagnosis.n_independent // len(diagnosis.classes)} {unit} per class"
 
 
 def _pattern(diagnosis: Diagnosis) -> str:
@@ -66,10 +76,7 @@ def details(diagnosis: Diagnosis) -> list[str]:
     """Return further results, one sentence each; none if nothing was learned."""
     if not diagnosis.learned:
         return []
-    sentences = [
-        f"Noise rate η = {diagnosis.noise_rate.text('.3f')}. Uniform noise of this rate has noise level α = "
-        f"{diagnosis.alpha.text('.2f')}, in noisy labels per clean label."
-    ]
+    sentences = [f"Noise rate η = {diagnosis.noise_rate.text('.3f')}. {_noise_level(diagnosis)}"]
     if diagnosis.copies.n_copies:
         sentences.append(_copies(diagnosis))
     if diagnosis.is_upper_bound:
@@ -95,6 +102,21 @@ def details(diagnosis: Diagnosis) -> list[str]:
     if not math.isnan(diagnosis.true_noise_rate):
         sentences.append(f"Counted against the true labels of these data: {diagnosis.true_noise_rate:.3f}.")
     return sentences
+
+
+def _noise_level(diagnosis: Diagnosis) -> str:
+    """Return the noise level of uniform noise in one sentence; none has a rate of 1 − 1/classes or more."""
+    alpha, classes = diagnosis.alpha, len(diagnosis.classes)
+    limit = f"{100 * (1 - 1 / classes):.0f} %, the rate at which labels of {classes} classes tell nothing"
+    if math.isinf(alpha.value):
+        return f"Uniform noise has no such rate: it stays below {limit}."
+    start = "Uniform noise of this rate has noise level α ="
+    if math.isinf(alpha.high):
+        return (
+            f"{start} {alpha.value:.2f}, and at least {alpha.low:.2f}, in noisy labels per clean label; "
+            f"it has no upper bound, since the interval reaches {limit}."
+        )
+    return f"{start} {alpha.text('.2f')}, in noisy labels per clean label."
 
 
 def _copies(diagnosis: Diagnosis) -> str:
@@ -133,12 +155,13 @@ def _noisiest_label(diagnosis: Diagnosis) -> str:
 def caveats(diagnosis: Diagnosis) -> list[str]:
     """Return what to know before relying on the answer, one item per caveat."""
     sentences = _caveats_of_estimate(diagnosis) if diagnosis.learned else []
-    counts = np.bincount(diagnosis.labels, minlength=len(diagnosis.classes))
+    counts = diagnosis.n_independent_per_class
     few = [name for name, count in zip(diagnosis.classes, counts, strict=True) if count < _FEW_LABELS]
     if few:
+        of_groups = "" if diagnosis.n_groups is None else " of different groups"
         sentences.append(
-            f"Fewer than {_FEW_LABELS} labels: {_list(few)}. Results of a class with so few labels are "
-            "unreliable."
+            f"Fewer than {_FEW_LABELS} labels{of_groups}: {_list(few)}. Results of a class with so few "
+            "labels are unreliable."
         )
     return sentences
 
@@ -157,10 +180,10 @@ def _caveats_of_estimate(diagnosis: Diagnosis) -> list[str]:
             "label to other classes. Either nearly all of these labels are wrong, or the models cannot "
             "recognise the class. Its results and its label issues are unreliable."
         )
-    examples_per_class = diagnosis.n_distinct // len(diagnosis.classes)
+    examples_per_class = diagnosis.n_independent // len(diagnosis.classes)
     if examples_per_class < _LEARNS_LITTLE and not diagnosis.is_upper_bound:
         sentences.append(
-            f"With {examples_per_class} examples per class models learn little. Classes that they cannot "
+            f"With {_examples_per_class(diagnosis)} models learn little. Classes that they cannot "
             "separate count as wrong labels, so the estimate is probably too high; the interval does not "
             "include this error."
         )

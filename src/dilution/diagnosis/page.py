@@ -14,8 +14,8 @@ from dilution.report.page import Page, write
 from dilution.report.provenance import made_by
 from dilution.report.section import Section
 from dilution.report.style import COLOURS, INK, QUIET, new_figure, publish, style
-from dilution.utils.atomic import write_atomic
 from dilution.utils.csv_cells import csv_bytes
+from dilution.utils.output_folder import write_output
 
 _MAX_NAMED = 20  # classes that a plot can name
 _MAX_WRITTEN = 12  # classes whose matrix shows its numbers
@@ -39,6 +39,13 @@ Intervals are percentiles of fits to {samples} bootstrap samples of the examples
 T and of the correlation are widened on both sides by the change of the result when only the clearest \
 examples are taken as unmistakable. α is the number of noisy labels per clean label at which uniform noise \
 has the same noise rate; δ is the skew of the structured noise that is nearest."""
+
+
+FILES = (
+    "index.html", "diagnosis.json", "diagnosis.png", "diagnosis.svg", "diagnosis.pdf", "per_class.csv",
+    "transition.csv", "label_issues.csv",
+)  # fmt: skip
+"""Names of the files of a diagnosis."""
 
 
 def write_diagnosis(diagnosis: Diagnosis, folder: Path, command: str) -> Path:
@@ -67,7 +74,7 @@ def write_diagnosis(diagnosis: Diagnosis, folder: Path, command: str) -> Path:
         "label_issues": diagnosis.label_issues[:rows],
     }
     for name, table in tables.items():
-        write_atomic(folder / f"{name}.csv", csv_bytes(table))
+        write_output(folder / f"{name}.csv", csv_bytes(table))
     write_json(folder / "diagnosis.json", diagnosis.to_dict())
     plot = publish(draw(diagnosis), folder, "diagnosis") if diagnosis.learned else Plot("", ())
     section = Section(

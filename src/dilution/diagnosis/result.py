@@ -22,7 +22,9 @@ from dilution.report.json_file import SCHEMA_VERSION, plain
 from dilution.report.notebook import notebook_html
 from dilution.utils.estimate import Estimate, central_interval
 
-_MIN_PER_CLASS = 60  # examples per class below which the models' own errors look like label noise
+_MIN_PER_CLASS = (
+    60  # examples, or groups of them, per class below which the models' own errors look like label noise
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,6 +66,8 @@ class Diagnosis:
         Share of wrong labels counted against true labels, if the data have them; otherwise NaN.
     n_groups
         Number of groups, whose examples share a fold; copies are a group. Default: one per label.
+    groups_per_class
+        Number of groups that have each label, int64, shape (classes,). Default: each label is a group.
     copies
         What the labels of copies say about the noise.
     notes
@@ -86,6 +90,7 @@ class Diagnosis:
     label_issues: pd.DataFrame
     true_noise_rate: float = math.nan
     n_groups: int | None = None
+    groups_per_class: Ints | None = None
     copies: CopyEvidence = NO_COPIES
     notes: tuple[str, ...] = ()
 
@@ -115,6 +120,18 @@ class Diagnosis:
     def n_independent(self) -> int:
         """Number of groups of examples, or of labels where each example is a group."""
         return len(self.labels) if self.n_groups is None else self.n_groups
+
+    @property
+    def n_independent_per_class(self) -> Ints:
+        """The same per class, int64, shape (classes,)."""
+        if self.groups_per_class is not None:
+            return self.groups_per_class
+        return np.bincount(self.labels, minlength=len(self.classes))
+
+    @property
+    def verified_contradict(self) -> bool:
+        """Whether verified labels agree with the labels less often than labels drawn at random would."""
+        return bool(self.verified_noise_rate.low > 1 - 1 / len(self.classes))
 
     @property
     def n_distinct(self) -> int:
@@ -178,8 +195,8 @@ class Diagnosis:
 
     @property
     def is_upper_bound(self) -> bool:
-        """Whether there are so few examples per class that the estimate is at best an upper bound."""
-        return self.n_distinct < _MIN_PER_CLASS * len(self.classes)
+        """Whether there are so few examples, or groups, per class that the estimate is an upper bound."""
+        return self.n_independent < _MIN_PER_CLASS * len(self.classes)
 
     @property
     def answer(self) -> str:

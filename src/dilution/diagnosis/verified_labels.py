@@ -7,18 +7,17 @@ import numpy as np
 from scipy.stats import binomtest
 
 from dilution.data import UnsplitData
-from dilution.data.class_names import normal_form, without_fraction
-from dilution.data.formats.table_files import open_table
+from dilution.data.id_table import ID, ExampleIds, IdTable, read_id_table
 from dilution.data.label_values import is_missing
 from dilution.data.labels import find_class
 from dilution.diagnosis.anchors import Ints
 from dilution.diagnosis.bootstrap import LEVEL
-from dilution.errors import DataError, InputError, unknown
+from dilution.errors import InputError, unknown
 from dilution.utils.csv_cells import restore_text
 from dilution.utils.estimate import UNKNOWN, Estimate
 from dilution.utils.migration import new_verified_columns, warn
 
-COLUMNS = ("id", "verified_label")
+COLUMNS = (ID, "verified_label")
 
 
 def read_verified_labels(
@@ -57,29 +56,37 @@ def read_verified_labels(
         for name, label in verified.items():
             if not is_missing(label) and str(label).strip():
                 matcher.add(str(name), str(label), f"id {str(name)!r}")
-    else:
-        for name, label, row in _read_file(verified):
+        return matcher.classes, matcher.notes()
+    table = read_id_table(verified)
+    try:
+        for name, label, row in _rows(table):
             matcher.add(name, label, row)
-    return matcher.classes, matcher.notes()
+    except InputError as error:
+        raise InputError(f"{table.path}: {error}") from error
+    return matcher.classes, (*(f"{table.path}: {note}" for note in table.rows.notes), *matcher.notes())
 
 
 class _Matcher:
     """Finds the example and the class of each verified label."""
 
     def __init__(self, examples: UnsplitData) -> None:
-        n = len(examples.arrays)
-        self._ids = examples.names if examples.names is not None else tuple(map(str, range(n)))
-        self._index_of = {name: index for index, name in enumerate(self._ids)}
-        self._index_of_form = {normal_form(name): index for index, name in enumerate(self._ids)}
+        self._examples = ExampleIds(examples)
+        self._ids = self._examples.ids
         self._names = examples.arrays.classes
-        self.classes = np.full(n, -1, dtype=np.int64)
+        self.classes = np.full(len(examples.arrays), -1, dtype=np.int64)
         self._origins: dict[int, str] = {}
         self._repeated: list[str] = []
         self._converted: list[tuple[str, str]] = []
 
     def add(self, name: str, label: str, origin: str) -> None:
         """Add the verified label of an example; `origin` says where it was read."""
-        index, number = self._example(name), self._class(label)
+        index = self._examples.find(name)
+        if index is None:
+            raise InputError(
+                f"{origin} has a verified label of {name!r}, which is no example; {self._examples.rule}. "
+                "Correct the id, or delete the row."
+            )
+        number = self._class(label, f"the verified label of {self._ids[index]!r} ({origin})")
         before = int(self.classes[index])
         if before not in (-1, number):
             raise InputError(
@@ -106,25 +113,12 @@ class _Matcher:
             notes.append(f"{count:,} {subject} again with the same class, the first of {self._repeated[0]!r}")
         return tuple(notes)
 
-    def _example(self, text: str) -> int:
-        for name in (text, restore_text(text)):
-            if name in self._index_of:
-                return self._index_of[name]
-        form = normal_form(text)
-        for name in (form, without_fraction(form)):
-            if name in self._index_of_form:
-                return self._index_of_form[name]
-        raise InputError(
-            f"the verified label of {text!r} belongs to no example; ids are those of label_issues.csv: "
-            f"{self._ids[0]!r} to {self._ids[-1]!r}. Correct the id, or delete the row."
-        )
-
-    def _class(self, text: str) -> int:
+    def _class(self, text: str, subject: str) -> int:
         for label in (text, restore_text(text)):
             number = find_class(label, self._names)
             if number is not None:
                 return number
-        raise unknown("class", text, self._names)
+        raise InputError(f"{subject} names no class: {unknown('class', text, self._names)}")
 
 
 def verified_noise_rate(verified: Ints, labels: Ints) -> Estimate:
@@ -150,37 +144,15 @@ def verified_noise_rate(verified: Ints, labels: Ints) -> Estimate:
     return Estimate(float(test.statistic), float(low), float(high))
 
 
-def _read_file(verified: str | Path) -> Iterator[tuple[str, str, str]]:
+def _rows(table: IdTable) -> Iterator[tuple[str, str, str]]:
     """Yield id, verified label and name of each row that has one."""
-    path, options = _split_options(Path(verified))
-    try:
-        table = open_table(path, options)
-        renamed = new_verified_columns(table.columns)
-        if renamed:
-            warn(f"the file of verified labels {path}", renamed)
-        rows = table.read(text_columns=table.columns)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    frame = rows.frame.rename(columns=renamed)
+    renamed = new_verified_columns(table.columns)
+    if renamed:
+        warn(f"the file of verified labels {table.path}", renamed)
     for column in COLUMNS:
-        if column not in frame.columns:
+        if column not in {renamed.get(name, name) for name in table.columns}:
             raise InputError(
-                f"{path} has the columns {', '.join(table.columns)} and lacks {column!r}; verified labels "
+                f"the file has the columns {', '.join(table.columns)} and lacks {column!r}; verified labels "
                 "need id and verified_label. Add a column verified_label to label_issues.csv."
             )
-    for row, (name, label) in enumerate(zip(frame["id"], frame["verified_label"], strict=True)):
-        if is_missing(label) or not str(label).strip():
-            continue
-        if is_missing(name):
-            raise InputError(f"{path}: {rows.name(row)} has a verified label and no id. Fill in its id.")
-        yield str(name), str(label), rows.name(row)
-
-
-def _split_options(path: Path) -> tuple[Path, str]:
-    """Return the path of the file and its options, which may follow a ``#``, as in the name of a table."""
-    if path.exists():
-        return path, ""
-    name, _, options = path.name.rpartition("#")
-    if name and path.with_name(name).exists():
-        return path.with_name(name), options
-    raise DataError(f"{path} cannot be read: it does not exist. Name an existing CSV file.")
+    yield from table.values(COLUMNS[1], renamed)

@@ -53,7 +53,9 @@ def not_testable(reason: str) -> Judgement:
     return Judgement("not testable", reason)
 
 
-def judge_all(claims: Sequence[Claim], table: pd.DataFrame, *, pending: int = 0) -> pd.DataFrame:
+def judge_all(
+    claims: Sequence[Claim], table: pd.DataFrame, *, pending: int = 0, remark: str = ""
+) -> pd.DataFrame:
     """Return one row per claim with its verdict.
 
     No claim is decided while runs are missing from the table (not finished, or failed). Diverged runs count
@@ -67,6 +69,8 @@ def judge_all(claims: Sequence[Claim], table: pd.DataFrame, *, pending: int = 0)
         One row per run.
     pending
         Number of further runs that a search requests.
+    remark
+        What the numbers of every claim say too, such as what limits the choice of the learning rates.
 
     Returns
     -------
@@ -89,7 +93,7 @@ def judge_all(claims: Sequence[Claim], table: pd.DataFrame, *, pending: int = 0)
             )
         else:
             judgement = claim.judge(filled)
-        numbers = "; ".join(filter(None, [judgement.numbers, "" if missing or unknown else diverged]))
+        numbers = "; ".join(filter(None, [judgement.numbers, "" if missing or unknown else diverged, remark]))
         row = (claim.figure, claim.sentence, claim.rule, required, finished)
         rows.append((*row, judgement.verdict, numbers))
     return pd.DataFrame(rows, columns=["figure", "claim", "rule", "runs", "finished", "verdict", "numbers"])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dilution.study.halving import Halving, resume_search
+from dilution.study.halving import Halving, Resumed, resume_search
 from dilution.study.run_spec import Run
 from dilution.training.config import default_n_val
 from dilution.training.estimators import ESTIMATORS
@@ -47,8 +47,8 @@ STEPS_RULE = (
 )
 LR_RULE = (
     "Learning rate: chosen for each point by successive halving (five rates from 0.01 to 1 at an eighth of "
-    "the steps, and beyond until the best one is not at an edge; the best two at half of them), by the loss "
-    "on noisy validation labels of two further seeds."
+    "the steps; the best two at half of them; in both rounds up to four further ones, until the best one is "
+    "not at an edge), by the loss on noisy validation labels of two further seeds."
 )
 
 
@@ -155,20 +155,51 @@ class LrSearch:
         losses
             Lowest loss on noisy validation labels of each finished run, by key; infinite if it diverged.
         """
-        searches: dict[str, tuple[float | None, list[Run]]] = {}
+        searches = self._searches(planned, losses)
+        missing = {trial.key: trial for _, search in searches.values() for trial in search.trials}
+        if missing:
+            return list(missing.values())
         results = []
         for run in planned:
-            if run.model in ESTIMATORS:  # it has no learning rate
-                results.append(run)
+            # an estimator has no learning rate
+            lr = None if run.model in ESTIMATORS else searches[self.searched(run).key][1].lr
+            results.append(run if lr is None else run.model_copy(update={"lr": lr}))
+        return results
+
+    def describe_edges(self, planned: Sequence[Run], losses: Mapping[str, float]) -> str:
+        """Return which learning rates that were chosen are at an edge of those tried, as text; empty if none is.
+
+        Parameters
+        ----------
+        planned, losses
+            As for :meth:`next_runs`.
+        """
+        searches = self._searches(planned, losses)
+        edges = [(run, search.edge) for run, search in searches.values() if search.edge is not None]
+        if not edges:
+            return ""
+        run, edge = edges[0]
+        noise = "" if run.alpha is None else f", α = {run.alpha:g}"
+        bound = "highest" if edge.lr == edge.highest else "lowest"
+        return (
+            f"{len(edges)} of {len(searches)} searches chose a learning rate at an edge of those tried, the "
+            f"first {edge.lr:g} ({run.model}, n = {run.n:,}{noise}), the {bound} of {edge.lowest:g} to "
+            f"{edge.highest:g}: a better one may lie beyond"
+        )
+
+    def _searches(
+        self, planned: Sequence[Run], losses: Mapping[str, float]
+    ) -> dict[str, tuple[Run, Resumed]]:
+        """Return each search of planned runs by the key of the run that is searched."""
+        searches: dict[str, tuple[Run, Resumed]] = {}
+        for run in planned:
+            if run.model in ESTIMATORS:
                 continue
             searched = self.searched(run)
             if searched.key not in searches:
                 rule = replace(HALVING, seeds=self.seeds.get(run.model, HALVING.seeds))
-                searches[searched.key] = resume_search(searched, losses, rule)
-            lr, _ = searches[searched.key]
-            results.append(run if lr is None else run.model_copy(update={"lr": lr}))
-        missing = {trial.key: trial for _, trials in searches.values() for trial in trials}
-        return list(missing.values()) or results
+                searches[searched.key] = searched, resume_search(searched, losses, rule)
+        return searches
 
     def searched(self, run: Run) -> Run:
         """Return the run whose learning rate is searched for a planned run."""

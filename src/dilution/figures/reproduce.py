@@ -10,7 +10,12 @@ from dilution.figures.base import Figure, FigureInputs, PresetName
 from dilution.figures.registry import PAPER_FIGURES, get_figure
 from dilution.figures.search import expected_rounds, further_runs, keep_plan, recipe_name
 from dilution.figures.section import figure_section
-from dilution.figures.store_report import Reproduction, reproduction_title, write_reproduction
+from dilution.figures.store_report import (
+    Reproduction,
+    claim_page,
+    reproduction_title,
+    write_reproduction,
+)
 from dilution.report.provenance import python_call
 from dilution.study.apply_recipe import with_recipe
 from dilution.study.budget import NO_COST, Budget, Machine, estimate_cost
@@ -25,7 +30,6 @@ from dilution.study.run_spec import Run
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 from dilution.training.config import PrecisionName
-from dilution.utils.atomic import check_writable
 
 
 @takes_execution
@@ -42,6 +46,7 @@ def reproduce(
     external: str | None = None,
     execution: Execution | None = None,
     command: str | None = None,
+    overwrite: bool = False,
 ) -> Reproduction:
     """Reproduce figures of the paper: train missing runs, judge the claims, write the page.
 
@@ -72,6 +77,8 @@ def reproduce(
         Where and how the runs are trained. Default: in processes of this machine.
     command
         Command shown on the page. Default: this Python call.
+    overwrite
+        Replace files in the folder that Dilution has not written.
 
     Raises
     ------
@@ -88,7 +95,7 @@ def reproduce(
     external = external or _default_external(dataset)
     inputs = FigureInputs.of(dataset, load(dataset, execution.root).train, external, precision)
     planned = [_plan(figure, inputs, preset, seeds, recipe, execution) for figure in selected]
-    folder = check_writable(Path(out))
+    folder = claim_page(out, [figure.name for figure in selected], overwrite=overwrite)
     sections = []
     with Store(store) as opened:
         for number, (figure, runs) in enumerate(zip(selected, planned, strict=True), start=1):
@@ -149,7 +156,7 @@ def estimate(
         seen |= {run.key for runs in new for run in runs}
         costs[figure.name] = sum((estimate_cost(runs, machine) for runs in new if runs), start=NO_COST)
         finished[figure.name] = sum(map(len, rounds)) - sum(map(len, new))
-    return Budget(costs, finished, machine.title)
+    return Budget(costs, finished, machine.title, machine.notes)
 
 
 def _known_results(store: str | Path) -> tuple[set[str], dict[str, float]]:

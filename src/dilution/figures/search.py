@@ -83,6 +83,29 @@ def _planned(figure: Figure, preset: str, store: Store, study: str) -> list[Run]
     return [Run.of(**settings) for settings in store.artifact(plan_name(study)) or []]
 
 
+def _losses(runs: pd.DataFrame) -> dict[str, float]:
+    """Return the lowest loss on noisy validation labels of each run, by key; infinite if it diverged."""
+    return dict(zip(runs["key"], runs["val_loss_noisy"].fillna(math.inf), strict=True))
+
+
+def lr_edges(figure: Figure, store: Store, study: str) -> str:
+    """Return which learning rates of a figure were chosen at an edge of those tried, as text; empty if none.
+
+    Parameters
+    ----------
+    figure, store, study
+        As for :func:`further_runs`.
+    """
+    preset = study.rpartition("/")[2]
+    lr_search = figure.get_preset(preset).lr_search
+    planned = _planned(figure, preset, store, study)
+    if lr_search is None or not planned:
+        return ""
+    runs = table(store, study)
+    ended = runs[runs["state"].isin(_ENDED)]
+    return lr_search.describe_edges(planned, _losses(ended))
+
+
 def _with_searched_lrs(
     figure: Figure, preset: str, planned: Sequence[Run], runs: Sequence[Run], frame: pd.DataFrame
 ) -> list[Run]:
@@ -91,7 +114,7 @@ def _with_searched_lrs(
     if lr_search is None:
         return []
     trained = {run.key for run in runs}
-    losses = dict(zip(frame["key"], frame["val_loss_noisy"].fillna(math.inf), strict=True))
+    losses = _losses(frame)
     requested = lr_search.next_runs(planned, losses)
     if new := [run for run in requested if run.key not in trained]:
         return new

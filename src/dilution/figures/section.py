@@ -6,7 +6,7 @@ import pandas as pd
 
 from dilution.figures.base import IS_OWN, PRESETS, Figure
 from dilution.figures.claims import describe_diverged, difference, judge_all
-from dilution.figures.search import further_runs, recipe_name, results
+from dilution.figures.search import further_runs, lr_edges, recipe_name, results
 from dilution.noise import IMAGE_SOURCES
 from dilution.report.marks import Plot
 from dilution.report.section import Section, write_tables
@@ -20,7 +20,8 @@ def judge_figure(figure: Figure, store: Store, study: str) -> pd.DataFrame:
     """Return the verdicts on the claims of a figure, from the runs of its study."""
     trained = table(store, study)
     runs = _with_compared_runs(figure, results(trained), store, study.partition("/")[2])
-    return judge_all(figure.claims, runs, pending=_count_pending(figure, store, study, trained))
+    pending = _count_pending(figure, store, study, trained)
+    return judge_all(figure.claims, runs, pending=pending, remark=lr_edges(figure, store, study))
 
 
 def _count_pending(figure: Figure, store: Store, study: str, trained: pd.DataFrame) -> int:
@@ -60,7 +61,7 @@ def figure_section(
     dataset, _, preset = rest.rpartition("/")
     trained, recipe = table(store, study), store.artifact(recipe_name(study))
     runs, pending = results(trained), _count_pending(figure, store, study, trained)
-    compared = _with_compared_runs(figure, runs, store, rest)
+    compared, edges = _with_compared_runs(figure, runs, store, rest), lr_edges(figure, store, study)
     points = pd.DataFrame() if _is_waiting(runs, pending) else figure.aggregate(compared)
     if points.empty or ("seeds" in points and (points["seeds"] == 0).any()):
         plot, summary = Plot("", ()), _unfinished(runs, pending)
@@ -76,9 +77,10 @@ def figure_section(
         caption=_data(runs, dataset, with_seeds=figure.next_runs is None)
         + _step_sensitivity(runs, preset)
         + _diverged(runs)
+        + (f"{edges}. " if edges else "")
         + _settings(figure, preset, runs, recipe),
         method=figure.method,
-        claims=judge_all(figure.claims, compared, pending=pending),
+        claims=judge_all(figure.claims, compared, pending=pending, remark=edges),
         points=points,
         runs=name_matrices(trained),
         as_percent=figure.as_percent,

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from dilution.figures.section import figure_section, judge_figure
 from dilution.report.markdown import write_markdown
 from dilution.report.page import CLAIM_COLUMNS, Page, write
 from dilution.report.provenance import made_by, python_call
-from dilution.report.section import Section, file_names, study_section
+from dilution.report.section import Section, file_names, section_files, study_section
 from dilution.study.results import table
 from dilution.study.store import Store
-from dilution.utils.atomic import write_atomic
 from dilution.utils.csv_cells import csv_bytes
+from dilution.utils.output_folder import claim, write_output
 
 _ADD_FIGURE = "dilution reproduce fig1 --store"
 
@@ -87,8 +87,15 @@ def judge_claims(store: str | Path = "results.sqlite") -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+PAGE_FILES = ("index.html", "README.md", "claims.csv", "made_by.json")
+
+
 def report(
-    store: str | Path = "results.sqlite", *, out: str | Path = "out", command: str | None = None
+    store: str | Path = "results.sqlite",
+    *,
+    out: str | Path = "out",
+    command: str | None = None,
+    overwrite: bool = False,
 ) -> Reproduction:
     """Write the page of every study in a store, from the store alone.
 
@@ -100,21 +107,40 @@ def report(
         Folder for the page, the plots and the tables.
     command
         Command shown on the page. Default: this Python call.
+    overwrite
+        Replace files in the folder that Dilution has not written.
 
     Raises
     ------
     DilutionError
-        If the store does not exist or is empty, or the folder cannot be written.
+        If the store does not exist or is empty, or the folder cannot be written or has files of others.
     """
     command = command or python_call("dilution.figures.report", report, locals())
-    folder = Path(out)
     with Store(store, create=False) as opened:
         studies = sorted(opened.counts(), key=_page_order)
         files = _section_files(studies)
+        folder = claim_page(out, files.values(), overwrite=overwrite)
         sections = [_section(opened, study, folder, files[study]) for study in studies]
     if not sections:
         raise StoreError(f"{store} has no study; `{_ADD_FIGURE} {shlex.quote(str(store))}` adds one.")
     return write_reproduction(_report_title(studies, Path(store)), sections, command, folder)
+
+
+def claim_page(out: str | Path, files: Iterable[str], *, overwrite: bool) -> Path:
+    """Return the folder of a page once its files may be written; see :func:`claim`.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    files
+        File name of each section, without its ending.
+    overwrite
+        Whether files of others may be replaced.
+    """
+    return claim(
+        out, {*PAGE_FILES, *(name for file in files for name in section_files(file))}, overwrite=overwrite
+    )
 
 
 def _is_figure(study: str) -> bool:
@@ -165,10 +191,10 @@ def write_reproduction(title: str, sections: Sequence[Section], command: str, fo
     provenance = made_by(command, {section.name: section.runs for section in sections if len(section.runs)})
     verdicts = [section.claims for section in sections if not section.claims.empty]
     claims = pd.concat(verdicts, ignore_index=True) if verdicts else pd.DataFrame(columns=list(CLAIM_COLUMNS))
-    write_atomic(folder / "claims.csv", csv_bytes(claims))
+    write_output(folder / "claims.csv", csv_bytes(claims))
     notes = tuple(dict.fromkeys(note for section in sections for note in section.notes))
     facts = {**provenance, "notes": notes} if notes else provenance
-    write_atomic(folder / "made_by.json", (json.dumps(facts, indent=1) + "\n").encode())
+    write_output(folder / "made_by.json", (json.dumps(facts, indent=1) + "\n").encode())
     page = Page(title, sections, provenance)
     write_markdown(page, folder)
     return Reproduction(claims, runs, write(page, folder / "index.html"), notes)

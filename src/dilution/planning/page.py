@@ -25,8 +25,8 @@ from dilution.report.style import (
     publish,
     style,
 )
-from dilution.utils.atomic import write_atomic
 from dilution.utils.csv_cells import csv_bytes
+from dilution.utils.output_folder import write_output
 
 _ACCURACY = "test_acc_at_best_clean_val"
 
@@ -42,6 +42,10 @@ would be extrapolated further than the pilot supports. The noise of the pilot is
 concentrated on few classes costs more.
 
 {training} A better recipe needs fewer labels; the value of noisy labels in clean ones changes less."""
+
+
+FILES = ("index.html", "plan.json", "plan.png", "plan.svg", "plan.pdf", "label_values.csv", "pilot.csv")
+"""Names of the files of a plan."""
 
 
 def write_plan(plan: Plan, folder: Path, command: str) -> Path:
@@ -62,8 +66,8 @@ def write_plan(plan: Plan, folder: Path, command: str) -> Path:
     DilutionError
         If a file cannot be written.
     """
-    write_atomic(folder / "label_values.csv", csv_bytes(plan.label_values))
-    write_atomic(folder / "pilot.csv", csv_bytes(plan.runs))
+    write_output(folder / "label_values.csv", csv_bytes(plan.label_values))
+    write_output(folder / "pilot.csv", csv_bytes(plan.runs))
     write_json(folder / "plan.json", plan.to_dict())
     plot = publish(draw(plan), folder, "plan")
     section = Section(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from dilution.data import DataSet, check_classes, load, majority_share
 from dilution.data.registry import name_with_groups
+from dilution.data.splits import check_training_groups
 from dilution.errors import InputError
 from dilution.models import default_model
 from dilution.noise import check_alpha, uniform_noise_level
@@ -146,6 +147,7 @@ def _check_request(target: float, have: float | None, price: float, better_price
 def _check_data(splits: DataSet, target: float, pilot_n: int) -> None:
     """Refuse data with which a pilot could not answer, before it is trained."""
     check_classes(splits.train.labels, splits.train.classes)
+    check_training_groups(splits.train)
     majority = majority_share(splits.test.labels)
     if target <= majority:
         raise InputError(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dilution.utils.atomic import write_atomic
+from dilution.utils.output_folder import write_output
 
 SCHEMA_VERSION = 1
 """Version of ``diagnosis.json``, ``plan.json`` and ``advice.json``.
@@ -33,7 +33,7 @@ def write_json(path: Path, result: Mapping[str, Any]) -> Path:
         If the file cannot be written.
     """
     content = json.dumps(plain(result), indent=1, ensure_ascii=False, allow_nan=False)
-    return write_atomic(path, f"{content}\n".encode())
+    return write_output(path, f"{content}\n".encode())
 
 
 def plain(value: Any) -> Any:

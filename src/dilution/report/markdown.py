@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dilution.report.page import Page
 from dilution.report.section import Section
-from dilution.utils.atomic import write_atomic
+from dilution.utils.output_folder import write_output
 
 
 def write_markdown(page: Page, folder: Path) -> Path:
@@ -28,7 +28,7 @@ def write_markdown(page: Page, folder: Path) -> Path:
         lines += _section(section)
     lines += ["## What produced this page", "", "| | |", "|---|---|"]
     lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in page.made_by.items()]
-    return write_atomic(folder / "README.md", ("\n".join(lines) + "\n").encode())
+    return write_output(folder / "README.md", ("\n".join(lines) + "\n").encode())
 
 
 def _section(section: Section) -> Sequence[str]:

@@ -21,8 +21,8 @@ from dilution.report.style import (
 )
 from dilution.report.tables import format_value
 from dilution.study.statistics import intervals, name_matrices, varying_settings
-from dilution.utils.atomic import write_atomic
 from dilution.utils.csv_cells import csv_bytes
+from dilution.utils.output_folder import write_output
 
 _AXIS_LABELS = {
     "alpha": ALPHA_LABEL,
@@ -115,9 +115,9 @@ def write_tables(folder: Path, file: str, points: pd.DataFrame, runs: pd.DataFra
     DilutionError
         If a file cannot be written.
     """
-    write_atomic(folder / f"{file}.csv", csv_bytes(points))
+    write_output(folder / f"{file}.csv", csv_bytes(points))
     if len(runs):
-        write_atomic(folder / f"{file}-runs.csv", csv_bytes(runs))
+        write_output(folder / f"{file}-runs.csv", csv_bytes(runs))
 
 
 def study_section(name: str, runs: pd.DataFrame, folder: Path, file: str | None = None) -> Section:
@@ -164,6 +164,11 @@ def study_section(name: str, runs: pd.DataFrame, folder: Path, file: str | None 
         runs_title="runs of this study",
         notes=(*notes, *plot.notes),
     )
+
+
+def section_files(file: str) -> set[str]:
+    """Return the names of all files that a section named ``FILE`` has."""
+    return {f"{file}{ending}" for ending in (".csv", "-runs.csv", ".png", ".svg", ".pdf")}
 
 
 def file_names(studies: Sequence[str], taken: Iterable[str] = ()) -> dict[str, str]:

@@ -24,6 +24,7 @@ from dilution.errors import unknown
 from dilution.report.fonts import fit_fonts, key, quiet_font_search
 from dilution.report.marks import Plot, mark_points, visible_marks
 from dilution.utils.atomic import write_atomic
+from dilution.utils.output_folder import write_output
 
 _SETTINGS_LOCK = threading.RLock()
 _WIDE = 300  # a horizontal log axis whose ends have a larger ratio shows only powers of ten
@@ -274,12 +275,13 @@ def publish(figure: Figure, folder: Path, name: str) -> Plot:
     Raises
     ------
     DilutionError
-        If a file cannot be written.
+        If a file cannot be written, or exists and is not of this program.
     """
-    save(figure, folder, name, ("png",))
+    folder = Path(folder)
+    write_output(folder / f"{name}.png", _render(figure, "png"))
     plot = as_plot(figure)
-    write_atomic(Path(folder) / f"{name}.svg", plot.svg.encode("utf-8"))
-    save(figure, folder, name, ("pdf",))
+    write_output(folder / f"{name}.svg", plot.svg.encode("utf-8"))
+    write_output(folder / f"{name}.pdf", _render(figure, "pdf"))
     return plot
 
 

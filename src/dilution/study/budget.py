@@ -19,7 +19,9 @@ from dilution.study.grouping import RunGroup, expected_steps, group_runs, operat
 from dilution.study.run_spec import Run
 from dilution.study.runner import using_threads
 from dilution.training import device_title
-from dilution.training.pace import Pace, measure_pace
+from dilution.training.config import PrecisionName
+from dilution.training.gradients import EXAMPLES_PER_IMAGE
+from dilution.training.pace import IMAGES_PER_EXAMPLE, Pace, measure_pace
 from dilution.training.task import TrainTask
 from dilution.utils.duration import duration_text
 
@@ -45,6 +47,7 @@ class Machine:
     execution: Execution
     gpu: str | None = None
     _paces: dict[tuple[object, ...], Pace] = field(default_factory=dict, repr=False)
+    _rated_kinds: set[tuple[str, PrecisionName]] = field(default_factory=set, repr=False)
 
     @property
     def device(self) -> str:
@@ -55,11 +58,29 @@ class Machine:
     def title(self) -> str:
         """The machine in words, for a budget."""
         if self.gpu:
-            return f"one {self.gpu.upper()}, by the rates of docs/researchers.md, in bfloat16"
+            return f"one {self.gpu.upper()}, by the rates of docs/researchers.md"
         name = device_title(self.device)
         cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
         kind = f"{self.cores} × {name}" if self.device == "cuda" else cores
         return f"this one, measured ({kind})"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on the rates of a GPU that were used: their precision, and what of them is assumed."""
+        if not self.gpu:
+            return ()
+        precisions = sorted({precision for _, precision in self._rated_kinds})
+        notes = [f"Rates are those of {' and '.join(precisions)}."] if precisions else []
+        slow = sorted(m for m, precision in self._rated_kinds if (m[:4], precision) == ("conv", "float32"))
+        if slow:
+            notes.append(
+                f"{', '.join(slow)} in float32 train by torch; precision 'bfloat16' (--precision bfloat16) "
+                "uses the GPU kernels of run groups and is several times as fast."
+            )
+        for model, precision in sorted(self._rated_kinds):
+            if (rate := gpu_rate(self.gpu, model, precision)).is_assumed:
+                notes.append(f"The rate of {model} in {precision} is {rate.source}.")
+        return tuple(notes)
 
     @property
     def cores(self) -> int:
@@ -86,15 +107,19 @@ class Machine:
         n_test = len(open_data(run.dataset, run.fingerprint, root).test)
         images = run.n_evals * (n_test + run.n_val)
         pace = self._rated(group) if self.gpu else self._measured(group)
-        return pace.seconds(len(group.runs), expected_steps(run), images)
+        # gradients are compared one model after the other, as models are evaluated
+        compared = IMAGES_PER_EXAMPLE * sum(map(_compared_examples, group.runs)) * pace.evaluated_image
+        return pace.seconds(len(group.runs), expected_steps(run), images) + compared
 
     def _rated(self, group: RunGroup) -> Pace:
         run = group.runs[0]
         data = open_data(run.dataset, run.fingerprint, self.execution.root).train
         operations = 3 * operations_per_image(run.model, data.shape, len(data.classes))
-        rate, models = gpu_rate(self.gpu or "", run.model), len(group.runs)
+        rate, models = gpu_rate(self.gpu or "", run.model, run.precision), len(group.runs)
+        self._rated_kinds.add((run.model, run.precision))
         step = models * run.batch_size / rate.examples_per_second(operations, models)
-        return Pace(step, 1 / (3 * rate.examples_per_second(operations, 1)), _GPU_SET_UP)
+        evaluated_image = 1 / (IMAGES_PER_EXAMPLE * rate.examples_per_second(operations, 1))
+        return Pace(step, evaluated_image, _GPU_SET_UP)
 
     def _measured(self, group: RunGroup) -> Pace:
         """Return the measured pace of a kind of group, per size to the next power of two."""
@@ -123,6 +148,11 @@ class Machine:
         return TrainTask(probe.model, noisy, data.test, seed, probe.n_val, probe.config)
 
 
+def _compared_examples(run: Run) -> int:
+    """Return what the comparison of gradients at the end of a run costs, in training examples."""
+    return EXAMPLES_PER_IMAGE * (run.n - run.n_val) if run.compare_gradients else 0
+
+
 @dataclass(frozen=True)
 class Cost:
     """What runs cost.
@@ -132,7 +162,8 @@ class Cost:
     runs
         Number of runs.
     examples
-        Training examples: one forward and one backward pass each.
+        Training examples: one forward and one backward pass each. An image on which gradients are compared
+        counts as two.
     seconds
         Predicted wall time.
     not_predicted
@@ -174,7 +205,7 @@ def estimate_cost(runs: Sequence[Run], machine: Machine) -> Cost:
     """
     root = machine.execution.root
     with_steps = [run for run in runs if takes_steps(run, root)]
-    examples = sum(expected_steps(run) * run.batch_size for run in with_steps)
+    examples = sum(expected_steps(run) * run.batch_size + _compared_examples(run) for run in with_steps)
     groups = group_runs(with_steps, root, study=runs, cores=machine.cores, device=machine.device)
     seconds = _makespan(((machine.seconds(group), group.threads) for group in groups), machine.cores)
     start = machine.start_seconds if with_steps else 0.0
@@ -203,11 +234,14 @@ class Budget:
         Number of runs of each study that are finished in the store, or part of an earlier study.
     machine
         The machine in words.
+    notes
+        Notes on the prediction, such as what of it is assumed.
     """
 
     costs: dict[str, Cost]
     finished: dict[str, int]
     machine: str
+    notes: tuple[str, ...] = ()
 
     @property
     def total(self) -> Cost:
@@ -244,7 +278,7 @@ class Budget:
         text = [
             "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines
         ]
-        notes = [f"Machine: {self.machine}."]
+        notes = [f"Machine: {self.machine}.", *self.notes]
         if total.not_predicted:
             count = total.not_predicted
             fits = "run that fits an estimator" if count == 1 else "runs that fit estimators"

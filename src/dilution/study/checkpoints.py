@@ -1,5 +1,6 @@
 """The checkpoints of a study: one file per run group, and beside it the keys of the group's runs."""
 
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -16,12 +17,18 @@ _KEYS = ".keys"  # suffix of the file with the keys
 
 
 class GroupCheckpoint(Checkpoint):
-    """The checkpoint of a run group. The file beside it tells the next start which runs train together."""
+    """The checkpoint of a run group. The file beside it tells the next start which runs train together.
+
+    It stays when the training has ended, until the scheduler has the outcomes in the store.
+    """
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write a state as :class:`Checkpoint` does, and the keys of the runs."""
-        super().save(state)
+        """Write the keys of the runs, and a state as :class:`Checkpoint` does."""
         write_atomic(self.path.with_suffix(_KEYS), self.name.encode())
+        super().save(state)
+
+    def training_ended(self) -> None:
+        """Keep the files: the outcomes are not in the store yet."""
 
     def remove(self) -> None:
         """Remove both files, if there are any."""
@@ -77,6 +84,11 @@ class CheckpointFolder:
         ended = set(keys)
         for path in list(self.path.iterdir()) if self.path.is_dir() else ():
             if path.name.lstrip(".").partition("-")[0] in ended:  # .KEY-….part is partly written
-                path.unlink(missing_ok=True)
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:  # the results are in the store: nothing depends on the file
+                    logging.getLogger("dilution").warning(
+                        "%s cannot be removed (%s). Its runs have ended: delete it.", path, error.strerror
+                    )
         with suppress(OSError):  # it does not exist, or has checkpoints of other runs
             self.path.rmdir()

@@ -1,13 +1,16 @@
 """Export of tables of results: CSV, Parquet, JSON lines."""
 
 import json
+import os
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from dilution.errors import unknown
+from dilution.errors import InputError, unknown
 from dilution.utils.atomic import write_atomic
 from dilution.utils.csv_cells import csv_bytes
 
@@ -25,6 +28,9 @@ def _json_lines(table: pd.DataFrame) -> bytes:
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
 
 
+_MAX_HEADER = 1 << 20  # bytes
+_OWN_COLUMNS = {"key", "state", "noise_rate_expected", "test_acc_at_best_clean_val"}
+
 _FORMATS: dict[str, Callable[[pd.DataFrame], bytes]] = {
     ".csv": csv_bytes,
     ".parquet": _parquet,
@@ -32,17 +38,48 @@ _FORMATS: dict[str, Callable[[pd.DataFrame], bytes]] = {
 }
 
 
-def export_table(table: pd.DataFrame, path: str | Path) -> Path:
+def export_table(table: pd.DataFrame, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a table of results to a file, in the format of its suffix.
+
+    Parameters
+    ----------
+    table
+        One row per run.
+    path
+        The file. An exported table of before is replaced.
+    overwrite
+        Whether another file is replaced too.
 
     Raises
     ------
     InputError
-        If the suffix is none of .csv, .parquet, .jsonl.
+        If the suffix is none of .csv, .parquet, .jsonl, or the file exists and is no exported table.
     DilutionError
         If the file cannot be written; there is no partly written file then.
     """
     path = Path(path)
     if path.suffix not in _FORMATS:
         raise unknown("format to export to", path.suffix or path.name, _FORMATS)
-    return write_atomic(path, _FORMATS[path.suffix](table))
+    content = _FORMATS[path.suffix](table)
+    if not overwrite and os.path.lexists(path) and not path.is_dir() and not _is_exported(path):
+        raise InputError(
+            f"{path} exists and is no exported table of runs. Choose another name, or replace it with "
+            "--overwrite (overwrite=True)."
+        )
+    return write_atomic(path, content)
+
+
+def _is_exported(path: Path) -> bool:
+    """Return whether a file is an exported table of runs, by the names of its columns."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        if path.suffix == ".parquet":
+            names = pq.read_schema(path).names
+        else:
+            with path.open("rb") as file:
+                first = file.readline(_MAX_HEADER).decode()
+            names = json.loads(first) if path.suffix == ".jsonl" else first.strip().split(",")
+    except (OSError, ValueError, pa.ArrowException):
+        return False
+    return _OWN_COLUMNS.issubset(names)

@@ -1,12 +1,13 @@
 """Rates of a GPU that is not at hand, for estimates: measured where they could be, otherwise assumed.
 
-Each is for groups of 32 models in bfloat16 with batches of 128 examples, in training examples per second, all
-models of the group together. Smaller groups are slower in the measured proportion.
+Each is for groups of 32 models with batches of 128 examples, in training examples per second, all models of
+the group together. Smaller groups are slower in the measured proportion.
 """
 
 from dataclasses import dataclass
 
 from dilution.errors import unknown
+from dilution.training.config import PrecisionName
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,15 @@ class Rate:
         Where the numbers come from.
     fills_gpu
         Whether one model alone reaches the rate.
+    is_assumed
+        Whether no model of this kind was measured.
     """
 
     limit: float
     operations: float
     source: str
     fills_gpu: bool = False
+    is_assumed: bool = False
 
     def examples_per_second(self, operations_per_example: float, models: int) -> float:
         """Return the examples per second of so many models together, by the operations per example."""
@@ -36,12 +40,26 @@ class Rate:
         return share * min(self.limit, self.operations / operations_per_example)
 
 
-_GPU_RATES: dict[str, dict[str, Rate]] = {
+_MEASURED = "measured (docs/performance.md)"
+
+_GPU_RATES: dict[str, dict[tuple[str, PrecisionName], Rate]] = {
     "h200": {
-        "perceptron": Rate(3.1e6, 160e12, "measured (docs/performance.md), limited by launches"),
-        "mlp": Rate(2.4e6, 160e12, "measured (docs/performance.md), limited by launches"),
-        "conv": Rate(2.4e6, 160e12, "measured for Conv-4 on 28×28, 1.41 million; assumed for others"),
-        "resnet": Rate(2.4e6, 67e12, "assumed: a tenth of the bfloat16 product", fills_gpu=True),
+        ("perceptron", "bfloat16"): Rate(3.1e6, 160e12, f"{_MEASURED}, limited by launches"),
+        ("mlp", "bfloat16"): Rate(2.4e6, 160e12, f"{_MEASURED}, limited by launches"),
+        ("conv", "bfloat16"): Rate(
+            2.4e6, 160e12, "measured for Conv-4 on 28×28, 1.41 million; assumed for others"
+        ),
+        ("resnet", "bfloat16"): Rate(
+            2.4e6, 67e12, "assumed: a tenth of the bfloat16 product", fills_gpu=True, is_assumed=True
+        ),
+        ("perceptron", "float32"): Rate(3.1e6, 51e12, f"{_MEASURED}, limited by launches"),
+        ("mlp", "float32"): Rate(2.8e6, 51e12, f"{_MEASURED}, limited by launches"),
+        ("conv", "float32"): Rate(
+            2.4e6, 18.6e12, f"{_MEASURED} for Conv-4 on 28×28 by torch: the kernels compute in bfloat16"
+        ),
+        ("resnet", "float32"): Rate(
+            2.4e6, 5.1e12, "assumed: a tenth of the float32 product", fills_gpu=True, is_assumed=True
+        ),
     }
 }
 
@@ -49,7 +67,7 @@ _GROUP_SHARE = {1: 0.12, 2: 0.25, 4: 0.5, 8: 0.77, 16: 0.9, 32: 1.0}
 """Share of the rate by size of the group: measured from 8 on (1.08 of 1.41 million), assumed below."""
 
 
-def gpu_rate(gpu: str, model: str) -> Rate:
+def gpu_rate(gpu: str, model: str, precision: PrecisionName) -> Rate:
     """Return the rate of a model on a GPU, by the start of its name.
 
     Raises
@@ -60,10 +78,10 @@ def gpu_rate(gpu: str, model: str) -> Rate:
     if gpu.lower() not in _GPU_RATES:
         raise unknown("GPU with known rates", gpu, _GPU_RATES)
     rates = _GPU_RATES[gpu.lower()]
-    for start, rate in rates.items():
-        if model.startswith(start):
+    for (start, rated_precision), rate in rates.items():
+        if model.startswith(start) and precision == rated_precision:
             return rate
-    raise unknown(f"model with a known rate on {gpu}", model, rates)
+    raise unknown(f"model with a known rate on {gpu}", model, dict.fromkeys(start for start, _ in rates))
 
 
 def _group_share(size: int) -> float:

@@ -112,8 +112,53 @@ class _MissingTrialsError(Exception):
         self.runs = list(runs)
 
 
-def resume_search(run: Run, losses: Mapping[str, float], rule: Halving) -> tuple[float | None, list[Run]]:
-    """Return the learning rate that a search chooses, or the trials that it needs first.
+@dataclass(frozen=True)
+class Edge:
+    """A chosen learning rate that is the lowest or the highest of those that were tried.
+
+    Parameters
+    ----------
+    lr
+        The chosen learning rate.
+    lowest, highest
+        Of those that were tried.
+    """
+
+    lr: float
+    lowest: float
+    highest: float
+
+
+def edge_of(lr: float, tried: Sequence[float]) -> Edge | None:
+    """Return the edge that a chosen learning rate is at; None if it lies between others that were tried.
+
+    Beyond an edge a better one may lie: the number of learning rates that a search tries is limited.
+    """
+    lowest, highest = min(tried), max(tried)
+    return None if lowest < lr < highest else Edge(lr, lowest, highest)
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A search by the results so far.
+
+    Parameters
+    ----------
+    lr
+        The best learning rate; None if trials are missing.
+    trials
+        The trials that are missing.
+    edge
+        The edge that the best learning rate is at, or None.
+    """
+
+    lr: float | None
+    trials: list[Run]
+    edge: Edge | None = None
+
+
+def resume_search(run: Run, losses: Mapping[str, float], rule: Halving) -> Resumed:
+    """Return what a search chooses, or the trials that it needs first.
 
     The search is a function of the results so far, so calling it again resumes it.
 
@@ -123,11 +168,6 @@ def resume_search(run: Run, losses: Mapping[str, float], rule: Halving) -> tuple
         As for :func:`search_lr`.
     losses
         Loss of each finished trial, by key; see :data:`TrainRuns`.
-
-    Returns
-    -------
-    lr, trials
-        The best learning rate and no trials; or None and the trials that are not in `losses`.
 
     Raises
     ------
@@ -141,9 +181,10 @@ def resume_search(run: Run, losses: Mapping[str, float], rule: Halving) -> tuple
         return pd.DataFrame([{"lr": trial.lr, "loss": losses[trial.key]} for trial in runs])
 
     try:
-        return search_lr(run, look_up, rule)[0], []
+        lr, tried = search_lr(run, look_up, rule)
     except _MissingTrialsError as error:
-        return None, error.runs
+        return Resumed(None, error.runs)
+    return Resumed(lr, [], edge_of(lr, tried["lr"].tolist()))
 
 
 def _extend_beyond_edge(

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from dilution.study.data_notes import data_notes
+from dilution.study.gradient_notes import gradient_notes
 from dilution.study.measures import MEASURES, TEXT_MEASURES
 from dilution.study.other_code import describe_other_code
 from dilution.study.run_spec import ADDED_SETTINGS, Run
@@ -33,12 +34,13 @@ def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = N
         The columns are :data:`COLUMNS`. ``attrs["notes"]`` lists the notes on the data of the runs.
     """
     keys = None if runs is None else {run.key for run in runs}
-    rows = [_flatten(row) for row in store.rows(study) if keys is None or row["key"] in keys]
+    stored = [row for row in store.rows(study) if keys is None or row["key"] in keys]
+    rows = [_flatten(row) for row in stored]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     numeric = [name for name in MEASURES if name not in TEXT_MEASURES]
     numeric += ["alpha", "eta", "delta", "epochs", "steps"]
     frame[numeric] = frame[numeric].apply(pd.to_numeric)
-    frame.attrs["notes"] = data_notes(store, rows)
+    frame.attrs["notes"] = [*data_notes(store, rows), *gradient_notes(stored)]
     return frame
 
 

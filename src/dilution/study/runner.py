@@ -1,5 +1,6 @@
 """Training of runs: from runs to the outcomes that the store keeps."""
 
+import logging
 import math
 import os
 import threading
@@ -14,11 +15,11 @@ import torch
 from dilution.errors import DilutionError
 from dilution.study.checkpoints import CheckpointFolder
 from dilution.study.datasets import Confusabilities, dilute
+from dilution.study.gradient_notes import NO_GRADIENTS
 from dilution.study.grouping import RunGroup
 from dilution.study.run_spec import Run
 from dilution.training import TrainResult, TrainTask, device_title, train_together
 from dilution.training.checkpoint import TrainingStopped
-from dilution.training.gradients import compare_gradients
 
 _MAX_MATRIX_CLASSES = 20  # the store keeps no transition matrices of more classes
 
@@ -49,11 +50,13 @@ def train_runs(
     try:
         opened = [dilute(run, root, confusabilities) for run in runs]
         tasks = [
-            TrainTask(run.model, noisy, data.test, run.seed, run.n_val, run.config)
+            TrainTask(run.model, noisy, data.test, run.seed, run.n_val, run.config, run.compare_gradients)
             for run, (data, noisy) in zip(runs, opened, strict=True)
         ]
         checkpoint = checkpoints.checkpoint(runs, device) if checkpoints else None
         results = train_together(tasks, device, checkpoint)
+        common = {"group_size": len(runs), "device": device_title(device)}
+        return [_outcome(task, result, common) for task, result in zip(tasks, results, strict=True)]
     except TrainingStopped as stop:
         return [{"state": "stopped", "step": stop.step}] * len(runs)
     except (Exception, SystemExit) as error:  # recorded and reported with the run, not swallowed
@@ -61,12 +64,10 @@ def train_runs(
             text = str(error) if isinstance(error, DilutionError) else traceback.format_exc(limit=-8)
             return [{"state": "failed", "error": text}]
         size = len(runs) // 2 if isinstance(error, torch.OutOfMemoryError) else 1
-    else:
-        common = {"group_size": len(runs), "device": device_title(device)}
-        return [
-            _outcome(task, result, common | _gradient_measures(run, task, result))
-            for run, task, result in zip(runs, tasks, results, strict=True)
-        ]
+        logging.getLogger("dilution").warning(
+            "%d runs could not be trained together (%s); %s.",
+            *(len(runs), _first_line(error), "each starts alone" if size == 1 else "they start in halves"),
+        )
     parts = [runs[start : start + size] for start in range(0, len(runs), size)]
     return [
         outcome for part in parts for outcome in train_runs(part, root, confusabilities, device, checkpoints)
@@ -118,23 +119,25 @@ def _outcome(task: TrainTask, result: TrainResult, common: dict[str, Any]) -> di
         "diverged_at": result.diverged_at,
     }
     measures |= common | result.summary()
+    if result.gradients is not None:
+        measures["gradient_ratio"] = result.gradients.ratio
+        measures["gradient_cosine"] = result.gradients.cosine
     if noisy.classes <= _MAX_MATRIX_CLASSES:
         measures["transition_expected"] = noise_summary.transition_expected.tolist()
         measures["transition_empirical"] = np.nan_to_num(noise_summary.transition_empirical).tolist()
+    obstacle = result.gradients_obstacle
     return {
         "state": result.state,
         "result": measures,
         "history": result.history.to_dict(orient="records"),
+        "error": f"{NO_GRADIENTS}: {obstacle}" if obstacle else None,
     }
 
 
-def _gradient_measures(run: Run, task: TrainTask, result: TrainResult) -> dict[str, float]:
-    """Return how the gradient over all labels differs from that over clean ones, if the run asks for it."""
-    if not run.compare_gradients or result.state == "diverged":
-        return {}
-    training, _ = task.noisy.hold_out(task.n_val)
-    compared = compare_gradients(result.model, result.normalise, training, run.targets)
-    return {"gradient_ratio": compared.ratio, "gradient_cosine": compared.cosine}
+def _first_line(error: BaseException) -> str:
+    """Return the kind of an error and the first line of its text."""
+    text = str(error).strip().partition("\n")[0].rstrip(".")
+    return text if isinstance(error, DilutionError) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 def _number(value: float) -> float | None:

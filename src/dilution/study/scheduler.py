@@ -26,6 +26,7 @@ from dilution.study.deadline import Deadline
 from dilution.study.execution import Execution
 from dilution.study.executors import Executor, FinishedGroup, Workload, open_executor
 from dilution.study.executors.processes import workers_note
+from dilution.study.gradient_notes import gradient_notes
 from dilution.study.grid import Study
 from dilution.study.grouping import RunGroup, epoch_length, group_runs
 from dilution.study.progress import Progress
@@ -106,6 +107,8 @@ def run_study(
             store.requeue(key for key, state in states.items() if state == "running")
             # a run that failed because its process died goes on from its checkpoint if it is retried
             checkpoints.clear(key for key, state in states.items() if state in ("done", "diverged"))
+            if any(run.compare_gradients for run in study.runs):
+                progress.notes(gradient_notes(store.rows(study.name)))
             if remaining := sum(state in ("queued", "running") for state in states.values()):
                 rest = _describe_rest(study, remaining, deadline, saved)
                 if remaining == len(queued) and not saved:
@@ -166,10 +169,21 @@ def _train(
             saved += sum(outcome.get("step", 0) > 0 for outcome in finished.outcomes or [])
             unfinished = _record(finished, store, progress, lost_machines)
             crashed = store.runs_that_crashed() if unfinished else set()
+            if load.checkpoints is not None:  # the outcomes are in the store now
+                load.checkpoints.clear(_ended(finished))
             for group in unfinished:
                 is_alone = len(group.runs) == 1 and group.runs[0].key in crashed
                 (alone if is_alone else waiting).append(group)
     return saved
+
+
+def _ended(finished: FinishedGroup) -> list[str]:
+    """Return the keys of the runs of a group that were trained to the end."""
+    return [
+        run.key
+        for run, outcome in zip(finished.group.runs, finished.outcomes or [], strict=False)
+        if outcome["state"] in ("done", "diverged")
+    ]
 
 
 def _separate_crashed(groups: Sequence[RunGroup], store: Store) -> tuple[deque[RunGroup], deque[RunGroup]]:

@@ -14,6 +14,7 @@ from dilution.utils import rng
 
 _CHUNK = 1 << 15  # indices drawn at once: enough to hide the cost of a call behind the steps
 _CHUNK_ON_GPU = 1 << 18  # there a call costs a launch, whatever its size
+_CHUNK_BYTES = 1 << 28  # most memory of the rows and targets of a chunk, over all replicas of a group
 _SHUFFLED_AT_ONCE = 1 << 18  # longest epoch whose order is computed as a whole
 _TABLE = 1 << 26  # entries of a table of histograms; a larger one is computed batch by batch
 
@@ -124,10 +125,21 @@ class BatchSampler:
         for first, count in self.chunks(steps, start):
             yield from self._chunk(first, count)
 
-    def chunks(self, steps: int, start: int = 0) -> Iterator[tuple[int, int]]:
-        """Yield first step and number of steps of the chunks that are drawn at once."""
+    def chunks(self, steps: int, start: int = 0, replicas: int = 1) -> Iterator[tuple[int, int]]:
+        """Yield first step and number of steps of the chunks that are drawn at once.
+
+        The batches do not depend on where chunks begin and end.
+
+        Parameters
+        ----------
+        steps, start
+            As for :meth:`batches`.
+        replicas
+            Number of samplers whose rows and targets of a chunk are in memory at once.
+        """
         chunk = _CHUNK_ON_GPU if self._device.type == "cuda" else _CHUNK
-        steps_per_chunk = max(1, chunk // self._batch_size)
+        per_example = 8 + (8 if self._targets == "sampled" else 4 * self._noisy.classes)  # bytes
+        steps_per_chunk = max(1, min(chunk, _CHUNK_BYTES // (replicas * per_example)) // self._batch_size)
         for first in range(start, steps, steps_per_chunk):
             yield first, min(steps_per_chunk, steps - first)
 

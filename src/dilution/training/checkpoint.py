@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import logging
 import math
 import pickle
 import time
@@ -38,7 +39,8 @@ class TrainingStopped(Exception):  # noqa: N818, nothing is wrong
 class Checkpoint:
     """The file that keeps the state of one training; it is removed when the training has ended.
 
-    The file starts with the SHA-256 of the rest, and is read without executing anything.
+    The file starts with the SHA-256 of the rest, and is read without executing anything. Its tensors are on
+    the CPU, whatever device the training is on: the next one may have fewer devices.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ class Checkpoint:
             If the file cannot be written.
         """
         buffer = io.BytesIO()
-        torch.save({"name": self.name, "state": state}, buffer)
+        torch.save({"name": self.name, "state": _on_cpu(state)}, buffer)
         content = buffer.getvalue()
         try:
             write_atomic(self.path, hashlib.sha256(content).digest() + content)
@@ -104,7 +106,8 @@ class Checkpoint:
                 "it to train from the start."
             )
         try:
-            saved = torch.load(io.BytesIO(content[_DIGEST_SIZE:]), weights_only=True)
+            stream = io.BytesIO(content[_DIGEST_SIZE:])
+            saved = torch.load(stream, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError) as error:
             raise DataError(
                 f"the checkpoint {self.path} does not contain a saved training: "
@@ -118,6 +121,29 @@ class Checkpoint:
         state: dict[str, Any] = saved["state"]
         return state
 
+    def training_ended(self) -> None:
+        """Remove the file; if that fails a warning says so: the caller gets the results of the training."""
+        try:
+            self.remove()
+        except NotADirectoryError:  # it was never written
+            pass
+        except OSError as error:
+            logging.getLogger("dilution").warning(
+                "The checkpoint %s cannot be removed (%s). Its training has ended: delete it.",
+                *(self.path, error.strerror),
+            )
+
     def remove(self) -> None:
         """Remove the file, if there is one."""
         self.path.unlink(missing_ok=True)
+
+
+def _on_cpu(state: Any) -> Any:
+    """Return a state with the same values, all tensors on the CPU."""
+    if isinstance(state, torch.Tensor):
+        return state.cpu()
+    if isinstance(state, dict):
+        return {name: _on_cpu(value) for name, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(map(_on_cpu, state))
+    return state

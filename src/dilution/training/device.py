@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dilution.errors import InputError, unknown
-from dilution.training.ensemble_step import GroupStep
+from dilution.training.group_step import GroupStep
 
 DEVICES = ("cpu", "cuda", "auto")
 _WARM_UP_STEPS = 3  # before capture; libraries choose algorithms and allocate memory in them

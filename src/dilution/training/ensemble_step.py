@@ -4,44 +4,22 @@ import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dilution.training.config import TrainConfig
+from dilution.training.config import PrecisionName, TrainConfig
 from dilution.training.distributed import WHOLE_BATCH, Shard
 from dilution.training.ema import WeightEMA
 from dilution.training.ensemble import make_ensemble
+from dilution.training.fallback_step import FallbackStep
+from dilution.training.group_step import GroupStep
 from dilution.training.kernels.layers import find_layers
 from dilution.training.losses import cross_entropy_with_gradient
 from dilution.training.optimizers import make_optimizer
+from dilution.training.step_state import check_kind
 from dilution.utils.rng_state import RngState
-
-
-class GroupStep(Protocol):
-    """R replicas and their optimizer: :class:`EnsembleStep` by torch, or by the kernels of a GPU."""
-
-    def step(self, images: Tensor, targets: Tensor, lr_factor: float) -> Tensor:
-        """Take one optimizer step and return the losses before it."""
-
-    def set_lr(self, lr_factor: float) -> None:
-        """Set the learning rates of the next step to `lr_factor` times those of the replicas."""
-
-    def update_weights(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Update the weights at the learning rates that are set; return the losses before."""
-
-    def update_average(self) -> None:
-        """Update the average of the weights, if there is one."""
-
-    def state(self) -> dict[str, Any]:
-        """Return everything that the next step depends on, for :meth:`load`."""
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Resume from a state: the next step is the one that would have followed it."""
-
-    def model(self, replica: int) -> nn.Module:
-        """Return the model of one replica, with averaged weights if they are averaged."""
 
 
 def make_group_step(
@@ -55,7 +33,8 @@ def make_group_step(
     """Return the step of a run group in the way that is fastest for its models and device.
 
     ConvNets in bfloat16 on a GPU are computed by the kernels of :mod:`dilution.training.kernels`, all
-    others by torch. Where the kernels could have been used and are not, a warning says so once.
+    others by torch. Where the kernels could have been used and are not, a warning says so once. A GPU that
+    cannot run them shows it at the first step; then torch takes all steps.
 
     Parameters
     ----------
@@ -65,15 +44,32 @@ def make_group_step(
         Shape of the images: (channels, height, width).
     """
     on_gpu = next(models[0].parameters()).device.type == "cuda"
-    if on_gpu and config.precision == "bfloat16" and rng_states is None and shard.size == 1:
-        obstacle = _obstacle_to_kernels(models[0], image_shape)
+    if on_gpu and rng_states is None and shard.size == 1:
+        obstacle = _obstacle_to_kernels(models[0], image_shape, config.precision)
         if obstacle is None:
-            from dilution.training.kernels.ensemble_step import KernelEnsembleStep  # imports Triton
-
-            return KernelEnsembleStep(models, image_shape, config, lrs)
+            return _kernel_step(models, image_shape, config, lrs)
         if _is_convnet(models[0]):
             _warn_once(obstacle)
     return EnsembleStep(models, config, lrs, rng_states, shard)
+
+
+def _kernel_step(
+    models: Sequence[nn.Module],
+    image_shape: tuple[int, int, int],
+    config: TrainConfig,
+    lrs: Sequence[float],
+) -> GroupStep:
+    """Return the step by the kernels, which torch takes over if the GPU cannot run them."""
+    from triton.errors import TritonError
+
+    from dilution.training.kernels.ensemble_step import KernelEnsembleStep  # imports Triton
+
+    return FallbackStep(
+        KernelEnsembleStep(models, image_shape, config, lrs),
+        lambda: EnsembleStep(models, config, lrs),
+        (TritonError,),
+        _warn_once,
+    )
 
 
 def _is_convnet(model: nn.Module) -> bool:
@@ -81,13 +77,17 @@ def _is_convnet(model: nn.Module) -> bool:
     return type(model) is nn.Sequential and any(isinstance(layer, nn.Conv2d) for layer in model)
 
 
-def _obstacle_to_kernels(model: nn.Module, image_shape: tuple[int, int, int]) -> str | None:
+def _obstacle_to_kernels(
+    model: nn.Module, image_shape: tuple[int, int, int], precision: PrecisionName
+) -> str | None:
     """Return why the kernels cannot compute a model, or None if they can."""
     if find_layers(model, image_shape) is None:
         return (
             "they compute 3×3 convolutions of 16, 32, 64, 128 or 256 channels followed by two dense layers, "
             f"and not this model on images of shape {image_shape}"
         )
+    if precision != "bfloat16":
+        return f"they compute in bfloat16, and precision is {precision!r} (give precision 'bfloat16')"
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed (pip install triton)"
     return None
@@ -195,15 +195,28 @@ class EnsembleStep:
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on, for :meth:`load`."""
         return {
+            "kind": "torch",
             "ensemble": self._ensemble.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "ema": None if self._ema is None else self._ema.module.state_dict(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Resume from a state: the next step is the one that would have followed it."""
+        """Resume from a state: the next step is the one that would have followed it.
+
+        Raises
+        ------
+        OtherStepError
+            If the state is of another kind of step.
+        """
+        check_kind(state, "torch")
         self._ensemble.load_state_dict(state["ensemble"])
+        # A learning rate may be a tensor, which torch would take from the state as it is: on the device that
+        # it was saved on. Every step sets the rates anew.
+        lrs = [group["lr"] for group in self._optimizer.param_groups]
         self._optimizer.load_state_dict(state["optimizer"])
+        for group, lr in zip(self._optimizer.param_groups, lrs, strict=True):
+            group["lr"] = lr
         if self._ema is not None:
             self._ema.load(state["ema"])
 

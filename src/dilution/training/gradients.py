@@ -6,7 +6,9 @@ over the n clean labels divided by 1 + α: shorter, and of the same direction (R
 """
 
 import copy
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,9 @@ from dilution.training.config import Targets
 from dilution.training.evaluation import Normalise
 
 _BATCH_SIZE = 500
+
+EXAMPLES_PER_IMAGE = 2
+"""What a comparison costs per image, in training examples: a backward pass for each of both gradients."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ def compare_gradients(
 ) -> GradientComparison:
     """Return how the mean gradient over all labels differs from that over the clean ones.
 
-    Layers behave as in an evaluation, so that no gradient depends on a batch.
+    Layers behave as in an evaluation, so that no gradient depends on a batch. It is computed on the device of
+    the training set.
 
     Parameters
     ----------
@@ -58,31 +64,85 @@ def compare_gradients(
     InputError
         If the noisy examples show other images, or a gradient is zero or not finite.
     """
-    if training.image_source.name != "same":
-        raise InputError(
-            f"image_source is {training.image_source.name!r}; gradients over noisy and over clean labels are "
-            "compared on the same images. Give image_source='same'."
-        )
-    model = copy.deepcopy(model).to(training.data.device).eval()
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    sums = torch.zeros(2, sum(weight.numel() for weight in weights), dtype=torch.float64)
-    for index in torch.arange(training.n, device=training.data.device).split(_BATCH_SIZE):
+    sums = GradientSums(model, normalise, training, targets)
+    for _ in sums.batches():
+        pass
+    return sums.compared()
+
+
+class GradientSums:
+    """The sums of both gradients over the images of a training set, batch after batch.
+
+    Parameters are those of :func:`compare_gradients`. The sums can be saved after any batch.
+
+    Raises
+    ------
+    InputError
+        If the noisy examples show other images.
+    """
+
+    def __init__(
+        self, model: nn.Module, normalise: Normalise, training: Dilution, targets: Targets = "pooled"
+    ) -> None:
+        if training.image_source.name != "same":
+            raise InputError(
+                f"image_source is {training.image_source.name!r}; gradients over noisy and over clean labels "
+                "are compared on the same images. Give image_source='same'."
+            )
+        self._normalise, self._training, self._targets = normalise, training, targets
+        device = training.data.device
+        self._model = copy.deepcopy(model).to(device).eval()
+        self._weights = [weight for weight in self._model.parameters() if weight.requires_grad]
+        count = sum(weight.numel() for weight in self._weights)
+        self._sums = torch.zeros(2, count, dtype=torch.float64, device=device)  # noisy, clean
+        self._batches = torch.arange(training.n, device=device).split(_BATCH_SIZE)
+        self._added = 0  # batches
+
+    def batches(self) -> Iterator[int]:
+        """Add up the batches that are left, and yield after each the number of those that were added."""
+        for index in self._batches[self._added :]:
+            self._add(index)
+            self._added += 1
+            yield self._added
+
+    def compared(self) -> GradientComparison:
+        """Return the comparison of both sums.
+
+        Raises
+        ------
+        InputError
+            If a gradient is zero or not finite.
+        """
+        lengths = self._sums.norm(dim=1)
+        if not bool((torch.isfinite(lengths) & (lengths > 0)).all()):
+            raise InputError(
+                "a gradient is zero or not finite; two directions cannot be compared. Use fewer steps or a "
+                "smaller learning rate."
+            )
+        ratio, product = float(lengths[0] / lengths[1]), self._sums[0] @ self._sums[1]
+        return GradientComparison(ratio, float(product / lengths.prod()))
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums so far, for :meth:`load`."""
+        return {"sums": self._sums, "added": self._added}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Resume from a state."""
+        self._sums.copy_(state["sums"])
+        self._added = state["added"]
+
+    def _add(self, index: Tensor) -> None:
+        """Add the gradients of images: those of these clean examples, int64 of shape (b,)."""
+        training = self._training
         rows = training.clean_rows[index]
-        images, true = normalise(training.data.take(rows)), training.data.labels[rows]
-        logits = model(images)
+        images, true = self._normalise(training.data.take(rows)), training.data.labels[rows]
+        logits = self._model(images)
         clean = nn.functional.one_hot(true, training.classes).float()
-        noisy = _label_weights(training, index, true, targets)
+        noisy = _label_weights(training, index, true, self._targets)
         for place, target in enumerate((noisy, clean)):
             by_logits = logits.detach().softmax(dim=1) * target.sum(dim=1, keepdim=True) - target
-            parts = torch.autograd.grad(logits, weights, by_logits, retain_graph=place == 0)
-            sums[place] += torch.cat([part.flatten() for part in parts]).double().cpu()
-    lengths = sums.norm(dim=1)
-    if not bool((torch.isfinite(lengths) & (lengths > 0)).all()):
-        raise InputError(
-            "a gradient is zero or not finite; two directions cannot be compared. Use fewer steps or a "
-            "smaller learning rate."
-        )
-    return GradientComparison(float(lengths[0] / lengths[1]), float(sums[0] @ sums[1] / lengths.prod()))
+            parts = torch.autograd.grad(logits, self._weights, by_logits, retain_graph=place == 0)
+            self._sums[place] += torch.cat([part.flatten() for part in parts])
 
 
 def _label_weights(training: Dilution, index: Tensor, true: Tensor, targets: Targets) -> Tensor:

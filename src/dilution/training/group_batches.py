@@ -12,6 +12,20 @@ Batches = tuple[Tensor, Tensor]
 """Normalised images, float32, shape (R, b, channels, height, width), and targets with R in front."""
 
 
+def take_together(shown: Sequence[Tensor | None], device: torch.device) -> bool:
+    """Return whether the images of all replicas are taken together, from one tensor on a GPU.
+
+    Parameters
+    ----------
+    shown
+        For each replica the tensor whose rows are its images; None if there is no such tensor.
+    device
+        Device of the batches.
+    """
+    one_tensor = shown[0] is not None and all(images is shown[0] for images in shown)
+    return one_tensor and device.type == "cuda"
+
+
 class GroupBatches:
     """The batches of all replicas, one after the other or together.
 
@@ -35,11 +49,10 @@ class GroupBatches:
     def __init__(
         self, replicas: Sequence[Replica], size: int, device: torch.device, *, together: bool | None = None
     ) -> None:
-        shown = replicas[0].shown_images
+        shown = [replica.shown_images for replica in replicas]
         if together is None:
-            one_tensor = shown is not None and all(replica.shown_images is shown for replica in replicas)
-            together = one_tensor and device.type == "cuda"
-        self._replicas, self._shown = replicas, shown if together else None
+            together = take_together(shown, device)
+        self._replicas, self._shown = replicas, shown[0] if together else None
         # Batches are written to the same memory at every step: a captured step reads them there, and small
         # tensors that stay, between large ones that come and go, would fragment the heap of a process that
         # keeps freed memory.
@@ -61,7 +74,7 @@ class GroupBatches:
     def _together(self, shown: Tensor, start: int) -> Iterator[Batches]:
         normalise = Normalise.of_replicas([replica.normalise for replica in self._replicas])
         taken = torch.empty(self._images.shape, dtype=shown.dtype, device=shown.device)
-        for first, count in self._replicas[0].chunks(start):
+        for first, count in self._replicas[0].chunks(start, len(self._replicas)):
             parts = [replica.rows_and_targets(first, count) for replica in self._replicas]
             rows, targets = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
             if self._targets is None:

@@ -16,6 +16,9 @@ from dilution.training.trainer import Trainer
 _WARM_UP_STEPS = 8  # on a GPU these compile kernels and capture a graph
 _STEPS_AT_ONCE = 4
 
+IMAGES_PER_EXAMPLE = 3
+"""Evaluated images that take as long as one training example, as :func:`measure_pace` says."""
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -79,7 +82,8 @@ def measure_pace(tasks: Sequence[TrainTask], device: str, seconds: float) -> Pac
                 break
         step = (time.perf_counter() - begin) / max(count, 1)
     batch_size = tasks[0].config.batch_size
-    return Pace(step, step / (3 * len(tasks) * batch_size), set_up / len(tasks))
+    evaluated_image = step / (IMAGES_PER_EXAMPLE * len(tasks) * batch_size)
+    return Pace(step, evaluated_image, set_up / len(tasks))
 
 
 def _take(steps: Iterator[Tensor], count: int, device: torch.device) -> int:

@@ -1,6 +1,7 @@
 """One model of an ensemble in training: its data, its evaluations, its result."""
 
 import math
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -9,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from dilution.errors import DilutionError
 from dilution.models import build_model
 from dilution.noise import NoiseSummary
 from dilution.training.augment import Augmentation
@@ -16,6 +18,7 @@ from dilution.training.batches import Batch, BatchSampler
 from dilution.training.distributed import Shard
 from dilution.training.estimators import is_custom
 from dilution.training.evaluation import Evaluator, Normalise
+from dilution.training.gradients import GradientComparison, GradientSums
 from dilution.training.result import TrainResult
 from dilution.training.task import TrainTask
 from dilution.utils import rng
@@ -61,6 +64,9 @@ class Replica:
         self.rng_state = RngState(rng.stream(task.seed, "dropout"), device) if is_custom(task.model) else None
         self.diverged_at: int | None = None
         self._history: list[dict[str, float]] = []
+        self._gradients: GradientComparison | None = None
+        self._gradients_obstacle = ""
+        self._gradient_sums: dict[str, Any] | None = None  # of a comparison that is not complete
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -81,9 +87,9 @@ class Replica:
         """The tensor whose rows are the images of every batch; None if there is no such tensor."""
         return None if self._augmentation.changes_images else self._sampler.shown_images
 
-    def chunks(self, start: int) -> Iterator[tuple[int, int]]:
+    def chunks(self, start: int, replicas: int) -> Iterator[tuple[int, int]]:
         """Yield first step and number of steps of each chunk, as :meth:`BatchSampler.chunks`."""
-        return self._sampler.chunks(self.steps, start)
+        return self._sampler.chunks(self.steps, start, replicas)
 
     def rows_and_targets(self, first: int, count: int) -> tuple[Tensor, Tensor]:
         """Return the batches of a chunk, as :meth:`BatchSampler.rows_and_targets`."""
@@ -111,16 +117,50 @@ class Replica:
             return
         self._history.append({"step": step, "train_loss": float(losses.mean())} | measures)
 
+    def compare_gradients(self, model: nn.Module) -> Iterator[None]:
+        """Compare the gradients of the trained model if the task asks for it; yield after each batch of images.
+
+        What is raised is the obstacle of this comparison: the training has ended well.
+
+        Parameters
+        ----------
+        model
+            The trained model.
+        """
+        is_compared = self._gradients is not None or bool(self._gradients_obstacle)
+        if not self.task.compare_gradients or self.diverged_at is not None or is_compared:
+            return
+        try:
+            sums = GradientSums(model, self.normalise, self._training, self.task.config.targets)
+            if self._gradient_sums is not None:
+                sums.load(self._gradient_sums)
+            for _ in sums.batches():
+                self._gradient_sums = sums.state()
+                yield
+            self._gradients = sums.compared()
+        except (Exception, SystemExit) as error:  # recorded and reported with the run, not swallowed
+            is_own = isinstance(error, DilutionError)
+            self._gradients_obstacle = str(error) if is_own else traceback.format_exc(limit=-8)
+        self._gradient_sums = None
+
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps of the replica, apart from its weights."""
-        rng_states = None if self.rng_state is None else self.rng_state.states
-        return {"history": self._history, "diverged_at": self.diverged_at, "rng_states": rng_states}
+        compared = None if self._gradients is None else [self._gradients.ratio, self._gradients.cosine]
+        return {
+            "history": self._history,
+            "diverged_at": self.diverged_at,
+            "rng_states": None if self.rng_state is None else self.rng_state.states,
+            "gradients": (compared, self._gradients_obstacle, self._gradient_sums),
+        }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Resume from the state of a checkpoint."""
         self._history, self.diverged_at = list(state["history"]), state["diverged_at"]
         if self.rng_state is not None:
             self.rng_state.states = list(state["rng_states"])
+        if "gradients" in state:  # older checkpoints have none
+            compared, self._gradients_obstacle, self._gradient_sums = state["gradients"]
+            self._gradients = None if compared is None else GradientComparison(*compared)
 
     def result(self, model: nn.Module, seconds: float) -> TrainResult:
         """Return the result of the training.
@@ -143,6 +183,8 @@ class Replica:
             diverged_at=self.diverged_at,
             model=model.cpu(),
             normalise=self.normalise.to(torch.device("cpu")),
+            gradients=self._gradients,
+            gradients_obstacle=self._gradients_obstacle,
         )
 
     def _noise_summary(self) -> NoiseSummary:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dilution.data import Arrays
 from dilution.noise import NoiseSummary
 from dilution.training.evaluation import Normalise, predict_logits
+from dilution.training.gradients import GradientComparison
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,6 +38,10 @@ class TrainResult:
         The trained model, with averaged weights if they were averaged.
     normalise
         The normalisation of images that the model was trained with.
+    gradients
+        The gradient over noisy labels beside that over clean ones; None if they were not compared.
+    gradients_obstacle
+        Why they could not be compared though the task asks for it; empty if there was no obstacle.
     """
 
     state: Literal["done", "diverged"]
@@ -49,6 +54,8 @@ class TrainResult:
     diverged_at: int | None
     model: nn.Module
     normalise: Normalise
+    gradients: GradientComparison | None = None
+    gradients_obstacle: str = ""
 
     def __repr__(self) -> str:
         """Return the state and the accuracies that results report."""

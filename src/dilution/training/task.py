@@ -25,6 +25,9 @@ class TrainTask:
         Clean examples held out for validation.
     config
         Configuration of the training; an estimator ignores it.
+    compare_gradients
+        Whether the gradient over noisy labels is compared with that over clean ones at the end of the
+        training of a model; see :func:`dilution.training.gradients.compare_gradients`.
     """
 
     model: str
@@ -33,6 +36,7 @@ class TrainTask:
     seed: int
     n_val: int
     config: TrainConfig
+    compare_gradients: bool = False
 
     def __repr__(self) -> str:
         """Return the task without its data sets."""

@@ -3,7 +3,7 @@
 import itertools
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from dilution.training.group_batches import GroupBatches
 from dilution.training.optimizers import lr_factor
 from dilution.training.replica import Replica
 from dilution.training.result import TrainResult
+from dilution.training.step_state import OtherStepError
 from dilution.training.task import TrainTask
 
 
@@ -62,6 +63,8 @@ class Trainer:
         self._replicas = [Replica(task, device, shard) for task in tasks]
         check_alike([replica.kind for replica in self._replicas])
         self._checkpoint, self._shard = checkpoint, shard
+        self._saves = checkpoint is not None  # no more after one that failed
+        self._saved_step = 0  # of the checkpoint that there is; 0 without one
         first = self._replicas[0]
         self._config, self._steps = first.task.config, first.steps
         rng_states = [replica.rng_state for replica in self._replicas if replica.rng_state is not None]
@@ -88,7 +91,7 @@ class Trainer:
         """Train to the end."""
         start = self._resume()
         for step, (images, targets) in enumerate(self._batches.from_step(start), start=start + 1):
-            if self._checkpoint is not None and self._checkpoint.must_stop:
+            if self._must_stop:
                 self._stop(step - 1, is_saved=step - 1 == start)
             factor = lr_factor(self._config.schedule, step - 1, self._steps)
             self._losses[:, self._n_losses] = self._step_function(images, targets, factor)
@@ -98,9 +101,10 @@ class Trainer:
                 if all(replica.diverged_at for replica in self._replicas):
                     break
                 self._save(step)
-        if self._checkpoint is not None:
-            self._checkpoint.remove()
         seconds = (time.perf_counter() - self._started) / len(self._replicas)
+        self._compare_gradients()
+        if self._checkpoint is not None:
+            self._checkpoint.training_ended()
         return [
             replica.result(self._ensemble.model(number), seconds)
             for number, replica in enumerate(self._replicas)
@@ -115,16 +119,39 @@ class Trainer:
         """Load the checkpoint, if there is one, and return the number of steps taken before."""
         start = 0
         if self._checkpoint is not None and (saved := self._checkpoint.load()) is not None:
-            start = saved["step"]
-            self._started -= saved["seconds"]
-            self._ensemble.load(saved["ensemble"])
-            if "losses" in saved:  # those since the last evaluation
-                self._n_losses = saved["losses"].shape[1]
-                self._losses[:, : self._n_losses] = saved["losses"]
-            for replica, state in zip(self._replicas, saved["replicas"], strict=True):
-                replica.load(state)
+            try:
+                self._ensemble.load(saved["ensemble"])
+            except OtherStepError as error:
+                logging.getLogger("dilution").warning(
+                    "The checkpoint %s cannot be resumed: %s. The training starts again.",
+                    *(self._checkpoint.path, error),
+                )
+            else:
+                start = self._saved_step = saved["step"]
+                self._load(saved)
         self._shard.check_same_step(start)
         return start
+
+    def _load(self, saved: Mapping[str, Any]) -> None:
+        """Load what a checkpoint has beside the ensemble."""
+        self._started -= saved["seconds"]
+        if "losses" in saved:  # those since the last evaluation
+            self._n_losses = saved["losses"].shape[1]
+            self._losses[:, : self._n_losses] = saved["losses"]
+        for replica, state in zip(self._replicas, saved["replicas"], strict=True):
+            replica.load(state)
+
+    @property
+    def _must_stop(self) -> bool:
+        """Whether the time limit is reached. It holds whether checkpoints can be saved or not."""
+        return self._checkpoint is not None and self._checkpoint.must_stop
+
+    def _compare_gradients(self) -> None:
+        """Compare the gradients of the trained models whose tasks ask for it."""
+        for number, replica in enumerate(self._replicas):
+            for _ in replica.compare_gradients(self._ensemble.model(number)):
+                if self._must_stop:
+                    self._stop(self._steps, is_saved=False)
 
     def _evaluate(self, step: int) -> None:
         """Evaluate all replicas and record the losses since the last evaluation."""
@@ -135,23 +162,29 @@ class Trainer:
 
     def _save(self, step: int) -> None:
         """Save a checkpoint if one is due; after a failure the training continues without checkpoints."""
-        if self._checkpoint is None or step >= self._steps or not self._checkpoint.due():
+        if self._checkpoint is None or not self._saves or step >= self._steps or not self._checkpoint.due():
             return
         try:
             self._checkpoint.save(self._state(step))
+            self._saved_step = step
         except DilutionError as error:  # hours of training must not be lost because a copy cannot be saved
             logging.getLogger("dilution").warning("%s The training continues without checkpoints.", error)
-            self._checkpoint = None
+            self._saves = False
 
     def _stop(self, step: int, *, is_saved: bool) -> None:
-        """Save a checkpoint of this step, unless it is the one that was loaded, and stop."""
+        """Save a checkpoint of this step, unless it is the one that was loaded, and stop.
+
+        It is tried after a checkpoint that failed too: there may be room again.
+        """
         if self._checkpoint is not None and not is_saved:
             try:
                 self._checkpoint.save(self._state(step))
+                self._saved_step = step
             except DilutionError as error:
-                logging.getLogger("dilution").warning("%s The training starts again next time.", error)
-                step = 0
-        raise TrainingStopped(step)
+                saved = self._saved_step
+                rest = f"goes on from the checkpoint of step {saved:,}" if saved else "starts again"
+                logging.getLogger("dilution").warning("%s The training %s next time.", error, rest)
+        raise TrainingStopped(self._saved_step)
 
     def _state(self, step: int) -> dict[str, Any]:
         """Return everything that the training after this step depends on."""

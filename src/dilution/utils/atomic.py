@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import secrets
 import tempfile
-import threading
 from pathlib import Path
 
 from dilution.errors import DilutionError
+
+_MAX_NAME = 40  # characters of a name in that of its temporary file; names have 255 bytes at most
 
 
 def check_writable(folder: Path) -> Path:
@@ -33,7 +35,8 @@ def check_writable(folder: Path) -> Path:
 def write_atomic(path: Path, content: bytes) -> Path:
     """Write a file and return its path; a reader never sees a part of it.
 
-    The bytes go to a temporary file in the same folder, which is then renamed.
+    The bytes go to a temporary file in the same folder, whose name nobody can foresee. It is renamed once
+    they are on the disk. If the path is a link, the link is replaced, and not the file that it leads to.
 
     Parameters
     ----------
@@ -47,16 +50,17 @@ def write_atomic(path: Path, content: bytes) -> Path:
     DilutionError
         If the file cannot be written. No temporary file is left, and an existing file is unchanged.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident():x}.part")
+    part = path.with_name(f".{path.name[:_MAX_NAME]}.{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            part.write_bytes(content)
+            _write_new(part, content)
             part.replace(path)
         except BaseException:  # Ctrl-C too
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
             raise
+        _flush_folder(path.parent)
     except OSError as error:
         remedy = "choose a folder that you may write to and that has room"
         if path.is_dir():
@@ -66,3 +70,24 @@ def write_atomic(path: Path, content: bytes) -> Path:
             f"{len(content) / 1000:.0f} kB; {remedy}."
         ) from error
     return path
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Write a file that does not exist, with the permissions of the user's umask, through to the disk."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # fails on a link, too
+    with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Write the names in a folder through to the disk; some file systems cannot."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

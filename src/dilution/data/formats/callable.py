@@ -23,6 +23,7 @@ from dilution.data.from_arrays import (
     leave_out_unused,
 )
 from dilution.data.labels import read_labels
+from dilution.data.pixel_range import check_range, describe_levels
 from dilution.data.splits import with_own_test_split
 from dilution.errors import InputError, unknown
 from dilution.utils.references import describe_exception, resolve, source_digest
@@ -46,9 +47,10 @@ def load(name: str) -> DataSet:
         arguments, must return the same data at each call, and returns one of: a tuple of images or features
         and labels, as :func:`dilution.data.from_arrays.from_numpy` takes them; a tuple of four, the last two
         of them the test split; a dict of arguments of that function; a :class:`DataSet`; :class:`Arrays`; or
-        a map-style torch ``Dataset`` of pairs (tensor, label), which is read into memory: tensors of uint8 or
-        floats, of shape (features,), (height, width) or (channels, height, width). If it has an attribute
-        `classes`, labels that are numbers are positions in it.
+        a map-style torch ``Dataset`` of pairs (tensor, label), which is read into memory: rows of shape
+        (features,), or images of shape (height, width) or (channels, height, width), uint8 or floats in
+        [0, 1], which keep their values. If it has an attribute `classes`, labels that are numbers are
+        positions in it.
 
     Raises
     ------
@@ -114,19 +116,25 @@ def _convert(name: str, result: Any) -> tuple[DataSet, UnsplitData]:
     """Return the result of a function as a data set, and unsplit."""
     if isinstance(result, DataSet):
         (train, test), unused = leave_out_unused((result.train, result.test))
-        data = replace(result, train=train, test=test, notes=(*result.notes, *unused)) if unused else result
+        notes = (*_describe_levels(train), *unused)
+        data = replace(result, train=train, test=test, notes=(*result.notes, *notes)) if notes else result
         grouped = with_own_test_split(data.name, train, test, data.notes)
         return grouped, UnsplitData.without_test_split(train, test, data.notes)
     if isinstance(result, Arrays):
         check_two_classes(result.labels, result.classes)
         (train,), unused = leave_out_unused((result,))
-        arrays = CheckedArrays(train, notes=unused)
+        arrays = CheckedArrays(train, notes=(*_describe_levels(train), *unused))
     elif isinstance(result, Dataset):
         arrays = _read_dataset(result)
     else:
         arrays = check_arrays(**_arguments(result))
     title = str(result.get("name", name)) if isinstance(result, dict) else name
     return arrays.to_data_set(title), arrays.to_unsplit_data()
+
+
+def _describe_levels(arrays: Arrays) -> tuple[str, ...]:
+    is_image = arrays.shape[1:] != (1, 1)
+    return describe_levels(arrays.images, "images") if is_image and isinstance(arrays.images, Tensor) else ()
 
 
 def _arguments(result: Any) -> dict[str, Any]:
@@ -170,16 +178,31 @@ def _read_dataset(dataset: "Dataset[Any]") -> CheckedArrays:
                 f"of {tuple(images.shape[1:])}; all must agree. Bring them to one size."
             )
         images[index] = image
+    notes = _check_pixels(images, type_name)
     column = read_labels(labels, f"labels of {type_name}", lambda row: f"the label of item {row}")
-    classes, notes = getattr(dataset, "classes", None), tuple[str, ...]()
+    classes = getattr(dataset, "classes", None)
     if column.kind == "numbers" and isinstance(classes, list | tuple):
         names = tuple(map(str, classes))
         if all(0 <= int(number) < len(names) for number in column.names) and len(set(names)) == len(names):
             column = replace(column, names=tuple(names[int(number)] for number in column.names), kind="text")
-            return label_examples(images, [column], classes=names)
-        notes = (f"the attribute classes of {type_name} does not fit the labels and is not used",)
+            arrays = label_examples(images, [column], classes=names)
+            return replace(arrays, notes=(*notes, *arrays.notes))
+        notes += (f"the attribute classes of {type_name} does not fit the labels and is not used",)
     arrays = label_examples(images, [column])
     return replace(arrays, notes=(*notes, *arrays.notes))
+
+
+def _check_pixels(images: Tensor, name: str) -> tuple[str, ...]:
+    """Check the range of images, which rows of features do not have, and return notes on it."""
+    if images.shape[2:] == (1, 1):
+        return ()
+    try:
+        if images.is_floating_point():
+            low, high = map(float, images.aminmax())
+            check_range(low, high, "images")
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    return describe_levels(images, "images")
 
 
 def _item(dataset: "Dataset[Any]", index: int) -> tuple[Tensor, Any]:

@@ -52,26 +52,46 @@ def refuse_nul(path: Path, encoding: str) -> None:
     encoding
         Its encoding; a wrong one raises UnicodeError.
     """
-    is_wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
-    n_lines = 1
-    with path.open(encoding=encoding if is_wide else "latin-1", newline="") as file:
+    if is_wide(encoding):
+        _refuse_nul_in_wide_text(path, encoding)
+        return
+    with path.open("rb") as file:
         while block := file.read(_BLOCK):
-            position = block.find("\0")
+            position = block.find(b"\0")
             if position < 0:
-                n_lines += block.count("\n")
                 continue
-            n_lines += block[:position].count("\n")
-            if not is_wide and block.count("\0") * 3 > len(block):
+            if block.count(b"\0") * 3 > len(block):
                 order = "le" if position % 2 else "be"
                 raise DataError(
                     f"{path} looks like UTF-16 text without a byte order mark; its encoding must be known. "
                     f"Add encoding=utf-16-{order} behind the #, or save it in the encoding UTF-8."
                 )
-            raise DataError(
-                f"{path} has a NUL character in line {n_lines:,}; text has none, so the file is damaged. "
-                f"Write it again, or take them out: `tr -d '\\000' < {shown_path(path)} > "
-                f"{shown_path(_unused(path))}`."
-            )
+            above = file.tell() - len(block) + position
+            file.seek(0)
+            raise _nul(path, 1 + file.read(above).count(b"\n"))
+
+
+def is_wide(encoding: str) -> bool:
+    """Return whether an encoding takes more than one byte for a comma."""
+    return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+
+
+def _refuse_nul_in_wide_text(path: Path, encoding: str) -> None:
+    n_lines = 1
+    with path.open(encoding=encoding, newline="") as file:
+        while block := file.read(_BLOCK):
+            position = block.find("\0")
+            if position >= 0:
+                raise _nul(path, n_lines + block[:position].count("\n"))
+            n_lines += block.count("\n")
+
+
+def _nul(path: Path, line: int) -> DataError:
+    return DataError(
+        f"{path} has a NUL character in line {line:,}; text has none, so the file is damaged. "
+        f"Write it again, or take them out: `tr -d '\\000' < {shown_path(path)} > "
+        f"{shown_path(_unused(path))}`."
+    )
 
 
 def explain_encoding(path: Path, named: str | None, options: str, error: UnicodeError) -> DataError:

@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dilution.data.formats.csv_dialect import detect_dialect, is_blank
+from dilution.data.formats.csv_dialect import detect_dialect
 from dilution.data.formats.csv_encoding import explain_encoding
-from dilution.data.formats.table_options import parse_words
+from dilution.data.formats.csv_leading_zeros import may_have_leading_zeros
+from dilution.data.formats.csv_preamble import is_blank
+from dilution.data.formats.table_options import parse_words, shown_path
 from dilution.data.formats.table_rows import TableRows, check_names
-from dilution.errors import DataError
+from dilution.errors import DataError, short_repr
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
 _MIN_SERIES = 5  # increasing numbers that are names: fewer may be the cells of a row
@@ -54,7 +57,8 @@ class CsvTable:
         self._named_encoding = words.encoding
         try:
             self._dialect = detect_dialect(path, words.encoding, words.separator)
-            header = next((cells for cells in self._dialect.records(path) if not is_blank(cells)), [])
+            records = (cells for cells in self._dialect.records(path) if not is_blank(cells))
+            header, first_row = next(records, []), next(records, None)
         except (OSError, UnicodeError, csv.Error) as error:
             raise self._explain(error) from error
         if not header:
@@ -63,7 +67,12 @@ class CsvTable:
         names = [name.strip().strip("\ufeff").strip() for name in header]
         self.columns = tuple(name or f"Unnamed: {number}" for number, name in enumerate(names))
         """Names of the columns; ``"Unnamed: "`` and its number for a column without one, as in pandas."""
-        check_names(self.columns)
+        self._blanks = [
+            cell for cell, name in zip(header, names, strict=True) if cell.strip("\ufeff") != name
+        ]
+        check_names(self.columns, " without the blanks around it" if self._blanks else "")
+        if first_row is not None and len(first_row) != len(header):
+            self._row_numbers()  # raises the error before one about names that are in another line
         self.default_decimal = _USUAL_DECIMAL.get(self._dialect.separator)
 
     def read(self, text_columns: Collection[str]) -> TableRows:
@@ -89,9 +98,16 @@ class CsvTable:
                 frame[name] = column
         return TableRows(frame, lines, self._notes())
 
-    def read_text(self, columns: Sequence[str]) -> pd.DataFrame:
-        """Return all rows of some columns as they are in the file, missing where a cell is empty."""
-        return self._read_csv(dtype="str", usecols=list(columns), keep_default_na=False, na_values=[""])
+    def read_text(self, columns: Sequence[str], n_rows: int | None = None) -> pd.DataFrame:
+        """Return the first or all rows of columns as they are in the file, missing where a cell is empty."""
+        return self._read_csv(
+            dtype="str", usecols=list(columns), keep_default_na=False, na_values=[""], nrows=n_rows
+        )
+
+    @cached_property
+    def has_leading_zeros(self) -> bool:
+        """Whether numbers may have zeros that they do not need, as 007."""
+        return may_have_leading_zeros(self._path, self._dialect.encoding, self._dialect.separator)
 
     def _read_csv(self, **settings: Any) -> pd.DataFrame:
         try:
@@ -99,7 +115,7 @@ class CsvTable:
                 self._path,
                 sep=self._dialect.separator,
                 encoding=self._dialect.encoding,
-                skiprows=1 if self._dialect.has_separator_line else None,
+                skiprows=self._dialect.lines_above,
                 skipinitialspace=self._dialect.skips_blanks,
                 header=0,
                 names=list(self.columns),
@@ -119,6 +135,14 @@ class CsvTable:
         notes = []
         if self._named_encoding is not None:
             notes.append(f"the text is read as {self._named_encoding}, as requested")
+        if above := [line for line in self._dialect.above if line.strip()]:
+            subject = (
+                "1 row above the header is" if len(above) == 1 else f"{len(above)} rows above the header are"
+            )
+            notes.append(f"{subject} left out, the first is {short_repr(above[0])}")
+        if blanks := self._blanks:
+            subject = "1 name of a column is" if len(blanks) == 1 else f"{len(blanks):,} names of columns are"
+            notes.append(f"{subject} used without the blanks around it, the first is {short_repr(blanks[0])}")
         if other := self._dialect.alternative:
             notes.append(
                 f"cells are separated by the {self._dialect.separator_name}, though the {other} fits as "
@@ -133,12 +157,13 @@ class CsvTable:
 
     def _row_numbers(self) -> NDArray[np.int64]:
         """Return the number of each row that is not blank; raise DataError unless all fit the header."""
-        width, number, blank = len(self.columns), 0, []
+        first = len(self._dialect.above) + 1
+        width, number, blank = len(self.columns), first - 1, []
         records = self._dialect.records(self._path)
-        for number, cells in enumerate(records, start=1):
+        for number, cells in enumerate(records, start=first):
             if len(cells) == width > 1:
                 if (
-                    number > 1
+                    number > first
                     and cells[0] == self._header[0]
                     and cells == self._header
                     and not is_blank(cells)
@@ -151,14 +176,15 @@ class CsvTable:
                 if not self._dialect.skips_blanks and any(map(_QUOTED_AFTER_BLANK.match, cells)):
                     self._dialect = replace(self._dialect, skips_blanks=True)
                     return self._row_numbers()
-                is_first = number == 2 + len(blank)
+                is_first = number == first + 1 + len(blank)
                 raise self._wrong_width(number, cells, is_first=is_first, is_last=all(map(is_blank, records)))
-        lines = np.setdiff1d(np.arange(1, number + 1), blank) if blank else np.arange(1, number + 1)
+        lines = np.arange(first, number + 1)
+        lines = np.setdiff1d(lines, blank) if blank else lines
         return lines[1:]
 
     def _check_repeated(self, line: int) -> None:
         """Refuse a second header, unless it is the first one, after blank lines."""
-        records = enumerate(self._dialect.records(self._path), start=1)
+        records = enumerate(self._dialect.records(self._path), start=len(self._dialect.above) + 1)
         first = next(number for number, cells in records if not is_blank(cells))
         if line != first:
             raise DataError(
@@ -174,11 +200,18 @@ class CsvTable:
             hint = " It is the last row: if it is a footer, delete it."
         elif len(cells) == len(self.columns) + 1 and not cells[-1].strip():
             hint = " It ends with a separator: end the header with one too, or delete those of the rows."
-        elif is_first and len(cells) == len(self.columns) + 1:
-            hint = " If the first column has no name, begin the header with a separator."
+        elif is_first:
+            if len(cells) == len(self.columns) + 1:
+                hint = " If the first column has no name, begin the header with a separator."
+            other = shown_path(self._path.with_name(f"{self._path.stem}-from-row-{line}{self._path.suffix}"))
+            hint += (
+                f" If the header is row {line}, delete what is above it: `tail -n +{line} "
+                f"{shown_path(self._path)} > {other}`."
+            )
         name = self._dialect.separator_name
+        n_cells = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
         return DataError(
-            f"row {line} of {self._path} has {len(cells)} cells and the header {len(self.columns)}; all rows "
+            f"row {line} of {self._path} has {n_cells} and the header {len(self.columns)}; all rows "
             f"must have as many cells as the header.{hint} Cells are separated by the {name}; put a cell "
             "that contains one in double quotes."
         )

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilution.data.formats.image_decoding import decode_image
-from dilution.data.formats.image_notes import Event, Kind, describe_events
+from dilution.data.formats.image_notes import Event, Kind, count_events, describe_events
 from dilution.data.formats.image_pixels import Depth, join_depths, scale_depth
+from dilution.data.label_notes import describe_markers
 from dilution.errors import DataError
 
 _TELLING = 5  # images of one format in one class only; fewer are so by chance
@@ -29,7 +30,7 @@ class BatchInfo:
     skipped
         Files that could not be read, with the reasons.
     converted
-        Images that were converted, each with the kind of conversion.
+        One event per kind of conversion, with the first of the images that were converted, and their number.
     depths
         Range of the image of each square of more than 8 bits.
     formats
@@ -68,25 +69,16 @@ class ImageBatch:
 
     def filled(self, ranges: Mapping[str, Depth]) -> NDArray[np.uint8]:
         """Return the images, those of more than 8 bits scaled from the range of their kind."""
-        for squares, row, depth in zip(self.deep, self.deep_rows, self.info.depths, strict=True):
-            self.images[row] = scale_depth(squares[None], ranges[depth.kind])[0]
+        for row in self.deep_rows:
+            self.images[row] = self.scaled(row, ranges)
         return self.images
 
-    def save(self, path: Path) -> None:
-        """Write the batch to a ``.npz`` file."""
-        info = self.info
-        np.savez(
-            path,
-            images=self.images,
-            labels=info.labels,
-            files=_table(list(zip(info.names, info.formats, strict=True)), 2),
-            skipped=_table(info.skipped, 2),
-            converted=_table(info.converted, 3),
-            deep=self.deep,
-            deep_rows=self.deep_rows,
-            depth_kinds=_table([(depth.kind,) for depth in info.depths], 1),
-            depth_ranges=np.array([depth[1:] for depth in info.depths], dtype=np.float64).reshape(-1, 2),
-        )
+    def scaled(self, row: int, ranges: Mapping[str, Depth]) -> NDArray[np.uint8]:
+        """Return a square of more than 8 bits, scaled from the range of its kind: shape (3, size, size)."""
+        number = int(np.searchsorted(self.deep_rows, row))
+        depth = ranges[self.info.depths[number].kind]
+        square: NDArray[np.uint8] = scale_depth(self.deep[number][None], depth)[0]
+        return square
 
 
 def decode_images(
@@ -126,8 +118,7 @@ def decode_images(
             deep.append(image.squares.astype(np.float32, copy=False))
             deep_rows += range(len(labels), len(labels) + len(blank))
             depths += [image.depth] * len(blank)
-            converted.append(Event(Kind.DEPTH, name, image.depth.kind))
-        converted += [Event(kind, name) for kind in image.conversions]
+        converted += [Event(kind, name, detail) for kind, detail in image.conversions]
         labels += [label] * len(blank)
         names.append(name)
         formats.append(image.format)
@@ -135,7 +126,7 @@ def decode_images(
         np.array(labels, dtype=np.int64),
         tuple(names),
         tuple(skipped),
-        tuple(converted),
+        count_events(converted),
         tuple(depths),
         tuple(formats),
     )
@@ -145,26 +136,6 @@ def decode_images(
         np.concatenate(deep) if deep else np.empty((0, 2, size, size), np.float32),
         np.array(deep_rows, dtype=np.int64),
     )
-
-
-def load_info(path: Path) -> BatchInfo:
-    """Return the labels, names and notes of a batch that :meth:`ImageBatch.save` wrote, without pixels."""
-    with np.load(path, allow_pickle=False) as arrays:
-        ranges = zip(arrays["depth_kinds"][:, 0].tolist(), arrays["depth_ranges"].tolist(), strict=True)
-        return BatchInfo(
-            arrays["labels"],
-            tuple(arrays["files"][:, 0].tolist()),
-            tuple((name, reason) for name, reason in arrays["skipped"].tolist()),
-            tuple(Event(*event) for event in arrays["converted"].tolist()),
-            tuple(Depth(kind, low, high) for kind, (low, high) in ranges),
-            tuple(arrays["files"][:, 1].tolist()),
-        )
-
-
-def load_batch(path: Path) -> ImageBatch:
-    """Return a batch that :meth:`ImageBatch.save` wrote."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return ImageBatch(load_info(path), arrays["images"], arrays["deep"], arrays["deep_rows"])
 
 
 def pixel_ranges(infos: Iterable[BatchInfo]) -> dict[str, Depth]:
@@ -188,13 +159,23 @@ def describe_batches(
     """
     ranges = pixel_ranges(infos)
     events = [*events, *(Event(Kind.UNREADABLE, *skipped) for info in infos for skipped in info.skipped)]
-    for event in (event for info in infos for event in info.converted):
-        detail = str(ranges[event.detail]) if event.kind == Kind.DEPTH else event.detail
-        events.append(Event(event.kind, event.name, detail))
-    counts = _examples(infos, len(classes))
-    absent = [name for name, count in zip(classes, counts, strict=True) if not count]
-    events += [Event(Kind.NO_CLASS, name) for name in absent]
-    return (*describe_events(events), *_describe_formats(infos, classes))
+    converted = [event for info in infos for event in info.converted]
+    n_colour = sum(len(info.names) for info in infos) - _count(converted, Kind.GREY)
+    for event in converted:
+        if event.kind == Kind.DEPTH:
+            events.append(event._replace(detail=str(ranges[event.detail])))
+        elif event.kind != Kind.GREY:
+            events.append(event)
+        elif n_colour:  # greys alone are no surprise
+            events.append(event._replace(detail=f"{n_colour:,}"))
+    counts = dict(zip(classes, _examples(infos, len(classes)).tolist(), strict=True))
+    events += [Event(Kind.NO_CLASS, name) for name, count in counts.items() if not count]
+    markers = describe_markers([name for name, count in counts.items() if count], counts)
+    return (*describe_events(events), *markers, *_describe_formats(infos, classes))
+
+
+def _count(events: Iterable[Event], kind: Kind) -> int:
+    return sum(event.number for event in events if event.kind == kind)
 
 
 def _describe_formats(infos: Iterable[BatchInfo], classes: Sequence[str]) -> tuple[str, ...]:
@@ -235,7 +216,3 @@ def _examples(infos: Iterable[BatchInfo], n_classes: int) -> NDArray[np.int64]:
     for info in infos:
         counts += np.bincount(info.labels, minlength=n_classes)
     return counts
-
-
-def _table(rows: Sequence[Sequence[str]], columns: int) -> NDArray[np.str_]:
-    return np.array([list(map(str, row)) for row in rows], dtype=np.str_).reshape(-1, columns)

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dilution.data.formats.image_notes import Kind, short
 from dilution.data.formats.image_pixels import (
@@ -30,6 +30,9 @@ from dilution.utils.silent_stderr import silent_stderr
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 _FORMAT_NAMES = {"WEBP": "WebP", "MPO": "JPEG"}  # MPO is JPEG with further images behind the first
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF"}
+_GREY_MODES = {"1", "L", "LA", "La"}
+_OTHER_COLOURS = {"CMYK", "HSV", "LAB", "YCbCr"}
+_ORIENTATIONS = range(2, 9)  # of EXIF; 1 is upright
 _UPPER_BITS = (";16B", ";16L", ";16N")  # Pillow keeps 8 of the 16 bits of these colours
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # its messages on damaged files are not for users
@@ -47,14 +50,14 @@ class DecodedImage:
     format
         Format of the file by its content, such as ``"WebP"``.
     conversions
-        What was changed, each at most once.
+        What was changed, each kind at most once, with the details for its note.
     depth
         Range of an image of more than 8 bits per pixel.
     """
 
     squares: NDArray[np.uint8] | NDArray[np.float32]
     format: str
-    conversions: tuple[Kind, ...] = ()
+    conversions: tuple[tuple[Kind, str], ...] = ()
     depth: Depth | None = None
 
     def to_uint8(self, depth: Depth | None = None) -> NDArray[np.uint8]:
@@ -117,25 +120,48 @@ def decode_image(path: Path, size: int, crops: int | None = None, name: str = ""
 
 def _decode(opened: Image.Image, size: int, crops: int | None, name: str) -> DecodedImage:
     raw_mode, format_name = _raw_mode(opened), _FORMAT_NAMES.get(str(opened.format), str(opened.format))
-    conversions = []
+    conversions: dict[Kind, str] = {}
     if getattr(opened, "is_animated", False):
-        conversions.append(Kind.FRAMES)
+        conversions[Kind.FRAMES] = ""
     if not has_depth(opened) and raw_mode.endswith(_UPPER_BITS):
-        conversions.append(Kind.COLOUR_DEPTH)
+        conversions[Kind.COLOUR_DEPTH] = ""
+    if opened.getexif().get(ExifTags.Base.Orientation) in _ORIENTATIONS:  # TIFF forgets it when it is loaded
+        conversions[Kind.ROTATED] = ""
+    if opened.mode in _GREY_MODES or has_depth(opened):
+        conversions[Kind.GREY] = ""
+    elif opened.mode in _OTHER_COLOURS:
+        conversions[Kind.COLOURS] = opened.mode
     if opened.format == "TIFF":
         with silent_stderr():  # libtiff writes a line per damaged row there
             opened.load()
     scale_transparency(opened, raw_mode)
     image = ImageOps.exif_transpose(opened)
+    conversions |= _changes_of_size(image.size, size, crops, name)
     if has_depth(image):
         planes, depth, is_transparent, is_finite = split_depth(image)
         greys, opacity = (_cut(plane, size, crops, name) for plane in planes)
-        conversions += [Kind.TRANSPARENT] * is_transparent + [Kind.NOT_FINITE] * (not is_finite)
-        return DecodedImage(np.stack([greys, opacity], axis=1), format_name, tuple(conversions), depth)
+        conversions |= {Kind.DEPTH: depth.kind} | _noted(Kind.NOT_FINITE, not is_finite)
+        conversions |= _noted(Kind.TRANSPARENT, is_transparent)
+        squares = np.stack([greys, opacity], axis=1)
+        return DecodedImage(squares, format_name, tuple(conversions.items()), depth)
     image, is_transparent = on_white(image)
-    conversions += [Kind.TRANSPARENT] * is_transparent
-    squares = _cut(image, size, crops, name).transpose(0, 3, 1, 2)
-    return DecodedImage(np.ascontiguousarray(squares), format_name, tuple(conversions))
+    conversions |= _noted(Kind.TRANSPARENT, is_transparent)
+    squares = np.ascontiguousarray(_cut(image, size, crops, name).transpose(0, 3, 1, 2))
+    return DecodedImage(squares, format_name, tuple(conversions.items()))
+
+
+def _noted(kind: Kind, is_so: bool) -> dict[Kind, str]:
+    return {kind: ""} if is_so else {}
+
+
+def _changes_of_size(sides: tuple[int, int], size: int, crops: int | None, name: str) -> dict[Kind, str]:
+    """Return whether an image is cut to a square without the user's asking, and whether it is enlarged."""
+    shown = f"{sides[0]:,} × {sides[1]:,}"
+    changes = {Kind.CROPPED: shown} if crops is None and sides[0] != sides[1] else {}
+    boxes = [_crop_box(sides, f"{name}/{number}") for number in range(crops or 0)]
+    if min((right - left for left, _, right, _ in boxes), default=min(sides)) < size:
+        changes[Kind.ENLARGED] = shown
+    return changes
 
 
 def _cut(image: Image.Image, size: int, crops: int | None, name: str) -> NDArray[Any]:

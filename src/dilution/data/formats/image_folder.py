@@ -4,16 +4,13 @@ import hashlib
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from dilution.data.arrays import Arrays, DataSet, UnsplitData
-from dilution.data.class_checks import check_test_classes, check_two_classes
-from dilution.data.duplicates import group_copies
+from dilution.data.class_checks import check_two_classes
 from dilution.data.formats.image_batch import (
     BatchInfo,
     ImageBatch,
@@ -25,7 +22,7 @@ from dilution.data.formats.image_batch import (
 from dilution.data.formats.image_decoding import open_file
 from dilution.data.formats.image_listing import ImageListing, list_images
 from dilution.data.formats.table_options import shown_path
-from dilution.data.splits import join_splits, split_arrays, with_own_test_split
+from dilution.data.splits import split_with_copies, with_own_test_split
 from dilution.errors import DataError, InputError
 from dilution.utils.printable import printable
 
@@ -47,27 +44,22 @@ def load(root: Path, options: str = "") -> DataSet:
     ------
     InputError
         If the size is no positive whole number, there are more than 20,000 images, all readable training
-        images are of one class, or those of a class are all in the test split.
+        images are of one class, those of a class are all in the test split, or a folder without splits cannot
+        be divided: no class has two images that differ.
     DataError
         If there are no images, or none of a split can be read.
     """
     listing, size = _list_images(root), _size(root, options)
     train = _decode(listing, listing.train, size, "training")
+    if not listing.has_splits:
+        (arrays,) = _arrays((train,), listing.classes)
+        notes, names = _notes(listing, (train.info,)), train.info.names
+        return split_with_copies(root.name, arrays, notes, lambda row: printable(names[row]))
     test = _decode(listing, listing.test, size, "testing")
-    infos = train.info, test.info
     train_arrays, test_arrays = _arrays((train, test), listing.classes)
     check_two_classes(train_arrays.labels, train_arrays.classes)
-    check_test_classes(train_arrays.labels, test_arrays.labels, train_arrays.classes)
-    notes = _notes(listing, infos)
-    if listing.has_splits:
-        return with_own_test_split(root.name, train_arrays, test_arrays, notes)
-    names = [*train.info.names, *test.info.names]
-    order = np.argsort(np.array(names, dtype=object), kind="stable")
-    arrays = join_splits(train_arrays, test_arrays).subset(torch.from_numpy(order))
-    grouped, more = group_copies(arrays, lambda row: printable(names[order[row]]))
-    if grouped.split_groups is None:  # the split of the listing, which counts images that cannot be read
-        return DataSet(root.name, train_arrays, test_arrays, (*notes, *more))
-    return replace(split_arrays(root.name, grouped), notes=(*notes, *more))
+    notes = _notes(listing, (train.info, test.info))
+    return with_own_test_split(root.name, train_arrays, test_arrays, notes)
 
 
 def load_unsplit(root: Path, options: str = "") -> UnsplitData:

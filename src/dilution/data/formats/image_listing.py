@@ -6,13 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from dilution.data.class_names import normal_form, show_similar, similar_names, sort_names
 from dilution.data.formats.image_notes import Event, Kind, describe_events
 from dilution.data.formats.image_tree import SUFFIXES, ImageTree, find_images
 from dilution.data.formats.table_options import shown_path
-from dilution.data.splits import stratified_split
 from dilution.errors import DataError
 
 _TEST_NAMES = ("val", "test")
@@ -21,7 +18,7 @@ _SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "test
 
 @dataclass(frozen=True)
 class ImageListing:
-    """The images of a folder with their splits and classes.
+    """The images of a folder with their classes and, where the user has divided them, their splits.
 
     Parameters
     ----------
@@ -31,7 +28,8 @@ class ImageListing:
         Names of the class folders that contain images, in the order of
         :func:`dilution.data.class_names.sort_names`.
     train, test
-        Path below the root and class number of each image.
+        Path below the root and class number of each image. A folder without splits has none for testing:
+        images are divided once they are decoded and copies among them are known.
     events
         Files and folders that were skipped.
     has_splits
@@ -49,15 +47,15 @@ class ImageListing:
 def list_images(root: Path) -> ImageListing:
     """Return the images of a folder that has one folder per class.
 
-    If the folder contains ``train`` and ``val`` (or ``test``), these are the splits. Otherwise a fifth of
-    each class is for testing, or of all images if each class has only one. A folder without images is no
-    class; :func:`dilution.data.formats.image_tree.find_images` says which files are images.
+    If the folder contains ``train`` and ``val``, or else ``train`` and ``test``, these are the splits; images
+    of other splits beside them are skipped. A folder without images is no class;
+    :func:`dilution.data.formats.image_tree.find_images` says which files are images.
 
     Raises
     ------
     DataError
-        If there are no class folders or no images in them, images of one class only, one split only, or a
-        class in the test split only.
+        If there are no class folders or no images in them, images of one class only, one of two splits only,
+        or a class in the test split only.
     """
     if not root.is_dir():
         raise DataError(f"{root} is no folder. Name a folder that contains one folder of images per class.")
@@ -72,8 +70,8 @@ def list_images(root: Path) -> ImageListing:
     else:
         _check_not_a_split(root, sorted({folder for _, folder in layout.images[0]}), events)
         _check_no_split_beside_classes(root, layout.images[0], events)
-        train, test = _split(layout.images[0])
-    if not train or not test:
+        train, test = layout.images[0], []
+    if not train or (splits and not test):
         raise DataError(
             f"{root} has {len(train)} images for training and {len(test)} for testing; it needs some of "
             "both, in one folder per class, with names that end in "
@@ -118,11 +116,14 @@ class _Layout(NamedTuple):
 def _sort_by_class(tree: ImageTree, splits: tuple[str, ...]) -> _Layout:
     """Return the images by split and class folder; images elsewhere and folders without images are events."""
     depth = 1 if splits else 0  # position of the class folder in a path
+    other_splits = _SPLIT_NAMES.difference(splits) if splits else set()
     images: dict[str, _Images] = {split: [] for split in splits or ("",)}
     events = []
     for name in tree.images:
         parts = name.split("/")
-        if len(parts) < depth + 2 or (splits and parts[0] not in splits):
+        if len(parts) > 1 and parts[0].lower() in other_splits:
+            events.append(Event(Kind.OTHER_SPLIT, name, _choice(splits[1])))
+        elif len(parts) < depth + 2 or (splits and parts[0] not in splits):
             events.append(Event(Kind.OUTSIDE, name))
         else:
             images[parts[0] if splits else ""].append((name, parts[depth]))
@@ -135,6 +136,12 @@ def _sort_by_class(tree: ImageTree, splits: tuple[str, ...]) -> _Layout:
         if is_class and class_name(parts[depth]) not in present:
             events.append(Event(Kind.NO_CLASS, name))
     return _Layout(tuple(images.values()), tuple(events))
+
+
+def _choice(name: str) -> str:
+    """Return which split is for testing where a folder has several beside that for training, and why."""
+    reason = ", since 'test' often has no labels" if name == "val" else ""
+    return f"of several, {name!r} is the split for testing{reason}"
 
 
 def _name_events(folders: Iterable[str]) -> list[Event]:
@@ -190,18 +197,6 @@ def _name_alone(root: Path, names: Sequence[str]) -> str:
         if name.lower().startswith("train"):
             return f"; or name {shown_path(root / name)}, to set a fifth of it aside for testing"
     return ""
-
-
-def _split(images: _Images) -> tuple[_Images, _Images]:
-    """Return the train and test images of a folder without splits."""
-    names = sorted({class_name(folder) for _, folder in images})
-    number = {name: label for label, name in enumerate(names)}
-    labels = np.array([number[class_name(folder)] for _, folder in images], dtype=np.int64)
-    train, test = stratified_split(labels) if images else (labels, labels)
-    if len(test) == 0:
-        test = np.arange(len(images))[::5]
-        train = np.setdiff1d(np.arange(len(images)), test)
-    return [images[row] for row in train], [images[row] for row in test]
 
 
 def _remedy(root: Path, images: _Images) -> str:

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     REPEATED_FOLDER = "folder that is read under another name"
     NO_FILE = "pipe, socket or device"
     CLOSED_FOLDER = "folder that cannot be opened"
+    OTHER_SPLIT = "image of a split that is not used"
     OUTSIDE = "image outside the class folders"
     DEEPER = "image in a folder below its class folder"
     NO_CLASS = "class folder without images"
@@ -33,6 +34,11 @@ class Kind(StrEnum):
     DEPTH = "more than 8 bits"
     COLOUR_DEPTH = "colours of 16 bits"
     NOT_FINITE = "pixels that are not finite"
+    ROTATED = "orientation in the metadata"
+    COLOURS = "colours that are not RGB"
+    GREY = "grey beside colour"
+    CROPPED = "not square"
+    ENLARGED = "smaller than the requested size"
 
 
 _TEXTS = {
@@ -81,6 +87,11 @@ _TEXTS = {
         "folder cannot be opened and is",
         "folders cannot be opened and are",
         "skipped, the first is {name}: {detail}",
+    ),
+    Kind.OTHER_SPLIT: (
+        "image of a split that is not used is",
+        "images of splits that are not used are",
+        "skipped, the first is {name}; {detail}",
     ),
     Kind.OUTSIDE: (
         "image outside the class folders is",
@@ -132,11 +143,36 @@ _TEXTS = {
         "images have pixels that are not finite, which are",
         "shown as the least or the largest of its other pixels, the first is {name}",
     ),
+    Kind.ROTATED: (
+        "image is",
+        "images are",
+        "rotated or mirrored as metadata say (EXIF), the first is {name}",
+    ),
+    Kind.COLOURS: (
+        "image with colours in {details} is",
+        "images with colours in {details} are",
+        "converted to RGB, the first is {name}",
+    ),
+    Kind.GREY: (
+        "grey image is",
+        "grey images are",
+        "beside images with colours ({detail}), and given three equal channels, the first is {name}",
+    ),
+    Kind.CROPPED: (
+        "image is not square and is",
+        "images are not square and are",
+        "cut to the square in the middle, the first is {name} ({detail} pixels)",
+    ),
+    Kind.ENLARGED: (
+        "image has a shorter side of less than the requested size and is",
+        "images have a shorter side of less than the requested size and are",
+        "enlarged, the first is {name} ({detail} pixels)",
+    ),
 }
 
 
 class Event(NamedTuple):
-    """One file or folder that was skipped or converted.
+    """A file or folder that was skipped or converted.
 
     Parameters
     ----------
@@ -146,11 +182,24 @@ class Event(NamedTuple):
         Path below the root of the folder.
     detail
         Reason, extension or range, as the note of its kind shows it.
+    number
+        How many files or folders the event stands for; it names the first.
     """
 
     kind: str
     name: str
     detail: str = ""
+    number: int = 1
+
+
+def count_events(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Return one event per kind, and per detail where the note lists them: the first, with all counted."""
+    first: dict[tuple[str, str], Event] = {}
+    for event in events:
+        key = event.kind, event.detail if "{details}" in " ".join(_TEXTS[Kind(event.kind)]) else ""
+        same = first.setdefault(key, event._replace(number=0))
+        first[key] = same._replace(number=same.number + event.number)
+    return tuple(first.values())
 
 
 def describe_events(events: Iterable[Event]) -> tuple[str, ...]:
@@ -163,7 +212,7 @@ def describe_events(events: Iterable[Event]) -> tuple[str, ...]:
 
 def _describe(kind: Kind, events: list[Event]) -> str:
     singular, plural, ending = _TEXTS[kind]
-    subject = f"{len(events):,} {singular if len(events) == 1 else plural}"
+    count = sum(event.number for event in events)
     details = sorted({event.detail for event in events})
     separator = "; " if any("," in detail for detail in details) else ", "
     more = f"{separator}…" if len(details) > _SHOWN_DETAILS else ""
@@ -172,7 +221,7 @@ def _describe(kind: Kind, events: list[Event]) -> str:
         "detail": short(events[0].detail),
         "details": separator.join(map(short, details[:_SHOWN_DETAILS])) + more,
     }
-    return f"{subject} {ending}".format(**values)
+    return f"{count:,} {singular if count == 1 else plural} {ending}".format(**values)
 
 
 def short(text: str) -> str:

@@ -16,8 +16,8 @@ from dilution.data.formats.label_column import with_proposal
 from dilution.data.formats.table_columns import ColumnRoles, LabelColumnError, assign_roles
 from dilution.data.formats.table_features import FeatureColumns, encode_columns
 from dilution.data.formats.table_files import TableFile, open_table
+from dilution.data.formats.table_number_format import NumberFormat
 from dilution.data.formats.table_rows import TableRows
-from dilution.data.formats.text_numbers import NumberFormat
 from dilution.data.groups import read_groups
 from dilution.data.label_notes import describe_missing
 from dilution.data.labels import LabelColumn, number_classes, read_labels
@@ -133,6 +133,7 @@ class _LabelledRows:
             roles.options.decimal,
             self.file.default_decimal,
             self.file.has_types,
+            not self.file.has_types and self.file.has_leading_zeros,
             self._text_of,
             roles.name_with_decimal,
         )
@@ -142,10 +143,11 @@ class _LabelledRows:
         arrays = Arrays(torch.from_numpy(features), self.labels, self.classes, self.observed)
         return arrays, (*self.table.notes, *notes)
 
-    def _text_of(self, columns: Sequence[str]) -> pd.DataFrame:
-        """Return columns of these rows as they are in the file."""
+    def _text_of(self, columns: Sequence[str], n_rows: int | None) -> pd.DataFrame:
+        """Return columns of the first or all of these rows as they are in the file."""
+        text = self.file.read_text(columns, n_rows)
         rows = np.searchsorted(self.all_lines, self.table.lines)
-        return self.file.read_text(columns).iloc[rows].reset_index(drop=True)
+        return text.iloc[rows[rows < len(text)]].reset_index(drop=True)
 
 
 def _read_labelled_rows(path: Path, options: str) -> _LabelledRows:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date, time, timedelta
 from decimal import Decimal
 from functools import cached_property
 from numbers import Real
@@ -12,8 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dilution.data.class_names import normal_form
+from dilution.data.label_notes import show_spelling
 from dilution.data.missing_markers import MISSING_MARKERS
 from dilution.errors import InputError, short_repr
+
+LARGEST_WHOLE = 2**53
+"""Whole number up to which float64 tells all whole numbers apart."""
 
 _MAX_NUMBER = float(np.finfo(np.float32).max)
 _COUNTER_NAMES = {
@@ -43,9 +49,18 @@ class NumberCells:
     ----------
     values
         float64 of shape (n,), NaN where a cell is missing.
+    whole
+        The same as Python integers, None where a cell is missing, object of shape (n,): if all numbers are
+        whole ones and some are beyond 2⁵³, where float64 cannot tell them apart. None: they are not.
     """
 
     values: NDArray[np.float64]
+    whole: NDArray[np.object_] | None = None
+
+    @cached_property
+    def largest(self) -> float:
+        """The largest absolute value; NaN if all cells are missing."""
+        return float(np.fmax.reduce(np.abs(self.values), initial=np.nan))
 
     @property
     def is_missing(self) -> NDArray[np.bool_]:
@@ -62,14 +77,17 @@ class TextCells:
     codes
         Number of each cell's text, int32 of shape (n,), −1 where it is missing.
     texts
-        The different texts, stripped.
+        The different texts in the normal form of names of classes.
     merged
         An example of two texts that differ in the blanks around them only; empty if there are none.
+    merged_forms
+        An example of two texts that differ in their form of Unicode; empty if there are none.
     """
 
     codes: NDArray[np.int32]
     texts: tuple[str, ...]
     merged: str
+    merged_forms: str
 
     @property
     def is_missing(self) -> NDArray[np.bool_]:
@@ -112,7 +130,12 @@ def read_cells(column: "pd.Series[Any]", row_name: Callable[[int], str]) -> Numb
         subject, which is the column.
     """
     if is_numeric(column.dtype):
-        return NumberCells(check_finite(column.to_numpy(dtype=np.float64, na_value=np.nan), row_name))
+        is_float64 = column.dtype == np.float64
+        values = column.to_numpy() if is_float64 else column.to_numpy(dtype=np.float64, na_value=np.nan)
+        cells = NumberCells(values)
+        check_finite(cells, row_name)
+        is_long = column.dtype.kind in "iu" and cells.largest >= LARGEST_WHOLE
+        return NumberCells(values, _whole_numbers(column)) if is_long else cells
     if isinstance(column.dtype, pd.StringDtype) or pd.api.types.is_bool_dtype(column.dtype):
         return text_cells(column)
     cells = column.astype(object)
@@ -122,12 +145,47 @@ def read_cells(column: "pd.Series[Any]", row_name: Callable[[int], str]) -> Numb
         return text_cells(cells)
     if all(issubclass(kind, Real | Decimal) for kind in kinds):
         numbers = [float(cell) if exists else np.nan for cell, exists in zip(cells, present, strict=True)]
-        return NumberCells(check_finite(np.array(numbers, dtype=np.float64), row_name))
-    odd = next(kind for kind in kinds if kind not in (str, bool))
+        result = NumberCells(np.array(numbers, dtype=np.float64))
+        check_finite(result, row_name)
+        is_long = result.largest >= LARGEST_WHOLE and all(cell == int(cell) for cell in cells[present])
+        return NumberCells(result.values, _whole_numbers(cells)) if is_long else result
+    odd = next(kind for kind in kinds if not issubclass(kind, str | bool | np.bool_ | Real | Decimal))
+    row = next(row for row, cell in enumerate(cells) if type(cell) is odd)
     raise InputError(
-        f"holds values of type {odd.__name__}; features must be numbers, text or truth values. Turn dates "
-        "into numbers first"
+        f"holds {_describe_type(odd)}, the first in {row_name(row)}; features must be numbers, text or truth "
+        f"values. {_advise(odd, column.name)}"
     )
+
+
+def _whole_numbers(column: "pd.Series[Any]") -> NDArray[np.object_]:
+    """Return whole numbers as Python integers, None where a cell is missing."""
+    whole = np.empty(len(column), dtype=object)
+    whole[:] = [None if pd.isna(cell) else int(cell) for cell in column]
+    return whole
+
+
+_COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)
+
+
+def _describe_type(kind: type) -> str:
+    """Return what cells of a type are: ``"lists"``."""
+    if issubclass(kind, _COLLECTIONS):
+        return "lists"
+    return "dictionaries" if issubclass(kind, dict) else f"values of type {kind.__name__}"
+
+
+def _advise(kind: type, name: Any) -> str:
+    """Return how a column with cells of a type becomes features, without a full stop."""
+    if issubclass(kind, (dict, *_COLLECTIONS)):
+        return (
+            f"With pandas, frame.join(pd.DataFrame(frame.pop({name!r}).tolist()).add_prefix({f'{name}_'!r})) "
+            "makes each element a column of its own. Do so"
+        )
+    if issubclass(kind, bytes):
+        return f"If they are text, frame[{name!r}].str.decode('utf-8') of pandas makes it that. Do so"
+    if issubclass(kind, date | time | timedelta | np.datetime64 | np.timedelta64 | pd.Period):
+        return "Turn dates into numbers first"
+    return "Turn them into numbers or text first"
 
 
 def text_cells(column: "pd.Series[Any]") -> TextCells:
@@ -135,27 +193,30 @@ def text_cells(column: "pd.Series[Any]") -> TextCells:
     codes, values = pd.factorize(column)
     numbers: dict[str, int] = {}
     first_forms: dict[str, str] = {}
-    merged, number_of = "", np.full(len(values) + 1, -1, dtype=np.int32)
+    merged = merged_forms = ""
+    number_of = np.full(len(values) + 1, -1, dtype=np.int32)
     for code, value in enumerate(map(str, values)):
-        text = value.strip()
+        text = normal_form(value)
         if not text:
             continue
         number_of[code] = numbers.setdefault(text, len(numbers))
-        if first_forms.setdefault(text, value) != value and not merged:
-            merged = f"{short_repr(first_forms[text])} and {short_repr(value)}"
-    return TextCells(number_of[codes], tuple(numbers), merged)  # code −1 is the last number
+        first = first_forms.setdefault(text, value)
+        if first.strip() != value.strip():
+            merged_forms = merged_forms or f"{show_spelling(first)} and {show_spelling(value)}"
+        elif first != value:
+            merged = merged or f"{short_repr(first)} and {short_repr(value)}"
+    codes = number_of[codes]  # code −1 is the last number
+    return TextCells(codes, tuple(numbers), merged, merged_forms)
 
 
-def check_finite(values: NDArray[np.float64], row_name: Callable[[int], str]) -> NDArray[np.float64]:
-    """Return numbers; raise InputError if one is infinite or too large for float32."""
-    too_large = np.abs(values) > _MAX_NUMBER  # False where a number is missing
-    if too_large.any():
-        first = int(np.argmax(too_large))
+def check_finite(cells: NumberCells, row_name: Callable[[int], str]) -> None:
+    """Raise InputError if a number is infinite or too large for float32."""
+    if cells.largest > _MAX_NUMBER:
+        first = int(np.argmax(np.abs(cells.values) > _MAX_NUMBER))
         raise InputError(
-            f"holds {values[first]:g} in {row_name(first)}; numbers must be finite and at most 3.4e38. "
+            f"holds {cells.values[first]:g} in {row_name(first)}; numbers must be finite and at most 3.4e38. "
             "Empty the cell, which is then filled"
         )
-    return values
 
 
 def is_index(name: str, cells: NumberCells) -> bool:
@@ -170,4 +231,6 @@ def is_index(name: str, cells: NumberCells) -> bool:
         return bool((np.diff(values) == 1).all())
     if not _INDEX_NAME.fullmatch(name if name[-2:] in ("Id", "ID") else name.lower()):
         return False
+    if cells.whole is not None:
+        return not cells.is_missing.any() and len(set(cells.whole)) == len(values)
     return bool((values == np.rint(values)).all()) and len(np.unique(values)) == len(values)

@@ -102,8 +102,9 @@ def assign_roles(options: str, columns: Sequence[str], index: Sequence[str], pat
     if label is None:
         if _LABEL not in columns:
             raise LabelColumnError(
-                f"there is no column {_LABEL!r}; the columns are {list_columns(columns)}. The first line of "
-                "a CSV file must name the columns. Name the column of the label behind a #"
+                f"there is no column {_LABEL!r}; the columns are {list_columns(columns)}. The first line "
+                "of a CSV file must name the columns; delete lines above it. Name the column of the label "
+                "behind a #"
             )
         label = _LABEL
     if noisy is None and _NOISY_LABEL in columns and label != _NOISY_LABEL and _NOISY_LABEL not in dropped:

@@ -4,14 +4,17 @@ scikit-learn's ``SimpleImputer`` and ``OneHotEncoder`` give the same columns. Th
 notes and messages stay, and every worker process would import scikit-learn, which takes a second.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dilution.data.class_names import show_similar, similar_names
 from dilution.data.formats.table_cells import (
+    LARGEST_WHOLE,
     NumberCells,
     TextCells,
     check_finite,
@@ -20,12 +23,14 @@ from dilution.data.formats.table_cells import (
     read_cells,
 )
 from dilution.data.formats.table_notes import Kind, Note, write_notes
-from dilution.data.formats.text_numbers import NumberFinder, NumberFormat
+from dilution.data.formats.table_number_format import NumberFormat
+from dilution.data.formats.table_numbers import whole_numbers
+from dilution.data.formats.table_precision import Rounding, lost_digits, round_numbers
+from dilution.data.formats.text_numbers import NumberFinder
 from dilution.errors import InputError, short_repr
 
 _MAX_VALUES = 50  # of a text column: one with more is taken for an identifier or free text
 _MAX_DROPPED = 100  # columns that a message drops: more are too long for a command
-_MIN_SPREAD = 1e-4  # ratio of deviation to median below which float32 would lose digits
 
 _Encoded = tuple[list[NDArray[np.float32]], list[Note]]
 """Numeric columns that encode one column of a table, each of shape (n,), and notes."""
@@ -93,19 +98,20 @@ class _Encoder:
         self._features: list[NDArray[np.float32]] = []
         self._notes: list[Note] = []
         self._errors: dict[str, str] = {}
-        self._odd_texts: dict[str, NDArray[np.bool_]] = {}
+        self._rounded: dict[str, tuple[int, Rounding]] = {}
+        self._refusals: dict[str, str] = {}
+        self._text_cells: dict[str, NumberCells | TextCells] = {}
         self._text_with_gaps: dict[str, NDArray[np.bool_]] = {}
 
     def encode(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         """Return features and notes; a second call is an error of the program."""
         table = self._table
-        cells_of = self._read_text_columns()
+        self._text_cells = self._read_text_columns()
         for name, column in table.frame.items():
             if name in self._errors:
                 continue
             try:
-                cells = cells_of.pop(str(name), None)
-                self._add(str(name), read_cells(column, table.row_name) if cells is None else cells)
+                self._add(str(name), self._cells(column))
             except InputError as error:
                 self._errors[str(name)] = str(error)
         if self._errors:
@@ -118,8 +124,22 @@ class _Encoder:
                 "one."
             )
         self._note_markers()
-        features = np.ascontiguousarray(np.stack(self._features, axis=1)[:, :, None, None])
-        return features, write_notes(self._notes)
+        features = np.stack(self._features, axis=1)
+        if rests := lost_digits(features, self._rounded, self._numbers):
+            features = self._with_rests(features, rests)
+        return np.ascontiguousarray(features[:, :, None, None]), write_notes(self._notes)
+
+    def _with_rests(
+        self, features: NDArray[np.float32], rests: Mapping[str, list[NDArray[np.float32]]]
+    ) -> NDArray[np.float32]:
+        """Return the features with the rests of rounded numbers behind them."""
+        places = [self._rounded[name][0] + 1 for name, parts in rests.items() for _ in parts]
+        parts = [part for parts in rests.values() for part in parts]
+        self._notes = [
+            note for note in self._notes if note.kind is not Kind.MERGED_NUMBERS or note.column not in rests
+        ]
+        self._notes += [Note(Kind.RESTS, name, 1 + len(parts)) for name, parts in rests.items()]
+        return np.insert(features, places, np.stack(parts, axis=1), axis=1)
 
     def _read_text_columns(self) -> dict[str, NumberCells | TextCells]:
         """Return the cells of all columns whose type is not that of numbers."""
@@ -134,8 +154,30 @@ class _Encoder:
         finder = NumberFinder(table.frame, table.fitted, table.row_name, table.number_format)
         numbers = finder.find(text)
         self._notes += numbers.notes
-        self._odd_texts = numbers.odd_texts
+        self._refusals = numbers.refusals
+        for name, cells in numbers.cells.items():
+            if isinstance(cells, NumberCells):
+                try:
+                    check_finite(cells, table.row_name)
+                except InputError as error:
+                    self._errors[name] = str(error)
         return {**cells_of, **numbers.cells}
+
+    def _cells(self, column: "pd.Series[Any]") -> NumberCells | TextCells:
+        """Return the cells of a column."""
+        if (text := self._text_cells.get(str(column.name))) is not None:
+            return text
+        cells = read_cells(column, self._table.row_name)
+        # pandas makes floats of whole numbers beside empty cells, and loses digits beyond 2⁵³.
+        if (
+            isinstance(cells, NumberCells)
+            and column.dtype.kind == "f"
+            and cells.largest >= LARGEST_WHOLE
+            and not self._table.number_format.has_types
+        ):
+            text = self._table.number_format.text_of([str(column.name)], None)[str(column.name)]
+            return replace(cells, whole=whole_numbers(text, cells.is_missing))
+        return cells
 
     def _add(self, name: str, cells: NumberCells | TextCells) -> None:
         """Add the features of one column."""
@@ -151,25 +193,35 @@ class _Encoder:
     def _add_numbers(self, name: str, cells: NumberCells) -> None:
         """Add the numbers, missing ones filled with the median, and a missing-value indicator if needed."""
         fitted, missing = self._table.fitted, cells.is_missing
-        values = check_finite(cells.values, self._table.row_name)
-        known = values[fitted][~missing[fitted]]
+        known = cells.values[fitted][~missing[fitted]]
         median = float(np.median(known))
-        offset = median if 0 < float(known.std()) < _MIN_SPREAD * abs(median) else 0.0
-        self._features.append((np.where(missing, median, values) - offset).astype(np.float32))
+        rounded = round_numbers(cells, median, float(known.std()))
+        self._rounded[name] = len(self._features), rounded
+        self._features.append(rounded.numbers(cells).astype(np.float32))
         needs_indicator = bool(missing[fitted].any())
         if needs_indicator:
             self._features.append(missing.astype(np.float32))
         if count := int(missing.sum()):
             self._notes.append(Note(Kind.MISSING, name, count, f"{median:g}", int(needs_indicator)))
-        if offset:
-            self._notes.append(Note(Kind.OFFSET, name, detail=f"{offset:.12g}"))
+        if rounded.offset:
+            offset = rounded.offset
+            text = str(offset) if isinstance(offset, int) else f"{offset:.12g}"
+            self._notes.append(Note(Kind.OFFSET, name, detail=text))
+        if rounded.n_merged:
+            self._notes.append(Note(Kind.MERGED_NUMBERS, name, rounded.n_merged, rounded.example))
+
+    def _numbers(self, name: str) -> NDArray[Any]:
+        """Return the numbers of a column as they were before they became float32."""
+        cells = self._cells(self._table.frame[name])
+        assert isinstance(cells, NumberCells)
+        return self._rounded[name][1].numbers(cells)
 
     def _add_text(self, name: str, cells: TextCells) -> None:
         """Add one column of 0 and 1 per value of the fitted rows; a missing value is a value too."""
         fitted = self._table.fitted
         is_level = cells.counts(fitted) > 0
         if is_level.sum() > _MAX_VALUES:
-            raise self._too_many_values(name, cells, int(is_level.sum()))
+            raise self._too_many_values(name, int(is_level.sum()))
         levels = sorted(np.flatnonzero(is_level), key=lambda number: cells.texts[number])
         columns = [(cells.codes == number).astype(np.float32) for number in levels]
         missing, detail = cells.is_missing, ""
@@ -182,8 +234,13 @@ class _Encoder:
         unseen += 0 if detail else int(missing.sum())
         if unseen:
             self._notes.append(Note(Kind.UNSEEN, name, unseen))
+        if similar := similar_names(cells.texts[number] for number in levels):
+            count = sum(map(len, similar))
+            self._notes.append(Note(Kind.SIMILAR, name, count, show_similar(similar[0])))
         if cells.merged:
             self._notes.append(Note(Kind.BLANKS, name, detail=cells.merged))
+        if cells.merged_forms:
+            self._notes.append(Note(Kind.SPELLINGS, name, detail=cells.merged_forms))
         if missing.any():
             self._text_with_gaps[name] = missing
 
@@ -191,7 +248,7 @@ class _Encoder:
         """Note cells of text such as ``NA``, which pandas reads as missing."""
         if self._table.number_format.has_types or not self._text_with_gaps:
             return
-        texts = self._table.number_format.text_of(list(self._text_with_gaps))
+        texts = self._table.number_format.text_of(list(self._text_with_gaps), None)
         for name, missing in self._text_with_gaps.items():
             column = texts[name][missing].dropna().str.strip()
             markers = column[column != ""]
@@ -199,16 +256,10 @@ class _Encoder:
                 example = f"{short_repr(markers.iloc[0])} in {self._table.row_name(int(markers.index[0]))}"
                 self._notes.append(Note(Kind.MARKERS, name, len(markers), example))
 
-    def _too_many_values(self, name: str, cells: TextCells, count: int) -> InputError:
-        if name in self._odd_texts:
-            odd = self._odd_texts[name]
-            return InputError(
-                f"holds numbers, except for {int(cells.counts()[odd].sum()):,} cells, the first "
-                f"{cells.example(odd, self._table.row_name)}; a missing number is an empty cell. Empty those "
-                "cells"
-            )
+    def _too_many_values(self, name: str, count: int) -> InputError:
         return InputError(
-            f"holds text of {count:,} different values; a feature may have {_MAX_VALUES}, since more look "
+            self._refusals.get(name)
+            or f"holds text of {count:,} different values; a feature may have {_MAX_VALUES}, since more look "
             "like an identifier or free text. Group them"
         )
 

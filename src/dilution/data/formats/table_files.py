@@ -11,11 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dilution.data.formats.csv_table import CsvTable
+from dilution.data.formats.table_cells import LARGEST_WHOLE
 from dilution.data.formats.table_options import parse_words
 from dilution.data.formats.table_rows import TableRows, check_names
-from dilution.errors import DataError, InputError
+from dilution.errors import DataError, InputError, short_repr
 
-_UNREADABLE = (OSError, ValueError, TypeError, NotImplementedError, pa.ArrowException)  # what pyarrow raises
+# What pyarrow raises, and pandas at metadata that are damaged.
+_UNREADABLE = (
+    OSError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError, pa.ArrowException
+)  # fmt: skip
 _INDEX_NOTE = "the index has no name and is left out; rows are counted from 0"
 
 
@@ -41,8 +45,12 @@ class TableFile(Protocol):
     def read(self, text_columns: Collection[str]) -> TableRows:
         """Return the rows; cells of `text_columns` stay text, and only empty ones of them are missing."""
 
-    def read_text(self, columns: Sequence[str]) -> pd.DataFrame:
-        """Return all rows of some columns as they are in the file, missing where a cell is empty."""
+    @property
+    def has_leading_zeros(self) -> bool:
+        """Whether numbers may have zeros that they do not need, as 007."""
+
+    def read_text(self, columns: Sequence[str], n_rows: int | None = None) -> pd.DataFrame:
+        """Return the first or all rows of columns as they are in the file, missing where a cell is empty."""
 
 
 class ParquetTable:
@@ -58,6 +66,7 @@ class ParquetTable:
 
     default_decimal = None
     has_types = True
+    has_leading_zeros = False
 
     def __init__(self, path: Path, options: str) -> None:
         self._path = path
@@ -68,6 +77,11 @@ class ParquetTable:
                 "have. Leave it out."
             )
         self.columns = tuple(str(name) for name in self._frame.columns)
+        if shared := [name for name in self.index if self.columns.count(name) > 1]:
+            raise InputError(
+                f"the index and a column are called {short_repr(shared[0])}; each name must occur once. With "
+                "pandas, frame.reset_index(drop=True) leaves the index out; write the file again."
+            )
         check_names(self.columns)
 
     @cached_property
@@ -93,8 +107,10 @@ class ParquetTable:
         """Return the rows; of `text_columns`, those of whole numbers stay so where a number is missing."""
         frame = self._frame.set_axis(list(self.columns), axis=1).reset_index(drop=True)
         del self._frame  # frees memory; another call reads the file again
-        for name in text_columns:
-            if frame[name].dtype.kind == "f" and (whole := self._whole_numbers(name)) is not None:
+        floats = frame.columns[[dtype.kind == "f" for dtype in frame.dtypes]]
+        for name in floats:
+            is_needed = name in text_columns or np.fmax.reduce(np.abs(frame[name])) >= LARGEST_WHOLE
+            if is_needed and (whole := self._whole_numbers(name)) is not None:
                 frame[name] = whole
         return TableRows(frame, np.arange(len(frame), dtype=np.int64), self._notes)
 
@@ -107,9 +123,9 @@ class ParquetTable:
             column = file.read(columns=[name]).column(name)
         return pd.Series(pd.arrays.ArrowExtensionArray(column))
 
-    def read_text(self, columns: Sequence[str]) -> pd.DataFrame:
-        """Return all rows of some columns, which have their types in the file."""
-        return self.read(()).frame[list(columns)]
+    def read_text(self, columns: Sequence[str], n_rows: int | None = None) -> pd.DataFrame:
+        """Return the first or all rows of some columns, which have their types in the file."""
+        return self.read(()).frame[list(columns)].iloc[:n_rows]
 
 
 def open_table(path: Path, options: str) -> TableFile:

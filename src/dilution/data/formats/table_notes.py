@@ -51,8 +51,18 @@ class Kind(Enum):
         "{column}",
     )
     GUESSED_MARK = (
-        "column {column} has commas in numbers that may be decimal or separate thousands: {detail}",
-        "{n} columns have commas in numbers that may be decimal or separate thousands: {detail} of column "
+        "column {column} has marks in numbers that may be decimal or separate thousands: {detail}",
+        "{n} columns have marks in numbers that may be decimal or separate thousands: {detail} of column "
+        "{column}",
+    )
+    SIGNS = (
+        "column {column} has signs beside the numbers in {cells}, which are read with them: {detail}",
+        "{n} columns have signs beside the numbers in {cells}, which are read with them: {detail} of column "
+        "{column}",
+    )
+    LEADING_ZEROS = (
+        "column {column} has numbers with leading zeros in {cells}, which are left out: {detail}",
+        "{n} columns have numbers with leading zeros in {cells}, which are left out: {detail} of column "
         "{column}",
     )
     NUMBERS_AS_TEXT = (
@@ -69,6 +79,23 @@ class Kind(Enum):
         "{n} columns with numbers count as text, since {cells} {hold} no number, the first is {detail} of "
         "column {column}",
     )
+    OTHER_MARK = (
+        "column {column} counts as text, since {cells} {hold} a number with another decimal mark than the "
+        "requested one, the first is {detail}",
+        "{n} columns count as text, since {cells} {hold} a number with another decimal mark than the "
+        "requested one, the first is {detail} of column {column}",
+    )
+    MIXED = (
+        "column {column} counts as text, since {cells} {hold} numbers that are written in several ways, the "
+        "first is {detail}",
+        "{n} columns count as text, since {cells} {hold} numbers that are written in several ways, the first "
+        "is {detail} of column {column}",
+    )
+    UNITS = (
+        "column {column} counts as text, since {cells} {hold} a number with a unit, the first is {detail}",
+        "{n} columns count as text, since {cells} {hold} a number with a unit, the first is {detail} of "
+        "column {column}",
+    )
     MISSING = (
         "column {column}: {total} missing {numbers} filled with the median {detail}{indicators}",
         "{n} columns: {total} missing {numbers} filled with the median of the column, {detail} in {column}"
@@ -80,8 +107,20 @@ class Kind(Enum):
         "{n} columns: a number is subtracted from each, since float32 cannot tell such large and close "
         "numbers apart, {detail} from column {column}",
     )
+    MERGED_NUMBERS = (
+        "column {column} has whole numbers with more digits than float32 holds: {total} of them {become} "
+        "equal to another one, such as {detail}; an identifier is no feature: drop it",
+        "{n} columns have whole numbers with more digits than float32 holds: {total} of them {become} equal "
+        "to another one, such as {detail} of column {column}; an identifier is no feature: drop it",
+    )
+    RESTS = (
+        "column {column} becomes {total} features, the rounded number and the rest, since rows differ only "
+        "in digits that float32 does not hold",
+        "{n} columns become {total} features, the rounded numbers and the rests, since rows differ only in "
+        "digits that float32 does not hold, the first is {column}",
+    )
     TEXT = (
-        "column {column} becomes {total} columns of 0 and 1, one per value{detail}",
+        "column {column} becomes {features} of 0 and 1, one per value{detail}",
         "{n} columns of text become {total} columns of 0 and 1, one per value{detail}, the first is {column}",
     )
     MARKERS = (
@@ -92,6 +131,17 @@ class Kind(Enum):
         "column {column} of text: values that differ in blanks around them count as one, such as {detail}",
         "{n} columns of text: values that differ in blanks around them count as one, such as {detail} of "
         "column {column}",
+    )
+    SPELLINGS = (
+        "column {column} of text: values that differ in forms of Unicode count as one, such as {detail}",
+        "{n} columns of text: values that differ in forms of Unicode count as one, such as {detail} of "
+        "column {column}",
+    )
+    SIMILAR = (
+        "column {column} of text: {total} values look alike or are one number, and are kept apart, such as "
+        "{detail}",
+        "{n} columns of text: {total} values look alike or are one number, and are kept apart, such as "
+        "{detail} of column {column}",
     )
     UNSEEN = (
         "column {column}: {cells} of the test split {have} values that no training row has; they are 0 in "
@@ -145,6 +195,8 @@ def _write(kind: Kind, notes: list[Note]) -> str:
         detail=next((note.detail for note in notes if note.detail), ""),
         total=f"{total:,}",
         cells=f"{total:,} cell" if is_one else f"{total:,} cells",
+        features="1 column" if is_one else f"{total:,} columns",
+        become="becomes" if is_one else "become",
         hold="holds" if is_one else "hold",
         have="has" if is_one else "have",
         count="counts" if is_one else "count",

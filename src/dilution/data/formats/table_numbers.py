@@ -1,16 +1,19 @@
-"""Numbers in cells of text: decimal commas, separators of thousands, and cells that are no numbers.
+"""Numbers in cells of text: decimal commas, separators of thousands, signs, and cells that are no numbers.
 
 A column is one of numbers if 95 % of its cells are. How its numbers are written is decided by what makes most
-cells numbers. A comma may be the decimal mark or separate thousands, as in 1,234.
+cells numbers, unless the user names the decimal mark. A comma may be the decimal mark or separate thousands,
+as in 1,234.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from dilution.data.formats.table_number_signs import has_sign, remove_signs
 
 NUMERIC_SHARE = 0.95
 """Share of numbers among the cells from which on a column is one of numbers."""
@@ -22,6 +25,8 @@ _SPACES = (
 _THOUSANDS_POINT = re.compile(_GROUPS.format(marks="," + _SPACES) + r"(?:\.\d*)?")
 _THOUSANDS_COMMA = re.compile(_GROUPS.format(marks="." + _SPACES) + r"(?:,\d*)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+,\d*|,\d+)(?:[eE][+-]?\d+)?")
+_LEADING_ZERO = re.compile(r"[+-]?0\d.*")
+_WHOLE = re.compile(r"[+-]?\d+(?:\.0*)?")
 _MAX_PROBED = 1000  # values in which marks are looked for before all are converted
 
 
@@ -44,35 +49,132 @@ class Numbers:
     decimal: str
     thousands: NDArray[np.bool_]
 
+    @property
+    def is_number(self) -> NDArray[np.bool_]:
+        """Which texts are numbers."""
+        return ~np.isnan(self.values)
 
-def read_numbers(texts: Sequence[str], counts: NDArray[np.int64]) -> list[Numbers]:
-    """Return the ways to read texts as numbers that make most cells numbers, with different results.
 
-    The plainest is the first: numbers as pandas reads them, then decimal points, then decimal commas.
+class NumberTexts:
+    """Different texts of a column that may be numbers.
 
     Parameters
     ----------
     texts
         Different values of the cells, stripped.
-    counts
-        How many cells have each value, int64.
+
+    Attributes
+    ----------
+    texts
+        The texts without the signs beside their numbers.
+    has_signs
+        Which texts had signs, such as a percent sign: bool, shape (texts,).
+    plain
+        The texts as pandas reads them.
     """
-    plain = plain_numbers(texts)
-    readings = [Numbers(plain, "", np.zeros(len(texts), dtype=bool))]
-    odd = [texts[number] for number in np.flatnonzero(np.isnan(plain))[:_MAX_PROBED]]
-    if any(map(_has_mark, odd)):
-        readings += [_with_decimal_points(texts, plain), with_decimal_commas(texts, plain)]
-    cells = [int(counts[~np.isnan(reading.values)].sum()) for reading in readings]
-    best: list[Numbers] = []
-    for reading, count in zip(readings, cells, strict=True):
-        if count == max(cells) and not any(
-            np.array_equal(reading.values, other.values, equal_nan=True) for other in best
-        ):
-            best.append(reading)
-    return best
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        values = _plain_numbers(texts)
+        self.texts, self.has_signs = list(texts), np.zeros(len(texts), dtype=bool)
+        self._divisors: NDArray[np.float64] | None = None
+        is_odd = np.isnan(values)
+        if any(has_sign(texts[number]) for number in np.flatnonzero(is_odd)[:_MAX_PROBED]):
+            unsigned = remove_signs(texts, is_odd)
+            self.texts, self.has_signs, self._divisors = unsigned.texts, unsigned.has_signs, unsigned.divisors
+            values = _plain_numbers(self.texts)
+        self.plain = Numbers(values, "", np.zeros(len(texts), dtype=bool))
+
+    def readings(self, counts: NDArray[np.int64], decimal: str | None = None) -> list[Numbers]:
+        """Return the ways to read the texts that make most cells numbers, with different results.
+
+        The plainest is the first: numbers as pandas reads them, then decimal points, then decimal commas.
+
+        Parameters
+        ----------
+        counts
+            How many cells have each value, int64.
+        decimal
+            The decimal mark, ``"point"`` or ``"comma"``, if it is known: then there is one way.
+        """
+        if decimal is not None:
+            return [self.with_commas() if decimal == "comma" else self.with_points()]
+        readings = [self._scaled(self.plain)]
+        odd = [self.texts[number] for number in np.flatnonzero(np.isnan(self.plain.values))[:_MAX_PROBED]]
+        if any(map(_has_mark, odd)):
+            readings += [self.with_points(), self.with_commas()]
+        cells = [int(counts[reading.is_number].sum()) for reading in readings]
+        best: list[Numbers] = []
+        for reading, count in zip(readings, cells, strict=True):
+            if count == max(cells) and not any(
+                np.array_equal(reading.values, other.values, equal_nan=True) for other in best
+            ):
+                best.append(reading)
+        return best
+
+    def with_points(self) -> Numbers:
+        """Return the numbers with decimal points and with commas, blanks or apostrophes between thousands."""
+        plain = self.plain.values
+        values, thousands, decimal = plain.copy(), np.zeros(len(plain), dtype=bool), ""
+        for number in map(int, np.flatnonzero(np.isnan(plain))):
+            if match := _THOUSANDS_POINT.fullmatch(self.texts[number]):
+                values[number] = float(self.texts[number].replace(match[1], ""))
+                thousands[number] = True
+                decimal = "point" if match[1] == "," else decimal
+        return self._scaled(Numbers(values, decimal, thousands))
+
+    def with_commas(self) -> Numbers:
+        """Return the numbers with decimal commas and with points, blanks or apostrophes between thousands."""
+        plain = self.plain.values
+        values, thousands, decimal = plain.copy(), np.zeros(len(plain), dtype=bool), ""
+        for number, text in enumerate(self.texts):
+            if match := _THOUSANDS_COMMA.fullmatch(text):
+                values[number] = float(text.replace(match[1], "").replace(",", "."))
+                thousands[number] = True
+                decimal = "comma" if match[1] == "." or "," in text else decimal
+            elif _DECIMAL_COMMA.fullmatch(text):
+                values[number] = float(text.replace(",", "."))
+                decimal = "comma"
+            elif "." in text:
+                values[number] = np.nan
+        return self._scaled(Numbers(values, decimal, thousands))
+
+    def look_like_numbers(self) -> NDArray[np.bool_]:
+        """Return which texts are numbers, however they are written; bool, shape (texts,)."""
+        signed = np.array([has_sign(text) for text in self.texts], dtype=bool)
+        return signed | self.with_points().is_number | self.with_commas().is_number
+
+    def leading_zeros(self) -> NDArray[np.bool_]:
+        """Return which texts begin with a 0 that a number does not need, as 007; bool, shape (texts,)."""
+        return np.array([_LEADING_ZERO.fullmatch(text) is not None for text in self.texts], dtype=bool)
+
+    def whole_numbers(self, reading: Numbers) -> list[int | None] | None:
+        """Return texts as whole numbers, None where one is no number; None if not all numbers are whole.
+
+        Parameters
+        ----------
+        reading
+            The way in which the texts are read.
+        """
+        if self._divisors is not None and (self._divisors != 1).any():
+            return None
+        whole: list[int | None] = []
+        for text, is_number, has_groups in zip(self.texts, reading.is_number, reading.thousands, strict=True):
+            groups = _THOUSANDS_COMMA if reading.decimal == "comma" else _THOUSANDS_POINT
+            match = groups.fullmatch(text) if has_groups else None
+            plain = text if match is None else text.replace(match[1], "")
+            if is_number and not _WHOLE.fullmatch(plain):
+                return None
+            whole.append(int(plain.partition(".")[0]) if is_number else None)
+        return whole
+
+    def _scaled(self, numbers: Numbers) -> Numbers:
+        """Return numbers of which those in percent are divided by 100."""
+        if self._divisors is None:
+            return numbers
+        return replace(numbers, values=numbers.values / self._divisors)
 
 
-def plain_numbers(texts: Sequence[str]) -> NDArray[np.float64]:
+def _plain_numbers(texts: Sequence[str]) -> NDArray[np.float64]:
     """Return texts as pandas reads them: float64 of shape (texts,), NaN for texts that are no numbers."""
     values = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
     numbers: NDArray[np.float64] = values.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -84,36 +186,21 @@ def _has_mark(text: str) -> bool:
     return any(pattern.fullmatch(text) for pattern in patterns)
 
 
-def _with_decimal_points(texts: Sequence[str], plain: NDArray[np.float64]) -> Numbers:
-    """Return the numbers with decimal points and with commas, blanks or apostrophes between thousands."""
-    values, thousands, decimal = plain.copy(), np.zeros(len(texts), dtype=bool), ""
-    for number in map(int, np.flatnonzero(np.isnan(plain))):
-        if match := _THOUSANDS_POINT.fullmatch(texts[number]):
-            values[number] = float(texts[number].replace(match[1], ""))
-            thousands[number] = True
-            decimal = "point" if match[1] == "," else decimal
-    return Numbers(values, decimal, thousands)
+def whole_numbers(column: "pd.Series[str]", is_missing: NDArray[np.bool_]) -> NDArray[np.object_] | None:
+    """Return texts as Python integers, object of shape (n,), None where one is missing.
 
-
-def with_decimal_commas(texts: Sequence[str], plain: NDArray[np.float64]) -> Numbers:
-    """Return the numbers with decimal commas and with points, blanks or apostrophes between thousands.
+    None if a text is no whole number.
 
     Parameters
     ----------
-    texts
-        As for :func:`read_numbers`.
-    plain
-        The texts as pandas reads them, float64 of shape (texts,), NaN for texts that are no such numbers.
+    column
+        The texts.
+    is_missing
+        Which are missing, bool of shape (n,).
     """
-    values, thousands, decimal = plain.copy(), np.zeros(len(texts), dtype=bool), ""
-    for number, text in enumerate(texts):
-        if match := _THOUSANDS_COMMA.fullmatch(text):
-            values[number] = float(text.replace(match[1], "").replace(",", "."))
-            thousands[number] = True
-            decimal = "comma" if match[1] == "." or "," in text else decimal
-        elif _DECIMAL_COMMA.fullmatch(text):
-            values[number] = float(text.replace(",", "."))
-            decimal = "comma"
-        elif "." in text:
-            values[number] = np.nan
-    return Numbers(values, decimal, thousands)
+    texts = column.str.strip()
+    if not texts[~is_missing].str.fullmatch(_WHOLE.pattern).all():
+        return None
+    whole = np.empty(len(texts), dtype=object)
+    whole[~is_missing] = [int(text.partition(".")[0]) for text in texts[~is_missing]]
+    return whole

@@ -47,8 +47,8 @@ class TableRows:
         return next((cell for cell in cells if isinstance(cell, str) and _FOOTER.fullmatch(cell)), "")
 
 
-def check_names(columns: Sequence[str]) -> None:
-    """Raise InputError if two columns have one name."""
+def check_names(columns: Sequence[str], change: str = "") -> None:
+    """Raise InputError if two columns have one name; `change` says how they were changed."""
     counts = Counter(columns)
     repeated = sorted(name for name, count in counts.items() if count > 1)
     if not repeated:
@@ -58,5 +58,5 @@ def check_names(columns: Sequence[str]) -> None:
     others = f", the first of {len(repeated):,} repeated names" if len(repeated) > 1 else ""
     raise InputError(
         f"there are {counts[name]:,} columns called {short_repr(name)}; each name must occur once. Rename "
-        f"them: columns {first:,} and {second:,} have this name{others}."
+        f"them: columns {first:,} and {second:,} have this name{change}{others}."
     )

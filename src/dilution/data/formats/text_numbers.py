@@ -1,70 +1,36 @@
 """Columns of text that are numbers: which ones, and which decimal mark they have.
 
 A comma or a point may be the decimal mark or separate thousands. Where a column can be read both ways, as one
-with 1,234 can, the other columns decide, then what is usual in such a file; else the user is asked.
+with 1,234 can, the other columns decide, then what is usual in such a file; else the user is asked. A decimal
+mark that the user names holds for every column.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dilution.data.formats.table_cells import NumberCells, TextCells, text_cells
+from dilution.data.formats.table_cells import LARGEST_WHOLE, NumberCells, TextCells, is_numeric, text_cells
+from dilution.data.formats.table_float_texts import POINTS_OF_THOUSANDS, with_points_of_thousands
 from dilution.data.formats.table_notes import Kind, Note
-from dilution.data.formats.table_numbers import Numbers, plain_numbers, read_numbers, with_decimal_commas
+from dilution.data.formats.table_number_format import NumberColumns, NumberFormat
+from dilution.data.formats.table_number_signs import find_units
+from dilution.data.formats.table_numbers import NUMERIC_SHARE, Numbers, NumberTexts
 from dilution.errors import InputError
 
-_NUMERIC_SHARE = 0.95  # share of numbers among the cells from which on a column is one of numbers
 _MOSTLY = 0.5  # share from which on a column of text probably was to be one of numbers
-_POINTS_OF_THOUSANDS = re.compile(r"[+-]?(?:[1-9]\d{0,2}(?:\.\d{3})+|\d{1,3})")
+_LEADING_ZERO = r"\s*[+-]?0\d"
 
 
 @dataclass(frozen=True)
-class NumberFormat:
-    """How a table writes numbers, as far as it is known.
+class _Column:
+    """A column of text that is one of numbers, and the ways to read it."""
 
-    Parameters
-    ----------
-    decimal
-        The decimal mark, ``"point"`` or ``"comma"``, that the user names; None: it is detected.
-    usual_decimal
-        That of most such files; None if neither is usual.
-    has_types
-        Whether the file says which columns are text.
-    text_of
-        Function of columns that returns them as they are in the file, n rows.
-    name_with_decimal
-        Function of a decimal mark that returns the name of the data set with it, for messages.
-    """
-
-    decimal: str | None
-    usual_decimal: str | None
-    has_types: bool
-    text_of: Callable[[Sequence[str]], pd.DataFrame]
-    name_with_decimal: Callable[[str], str]
-
-
-@dataclass
-class NumberColumns:
-    """Columns of numbers among those of text.
-
-    Parameters
-    ----------
-    cells
-        By column: its numbers, if 95 % of its cells are numbers.
-    odd_texts
-        By column that stays text though more than half of its cells are numbers: which texts are none, bool
-        of shape (texts,).
-    notes
-        What was converted or guessed.
-    """
-
-    cells: dict[str, NumberCells] = field(default_factory=dict)
-    odd_texts: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
+    cells: TextCells
+    texts: NumberTexts
+    ways: Sequence[Numbers]
 
 
 class NumberFinder:
@@ -100,35 +66,97 @@ class NumberFinder:
         InputError
             If a decimal mark is needed and not known.
         """
-        ways = {name: candidates for name, cells in text.items() if (candidates := self._ways(name, cells))}
-        mark = self._format.decimal or self._evident_mark(list(ways.values()))
-        for name, candidates in ways.items():
-            reading = _choose(candidates, mark)
+        columns = self._columns(text)
+        named = self._format.decimal
+        mark = named or self._evident_mark([column.ways for column in columns.values()])
+        for name, column in columns.items():
+            reading = _choose(column.ways, mark)
             if reading is None:
-                self._add(name, text[name], self._guess(name, text[name], candidates))
+                self._add(name, column, self._guess(name, column))
             else:
-                self._note_conversions(name, text[name], reading)
-                self._add(name, text[name], reading)
-        if (mark or self._format.usual_decimal) == "comma":
-            plain = {name: text[name] for name, candidates in ways.items() if not candidates[0].decimal}
-            for name, cells in {**plain, **self._floats_as_text()}.items():
-                self._read_points_of_thousands(name, cells, is_certain=mark == "comma")
+                self._note_conversions(name, column, reading)
+                self._add(name, column, reading)
+        if named == "comma":
+            self._read_floats_with_commas()
+        elif named is None:
+            usual = mark or self._format.usual_decimal
+            plain = {
+                name: column
+                for name, column in columns.items()
+                if not any(way.decimal for way in column.ways)
+            }
+            for name, column in {**plain, **self._floats_as_text()}.items():
+                self._read_points_of_thousands(name, column, mark, usual)
+        self._note_leading_zeros()
         return self._result
 
-    def _ways(self, name: str, cells: TextCells) -> list[Numbers]:
+    def _columns(self, text: Mapping[str, TextCells]) -> dict[str, _Column]:
+        """Return the columns of text of which 95 % of the cells are numbers."""
+        columns = {}
+        for name, cells in text.items():
+            texts = NumberTexts(cells.texts)
+            if ways := self._ways(name, cells, texts):
+                columns[name] = _Column(cells, texts, ways)
+        return columns
+
+    def _ways(self, name: str, cells: TextCells, texts: NumberTexts) -> list[Numbers]:
         """Return the ways to read a column if 95 % of its cells are numbers, else none."""
         counts = np.where(cells.is_marker, 0, cells.counts(self._fitted))
-        ways = read_numbers(cells.texts, counts)
-        is_number = ~np.isnan(ways[0].values)
-        share = counts[is_number].sum() / max(counts.sum(), 1)
-        if share >= _NUMERIC_SHARE:
+        ways = texts.readings(counts, self._format.decimal)
+        is_number = ways[0].is_number
+        total = max(counts.sum(), 1)
+        if counts[is_number].sum() / total >= NUMERIC_SHARE:
             return ways
-        if share > _MOSTLY:
-            odd = self._result.odd_texts[name] = ~is_number & ~cells.is_marker
-            self._note(Kind.MOSTLY_NUMBERS, name, cells, odd)
+        is_odd = ~is_number & ~cells.is_marker
+        if counts[is_number].sum() / total > _MOSTLY:
+            self._stays_text(
+                Kind.MOSTLY_NUMBERS,
+                name,
+                cells,
+                is_odd,
+                "holds numbers, except for {cells}, the first {example}; a missing number is an empty cell. "
+                "Empty those cells",
+            )
+            return []
+        named = self._format.decimal
+        others = texts.readings(counts)[0].is_number & is_odd if named else np.zeros_like(is_odd)
+        for kind, odd, refusal in (
+            (
+                Kind.OTHER_MARK,
+                others,
+                "holds {example}, a number under the other decimal mark only, in all {cells}; decimal="
+                f"{named} is requested. Leave that out",
+            ),
+            (
+                Kind.UNITS,
+                find_units(cells.texts) & is_odd,
+                "holds numbers with a unit in {cells}, the first {example}; a number must be alone in its "
+                "cell. Leave the unit out",
+            ),
+            (
+                Kind.MIXED,
+                texts.look_like_numbers(),
+                "holds numbers that are written in several ways in {cells}, the first {example}; a column "
+                "must have one decimal mark and one currency. Write them in one way",
+            ),
+        ):
+            if counts[odd].sum() / total > _MOSTLY:
+                self._stays_text(kind, name, cells, odd, refusal)
+                break
         return []
 
-    def _evident_mark(self, ways: Sequence[list[Numbers]]) -> str | None:
+    def _stays_text(
+        self, kind: Kind, name: str, cells: TextCells, texts: NDArray[np.bool_], refusal: str
+    ) -> None:
+        """Note that a column counts as text because of some texts; `refusal` is what an error would say."""
+        self._note(kind, name, cells, texts)
+        count = int(cells.counts()[texts].sum())
+        self._result.refusals[name] = refusal.format(
+            cells="1 cell" if count == 1 else f"{count:,} cells",
+            example=cells.example(texts, self._row_name),
+        )
+
+    def _evident_mark(self, ways: Sequence[Sequence[Numbers]]) -> str | None:
         """Return the decimal mark of columns that can be read in one way only."""
         clear = {candidates[0].decimal for candidates in ways if len(candidates) == 1} - {""}
         if not clear and any(len(candidates) > 1 for candidates in ways) and self._has_fractions():
@@ -139,67 +167,106 @@ class NumberFinder:
         floats = self._frame.select_dtypes("float")
         return any(bool((column.dropna() % 1 != 0).any()) for _, column in floats.items())
 
-    def _guess(self, name: str, cells: TextCells, ways: Sequence[Numbers]) -> Numbers:
+    def _guess(self, name: str, column: _Column) -> Numbers:
         """Return the usual way to read a column, with a note; raise InputError if there is none."""
-        point, comma = ({way.decimal: way for way in ways}[mark] for mark in ("point", "comma"))
+        point, comma = ({way.decimal: way for way in column.ways}[mark] for mark in ("point", "comma"))
         usual = self._format.usual_decimal
-        is_mixed = _are_mixed(
-            ",", [cells.texts[number] for number in np.flatnonzero(~np.isnan(comma.values))]
-        )
+        is_mixed = _are_mixed(",", [column.texts.texts[k] for k in np.flatnonzero(comma.is_number)])
         if usual is None or (usual == "comma" and is_mixed):
-            raise self._ask_for_mark(name, cells, point, comma)
+            raise self._ask_for_mark(name, column.cells, point, comma)
         chosen, other, mark = (point, comma, "comma") if usual == "point" else (comma, point, "point")
+        self._note_guess(name, column.cells, chosen, other, mark)
+        return chosen
+
+    def _note_guess(self, name: str, cells: TextCells, chosen: Numbers, other: Numbers, mark: str) -> None:
         row, text, value, other_value = self._difference(cells, chosen, other)
         detail = f"{text!r} in {row} is read as {value}; decimal={mark} behind the # makes it {other_value}"
         self._result.notes.append(Note(Kind.GUESSED_MARK, name, detail=detail))
-        return chosen
 
-    def _read_points_of_thousands(self, name: str, cells: TextCells, *, is_certain: bool) -> None:
+    def _read_points_of_thousands(
+        self, name: str, column: _Column, mark: str | None, usual: str | None
+    ) -> None:
         """Read 1.234 as 1234 under a decimal comma if all points in a column may separate thousands."""
-        plain = plain_numbers(cells.texts)
-        is_number = ~np.isnan(plain)
-        texts = [cells.texts[number] for number in np.flatnonzero(is_number)]
-        if not all(map(_POINTS_OF_THOUSANDS.fullmatch, texts)) or not _are_mixed(".", texts):
+        cells, plain = column.cells, column.texts.plain
+        texts = [column.texts.texts[number] for number in np.flatnonzero(plain.is_number)]
+        if not all(map(POINTS_OF_THOUSANDS.fullmatch, texts)) or not _are_mixed(".", texts):
             return
-        reading = with_decimal_commas(cells.texts, plain)
-        if not is_certain:
-            raise self._ask_for_mark(name, cells, Numbers(plain, "point", ~is_number), reading)
+        reading = column.texts.with_commas()
+        if usual != "comma":
+            self._note_guess(name, cells, plain, reading, "comma")
+            return
+        if mark != "comma":
+            raise self._ask_for_mark(name, cells, plain, reading)
         self._result.notes = [note for note in self._result.notes if note.column != name]
-        self._note_conversions(name, cells, reading)
-        self._add(name, cells, reading)
+        self._note_conversions(name, column, reading)
+        self._add(name, column, reading)
 
-    def _floats_as_text(self) -> dict[str, TextCells]:
+    def _floats_as_text(self) -> dict[str, _Column]:
         """Return the columns that pandas read as fractions and whose points may separate thousands."""
         if self._format.has_types:
             return {}
-        floats = self._frame.select_dtypes("float")
-        names = [str(name) for name, column in floats.items() if _may_have_thousands(column.to_numpy())]
-        text = self._format.text_of(names) if names else pd.DataFrame()
-        return {name: text_cells(text[name]) for name in names}
+        text = with_points_of_thousands(self._frame, self._format.text_of)
+        return {name: _plain_column(column) for name, column in text.items()}
 
-    def _note_conversions(self, name: str, cells: TextCells, reading: Numbers) -> None:
-        """Note separators of thousands and decimal commas, and numbers in columns that are text by type."""
-        thousands = reading.thousands
-        if thousands.any():
-            row = cells.first(thousands)
-            code = cells.codes[row]
-            detail = f"{cells.texts[code]!r} in {self._row_name(row)} is {reading.values[code]:.12g}"
-            self._result.notes.append(
-                Note(Kind.THOUSANDS, name, int(cells.counts()[thousands].sum()), detail)
-            )
+    def _read_floats_with_commas(self) -> None:
+        """Read columns that pandas took for numbers with decimal points under the decimal comma."""
+        names = list(map(str, self._frame.select_dtypes("float"))) if not self._format.has_types else []
+        text = self._format.text_of(names, None) if names else pd.DataFrame()
+        for name in names:
+            if not text[name].str.contains(".", regex=False).any():
+                continue
+            cells = text_cells(text[name])
+            for other, column in self._columns({name: cells}).items():
+                self._note_conversions(other, column, column.ways[0])
+                self._add(other, column, column.ways[0])
+            self._result.cells.setdefault(name, cells)
+
+    def _note_leading_zeros(self) -> None:
+        """Note numbers in the file that begin with zeros which they do not need."""
+        if self._format.has_types or not self._format.has_leading_zeros:
+            return
+        types = self._frame.dtypes
+        names = [str(name) for name in types.index[[is_numeric(dtype) for dtype in types]]]
+        text = self._format.text_of(names, None) if names else pd.DataFrame()
+        for name in names:
+            has_zeros = text[name].str.match(_LEADING_ZERO, na=False).to_numpy(dtype=bool)
+            if has_zeros.any() and name not in self._result.cells:
+                row = int(np.argmax(has_zeros))
+                detail = f"{text[name].iloc[row].strip()!r} in {self._row_name(row)}"
+                detail += f" is {self._frame[name].iloc[row]:.12g}"
+                self._result.notes.append(Note(Kind.LEADING_ZEROS, name, int(has_zeros.sum()), detail))
+
+    def _note_conversions(self, name: str, column: _Column, reading: Numbers) -> None:
+        """Note signs, separators of thousands and decimal commas, and numbers in columns of text by type."""
+        cells = column.cells
+        is_used = reading.is_number
+        for kind, texts in (
+            (Kind.SIGNS, column.texts.has_signs & is_used),
+            (Kind.THOUSANDS, reading.thousands),
+            (Kind.LEADING_ZEROS, column.texts.leading_zeros() & is_used),
+        ):
+            if texts.any():
+                row = cells.first(texts)
+                code = cells.codes[row]
+                detail = f"{cells.texts[code]!r} in {self._row_name(row)} is {reading.values[code]:.12g}"
+                self._result.notes.append(Note(kind, name, int(cells.counts()[texts].sum()), detail))
         has_commas = any("," in text for text in cells.texts)
         if reading.decimal == "comma" and has_commas:
             self._result.notes.append(Note(Kind.DECIMAL_COMMA, name))
         elif self._format.has_types:
             self._result.notes.append(Note(Kind.NUMBERS_AS_TEXT, name))
 
-    def _add(self, name: str, cells: TextCells, reading: Numbers) -> None:
+    def _add(self, name: str, column: _Column, reading: Numbers) -> None:
         """Add a column of numbers, with a note on the cells that are none."""
-        odd = np.isnan(reading.values) & ~cells.is_marker
+        cells = column.cells
+        odd = ~reading.is_number & ~cells.is_marker
         if odd.any():
             self._note(Kind.ODD_CELLS, name, cells, odd)
-        values = np.append(np.where(cells.is_marker, np.nan, reading.values), np.nan)
-        self._result.cells[name] = NumberCells(values[cells.codes])  # code −1 is the last value
+        values = np.append(np.where(cells.is_marker, np.nan, reading.values), np.nan)[cells.codes]
+        whole = None  # code −1 is the last value
+        if (np.abs(values) > LARGEST_WHOLE).any() and (exact := column.texts.whole_numbers(reading)):
+            whole = np.array([*exact, None], dtype=object)[cells.codes]
+        self._result.cells[name] = NumberCells(values, whole)
 
     def _note(self, kind: Kind, name: str, cells: TextCells, texts: NDArray[np.bool_]) -> None:
         """Note that a column has cells with some texts."""
@@ -239,11 +306,8 @@ def _are_mixed(mark: str, texts: Sequence[str]) -> bool:
     return len({mark in text for text in texts}) > 1
 
 
-def _may_have_thousands(values: NDArray[np.float64]) -> bool:
-    """Return whether numbers may be 1.234 in place of 1234: below 1000, with three digits, none below 1."""
-    numbers = values[~np.isnan(values)]
-    fractions = numbers[numbers != np.rint(numbers)]
-    if not len(fractions) or np.abs(fractions).min() < 1 or np.abs(numbers).max() >= 1000:
-        return False
-    thousandths = fractions * 1000
-    return bool((np.abs(thousandths - np.rint(thousandths)) < 1e-6).all())
+def _plain_column(column: "pd.Series[str]") -> _Column:
+    """Return a column whose cells are all numbers as pandas reads them."""
+    cells = text_cells(column)
+    texts = NumberTexts(cells.texts)
+    return _Column(cells, texts, [texts.plain])

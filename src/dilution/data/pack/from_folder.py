@@ -4,7 +4,8 @@ Images are decoded by :mod:`dilution.data.formats.image_batch`, as those of a fo
 that the shorter side has the requested size, and cut to the square in the middle, or to several squares at
 random positions. Files that cannot be decoded are skipped and listed. Decoded images are kept in chunks
 beside the pack until it is complete. Chunks of other settings, or of a folder that has changed since, are
-deleted then too.
+deleted then too. Copies are sought and the images are divided once all are decoded, as those of a folder in
+memory are, so that both have the same examples in the same splits.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 
@@ -20,18 +21,19 @@ import numpy as np
 import torch
 
 from dilution.data.arrays import Arrays
-from dilution.data.class_checks import check_test_classes, check_two_classes
+from dilution.data.class_checks import check_two_classes
 from dilution.data.formats.image_batch import (
     decode_images,
     describe_batches,
-    load_batch,
-    load_info,
     number_classes,
-    pixel_ranges,
 )
 from dilution.data.formats.image_listing import ImageListing, list_images
+from dilution.data.near_copies import MAX_IMAGES
 from dilution.data.pack import reader
+from dilution.data.pack.chunk_files import ChunkImages, open_chunk, save_chunk
+from dilution.data.pack.squares import group_squares, split_photographs
 from dilution.data.pack.writer import write_pack
+from dilution.data.splits import with_own_test_split
 from dilution.errors import DataError, InputError
 from dilution.utils.atomic import write_atomic
 from dilution.utils.printable import printable
@@ -105,8 +107,8 @@ def pack_folder(
     Raises
     ------
     InputError
-        If the size or the number of crops is not positive, all readable training images are of one class, or
-        those of a class are all in the test split.
+        If the size or the number of crops is not positive, all readable training images are of one class,
+        those of a class are all in the test split, or a folder without splits cannot be divided.
     DataError
         If the folder contains no images, none of a split can be decoded, or a file cannot be written.
     """
@@ -132,7 +134,7 @@ def pack_folder(
 
 
 _Images = tuple[tuple[str, int], ...]
-_Job = tuple[Path, _Images, int, int | None, Path]
+_Job = tuple[Path, _Images, int, int | None, bool, Path]
 
 
 class _Chunks:
@@ -145,7 +147,9 @@ class _Chunks:
     """
 
     def __init__(self, listing: ImageListing, target: Path, size: int, crops: int | None) -> None:
-        self._root, self._size, self._crops, self._target = listing.root, size, crops, target
+        self._root, self._target = listing.root, target
+        self.size, self.crops = size, crops
+        """As in :func:`pack_folder`."""
         length = max(1, _CHUNK // (crops or 1))
         train, test = (
             [images[first : first + length] for first in range(0, len(images), length)]
@@ -153,7 +157,7 @@ class _Chunks:
         )
         self._images: list[_Images] = train + test
         self.splits = range(len(train)), range(len(train), len(train) + len(test))
-        """Numbers of the chunks of each split."""
+        """Numbers of the chunks of each split of the folder; a folder without splits has none for testing."""
         self.folder = target.with_name(f".{target.name}.{_settings_digest(listing, size, crops)}.parts")
 
     def __len__(self) -> int:
@@ -177,8 +181,9 @@ class _Chunks:
     def missing_jobs(self) -> list[_Job]:
         """Return arguments of :func:`_decode_chunk` for the chunks that do not exist."""
         paths = [self.path(number) for number in range(len(self))]
+        scaled = (self.crops or 1) * sum(map(len, self._images)) <= MAX_IMAGES
         return [
-            (self._root, images, self._size, self._crops, path)
+            (self._root, images, self.size, self.crops, scaled, path)
             for images, path in zip(self._images, paths, strict=True)
             if not path.exists()
         ]
@@ -186,7 +191,7 @@ class _Chunks:
 
 def _settings_digest(listing: ImageListing, size: int, crops: int | None) -> str:
     """Return a digest of what the chunks depend on: format, settings, names, sizes and times of files."""
-    digest = hashlib.sha256(os.fsencode(f"3/{size}/{crops}/{listing.classes}"))
+    digest = hashlib.sha256(os.fsencode(f"4/{size}/{crops}/{listing.classes}"))
     for name, label in (*listing.train, *listing.test):
         try:
             status = (listing.root / name).stat()
@@ -240,45 +245,46 @@ def _open_worker(decode: Handler) -> Handler:
 
 def _decode_chunk(job: _Job) -> None:
     """Decode images and write them to a file, which has its name only once it is complete."""
-    root, images, size, crops, path = job
-    temporary = path.with_suffix(f".{os.getpid()}.npz")
-    decode_images(root, images, size, crops).save(temporary)
-    temporary.replace(path)
+    root, images, size, crops, scaled, path = job
+    save_chunk(decode_images(root, images, size, crops), path, scaled=scaled)
 
 
 def _write(chunks: _Chunks, listing: ImageListing, target: Path) -> PackedFolder:
     """Write the pack from the chunks."""
-    infos = [load_info(chunks.path(number)) for number in range(len(chunks))]
-    ranges, (classes, numbers) = pixel_ranges(infos), number_classes(infos, listing.classes)
-    counts = [sum(len(infos[number].labels) for number in split) for split in chunks.splits]
+    opened = [open_chunk(chunks.path(number)) for number in range(len(chunks))]
+    infos = [chunk.info for chunk in opened]
     skipped = tuple(skipped for info in infos for skipped in info.skipped)
-    for count, use in zip(counts, ("training", "testing"), strict=True):
+    n_train = sum(len(infos[number].labels) for number in chunks.splits[0])
+    n_test = sum(len(infos[number].labels) for number in chunks.splits[1])
+    for use, count in (("training", n_train), ("testing", n_test if listing.has_splits else 1)):
         if not count:
             name, reason = skipped[0]
             raise DataError(
                 f"none of the images for {use} in {listing.root} can be read; the first file that cannot is "
                 f"{printable(name)}: {reason}. Replace them."
             )
+    classes, numbers = number_classes(infos, listing.classes)
+    labels = torch.from_numpy(numbers[np.concatenate([info.labels for info in infos])])
+    check_two_classes(labels[:n_train], classes)
+    arrays = group_squares(ChunkImages(opened, chunks.size), labels, classes, chunks.crops or 1)
     notes = describe_batches(listing.events, infos, listing.classes)
-    train_labels, test_labels = (
-        torch.from_numpy(np.concatenate([numbers[infos[number].labels] for number in split]))
-        for split in chunks.splits
-    )
-    check_two_classes(train_labels, classes)
-    check_test_classes(train_labels, test_labels, classes)
-
-    def read(split: range) -> Iterator[Arrays]:
-        for number in split:
-            batch = load_batch(chunks.path(number))
-            if len(batch.images):
-                labels = torch.from_numpy(numbers[batch.info.labels])
-                yield Arrays(torch.from_numpy(batch.filled(ranges)), labels, classes)
-
-    train, test = chunks.splits
-    write_pack(target, read(train), read(test), notes)
+    if listing.has_splits:
+        train, test = (arrays.subset(rows) for rows in torch.arange(len(arrays)).split([n_train, n_test]))
+        data = with_own_test_split(target.stem, train, test, notes)
+    else:
+        names = [name for info in infos for name in info.names]
+        data = split_photographs(target.stem, arrays, names, notes)
+    if data.notes == notes and data.train.split_groups is None:
+        data = replace(data, train=replace(data.train, groups=None), test=replace(data.test, groups=None))
+    write_pack(target, _parts(data.train), _parts(data.test), data.notes)
     _list_skipped(target.with_name(f"{target.name}.skipped.txt"), skipped)
-    # The notes of the data set, which also has one on copies.
-    return PackedFolder(target, counts[0], counts[1], skipped, reader.load(target).notes)
+    return PackedFolder(target, len(data.train), len(data.test), skipped, reader.load(target).notes)
+
+
+def _parts(arrays: Arrays) -> Iterator[Arrays]:
+    """Yield parts of which only one is in memory."""
+    for rows in torch.arange(len(arrays)).split(_CHUNK):
+        yield arrays.subset(rows)
 
 
 def _list_skipped(path: Path, skipped: Sequence[SkippedFile]) -> None:

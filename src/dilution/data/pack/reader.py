@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dilution.data.arrays import Arrays, DataSet
+from dilution.data.class_checks import check_test_classes
 from dilution.data.from_arrays import leave_out_unused
 from dilution.data.splits import with_own_test_split
 from dilution.errors import DataError
@@ -170,12 +171,16 @@ def load(path: Path) -> DataSet:
         labels = torch.from_numpy(index[f"{split}_labels"])
         sums = torch.from_numpy(index[f"{split}_pixel_sums"]).transpose(0, 1)
         images = PackedImages(path, start, (len(labels), *shape), index[f"{split}_checksums"], sums)
-        observed = index.get(f"{split}_observed")
-        splits.append(
-            Arrays(images, labels, classes, None if observed is None else torch.from_numpy(observed))
+        observed, groups = (
+            None if values is None else torch.from_numpy(values)
+            for values in (index.get(f"{split}_{name}") for name in ("observed", "groups"))
         )
+        splits.append(Arrays(images, labels, classes, observed, groups))
         start += len(labels) * math.prod(shape)
     (train, test), unused = leave_out_unused(splits)
+    if train.groups is not None:  # copies were sought before the images were packed; notes speak of them
+        check_test_classes(train.labels, test.labels, train.classes)
+        return DataSet(path.stem, train, test, (*notes, *unused))
     return with_own_test_split(path.stem, train, test, (*notes, *unused), near=False)
 
 
@@ -272,6 +277,9 @@ def _check_split(index: dict[str, NDArray[Any]], split: str, channels: int, n_cl
         raise ValueError(f"{split} observed labels are not one per image")
     if not 0 <= observed.min() <= observed.max() < n_classes:
         raise ValueError(f"{split} observed labels are no numbers of classes")
+    groups = index.get(f"{split}_groups", labels)
+    if groups.dtype != np.int64 or groups.shape != labels.shape:
+        raise ValueError(f"{split} groups are not one per image")
     if checksums.dtype != np.uint32 or checksums.shape != labels.shape:
         raise ValueError(f"{split} checksums are not one per image")
     sums = index[f"{split}_pixel_sums"]

@@ -38,8 +38,8 @@ def write_pack(
     Raises
     ------
     InputError
-        If parts differ in classes or image shape, hold floats, or only some have observed labels, or a split
-        has no images.
+        If parts differ in classes or image shape, hold floats, or only some have observed labels or groups,
+        or a split has no images.
     DataError
         If the file cannot be written; no part of it is left then.
     """
@@ -80,7 +80,7 @@ def _write(file: BinaryIO, train: Iterable[Arrays], test: Iterable[Arrays], note
             images = images.contiguous() if isinstance(images, Tensor) else images.take(_all_rows(arrays))
             file.write(images.numpy().data)
             split_index.add(arrays, images)
-        index |= split_index.entries()
+        index |= split_index.entries(bool(notes))
     ((shape, classes),) = shapes
     index["shape"], index["classes"] = np.array(shape), np.array(classes)
     if notes:  # packs without notes are the same bytes as those of older versions
@@ -115,19 +115,24 @@ class _SplitIndex:
     def __init__(self, split: str) -> None:
         self._split = split
         self._labels, self._sums, self._checksums = io.BytesIO(), io.BytesIO(), io.BytesIO()
-        self._observed = io.BytesIO()
+        self._observed, self._groups = io.BytesIO(), io.BytesIO()
 
     def add(self, arrays: Arrays, images: Tensor) -> None:
         """Append the next images."""
         self._labels.write(arrays.labels.numpy().tobytes())
         if arrays.observed is not None:
             self._observed.write(arrays.observed.numpy().tobytes())
+        if arrays.groups is not None:
+            self._groups.write(arrays.groups.numpy().tobytes())
         self._sums.write(arrays.pixel_sums.transpose(0, 1).numpy().tobytes())
         checksums = [zlib.crc32(image.numpy().data) for image in images]
         self._checksums.write(np.array(checksums, dtype=np.uint32).tobytes())
 
-    def entries(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays of the index by name."""
+    def entries(self, has_notes: bool) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the index by name.
+
+        Groups are among them where examples share one, or notes may speak of copies.
+        """
         split = self._split
         labels = np.frombuffer(self._labels.getvalue(), np.int64)
         if not len(labels):
@@ -138,7 +143,17 @@ class _SplitIndex:
                 f"{len(observed):,} of {len(labels):,} images of the {split} split have an observed label; "
                 "all must have one, or none."
             )
-        return ({f"{split}_observed": observed} if len(observed) else {}) | {
+        groups = np.frombuffer(self._groups.getvalue(), np.int64)
+        if len(groups) not in (0, len(labels)):
+            raise InputError(
+                f"{len(groups):,} of {len(labels):,} images of the {split} split have a group; all must have "
+                "one, or none."
+            )
+        has_groups = len(groups) > 0 and (has_notes or len(np.unique(groups)) < len(groups))
+        optional = {f"{split}_observed": observed} if len(observed) else {}
+        if has_groups:
+            optional[f"{split}_groups"] = groups
+        return optional | {
             f"{split}_labels": labels,
             f"{split}_pixel_sums": np.frombuffer(self._sums.getvalue(), np.int64).reshape(len(labels), 2, -1),
             f"{split}_checksums": np.frombuffer(self._checksums.getvalue(), np.uint32),

@@ -12,6 +12,7 @@ from dilution.training.config import TrainConfig
 from dilution.training.kernels import optimizer
 from dilution.training.kernels.convnet import Rows, Step
 from dilution.training.kernels.layers import find_layers
+from dilution.training.step_state import check_kind
 
 _BLOCK = 1024
 
@@ -97,11 +98,18 @@ class KernelEnsembleStep:
         """Return everything that the next step depends on, for :meth:`load`."""
         tensors = {"weights": self._rows.weights, "first": self._first, "second": self._second}
         return {name: tensor.cpu() for name, tensor in tensors.items()} | {
-            "average": self._average.cpu(), "steps": self._steps,
+            "kind": "kernels", "average": self._average.cpu(), "steps": self._steps,
         }  # fmt: skip
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Resume from a state: the next step is the one that would have followed it."""
+        """Resume from a state: the next step is the one that would have followed it.
+
+        Raises
+        ------
+        OtherStepError
+            If the state is of another kind of step.
+        """
+        check_kind(state, "kernels")
         for tensor, name in (
             (self._rows.weights, "weights"), (self._first, "first"), (self._second, "second"),
             (self._average, "average"),

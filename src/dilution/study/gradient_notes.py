@@ -1,0 +1,28 @@
+"""Notes on runs that were trained, and whose gradients could not be compared."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+NO_GRADIENTS = "the gradients were not compared"
+"""Start of the ``error`` of such a run. Its training has ended well, and its other measures are those of any run."""
+
+
+def gradient_notes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return one note on the runs whose gradients could not be compared, with the reason of the first.
+
+    Parameters
+    ----------
+    rows
+        Runs as rows of the store.
+    """
+    asked = [row for row in rows if row["spec"].get("compare_gradients")]
+    lacking = [row for row in asked if (row["error"] or "").startswith(NO_GRADIENTS)]
+    if not lacking:
+        return []
+    spec, error = lacking[0]["spec"], lacking[0]["error"]
+    reason = error.removeprefix(f"{NO_GRADIENTS}: ").strip().splitlines()[-1].rstrip(".")
+    noise = "" if spec.get("alpha") is None else f"alpha {spec['alpha']:g}, "
+    return [
+        f"{len(lacking):,} of {len(asked):,} runs have no gradient_ratio and gradient_cosine, the first "
+        f"{spec['model']}, {noise}seed {spec.get('seed', 0)}: {reason}"
+    ]

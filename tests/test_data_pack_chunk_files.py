@@ -1,0 +1,75 @@
+"""Chunks of decoded images: lazy images are those that were written, whatever is taken."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from photographs import photograph
+from PIL import Image
+
+from dilution.data.arrays import Arrays
+from dilution.data.formats.image_batch import ImageBatch, decode_images, pixel_ranges
+from dilution.data.near_copies import scale_down
+from dilution.data.pack.chunk_files import ChunkImages, open_chunk, save_chunk
+
+SIZE = 40
+
+
+@pytest.fixture(params=[True, False], ids=["scaled", "not scaled"])
+def images(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ChunkImages, torch.Tensor]:
+    """Lazy images of four chunks, some of more than 8 bits, one chunk without any; and the same in memory."""
+    draw, batches, chunks = np.random.default_rng(0), [], []
+    for number, kinds in enumerate(["cdc", "x", "ddd", "ccccc"]):
+        names = []
+        for place, kind in enumerate(kinds):
+            names.append((f"{number}{place}.png", place % 2))
+            path = tmp_path / names[-1][0]
+            if kind == "x":
+                path.write_text("no image")
+            elif kind == "c":
+                photograph(10 * number + place).save(path)
+            else:
+                deep = draw.integers(0, 5000 * (number + 1), (50, 60), dtype=np.uint16)
+                Image.fromarray(deep).save(path)
+        for same in (batches, chunks):
+            same.append(decode_images(tmp_path, names, SIZE))
+        save_chunk(chunks[-1], tmp_path / f"{number}.npz", scaled=request.param)
+    opened = [open_chunk(tmp_path / f"{number}.npz") for number in range(4)]
+    ranges = pixel_ranges(batch.info for batch in batches)
+    return ChunkImages(opened, SIZE), torch.cat([torch.from_numpy(b.filled(ranges)) for b in batches])
+
+
+def test_any_images_are_taken_in_any_order(images: tuple[ChunkImages, torch.Tensor]) -> None:
+    lazy, expected = images
+    assert lazy.shape == tuple(expected.shape) == (11, 3, SIZE, SIZE)
+    for rows in (torch.arange(11), torch.tensor([10, 0, 4, 4, 1]), torch.tensor([], dtype=torch.int64)):
+        assert torch.equal(lazy.take(rows), expected[rows])
+        if len(rows):
+            assert torch.equal(lazy.take_scaled(rows), scale_down(expected[rows]))
+    subset = lazy.subset(torch.tensor([7, 1, 3])).subset(torch.tensor([2, 1]))
+    assert subset.shape == (2, 3, SIZE, SIZE)
+    assert torch.equal(subset.take(torch.tensor([1, 0])), expected[[1, 3]])
+    assert torch.equal(subset.take_scaled(torch.tensor([1, 0])), scale_down(expected[[1, 3]]))
+
+
+def test_sums_are_those_of_the_scaled_images(images: tuple[ChunkImages, torch.Tensor]) -> None:
+    lazy, expected = images
+    sums = Arrays(expected, torch.zeros(11, dtype=torch.int64)).pixel_sums
+    assert torch.equal(lazy.pixel_sums, sums)
+    assert torch.equal(lazy.subset(torch.tensor([9, 1])).pixel_sums, sums[:, [9, 1]])
+
+
+def test_a_chunk_keeps_what_is_known_of_its_images(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        photograph().convert("CMYK").save(tmp_path / f"{name}.tif")
+    (tmp_path / "c.png").write_text("no image")
+    batch: ImageBatch = decode_images(tmp_path, [("a.tif", 1), ("b.tif", 0), ("c.png", 0)], 8, crops=2)
+    save_chunk(batch, tmp_path / "x.npz")
+    info = open_chunk(tmp_path / "x.npz").info
+    assert info.labels.tolist() == [1, 1, 0, 0]
+    for field in ("names", "skipped", "converted", "depths", "formats"):
+        assert getattr(info, field) == getattr(batch.info, field)
+    (event,) = info.converted
+    assert (event.name, event.detail, event.number) == ("a.tif", "CMYK", 2)
+    assert [path.name for path in tmp_path.glob("x.*.npz")] == []
