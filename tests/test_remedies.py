@@ -422,6 +422,79 @@ case(
     follow_note,
 )
 
+
+def title_above_header() -> str:
+    return refusal(
+        load,
+        table(
+            "Survey of 2024,north\n"
+            + rows(x=COLUMNS["width"], y=COLUMNS["weight"], label=COLUMNS["species of it"]),
+            "my t.csv",
+        ),
+    )
+
+
+def cut_in_shell(message: str) -> None:
+    (command,) = commands(message)
+    subprocess.run(command, shell=True, check=True)
+    assert len(load(shlex.split(command)[-1]).train)
+
+
+case("a title stands above the header", title_above_header, cut_in_shell)
+case_of_data(
+    "a decimal mark is requested that no cell has",
+    lambda: (
+        table("label,x\n" + "".join(f'{"ab"[k % 2]},"{k},{10 + k}"\n' for k in range(120)))
+        + "#label,decimal=point"
+    ),
+    lambda message: [
+        "t.csv#label,decimal=point".replace(
+            "," + named(r"(decimal=\w+) is requested\. Leave that out", message), ""
+        )
+    ],
+)
+
+
+def parquet_case(name: str, frame: pd.DataFrame) -> None:
+    """Add a case: a Parquet file is refused, and can be read after the call of pandas in the message."""
+
+    def provoke() -> str:
+        frame.to_parquet("t.parquet")
+        return refusal(load, "t.parquet#label")
+
+    def apply(message: str) -> None:
+        call = next(each for each in expressions(message) if each.startswith("frame"))
+        changed = eval(call, {"pd": pd, "frame": frame.copy()})
+        if isinstance(changed, pd.Series):  # of a column
+            changed = frame.assign(**{str(changed.name): changed})
+        changed.to_parquet("t.parquet")
+        assert len(load("t.parquet#label").train)
+
+    case(name, provoke, apply)
+
+
+_TWO_CLASSES = pd.DataFrame({"label": ["a", "b"] * 30, "x": ROWS.ravel()[:60]})
+parquet_case("cells are lists", _TWO_CLASSES.assign(pair=[[k, k + 1] for k in range(60)]))
+parquet_case("cells are bytes", _TWO_CLASSES.assign(colour=[b"red", b"blue", b"red"] * 20))
+parquet_case("an index is called as a column is", _TWO_CLASSES.set_index(_TWO_CLASSES["label"]))
+
+
+def features_of_lists(message: str) -> None:
+    (call,) = expressions(message)
+    column = pd.DataFrame({"pair": [[k, k + 1] for k in range(40)]})
+    assert len(
+        from_numpy(features=eval(call, {"pd": pd, "frame": column, "column": "pair"}), labels=LABELS).train
+    )
+
+
+case(
+    "features are lists",
+    lambda: refusal(
+        from_numpy, features=pd.DataFrame({"pair": [[k, k + 1] for k in range(40)]}), labels=LABELS
+    ),
+    features_of_lists,
+)
+
 # --- folders of images, packs and arrays ---
 
 case_of_command(
@@ -729,6 +802,29 @@ case_of_command(
     with_hint,
     lambda: store_file(filled=True),
 )
+
+
+ESTIMATE = "dilution reproduce fig1 --preset paper --estimate-for h200"
+case(
+    "models train in float32 on a GPU",
+    lambda: dilution(*shlex.split(ESTIMATE)[1:]).output,
+    lambda message: paste(f"{ESTIMATE} {named(r'\((--precision bfloat16)\)', message)}"),
+)
+
+
+def foreign_files() -> None:
+    store_file(filled=True)
+    for name in ("README.md", "runs.csv"):
+        Path(name).write_text("mine")
+
+
+for words in ("report --out .", "export runs.csv"):
+    case_of_command(
+        f"{words.split()[0]} would replace a file",
+        f"dilution {words} --store 'my results.sqlite'",
+        with_options,
+        foreign_files,
+    )
 case_of_command("a data set is misspelt", "dilution data pack digtis my.pack", with_hint)
 
 
@@ -1032,7 +1128,7 @@ def texts(path: Path) -> Iterator[Text]:
         if isinstance(node, ast.JoinedStr):
             yield Text(place, *_parts(node.values))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield Text(place, node.value, re.escape(node.value))
+            yield Text(place, node.value, _pattern(node.value))
         for child in ast.iter_child_nodes(node):
             if not isinstance(node, ast.JoinedStr):
                 yield from visit(child, place)
@@ -1042,11 +1138,16 @@ def texts(path: Path) -> Iterator[Text]:
     yield from visit(module, path.relative_to(SOURCE).with_suffix("").as_posix())
 
 
+def _pattern(text: str) -> str:
+    """Return a pattern for a text, in which names in braces are filled in later."""
+    return re.sub(r"\\\{[a-z_]+\\\}", "(?s:.*)", re.escape(text))
+
+
 def _parts(values: list[ast.expr]) -> tuple[str, str]:
     source, pattern = "", ""
     for value in values:
         if isinstance(value, ast.Constant):
-            source, pattern = source + str(value.value), pattern + re.escape(str(value.value))
+            source, pattern = source + str(value.value), pattern + _pattern(str(value.value))
         else:
             assert isinstance(value, ast.FormattedValue)
             code = ast.unparse(value.value)

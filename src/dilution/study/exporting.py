@@ -63,8 +63,8 @@ def export_table(table: pd.DataFrame, path: str | Path, *, overwrite: bool = Fal
     content = _FORMATS[path.suffix](table)
     if not overwrite and os.path.lexists(path) and not path.is_dir() and not _is_exported(path):
         raise InputError(
-            f"{path} exists and is no exported table of runs. Choose another name, or replace it with "
-            "--overwrite (overwrite=True)."
+            f"{path} exists and is no exported table of runs. Choose another name, or --overwrite "
+            "(overwrite=True) to replace it."
         )
     return write_atomic(path, content)
 

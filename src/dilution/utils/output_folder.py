@@ -106,5 +106,5 @@ def _refusal(folder: Path, names: list[str]) -> InputError:
     listed = ", ".join(names[:_MAX_NAMES]) + (", …" if len(names) > _MAX_NAMES else "")
     return InputError(
         f"{folder} has {listed}, which dilution has not written, or which was changed since. Choose another "
-        "folder with --out, or replace with --overwrite (overwrite=True)."
+        "--out, or --overwrite (overwrite=True) to replace."
     )
