@@ -808,7 +808,7 @@ ESTIMATE = "dilution reproduce fig1 --preset paper --estimate-for h200"
 case(
     "models train in float32 on a GPU",
     lambda: dilution(*shlex.split(ESTIMATE)[1:]).output,
-    lambda message: paste(f"{ESTIMATE} {named(r'\((--precision bfloat16)\)', message)}"),
+    lambda message: paste(" ".join([ESTIMATE, named(r"\((--precision bfloat16)\)", message)])),
 )
 
 

@@ -77,16 +77,15 @@ def test_rates_of_a_gpu_are_those_of_the_precision_and_the_budget_says_which():
         runs = [run_of(model=model, precision=precision, steps=5_000) for model in ("conv4", "resnet18")]
         costs[precision] = [estimate_cost([run], machine).seconds for run in runs]
         notes[precision] = machine.notes
+        assert machine.title == f"one H200, by the rates of docs/researchers.md, in {precision}"
     assert all(slow > 1.1 * fast for slow, fast in zip(costs["float32"], costs["bfloat16"], strict=True))
     assert notes["bfloat16"] == (
-        "Rates are those of bfloat16.",
         "The rate of resnet18 in bfloat16 is assumed: a tenth of the bfloat16 product.",
     )
-    assert notes["float32"][0] == "Rates are those of float32."
     assert (
-        "conv4 in float32 train by torch; precision 'bfloat16' (--precision bfloat16)" in notes["float32"][1]
+        "conv4 in float32 train by torch; precision 'bfloat16' (--precision bfloat16)" in notes["float32"][0]
     )
-    assert notes["float32"][1] in str(Budget({}, {}, "h200", notes["float32"]))
+    assert notes["float32"][0] in str(Budget({}, {}, "h200", notes["float32"]))
 
 
 def test_the_comparison_of_gradients_is_part_of_a_cost():

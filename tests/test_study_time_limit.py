@@ -252,9 +252,10 @@ def test_a_checkpoint_stays_until_the_outcomes_are_in_the_store(tmp_path, monkey
         raise KeyboardInterrupt  # the training has ended, and the process before its outcomes are stored
 
     with Store(tmp_path / "a.sqlite") as store:
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             patch.setattr("dilution.study.runner._outcome", die)
-            run_study(study, store, execution)
+            with pytest.raises(KeyboardInterrupt):
+                run_study(study, store, execution)
         (checkpoint,) = (tmp_path / "a.sqlite.checkpoints").glob("*.pt")
         assert torch.load(io.BytesIO(checkpoint.read_bytes()[32:]), weights_only=True)["state"]["step"] == 15
         run_study(study, store, execution)

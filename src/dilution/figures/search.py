@@ -89,7 +89,7 @@ def _losses(runs: pd.DataFrame) -> dict[str, float]:
 
 
 def lr_edges(figure: Figure, store: Store, study: str) -> str:
-    """Return which learning rates of a figure were chosen at an edge of those tried, as text; empty if none.
+    """Return how many searches of a figure chose a learning rate at an edge, as text; empty if none did.
 
     Parameters
     ----------

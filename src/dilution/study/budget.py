@@ -56,9 +56,11 @@ class Machine:
 
     @property
     def title(self) -> str:
-        """The machine in words, for a budget."""
+        """The machine in words, for a budget; of a GPU with the precisions of what was predicted so far."""
         if self.gpu:
-            return f"one {self.gpu.upper()}, by the rates of docs/researchers.md"
+            precisions = " and ".join(sorted({precision for _, precision in self._rated_kinds}))
+            products = f", in {precisions}" if precisions else ""
+            return f"one {self.gpu.upper()}, by the rates of docs/researchers.md{products}"
         name = device_title(self.device)
         cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
         kind = f"{self.cores} × {name}" if self.device == "cuda" else cores
@@ -66,11 +68,10 @@ class Machine:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on the rates of a GPU that were used: their precision, and what of them is assumed."""
+        """Notes on the rates of a GPU that were used: which are slow, and which are assumed."""
         if not self.gpu:
             return ()
-        precisions = sorted({precision for _, precision in self._rated_kinds})
-        notes = [f"Rates are those of {' and '.join(precisions)}."] if precisions else []
+        notes = []
         slow = sorted(m for m, precision in self._rated_kinds if (m[:4], precision) == ("conv", "float32"))
         if slow:
             notes.append(

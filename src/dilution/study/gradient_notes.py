@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 NO_GRADIENTS = "the gradients were not compared"
-"""Start of the ``error`` of such a run. Its training has ended well, and its other measures are those of any run."""
+"""Start of the ``error`` of such a run, whose training has ended well: it has all other measures."""
 
 
 def gradient_notes(rows: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A group step by the GPU kernels, or by torch if the first step shows that the GPU has not the room for them."""
+"""A group step by the GPU kernels, or by torch if the first step shows that the GPU cannot run them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

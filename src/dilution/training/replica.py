@@ -118,9 +118,9 @@ class Replica:
         self._history.append({"step": step, "train_loss": float(losses.mean())} | measures)
 
     def compare_gradients(self, model: nn.Module) -> Iterator[None]:
-        """Compare the gradients of the trained model if the task asks for it; yield after each batch of images.
+        """Compare the gradients of the trained model if the task asks for it; yield after each batch.
 
-        What is raised is the obstacle of this comparison: the training has ended well.
+        An error is kept as the obstacle of this comparison: the training has ended well.
 
         Parameters
         ----------
