@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from dilution.study.store import Store
 from dilution.utils.protected_output import OutputFile, _OutputStream, protected_output
 
+CONTROLS = {chr(code) for code in (*range(32), *range(127, 160))} - set("\t\n")
 DILUTION = [sys.executable, "-m", "dilution"]
 
 
@@ -31,8 +32,13 @@ def written(text: str, encoding: str) -> bytes:
         return file.read()
 
 
+@given(st.text(max_size=50))
+def test_no_text_has_a_control_character_left(text: str) -> None:
+    assert not set(written(text, "utf-8").decode()) & CONTROLS
+
+
 @given(
-    st.text(st.characters(exclude_characters="\r\n"), max_size=50),
+    st.text(st.characters(exclude_categories=["Cc", "Cf"]), max_size=50),
     st.sampled_from(["ascii", "latin-1", "iso8859-9", "utf-8", "gbk"]),
 )
 def test_every_text_can_be_written_in_every_encoding(text: str, encoding: str) -> None:
@@ -51,6 +57,12 @@ def can_encode(character: str, encoding: str) -> bool:
 def test_own_signs_are_transliterated_and_characters_of_names_are_escaped() -> None:
     assert written("η ≤ 0.5 ± 0.1 █ café 猫 \udce9", "ascii") == rb"eta <= 0.5 +- 0.1 # caf\xe9 \u732b \udce9"
     assert written("η café", "latin-1") == b"eta caf\xe9"
+
+
+def test_a_terminal_is_sent_no_sequence_that_it_would_obey() -> None:
+    title, clipboard, turned = "\x1b]0;title\x07", "\x9b2J", "\u202eexe.png"
+    assert written(title + clipboard + turned, "utf-8") == rb"\x1b]0;title\x07\x9b2J\u202eexe.png"
+    assert written("tab\tand\nline", "utf-8") == b"tab\tand\nline"
 
 
 @pytest.mark.trains

@@ -25,6 +25,7 @@ from dilution.study.schema import STATES
 from dilution.study.store import Store
 from dilution.utils.csv_cells import restore_text
 from dilution.utils.migration import new_columns, new_settings, old_key, warn
+from dilution.utils.parquet_size import check_fits
 
 _FINISHED = ("done", "diverged")
 
@@ -70,9 +71,17 @@ def _json_lines(path: Path) -> pd.DataFrame:
     return pd.DataFrame(records, dtype=object)
 
 
+def _parquet(path: Path) -> pd.DataFrame:
+    with path.open("rb") as file:
+        check_fits(path, file, _OBJECT_BYTES)
+        return pd.read_parquet(file)
+
+
+_OBJECT_BYTES = 64  # of a cell that is an object of Python
+
 _FORMATS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": _csv,
-    ".parquet": pd.read_parquet,
+    ".parquet": _parquet,
     ".jsonl": _json_lines,
 }
 

@@ -6,11 +6,14 @@ import codecs
 import errno
 import io
 import os
+import re
 import select
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+from dilution.utils.printable import printable
 
 _READER_IS_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.ENXIO, errno.EBADF)
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -23,13 +26,22 @@ _TRANSLITERATIONS = {
 """Characters of this program's own sentences. Others, such as those of names, are escaped."""
 
 
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # not tab and end of line
+
+
 @contextmanager
-def protected_output() -> Iterator[OutputFile | None]:
+def protected_output(*, controls: bool = False) -> Iterator[OutputFile | None]:
     """Have standard output and standard error lose no work within a ``with`` block.
 
     Characters that their encoding lacks are transliterated or escaped. Once nobody reads a stream any more,
     what is written to it is dropped, so that the program can finish. So is progress on standard error when
     its disk is full; results on standard output are not.
+
+    Parameters
+    ----------
+    controls
+        Whether control characters are written as they are. Otherwise they are escaped: a terminal would obey
+        those in the name of a file, a class or a study.
 
     Yields
     ------
@@ -38,8 +50,9 @@ def protected_output() -> Iterator[OutputFile | None]:
     """
     streams = sys.stdout, sys.stderr
     codecs.register_error(_ERRORS, _transliterate)
-    sys.stdout = _protected(sys.stdout, sys.__stdout__, _READER_IS_GONE)
-    sys.stderr = _protected(sys.stderr, sys.__stderr__, (*_READER_IS_GONE, *_DISK_IS_FULL))
+    errors_ignored = (*_READER_IS_GONE, *_DISK_IS_FULL)
+    sys.stdout = _protected(sys.stdout, sys.__stdout__, _READER_IS_GONE, controls=controls)
+    sys.stderr = _protected(sys.stderr, sys.__stderr__, errors_ignored, controls=controls)
     try:
         yield sys.stdout.file if isinstance(sys.stdout, _OutputStream) else None
     finally:
@@ -90,9 +103,13 @@ class OutputFile(io.RawIOBase):
 class _OutputStream(io.TextIOWrapper):
     """A text stream to an :class:`OutputFile`."""
 
-    def __init__(self, file: OutputFile, encoding: str) -> None:
+    def __init__(self, file: OutputFile, encoding: str, *, controls: bool = False) -> None:
         super().__init__(io.BufferedWriter(file), encoding=encoding, errors=_ERRORS, line_buffering=True)
-        self.file = file
+        self.file, self._controls = file, controls
+
+    def write(self, text: str) -> int:
+        """Write a text, with escapes for control characters."""
+        return super().write(text if self._controls else _CONTROL.sub(_escape_control, text))
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -101,12 +118,16 @@ class _OutputStream(io.TextIOWrapper):
         return "dilution-ascii" if codecs.lookup(name).name == "ascii" else name
 
 
-def _protected(stream: Any, original: Any, ignored: Sequence[int]) -> Any:
+def _protected(stream: Any, original: Any, ignored: Sequence[int], *, controls: bool) -> Any:
     """Return a protected stream to the file of a stream; the stream itself if it is not the original one."""
     if stream is None or stream is not original:
         return stream
     stream.flush()
-    return _OutputStream(OutputFile(stream.fileno(), ignored), stream.encoding)
+    return _OutputStream(OutputFile(stream.fileno(), ignored), stream.encoding, controls=controls)
+
+
+def _escape_control(match: re.Match[str]) -> str:
+    return printable(match[0])
 
 
 def _transliterate(error: UnicodeError) -> tuple[str, int]:

@@ -233,7 +233,7 @@ def _work(connection: Connection, parent_id: int) -> None:
     _end_with_parent(parent_id)
     # What a model prints fails no run once the reader of the output is gone. The connection breaks when the
     # parent is gone, or needs no more.
-    with protected_output(), suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    with protected_output(controls=True), suppress(EOFError, BrokenPipeError, ConnectionResetError):
         handle, error = _set_up(connection.recv_bytes())
         connection.send((None, error))
         while handle is not None:

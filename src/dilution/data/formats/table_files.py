@@ -15,6 +15,7 @@ from dilution.data.formats.table_cells import LARGEST_WHOLE
 from dilution.data.formats.table_options import parse_words
 from dilution.data.formats.table_rows import TableRows, check_names
 from dilution.errors import DataError, InputError, short_repr
+from dilution.utils.parquet_size import check_fits
 
 # What pyarrow raises, and pandas at metadata that are damaged.
 _UNREADABLE = (
@@ -88,6 +89,7 @@ class ParquetTable:
     def _frame(self) -> pd.DataFrame:
         try:
             with self._path.open("rb") as file:
+                check_fits(self._path, file)
                 frame = pd.read_parquet(file, page_checksum_verification=True)
         except FileNotFoundError as error:
             raise DataError(f"{self._path} does not exist; name a file that does.") from error
