@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import dilution
 from dilution import Execution
 from dilution.advice import Advice, advise
 from dilution.advice.ablation import CheckpointChoice, Comparison
+from dilution.advice.advise import _Request
 from dilution.advice.noise_scale import NoiseScale
 from dilution.cli import app
 from dilution.errors import InputError, StoreError
@@ -74,6 +76,19 @@ def test_advice_is_a_recipe_with_a_reason_for_each_choice(advised):
     assert len(advised.runs) == 3
     assert advised.accuracy.low < advised.accuracy.value < advised.accuracy.high
     assert advised.accuracy.value == pytest.approx(advised.runs[f"test_acc_{advised.checkpoint.step}"].mean())
+
+
+@pytest.mark.parametrize("alpha", [None, 2.0])
+def test_noise_scales_are_measured_on_examples_with_the_groups_of_the_data(alpha):
+    data = dilution.load("digits")
+    groups = torch.arange(len(data.train)) // 3  # named groups: nothing in the images shows them
+    train = replace(data.train, observed=data.train.labels.roll(1), groups=groups)
+    request = _Request.of(replace(data, train=train), "digits", alpha, None, "mlp1", None, 2.0, "float32", 0)
+    noisy = request.dilute(0.0)
+    assert torch.equal(noisy.data.labels, train.observed if alpha is None else train.labels)
+    sides = [set(groups[part.clean_rows].tolist()) for part in noisy.hold_out(100)]
+    assert all(sides)
+    assert not set.intersection(*sides)
 
 
 @pytest.mark.trains

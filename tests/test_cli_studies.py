@@ -241,9 +241,7 @@ def test_an_estimate_is_printed_and_nothing_is_written(tmp_path):
         dilution("reproduce", "fig1", "--preset", "paper", "--estimate-for", "h200", cwd=tmp_path)
     )
     assert "Machine: one H200, by the rates of docs/researchers.md, in float32." in rated
-    assert (
-        "conv2, conv4, conv6 in float32 train by torch; precision 'bfloat16' (--precision bfloat16)" in rated
-    )
+    assert "ConvNets in float32 (conv4) train by torch; precision 'bfloat16' (--precision bfloat16)" in rated
     assert list(tmp_path.iterdir()) == []
 
 

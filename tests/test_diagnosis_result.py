@@ -93,6 +93,21 @@ def test_verified_labels_are_reported_beside_the_fit(diagnosis):
     )
 
 
+def test_verified_labels_of_few_groups_are_not_called_reliable(diagnosis):
+    verified = replace(diagnosis, n_verified=100, verified_noise_rate=Estimate(0.5, 0.4038, 0.5962))
+    for n_groups, end in (
+        (40, "is more reliable than the estimate."),
+        (4, "is less reliable than the estimate."),
+    ):
+        (sentence,) = [
+            text
+            for text in replace(verified, n_verified_groups=n_groups).details
+            if "verified labels" in text
+        ]
+        assert f"wrong; they are of {n_groups} different groups of examples, and the interval" in sentence
+        assert sentence.endswith(end)
+
+
 def test_labels_without_a_visible_error_may_still_have_some(diagnosis):
     clean = replace(diagnosis.fit, transition=np.eye(CLASSES))
     rate = replace(diagnosis, fit=clean, alternative_fit=clean, bootstrap_fits=[clean] * 3).noise_rate

@@ -7,7 +7,11 @@ from noisy_digits import noisy_digits
 
 import dilution
 from dilution.data import UnsplitData
-from dilution.diagnosis.verified_labels import read_verified_labels, verified_noise_rate
+from dilution.diagnosis.verified_labels import (
+    describe_verified_copies,
+    read_verified_labels,
+    verified_noise_rate,
+)
 from dilution.errors import DataError, InputError
 from dilution.utils.migration import OldNamesWarning
 
@@ -144,3 +148,59 @@ def test_the_verified_noise_rate_has_wilsons_interval():
     assert rate.value == 0.5
     assert (rate.low, rate.high) == pytest.approx((0.4038, 0.5962), abs=1e-3)  # Wilson, 50 of 100
     assert np.isnan(verified_noise_rate(np.full(3, -1), labels[:3]).value)
+
+
+@pytest.mark.parametrize("in_group", ["label", "chance"])
+def test_verified_labels_of_groups_cover_their_noise_rate(in_group):
+    """Labels of 40 examples, five copies each: copied with the example, or wrong with a rate of its own."""
+    random, rate, covered, draws = np.random.default_rng(0), 0.26, 0, 1000
+    groups = np.repeat(np.arange(40), 5)
+    for _ in range(draws):
+        chance = random.random(40) < rate if in_group == "label" else random.beta(1.3, 3.7, 40)
+        wrong = random.random(200) < np.repeat(chance, 5)
+        estimate = verified_noise_rate(np.zeros(200, dtype=np.int64), wrong.astype(np.int64), groups)
+        covered += estimate.low <= rate <= estimate.high
+    assert covered / draws == pytest.approx(0.95, abs=0.025)
+
+
+def test_verified_labels_of_different_groups_have_the_interval_of_labels_alone():
+    labels, verified = np.arange(40) % 3, np.full(40, -1)
+    verified[::2] = 0
+    groups = np.arange(40) // 2
+    assert verified_noise_rate(verified, labels, groups) == verified_noise_rate(verified, labels)
+
+
+def test_copies_with_two_verified_classes_or_without_a_verified_label_are_in_the_notes(examples):
+    copies = np.arange(100)
+    copies[[10, 20, 30]] = 10
+    copies[[40, 50]] = 40
+    verified = np.full(100, -1)
+    verified[7] = 1
+    assert describe_verified_copies(verified, copies, examples) == ()
+    verified[[10, 20, 40]] = 3, 4, 2
+    assert describe_verified_copies(verified, copies, examples) == (
+        "1 example has copies with verified labels of different classes, the first is '10' of class '3', "
+        "whose copy '20' is of class '4'",
+        "3 verified examples have copies without a verified label, the first is '10' with the copy '30'; a "
+        "verified label counts for its own example only",
+    )
+    verified[[30, 50]] = 3, 2
+    assert len(describe_verified_copies(verified, copies, examples)) == 1
+    verified[20] = 3
+    assert describe_verified_copies(verified, copies, examples) == ()
+
+
+@pytest.mark.trains
+def test_a_diagnosis_counts_verified_copies_once_and_notes_them():
+    arrays = noisy_digits(n=60)[0]
+    rows = torch.arange(60).repeat_interleave(3)
+    data = dilution.Arrays(arrays.images[rows], arrays.labels[rows], arrays.classes)
+    verified = {str(row): str(int(data.labels[row])) for row in range(0, 60) if row != 5}
+    diagnosis = dilution.diagnose(
+        data, verified_labels=verified, model="perceptron", repeats=1, n_bootstrap=2,
+        execution=dilution.Execution(workers=0, progress=False),
+    )  # fmt: skip
+    assert (diagnosis.n_verified, diagnosis.n_verified_groups) == (59, 20)
+    assert diagnosis.to_dict()["n_verified_groups"] == 20
+    assert diagnosis.verified_noise_rate.high > 0.15  # 0 of 20, not of 59: there 0.06
+    assert any(note.startswith("2 verified examples have copies without") for note in diagnosis.notes)

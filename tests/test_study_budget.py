@@ -83,7 +83,8 @@ def test_rates_of_a_gpu_are_those_of_the_precision_and_the_budget_says_which():
         "The rate of resnet18 in bfloat16 is assumed: a tenth of the bfloat16 product.",
     )
     assert (
-        "conv4 in float32 train by torch; precision 'bfloat16' (--precision bfloat16)" in notes["float32"][0]
+        "ConvNets in float32 (conv4) train by torch; precision 'bfloat16' (--precision bfloat16)"
+        in notes["float32"][0]
     )
     assert notes["float32"][0] in str(Budget({}, {}, "h200", notes["float32"]))
 

@@ -1,5 +1,8 @@
 """Confusability, measured on held-out clean images."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +10,22 @@ import torch
 from dilution.data import Arrays, load
 from dilution.errors import InputError
 from dilution.training import confusability
+from dilution.training.confusability import FOLDS, _folds
 
 pytestmark = pytest.mark.trains
+
+
+@pytest.fixture
+def splits(monkeypatch):
+    """Return a list that receives the training and the held-out examples of each fold, without training."""
+    folds = []
+
+    def train(_model, noisy, *, test, **_):
+        folds.append((noisy.data, test))
+        return SimpleNamespace(predict=lambda held_out: torch.zeros(len(held_out), len(test.classes)))
+
+    monkeypatch.setattr(sys.modules["dilution.training.confusability"], "train", train)
+    return folds
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +64,39 @@ def test_too_few_images_are_refused_with_a_remedy():
     few = Arrays(torch.zeros(9, 1, 2, 2, dtype=torch.uint8), torch.arange(9) % 3)
     with pytest.raises(InputError, match=r"9 images; .* at least 10.*order='random'"):
         confusability(few)
+
+
+def test_no_model_is_trained_on_copies_or_groups_of_the_images_it_predicts(splits):
+    random = np.random.default_rng(0)
+    images = torch.from_numpy(random.integers(0, 256, (40, 1, 2, 2)).astype(np.uint8)).repeat(3, 1, 1, 1)
+    labels = torch.arange(40).remainder(4).repeat(3)
+    groups = torch.from_numpy(random.permutation(120) // 6)
+    for data in (Arrays(images, labels), Arrays(images, labels, groups=groups)):
+        splits.clear()
+        confusability(data)
+        assert len(splits) == FOLDS
+        for training, held_out in splits:
+            if data.groups is None:
+                sides = ({image.numpy().tobytes() for image in part.images} for part in (training, held_out))
+            else:
+                sides = (set(part.groups.tolist()) for part in (training, held_out))
+            assert not set.intersection(*sides)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_every_model_sees_each_class_that_is_not_one_group(splits, copies):
+    random = np.random.default_rng(0)
+    images = torch.from_numpy(random.integers(0, 256, (102, 1, 4, 4)).astype(np.uint8))
+    labels = torch.tensor([0, 1] * 50 + [2, 2])  # the last class has two images
+    data = Arrays(images.repeat(copies, 1, 1, 1), labels.repeat(copies))
+    for seed in range(40):
+        confusability(data, seed=seed)
+    assert all(set(training.labels.tolist()) == {0, 1, 2} for training, _ in splits)
+
+
+@pytest.mark.parametrize("n", [10, 11, 13, 100, 299])
+def test_folds_are_consecutive_parts_where_every_class_lies_in_several(n):
+    rows = torch.from_numpy(np.random.default_rng(n).permutation(n))
+    labels = torch.zeros(n, dtype=torch.int64)
+    for own, part in zip(_folds(rows, None, labels), rows.chunk(FOLDS), strict=True):
+        assert torch.equal(own, part)

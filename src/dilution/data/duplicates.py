@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dilution.data.near_copies import can_be_near_copies, find_near_copies
+from dilution.data.near_copies import MAX_IMAGES, can_be_near_copies, find_near_copies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,11 +46,14 @@ class Copies:
     n_alike
         Images that would be joined with more than a tenth of all as near-copies. They are so alike that
         only those with equal pixels count as copies.
+    n_unsought
+        Different images among which near-copies were not sought, since they are too many.
     """
 
     groups: Ints
     exact: Ints
     n_alike: int = 0
+    n_unsought: int = 0
 
     @property
     def n_copies(self) -> int:
@@ -94,6 +97,11 @@ class Copies:
                 f"{self.n_alike:,} of the {n:,} {many} are so alike that near-copies among them cannot be "
                 "told: of these only those with equal pixels share a side of every split"
             )
+        if self.n_unsought:
+            notes.append(
+                f"near-copies are sought among at most {MAX_IMAGES:,} different {many}, and these are "
+                f"{self.n_unsought:,}: {many} that were compressed again may lie on both sides of a split"
+            )
         return tuple(notes)
 
 
@@ -106,19 +114,47 @@ def find_copies(images: Tensor | LazyImages, *, near: bool = True) -> Copies:
         uint8 or float32, shape (n, channels, height, width); or lazy images, of which those with equal sums
         of pixels are read.
     near
-        Whether near-copies are sought, among images of at least 16 × 16 pixels. All images are read for
-        that.
+        Whether near-copies are sought, among at most 200,000 different images of at least 16 × 16 pixels.
+        All images are read for that.
     """
     exact = exact_groups(images)
     if not near or not can_be_near_copies(images):
         return Copies(exact, exact)
-    return _join_near_copies(exact, find_near_copies(images, _first_rows(exact)))
+    rows = first_rows(exact)
+    if len(rows) > MAX_IMAGES:
+        return Copies(exact, exact, n_unsought=len(rows))
+    return _join_near_copies(exact, *find_near_copies([(images, rows)]))
+
+
+@dataclass(frozen=True)
+class GroupedCopies:
+    """Examples whose copies are of one group.
+
+    Parameters
+    ----------
+    arrays
+        The examples with their groups.
+    copies
+        Copies that these groups keep together; none where they cannot.
+    notes
+        Sentences on the copies.
+    """
+
+    arrays: Arrays
+    copies: Copies
+    notes: tuple[str, ...]
 
 
 def group_copies(
     arrays: Arrays, name: Callable[[int], str] = str, *, near: bool = True
 ) -> tuple[Arrays, tuple[str, ...]]:
-    """Return examples whose copies are of one group, with notes on them.
+    """Return examples whose copies are of one group, with notes on them: :func:`find_and_group`."""
+    grouped = find_and_group(arrays, name, near=near)
+    return grouped.arrays, grouped.notes
+
+
+def find_and_group(arrays: Arrays, name: Callable[[int], str] = str, *, near: bool = True) -> GroupedCopies:
+    """Return examples whose copies are of one group, with their copies and notes on them.
 
     Groups that the examples have already are kept together.
 
@@ -131,19 +167,23 @@ def group_copies(
     near
         As for :func:`find_copies`.
     """
-    copies = _divisible(find_copies(arrays.images, near=near), arrays.labels.numpy())
+    labels = arrays.labels.cpu().numpy()
+    copies = _divisible(find_copies(arrays.images, near=near), labels)
     n, n_groups = len(arrays), count_groups(copies.groups)
     one, many = words_for(arrays)
+    apart = Copies(np.arange(n), np.arange(n))
     if n_groups == 1 < n:
-        return arrays, (f"all {n:,} {many} are equal; no model can tell one {one} from another",)
-    if arrays.groups is None and n_groups < n and not _can_be_divided(copies.groups, arrays.labels.numpy()):
-        apart = replace(arrays, groups=torch.arange(n))
-        return apart, (
+        note = f"all {n:,} {many} are equal; no model can tell one {one} from another"
+        return GroupedCopies(arrays, apart, (note,))
+    if arrays.groups is None and n_groups < n and not _can_be_divided(copies.groups, labels):
+        note = (
             f"the {n:,} {many} are only {n_groups:,} different ones, and none can be set aside without a "
-            "class: copies lie on both sides of every split, so that every accuracy is too high",
+            "class: copies lie on both sides of every split, so that every accuracy is too high and noise "
+            "rates may be too low"
         )
+        return GroupedCopies(replace(arrays, groups=torch.arange(n)), apart, (note,))
     joined, kept, more = join_copies(arrays, copies)
-    return joined, (*kept.notes(one, many, name), *more)
+    return GroupedCopies(joined, kept, (*kept.notes(one, many, name), *more))
 
 
 def join_copies(arrays: Arrays, copies: Copies) -> tuple[Arrays, Copies, tuple[str, ...]]:
@@ -173,13 +213,13 @@ def join_copies(arrays: Arrays, copies: Copies) -> tuple[Arrays, Copies, tuple[s
         return joined, copies, ()
     n_named = count_groups(named)
     within, exact = (number_groups(groups * n_named + named) for groups in (copies.groups, copies.exact))
-    parts = np.bincount(copies.groups[_first_rows(within)])  # named groups per group of copies
+    parts = np.bincount(copies.groups[first_rows(within)])  # named groups per group of copies
     count, (_, many) = int((parts[copies.groups] > 1).sum()), words_for(arrays)
     note = (
         f"{count:,} of the {n:,} {many} equal {many} of other groups; kept together with these, {largest:,} "
         "would be one group, so only examples of one group share a side of every split"
     )
-    return arrays, Copies(within, exact, copies.n_alike), (note,)
+    return arrays, replace(copies, groups=within, exact=exact), (note,)
 
 
 def _divisible(copies: Copies, labels: Ints) -> Copies:
@@ -216,12 +256,13 @@ def words_for(arrays: Arrays) -> tuple[str, str]:
     return ("row", "rows") if height == width == 1 else ("image", "images")
 
 
-def count_copies_between(images: Tensor | LazyImages, others: Tensor | LazyImages) -> int:
-    """Return how many of the others equal one of the images; near-copies do not count."""
+def is_copy_of(images: Tensor | LazyImages, others: Tensor | LazyImages) -> NDArray[np.bool_]:
+    """Return which of the others equal one of the images, bool, shape (others,)."""
     keys, other_keys = _keys(images), _keys(others)
-    candidates, other_candidates = np.isin(keys, other_keys), np.isin(other_keys, keys)
-    hashes, other_hashes = _hashes_of(images, candidates), _hashes_of(others, other_candidates)
-    return int(np.isin(other_hashes, hashes).sum())
+    is_copy = np.isin(other_keys, keys)
+    hashes, other_hashes = _hashes_of(images, np.isin(keys, other_keys)), _hashes_of(others, is_copy)
+    is_copy[is_copy] = np.isin(other_hashes, hashes)
+    return is_copy
 
 
 def _keys(images: Tensor | LazyImages) -> NDArray[np.uint64]:
@@ -338,31 +379,30 @@ def _hashes(images: Tensor) -> Ints:
     return hashes
 
 
-def _join_near_copies(exact: Ints, pairs: Ints) -> Copies:
-    """Return the copies with near-copies joined, pairs of rows of shape (pairs, 2)."""
-    if not len(pairs):
-        return Copies(exact, exact)
-    groups = join_groups(exact, _components(len(exact), pairs))
-    distinct = np.bincount(groups[_first_rows(exact)])  # different images per group
-    limit = max(_LARGEST_ALWAYS, _LARGEST_SHARE * count_groups(exact))
-    alike = distinct[groups] > limit
-    if alike.any():
-        kept = pairs[~alike[pairs[:, 0]]]
-        groups = join_groups(exact, _components(len(exact), kept))
-    return Copies(groups, exact, int(alike.sum()))
+def _join_near_copies(exact: Ints, near: Ints, is_alike: NDArray[np.bool_]) -> Copies:
+    """Return the copies with near-copies joined.
+
+    Parameters
+    ----------
+    exact
+        Group of equal examples of each example.
+    near, is_alike
+        Group of near-copies of each group of equal examples, and whether it is too alike to tell.
+    """
+    is_alike = are_too_alike(near, is_alike)
+    near = np.where(is_alike, np.arange(len(near)), near)
+    return Copies(number_groups(near[exact]), exact, int(is_alike[exact].sum()))
 
 
-def _components(n: int, pairs: Ints) -> Ints:
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    ones = np.ones(len(pairs), dtype=np.int8)
-    graph = coo_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    components: Ints = connected_components(graph, directed=False)[1].astype(np.int64)
-    return components
+def are_too_alike(near: Ints, is_alike: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which images are of a group that is too large, or that has one that is too alike to tell."""
+    sizes = np.bincount(near, minlength=len(near))
+    too_large = sizes > max(_LARGEST_ALWAYS, _LARGEST_SHARE * len(near))
+    too_large[near[is_alike]] = True
+    return too_large[near]
 
 
-def _first_rows(groups: Ints) -> Ints:
+def first_rows(groups: Ints) -> Ints:
     """Return the first example of each group."""
     return np.unique(groups, return_index=True)[1].astype(np.int64)
 
@@ -372,7 +412,7 @@ def _first_pair(groups: Ints, finer: Ints | None = None) -> tuple[int, int]:
 
     With `finer` groups it is in another one of these than the earlier example.
     """
-    first = _first_rows(groups)[groups]
+    first = first_rows(groups)[groups]
     is_later = first < np.arange(len(groups)) if finer is None else finer[first] != finer
     second = int(np.flatnonzero(is_later)[0])
     return int(first[second]), second

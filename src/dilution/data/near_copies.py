@@ -10,7 +10,6 @@ correlations from above, so that few pairs are compared pixel by pixel.
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,8 +19,10 @@ from scipy.fft import dct
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from dilution.data.near_copy_search import NearCopySearch
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from dilution.data.arrays import LazyImages
 
@@ -30,16 +31,11 @@ Floats = NDArray[np.float32]
 
 _MIN_SIDE = 16  # pixels: smaller images have too few to tell copies from images that are alike
 _SIDE = 32  # pixels to which larger images are scaled down
-_LEAST_CORRELATION = 0.985
-_LEAST_EDGE_CORRELATION = 0.975
-_SMOOTH_CORRELATION, _SMOOTH_EDGE_CORRELATION = 0.995, 0.7
 _LEAST_DEVIATION = 2.0  # levels of 255, or shares of the range of floats: a blank image has no content
 _FREQUENCIES = 8  # per axis
 _EDGE_FREQUENCIES = 16  # edges need more; with 12 ten times as many pairs are compared pixel by pixel
-_CELL_AXES = 4  # leading components by which images are sorted into cells
 MAX_IMAGES = 200_000  # the pairs that are compared grow with the square
 _CHUNK = 1 << 10
-_BLOCK = 1 << 22  # products of images that are held at once
 
 
 @runtime_checkable
@@ -63,30 +59,74 @@ def can_be_near_copies(images: Tensor | LazyImages) -> bool:
     return min(images.shape[2:]) >= _MIN_SIDE
 
 
-def find_near_copies(images: Tensor | LazyImages, rows: Ints) -> Ints:
-    """Return pairs of near-copies, rows of int64, shape (pairs, 2).
+def find_near_copies(
+    parts: Sequence[tuple[Tensor | LazyImages, Ints]], known: Ints | None = None
+) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return groups of near-copies, and which images are too alike to tell.
 
     Parameters
     ----------
-    images
-        uint8 or float32, shape (n, channels, height, width), or lazy images.
-    rows
-        The images that are compared, int64, ascending. Of more than 200,000 none are.
+    parts
+        Images of one shape, uint8 or float32, shape (n, channels, height, width), or lazy images; and those
+        of them that are compared, rows of int64. Of more than 200,000 in all none are.
+    known
+        Groups of near-copies in the first part, int64, shape (rows,), numbered from 0 in the order of their
+        first rows. Images of this part are not compared with each other again. Default: none are known.
+
+    Returns
+    -------
+    groups
+        Group of each row, int64, shape (rows of all parts,): the number of its first row.
+    is_alike
+        Whether a row was compared with so many images of other pixels that the search left it out, bool,
+        shape (rows of all parts,).
     """
-    no_pairs: Ints = np.empty((0, 2), dtype=np.int64)
-    if not can_be_near_copies(images) or not 1 < len(rows) <= MAX_IMAGES:
-        return no_pairs
-    features, edges, has_content = _low_frequencies(images, rows)
-    rows, features, edges = rows[has_content], features[has_content], edges[has_content]
-    candidates = [no_pairs]
-    rotated = _rotated(features)
-    for similar in _similar_pairs(rotated):
-        for pairs in _chunked(similar):
-            first, second = pairs.T
-            bounds = (np.einsum("ij,ij->i", part[first], part[second]) for part in (rotated, edges))
-            candidates.append(rows[pairs[_is_enough(*bounds)]])
-    chunks = _chunked(np.concatenate(candidates))
-    return np.concatenate([no_pairs, *(pairs[_are_near_copies(images, pairs)] for pairs in chunks)])
+    sizes = [len(rows) for _, rows in parts]
+    groups, is_alike = np.arange(sum(sizes)), np.zeros(sum(sizes), dtype=bool)
+    if not can_be_near_copies(parts[0][0]) or not 1 < len(groups) <= MAX_IMAGES:
+        return groups, is_alike
+    n_known = 0
+    if known is not None:
+        n_known = len(known)
+        groups[:n_known] = np.unique(known, return_index=True)[1][known]
+    of_parts = [_low_frequencies(images, rows) for images, rows in parts if len(rows)]
+    features, edges, has_content = (
+        columns[0] if len(columns) == 1 else np.concatenate(columns)  # a copy would need memory
+        for columns in zip(*of_parts, strict=True)
+    )
+    compared = np.flatnonzero(has_content)
+    if len(compared) < len(groups):
+        features, edges = features[compared], edges[compared]
+    search = NearCopySearch(
+        _rotated(features),
+        edges,
+        lambda numbers: _pixels(_take_from(parts, compared[numbers])),
+        np.searchsorted(compared, groups[compared]),
+    )
+    joined, is_alike[compared] = search.run(int(np.searchsorted(compared, n_known)))
+    groups[compared] = compared[joined]
+    return groups, is_alike
+
+
+def _take_from(parts: Sequence[tuple[Tensor | LazyImages, Ints]], numbers: Ints) -> Tensor:
+    """Return rows of all parts, numbers that ascend."""
+    ends = np.cumsum([len(rows) for _, rows in parts])
+    split = np.split(numbers, np.searchsorted(numbers, ends[:-1]))
+    return torch.cat(
+        [
+            _take(images, rows[part - (end - len(rows))])
+            for (images, rows), end, part in zip(parts, ends, split, strict=True)
+            if len(part)
+        ]
+    )
+
+
+def _pixels(images: Tensor) -> tuple[Floats, Floats]:
+    """Return images and their edges, rows of length 1."""
+    normalised, _ = _normalised(images)
+    edges = _edges(normalised)
+    lengths = edges.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return normalised.flatten(1).numpy(), (edges / lengths).numpy()
 
 
 def _take(images: Tensor | LazyImages, rows: Ints) -> Tensor:
@@ -166,62 +206,3 @@ def _rotated(features: Floats) -> Floats:
         return features
     _, axes = np.linalg.eigh(np.cov(features.T, bias=True))
     return _completed(features @ axes[:, ::-1].astype(np.float32))
-
-
-def _similar_pairs(features: Floats) -> Iterator[Ints]:
-    """Yield pairs of rows whose product is at least the least correlation, first row < second row.
-
-    Rows of such a pair are at most a radius apart. So images are sorted into cells of this size, and
-    compared with those of neighbouring cells.
-    """
-    if not len(features):
-        return
-    radius = np.sqrt(2 * (1 - _LEAST_CORRELATION))
-    cells = np.floor(features[:, :_CELL_AXES] / radius).astype(np.int64)
-    keys, inverse = np.unique(cells, axis=0, return_inverse=True)
-    order = np.argsort(inverse.reshape(-1), kind="stable")
-    members = dict(
-        zip(
-            map(tuple, keys.tolist()),
-            np.split(order, np.cumsum(np.bincount(inverse.reshape(-1)))[:-1]),
-            strict=True,
-        )
-    )
-    later = [offset for offset in product((-1, 0, 1), repeat=_CELL_AXES) if offset >= (0,) * _CELL_AXES]
-    for key, inside in members.items():
-        around = [
-            rows
-            for offset in later
-            if (rows := members.get(tuple(k + step for k, step in zip(key, offset, strict=True)))) is not None
-        ]
-        others = np.concatenate(around)  # the cell itself comes first
-        for part in np.array_split(np.arange(len(inside)), len(inside) * len(others) // _BLOCK + 1):
-            similar = features[inside[part]] @ features[others].T >= _LEAST_CORRELATION
-            first, second = np.nonzero(similar)
-            is_new = second > part[first] if len(part) else second > 0
-            yield np.sort(np.stack([inside[part[first[is_new]]], others[second[is_new]]], axis=1), axis=1)
-
-
-def _chunked(pairs: Ints) -> list[Ints]:
-    return [pairs[start : start + _CHUNK] for start in range(0, len(pairs), _CHUNK)]
-
-
-def _are_near_copies(images: Tensor | LazyImages, pairs: Ints) -> NDArray[np.bool_]:
-    """Return which pairs of images are near-copies."""
-    rows, numbers = np.unique(pairs, return_inverse=True)
-    first, second = torch.from_numpy(numbers.reshape(pairs.shape)).T
-    normalised, _ = _normalised(_take(images, rows))
-    edges = _edges(normalised)
-    edges = edges / edges.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    flat = normalised.flatten(1)
-    correlation = (flat[first] * flat[second]).sum(dim=1)
-    edge_correlation = (edges[first] * edges[second]).sum(dim=1)
-    return _is_enough(correlation.numpy(), edge_correlation.numpy())
-
-
-def _is_enough(correlation: Floats, edge_correlation: Floats) -> NDArray[np.bool_]:
-    """Return which correlations, of images and of their edges, are those of near-copies."""
-    is_near = (correlation >= _LEAST_CORRELATION) & (edge_correlation >= _LEAST_EDGE_CORRELATION)
-    is_smooth = (correlation >= _SMOOTH_CORRELATION) & (edge_correlation >= _SMOOTH_EDGE_CORRELATION)
-    enough: NDArray[np.bool_] = is_near | is_smooth
-    return enough

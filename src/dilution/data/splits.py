@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dilution.data.arrays import Arrays, DataSet
 from dilution.data.class_checks import check_test_classes, check_two_classes
-from dilution.data.duplicates import Ints, count_copies_between, count_groups, group_copies, number_groups
+from dilution.data.duplicates import Ints, count_groups, find_and_group, group_copies, number_groups
+from dilution.data.grouped_split import choose_test_groups
+from dilution.data.leaks import leak_notes
 from dilution.errors import InputError
 
 
@@ -40,37 +41,13 @@ def stratified_split(labels: Ints, groups: Ints | None = None) -> tuple[Ints, In
         int64 row numbers, which together are 0 … n − 1; `test` is empty if no class has two rows or groups.
     """
     if groups is not None and count_groups(groups := number_groups(groups)) < len(labels):
-        is_test = _test_groups(labels, groups)[groups]
+        is_test = choose_test_groups(labels, groups)[groups]
         return np.flatnonzero(~is_test), np.flatnonzero(is_test)
     by_class = np.argsort(labels, kind="stable")
     by_class = by_class[np.bincount(labels)[labels[by_class]] > 1]
     is_test = np.zeros(len(labels), dtype=bool)
     is_test[by_class[::5]] = True
     return np.flatnonzero(~is_test), np.flatnonzero(is_test)
-
-
-def _test_groups(labels: Ints, groups: Ints) -> NDArray[np.bool_]:
-    """Return which groups are for testing, bool, shape (groups,)."""
-    sizes = np.bincount(groups)
-    rows_by_group = np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])
-    in_train = np.bincount(labels)  # rows of each class
-    classes = np.array([np.bincount(labels[rows]).argmax() for rows in rows_by_group])
-    order = np.argsort(classes, kind="stable")
-    order = order[np.bincount(classes)[classes[order]] > 1]
-    is_test = np.zeros(len(sizes), dtype=bool)
-    passed = n_test = 0
-    for group in order.tolist():
-        size = len(rows_by_group[group])
-        # A group of one row goes to testing as without groups: every fifth one, beginning with the first.
-        if 5 * n_test + 4 * (size - 1) <= passed and take_rows(in_train, labels[rows_by_group[group]]):
-            is_test[group] = True
-            n_test += size
-        passed += size
-    if not n_test:
-        by_size = np.argsort(sizes, kind="stable").tolist()
-        fitting = (group for group in by_size if take_rows(in_train, labels[rows_by_group[group]]))
-        is_test[list(fitting)[:1]] = True
-    return is_test
 
 
 def take_rows(in_train: Ints, labels: Ints) -> bool:
@@ -139,7 +116,8 @@ def with_own_test_split(
 ) -> DataSet:
     """Return a data set with the splits of a user, whose copies are grouped in each split.
 
-    The splits stay as they are. A note says how many test examples are copies of training examples.
+    The splits stay as they are. Notes say how many test examples are copies or near-copies of training
+    examples.
 
     Parameters
     ----------
@@ -150,18 +128,13 @@ def with_own_test_split(
     notes
         Notes on them.
     near
-        Whether near-copies among the training images are sought.
+        Whether near-copies are sought.
     """
+    data = DataSet(name, train, test)
     check_test_classes(train.labels, test.labels, train.classes)
-    grouped, more = group_copies(train, near=near)
-    leaked = count_copies_between(train.images, test.images)
-    if leaked:
-        verb = "example is a copy" if leaked == 1 else "examples are copies"
-        more += (
-            f"{leaked:,} of the {len(test):,} test {verb} of training examples, so that test accuracy is too "
-            "high; the splits of the data are kept",
-        )
-    return DataSet(name, grouped, test, (*notes, *more))
+    grouped = find_and_group(train, near=near)
+    leaks = leak_notes(train, grouped.copies, test, near=near)
+    return replace(data, train=grouped.arrays, notes=(*notes, *grouped.notes, *leaks))
 
 
 def check_training_groups(train: Arrays) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dilution.data import Arrays, UnsplitData, check_classes, load_unsplit
-from dilution.data.duplicates import count_groups, find_copies, join_copies, with_groups, words_for
+from dilution.data.duplicates import count_groups, find_and_group, with_groups
 from dilution.data.from_arrays import leave_out_unused
 from dilution.data.group_files import match_groups
 from dilution.data.registry import with_group_column
@@ -25,7 +25,11 @@ from dilution.diagnosis.label_issues import rank_label_issues
 from dilution.diagnosis.noise_fit import HeldOutPredictions, fit_noise
 from dilution.diagnosis.noise_pattern import estimate_noise_pattern
 from dilution.diagnosis.result import Diagnosis
-from dilution.diagnosis.verified_labels import read_verified_labels, verified_noise_rate
+from dilution.diagnosis.verified_labels import (
+    describe_verified_copies,
+    read_verified_labels,
+    verified_noise_rate,
+)
 from dilution.errors import InputError
 from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
@@ -63,7 +67,8 @@ def diagnose(
         Default: a small ConvNet for images, an MLP for features.
     verified_labels
         Labels that somebody has looked up: id of an example → its class, or the path of a CSV file
-        with the columns ``id`` and ``verified_label``. Ids are those of ``label_issues``.
+        with the columns ``id`` and ``verified_label``. Ids are those of ``label_issues``. A verified
+        label counts for its own example, not for copies of it.
     group
         Groups such as patients, whose examples share a fold: a column of a table, which is then no
         feature; the path of a CSV file with the columns ``id`` and another one, the name of the group; or
@@ -101,6 +106,7 @@ def diagnose(
     source, group = with_group_column(data, group)
     examples, copies = _grouped(_open_examples(source, execution.root), group)
     verified, notes = read_verified_labels(verified_labels, examples)
+    notes += describe_verified_copies(verified, copies, examples)
     examples = replace(examples, notes=(*examples.notes, *notes))
     for line in printed_notes(examples.notes):
         log(line)
@@ -167,7 +173,8 @@ def diagnose_predictions(
         ),
         class_conditional_p_value=class_conditional_p_value(fit, labels, groups),
         n_verified=int((verified >= 0).sum()),
-        verified_noise_rate=verified_noise_rate(verified, labels),
+        n_verified_groups=None if groups is None else len(np.unique(groups[verified >= 0])),
+        verified_noise_rate=verified_noise_rate(verified, labels, groups),
         label_issues=rank_label_issues(examples, labels, fit),
         true_noise_rate=true_noise_rate,
         n_groups=None if groups is None else count_groups(groups),
@@ -213,11 +220,10 @@ def _grouped(examples: UnsplitData, group: Any) -> tuple[UnsplitData, Ints]:
     if group is not None:
         groups, group_notes = match_groups(group, examples)
         arrays, notes = with_groups(arrays, groups), (*notes, *group_notes)
-    copies = find_copies(arrays.images)
     names = examples.names
-    joined, kept, more = join_copies(arrays, copies)
-    notes += (*kept.notes(*words_for(arrays), str if names is None else names.__getitem__), *more)
-    return replace(examples, arrays=joined, notes=tuple(dict.fromkeys(notes))), kept.groups
+    grouped = find_and_group(arrays, str if names is None else names.__getitem__)
+    notes = tuple(dict.fromkeys((*notes, *grouped.notes)))
+    return replace(examples, arrays=grouped.arrays, notes=notes), grouped.copies.groups
 
 
 def _noisy_labels(arrays: Arrays) -> tuple[Arrays, float]:

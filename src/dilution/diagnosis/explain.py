@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _NAMES = 3  # classes that a sentence names
 _FEW_LABELS = 20  # labels of a class
+_FEW_GROUPS = 10  # groups of verified examples
 _LOST = 0.4  # ratio of examples to labels of a class below which the models hardly predict the class
 _LEARNS_LITTLE = 200  # examples per class below which the models do not learn all they could
 _ONE_DECIMAL = 0.1  # noise rates below this are given with one decimal
@@ -95,13 +96,24 @@ def details(diagnosis: Diagnosis) -> list[str]:
             f"{similarity.p_value:.2g}."
         )
     if diagnosis.n_verified:
-        sentences.append(
-            f"{diagnosis.verified_noise_rate.percent(0)} of the {diagnosis.n_verified:,} verified labels are "
-            "wrong. If they were sampled at random, this number is more reliable than the estimate."
-        )
+        sentences.append(_verified(diagnosis))
     if not math.isnan(diagnosis.true_noise_rate):
         sentences.append(f"Counted against the true labels of these data: {diagnosis.true_noise_rate:.3f}.")
     return sentences
+
+
+def _verified(diagnosis: Diagnosis) -> str:
+    """Return the noise rate of the verified labels in two sentences."""
+    verified, n_groups = diagnosis.verified_noise_rate, diagnosis.n_verified_groups
+    text = f"{verified.percent(0)} of the {diagnosis.n_verified:,} verified labels are wrong"
+    if n_groups is not None and n_groups < diagnosis.n_verified:
+        text += (
+            f"; they are of {n_groups:,} different {'group' if n_groups == 1 else 'groups'} of examples, and "
+            "the interval counts these"
+        )
+        if n_groups < _FEW_GROUPS:
+            return f"{text}. With so few groups this number is less reliable than the estimate."
+    return f"{text}. If they were sampled at random, this number is more reliable than the estimate."
 
 
 def _noise_level(diagnosis: Diagnosis) -> str:

@@ -58,7 +58,8 @@ class Diagnosis:
     n_verified
         Number of verified labels.
     verified_noise_rate
-        Share of wrong labels among the verified ones, with Wilson's 95 % interval.
+        Share of wrong labels among the verified ones, with Wilson's 95 % interval, at the effective number of
+        labels where several are of one group.
     label_issues
         One row per example, sorted by the probability that its label is wrong; see
         :func:`dilution.diagnosis.label_issues.rank_label_issues`.
@@ -70,6 +71,8 @@ class Diagnosis:
         Number of groups that have each label, int64, shape (classes,). Default: each label is a group.
     copies
         What the labels of copies say about the noise.
+    n_verified_groups
+        Number of groups of the verified examples. Default: each example is a group.
     notes
         What was left out, merged, converted or guessed when the data were read, one sentence each.
     """
@@ -92,6 +95,7 @@ class Diagnosis:
     n_groups: int | None = None
     groups_per_class: Ints | None = None
     copies: CopyEvidence = NO_COPIES
+    n_verified_groups: int | None = None
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -245,6 +249,9 @@ class Diagnosis:
             "alpha": self.alpha.to_dict(),
             **(tests if self.learned else dict.fromkeys(tests)),
             "n_verified": self.n_verified,
+            "n_verified_groups": self.n_verified
+            if self.n_verified_groups is None
+            else self.n_verified_groups,
             "verified_noise_rate": self.verified_noise_rate.to_dict(),
             "true_noise_rate": self.true_noise_rate,
             "n_groups": self.n_independent,

@@ -12,6 +12,7 @@ from dilution.data.label_values import is_missing
 from dilution.data.labels import find_class
 from dilution.diagnosis.anchors import Ints
 from dilution.diagnosis.bootstrap import LEVEL
+from dilution.diagnosis.copies import clustered_share
 from dilution.errors import InputError, unknown
 from dilution.utils.csv_cells import restore_text
 from dilution.utils.estimate import UNKNOWN, Estimate
@@ -121,8 +122,56 @@ class _Matcher:
         raise InputError(f"{subject} names no class: {unknown('class', text, self._names)}")
 
 
-def verified_noise_rate(verified: Ints, labels: Ints) -> Estimate:
+def describe_verified_copies(verified: Ints, copies: Ints, examples: UnsplitData) -> tuple[str, ...]:
+    """Return notes on verified labels of copies, one sentence per kind; none if no copy is verified.
+
+    A verified label counts for its own example only: near-copies, and rows that are equal by chance, may be
+    of several classes.
+
+    Parameters
+    ----------
+    verified
+        As :func:`read_verified_labels` returns it.
+    copies
+        Group of copies of each example, int64, shape (n,).
+    examples
+        The examples.
+    """
+    known = np.flatnonzero(verified >= 0)
+    if not len(known):
+        return ()
+    ids, names = ExampleIds(examples).ids, examples.arrays.classes
+    is_verified = np.isin(copies, copies[known])
+    notes = []
+    _, first, of_known = np.unique(copies[known], return_index=True, return_inverse=True)
+    before = known[first][of_known.reshape(-1)]  # the first verified copy of each verified example
+    other = known[verified[known] != verified[before]]
+    if len(other):
+        count, second = len(np.unique(copies[other])), int(other[0])
+        one = int(before[np.searchsorted(known, second)])
+        start = "1 example has copies" if count == 1 else f"{count:,} examples have copies"
+        notes.append(
+            f"{start} with verified labels of different classes, the first is {ids[one]!r} of class "
+            f"{names[verified[one]]!r}, whose copy {ids[second]!r} is of class {names[verified[second]]!r}"
+        )
+    unverified = np.flatnonzero(is_verified & (verified < 0))
+    if len(unverified):
+        twins = known[np.isin(copies[known], copies[unverified])]
+        one = int(twins[0])
+        second = int(unverified[copies[unverified] == copies[one]][0])
+        start = "1 verified example has" if len(twins) == 1 else f"{len(twins):,} verified examples have"
+        notes.append(
+            f"{start} copies without a verified label, the first is {ids[one]!r} with the copy "
+            f"{ids[second]!r}; a verified label counts for its own example only"
+        )
+    return tuple(notes)
+
+
+def verified_noise_rate(verified: Ints, labels: Ints, groups: Ints | None = None) -> Estimate:
     """Return the share of wrong labels among the verified ones, with Wilson's 95 % interval (1927).
+
+    Where several verified examples are of one group, the interval has the effective number of labels
+    (:func:`dilution.diagnosis.copies.clustered_share`): labels of copies are often copied with them.
 
     Parameters
     ----------
@@ -130,6 +179,8 @@ def verified_noise_rate(verified: Ints, labels: Ints) -> Estimate:
         As :func:`read_verified_labels` returns it.
     labels
         Noisy labels, int64, shape (n,).
+    groups
+        Group of each example, int64, shape (n,); copies are a group. Default: each example is a group.
 
     Returns
     -------
@@ -139,7 +190,10 @@ def verified_noise_rate(verified: Ints, labels: Ints) -> Estimate:
     known = verified >= 0
     if not known.any():
         return UNKNOWN
-    test = binomtest(int((verified[known] != labels[known]).sum()), int(known.sum()))
+    wrong = verified[known] != labels[known]
+    if groups is not None and len(np.unique(groups[known])) < len(wrong):
+        return clustered_share(wrong.astype(np.float64), np.ones(len(wrong)), groups[known])
+    test = binomtest(int(wrong.sum()), len(wrong))
     low, high = test.proportion_ci(LEVEL, method="wilson")
     return Estimate(float(test.statistic), float(low), float(high))
 

@@ -167,7 +167,7 @@ class LrSearch:
         return results
 
     def describe_edges(self, planned: Sequence[Run], losses: Mapping[str, float]) -> str:
-        """Return how many searches chose a learning rate at an edge of those tried, as text; empty if none did.
+        """Return how many searches chose a learning rate at an edge, as text; empty if none did.
 
         Parameters
         ----------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from dilution.planning.distinct_examples import N_DISTINCT, n_distinct, n_test_distinct
+
 if TYPE_CHECKING:
     from dilution.planning.queries import LabelKind, PlanEstimate
     from dilution.planning.result import Plan
@@ -44,6 +46,8 @@ def details(plan: Plan) -> list[str]:
     ]
     if plan.same.alpha > 0:
         sentences.append(_value_sentence(plan))
+    if N_DISTINCT in plan.runs and (n_distinct(plan.runs).round() < plan.runs["n"]).any():
+        sentences.append(_copies_sentence(plan))
     return [*sentences, _measurement_sentence(plan)]
 
 
@@ -74,11 +78,23 @@ def _value_sentence(plan: Plan) -> str:
     )
 
 
+def _copies_sentence(plan: Plan) -> str:
+    largest = plan.runs["n"].max()
+    different = n_distinct(plan.runs).max()
+    return (
+        f"Runs of the pilot have up to {largest:,.0f} clean examples, of which about {different:,.0f} "
+        "differ; numbers of labels are those of different examples."
+    )
+
+
 def _measurement_sentence(plan: Plan) -> str:
-    n_test, majority = plan.runs["n_test"].max(), plan.runs["majority_share"].max()
+    n_test, majority = n_test_distinct(plan.runs), plan.runs["majority_share"].max()
+    measured_on = f"{plan.runs['n_test'].max():,.0f} examples"
+    if n_test < plan.runs["n_test"].max():
+        measured_on += f", which with their copies are worth {n_test:,.0f} different ones"
     sampling_error = _Z_80 * math.sqrt(plan.target * (1 - plan.target) / n_test)
     return (
-        f"Intervals cover 80 %. Test accuracy was measured on {n_test:,.0f} examples; predicting the "
+        f"Intervals cover 80 %. Test accuracy was measured on {measured_on}; predicting the "
         f"majority class alone has {100 * majority:.1f} %. The sampling error of another test set of this "
         f"size, ± {100 * sampling_error:.1f} points at {100 * plan.target:.4g} %, is not included in the "
         "intervals."

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from dilution.planning.accuracy_law import LEVEL, median_and_interval
+from dilution.planning.distinct_examples import n_distinct
 from dilution.planning.result import Plan
 from dilution.report.json_file import write_json
 from dilution.report.marks import mark_points
@@ -36,10 +38,10 @@ added the noise, so its level is known. Later runs were placed where they inform
 for their cost.
 
 The law of accuracy fitted to them: the logit of accuracy is a parabola in the logarithm of the effective \
-number of examples, n/(1 + κ α)^γ. In theory κ = γ = 1; then the labels needed for an accuracy grow as (1 \
-+ α)². Intervals are the central 80 % of the laws that fit the pilot. No number is given where the law \
-would be extrapolated further than the pilot supports. The noise of the pilot is uniform; noise that is \
-concentrated on few classes costs more.
+number of examples, n/(1 + κ α)^γ, where copies of an example count once. In theory κ = γ = 1; then the \
+labels needed for an accuracy grow as (1 + α)². Intervals are the central 80 % of the laws that fit the \
+pilot. No number is given where the law would be extrapolated further than the pilot supports. The noise of \
+the pilot is uniform; noise that is concentrated on few classes costs more.
 
 {training} A better recipe needs fewer labels; the value of noisy labels in clean ones changes less."""
 
@@ -84,7 +86,7 @@ def write_plan(plan: Plan, folder: Path, command: str) -> Path:
         points=plan.label_values,
         runs=plan.runs,
         as_percent=False,
-        confidence=80,
+        confidence=round(100 * LEVEL),
         runs_file="pilot.csv",
         notes=(*plan.notes, *plot.notes),
     )
@@ -116,7 +118,7 @@ def _range(values: list[str]) -> str:
 
 def draw(plan: Plan) -> matplotlib.figure.Figure:
     """Return a figure of the runs of the pilot, and of the law through them, at each noise level."""
-    runs = plan.runs.assign(n_labels=plan.runs["n"] * _labels_per_image(plan.runs))
+    runs = plan.runs.assign(n_labels=n_distinct(plan.runs) * _labels_per_image(plan.runs))
     with style():
         figure, (axis,) = new_figure(height=3.9)
         most = float(runs["n_labels"].max())
@@ -141,8 +143,8 @@ def _draw_level(axis: Axes, plan: Plan, alpha: float, runs: pd.DataFrame, most: 
     values = runs[["alpha", "n", "seed", _ACCURACY]].rename(columns={_ACCURACY: "test accuracy"})
     mark_points(axis, values, x, y, label, colour)
     n_labels = np.geomspace(x.min(), most, 60)
-    curves = np.stack([plan.law.accuracy(count / (1 + alpha), alpha) for count in n_labels])
-    low, median, high = np.quantile(curves, [0.1, 0.5, 0.9], axis=1)
+    curves = [median_and_interval(plan.law.accuracy(count / (1 + alpha), alpha)) for count in n_labels]
+    median, low, high = np.transpose(curves)
     axis.plot(n_labels, median, color=colour, lw=1.2)
     axis.fill_between(n_labels, low, high, color=colour, alpha=0.15, lw=0)
 

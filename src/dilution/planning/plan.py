@@ -14,7 +14,8 @@ from dilution.errors import InputError
 from dilution.models import default_model
 from dilution.noise import check_alpha, uniform_noise_level
 from dilution.noise.single_label import LabelMode
-from dilution.planning.accuracy_law import AccuracyLaw, fit_accuracy_law
+from dilution.planning.accuracy_law import AccuracyLaw, fit_accuracy_law, median_and_interval
+from dilution.planning.distinct_examples import DistinctExamples, n_distinct, n_test_distinct
 from dilution.planning.pilot import MIN_EXAMPLES, PilotScope, first_runs, next_runs
 from dilution.planning.queries import LabelKind
 from dilution.planning.result import Plan
@@ -65,7 +66,8 @@ def plan(
 ) -> Plan:
     """Predict how many labels, of which quality, a test accuracy needs, and which purchase is cheapest.
 
-    A pilot is trained first, on data with labels that are trusted; it makes some of them wrong.
+    A pilot is trained first, on data with labels that are trusted; it makes some of them wrong. It counts
+    labels of different examples: few copies are left out of the count, and data with many are refused.
 
     Parameters
     ----------
@@ -112,7 +114,7 @@ def plan(
     _check_request(target, have, price, better_price)
     name, data = Path(str(data)).name, name_with_groups(data, group)
     splits = load(data, execution.root)
-    _check_data(splits, target, pilot_n)
+    distinct = _check_data(splits, target, pilot_n)
     level = uniform_noise_level(alpha, eta, len(splits.train.classes))
     scope = PilotScope(
         str(data),
@@ -123,15 +125,15 @@ def plan(
         precision,
     )
     goals = [(target, level), (target, check_alpha(better_alpha, "better_alpha"))]
-    runs, law, left_out = _train_pilot(scope, goals, max_runs, recipe, store, execution, deadline)
+    runs, law, left_out = _train_pilot(scope, distinct, goals, max_runs, recipe, store, execution, deadline)
     remedies = ["another --model"]
-    if scope.max_n < len(splits.train):
-        remedies.insert(0, f"more examples, with --pilot-n {min(4 * scope.max_n, len(splits.train))}")
+    if scope.max_n < (most := distinct.largest_pilot()):
+        remedies.insert(0, f"more examples, with --pilot-n {min(4 * scope.max_n, most)}")
     if recipe is None and resolve_trainable(scope.model, splits.train.shape, 2).takes_steps:
         remedies.append("--recipe advised")
     check_learned(runs, remedies)
     same, better = LabelKind(level, price, eta), LabelKind(better_alpha, better_price)
-    notes = (*splits.notes, *left_out)
+    notes = (*splits.notes, *distinct.notes, *left_out)
     return Plan(name, target, have or 0.0, same, better, runs, law, notes)
 
 
@@ -144,8 +146,8 @@ def _check_request(target: float, have: float | None, price: float, better_price
             raise InputError(f"{name} is {value}; it must be a finite number, 0 or more.")
 
 
-def _check_data(splits: DataSet, target: float, pilot_n: int) -> None:
-    """Refuse data with which a pilot could not answer, before it is trained."""
+def _check_data(splits: DataSet, target: float, pilot_n: int) -> DistinctExamples:
+    """Refuse data with which a pilot could not answer, before it is trained; return the copies in others."""
     check_classes(splits.train.labels, splits.train.classes)
     check_training_groups(splits.train)
     majority = majority_share(splits.test.labels)
@@ -160,10 +162,14 @@ def _check_data(splits: DataSet, target: float, pilot_n: int) -> None:
             f"least {MIN_EXAMPLES} of both, to measure accuracy at three sizes. Add examples with trusted "
             "labels, or raise pilot_n."
         )
+    distinct = DistinctExamples.of(splits)
+    distinct.check(min(pilot_n, len(splits.train)), MIN_EXAMPLES)
+    return distinct
 
 
 def _train_pilot(
     scope: PilotScope,
+    distinct: DistinctExamples,
     goals: Sequence[tuple[float, float]],
     max_runs: int,
     recipe: str | Path | None,
@@ -179,6 +185,7 @@ def _train_pilot(
         The finished runs, the law fitted to them, and notes on runs that are left out.
     """
     progress = Progress(quiet=not execution.progress)  # shared, so that rounds do not repeat notes
+    progress.notes(distinct.notes)
     root = execution.root
 
     def prepared(runs: list[Run]) -> list[Run]:
@@ -191,7 +198,7 @@ def _train_pilot(
             run_study(study, opened, execution, progress=progress, deadline=deadline)
             runs = table(opened, study.name, study.runs)
             refuse_failed(runs, store, "pilot")
-            done = runs[runs["state"] == "done"]
+            done = distinct.add_to(runs[runs["state"] == "done"])
             law = _fit_law(done, scope.label_mode)
             if len(pilot) >= max_runs or _answers_closely(law, goals):
                 notes = _left_out(runs, scope)
@@ -219,16 +226,16 @@ def _left_out(runs: pd.DataFrame, scope: PilotScope) -> list[str]:
 def _fit_law(runs: pd.DataFrame, label_mode: LabelMode) -> AccuracyLaw:
     """Fit the law to a pilot; if labels are replaced, n(1 + α) images have the labels of n clean ones."""
     alpha = runs["alpha"].to_numpy(dtype=np.float64)
-    n_images = runs["n"].to_numpy(dtype=np.float64)
+    n_images = n_distinct(runs).to_numpy(dtype=np.float64)
     n = n_images if label_mode == "added" else n_images / (1 + alpha)
     accuracy = runs["test_acc_at_best_clean_val"].to_numpy(dtype=np.float64)
-    return fit_accuracy_law(n, alpha, accuracy, n_test=int(runs["n_test"].max()))
+    return fit_accuracy_law(n, alpha, accuracy, n_test=int(n_test_distinct(runs)))
 
 
 def _answers_closely(law: AccuracyLaw, goals: Sequence[tuple[float, float]]) -> bool:
     """Return whether the interval of the examples needed for each accuracy and noise level is narrow."""
     for accuracy, alpha in goals:
-        low, high = np.quantile(law.n_needed(accuracy, alpha), [0.1, 0.9], method="nearest")
+        _, low, high = median_and_interval(law.n_needed(accuracy, alpha))
         if not np.isfinite(high) or high / low > _NARROW**2:
             return False
     return True
@@ -240,7 +247,7 @@ def check_learned(runs: pd.DataFrame, remedies: Sequence[str] = ("another --mode
     Parameters
     ----------
     runs
-        The pilot, one row per run.
+        The pilot, one row per run; copies among the test examples count once if ``n_test_distinct`` is there.
     remedies
         What to try instead, for the message.
 
@@ -250,7 +257,7 @@ def check_learned(runs: pd.DataFrame, remedies: Sequence[str] = ("another --mode
         If no mean accuracy is significantly above that of the majority class.
     """
     best = float(runs.groupby(["n", "alpha"])["test_acc_at_best_clean_val"].mean().max())
-    majority, n_test = float(runs["majority_share"].max()), int(runs["n_test"].max())
+    majority, n_test = float(runs["majority_share"].max()), n_test_distinct(runs)
     if best < majority + _SIGNIFICANT * math.sqrt(majority * (1 - majority) / n_test):
         raise InputError(
             f"the pilot's best test accuracy is {100 * best:.1f} % on {n_test:,} examples, not significantly "

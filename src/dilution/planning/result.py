@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from dilution.planning import explain
-from dilution.planning.accuracy_law import LEVEL, AccuracyLaw
+from dilution.planning.accuracy_law import LEVEL, AccuracyLaw, median_and_interval
 from dilution.planning.queries import (
     LabelKind,
     PlanEstimate,
@@ -36,7 +35,8 @@ class Plan:
     same, better
         The kinds of labels that can be bought: of the same quality, and better ones.
     runs
-        The pilot, one row per run.
+        The pilot, one row per run. ``n_distinct`` and ``n_test_distinct`` count copies once. Default of
+        these: there are no copies.
     law
         The law fitted to it.
     notes
@@ -90,8 +90,8 @@ class Plan:
         levels = sorted({*self.runs["alpha"], self.same.alpha, self.better.alpha} - {0.0})
         rows = []
         for alpha in levels:
-            low, median, high = np.quantile(self.law.label_value(alpha), [0.1, 0.5, 0.9])
-            p_low, p, p_high = np.quantile(self.law.exponent(alpha), [0.1, 0.5, 0.9])
+            median, low, high = median_and_interval(self.law.label_value(alpha))
+            p, p_low, p_high = median_and_interval(self.law.exponent(alpha))
             rows.append((alpha, (1 + alpha) ** -2.0, median, low, high, p, p_low, p_high))
         columns = ["alpha", "theory", "mean", "low", "high", "exponent", "exponent_low", "exponent_high"]
         return pd.DataFrame(rows, columns=columns)

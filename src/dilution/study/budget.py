@@ -75,8 +75,8 @@ class Machine:
         slow = sorted(m for m, precision in self._rated_kinds if (m[:4], precision) == ("conv", "float32"))
         if slow:
             notes.append(
-                f"{', '.join(slow)} in float32 train by torch; precision 'bfloat16' (--precision bfloat16) "
-                "uses the GPU kernels of run groups and is several times as fast."
+                f"ConvNets in float32 ({', '.join(slow)}) train by torch; precision 'bfloat16' "
+                "(--precision bfloat16) uses the GPU kernels of run groups and is several times as fast."
             )
         for model, precision in sorted(self._rated_kinds):
             if (rate := gpu_rate(self.gpu, model, precision)).is_assumed:

@@ -1,11 +1,13 @@
 """Confusability of classes: predicted probabilities of models trained on clean data, cross-validated."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dilution.data import Arrays
-from dilution.data.splits import divide_groups
+from dilution.data.splits import divide_groups, spread_classes
 from dilution.errors import InputError
 from dilution.noise import Dilution
 from dilution.training.api import train
@@ -17,12 +19,21 @@ EPOCHS = 3
 LARGEST = 20_000
 
 
-def _folds(rows: torch.Tensor, groups: torch.Tensor | None) -> list[torch.Tensor]:
-    """Return folds of rows; the rows of a group are in one fold."""
-    if groups is None:
-        return list(rows.chunk(FOLDS))
-    folds = divide_groups(groups[rows].numpy(), FOLDS)
-    return [rows[torch.from_numpy(folds == number)] for number in range(FOLDS)]
+def _folds(
+    rows: torch.Tensor, groups: torch.Tensor | None, labels: torch.Tensor | None = None
+) -> list[torch.Tensor]:
+    """Return folds of rows; the rows of a group are in one fold, and no class lies in one fold alone.
+
+    A class that is one group does. Groups and labels are those of all examples, not of `rows` alone.
+    """
+    of_row = None if groups is None else groups[rows].numpy()
+    if of_row is None:
+        fold_of_row = np.arange(len(rows)) // math.ceil(len(rows) / FOLDS)  # equal, but for the last one
+    else:
+        fold_of_row = divide_groups(of_row, FOLDS)
+    if labels is not None:
+        fold_of_row = spread_classes(fold_of_row, labels[rows].numpy(), of_row)
+    return [rows[torch.from_numpy(fold_of_row == number)] for number in range(int(fold_of_row.max()) + 1)]
 
 
 def confusability(
@@ -32,7 +43,8 @@ def confusability(
 
     Five models are trained, each on the clean labels of four fifths of the images (three epochs of
     Adam at 1e-3), and predict the remaining fifth. Of large data sets a random subset of 20,000
-    images is used.
+    images is used. Copies, and examples of one group, are in one fifth; a class whose images would all lie
+    in one fifth is spread over two, unless they are one group.
 
     Parameters
     ----------
@@ -68,7 +80,7 @@ def confusability(
             "confusability matrix of your own."
         )
     order = rng.permute(rng.stream(seed, "confusability"), torch.arange(len(data)), len(data))
-    folds = _folds(order[:LARGEST], data.split_groups)
+    folds = _folds(order[:LARGEST], data.split_groups, data.labels)
     classes = len(data.classes)
     total = torch.zeros(classes, classes, dtype=torch.float64)
     for number, fold in enumerate(folds):
