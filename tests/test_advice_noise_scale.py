@@ -136,7 +136,7 @@ def population():
 @pytest.mark.trains
 @pytest.mark.parametrize(
     ("n_groups", "sizes", "shared"),
-    [(60, (5, 5), "copy"), (60, (1, 10), "copy"), (60, (2, 14), "patient")],
+    [(60, (5, 5), "copy"), (60, (1, 10), "copy"), (150, (2, 6), "patient")],
     ids=["copies", "copies in different numbers", "patients"],
 )
 def test_intervals_of_the_noise_scale_cover_it_where_examples_are_of_groups(

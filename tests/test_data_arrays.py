@@ -5,9 +5,16 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dilution.data import Arrays, DataSet, UnsplitData, from_numpy, load
+from dilution.diagnosis.cross_validation import _fold, _split
+from dilution.diagnosis.fold_training import _train_and_predict
 from dilution.errors import InputError
+from dilution.noise import Dilution
+from dilution.training import TrainConfig
+from dilution.training.task import TrainTask
 
 ROWS = np.random.default_rng(0).normal(size=(40, 3))
 LABELS = np.arange(40) % 2
@@ -75,6 +82,53 @@ def test_observed_labels_move_to_a_device_with_the_labels() -> None:
     assert moved.observed is not None
     assert moved.labels.device == moved.observed.device == torch.device("meta")
     assert data.to(torch.device("meta")) is moved
+
+
+def parts_of_fold(train: Arrays, groups: np.ndarray, seed: int) -> list[list[int]]:
+    """Return the pixels that the model of a fold trains on, those that stop it, and those it predicts."""
+    parts: list[list[int]] = []
+
+    def stop(tasks: list[TrainTask], _device: str) -> None:
+        (task,) = tasks
+        for noisy in task.noisy.hold_out(task.n_val):
+            parts.append(noisy.data.images[noisy.clean_rows].flatten().int().tolist())
+        parts.append(task.test.images.flatten().int().tolist())
+        raise InterruptedError
+
+    fold = _fold(_split(len(train), groups, 3, seed, 0), 0, seed, TrainConfig(epochs=1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dilution.diagnosis.fold_training.train_together", stop)
+        with pytest.raises(InterruptedError):
+            _train_and_predict(train, "mlp1", "cpu", fold)
+    return parts
+
+
+@given(st.integers(60, 120), st.integers(12, 30), st.integers(0, 99))
+def test_no_named_group_is_on_two_sides_of_any_division_of_its_examples(
+    n: int, n_groups: int, seed: int
+) -> None:
+    """All examples differ, so that only the names keep a group together."""
+    random = np.random.default_rng(seed)
+    group_of = np.r_[np.arange(n_groups), random.integers(0, n_groups, n - n_groups)]
+    labels = random.integers(0, 2, n)
+    labels[:4] = 0, 1, 0, 1
+    pixels = np.arange(n, dtype=np.float32)
+    data = from_numpy(features=pixels[:, None], labels=labels, groups=group_of)
+    train = data.train
+    assert train.split_groups is not None
+
+    def check(*parts: list[int]) -> None:
+        groups_of = [set(group_of[part].tolist()) for part in parts]
+        assert all(groups_of)
+        assert len(set.union(*groups_of)) == sum(map(len, groups_of))
+
+    check(*(split.images.flatten().int().tolist() for split in (train, data.test)))
+    training, held_out = Dilution(train, 1.0, seed=seed).hold_out(len(train) // 5)
+    check(*(noisy.data.images[noisy.clean_rows].flatten().int().tolist() for noisy in (training, held_out)))
+    groups = train.split_groups.numpy()
+    folds = _split(len(train), groups, 3, seed, 0, train.labels.numpy())
+    check(*(train.images[torch.from_numpy(rows)].flatten().int().tolist() for rows in folds))
+    check(*parts_of_fold(train, groups, seed))
 
 
 def test_splits_must_have_one_shape_and_the_same_classes() -> None:

@@ -12,6 +12,7 @@ from noisy_predictions import noisy_predictions, transition_at
 import dilution
 from dilution import Execution
 from dilution.data import Arrays
+from dilution.data.duplicates import group_copies
 from dilution.data.splits import spread_classes
 from dilution.diagnosis import diagnose
 from dilution.diagnosis.bootstrap import bootstrap, interval, sample_weights
@@ -372,6 +373,28 @@ def test_groups_are_a_column_a_file_or_an_array(tmp_path, short):
         assert diagnosis.n_independent == 50
         assert diagnosis.copies == NO_COPIES
         assert any("200 examples are of 50 groups of" in note for note in diagnosis.notes)
+
+
+@pytest.mark.parametrize("n_different", [1, 2])
+def test_data_that_load_takes_with_a_note_are_diagnosed_with_this_note(tmp_path, short, n_different):
+    """All examples are equal, or there is one group of copies per class: no fold could keep them together."""
+    rows = [f"{number % n_different},{'ab'[number % 2]}" for number in range(60)]
+    (tmp_path / "t.csv").write_text("size,label\n" + "\n".join(rows) + "\n")
+    note = {1: "all 60 rows are equal", 2: "copies lie on both sides of every split"}[n_different]
+    (loaded,) = (line for line in dilution.load(tmp_path / "t.csv").notes if note in line)
+    diagnosis = diagnose(tmp_path / "t.csv", n_bootstrap=20, execution=Execution(progress=False))
+    assert loaded in diagnosis.notes
+    ((arrays, settings),) = short
+    assert arrays.split_groups is None
+    assert settings["n_distinct"] == 60
+    assert diagnosis.copies == NO_COPIES
+
+
+def test_copies_that_no_fold_could_keep_together_are_divided_among_folds(monkeypatch):
+    data = Arrays((torch.arange(60) % 2).float()[:, None, None, None], torch.arange(60) % 2)
+    grouped, (note,) = group_copies(data)
+    assert "60 rows are only 2 different ones" in note
+    assert len(train_rows(monkeypatch, grouped, folds=5, repeats=1)) > 5
 
 
 def test_groups_that_do_not_fit_are_refused(tmp_path):

@@ -871,6 +871,26 @@ def repeat_pilot(message: str) -> None:
 
 
 case("a pilot learns nothing", poor_pilot, repeat_pilot)
+COPIED = "dilution plan t.csv --target 0.9 --alpha 1 --max-runs 20 --model perceptron"
+
+
+def pilot_of_copies() -> str:
+    size = np.random.default_rng(0).normal(size=600).round(6)
+    rows = pd.DataFrame({"size": size, "label": np.where(size > 0, "a", "b")})
+    pd.concat([rows] * 3).to_csv("t.csv", index=False)
+    return dilution(*shlex.split(f"{COPIED} --workers 0")[1:]).output
+
+
+def with_fewer_copies(message: str) -> None:
+    assert len(options(message)) == 1, message
+    for pasted in with_options(COPIED, message):
+        paste(pasted)
+    (expression,) = expressions(message[message.rindex(". Give") :])
+    eval(expression, {"rows": pd.read_csv("t.csv")}).to_csv("t.csv", index=False)
+    paste(COPIED)
+
+
+case("a pilot has many copies", pilot_of_copies, with_fewer_copies)
 
 
 def misplaced() -> str:
@@ -1049,6 +1069,7 @@ case(
 
 SLOW = {
     "a folder has too many images for memory",
+    "a pilot has many copies",
     "a pilot learns nothing",
     "a recipe is given to a search",
     "a store has no figure",

@@ -109,16 +109,16 @@ def find_near_copies(
 
 
 def _take_from(parts: Sequence[tuple[Tensor | LazyImages, Ints]], numbers: Ints) -> Tensor:
-    """Return rows of all parts, numbers that ascend."""
+    """Return images of all parts, of which the rows are numbered one part after the other."""
     ends = np.cumsum([len(rows) for _, rows in parts])
-    split = np.split(numbers, np.searchsorted(numbers, ends[:-1]))
-    return torch.cat(
-        [
-            _take(images, rows[part - (end - len(rows))])
-            for (images, rows), end, part in zip(parts, ends, split, strict=True)
-            if len(part)
-        ]
-    )
+    order = np.argsort(numbers, kind="stable")
+    in_parts = np.split(numbers[order], np.searchsorted(numbers[order], ends[:-1]))
+    taken = [
+        _take(images, rows[own - (end - len(rows))])
+        for (images, rows), end, own in zip(parts, ends, in_parts, strict=True)
+        if len(own)
+    ]
+    return torch.cat(taken)[torch.from_numpy(np.argsort(order))]
 
 
 def _pixels(images: Tensor) -> tuple[Floats, Floats]:

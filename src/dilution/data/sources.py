@@ -15,6 +15,7 @@ from dilution.data.formats.table_options import unquote
 from dilution.data.pack import reader
 from dilution.errors import DataError, InputError
 from dilution.utils.references import is_reference
+from dilution.utils.regular_file import check_regular
 
 
 class DataSource(Protocol):
@@ -238,6 +239,7 @@ def custom_source(name: str) -> DataSource | None:
     if not name:  # as a path it would be the current folder
         return None
     path, options, exists = _split_name(name)
+    check_regular(path)
     source = _BY_SUFFIX.get(path.suffix.lower()) or (ImageFolderSource if exists and path.is_dir() else None)
     if source is not None:
         if options and not source.takes_options:

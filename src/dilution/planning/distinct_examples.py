@@ -106,14 +106,14 @@ class DistinctExamples:
         if n <= (most := self.largest_pilot()):
             return
         one, many = self.words
-        remedy = f"Keep one {one} per example, as DataFrame.drop_duplicates() does with rows of a table"
-        smaller = f", or give --pilot-n {most}" if most >= least else ""
+        remedy = f"Give --pilot-n {most}, or keep" if most >= least else "Keep"
+        of_table = ", as pandas does with rows.drop_duplicates()" if one == "row" else ""
         per_example = n / float(self.count(n))
         raise InputError(
             f"the {self.n:,} training {many} are {len(self.sizes):,} different ones and their copies, and "
-            f"runs with {n:,} of them have {per_example:.1f} {many} per different one; labels of copies teach "
-            f"less than those of different {many}, so that a plan takes at most {MOST_PER_EXAMPLE:g}. "
-            f"{remedy}{smaller}."
+            f"runs with {n:,} of them have {per_example:.1f} {many} per different one; copies teach "
+            f"less than different {many}, so that a plan takes at most {MOST_PER_EXAMPLE:g}. "
+            f"{remedy} one {one} per example{of_table}."
         )
 
     def add_to(self, runs: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from dilution.errors import DataError, InputError, short_repr, unknown
 from dilution.study.run_spec import Run
 from dilution.study.statistics import name_matrices, varying_settings
 from dilution.utils.migration import new_settings, old_names, warn
+from dilution.utils.regular_file import check_regular
 from dilution.utils.toml_file import read_toml
 
 MAX_RUNS = 1_000_000
@@ -152,6 +153,7 @@ class Study:
             If it is not TOML, or a table, setting or value breaks a rule.
         """
         path = Path(path)
+        check_regular(path)
         try:
             content = read_toml(path)
         except OSError as error:

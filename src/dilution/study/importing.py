@@ -26,6 +26,7 @@ from dilution.study.store import Store
 from dilution.utils.csv_cells import restore_text
 from dilution.utils.migration import new_columns, new_settings, old_key, warn
 from dilution.utils.parquet_size import check_fits
+from dilution.utils.regular_file import check_regular
 
 _FINISHED = ("done", "diverged")
 
@@ -289,6 +290,7 @@ def _rows(path: Path) -> Iterator[_Row]:
     """Yield the rows of a table of runs, after a check of its columns."""
     if path.suffix not in _FORMATS:
         raise unknown("format to import from", path.suffix or path.name, _FORMATS)
+    check_regular(path)
     try:
         table = _FORMATS[path.suffix](path)
     except (OSError, ValueError) as error:

@@ -10,6 +10,7 @@ from dilution.study import schema
 from dilution.study.lock import writing
 from dilution.study.schema import SCHEMA_VERSION
 from dilution.utils import migration
+from dilution.utils.regular_file import check_regular
 
 _MAX_CELL = 1 << 28  # bytes; a history of 10,000 evaluations takes 2 million
 _OPERATIONS_BETWEEN_SIGNALS = 100_000  # of SQLite: some milliseconds
@@ -46,6 +47,7 @@ def open_store_file(path: Path, *, create: bool) -> sqlite3.Connection:
             f"there is no store at {path}. Name an existing file with --store, or create one with "
             f"`dilution reproduce fig1 --store {shlex.quote(str(path))}`."
         )
+    check_regular(path)
     if path.is_dir():
         raise StoreError(f"{path} is a folder; --store names a file, such as results.sqlite.")
     try:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from dilution.errors import DataError, InputError, invalid, unknown
 from dilution.training.config import TrainConfig
 from dilution.utils.migration import new_settings, old_names, warn
+from dilution.utils.regular_file import check_regular
 from dilution.utils.toml_file import read_toml
 
 ADVISED = "advised"
@@ -129,6 +130,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         If it is not TOML, has no such table, or a setting is unknown or breaks its rule.
     """
     path = Path(path)
+    check_regular(path)
     try:
         recipe = read_toml(path).get("recipe")
     except OSError as error:

@@ -5,6 +5,7 @@ import os
 import secrets
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 from dilution.errors import DilutionError
 
@@ -50,17 +51,20 @@ def write_atomic(path: Path, content: bytes) -> Path:
     DilutionError
         If the file cannot be written. No temporary file is left, and an existing file is unchanged.
     """
-    part = path.with_name(f".{path.name[:_MAX_NAME]}.{secrets.token_hex(8)}.part")
+    part = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _write_new(part, content)
+            with create_file(part) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             part.replace(path)
         except BaseException:  # Ctrl-C too
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
             raise
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         remedy = "choose a folder that you may write to and that has room"
         if path.is_dir():
@@ -72,16 +76,24 @@ def write_atomic(path: Path, content: bytes) -> Path:
     return path
 
 
-def _write_new(path: Path, content: bytes) -> None:
-    """Write a file that does not exist, with the permissions of the user's umask, through to the disk."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # fails on a link, too
-    with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def temporary_path(path: Path) -> Path:
+    """Return a name beside a file for its content until it is complete; nobody can foresee it."""
+    return path.with_name(f".{path.name[:_MAX_NAME]}.{secrets.token_hex(8)}.part")
 
 
-def _flush_folder(folder: Path) -> None:
+def create_file(path: Path) -> BinaryIO:
+    """Create and open a file that does not exist, with the permissions of the user's umask.
+
+    Raises
+    ------
+    OSError
+        If there is something of that name, even a link that leads nowhere.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o666), "wb")
+
+
+def flush_folder(folder: Path) -> None:
     """Write the names in a folder through to the disk; some file systems cannot."""
     if os.name != "posix":
         return

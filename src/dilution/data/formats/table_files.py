@@ -16,6 +16,7 @@ from dilution.data.formats.table_options import parse_words
 from dilution.data.formats.table_rows import TableRows, check_names
 from dilution.errors import DataError, InputError, short_repr
 from dilution.utils.parquet_size import check_fits
+from dilution.utils.regular_file import check_regular
 
 # What pyarrow raises, and pandas at metadata that are damaged.
 _UNREADABLE = (
@@ -140,6 +141,7 @@ def open_table(path: Path, options: str) -> TableFile:
     options
         Options of the table, as :mod:`dilution.data.formats.table_options` describes them.
     """
+    check_regular(path)
     if path.suffix.lower() == ".parquet":
         return ParquetTable(path, options)
     return CsvTable(path, options)

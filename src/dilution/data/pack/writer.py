@@ -16,6 +16,7 @@ from torch import Tensor
 from dilution.data.arrays import Arrays
 from dilution.data.pack.reader import HEADER, IMAGES_START, MAGIC, SPLITS
 from dilution.errors import DataError, InputError
+from dilution.utils.atomic import create_file, flush_folder, temporary_path
 
 _BLOCK = 1024  # images that are written at once
 
@@ -43,14 +44,15 @@ def write_pack(
     DataError
         If the file cannot be written; no part of it is left then.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with create_file(part) as file:
             _write(file, train, test, notes)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+        flush_folder(path.parent)
     except OSError as error:
         raise DataError(
             f"{path} could not be written: {error.strerror or error}. Choose a folder that you may write to "

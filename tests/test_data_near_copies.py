@@ -1,0 +1,123 @@
+"""The search for near-copies: it finds what a comparison of all pairs finds, within bounds of time."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.ndimage import zoom
+
+from dilution.data import Arrays, near_copy_search
+from dilution.data.components import Components
+from dilution.data.duplicates import find_copies, group_copies, join_groups, number_groups
+from dilution.data.near_copies import _pixels, find_near_copies
+from dilution.data.near_copy_search import _is_enough
+
+Pixels = NDArray[np.uint8]
+
+
+def smooth(seed: int, n: int) -> NDArray[np.float64]:
+    """Return different images without noise, shape (n, 1, 32, 32)."""
+    coarse = np.random.default_rng(seed).uniform(30, 220, (n, 6, 6))
+    return zoom(coarse, (1, 32 / 6, 32 / 6), order=3)[:, None]
+
+
+def frames(n: int, noise: float, seed: int = 0, cameras: int = 1) -> torch.Tensor:
+    """Return frames of fixed cameras, uint8, shape (n, 1, 32, 32); `noise` is a deviation in levels."""
+    random = np.random.default_rng(seed)
+    scene = smooth(seed, cameras)[np.arange(n) % cameras]
+    return torch.from_numpy((scene + random.normal(0, noise, scene.shape)).clip(0, 255).astype(np.uint8))
+
+
+@given(st.data())
+def test_components_are_those_of_all_edges_so_far(data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, 12))
+    node = st.integers(0, n - 1)
+    components, groups = Components(np.arange(n)), np.arange(n)
+    for edges in data.draw(st.lists(st.lists(st.tuples(node, node), max_size=6), max_size=4)):
+        pairs = np.array(edges, dtype=np.int64).reshape(-1, 2)
+        components.join(pairs)
+        for first, second in edges:
+            groups[groups == groups[second]] = groups[first]
+        np.testing.assert_array_equal(components.numbers, components.numbers[components.numbers])
+        np.testing.assert_array_equal(number_groups(components.numbers), number_groups(groups))
+        assert not components.are_apart(pairs).any()
+        everything = np.arange(n)
+        assert components.are_joined(everything, everything) == (len(set(groups)) == 1)
+
+
+@given(
+    st.integers(0, 99),
+    st.integers(2, 25),
+    st.integers(1, 5),
+    st.sampled_from([1.0, 6.0, 14.0]),
+    st.integers(0, 25),
+    st.booleans(),
+)
+def test_the_search_joins_what_a_comparison_of_all_pairs_joins(
+    seed: int, n: int, cameras: int, noise: float, n_known: int, is_small: bool
+) -> None:
+    images, n_known = frames(n, noise, seed, cameras), min(n, n_known)
+    pixels = _pixels(images.float())
+    is_near = _is_enough(*(part @ part.T for part in pixels))
+    joined = np.arange(n)
+    for first, second in zip(*np.nonzero(is_near), strict=True):
+        joined = join_groups(joined, np.where(np.arange(n) == second, first, np.arange(n)))
+    with pytest.MonkeyPatch.context() as patch:
+        if is_small:
+            for name, value in (("_BLOCK", (5, 7)), ("_TILE", (2, 3)), ("_CHUNK", 2)):
+                patch.setattr(near_copy_search, name, value)
+        groups, is_alike = find_near_copies([(images, np.arange(n))])
+        np.testing.assert_array_equal(number_groups(groups), joined)
+        first_rows = np.unique(joined, return_index=True)[1]
+        np.testing.assert_array_equal(groups, first_rows[joined])
+        assert not is_alike.any()
+        known, _ = find_near_copies([(images[:n_known], np.arange(n_known))])
+        parts = [(images[:n_known], np.arange(n_known)), (images[n_known:], np.arange(n - n_known))]
+        again, _ = find_near_copies(parts, known=number_groups(known))
+        np.testing.assert_array_equal(number_groups(again), joined)
+
+
+@pytest.mark.parametrize(("noise", "n_alike"), [(2, 1900), (12, 0)], ids=["alike", "other pixels"])
+def test_frames_of_a_fixed_camera_are_searched_within_seconds(noise: float, n_alike: int) -> None:
+    images = frames(1900, noise)
+    start = time.process_time()
+    copies = find_copies(images)
+    assert time.process_time() - start < 8  # a list of all pairs takes minutes
+    assert (copies.n_copies, copies.n_alike) == (0, n_alike)
+
+
+def test_images_that_are_like_too_many_others_are_counted_and_not_joined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(near_copy_search, "MOST_DIFFERENT", 30)
+    alike, others = frames(200, 12), frames(40, 0.0, seed=1, cameras=20)
+    others[20:] = (others[20:].int() * 4 // 5).byte()  # darker
+    copies = find_copies(torch.cat([others, alike]))
+    assert copies.n_near_copies == 20
+    assert 100 < copies.n_alike <= 200
+    assert any(
+        note.startswith(f"{copies.n_alike} of the 240 images are so alike")
+        for note in copies.notes("image", "images")
+    )
+
+
+def test_more_images_than_are_searched_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = frames(40, 0.0, cameras=20)
+    images[20:] = (images[20:].int() * 4 // 5).byte()
+    arrays = Arrays(images, torch.arange(40) % 2)
+    assert "20 of the 40 images are near-copies" in group_copies(arrays)[1][0]
+    for module in ("near_copies", "duplicates"):
+        monkeypatch.setattr(f"dilution.data.{module}.MAX_IMAGES", 39)
+    grouped, notes = group_copies(arrays)
+    assert notes == (
+        "near-copies are sought among at most 39 different images, and these are 40: images that were "
+        "compressed again may lie on both sides of a split",
+    )
+    assert grouped.split_groups is None
+    assert group_copies(arrays, near=False)[1] == ()
+    small = Arrays(images[:, :, :15, :15], arrays.labels)
+    assert group_copies(small)[1] == ()  # too few pixels for near-copies in any case

@@ -1,0 +1,53 @@
+"""Pipes and devices in place of files are refused at once, wherever a file is read."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dilution.data import load
+from dilution.data.formats.table_files import open_table
+from dilution.errors import InputError
+from dilution.study.grid import Study
+from dilution.study.importing import import_table
+from dilution.study.store import Store
+from dilution.utils.regular_file import check_regular
+
+
+@pytest.fixture(params=["pipe", "link to a device"])
+def special(request: pytest.FixtureRequest, tmp_path: Path):
+    """A function of a file name that makes a pipe or a link to a device of that name."""
+
+    def make(name: str) -> Path:
+        path = tmp_path / name
+        if request.param == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to("/dev/zero")
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".npz", ".pack"])
+def test_no_data_are_read_from_it(special, suffix):
+    with pytest.raises(InputError, match="is a pipe, a socket or a device"):
+        load(str(special(f"data{suffix}")))
+
+
+def test_nor_a_table_of_ids_runs_or_settings_nor_a_store(special, tmp_path):
+    with pytest.raises(InputError, match="must be a file"):
+        open_table(special("verified.csv"), "")
+    with pytest.raises(InputError, match="must be a file"):
+        Study.from_toml(special("study.toml"))
+    with pytest.raises(InputError, match="must be a file"):
+        Store(special("store.sqlite"))
+    with Store(tmp_path / "s.sqlite") as store, pytest.raises(InputError, match="must be a file"):
+        import_table(special("runs.csv"), store)
+
+
+def test_files_folders_and_links_to_them_and_nothing_are_accepted(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    for name in ("file", "link", "nothing", "."):
+        check_regular(tmp_path / name)
