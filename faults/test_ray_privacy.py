@@ -12,6 +12,7 @@ from processes import children
 
 ray = pytest.importorskip("ray")
 
+from dilution.errors import InputError  # noqa: E402
 from dilution.study.execution import Execution  # noqa: E402
 from dilution.study.executors.base import Workload  # noqa: E402
 from dilution.study.executors.ray_driver import RayExecutor  # noqa: E402
@@ -96,3 +97,23 @@ def test_neither_token_nor_files_are_left(seen):
     assert not seen["token is left"]
     assert seen["home"] == []
     assert seen["folders left"] == []
+
+
+def test_a_cluster_that_asks_for_no_token_is_not_joined(monkeypatch):
+    from ray._raylet import Config
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    Config.initialize("")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    run = Run.of(dataset="digits", model="perceptron", n=50, alpha=0.0, steps=1, batch_size=8)
+    execution = Execution(executor="ray", address=cluster.address)
+    try:
+        with (
+            pytest.raises(InputError, match="runs the code of whoever reaches its ports"),
+            RayExecutor(Workload([run], execution)),
+        ):
+            pass
+        assert not ray.is_initialized()
+    finally:
+        cluster.shutdown()

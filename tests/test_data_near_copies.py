@@ -81,6 +81,18 @@ def test_the_search_joins_what_a_comparison_of_all_pairs_joins(
         np.testing.assert_array_equal(number_groups(again), joined)
 
 
+@pytest.mark.parametrize("n_shown", [0, 1, 3])
+def test_blank_images_are_no_near_copies(n_shown: int) -> None:
+    blank = torch.arange(10, 20, dtype=torch.uint8)[:, None, None, None].expand(10, 1, 32, 32)
+    darker = frames(n_shown, 0.0) - torch.arange(n_shown, dtype=torch.uint8)[:, None, None, None]
+    images = torch.cat([blank[:5], darker, blank[5:]])
+    expected = number_groups(np.array([0, 1, 2, 3, 4, *[99] * n_shown, 5, 6, 7, 8, 9]))
+    np.testing.assert_array_equal(find_copies(images).groups, expected)
+    parts = [(part, np.arange(len(part))) for part in (images[:6], images[6:])]
+    groups, _ = find_near_copies(parts, known=np.arange(6))
+    np.testing.assert_array_equal(number_groups(groups), expected)
+
+
 @pytest.mark.parametrize(("noise", "n_alike"), [(2, 1900), (12, 0)], ids=["alike", "other pixels"])
 def test_frames_of_a_fixed_camera_are_searched_within_seconds(noise: float, n_alike: int) -> None:
     images = frames(1900, noise)

@@ -95,6 +95,8 @@ def find_near_copies(
         for columns in zip(*of_parts, strict=True)
     )
     compared = np.flatnonzero(has_content)
+    if len(compared) < 2:
+        return groups, is_alike
     if len(compared) < len(groups):
         features, edges = features[compared], edges[compared]
     search = NearCopySearch(

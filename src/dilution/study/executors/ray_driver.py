@@ -32,7 +32,11 @@ from dilution.errors import InputError, WorkerError
 from dilution.study.datasets import open_data
 from dilution.study.executors.base import Executor, FinishedGroup, Workload
 from dilution.study.executors.processes import count_processes
-from dilution.study.executors.ray_local import PrivateCluster, check_has_token_authentication
+from dilution.study.executors.ray_local import (
+    PrivateCluster,
+    check_demands_token,
+    check_has_token_authentication,
+)
 from dilution.study.executors.ray_memory import estimate_memory
 from dilution.study.executors.ray_worker import DriverInfo, GroupTask, required_data, to_numpy, train
 from dilution.study.grouping import RunGroup
@@ -101,24 +105,19 @@ class RayExecutor(Executor):
             if address is not None:
                 _check_address(address)
                 ray.init(address=address, **options)
-                return
-            gpus = torch.cuda.device_count() if device == "cuda" else 0
-            cpus = max(count_processes(self._execution), gpus)
-            private = self._surroundings.enter_context(PrivateCluster())
-            ray.init(
-                "local",
-                num_cpus=cpus,
-                num_gpus=gpus,
-                include_dashboard=False,
-                **private.options,
-                **options,
-            )
+            else:
+                gpus = torch.cuda.device_count() if device == "cuda" else 0
+                cpus = max(count_processes(self._execution), gpus)
+                options |= self._surroundings.enter_context(PrivateCluster()).options
+                ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **options)
         except (OSError, RuntimeError, ValueError, RayError) as error:
             place = "this machine" if address is None else f"address {address!r}"
             raise InputError(
                 f"there is no cluster at {place}: {_one_line(error)} Start one: `ray start --head`; if it "
                 "asks for a token, set RAY_AUTH_MODE=token; or leave out --address for one on this machine."
             ) from None
+        if address is not None:
+            check_demands_token(ray.get_runtime_context().gcs_address)
 
     def _read_resources(self) -> None:
         """Read the resources of the cluster."""

@@ -1,4 +1,4 @@
-"""A cluster of Ray on this machine alone, for its owner: loopback, a token, a private folder.
+"""Clusters of Ray for their owners alone: of this machine on loopback, others with a token.
 
 Who can reach a port of Ray and has its token runs code as its owner. Ray would listen on all interfaces, keep
 the token in a file that everybody can read, and its sockets and logs in a folder that everybody can write to.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
+import grpc
 import ray
 from ray._private import ray_constants
 
@@ -23,6 +24,8 @@ try:
 except ImportError:  # older than 2.52
     AuthenticationTokenLoader = None
 
+_CLUSTER_ID = "/ray.rpc.NodeInfoGcsService/GetClusterId"  # a request that changes nothing
+_ANSWER_SECONDS = 10.0
 _MAX_FOLDER = 40  # characters: Ray adds 60, and the path of a socket has 107 at most
 
 
@@ -39,6 +42,31 @@ def check_has_token_authentication() -> None:
             f"Ray {ray.__version__} runs the code of whoever reaches its ports; from version 2.52 on it asks "
             "for a token. Install it: pip install 'ray[default]>=2.52'."
         )
+
+
+def check_demands_token(address: str) -> None:
+    """Check that a cluster refuses a request without a token.
+
+    Parameters
+    ----------
+    address
+        Its host:port.
+
+    Raises
+    ------
+    InputError
+        If it answers.
+    """
+    with grpc.insecure_channel(address) as channel:
+        request = channel.unary_unary(_CLUSTER_ID)
+        try:
+            request(b"", timeout=_ANSWER_SECONDS)
+        except grpc.RpcError:
+            return  # unauthenticated; or it speaks TLS only, or has gone away, which the driver sees
+    raise InputError(
+        f"the cluster at {address} runs the code of whoever reaches its ports. Stop it and start it with a "
+        "token: set RAY_AUTH_MODE=token on every machine, as docs/cluster.md says."
+    )
 
 
 class PrivateCluster:

@@ -1,0 +1,278 @@
+"""300 hostile names of classes, columns, files, folders, studies, ids and groups: they stay text everywhere.
+
+A command succeeds or refuses with one message, whatever the name. Nothing but text arrives on the terminal, on
+the page, and in its tables and files.
+"""
+
+import csv
+import json
+import os
+import random
+import re
+import tomllib
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from many_commands import ends_well, read_text, run_commands
+from markdown_it import MarkdownIt
+from PIL import Image
+
+NAMES, PER_SET = 300, 10
+CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?")
+PIECES = [
+    # terminals: colours, titles, the clipboard, a bell, erased and forged lines
+    "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x1b]52;c;ZXZpbA==\x07", "\x9b2J", "\x07", "\x08\x08", "\x0b", "\x0c",
+    "a\rb", "a\nerror: forged", "\x7f", "\x85", "\u2028", "\u2029", "\x1b]8;;http://192.0.2.1\x1b\\link\x1b]8;;\x1b\\", "\x9d0;t\x9c",
+    # pages
+    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='alert(1)", "</td></table><h1>", "<!--", "-->",
+    "]]>", "</script><script>", "&lt;b&gt;", "&amp;", "&#60;", "<svg/onload=alert(1)>", "</title>", "</style><b>", "javascript:alert(1)",
+    # Markdown
+    "[link](http://192.0.2.1)", "![image](http://192.0.2.1/x.png)", "`code`", "**bold**", "# title", "| a | b |", "a|b", "- [ ] task",
+    "[ref]: http://192.0.2.1", "~~gone~~", "<http://192.0.2.1>", "\\", "```", "1. one", "_under_", "***",
+    # templates and formats
+    "{{ 7 * 7 }}", "{% raw %}", "{0}", "{name}", "%s", "%(x)s", "${x}", "$x^2$", "\\alpha", "$$", "{", "}",
+    # formulas
+    "=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "=HYPERLINK(\"http://192.0.2.1\")", "'=1", "\r=1",
+    # writing
+    "\u202eevil\u202c", "\u2066x\u2069", "\u200b", "\u200f", "\ufeff", "e\u0301" * 20, "Z\u0351\u036b\u0343" * 30, "\U0001f600", "日本語", "\U000e0041",
+    "\ud800", "\udcff", "\udce9t\udce9", "\uffff", "\ue000",
+    # values
+    "None", "nan", "NaN", "null", "True", "inf", "NA", "1e400", "0x10", "007", " ", "", "NULL", "undefined", "-",
+    # quotes and pieces of paths
+    "'", '"', "''", '""', "a'b\"c", "`", ",", ";", "a,b", "../..", "/etc/passwd", "..", ".", "~", "~root", "C:\\x", "a/b", "#48", "a#label=b", "*", "?",
+    "\x00", "a\x00b", "x" * 10_000, "<b>" * 3_000, "long name " * 1_000, "--help", "-x",
+]  # fmt: skip
+DIAGNOSE = ["--model", "sklearn:logistic", "--repeats", "1", "--folds", "2", "--n-bootstrap", "20"]
+DIAGNOSE += ["--workers", "0"]
+STUDY = """
+name = {name}
+[base]
+dataset = {data}
+n = 60
+model = "perceptron"
+targets = "pooled"
+steps = 2
+[grid]
+alpha = [0.0, 1.0]
+"""
+
+
+def some_names(draw, count=PER_SET):
+    """Return different names, of one to three pieces."""
+    names = {}
+    while len(names) < count:
+        n_pieces = draw.choice([1, 1, 1, 2, 3])
+        names["".join(draw.choice(PIECES) for _ in range(n_pieces))] = None
+    return list(names)
+
+
+def encoded(name):
+    """Return a name in UTF-8, with lone halves of characters as bytes that are none."""
+    return name.encode("utf-8", "surrogatepass")
+
+
+def file_name(draw, name):
+    """Return a name as bytes that a file can have."""
+    return encoded(name).replace(b"\0", b"").replace(b"/", b"_")[: draw.choice([40, 200])].strip(b".") or b"x"
+
+
+def quoted(text):
+    """Return a text for TOML."""
+    return json.dumps(text.encode("utf-8", "replace").decode())
+
+
+def write_table(path, labels, columns, more=()):
+    """Write a table of numbers that tell the classes, and perhaps of more columns."""
+    rng = np.random.default_rng(0)
+    lines = [[*columns, *(name for name, _ in more), "label"]]
+    for row in range(12 * len(labels)):
+        values = (np.arange(len(columns)) == row % len(labels)) * 4 + rng.normal(size=len(columns))
+        extra = [values[row % len(values)] for _, values in more]
+        lines.append([*(f"{value:.3f}" for value in values), *extra, labels[row % len(labels)]])
+    with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows(lines)
+
+
+def table_case(draw, folder, names):
+    """Names of classes, columns, ids and groups in tables."""
+    features = some_names(draw, len(names))
+    write_table(folder / "t.csv", names, features, [("id", some_names(draw, 12)), ("patient", names * 3)])
+    with (folder / "ids.csv").open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+        csv.writer(file).writerows([["id", "verified_label"], *zip(map(str, range(5)), names, strict=False)])
+    yield ["diagnose", "t.csv", *DIAGNOSE, "--out", "d"]
+    yield ["data", "check", "t.csv"]
+    verified = draw.choice([[], ["--verified", "ids.csv"], ["--group", names[0]], ["--group", "patient"]])
+    yield ["diagnose", "t.csv", *DIAGNOSE, "--out", "e", *verified]
+
+
+def folder_case(draw, folder, names):
+    """Names of the folders of classes and of their files."""
+    rng = np.random.default_rng(draw.randrange(9))
+    for name in names:
+        inside = os.path.join(os.fsencode(folder / "photos"), file_name(draw, name))
+        os.makedirs(inside, exist_ok=True)
+        for number in range(4):
+            path = os.path.join(inside, b"%d " % number + file_name(draw, name)[:100] + b".png")
+            with open(path, "wb") as file:
+                Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(file, "png")
+        with open(os.path.join(inside, b"x" + file_name(draw, name)[:100] + b".jpg"), "wb") as file:
+            file.write(b"no image")
+    yield ["diagnose", "photos#8", *DIAGNOSE, "--out", "d"]
+    yield ["data", "pack", "photos", "p.pack", "--size", "8", "--workers", "0"]
+    yield ["data", "check", "p.pack"]
+    yield ["diagnose", "p.pack", *DIAGNOSE, "--out", "e"]
+
+
+def npz_case(draw, folder, names):
+    """Names of classes in arrays, and of the file."""
+    stem = os.fsdecode(file_name(draw, names[0])[:100])
+    labels = np.arange(12 * len(names)) % len(names)
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 4, 4), dtype=np.uint8)
+    images[np.arange(len(labels)), labels // 4 % 4, labels % 4] = 255
+    with open(folder / f"{stem}.npz", "wb") as file:
+        np.savez(file, images=images, labels=labels, classes=np.array(names))
+    yield ["diagnose", f"{stem}.npz", *DIAGNOSE, "--out", "d"]
+    (folder / "s.toml").write_bytes(encoded(STUDY.format(name='"s"', data=quoted(f"{stem}.npz"))))
+    yield ["run", "s.toml", "--workers", "0", "--store", f"{stem}.sqlite"]
+    yield ["report", "--store", f"{stem}.sqlite", "--out", f"{stem} page"]
+
+
+def study_case(draw, folder, names):
+    """Names of studies, of files that are not there, and of settings."""
+    for number, name in enumerate(names):
+        text = STUDY.format(name=quoted(name), data='"digits"')
+        if draw.random() < 0.3:
+            text += f"{quoted(names[0])} = [1]\n"
+        (folder / f"{number}.toml").write_text(text, "utf-8")
+        yield ["run", f"{number}.toml", "--workers", "0", "--store", "s.sqlite"]
+    yield ["status", "--store", "s.sqlite"]
+    yield ["export", "runs.csv", "--store", "s.sqlite"]
+    yield ["export", "runs.jsonl", "--store", "s.sqlite"]
+    yield ["claims", "--store", "s.sqlite"]
+    yield ["report", "--store", "s.sqlite", "--out", "page"]
+    for name in names[:4]:
+        word = name.replace("\0", "").encode("utf-8", "replace").decode()
+        yield ["diagnose", word, *DIAGNOSE]
+        yield ["show", "run", word, "--store", "s.sqlite"]
+        yield ["diagnose", "digits", *DIAGNOSE, "--model", word]
+        yield ["data", "check", f"{word}.csv"]
+
+
+CASES = [table_case, folder_case, npz_case, study_case]
+
+
+class Elements(HTMLParser):
+    """The kinds of elements of a page, each with the names of its attributes."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.kinds, self.links, self.scripts, self._is_script = set(), set(), [], False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.kinds |= {(tag, name) for name, _ in [("", ""), *attributes]}
+        self.links |= {value for name, value in attributes if name in ("href", "src", "action", "xlink:href")}
+        self._is_script = tag == "script"
+        if self._is_script:
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        self._is_script = False
+
+    def handle_data(self, data):
+        if self._is_script:
+            self.scripts[-1] += data
+
+    def handle_comment(self, data):
+        self.kinds.add(("comment", ""))
+
+    def unknown_decl(self, data):
+        self.kinds.add(("declaration", ""))
+
+
+def faults_of_file(path, known):
+    """Return what of a file is no text."""
+    if path.suffix in (".png", ".pdf", ".sqlite", ".pack", ".parquet", ".toml"):
+        return
+    text = read_text(path)
+    if bad := CONTROL.search(text):
+        yield f"{path.name}: the character {bad[0]!r} in {text[max(0, bad.start() - 30) : bad.end() + 30]!r}"
+    if path.suffix == ".html":
+        page = Elements(text)
+        yield from (f"{path.name}: element {kind}" for kind in page.kinds - known.kinds)
+        yield from (f"{path.name}: link {link!r}" for link in page.links if not link.startswith(("#", "data:")))
+        if page.scripts[-1] != known.scripts[-1]:
+            yield f"{path.name}: another script"
+        for content in page.scripts[:-1]:
+            json.loads(content)
+    elif path.suffix == ".csv":
+        rows = list(csv.reader(text.splitlines(keepends=True)))
+        if len({len(row) for row in rows}) > 1:
+            yield f"{path.name}: rows of {({len(row) for row in rows})} cells"
+        cells = [cell for row in rows for cell in row]
+        formulas = [cell for cell in cells if cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not NUMBER.fullmatch(cell)]
+        yield from (f"{path.name}: formula {cell[:80]!r}" for cell in formulas if cell)
+    elif path.suffix == ".json":
+        json.loads(text)
+    elif path.suffix == ".jsonl":
+        [json.loads(line) for line in text.split("\n") if line]
+    elif path.suffix == ".md":
+        yield from faults_of_markdown(path, text)
+
+
+def faults_of_markdown(path, text):
+    """Return elements of a Markdown page that come from names: it has no emphasis, code or HTML of its own."""
+    plain = {"text", "image", "softbreak"}
+    for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text):
+        if token.type in ("html_block", "fence", "code_block", "blockquote_open", "ordered_list_open", "hr"):
+            yield f"{path.name}: {token.type} {token.content[:80]!r}"
+        if token.type == "heading_open" and token.tag not in ("h1", "h2"):
+            yield f"{path.name}: {token.tag}"
+        for child in token.children or ():
+            if child.type not in plain:
+                yield f"{path.name}: {child.type} in {token.content[:200]!r}"
+            if child.type == "image" and "/" in child.attrs["src"]:
+                yield f"{path.name}: image {child.attrs['src']!r}"
+
+
+@pytest.fixture(scope="module")
+def known_page(tmp_path_factory):
+    """The elements of pages whose names are harmless."""
+    folder = tmp_path_factory.mktemp("known")
+    draw = random.Random(0)
+    names = [f"name {number}" for number in range(PER_SET)]
+    commands = [(folder, words) for case in (table_case, npz_case) for words in case(draw, folder, names)]
+    for ended in run_commands(folder / "log", commands):
+        assert ended.code == 0, ended.err
+    pages = [Elements(read_text(path)) for path in folder.rglob("index.html")]
+    assert len(pages) == 4
+    pages[0].kinds = set().union(*(page.kinds for page in pages))
+    return pages[0]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_names_stay_text(tmp_path, known_page, case):
+    n_sets = NAMES // PER_SET // len(CASES) + 1
+    commands = []
+    for seed in range(n_sets):
+        folder = tmp_path / f"{seed}"
+        folder.mkdir()
+        draw = random.Random(f"{case.__name__} {seed}")
+        commands += [(folder, words) for words in case(draw, folder, some_names(draw))]
+    ends, faults = run_commands(tmp_path / "log", commands), []
+    for (folder, words), ended in zip(commands, ends, strict=True):
+        shown = f"{folder.name}: {' '.join(words)[:150]!r}"
+        if wrong := ends_well(ended):
+            faults.append(f"{shown}: {wrong}")
+        if bad := CONTROL.search(ended.out + ended.err):
+            faults.append(f"{shown}: {bad[0]!r} on the terminal")
+        if len(ended.out) + len(ended.err) > 100_000:
+            faults.append(f"{shown}: {len(ended.out) + len(ended.err):,} characters on the terminal")
+    for path in sorted(tmp_path.glob("[0-9]*/**/*")):
+        if path.is_file() and path.parent.name[:1] in "dep" or path.name.startswith("runs."):
+            faults += [f"{path.parent.parent.name}/{path.parent.name}: {fault}" for fault in faults_of_file(path, known_page)]
+    assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults[:25])
+    assert sum(ended.code == 0 for ended in ends) > 0.4 * len(ends)
