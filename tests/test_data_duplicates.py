@@ -14,14 +14,9 @@ from sklearn.datasets import load_sample_images
 
 import dilution
 from dilution.data import Arrays, load, load_unsplit, pack_folder
-from dilution.data.duplicates import (
-    exact_groups,
-    find_copies,
-    group_copies,
-    is_copy_of,
-    join_groups,
-    number_groups,
-)
+from dilution.data.duplicates import find_copies, group_copies
+from dilution.data.exact_copies import exact_groups, is_copy_of
+from dilution.data.group_numbers import join_groups, number_groups
 from dilution.data.groups import read_groups
 from dilution.data.splits import divide_groups, split_arrays, stratified_split
 from dilution.diagnosis.cross_validation import _split
@@ -189,7 +184,7 @@ def test_a_million_different_rows_need_no_hash_of_their_bytes(monkeypatch: pytes
         assert len(images) < 10
         return np.zeros(len(images), dtype=np.int64)
 
-    monkeypatch.setattr("dilution.data.duplicates._hashes", hashes)
+    monkeypatch.setattr("dilution.data.exact_copies._hashes", hashes)
     counter = torch.arange(1_000_000)
     features = torch.stack([counter % 1000, counter // 1000, counter % 7], dim=1).float()
     assert exact_groups(features[:, :, None, None])[-1] == 999_999

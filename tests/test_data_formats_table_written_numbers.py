@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from dilution.data import load, load_unsplit
-from dilution.data.duplicates import exact_groups, find_copies
+from dilution.data.duplicates import find_copies
+from dilution.data.exact_copies import exact_groups
 from dilution.data.formats.csv_leading_zeros import may_have_leading_zeros
 from dilution.data.formats.table_files import open_table
 from dilution.errors import DilutionError, InputError

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dilution.data.duplicates import number_groups
+from dilution.data.group_numbers import number_groups
 from dilution.data.grouped_split import choose_test_groups
 from dilution.data.splits import stratified_split, take_rows
 

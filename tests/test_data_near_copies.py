@@ -12,7 +12,8 @@ from scipy.ndimage import zoom
 
 from dilution.data import Arrays, near_copy_search
 from dilution.data.components import Components
-from dilution.data.duplicates import find_copies, group_copies, join_groups, number_groups
+from dilution.data.duplicates import find_copies, group_copies
+from dilution.data.group_numbers import join_groups, number_groups
 from dilution.data.near_copies import _pixels, find_near_copies
 from dilution.data.near_copy_search import _is_enough
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -40,7 +41,11 @@ def test_different_parts_are_refused_and_leave_no_file(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which reports a full disk")
 def test_a_full_disk_leaves_no_pack_and_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digits = load("digits")
-    monkeypatch.setattr("dilution.data.pack.writer.create_file", lambda _: Path("/dev/full").open("wb"))
+
+    def full(_: Path) -> BinaryIO:
+        return Path("/dev/full").open("wb")
+
+    monkeypatch.setattr("dilution.data.pack.writer.create_file", full)
     with pytest.raises(DataError, match=r"a.pack could not be written: No space left on device"):
         write_pack(tmp_path / "a.pack", [digits.train], [digits.test])
     assert list(tmp_path.iterdir()) == []

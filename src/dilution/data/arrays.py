@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dilution.data.duplicates import count_groups, exact_groups, number_groups
+from dilution.data.exact_copies import exact_groups
+from dilution.data.group_numbers import count_groups, number_groups
 from dilution.errors import InputError
 
 

@@ -8,13 +8,15 @@ examples.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dilution.data.exact_copies import exact_groups
+from dilution.data.group_numbers import Ints, count_groups, first_pair, first_rows, join_groups, number_groups
 from dilution.data.near_copies import MAX_IMAGES, can_be_near_copies, find_near_copies
 
 if TYPE_CHECKING:
@@ -22,12 +24,7 @@ if TYPE_CHECKING:
 
     from dilution.data.arrays import Arrays, LazyImages
 
-Ints = NDArray[np.int64]
 
-_CHUNK = 1 << 12  # images that are hashed at once
-_CACHED = 1 << 18  # bytes that are mixed at once
-_START, _FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)  # of SplitMix64
-_HALF = np.uint64(32)
 _LARGEST_SHARE = 0.1  # share of the images that near-copies may join in one group
 _LARGEST_JOINED = 0.5  # share of the examples that copies may join from groups that a user names
 _LARGEST_ALWAYS = 20  # images that near-copies may join in any case
@@ -79,14 +76,14 @@ class Copies:
         n = len(self.groups)
         if n_exact := self.n_copies - self.n_near_copies:
             what = "pixels" if one == "image" else "features"
-            first, second = _first_pair(self.exact)
+            first, second = first_pair(self.exact)
             verb = f"is a copy of another {one}" if n_exact == 1 else f"are copies of other {many}"
             notes.append(
                 f"{n_exact:,} of the {n:,} {many} {verb} (equal {what}), the first is {name(second)}, equal "
                 f"to {name(first)}; copies share a side of every split"
             )
         if n_near := self.n_near_copies:
-            first, second = _first_pair(self.groups, self.exact)
+            first, second = first_pair(self.groups, self.exact)
             verb = f"is a near-copy of another {one}" if n_near == 1 else f"are near-copies of other {many}"
             notes.append(
                 f"{n_near:,} of the {n:,} {many} {verb} (compressed again or of other brightness), the first "
@@ -256,129 +253,6 @@ def words_for(arrays: Arrays) -> tuple[str, str]:
     return ("row", "rows") if height == width == 1 else ("image", "images")
 
 
-def is_copy_of(images: Tensor | LazyImages, others: Tensor | LazyImages) -> NDArray[np.bool_]:
-    """Return which of the others equal one of the images, bool, shape (others,)."""
-    keys, other_keys = _keys(images), _keys(others)
-    is_copy = np.isin(other_keys, keys)
-    hashes, other_hashes = _hashes_of(images, np.isin(keys, other_keys)), _hashes_of(others, is_copy)
-    is_copy[is_copy] = np.isin(other_hashes, hashes)
-    return is_copy
-
-
-def _keys(images: Tensor | LazyImages) -> NDArray[np.uint64]:
-    """Return keys that differ only where examples do, uint64, shape (n,); lazy images are not read for them.
-
-    Examples with one key are compared by hashes of all their bytes.
-    """
-    if isinstance(images, Tensor):
-        return _mixed(images.cpu())
-    return _mixed(images.pixel_sums.cpu().transpose(0, 1).flatten(1))
-
-
-def _mixed(images: Tensor) -> NDArray[np.uint64]:
-    """Return 64 bits per example, in which all its numbers are mixed; hashes take five times as long."""
-    keys = np.empty(len(images), dtype=np.uint64)
-    rows = max(1, _CACHED // max(1, images[:1].numel() * images.element_size()))
-    for start in range(0, len(images), rows):
-        words = _words(_flat(images[start : start + rows]))
-        state = np.full(len(words), _START, dtype=np.uint64)
-        shifted = np.empty_like(state)
-        for column in words.T:
-            np.bitwise_xor(state, column, out=state)
-            np.multiply(state, _FACTOR, out=state)
-            np.right_shift(state, _HALF, out=shifted)
-            np.bitwise_xor(state, shifted, out=state)
-        keys[start : start + rows] = state
-    return keys
-
-
-def _words(chunk: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
-    """Return rows of numbers as the largest unsigned integers that fill them; bytes are padded with zeros."""
-    width = chunk.shape[1] * chunk.itemsize
-    if width % 4:
-        content = np.zeros((len(chunk), -(-width // 8) * 8), dtype=np.uint8)
-        content[:, :width] = chunk.view(np.uint8)
-        return content.view(np.uint64)
-    return chunk.view(np.uint32 if width % 8 else np.uint64)
-
-
-def _flat(images: Tensor) -> NDArray[Any]:
-    """Return examples as rows of numbers, contiguous; zeros have one sign."""
-    chunk = images.reshape(len(images), -1).numpy()
-    if chunk.dtype.kind == "f":
-        chunk = chunk + 0  # −0.0 equals 0.0 and has other bytes
-    return np.ascontiguousarray(chunk)
-
-
-def _hashes_of(images: Tensor | LazyImages, is_wanted: NDArray[np.bool_]) -> Ints:
-    """Return the hashes of some images."""
-    rows = np.flatnonzero(is_wanted)
-    if isinstance(images, Tensor):
-        return _hashes(images.cpu()[torch.from_numpy(rows)] if len(rows) < len(images) else images.cpu())
-    parts = np.array_split(rows, len(rows) // _CHUNK + 1)
-    return np.concatenate([_hashes(images.take(torch.from_numpy(part))) for part in parts])
-
-
-def exact_groups(images: Tensor | LazyImages) -> Ints:
-    """Return the group of each example, int64, shape (n,); equal examples have the same number."""
-    keys = _keys(images)
-    groups = np.arange(len(keys))
-    ordered = np.sort(keys)
-    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-    if not len(repeated):
-        return groups
-    is_candidate = np.isin(keys, repeated)
-    groups[is_candidate] = len(groups) + number_groups(_hashes_of(images, is_candidate))
-    return number_groups(groups)
-
-
-def number_groups(keys: NDArray[np.generic]) -> Ints:
-    """Return numbers of groups, from 0 in the order of their first examples; equal keys are one group."""
-    if keys.dtype.kind in "iu" and np.greater(keys[1:], keys[:-1]).all():
-        return np.arange(len(keys))
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    numbers: Ints = rank[inverse.reshape(-1)]
-    return numbers
-
-
-def join_groups(*groups: Ints) -> Ints:
-    """Return the finest groups that keep each of several divisions together, int64, shape (n,)."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    first, *others = groups
-    joined = number_groups(first)
-    for other in map(number_groups, others):
-        # Groups of both divisions are the nodes of a graph, and each example joins two of them.
-        n_joined, n_other = count_groups(joined), count_groups(other)
-        ends = (joined, n_joined + other)
-        size = n_joined + n_other
-        graph = coo_matrix((np.ones(len(joined), dtype=np.int8), ends), shape=(size, size))
-        _, component = connected_components(graph, directed=False)
-        joined = number_groups(component[joined])
-    return joined
-
-
-def count_groups(groups: Ints) -> int:
-    """Return the number of groups, which are numbered from 0."""
-    return int(groups.max()) + 1 if len(groups) else 0
-
-
-def _hashes(images: Tensor) -> Ints:
-    """Return a 64-bit hash of each example: examples with equal numbers have equal hashes."""
-    hashes = np.empty(len(images), dtype=np.int64)
-    for start in range(0, len(images), _CHUNK):
-        chunk = _flat(images[start : start + _CHUNK])
-        width = chunk.shape[1] * chunk.itemsize
-        content = chunk.tobytes()
-        hashes[start : start + _CHUNK] = [
-            hash(content[row * width : (row + 1) * width]) for row in range(len(chunk))
-        ]
-    return hashes
-
-
 def _join_near_copies(exact: Ints, near: Ints, is_alike: NDArray[np.bool_]) -> Copies:
     """Return the copies with near-copies joined.
 
@@ -400,19 +274,3 @@ def are_too_alike(near: Ints, is_alike: NDArray[np.bool_]) -> NDArray[np.bool_]:
     too_large = sizes > max(_LARGEST_ALWAYS, _LARGEST_SHARE * len(near))
     too_large[near[is_alike]] = True
     return too_large[near]
-
-
-def first_rows(groups: Ints) -> Ints:
-    """Return the first example of each group."""
-    return np.unique(groups, return_index=True)[1].astype(np.int64)
-
-
-def _first_pair(groups: Ints, finer: Ints | None = None) -> tuple[int, int]:
-    """Return the first example that is in the group of an earlier one, after that one.
-
-    With `finer` groups it is in another one of these than the earlier example.
-    """
-    first = first_rows(groups)[groups]
-    is_later = first < np.arange(len(groups)) if finer is None else finer[first] != finer
-    second = int(np.flatnonzero(is_later)[0])
-    return int(first[second]), second

@@ -13,7 +13,7 @@ from dilution.errors import InputError
 
 if TYPE_CHECKING:
     from dilution.data.arrays import UnsplitData
-    from dilution.data.duplicates import Ints
+    from dilution.data.group_numbers import Ints
 
 
 def match_groups(group: Any, examples: UnsplitData) -> tuple[Ints, tuple[str, ...]]:

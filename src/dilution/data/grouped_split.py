@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from dilution.data.duplicates import Ints
+from dilution.data.group_numbers import Ints
 
 
 def choose_test_groups(labels: Ints, groups: Ints) -> NDArray[np.bool_]:

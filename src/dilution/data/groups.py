@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dilution.data.class_names import is_whole_number, normal_form, without_fraction
-from dilution.data.duplicates import Ints, count_groups, number_groups
+from dilution.data.group_numbers import Ints, count_groups, number_groups
 from dilution.data.label_notes import describe_similar_names, describe_spellings
 from dilution.data.label_values import is_missing
 from dilution.errors import InputError

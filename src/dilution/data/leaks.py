@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dilution.data.duplicates import are_too_alike, exact_groups, first_rows, is_copy_of, words_for
+from dilution.data.duplicates import are_too_alike, words_for
+from dilution.data.exact_copies import exact_groups, is_copy_of
+from dilution.data.group_numbers import first_rows
 from dilution.data.near_copies import MAX_IMAGES, can_be_near_copies, find_near_copies
 
 if TYPE_CHECKING:

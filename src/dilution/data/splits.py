@@ -9,7 +9,8 @@ import torch
 
 from dilution.data.arrays import Arrays, DataSet
 from dilution.data.class_checks import check_test_classes, check_two_classes
-from dilution.data.duplicates import Ints, count_groups, find_and_group, group_copies, number_groups
+from dilution.data.duplicates import find_and_group, group_copies
+from dilution.data.group_numbers import Ints, count_groups, number_groups
 from dilution.data.grouped_split import choose_test_groups
 from dilution.data.leaks import leak_notes
 from dilution.errors import InputError

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dilution.data.duplicates import count_groups, number_groups
+from dilution.data.group_numbers import count_groups, number_groups
 from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, maximise_likelihood
 from dilution.utils import rng

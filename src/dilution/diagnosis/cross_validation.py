@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from dilution.data import Arrays
-from dilution.data.duplicates import count_groups
+from dilution.data.group_numbers import count_groups
 from dilution.data.splits import divide_groups, spread_classes
 from dilution.diagnosis.fold_training import Fold, FoldTrainer
 from dilution.diagnosis.grouped_error import standard_error

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dilution.data import Arrays, UnsplitData, check_classes, load_unsplit
-from dilution.data.duplicates import count_groups, find_and_group, with_groups
+from dilution.data.duplicates import find_and_group, with_groups
 from dilution.data.from_arrays import leave_out_unused
 from dilution.data.group_files import match_groups
+from dilution.data.group_numbers import count_groups
 from dilution.data.registry import with_group_column
 from dilution.diagnosis.anchors import Ints
 from dilution.diagnosis.bootstrap import N_BOOTSTRAP, bootstrap

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dilution.data.duplicates import Ints
+from dilution.data.group_numbers import Ints
 from dilution.data.splits import take_rows, undivided
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from dilution.data import Arrays, DataSet
-from dilution.data.duplicates import Ints, count_groups, find_copies, words_for
+from dilution.data.duplicates import find_copies, words_for
+from dilution.data.group_numbers import Ints, count_groups
 from dilution.errors import InputError
 
 Floats = NDArray[np.float64]

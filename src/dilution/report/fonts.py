@@ -26,6 +26,8 @@ _PREFERRED = (
 )
 """Beginnings of the names of fonts that fit the plots and have many characters."""
 
+_UNDRAWABLE = frozenset("\ufeff")  # fonts have it, and matplotlib cannot write it to a PDF file
+
 _NAMES: WeakKeyDictionary[Figure, dict[str, str]] = WeakKeyDictionary()
 """Per figure the texts that were replaced by numbers, text to number."""
 
@@ -131,7 +133,7 @@ def _missing(text: Text, families: list[str] | None = None) -> set[str]:
     for name in families or properties.get_family():
         if missing:
             missing -= _characters_of(name, properties)
-    return missing
+    return missing | (_UNDRAWABLE & set(text.get_text()))
 
 
 def _candidates() -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from dilution.utils.output_folder import write_output
+
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 SCHEMA_VERSION = 1
 """Version of ``diagnosis.json``, ``plan.json`` and ``advice.json``.
@@ -32,8 +35,24 @@ def write_json(path: Path, result: Mapping[str, Any]) -> Path:
     DilutionError
         If the file cannot be written.
     """
-    content = json.dumps(plain(result), indent=1, ensure_ascii=False, allow_nan=False)
-    return write_output(path, f"{content}\n".encode())
+    return write_output(path, f"{json_text(plain(result), indent=1)}\n".encode())
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    r"""Return a value as JSON that is readable and printable.
+
+    Letters of all scripts stay, unlike with ``ensure_ascii``. What is not printable, such as control characters
+    and halves of characters, is ``\uXXXX``, which every reader restores.
+
+    Parameters
+    ----------
+    value
+        A value of the types of JSON; NaN and infinity are an error.
+    indent
+        Blanks per level. Default: all on one line.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return _UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def plain(value: Any) -> Any:

@@ -1,11 +1,13 @@
 """The same page as Markdown, for readers of a repository."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from dilution.report.page import Page
 from dilution.report.section import Section
 from dilution.utils.output_folder import write_output
+from dilution.utils.printable import page_bytes
 
 
 def write_markdown(page: Page, folder: Path) -> Path:
@@ -28,13 +30,13 @@ def write_markdown(page: Page, folder: Path) -> Path:
         lines += _section(section)
     lines += ["## What produced this page", "", "| | |", "|---|---|"]
     lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in page.made_by.items()]
-    return write_output(folder / "README.md", ("\n".join(lines) + "\n").encode())
+    return write_output(folder / "README.md", page_bytes("\n".join(lines) + "\n"))
 
 
 def _section(section: Section) -> Sequence[str]:
     lines = [f"## {_escape(section.name)}: {_escape(section.title)}", "", _escape(section.summary), ""]
     if section.svg:
-        lines += [f"![{_escape(section.title)}]({section.name}.png)", ""]
+        lines += [f"![{_escape_brackets(section.title)}]({section.name}.png)", ""]
     lines += [_escape(section.caption), ""]
     if section.notes:
         lines += ["Notes on the data:", "", *(f"- {_escape(note)}" for note in section.notes), ""]
@@ -49,10 +51,29 @@ def _section(section: Section) -> Sequence[str]:
     return lines
 
 
+_SPECIAL = re.compile(
+    r"""\\(?=[!-/:-@\[-`{-~])        # an escape
+    | [`*]                          # code and emphasis
+    | (?<![0-9A-Za-z])_ | _(?![0-9A-Za-z])  # emphasis; not the _ inside test_acc
+    | ~(?=~) | (?<=~)~              # strikethrough
+    | !(?=\[) | \](?=[(\[:])        # images, links, what they refer to
+    | ^(?:[-+](?=[-\s]|$) | \#(?=[\#\s]|$) | \[ | >) | ^\d{1,9}[.)](?=\s|$)  # lists, headings, definitions
+    """,
+    re.VERBOSE,
+)
+
+
 def _escape(text: str) -> str:
-    """Return text that Markdown does not read as HTML."""
-    return text.replace("<", "&lt;").replace(">", "&gt;")
+    """Return text on one line that Markdown reads as text alone."""
+    line = " ".join(text.split())
+    line = _SPECIAL.sub(lambda match: f"{match[0][:-1]}\\{match[0][-1]}", line)
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _escape_brackets(text: str) -> str:
+    """Return text for the description of an image, which ends at a bracket."""
+    return re.sub(r"(?<!\\)([\[\]])", r"\\\1", _escape(text))
 
 
 def _cell(value: object) -> str:
-    return _escape(str(value)).replace("|", "\\|").replace("\n", " ")
+    return _escape(str(value)).replace("|", "\\|")

@@ -23,6 +23,7 @@ from dilution.report.svg import inline_svg, tooltips
 from dilution.report.tables import BOUNDS, Cells, format_value, points_cells, runs_cells
 from dilution.study.statistics import common_settings, varying_settings
 from dilution.utils.output_folder import write_output
+from dilution.utils.printable import page_bytes
 
 # Verdict → class that colours its badge, and a symbol that says the same without colour.
 VERDICTS = {
@@ -119,7 +120,7 @@ def write(page: Page, path: Path) -> Path:
     DilutionError
         If the file cannot be written. No half-written file is left.
     """
-    return write_output(Path(path), render(page).encode("utf-8"))
+    return write_output(Path(path), page_bytes(render(page)))
 
 
 def _view(number: int, section: Section) -> _SectionView:

@@ -34,6 +34,7 @@ _AXIS_LABELS = {
 }
 _MAX_SERIES = 12  # more lines than this cannot be told apart
 _MAX_LABEL = 60  # longer labels leave no room for the plot
+_MAX_FILE_NAME = 100  # characters; names of files have 255 at most, and some tools fewer
 _MAX_SETTINGS = 3  # more settings than this make a sentence hard to read
 
 _PAGE_FILES = ("claims", "made_by", "index", "readme")
@@ -186,7 +187,7 @@ def file_names(studies: Sequence[str], taken: Iterable[str] = ()) -> dict[str, s
     used = {table for name in (*_PAGE_FILES, *taken) for table in _table_names(name)}
     names = {}
     for study in studies:
-        plain = re.sub(r"[^a-z0-9.]+", "-", study.lower()).strip("-.") or "study"
+        plain = re.sub(r"[^a-z0-9.]+", "-", study.lower())[:_MAX_FILE_NAME].strip("-.") or "study"
         candidates = (plain if number == 1 else f"{plain}-{number}" for number in count(1))
         names[study] = next(name for name in candidates if used.isdisjoint(_table_names(name)))
         used |= _table_names(names[study])

@@ -1,6 +1,10 @@
 """Names and texts from files, with escapes for characters that no page, table or terminal should get."""
 
+import re
 import unicodedata
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that a terminal obeys: controls but tab and end of line, and reversals of what follows."""
 
 _ESCAPED = {"Cc", "Cs", "Zl", "Zp"}  # controls, halves of characters, separators of lines and paragraphs
 _TURNS_TEXT = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # reverse what follows
@@ -18,6 +22,25 @@ def printable(text: str) -> str:
         Any text, such as a name from ``os.listdir``.
     """
     return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def without_controls(text: str) -> str:
+    r"""Return a text of several lines with escapes in place of control characters.
+
+    Unlike :func:`printable` it keeps what is only no word: tabs, ends of lines, halves of characters. It is
+    fast for a whole page.
+
+    Parameters
+    ----------
+    text
+        Any text.
+    """
+    return _CONTROL.sub(lambda match: _escaped(match[0]), text)
+
+
+def page_bytes(text: str) -> bytes:
+    r"""Return a page in UTF-8, with escapes in place of control characters and of halves of characters."""
+    return without_controls(text).encode("utf-8", "backslashreplace")
 
 
 def _escaped(character: str) -> str:

@@ -6,14 +6,13 @@ import codecs
 import errno
 import io
 import os
-import re
 import select
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from dilution.utils.printable import printable
+from dilution.utils.printable import without_controls
 
 _READER_IS_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.ENXIO, errno.EBADF)
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -24,9 +23,6 @@ _TRANSLITERATIONS = {
     "∞": "inf", "’": "'", "‘": "'", "“": '"', "”": '"', "²": "^2", "σ": "sigma", "μ": "mu",
 }  # fmt: skip
 """Characters of this program's own sentences. Others, such as those of names, are escaped."""
-
-
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # not tab and end of line
 
 
 @contextmanager
@@ -109,7 +105,7 @@ class _OutputStream(io.TextIOWrapper):
 
     def write(self, text: str) -> int:
         """Write a text, with escapes for control characters."""
-        return super().write(text if self._controls else _CONTROL.sub(_escape_control, text))
+        return super().write(text if self._controls else without_controls(text))
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -124,10 +120,6 @@ def _protected(stream: Any, original: Any, ignored: Sequence[int], *, controls: 
         return stream
     stream.flush()
     return _OutputStream(OutputFile(stream.fileno(), ignored), stream.encoding, controls=controls)
-
-
-def _escape_control(match: re.Match[str]) -> str:
-    return printable(match[0])
 
 
 def _transliterate(error: UnicodeError) -> tuple[str, int]:

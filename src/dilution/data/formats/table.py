@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from dilution.data.arrays import Arrays, DataSet, UnsplitData
-from dilution.data.duplicates import Ints, group_copies, number_groups, with_groups
+from dilution.data.duplicates import group_copies, with_groups
 from dilution.data.formats.label_column import with_proposal
 from dilution.data.formats.table_columns import ColumnRoles, LabelColumnError, assign_roles
 from dilution.data.formats.table_features import FeatureColumns, encode_columns
 from dilution.data.formats.table_files import TableFile, open_table
 from dilution.data.formats.table_number_format import NumberFormat
 from dilution.data.formats.table_rows import TableRows
+from dilution.data.group_numbers import Ints, number_groups
 from dilution.data.groups import read_groups
 from dilution.data.label_notes import describe_missing
 from dilution.data.labels import LabelColumn, number_classes, read_labels
