@@ -74,6 +74,31 @@ def test_a_command_writes_in_the_encoding_of_its_terminal() -> None:
     assert "##########" in process.stdout.decode("ascii")
 
 
+def test_the_encoding_of_a_protected_stream_can_be_looked_up() -> None:
+    reader, writer = os.pipe()
+    with protected_output():
+        encoding = _OutputStream(OutputFile(writer), "ascii").encoding
+    assert "text".encode(encoding) == b"text"
+    with pytest.raises(UnicodeEncodeError):
+        "√".encode(encoding)
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.trains
+def test_a_backend_of_somebody_else_is_not_needed_and_a_deleted_folder_is_named(tmp_path: Path) -> None:
+    environment = {**os.environ, "MPLBACKEND": "module://not_installed.backend"}
+    words = ["reproduce", "fig4", "--out", "out"]
+    process = subprocess.run([*DILUTION, *words], cwd=tmp_path, env=environment, capture_output=True)
+    assert process.returncode == 0, process.stderr
+    (tmp_path / "gone").mkdir()
+    script = shlex.join([str(Path(sys.executable).with_name("dilution")), "list", "models"])
+    command = f"cd gone && rmdir ../gone && {script}"
+    gone = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert gone.returncode == 2
+    assert "the current folder cannot be used: No such file or directory" in gone.stderr
+
+
 def test_what_nobody_reads_is_dropped() -> None:
     reader, writer = os.pipe()
     os.close(reader)

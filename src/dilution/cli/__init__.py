@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -75,12 +77,26 @@ def main() -> None:
     SIGTERM and a closed terminal end it like Ctrl-C. It goes on where nobody reads its output any more, and
     then exits with code 141, as a program that SIGPIPE ended.
     """
+    # Plots are files. The shell of a notebook passes on a backend that may not be installed here.
+    os.environ.pop("MPLBACKEND", None)
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it reports a home folder that is not writable
     end_like_ctrl_c()
     with protected_output() as output:
+        _check_current_folder()
         try:
             app(standalone_mode=True)
         except SystemExit as end:
             if output is not None and output.reader_is_gone and not end.code:
                 sys.exit(_OUTPUT_CLOSED)
             raise
+
+
+def _check_current_folder() -> None:
+    """End with a message if the current folder was deleted: libraries would end without one."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        typer.echo(
+            f"error: the current folder cannot be used: {error.strerror}. Change to another one.", err=True
+        )
+        sys.exit(2)

@@ -16,6 +16,7 @@ from dilution.utils.printable import without_controls
 
 _READER_IS_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.ENXIO, errno.EBADF)
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+_ASCII = "dilution-ascii"
 _ERRORS = "dilution-transliterate"
 _TRANSLITERATIONS = {
     "α": "alpha", "η": "eta", "δ": "delta", "×": "x", "·": "*", "±": "+-", "−": "-", "–": "-", "—": "-",
@@ -111,7 +112,26 @@ class _OutputStream(io.TextIOWrapper):
     def encoding(self) -> str:  # type: ignore[override]
         """The encoding. ASCII has a name of its own: click takes it for a mistake and would write UTF-8."""
         name = super().encoding
-        return "dilution-ascii" if codecs.lookup(name).name == "ascii" else name
+        return _ASCII if codecs.lookup(name).name == "ascii" else name
+
+
+def _find_ascii(name: str) -> codecs.CodecInfo | None:
+    """Return the codec of the own name of ASCII: libraries look up the encoding of standard output."""
+    if name.replace("_", "-") != _ASCII:
+        return None
+    codec = codecs.lookup("ascii")
+    return codecs.CodecInfo(
+        codec.encode,
+        codec.decode,
+        codec.streamreader,
+        codec.streamwriter,
+        codec.incrementalencoder,
+        codec.incrementaldecoder,
+        name=_ASCII,
+    )
+
+
+codecs.register(_find_ascii)
 
 
 def _protected(stream: Any, original: Any, ignored: Sequence[int], *, controls: bool) -> Any:
