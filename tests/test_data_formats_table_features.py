@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dilution.data import load, load_unsplit
+from dilution.diagnosis import diagnose
 from dilution.errors import InputError
 
 
@@ -105,6 +106,31 @@ def test_a_footer_without_a_label_is_dropped_and_changes_no_column(tmp_path: Pat
     path.write_text(path.read_text() + ",Total\n")
     assert column(path) == plain
     assert load_unsplit(path).notes == ("1 row has no label and is dropped, the first is row 42",)
+
+
+@pytest.mark.parametrize("word", ["Summe", "Total", "sum", "Gesamt", "Mean"])
+def test_a_footer_in_the_column_of_labels_is_refused(tmp_path: Path, word: str) -> None:
+    path = write(tmp_path, {"x": NUMBERS, "y": NUMBERS})
+    path.write_text(path.read_text() + f"{word},4780,\n")
+    message = (
+        f"row 42, the last one, has the cell '{word}' like a footer, and its label '{word}' occurs in no"
+    )
+    with pytest.raises(InputError, match=message):
+        load_unsplit(path)
+    path.write_text(path.read_text() + f"a,4780,\n{word},1,2\n")
+    assert word in load_unsplit(path).arrays.classes  # a class of two examples
+
+
+def test_a_class_with_one_example_is_noted_with_its_row(tmp_path: Path) -> None:
+    path = write(tmp_path, {"x": NUMBERS})
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:3], "Verdict,5", *lines[3:]]) + "\n")
+    assert load(path).notes == load_unsplit(path).notes == ("class 'Verdict' has 1 example, in row 4",)
+    path.write_text("\n".join([lines[0], "Verdict,5", "Q3,6", *lines[1:]]) + "\n")
+    note = "2 classes have 1 example each, the first is 'Verdict' in row 2"
+    assert load(path).notes == load_unsplit(path).notes == (note,)
+    with pytest.raises(InputError, match=r"class 'Q3' has 1 example \(row 3\), and 1 more class has one"):
+        diagnose(path)
 
 
 def test_a_footer_with_a_label_of_its_own_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Tables as they are found: encodings, separators, quotes, line ends, damage, and names of columns."""
 
 import io
+import re
 import shlex
 from pathlib import Path
 
@@ -75,13 +76,110 @@ def test_latin_1_is_refused_with_a_remedy_that_works(tmp_path: Path, monkeypatch
     assert "'x,größe,label'" in message
     remedy = message.rpartition(": ")[2].rstrip(".")
     assert load_unsplit(remedy).arrays.classes == ("a", "b", "ä")
-    assert load_unsplit(remedy).notes == ("the text is read as cp1252, as requested",)
+    assert load_unsplit(remedy).notes == (
+        "the text is read as cp1252, as requested",
+        "class 'ä' has 1 example, in row 2",
+    )
 
 
 def test_bytes_that_are_no_western_text_have_no_encoding_suggested(tmp_path: Path) -> None:
     message = refusal(write(tmp_path, b"x,label\n\x81,a\n"), DataError)
     assert "line 2 has the byte 0x81" in message
     assert "cp1252" not in message
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(("n_utf8", "verb"), [(60, "mixes"), (30, "mixes"), (1, "may mix")])
+@pytest.mark.parametrize("other", ["cp1252", "mac-roman"])
+def test_a_file_of_two_encodings_has_no_encoding_suggested(
+    tmp_path: Path, other: str, n_utf8: int, verb: str, order: int
+) -> None:
+    row = "{x},größer\n{x},a\n"
+    parts = [
+        b"".join(row.format(x=x).encode(encoding) for x in range(count))
+        for encoding, count in (("utf-8", n_utf8), (other, 60))
+    ]
+    path = write(tmp_path, b"x,label\n" + b"".join(parts[::order]))
+    message = refusal(path, DataError)
+    first = 2 if order == 1 else 122
+    subject = "1 line with letters beyond ASCII is" if n_utf8 == 1 else f"{n_utf8} lines with letters"
+    assert f"{verb} encodings: {subject}" in message
+    assert f"UTF-8, the first is line {first}, and 60 lines are not, the first is line" in message
+    assert "encoding=" not in message
+    if other == "cp1252" and verb == "mixes":
+        assert (
+            f"{n_utf8} lines with letters beyond ASCII may be UTF-8 and are read as cp1252, the first is "
+            f"line {first}"
+        ) in load_unsplit(f"{path}#label,encoding=cp1252").notes
+
+
+STRAY = [[str(x), "pipe", "ab"[x % 2]] for x in range(120)]
+
+
+def with_cells(rows: list[list[str]], cells: dict[tuple[int, int], str], separator: str = ",") -> str:
+    """Return a CSV text of three columns with some cells, by row and column, in place of others."""
+    changed = [[cells.get((row, k), cell) for k, cell in enumerate(line)] for row, line in enumerate(rows)]
+    return "\n".join(separator.join(line) for line in [["x", "c", "label"], *changed]) + "\n"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("column", [0, 1, 2])
+@pytest.mark.parametrize("closing", ['"1', '1"'])
+@pytest.mark.parametrize("above", ["", "Survey of 2024 in the north\n"])
+def test_stray_quotes_that_swallow_rows_are_refused(
+    tmp_path: Path, separator: str, line_end: str, column: int, closing: str, above: str
+) -> None:
+    text = above + with_cells(STRAY, {(6, column): '"1', (59, column): closing}, separator)
+    path = write(tmp_path, text.replace("\n", line_end))
+    assert re.search(r"row \d+ of .* makes one row of 54 lines", refusal(path, DataError))
+
+
+def test_stray_quotes_in_neighbouring_rows_are_refused_or_noted(tmp_path: Path) -> None:
+    path = write(tmp_path, with_cells(STRAY, {(6, 1): '"abc', (7, 1): '"abc'}))
+    assert "row 8 of" in refusal(path, DataError)
+    data = load_unsplit(write(tmp_path, with_cells(STRAY, {(6, 1): '"abc', (7, 1): 'abc"'})))
+    assert len(data.arrays) == 119
+    assert (
+        "1 row has a quoted cell with line breaks, and in each line the separators of a row, the first is "
+        "row 8, of 2 lines; if its lines are rows, a double quote is there by mistake"
+    ) in data.notes
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        '"two\nlines"',
+        '"a, b, c\nd, e, f\ng, h, i"',
+        '"he said ""hi, all""\nand left, late,\n\nat last"',
+        '"a\r\nb\nc"',
+    ],
+)
+def test_text_of_several_lines_is_no_row(tmp_path: Path, cell: str) -> None:
+    data = load_unsplit(write(tmp_path, with_cells(STRAY, {(6, 1): cell, (7, 1): cell, (60, 1): cell})))
+    assert len(data.arrays) == 120
+    assert not any("quoted cell" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("gap", ["", "true"])
+def test_spellings_of_truth_values_that_are_merged_are_said(tmp_path: Path, encoding: str, gap: str) -> None:
+    cells = ["TRUE", "FALSE", "true", gap]
+    text = "f,g,label\n" + "".join(f"{cells[k % 4]},{cells[k % 2]},{'ab'[k % 2]}\n" for k in range(40))
+    data = load_unsplit(write(tmp_path, text.encode(encoding)))
+    note = "column 'f' has truth values in several spellings, such as 'TRUE' and 'true', which count as one"
+    assert note in data.notes
+    assert not any("spellings" in note for note in load_unsplit(f"{tmp_path / 't.csv'}#drop=f").notes[2:])
+    plain = load_unsplit(write(tmp_path, text.replace("true", "TRUE").encode(encoding)))
+    assert not any("spellings" in note for note in plain.notes)
+    assert bool((plain.arrays.images == data.arrays.images).all())
+
+
+def test_text_in_a_table_of_two_columns_may_have_a_comma_in_each_line(tmp_path: Path) -> None:
+    rows = "".join(f'"Dear all, thanks\nI came, saw\nYours B",{"ab"[k % 2]}\n' for k in range(40))
+    data = load_unsplit(write(tmp_path, f"text,label\n{rows}"))
+    assert len(data.arrays) == 40
+    assert any("40 rows have a quoted cell with line breaks" in note for note in data.notes)
 
 
 @pytest.mark.parametrize(

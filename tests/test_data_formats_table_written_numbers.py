@@ -152,6 +152,10 @@ def test_leading_zeros_are_noticed_at_any_place(tmp_path: Path, place: int, cell
         (["$3.50", "$1,204"], [3.5, 1204], "'$3.50' in row"),
         (["3,50 €", "−1,25 €"], [3.5, -1.25], "'3,50 €' in row"),
         (["-$5", "$−3"], [-5, -3], "'-$5' in row"),
+        (["1815.04-", "5-"], [-1815.04, -5], "in 16 cells, which are read with them: '1815.04-' in row"),
+        (["1.815,04-", "7,25"], [-1815.04, 7.25], "'1.815,04-' in row"),
+        (["12−", "7"], [-12, 7], "'12−' in row"),
+        (["3,50 €", "1,25 €-"], [3.5, -1.25], "in 16 cells"),
         (["1 000", "20"], [1000, 20], "separators of thousands in 8 cells"),
         (["1\u202f000,5", "20"], [1000.5, 20], "separators of thousands in 8 cells"),
     ],
@@ -176,6 +180,26 @@ def test_signs_beside_numbers_are_read_with_a_note(
 )
 def test_numbers_that_stay_text_are_said(tmp_path: Path, cells: list[str], note: str) -> None:
     assert f"column 'x' counts as text, since {note}" in notes_on(write(tmp_path / "t.csv", cells * 8))
+
+
+@pytest.mark.parametrize("bound", ["<0.5", "< 0.5", ">90", "≤0.5", "<=0.5"])
+def test_bounds_of_numbers_are_called_so(tmp_path: Path, bound: str) -> None:
+    cells = [bound if number % 5 == 0 else f"{number}.25" for number in range(80)]
+    few = write(tmp_path / "t.csv", [bound, *["1.5", "2.5"] * 2] * 4)
+    assert f"4 cells hold a bound of a number, the first is '{bound}' in row 2" in notes_on(few)
+    with pytest.raises(InputError, match=f"in 16 cells, bounds of numbers .*, the first '{bound}' in row 2"):
+        load_unsplit(write(tmp_path / "u.csv", cells))
+
+
+def test_a_remedy_for_odd_cells_does_not_say_that_all_are_missing(tmp_path: Path) -> None:
+    cells = [f"o{number}" if number % 5 == 0 else f"{number}.25" for number in range(80)]
+    with pytest.raises(InputError, match="Write them as numbers, and empty those that are missing"):
+        load_unsplit(write(tmp_path / "t.csv", cells))
+
+
+@pytest.mark.parametrize("cells", [["2", "2-", "3"], ["1+", "2-", "3"], ["2-", "3-", "1-"]])
+def test_grades_are_no_negative_numbers(tmp_path: Path, cells: list[str]) -> None:
+    assert "becomes 3 columns of 0 and 1" in notes_on(write(tmp_path / "t.csv", cells * 8))
 
 
 def test_too_many_numbers_with_units_are_refused_with_the_reason(tmp_path: Path) -> None:
@@ -203,6 +227,22 @@ def test_points_that_may_separate_thousands_are_said(tmp_path: Path, separator: 
     assert "'3.100' in row 2 is read as 3.1; decimal=comma behind the # makes it 3100" in note
     assert column(f"{path}#label,decimal=comma")[:3] == [3100, 3001, 12]
     assert load_unsplit(f"{path}#label,decimal=point").notes == ()
+
+
+@pytest.mark.parametrize("place", [0, 5, 11, 300, 799])
+@pytest.mark.parametrize("has_gap", [False, True])
+def test_points_of_thousands_are_noticed_at_any_place(tmp_path: Path, place: int, *, has_gap: bool) -> None:
+    cells = [str(300 + number % 600) for number in range(800)]
+    cells[place] = "1.017"
+    if has_gap:
+        cells[place // 2 - 1] = ""
+    texts = "".join(f"{cell};{k},5;{'ab'[k % 2]}\n" for k, cell in enumerate(cells))
+    path = tmp_path / "t.csv"
+    path.write_text("umsatz;x;label\n" + texts)
+    assert load_unsplit(path).arrays.images[place, 0] == 1017
+    assert any(f"'1.017' in row {place + 2} is 1017" in note for note in load_unsplit(path).notes)
+    path.write_text(path.read_text().replace(",5;", ";").replace(";", ","))
+    assert any(f"'1.017' in row {place + 2} is read as 1.017" in note for note in load_unsplit(path).notes)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

@@ -222,6 +222,12 @@ CASES = {
         ("cat", "cat\u200b"),
         (rf"{ALIKE} 'cat' and 'cat\\u200b'",),
     ),
+    "signs of two kinds": same("-1", "\u22121", "1", notes=(rf"2 classes .*{ALIKE} '-1' and '\\u22121'",)),
+    "dashes of two kinds": same("a-b", "a\u2013b", "c", notes=(rf"{ALIKE} 'a-b' and 'a\\u2013b'",)),
+    "apostrophes of two kinds": same(
+        "it's", "it\u2019s", "c", notes=(rf"{ALIKE} \"it's\" and 'it\\u2019s'",)
+    ),
+    "truth values as text": same("TRUE", "true", "no", notes=(f"2 classes .*{ALIKE} 'TRUE' and 'true'",)),
     "numbers from 1": Case([1, 2, 3], ["1", "2", "3"], ("1", "2", "3")),
     "numbers with gaps": Case([10, 2, -1], ["10", "2", "-1"], ("-1", "2", "10")),
     "numbers as text": Case(["10", "2", "-1"], ["10", "2", "-1"], ("-1", "2", "10")),

@@ -455,18 +455,32 @@ case_of_data(
 )
 
 
-def parquet_case(name: str, frame: pd.DataFrame) -> None:
-    """Add a case: a Parquet file is refused, and can be read after the call of pandas in the message."""
+def parquet_case(name: str, frame: pd.DataFrame, values: dict[str, list[object]] | None = None) -> None:
+    """Add a case: a Parquet file is refused, and can be read after the call of pandas in the message.
+
+    Parameters
+    ----------
+    name
+        Name of the case.
+    frame
+        The table.
+    values
+        Columns that the call must make, in the order of the rows.
+    """
 
     def provoke() -> str:
         frame.to_parquet("t.parquet")
         return refusal(load, "t.parquet#label")
 
     def apply(message: str) -> None:
-        call = next(each for each in expressions(message) if each.startswith("frame"))
+        call = next(each for each in expressions(message) if "frame" in each)
         changed = eval(call, {"pd": pd, "frame": frame.copy()})
         if isinstance(changed, pd.Series):  # of a column
             changed = frame.assign(**{str(changed.name): changed})
+        assert changed["x"].tolist() == frame["x"].tolist()
+        assert changed["label"].tolist() == frame["label"].tolist()
+        for column, expected in (values or {}).items():
+            assert changed[column].tolist() == expected
         changed.to_parquet("t.parquet")
         assert len(load("t.parquet#label").train)
 
@@ -474,17 +488,31 @@ def parquet_case(name: str, frame: pd.DataFrame) -> None:
 
 
 _TWO_CLASSES = pd.DataFrame({"label": ["a", "b"] * 30, "x": ROWS.ravel()[:60]})
-parquet_case("cells are lists", _TWO_CLASSES.assign(pair=[[k, k + 1] for k in range(60)]))
+_PAIRS = {"pair_0": list(range(60)), "pair_1": list(range(1, 61))}
+_OF_PAIRS = _TWO_CLASSES.assign(pair=[[k, k + 1] for k in range(60)])
+_ORDERS = {
+    "in order": range(60),
+    "shuffled": np.random.default_rng(0).permutation(60),
+    "joined from two": [*range(30), *range(30)],
+}
+for order, index in _ORDERS.items():
+    parquet_case(f"cells are lists, and rows are {order}", _OF_PAIRS.set_index(pd.Index(index)), _PAIRS)
+parquet_case(
+    "cells are dictionaries",
+    _TWO_CLASSES.assign(pair=[{"a": k} for k in range(60)]).set_index(pd.Index(_ORDERS["shuffled"])),
+    {"pair_a": list(range(60))},
+)
+parquet_case("some cells are lists", _OF_PAIRS.assign(pair=_OF_PAIRS["pair"].where(_OF_PAIRS["x"] > 0)))
 parquet_case("cells are bytes", _TWO_CLASSES.assign(colour=[b"red", b"blue", b"red"] * 20))
 parquet_case("an index is called as a column is", _TWO_CLASSES.set_index(_TWO_CLASSES["label"]))
 
 
 def features_of_lists(message: str) -> None:
     (call,) = expressions(message)
-    column = pd.DataFrame({"pair": [[k, k + 1] for k in range(40)]})
-    assert len(
-        from_numpy(features=eval(call, {"pd": pd, "frame": column, "column": "pair"}), labels=LABELS).train
-    )
+    frame = pd.DataFrame({"pair": [[k, k + 1] for k in range(40)]}, index=range(40, 0, -1))
+    features = eval(call, {"pd": pd, "frame": frame, "column": "pair"})
+    assert frame.join(features)[[0, 1]].to_numpy().tolist() == [[k, k + 1] for k in range(40)]
+    assert len(from_numpy(features=features, labels=LABELS).train)
 
 
 case(

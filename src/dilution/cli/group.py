@@ -13,11 +13,12 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from dilution.errors import DilutionError, TimeLimitReached
+from dilution.errors import DilutionError, TimeLimitReached, short_repr
 from dilution.utils.migration import OldNamesWarning
 
 TIME_LIMIT_EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 
+_TORCH_MEMORY = "can't allocate memory"
 _UNWRITABLE = (errno.ENOSPC, errno.EPIPE, errno.EIO)  # the output itself failed
 
 
@@ -56,10 +57,21 @@ class SectionedGroup(TyperGroup):
             sys.exit(TIME_LIMIT_EXIT_CODE)
         except DilutionError as error:
             message = str(error)
-        except OSError as error:
-            if error.errno not in _UNWRITABLE or error.filename:
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and _TORCH_MEMORY not in str(error):
                 raise
-            message = f"the output cannot be written: {error.strerror}."
+            reason = " ".join(str(error).split())
+            reason = f" ({reason})" if reason else ""
+            message = f"there is not enough memory{reason}. Use fewer examples, or free memory."
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                message = (
+                    f"{short_repr(error.filename)} cannot be a file: {error.strerror}. Choose a shorter name."
+                )
+            elif error.errno not in _UNWRITABLE or error.filename:
+                raise
+            else:
+                message = f"the output cannot be written: {error.strerror}."
         typer.echo(f"error: {message}", err=True)
         sys.exit(2)
 

@@ -1,5 +1,7 @@
 """Checks of the number of classes and of examples per class."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -44,17 +46,52 @@ def check_test_classes(train: Tensor, test: Tensor, classes: tuple[str, ...]) ->
         )
 
 
-def check_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
+def describe_untested(test: Tensor, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a note on the classes that have no test example; none if each has one.
+
+    Parameters
+    ----------
+    test
+        Class numbers of the test split, int64.
+    classes
+        Names of the classes.
+    """
+    untested = (torch.bincount(test, minlength=len(classes)) == 0).nonzero()
+    if not len(untested):
+        return ()
+    count, first = len(untested), classes[int(untested[0])]
+    classes_without = (
+        f"class {first!r}"
+        if count == 1
+        else f"{count:,} of the {len(classes):,} classes, the first is {first!r}"
+    )
+    pronoun = "it" if count == 1 else "them"
+    return (f"the test split has no example of {classes_without}: test accuracy does not measure {pronoun}",)
+
+
+def check_classes(labels: Tensor, classes: tuple[str, ...], names: Sequence[str] | None = None) -> None:
     """Raise InputError unless there are two classes, two examples in each, and no more classes than examples.
 
-    Parameters are those of ``check_two_classes``. A class without examples is allowed.
+    A class without examples is allowed.
+
+    Parameters
+    ----------
+    labels, classes
+        As of ``check_two_classes``.
+    names
+        Names of the examples for the message, such as ``"row 17"``; None: they have none.
     """
     check_two_classes(labels, classes)
     single = (torch.bincount(labels, minlength=len(classes)) == 1).nonzero()
     if len(single):
+        place = "" if names is None else f" ({names[int((labels == single[0]).nonzero()[0])]})"
+        n_others = len(single) - 1
+        verb = "class has" if n_others == 1 else "classes have"
+        others = f", and {n_others:,} more {verb} one" if n_others else ""
         raise InputError(
-            f"class {classes[int(single[0])]!r} has 1 example; predicting it by models that did not train on "
-            "it takes at least 2. Add examples, merge it with another class, or leave it out."
+            f"class {classes[int(single[0])]!r} has 1 example{place}{others}; predicting it by "
+            "models that did not train on it takes at least 2. Add examples, merge it with another class, or "
+            "leave it out."
         )
     if len(classes) > len(labels):
         raise InputError(

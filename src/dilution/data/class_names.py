@@ -12,11 +12,15 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,1000}\.?[0-9]{0,1000}|\.[0-9]{1,1000})(?:
 # Three zeros behind a comma are those of a thousand.
 _WITH_FRACTION = re.compile(r"(-?(?:0|[1-9][0-9]{0,999}))(?:\.0*|,(?:00?|0{4,}))")
 
+_MINUS_SIGNS = "\u2010\u2011\u2012\u2013\u2014\u2212"  # hyphens, dashes and the minus sign beside "-"
+_APOSTROPHES = "\u2018\u2019\u02bc\u00b4`"
 _HOMOGLYPHS = str.maketrans(
-    "АВЕЅІЈКМНОРСТУХԜаеѕіјкорсухһԁӏԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορυχ",
-    "ABESIJKMHOPCTYXWaesijkopcyxhdlqwABEZHIKMNOPTYXaikvopux",
+    "АВЕЅІЈКМНОРСТУХԜаеѕіјкорсухһԁӏԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορυχ" + _MINUS_SIGNS + _APOSTROPHES,
+    "ABESIJKMHOPCTYXWaesijkopcyxhdlqwABEZHIKMNOPTYXaikvopux"
+    + "-" * len(_MINUS_SIGNS)
+    + "'" * len(_APOSTROPHES),
 )
-"""Cyrillic and Greek letters that look like Latin ones, and these."""
+"""Cyrillic and Greek letters that look like Latin ones, and these; dashes and apostrophes of typography."""
 
 
 def normal_form(text: str) -> str:
@@ -54,7 +58,8 @@ def similar_names(names: Iterable[str]) -> list[tuple[str, ...]]:
     """Return groups of names that a person may take for one.
 
     Such names differ in upper and lower case, blanks, invisible characters or forms of Unicode only, have
-    Cyrillic or Greek letters that look like Latin ones, or are equal as numbers, as 7 and 007 are.
+    Cyrillic or Greek letters that look like Latin ones, a dash in place of a minus sign, or are equal as
+    numbers, as 7 and 007 are.
     """
     different = list(names)
     groups: dict[tuple[str, ...], None] = {}
@@ -83,8 +88,9 @@ def _plain_look(name: str) -> str:
 
 
 def _latin_look(name: str) -> str:
-    return _plain_look(name if name.isascii() else name.translate(_HOMOGLYPHS))
+    return _plain_look(name.translate(_HOMOGLYPHS))
 
 
 def _number(name: str) -> Decimal | None:
-    return Decimal(name) if _NUMBER.fullmatch(name) else None
+    plain = name if name.isascii() else name.translate(_HOMOGLYPHS)
+    return Decimal(plain) if _NUMBER.fullmatch(plain) else None

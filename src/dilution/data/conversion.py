@@ -142,7 +142,7 @@ def to_features(features: ArrayLike, name: str) -> NDArray[np.float32]:
         if collection := _first_collection(array):
             raise InputError(
                 f"{name} hold {collection}; each must be one number. Make each element a column of its own: "
-                "pd.DataFrame(frame[column].tolist()) of pandas does so for a column."
+                "frame[column].apply(pd.Series) of pandas does so for a column."
             )
         convert = f"Pass {name}.astype('float32'), or w" if _is_castable(array) else "W"
         raise InputError(

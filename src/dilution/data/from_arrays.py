@@ -112,7 +112,7 @@ class CheckedArrays:
         """Return the data set; without a test split a fixed fifth of each class becomes one."""
         if self.test is None:
             return split_with_copies(name, self.train, self.notes, self._name)
-        return with_own_test_split(name, self.train, self.test, self.notes)
+        return with_own_test_split(name, self.train, self.test, self.notes, self._name)
 
     def _name(self, row: int) -> str:
         return f"example {row if self.names is None else self.names[row]}"
@@ -158,6 +158,8 @@ def check_arrays(
         )
     if test_inputs is None or test_labels is None:
         examples = label_examples(torch.from_numpy(pixels), columns, classes=classes)
+        if features is not None:
+            notes += _describe_label_copies(examples, features)
         return _with_groups(_with_notes(examples, notes), groups, len(pixels))
     if (test_images is None) != (images is None):
         raise InputError(
@@ -168,7 +170,34 @@ def check_arrays(
     examples = label_examples(
         torch.from_numpy(pixels), columns, torch.from_numpy(test_pixels), test_column, classes=classes
     )
-    return _with_groups(_with_notes(examples, (*notes, *test_notes)), groups, len(pixels))
+    notes += test_notes
+    if features is not None:
+        notes += _describe_label_copies(examples, features)
+    return _with_groups(_with_notes(examples, notes), groups, len(pixels))
+
+
+def _describe_label_copies(examples: CheckedArrays, features: ArrayLike) -> tuple[str, ...]:
+    """Return notes on features that are the label in other words."""
+    import pandas as pd  # lazily: it takes a while to import
+
+    from dilution.data.label_copies import find_label_copies
+
+    train, columns = examples.train, getattr(features, "columns", None)
+    assert isinstance(train.images, Tensor)
+    frame = pd.DataFrame(train.images.flatten(1).numpy(), columns=columns)
+
+    def remedy(names: tuple[str, ...]) -> str:
+        if columns is not None:
+            return f"features.drop(columns={list(names)})"
+        return f"numpy.delete(features, [{', '.join(names)}], axis=1)"
+
+    notes = [
+        note
+        for labels in (train.labels, train.observed)
+        if labels is not None
+        for note in find_label_copies(frame, labels.numpy()).notes(remedy)
+    ]
+    return tuple(dict.fromkeys(notes))
 
 
 def _with_notes(examples: CheckedArrays, notes: tuple[str, ...]) -> CheckedArrays:

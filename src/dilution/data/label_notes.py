@@ -96,6 +96,31 @@ def describe_markers(names: Iterable[str], counts: Mapping[str, int]) -> tuple[s
     return (f"{count:,} {subject} {texts}, {role}; only an empty cell is a missing label",)
 
 
+def describe_single_examples(
+    numbers: NDArray[np.int64], classes: Sequence[str], name: Callable[[int], str]
+) -> tuple[str, ...]:
+    """Return a note on classes with one example, which may be a summary line or a second header; else none.
+
+    Parameters
+    ----------
+    numbers
+        Class number of each example, shape (n,).
+    classes
+        Names of the classes.
+    name
+        Function of an example that returns its name.
+    """
+    is_single = np.bincount(numbers, minlength=len(classes)) == 1
+    examples = np.flatnonzero(is_single[numbers])
+    if not len(examples):
+        return ()
+    first = int(examples[0])
+    class_name = short_repr(classes[numbers[first]])
+    if len(examples) == 1:
+        return (f"class {class_name} has 1 example, in {name(first)}",)
+    return (f"{len(examples):,} classes have 1 example each, the first is {class_name} in {name(first)}",)
+
+
 def describe_similar_names(names: Iterable[str], noun: str = "classes") -> tuple[str, ...]:
     """Return a note on classes, or what else `noun` says, whose names look alike."""
     groups = similar_names(names)

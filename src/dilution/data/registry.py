@@ -21,6 +21,7 @@ from dilution.data.download import FileStatus
 from dilution.data.formats.image_listing import contains_images
 from dilution.data.sources import CUSTOM_DATA, DataSource, PackSource, TableSource, custom_source
 from dilution.errors import InputError, short_repr, unknown
+from dilution.utils.regular_file import is_file
 
 _BUILTIN: tuple[BuiltinDataSet, ...] = (
     *(DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CIFAR100),
@@ -229,7 +230,7 @@ def with_group_column(data: Any, group: Any) -> tuple[Any, Any]:
     InputError
         If a text names neither an existing file nor a column of a table.
     """
-    if not isinstance(group, str) or Path(group).is_file():
+    if not isinstance(group, str) or is_file(group):
         return data, group
     source = custom_source(str(data)) if str(data) else None
     if not isinstance(source, TableSource):
@@ -252,7 +253,7 @@ def name_with_groups(data: str | Path, group: str | Path | None) -> str | Path:
         If they are not.
     """
     is_table = isinstance(custom_source(str(data)), TableSource) if str(data) else False
-    if group is not None and (not is_table or Path(group).is_file()):
+    if group is not None and (not is_table or is_file(group)):
         raise InputError(
             f"group is {short_repr(str(group))}; runs open data by name, so groups must be part of them: "
             "a column of a table, the array 'groups' of a .npz file, or 'groups' in the dict that a function "

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from dilution.data.arrays import Arrays, DataSet
-from dilution.data.class_checks import check_test_classes, check_two_classes
+from dilution.data.class_checks import check_test_classes, check_two_classes, describe_untested
 from dilution.data.duplicates import find_and_group, group_copies
 from dilution.data.group_numbers import Ints, count_groups, number_groups
 from dilution.data.grouped_split import choose_test_groups
@@ -113,12 +113,18 @@ def split_with_copies(
 
 
 def with_own_test_split(
-    name: str, train: Arrays, test: Arrays, notes: tuple[str, ...] = (), *, near: bool = True
+    name: str,
+    train: Arrays,
+    test: Arrays,
+    notes: tuple[str, ...] = (),
+    example_name: Callable[[int], str] = str,
+    *,
+    near: bool = True,
 ) -> DataSet:
     """Return a data set with the splits of a user, whose copies are grouped in each split.
 
-    The splits stay as they are. Notes say how many test examples are copies or near-copies of training
-    examples.
+    The splits stay as they are. Notes say which classes have no test example, and how many test examples are
+    copies or near-copies of training examples.
 
     Parameters
     ----------
@@ -128,14 +134,17 @@ def with_own_test_split(
         The splits.
     notes
         Notes on them.
+    example_name
+        Function that names a training example by its number.
     near
         Whether near-copies are sought.
     """
     data = DataSet(name, train, test)
     check_test_classes(train.labels, test.labels, train.classes)
-    grouped = find_and_group(train, near=near)
+    untested = describe_untested(test.labels, test.classes)
+    grouped = find_and_group(train, example_name, near=near)
     leaks = leak_notes(train, grouped.copies, test, near=near)
-    return replace(data, train=grouped.arrays, notes=(*notes, *grouped.notes, *leaks))
+    return replace(data, train=grouped.arrays, notes=(*notes, *untested, *grouped.notes, *leaks))
 
 
 def check_training_groups(train: Arrays) -> None:

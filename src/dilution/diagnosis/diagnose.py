@@ -112,7 +112,7 @@ def diagnose(
     for line in printed_notes(examples.notes):
         log(line)
     noisy, true_noise_rate = _noisy_labels(examples.arrays)
-    check_classes(noisy.labels, noisy.classes)
+    check_classes(noisy.labels, noisy.classes, examples.names)
     cross_validation = cross_validate(
         noisy,
         model=model,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from dilution.diagnosis.goodness_of_fit import MIN_GAIN, held_out_accuracy
 from dilution.diagnosis.noise_pattern import RARE_CLASS
 
 if TYPE_CHECKING:
     from dilution.diagnosis.result import Diagnosis
 
+_LENGTH = 100  # characters of a name in a sentence; the tables have all
 _NAMES = 3  # classes that a sentence names
 _FEW_LABELS = 20  # labels of a class
 _FEW_GROUPS = 10  # groups of verified examples
@@ -33,13 +35,9 @@ _SIMILARITIES = {
 
 def answer(diagnosis: Diagnosis) -> str:
     """Return the noise rate in one sentence, or why it cannot be estimated."""
-    n, rate = len(diagnosis.labels), diagnosis.noise_rate
     if not diagnosis.learned:
-        return (
-            f"The noise rate of these {n:,} labels cannot be estimated: models trained on them predict "
-            "held-out labels no better than the label frequencies do. Either nearly all labels are wrong, or "
-            "the data do not separate the classes, or there are too few examples."
-        )
+        return _no_answer(diagnosis)
+    n, rate = len(diagnosis.labels), diagnosis.noise_rate
     decimals = 0 if rate.value >= _ONE_DECIMAL else 1
     value, low, high = (f"{100 * bound:.{decimals}f}" for bound in (rate.value, rate.low, rate.high))
     share = f"{value} % of the {n:,} labels are wrong (95 % interval {low} % to {high} %)"
@@ -59,6 +57,26 @@ def answer(diagnosis: Diagnosis) -> str:
     return f"{share}; {_pattern(diagnosis)}."
 
 
+def _no_answer(diagnosis: Diagnosis) -> str:
+    """Return why the noise rate cannot be estimated, with what was measured, and the verified rate."""
+    accuracy, majority = held_out_accuracy(diagnosis.cross_validation.pred_probs, diagnosis.labels)
+    text = (
+        f"The noise rate of these {len(diagnosis.labels):,} labels cannot be estimated: models trained on "
+        f"them predict {100 * accuracy:.1f} % of the held-out labels, and the most frequent class alone "
+        f"{100 * majority:.1f} %; neither their accuracy nor their probabilities are better than the label "
+        f"frequencies by {MIN_GAIN:.0f} standard errors. Either nearly all labels are wrong, or the data do "
+        "not separate the classes, or there are too few examples: more of them, or more repeats, may help."
+    )
+    if not diagnosis.n_verified:
+        return text
+    return f"{text} {_verified_share(diagnosis)}."
+
+
+def _verified_share(diagnosis: Diagnosis) -> str:
+    share = diagnosis.verified_noise_rate.percent(0)
+    return f"{share} of the {diagnosis.n_verified:,} verified labels are wrong"
+
+
 def _examples_per_class(diagnosis: Diagnosis) -> str:
     """Return the number of examples per class in words; of groups, where examples are not independent."""
     unit = "groups of examples" if diagnosis.n_independent < diagnosis.n_distinct else "examples"
@@ -74,14 +92,18 @@ def _pattern(diagnosis: Diagnosis) -> str:
 
 
 def details(diagnosis: Diagnosis) -> list[str]:
-    """Return further results, one sentence each; none if nothing was learned."""
+    """Return further results, one sentence each; if nothing was learned, what does not need models."""
     if not diagnosis.learned:
-        return []
+        return [
+            *_counted(diagnosis),
+            "The table of classes, the transition matrix and the list of label issues are empty, since "
+            "models that learned nothing rank labels by chance.",
+        ]
     sentences = [f"Noise rate η = {diagnosis.noise_rate.text('.3f')}. {_noise_level(diagnosis)}"]
     if diagnosis.copies.n_copies:
         sentences.append(_copies(diagnosis))
     if diagnosis.is_upper_bound:
-        return sentences
+        return sentences + _counted(diagnosis)
     sentences.append(_noisiest_label(diagnosis))
     pattern, similarity = diagnosis.noise_pattern, diagnosis.class_similarity
     if pattern.kind != "undecided":
@@ -95,8 +117,12 @@ def details(diagnosis: Diagnosis) -> list[str]:
             "rank of the classes by similarity of their mean images, p = "
             f"{similarity.p_value:.2g}."
         )
-    if diagnosis.n_verified:
-        sentences.append(_verified(diagnosis))
+    return sentences + _counted(diagnosis)
+
+
+def _counted(diagnosis: Diagnosis) -> list[str]:
+    """Return the noise rates that are counted and need no model: of verified labels, and of true ones."""
+    sentences = [_verified(diagnosis)] if diagnosis.n_verified else []
     if not math.isnan(diagnosis.true_noise_rate):
         sentences.append(f"Counted against the true labels of these data: {diagnosis.true_noise_rate:.3f}.")
     return sentences
@@ -104,15 +130,17 @@ def details(diagnosis: Diagnosis) -> list[str]:
 
 def _verified(diagnosis: Diagnosis) -> str:
     """Return the noise rate of the verified labels in two sentences."""
-    verified, n_groups = diagnosis.verified_noise_rate, diagnosis.n_verified_groups
-    text = f"{verified.percent(0)} of the {diagnosis.n_verified:,} verified labels are wrong"
+    n_groups, text = diagnosis.n_verified_groups, _verified_share(diagnosis)
     if n_groups is not None and n_groups < diagnosis.n_verified:
         text += (
             f"; they are of {n_groups:,} different {'group' if n_groups == 1 else 'groups'} of examples, and "
             "the interval counts these"
         )
         if n_groups < _FEW_GROUPS:
-            return f"{text}. With so few groups this number is less reliable than the estimate."
+            verdict = "less reliable than the estimate" if diagnosis.learned else "unreliable"
+            return f"{text}. With so few groups this number is {verdict}."
+    if not diagnosis.learned:
+        return f"{text}. If they were sampled at random, this is the noise rate of all labels."
     return f"{text}. If they were sampled at random, this number is more reliable than the estimate."
 
 
@@ -221,4 +249,5 @@ def _caveats_of_estimate(diagnosis: Diagnosis) -> list[str]:
 def _list(names: list[str]) -> str:
     """Return the first names as text, and how many more there are."""
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    return ", ".join(names[:_NAMES]) + more
+    shown = [name if len(name) <= _LENGTH else f"{name[:_LENGTH]}…" for name in names[:_NAMES]]
+    return ", ".join(shown) + more

@@ -7,12 +7,18 @@ from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.grouped_error import squared_group_sums, standard_error
 from dilution.diagnosis.noise_fit import NoiseFit
 
-_MIN_GAIN = 3.0  # standard errors by which predictions must be better than the label frequencies
+MIN_GAIN = 3.0
+"""Standard errors by which predictions must be better than the label frequencies."""
+
 _BINS = 10
 
 
 def has_learned(pred_probs: Floats, labels: Ints, groups: Ints | None = None) -> bool:
     """Return whether held-out labels are predicted significantly better than by their frequencies.
+
+    Models have learned if their log score is better by three standard errors, or their accuracy than that of
+    the most frequent class: each is a paired, one-sided test at a level of 0.13 %. On small tables models
+    are too confident, so that their probabilities score badly though their classes are right.
 
     Parameters
     ----------
@@ -24,8 +30,21 @@ def has_learned(pred_probs: Floats, labels: Ints, groups: Ints | None = None) ->
         Group of each example, int64, shape (n,), such as its copies. Default: each example is a group.
     """
     shares = np.bincount(labels, minlength=pred_probs.shape[1]) / len(labels)
-    gain = np.log(pred_probs[np.arange(len(labels)), labels] / shares[labels])
-    return bool(gain.mean() > _MIN_GAIN * standard_error(gain, groups))
+    log_gain = np.log(pred_probs[np.arange(len(labels)), labels] / shares[labels])
+    is_right, is_majority = pred_probs.argmax(axis=1) == labels, labels == shares.argmax()
+    accuracy_gain: Floats = is_right.astype(np.float64) - is_majority
+    return any(
+        bool(gain.mean() > MIN_GAIN * standard_error(gain, groups)) for gain in (log_gain, accuracy_gain)
+    )
+
+
+def held_out_accuracy(pred_probs: Floats, labels: Ints) -> tuple[float, float]:
+    """Return the accuracy of held-out predictions of labels, and that of the most frequent class alone.
+
+    Parameters are those of :func:`has_learned`.
+    """
+    majority = float(np.bincount(labels).max()) / len(labels)
+    return float((pred_probs.argmax(axis=1) == labels).mean()), majority
 
 
 def class_conditional_p_value(fit: NoiseFit, labels: Ints, groups: Ints | None = None) -> float:

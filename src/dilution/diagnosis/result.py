@@ -209,7 +209,7 @@ class Diagnosis:
 
     @property
     def details(self) -> list[str]:
-        """Further results, one sentence each; empty if nothing was learned."""
+        """Further results, one sentence each; if nothing was learned, those that need no model."""
         return explain.details(self)
 
     @property

@@ -261,6 +261,7 @@ def check_learned(runs: pd.DataFrame, remedies: Sequence[str] = ("another --mode
     if best < majority + _SIGNIFICANT * math.sqrt(majority * (1 - majority) / n_test):
         raise InputError(
             f"the pilot's best test accuracy is {100 * best:.1f} % on {n_test:,} examples, not significantly "
-            f"better than the majority class ({100 * majority:.1f} %), so it supports no plan. Give it "
-            f"{' or '.join(remedies)}."
+            f"better than the majority class ({100 * majority:.1f} %), so it supports no plan. Try "
+            f"{' or '.join(remedies)}. This may not be enough: then the features do not tell the classes "
+            "apart, or there are too few examples."
         )

@@ -41,8 +41,8 @@ def write_json(path: Path, result: Mapping[str, Any]) -> Path:
 def json_text(value: Any, indent: int | None = None) -> str:
     r"""Return a value as JSON that is readable and printable.
 
-    Letters of all scripts stay, unlike with ``ensure_ascii``. What is not printable, such as control characters
-    and halves of characters, is ``\uXXXX``, which every reader restores.
+    Letters of all scripts stay, unlike with ``ensure_ascii``. What is not printable, such as control
+    characters and halves of characters, is ``\uXXXX``, which every reader restores.
 
     Parameters
     ----------

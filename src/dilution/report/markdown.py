@@ -51,28 +51,28 @@ def _section(section: Section) -> Sequence[str]:
     return lines
 
 
-_SPECIAL = re.compile(
-    r"""\\(?=[!-/:-@\[-`{-~])        # an escape
-    | [`*]                          # code and emphasis
+_SPECIAL = r"""
+    \\(?![0-9A-Za-z])                       # an escape
+    | [`*]                                  # code and emphasis
     | (?<![0-9A-Za-z])_ | _(?![0-9A-Za-z])  # emphasis; not the _ inside test_acc
-    | ~(?=~) | (?<=~)~              # strikethrough
-    | !(?=\[) | \](?=[(\[:])        # images, links, what they refer to
+    | ~(?=~) | (?<=~)~                      # strikethrough
+    | !(?=\[) | \](?=[(\[:])                # images, links, what they refer to
     | ^(?:[-+](?=[-\s]|$) | \#(?=[\#\s]|$) | \[ | >) | ^\d{1,9}[.)](?=\s|$)  # lists, headings, definitions
-    """,
-    re.VERBOSE,
-)
+"""
+_IN_TEXT = re.compile(_SPECIAL, re.VERBOSE)
+_IN_IMAGE = re.compile(rf"{_SPECIAL} | [\[\]]", re.VERBOSE)
 
 
-def _escape(text: str) -> str:
+def _escape(text: str, special: re.Pattern[str] = _IN_TEXT) -> str:
     """Return text on one line that Markdown reads as text alone."""
     line = " ".join(text.split())
-    line = _SPECIAL.sub(lambda match: f"{match[0][:-1]}\\{match[0][-1]}", line)
+    line = special.sub(lambda match: f"{match[0][:-1]}\\{match[0][-1]}", line)
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _escape_brackets(text: str) -> str:
     """Return text for the description of an image, which ends at a bracket."""
-    return re.sub(r"(?<!\\)([\[\]])", r"\\\1", _escape(text))
+    return _escape(text, _IN_IMAGE)
 
 
 def _cell(value: object) -> str:

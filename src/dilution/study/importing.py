@@ -66,7 +66,10 @@ def _number(text: str) -> Any:
 
 
 def _json_lines(path: Path) -> pd.DataFrame:
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except RecursionError as error:
+        raise ValueError("it nests lists or objects without end") from error
     if not all(isinstance(record, dict) for record in records):
         raise ValueError("not every line is an object of JSON")
     return pd.DataFrame(records, dtype=object)

@@ -1,5 +1,6 @@
 """Versions of this package, of its git revision, and of the libraries that a result depends on."""
 
+import os
 import platform
 import subprocess
 from functools import cache, lru_cache
@@ -39,8 +40,12 @@ def versions() -> dict[str, str]:
 def _git(*arguments: str) -> str | None:
     """Return the output of git, or None if it fails or is not installed."""
     command = ["git", "-C", str(_PACKAGE), *arguments]
+    # Variables of git name a repository other than that of the package, for instance inside of a hook.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=False, env=environment
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -23,6 +23,7 @@ _MIRRORS = (
 )
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
+_MAX_BYTES = 200_000_000  # of a file; the largest original has 155 million
 
 
 @dataclass(frozen=True)
@@ -218,11 +219,15 @@ class Cifar:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise DataError(
             f"{path} cannot be read ({error.strerror}); it must be a readable file. Check its permissions."
         ) from error
+    if len(content) > _MAX_BYTES:
+        raise DataError(f"{path} has more than {_MAX_BYTES:,} bytes, which no original has. Fetch it again.")
+    return content
 
 
 def _words(text: str) -> tuple[str, ...]:

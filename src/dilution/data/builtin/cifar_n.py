@@ -24,6 +24,7 @@ from dilution.data.builtin.cifar import CIFAR10, CIFAR100, Cifar
 from dilution.data.builtin.safe_pickle import read_pickle
 from dilution.data.download import FileStatus
 from dilution.errors import DataError
+from dilution.utils.npz_size import check_array_fits, check_arrays_fit
 
 _MAX_BYTES = 1 << 26  # of a file of labels, packed and unpacked; the largest original has 2.4 million
 _CLEAN = "clean_label"
@@ -32,7 +33,12 @@ _USE_ORIGINAL = f"Use the file that its authors share: {_SOURCE}."
 
 _READ_ERRORS = (
     *(zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, EOFError, OSError, ValueError),
-    *(RuntimeError, MemoryError),  # an encrypted file; a header that announces an array larger than memory
+    *(
+        RuntimeError,
+        MemoryError,
+        NotImplementedError,
+        OverflowError,
+    ),  # an encrypted file; a header that announces an array larger than memory
 )
 
 
@@ -211,6 +217,9 @@ def _read(paths: list[Path]) -> dict[str, Any]:
             content = io.BytesIO(_content(path))
             if path.suffix == ".npz":
                 _check_members(content, path)
+                check_arrays_fit(content, _MAX_BYTES)
+            else:
+                check_array_fits(content, content.getbuffer().nbytes, path.stem, _MAX_BYTES)
             loaded = np.load(content, allow_pickle=False)
             arrays |= {path.stem: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
         except _READ_ERRORS as error:

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import math
 import zlib
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from dilution.data.download import FileStatus, download
 from dilution.errors import DataError
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_MAX_BYTES = 16 + 60_000 * 28 * 28  # of the largest file, unpacked
 _IDX_MAGIC = b"\x00\x00\x08"  # two zero bytes, then the code of unsigned bytes
 
 
@@ -224,21 +226,29 @@ FASHION_MNIST = IdxDataSet(
 def _unpack(path: Path) -> bytes:
     """Return the content of a file, unpacked if it is gzipped."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            packed = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise DataError(
             f"{path} cannot be read ({error.strerror}); it must be a readable file. "
             "Check its name and permissions."
         ) from error
-    if not content.startswith(_GZIP_MAGIC):
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
+    content = packed
+    if packed.startswith(_GZIP_MAGIC):
+        try:
+            with gzip.open(io.BytesIO(packed)) as file:
+                content = file.read(_MAX_BYTES + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(
+                f"{path} cannot be unpacked ({error}); it must be a whole gzip file. Delete it and fetch it "
+                "again."
+            ) from error
+    if max(len(packed), len(content)) > _MAX_BYTES:
         raise DataError(
-            f"{path} cannot be unpacked ({error}); it must be a whole gzip file. Delete it and fetch it "
+            f"{path} holds more than {_MAX_BYTES:,} bytes, which no original does. Delete it and fetch it "
             "again."
-        ) from error
+        )
+    return content
 
 
 def _parse_idx(content: bytes, path: Path) -> NDArray[np.uint8]:

@@ -125,6 +125,7 @@ class _SafeUnpickler(pickle.Unpickler):
 
 _STOP, _PUT, _LONG_BINPUT = pickle.STOP[0], pickle.PUT[0], pickle.LONG_BINPUT[0]
 _TWO_LINES = (pickle.GLOBAL[0], pickle.INST[0])
+_MAX_STEPS = 2_000_000  # opcodes; the largest original, of CIFAR-100, has 200,000
 _WIDTHS = {ord(code.code): code.arg.n if code.arg else 0 for code in pickletools.opcodes}
 """Bytes of the argument of each opcode; negative for a line or a text with a length prefix."""
 _LENGTH_PREFIXES = {
@@ -136,7 +137,7 @@ _LENGTH_PREFIXES = {
 
 
 def _check_memo_numbers(content: bytes) -> None:
-    """Scan a pickle for memo numbers beyond its length, without executing it.
+    """Scan a pickle for memo numbers beyond its length, and count its opcodes, without executing it.
 
     A pickle numbers its objects, to refer to them. Python's memo has room for every number up to the largest,
     so that nine bytes could take any amount of memory. No pickle has more objects than bytes.
@@ -144,13 +145,15 @@ def _check_memo_numbers(content: bytes) -> None:
     Raises
     ------
     _RefusedError
-        If a memo number is larger than the pickle is long.
+        If a memo number is larger than the pickle is long, or there are too many opcodes.
     ValueError, KeyError, IndexError, struct.error
         If it is cut off or holds an unknown opcode.
     """
-    position, size = 0, len(content)
+    position, size, n_steps = 0, len(content), 0
     while (code := content[position]) != _STOP:
-        position += 1
+        position, n_steps = position + 1, n_steps + 1
+        if n_steps > _MAX_STEPS:
+            raise _RefusedError(f"takes more than {_MAX_STEPS:,} steps; the originals take fewer")
         width, number = _WIDTHS[code], 0
         if code == _LONG_BINPUT:
             number = int.from_bytes(content[position : position + 4], "little")

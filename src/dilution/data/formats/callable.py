@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from dilution.data.from_arrays import (
     label_examples,
     leave_out_unused,
 )
-from dilution.data.labels import read_labels
+from dilution.data.labels import LabelColumn, read_labels
 from dilution.data.pixel_range import check_range, describe_levels
 from dilution.data.splits import with_own_test_split
 from dilution.errors import InputError, unknown
@@ -30,10 +30,12 @@ from dilution.utils.references import describe_exception, resolve, source_digest
 
 _HASH_BLOCK = 1024  # images that are hashed at once, since those of a pack are read for it
 
+_N_REREAD = 32  # items that are read twice, to notice random transforms
+
 _VALID_RESULTS = (
     "a pair of images (or rows of features) and labels, four arrays (train_x, train_y, test_x, test_y), a "
-    "dict of arguments of dilution.from_numpy, a DataSet, Arrays, or a torch Dataset of pairs of tensor and "
-    "label"
+    "dict of arguments of dilution.from_numpy, a DataSet, Arrays, a torch Dataset of pairs of tensor and "
+    "label, or two of these, the second of them the test split"
 )
 
 
@@ -50,7 +52,7 @@ def load(name: str) -> DataSet:
         a map-style torch ``Dataset`` of pairs (tensor, label), which is read into memory: rows of shape
         (features,), or images of shape (height, width) or (channels, height, width), uint8 or floats in
         [0, 1], which keep their values. If it has an attribute `classes`, labels that are numbers are
-        positions in it.
+        positions in it. A pair of such Datasets is the train split and the test split.
 
     Raises
     ------
@@ -125,7 +127,11 @@ def _convert(name: str, result: Any) -> tuple[DataSet, UnsplitData]:
         (train,), unused = leave_out_unused((result,))
         arrays = CheckedArrays(train, notes=(*_describe_levels(train), *unused))
     elif isinstance(result, Dataset):
-        arrays = _read_dataset(result)
+        arrays = _read_datasets(result)
+    elif (
+        isinstance(result, tuple | list) and len(result) == 2 and all(isinstance(x, Dataset) for x in result)
+    ):
+        arrays = _read_datasets(*result)
     else:
         arrays = check_arrays(**_arguments(result))
     title = str(result.get("name", name)) if isinstance(result, dict) else name
@@ -155,8 +161,48 @@ def _arguments(result: Any) -> dict[str, Any]:
     return arguments
 
 
-def _read_dataset(dataset: "Dataset[Any]") -> CheckedArrays:
-    """Read a map-style torch Dataset into memory."""
+@dataclass(frozen=True)
+class _DatasetItems:
+    """Items of a torch Dataset: images, labels, its attribute `classes` if there is one, and notes."""
+
+    images: Tensor
+    column: LabelColumn
+    classes: tuple[str, ...] | None
+    notes: tuple[str, ...]
+
+
+def _read_datasets(train: "Dataset[Any]", test: "Dataset[Any] | None" = None) -> CheckedArrays:
+    """Read a map-style torch Dataset into memory, and that of a test split if there is one."""
+    items = [_read_items(dataset) for dataset in (train, test) if dataset is not None]
+    notes = tuple(dict.fromkeys(note for split in items for note in split.notes))
+    columns, classes = [split.column for split in items], items[0].classes
+    are_numbers = all(column.kind == "numbers" for column in columns)
+    if classes is not None and are_numbers and all(split.classes == classes for split in items):
+        if all(_are_positions(column, classes) for column in columns):
+            columns = [
+                replace(column, names=tuple(classes[int(number)] for number in column.names), kind="text")
+                for column in columns
+            ]
+        else:
+            notes += (
+                f"the attribute classes of {type(train).__name__} does not fit the labels and is not used",
+            )
+            classes = None
+    else:
+        classes = None
+    test_images, test_column = (items[1].images, columns[1]) if test is not None else (None, None)
+    arrays = label_examples(items[0].images, columns[:1], test_images, test_column, classes=classes)
+    return replace(arrays, notes=(*notes, *arrays.notes))
+
+
+def _are_positions(column: LabelColumn, classes: tuple[str, ...]) -> bool:
+    """Return whether labels that are numbers are positions in the names of classes."""
+    in_range = all(0 <= int(number) < len(classes) for number in column.names)
+    return in_range and len(set(classes)) == len(classes)
+
+
+def _read_items(dataset: "Dataset[Any]") -> _DatasetItems:
+    """Read the items of a map-style torch Dataset into memory."""
     type_name = type(dataset).__name__
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
         raise InputError(
@@ -178,18 +224,24 @@ def _read_dataset(dataset: "Dataset[Any]") -> CheckedArrays:
                 f"of {tuple(images.shape[1:])}; all must agree. Bring them to one size."
             )
         images[index] = image
-    notes = _check_pixels(images, type_name)
+    notes = (*_describe_random_items(dataset, images), *_check_pixels(images, type_name))
     column = read_labels(labels, f"labels of {type_name}", lambda row: f"the label of item {row}")
     classes = getattr(dataset, "classes", None)
-    if column.kind == "numbers" and isinstance(classes, list | tuple):
-        names = tuple(map(str, classes))
-        if all(0 <= int(number) < len(names) for number in column.names) and len(set(names)) == len(names):
-            column = replace(column, names=tuple(names[int(number)] for number in column.names), kind="text")
-            arrays = label_examples(images, [column], classes=names)
-            return replace(arrays, notes=(*notes, *arrays.notes))
-        notes += (f"the attribute classes of {type_name} does not fit the labels and is not used",)
-    arrays = label_examples(images, [column])
-    return replace(arrays, notes=(*notes, *arrays.notes))
+    names = tuple(map(str, classes)) if isinstance(classes, list | tuple) else None
+    return _DatasetItems(images, column, names, notes)
+
+
+def _describe_random_items(dataset: "Dataset[Any]", images: Tensor) -> tuple[str, ...]:
+    """Return a note if items differ when they are read again, as by a random transform; some are compared."""
+    rows = np.unique(np.linspace(0, len(images) - 1, _N_REREAD).astype(int)).tolist()
+    differs = [row for row in rows if not torch.equal(_item(dataset, row)[0], images[row])]
+    if not differs:
+        return ()
+    return (
+        f"items of {type(dataset).__name__} differ when they are read again, the first is item {differs[0]}: "
+        "one random draw of each is kept, and studies and plans refuse data that differ between two calls; "
+        "leave random transforms out of the Dataset",
+    )
 
 
 def _check_pixels(images: Tensor, name: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -59,6 +60,15 @@ class Dialect:
     def records(self, path: Path) -> Iterator[list[str]]:
         """Yield the cells of each record of a file from its header on, blank ones included.
 
+        Errors are those of :meth:`open_records`.
+        """
+        with self.open_records(path) as reader:
+            yield from reader
+
+    @contextmanager
+    def open_records(self, path: Path) -> Iterator[Any]:
+        """Open a file as a reader of the module csv at its header; ``line_num`` counts lines from there.
+
         Raises
         ------
         OSError
@@ -71,7 +81,7 @@ class Dialect:
         with path.open(encoding=self.encoding, newline="") as file:
             for _ in range(self.lines_above):
                 file.readline()
-            yield from self.reader(file)
+            yield self.reader(file)
 
     def reader(self, file: Iterable[str]) -> Any:
         """Return a reader of the records in an open file."""

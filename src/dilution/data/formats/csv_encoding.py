@@ -3,6 +3,7 @@
 import codecs
 import io
 import itertools
+from dataclasses import dataclass
 from pathlib import Path
 
 from dilution.data.formats.table_options import shown_path
@@ -12,6 +13,7 @@ from dilution.utils.byte_order_mark import marked_encoding
 _BLOCK = 1 << 20  # bytes or characters that are read at a time
 _COMMON = ("utf-8", "utf-16", "cp1252", "latin-1", "cp1251", "shift_jis", "gbk")
 _NOT_IN_CP1252 = bytes.fromhex("81 8d 8f 90 9d")
+_MIXED_SHARE = 0.2  # of lines with letters beyond ASCII that are UTF-8: by accident, as in GBK, few are
 _SHOWN = 20  # bytes before and behind a wrong one in a message
 
 
@@ -113,13 +115,26 @@ def explain_encoding(path: Path, named: str | None, options: str, error: Unicode
     if named is not None or encoding != "utf-8":
         reason = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
         return DataError(f"{path} is no {encoding} text ({reason}); name its true encoding, or {save}.")
-    line, number = _first_wrong_line(path)
+    lines = _count_lines(path)
+    line, number = lines.wrong_line, lines.first_wrong
     try:
         line.decode()
     except UnicodeDecodeError as wrong:
         start = wrong.start
     else:
         start = 0
+    if lines.n_utf8:
+        n_utf8, are = f"{lines.n_utf8:,} lines", "are"
+        if lines.n_utf8 == 1:
+            n_utf8, are = "1 line", "is"
+        n_wrong = "1 line is" if lines.n_wrong == 1 else f"{lines.n_wrong:,} lines are"
+        verb = "mixes" if lines.n_utf8 >= _MIXED_SHARE * (lines.n_utf8 + lines.n_wrong) else "may mix"
+        return DataError(
+            f"{path} {verb} encodings: {n_utf8} with letters beyond ASCII {are} UTF-8, the first is line "
+            f"{lines.first_utf8:,}, and {n_wrong} not, the first is line {number:,} with the byte "
+            f"{line[start]:#04x}; one encoding must hold for all, and a wrong one splits classes. Save each "
+            "part as UTF-8 before the parts are joined."
+        )
     excerpt = line[max(0, start - _SHOWN) : start + _SHOWN].strip()
     advice = ""
     if _may_be_cp1252(path):
@@ -131,21 +146,63 @@ def explain_encoding(path: Path, named: str | None, options: str, error: Unicode
     )
 
 
+def describe_utf8_lines(path: Path, encoding: str) -> tuple[str, ...]:
+    """Return a note if much text beyond ASCII is UTF-8, though another encoding is named; else none.
+
+    Parameters
+    ----------
+    path
+        The file.
+    encoding
+        The encoding that the user named.
+    """
+    if codecs.lookup(encoding).name.startswith("utf"):
+        return ()
+    lines = _count_lines(path)
+    if not lines.n_utf8 or lines.n_utf8 < _MIXED_SHARE * (lines.n_utf8 + lines.n_wrong):
+        return ()
+    subject = "1 line" if lines.n_utf8 == 1 else f"{lines.n_utf8:,} lines"
+    return (
+        f"{subject} with letters beyond ASCII may be UTF-8 and are read as {encoding}, the first is line "
+        f"{lines.first_utf8:,}",
+    )
+
+
 def _unused(path: Path) -> Path:
     """Return a path beside a file at which there is none."""
     names = (f"{path.stem}-without-nul{number or ''}{path.suffix}" for number in itertools.count())
     return next(other for other in map(path.with_name, names) if not other.exists())
 
 
-def _first_wrong_line(path: Path) -> tuple[bytes, int]:
-    """Return the first line that is not UTF-8, with its number from 1."""
+@dataclass(frozen=True)
+class _Lines:
+    """Lines with bytes beyond ASCII: how many are UTF-8 and how many not, and the first of each, from 1."""
+
+    n_utf8: int
+    first_utf8: int
+    n_wrong: int
+    first_wrong: int
+    wrong_line: bytes
+
+
+def _count_lines(path: Path) -> _Lines:
+    """Count the lines with bytes beyond ASCII."""
+    n_utf8 = n_wrong = first_utf8 = first_wrong = 0
+    wrong_line = b""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
+            if line.isascii():
+                continue
             try:
                 line.decode()
             except UnicodeDecodeError:
-                return line, number
-    raise AssertionError(f"{path} is UTF-8 by now")
+                n_wrong += 1
+                if n_wrong == 1:
+                    first_wrong, wrong_line = number, line
+            else:
+                n_utf8 += 1
+                first_utf8 = first_utf8 or number
+    return _Lines(n_utf8, first_utf8, n_wrong, first_wrong, wrong_line)
 
 
 def _may_be_cp1252(path: Path) -> bool:

@@ -13,9 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dilution.data.formats.csv_dialect import detect_dialect
-from dilution.data.formats.csv_encoding import explain_encoding
+from dilution.data.formats.csv_encoding import describe_utf8_lines, explain_encoding
 from dilution.data.formats.csv_leading_zeros import may_have_leading_zeros
+from dilution.data.formats.csv_line_breaks import check_line_breaks
 from dilution.data.formats.csv_preamble import is_blank
+from dilution.data.formats.csv_truth_values import describe_truth_values
 from dilution.data.formats.table_options import parse_words, shown_path
 from dilution.data.formats.table_rows import TableRows, check_names
 from dilution.errors import DataError, short_repr
@@ -73,6 +75,7 @@ class CsvTable:
         check_names(self.columns, " without the blanks around it" if self._blanks else "")
         if first_row is not None and len(first_row) != len(header):
             self._row_numbers()  # raises the error before one about names that are in another line
+        self._line_break_notes: tuple[str, ...] = ()
         self.default_decimal = _USUAL_DECIMAL.get(self._dialect.separator)
 
     def read(self, text_columns: Collection[str]) -> TableRows:
@@ -96,7 +99,8 @@ class CsvTable:
         if incomplete := [name for name in text_columns if frame[name].hasnans]:
             for name, column in self.read_text(incomplete).items():
                 frame[name] = column
-        return TableRows(frame, lines, self._notes())
+        truth_values = describe_truth_values(frame, self.read_text, self._path, self._dialect.encoding)
+        return TableRows(frame, lines, (*self._notes(), *truth_values))
 
     def read_text(self, columns: Sequence[str], n_rows: int | None = None) -> pd.DataFrame:
         """Return the first or all rows of columns as they are in the file, missing where a cell is empty."""
@@ -135,6 +139,7 @@ class CsvTable:
         notes = []
         if self._named_encoding is not None:
             notes.append(f"the text is read as {self._named_encoding}, as requested")
+            notes.extend(describe_utf8_lines(self._path, self._named_encoding))
         if above := [line for line in self._dialect.above if line.strip()]:
             subject = (
                 "1 row above the header is" if len(above) == 1 else f"{len(above)} rows above the header are"
@@ -153,31 +158,39 @@ class CsvTable:
                 f"the first row names the columns, one of them {name!r}; if that row is an example, the "
                 "header is missing: add it"
             )
-        return tuple(notes)
+        return (*notes, *self._line_break_notes)
 
     def _row_numbers(self) -> NDArray[np.int64]:
         """Return the number of each row that is not blank; raise DataError unless all fit the header."""
         first = len(self._dialect.above) + 1
         width, number, blank = len(self.columns), first - 1, []
-        records = self._dialect.records(self._path)
-        for number, cells in enumerate(records, start=first):
-            if len(cells) == width > 1:
-                if (
-                    number > first
-                    and cells[0] == self._header[0]
-                    and cells == self._header
-                    and not is_blank(cells)
-                ):
-                    self._check_repeated(number)
-                continue
-            if is_blank(cells):
-                blank.append(number)
-            elif len(cells) != width:
-                if not self._dialect.skips_blanks and any(map(_QUOTED_AFTER_BLANK.match, cells)):
-                    self._dialect = replace(self._dialect, skips_blanks=True)
-                    return self._row_numbers()
-                is_first = number == first + 1 + len(blank)
-                raise self._wrong_width(number, cells, is_first=is_first, is_last=all(map(is_blank, records)))
+        ahead, broken = first - 1, []  # how far the number of a record is ahead of its last line
+        with self._dialect.open_records(self._path) as records:
+            for number, cells in enumerate(records, start=first):
+                if number - records.line_num != ahead:
+                    n_lines = ahead - number + records.line_num + 1
+                    start = self._dialect.lines_above + records.line_num - n_lines
+                    broken.append((number, start, n_lines))
+                    ahead = number - records.line_num
+                if len(cells) == width > 1:
+                    if (
+                        number > first
+                        and cells[0] == self._header[0]
+                        and cells == self._header
+                        and not is_blank(cells)
+                    ):
+                        self._check_repeated(number)
+                    continue
+                if is_blank(cells):
+                    blank.append(number)
+                elif len(cells) != width:
+                    if not self._dialect.skips_blanks and any(map(_QUOTED_AFTER_BLANK.match, cells)):
+                        self._dialect = replace(self._dialect, skips_blanks=True)
+                        return self._row_numbers()
+                    is_first = number == first + 1 + len(blank)
+                    is_last = all(map(is_blank, records))
+                    raise self._wrong_width(number, cells, is_first=is_first, is_last=is_last)
+        self._line_break_notes = check_line_breaks(self._path, self._dialect, broken, width) if broken else ()
         lines = np.arange(first, number + 1)
         lines = np.setdiff1d(lines, blank) if blank else lines
         return lines[1:]

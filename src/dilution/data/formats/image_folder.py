@@ -51,15 +51,19 @@ def load(root: Path, options: str = "") -> DataSet:
     """
     listing, size = _list_images(root), _size(root, options)
     train = _decode(listing, listing.train, size, "training")
+    names = train.info.names
+
+    def name(row: int) -> str:
+        return printable(names[row])
+
     if not listing.has_splits:
         (arrays,) = _arrays((train,), listing.classes)
-        notes, names = _notes(listing, (train.info,)), train.info.names
-        return split_with_copies(root.name, arrays, notes, lambda row: printable(names[row]))
+        return split_with_copies(root.name, arrays, _notes(listing, (train.info,)), name)
     test = _decode(listing, listing.test, size, "testing")
     train_arrays, test_arrays = _arrays((train, test), listing.classes)
     check_two_classes(train_arrays.labels, train_arrays.classes)
     notes = _notes(listing, (train.info, test.info))
-    return with_own_test_split(root.name, train_arrays, test_arrays, notes)
+    return with_own_test_split(root.name, train_arrays, test_arrays, notes, name)
 
 
 def load_unsplit(root: Path, options: str = "") -> UnsplitData:

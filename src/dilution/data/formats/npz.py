@@ -1,8 +1,10 @@
 """Data sets in ``.npz`` files of a user."""
 
-import pickle
+import lzma
+import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,16 @@ from numpy.typing import NDArray
 from dilution.data.arrays import DataSet, UnsplitData
 from dilution.data.from_arrays import ARGUMENTS, CheckedArrays, check_arrays
 from dilution.errors import DataError, InputError, unknown
+from dilution.utils.npz_size import RefusedArraysError, check_arrays_fit
 
 _REMEDY = "Write it with numpy.savez(file, images=images, labels=labels)."
+_NPY_MAGIC = b"\x93NUMPY"
+
+_DAMAGED = (
+    *(OSError, ValueError, EOFError, NotImplementedError, RuntimeError, OverflowError),
+    *(zlib.error, lzma.LZMAError, struct.error),
+)
+"""What reading a damaged file may raise; RuntimeError: it is encrypted."""
 
 
 def load(path: Path) -> DataSet:
@@ -52,15 +62,6 @@ def load_unsplit(path: Path) -> UnsplitData:
 def _check(path: Path) -> CheckedArrays:
     arrays = _read(path)
     try:
-        for key in arrays:
-            if key not in ARGUMENTS:
-                raise unknown("key", key, ARGUMENTS)  # so that a misspelt test_labels is noticed
-        for keys in (("images", "features"), ("labels",)):
-            if not any(key in arrays for key in keys):
-                raise InputError(
-                    f"there is no {' or '.join(keys)}, only {', '.join(arrays) or 'nothing'}; images or "
-                    f"features, and labels, are needed. {_REMEDY}"
-                )
         classes = arrays.pop("classes", None)
         names = None if classes is None else [str(name) for name in classes.ravel().tolist()]
         return check_arrays(**arrays, classes=names)
@@ -72,28 +73,36 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
         # NumPy does not close a damaged file that it opened itself
         with path.open("rb") as stream:
+            if stream.read(len(_NPY_MAGIC)) == _NPY_MAGIC:
+                raise DataError(f"{path} holds one bare array; it must be a .npz file. {_REMEDY}")
+            stream.seek(0)
+            _check_keys(check_arrays_fit(stream), path)
             loaded = np.load(stream, allow_pickle=False)
-            if isinstance(loaded, np.lib.npyio.NpzFile):
-                return {key: _entry(loaded, key, path) for key in loaded.files}
+            return {key: loaded[key] for key in loaded.files}
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; name a .npz file. {_REMEDY}") from error
-    except (OSError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except zipfile.BadZipFile as error:
         raise DataError(f"{path} cannot be read; it must be a whole .npz file. {_REMEDY}") from error
-    raise DataError(f"{path} holds one bare array; it must be a .npz file. {_REMEDY}")
-
-
-def _entry(file: np.lib.npyio.NpzFile, key: str, path: Path) -> NDArray[Any]:
-    try:
-        entry: NDArray[Any] = file[key]
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is damaged: {key} cannot be unpacked ({error}). {_REMEDY}") from error
     except MemoryError as error:
-        raise DataError(f"{path}: {key} does not fit into memory. {error}. {_REMEDY}") from error
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise DataError(f"{path} is damaged: {key} is no array. {_REMEDY}") from error
-        raise DataError(
-            f"{path} holds Python objects under {key}; only plain numbers and strings are loaded, "
-            f"never pickles. Save {key}.astype('str') for text, or one array of equal shapes."
-        ) from error
-    return entry
+        raise DataError(f"{path} does not fit into memory. {error}. {_REMEDY}") from error
+    except RefusedArraysError as error:
+        remedy = _REMEDY
+        if error.objects:
+            remedy = f"Save {error.objects}.astype('str') for text, or one array of equal shapes."
+        raise DataError(f"{path} {error}. {remedy}") from error
+    except _DAMAGED as error:
+        raise DataError(f"{path} is damaged and cannot be unpacked ({error}). {_REMEDY}") from error
+
+
+def _check_keys(keys: Sequence[str], path: Path) -> None:
+    """Raise InputError unless all keys have a meaning and the data are there; nothing is unpacked before."""
+    for key in keys:
+        if key not in ARGUMENTS:
+            error = unknown("key", key, ARGUMENTS)  # so that a misspelt test_labels is noticed
+            raise InputError(f"{path}: {error}")
+    for needed in (("images", "features"), ("labels",)):
+        if not any(key in keys for key in needed):
+            raise InputError(
+                f"{path}: there is no {' or '.join(needed)}, only {', '.join(keys) or 'nothing'}; images or "
+                f"features, and labels, are needed. {_REMEDY}"
+            )

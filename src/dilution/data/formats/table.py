@@ -20,7 +20,8 @@ from dilution.data.formats.table_number_format import NumberFormat
 from dilution.data.formats.table_rows import TableRows
 from dilution.data.group_numbers import Ints, number_groups
 from dilution.data.groups import read_groups
-from dilution.data.label_notes import describe_missing
+from dilution.data.label_copies import find_label_copies
+from dilution.data.label_notes import describe_missing, describe_single_examples
 from dilution.data.labels import LabelColumn, number_classes, read_labels
 from dilution.data.splits import stratified_split, undivided
 from dilution.errors import DataError, InputError
@@ -168,16 +169,32 @@ def _read_labelled_rows(path: Path, options: str) -> _LabelledRows:
             "learning needs at least 2 classes. Add rows of another class, or name another column",
             roles.label,
         )
-    if (footer := rows.footer(roles.features)) and (labels == labels[-1]).sum() == 1:
+    footer = rows.footer((*roles.features, roles.label))
+    if footer and (labels == labels[-1]).sum() == 1:
         raise InputError(
             f"{rows.name(-1)}, the last one, has the cell {footer!r} like a footer, and its label "
             f"{classes.names[int(labels[-1])]!r} occurs in no other row; a footer is no example. Delete the "
             "row, or empty its label."
         )
-    rows = replace(rows, notes=(*rows.notes, *classes.notes))
+    single = describe_single_examples(classes.numbers[0], classes.names, rows.name)
+    copies = _describe_label_copies(rows, roles, classes.numbers, classes.names)
+    rows = replace(rows, notes=(*rows.notes, *classes.notes, *single, *copies))
     return _LabelledRows(
         path, table, all_lines, roles, rows, labels, observed[0] if observed else None, classes.names
     )
+
+
+def _describe_label_copies(
+    rows: TableRows, roles: ColumnRoles, numbers: Sequence[Ints], names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return notes on features that are a label in other words; `numbers` are the classes of each label."""
+    features = rows.frame[list(roles.features)]
+    notes = [
+        note
+        for labels in numbers
+        for note in find_label_copies(features, labels, names).notes(roles.name_without)
+    ]
+    return tuple(dict.fromkeys(notes))
 
 
 def _drop_unlabelled(rows: TableRows, roles: ColumnRoles) -> tuple[TableRows, list[LabelColumn]]:

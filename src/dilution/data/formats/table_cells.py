@@ -178,8 +178,8 @@ def _advise(kind: type, name: Any) -> str:
     """Return how a column with cells of a type becomes features, without a full stop."""
     if issubclass(kind, (dict, *_COLLECTIONS)):
         return (
-            f"With pandas, frame.join(pd.DataFrame(frame.pop({name!r}).tolist()).add_prefix({f'{name}_'!r})) "
-            "makes each element a column of its own. Do so"
+            f"With pandas, pd.concat([frame, frame.pop({name!r}).apply(pd.Series)"
+            f".add_prefix({f'{name}_'!r})], axis=1) makes each element a column of its own. Do so"
         )
     if issubclass(kind, bytes):
         return f"If they are text, frame[{name!r}].str.decode('utf-8') of pandas makes it that. Do so"

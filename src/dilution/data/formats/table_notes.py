@@ -79,6 +79,11 @@ class Kind(Enum):
         "{n} columns with numbers count as text, since {cells} {hold} no number, the first is {detail} of "
         "column {column}",
     )
+    BOUNDS = (
+        "column {column} counts as text, since {cells} {hold} a bound of a number, the first is {detail}",
+        "{n} columns count as text, since {cells} {hold} a bound of a number, the first is {detail} of "
+        "column {column}",
+    )
     OTHER_MARK = (
         "column {column} counts as text, since {cells} {hold} a number with another decimal mark than the "
         "requested one, the first is {detail}",

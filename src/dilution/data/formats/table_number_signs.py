@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 _SIGNED = re.compile(
     r"(?P<bracket>\()?\s*(?P<sign>[+\-−–])?\s*(?P<before>[^\w\s.,'’()+\-−–])?\s*(?P<inner>[\-−–])?"
     r"(?P<number>[.,]?[0-9][0-9.,'’ \u00a0\u202f]*(?:[eE][+-]?[0-9]+)?)"
-    r"\s*(?P<after>[^\w\s.,'’()+\-−–])?\s*(?(bracket)\))"
+    r"\s*(?P<after>[^\w\s.,'’()+\-−–])?\s*(?(bracket)\)|(?P<trailing>[\-−–])?)"
 )
+_GRADE = re.compile(r"[0-9]\s*[\-−–]")  # 2- may be a grade between 2 and 3
+_BOUND = re.compile(r"[<>≤≥]=?\s*[0-9][0-9.,]*")
 _WITH_UNIT = re.compile(r"[+\-−–]?[0-9][0-9.,'’ \u00a0\u202f]*(?P<unit>[^\W\d_]{1,5}[²³]?|°[CF]?)")
 _MINUS = "-−–"
+_MINUSES = tuple(_MINUS)
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,10 @@ def remove_signs(texts: Sequence[str], is_odd: NDArray[np.bool_]) -> UnsignedTex
     """
     result = UnsignedTexts(list(texts), np.zeros(len(texts), dtype=bool), np.ones(len(texts)))
     currencies: set[str] = set()
-    for number in map(int, np.flatnonzero(is_odd)):
-        if (signed := _parse(texts[number])) is None:
+    odd = list(map(int, np.flatnonzero(is_odd)))
+    has_grades = all(_GRADE.fullmatch(texts[number]) for number in odd if texts[number].endswith(_MINUSES))
+    for number in odd:
+        if (signed := _parse(texts[number], has_grades=has_grades)) is None:
             continue
         currencies |= {signed.mark} - {"%", ""}
         result.texts[number] = signed.text
@@ -75,13 +80,19 @@ class _Signed:
     mark: str
 
 
-def _parse(text: str) -> _Signed | None:
-    """Return a text without signs; None if it has none, or is no number with signs."""
+def _parse(text: str, *, has_grades: bool = True) -> _Signed | None:
+    """Return a text without signs; None if it has none, or is no number with signs.
+
+    A minus may follow the number, but not a single digit if the column may have grades.
+    """
     match = _SIGNED.fullmatch(text)
     if match is None or match["before"] == "%" or (match["bracket"] and match["sign"]):
         return None
+    if match["trailing"] and (match["sign"] or (has_grades and _GRADE.fullmatch(text))):
+        return None
     marks = {mark for mark in (match["before"], match["after"]) if mark}
-    minuses = [bool(match["bracket"]), *((match[name] or "+") in _MINUS for name in ("sign", "inner"))]
+    signs = ("sign", "inner", "trailing")
+    minuses = [bool(match["bracket"]), *((match[name] or "+") in _MINUS for name in signs)]
     if len(marks) > 1 or sum(minuses) > 1:
         return None
     mark = "".join(marks)
@@ -96,3 +107,8 @@ def find_units(texts: Sequence[str]) -> NDArray[np.bool_]:
     units = [match and match["unit"] for match in map(_WITH_UNIT.fullmatch, texts)]
     is_one = len(set(units) - {None}) == 1
     return np.array([is_one and unit is not None for unit in units], dtype=bool)
+
+
+def find_bounds(texts: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which texts are censored numbers, such as ``"<0.5"`` below the limit of a measurement."""
+    return np.array([_BOUND.fullmatch(text) is not None for text in texts], dtype=bool)

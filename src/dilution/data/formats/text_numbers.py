@@ -16,7 +16,7 @@ from dilution.data.formats.table_cells import LARGEST_WHOLE, NumberCells, TextCe
 from dilution.data.formats.table_float_texts import POINTS_OF_THOUSANDS, with_points_of_thousands
 from dilution.data.formats.table_notes import Kind, Note
 from dilution.data.formats.table_number_format import NumberColumns, NumberFormat
-from dilution.data.formats.table_number_signs import find_units
+from dilution.data.formats.table_number_signs import find_bounds, find_units
 from dilution.data.formats.table_numbers import NUMERIC_SHARE, Numbers, NumberTexts
 from dilution.errors import InputError
 
@@ -109,13 +109,25 @@ class NumberFinder:
             return ways
         is_odd = ~is_number & ~cells.is_marker
         if counts[is_number].sum() / total > _MOSTLY:
+            bounds = find_bounds(cells.texts)
+            if counts[bounds & is_odd].sum() > counts[~bounds & is_odd].sum():
+                self._stays_text(
+                    Kind.BOUNDS,
+                    name,
+                    cells,
+                    bounds & is_odd,
+                    "holds numbers and, in {cells}, bounds of numbers (censored values), the first "
+                    "{example}; a cell must be one number, and an empty cell would be filled with the "
+                    "median. Write one number for each bound, such as the bound or half of it",
+                )
+                return []
             self._stays_text(
                 Kind.MOSTLY_NUMBERS,
                 name,
                 cells,
                 is_odd,
-                "holds numbers, except for {cells}, the first {example}; a missing number is an empty cell. "
-                "Empty those cells",
+                "holds numbers, except for {cells}, the first {example}; an empty cell is a missing number. "
+                "Write them as numbers, and empty those that are missing",
             )
             return []
         named = self._format.decimal

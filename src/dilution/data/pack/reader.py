@@ -28,6 +28,8 @@ from dilution.data.class_checks import check_test_classes
 from dilution.data.from_arrays import leave_out_unused
 from dilution.data.splits import with_own_test_split
 from dilution.errors import DataError
+from dilution.utils.available_memory import available_memory
+from dilution.utils.npz_size import check_arrays_fit
 from dilution.utils.printable import printable
 
 MAGIC = b"dilution pack 1\n"
@@ -35,6 +37,12 @@ HEADER = struct.Struct("<16sQQ32s")  # magic, start of the index, its length, it
 IMAGES_START = 4096
 SPLITS = ("train", "test")
 _SAMPLE = 8  # images of a batch that are tested for being in memory
+_INDEX_COPIES = 3  # of the index while it is read
+_NO_INDEX = (
+    *(ValueError, KeyError, EOFError, OSError, NotImplementedError, RuntimeError, OverflowError),
+    *(zipfile.BadZipFile, struct.error),
+)
+"""What reading an index may raise that somebody else has made."""
 _REMEDY = "Pack the data set again, or fetch the file again."
 
 
@@ -222,6 +230,12 @@ def _read_index(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
             _, start, length, digest = HEADER.unpack(header)
             if not IMAGES_START <= start <= start + length <= size:
                 raise DataError(f"{path} is cut off: {size:,} bytes of {start + length:,}. {_REMEDY}")
+            free = available_memory()
+            if free is not None and _INDEX_COPIES * length > free:
+                raise DataError(
+                    f"{path} has an index of {length:,} bytes, which takes three times as much while it is "
+                    f"read; {free / 1e9:,.1f} GB of memory are free. {_REMEDY}"
+                )
             file.seek(start)
             content = file.read(length)
     except FileNotFoundError as error:
@@ -236,7 +250,7 @@ def _read_index(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
     try:
         index = _parse_index(content)
         _check_index(index, start - IMAGES_START)
-    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+    except _NO_INDEX as error:
         raise DataError(f"{path} is no valid pack ({error}). {_REMEDY}") from error
     return index, digest.hex()
 
@@ -246,7 +260,9 @@ def _parse_index(content: bytes) -> dict[str, NDArray[Any]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise ValueError("its index is compressed")  # a small one could unpack to any size
-    with np.load(io.BytesIO(content), allow_pickle=False) as loaded:
+    file = io.BytesIO(content)
+    check_arrays_fit(file, limit=len(content))  # parts of an index may not be the same bytes
+    with np.load(file, allow_pickle=False) as loaded:
         return dict(loaded)
 
 

@@ -1,0 +1,124 @@
+"""The arrays in a ``.npz`` file by their headers, before anything of them is unpacked."""
+
+import math
+import struct
+import tokenize
+import zipfile
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from dilution.utils.available_memory import available_memory
+from dilution.utils.printable import printable
+
+_MAX_ARRAYS = 100
+_MAX_NAME = 100  # characters of a name in a message
+_COPIES = 2  # of the arrays while they are read
+_NO_HEADER = (
+    *(ValueError, KeyError, TypeError, SyntaxError, OverflowError, RecursionError, MemoryError),
+    *(struct.error, tokenize.TokenError),
+)
+"""What NumPy raises where a header is none: it is a literal of Python."""
+_READERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
+
+
+class RefusedArraysError(ValueError):
+    """A file holds what no data set does; the text is a predicate, to follow the name of the file.
+
+    Parameters
+    ----------
+    text
+        The predicate.
+    objects
+        Name of the array that holds Python objects, if that is the reason.
+    """
+
+    def __init__(self, text: str, objects: str = "") -> None:
+        super().__init__(text)
+        self.objects = objects
+
+
+def check_arrays_fit(file: BinaryIO, limit: int | None = None) -> list[str]:
+    """Check by their headers that the arrays in a ``.npz`` file are plain and fit, and return their names.
+
+    A header may announce any size: of a type without width, an array of 10¹⁸ elements takes no byte.
+
+    Parameters
+    ----------
+    file
+        The file, open; afterwards it is at its start.
+    limit
+        Bytes that the arrays may take together. Default: half of the memory that is free.
+
+    Raises
+    ------
+    RefusedArraysError
+        If there are more arrays than a data set has, one is no array, has a type without width, holds Python
+        objects, or is larger or smaller than its header announces, or all together exceed the limit.
+    zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError, RuntimeError
+        If the file is damaged, packed in another way, or encrypted.
+    """
+    total = 0
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if len(members) > _MAX_ARRAYS:
+            raise RefusedArraysError(f"has {len(members):,} arrays; at most {_MAX_ARRAYS} are read")
+        names = [member.filename.removesuffix(".npy") for member in members]
+        for member, name in zip(members, names, strict=True):
+            if PurePosixPath(member.filename).suffix != ".npy":
+                raise RefusedArraysError(f"holds {printable(name[:_MAX_NAME])}, which is no array")
+            with archive.open(member) as opened:
+                total += _array_bytes(opened, name, member.file_size)
+    _check_total(total, limit)
+    file.seek(0)
+    return names
+
+
+def check_array_fits(file: BinaryIO, size: int, name: str, limit: int | None = None) -> None:
+    """Check the array in a ``.npy`` file of `size` bytes, as :func:`check_arrays_fit` does."""
+    _check_total(_array_bytes(file, name, size), limit)
+    file.seek(0)
+
+
+def _array_bytes(file: Any, name: str, size: int) -> int:
+    """Return the bytes of an array by its header, and check that `size` bytes hold header and array."""
+    shown = printable(name[:_MAX_NAME])
+    try:
+        version = npy_format.read_magic(file)
+        shape, _, dtype = _READERS[version](file)
+    except _NO_HEADER as error:
+        raise RefusedArraysError(f"holds {shown}, which is no array") from error
+    if dtype.hasobject:
+        raise RefusedArraysError(
+            f"holds Python objects under {shown}; only plain numbers and strings are loaded, never pickles",
+            objects=shown,
+        )
+    if dtype.itemsize == 0:
+        raise RefusedArraysError(
+            f"holds {shown} of the type {dtype.str}, which has no width, so that its length has no limit"
+        )
+    if any(length < 0 for length in shape):
+        raise RefusedArraysError(f"holds {shown}, which is no array")
+    n_bytes = math.prod(shape) * dtype.itemsize
+    if file.tell() + n_bytes != size:
+        raise RefusedArraysError(
+            f"holds {shown} in {size:,} bytes, and its header announces {file.tell() + n_bytes:,} (shape "
+            f"{'×'.join(map(str, shape)) or 'of one number'}, {dtype})"
+        )
+    if math.prod(length for length in shape if length) * dtype.itemsize > np.iinfo(np.intp).max:
+        raise RefusedArraysError(f"holds {shown}, which is no array")
+    return n_bytes
+
+
+def _check_total(total: int, limit: int | None) -> None:
+    if limit is None:
+        free = available_memory()
+        if free is not None and _COPIES * total > free:
+            raise RefusedArraysError(
+                f"holds arrays that take {_COPIES * total / 1e9:,.1f} GB while they are read; "
+                f"{free / 1e9:,.1f} GB of memory are free"
+            )
+    elif total > limit:
+        raise RefusedArraysError(f"holds arrays of {total:,} bytes; at most {limit:,} are read")
