@@ -55,6 +55,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         ("return Arrays(torch.from_numpy(P)[:, None], torch.from_numpy(Y))", (1, 3, 3), (16, 4)),
         ("return TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))", (3, 1, 1), (16, 4)),
         ("return TensorDataset(torch.from_numpy(P), torch.from_numpy(Y))", (1, 3, 3), (16, 4)),
+        ("d = TensorDataset(torch.from_numpy(P), torch.from_numpy(Y)); return d, d", (1, 3, 3), (20, 20)),
         ("return TensorDataset(torch.ones(20, 2, 5, 4).double(), torch.from_numpy(Y))", (2, 5, 4), (16, 4)),
     ],
 )  # fmt: skip
@@ -176,3 +177,44 @@ def test_float_images_of_a_dataset_keep_their_values(write: Write) -> None:
     name = write("return TensorDataset(torch.linspace(0, 1, 120).view(20, 1, 2, 3), torch.arange(20) % 2)")
     images = load_unsplit(name).arrays.images
     assert np.allclose(images.flatten(), np.linspace(0, 1, 120), atol=1e-6)
+
+
+NAMED = """
+class Named(TensorDataset):
+    classes = ["cat", "dog"]
+class Flipped(TensorDataset):
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        return (image.flip(-1) if torch.rand(()) < 0.5 else image), label
+def images(n):
+    return torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(n))
+"""
+
+
+def test_a_pair_of_datasets_is_a_train_and_a_test_split_with_the_names_of_their_classes(write: Write) -> None:
+    test = "Named(images(6), torch.ones(6).long())"
+    body = f"def f():\n    return Named(images(20), torch.arange(20) % 2), {test}\n"
+    data = load(name := write(NAMED + body))
+    assert (len(data.train), len(data.test), data.test.classes) == (20, 6, ("cat", "dog"))
+    assert data.test.labels.tolist() == [1] * 6
+    assert load_unsplit(name).notes[-1] == "6 examples of the test split are left out"
+
+
+def test_three_datasets_are_refused_with_the_forms_that_are_read(write: Write) -> None:
+    body = "def f():\n    return (Named(images(20), torch.arange(20) % 2),) * 3\n"
+    with pytest.raises(InputError, match=r"tuple of 3; it must be .*the second of them the test split"):
+        load(write(NAMED + body))
+
+
+@pytest.mark.parametrize(("kind", "is_random"), [("Flipped", True), ("Named", False)])
+def test_random_transforms_of_a_dataset_are_said_wherever_it_is_read(
+    kind: str, is_random: bool, write: Write
+) -> None:
+    name = write(f"{NAMED}def f():\n    return {kind}(images(40), torch.arange(40) % 2)\n")
+    for data in (load(name), load_unsplit(name)):
+        assert any("one random draw of each is kept" in note for note in data.notes) == is_random
+    if is_random:
+        with pytest.raises(InputError, match="called twice it returned different data"):
+            fingerprint(name)
+    else:
+        fingerprint(name)

@@ -1,11 +1,14 @@
 """Copies and near-copies of training examples in a test split of the user are counted and said."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from test_data_near_copies import frames
+from PIL import Image
+from test_data_near_copies import frames, smooth
 
-from dilution.data import Arrays, from_numpy
+from dilution.data import Arrays, from_numpy, load
 from dilution.data.splits import with_own_test_split
 
 
@@ -81,3 +84,16 @@ def test_arrays_with_a_test_split_of_their_own_are_told_of_near_copies() -> None
         test_labels=np.arange(30) % 2,
     )
     assert any(note.startswith("4 of the 30 test images are near-copies") for note in data.notes)
+
+
+def test_near_copies_in_a_folder_with_splits_are_named_by_their_paths(tmp_path: Path) -> None:
+    images = iter(smooth(0, 48).astype(np.uint8))
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for number in range(12):
+                Image.fromarray(next(images)[0]).save(tmp_path / split / name / f"{number}.png")
+    with Image.open(tmp_path / "train" / "dog" / "0.png") as image:
+        image.save(tmp_path / "train" / "dog" / "twin.jpg", quality=95)
+    (note,) = [note for note in load(tmp_path).notes if "near-cop" in note]
+    assert "the first is train/dog/twin.jpg, near train/dog/0.png;" in note

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dilution.data import Arrays
+from dilution.data import Arrays, from_numpy
 from dilution.data.splits import split_arrays, stratified_split
 from dilution.errors import InputError
 
@@ -32,3 +32,23 @@ def test_examples_that_cannot_be_split_are_refused() -> None:
         split_arrays("x", Arrays(images, torch.tensor([1, 1, 1]), ("a", "b")))
     with pytest.raises(InputError, match="no class of the 3 examples has two"):
         split_arrays("x", Arrays(images, torch.arange(3)))
+
+
+def test_classes_without_a_test_example_are_said() -> None:
+    features, labels = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 4
+
+    def notes(test_labels: list[int]) -> list[str]:
+        n = len(test_labels)
+        data = from_numpy(
+            features=features, labels=labels, test_features=features[:n] + 9, test_labels=test_labels
+        )
+        return [note for note in data.notes if "test split has no example" in note]
+
+    assert notes([0, 1, 2, 3]) == []
+    assert notes([0, 1, 3]) == [
+        "the test split has no example of class '2': test accuracy does not measure it"
+    ]
+    assert notes([3, 3]) == [
+        "the test split has no example of 3 of the 4 classes, the first is '0': test accuracy does not "
+        "measure them"
+    ]

@@ -11,6 +11,7 @@ import dilution
 from dilution import Execution
 from dilution.cli import app
 from dilution.data import Arrays, UnsplitData
+from dilution.data.from_arrays import check_arrays
 from dilution.diagnosis import cleanlab, cleanlab_noise_rate, diagnose
 from dilution.errors import InputError
 
@@ -60,6 +61,20 @@ def test_random_labels_have_no_estimate():
     assert not diagnosis.learned
     assert "cannot be estimated" in diagnosis.answer
     assert (diagnosis.noise_rate.low, diagnosis.noise_rate.high) == (0, pytest.approx(2 / 3))
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize(("noise", "expected"), [(0.25, True), (0.5, False)])
+def test_small_tables_have_an_estimate_if_models_beat_the_most_frequent_class(noise, expected):
+    random = np.random.default_rng(10)
+    features = random.normal(size=(300, 2))
+    true = features[:, 0] > 0
+    labels = np.where(true ^ (random.random(300) < noise), "u", "v")
+    data = check_arrays(features=features, labels=labels).to_unsplit_data()
+    diagnosis = diagnose(data, n_bootstrap=20, execution=INLINE)
+    assert diagnosis.learned == expected
+    wrong = float(((labels == "u") != true).mean())
+    assert diagnosis.noise_rate.low <= wrong <= diagnosis.noise_rate.high or not expected
 
 
 @pytest.mark.trains

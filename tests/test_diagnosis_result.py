@@ -93,6 +93,38 @@ def test_verified_labels_are_reported_beside_the_fit(diagnosis):
     )
 
 
+@pytest.mark.parametrize("reason", ["nothing learned", "upper bound"])
+def test_verified_and_true_noise_rates_are_said_without_an_estimate_too(diagnosis, reason):
+    verified = replace(
+        diagnosis, n_verified=75, verified_noise_rate=Estimate(0.16, 0.09, 0.26), true_noise_rate=0.17
+    )
+    if reason == "nothing learned":
+        verified = replace(verified, learned=False)
+        assert verified.answer.endswith("16 % [9, 26] of the 75 verified labels are wrong.")
+        assert any("list of label issues are empty, since models" in text for text in verified.details)
+        assert not any("than the estimate" in text for text in verified.details)
+        few = replace(verified, n_verified_groups=4)
+        assert any(text.endswith("With so few groups this number is unreliable.") for text in few.details)
+    else:
+        verified = replace(verified, labels=diagnosis.labels[: 50 * CLASSES])
+        assert verified.is_upper_bound
+    assert any(text.startswith("16 % [9, 26] of the 75 verified labels") for text in verified.details)
+    assert "Counted against the true labels of these data: 0.170." in verified.details
+
+
+def test_without_an_estimate_the_answer_has_the_accuracies_that_were_measured(diagnosis):
+    n = len(diagnosis.labels)
+    labels = np.where(np.arange(n) < 0.6 * n, 0, 1)
+    pred_probs = np.eye(CLASSES)[np.where(np.arange(n) < 0.3 * n, 0, 2)]
+    nothing = replace(
+        diagnosis,
+        learned=False,
+        labels=labels,
+        cross_validation=replace(diagnosis.cross_validation, pred_probs=pred_probs),
+    )
+    assert "predict 30.0 % of the held-out labels, and the most frequent class alone 60.0 %" in nothing.answer
+
+
 def test_verified_labels_of_few_groups_are_not_called_reliable(diagnosis):
     verified = replace(diagnosis, n_verified=100, verified_noise_rate=Estimate(0.5, 0.4038, 0.5962))
     for n_groups, end in (

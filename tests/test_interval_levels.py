@@ -309,6 +309,19 @@ def test_models_have_learned_if_they_gain_three_standard_errors(gain, expected):
     assert has_learned(pred_probs, labels) == expected
 
 
+@pytest.mark.parametrize(("errors", "expected"), [(2.9, False), (3.1, True)])
+def test_models_have_learned_if_their_accuracy_gains_three_standard_errors(errors, expected):
+    n, z = 10_000, errors / math.sqrt(10_000)
+    gain = z / math.sqrt(1 + z**2) * math.sqrt(0.5)  # half of the examples are won or lost
+    n_won, labels = round(n * (0.5 + gain) / 2), np.zeros(n, dtype=np.int64)
+    labels[: n // 2] = 1  # a tie: class 0 counts as the most frequent
+    n_lost = n // 2 - n_won
+    is_right = np.r_[np.ones(n_won), np.zeros(n // 2 - n_won), np.zeros(n_lost), np.ones(n // 2 - n_lost)]
+    right = np.where(is_right == 1, 0.501, 1e-9)  # so sure where they are wrong that the log score is bad
+    pred_probs = np.where(labels[:, None] == np.arange(2), right[:, None], 1 - right[:, None])
+    assert has_learned(pred_probs, labels) == expected
+
+
 # --- intervals over seeds ---
 
 
@@ -609,7 +622,7 @@ def test_a_pilot_has_learned_if_it_gains_two_standard_errors(errors, refused):
     accuracy = 0.1 + errors * math.sqrt(0.1 * 0.9 / 1000)
     runs = pd.DataFrame({"n": [50], "alpha": 0.0, "n_test": 1000, "majority_share": 0.1, ACCURACY: accuracy})
     if refused:
-        with pytest.raises(InputError, match="supports no plan"):
+        with pytest.raises(InputError, match=r"supports no plan\. Try .*This may not be enough"):
             check_learned(runs)
     else:
         check_learned(runs)

@@ -639,6 +639,22 @@ def bare_array() -> str:
 case("a file holds one bare array", bare_array, write_npz)
 
 
+LABEL_COPY = np.column_stack([np.vstack([ROWS, ROWS + 1]), np.tile(LABELS, 2)])
+
+
+def without_label_copy(message: str) -> None:
+    call = named(r"leave it out with (.+)$", message)
+    rest = eval(call, {"numpy": np, "features": LABEL_COPY})
+    assert not from_numpy(features=rest, labels=np.tile(LABELS, 2)).notes
+
+
+case(
+    "a feature is the label in other words",
+    lambda: "\n".join(from_numpy(features=LABEL_COPY, labels=np.tile(LABELS, 2)).notes),
+    without_label_copy,
+)
+
+
 def split_among_classes() -> str:
     folder_of_splits("train")
     write_class_folders(Path("my images"))

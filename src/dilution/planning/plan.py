@@ -262,6 +262,6 @@ def check_learned(runs: pd.DataFrame, remedies: Sequence[str] = ("another --mode
         raise InputError(
             f"the pilot's best test accuracy is {100 * best:.1f} % on {n_test:,} examples, not significantly "
             f"better than the majority class ({100 * majority:.1f} %), so it supports no plan. Try "
-            f"{' or '.join(remedies)}. This may not be enough: then the features do not tell the classes "
+            f"{', or '.join(remedies)}. This may not be enough: then the features do not tell the classes "
             "apart, or there are too few examples."
         )

@@ -31,7 +31,7 @@ from dilution.data.formats.image_listing import ImageListing, list_images
 from dilution.data.near_copies import MAX_IMAGES
 from dilution.data.pack import reader
 from dilution.data.pack.chunk_files import ChunkImages, open_chunk, save_chunk
-from dilution.data.pack.squares import group_squares, split_photographs
+from dilution.data.pack.squares import group_squares, split_photographs, square_namer
 from dilution.data.pack.writer import write_pack
 from dilution.data.splits import with_own_test_split
 from dilution.errors import DataError, InputError
@@ -268,11 +268,12 @@ def _write(chunks: _Chunks, listing: ImageListing, target: Path) -> PackedFolder
     check_two_classes(labels[:n_train], classes)
     arrays = group_squares(ChunkImages(opened, chunks.size), labels, classes, chunks.crops or 1)
     notes = describe_batches(listing.events, infos, listing.classes)
+    names = [name for info in infos for name in info.names]
     if listing.has_splits:
         train, test = (arrays.subset(rows) for rows in torch.arange(len(arrays)).split([n_train, n_test]))
-        data = with_own_test_split(target.stem, train, test, notes)
+        square_name = square_namer(names, chunks.crops or 1)
+        data = with_own_test_split(target.stem, train, test, notes, square_name)
     else:
-        names = [name for info in infos for name in info.names]
         data = split_photographs(target.stem, arrays, names, notes)
     if data.notes == notes and data.train.split_groups is None:
         data = replace(data, train=replace(data.train, groups=None), test=replace(data.test, groups=None))

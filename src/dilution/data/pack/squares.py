@@ -1,6 +1,6 @@
 """Split of photographs of which several squares are packed: those of one share a side of every split."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -22,6 +22,16 @@ def group_squares(images: LazyImages, labels: torch.Tensor, classes: tuple[str, 
     """
     groups = None if squares == 1 else torch.arange(len(labels)) // squares
     return Arrays(images, labels, classes, groups=groups)
+
+
+def square_namer(names: Sequence[str], squares: int) -> Callable[[int], str]:
+    """Return the function that names a square by its number, given the names of the photographs."""
+
+    def name(row: int) -> str:
+        photograph = printable(names[row // squares])
+        return photograph if squares == 1 else f"square {row % squares + 1} of {photograph}"
+
+    return name
 
 
 def split_photographs(
@@ -48,12 +58,7 @@ def split_photographs(
         As :func:`dilution.data.splits.split_arrays`.
     """
     squares = len(arrays) // len(names)
-
-    def square_name(row: int) -> str:
-        photograph = printable(names[row // squares])
-        return photograph if squares == 1 else f"square {row % squares + 1} of {photograph}"
-
-    grouped, more = group_copies(arrays, square_name)
+    grouped, more = group_copies(arrays, square_namer(names, squares))
     first = torch.arange(0, len(arrays), squares)
     train, test = (
         (first[rows, None] + torch.arange(squares)).flatten() for rows in split_rows(grouped.subset(first))
