@@ -1,5 +1,6 @@
 """A disk that is full, a real one: one clear line, the store stays valid, nothing half-written is left."""
 
+import json
 import shlex
 import shutil
 import sqlite3
@@ -16,6 +17,7 @@ from PIL import Image
 from dilution.data import load, write_pack
 from dilution.study.store import Store
 from dilution.training.checkpoint import Checkpoint
+from dilution.utils.output_folder import MARKER
 
 STUDY = """
 name = "disk"
@@ -130,6 +132,8 @@ def test_a_page_is_whole_or_not_there(tmp_path, written_page, share):
                 image.load()
         elif path.suffix == ".csv":
             assert len(pd.read_csv(path)) == len(pd.read_csv(tmp_path / "page" / path.name))
+        elif path.name == MARKER:  # it lists the files that were written before the disk was full
+            assert set(json.loads(path.read_text())["files"]) < set(whole)
         else:
             assert path.stat().st_size > 0.95 * whole[path.name]  # it names the folder it was written to
 

@@ -210,7 +210,10 @@ def _array_path(path: Path, kind: str) -> Path:
 def _save_array(path: Path, kind: str, array: NDArray[Any]) -> None:
     target = _array_path(path, kind)
     temporary = target.with_suffix(f".{os.getpid()}.npy")
-    np.save(temporary, array, allow_pickle=False)
+    array = np.ascontiguousarray(array)
+    with temporary.open("wb") as file:  # np.save does not say why a file could not be written
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.reshape(-1).view(np.uint8).data)
     temporary.replace(target)
 
 
