@@ -15,7 +15,7 @@ BASE = {"dataset": "digits", "n": 200, "model": "mlp1", "steps": 300, "n_evals":
 STUDY = Study.of("hosts", [Run.of(**BASE, alpha=alpha, seed=seed) for alpha in (0, 2) for seed in range(32)])
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _token():
     """Demand a token of nodes and drivers, as clusters must."""
     from dilution.study.executors.ray_local import PrivateCluster
