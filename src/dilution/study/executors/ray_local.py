@@ -9,6 +9,7 @@ import secrets
 import shutil
 import tempfile
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
@@ -19,10 +20,8 @@ from ray._private import ray_constants
 
 from dilution.errors import InputError
 
-try:
-    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
-except ImportError:  # older than 2.52
-    AuthenticationTokenLoader = None
+_raylet: Any = import_module("ray._raylet")
+_TokenLoader = getattr(_raylet, "AuthenticationTokenLoader", None)  # None before version 2.52
 
 _CLUSTER_ID = "/ray.rpc.NodeInfoGcsService/GetClusterId"  # a request that changes nothing
 _ANSWER_SECONDS = 10.0
@@ -37,7 +36,7 @@ def check_has_token_authentication() -> None:
     InputError
         If it cannot.
     """
-    if AuthenticationTokenLoader is None:
+    if _TokenLoader is None:
         raise InputError(
             f"Ray {ray.__version__} runs the code of whoever reaches its ports; from version 2.52 on it asks "
             "for a token. Install it: pip install 'ray[default]>=2.52'."
@@ -100,5 +99,5 @@ class PrivateCluster:
 
 def _read_settings_anew() -> None:
     """Have this process read mode and token of the environment: Ray keeps those that it reads first."""
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    _raylet.Config.initialize("")
+    _raylet.AuthenticationTokenLoader.instance().reset_cache()
