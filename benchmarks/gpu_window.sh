@@ -2,32 +2,32 @@
 # What a short time on a lent GPU gives, the most valuable first; the next time goes on where this one stopped.
 #
 # Tests of the kernels, the table of benchmarks/gpu.py in half of the rest, then figures at paper scale until MINUTES are over. The
-# folder OUT gets logs, benchmark tables, and the runs as runs.csv. Import them into a store of your own:
+# folder FOLDER gets logs, benchmark tables, and the runs as runs.csv. Import them into a store of your own:
 # `dilution import runs.csv --store results/mnist-paper.sqlite`, and name that CSV as RUNS the next time.
 #
 # Settings, as environment variables:
-#   OUT       folder of the results; default gpu-window
+#   FOLDER       folder of the results; default gpu-window
 #   MINUTES   time for the whole script; default 9
 #   STEPS     which of: tests bench figures; default all
 #   FIGURES   figures, in their order; default all figures of the paper
 #   DATASET   default mnist (its files in DILUTION_DATA)
 #   RUNS      exported runs of earlier times
-#   CHECKPOINTS   folder of checkpoints of an earlier time: OUT/checkpoints, which has those of the trainings that
+#   CHECKPOINTS   folder of checkpoints of an earlier time: FOLDER/checkpoints, which has those of the trainings that
 #             MINUTES cut short. A group of 32 Conv-4 takes 334 MB (with Adam); without its checkpoint it starts again.
 #   WHEELS    folder of packages that the machine's Python lacks
 #   DEVICE, PRECISION, PRESET, TURNS   default cuda, bfloat16, paper, 2
 set -uo pipefail
 cd "$(dirname "$0")/.."
-OUT=${OUT:-gpu-window} DEVICE=${DEVICE:-cuda} DATASET=${DATASET:-mnist}
+FOLDER=${FOLDER:-gpu-window} DEVICE=${DEVICE:-cuda} DATASET=${DATASET:-mnist}
 deadline=$(($(date +%s) + ${MINUTES:-9} * 60))
-mkdir -p "$OUT"
-store="$OUT/../gpu-window.sqlite"
+mkdir -p "$FOLDER"
+store="$FOLDER/../gpu-window.sqlite"
 rm -f "$store"
-touch "$OUT/started"
+touch "$FOLDER/started"
 left() { echo $((deadline - $(date +%s) - 20)); }  # 20 s for the export
 if [ -n "${CHECKPOINTS:-}" ]; then
-    mkdir -p "$OUT/checkpoints"
-    cp -R "$CHECKPOINTS"/. "$OUT/checkpoints" || exit 1
+    mkdir -p "$FOLDER/checkpoints"
+    cp -R "$CHECKPOINTS"/. "$FOLDER/checkpoints" || exit 1
 fi
 
 if [ -n "${WHEELS:-}" ]; then
@@ -45,15 +45,15 @@ for step in ${STEPS:-tests bench figures}; do
     fi
     case $step in
     tests)
-        timeout $((seconds < 150 ? seconds : 150)) python3 -m pytest -q -x tests/test_training_kernels.py >"$OUT/tests.txt" 2>&1
+        timeout $((seconds < 150 ? seconds : 150)) python3 -m pytest -q -x tests/test_training_kernels.py >"$FOLDER/tests.txt" 2>&1
         result=$?
-        tail -n 3 "$OUT/tests.txt"
+        tail -n 3 "$FOLDER/tests.txt"
         ;;
     bench)
-        timeout $((seconds / 2)) python3 benchmarks/gpu.py --device "$DEVICE" --turns "${TURNS:-2}" >"$OUT/bench.txt" 2>&1
+        timeout $((seconds / 2)) python3 benchmarks/gpu.py --device "$DEVICE" --turns "${TURNS:-2}" >"$FOLDER/bench.txt" 2>&1
         result=$?
-        find benchmarks/results -name 'gpu*' -newer "$OUT/started" -exec cp {} "$OUT" \;  # what was measured now
-        tail -n 30 "$OUT/bench.txt"
+        find benchmarks/results -name 'gpu*' -newer "$FOLDER/started" -exec cp {} "$FOLDER" \;  # what was measured now
+        tail -n 30 "$FOLDER/bench.txt"
         ;;
     figures)
         if [ -n "${RUNS:-}" ]; then
@@ -63,12 +63,12 @@ for step in ${STEPS:-tests bench figures}; do
         # shellcheck disable=SC2086
         dilution reproduce ${FIGURES:-all} --dataset "$DATASET" --preset "${PRESET:-paper}" --device "$DEVICE" \
             --precision "${PRECISION:-bfloat16}" --time-limit "$((seconds > 1 ? seconds : 1))s" --store "$store" \
-            --checkpoints "$OUT/checkpoints" \
-            --out "$OUT/page" >"$OUT/figures.txt" 2>&1
+            --checkpoints "$FOLDER/checkpoints" \
+            --out "$FOLDER/page" >"$FOLDER/figures.txt" 2>&1
         result=$?  # 75: the time is over, and the same command goes on
-        tail -n 20 "$OUT/figures.txt"
-        dilution export "$OUT/runs.csv" --store "$store"
-        gzip -9 --keep --force "$OUT/runs.csv"
+        tail -n 20 "$FOLDER/figures.txt"
+        dilution export "$FOLDER/runs.csv" --store "$store"
+        gzip -9 --keep --force "$FOLDER/runs.csv"
         ;;
     *)
         echo "STEPS has $step; it takes tests, bench and figures" >&2

@@ -35,10 +35,27 @@ COMMAND = {"script": [str(SCRIPT)], "module": [sys.executable, "-m", "dilution"]
 DIAGNOSE = ("diagnose", "data.csv", "--repeats", "1", "--folds", "2", "--n-bootstrap", "20", "--workers", "2")
 COMMANDS = {
     "run": ("run", "study.toml", "--workers", "2"),
-    "run here": ("run", "study.toml", "--workers", "0", "--store", "here.sqlite"),
+    "run here": ("run", "study.toml", "--workers", "0", "--store", "inline.sqlite"),
     "diagnose": DIAGNOSE,
     "pack": ("data", "pack", "photos", "photos.pack", "--size", "8", "--workers", "2"),
+    "advise": (
+        *("advise", "data.csv", "--alpha", "1", "--model", "perceptron", "--epochs", "1"),
+        *("--store", "a.sqlite", "--workers", "2"),
+    ),
+    "plan": (
+        *("plan", "digits", "--target", "0.8", "--alpha", "1", "--model", "perceptron", "--pilot-n", "240"),
+        *("--max-runs", "20", "--store", "p.sqlite", "--workers", "2"),
+    ),
+    "reproduce": ("reproduce", "fig4", "--store", "f.sqlite", "--out", "fig4"),
+    "report": ("report", "--store", "here.sqlite", "--out", "report"),
+    "export": ("export", "runs.csv", "--store", "here.sqlite"),
+    "import": ("import", "runs.csv", "--store", "imported.sqlite"),
+    "merge": ("merge", "here.sqlite", "other.sqlite"),
+    "show run": ("show", "run", "", "--store", "none.sqlite"),
+    "claims": ("claims", "none.sqlite"),
     "status": ("status", "--store", "none.sqlite"),
+    "data": ("data", "check", "data.csv"),
+    "noise": ("show", "noise"),
     "lists": ("list", "models"),
 }
 STUDY = """
@@ -60,7 +77,7 @@ def folder(tmp_path_factory):
     """A folder with data, and with a decoy for every module that Python or a package may import by name."""
     path = tmp_path_factory.mktemp("decoys")
     draw = np.random.default_rng(0)
-    rows = draw.normal(size=(120, 3))
+    rows = draw.normal(size=(400, 3))
     lines = [f"{x:.4f},{y:.4f},{z:.4f},{'a' if x > 0 else 'b'}" for x, y, z in rows]
     (path / "data.csv").write_text("\n".join(["x,y,z,label", *lines]))
     (path / "study.toml").write_text(STUDY)
@@ -68,6 +85,10 @@ def folder(tmp_path_factory):
         image = path / "photos" / ("a" if number % 2 else "b") / f"{number}.png"
         image.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(image)
+    store = ("--store", "here.sqlite")
+    for words in (("run", "study.toml", "--workers", "0", *store), ("export", "runs.csv", *store)):
+        subprocess.run([*COMMAND["script"], *words], cwd=path, check=True, capture_output=True)
+    (path / "other.sqlite").write_bytes((path / "here.sqlite").read_bytes())
     for name in {*sys.stdlib_module_names, *INSTALLED, *OPTIONAL} - BUILTIN:
         write_decoy(path, name)
     return path

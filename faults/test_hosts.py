@@ -18,9 +18,9 @@ STUDY = Study.of("hosts", [Run.of(**BASE, alpha=alpha, seed=seed) for alpha in (
 @pytest.fixture(scope="module", autouse=True)
 def _token():
     """Demand a token of nodes and drivers, as clusters must."""
-    from dilution.study.executors.ray_local import PrivateCluster
+    from dilution.study.executors.ray_local import private_cluster
 
-    with PrivateCluster():
+    with private_cluster():
         yield
 
 

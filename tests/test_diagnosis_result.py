@@ -163,8 +163,8 @@ def test_a_noise_rate_that_no_uniform_noise_has_is_said_without_infinity(diagnos
     assert above.details[0].endswith(f"Uniform noise has no such rate: {limit}")
     partly = replace(diagnosis, bootstrap_fits=[*diagnosis.bootstrap_fits[:3], reversed_fit])
     assert "it has no upper bound, since the interval reaches 80 %" in partly.details[0]
-    for each in (above, partly):
-        assert not any(" inf" in text for text in (each.answer, *each.details))
+    for changed in (above, partly):
+        assert not any(" inf" in text for text in (changed.answer, *changed.details))
 
 
 @pytest.mark.parametrize(("wrong", "contradicts"), [(20, True), (17, False), (6, False)])

@@ -236,10 +236,10 @@ def case_of_value(name: str, function: Callable[..., Any], key: str, value: Any,
     def apply(message: str) -> None:
         scope = {key: value, "torch": torch, "pandas": pd, "numpy": np, "dilution": package}
         remedy = re.split(r"\. (?=[A-Z])", message)[-1]
-        made = [eval(each, scope) for each in expressions(remedy) if key in each]
-        assert made, message
-        for each in made:
-            function(**settings | {key: each})
+        values = [eval(call, scope) for call in expressions(remedy) if key in call]
+        assert values, message
+        for changed in values:
+            function(**settings | {key: changed})
 
     case(name, lambda: refusal(function, **settings | {key: value}), apply)
 
@@ -262,9 +262,9 @@ def case_of_data(
     def apply(message: str) -> None:
         names = proposed(message)
         assert names, message
-        for each in names:
-            (unquoted,) = shlex.split(each)
-            for pasted in {each, unquoted}:  # in Python, and behind a shell
+        for quoted in names:
+            (unquoted,) = shlex.split(quoted)
+            for pasted in {quoted, unquoted}:  # in Python, and behind a shell
                 assert len(load(pasted).train)
                 assert len(load_unsplit(pasted).arrays)
 
@@ -473,7 +473,7 @@ def parquet_case(name: str, frame: pd.DataFrame, values: dict[str, list[object]]
         return refusal(load, "t.parquet#label")
 
     def apply(message: str) -> None:
-        call = next(each for each in expressions(message) if "frame" in each)
+        call = next(call for call in expressions(message) if "frame" in call)
         changed = eval(call, {"pd": pd, "frame": frame.copy()})
         if isinstance(changed, pd.Series):  # of a column
             changed = frame.assign(**{str(changed.name): changed})
@@ -675,7 +675,7 @@ FRAME, SERIES = pd.DataFrame(ROWS), pd.Series(LABELS).sample(frac=1, random_stat
 
 
 def same_index(message: str) -> None:
-    (indexed,) = [each for each in expressions(message) if "[features.index]" in each]
+    (indexed,) = [call for call in expressions(message) if "[features.index]" in call]
     pandas_rows(FRAME, eval(indexed, {"labels": SERIES, "features": FRAME}))
     (reset,) = re.findall(r"\.reset_index\(.*?\)", message)
     pandas_rows(*(eval(f"value{reset}", {"value": value}) for value in (FRAME, SERIES)))
@@ -764,7 +764,7 @@ def evaluated(**scope: Any) -> Callable[[str], None]:
     """Return a function that evaluates the expressions of a message."""
 
     def apply(message: str) -> None:
-        calls = [each for each in expressions(message) if each.startswith("dilution.")]
+        calls = [call for call in expressions(message) if call.startswith("dilution.")]
         assert calls, message
         for call in calls:
             eval(call, {"dilution": package, "torch": torch, **scope})
@@ -955,7 +955,7 @@ def repeated_rows() -> pd.DataFrame:
 
 
 def remove_repeated(message: str) -> None:
-    (call,) = [each for each in expressions(message) if each.startswith("table.")]
+    (call,) = [call for call in expressions(message) if call.startswith("table.")]
     intervals(eval(call, {"table": repeated_rows()}), by=["alpha"], value="test_acc_last")
 
 
@@ -1057,7 +1057,7 @@ def script_from_standard_input() -> str:
 
 def run_without_workers(message: str) -> None:
     study_file()
-    (execution,) = {each for each in expressions(message) if each.startswith("Execution")}
+    (execution,) = {call for call in expressions(message) if call.startswith("Execution")}
     assert len(run("study.toml", execution=eval(execution, {"Execution": Execution}))) == 4
     for option in re.findall(r"--workers 0", message):
         paste(f"dilution run study.toml --store other.sqlite {option}")
@@ -1268,11 +1268,11 @@ def test_each_remedy_in_the_source_has_a_case(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fetched: list[str]
 ) -> None:
     messages = []
-    for number, (name, each) in enumerate(CASES.items()):
+    for number, (name, remedied) in enumerate(CASES.items()):
         (tmp_path / str(number)).mkdir()
         monkeypatch.chdir(tmp_path / str(number))
         monkeypatch.setattr(sys, "path", [str(tmp_path / str(number)), *sys.path])
-        messages.append(MESSAGES.get(name) or each.provoke())
+        messages.append(MESSAGES.get(name) or remedied.provoke())
     without = [
         text for text in remedies() if not any(re.search(text.pattern, message) for message in messages)
     ]

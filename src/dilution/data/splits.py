@@ -51,15 +51,6 @@ def stratified_split(labels: Ints, groups: Ints | None = None) -> tuple[Ints, In
     return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
 
-def take_rows(in_train: Ints, labels: Ints) -> bool:
-    """Take rows with these labels from the training rows of each class, unless it takes the last ones."""
-    classes, counts = np.unique(labels, return_counts=True)
-    if (in_train[classes] <= counts).any():
-        return False
-    in_train[classes] -= counts
-    return True
-
-
 def split_arrays(name: str, arrays: Arrays) -> DataSet:
     """Return a data set whose test split is a fixed fifth of each class: :func:`stratified_split`.
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from dilution.data.group_numbers import Ints
-from dilution.data.splits import take_rows, undivided
+from dilution.data.splits import undivided
 
 
 def whole_groups_first(order: Tensor, groups: Tensor, labels: Tensor, count: int) -> tuple[Tensor, int]:
@@ -46,7 +46,7 @@ def whole_groups_first(order: Tensor, groups: Tensor, labels: Tensor, count: int
     for group in np.argsort(first).tolist():
         rows = by_group[starts[group] : starts[group + 1]]
         # A class with a single example may lose it, as it may without groups.
-        if len(rows) <= left and (len(rows) == 1 or take_rows(left_behind, classes[rows])):
+        if len(rows) <= left and (len(rows) == 1 or _take_rows(left_behind, classes[rows])):
             left_behind[classes[rows]] -= len(rows) == 1
             is_taken[group] = True
             left -= len(rows)
@@ -68,6 +68,15 @@ def _smallest_group(
     """Return the first of the smallest groups that leave examples of their classes; or of all groups."""
     by_size = np.lexsort((first, np.diff(starts))).tolist()
     for group in by_size:
-        if take_rows(left_behind, classes[by_group[starts[group] : starts[group + 1]]]):
+        if _take_rows(left_behind, classes[by_group[starts[group] : starts[group + 1]]]):
             return int(group)
     return int(by_size[0])
+
+
+def _take_rows(in_train: Ints, labels: Ints) -> bool:
+    """Take rows with these labels from the training rows of each class, unless it takes the last ones."""
+    classes, counts = np.unique(labels, return_counts=True)
+    if (in_train[classes] <= counts).any():
+        return False
+    in_train[classes] -= counts
+    return True

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dilution.errors import WorkerError
+from dilution.utils.environment import environment_variables
 from dilution.utils.protected_output import protected_output
 
 Handler = Callable[[Any], Any]
@@ -144,16 +145,8 @@ def _safe_path() -> Iterator[None]:
     They are ``python -c``, which looks there first: a file that is named like a module of the standard
     library would run. The same holds for the process that multiprocessing starts to track resources.
     """
-    with _start_lock:
-        before = os.environ.get(_SAFE_PATH)
-        os.environ[_SAFE_PATH] = "1"
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ[_SAFE_PATH]
-            else:
-                os.environ[_SAFE_PATH] = before
+    with _start_lock, environment_variables({_SAFE_PATH: "1"}):
+        yield
 
 
 def pickle_setup(setup: Setup, arguments: tuple[Any, ...]) -> memoryview:

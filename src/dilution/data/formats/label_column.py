@@ -23,7 +23,6 @@ from dilution.data.formats.table_options import (
 from dilution.data.labels import number_classes, read_labels
 from dilution.errors import InputError
 
-_MAX_COLUMNS = 20  # columns that are looked at: the first and the last ones, where labels mostly are
 _MAX_TRIALS = 3  # columns with which reading the table is tried
 _FEW_CLASSES = 20  # columns with more values rather hold a quantity
 

@@ -32,9 +32,6 @@ from dilution.errors import InputError, short_repr
 _MAX_VALUES = 50  # of a text column: one with more is taken for an identifier or free text
 _MAX_DROPPED = 100  # columns that a message drops: more are too long for a command
 
-_Encoded = tuple[list[NDArray[np.float32]], list[Note]]
-"""Numeric columns that encode one column of a table, each of shape (n,), and notes."""
-
 
 @dataclass(frozen=True)
 class FeatureColumns:

@@ -33,9 +33,9 @@ from dilution.study.datasets import open_data
 from dilution.study.executors.base import Executor, FinishedGroup, Workload
 from dilution.study.executors.processes import count_processes
 from dilution.study.executors.ray_local import (
-    PrivateCluster,
     check_demands_token,
     check_has_token_authentication,
+    private_cluster,
 )
 from dilution.study.executors.ray_memory import estimate_memory
 from dilution.study.executors.ray_worker import DriverInfo, GroupTask, required_data, to_numpy, train
@@ -108,7 +108,7 @@ class RayExecutor(Executor):
             else:
                 gpus = torch.cuda.device_count() if device == "cuda" else 0
                 cpus = max(count_processes(self._execution), gpus)
-                options |= self._surroundings.enter_context(PrivateCluster()).options
+                options |= self._surroundings.enter_context(private_cluster())
                 ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **options)
         except (OSError, RuntimeError, ValueError, RayError) as error:
             place = "this machine" if address is None else f"address {address!r}"

@@ -4,21 +4,20 @@ Who can reach a port of Ray and has its token runs code as its owner. Ray would 
 the token in a file that everybody can read, and its sockets and logs in a folder that everybody can write to.
 """
 
-import os
 import secrets
-import shutil
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Self
-from unittest.mock import patch
+from typing import Any
 
 import grpc
 import ray
 from ray._private import ray_constants
 
 from dilution.errors import InputError
+from dilution.utils.environment import environment_variables
 
 _raylet: Any = import_module("ray._raylet")
 _TokenLoader = getattr(_raylet, "AuthenticationTokenLoader", None)  # None before version 2.52
@@ -68,33 +67,37 @@ def check_demands_token(address: str) -> None:
     )
 
 
-class PrivateCluster:
-    """The surroundings of ``ray.init("local")``; a context manager that holds as long as the cluster runs.
+@contextmanager
+def private_cluster() -> Iterator[dict[str, Any]]:
+    """Prepare the surroundings of ``ray.init("local")`` for as long as the cluster runs.
 
-    Inside, :attr:`options` are arguments of ``ray.init``. Environment variables that Ray reads are set
-    meanwhile: its processes inherit them.
+    Environment variables that Ray reads are set meanwhile: its processes inherit them.
+
+    Yields
+    ------
+    dict
+        Further arguments of ``ray.init``.
     """
-
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-        self.options: dict[str, Any] = {}
-
-    def __enter__(self) -> Self:
-        parent = tempfile.gettempdir()
-        folder = tempfile.mkdtemp(prefix="dilution-", dir=parent if len(parent) < _MAX_FOLDER else "/tmp")
-        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        # Ray opens its own folder to everybody; they cannot get there through this one, which is mode 0700.
-        self.options = {"_temp_dir": str(Path(folder) / "ray")}
-        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        # Ray's switch for machines without a cluster: every process listens on 127.0.0.1 alone.
-        self._stack.enter_context(patch.object(ray_constants, "ENABLE_RAY_CLUSTER", new=False))
-        self._stack.callback(_read_settings_anew)
-        self._stack.enter_context(patch.dict(os.environ, token | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}))
-        _read_settings_anew()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+    parent = tempfile.gettempdir()
+    if len(parent) >= _MAX_FOLDER:
+        parent = "/tmp"
+    variables = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # read by its processes, as the constant below by this one
+    }
+    may_have_a_cluster = ray_constants.ENABLE_RAY_CLUSTER
+    # Ray opens its own folder to everybody; they cannot get there through this one, which has mode 0700.
+    with tempfile.TemporaryDirectory(prefix="dilution-", dir=parent, ignore_cleanup_errors=True) as folder:
+        try:
+            # Ray's switch for machines without a cluster: every process listens on 127.0.0.1 alone.
+            ray_constants.ENABLE_RAY_CLUSTER = False
+            with environment_variables(variables):
+                _read_settings_anew()
+                yield {"_temp_dir": str(Path(folder) / "ray")}
+        finally:
+            ray_constants.ENABLE_RAY_CLUSTER = may_have_a_cluster
+            _read_settings_anew()
 
 
 def _read_settings_anew() -> None:
