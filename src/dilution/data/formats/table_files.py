@@ -92,6 +92,8 @@ class ParquetTable:
             with self._path.open("rb") as file:
                 check_fits(self._path, file)
                 frame = pd.read_parquet(file, page_checksum_verification=True)
+            # The converted table is freed, but pyarrow keeps its memory: as much as the frame takes.
+            pa.default_memory_pool().release_unused()
         except FileNotFoundError as error:
             raise DataError(f"{self._path} does not exist; name a file that does.") from error
         except _UNREADABLE as error:
