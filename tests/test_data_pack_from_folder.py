@@ -18,6 +18,7 @@ from dilution.data.formats.image_listing import list_images
 from dilution.data.pack import from_folder
 from dilution.data.splits import stratified_split
 from dilution.errors import DataError, InputError
+from dilution.utils.file_lock import writing
 
 
 @pytest.fixture
@@ -96,6 +97,17 @@ def killed(job):
 
 
 @pytest.mark.trains
+def test_a_second_packing_of_the_same_file_waits_for_no_one_and_touches_nothing(tmp_path, folder):
+    target = tmp_path / "photos.pack"
+    with (
+        writing(target.with_name(".photos.pack")),
+        pytest.raises(DataError, match="another process is packing"),
+    ):
+        pack_folder(folder, target, 8, workers=0)
+    assert not target.exists()
+    assert pack_folder(folder, target, 16, workers=0).path == target
+
+
 def test_packing_resumes_after_a_killed_process_and_processes_decode_the_same(tmp_path, folder, monkeypatch):
     monkeypatch.setattr(from_folder, "_CHUNK", 4)
     decode_chunk = from_folder._decode_chunk

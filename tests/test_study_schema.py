@@ -10,10 +10,10 @@ from stores import DONE, KEYS, RUNS, change, query
 
 from dilution.errors import StoreError
 from dilution.study import schema
-from dilution.study.lock import writing
 from dilution.study.results import COLUMNS
 from dilution.study.schema import SCHEMA_VERSION
 from dilution.study.store import Store
+from dilution.utils.file_lock import writing
 from dilution.utils.migration import OldNamesWarning
 
 FIXTURES = Path(__file__).parent / "fixtures" / "v0_1"

@@ -14,13 +14,13 @@ from typing import Any, Literal, Self
 
 from dilution.errors import InputError, StoreError
 from dilution.study import schema
-from dilution.study.lock import is_written, writing
 from dilution.study.other_code import describe_other_code
 from dilution.study.row_faults import find_fault
 from dilution.study.run_spec import Run
 from dilution.study.schema import renew_checksums
 from dilution.study.store_errors import explained
 from dilution.study.store_file import open_store_file
+from dilution.utils.file_lock import is_written, writing
 
 State = Literal["queued", "running", "done", "failed", "diverged"]
 MAX_CRASHES = 3

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from dilution.errors import StoreError
 from dilution.study import schema
-from dilution.study.lock import writing
 from dilution.study.schema import SCHEMA_VERSION
 from dilution.utils import migration
+from dilution.utils.file_lock import writing
 from dilution.utils.regular_file import check_regular
 
 _MAX_CELL = 1 << 28  # bytes; a history of 10,000 evaluations takes 2 million

@@ -36,6 +36,7 @@ from dilution.data.pack.writer import write_pack
 from dilution.data.splits import with_own_test_split
 from dilution.errors import DataError, InputError
 from dilution.utils.atomic import write_atomic
+from dilution.utils.file_lock import writing
 from dilution.utils.printable import printable
 from dilution.utils.process_pool import (
     Handler,
@@ -120,16 +121,18 @@ def pack_folder(
         )
     listing = list_images(root)
     chunks = _Chunks(listing, target, size, crops)
+    taken = DataError(f"another process is packing {target}; wait until it ends, or write to another file.")
     stale = chunks.prepare()
-    for folder in stale:
-        log(
-            f"{folder} is of another size, other crops or other files; it is deleted once this pack is "
-            "complete"
-        )
-    _decode_missing(chunks, workers, log)
-    packed = _write(chunks, listing, target)
-    for folder in (chunks.folder, *stale):
-        shutil.rmtree(folder, ignore_errors=folder != chunks.folder)
+    with writing(target.with_name(f".{target.name}"), taken=taken, removes=True):
+        for folder in stale:
+            log(
+                f"{folder} is of another size, other crops or other files; it is deleted once this pack is "
+                "complete"
+            )
+        _decode_missing(chunks, workers, log)
+        packed = _write(chunks, listing, target)
+        for folder in (chunks.folder, *stale):
+            shutil.rmtree(folder, ignore_errors=folder != chunks.folder)
     return packed
 
 

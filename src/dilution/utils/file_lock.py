@@ -1,4 +1,4 @@
-"""The lock file beside a store: one process writes, and others can see whether one does.
+"""The lock file beside a store or a pack: one process writes, and others can see whether one does.
 
 The lock is that of the operating system (``flock`` on POSIX, ``LockFileEx`` on Windows), so it ends with
 the process that holds it, however that ends. An existing file is neither truncated nor followed if it is
@@ -8,37 +8,51 @@ local disk anyway: SQLite's write-ahead log needs shared memory.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dilution.errors import StoreError
+from dilution.errors import DilutionError, StoreError
 
 _TIMEOUT, _POLL_INTERVAL = 0.1, 0.02  # seconds; whoever only looks holds the lock for microseconds
 
 
 @contextmanager
-def writing(store: Path, timeout: float = _TIMEOUT) -> Iterator[None]:
-    """Hold the lock of a store; wait up to `timeout` seconds for another process to release it.
+def writing(
+    file: Path, timeout: float = _TIMEOUT, taken: DilutionError | None = None, *, removes: bool = False
+) -> Iterator[None]:
+    """Hold the lock of a file; wait up to `timeout` seconds for another process to release it.
+
+    Parameters
+    ----------
+    file
+        The file; the lock is a file beside it.
+    timeout
+        Seconds.
+    taken
+        Error to raise if another process holds the lock. Default: a StoreError, which calls the file a store.
+    removes
+        Whether the lock file is removed at the end. Whoever waited for it then locks a new one.
 
     Raises
     ------
-    StoreError
-        If another process holds it.
     OSError
         If the lock file cannot be opened.
     """
-    lock = FileLock(_lock_path(store), timeout=timeout, poll_interval=_POLL_INTERVAL)
+    lock = FileLock(_lock_path(file), timeout=timeout, poll_interval=_POLL_INTERVAL)
     try:
         lock.acquire()
     except Timeout:
-        raise StoreError(
-            f"another process is writing to {store}; wait until it ends, or choose another --store."
+        raise taken or StoreError(
+            f"another process is writing to {file}; wait until it ends, or choose another --store."
         ) from None
     try:
         yield
     finally:
+        if removes:
+            with suppress(PermissionError):  # on Windows an open file stays
+                _lock_path(file).unlink(missing_ok=True)
         lock.release()
 
 
