@@ -125,10 +125,14 @@ def test_a_class_with_one_example_is_noted_with_its_row(tmp_path: Path) -> None:
     path = write(tmp_path, {"x": NUMBERS})
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:3], "Verdict,5", *lines[3:]]) + "\n")
-    assert load(path).notes == load_unsplit(path).notes == ("class 'Verdict' has 1 example, in row 4",)
+    assert load_unsplit(path).notes == ("class 'Verdict' has 1 example, in row 4",)
+    assert load(path).notes == (
+        "class 'Verdict' has 1 example, in row 4",
+        "the test split has no example of class 'Verdict': test accuracy does not measure it",
+    )
     path.write_text("\n".join([lines[0], "Verdict,5", "Q3,6", *lines[1:]]) + "\n")
     note = "2 classes have 1 example each, the first is 'Verdict' in row 2"
-    assert load(path).notes == load_unsplit(path).notes == (note,)
+    assert load_unsplit(path).notes == load_unsplit(path).notes == (note,)
     with pytest.raises(InputError, match=r"class 'Q3' has 1 example \(row 3\), and 1 more class has one"):
         diagnose(path)
 

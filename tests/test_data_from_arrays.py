@@ -77,7 +77,7 @@ def test_classes_fix_the_order_and_those_without_examples_are_left_out_with_a_no
     assert from_numpy(PIXELS, LABELS, classes=["x", "y", "z"]).test.classes == ("x", "y")
     one = from_numpy(PIXELS, LABELS, classes=["x", "y", "z"], noisy_labels=[2, *LABELS[1:]])
     assert one.train.classes == ("x", "y", "z")
-    assert one.notes == ()
+    assert one.notes == ("the test split has no example of class 'z': test accuracy does not measure it",)
 
 
 def test_a_number_that_may_be_a_position_or_a_name_of_classes_is_refused() -> None:

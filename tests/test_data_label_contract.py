@@ -427,7 +427,10 @@ def test_names_of_a_torch_dataset_that_do_not_fit_are_noted() -> None:
         f"{body}    def __init__(self): super().__init__(torch.arange(9.0)[:, None], torch.arange(9) % 3)\n"
     )
     assert load(name).train.classes == ("0", "1", "2")
-    assert load(name).notes == ("the attribute classes of f does not fit the labels and is not used",)
+    assert load(name).notes == (
+        "the attribute classes of f does not fit the labels and is not used",
+        "the test split has no example of class '2': test accuracy does not measure it",
+    )
 
 
 def test_examples_are_named_by_their_rows_where_some_are_dropped() -> None:

@@ -100,7 +100,8 @@ def split_with_copies(
         Function that names an example by its number.
     """
     grouped, more = group_copies(arrays, example_name)
-    return replace(split_arrays(name, grouped), notes=(*notes, *more))
+    data = split_arrays(name, grouped)
+    return replace(data, notes=(*notes, *describe_untested(data.test.labels, data.test.classes), *more))
 
 
 def with_own_test_split(
@@ -135,7 +136,9 @@ def with_own_test_split(
     untested = describe_untested(test.labels, test.classes)
     grouped = find_and_group(train, example_name, near=near)
     leaks = leak_notes(train, grouped.copies, test, near=near)
-    return replace(data, train=grouped.arrays, notes=(*notes, *untested, *grouped.notes, *leaks))
+    # The notes of a pack say already which classes have no test example.
+    said = dict.fromkeys((*notes, *untested, *grouped.notes, *leaks))
+    return replace(data, train=grouped.arrays, notes=tuple(said))
 
 
 def check_training_groups(train: Arrays) -> None:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dilution.data.arrays import Arrays, DataSet, UnsplitData
+from dilution.data.class_checks import describe_untested
 from dilution.data.duplicates import group_copies, with_groups
 from dilution.data.formats.label_column import with_proposal
 from dilution.data.formats.table_columns import ColumnRoles, LabelColumnError, assign_roles
@@ -77,7 +78,8 @@ def _load(path: Path, options: str) -> DataSet:
     if len(test) == 0 and groups is not None:
         raise undivided(groups)
     train_arrays, test_arrays = (arrays.subset(torch.from_numpy(numbers)) for numbers in (train, test))
-    return DataSet(path.stem, train_arrays, test_arrays, (*notes, *group_notes, *copy_notes))
+    untested = describe_untested(test_arrays.labels, test_arrays.classes)
+    return DataSet(path.stem, train_arrays, test_arrays, (*notes, *untested, *group_notes, *copy_notes))
 
 
 def load_unsplit(path: Path, options: str = "") -> UnsplitData:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from dilution.data.arrays import Arrays
-from dilution.data.class_checks import check_two_classes
+from dilution.data.class_checks import check_two_classes, describe_untested
 from dilution.data.formats.image_batch import (
     decode_images,
     describe_batches,
@@ -278,7 +278,8 @@ def _write(chunks: _Chunks, listing: ImageListing, target: Path) -> PackedFolder
         data = with_own_test_split(target.stem, train, test, notes, square_name)
     else:
         data = split_photographs(target.stem, arrays, names, notes)
-    if data.notes == notes and data.train.split_groups is None:
+    without_copies = (*notes, *describe_untested(data.test.labels, data.test.classes))
+    if data.notes == without_copies and data.train.split_groups is None:
         data = replace(data, train=replace(data.train, groups=None), test=replace(data.test, groups=None))
     write_pack(target, _parts(data.train), _parts(data.test), data.notes)
     _list_skipped(target.with_name(f"{target.name}.skipped.txt"), skipped)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from dilution.data.arrays import Arrays, DataSet, LazyImages
+from dilution.data.class_checks import describe_untested
 from dilution.data.duplicates import group_copies
 from dilution.data.splits import split_rows
 from dilution.utils.printable import printable
@@ -63,4 +64,6 @@ def split_photographs(
     train, test = (
         (first[rows, None] + torch.arange(squares)).flatten() for rows in split_rows(grouped.subset(first))
     )
-    return DataSet(name, grouped.subset(train), grouped.subset(test), (*notes, *more))
+    test_split = grouped.subset(test)
+    untested = describe_untested(test_split.labels, test_split.classes)
+    return DataSet(name, grouped.subset(train), test_split, (*notes, *untested, *more))
