@@ -132,7 +132,8 @@ def test_a_class_with_one_example_is_noted_with_its_row(tmp_path: Path) -> None:
     )
     path.write_text("\n".join([lines[0], "Verdict,5", "Q3,6", *lines[1:]]) + "\n")
     note = "2 classes have 1 example each, the first is 'Verdict' in row 2"
-    assert load_unsplit(path).notes == load_unsplit(path).notes == (note,)
+    assert load_unsplit(path).notes == (note,)
+    assert load(path).notes[0] == note
     with pytest.raises(InputError, match=r"class 'Q3' has 1 example \(row 3\), and 1 more class has one"):
         diagnose(path)
 
