@@ -5,38 +5,46 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
-.PHONY: demo check test test-kernels test-faults lint docs results bench bench-gpu bench-ray install clean
+.PHONY: lock demo check test test-kernels test-faults lint docs results bench bench-gpu bench-ray install clean
 
-$(VENV)/.installed: pyproject.toml constraints.txt
-	@echo "installing into $(VENV); this takes a minute or two"
+$(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
+	@echo "installing into $(VENV), which takes a minute or two: $$(grep -c == requirements.lock) packages whose hashes"
+	@echo "requirements.lock knows, and $$(grep ^torch== constraints.txt) from your package index, which has builds of its own"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dilution needs Python 3.11 or newer; found %d.%d. Name another with: make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	@# torch first and alone: the version in constraints.txt is the CPU build where the index has one
+	$(PIP) --require-hashes -r requirements.lock
+	@# the version in constraints.txt is the CPU build where the index has one
 	$(PIP) torch
-	$(PIP) --editable .
+	@# without build isolation, since the build backend would be fetched without a hash
+	$(PIP) --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable '.[dev]'
+	$(PIP) --no-build-isolation --editable '.[dev]'
 	touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed
-	$(PIP) --editable '.[bench]'
+	$(PIP) --no-build-isolation --editable '.[bench]'
 	touch $@
 
 $(VENV)/.installed-ray: $(VENV)/.installed
-	$(PIP) --editable '.[ray]'
+	$(PIP) --no-build-isolation --editable '.[ray]'
 	touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed
-	$(PIP) --editable '.[docs]'
+	$(PIP) --no-build-isolation --editable '.[docs]'
 	touch $@
 
 $(VENV)/.installed-kernels: $(VENV)/.installed-dev
-	$(PIP) --editable '.[kernels]'
+	$(PIP) --no-build-isolation --editable '.[kernels]'
 	touch $@
 
 install: $(VENV)/.installed
+
+# requirements.lock anew, after a change of requirements.in or constraints.txt; uv is not installed by this file
+lock:
+	grep -v -e ^torch -e ^triton constraints.txt | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --custom-compile-command "make lock" --constraints - requirements.in --output-file requirements.lock
 
 demo: $(VENV)/.installed
 	$(BIN)/dilution reproduce fig1 --dataset digits --preset demo --store demo/results.sqlite --out demo
