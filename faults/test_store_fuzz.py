@@ -139,7 +139,7 @@ def test_every_changed_store_is_read_or_refused_in_a_sentence(tmp_path, sound, f
     paths = [changed(sound, tmp_path, seed) for seed in range(first, first + BATCH)]
     process = subprocess.run(
         [sys.executable, "-W", "error", "-c", READ, *map(str, paths)],
-        capture_output=True, text=True, timeout=SECONDS, preexec_fn=limit, check=False,
+        capture_output=True, text=True, timeout=10 * SECONDS, preexec_fn=limit, check=False,
     )  # fmt: skip
     words = process.stdout.split()
     assert process.returncode == 0, f"store {first + len(words)}: {process.stderr[-2000:]}"
