@@ -42,6 +42,7 @@ FOREIGN = {
     "PYTHONWARNINGS": "always", "MPLBACKEND": "no_such_backend", "PANDAS_OPTIONS": "display.max_rows=1",
     "OMP_NUM_THREADS": "1", "LC_ALL": "C", "LANG": "C", "COLUMNS": "20", "LINES": "3", "NO_COLOR": "1",
     "FORCE_COLOR": "1", "TERM": "dumb", "PYTHONHASHSEED": "7", "GIT_DIR": "/nowhere", "PYTHONOPTIMIZE": "1",
+    "SOURCE_DATE_EPOCH": "abc",
 }  # fmt: skip
 
 

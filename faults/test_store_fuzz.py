@@ -18,6 +18,7 @@ RUNS = list(Grid({"dataset": "digits", "n": 100, "model": "mlp1"}, {"alpha": [0,
 DONE = {"state": "done", "result": {"test_acc_last": 0.5, "test_acc_at_best_clean_val": 0.5}}
 CASES, BATCH = 300, 30
 MEMORY, SECONDS = 4 << 30, 120
+DIGITS, DEEP = "9" * 5000, "[" * 100_000
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n"
 
 # Reads the stores it is given, as status, export and claims do; prints one word for each.
@@ -26,6 +27,7 @@ import sys
 from contextlib import suppress
 from dilution import DilutionError
 from dilution.figures.store_report import judge_claims
+from dilution.report.provenance import made_by
 from dilution.study.results import histories, table
 from dilution.study.store import Store
 for path in sys.argv[1:]:
@@ -33,11 +35,12 @@ for path in sys.argv[1:]:
         with Store(path, create=False) as store:
             frame = table(store)
             histories(store)
-            store.counts(), store.failures(), list(store.artifacts())
+            store.counts(), store.failures(), list(store.artifacts()), store.other_code_notes()
             accuracy = frame["test_acc_last"].dropna()
             assert accuracy.between(0, 1).all(), accuracy
         with suppress(DilutionError):  # the study is no figure
             judge_claims(path)
+        made_by("report", {"s": frame})
         print("read")
     except DilutionError as error:
         assert str(error).count("\\n") == 0 and len(str(error)) < 2000, error
@@ -50,7 +53,9 @@ def sound(tmp_path_factory):
     path = tmp_path_factory.mktemp("store") / "sound.sqlite"
     with Store(path) as store:
         store.add("s", RUNS)
-        store.finish({RUNS[0].key: DONE, RUNS[1].key: DONE}, at="2026-01-01T00:00:00.000+00:00")
+        keys, at = [RUNS[0].key, RUNS[1].key], "2026-01-01T00:00:00.000+00:00"
+        store.start(keys, host="h", versions={"dilution": "0.2", "torch": "2"}, at=at)
+        store.finish(dict.fromkeys(keys, DONE), at=at)
         store.keep_artifact("a", [1, 2])
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -61,7 +66,7 @@ def values(rng):
     """Return a value that a column or a measure may get."""
     return rng.choice([
         None, "", "x", "\x00", "\ud7ff", -1, 7, 2**62, 1e308, float("inf"), [], {}, [[1]], {"a": {}},
-        "0.5", "1; DROP TABLE runs", "x" * 100_000,
+        "0.5", "1; DROP TABLE runs", "x" * 100_000, "digits", "deep", "\n\n", "a\nerror: forged\x1b[31m",
     ])  # fmt: skip
 
 
@@ -90,7 +95,9 @@ def change_schema(connection, rng):
 def change_row(connection, rng):
     """Change a cell of a run, or a value inside its JSON, under a checksum that fits."""
     connection.execute("PRAGMA ignore_check_constraints = ON")
-    column = rng.choice(["spec", "state", "result", "history", "error", "host", "versions", "started"])
+    column = rng.choice(
+        ["spec", "state", "result", "history", "error", "host", "versions", "started", "finished"]
+    )
     value = values(rng)
     if column in ("spec", "result") and rng.random() < 0.7:
         (text,) = connection.execute(f"SELECT {column} FROM runs WHERE key = ?", (RUNS[0].key,)).fetchone()
@@ -98,6 +105,7 @@ def change_row(connection, rng):
         content[rng.choice([*content, "more"])] = value
         value = content
     text = value if isinstance(value, str | None) else json.dumps(value)
+    text = None if text is None else text.replace('"digits"', DIGITS).replace('"deep"', DEEP)
     connection.execute(f"UPDATE runs SET {column} = ? WHERE key = ?", (text, RUNS[0].key))
     connection.create_function("checksum", -1, schema.checksum)
     connection.execute(schema.renew_checksums("key = ?"), (RUNS[0].key,))

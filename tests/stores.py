@@ -6,6 +6,7 @@ from dilution.study import Grid
 
 RUNS = list(Grid({"dataset": "digits", "n": 100, "model": "mlp1"}, {"alpha": [0, 1], "seed": [0, 1, 2]}))
 KEYS = [run.key for run in RUNS]
+NOW = "2026-01-01T00:00:00.000+00:00"
 DONE = {"state": "done", "result": {"test_acc_last": 0.5}, "history": [{"step": 1, "test_acc": 0.5}]}
 
 

@@ -291,3 +291,71 @@ def test_images_of_more_than_8_bits_are_scaled_before_copies_are_sought(tmp_path
     for split, expected in ((data.train, loaded.train), (data.test, loaded.test)):
         assert torch.equal(split.take(torch.arange(len(split))), expected.images)
         assert torch.equal(split.pixel_sums, expected.pixel_sums)
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_a_list_of_somebody_else_is_refused_before_an_image_is_decoded(tmp_path, folder, skips, monkeypatch):
+    if skips:
+        (folder / "cat" / "text.png").write_text("no image")
+    listed = tmp_path / "p.pack.skipped.txt"
+    listed.write_text("mine\n")
+    monkeypatch.setattr(image_batch, "decode_image", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(DataError, match=r"skipped\.txt could not be removed: this program has"):
+        pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
+    assert listed.read_text() == "mine\n"
+    assert {path.name for path in tmp_path.iterdir()} == {folder.name, listed.name}
+
+
+def test_a_list_that_somebody_changed_is_theirs(tmp_path, folder):
+    (folder / "cat" / "text.png").write_text("no image")
+    for _ in range(2):  # an unchanged list is replaced
+        pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
+    listed = tmp_path / "p.pack.skipped.txt"
+    listed.write_text("looked at\n" + listed.read_text())
+    with pytest.raises(DataError, match="it was changed since"):
+        pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
+
+
+def test_of_chunks_nothing_but_chunks_is_deleted(tmp_path, folder):
+    stale = tmp_path / ".p.pack.0123456789abcdef.parts"
+    (stale / "000001.npz").mkdir(parents=True)
+    for name in (
+        "000000.npz",
+        "000000.images.npy",
+        "000002.scaled.77.npy",
+        "notes.txt",
+        "1.npz",
+        "000000.x.npy",
+    ):
+        (stale / name).write_text(name)
+    valuable = tmp_path / "valuable"
+    valuable.mkdir()
+    (valuable / "000000.npz").write_text("mine")
+    (tmp_path / ".p.pack.aaaaaaaaaaaaaaaa.parts").symlink_to(valuable)
+    messages = []
+    pack_folder(folder, tmp_path / "p.pack", 16, workers=0, log=messages.append)
+    assert sorted(path.name for path in stale.iterdir()) == [
+        "000000.x.npy",
+        "000001.npz",
+        "1.npz",
+        "notes.txt",
+    ]
+    assert (valuable / "000000.npz").read_text() == "mine"
+    assert [line for line in messages if "holds other files, which are kept" in line]
+
+
+def test_a_link_in_the_place_of_the_chunks_is_not_followed(tmp_path, folder, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    chunks = from_folder._Chunks(from_folder.list_images(folder), tmp_path / "p.pack", 16, None)
+    chunks.folder.symlink_to(elsewhere)
+    with pytest.raises(DataError, match="is a link, and chunks are written there"):
+        pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_pipe_in_the_place_of_a_chunk_is_no_chunk(tmp_path, folder):
+    chunks = from_folder._Chunks(from_folder.list_images(folder), tmp_path / "p.pack", 16, None)
+    chunks.folder.mkdir()
+    os.mkfifo(chunks.path(0))
+    assert pack_folder(folder, tmp_path / "p.pack", 16, workers=0).n_train > 0

@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 
 import pytest
-from stores import DONE, KEYS, RUNS
+from stores import DONE, KEYS, NOW, RUNS
 
 from dilution.errors import StoreError
 from dilution.study import schema
@@ -20,7 +20,7 @@ def path(tmp_path):
     path = tmp_path / "results.sqlite"
     with Store(path) as store:
         store.add("s", RUNS[:2])
-        store.finish({KEYS[0]: DONE}, at="now")
+        store.finish({KEYS[0]: DONE}, at=NOW)
     return path
 
 

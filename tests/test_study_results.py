@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 from pathlib import Path
 
@@ -161,3 +162,54 @@ def test_a_file_that_cannot_be_written_leaves_no_part(store, tmp_path):
     with pytest.raises(DilutionError, match="could not be written"):
         export_table(table(store), tmp_path / "file" / "t.csv")
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+FOREIGN = {
+    "number": b"5\n",
+    "null": b"null\n",
+    "list": b'[["a"],{}]\n',
+    "deep": b"[" * 900_000,
+    "digits": b"9" * 5000,
+    "empty": b"",
+    "zeros": bytes(100),
+    "quotes": b'"' * 100,
+}
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl"])
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
+def test_no_foreign_file_is_replaced_whatever_its_first_line(store, tmp_path, ending, content):
+    path = tmp_path / f"t{ending}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is no exported table of runs"):
+        export_table(table(store), path)
+    assert path.read_bytes() == content
+    export_table(table(store), path, overwrite=True)
+    export_table(table(store), path)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl"])
+def test_an_exported_table_with_a_column_of_the_user_is_not_replaced(store, tmp_path, ending):
+    path = export_table(table(store), tmp_path / f"t{ending}")
+    export_table(table(store).assign(checked="by me"), path, overwrite=True)
+    content = path.read_bytes()
+    with pytest.raises(InputError, match="or has other columns than this one"):
+        export_table(table(store), path)
+    assert path.read_bytes() == content
+
+
+def test_a_table_is_replaced_whose_header_is_in_quotes(store, tmp_path):
+    rows = table(store)
+    rows.loc[0, "error"] = "two\rlines"
+    path = export_table(rows, tmp_path / "t.csv")
+    assert path.read_bytes().startswith(b'"key"')
+    export_table(rows, path)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_a_folder_or_pipe_in_the_place_of_a_table_is_never_replaced(store, tmp_path, make, overwrite):
+    make(tmp_path / "t.csv")
+    with pytest.raises(InputError, match="only files are replaced"):
+        export_table(table(store), tmp_path / "t.csv", overwrite=overwrite)
+    assert not (tmp_path / "t.csv").is_file()

@@ -183,7 +183,7 @@ def test_a_group_whose_process_died_is_trained_run_by_run(store, recording):
 def test_a_run_that_may_crash_is_trained_alone_and_last(store, recording):
     runs = [small(seed=seed) for seed in range(4)]
     store.add("s", runs)
-    store.record_crash(runs[0].key, "it died.", at="now")
+    store.record_crash(runs[0].key, "it died.", at="2026-01-01T00:00:00.000+00:00")
     run_study(Study.of("s", runs), store, INLINE)
     assert recording.groups == [[run.key for run in runs[1:]], [runs[0].key]]
     assert states(store, runs) == ["done"] * 4

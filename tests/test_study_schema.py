@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from stores import DONE, KEYS, RUNS, change, query
+from stores import DONE, KEYS, NOW, RUNS, change, query
 
 from dilution.errors import StoreError
 from dilution.study import schema
@@ -43,7 +43,7 @@ def store(path):
 def test_a_damaged_run_is_reported_and_not_read(path, column, old, new):
     with Store(path) as store:
         store.add("s", RUNS[:2])
-        store.finish({KEYS[0]: DONE}, at="now")
+        store.finish({KEYS[0]: DONE}, at=NOW)
     value = "'a reason'" if old is None else f"replace({column}, '{old}', '{new}')"
     change(path, f"UPDATE runs SET {column} = {value} WHERE key = '{KEYS[0]}'")
     with Store(path) as store, pytest.raises(StoreError, match=f"run {KEYS[0]} in .* was damaged or changed"):
@@ -92,7 +92,7 @@ def test_an_empty_file_is_no_store_to_read_from(path):
 def test_a_flipped_byte_is_never_a_wrong_number(path):
     with Store(path) as store:
         store.add("s", RUNS)
-        store.finish(dict.fromkeys(KEYS, DONE), at="now")
+        store.finish(dict.fromkeys(KEYS, DONE), at=NOW)
         intact = list(store.rows("s"))
         store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = path.read_bytes()
@@ -125,7 +125,7 @@ NOT_COVERED = dict.fromkeys(("host", "versions", "started", "finished"))
 def test_the_view_has_one_row_per_run_and_one_column_per_setting_and_measure(store, path):
     store.add("s", RUNS)
     store.add("t", RUNS[:2])
-    store.finish({KEYS[1]: DONE}, at="now")
+    store.finish({KEYS[1]: DONE}, at=NOW)
     rows = query(path, "SELECT key, alpha, seed, targets, precision, hflip, test_acc_last FROM results")
     assert len(rows) == len(RUNS)
     assert rows[1] == (KEYS[1], 0, 1, "sampled", "float32", 0, 0.5)

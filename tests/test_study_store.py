@@ -5,7 +5,7 @@ import os
 import sqlite3
 
 import pytest
-from stores import DONE, KEYS, RUNS, change, query
+from stores import DONE, KEYS, NOW, RUNS, change, query
 
 from dilution.errors import StoreError
 from dilution.study import Grid
@@ -26,7 +26,7 @@ def store(path):
 
 def test_runs_are_added_once_as_queued_and_keep_their_order(store):
     store.add("first", RUNS[:4])
-    store.finish({KEYS[1]: DONE}, at="now")
+    store.finish({KEYS[1]: DONE}, at=NOW)
     store.add("second", [RUNS[5], RUNS[1], RUNS[0]])
     assert store.states(KEYS) == dict.fromkeys([*KEYS[:4], KEYS[5]], "queued") | {KEYS[1]: "done"}
     assert [row["key"] for row in store.rows("second")] == [KEYS[5], KEYS[1], KEYS[0]]
@@ -53,13 +53,14 @@ def test_runs_are_added_all_or_not_at_all(store):
 
 def test_a_run_passes_through_its_states_and_its_record_comes_back(store):
     store.add("s", RUNS[:1])
-    store.start([KEYS[0]], host="here", versions={"torch": "2"}, at="t0")
+    store.start([KEYS[0]], host="here", versions={"torch": "2"}, at=NOW)
     assert store.states(KEYS) == {KEYS[0]: "running"}
-    store.finish({KEYS[0]: DONE}, at="t1")
+    store.finish({KEYS[0]: DONE}, at="2026-01-01T00:00:01.000+00:00")
     row = next(store.rows("s"))
     assert row["spec"] == json.loads(RUNS[0].spec)
     assert row["versions"] == {"torch": "2"}
-    assert (row["state"], row["host"], row["started"], row["finished"]) == ("done", "here", "t0", "t1")
+    assert (row["state"], row["host"]) == ("done", "here")
+    assert (row["started"], row["finished"]) == (NOW, "2026-01-01T00:00:01.000+00:00")
     assert (row["result"], row["history"], row["error"]) == (DONE["result"], DONE["history"], None)
 
 
@@ -67,10 +68,10 @@ def test_every_state_is_kept_and_any_other_is_refused(store, path):
     store.add("s", RUNS)
     for key, state in zip(KEYS, STATES, strict=False):
         error = "a reason" if state == "failed" else None
-        store.finish({key: {"state": state, "error": error}}, at="now")
+        store.finish({key: {"state": state, "error": error}}, at=NOW)
     assert list(store.states(KEYS).values()) == [*STATES, "queued"]
     with pytest.raises(StoreError, match="CHECK constraint"):
-        store.finish({KEYS[0]: {"state": "finished"}}, at="now")
+        store.finish({KEYS[0]: {"state": "finished"}}, at=NOW)
     with pytest.raises(sqlite3.IntegrityError):
         change(path, "UPDATE runs SET state = 'finished'")
     with pytest.raises(StoreError, match="FOREIGN KEY"):
@@ -80,8 +81,8 @@ def test_every_state_is_kept_and_any_other_is_refused(store, path):
 def test_failed_runs_are_listed_and_only_requested_ones_are_queued_again(store):
     store.add("s", RUNS[:3])
     for key in KEYS[:2]:
-        store.finish({key: {"state": "failed", "error": "out of luck"}}, at="now")
-    store.finish({KEYS[2]: DONE}, at="now")
+        store.finish({key: {"state": "failed", "error": "out of luck"}}, at=NOW)
+    store.finish({KEYS[2]: DONE}, at=NOW)
     assert store.failures() == [(KEYS[0], "out of luck"), (KEYS[1], "out of luck")]
     store.requeue_failed([KEYS[1], KEYS[2], "nobody"])
     assert store.states(KEYS) == {KEYS[0]: "failed", KEYS[1]: "queued", KEYS[2]: "done"}
@@ -98,7 +99,7 @@ def test_artifacts_are_kept_and_replaced(store):
 def test_a_store_that_is_opened_again_has_its_runs(path):
     with Store(path) as store:
         store.add("s", RUNS)
-        store.finish({KEYS[0]: DONE}, at="now")
+        store.finish({KEYS[0]: DONE}, at=NOW)
     with Store(path, create=False) as again:
         assert again.states(KEYS)[KEYS[0]] == "done"
     names = [path.name, f"{path.name}.lock"]  # one file, and the lock under which it was created
@@ -108,7 +109,7 @@ def test_a_store_that_is_opened_again_has_its_runs(path):
 def test_runs_left_running_are_queued_again_at_the_next_start(path):
     with Store(path) as store:
         store.add("s", RUNS[:2])
-        store.start([KEYS[0]], host="h", versions={}, at="t0")
+        store.start([KEYS[0]], host="h", versions={}, at=NOW)
     with Store(path) as again:
         assert again.states(KEYS)[KEYS[0]] == "running"  # a reader changes nothing
         with again.writer():
@@ -129,7 +130,7 @@ def test_a_second_writer_is_refused_until_the_first_ends(path):
 
 
 def start_and_press_ctrl_c(store):
-    store.start(KEYS[:2], host="here", versions={}, at="now")
+    store.start(KEYS[:2], host="here", versions={}, at=NOW)
     assert store.counts()["s"] == {"queued": len(RUNS) - 2, "running": 2}
     raise KeyboardInterrupt
 
@@ -157,7 +158,7 @@ def test_a_store_that_another_process_uses_survives_an_error(path):
         with pytest.raises(ZeroDivisionError), Store(path):
             raise ZeroDivisionError
         other.add_runs(RUNS)
-        other.finish({KEYS[0]: DONE}, at="now")
+        other.finish({KEYS[0]: DONE}, at=NOW)
     with Store(path, create=False) as store:
         assert store.states(KEYS)[KEYS[0]] == "done"
 
@@ -248,12 +249,12 @@ def test_a_damaged_store_is_a_store_error_wherever_it_is_read(path):
 
 def test_a_full_disk_is_a_store_error_and_the_file_stays_valid(store, path):
     store.add("s", RUNS)
-    store.finish({KEYS[0]: DONE}, at="now")
+    store.finish({KEYS[0]: DONE}, at=NOW)
     pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
     store._connection.execute(f"PRAGMA max_page_count = {pages}")
     long = {"state": "done", "history": [{"step": step} for step in range(20_000)]}
     with pytest.raises(StoreError, match=r"database or disk is full.*Free some space"):
-        store.finish({KEYS[1]: long}, at="now")
+        store.finish({KEYS[1]: long}, at=NOW)
     with pytest.raises(StoreError, match="full"):
         store.keep_artifact("big", "x" * 10**6)
     many = list(Grid({"dataset": "digits", "n": 100, "model": "mlp1", "alpha": 3}, {"seed": range(900)}))
@@ -262,7 +263,7 @@ def test_a_full_disk_is_a_store_error_and_the_file_stays_valid(store, path):
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
     assert store.counts() == {"s": {"done": 1, "queued": 5}}  # `add` is atomic
     store._connection.execute("PRAGMA max_page_count = 100000")  # space was freed
-    store.finish({KEYS[1]: long}, at="now")
+    store.finish({KEYS[1]: long}, at=NOW)
     assert store.states(KEYS)[KEYS[1]] == "done"
 
 
@@ -286,12 +287,12 @@ def test_a_link_to_a_store_has_the_same_lock(tmp_path):
 
 def test_a_run_whose_worker_died_three_times_has_failed_with_the_last_error(store):
     store.add("s", RUNS[:1])
-    assert store.record_crash(KEYS[0], "once.", at="t1") == "queued"
-    assert store.record_crash(KEYS[0], "twice.", at="t2") == "queued"
+    assert store.record_crash(KEYS[0], "once.", at="2026-01-01T00:00:01.000+00:00") == "queued"
+    assert store.record_crash(KEYS[0], "twice.", at="2026-01-01T00:00:02.000+00:00") == "queued"
     assert store.crashes() == {KEYS[0]: 2}
-    assert store.record_crash(KEYS[0], "thrice.", at="t3") == "failed"
+    assert store.record_crash(KEYS[0], "thrice.", at="2026-01-01T00:00:03.000+00:00") == "failed"
     assert store.failures() == [(KEYS[0], "thrice. That happened 3 times.")]
-    assert next(store.rows())["finished"] == "t3"
+    assert next(store.rows())["finished"] == "2026-01-01T00:00:03.000+00:00"
     store.requeue_failed(KEYS[:1])
     assert store.crashes() == {}
     assert next(store.rows())["state"] == "queued"
@@ -313,7 +314,7 @@ def die(path, *keys):
 
     def start_and_die():
         with Store(path) as store, store.writer():
-            store.start(keys, host="h", versions={}, at="2026-01-01")
+            store.start(keys, host="h", versions={}, at=NOW)
             os._exit(3)
 
     assert os.waitpid(fork(start_and_die), 0)[1] >> 8 == 3
@@ -362,7 +363,7 @@ def test_a_writer_that_ends_with_an_error_counts_no_crash(path):
 
 
 def start_and_raise(store, error):
-    store.start(KEYS[:1], host="h", versions={}, at="now")
+    store.start(KEYS[:1], host="h", versions={}, at=NOW)
     raise error
 
 
@@ -405,7 +406,7 @@ def read_only_disk(monkeypatch):
 def test_a_store_on_a_read_only_disk_is_read_and_nothing_is_written_beside_it(path, request):
     with Store(path) as store:
         store.add("s", RUNS)
-        store.finish({KEYS[0]: DONE}, at="now")
+        store.finish({KEYS[0]: DONE}, at=NOW)
     request.getfixturevalue("read_only_disk")
     before = {entry.name: entry.read_bytes() for entry in path.parent.iterdir()}
     with Store(path, create=False) as store:

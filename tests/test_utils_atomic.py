@@ -3,11 +3,12 @@
 import errno
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dilution.errors import DilutionError
+from dilution.errors import DilutionError, InputError
 from dilution.utils.atomic import check_writable, write_atomic
 
 
@@ -80,3 +81,14 @@ def test_temporary_names_are_not_foreseen(tmp_path: Path, monkeypatch: pytest.Mo
     for _ in range(2):
         write_atomic(tmp_path / ("ü" * 120), b"content")
     assert names[0] != names[1]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_a_folder_or_a_pipe_is_not_replaced(make: Callable[[Path], None], tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    make(path)
+    kind = path.stat().st_mode
+    with pytest.raises(InputError, match=r"runs\.csv is a .*; only files are replaced"):
+        write_atomic(path, b"new")
+    assert path.stat().st_mode == kind
+    assert list(tmp_path.iterdir()) == [path]

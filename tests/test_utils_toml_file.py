@@ -56,3 +56,44 @@ def test_a_byte_order_mark_names_the_encoding(tmp_path, encoding):
     assert Study.from_toml(path).name == "größe"
     path.write_bytes(RECIPE.encode(encoding))
     assert read_recipe(path) == {"lr": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("n = 0x" + "f" * 6000, "base.n"),
+        ("lr = 0b" + "1" * 20_000, "base.lr"),
+        ("dataset = 0o" + "7" * 6000, "base.dataset"),
+        ("matrix = [[1, -" + "9" * 400 + "]]", "base.matrix"),
+        ("[grid]\nseed = [0, 0x" + "f" * 6000 + "]", "grid.seed"),
+        ("[[grids]]\nseed = [0x" + "f" * 300 + "]", "grids.seed"),
+    ],
+)
+def test_whole_numbers_of_any_base_have_a_limit_of_digits(tmp_path, line, name):
+    path = tmp_path / "s.toml"
+    path.write_text(f"[base]\n{line}\n")
+    with pytest.raises(InputError, match=rf"{name} is a whole number of more than 300 digits"):
+        Study.from_toml(path)
+    path.write_text(line.replace("[grid]", "[recipe]").replace("[[grids]]", "[recipe]"))
+    with pytest.raises(InputError, match="more than 300 digits"):
+        read_recipe(path)
+
+
+@pytest.mark.parametrize("key", ["a.a", "a . 'b c'", '"x.y".a', "a-1._"])
+def test_a_key_has_a_limit_of_parts_so_that_no_file_takes_hours(tmp_path, key):
+    path = tmp_path / "s.toml"
+    for line in (f"{'.'.join([key] * 100_000)} = 1", f"[{'.'.join([key] * 60)}]\nx = 1"):
+        path.write_text(line)
+        with pytest.raises(InputError, match="a key of 100 parts or more"):
+            Study.from_toml(path)
+    path.write_text(f"{STUDY}[{'.'.join([key] * 30)}]\n")
+    with pytest.raises(InputError, match="is not a table of a study"):
+        Study.from_toml(path)
+
+
+@pytest.mark.parametrize("text", ["a." * 99 + " = 1\n", '"' * 9_999, "a" * 999_000, "'." * 4_000_000])
+def test_the_search_for_long_keys_takes_no_time_itself(tmp_path, text):
+    path = tmp_path / "s.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="is not TOML"):
+        Study.from_toml(path)

@@ -97,8 +97,11 @@ def invalid(error: ValidationError, fields: Iterable[str]) -> InputError:
 
 
 def short_repr(value: object) -> str:
-    """Return the repr of a value, cut to 200 characters."""
-    text = repr(value)
+    """Return the repr of a value, cut to 200 characters; a value whose repr fails is named by its type."""
+    try:
+        text = repr(value)
+    except Exception:  # a whole number of too many digits, or whatever the code of a user raises
+        return f"a value of the type {type(value).__name__} that cannot be printed"
     return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
 
 

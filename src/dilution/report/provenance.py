@@ -37,7 +37,7 @@ def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 
 def _describe_runs(ended: pd.DataFrame) -> str:
     """Return how many runs there are, how long they took, and which code and devices trained them."""
-    start, end = pd.to_datetime(ended["started"]), pd.to_datetime(ended["finished"])
+    start, end = (pd.to_datetime(ended[name], format="ISO8601", utc=True) for name in ("started", "finished"))
     code = "; ".join(sorted(set(ended["versions"])))
     return (
         f"{len(ended)} runs; {_duration(ended['seconds'].sum())} of training in total; "

@@ -24,6 +24,7 @@ from dilution.errors import unknown
 from dilution.report.fonts import fit_fonts, key, quiet_font_search
 from dilution.report.marks import Plot, mark_points, visible_marks
 from dilution.utils.atomic import write_atomic
+from dilution.utils.environment import environment_variables
 from dilution.utils.output_folder import write_output
 
 _SETTINGS_LOCK = threading.RLock()
@@ -80,6 +81,8 @@ SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "dilution",
     "pdf.fonttype": 42,
 }
+
+_NO_DATE = {"SOURCE_DATE_EPOCH": None}  # matplotlib reads it for PDF files even if they have no date
 
 # Metadata of a file, without the time of writing.
 UNDATED: dict[str, dict[str, None]] = {
@@ -293,7 +296,7 @@ def as_plot(figure: Figure) -> Plot:
 
 def _render(figure: Figure, file_format: str) -> bytes:
     content = BytesIO()
-    with style(), quiet_font_search():
+    with style(), environment_variables(_NO_DATE), quiet_font_search():
         fit_fonts(figure)
         figure.savefig(content, format=file_format, metadata=UNDATED[file_format])
     return content.getvalue()

@@ -8,6 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from dilution.errors import InputError, short_repr
 from dilution.study.execution import Execution
+from dilution.utils.whole_numbers import check_digits
 from dilution.utils.worker_process import leave_if_importing_script
 
 P = ParamSpec("P")
@@ -18,7 +19,8 @@ def takes_execution(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a function with the parameter `execution`.
 
     A worker process that gets here while it imports its script ends, and its parent reports the missing
-    guard. A setting of :class:`Execution` that is passed as an argument of its own is an :class:`InputError`.
+    guard. A setting of :class:`Execution` that is passed as an argument of its own is an :class:`InputError`,
+    and so is a whole number of hundreds of digits.
     """
     settings = [field.name for field in fields(Execution) if field.name not in signature(function).parameters]
 
@@ -28,6 +30,9 @@ def takes_execution(function: Callable[P, R]) -> Callable[P, R]:
         misplaced = [name for name in settings if name in kwargs]
         if misplaced:
             raise InputError(_explain(function.__name__, {name: kwargs[name] for name in misplaced}))
+        for name, value in kwargs.items():
+            if isinstance(value, int):
+                check_digits(name, value)
         return function(*args, **kwargs)
 
     return call

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from dilution.errors import InputError, unknown
 from dilution.training.device import resolve_device
 from dilution.utils.duration import parse_duration
+from dilution.utils.whole_numbers import check_digits
 
 ExecutorName = Literal["processes", "inline", "ray"]
 
@@ -63,6 +64,8 @@ class Execution:
     def __post_init__(self) -> None:
         if self.executor not in get_args(ExecutorName):
             raise unknown("executor", self.executor, get_args(ExecutorName))
+        for name in ("workers", "checkpoint_minutes"):
+            check_digits(name, getattr(self, name))
         if self.workers is not None and not (_is_number(self.workers, int) and self.workers >= 0):
             raise InputError(
                 f"workers is {self.workers!r}; it must be a whole number, 0 (train in this process) or more."

@@ -1,5 +1,6 @@
 """Export of tables of results: CSV, Parquet, JSON lines."""
 
+import csv
 import json
 import os
 from collections.abc import Callable
@@ -11,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dilution.errors import InputError, unknown
-from dilution.utils.atomic import write_atomic
+from dilution.utils.atomic import check_replaceable, write_atomic
 from dilution.utils.csv_cells import csv_bytes
+from dilution.utils.strict_json import parse_json
 
 
 def _parquet(table: pd.DataFrame) -> bytes:
@@ -29,8 +31,6 @@ def _json_lines(table: pd.DataFrame) -> bytes:
 
 
 _MAX_HEADER = 1 << 20  # bytes
-_OWN_COLUMNS = {"key", "state", "noise_rate_expected", "test_acc_at_best_clean_val"}
-
 _FORMATS: dict[str, Callable[[pd.DataFrame], bytes]] = {
     ".csv": csv_bytes,
     ".parquet": _parquet,
@@ -53,7 +53,8 @@ def export_table(table: pd.DataFrame, path: str | Path, *, overwrite: bool = Fal
     Raises
     ------
     InputError
-        If the suffix is none of .csv, .parquet, .jsonl, or the file exists and is no exported table.
+        If the suffix is none of .csv, .parquet, .jsonl, or the file exists and is no exported table, or one
+        of other columns.
     DilutionError
         If the file cannot be written; there is no partly written file then.
     """
@@ -61,16 +62,17 @@ def export_table(table: pd.DataFrame, path: str | Path, *, overwrite: bool = Fal
     if path.suffix not in _FORMATS:
         raise unknown("format to export to", path.suffix or path.name, _FORMATS)
     content = _FORMATS[path.suffix](table)
-    if not overwrite and os.path.lexists(path) and not path.is_dir() and not _is_exported(path):
+    if not overwrite and os.path.lexists(path) and not _is_exported(path, table.columns):
+        check_replaceable(path)
         raise InputError(
-            f"{path} exists and is no exported table of runs. Choose another name, or --overwrite "
-            "(overwrite=True) to replace it."
+            f"{path} exists and is no exported table of runs, or has other columns than this one. "
+            "Choose another name, or --overwrite (overwrite=True) to replace it."
         )
     return write_atomic(path, content)
 
 
-def _is_exported(path: Path) -> bool:
-    """Return whether a file is an exported table of runs, by the names of its columns."""
+def _is_exported(path: Path, columns: "pd.Index[str]") -> bool:
+    """Return whether a file is an exported table of runs: it has exactly these columns."""
     if path.is_symlink() or not path.is_file():
         return False
     try:
@@ -79,7 +81,12 @@ def _is_exported(path: Path) -> bool:
         else:
             with path.open("rb") as file:
                 first = file.readline(_MAX_HEADER).decode()
-            names = json.loads(first) if path.suffix == ".jsonl" else first.strip().split(",")
-    except (OSError, ValueError, pa.ArrowException):
+            names = _names_in_json(first) if path.suffix == ".jsonl" else next(csv.reader([first]), [])
+    except (OSError, ValueError, csv.Error, pa.ArrowException):
         return False
-    return _OWN_COLUMNS.issubset(names)
+    return list(names) == list(columns)
+
+
+def _names_in_json(line: str) -> list[str]:
+    record = parse_json(line)
+    return list(record) if isinstance(record, dict) else []

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from dilution.errors import StoreError
+from dilution.utils.printable import last_line
 
 
 def refuse_failed(runs: pd.DataFrame, store: str | Path, purpose: str) -> None:
@@ -29,7 +30,7 @@ def refuse_failed(runs: pd.DataFrame, store: str | Path, purpose: str) -> None:
     if len(failed):
         raise StoreError(
             f"{len(failed)} of {len(runs)} runs of the {purpose} failed, the first with: "
-            f"{str(failed['error'].iloc[0]).strip().splitlines()[-1]} "
+            f"{last_line(str(failed['error'].iloc[0]))} "
             f"`dilution status --store {shlex.quote(str(store))}` lists them all. "
             "Remove the cause, and try again with another --store."
         )

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dilution.utils.printable import last_line
+
 NO_GRADIENTS = "the gradients were not compared"
 """Start of the ``error`` of such a run, whose training has ended well: it has all other measures."""
 
@@ -20,7 +22,7 @@ def gradient_notes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     if not lacking:
         return []
     spec, error = lacking[0]["spec"], lacking[0]["error"]
-    reason = error.removeprefix(f"{NO_GRADIENTS}: ").strip().splitlines()[-1].rstrip(".")
+    reason = last_line(error.removeprefix(f"{NO_GRADIENTS}: ")).rstrip(".")
     noise = "" if spec.get("alpha") is None else f"alpha {spec['alpha']:g}, "
     return [
         f"{len(lacking):,} of {len(asked):,} runs have no gradient_ratio and gradient_cosine, the first "

@@ -20,12 +20,13 @@ from dilution.study.measures import (
     broken_rule,
     is_number,
 )
+from dilution.study.row_faults import fault_of_versions, is_time
 from dilution.study.run_spec import Run
 from dilution.study.schema import STATES
 from dilution.study.store import Store
 from dilution.utils.csv_cells import restore_text
 from dilution.utils.migration import new_columns, new_settings, old_key, warn
-from dilution.utils.parquet_size import check_fits
+from dilution.utils.parquet_file import read_frame
 from dilution.utils.regular_file import check_regular
 
 _FINISHED = ("done", "diverged")
@@ -76,9 +77,7 @@ def _json_lines(path: Path) -> pd.DataFrame:
 
 
 def _parquet(path: Path) -> pd.DataFrame:
-    with path.open("rb") as file:
-        check_fits(path, file, _OBJECT_BYTES)
-        return pd.read_parquet(file)
+    return read_frame(path, "Name a file that the command export wrote.", cell_bytes=_OBJECT_BYTES)
 
 
 _OBJECT_BYTES = 64  # of a cell that is an object of Python
@@ -233,7 +232,10 @@ class _Row:
         parts = [part.partition(" ") for part in self._text("versions").split(", ")]
         if not all(name and value for name, _, value in parts):
             raise self._wrong("versions", "names with versions, such as 'torch 2.13.0, numpy 2.4.6'")
-        return {name: value for name, _, value in parts}
+        versions = {name: value for name, _, value in parts}
+        if (fault := fault_of_versions(versions)) is not None:
+            raise DataError(f"{self._place()}: {fault}. {_REMEDY}")
+        return versions
 
     def _time(self, name: str) -> str:
         """Return a time as the scheduler writes it: UTC, to the millisecond."""
@@ -241,7 +243,10 @@ class _Row:
             time = datetime.fromisoformat(self._text(name))
             if time.tzinfo is None:
                 raise ValueError("no time zone")
-            return time.astimezone(UTC).isoformat(timespec="milliseconds")
+            text = time.astimezone(UTC).isoformat(timespec="milliseconds")
+            if not is_time(text):
+                raise ValueError("a year that no table can hold")
+            return text
         except (ValueError, OverflowError):
             rule = "a time with its zone, such as 2026-11-23T08:23:14.627+00:00"
             raise self._wrong(name, rule) from None

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from dilution.utils.printable import one_line
 from dilution.utils.version import code_version
 
 
@@ -18,7 +19,7 @@ def describe_other_code(trained_by: Iterable[str | None]) -> list[str]:
     total, running = counts.total(), code_version()
     return [
         f"{count} of {total} runs {'was' if count == 1 else 'were'} trained by dilution "
-        f"{version or 'of an unknown version'}; this is dilution {running}"
+        f"{one_line(version) if version else 'of an unknown version'}; this is dilution {running}"
         for version, count in sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
         if version != running
     ]

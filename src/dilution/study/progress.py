@@ -14,6 +14,7 @@ from dilution.study.grouping import RunGroup
 from dilution.study.run_spec import Run
 from dilution.utils.duration import duration_text
 from dilution.utils.notes import printed_notes
+from dilution.utils.printable import last_line
 
 _LINE_SECONDS = 15.0  # between plain lines
 
@@ -98,7 +99,7 @@ class Progress:
             last = _describe(run, outcome)
             if outcome["state"] == "failed":
                 self._failed += 1
-                self.log(f"{last}: {outcome['error'].strip().splitlines()[-1]}")
+                self.log(f"{last}: {last_line(outcome['error'])}")
         left = f"about {duration_text(self._clock.left())} left"
         if self._bar is not None:
             self._bar.update(self._task, completed=self._finished, left=left, last=last)

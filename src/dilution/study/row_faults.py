@@ -1,33 +1,84 @@
 """What is wrong with a row of a store: a stranger's store may hold anything under a checksum that fits."""
 
+import re
+import sys
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from dilution.errors import InputError, short_repr
 from dilution.study.measures import MEASURES, broken_rule, is_number
 from dilution.study.run_spec import Run
+from dilution.utils.printable import one_line
 
-_TEXTS = ("host", "started", "finished", "error")
+MAX_DEPTH = 8
+"""Most lists and objects in one another; a transition matrix has two."""
+
+_MAX_NAME = 200  # characters of a column of a history
+_MAX_THREADS = 4096  # with which a run is trained again
+_TEXTS = ("host", "error")
+_TIME = re.compile(r"(19|20|21)\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?\+00:00", re.ASCII)
 
 
 def find_fault(row: Mapping[str, Any]) -> str | None:
     """Return the first rule that a row breaks, with the value, or None.
 
-    The rules are those of an import: settings make a run, measures lie in their ranges, a history is a list
-    of evaluations.
+    The rules are those of an import: settings make a run and give its key, measures lie in their ranges, a
+    history is a list of evaluations, times are in UTC.
 
     Parameters
     ----------
     row
         Columns of a run, with JSON parsed; empty mappings where a column is NULL.
     """
+    return (
+        _fault_of_settings(row)
+        or _fault_of_result(row)
+        or _fault_of_history(row["history"])
+        or fault_of_versions(row["versions"])
+        or _fault_of_texts(row)
+    )
+
+
+def fault_of_versions(versions: Any) -> str | None:
+    """Return what is wrong with the versions that trained a run, or None."""
+    if not isinstance(versions, dict) or not all(isinstance(text, str) for text in versions.values()):
+        return f"its versions are {short_repr(versions)}; they must be names with versions"
+    threads = versions.get("threads", "1")
+    if not (
+        threads.isascii() and threads.isdigit() and len(threads) <= 4 and 0 < int(threads) <= _MAX_THREADS
+    ):
+        return f"its number of threads is {short_repr(threads)}; it must be an integer, 1 to {_MAX_THREADS:,}"
+    return None
+
+
+def is_deeper(value: Any, depth: int) -> bool:
+    """Return whether more than `depth` lists and objects lie in one another."""
+    level = [value]
+    for _ in range(depth + 1):
+        level = [part for outer in level for part in _parts(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _parts(value: Any) -> list[Any]:
+    """Return the lists and objects in a list or an object, and the value itself if it is empty."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _fault_of_settings(row: Mapping[str, Any]) -> str | None:
     if not isinstance(row["spec"], dict):
         return f"its settings are {short_repr(row['spec'])}; they must be an object of JSON"
     try:
-        Run.of(**row["spec"])
+        run = Run.of(**row["spec"])
     except InputError as error:
         return f"its settings: {str(error).rstrip('.')}"
-    return _fault_of_result(row) or _fault_of_history(row["history"]) or _fault_of_texts(row)
+    if not run.has_key(row["key"]):
+        return f"its settings are those of another run, whose key is {run.key}"
+    return None
 
 
 def _fault_of_result(row: Mapping[str, Any]) -> str | None:
@@ -37,6 +88,9 @@ def _fault_of_result(row: Mapping[str, Any]) -> str | None:
     for name in MEASURES:
         if (rule := broken_rule(name, result.get(name))) is not None:
             return f"{name} is {short_repr(result[name])}; it must be {rule}"
+    for name, value in result.items():
+        if isinstance(value, list | dict) and is_deeper(value, MAX_DEPTH):
+            return f"more than {MAX_DEPTH} lists or objects lie in one another in {short_repr(name)}"
     return None
 
 
@@ -46,16 +100,36 @@ def _fault_of_history(history: Any) -> str | None:
         return "its history is no list of evaluations"
     for evaluation in evaluations:
         for name, value in evaluation.items():
+            if type(value) is float and abs(value) <= sys.float_info.max:  # nearly all: without a call
+                continue
             if not is_number(value):
-                return f"{name} in its history is {short_repr(value)}; it must be a number"
+                return f"{one_line(name)} in its history is {short_repr(value)}; it must be a number"
+    for name in set().union(*evaluations):
+        if not name.isidentifier() or len(name) > _MAX_NAME:
+            return f"its history has a column {short_repr(name)}; it must be the name of a measure"
     return None
 
 
 def _fault_of_texts(row: Mapping[str, Any]) -> str | None:
-    versions = row["versions"]
-    if not isinstance(versions, dict) or not all(isinstance(text, str) for text in versions.values()):
-        return f"its versions are {short_repr(versions)}; they must be names with versions"
     for name in _TEXTS:
         if not isinstance(row[name], str | None):
             return f"{name} is {short_repr(row[name])}; it must be text"
+    for name in ("started", "finished"):
+        if row[name] is not None and not is_time(row[name]):
+            return (
+                f"{name} is {short_repr(row[name])}; it must be a time such as 2026-11-23T08:23:14.627+00:00"
+            )
+    if row["state"] == "failed" and not (row["error"] or "").strip():
+        return "it failed without an error"
     return None
+
+
+def is_time(value: Any) -> bool:
+    """Return whether a value is a time as the scheduler writes it: in UTC, from 1900 to 2199."""
+    if not isinstance(value, str) or _TIME.fullmatch(value) is None:
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True

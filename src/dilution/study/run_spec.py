@@ -195,7 +195,16 @@ class Run(TrainConfig):
     @property
     def key(self) -> str:
         """Identity of the run: the first 16 hex digits of the SHA-256 of `PROTOCOL` and `spec`."""
-        return hashlib.sha256(f"{PROTOCOL}/{self.spec}".encode()).hexdigest()[:16]
+        return _key(PROTOCOL, self.spec)
+
+    def has_key(self, key: str) -> bool:
+        """Return whether a key is that of this run, in today's :data:`PROTOCOL` or an earlier one."""
+        spec = self.spec
+        return any(_key(protocol, spec) == key for protocol in range(PROTOCOL, 0, -1))
+
+
+def _key(protocol: int, spec: str) -> str:
+    return hashlib.sha256(f"{protocol}/{spec}".encode()).hexdigest()[:16]
 
 
 def _default_n_val(n: Any) -> int:

@@ -137,7 +137,9 @@ def _outcome(task: TrainTask, result: TrainResult, common: dict[str, Any]) -> di
 def _first_line(error: BaseException) -> str:
     """Return the kind of an error and the first line of its text."""
     text = str(error).strip().partition("\n")[0].rstrip(".")
-    return text if isinstance(error, DilutionError) else f"{type(error).__name__}: {text}".rstrip(": ")
+    return (
+        text if text and isinstance(error, DilutionError) else f"{type(error).__name__}: {text}".rstrip(": ")
+    )
 
 
 def _number(value: float) -> float | None:

@@ -28,6 +28,7 @@ from contextlib import closing
 from dilution.study.measures import MEASURES
 from dilution.study.run_spec import ADDED_SETTINGS, Run
 from dilution.utils import migration
+from dilution.utils.strict_json import parse_json
 
 SCHEMA_VERSION = 3
 STATES = ("queued", "running", "done", "failed", "diverged")
@@ -160,15 +161,15 @@ def _convert_run(
 ) -> _Covered:
     """Return the columns of a run of version 0.1 under today's names."""
     del key
-    run = Run.of(**migration.new_settings(json.loads(spec)))
+    run = Run.of(**migration.new_settings(parse_json(spec)))
     if state not in STATES:
         raise ValueError(f"{state} is not a state")
-    if state == "failed" and error is None:  # version 1 allowed it
+    if state == "failed" and not (error or "").strip():  # version 1 allowed it
         error = "no reason was kept"
     if result is not None:
-        result = json.dumps(migration.new_result(json.loads(result)), allow_nan=False)
+        result = json.dumps(migration.new_result(parse_json(result)), allow_nan=False)
     if history is not None:
-        history = json.dumps(migration.new_history(json.loads(history)), allow_nan=False)
+        history = json.dumps(migration.new_history(parse_json(history)), allow_nan=False)
     return run.key, run.spec, state, result, history, error
 
 
@@ -177,7 +178,7 @@ def _placeholder(
 ) -> _Covered:
     """Return columns that the tables accept for a damaged run, which is never read."""
     del spec, result, history
-    return key, "{}", state if state in STATES else "queued", "{}", "[]", error or "damaged"
+    return key, "{}", state if state in STATES else "queued", "{}", "[]", (error or "").strip() or "damaged"
 
 
 def _convert_studies(connection: sqlite3.Connection, keys: Mapping[str, str]) -> None:

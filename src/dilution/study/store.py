@@ -13,13 +13,12 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from dilution.errors import InputError, StoreError
-from dilution.study import schema
 from dilution.study.other_code import describe_other_code
-from dilution.study.row_faults import find_fault
 from dilution.study.run_spec import Run
 from dilution.study.schema import renew_checksums
 from dilution.study.store_errors import explained
 from dilution.study.store_file import open_store_file
+from dilution.study.stored_row import COLUMNS, DAMAGED, code_of, parse_artifact, parse_row, printable_key
 from dilution.utils.file_lock import is_written, writing
 
 State = Literal["queued", "running", "done", "failed", "diverged"]
@@ -27,12 +26,10 @@ MAX_CRASHES = 3
 """Deaths of the process that trains a run alone after which the run has failed."""
 _MAX_KEYS = 5  # in an error message
 
-_DAMAGED = "{} in {} was damaged or changed since it was written. Restore a copy, or choose another --store."
 _DIED_ALONE = (
     f"the process that trained this run alone died {MAX_CRASHES} times, perhaps for lack of memory. Try a "
     "smaller batch_size or model, or a machine with more memory, with --retry-failed."
 )
-_COLUMNS = ("key", "spec", "state", "host", "versions", "started", "finished", "result", "history", "error")
 
 
 class Store:
@@ -170,12 +167,17 @@ class Store:
             self._insert_runs(runs)
 
     def _insert_runs(self, runs: Sequence[Run]) -> None:
+        specs = [{"key": run.key, "spec": run.spec} for run in runs]
         self._connection.executemany(
             "INSERT INTO runs (key, spec, state, checksum) "
             "VALUES (:key, :spec, 'queued', checksum(:key, :spec, 'queued', NULL, NULL, NULL)) "
             "ON CONFLICT DO NOTHING",
-            ({"key": run.key, "spec": run.spec} for run in runs),
+            specs,
         )
+        for run in specs:  # a run of other settings under this key would count as finished
+            query = "SELECT 1 FROM runs WHERE key = :key AND spec <> :spec"
+            if self._connection.execute(query, run).fetchone():
+                raise StoreError(DAMAGED.format(f"run {run['key']}", self.path))
 
     def states(self, keys: Iterable[str]) -> dict[str, State]:
         """Return the states of those of these runs that the store has, in the order of `keys`."""
@@ -199,14 +201,12 @@ class Store:
         keys
             Consider only these runs. Default: all.
         """
-        finished = dict(
-            self._read(
-                "SELECT key, json_extract(versions, '$.dilution') FROM runs "
-                "WHERE state IN ('done', 'diverged')"
-            )
-        )
+        finished = dict(self._read("SELECT key, versions FROM runs WHERE state IN ('done', 'diverged')"))
         selected = finished if keys is None else [key for key in keys if key in finished]
-        return describe_other_code(finished[key] for key in selected)
+        codes = {
+            text: code_of(key, text, self.path) for text, key in {t: k for k, t in finished.items()}.items()
+        }
+        return describe_other_code(codes[finished[key]] for key in selected)
 
     def requeue_failed(self, keys: Iterable[str]) -> None:
         """Queue those of these runs that failed again."""
@@ -260,7 +260,7 @@ class Store:
 
     def rows(self, study: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the runs of a study in its order (or all runs) with JSON columns parsed."""
-        query = f"SELECT {', '.join(_COLUMNS)}, checksum FROM runs"
+        query = f"SELECT {', '.join(COLUMNS)}, checksum FROM runs"
         self._check_members()
         if study is None:
             cursor = self._read(f"{query} ORDER BY runs.rowid")
@@ -269,7 +269,7 @@ class Store:
             cursor = self._read(f"{query} {members}", (study,))
         with explained(self.path), closing(cursor):
             for values in cursor:
-                yield self._parse(*values)
+                yield parse_row(values, self.path)
 
     def row(self, prefix: str) -> dict[str, Any]:
         """Return the run whose key starts with these characters, as :meth:`rows` yields it.
@@ -286,39 +286,23 @@ class Store:
                 f"`dilution export runs.csv --store {shlex.quote(str(self.path))}` lists them."
             )
         if len(keys) > 1:
-            first_keys = ", ".join(keys[:_MAX_KEYS]) + (", …" if len(keys) > _MAX_KEYS else "")
+            first_keys = ", ".join(map(printable_key, keys[:_MAX_KEYS])) + (
+                ", …" if len(keys) > _MAX_KEYS else ""
+            )
             raise InputError(
                 f"{len(keys)} keys in {self.path} start with {prefix!r}: {first_keys}. Give more "
                 "characters of the key."
             )
-        query = f"SELECT {', '.join(_COLUMNS)}, checksum FROM runs WHERE key = ?"
+        query = f"SELECT {', '.join(COLUMNS)}, checksum FROM runs WHERE key = ?"
         with explained(self.path):
-            return self._parse(*next(self._read(query, (keys[0],))))
-
-    def _parse(self, *values: Any) -> dict[str, Any]:
-        """Return a row with JSON columns parsed, after a check of its checksum, the last value."""
-        row = dict(zip(_COLUMNS, values, strict=False))
-        covered = [row[name] for name in schema.CHECKSUM_COLUMNS]
-        self._check_checksum(f"run {row['key']}", covered, values[-1])
-        for name in ("spec", "versions", "result", "history"):
-            row[name] = json.loads(row[name]) if row[name] else {}
-        if (fault := find_fault(row)) is not None:
-            raise StoreError(
-                f"run {row['key']} in {self.path}: {fault}. Somebody changed it, with a checksum that fits. "
-                "Restore a copy, or choose another --store."
-            )
-        return row
+            return parse_row(next(self._read(query, (keys[0],))), self.path)
 
     def _check_members(self) -> None:
         """Check that no study has lost a run: members have no checksum, but refer to runs and studies."""
         orphan = next(self._read("PRAGMA foreign_key_check(members)"), None)
         gap = "SELECT 1 FROM members GROUP BY study HAVING min(position) <> 0 OR max(position) >= count(*)"
         if orphan is not None or next(self._read(gap), None) is not None:
-            raise StoreError(_DAMAGED.format("the list of runs of a study", self.path))
-
-    def _check_checksum(self, name: str, parts: Iterable[str | None], checksum: str) -> None:
-        if schema.checksum(*parts) != checksum:
-            raise StoreError(_DAMAGED.format(name, self.path))
+            raise StoreError(DAMAGED.format("the list of runs of a study", self.path))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the number of runs per study and state."""
@@ -328,6 +312,8 @@ class Store:
         names = self._read("SELECT name FROM studies ORDER BY rowid")
         counts: dict[str, dict[str, int]] = {name: {} for (name,) in names}
         for study, state, count in cursor:
+            if study not in counts:
+                raise StoreError(DAMAGED.format("the list of runs of a study", self.path))
             counts[study][state] = count
         return counts
 
@@ -341,8 +327,7 @@ class Store:
         if row is None:
             return None
         value, checksum = row
-        self._check_checksum(name, (name, value), checksum)
-        return json.loads(value)
+        return parse_artifact(name, value, checksum, self.path)
 
     def artifacts(self) -> Iterator[tuple[str, Any]]:
         """Yield name and value of each artifact."""
@@ -358,7 +343,9 @@ class Store:
 
     def _read(self, query: str, values: tuple[Any, ...] = ()) -> Generator[Any, None, None]:
         with explained(self.path):
-            yield from self._connection.execute(query, values)
+            # not `yield from`: it would close the cursor, which is an error once the store is closed
+            for row in self._connection.execute(query, values):  # noqa: UP028
+                yield row
 
     def _write(self, statement: str, values: Mapping[str, Any] | tuple[Any, ...] = ()) -> None:
         with explained(self.path):

@@ -3,12 +3,16 @@
 import os
 import shlex
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from dilution.errors import StoreError
 from dilution.study import schema
+from dilution.study.cell_types import check_cell_types
 from dilution.study.schema import SCHEMA_VERSION
+from dilution.study.store_neighbours import check_neighbours, check_no_log
 from dilution.utils import migration
+from dilution.utils.atomic import create_file, flush_folder, temporary_path
 from dilution.utils.file_lock import writing
 from dilution.utils.regular_file import check_regular
 
@@ -32,8 +36,9 @@ def open_store_file(path: Path, *, create: bool) -> sqlite3.Connection:
     Raises
     ------
     StoreError
-        If there is no store and `create` is False, or the file is no store, has objects of somebody else, is
-        of a newer version, or of an older one that cannot be converted where it is.
+        If there is no store and `create` is False, or the file is no store, has objects or cells of somebody
+        else, has a foreign file beside it, is of a newer version, or of an older one that cannot be
+        converted where it is.
     sqlite3.Error, OSError
         If the file cannot be used.
     """
@@ -56,6 +61,9 @@ def open_store_file(path: Path, *, create: bool) -> sqlite3.Connection:
         raise StoreError(
             f"the folder {path.parent} cannot be created: {error.strerror}. Choose another --store."
         ) from None
+    check_neighbours(path)
+    if create and not _has_content(path):
+        _create(path)
     read_only = not create and not _may_write(path)
     connection = _connect_read_only(path) if read_only else _connect(path)
     try:
@@ -68,6 +76,7 @@ def open_store_file(path: Path, *, create: bool) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         if not read_only:
             _bring_up_to_date(connection, path, version, is_new=is_new)
+        check_cell_types(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -79,8 +88,45 @@ def _may_write(path: Path) -> bool:
     return os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK)
 
 
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Put a store into WAL mode, without a journal on the disk, which another process would refuse."""
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _create(path: Path) -> None:
+    """Create an empty store under a temporary name, and give it its own: others see all of it or nothing.
+
+    SQLite itself would create a file that ignores the group's rights in the user's umask, with a journal
+    beside it for a moment.
+    """
+    real = path.resolve()
+    with writing(path, timeout=_OPEN_TIMEOUT):
+        if _has_content(real):  # another process has created it meanwhile
+            return
+        check_no_log(real)
+        part = temporary_path(real)
+        try:
+            create_file(part).close()
+            with closing(_connect(part)) as connection:
+                connection.execute("PRAGMA journal_mode = MEMORY")
+                schema.create(connection)
+                _use_write_ahead_log(connection)
+            part.replace(real)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        flush_folder(real.parent)
+
+
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, timeout=30)
+    # an absolute path: SQLite has a meaning of its own for :memory:
+    return sqlite3.connect(path.resolve(), isolation_level=None, timeout=_OPEN_TIMEOUT)
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
@@ -129,8 +175,7 @@ def _check_objects(connection: sqlite3.Connection, path: Path, version: int) -> 
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path, version: int, *, is_new: bool) -> None:
     """Create the tables, convert those of an older version, or renew the view of results."""
-    if is_new:
-        connection.execute("PRAGMA journal_mode = WAL")
+    _use_write_ahead_log(connection)
     if is_new or version < SCHEMA_VERSION:
         with writing(path, timeout=_OPEN_TIMEOUT):
             version = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -3,11 +3,12 @@
 import contextlib
 import os
 import secrets
+import stat
 import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-from dilution.errors import DilutionError
+from dilution.errors import DilutionError, InputError
 
 _MAX_NAME = 40  # characters of a name in that of its temporary file; names have 255 bytes at most
 
@@ -50,7 +51,10 @@ def write_atomic(path: Path, content: bytes) -> Path:
     ------
     DilutionError
         If the file cannot be written. No temporary file is left, and an existing file is unchanged.
+    InputError
+        If there is a folder, a pipe or a device of this name.
     """
+    check_replaceable(path)
     part = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,14 +70,32 @@ def write_atomic(path: Path, content: bytes) -> Path:
             raise
         flush_folder(path.parent)
     except OSError as error:
-        remedy = "choose a folder that you may write to and that has room"
-        if path.is_dir():
-            remedy = "it is a folder; choose the name of a file"
         raise DilutionError(
             f"{path} could not be written: {error.strerror or error}. The file takes "
-            f"{len(content) / 1000:.0f} kB; {remedy}."
+            f"{len(content) / 1000:.0f} kB; choose a folder that you may write to and that has room."
         ) from error
     return path
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to write a file in the place of a folder, a pipe, a socket or a device.
+
+    Raises
+    ------
+    InputError
+        If the path is one of these. A link is none of them: it is replaced itself.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except OSError:  # there is nothing, or nothing that can be seen, which writing reports
+        return
+    if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+        return
+    kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+    raise InputError(
+        f"{path} is {kind}, and a file is written there; only files are replaced. Remove it yourself, or "
+        "choose another name."
+    )
 
 
 def temporary_path(path: Path) -> Path:

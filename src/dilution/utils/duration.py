@@ -3,7 +3,8 @@
 import math
 import re
 
-from dilution.errors import InputError
+from dilution.errors import InputError, short_repr
+from dilution.utils.whole_numbers import check_digits
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h)\s*", re.ASCII)
@@ -24,6 +25,7 @@ def parse_duration(name: str, value: object) -> float:
     InputError
         If it is no duration.
     """
+    check_digits(name, value)
     seconds = math.nan
     if isinstance(value, int | float) and not isinstance(value, bool):
         seconds = float(value)
@@ -33,7 +35,8 @@ def parse_duration(name: str, value: object) -> float:
             seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if not 0 < seconds < math.inf:
         raise InputError(
-            f"{name} is {value!r}; it must be a duration above 0 with its unit, such as 30s, 12m or 1h30m."
+            f"{name} is {short_repr(value)}; it must be a duration above 0 with its unit, such as 30s, "
+            "12m or 1h30m."
         )
     return seconds
 

@@ -1,7 +1,8 @@
-"""The arrays in a ``.npz`` file by their headers, before anything of them is unpacked."""
+"""The arrays in ``.npz`` and ``.npy`` files: their headers before they are unpacked, their texts after."""
 
 import math
 import struct
+import sys
 import tokenize
 import zipfile
 from pathlib import PurePosixPath
@@ -9,6 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy_format
+from numpy.typing import NDArray
 
 from dilution.utils.available_memory import available_memory
 from dilution.utils.printable import printable
@@ -80,6 +82,52 @@ def check_array_fits(file: BinaryIO, size: int, name: str, limit: int | None = N
     """Check the array in a ``.npy`` file of `size` bytes, as :func:`check_arrays_fit` does."""
     _check_total(_array_bytes(file, name, size), limit)
     file.seek(0)
+
+
+def load_arrays(file: BinaryIO) -> dict[str, NDArray[Any]]:
+    """Return the arrays in a ``.npz`` file that :func:`check_arrays_fit` has checked, by name.
+
+    Raises
+    ------
+    RefusedArraysError
+        If a text has a character that there is not; Python fails at the first use of such a text.
+    zipfile.BadZipFile, OSError, ValueError, EOFError, zlib.error, NotImplementedError, RuntimeError
+        If the file is damaged.
+    """
+    with np.load(file, allow_pickle=False) as loaded:
+        return {name: with_valid_text(loaded[name], name) for name in loaded.files}
+
+
+def load_array(file: BinaryIO, name: str) -> NDArray[Any]:
+    """Return the array in a ``.npy`` file that :func:`check_array_fits` has checked; errors as there."""
+    return with_valid_text(npy_format.read_array(file, allow_pickle=False), name)
+
+
+def with_valid_text(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return an array, whose texts must have code points of Unicode; NumPy stores any 32 bits.
+
+    Parameters
+    ----------
+    array
+        Any plain array.
+    name
+        Its name, for the message.
+
+    Raises
+    ------
+    RefusedArraysError
+        If a text has another code point.
+    """
+    for field in array.dtype.names or ():
+        with_valid_text(array[field], name)
+    if array.dtype.kind == "U" and array.size:
+        codes = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.str[0]}u4")
+        if (largest := int(codes.max())) > sys.maxunicode:
+            raise RefusedArraysError(
+                f"holds {printable(name[:_MAX_NAME])} with a character of the code 0x{largest:x}, "
+                f"and the last of Unicode is 0x{sys.maxunicode:x}"
+            )
+    return array
 
 
 def _array_bytes(file: Any, name: str, size: int) -> int:

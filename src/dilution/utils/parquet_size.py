@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 from dilution.errors import DataError
 from dilution.utils.available_memory import available_memory
 
-_CELL_BYTES = 8  # of a number
+CELL_BYTES = 8
+"""Bytes that a number takes in memory."""
+
 _COPIES = 2  # of a table while it is read
 
 
-def check_fits(path: Path, file: BinaryIO, cell_bytes: int = _CELL_BYTES) -> None:
+def check_fits(path: Path, file: BinaryIO, cell_bytes: int = CELL_BYTES) -> None:
     """Check that the cells of a Parquet file can be in memory twice.
 
     A file may be a thousand times smaller than its cells: a column of one value takes a few bytes.

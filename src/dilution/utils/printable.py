@@ -3,6 +3,9 @@
 import re
 import unicodedata
 
+MAX_LENGTH = 500
+"""Characters of a text on one line of a terminal, such as an error."""
+
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Characters that a terminal obeys: controls but tab and end of line, and reversals of what follows."""
 
@@ -22,6 +25,25 @@ def printable(text: str) -> str:
         Any text, such as a name from ``os.listdir``.
     """
     return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def one_line(text: str, max_length: int = MAX_LENGTH) -> str:
+    r"""Return a text as a part of one line: ends of lines and controls escaped, a long one cut.
+
+    Parameters
+    ----------
+    text
+        Any text, such as the name of a machine.
+    max_length
+        Characters after which it is cut.
+    """
+    return printable(text) if len(text) <= max_length else f"{printable(text[:max_length])}…"
+
+
+def last_line(text: str) -> str:
+    """Return the last line of an error that is not blank, as :func:`one_line` does."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return one_line(lines[-1].strip()) if lines else "no reason was kept"
 
 
 def without_controls(text: str) -> str:

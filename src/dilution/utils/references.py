@@ -12,6 +12,8 @@ from dilution.errors import InputError, unknown
 
 _digests: dict[str, str] = {}
 """SHA-256 of the source file of each module when this process imported it."""
+_objects: dict[str, Any] = {}
+"""Objects of the user's program by the name that stands for them."""
 _search_folder: str | None = None
 """Folder of the modules, in a process with another current folder than the user's."""
 
@@ -26,6 +28,24 @@ def search_modules_in(folder: str) -> None:
     """
     global _search_folder
     _search_folder = folder
+
+
+def register_object(name: str, value: Any) -> None:
+    """Have :func:`resolve` return an object for a name, in this process, instead of importing a module.
+
+    Parameters
+    ----------
+    name
+        ``module:name``, for messages and results; the module need not have such an attribute.
+    value
+        A function, class or other callable that a program passed.
+    """
+    _objects[name] = value
+
+
+def registered_object(name: str) -> Any:
+    """Return the object that :func:`register_object` was given under a name; None if there is none."""
+    return _objects.get(name)
 
 
 def is_reference(name: str) -> bool:
@@ -60,6 +80,8 @@ def resolve(name: str, kind: str) -> Any:
             f"{kind} is {name!r}; an object of your own is written module:name, such as "
             "'my_module:my_function' for my_function in my_module.py of the current folder."
         )
+    if name in _objects:
+        return _objects[name]
     module, _, attributes = name.partition(":")
     value: Any = _import(module, kind, name)
     for attribute in attributes.split("."):

@@ -1,5 +1,7 @@
 """Pipes and devices are no files: reading one may never end. Nor is what no file can be named."""
 
+import os
+import stat
 from pathlib import Path
 
 from dilution.errors import InputError, short_repr
@@ -38,3 +40,32 @@ def is_file(text: str | Path) -> bool:
         return Path(text).is_file()
     except (OSError, ValueError):
         return False
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """Return the content of a file that is no link, pipe or device, without waiting for one.
+
+    Parameters
+    ----------
+    path
+        The file.
+    max_bytes
+        Largest size.
+
+    Raises
+    ------
+    OSError
+        If the file does not exist or cannot be read.
+    ValueError
+        If it is something else than a file, or larger; the text says which.
+    """
+    if path.is_symlink():
+        raise ValueError("it is a link")
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("it is no file")
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ValueError(f"it has more than {max_bytes:,} bytes")
+    return content

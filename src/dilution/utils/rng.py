@@ -15,8 +15,9 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from dilution.errors import InputError
+from dilution.errors import InputError, short_repr
 from dilution.utils.forked_process import compute_with_one_thread_after_fork
+from dilution.utils.whole_numbers import check_digits
 
 compute_with_one_thread_after_fork()  # here, since noise and training both need random numbers
 
@@ -33,8 +34,9 @@ _SMALL = 64
 
 def check_seed(seed: int) -> None:
     """Raise InputError unless a root seed is a whole number ≥ 0."""
+    check_digits("seed", seed)
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
-        raise InputError(f"seed is {seed!r}; it must be a whole number ≥ 0, such as 0.")
+        raise InputError(f"seed is {short_repr(seed)}; it must be a whole number ≥ 0, such as 0.")
 
 
 def stream(seed: int, name: str) -> int:

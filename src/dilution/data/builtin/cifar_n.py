@@ -24,7 +24,7 @@ from dilution.data.builtin.cifar import CIFAR10, CIFAR100, Cifar
 from dilution.data.builtin.safe_pickle import read_pickle
 from dilution.data.download import FileStatus
 from dilution.errors import DataError
-from dilution.utils.npz_size import check_array_fits, check_arrays_fit
+from dilution.utils.npz_size import check_array_fits, check_arrays_fit, load_array, load_arrays
 
 _MAX_BYTES = 1 << 26  # of a file of labels, packed and unpacked; the largest original has 2.4 million
 _CLEAN = "clean_label"
@@ -218,10 +218,10 @@ def _read(paths: list[Path]) -> dict[str, Any]:
             if path.suffix == ".npz":
                 _check_members(content, path)
                 check_arrays_fit(content, _MAX_BYTES)
+                arrays |= load_arrays(content)
             else:
                 check_array_fits(content, content.getbuffer().nbytes, path.stem, _MAX_BYTES)
-            loaded = np.load(content, allow_pickle=False)
-            arrays |= {path.stem: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+                arrays[path.stem] = load_array(content, path.stem)
         except _READ_ERRORS as error:
             raise DataError(
                 f"{path} cannot be read ({error}); it must be a whole {path.suffix} file of plain numbers. "

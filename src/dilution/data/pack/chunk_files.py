@@ -6,6 +6,7 @@ it is complete.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,8 @@ from dilution.data.near_copies import scale_down
 
 _OPEN_CHUNKS = 2
 _IMAGES, _DEEP, _SCALED = "images", "deep", "scaled"
+_CHUNK_FILE = re.compile(r"\d{6,}(\.\d+)?\.npz|\d{6,}\.(images|deep|scaled)(\.\d+)?\.npy")
+"""Names of the files of a chunk, complete or not."""
 
 
 def save_chunk(batch: ImageBatch, path: Path, *, scaled: bool = True) -> None:
@@ -60,6 +63,23 @@ def save_chunk(batch: ImageBatch, path: Path, *, scaled: bool = True) -> None:
         depth_ranges=np.array([depth[1:] for depth in info.depths], dtype=np.float64).reshape(-1, 2),
     )
     temporary.replace(path)
+
+
+def delete_chunks(folder: Path) -> bool:
+    """Delete the chunks in a folder, and the folder if nothing else is in it; return whether it is gone.
+
+    Parameters
+    ----------
+    folder
+        A folder of chunks, or of anything that somebody has put there.
+    """
+    for path in folder.iterdir():
+        if _CHUNK_FILE.fullmatch(path.name) and (path.is_symlink() or path.is_file()):
+            path.unlink()
+    if any(folder.iterdir()):
+        return False
+    folder.rmdir()
+    return True
 
 
 class Chunk(NamedTuple):

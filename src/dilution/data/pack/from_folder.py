@@ -4,13 +4,12 @@ Images are decoded by :mod:`dilution.data.formats.image_batch`, as those of a fo
 that the shorter side has the requested size, and cut to the square in the middle, or to several squares at
 random positions. Files that cannot be decoded are skipped and listed. Decoded images are kept in chunks
 beside the pack until it is complete. Chunks of other settings, or of a folder that has changed since, are
-deleted then too. Copies are sought and the images are divided once all are decoded, as those of a folder in
-memory are, so that both have the same examples in the same splits.
+deleted then too; nothing else is. Copies are sought and the images are divided once all are decoded, as
+those of a folder in memory are, so that both have the same examples in the same splits.
 """
 
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,13 +28,12 @@ from dilution.data.formats.image_batch import (
 )
 from dilution.data.formats.image_listing import ImageListing, list_images
 from dilution.data.near_copies import MAX_IMAGES
-from dilution.data.pack import reader
-from dilution.data.pack.chunk_files import ChunkImages, open_chunk, save_chunk
+from dilution.data.pack import reader, skipped_files
+from dilution.data.pack.chunk_files import ChunkImages, delete_chunks, open_chunk, save_chunk
 from dilution.data.pack.squares import group_squares, split_photographs, square_namer
 from dilution.data.pack.writer import write_pack
 from dilution.data.splits import with_own_test_split
 from dilution.errors import DataError, InputError
-from dilution.utils.atomic import write_atomic
 from dilution.utils.file_lock import writing
 from dilution.utils.printable import printable
 from dilution.utils.process_pool import (
@@ -48,9 +46,6 @@ from dilution.utils.process_pool import (
 
 _CHUNK = 256  # squares per chunk
 _LOG_SECONDS = 5.0  # between two lines of progress
-
-SkippedFile = tuple[str, str]
-"""Name of a file that was skipped, and the reason."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,7 @@ class PackedFolder:
     path: Path
     n_train: int
     n_test: int
-    skipped: tuple[SkippedFile, ...]
+    skipped: tuple[skipped_files.SkippedFile, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -111,7 +106,8 @@ def pack_folder(
         If the size or the number of crops is not positive, all readable training images are of one class,
         those of a class are all in the test split, or a folder without splits cannot be divided.
     DataError
-        If the folder contains no images, none of a split can be decoded, or a file cannot be written.
+        If the folder contains no images, none of a split can be decoded, a file cannot be written, or in the
+        place of one is something that a packing has not written.
     """
     if size < 1:
         raise InputError(f"size is {size}; it must be 1 pixel or more, such as 224.")
@@ -122,6 +118,7 @@ def pack_folder(
     listing = list_images(root)
     chunks = _Chunks(listing, target, size, crops)
     taken = DataError(f"another process is packing {target}; wait until it ends, or write to another file.")
+    skipped_files.check(target)
     stale = chunks.prepare()
     with writing(target.with_name(f".{target.name}"), taken=taken, removes=True):
         for folder in stale:
@@ -132,7 +129,8 @@ def pack_folder(
         _decode_missing(chunks, workers, log)
         packed = _write(chunks, listing, target)
         for folder in (chunks.folder, *stale):
-            shutil.rmtree(folder, ignore_errors=folder != chunks.folder)
+            if not delete_chunks(folder):
+                log(f"{folder} holds other files, which are kept")
     return packed
 
 
@@ -168,6 +166,8 @@ class _Chunks:
 
     def prepare(self) -> list[Path]:
         """Create the folder of the chunks; return such folders of the same pack with other settings."""
+        if self.folder.is_symlink():
+            raise DataError(f"{self.folder} is a link, and chunks are written there. Remove it yourself.")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -175,7 +175,8 @@ class _Chunks:
                 f"{self.folder} could not be created: {error.strerror}. Choose another folder."
             ) from error
         pattern = f".{escape(self._target.name)}.{'[0-9a-f]' * 16}.parts"
-        return sorted(folder for folder in self._target.parent.glob(pattern) if folder != self.folder)
+        folders = [folder for folder in self._target.parent.glob(pattern) if folder != self.folder]
+        return sorted(folder for folder in folders if folder.is_dir() and not folder.is_symlink())
 
     def path(self, number: int) -> Path:
         """Return the file of a chunk."""
@@ -188,7 +189,7 @@ class _Chunks:
         return [
             (self._root, images, self.size, self.crops, scaled, path)
             for images, path in zip(self._images, paths, strict=True)
-            if not path.exists()
+            if path.is_symlink() or not path.is_file()
         ]
 
 
@@ -282,7 +283,7 @@ def _write(chunks: _Chunks, listing: ImageListing, target: Path) -> PackedFolder
     if data.notes == without_copies and data.train.split_groups is None:
         data = replace(data, train=replace(data.train, groups=None), test=replace(data.test, groups=None))
     write_pack(target, _parts(data.train), _parts(data.test), data.notes)
-    _list_skipped(target.with_name(f"{target.name}.skipped.txt"), skipped)
+    skipped_files.write(target, skipped)
     return PackedFolder(target, len(data.train), len(data.test), skipped, reader.load(target).notes)
 
 
@@ -290,18 +291,3 @@ def _parts(arrays: Arrays) -> Iterator[Arrays]:
     """Yield parts of which only one is in memory."""
     for rows in torch.arange(len(arrays)).split(_CHUNK):
         yield arrays.subset(rows)
-
-
-def _list_skipped(path: Path, skipped: Sequence[SkippedFile]) -> None:
-    """Write the list of skipped files; if there are none, delete the list of an earlier pack of this name."""
-    if skipped:
-        lines = [f"{printable(name)}: {reason}\n" for name, reason in skipped]
-        write_atomic(path, "".join(lines).encode())
-        return
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"{path} could not be removed: {error.strerror}. It belongs to an earlier pack; this one skipped "
-            "no files. Remove it yourself."
-        ) from error

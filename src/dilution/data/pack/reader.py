@@ -29,7 +29,7 @@ from dilution.data.from_arrays import leave_out_unused
 from dilution.data.splits import with_own_test_split
 from dilution.errors import DataError
 from dilution.utils.available_memory import available_memory
-from dilution.utils.npz_size import check_arrays_fit
+from dilution.utils.npz_size import check_arrays_fit, load_arrays
 from dilution.utils.printable import printable
 
 MAGIC = b"dilution pack 1\n"
@@ -262,8 +262,7 @@ def _parse_index(content: bytes) -> dict[str, NDArray[Any]]:
             raise ValueError("its index is compressed")  # a small one could unpack to any size
     file = io.BytesIO(content)
     check_arrays_fit(file, limit=len(content))  # parts of an index may not be the same bytes
-    with np.load(file, allow_pickle=False) as loaded:
-        return dict(loaded)
+    return load_arrays(file)
 
 
 def _check_index(index: dict[str, NDArray[Any]], image_bytes: int) -> None:

@@ -138,5 +138,7 @@ def _from_numpy(
     groups: _Numbers | None,
 ) -> Arrays:
     images = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
-    others = (None if values is None else torch.from_numpy(values) for values in (observed, groups))
-    return Arrays(images, torch.from_numpy(labels), classes, *others)
+    observed_tensor, group_tensor = (
+        None if values is None else torch.from_numpy(values) for values in (observed, groups)
+    )
+    return Arrays(images, torch.from_numpy(labels), classes, observed_tensor, group_tensor)
