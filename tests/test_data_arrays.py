@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilution.data import Arrays, DataSet, UnsplitData, from_numpy, load
-from dilution.diagnosis.cross_validation import _fold, _split
+from dilution.diagnosis.cross_validation import _fold, split_folds
 from dilution.diagnosis.fold_training import _train_and_predict
 from dilution.errors import InputError
 from dilution.noise import Dilution
@@ -95,7 +95,7 @@ def parts_of_fold(train: Arrays, groups: np.ndarray, seed: int) -> list[list[int
         parts.append(task.test.images.flatten().int().tolist())
         raise InterruptedError
 
-    fold = _fold(_split(len(train), groups, 3, seed, 0), 0, seed, TrainConfig(epochs=1))
+    fold = _fold(split_folds(len(train), groups, 3, seed, 0), 0, seed, TrainConfig(epochs=1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dilution.diagnosis.fold_training.train_together", stop)
         with pytest.raises(InterruptedError):
@@ -126,7 +126,7 @@ def test_no_named_group_is_on_two_sides_of_any_division_of_its_examples(
     training, held_out = Dilution(train, 1.0, seed=seed).hold_out(len(train) // 5)
     check(*(noisy.data.images[noisy.clean_rows].flatten().int().tolist() for noisy in (training, held_out)))
     groups = train.split_groups.numpy()
-    folds = _split(len(train), groups, 3, seed, 0, train.labels.numpy())
+    folds = split_folds(len(train), groups, 3, seed, 0, train.labels.numpy())
     check(*(train.images[torch.from_numpy(rows)].flatten().int().tolist() for rows in folds))
     check(*parts_of_fold(train, groups, seed))
 

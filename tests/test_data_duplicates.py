@@ -19,7 +19,7 @@ from dilution.data.exact_copies import exact_groups, is_copy_of
 from dilution.data.group_numbers import join_groups, number_groups
 from dilution.data.groups import read_groups
 from dilution.data.splits import divide_groups, split_arrays, stratified_split
-from dilution.diagnosis.cross_validation import _split
+from dilution.diagnosis.cross_validation import split_folds
 from dilution.errors import InputError
 from dilution.noise import Dilution
 from dilution.study import Run
@@ -64,7 +64,7 @@ def test_no_split_has_copies_on_both_sides(
         assert not train & val
         assert 0 < held_out.n < len(features)
         assert kept.n + held_out.n == len(features)
-    parts = _split(len(features), groups, folds, seed, 0)
+    parts = split_folds(len(features), groups, folds, seed, 0)
     assert sorted(np.concatenate(parts)) == list(range(len(features)))
     of_folds = sides(*(features[part] for part in parts))
     assert sum(map(len, of_folds)) == len(set.union(*of_folds))
@@ -100,7 +100,7 @@ def test_rows_without_copies_are_split_as_they_always_were(labels: list[int], fo
         dilution.utils.rng.stream(seed, "folds/0"), len(numbers)
     ).numpy()
     for part, rows in zip(
-        _split(len(numbers), None, folds, seed, 0), np.array_split(expected, folds), strict=True
+        split_folds(len(numbers), None, folds, seed, 0), np.array_split(expected, folds), strict=True
     ):
         np.testing.assert_array_equal(part, rows)
 

@@ -1,5 +1,7 @@
 """From a pilot to a plan: the function, the command, the sentences."""
 
+import re
+from dataclasses import replace
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -223,3 +225,39 @@ def test_the_command_answers_and_writes_a_page(tmp_path):
     assert page.index("80 %") < page.index("<svg") < page.index("<h3>Method</h3>")
     assert len(pd.read_csv(tmp_path / "out" / "pilot.csv")) >= 20
     assert (tmp_path / "out" / "label_values.csv").stat().st_size > 0
+
+
+@pytest.mark.parametrize("n_existing", [1000.0, 5000.0, 20_000.0])
+@pytest.mark.parametrize("eta", [None, 0.3])
+def test_numbers_of_one_answer_agree(make_plan, n_existing, eta):
+    same = LabelKind(0.5, 1.0, eta=eta)
+    needed = make_plan(same=same).n_same.value
+    plan = make_plan(n_existing=min(n_existing, 0.9 * needed), same=same, better=LabelKind(0.0, 1000.0))
+    bought, better = plan.purchase.n_labels
+    assert better == 0
+    assert plan.n_existing + bought == pytest.approx(plan.n_same.value, abs=1)
+    sentence = next(sentence for sentence in plan.details if "are missing" in sentence)
+    total, existing, missing = (
+        int(re.search(pattern, sentence)[1].replace(",", ""))
+        for pattern in (r"^([\d,]+) \[", r"([\d,]+) of them exist", r"and ([\d,]+) are missing")
+    )
+    assert abs(total - existing - missing) <= 1
+
+
+def test_what_is_asked_as_a_noise_rate_is_answered_as_one(make_plan):
+    far = make_plan(same=LabelKind(200.0, 1.0, eta=0.895))
+    near = make_plan(n_existing=100.0, same=LabelKind(0.5, 1.0, eta=0.3))
+    sentences = [far.answer, *far.details, near.answer, *near.details]
+    assert any("The noise rate 0.895 (α = 200) is more than" in sentence for sentence in sentences)
+    assert not any("noise level α" in sentence for sentence in sentences)
+
+
+def test_an_assumed_label_mode_is_said(make_plan):
+    plan = make_plan()
+    assert plan.to_dict()["label_mode"] == "added"
+    assert not any("label mode" in sentence for sentence in plan.details)
+    own = replace(plan, label_mode="replaced", is_mode_assumed=True)
+    assert any("is taken to have one label" in sentence for sentence in own.details)
+    assert any(
+        "label mode 'replaced'" in sentence for sentence in replace(plan, is_mode_assumed=True).details
+    )

@@ -1,6 +1,5 @@
 """The function that finds training settings: it measures the noise scale, then searches the learning rate."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ from dilution.advice.noise_scale import NoiseScale, measure_noise_scale
 from dilution.advice.result import Advice
 from dilution.advice.search import Search
 from dilution.data import Arrays, DataSet, check_classes, load, majority_share
-from dilution.data.registry import name_with_groups
+from dilution.data.named_data import is_own_data, name_data
 from dilution.data.splits import check_training_groups
-from dilution.errors import InputError
-from dilution.models import default_model
+from dilution.errors import InputError, short_repr
+from dilution.models import default_model, importable_name
 from dilution.noise import Dilution, uniform_noise_level
+from dilution.noise.single_label import LabelMode
 from dilution.study.deadline import Deadline
 from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
@@ -31,6 +31,9 @@ from dilution.training.config import PrecisionName, check_precision, default_n_v
 from dilution.training.recipes import built_in_recipe
 
 EPOCHS = 10.0
+MAX_EPOCHS = 1e6
+"""Largest budget of a run: nobody has ever trained so long."""
+
 _N_LEVELS = 4  # noise levels at which the noise scale is measured, from none to the one asked for
 _MAX_SCALE = 1e9  # stands for an infinite noise scale
 _N_EVALS = 5
@@ -38,12 +41,16 @@ _N_EVALS = 5
 
 @takes_execution
 def advise(
-    data: str | Path,
+    data: Any,
     *,
+    label: str | None = None,
+    noisy_label: Any = None,
+    ids: Any = None,
     alpha: float | None = None,
     eta: float | None = None,
-    model: str | None = None,
-    group: str | None = None,
+    model: Any = None,
+    group: Any = None,
+    label_mode: LabelMode | None = None,
     n: int | None = None,
     epochs: float = EPOCHS,
     precision: PrecisionName = "float32",
@@ -56,15 +63,23 @@ def advise(
     Parameters
     ----------
     data
-        Name or path of data, as for :func:`dilution.load`.
+        Name or path of data, or an object, as :func:`dilution.diagnose` takes them. Data in memory are
+        written to a folder beside the store, from which runs open them.
+    label, noisy_label, ids
+        As for :func:`dilution.diagnose`.
     alpha, eta
         Noise to add: its noise level or its noise rate. Default: labels are used as they are;
         observed labels if the data have them beside true ones.
     model
-        Name of a model. Default: a small ConvNet for images, an MLP for features.
+        Name of a model, or a factory that other processes can import. Default: a small ConvNet for images,
+        an MLP for features.
     group
         Column of a table whose rows with one value, such as a patient, share a side of every split. It is
         no feature. Copies share a side in any case.
+    label_mode
+        How `alpha` or `eta` is added: ``"added"``, several labels per image; ``"replaced"``, one label per
+        image. Default: ``"replaced"`` for data of the user, ``"added"`` for built-in data sets, and the
+        answer says so.
     n
         Clean examples. Default: all.
     epochs
@@ -85,12 +100,18 @@ def advise(
     """
     execution = execution or Execution()
     deadline = Deadline.of(execution)
-    if not 0 < epochs < math.inf:
-        raise InputError(f"epochs is {epochs}; it must be a number above 0: passes over the images.")
+    if not 0 < epochs <= MAX_EPOCHS:
+        raise InputError(
+            f"epochs is {short_repr(epochs)}; it must be a number above 0 and at most {MAX_EPOCHS:,.0f}: "
+            "passes over the images."
+        )
     check_precision(precision)
-    name, data = Path(str(data)).name, name_with_groups(data, group)
+    columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
+    data, name, data_notes = name_data(data, store, **columns)
     splits = load(data, execution.root)
-    request = _Request.of(splits, data, alpha, eta, model, n, epochs, precision, seed)
+    mode: LabelMode = label_mode or ("replaced" if is_own_data(data) else "added")
+    model = importable_name(model)
+    request = _Request.of(splits, data, alpha, eta, model, n, epochs, precision, seed, mode)
     noise_scales = _measure_noise_scales(request)
     proposed = _propose(request, noise_scales[-1], execution.root)
     with Store(store) as opened:
@@ -114,7 +135,8 @@ def advise(
         search_runs=pd.concat(search.tables),
         majority_share=majority_share(splits.test.labels),
         trusts_test_labels=request.trusts_labels,
-        notes=(*splits.notes, *left_out),
+        notes=tuple(dict.fromkeys((*data_notes, *splits.notes, *left_out))),
+        is_mode_assumed=label_mode is None,
     )
 
 
@@ -143,6 +165,8 @@ class _Request:
         Budget: images that pass through the model.
     precision, seed
         As for :func:`advise`.
+    label_mode
+        Whether noise is added to the labels or replaces them.
     """
 
     dataset: str
@@ -153,6 +177,7 @@ class _Request:
     n_images: int
     precision: PrecisionName
     seed: int
+    label_mode: LabelMode = "added"
 
     @classmethod
     def of(
@@ -166,6 +191,7 @@ class _Request:
         epochs: float,
         precision: PrecisionName,
         seed: int,
+        label_mode: LabelMode = "added",
     ) -> "_Request":
         train = splits.train
         check_classes(train.labels, train.classes)
@@ -179,7 +205,13 @@ class _Request:
                 "learning rate to advise. Name a model."
             )
         n = len(train) if n is None else n
-        if level is not None and n * (1 + level) > _MAX_LABELS:
+        if level and round(n * level) < 1:
+            given = f"alpha is {alpha:g}" if alpha is not None else f"eta is {eta:g}"
+            raise InputError(
+                f"{given} and n is {n:,}; that adds no noisy label. Leave it out to use the labels as they "
+                "are, or give more noise."
+            )
+        if level is not None and label_mode == "added" and n * (1 + level) > _MAX_LABELS:
             most, fewer = int(_MAX_LABELS / n) - 1, int(_MAX_LABELS / (1 + level))
             remedies = [f"--alpha {most} or less"] if alpha is not None and most >= 0 else []
             remedies += [f"--n {fewer} or less"] if fewer >= _MIN_N else []
@@ -188,7 +220,7 @@ class _Request:
                 f"counts; at most {_MAX_LABELS:,}. Give {', or '.join(remedies) or 'a smaller noise level'}."
             )
         n_images = round(epochs * (n - default_n_val(n)))
-        return cls(str(data), train, model, level, n, n_images, precision, seed)
+        return cls(str(data), train, model, level, n, n_images, precision, seed, label_mode)
 
     @property
     def uses_observed(self) -> bool:
@@ -205,7 +237,7 @@ class _Request:
         data = self.train
         if self.uses_observed and data.observed is not None:
             data = Arrays(data.images, data.observed, data.classes, groups=data.groups)
-        return Dilution(data, alpha, n=self.n, seed=self.seed)
+        return Dilution(data, alpha, n=self.n, seed=self.seed, label_mode=self.label_mode)
 
 
 def _measure_noise_scales(request: _Request) -> tuple[NoiseScale, ...]:
@@ -223,7 +255,7 @@ def _measure_noise_scales(request: _Request) -> tuple[NoiseScale, ...]:
 
 def _propose(request: _Request, noise_scale: NoiseScale, root: str | None) -> Run:
     """Return the run that theory and habit propose for a noise scale."""
-    pooled = bool(request.alpha)
+    pooled = bool(request.alpha) and request.label_mode == "added"
     scale = noise_scale.image if pooled else noise_scale.label
     recipe = built_in_recipe(
         alpha=request.alpha or 0.0,
@@ -233,6 +265,8 @@ def _propose(request: _Request, noise_scale: NoiseScale, root: str | None) -> Ru
         noise_scale=min(scale.value, _MAX_SCALE),
     )
     noise: dict[str, Any] = {"alpha": request.alpha or 0.0}
+    if request.alpha:
+        noise["label_mode"] = request.label_mode
     if request.uses_observed:
         noise = {"noise": "observed"}
     run = Run.of(

@@ -55,15 +55,27 @@ def noise_text(advice: Advice) -> str:
 
 
 def details(advice: Advice) -> list[str]:
-    """Return how the noise scale grows with the noise; nothing if it was measured at one noise level."""
-    if math.isnan(advice.growth_exponent):
+    """Return how the noise scale grows with the noise, and how labels were noised; nothing without noise."""
+    if advice.run.noise == "observed" or not advice.run.alpha:
         return []
-    first, last = advice.noise_scales[0], advice.noise_scales[-1]
-    return [
-        f"The gradient noise scale of single labels grows as (1 + α)^{advice.growth_exponent:.2f}; theory: "
-        f"(1 + α)². It is {_scale_text(first.label)} examples without added noise and "
-        f"{_scale_text(last.label)} at {noise_text(advice)}."
-    ]
+    sentences = []
+    if not math.isnan(advice.growth_exponent):
+        first, last = advice.noise_scales[0], advice.noise_scales[-1]
+        sentences.append(
+            f"The gradient noise scale of single labels grows as (1 + α)^{advice.growth_exponent:.2f}; "
+            f"theory: (1 + α)². It is {_scale_text(first.label)} examples without added noise and "
+            f"{_scale_text(last.label)} at {noise_text(advice)}."
+        )
+    return [*sentences, *([_mode_sentence(advice)] if advice.is_mode_assumed else [])]
+
+
+def _mode_sentence(advice: Advice) -> str:
+    if advice.run.label_mode == "replaced":
+        return (
+            "Noisy labels replace the labels, since each example of your own data has one; the label mode "
+            "'added' adds them instead."
+        )
+    return "Noisy labels are added to the labels, as in the paper; the label mode 'replaced' replaces them."
 
 
 def reasons(advice: Advice) -> dict[str, str]:

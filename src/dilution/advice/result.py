@@ -52,6 +52,8 @@ class Advice:
         split are as noisy as the others.
     notes
         What was left out, merged, converted or guessed, in the data and in the search, one sentence each.
+    is_mode_assumed
+        Whether the user did not say if noisy labels are added or replace the labels.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Advice:
     majority_share: float
     trusts_test_labels: bool
     notes: tuple[str, ...] = ()
+    is_mode_assumed: bool = False
 
     def __repr__(self) -> str:
         """Return the recipe and its test accuracy."""

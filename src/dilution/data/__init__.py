@@ -3,6 +3,7 @@
 from dilution.data.arrays import Arrays, DataSet, UnsplitData
 from dilution.data.class_checks import check_classes, majority_share
 from dilution.data.from_arrays import from_numpy
+from dilution.data.open_examples import open_examples
 from dilution.data.pack.from_folder import pack_folder
 from dilution.data.pack.writer import write_pack
 from dilution.data.registry import (
@@ -35,6 +36,7 @@ __all__ = [
     "load",
     "load_unsplit",
     "majority_share",
+    "open_examples",
     "pack_folder",
     "write_pack",
 ]

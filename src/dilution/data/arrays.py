@@ -3,10 +3,11 @@
 import copy
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dilution.data.exact_copies import exact_groups
@@ -34,6 +35,17 @@ class LazyImages(Protocol):
         """Return some of the images."""
 
 
+class InputEncoding(Protocol):
+    """How rows of a table or files became images, as plain data: what new examples need to become the same."""
+
+    @property
+    def kind(self) -> str:
+        """``"table"`` or ``"image files"``."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the encoding in types that JSON has."""
+
+
 @dataclass(frozen=True, repr=False)
 class Arrays:
     """Images with their labels.
@@ -55,6 +67,8 @@ class Arrays:
     groups
         Number of the group of each example, int64, shape (n,): examples of one group share a side of every
         split. Default: equal examples are a group.
+    encoding
+        How the images were made of a table or of files. None: they are arrays as they were given.
 
     Raises
     ------
@@ -67,6 +81,7 @@ class Arrays:
     classes: tuple[str, ...] = field(default=())
     observed: Tensor | None = None
     groups: Tensor | None = None
+    encoding: InputEncoding | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.images, Tensor):
@@ -157,7 +172,7 @@ class Arrays:
         observed, groups = (
             None if values is None else values[rows] for values in (self.observed, self.groups)
         )
-        return Arrays(images, self.labels[rows], self.classes, observed, groups)
+        return Arrays(images, self.labels[rows], self.classes, observed, groups, self.encoding)
 
     @cached_property
     def split_groups(self) -> Tensor | None:
@@ -255,15 +270,39 @@ class UnsplitData:
     arrays
         The examples.
     names
-        Name of each example: ``"row 17"`` of a table, the path of a file in its folder. None: examples are
-        named by their number, from 0.
+        Id of each example: the user's own where there are ids, otherwise ``"row 17"`` of a table or the path
+        of a file in its folder. None: the id of an example is its position.
     notes
         As of :class:`DataSet`.
+    positions
+        Position of each example in what the user gave, from 0: int64, shape (n,), increasing. Examples
+        that were left out, such as rows without a label, count. Default: 0 … n − 1.
+    places
+        Row of a table or path of a file of each example, where `names` are ids of the user. None: there is
+        no such place beside the names.
+
+    Raises
+    ------
+    InputError
+        If there is not one name, position and place per example.
     """
 
     arrays: Arrays
     names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    positions: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    places: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.arrays)
+        if not len(self.positions):
+            object.__setattr__(self, "positions", np.arange(n))
+        for values, noun in ((self.names, "names"), (self.positions, "positions"), (self.places, "places")):
+            if values is not None and len(values) != n:
+                raise InputError(
+                    f"there are {len(values):,} {noun} for {n:,} examples; there must be one per example. "
+                    "Check that both come from the same rows."
+                )
 
     def __repr__(self) -> str:
         return f"UnsplitData({self.arrays!r})"
@@ -275,6 +314,7 @@ class UnsplitData:
         test: Arrays | None,
         notes: tuple[str, ...] = (),
         names: tuple[str, ...] | None = None,
+        positions: NDArray[np.int64] | None = None,
     ) -> "UnsplitData":
         """Return the training examples, with a note on those of a test split that the data bring.
 
@@ -284,13 +324,13 @@ class UnsplitData:
             The splits; None: the data have no test split of their own.
         notes
             Notes on the data.
-        names
-            Names of the training examples.
+        names, positions
+            Names and positions of the training examples.
         """
-        if test is None:
-            return cls(train, names, notes)
-        verb = "example of the test split is" if len(test) == 1 else "examples of the test split are"
-        return cls(train, names, (*notes, f"{len(test):,} {verb} left out"))
+        if test is not None:
+            verb = "example of the test split is" if len(test) == 1 else "examples of the test split are"
+            notes = (*notes, f"{len(test):,} {verb} left out")
+        return cls(train, names, notes, np.arange(len(train)) if positions is None else positions)
 
 
 def _describe_examples(count: int | str, shape: tuple[int, int, int]) -> str:

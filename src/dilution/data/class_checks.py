@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dilution.errors import InputError
+from dilution.errors import InputError, short_repr
 
 
 def check_two_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
@@ -21,8 +21,8 @@ def check_two_classes(labels: Tensor, classes: tuple[str, ...]) -> None:
     first = int(labels[0])
     if (labels == first).all():
         raise InputError(
-            f"all {len(labels):,} labels are {classes[first]!r}; learning needs at least 2 classes that have "
-            "examples. Add examples of another class."
+            f"all {len(labels):,} labels are {short_repr(classes[first])}; learning needs at least 2 classes "
+            "that have examples. Add examples of another class."
         )
 
 
@@ -41,8 +41,9 @@ def check_test_classes(train: Tensor, test: Tensor, classes: tuple[str, ...]) ->
     if len(untrained):
         others = f", and {len(untrained) - 1:,} more such classes" if len(untrained) > 1 else ""
         raise InputError(
-            f"the test split has class {classes[int(untrained[0])]!r}, of which the train split has no "
-            f"example{others}; no model can learn it. Add examples of it, or leave it out of the test split."
+            f"the test split has class {short_repr(classes[int(untrained[0])])}, of which the train split "
+            f"has no example{others}; no model can learn it. Add examples of it, or leave it out of the test "
+            "split."
         )
 
 
@@ -61,9 +62,9 @@ def describe_untested(test: Tensor, classes: tuple[str, ...]) -> tuple[str, ...]
         return ()
     count, first = len(untested), classes[int(untested[0])]
     classes_without = (
-        f"class {first!r}"
+        f"class {short_repr(first)}"
         if count == 1
-        else f"{count:,} of the {len(classes):,} classes, the first is {first!r}"
+        else f"{count:,} of the {len(classes):,} classes, the first is {short_repr(first)}"
     )
     pronoun = "it" if count == 1 else "them"
     return (f"the test split has no example of {classes_without}: test accuracy does not measure {pronoun}",)
@@ -89,7 +90,7 @@ def check_classes(labels: Tensor, classes: tuple[str, ...], names: Sequence[str]
         verb = "class has" if n_others == 1 else "classes have"
         others = f", and {n_others:,} more {verb} one" if n_others else ""
         raise InputError(
-            f"class {classes[int(single[0])]!r} has 1 example{place}{others}; predicting it by "
+            f"class {short_repr(classes[int(single[0])])} has 1 example{place}{others}; predicting it by "
             "models that did not train on it takes at least 2. Add examples, merge it with another class, or "
             "leave it out."
         )

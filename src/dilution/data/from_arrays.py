@@ -101,12 +101,20 @@ class CheckedArrays:
         Number of each training example in the user's arrays; None if none was dropped.
     notes
         As of :class:`DataSet`.
+    n_dropped
+        Number of training examples that were dropped.
     """
 
     train: Arrays
     test: Arrays | None = None
     names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    n_dropped: int = 0
+
+    @property
+    def n_given(self) -> int:
+        """Number of training examples in the user's arrays, those that lack a label included."""
+        return len(self.train) + self.n_dropped
 
     def to_data_set(self, name: str) -> DataSet:
         """Return the data set; without a test split a fixed fifth of each class becomes one."""
@@ -119,7 +127,8 @@ class CheckedArrays:
 
     def to_unsplit_data(self) -> UnsplitData:
         """Return the examples without those of the test split."""
-        return UnsplitData.without_test_split(self.train, self.test, self.notes, self.names)
+        rows = None if self.names is None else np.array(self.names, dtype=np.int64)
+        return UnsplitData.without_test_split(self.train, self.test, self.notes, self.names, rows)
 
 
 def check_arrays(
@@ -140,8 +149,8 @@ def check_arrays(
     """
     inputs = features if images is None else images
     for other, name in ((labels, "labels"), (noisy_labels, "noisy_labels"), (groups, "groups")):
-        _check_same_index(inputs, other, name)
-    _check_same_index(test_features if test_images is None else test_images, test_labels, "test_labels")
+        check_same_index(inputs, other, name)
+    check_same_index(test_features if test_images is None else test_images, test_labels, "test_labels")
     pixels, notes = _pixels(images, features, "")
     if labels is None:
         raise InputError("there are no labels; there must be one per example. Pass labels.")
@@ -241,6 +250,7 @@ def label_examples(
     InputError
         If no example has a label, or the classes break a rule of :func:`from_numpy`.
     """
+    n_given = len(images)
     images, columns, rows, notes = _drop_unlabelled(images, columns, "example")
     if test_images is not None and test_column is not None:
         test_images, (test_column,), _, test_notes = _drop_unlabelled(
@@ -258,9 +268,8 @@ def label_examples(
         check_test_classes(labels, others[-1], result.names)
     splits, unused = (splits, ()) if classes is None else leave_out_unused(splits)
     names = None if rows is None else tuple(map(str, rows.tolist()))
-    return CheckedArrays(
-        splits[0], splits[1] if len(splits) > 1 else None, names, (*notes, *result.notes, *unused)
-    )
+    test = splits[1] if len(splits) > 1 else None
+    return CheckedArrays(splits[0], test, names, (*notes, *result.notes, *unused), n_given - len(splits[0]))
 
 
 def leave_out_unused(splits: Sequence[Arrays]) -> tuple[list[Arrays], tuple[str, ...]]:
@@ -286,7 +295,7 @@ def leave_out_unused(splits: Sequence[Arrays]) -> tuple[list[Arrays], tuple[str,
     return smaller, (f"{len(unused):,} {subject} left out, the first is {unused[0]!r}",)
 
 
-def _check_same_index(inputs: Any, labels: Any, name: str) -> None:
+def check_same_index(inputs: Any, labels: Any, name: str) -> None:
     """Refuse a DataFrame and a Series whose rows have other names: NumPy would pair them by position."""
     first, second = (getattr(value, "index", None) for value in (inputs, labels))
     if first is None or second is None or not hasattr(first, "equals") or not hasattr(second, "equals"):

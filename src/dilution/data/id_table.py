@@ -114,6 +114,17 @@ def read_id_table(file: str | Path) -> IdTable:
         raise InputError(f"{path}: {error}") from error
 
 
+def find_id_file(file: str | Path) -> Path:
+    """Return the path of a file without the options that may follow it.
+
+    Raises
+    ------
+    DataError
+        If there is no such file.
+    """
+    return _split_options(Path(file))[0]
+
+
 def _split_options(path: Path) -> tuple[Path, str]:
     if path.exists():
         return path, ""

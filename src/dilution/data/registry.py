@@ -215,31 +215,47 @@ def _load_builtin(name: str, root: Path) -> DataSet:
     return replace(data, train=train, test=test)
 
 
-def with_group_column(data: Any, group: Any) -> tuple[Any, Any]:
-    """Return the name of data with a column of groups, and the groups that are no column.
+def name_with_columns(
+    data: str | Path, label: Any = None, noisy_label: Any = None, ids: Any = None, group: Any = None
+) -> str | Path:
+    """Return the name of a table with the roles of columns as options behind its ``#``.
 
     Parameters
     ----------
     data
         Name or path of data, as for :func:`dilution.load`.
-    group
-        Name of a column of a table, which becomes an option of the name; anything else is returned as it is.
+    label, noisy_label, ids, group
+        Names of columns. None: the option is not added.
 
     Raises
     ------
     InputError
-        If a text names neither an existing file nor a column of a table.
+        If a column is named and the data are no table, or an argument is no name.
     """
-    if not isinstance(group, str) or is_file(group):
-        return data, group
+    columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
+    named = {argument: name for argument, name in columns.items() if name is not None}
+    if not named:
+        return data
+    argument, name = next(iter(named.items()))
     source = custom_source(str(data)) if str(data) else None
     if not isinstance(source, TableSource):
+        if argument == "group":
+            raise InputError(
+                f"group is {short_repr(name)}, which is no file, and {data} is no table with a column of "
+                "that name. Name a CSV file with the columns 'id' and another one, the name of the group."
+            )
         raise InputError(
-            f"group is {group!r}, which is no file, and {data} is no table with a column of that name. Name "
-            "a CSV file with the columns 'id' and another one, the name of the group."
+            f"{argument} is {short_repr(name)}, a column of a table, and {data} is no table. Leave it out."
         )
-    separator = "," if source.options else "#"
-    return f"{data}{separator}group={shlex.quote(group)}", None
+    for argument, name in named.items():
+        if not isinstance(name, str):
+            raise InputError(
+                f"{argument} is a {type(name).__name__}, and {data} is a path; it must be the name of a "
+                "column. Read the table with pandas and pass the DataFrame, to give one value per row."
+            )
+    keys = {"noisy_label": "noisy"}
+    options = ",".join(f"{keys.get(key, key)}={shlex.quote(name)}" for key, name in named.items())
+    return f"{data}{',' if source.options else '#'}{options}"
 
 
 def name_with_groups(data: str | Path, group: str | Path | None) -> str | Path:
@@ -259,5 +275,4 @@ def name_with_groups(data: str | Path, group: str | Path | None) -> str | Path:
             "a column of a table, the array 'groups' of a .npz file, or 'groups' in the dict that a function "
             "returns. Add them there: to a table as a column, whose name you then give as the group."
         )
-    named: str | Path = with_group_column(data, group)[0]
-    return named
+    return name_with_columns(data, group=group)

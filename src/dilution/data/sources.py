@@ -138,22 +138,50 @@ class PackSource(PathSource):
 
 
 class TableSource(PathSource):
-    """A table in a CSV or Parquet file; its options are those of :func:`dilution.data.formats.table.load`."""
+    """A table in a CSV or Parquet file, or a CSV file that lists images.
+
+    Its options are those of :func:`dilution.data.formats.table.load`.
+    """
 
     kind = "a table"
     takes_options = True
 
     def read(self) -> DataSet:
         """Read the data set."""
-        from dilution.data.formats import table  # lazily: pandas takes a while to import
+        from dilution.data.formats import image_list, table  # lazily: pandas takes a while to import
 
+        column = image_list.find_path_column(self.path, self.options)
+        if column is not None:
+            return image_list.load(self.path, self.options, column)
         return table.load(self.path, self.options)
 
     def load_unsplit(self) -> UnsplitData:
         """Return all rows that have a label."""
-        from dilution.data.formats import table
+        from dilution.data.formats import image_list, table
 
+        column = image_list.find_path_column(self.path, self.options)
+        if column is not None:
+            return image_list.load_unsplit(self.path, self.options, column)
         return table.load_unsplit(self.path, self.options)
+
+    def stamp(self) -> str:
+        """Return a text that changes with the content, that of listed images included."""
+        from dilution.data.formats import image_list
+
+        column = image_list.find_path_column(self.path, self.options)
+        listed = "" if column is None else image_list.stamp(self.path, self.options, column)
+        return f"{super().fingerprint()}{listed}"
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the file, and of the images if it lists some."""
+        from dilution.data.formats import image_list
+
+        of_file = super().fingerprint()
+        column = image_list.find_path_column(self.path, self.options)
+        if column is None:
+            return of_file
+        of_images = image_list.identity(self.path, self.options, column, self.stamp())
+        return hashlib.sha256(f"{of_file} {of_images}".encode()).hexdigest()
 
 
 class ImageFolderSource(PathSource):

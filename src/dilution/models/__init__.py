@@ -1,6 +1,7 @@
 """Models by name."""
 
 from dilution.models.custom import Classifier, call_factory, errors_of_model
+from dilution.models.model_objects import can_be_sent, importable_name, name_model
 from dilution.models.registry import (
     DISPLAY_NAMES,
     MODELS,
@@ -16,8 +17,11 @@ __all__ = [
     "Classifier",
     "build_model",
     "call_factory",
+    "can_be_sent",
     "count_weights",
     "default_model",
     "errors_of_model",
+    "importable_name",
     "list_models",
+    "name_model",
 ]

@@ -42,8 +42,8 @@ def call_factory(
     ----------
     name
         ``"module:name"`` of a function (or class) that takes the image shape (channels, height,
-        width) and the number of classes. It returns an ``nn.Module`` whose output is logits of
-        shape (b, classes), or a classifier with ``fit`` and ``predict_proba``.
+        width) and the number of classes, or no arguments. It returns an ``nn.Module`` whose output is
+        logits of shape (b, classes), or a classifier with ``fit`` and ``predict_proba``.
     shape
         Image shape: (channels, height, width).
     classes
@@ -64,15 +64,15 @@ def call_factory(
             f"model is {name!r}, which is a {type(factory).__name__}, a model itself; every run needs "
             "a new one. Give a function (shape, classes) that returns a model."
         )
-    _check_arguments(name, factory)
+    arguments = (shape, classes) if _takes_arguments(name, factory) else ()
     with RngState(rng.stream(seed, "weights")):
         try:
-            model = factory(shape, classes)
+            model = factory(*arguments)
         except Exception as error:
+            called = f"called with {shape}, {classes}" if arguments else "called without arguments"
             raise InputError(
-                f"model is {name!r}; called with {shape}, {classes} it raised "
-                f"{describe_exception(error)}. It gets the image shape (channels, height, width) and the "
-                "number of classes."
+                f"model is {name!r}; {called} it raised {describe_exception(error)}. It gets the image shape "
+                "(channels, height, width) and the number of classes, or nothing."
             ) from None
         if isinstance(model, nn.Module):
             _check_model(name, model, shape, classes)
@@ -114,23 +114,46 @@ def errors_of_model(name: str) -> Iterator[None]:
         ) from error
 
 
-def _check_arguments(name: str, factory: Any) -> None:
-    """Refuse a function that does not take two arguments: the error of a call would be less clear."""
+def _takes_arguments(name: str, factory: Any) -> bool:
+    """Return whether a factory takes image shape and classes, or nothing; refuse one that takes neither.
+
+    A class whose parameters all have defaults takes nothing, since these are settings: of a classifier, or of
+    a module, unless one is called ``shape`` or ``classes``.
+    """
+    if isinstance(factory, type) and hasattr(factory, "fit"):
+        return False
     try:
         signature = inspect.signature(factory)
     except (TypeError, ValueError):  # some built-in functions have none
-        return
+        return True
+    is_named = bool({"shape", "classes"} & set(signature.parameters))
+    if isinstance(factory, type) and _binds(signature) and signature.parameters and not is_named:
+        return False
     try:
         signature.bind((1, 1, 1), 2)
     except TypeError as error:
+        if _binds(signature):
+            return False
         raise InputError(
             f"model is {name!r}, which takes {signature}: {error}. It must take two arguments, the image "
-            "shape (channels, height, width) and the number of classes."
+            "shape (channels, height, width) and the number of classes, or none."
         ) from None
+    return True
+
+
+def _binds(signature: inspect.Signature, *arguments: Any) -> bool:
+    """Return whether a function can be called with arguments."""
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
 
 
 def _check_model(name: str, model: nn.Module, shape: tuple[int, int, int], classes: int) -> None:
     images = torch.zeros(_IMAGES, *shape)
+    is_row = shape[1:] == (1, 1)
+    flatten = " Rows of features are images of one pixel: begin with a layer Flatten." if is_row else ""
     model.eval()
     try:
         logits = model(images)
@@ -138,7 +161,7 @@ def _check_model(name: str, model: nn.Module, shape: tuple[int, int, int], class
         raise InputError(
             f"model is {name!r}; called with images of shape {tuple(images.shape)}, float32, it raised "
             f"{describe_exception(error)}. It must accept images of this data set, which are "
-            f"{_describe(shape)}."
+            f"{_describe(shape)}.{flatten}"
         ) from None
     model.train()
     if not any(weights.requires_grad for weights in model.parameters()):

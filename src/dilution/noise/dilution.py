@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dilution.data import Arrays
-from dilution.errors import InputError
+from dilution.data.formats.memory_images import check_images_fit
+from dilution.errors import InputError, short_repr
 from dilution.noise.group_order import whole_groups_first
 from dilution.noise.image_sources import FreshImages, SameImages, open_image_source
 from dilution.noise.label_sampling import IndependentSampler, LabelSampler, StratifiedSampler
@@ -226,8 +227,8 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         """
         if not isinstance(count, Integral) or not 0 < count < self.n:
             raise InputError(
-                f"n_val is {count!r}; it must be a whole number from 1 to n − 1 = {self.n - 1}, since "
-                "these examples are split off from the n clean ones."
+                f"n_val is {short_repr(count)}; it must be a whole number from 1 to n − 1 = {self.n - 1}, "
+                "since these examples are split off from the n clean ones."
             )
         # Drawn at random: the rows of a data set may be sorted by class.
         order = rng.permutation(rng.stream(self.seed, "validation"), self.n)
@@ -346,6 +347,24 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         images[noisy] = self.image_source.images(k[noisy])
         return images
 
+    def to_arrays(self) -> Arrays:
+        """Return all examples in memory: true classes as `labels`, the labels of this set as `observed`.
+
+        Raises
+        ------
+        InputError
+            If the images do not fit into memory.
+        """
+        n, data = len(self), self.data
+        n_bytes = math.prod(data.shape) * (1 if data.dtype == torch.uint8 else 4)
+        check_images_fit("this Dilution", n, n_bytes, f"{data.dtype} of shape {data.shape}")
+        index = torch.arange(n, device=data.device)
+        groups = None
+        if data.groups is not None and isinstance(self.image_source, SameImages | FreshImages):
+            groups = data.groups[self.source(index)].cpu()
+        arrays = self.images(index).cpu(), self.true_labels(index).cpu()
+        return Arrays(*arrays, data.classes, self.labels(index).cpu(), groups)
+
     def _checked(self, index: Tensor) -> Tensor:
         if not isinstance(index, Tensor) or index.is_floating_point() or index.is_complex():
             kind = index.dtype if isinstance(index, Tensor) else type(index).__name__
@@ -452,7 +471,8 @@ def _checked_size(data: Arrays, n: int | None, noise: LabelNoise, seed: int) -> 
     size = len(data) if n is None else n
     if not isinstance(size, Integral) or not 1 <= size <= len(data):
         raise InputError(
-            f"n is {n!r}; it must be a whole number from 1 to {len(data)}, the size of the data set."
+            f"n is {short_repr(n)}; it must be a whole number from 1 to {len(data)}, the size of the data "
+            "set."
         )
     if not isinstance(noise, LabelNoise):
         raise InputError(

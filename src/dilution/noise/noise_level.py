@@ -7,8 +7,9 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dilution.errors import InputError
+from dilution.errors import InputError, short_repr
 from dilution.noise.transition import LabelNoise, Matrix, check_transition_matrix
+from dilution.utils.whole_numbers import check_digits
 
 LARGEST_ALPHA = 1e9
 """Beyond this noise level the examples of a diluted set cannot be numbered."""
@@ -50,11 +51,11 @@ def check_alpha(alpha: object, name: str = "alpha") -> float:
     InputError
         If it is no such number.
     """
-    value = _finite(alpha)
+    value = _finite(alpha, name)
     if value is None:
         raise InputError(
-            f"{name} is {alpha!r}; it must be a finite number, noisy labels added for each clean one, such "
-            "as 20."
+            f"{name} is {short_repr(alpha)}; it must be a finite number, noisy labels added for each "
+            "clean one, such as 20."
         )
     if value < 0:
         raise InputError(f"{name} is {alpha}; it must be ≥ 0. {name}=0 is no noise at all.")
@@ -74,16 +75,20 @@ def check_eta(eta: object) -> float:
     InputError
         If it is no such number.
     """
-    value = _finite(eta)
+    value = _finite(eta, "eta")
     if value is None:
-        raise InputError(f"eta is {eta!r}; it must be a finite number, a share of wrong labels, such as 0.4.")
+        raise InputError(
+            f"eta is {short_repr(eta)}; it must be a finite number, a share of wrong labels, such as 0.4."
+        )
     if not 0 <= value < 1:
         raise InputError(f"eta is {eta}; it must lie in [0, 1): a share of wrong labels, such as 0.4.")
     return value
 
 
-def _finite(value: object) -> float | None:
+def _finite(value: object, name: str) -> float | None:
     """Return a finite real number as a float, and None for everything else."""
+    if isinstance(value, int):
+        check_digits(name, value)
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         return None
     return float(value)

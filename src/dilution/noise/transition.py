@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from dilution.errors import InputError, unknown
+from dilution.errors import InputError, short_repr, unknown
 from dilution.utils import rng
 
 Matrix = NDArray[np.float64]
@@ -105,8 +105,8 @@ def structured(
     """
     if not isinstance(delta, Real) or not 0 <= delta <= 1:
         raise InputError(
-            f"delta is {delta!r}; it must lie in [0, 1]. delta=0 is uniform noise, delta=1 the most "
-            "skewed: the most common false label is as likely as the true one."
+            f"delta is {short_repr(delta)}; it must lie in [0, 1]. delta=0 is uniform noise, delta=1 the "
+            "most skewed: the most common false label is as likely as the true one."
         )
     if order not in get_args(ClassOrder):
         raise unknown("noise order", str(order), get_args(ClassOrder))

@@ -20,7 +20,7 @@ def answer(plan: Plan) -> str:
     if purchase is None:
         reason = plan.n_better.refusal or plan.n_same.refusal or "No mixture of these labels reaches it."
         return f"No plan for {target}. {reason}"
-    if plan.n_existing and purchase.cost == 0:
+    if plan.n_existing and not any(map(round, purchase.n_labels)):
         certainty = "" if plan.n_existing >= plan.n_same.high else "probably, but not certainly, "
         return (
             f"Buy no labels: the {plan.n_existing:,.0f} existing {plan.same.description} are {certainty}"
@@ -46,6 +46,8 @@ def details(plan: Plan) -> list[str]:
     ]
     if plan.same.alpha > 0:
         sentences.append(_value_sentence(plan))
+    if plan.is_mode_assumed:
+        sentences.append(_label_mode_sentence(plan))
     if N_DISTINCT in plan.runs and (n_distinct(plan.runs).round() < plan.runs["n"]).any():
         sentences.append(_copies_sentence(plan))
     return [*sentences, _measurement_sentence(plan)]
@@ -64,13 +66,39 @@ def _count_sentence(plan: Plan, count: PlanEstimate, kind: LabelKind) -> str:
     if count.refusal:
         reason = ", for the same reason." if count.refusal in plan.answer else f": {count.refusal}"
         return f"No estimate of how many {kind.description} alone give {target}{reason}"
-    return f"{count.text(',.0f')} {kind.description} alone give {target}."
+    return f"{count.text(',.0f')} {kind.description} alone give {target}.{_missing_sentence(plan, kind)}"
+
+
+def _missing_sentence(plan: Plan, kind: LabelKind) -> str:
+    """Return how many labels are to be bought beside existing ones of this kind; empty for a mixture."""
+    purchase = plan.purchase
+    if kind is not plan.same or purchase is None or not purchase.keep_existing or not plan.n_existing:
+        return ""
+    count, other = (round(number) for number in purchase.n_labels)
+    if other or not count:
+        return ""
+    rounded = "" if _two_digits(count) == f"{count:,}" else f", about {_two_digits(count)}"
+    return f" {plan.n_existing:,.0f} of them exist, and {count:,} are missing{rounded}."
+
+
+def _label_mode_sentence(plan: Plan) -> str:
+    if plan.label_mode == "replaced":
+        return (
+            "Each example is taken to have one label, as in most data of one's own, so that more labels are "
+            "more examples; the label mode 'added' plans several labels per example."
+        )
+    return (
+        "Noisy labels are taken to be added to the clean label of an example, as in the paper; the label "
+        "mode 'replaced' plans one label per example, as data of one's own have."
+    )
 
 
 def _value_sentence(plan: Plan) -> str:
     values = plan.label_values
     row = values[values["alpha"] == plan.same.alpha].iloc[0]
     kind = plan.same.description.replace("labels", "label", 1)
+    if plan.same.eta is not None:
+        kind = f"{kind} (α = {plan.same.alpha:.3g})"
     return (
         f"One {kind} is worth {row['mean']:.3g} [{row['low']:.3g}, {row['high']:.3g}] clean labels; theory: "
         f"1/(1 + α)² = {row['theory']:.3g}. The measured exponent p of 1/(1 + α)^p is {row['exponent']:.2f} "

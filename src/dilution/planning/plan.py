@@ -3,15 +3,16 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dilution.data import DataSet, check_classes, load, majority_share
-from dilution.data.registry import name_with_groups
+from dilution.data.named_data import is_own_data, name_data
 from dilution.data.splits import check_training_groups
 from dilution.errors import InputError
-from dilution.models import default_model
+from dilution.models import default_model, importable_name
 from dilution.noise import check_alpha, uniform_noise_level
 from dilution.noise.single_label import LabelMode
 from dilution.planning.accuracy_law import AccuracyLaw, fit_accuracy_law, median_and_interval
@@ -44,18 +45,21 @@ _NARROW = 1.15  # factor on both sides at which an interval of n is narrow enoug
 
 @takes_execution
 def plan(
-    data: str | Path,
+    data: Any,
     *,
     target: float,
+    label: str | None = None,
+    noisy_label: Any = None,
+    ids: Any = None,
     alpha: float | None = None,
     eta: float | None = None,
     have: float | None = None,
     better_alpha: float = 0.0,
     price: float = 1.0,
     better_price: float = 1.0,
-    model: str | None = None,
-    group: str | None = None,
-    label_mode: LabelMode = "added",
+    model: Any = None,
+    group: Any = None,
+    label_mode: LabelMode | None = None,
     pilot_n: int = PILOT_N,
     pilot_alphas: tuple[float, ...] = PILOT_ALPHAS,
     max_runs: int = MAX_RUNS,
@@ -72,9 +76,12 @@ def plan(
     Parameters
     ----------
     data
-        Name or path of data with trusted labels.
+        Data with trusted labels: a name, a path or an object, as :func:`dilution.diagnose` takes them. Data
+        in memory are written to a folder beside the store, from which runs open them.
     target
         Test accuracy wanted, in (0, 1).
+    label, noisy_label, ids
+        As for :func:`dilution.diagnose`.
     alpha, eta
         Noise level, or noise rate, of the labels that exist or can be bought; give one.
     have
@@ -84,12 +91,14 @@ def plan(
     price, better_price
         Price of one label of each kind.
     model
-        Name of the model. Default: a small ConvNet for images, an MLP for features.
+        Name of the model, or a factory that other processes can import. Default: a small ConvNet for images,
+        an MLP for features.
     group
         Column of a table whose rows with one value, such as a patient, share a side of every split. It is
         no feature. Copies share a side in any case.
     label_mode
-        ``"added"``: images have several labels each; ``"replaced"``: each image has one.
+        ``"added"``: images have several labels each; ``"replaced"``: each image has one. Default:
+        ``"replaced"`` for data of the user, ``"added"`` for built-in data sets, and the answer says so.
     pilot_n, pilot_alphas
         Largest number of clean examples of a run of the pilot, and its noise levels.
     max_runs
@@ -112,16 +121,18 @@ def plan(
     execution = execution or Execution()
     deadline = Deadline.of(execution)
     _check_request(target, have, price, better_price)
-    name, data = Path(str(data)).name, name_with_groups(data, group)
+    columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
+    data, name, data_notes = name_data(data, store, **columns)
     splits = load(data, execution.root)
+    mode: LabelMode = label_mode or ("replaced" if is_own_data(data) else "added")
     distinct = _check_data(splits, target, pilot_n)
     level = uniform_noise_level(alpha, eta, len(splits.train.classes))
     scope = PilotScope(
-        str(data),
-        model or default_model(splits.train.shape),
+        data,
+        importable_name(model) or default_model(splits.train.shape),
         min(pilot_n, len(splits.train)),
         tuple(sorted({0.0, *pilot_alphas})),
-        label_mode,
+        mode,
         precision,
     )
     goals = [(target, level), (target, check_alpha(better_alpha, "better_alpha"))]
@@ -133,8 +144,8 @@ def plan(
         remedies.append("--recipe advised")
     check_learned(runs, remedies)
     same, better = LabelKind(level, price, eta), LabelKind(better_alpha, better_price)
-    notes = (*splits.notes, *distinct.notes, *left_out)
-    return Plan(name, target, have or 0.0, same, better, runs, law, notes)
+    notes = tuple(dict.fromkeys((*data_notes, *splits.notes, *distinct.notes, *left_out)))
+    return Plan(name, target, have or 0.0, same, better, runs, law, notes, mode, label_mode is None)
 
 
 def _check_request(target: float, have: float | None, price: float, better_price: float) -> None:

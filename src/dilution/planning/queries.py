@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dilution.planning.accuracy_law import AccuracyLaw, Floats, median_and_interval
 from dilution.utils.estimate import Estimate
@@ -14,6 +15,8 @@ _MAX_UNREACHED = 0.1  # share of draws in which an accuracy may be out of reach
 _MAX_FACTOR = 3.0  # an interval wider than this factor on both sides is no answer
 _N_SHARES = 41  # shares of the first of two kinds that are tried
 _MIX_DRAWS = 100  # draws of the law that a mixture is judged by
+_CHOICE_DRAWS = 100  # draws by which a mixture is chosen; its size is then that of all draws
+_MOST_LABELS, _N_TOTALS, _HALVINGS = 1e9, 60, 40  # totals that are tried, and halvings between two of them
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def _refused(reason: str) -> PlanEstimate:
     return PlanEstimate(math.nan, math.nan, math.nan, reason)
 
 
-def labels_needed(law: AccuracyLaw, accuracy: float, alpha: float) -> PlanEstimate:
+def labels_needed(law: AccuracyLaw, accuracy: float, alpha: float, eta: float | None = None) -> PlanEstimate:
     """Return the number of labels of a noise level that an accuracy needs, clean and noisy together.
 
     Parameters
@@ -91,12 +94,12 @@ def labels_needed(law: AccuracyLaw, accuracy: float, alpha: float) -> PlanEstima
         The law.
     accuracy
         Test accuracy, in (0, 1).
-    alpha
-        Noise level of the labels.
+    alpha, eta
+        Noise level of the labels, and their noise rate if the user gave that.
     """
     n = law.n_needed(accuracy, alpha)
     goal = f"{100 * accuracy:.4g} % test accuracy"
-    if reason := _refusal_reason(law, n, alpha, goal):
+    if reason := _refusal_reason(law, n, alpha, goal, eta):
         return _refused(reason)
     median, low, high = (bound * (1 + alpha) for bound in median_and_interval(n))
     if high / low > _MAX_FACTOR**2:
@@ -107,17 +110,19 @@ def labels_needed(law: AccuracyLaw, accuracy: float, alpha: float) -> PlanEstima
     return PlanEstimate(median, low, high)
 
 
-def expected_accuracy(law: AccuracyLaw, n_labels: float, alpha: float) -> PlanEstimate:
+def expected_accuracy(
+    law: AccuracyLaw, n_labels: float, alpha: float, eta: float | None = None
+) -> PlanEstimate:
     """Return the test accuracy to expect from a number of labels of a noise level."""
     n = n_labels / (1 + alpha)
     if n == 0:
         return _refused("There are no labels.")
-    if reason := _refusal_reason(law, np.full(len(law.kappa), n), alpha, f"{n_labels:,.0f} labels"):
+    if reason := _refusal_reason(law, np.full(len(law.kappa), n), alpha, f"{n_labels:,.0f} labels", eta):
         return _refused(reason)
     return PlanEstimate(*median_and_interval(law.accuracy(n, alpha)))
 
 
-def _refusal_reason(law: AccuracyLaw, n: Floats, alpha: float, subject: str) -> str:
+def _refusal_reason(law: AccuracyLaw, n: Floats, alpha: float, subject: str, eta: float | None) -> str:
     """Return why a question is too far from the pilot to be answered; an empty string if it is not.
 
     Parameters
@@ -130,10 +135,13 @@ def _refusal_reason(law: AccuracyLaw, n: Floats, alpha: float, subject: str) -> 
         Noise level.
     subject
         Subject of the question, for the sentence.
+    eta
+        Noise rate, if the user gave that.
     """
     if 1 + alpha > _MAX_NOISE_RATIO * (1 + law.max_alpha):
+        noise = f"α = {alpha:.3g}" if eta is None else f"The noise rate {eta:g} (α = {alpha:.3g})"
         return (
-            f"α = {alpha:g} is more than {_MAX_NOISE_RATIO:g} times as noisy as the pilot, whose largest is "
+            f"{noise} is more than {_MAX_NOISE_RATIO:g} times as noisy as the pilot, whose largest is "
             f"α = {law.max_alpha:g}. A pilot with runs at α = {alpha / 3:.0f} would settle it."
         )
     unreached = float(np.mean(~np.isfinite(n)))
@@ -202,38 +210,74 @@ def cheapest_purchase(
     Purchase or None
         None if neither kind has a number, or no mixture reaches the accuracy.
     """
-    clean_n = float(np.median(law.n_needed(accuracy, 0.0)))
+    needed = law.n_needed(accuracy, 0.0)
     is_supported = [not labels_needed(law, accuracy, kind.alpha).refusal for kind in kinds]
-    if not math.isfinite(clean_n) or not any(is_supported):
+    if not math.isfinite(float(np.median(needed))) or not any(is_supported):
         return None
     shares = np.linspace(0.0, 1.0, _N_SHARES) if all(is_supported) else np.array([float(is_supported[0])])
     alphas = np.array([kinds[0].alpha, *(kind.alpha for kind in kinds)])
     prices = np.array([kind.price for kind in kinds])
-    best: Purchase | None = None
+    thinned = slice(None, None, max(1, len(needed) // _CHOICE_DRAWS))
+    best, best_cost = None, math.inf
     for keep in (True, False) if n_existing > 0 and is_supported[0] else (False,):
         for share in shares:
             parts = np.array([share, 1 - share])
-            total = _smallest_total(law, clean_n, n_existing if keep else 0.0, parts, alphas)
-            cost = total * float(parts @ prices)
-            if math.isfinite(cost) and (best is None or cost < best.cost * (1 - 1e-9)):
-                best = Purchase(tuple((total * parts).tolist()), cost, keep)
-    return best
+            existing = n_existing if keep else 0.0
+            cost = _smallest_total(law, needed, existing, parts, alphas, thinned) * float(parts @ prices)
+            if cost < best_cost * (1 - 1e-9):
+                best, best_cost = (keep, parts), cost
+    if best is None:
+        return None
+    keep, parts = best
+    total = _smallest_total(law, needed, n_existing if keep else 0.0, parts, alphas, slice(None))
+    if not math.isfinite(total):
+        return None
+    return Purchase(tuple((total * parts).tolist()), total * float(parts @ prices), keep)
 
 
 def _smallest_total(
-    law: AccuracyLaw, clean_n: float, n_existing: float, parts: Floats, alphas: Floats
+    law: AccuracyLaw, needed: Floats, n_existing: float, parts: Floats, alphas: Floats, draws: slice
 ) -> float:
-    """Return how many labels, bought in these parts, do as much as `clean_n` clean ones; infinite if none."""
-    totals = np.r_[0.0, np.geomspace(1.0, 1e9, 200)]
-    n_labels = np.c_[np.full(len(totals), n_existing), totals[:, None] * parts[None, :]]
-    n_labels[:, 0] = np.maximum(n_labels[:, 0], 1e-9)
-    reached = np.median(equivalent_clean_n(law, n_labels, alphas), axis=0)
-    enough = np.flatnonzero(reached >= clean_n)
-    if not len(enough):
-        return math.inf
-    first = int(enough[0])
-    if first == 0:
-        return 0.0
-    low, high = reached[first - 1], reached[first]
-    fraction = (clean_n - low) / (high - low)
-    return float(totals[first - 1] + fraction * (totals[first] - totals[first - 1]))
+    """Return how many labels, bought in these parts, are enough: the median over the laws; infinite if none.
+
+    For labels of one kind that is what :func:`labels_needed` gives, less the existing ones.
+
+    Parameters
+    ----------
+    law
+        The law.
+    needed
+        Clean examples that do as much, shape (draws,).
+    n_existing
+        Existing labels that are kept, of the first of `alphas`.
+    parts
+        Share of each kind that is bought, shape (2,).
+    alphas
+        Noise level of the existing labels and of both kinds, shape (3,).
+    draws
+        Draws of the law that are used.
+    """
+    needed, gamma, kappa = needed[draws], law.gamma[draws], law.kappa[draws]
+
+    def is_enough(totals: Floats) -> NDArray[np.bool_]:
+        """Return whether totals do as much, shape (..., draws)."""
+        n_labels = n_existing + totals
+        clean = n_existing / (1 + alphas[0]) + totals * float((parts / (1 + alphas[1:])).sum())
+        alpha = n_labels / np.maximum(clean, 1e-9) - 1
+        enough: NDArray[np.bool_] = clean * np.exp(-gamma * np.log1p(kappa * np.maximum(alpha, 0))) >= needed
+        return enough
+
+    grid = np.r_[0.0, np.geomspace(1e-3, _MOST_LABELS, _N_TOTALS)]
+    reached = np.stack([is_enough(np.full(len(needed), total)) for total in grid])
+    first = reached.argmax(
+        axis=0
+    )  # worse labels beside good ones may do harm: the first total that is enough
+    high = np.where(reached.any(axis=0), grid[first], np.inf)
+    low = np.where(first > 0, grid[np.maximum(first - 1, 0)], 0.0)
+    is_between = np.isfinite(high) & (first > 0)
+    for _ in range(_HALVINGS):
+        middle = np.where(is_between, (low + high) / 2, 0.0)
+        enough = is_enough(middle)
+        high = np.where(is_between & enough, middle, high)
+        low = np.where(is_between & ~enough, middle, low)
+    return median_and_interval(high)[0]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from dilution.noise.single_label import LabelMode
 from dilution.planning import explain
 from dilution.planning.accuracy_law import LEVEL, AccuracyLaw, median_and_interval
 from dilution.planning.queries import (
@@ -41,6 +42,10 @@ class Plan:
         The law fitted to it.
     notes
         What was left out, merged, converted or guessed, in the data and in the pilot, one sentence each.
+    label_mode
+        ``"added"``: an example has several labels; ``"replaced"``: each has one.
+    is_mode_assumed
+        Whether the user did not give the label mode.
     """
 
     name: str
@@ -51,6 +56,8 @@ class Plan:
     runs: pd.DataFrame
     law: AccuracyLaw
     notes: tuple[str, ...] = ()
+    label_mode: LabelMode = "added"
+    is_mode_assumed: bool = False
 
     def __repr__(self) -> str:
         """Return the answer."""
@@ -63,12 +70,12 @@ class Plan:
     @cached_property
     def expected_accuracy(self) -> PlanEstimate:
         """Test accuracy to expect from the existing labels."""
-        return expected_accuracy(self.law, self.n_existing, self.same.alpha)
+        return expected_accuracy(self.law, self.n_existing, self.same.alpha, self.same.eta)
 
     @cached_property
     def n_same(self) -> PlanEstimate:
         """Labels of the same quality that the target needs, the existing ones included."""
-        return labels_needed(self.law, self.target, self.same.alpha)
+        return labels_needed(self.law, self.target, self.same.alpha, self.same.eta)
 
     @cached_property
     def n_better(self) -> PlanEstimate:
@@ -120,6 +127,7 @@ class Plan:
             "details": self.details,
             "notes": self.notes,
             "target": self.target,
+            "label_mode": self.label_mode,
             "n_existing": self.n_existing,
             "same": vars(self.same),
             "better": vars(self.better),

@@ -17,7 +17,9 @@ from dilution.data.formats.csv_encoding import describe_utf8_lines, explain_enco
 from dilution.data.formats.csv_leading_zeros import may_have_leading_zeros
 from dilution.data.formats.csv_line_breaks import check_line_breaks
 from dilution.data.formats.csv_preamble import is_blank
+from dilution.data.formats.csv_records import CsvRecords, read_csv_records
 from dilution.data.formats.csv_truth_values import describe_truth_values
+from dilution.data.formats.table_dates import with_days
 from dilution.data.formats.table_options import parse_words, shown_path
 from dilution.data.formats.table_rows import TableRows, check_names
 from dilution.errors import DataError, short_repr
@@ -100,7 +102,7 @@ class CsvTable:
             for name, column in self.read_text(incomplete).items():
                 frame[name] = column
         truth_values = describe_truth_values(frame, self.read_text, self._path, self._dialect.encoding)
-        return TableRows(frame, lines, (*self._notes(), *truth_values))
+        return with_days(TableRows(frame, lines, (*self._notes(), *truth_values)), text_columns)
 
     def read_text(self, columns: Sequence[str], n_rows: int | None = None) -> pd.DataFrame:
         """Return the first or all rows of columns as they are in the file, missing where a cell is empty."""
@@ -112,6 +114,20 @@ class CsvTable:
     def has_leading_zeros(self) -> bool:
         """Whether numbers may have zeros that they do not need, as 007."""
         return may_have_leading_zeros(self._path, self._dialect.encoding, self._dialect.separator)
+
+    def read_records(self) -> CsvRecords:
+        """Return the text of the file by records.
+
+        Raises
+        ------
+        DataError
+            As of :meth:`read`.
+        """
+        try:
+            self._row_numbers()  # it may find that blanks before quotes are left out
+        except (OSError, UnicodeError, csv.Error) as error:
+            raise self._explain(error) from error
+        return read_csv_records(self._path, self._dialect)
 
     def _read_csv(self, **settings: Any) -> pd.DataFrame:
         try:

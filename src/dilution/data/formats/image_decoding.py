@@ -5,6 +5,8 @@ import logging
 import os
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -97,6 +99,59 @@ def decode_image(path: Path, size: int, crops: int | None = None, name: str = ""
         If the file cannot be decoded, is no regular file, or has more pixels than Pillow's limit.
     """
     smallest = 2 * size if crops is None else 4 * size  # twice a square, which may be half a side
+    with open_image(path, smallest) as opened:
+        return _decode(opened, size, crops, name)
+
+
+def decode_whole_image(path: Path, size: int) -> NDArray[np.uint8]:
+    """Return an image as a person sees it, whole: uint8, shape (height, width, 3).
+
+    Its longer side has at most `size` pixels; a smaller image keeps its size. An image of more than 8 bits
+    per pixel is scaled from its own range, and cut to its central square.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size
+        Most pixels of the longer side.
+
+    Raises
+    ------
+    DataError
+        As of :func:`decode_image`.
+    """
+    with open_image(path, 2 * size) as opened:
+        if has_depth(opened):
+            square: NDArray[np.uint8] = _decode(opened, size, None, "").to_uint8()[0].transpose(1, 2, 0)
+            return square
+        if opened.format == "TIFF":
+            with silent_stderr():
+                opened.load()
+        scale_transparency(opened, _raw_mode(opened))
+        image, _ = on_white(ImageOps.exif_transpose(opened))
+        image = image.convert("RGB")
+        image.thumbnail((size, size), Image.Resampling.BICUBIC)
+        pixels: NDArray[np.uint8] = np.asarray(image)
+        return pixels
+
+
+@contextmanager
+def open_image(path: Path, smallest: int) -> Iterator[Image.Image]:
+    """Open an image whose pixels are not read yet; errors of reading them are DataErrors too.
+
+    Parameters
+    ----------
+    path
+        The file.
+    smallest
+        Pixels of each side that are needed: a JPEG may be decoded to fewer than it has.
+
+    Raises
+    ------
+    DataError
+        As of :func:`decode_image`.
+    """
     try:
         with warnings.catch_warnings(), open_file(path) as file:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -104,7 +159,7 @@ def decode_image(path: Path, size: int, crops: int | None = None, name: str = ""
             with _identify(file) as opened:
                 _check_pixels(opened)
                 opened.draft("RGB", (smallest, smallest))  # decode a JPEG no larger than needed
-                return _decode(opened, size, crops, name)
+                yield opened
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise DataError(_too_large()) from error
     except DataError:

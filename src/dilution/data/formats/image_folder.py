@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from dilution.data.arrays import Arrays, DataSet, UnsplitData
@@ -20,6 +21,7 @@ from dilution.data.formats.image_batch import (
     pixel_ranges,
 )
 from dilution.data.formats.image_decoding import open_file
+from dilution.data.formats.image_encoding import ImageEncoding
 from dilution.data.formats.image_listing import ImageListing, list_images
 from dilution.data.formats.table_options import shown_path
 from dilution.data.splits import split_with_copies, with_own_test_split
@@ -72,9 +74,13 @@ def load_unsplit(root: Path, options: str = "") -> UnsplitData:
     Parameters and errors are those of :func:`load`.
     """
     listing = _list_images(root)
-    batch = _decode(listing, _all_images(listing), _size(root, options), "any use")
+    images = _all_images(listing)
+    batch = _decode(listing, images, _size(root, options), "any use")
     (arrays,) = _arrays((batch,), listing.classes)
-    return UnsplitData(arrays, tuple(map(printable, batch.info.names)), _notes(listing, (batch.info,)))
+    names = batch.info.names
+    position_of = {name: position for position, (name, _) in enumerate(images)}
+    positions = np.array([position_of[name] for name in names])
+    return UnsplitData(arrays, tuple(map(printable, names)), _notes(listing, (batch.info,)), positions)
 
 
 def stamp(root: Path) -> str:
@@ -159,8 +165,14 @@ def _arrays(batches: tuple[ImageBatch, ...], classes: tuple[str, ...]) -> list[A
     """Return the images of each batch, with numbers for the classes of which some were read."""
     infos = [batch.info for batch in batches]
     ranges, (names, numbers) = pixel_ranges(infos), number_classes(infos, classes)
+    encoding = ImageEncoding(tuple(ranges.values()))
     return [
-        Arrays(torch.from_numpy(batch.filled(ranges)), torch.from_numpy(numbers[batch.info.labels]), names)
+        Arrays(
+            torch.from_numpy(batch.filled(ranges)),
+            torch.from_numpy(numbers[batch.info.labels]),
+            names,
+            encoding=encoding,
+        )
         for batch in batches
     ]
 

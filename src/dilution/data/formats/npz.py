@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from dilution.data.arrays import DataSet, UnsplitData
 from dilution.data.from_arrays import ARGUMENTS, CheckedArrays, check_arrays
 from dilution.errors import DataError, InputError, unknown
-from dilution.utils.npz_size import RefusedArraysError, check_arrays_fit
+from dilution.utils.npz_size import RefusedArraysError, check_arrays_fit, load_arrays
 
 _REMEDY = "Write it with numpy.savez(file, images=images, labels=labels)."
 _NPY_MAGIC = b"\x93NUMPY"
@@ -77,8 +76,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
                 raise DataError(f"{path} holds one bare array; it must be a .npz file. {_REMEDY}")
             stream.seek(0)
             _check_keys(check_arrays_fit(stream), path)
-            loaded = np.load(stream, allow_pickle=False)
-            return {key: loaded[key] for key in loaded.files}
+            return load_arrays(stream)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; name a .npz file. {_REMEDY}") from error
     except zipfile.BadZipFile as error:

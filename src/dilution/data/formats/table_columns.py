@@ -40,6 +40,8 @@ class ColumnRoles:
         Column of the observed labels, if there is one.
     group
         Column of the groups of the user, if there is one.
+    ids
+        Column of the ids of the examples, if there is one.
     features
         The other columns, without those that are left out.
     notes
@@ -47,7 +49,7 @@ class ColumnRoles:
     options
         Options of the table, with the column of the label.
     path
-        The table.
+        The table; None: it is a DataFrame.
     columns
         All columns.
     """
@@ -55,10 +57,11 @@ class ColumnRoles:
     label: str
     noisy: str | None
     group: str | None
+    ids: str | None
     features: tuple[str, ...]
     notes: tuple[str, ...]
     options: TableOptions
-    path: Path
+    path: Path | None
     columns: tuple[str, ...]
 
     @property
@@ -66,19 +69,37 @@ class ColumnRoles:
         """The columns of labels, the clean one first."""
         return (self.label,) if self.noisy is None else (self.label, self.noisy)
 
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns whose cells must stay as they were written."""
+        return tuple(filter(None, (*self.labels, self.group, self.ids)))
+
     def name_without(self, dropped: Sequence[str]) -> str:
         """Return the name of the data set without further columns, for messages: it can be pasted."""
-        return self._name(self.options.drop(dropped))
+        if self.path is None:
+            return f"frame.drop(columns={list(dropped)})"
+        return self._name(self.path, self.options.drop(dropped))
 
     def name_with_decimal(self, decimal: str) -> str:
         """Return the name of the data set with a decimal mark, ``"point"`` or ``"comma"``, for messages."""
-        return self._name(replace(self.options, decimal=decimal))
+        if self.path is None:
+            marks = {",": ""} if decimal == "point" else {r"\.": "", ",": "."}
+            return f"frame.replace({marks}, regex=True)"
+        return self._name(self.path, replace(self.options, decimal=decimal))
 
-    def _name(self, options: TableOptions) -> str:
-        return f"{shown_path(self.path)}#{options.write(self.columns)}"
+    def name_with_ids(self, column: str) -> str:
+        """Return the name of the data set with a column of ids, or the argument that names it."""
+        if self.path is None:
+            return f"ids={column!r}"
+        return self._name(self.path, replace(self.options, ids=column))
+
+    def _name(self, path: Path, options: TableOptions) -> str:
+        return f"{shown_path(path)}#{options.write(self.columns)}"
 
 
-def assign_roles(options: str, columns: Sequence[str], index: Sequence[str], path: Path) -> ColumnRoles:
+def assign_roles(
+    options: str, columns: Sequence[str], index: Sequence[str], path: Path | None
+) -> ColumnRoles:
     """Return the roles of the columns under the options behind the ``#``.
 
     Parameters
@@ -90,7 +111,7 @@ def assign_roles(options: str, columns: Sequence[str], index: Sequence[str], pat
     index
         Columns that are levels of an index: no features.
     path
-        The table, for messages.
+        The table, for messages; None: it is a DataFrame.
 
     Raises
     ------
@@ -115,21 +136,26 @@ def assign_roles(options: str, columns: Sequence[str], index: Sequence[str], pat
             f"{group!r} is the column of groups, and a label or to be dropped too. Name another column, or "
             "remove one of the two."
         )
+    ids = parsed.ids
+    if ids is not None and ids in (label, noisy, group, *dropped):
+        raise InputError(
+            f"{ids!r} is the column of ids, and a label, the column of groups or to be dropped too. Name "
+            "another column, or remove one of the two."
+        )
     if noisy == label:
         raise InputError(f"{label!r} is both label and noisy label; these must be two columns. Name another.")
     for name in (label, noisy):
         if name in dropped:
             raise InputError(f"{name!r} is a label and is to be dropped. Remove one of the two.")
-    unnamed = [
-        name for name in columns if re.fullmatch(r"Unnamed: \d+", name) and name not in (label, noisy, group)
-    ]
+    with_roles = (label, noisy, group, ids)
+    unnamed = [name for name in columns if re.fullmatch(r"Unnamed: \d+", name) and name not in with_roles]
     notes = [Note(Kind.REQUESTED, name) for name in dropped]
     if noisy == _NOISY_LABEL and parsed.noisy is None:
         notes.append(Note(Kind.NOISY_BY_NAME, noisy))
     notes += [Note(Kind.UNNAMED, name) for name in unnamed if name not in dropped]
-    levels = [name for name in index if name not in (label, noisy, group, *dropped)]
+    levels = [name for name in index if name not in (*with_roles, *dropped)]
     notes += [Note(Kind.PANDAS_INDEX, name) for name in levels]
-    left_out = {label, noisy, group, *dropped, *unnamed, *levels}
+    left_out = {*with_roles, *dropped, *unnamed, *levels}
     features = tuple(name for name in columns if name not in left_out)
     if not features:
         raise InputError(
@@ -137,4 +163,4 @@ def assign_roles(options: str, columns: Sequence[str], index: Sequence[str], pat
             "at least one must be left and hold values. Add one."
         )
     parsed = replace(parsed, label=label, dropped=tuple(dropped))
-    return ColumnRoles(label, noisy, group, features, write_notes(notes), parsed, path, tuple(columns))
+    return ColumnRoles(label, noisy, group, ids, features, write_notes(notes), parsed, path, tuple(columns))

@@ -6,7 +6,7 @@ notes and messages stay, and every worker process would import scikit-learn, whi
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -22,8 +22,9 @@ from dilution.data.formats.table_cells import (
     is_numeric,
     read_cells,
 )
+from dilution.data.formats.table_encoding import ColumnEncoding, DecimalMark, NumberEncoding, TextEncoding
 from dilution.data.formats.table_notes import Kind, Note, write_notes
-from dilution.data.formats.table_number_format import NumberFormat
+from dilution.data.formats.table_number_format import NumberFormat, WrittenForm
 from dilution.data.formats.table_numbers import whole_numbers
 from dilution.data.formats.table_precision import Rounding, lost_digits, round_numbers
 from dilution.data.formats.text_numbers import NumberFinder
@@ -75,8 +76,27 @@ class UnusableColumnsError(InputError):
         self.columns = tuple(columns)
 
 
-def encode_columns(columns: FeatureColumns) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Return the features, float32 of shape (n, features, 1, 1), and one note per kind of conversion.
+@dataclass(frozen=True)
+class EncodedColumns:
+    """Features of a table.
+
+    Parameters
+    ----------
+    features
+        float32 of shape (n, features, 1, 1).
+    encodings
+        How each column became features.
+    notes
+        One note per kind of conversion.
+    """
+
+    features: NDArray[np.float32]
+    encodings: tuple[ColumnEncoding, ...]
+    notes: tuple[str, ...]
+
+
+def encode_columns(columns: FeatureColumns) -> EncodedColumns:
+    """Return the features of the rows, and how the columns became features.
 
     Raises
     ------
@@ -93,15 +113,17 @@ class _Encoder:
     def __init__(self, columns: FeatureColumns) -> None:
         self._table = columns
         self._features: list[NDArray[np.float32]] = []
+        self._encodings: dict[str, ColumnEncoding] = {}
         self._notes: list[Note] = []
         self._errors: dict[str, str] = {}
         self._rounded: dict[str, tuple[int, Rounding]] = {}
         self._refusals: dict[str, str] = {}
         self._text_cells: dict[str, NumberCells | TextCells] = {}
+        self._forms: dict[str, WrittenForm] = {}
         self._text_with_gaps: dict[str, NDArray[np.bool_]] = {}
 
-    def encode(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-        """Return features and notes; a second call is an error of the program."""
+    def encode(self) -> EncodedColumns:
+        """Return features, encodings and notes; a second call is an error of the program."""
         table = self._table
         self._text_cells = self._read_text_columns()
         for name, column in table.frame.items():
@@ -124,7 +146,8 @@ class _Encoder:
         features = np.stack(self._features, axis=1)
         if rests := lost_digits(features, self._rounded, self._numbers):
             features = self._with_rests(features, rests)
-        return np.ascontiguousarray(features[:, :, None, None]), write_notes(self._notes)
+        features = np.ascontiguousarray(features[:, :, None, None])
+        return EncodedColumns(features, tuple(self._encodings.values()), write_notes(self._notes))
 
     def _with_rests(
         self, features: NDArray[np.float32], rests: Mapping[str, list[NDArray[np.float32]]]
@@ -136,6 +159,10 @@ class _Encoder:
             note for note in self._notes if note.kind is not Kind.MERGED_NUMBERS or note.column not in rests
         ]
         self._notes += [Note(Kind.RESTS, name, 1 + len(parts)) for name, parts in rests.items()]
+        for name, of_column in rests.items():
+            encoding = self._encodings[name]
+            assert isinstance(encoding, NumberEncoding)
+            self._encodings[name] = replace(encoding, n_rests=len(of_column))
         return np.insert(features, places, np.stack(parts, axis=1), axis=1)
 
     def _read_text_columns(self) -> dict[str, NumberCells | TextCells]:
@@ -151,7 +178,7 @@ class _Encoder:
         finder = NumberFinder(table.frame, table.fitted, table.row_name, table.number_format)
         numbers = finder.find(text)
         self._notes += numbers.notes
-        self._refusals = numbers.refusals
+        self._refusals, self._forms = numbers.refusals, numbers.forms
         for name, cells in numbers.cells.items():
             if isinstance(cells, NumberCells):
                 try:
@@ -194,10 +221,13 @@ class _Encoder:
         median = float(np.median(known))
         rounded = round_numbers(cells, median, float(known.std()))
         self._rounded[name] = len(self._features), rounded
-        self._features.append(rounded.numbers(cells).astype(np.float32))
         needs_indicator = bool(missing[fitted].any())
-        if needs_indicator:
-            self._features.append(missing.astype(np.float32))
+        form = self._forms.get(name) or WrittenForm(self._table.number_format.decimal or "")
+        encoding = NumberEncoding(
+            name, median, rounded.offset, 0, needs_indicator, cast("DecimalMark", form.decimal), form.currency
+        )
+        self._encodings[name] = encoding
+        self._features += encoding.features(cells)
         if count := int(missing.sum()):
             self._notes.append(Note(Kind.MISSING, name, count, f"{median:g}", int(needs_indicator)))
         if rounded.offset:
@@ -220,13 +250,14 @@ class _Encoder:
         if is_level.sum() > _MAX_VALUES:
             raise self._too_many_values(name, int(is_level.sum()))
         levels = sorted(np.flatnonzero(is_level), key=lambda number: cells.texts[number])
-        columns = [(cells.codes == number).astype(np.float32) for number in levels]
-        missing, detail = cells.is_missing, ""
-        if missing[fitted].any():
-            columns.append(missing.astype(np.float32))
-            detail = ", a missing one included"
-        self._features += columns
-        self._notes.append(Note(Kind.TEXT, name, len(columns), detail))
+        missing = cells.is_missing
+        encoding = TextEncoding(
+            name, tuple(cells.texts[number] for number in levels), bool(missing[fitted].any())
+        )
+        detail = ", a missing one included" if encoding.has_missing_level else ""
+        self._encodings[name] = encoding
+        self._features += encoding.features(cells)
+        self._notes.append(Note(Kind.TEXT, name, encoding.n_features, detail))
         unseen = int(cells.counts()[~is_level].sum())
         unseen += 0 if detail else int(missing.sum())
         if unseen:

@@ -12,16 +12,13 @@ import pyarrow.parquet as pq
 
 from dilution.data.formats.csv_table import CsvTable
 from dilution.data.formats.table_cells import LARGEST_WHOLE
+from dilution.data.formats.table_dates import with_days
 from dilution.data.formats.table_options import parse_words
 from dilution.data.formats.table_rows import TableRows, check_names
 from dilution.errors import DataError, InputError, short_repr
-from dilution.utils.parquet_size import check_fits
+from dilution.utils.parquet_file import read_frame
 from dilution.utils.regular_file import check_regular
 
-# What pyarrow raises, and pandas at metadata that are damaged.
-_UNREADABLE = (
-    OSError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError, pa.ArrowException
-)  # fmt: skip
 _INDEX_NOTE = "the index has no name and is left out; rows are counted from 0"
 
 
@@ -89,18 +86,9 @@ class ParquetTable:
     @cached_property
     def _frame(self) -> pd.DataFrame:
         try:
-            with self._path.open("rb") as file:
-                check_fits(self._path, file)
-                frame = pd.read_parquet(file, page_checksum_verification=True)
-            # The converted table is freed, but pyarrow keeps its memory: as much as the frame takes.
-            pa.default_memory_pool().release_unused()
+            frame = read_frame(self._path, "DataFrame.to_parquet writes one.")
         except FileNotFoundError as error:
             raise DataError(f"{self._path} does not exist; name a file that does.") from error
-        except _UNREADABLE as error:
-            raise DataError(
-                f"{self._path} cannot be read; it must be a whole Parquet file. DataFrame.to_parquet writes "
-                "one."
-            ) from error
         levels = [level for level, name in enumerate(frame.index.names) if name is not None]
         index = [frame.index.get_level_values(level).to_frame(index=False) for level in levels]
         is_counter = frame.index.equals(pd.RangeIndex(len(frame)))
@@ -110,6 +98,10 @@ class ParquetTable:
 
     def read(self, text_columns: Collection[str]) -> TableRows:
         """Return the rows; of `text_columns`, those of whole numbers stay so where a number is missing."""
+        return with_days(self._read(text_columns), text_columns)
+
+    def _read(self, text_columns: Collection[str]) -> TableRows:
+        """Return the rows, dates as they are in the file."""
         frame = self._frame.set_axis(list(self.columns), axis=1).reset_index(drop=True)
         del self._frame  # frees memory; another call reads the file again
         floats = frame.columns[[dtype.kind == "f" for dtype in frame.dtypes]]
@@ -130,7 +122,7 @@ class ParquetTable:
 
     def read_text(self, columns: Sequence[str], n_rows: int | None = None) -> pd.DataFrame:
         """Return the first or all rows of some columns, which have their types in the file."""
-        return self.read(()).frame[list(columns)].iloc[:n_rows]
+        return self._read(()).frame[list(columns)].iloc[:n_rows]
 
 
 def open_table(path: Path, options: str) -> TableFile:

@@ -112,6 +112,12 @@ class Kind(Enum):
         "{n} columns: a number is subtracted from each, since float32 cannot tell such large and close "
         "numbers apart, {detail} from column {column}",
     )
+    LIKELY_ID = (
+        "column {column} has another whole number in each row, as an id has, and counts as a feature; if it "
+        "is an id, name it as such: {detail}",
+        "{n} columns have another whole number in each row, as ids have, and count as features, the first is "
+        "{column}; if it is an id, name it as such: {detail}",
+    )
     MERGED_NUMBERS = (
         "column {column} has whole numbers with more digits than float32 holds: {total} of them {become} "
         "equal to another one, such as {detail}; an identifier is no feature: drop it",
@@ -147,6 +153,16 @@ class Kind(Enum):
         "{detail}",
         "{n} columns of text: {total} values look alike or are one number, and are kept apart, such as "
         "{detail} of column {column}",
+    )
+    NEW_VALUES = (
+        "column {column}: {cells} {have} values that the model was not fitted to, the first is {detail}; "
+        "they are 0 in all of its columns",
+        "{n} columns: {cells} {have} values that the model was not fitted to, the first is {detail} of "
+        "column {column}; they are 0 in all of its columns",
+    )
+    IGNORED = (
+        "column {column} is ignored, since the model was not fitted to it",
+        "{n} columns are ignored, since the model was not fitted to them, the first is {column}",
     )
     UNSEEN = (
         "column {column}: {cells} of the test split {have} values that no training row has; they are 0 in "

@@ -38,6 +38,22 @@ class NumberFormat:
     name_with_decimal: Callable[[str], str]
 
 
+@dataclass(frozen=True)
+class WrittenForm:
+    """How the numbers of a column of text are written.
+
+    Parameters
+    ----------
+    decimal
+        The decimal mark, ``"point"`` or ``"comma"``; ``""`` if no number has one, or one of thousands.
+    currency
+        The sign of a currency; empty without one.
+    """
+
+    decimal: str = ""
+    currency: str = ""
+
+
 @dataclass
 class NumberColumns:
     """Columns of numbers among those of text, and columns whose cells only look like numbers.
@@ -50,10 +66,13 @@ class NumberColumns:
     refusals
         By column that stays text though most of its cells look like numbers: the reason and the remedy, for
         the error if it has too many values.
+    forms
+        By column of numbers: how they are written.
     notes
         What was converted or guessed.
     """
 
     cells: dict[str, NumberCells | TextCells] = field(default_factory=dict)
     refusals: dict[str, str] = field(default_factory=dict)
+    forms: dict[str, WrittenForm] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)

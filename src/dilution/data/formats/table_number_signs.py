@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +32,14 @@ class UnsignedTexts:
         Which texts had signs: bool, shape (texts,).
     divisors
         Divisor of each number, 100 for percent: float64, shape (texts,).
+    currency
+        The sign of a currency beside the numbers; empty without one.
     """
 
     texts: list[str]
     has_signs: NDArray[np.bool_]
     divisors: NDArray[np.float64]
+    currency: str = ""
 
 
 def remove_signs(texts: Sequence[str], is_odd: NDArray[np.bool_]) -> UnsignedTexts:
@@ -64,7 +67,7 @@ def remove_signs(texts: Sequence[str], is_odd: NDArray[np.bool_]) -> UnsignedTex
         result.divisors[number] = 100 if signed.mark == "%" else 1
     if len(currencies) > 1:
         return UnsignedTexts(list(texts), np.zeros(len(texts), dtype=bool), np.ones(len(texts)))
-    return result
+    return replace(result, currency="".join(currencies))
 
 
 def has_sign(text: str) -> bool:

@@ -71,16 +71,20 @@ class NumberTexts:
         Which texts had signs, such as a percent sign: bool, shape (texts,).
     plain
         The texts as pandas reads them.
+    currency
+        The sign of a currency beside the numbers; empty without one.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
         values = _plain_numbers(texts)
         self.texts, self.has_signs = list(texts), np.zeros(len(texts), dtype=bool)
         self._divisors: NDArray[np.float64] | None = None
+        self.currency = ""
         is_odd = np.isnan(values)
         if any(has_sign(texts[number]) for number in np.flatnonzero(is_odd)[:_MAX_PROBED]):
             unsigned = remove_signs(texts, is_odd)
             self.texts, self.has_signs, self._divisors = unsigned.texts, unsigned.has_signs, unsigned.divisors
+            self.currency = unsigned.currency
             values = _plain_numbers(self.texts)
         self.plain = Numbers(values, "", np.zeros(len(texts), dtype=bool))
 

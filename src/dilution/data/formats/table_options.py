@@ -20,10 +20,20 @@ SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 DECIMALS = ("point", "comma")
 """What may separate the fraction of a number."""
 
-_COLUMN_KEYS, _WORD_KEYS = ("label", "noisy", "group", "drop"), ("encoding", "separator", "decimal")
+_COLUMN_KEYS, _WORD_KEYS = (
+    ("label", "noisy", "group", "ids", "drop"),
+    ("encoding", "separator", "decimal", "size"),
+)
+_ROLES = {
+    "label": "the label",
+    "noisy": "the observed label",
+    "group": "the column of groups",
+    "ids": "the column of ids",
+}
 _WORD = re.compile(rf"(?:^|,)\s*({'|'.join(_WORD_KEYS)})=([\w.:-]*)\s*(?=,|$)")
 _QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*\"""")
 _BARE = re.compile(r"[\w.-]+")  # needs no quotes, here and in a shell
+_LARGEST_SIZE = 4096  # pixels
 _MAX_LISTED = 20  # columns in a message: the first and the last ones, where labels mostly are
 
 
@@ -46,6 +56,10 @@ class TableOptions:
         may separate thousands. None: it is detected per column.
     group
         Column of groups, such as patients: rows of one group share a side of every split.
+    ids
+        Column of ids of the examples.
+    size
+        Height and width in pixels of the images of a list of images. None: 32.
     """
 
     label: str | None = None
@@ -55,6 +69,8 @@ class TableOptions:
     separator: str | None = None
     decimal: str | None = None
     group: str | None = None
+    ids: str | None = None
+    size: str | None = None
 
     def drop(self, columns: Iterable[str]) -> "TableOptions":
         """Return the options without further columns."""
@@ -69,7 +85,7 @@ class TableOptions:
         return next((text for text in texts if self._is_written_by(text, columns)), texts[0])
 
     def _write(self, quote: Callable[[str], str]) -> str:
-        names = [("label", self.label), ("noisy", self.noisy), ("group", self.group)]
+        names = [("label", self.label), ("noisy", self.noisy), ("group", self.group), ("ids", self.ids)]
         names += [("drop", name) for name in self.dropped]
         items = [f"{key}={quote(name)}" for key, name in names if name is not None]
         words = [(key, getattr(self, key)) for key in _WORD_KEYS]
@@ -115,15 +131,28 @@ def parse_options(options: str, columns: Sequence[str]) -> TableOptions:
     for key, value in items:
         if key == "drop":
             result = result.drop([value])
-        elif key == "label":
-            result = replace(result, label=value)
-        elif key == "noisy":
-            result = replace(result, noisy=value)
-        elif key == "group":
-            result = replace(result, group=value)
-        else:
+        elif key in _WORD_KEYS:
             result = _set_word(result, key, value)
+        elif getattr(result, key) not in (None, value):
+            raise InputError(
+                f"{getattr(result, key)!r} and {value!r} are both named as {_ROLES[key]}; name one of them."
+            )
+        else:
+            result = _with_column(result, key, value)
     return result
+
+
+def _with_column(options: TableOptions, key: str, column: str) -> TableOptions:
+    """Return the options with a column in the role that a key names."""
+    match key:
+        case "label":
+            return replace(options, label=column)
+        case "noisy":
+            return replace(options, noisy=column)
+        case "group":
+            return replace(options, group=column)
+        case _:
+            return replace(options, ids=column)
 
 
 def shown_path(path: Path) -> str:
@@ -248,9 +277,18 @@ def _set_word(options: TableOptions, key: str, word: str) -> TableOptions:
     valid = {"separator": tuple(SEPARATORS), "decimal": DECIMALS}.get(key)
     if valid is not None and word not in valid:
         raise unknown(f"{key} of a table", word, valid)
+    if key == "size" and (not word.isdecimal() or not 1 <= int(word) <= _LARGEST_SIZE):
+        raise InputError(
+            f"size is {short_repr(word)}; height and width of images in pixels are one whole number from 1 "
+            f"to {_LARGEST_SIZE}. Give 48, for instance."
+        )
     words = {name: getattr(options, name) for name in _WORD_KEYS} | {key: word}
     return replace(
-        options, encoding=words["encoding"], separator=words["separator"], decimal=words["decimal"]
+        options,
+        encoding=words["encoding"],
+        separator=words["separator"],
+        decimal=words["decimal"],
+        size=words["size"],
     )
 
 

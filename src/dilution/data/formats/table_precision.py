@@ -115,7 +115,7 @@ def lost_digits(
         rest, part = numbers_of(name), features[:, place]
         differs = is_same & (rest[order][1:] != rest[order][:-1]).astype(bool)
         while differs.any():
-            rest = rest - _as_type_of(rest, part)
+            rest = rest - as_type_of(rest, part)
             part = rest.astype(np.float32)
             if not part.any():  # below the smallest number of float32
                 break
@@ -124,7 +124,7 @@ def lost_digits(
     return rests
 
 
-def _as_type_of(numbers: NDArray[Any], part: NDArray[np.float32]) -> NDArray[Any]:
+def as_type_of(numbers: NDArray[Any], part: NDArray[np.float32]) -> NDArray[Any]:
     """Return float32 as float64, or as Python integers where other numbers are."""
     if numbers.dtype != object:
         return part.astype(np.float64)

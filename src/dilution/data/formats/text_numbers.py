@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dilution.data.formats.table_cells import LARGEST_WHOLE, NumberCells, TextCells, is_numeric, text_cells
 from dilution.data.formats.table_float_texts import POINTS_OF_THOUSANDS, with_points_of_thousands
 from dilution.data.formats.table_notes import Kind, Note
-from dilution.data.formats.table_number_format import NumberColumns, NumberFormat
+from dilution.data.formats.table_number_format import NumberColumns, NumberFormat, WrittenForm
 from dilution.data.formats.table_number_signs import find_bounds, find_units
 from dilution.data.formats.table_numbers import NUMERIC_SHARE, Numbers, NumberTexts
 from dilution.errors import InputError
@@ -88,6 +88,13 @@ class NumberFinder:
             for name, column in {**plain, **self._floats_as_text()}.items():
                 self._read_points_of_thousands(name, column, mark, usual)
         self._note_leading_zeros()
+        return self._result
+
+    def read(self, name: str, cells: TextCells, texts: NumberTexts, reading: Numbers) -> NumberColumns:
+        """Return a column of text as numbers, however many of its cells are; `texts` are its texts."""
+        column = _Column(cells, texts, (reading,))
+        self._note_conversions(name, column, reading)
+        self._add(name, column, reading)
         return self._result
 
     def _columns(self, text: Mapping[str, TextCells]) -> dict[str, _Column]:
@@ -279,6 +286,8 @@ class NumberFinder:
         if (np.abs(values) > LARGEST_WHOLE).any() and (exact := column.texts.whole_numbers(reading)):
             whole = np.array([*exact, None], dtype=object)[cells.codes]
         self._result.cells[name] = NumberCells(values, whole)
+        decimal = reading.decimal or self._format.decimal or ""
+        self._result.forms[name] = WrittenForm(decimal, column.texts.currency)
 
     def _note(self, kind: Kind, name: str, cells: TextCells, texts: NDArray[np.bool_]) -> None:
         """Note that a column has cells with some texts."""

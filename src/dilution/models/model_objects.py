@@ -1,0 +1,122 @@
+"""Models that a program passes as objects: classes, factories and classifiers, which get a name."""
+
+import pickle
+import re
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from dilution.errors import InputError, short_repr
+from dilution.models.custom import Classifier
+from dilution.utils.references import is_reference, register_object, registered_object
+
+
+def name_model(model: Any) -> str | None:
+    """Return the name under which a model is trained, which this process then knows.
+
+    Parameters
+    ----------
+    model
+        A name, which is returned as it is, or None; a subclass of ``torch.nn.Module`` or a function that
+        returns a module, which takes the image shape (channels, height, width) and the number of classes, or
+        nothing; or a classifier of scikit-learn, an instance or a class, of which each training fits a copy.
+
+    Raises
+    ------
+    InputError
+        If it is nothing of this, a module instead of its class, or has no ``predict_proba``.
+    """
+    if model is None or isinstance(model, str):
+        return model
+    kind: type = model if isinstance(model, type) else type(model)
+    if isinstance(model, nn.Module):
+        raise InputError(
+            f"model is a {kind.__name__}, a module itself; every training needs a new one. Pass the class, "
+            "or a function (shape, classes) that makes one."
+        )
+    is_classifier = hasattr(kind, "fit")
+    if is_classifier and not hasattr(model, "predict_proba"):
+        raise InputError(
+            f"model is {short_repr(model)}, which has no predict_proba; probabilities of held-out labels are "
+            "needed. Pass sklearn.calibration.CalibratedClassifierCV(model), or another classifier."
+        )
+    if is_classifier and not isinstance(model, type):
+        model = CopyOf(model)
+    elif not callable(model):
+        raise InputError(
+            f"model is a {type(model).__name__}; it must be a name, a class or function that makes a "
+            "torch.nn.Module, or a classifier of scikit-learn."
+        )
+    named = kind if is_classifier else model
+    qualified = getattr(named, "__qualname__", type(named).__name__).replace(".<locals>", "")
+    plain = re.sub(r"[^\w.]", "_", qualified)
+    name = f"{getattr(named, '__module__', '__main__')}:{plain}"
+    if not is_reference(name):
+        name = f"__main__:{kind.__name__}"
+    register_object(name, model)
+    return name
+
+
+def importable_name(model: Any) -> str | None:
+    """Return the name of a model that runs of a study train, in other processes and later.
+
+    Parameters
+    ----------
+    model
+        A name, which is returned as it is, or None; or a factory or class that can be imported under its own
+        name.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    if model is None or isinstance(model, str):
+        return model
+    module, qualified = getattr(model, "__module__", None), getattr(model, "__qualname__", "")
+    name = f"{module}:{qualified}"
+    if callable(model) and module not in (None, "__main__") and is_reference(name):
+        target = sys.modules.get(str(module))
+        for attribute in qualified.split("."):
+            target = getattr(target, attribute, None)
+        if target is model:
+            return name
+    raise InputError(
+        f"model is {short_repr(model)}, an object; its runs are kept in a store and train in other "
+        "processes, so it must have a name. Write a function (shape, classes) to a file of the current "
+        "folder and pass 'my_module:my_function'. diagnose takes objects."
+    )
+
+
+@dataclass(frozen=True)
+class CopyOf:
+    """Makes unfitted copies of a classifier.
+
+    Parameters
+    ----------
+    classifier
+        The classifier, which is not fitted.
+    """
+
+    classifier: Classifier
+
+    def __call__(self) -> Classifier:
+        """Return an unfitted copy."""
+        from sklearn.base import clone
+
+        copy: Classifier = clone(self.classifier, safe=False)
+        return copy
+
+
+def can_be_sent(name: str) -> bool:
+    """Return whether worker processes can train a model: a name, or an object that can be pickled."""
+    factory = registered_object(name)
+    if factory is None:
+        return True
+    try:
+        pickle.dumps(factory)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True

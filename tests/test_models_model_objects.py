@@ -1,0 +1,95 @@
+"""Models as objects: classes, factories and classifiers get a name, and worker processes train them."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import LinearSVC
+from torch import nn
+
+import dilution
+from dilution.errors import InputError
+from dilution.models import call_factory, can_be_sent, importable_name, name_model
+
+
+class Net(nn.Module):
+    def __init__(self, hidden: int = 8) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(3, hidden), nn.ReLU(), nn.Linear(hidden, 2))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.layers(images)
+        return logits
+
+
+def make(shape: tuple[int, int, int], classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0], classes))
+
+
+SHAPE = (3, 1, 1)
+
+
+@pytest.mark.parametrize("model", [Net, make, lambda: Net(4), lambda shape, classes: make(shape, classes)])
+def test_classes_and_functions_make_a_new_module_each_time(model):
+    name = name_model(model)
+    first, second = (call_factory(name, SHAPE, 2, seed=seed) for seed in (0, 0))
+    assert first is not second
+    assert all(map(torch.equal, first.parameters(), second.parameters()))
+
+
+@pytest.mark.parametrize("model", [KNeighborsClassifier(3), KNeighborsClassifier])
+def test_classifiers_are_copied(model):
+    classifier = call_factory(name_model(model), SHAPE, 2, seed=0)
+    assert isinstance(classifier, KNeighborsClassifier)
+    assert classifier is not model
+    assert classifier.n_neighbors == (3 if isinstance(model, KNeighborsClassifier) else 5)
+
+
+def test_names_stay_as_they_are():
+    assert name_model("mlp1") == importable_name("mlp1") == "mlp1"
+    assert name_model(None) is importable_name(None) is None
+    assert can_be_sent("mlp1")
+
+
+def test_what_cannot_be_pickled_trains_in_this_process():
+    assert can_be_sent(name_model(Net))
+    assert not can_be_sent(name_model(lambda: Net()))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Net(), "model is a Net, a module itself"),
+        (LinearSVC(), "has no predict_proba"),
+        (3, "model is a int; it must be a name"),
+    ],
+)
+def test_other_objects_are_refused(model, message):
+    with pytest.raises(InputError, match=message):
+        name_model(model)
+
+
+def test_runs_of_a_store_need_a_model_that_can_be_imported():
+    assert importable_name(make) == f"{__name__}:make"
+    with pytest.raises(InputError, match="so it must have a name"):
+        importable_name(lambda shape, classes: make(shape, classes))
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("model", [make, LogisticRegression()])
+def test_a_diagnosis_trains_models_that_are_objects(model, workers):
+    random = np.random.default_rng(0)
+    features = random.normal(size=(200, 3)).astype(np.float32)
+    labels = (features[:, 0] > 0) ^ (random.random(200) < 0.1)
+    diagnosis = dilution.diagnose(
+        (features, labels),
+        model=model,
+        folds=2,
+        repeats=1,
+        n_bootstrap=20,
+        execution=dilution.Execution(workers=workers, progress=False),
+    )
+    probs = diagnosis.cross_validation.pred_probs
+    assert ((probs[:, 1] > 0.5) == (features[:, 0] > 0)).mean() > 0.8  # rows are in the order of the examples
