@@ -163,7 +163,8 @@ def test_the_command_prints_the_answer_and_writes_page_and_tables(tmp_path):
     for name in ("per_class.csv", "transition.csv", "label_issues.csv", "diagnosis.png"):
         assert (out / name).stat().st_size > 0
     issues = pd.read_csv(out / "label_issues.csv")
-    assert list(issues) == ["index", "id", "given_label", "suggested_label", "p_wrong", "p_suggested"]
+    columns = ["index", "id", "given_label", "suggested_label", "p_wrong", "p_suggested"]
+    assert list(issues) == [*columns, "is_issue", "weight", "state", "verified_label"]
     assert len(issues) == 280
 
 

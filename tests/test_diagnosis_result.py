@@ -106,7 +106,7 @@ def test_verified_and_true_noise_rates_are_said_without_an_estimate_too(diagnosi
         few = replace(verified, n_verified_groups=4)
         assert any(text.endswith("With so few groups this number is unreliable.") for text in few.details)
     else:
-        verified = replace(verified, labels=diagnosis.labels[: 50 * CLASSES])
+        verified = replace(verified, labels=diagnosis.labels[: 50 * CLASSES], n_doubted=50)
         assert verified.is_upper_bound
     assert any(text.startswith("16 % [9, 26] of the 75 verified labels") for text in verified.details)
     assert "Counted against the true labels of these data: 0.170." in verified.details
@@ -180,6 +180,25 @@ def test_verified_labels_that_contradict_the_labels_lead_the_answer(diagnosis, w
     )
     assert checked.answer.startswith(start) == contradicts
     assert "% of the 1,000 labels are wrong (95 % interval" in checked.answer
+
+
+def test_verified_labels_of_the_most_suspicious_examples_contradict_nothing(diagnosis):
+    doubted = np.flatnonzero(diagnosis.cross_validation.pred_probs.argmax(axis=1) != diagnosis.labels)[:20]
+    verified = np.full(N, -1)
+    verified[doubted] = diagnosis.cross_validation.pred_probs.argmax(axis=1)[doubted]
+    checked = replace(
+        diagnosis,
+        n_verified=20,
+        n_verified_as_predicted=20,
+        n_doubted=int((diagnosis.cross_validation.pred_probs.argmax(axis=1) != diagnosis.labels).sum()),
+        n_verified_doubted=20,
+        verified_noise_rate=verified_noise_rate(verified, diagnosis.labels),
+    )
+    assert not checked.verified_contradict
+    assert checked.verified_are_suspicious
+    assert any("Models doubt them more often than others" in sentence for sentence in checked.details)
+    at_random = replace(checked, n_verified_doubted=4, n_verified_as_predicted=16)
+    assert not at_random.verified_are_suspicious
 
 
 def test_groups_count_where_examples_depend_on_each_other(diagnosis):

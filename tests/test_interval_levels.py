@@ -26,6 +26,7 @@ from dilution.advice.noise_scale import NoiseScale, _ratio
 from dilution.diagnosis import class_similarity, copies, noise_pattern
 from dilution.diagnosis.bootstrap import interval
 from dilution.diagnosis.class_similarity import SimilarityTest, similarity_test
+from dilution.diagnosis.compare import compare_diagnoses
 from dilution.diagnosis.cross_validation import CrossValidation
 from dilution.diagnosis.goodness_of_fit import has_learned
 from dilution.diagnosis.noise_fit import NoiseFit
@@ -39,6 +40,9 @@ from dilution.figures.comparisons import significantly_less
 from dilution.figures.threshold_law import ThresholdLaw, Thresholds, slope_difference, slope_estimate
 from dilution.figures.thresholds import crossing, grid_thresholds
 from dilution.figures.thresholds import logit as clipped_logit
+from dilution.fitting.accuracy import _estimate as _accuracy
+from dilution.fitting.new_examples import GivenLabels
+from dilution.fitting.predictions import Predictions
 from dilution.noise import equivalent_alpha
 from dilution.planning import LabelKind, Plan
 from dilution.planning.accuracy_law import AccuracyLaw, fit_accuracy_law, median_and_interval
@@ -74,7 +78,10 @@ PLACES = {
     "diagnosis/bootstrap.py interval": ["central_interval"],
     "diagnosis/copies.py _estimate": ["central_interval"],  # its level: tests/test_diagnosis_copies.py
     "diagnosis/copies.py clustered_share": ["ndtri", "stdtrit"],  # its level: as above
-    "diagnosis/result.py transition": ["central_interval"],
+    "diagnosis/bootstrap.py intervals": ["central_interval"],
+    "diagnosis/compare.py _compare_class": ["ndtri", "ndtri"],
+    "diagnosis/result.py verified_contradict": ["proportion_ci"],
+    "diagnosis/transition_table.py transition_table": ["central_interval"],
     "diagnosis/noise_pattern.py estimate_noise_pattern": ["central_interval"],
     "diagnosis/verified_labels.py verified_noise_rate": ["proportion_ci"],
     "figures/thresholds.py _log_interval": ["stdtrit"],
@@ -87,6 +94,9 @@ PLACES = {
     "planning/accuracy_law.py median_and_interval": ["quantile"],
     "planning/page.py write_plan": ["confidence="],
     "advice/noise_scale.py _ratio": ["ppf"],
+    "fitting/accuracy.py _estimate": ["central_interval"],
+    "fitting/noise_choice.py choose_noise": ["chdtri"],  # a test of uniform noise, no interval
+    "fitting/predictions.py agreement": ["proportion_ci"],
     "noise/image_sources.py _levels": ["ndtri"],  # no interval: levels of white noise
 }
 """Function → the functions of quantiles it calls and the levels it sets; tests below pin each of them."""
@@ -197,7 +207,9 @@ def diagnosis(bootstrap_fits):
     return Diagnosis(
         "mine", tuple("abcde"), labels, predictions, True, middle, bootstrap_fits, middle, pattern,
         SimilarityTest("undecided", UNKNOWN, math.nan), 0.5, 0, UNKNOWN,
-        pd.DataFrame({"id": ["0"]}),
+        pd.DataFrame(
+            {"id": ["0"], "is_issue": False, "weight": 0.9, "state": "", "verified_label": "", "p_wrong": 0.1}
+        ),
     )  # fmt: skip
 
 
@@ -228,6 +240,47 @@ def test_the_transition_matrix_has_intervals_of_95_percent(diagnosis, bootstrap_
     other = replace(diagnosis, alternative_fit=bootstrap_fits[0]).transition
     difference = np.abs(bootstrap_fits[0].transition - diagnosis.fit.transition).ravel()
     np.testing.assert_allclose(other["low"], np.clip(low - difference, 0, 1))
+
+
+def test_the_difference_of_a_class_holds_for_all_classes_at_once(diagnosis):
+    later = replace(diagnosis, name="later")
+    compared = compare_diagnoses(diagnosis, later).per_class
+    normal = scipy.stats.norm
+    widening = normal.ppf(1 - 0.025 / CLASSES) / normal.ppf(0.975)
+    row = diagnosis.per_class.iloc[0]
+    distance = math.hypot(row["noise_rate"] - row["low"], row["high"] - row["noise_rate"])
+    assert compared["low"][0] == pytest.approx(max(-1, -widening * distance))
+    assert compared["high"][0] == pytest.approx(min(1, widening * distance))
+
+
+@pytest.mark.parametrize(("n_as_predicted", "contradicts"), [(3, True), (9, True), (11, False), (20, False)])
+def test_verified_labels_contradict_unless_models_surely_agree_with_them(
+    diagnosis, n_as_predicted, contradicts
+):
+    all_wrong = Estimate(1.0, 0.9, 1.0)
+    checked = replace(diagnosis, n_verified=30, verified_noise_rate=all_wrong)
+    checked = replace(checked, n_verified_as_predicted=n_as_predicted)
+    low = scipy.stats.binomtest(n_as_predicted, 30).proportion_ci(0.95, method="wilson").low
+    assert (low <= 1 / CLASSES) == contradicts
+    assert checked.verified_contradict == contradicts
+
+
+def test_the_estimated_accuracy_has_an_interval_of_95_percent():
+    draws = np.random.default_rng(0).permutation(np.arange(1, DRAWS + 1) / 200)
+    ordered = np.sort(draws)
+    plain = _accuracy(0.5, list(draws))
+    assert (plain.low, plain.high) == pytest.approx((ordered[LOW], ordered[HIGH]))
+    widened = _accuracy(0.5, list(draws), 0.01)
+    assert (widened.low, widened.high) == pytest.approx((ordered[LOW] - 0.01, ordered[HIGH] + 0.01))
+
+
+def test_agreement_with_given_labels_has_an_interval_of_95_percent():
+    given = GivenLabels(np.repeat([0, 1], [30, 10]), "column label")
+    probabilities = np.tile([0.9, 0.1], (40, 1))
+    numbers = np.arange(40)
+    agreement = Predictions(("a", "b"), probabilities, numbers, tuple(map(str, numbers)), 40, given).agreement
+    wilson = scipy.stats.binomtest(30, 40).proportion_ci(0.95, method="wilson")
+    assert agreement == Estimate(0.75, wilson.low, wilson.high)
 
 
 def test_labels_without_a_visible_error_have_the_exact_binomial_bound(diagnosis):

@@ -1,15 +1,22 @@
 """How noisy labels are, estimated from the noisy labels alone."""
 
+from dilution.diagnosis.clean_labels import CleanLabels
 from dilution.diagnosis.cleanlab import check_cleanlab, cleanlab_noise_rate, cleanlab_transition
+from dilution.diagnosis.compare import Comparison, compare_diagnoses
 from dilution.diagnosis.diagnose import diagnose
+from dilution.diagnosis.json_schema import diagnosis_schema
 from dilution.diagnosis.page import write_diagnosis
 from dilution.diagnosis.result import Diagnosis
 
 __all__ = [
+    "CleanLabels",
+    "Comparison",
     "Diagnosis",
     "check_cleanlab",
     "cleanlab_noise_rate",
     "cleanlab_transition",
+    "compare_diagnoses",
     "diagnose",
+    "diagnosis_schema",
     "write_diagnosis",
 ]

@@ -1,15 +1,19 @@
 """Bootstrap intervals: the noise fit repeated on examples, or groups of them, drawn with replacement."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar, cast
 
 import numpy as np
 
 from dilution.data.group_numbers import count_groups, number_groups
 from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, maximise_likelihood
+from dilution.diagnosis.pooled_fit import PooledFit, maximise_pooled
 from dilution.utils import rng
 from dilution.utils.estimate import Estimate, central_interval
+
+Fit = TypeVar("Fit", bound=NoiseFit | PooledFit)
 
 N_BOOTSTRAP = 100
 LEVEL = 0.95
@@ -18,12 +22,12 @@ LEVEL = 0.95
 
 def bootstrap(
     predictions: HeldOutPredictions,
-    fit: NoiseFit,
+    fit: Fit,
     *,
     samples: int = N_BOOTSTRAP,
     seed: int = 0,
     groups: Ints | None = None,
-) -> list[NoiseFit]:
+) -> list[Fit]:
     """Return the noise fits to bootstrap samples of the examples.
 
     T and the calibration are fitted to each sample. The models are not trained again: given their
@@ -43,18 +47,23 @@ def bootstrap(
         Group of each example, int64, shape (n,): groups are drawn in place of examples, because the labels
         of copies are not independent. Default: each example is a group.
     """
-    log_unmixed = predictions.log_unmixed(fit.anchors)
-    return [
-        maximise_likelihood(replace(predictions, weights=weights * predictions.weights), log_unmixed, fit)
+    drawn = (
+        weights * predictions.weights
         for weights in sample_weights(len(predictions.labels), groups, samples, seed)
-    ]
+    )
+    if isinstance(fit, PooledFit):
+        pooled = [maximise_pooled(fit.evidence, weights, fit.beta, fit.rates) for weights in drawn]
+        return cast("list[Fit]", pooled)
+    log_unmixed = predictions.log_unmixed(fit.anchors)
+    fits = [maximise_likelihood(replace(predictions, weights=weights), log_unmixed, fit) for weights in drawn]
+    return cast("list[Fit]", fits)
 
 
 def interval(
-    fit: NoiseFit,
-    bootstrap_fits: list[NoiseFit],
-    measure: Callable[[NoiseFit], float],
-    alternative: NoiseFit | None = None,
+    fit: Fit,
+    bootstrap_fits: Sequence[Fit],
+    measure: Callable[[Fit], float],
+    alternative: Fit | None = None,
     *,
     level: float = LEVEL,
     bounds: tuple[float, float] = (0.0, 1.0),
@@ -83,6 +92,36 @@ def interval(
         value,
         max(bounds[0], min(float(low), value) - difference),
         min(bounds[1], max(float(high), value) + difference),
+    )
+
+
+def intervals(
+    fit: Fit,
+    bootstrap_fits: Sequence[Fit],
+    measure: Callable[[Fit], Floats],
+    alternative: Fit,
+) -> tuple[Floats, Floats, Floats]:
+    """Return several measures of a fit, each in [0, 1], with the bounds of their intervals.
+
+    Parameters
+    ----------
+    fit, bootstrap_fits, alternative
+        As for :func:`interval`.
+    measure
+        Function of a fit that returns an array.
+
+    Returns
+    -------
+    values, low, high
+        float64, in the shape of the measure.
+    """
+    low, high = central_interval(np.stack([measure(sample) for sample in bootstrap_fits]), LEVEL)
+    values = measure(fit)
+    difference = np.abs(measure(alternative) - values)
+    return (
+        values,
+        np.maximum(0.0, np.minimum(low, values) - difference),
+        np.minimum(1.0, np.maximum(high, values) + difference),
     )
 
 

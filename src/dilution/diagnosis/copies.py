@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from scipy.special import ndtri, stdtrit
 from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.bootstrap import LEVEL, sample_weights
 from dilution.diagnosis.grouped_error import squared_group_sums
+from dilution.diagnosis.pooled_fit import PooledFit
 from dilution.utils.estimate import UNKNOWN, Estimate, central_interval
 
 if TYPE_CHECKING:
@@ -54,8 +56,8 @@ NO_COPIES = CopyEvidence()
 def copy_evidence(
     copies: Ints,
     labels: Ints,
-    fit: NoiseFit,
-    bootstrap_fits: list[NoiseFit],
+    fit: NoiseFit | PooledFit,
+    bootstrap_fits: Sequence[NoiseFit | PooledFit],
     groups: Ints | None,
     seed: int,
 ) -> CopyEvidence:
@@ -79,7 +81,7 @@ def copy_evidence(
     seed
         Root seed of the bootstrap.
     """
-    counts = _label_counts(copies, labels, len(fit.transition))
+    counts = _label_counts(copies, labels, len(fit.prior))
     if not len(counts.sizes):
         return NO_COPIES
     n_copies, n_groups = int((counts.sizes - 1).sum()), len(counts.sizes)
@@ -187,8 +189,18 @@ def _weighted_share(counts: _Counts, weights: Floats) -> float:
     return float(importance @ counts.disagreement / total) if total else math.nan
 
 
-def _copied_prior(fit: NoiseFit, labels: Ints, copies: Ints, counts: _Counts, weights: Floats) -> Floats:
+def _copied_prior(
+    fit: NoiseFit | PooledFit, labels: Ints, copies: Ints, counts: _Counts, weights: Floats
+) -> Floats:
     """Return the share of each true class among the groups of copies, as they count in the share."""
+    if isinstance(fit, PooledFit):
+        rows = np.flatnonzero(np.isin(copies, counts.numbers))
+        importance = (weights * (counts.sizes - 1) / counts.sizes)[
+            np.searchsorted(counts.numbers, copies[rows])
+        ]
+        of_examples = np.zeros(len(labels))
+        of_examples[rows] = importance
+        return fit.prior_of(of_examples)
     posterior = fit.posterior(labels)
     per_group = np.zeros((len(counts.numbers), posterior.shape[1]))
     rows = np.flatnonzero(np.isin(copies, counts.numbers))
@@ -199,17 +211,14 @@ def _copied_prior(fit: NoiseFit, labels: Ints, copies: Ints, counts: _Counts, we
     return prior
 
 
-def _implied_rate(fit: NoiseFit, prior: Floats, share: float) -> float:
+def _implied_rate(fit: NoiseFit | PooledFit, prior: Floats, share: float) -> float:
     """Return the noise rate at which independent labels of copies disagree with this probability."""
     if math.isnan(share):
         return math.nan
-    classes = len(fit.transition)
-    wrong = fit.transition * (1 - np.eye(classes))
-    rates = wrong.sum(axis=1)
+    rates, concentration = _wrong_sums(fit)
     if prior @ rates < 1e-6:  # the fit has no noise, whose pattern could be taken
-        wrong = (1 - np.eye(classes)) / (classes - 1)
-        rates = np.ones(classes)
-    concentration = (wrong**2).sum(axis=1)
+        rates = np.ones(len(rates))
+        concentration = rates / (len(rates) - 1)
 
     def disagreement(factor: float) -> float:
         return float(prior @ (1 - (1 - factor * rates) ** 2 - factor**2 * concentration))
@@ -220,3 +229,11 @@ def _implied_rate(fit: NoiseFit, prior: Floats, share: float) -> float:
         return largest * float(fit.prior @ rates)
     factor = brentq(lambda value: disagreement(value) - share, 0.0, largest) if share > 0 else 0.0
     return float(factor) * float(fit.prior @ rates)
+
+
+def _wrong_sums(fit: NoiseFit | PooledFit) -> tuple[Floats, Floats]:
+    """Return the sum of the wrong entries of each row of T, and that of their squares."""
+    if isinstance(fit, PooledFit):
+        return fit.class_noise_rates, fit.concentrations
+    wrong = fit.transition * (1 - np.eye(len(fit.transition)))
+    return wrong.sum(axis=1), (wrong**2).sum(axis=1)

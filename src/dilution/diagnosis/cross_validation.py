@@ -15,6 +15,7 @@ from dilution.data.group_numbers import count_groups
 from dilution.data.splits import divide_groups, spread_classes
 from dilution.diagnosis.fold_training import Fold, FoldTrainer
 from dilution.diagnosis.grouped_error import standard_error
+from dilution.diagnosis.pooled_fit import MAX_CLASSES
 from dilution.errors import InputError
 from dilution.models import default_model
 from dilution.study.execution import Execution
@@ -31,6 +32,8 @@ BUDGETS = (2, 4, 8, 16, 32)
 
 _MIN_STEPS = 60  # of the smallest budget: a hundred images in two epochs would teach nothing
 _MIN_PROB = 1e-9
+_LARGE = 2560  # examples from which models of many classes have large batches
+_CHUNK = 1 << 10  # examples whose probabilities are copied at once
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -115,12 +118,12 @@ def cross_validate(
         If there are too few examples for the folds, or a name does not exist.
     """
     groups = None if data.split_groups is None else data.split_groups.numpy()
-    _check_folds(data, groups, folds)
+    check_folds(data, groups, folds)
     check_precision(precision)
     execution = execution or Execution()
     name = model or default_model(data.shape)
     share_distinct = (len(data) if n_distinct is None else n_distinct) / len(data)
-    config_for = partial(_config_for, recipe, precision, data.shape)
+    config_for = partial(_config_for, recipe, precision, data.shape, len(data.classes))
     log_probs = np.zeros((len(data), len(data.classes)))
     workers = 0 if trains_inline(execution) else count_processes(execution)
     with FoldTrainer(data, name, execution.device_type, workers) as trainer:
@@ -128,7 +131,7 @@ def cross_validate(
             config = _select_epochs(
                 trainer,
                 data,
-                _split(len(data), groups, folds, seed, 0, data.labels.numpy()),
+                split_folds(len(data), groups, folds, seed, 0, data.labels.numpy()),
                 groups,
                 share_distinct,
                 seed,
@@ -139,11 +142,11 @@ def cross_validate(
             config = config_for(BUDGETS[0], round(share_distinct * len(data)))  # an estimator ignores it
         for repeat in range(repeats):
             log(f"predicting held-out labels with {name}: repeat {repeat + 1} of {repeats}, {folds} models")
-            parts = _split(len(data), groups, folds, seed, repeat, data.labels.numpy())
+            parts = split_folds(len(data), groups, folds, seed, repeat, data.labels.numpy())
             trainings = [_fold(parts, held_out, seed + repeat, config) for held_out in range(folds)]
             for rows, fold_probs in zip(parts, trainer.predict(trainings), strict=True):
                 log_probs[rows] += np.log(fold_probs.astype(np.float64) + _MIN_PROB)
-    pred_probs: Floats = softmax(log_probs / repeats, axis=1)
+    pred_probs = mean_probs(log_probs, repeats)
     labels = data.labels.numpy()
     shares = np.bincount(labels) / len(labels)
     return CrossValidation(
@@ -156,7 +159,15 @@ def cross_validate(
     )
 
 
-def _check_folds(data: Arrays, groups: Rows | None, folds: int) -> None:
+def mean_probs(log_probs: Floats, repeats: int) -> Floats:
+    """Return the geometric mean over repeats, in the memory of the sums of logarithms, shape (n, classes)."""
+    for rows in np.array_split(log_probs, max(1, len(log_probs) // _CHUNK)):
+        rows[:] = softmax(rows / repeats, axis=1)
+    return log_probs
+
+
+def check_folds(data: Arrays, groups: Rows | None, folds: int) -> None:
+    """Refuse data with too few examples, or groups of them, for the folds."""
     if len(data) < 2 * folds:
         raise InputError(
             f"there are {len(data)} examples; cross-validation with {folds} folds needs at least "
@@ -180,7 +191,7 @@ def _check_folds(data: Arrays, groups: Rows | None, folds: int) -> None:
             )
 
 
-def _split(
+def split_folds(
     n: int, groups: Rows | None, folds: int, seed: int, repeat: int, labels: Rows | None = None
 ) -> list[Rows]:
     """Return the rows of each fold; the rows of a group are in one fold, and those of a class in several."""
@@ -203,14 +214,18 @@ def _config_for(
     recipe: str | Path | None,
     precision: PrecisionName,
     shape: tuple[int, int, int],
+    classes: int,
     epochs: int,
     n_train: int,
 ) -> TrainConfig:
     """Return the configuration of a training for so many epochs of `n_train` examples."""
     settings: dict[str, Any]
     if recipe is None:
-        batch_size = 64 if n_train >= 640 else 16
-        settings = {"optimizer": "adam", "lr": 1e-3, "schedule": "linear", "batch_size": batch_size}
+        batch_size, lr = (64, 1e-3) if n_train >= 640 else (16, 1e-3)
+        if classes > MAX_CLASSES and n_train >= _LARGE:
+            # A step moves the weights of all classes: fewer steps, larger by the root of the batch size.
+            batch_size, lr = 256, 2e-3
+        settings = {"optimizer": "adam", "lr": lr, "schedule": "linear", "batch_size": batch_size}
     elif str(recipe) == ADVISED:  # the noise level is unknown: it is what the diagnosis estimates
         settings = built_in_recipe(alpha=0.0, images=epochs * n_train, pooled=False, shape=shape)
     else:

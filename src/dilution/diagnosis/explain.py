@@ -6,7 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from dilution.diagnosis.goodness_of_fit import MIN_GAIN, held_out_accuracy
+from dilution.diagnosis.label_issues import VERIFIED_CORRECT, VERIFIED_WRONG, unverified_issues
 from dilution.diagnosis.noise_pattern import RARE_CLASS
+from dilution.diagnosis.pooled_fit import PooledFit, describe_family
 
 if TYPE_CHECKING:
     from dilution.diagnosis.result import Diagnosis
@@ -19,6 +21,7 @@ _LOST = 0.4  # ratio of examples to labels of a class below which the models har
 _LEARNS_LITTLE = 200  # examples per class below which the models do not learn all they could
 _ONE_DECIMAL = 0.1  # noise rates below this are given with one decimal
 _WIDE = 0.2  # width of an interval
+_LITTLE = 0.005  # of a noise rate
 _MISFIT = 0.001  # p-value
 
 _PATTERNS = {
@@ -86,6 +89,8 @@ def _examples_per_class(diagnosis: Diagnosis) -> str:
 def _pattern(diagnosis: Diagnosis) -> str:
     if diagnosis.noise_pattern.kind in _PATTERNS:
         return _PATTERNS[diagnosis.noise_pattern.kind]
+    if isinstance(diagnosis.fit, PooledFit):
+        return f"with {len(diagnosis.classes):,} classes their pattern is not tested"
     if len(diagnosis.classes) > 2:
         return "too few are wrong to show a pattern"
     return "with two classes wrong labels have no pattern"
@@ -102,6 +107,8 @@ def details(diagnosis: Diagnosis) -> list[str]:
     sentences = [f"Noise rate η = {diagnosis.noise_rate.text('.3f')}. {_noise_level(diagnosis)}"]
     if diagnosis.copies.n_copies:
         sentences.append(_copies(diagnosis))
+    if isinstance(diagnosis.fit, PooledFit):
+        sentences.append(describe_family(diagnosis.fit))
     if diagnosis.is_upper_bound:
         return sentences + _counted(diagnosis)
     sentences.append(_noisiest_label(diagnosis))
@@ -117,12 +124,26 @@ def details(diagnosis: Diagnosis) -> list[str]:
             "rank of the classes by similarity of their mean images, p = "
             f"{similarity.p_value:.2g}."
         )
-    return sentences + _counted(diagnosis)
+    return [*sentences, _issues(diagnosis), *_counted(diagnosis)]
+
+
+def _issues(diagnosis: Diagnosis) -> str:
+    """Return the number of label issues and how many of them are expected to be wrong, in one sentence."""
+    issues = unverified_issues(diagnosis.label_issues)
+    if not len(issues):
+        return "No label that nobody has looked up is wrong with a probability above ½."
+    if len(issues) == 1:
+        return "1 label is an issue: it is probably wrong, and another class is suggested."
+    return (
+        f"{len(issues):,} labels are issues: each is wrong with a probability above ½, and another class is "
+        "suggested; "
+        f"about {100 * issues['p_wrong'].mean():.0f} % of them are expected to be wrong."
+    )
 
 
 def _counted(diagnosis: Diagnosis) -> list[str]:
     """Return the noise rates that are counted and need no model: of verified labels, and of true ones."""
-    sentences = [_verified(diagnosis)] if diagnosis.n_verified else []
+    sentences = [_verified(diagnosis), *_looked_up(diagnosis)] if diagnosis.n_verified else []
     if not math.isnan(diagnosis.true_noise_rate):
         sentences.append(f"Counted against the true labels of these data: {diagnosis.true_noise_rate:.3f}.")
     return sentences
@@ -141,7 +162,23 @@ def _verified(diagnosis: Diagnosis) -> str:
             return f"{text}. With so few groups this number is {verdict}."
     if not diagnosis.learned:
         return f"{text}. If they were sampled at random, this is the noise rate of all labels."
+    if diagnosis.verified_are_suspicious:
+        return f"{text}. Models doubt them more often than others, so this is not the noise rate of all."
     return f"{text}. If they were sampled at random, this number is more reliable than the estimate."
+
+
+def _looked_up(diagnosis: Diagnosis) -> list[str]:
+    """Return how many of the labels that were looked up were wrong, in a sentence; none without any."""
+    counts = diagnosis.label_issues["state"].value_counts()
+    n_correct, n_wrong = (int(counts.get(state, 0)) for state in (VERIFIED_CORRECT, VERIFIED_WRONG))
+    n = n_correct + n_wrong
+    if not n:
+        return []
+    start = "Of 1 label that was" if n == 1 else f"Of {n:,} labels that were"
+    return [
+        f"{start} looked up, {n_wrong:,} {'was' if n_wrong == 1 else 'were'} wrong; label_issues.csv has "
+        "them last."
+    ]
 
 
 def _noise_level(diagnosis: Diagnosis) -> str:
@@ -187,9 +224,8 @@ def _noisiest_label(diagnosis: Diagnosis) -> str:
     value, low, high = (
         f"{100 * worst[name]:.0f}" for name in ("label_noise_rate", "label_low", "label_high")
     )
-    return (
-        f"{value} % [{low}, {high}] of the labels {worst['class']!r} are wrong, more than of any other label."
-    )
+    name = _shortened(worst["class"])
+    return f"{value} % [{low}, {high}] of the labels {name!r} are wrong, more than of any other label."
 
 
 def caveats(diagnosis: Diagnosis) -> list[str]:
@@ -213,6 +249,14 @@ def _caveats_of_estimate(diagnosis: Diagnosis) -> list[str]:
         sentences.append(
             "The interval is wide. More examples, or verified labels for some of them, would narrow it."
         )
+    excess = diagnosis.excess
+    if excess is not None and excess.value > _LITTLE:
+        sentences.append(
+            "With so few examples models confuse classes. Planted noise shows by how much that raises the "
+            f"estimate: {100 * excess.value:.1f} ± {100 * (excess.high - excess.value):.1f} percentage "
+            "points. The noise rate is given without them, and its interval allows for them; numbers of "
+            "classes, the transition matrix and probabilities of label issues contain them."
+        )
     lost = per_class[per_class["share"] * n < _LOST * per_class["n_labels"]]
     if len(lost):
         sentences.append(
@@ -221,7 +265,7 @@ def _caveats_of_estimate(diagnosis: Diagnosis) -> list[str]:
             "recognise the class. Its results and its label issues are unreliable."
         )
     examples_per_class = diagnosis.n_independent // len(diagnosis.classes)
-    if examples_per_class < _LEARNS_LITTLE and not diagnosis.is_upper_bound:
+    if examples_per_class < _LEARNS_LITTLE and not diagnosis.is_upper_bound and diagnosis.excess is None:
         sentences.append(
             f"With {_examples_per_class(diagnosis)} models learn little. Classes that they cannot "
             "separate count as wrong labels, so the estimate is probably too high; the interval does not "
@@ -249,5 +293,8 @@ def _caveats_of_estimate(diagnosis: Diagnosis) -> list[str]:
 def _list(names: list[str]) -> str:
     """Return the first names as text, and how many more there are."""
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    shown = [name if len(name) <= _LENGTH else f"{name[:_LENGTH]}…" for name in names[:_NAMES]]
-    return ", ".join(shown) + more
+    return ", ".join(map(_shortened, names[:_NAMES])) + more
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LENGTH else f"{name[:_LENGTH]}…"

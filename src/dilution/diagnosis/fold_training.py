@@ -14,10 +14,11 @@ from torch import Tensor
 
 from dilution.data import Arrays
 from dilution.data.arrays import LazyImages
-from dilution.models import errors_of_model
+from dilution.models import can_be_sent, errors_of_model
 from dilution.noise import Dilution
 from dilution.training import TrainConfig, TrainTask, train_together
 from dilution.utils.process_pool import Handler, ProcessPool
+from dilution.utils.references import register_object, registered_object
 
 _VAL_EVERY = 20  # one training example in so many is held out for validation, which a training needs
 
@@ -63,9 +64,11 @@ class FoldTrainer:
         self._predict = partial(_train_and_predict, data, model, device)
         self._stack = ExitStack()
         self._pool: ProcessPool | None = None
-        self.workers = workers if device == "cpu" else 0
+        self.workers = workers if device == "cpu" and can_be_sent(model) else 0
         if self.workers > 1:
-            self._pool = ProcessPool(_open_worker, [(_without_tensors(data), model)] * self.workers)
+            self._pool = ProcessPool(
+                _open_worker, [(_without_tensors(data), model, registered_object(model))] * self.workers
+            )
 
     def __enter__(self) -> Self:
         if self._pool is not None:
@@ -97,9 +100,11 @@ def _without_tensors(data: Arrays) -> _PlainData:
     return images, data.labels.numpy(), data.classes, None if data.groups is None else data.groups.numpy()
 
 
-def _open_worker(data: _PlainData, model: str) -> Handler:
+def _open_worker(data: _PlainData, model: str, factory: Any) -> Handler:
     """Prepare a worker process and return its handler, which trains a fold."""
     torch.set_num_threads(1)
+    if factory is not None:  # an object of the user's program, which this process knows by no name
+        register_object(model, factory)
     images, labels, classes, groups = data
     pixels = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
     arrays = Arrays(

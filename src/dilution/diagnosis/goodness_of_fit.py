@@ -6,6 +6,7 @@ from scipy.special import gammaincc
 from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.grouped_error import squared_group_sums, standard_error
 from dilution.diagnosis.noise_fit import NoiseFit
+from dilution.diagnosis.pooled_fit import PooledFit
 
 MIN_GAIN = 3.0
 """Standard errors by which predictions must be better than the label frequencies."""
@@ -47,7 +48,7 @@ def held_out_accuracy(pred_probs: Floats, labels: Ints) -> tuple[float, float]:
     return float((pred_probs.argmax(axis=1) == labels).mean()), majority
 
 
-def class_conditional_p_value(fit: NoiseFit, labels: Ints, groups: Ints | None = None) -> float:
+def class_conditional_p_value(fit: NoiseFit | PooledFit, labels: Ints, groups: Ints | None = None) -> float:
     """Return the p-value of a χ² test that noise depends on the class alone.
 
     Examples are divided into ten bins by the models' confidence. In each bin the number of labels
@@ -63,9 +64,7 @@ def class_conditional_p_value(fit: NoiseFit, labels: Ints, groups: Ints | None =
     groups
         As for :func:`has_learned`.
     """
-    predicted = fit.class_probs.argmax(axis=1)
-    confidence = fit.class_probs.max(axis=1)
-    expected = (fit.class_probs * fit.transition[:, predicted].T).sum(axis=1)
+    predicted, confidence, expected = fit.agreement()
     agrees: Floats = (labels == predicted).astype(np.float64)
     statistic = 0.0
     for rows in np.array_split(np.argsort(confidence, kind="stable"), _BINS):

@@ -18,6 +18,7 @@ the solution without noise. Unmixing with the anchors excludes it.)
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment, minimize
@@ -66,6 +67,42 @@ class HeldOutPredictions:
         return logarithms
 
 
+class LabelJudgement(NamedTuple):
+    """What a fit says of each label.
+
+    Parameters
+    ----------
+    p_wrong
+        Probability that the label is wrong, float64, shape (n,).
+    suggested
+        Most probable class given image and label, int64, shape (n,).
+    p_suggested
+        Its probability, float64, shape (n,).
+    """
+
+    p_wrong: Floats
+    suggested: Ints
+    p_suggested: Floats
+
+
+class Agreement(NamedTuple):
+    """What a fit expects of labels that name the predicted class.
+
+    Parameters
+    ----------
+    predicted
+        Most probable class before the label is known, int64, shape (n,).
+    confidence
+        Its probability, float64, shape (n,).
+    expected
+        Probability that the label names it, float64, shape (n,).
+    """
+
+    predicted: Ints
+    confidence: Floats
+    expected: Floats
+
+
 @dataclass(frozen=True)
 class NoiseFit:
     """Estimate of true classes and noise.
@@ -96,11 +133,39 @@ class NoiseFit:
         """The noise rate η: the share of wrong labels."""
         return 1 - float(np.dot(self.prior, np.diag(self.transition)))
 
+    @property
+    def class_noise_rates(self) -> Floats:
+        """Share of wrong labels among the examples of each class, shape (classes,)."""
+        rates: Floats = 1 - np.diag(self.transition)
+        return rates
+
+    @property
+    def label_noise_rates(self) -> Floats:
+        """Share of wrong labels among those of each class, shape (classes,); NaN for a label of no class."""
+        rates = np.full(len(self.prior), np.nan)
+        for label in range(len(rates)):
+            labelled = self.prior * self.transition[:, label]
+            if labelled.sum() > 0:
+                rates[label] = 1 - labelled[label] / labelled.sum()
+        return rates
+
     def posterior(self, labels: Ints) -> Floats:
         """Return the probability of each true class given image and noisy label, shape (n, classes)."""
         joint: Floats = self.class_probs * self.transition[:, labels].T
         joint /= joint.sum(axis=1, keepdims=True)
         return joint
+
+    def judge_labels(self, labels: Ints) -> LabelJudgement:
+        """Return the probability that each label is wrong, with the most probable class."""
+        posterior, examples = self.posterior(labels), np.arange(len(labels))
+        suggested = posterior.argmax(axis=1)
+        return LabelJudgement(1 - posterior[examples, labels], suggested, posterior[examples, suggested])
+
+    def agreement(self) -> Agreement:
+        """Return how often labels name the class that the models predict, according to the fit."""
+        predicted = self.class_probs.argmax(axis=1)
+        expected = (self.class_probs * self.transition[:, predicted].T).sum(axis=1)
+        return Agreement(predicted, self.class_probs.max(axis=1), expected)
 
 
 def fit_noise(predictions: HeldOutPredictions, clear: float = CLEAR) -> NoiseFit:

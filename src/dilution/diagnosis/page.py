@@ -1,5 +1,6 @@
 """The page of a diagnosis: the answer, the plot, the method, and the tables as CSV."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.figure
@@ -7,6 +8,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from dilution.diagnosis.clean_labels import CleanLabels
+from dilution.diagnosis.issues_file import NAME as ISSUES_FILE
+from dilution.diagnosis.issues_file import issue_rows, write_issues
+from dilution.diagnosis.origin import ExamplesOrigin
+from dilution.diagnosis.pooled_fit import PooledFit
 from dilution.diagnosis.result import Diagnosis
 from dilution.report.json_file import write_json
 from dilution.report.marks import Plot, mark_points
@@ -20,12 +26,31 @@ from dilution.utils.output_folder import write_output
 _MAX_NAMED = 20  # classes that a plot can name
 _MAX_WRITTEN = 12  # classes whose matrix shows its numbers
 _MAX_ISSUES = 100  # label issues on the page; the file has all
+_MAX_LISTED = 200  # classes in the table of the page; the file has all
 _NAME_LENGTH = 14
+_CELL_LENGTH = 200  # characters of a text in a table of the page
+_NOT_LISTED = (
+    "is_issue",
+    "weight",
+    "state",
+    "verified_label",
+)  # columns that are the same in all rows, or follow
 
-_METHOD = """\
+_TRAINED = """\
 {n_models} models ({model}, {epochs} epochs, the number that predicted held-out labels best) were trained \
 on the noisy labels by cross-validation: each model predicts examples whose labels it never saw. No true \
-label was used.
+label was used."""
+
+_REGRESSIONS = """\
+{n_models} models ({model}, with the penalty that predicted held-out labels best) were fitted to the noisy \
+labels by cross-validation: each model predicts examples whose labels it never saw. No true label was used."""
+
+_GIVEN = """\
+The probabilities of the labels were given ({model}); no model was trained. They are taken to be held out: \
+of models that never saw the label of the example that they predict."""
+
+_METHOD = """\
+{predictions}
 
 The errors of the models are estimated together with those of the labels. The more confident a model is, \
 the more often labels agree with it, up to a plateau; there the model is right, and labels that disagree \
@@ -43,12 +68,22 @@ has the same noise rate; δ is the skew of the structured noise that is nearest.
 
 FILES = (
     "index.html", "diagnosis.json", "diagnosis.png", "diagnosis.svg", "diagnosis.pdf", "per_class.csv",
-    "transition.csv", "label_issues.csv",
+    "transition.csv", ISSUES_FILE,
 )  # fmt: skip
-"""Names of the files of a diagnosis."""
+"""Names of the files of a diagnosis; those of a cleaning are further ones."""
+
+CHANGES_FILE = "cleaning.csv"
+"""Name of the file that lists what cleaning changed."""
 
 
-def write_diagnosis(diagnosis: Diagnosis, folder: Path, command: str) -> Path:
+def write_diagnosis(
+    diagnosis: Diagnosis,
+    folder: Path,
+    command: str,
+    *,
+    columns: Sequence[str] = (),
+    clean: CleanLabels | None = None,
+) -> Path:
     """Write the page, its plot, and the tables as CSV; return the page.
 
     Parameters
@@ -57,54 +92,100 @@ def write_diagnosis(diagnosis: Diagnosis, folder: Path, command: str) -> Path:
         The diagnosis.
     folder
         Folder for ``index.html``, ``diagnosis.json``, ``diagnosis.png`` (also SVG, PDF),
-        ``per_class.csv``, ``transition.csv`` and ``label_issues.csv``. The tables are empty if nothing
-        was learned.
+        ``per_class.csv``, ``transition.csv`` and ``label_issues.csv``. If nothing was learned, the tables are
+        empty, but for labels that somebody has looked up.
     command
         Command line that made the diagnosis.
+    columns
+        Columns of the table that ``label_issues.csv`` has too; ``("all",)`` for all.
+    clean
+        Clean labels: the data with them are written as ``cleaned.csv`` or in the format of the data, and what
+        was changed as ``cleaning.csv``.
 
     Raises
     ------
+    InputError
+        If a column does not exist, or a file is not of this program and may not be replaced.
     DilutionError
         If a file cannot be written.
     """
     rows = None if diagnosis.learned else 0  # a fit to uninformative predictions is meaningless
-    tables = {
-        "per_class": diagnosis.per_class[:rows],
-        "transition": diagnosis.transition[:rows],
-        "label_issues": diagnosis.label_issues[:rows],
-    }
+    tables = {"per_class": diagnosis.per_class[:rows], "transition": diagnosis.transition[:rows]}
+    issues = issue_rows(diagnosis, columns)
     for name, table in tables.items():
         write_output(folder / f"{name}.csv", csv_bytes(table))
-    write_json(folder / "diagnosis.json", diagnosis.to_dict())
+    cleaning = None if clean is None else clean.to_dict()
+    if clean is not None:
+        origin = diagnosis.origin or ExamplesOrigin()
+        write_output(folder / origin.cleaned_name, origin.cleaned(clean, folder))
+        write_output(folder / CHANGES_FILE, csv_bytes(clean.changes))
+    write_json(folder / "diagnosis.json", {**diagnosis.to_dict(), "cleaning": cleaning})
     plot = publish(draw(diagnosis), folder, "diagnosis") if diagnosis.learned else Plot("", ())
+    sentences = [*diagnosis.details, *diagnosis.caveats, *(clean.sentences if clean is not None else ())]
     section = Section(
         name="diagnosis",
         title=f"How noisy are the labels of {diagnosis.name}?",
-        summary=" ".join([*diagnosis.details, *diagnosis.caveats]),
+        summary=" ".join(sentences),
         svg=plot.svg,
         marks=plot.marks,
         caption=f"{len(diagnosis.labels):,} labels of {len(diagnosis.classes)} classes. Bars are 95 % "
-        "intervals. The whole transition matrix is in transition.csv, all examples by the probability of a "
-        "wrong label are in label_issues.csv.",
+        f"intervals. {_files(diagnosis)}, all examples by the probability of a wrong label are in "
+        "label_issues.csv.",
         method=_method(diagnosis),
         claims=pd.DataFrame(),
-        points=_points(tables["per_class"]),
+        points=_with_short_names(_points(_largest(tables["per_class"]))),
         over_seeds=False,
         runs_title="examples, most probably wrong labels first",
         runs_complete=False,
-        runs_file="label_issues.csv",
-        runs=tables["label_issues"].head(_MAX_ISSUES),
+        runs_file=ISSUES_FILE,
+        runs=_listed(issues),
         notes=(*diagnosis.notes, *plot.notes),
     )
     page = Page(f"Labels of {diagnosis.name}", [section], made_by(command, {}), answer=diagnosis.answer)
-    return write(page, folder / "index.html")
+    path = write(page, folder / "index.html")
+    write_issues(diagnosis, issues, folder)  # the last one, since it may be refused
+    return path
+
+
+def _listed(issues: pd.DataFrame) -> pd.DataFrame:
+    """Return the label issues that the page lists: the first ones that nobody has looked up."""
+    unverified = issues[issues["state"] == ""].head(_MAX_ISSUES)
+    return _with_short_names(unverified.drop(columns=list(_NOT_LISTED)))
+
+
+def _files(diagnosis: Diagnosis) -> str:
+    """Return what the tables of classes and entries have that the page does not show."""
+    if not isinstance(diagnosis.fit, PooledFit):
+        return "The whole transition matrix is in transition.csv"
+    entries = (
+        "transition.csv has the right label of each class, and wrong ones more frequent than an even "
+        "spread and have 0.5 % or more"
+    )
+    if len(diagnosis.classes) <= _MAX_LISTED:
+        return entries
+    return f"The page lists the {_MAX_LISTED} largest classes, per_class.csv has all; {entries}"
+
+
+def _largest(per_class: pd.DataFrame) -> pd.DataFrame:
+    """Return the classes that the page lists, in their order."""
+    return per_class.sort_values("n_labels", ascending=False, kind="stable").head(_MAX_LISTED).sort_index()
+
+
+def _with_short_names(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table for the page, in which long texts are cut; the files have them whole."""
+    return table.map(
+        lambda cell: f"{cell[:_CELL_LENGTH]}…" if isinstance(cell, str) and len(cell) > _CELL_LENGTH else cell
+    )
 
 
 def _method(diagnosis: Diagnosis) -> str:
+    held_out = diagnosis.cross_validation
+    trained = _TRAINED if held_out.epochs else _REGRESSIONS
+    predictions = (trained if held_out.n_models else _GIVEN).format(
+        n_models=held_out.n_models, model=held_out.model, epochs=held_out.epochs
+    )
     return _METHOD.format(
-        n_models=diagnosis.cross_validation.n_models,
-        model=diagnosis.cross_validation.model,
-        epochs=diagnosis.cross_validation.epochs,
+        predictions=predictions,
         p_value=diagnosis.class_conditional_p_value,
         samples=len(diagnosis.bootstrap_fits),
     )
@@ -146,7 +227,10 @@ def _draw_classes(axis: Axes, diagnosis: Diagnosis, per_class: pd.DataFrame) -> 
 
 
 def _draw_transition(axis: Axes, diagnosis: Diagnosis) -> None:
-    """Draw the transition matrix, with names and numbers where there is room."""
+    """Draw the transition matrix, with names and numbers where there is room; of many classes their rates."""
+    if isinstance(diagnosis.fit, PooledFit):
+        _draw_label_rates(axis, diagnosis)
+        return
     matrix, classes = diagnosis.fit.transition, len(diagnosis.classes)
     axis.imshow(matrix, cmap="Blues", vmin=0, vmax=1, aspect="equal")
     axis.grid(False)
@@ -161,6 +245,16 @@ def _draw_transition(axis: Axes, diagnosis: Diagnosis) -> None:
         for (true, noisy), share in np.ndenumerate(matrix):
             ink = "white" if share > 0.5 else INK if share >= 0.005 else QUIET
             axis.text(noisy, true, f"{100 * share:.0f}", ha="center", va="center", color=ink, fontsize=7.5)
+
+
+def _draw_label_rates(axis: Axes, diagnosis: Diagnosis) -> None:
+    """Draw how many labels have which share of wrong ones, in place of a matrix of millions of entries."""
+    axis.hist(diagnosis.per_class["label_noise_rate"], bins=np.linspace(0, 1, 41).tolist(), color=COLOURS[0])
+    axis.set_xlim(0, 1)
+    axis.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+    axis.set_xlabel("wrong labels, by label")
+    axis.set_ylabel("number of classes")
+    axis.set_title(f"The labels of {len(diagnosis.classes):,} classes")
 
 
 def _points(per_class: pd.DataFrame) -> pd.DataFrame:

@@ -1,30 +1,41 @@
 """The result of a diagnosis: numbers with intervals, data frames, and the answer in sentences."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest, fisher_exact
 
 from dilution.diagnosis import explain
 from dilution.diagnosis.anchors import Ints
-from dilution.diagnosis.bootstrap import LEVEL, interval
+from dilution.diagnosis.bootstrap import LEVEL, interval, intervals
 from dilution.diagnosis.class_similarity import SimilarityTest
+from dilution.diagnosis.clean_labels import CleanLabels, clean_labels
 from dilution.diagnosis.copies import NO_COPIES, CopyEvidence
 from dilution.diagnosis.cross_validation import CrossValidation
+from dilution.diagnosis.label_issues import unverified_issues
 from dilution.diagnosis.noise_fit import NoiseFit
 from dilution.diagnosis.noise_pattern import NoisePattern
+from dilution.diagnosis.origin import Origin
+from dilution.diagnosis.pooled_fit import PooledFit
+from dilution.diagnosis.reviewer_columns import ReviewerColumns
+from dilution.diagnosis.transition_table import transition_table
 from dilution.noise import equivalent_alpha
 from dilution.report.json_file import SCHEMA_VERSION, plain
 from dilution.report.notebook import notebook_html
-from dilution.utils.estimate import Estimate, central_interval
+from dilution.utils.estimate import Estimate
 
-_MIN_PER_CLASS = (
-    60  # examples, or groups of them, per class below which the models' own errors look like label noise
-)
+MIN_PER_CLASS = 60
+"""Examples, or groups of them, per class below which the models' own errors look like label noise."""
+MIN_PER_CLASS_WITH_FEATURES = 20
+"""The same for features of a network that was trained on other images, which are clear from few examples."""
+MIN_PHOTOGRAPHS_PER_CLASS = 200
+"""The same for photographs whose pixels models learn from scratch, which takes many of them."""
+_SUSPICIOUS = 1e-3  # p-value below which verified examples were not drawn at random
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,8 +84,21 @@ class Diagnosis:
         What the labels of copies say about the noise.
     n_verified_groups
         Number of groups of the verified examples. Default: each example is a group.
+    n_doubted, n_verified_doubted
+        Number of examples, and of verified ones, whose label is not the held-out prediction.
+    n_verified_as_predicted
+        Number of verified labels that are the held-out prediction.
     notes
         What was left out, merged, converted or guessed when the data were read, one sentence each.
+    origin
+        What the user gave, to show its columns and to clean it. None: it is not known.
+    reviewer_columns
+        Further columns of the file of verified labels, which the label issues have too.
+    min_per_class
+        Examples, or groups of them, per class below which the estimate is an upper bound.
+    excess
+        By how much the noise fit overestimates the noise rate, because the models confuse classes, with its
+        standard deviation on both sides; measured with planted noise. None: it was not measured.
     """
 
     name: str
@@ -82,9 +106,9 @@ class Diagnosis:
     labels: Ints
     cross_validation: CrossValidation
     learned: bool
-    fit: NoiseFit
-    bootstrap_fits: list[NoiseFit]
-    alternative_fit: NoiseFit
+    fit: NoiseFit | PooledFit
+    bootstrap_fits: Sequence[NoiseFit | PooledFit]
+    alternative_fit: NoiseFit | PooledFit
     noise_pattern: NoisePattern
     class_similarity: SimilarityTest
     class_conditional_p_value: float
@@ -96,7 +120,14 @@ class Diagnosis:
     groups_per_class: Ints | None = None
     copies: CopyEvidence = NO_COPIES
     n_verified_groups: int | None = None
+    n_doubted: int = 0
+    n_verified_doubted: int = 0
+    n_verified_as_predicted: int = 0
     notes: tuple[str, ...] = ()
+    origin: Origin | None = None
+    reviewer_columns: ReviewerColumns | None = None
+    min_per_class: int = MIN_PER_CLASS
+    excess: Estimate | None = None
 
     def __repr__(self) -> str:
         """Return the answer."""
@@ -111,11 +142,14 @@ class Diagnosis:
         """The noise rate η, the share of wrong labels, with a 95 % interval.
 
         If nothing was learned the value is NaN, and the interval goes up to the rate of labels that
-        carry no information.
+        carry no information. Where the excess of the fit was measured it is subtracted; the interval reaches
+        up to the bound without it.
         """
         if not self.learned:
             return Estimate(math.nan, 0.0, 1 - 1 / len(self.classes))
         rate = interval(self.fit, self.bootstrap_fits, lambda sample: sample.noise_rate, self.alternative_fit)
+        if self.excess is not None:
+            rate = _without_excess(rate, self.excess)
         # At this rate so many labels may show no error.
         invisible = 1 - ((1 - LEVEL) / 2) ** (1 / self.n_independent)
         return replace(rate, high=max(rate.high, invisible))
@@ -134,8 +168,29 @@ class Diagnosis:
 
     @property
     def verified_contradict(self) -> bool:
-        """Whether verified labels agree with the labels less often than labels drawn at random would."""
-        return bool(self.verified_noise_rate.low > 1 - 1 / len(self.classes))
+        """Whether verified labels agree with neither labels nor models more often than random ones would.
+
+        Verified labels of the most suspicious examples differ from the labels too, but agree with the models.
+        """
+        chance = 1 / len(self.classes)
+        if not self.verified_noise_rate.low > 1 - chance:
+            return False
+        agreement = binomtest(self.n_verified_as_predicted, self.n_verified)
+        return bool(agreement.proportion_ci(LEVEL, method="wilson").low <= chance)
+
+    @property
+    def verified_are_suspicious(self) -> bool:
+        """Whether models doubt verified examples more often than others: they were not drawn at random."""
+        others = len(self.labels) - self.n_verified, self.n_doubted - self.n_verified_doubted
+        if not self.n_verified or not others[0]:
+            return False
+        table = np.array(
+            [
+                [self.n_verified_doubted, self.n_verified - self.n_verified_doubted],
+                [others[1], others[0] - others[1]],
+            ]
+        )
+        return bool(fisher_exact(table, alternative="greater").pvalue < _SUSPICIOUS)
 
     @property
     def n_distinct(self) -> int:
@@ -157,50 +212,35 @@ class Diagnosis:
         examples of this class, with a 95 % interval); ``label_noise_rate``, ``label_low``,
         ``label_high`` (the same among the examples with this label).
         """
-        rows = []
-        for number, name in enumerate(self.classes):
-            by_class = self._interval(partial(_noise_rate_of_class, number=number))
-            by_label = self._interval(partial(_noise_rate_of_label, number=number))
-            rows.append(
-                {
-                    "class": name,
-                    "n_labels": int((self.labels == number).sum()),
-                    "share": float(self.fit.prior[number]),
-                    "noise_rate": by_class.value,
-                    "low": by_class.low,
-                    "high": by_class.high,
-                    "label_noise_rate": by_label.value,
-                    "label_low": by_label.low,
-                    "label_high": by_label.high,
-                }
-            )
-        return pd.DataFrame(rows)
+        fits = self.fit, self.bootstrap_fits
+        rate, low, high = intervals(*fits, lambda fit: fit.class_noise_rates, self.alternative_fit)
+        of_label = intervals(*fits, lambda fit: fit.label_noise_rates, self.alternative_fit)
+        return pd.DataFrame(
+            {
+                "class": self.classes,
+                "n_labels": np.bincount(self.labels, minlength=len(self.classes)),
+                "share": self.fit.prior,
+                "noise_rate": rate,
+                "low": low,
+                "high": high,
+                "label_noise_rate": of_label[0],
+                "label_low": of_label[1],
+                "label_high": of_label[2],
+            }
+        )
 
     @cached_property
     def transition(self) -> pd.DataFrame:
-        """The transition matrix T[true, noisy], one row per entry.
+        """The transition matrix T[true, noisy], one row per entry; beyond 100 classes those that matter.
 
         Columns ``true``, ``noisy``, ``probability``, ``low``, ``high`` (95 % interval).
         """
-        samples = np.stack([sample.transition for sample in self.bootstrap_fits])
-        low, high = central_interval(samples, LEVEL)
-        matrix = self.fit.transition
-        difference = np.abs(self.alternative_fit.transition - matrix)
-        low, high = np.clip(low - difference, 0, 1), np.clip(high + difference, 0, 1)
-        return pd.DataFrame(
-            {
-                "true": np.repeat(self.classes, len(self.classes)),
-                "noisy": np.tile(self.classes, len(self.classes)),
-                "probability": matrix.ravel(),
-                "low": np.minimum(low, matrix).ravel(),
-                "high": np.maximum(high, matrix).ravel(),
-            }
-        )
+        return transition_table(self.classes, self.fit, self.bootstrap_fits, self.alternative_fit)
 
     @property
     def is_upper_bound(self) -> bool:
         """Whether there are so few examples, or groups, per class that the estimate is an upper bound."""
-        return self.n_independent < _MIN_PER_CLASS * len(self.classes)
+        return self.n_independent < self.min_per_class * len(self.classes)
 
     @property
     def answer(self) -> str:
@@ -216,6 +256,31 @@ class Diagnosis:
     def caveats(self) -> list[str]:
         """What to know before relying on the answer, one sentence or two each."""
         return explain.caveats(self)
+
+    def clean(self, policy: str = "drop", confidence: float | None = None) -> CleanLabels:
+        """Return the labels after cleaning: label issues dropped, relabelled or weighted.
+
+        Verified labels are always applied: they replace the given ones, and have weight 1.
+
+        Parameters
+        ----------
+        policy
+            ``"drop"`` leaves out examples whose label is wrong with a probability above `confidence`.
+            ``"relabel"`` gives them the suggested label, if that is right with a probability above
+            `confidence` too. ``"weight"`` weights them by 1 − `p_wrong`.
+        confidence
+            The probability, in [0, 1). Default: 0.9; 0 for ``"weight"``, so that each label has its weight.
+
+        Raises
+        ------
+        InputError
+            If the policy does not exist, the confidence is outside [0, 1), or weights are to be written into
+            a DataFrame with a column ``weight``.
+        DataError
+            If the data are a file that has changed.
+        """
+        clean = clean_labels(self, policy, confidence)
+        return clean if self.origin is None else self.origin.with_table(clean)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``diagnosis.json``: all numbers, sentences and notes, in the types of JSON.
@@ -261,20 +326,18 @@ class Diagnosis:
                 "noise_rate": self.copies.noise_rate.to_dict(),
             },
             "per_class": self.per_class if self.learned else [],
+            "n_issues": len(unverified_issues(self.label_issues)) if self.learned else None,
+            "cleaning": None,
         }
         converted: dict[str, Any] = plain(content)
         return converted
 
-    def _interval(self, measure: Callable[[NoiseFit], float]) -> Estimate:
-        return interval(self.fit, self.bootstrap_fits, measure, self.alternative_fit)
 
+def _without_excess(rate: Estimate, excess: Estimate) -> Estimate:
+    """Return a noise rate without the excess of the fit; its spread widens the interval downwards.
 
-def _noise_rate_of_class(fit: NoiseFit, number: int) -> float:
-    """Return the share of wrong labels among the examples of a class."""
-    return 1 - float(fit.transition[number, number])
-
-
-def _noise_rate_of_label(fit: NoiseFit, number: int) -> float:
-    """Return the share of the labels of a class that are wrong."""
-    labelled = fit.prior * fit.transition[:, number]
-    return float(1 - labelled[number] / labelled.sum()) if labelled.sum() > 0 else math.nan
+    The upper bound stays, since the excess is an estimate itself.
+    """
+    below = math.hypot(rate.value - rate.low, excess.high - excess.value)
+    value = min(1.0, max(0.0, rate.value - excess.value))
+    return Estimate(value, min(max(0.0, rate.value - excess.value - below), value), max(rate.high, value))

