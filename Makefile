@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --no-build-isolation --editable '.[dev]'
+	$(PIP) --no-build-isolation --editable '.[dev,features]'
 	touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed

@@ -180,8 +180,8 @@ def large() -> list[dict[str, object]]:
         def record() -> None:
             for first in range(0, N_LARGE, 8):
                 group = dict.fromkeys(keys[first : first + 8], real_outcome())
-                store.start(group, host="h", versions={}, at="now")
-                store.finish(group, at="now")
+                store.start(group, host="h", versions={}, at="2026-01-01T00:00:00.000+00:00")
+                store.finish(group, at="2026-01-01T00:00:00.000+00:00")
 
         real_outcome()
         timed("recording in groups of 8", record)

@@ -27,9 +27,10 @@ def cli_reference() -> str:
     parts = [
         "# The command line\n",
         "Written by `python tests/generated.py`; do not edit.\n",
-        "Exit codes: 0; 1 if runs failed, if `dilution data check` finds a file missing or altered, or if\n"
-        "`dilution show run --retrain` gives other results; 2 after a mistake that you can mend, with one\n"
-        "message; 130 after Ctrl-C. Finished runs are always kept.\n",
+        "Exit codes: 0; 1 if runs failed, if `dilution data check` finds a file missing or altered, if\n"
+        "`dilution show run --retrain` gives other results, or if labels are noisier than `--fail-above`\n"
+        "or `--fail-if-noisier` allow; 2 after a mistake that you can mend, with one message; 3 if\n"
+        "`--fail-above` is undecided; 130 after Ctrl-C. Finished runs are always kept.\n",
     ]
     commands: list[tuple[str, Any]] = [("dilution", typer.main.get_command(app))]
     while commands:

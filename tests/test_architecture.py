@@ -21,6 +21,8 @@ PACKAGES = [
     "diagnosis",
     "planning",
     "advice",
+    "fitting",
+    "review",
     "cli",
 ]
 """Packages in the order of imports: a module imports only from its own package and from earlier ones."""

@@ -18,7 +18,7 @@ from dilution.utils.migration import OldNamesWarning
 
 SECTIONS = {
     "Researchers (figures and studies)": "reproduce run status claims report export import merge",
-    "Doubtful labels": "diagnose plan advise",
+    "Doubtful labels": "diagnose review compare plan advise fit predict",
     "Look around": "show list data",
 }
 
@@ -155,3 +155,36 @@ def count_done(store: Path) -> int:
         return 0
     finally:
         connection.close()
+
+
+NAME = "x" * 10_000
+TABLES = {
+    "one class": f"a,label\n1,{NAME}\n2,{NAME}\n",
+    "one example of a class": f"a,label\n1,{NAME}\n2,b\n3,b\n4,b\n",
+}
+
+
+@pytest.mark.parametrize("content", TABLES.values(), ids=TABLES)
+def test_a_long_class_is_cut_in_a_message(content, tmp_path):
+    (tmp_path / "t.csv").write_text(content)
+    result = dilution("diagnose", "t.csv", "--out", "o", cwd=tmp_path)
+    refused(result, "xxx…")
+    assert len(result.output) < 1500
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("diagnose", NAME),
+        ("diagnose", "digits", "--out", NAME),
+        ("claims", NAME),
+        ("data", "pack", "digits", NAME),
+        ("status", "--store", NAME),
+        ("diagnose", "digits", "--clean", NAME),
+    ],
+    ids=lambda words: " ".join(words)[:20],
+)
+def test_a_long_argument_is_cut_in_a_message(words, tmp_path):
+    result = dilution(*words, cwd=tmp_path)
+    refused(result, "xxx…")
+    assert len(result.output) < 3000

@@ -105,8 +105,13 @@ def test_differences_are_printed_with_exit_code_1(folder, tmp_path, one_thread):
     history[1]["train_loss"] += 0.5
     with Store(copy) as store:
         store.add("s", [RUNS["pooled"]])
-        store.start([stored["key"]], host="h", versions=stored["versions"], at="now")
-        store.finish({stored["key"]: {"state": "done", "result": result, "history": history}}, at="now")
+        store.start(
+            [stored["key"]], host="h", versions=stored["versions"], at="2026-01-01T00:00:00.000+00:00"
+        )
+        store.finish(
+            {stored["key"]: {"state": "done", "result": result, "history": history}},
+            at="2026-01-01T00:00:00.000+00:00",
+        )
     ended = dilution("show", "run", stored["key"], "--retrain", "--store", copy, cwd=folder)
     assert ended.exit_code == 1
     assert "Trained again: 2 differences in " in ended.stdout

@@ -120,8 +120,8 @@ def finish(store, runs, lr):
         measures = {"val_loss_noisy": 1 + distance, "val_acc_clean": accuracy, "n_available": 60_000}
         measures |= {"test_acc_at_best_clean_val": accuracy, "n_test": 10_000, "majority_share": 0.1}
         outcomes[run.key] = {"state": "done", "result": measures, "history": []}
-    store.start([run.key for run in runs], host="h", versions={}, at="2026-01-01")
-    store.finish(outcomes, at="2026-01-01")
+    store.start([run.key for run in runs], host="h", versions={}, at="2026-01-01T00:00:00.000+00:00")
+    store.finish(outcomes, at="2026-01-01T00:00:00.000+00:00")
 
 
 def test_a_figure_at_the_paper_preset_is_judged_once_its_rates_are_chosen_and_its_runs_have_ended(tmp_path):

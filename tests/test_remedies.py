@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -22,13 +22,20 @@ import pandas as pd
 import pytest
 import torch
 from commands import STUDY, dilution
+from fitted_models import untrained
 from photographs import photograph, write_class_folders
+from reviewed_tables import noisy_frame, noisy_rows
+from reviews import label_issues, write_diagnosis, write_table
+from scipy import special as scipy_special
+from sklearn.svm import LinearSVC
 from stores import DONE, KEYS, RUNS
 
 import dilution as package
-from dilution.data import Arrays, from_numpy, load
+from dilution.data import Arrays, UnsplitData, from_numpy, load
 from dilution.data.registry import load_unsplit
+from dilution.diagnosis.feature_source import FeatureSource, describe_features
 from dilution.errors import DilutionError
+from dilution.models import name_model
 from dilution.study import Execution, run
 from dilution.study.run_spec import Run
 from dilution.study.statistics import intervals
@@ -36,6 +43,7 @@ from dilution.study.store import Store
 from dilution.training import confusability
 from dilution.training.evaluation import Normalise
 from dilution.training.gradients import compare_gradients
+from dilution.training.image_features import EFFICIENTNET, efficientnet_features
 from dilution.utils.worker_process import check_importable_script, pickle_setup
 
 SOURCE = Path(package.__file__).parent
@@ -333,7 +341,7 @@ def store_file(**settings: Any) -> str:
         if settings.get("filled"):
             store.add("short", RUNS)
             with store.writer():
-                store.finish({KEYS[0]: DONE}, at="now")
+                store.finish({KEYS[0]: DONE}, at="2026-01-01T00:00:00.000+00:00")
     return "my results.sqlite"
 
 
@@ -565,6 +573,16 @@ def paste_all(message: str) -> None:
     assert pasted, message
     for command in pasted:
         paste(command)
+
+
+def diagnosed_table() -> None:
+    write_diagnosis(Path("diagnosis"), "t.csv#species", label_issues(write_table(Path("t.csv"))))
+    Path("page.html").write_text("of somebody else")
+
+
+case_of_command(
+    "a page of a review exists", "dilution review --write page.html", with_options, diagnosed_table
+)
 
 
 def pack_folder(message: str) -> None:
@@ -872,12 +890,54 @@ for words in ("report --out .", "export runs.csv"):
 case_of_command("a data set is misspelt", "dilution data pack digtis my.pack", with_hint)
 
 
+DOUBTFUL = "--pred-probs probs.npy --n-bootstrap 20 --workers 0 --out 'my results'"
+
+
+def doubtful_files() -> None:
+    """Write a table and images with held-out probabilities, so that nothing trains."""
+    pred_probs, labels, _ = noisy_rows(n=240)
+    noisy_frame(labels).to_csv("table.csv", index=False)
+    np.savez("doubtful.npz", images=digits().train.images[:240].numpy(), labels=labels)
+    np.save("probs.npy", pred_probs)
+
+
+def edited_issues() -> None:
+    doubtful_files()
+    Path("my results").mkdir()
+    Path("my results/label_issues.csv").write_text("id,verified_label,remark\nrow 2,ant,mine\n")
+
+
+def with_verified(command: str, message: str) -> list[str]:
+    option = named(r"Add (--verified '.*?'):", message)
+    return [f"{command} {option}", f"{command} {named(r'or (--overwrite) to lose', message)}"]
+
+
+case_of_command(
+    "label issues were edited", f"dilution diagnose table.csv {DOUBTFUL}", with_verified, edited_issues
+)
+case_of_command(
+    "a confidence is named without a policy",
+    f"dilution diagnose table.csv {DOUBTFUL} --confidence 0.8",
+    lambda command, message: [f"{command} {named(r'Add (--clean drop)', message)}"],
+    doubtful_files,
+)
+case_of_command(
+    "columns of images are to be shown",
+    f"dilution diagnose doubtful.npz {DOUBTFUL} --columns all",
+    without_options,
+    doubtful_files,
+)
+
+
 def contradicting_stores() -> None:
     for name, accuracy in (("a.sqlite", 0.5), ("b.sqlite", 0.6)):
         with Store(Path(name)) as store:
             store.add("short", RUNS)
             with store.writer():
-                store.finish({KEYS[0]: DONE | {"result": {"test_acc_last": accuracy}}}, at="now")
+                store.finish(
+                    {KEYS[0]: DONE | {"result": {"test_acc_last": accuracy}}},
+                    at="2026-01-01T00:00:00.000+00:00",
+                )
 
 
 case_of_command(
@@ -1021,6 +1081,204 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
 
+# --- fitted models ---
+
+
+def fitted_to_table(cells: str = "1,5", name: str = "own.csv") -> Any:
+    """Return a model for a table with a column of numbers."""
+    return untrained(load_unsplit(table("x;label\n" + f"{cells};a\n2;b\n" * 4, name)).arrays)
+
+
+def predict_proposals(message: str) -> None:
+    fitted_to_table("1.5").save("model.dilution")
+    names = re.findall(r"\S+#decimal=\w+", message)
+    assert names, message
+    for name in names:
+        paste(f"dilution predict model.dilution {name}")
+
+
+def new_points() -> str:
+    return refusal(fitted_to_table("1,5").predict, table("x\n1.5\n2.5\n"))
+
+
+def new_thousands() -> str:
+    return refusal(fitted_to_table("3").predict, table("x\n'1,234'\n".replace("'", '"')))
+
+
+case("new numbers have another decimal mark", new_points, predict_proposals)
+case("new numbers may have either decimal mark", new_thousands, predict_proposals)
+
+
+def replace_marks(message: str) -> None:
+    frame = pd.DataFrame({"x": ["1,234"]})
+    calls = [call for call in expressions(message) if call.startswith("frame.replace")]
+    assert len(calls) == 2, message
+    for call in calls:
+        fitted_to_table("3").predict(eval(call, {"frame": frame}))
+
+
+case(
+    "new numbers of a DataFrame may have either decimal mark",
+    lambda: refusal(fitted_to_table("3").predict, pd.DataFrame({"x": ["1,234"]})),
+    replace_marks,
+)
+
+
+def file_of_others(save: str) -> Callable[[], str]:
+    def provoke() -> str:
+        Path("own.pt2").write_text("mine")
+        return refusal(getattr(fitted_to_table(), save), "own.pt2")
+
+    return provoke
+
+
+def overwrite(save: str) -> Callable[[str], None]:
+    def apply(message: str) -> None:
+        (setting,) = re.findall(r"(\w+)=True", message)
+        getattr(fitted_to_table(), save)("own.pt2", **{setting: True})
+
+    return apply
+
+
+case("a model would replace a file", file_of_others("save"), overwrite("save"))
+case("an export would replace a file", file_of_others("export"), overwrite("export"))
+case(
+    "an export has another extension",
+    lambda: refusal(fitted_to_table().export, "own.onnx"),
+    lambda message: fitted_to_table().export(named(r"Pass (\S+)\.", message)) and None,
+)
+
+
+def own_network(shape: Any, classes: int) -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(shape[0], classes))
+
+
+def model_of_own(name: str) -> Callable[[], str]:
+    def provoke() -> str:
+        Path("own_net.py").write_text(
+            "from torch import nn\n"
+            "def small(shape, classes):\n"
+            "    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0], classes))\n"
+        )
+        model = fitted_to_table()
+        member = package.fitting.Network(own_network(model.shape, 2), model.members[0].normalise)
+        replace(model, model=name, members=[member]).save("own.dilution")
+        return refusal(package.load_model, "own.dilution")
+
+    return provoke
+
+
+def name_network(message: str) -> None:
+    evaluated(function=own_network)(message)
+    for option in re.findall(r"--model \w+:\w+", message):
+        paste(f"dilution predict own.dilution own.csv {option}")
+
+
+case("a model in a file is one of the user's own", model_of_own("own_net:small"), name_network)
+case("a model in a file has no name to import", model_of_own("Small"), name_network)
+
+
+def npz_of_models() -> str:
+    np.savez("own.npz", pixels=PIXELS)
+    return refusal(untrained(digits().train).predict, "own.npz")
+
+
+def write_images(message: str) -> None:
+    scope = {"numpy": np, "file": "other.npz", "images": digits().test.images.numpy()}
+    for call in expressions(message):
+        eval(call, scope | ({"file": "other.npy"} if ".save(" in call else {}))
+    for file in ("other.npy", "other.npz"):
+        assert len(untrained(digits().train).predict(file)) == len(digits().test)
+
+
+case("a file of arrays has no images", npz_of_models, write_images)
+
+
+# --- data and models of a program ---
+
+
+def softmax_of(logits: Any) -> Callable[[str], None]:
+    """Return the function that makes probabilities of logits as a message says, and diagnoses with them."""
+
+    def apply(message: str) -> None:
+        (remedy,) = re.findall(r"scipy[.]special[.]softmax[(][^)]*[)]", message)
+        values = eval(remedy, {"scipy": SimpleNamespace(special=scipy_special), "logits": logits})
+        execution = Execution(workers=0, progress=False)
+        package.diagnose((ROWS, LABELS), pred_probs=values, n_bootstrap=20, execution=execution)
+
+    return apply
+
+
+def diagnosed_with(pred_probs: Any) -> Callable[[], str]:
+    return lambda: refusal(package.diagnose, (ROWS, LABELS), pred_probs=pred_probs)
+
+
+LOGITS = np.random.default_rng(5).normal(size=(40, 2))
+case("pred_probs are logits", diagnosed_with(LOGITS), softmax_of(LOGITS))
+case("pred_probs do not sum to 1", diagnosed_with(abs(LOGITS)), softmax_of(LOGITS))
+
+
+def calibrated(message: str) -> None:
+    (remedy,) = re.findall(r"sklearn[.]calibration[.]CalibratedClassifierCV[(]model[)]", message)
+    scope = {
+        "sklearn": SimpleNamespace(calibration=import_module("sklearn.calibration")),
+        "model": LinearSVC(),
+    }
+    assert name_model(eval(remedy, scope))
+
+
+case("a classifier has no probabilities", lambda: refusal(name_model, LinearSVC()), calibrated)
+
+
+def four_channels() -> UnsplitData:
+    return UnsplitData(Arrays(torch.zeros(8, 4, 20, 20, dtype=torch.uint8), torch.arange(8) % 2))
+
+
+def table_rows() -> UnsplitData:
+    return UnsplitData(Arrays(torch.zeros(8, 3, 1, 1), torch.arange(8) % 2))
+
+
+def no_features(examples: Callable[[], UnsplitData], features: Any) -> Callable[[], str]:
+    return lambda: refusal(FeatureSource(features, trains_here=True).find, "data", examples(), print)
+
+
+def without_features(examples: Callable[[], UnsplitData]) -> Callable[[str], None]:
+    def apply(message: str) -> None:
+        assert "--features (features=) out" in message
+        assert FeatureSource(None, trains_here=True).find("data", examples(), print)[0] is None
+
+    return apply
+
+
+def features_off(message: str) -> None:
+    given = named(r"--features (\w+)", message)
+    assert named(r"features='(\w+)'", message) == given
+    assert FeatureSource(given, trains_here=True).find("data", four_channels(), print) == (None, ())
+
+
+def saved_features(message: str) -> None:
+    remedy = named(r"Write it with (numpy[.]save[(]file, features[)])", message)
+    eval(remedy, {"numpy": np, "file": "features.npy", "features": np.ones((8, 2))})
+    found, _ = FeatureSource("features.npy", trains_here=True).find("data", four_channels(), print)
+    assert found is not None
+
+
+def text_file() -> str:
+    Path("features.npy").write_text("1,2")
+    return no_features(four_channels, "features.npy")()
+
+
+case("features of rows of a table", no_features(table_rows, len), without_features(table_rows))
+case(
+    "features of four channels",
+    lambda: refusal(efficientnet_features, np.zeros((1, 4, 20, 20), np.uint8)),
+    without_features(four_channels),
+)
+case("features are the default", lambda: describe_features(EFFICIENTNET)[0], features_off)
+case("features are no .npy file", no_features(four_channels, Path("features.csv")), saved_features)
+case("a .npy file of features is damaged", text_file, saved_features)
+
+
 # --- the rest ---
 
 case(
@@ -1112,6 +1370,9 @@ case(
 
 
 SLOW = {
+    "label issues were edited",
+    "a confidence is named without a policy",
+    "columns of images are to be shown",
     "a folder has too many images for memory",
     "a pilot has many copies",
     "a pilot learns nothing",
@@ -1123,6 +1384,8 @@ SLOW = {
     "runs of a pilot fail",
     "there is no store",
     "a time limit is reached",
+    "an export has another extension",
+    "an export would replace a file",
     "processes are not started together",
 }
 """Cases that train, or start processes."""

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import matplotlib
@@ -108,6 +109,19 @@ def test_saved_figures_are_small_undated_and_always_the_same_bytes(tmp_path: Pat
         assert len(content) < 200_000
         assert b"dc:date" not in content
         assert b"CreationDate" not in content
+
+
+@pytest.mark.parametrize("date", ["abc", "0", "9" * 5000])
+def test_the_date_of_another_tool_changes_no_file(
+    date: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure, (axis,) = new_figure()
+    axis.plot([1, 2], [3, 4])
+    plain = save(figure, tmp_path, "plain")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", date)
+    dated = save(figure, tmp_path, "dated")
+    assert all(plain[name].read_bytes() == dated[name].read_bytes() for name in plain)
+    assert os.environ["SOURCE_DATE_EPOCH"] == date
 
 
 def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dilution.training.losses import cross_entropy, cross_entropy_with_gradient
+from dilution.training.losses import cross_entropy, cross_entropy_with_gradient, forward_corrected
 
 
 def test_cross_entropy_is_linear_in_the_target():
@@ -27,6 +27,40 @@ def test_the_gradient_is_that_of_autograd_for_each_replica(kind):
     targets = labels if kind == "labels" else weights
     losses, gradient = cross_entropy_with_gradient(logits, targets)
     expected = cross_entropy(logits, targets)
+    expected.sum().backward()
+    torch.testing.assert_close(losses, expected.detach())
+    torch.testing.assert_close(gradient, logits.grad)
+
+
+def test_forward_corrected_compares_labels_with_their_predicted_distribution():
+    logits = torch.tensor([[[1.0, 0.0, -1.0], [0.5, 0.5, 3.0]]], dtype=torch.float64)
+    transition = torch.tensor([[[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.0, 0.4, 0.6]]], dtype=torch.float64)
+    loss, _ = forward_corrected(transition)(logits, torch.tensor([[2, 1]]))
+    noisy = logits.softmax(dim=-1) @ transition
+    assert float(loss) == pytest.approx(-float(noisy[0, 0, 2].log() + noisy[0, 1, 1].log()) / 2)
+
+
+def test_forward_correction_with_the_identity_is_cross_entropy():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 6, 4, generator=generator, dtype=torch.float64)
+    weights = torch.rand(2, 6, 4, generator=generator, dtype=torch.float64)
+    identity = torch.eye(4, dtype=torch.float64).expand(2, 4, 4)
+    for expected, given in zip(
+        cross_entropy_with_gradient(logits, weights),
+        forward_corrected(identity)(logits, weights),
+        strict=True,
+    ):
+        torch.testing.assert_close(given, expected)
+
+
+@pytest.mark.parametrize("columns", [4, 8])  # with 8, the last four are labels that were looked up
+def test_the_gradient_of_forward_correction_is_that_of_autograd(columns):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 6, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    weights = torch.rand(2, 6, columns, generator=generator, dtype=torch.float64)
+    transitions = torch.rand(2, 4, columns, generator=generator, dtype=torch.float64).softmax(dim=-1)
+    losses, gradient = forward_corrected(transitions)(logits, weights)
+    expected = -(weights * (logits.softmax(dim=-1) @ transitions).log()).sum(dim=(-2, -1)) / 6
     expected.sum().backward()
     torch.testing.assert_close(losses, expected.detach())
     torch.testing.assert_close(gradient, logits.grad)

@@ -12,7 +12,7 @@ import torch
 from dilution.data import Arrays, load
 from dilution.models import build_model
 from dilution.noise import Dilution, uniform
-from dilution.training import BatchSampler, TrainConfig, train
+from dilution.training import BatchSampler, TrainConfig, TrainTask, train, train_together
 from dilution.training.evaluation import Normalise, accuracy
 from dilution.training.losses import cross_entropy
 from dilution.training.optimizers import lr_factor, make_optimizer
@@ -231,3 +231,60 @@ def test_predictions_are_probabilities():
     probabilities = trained("conv2", steps=2).predict(load("digits").test.images[:9])
     assert probabilities.shape == (9, 10)
     assert torch.allclose(probabilities.sum(dim=1), torch.ones(9))
+
+
+def weighted_task(label_weights, transition=None, **options):
+    """Return a task whose targets are label weights; nothing is held out."""
+    data = load("digits").train.subset(torch.arange(200))
+    config = TrainConfig(targets="pooled", optimizer="adam", lr=0.003, steps=60, batch_size=32, n_evals=1)
+    return TrainTask(
+        "mlp1",
+        Dilution(data, alpha=0),
+        data,
+        0,
+        0,
+        config,
+        label_weights=label_weights,
+        transition=transition,
+        **options,
+    )
+
+
+def trained_on_weights(*tasks):
+    return train_together(tasks)
+
+
+def test_label_weights_are_learned_in_place_of_the_labels_and_nothing_is_held_out():
+    labels = load("digits").train.labels[:200]
+    shifted = torch.nn.functional.one_hot((labels + 1) % 10, 10).float()
+    (result,) = trained_on_weights(weighted_task(shifted))
+    predicted = result.predict(load("digits").train.images[:200]).argmax(dim=1)
+    assert (predicted == (labels + 1) % 10).double().mean() > 0.9
+    assert (result.n_train, result.n_val) == (200, 0)
+    assert list(result.history.columns) == ["step", "train_loss"]
+    assert result.summary() == {}
+
+
+def test_an_example_without_weight_is_not_learned():
+    labels = load("digits").train.labels[:200]
+    weights = torch.nn.functional.one_hot(labels, 10).float()
+    weights[labels == 3] = 0
+    (result,) = trained_on_weights(weighted_task(weights))
+    probabilities = result.predict(load("digits").train.images[:200])
+    assert probabilities[:, 3].max() < 0.1
+
+
+def test_forward_correction_learns_the_true_classes_of_shifted_labels():
+    """All labels name the next class, and T says so: the network learns the classes themselves."""
+    labels = load("digits").train.labels[:200]
+    shifted = torch.nn.functional.one_hot((labels + 1) % 10, 10).float()
+    transition = torch.eye(10).roll(1, dims=1) * 0.98 + 0.002
+    corrected, plain = trained_on_weights(weighted_task(shifted, transition), weighted_task(shifted))
+    images = load("digits").train.images[:200]
+    assert (corrected.predict(images).argmax(dim=1) == labels).double().mean() > 0.9
+    assert (plain.predict(images).argmax(dim=1) == labels).double().mean() < 0.1
+
+
+def test_a_trained_model_is_in_evaluation_mode():
+    assert not trained(steps=2).model.training
+    assert not trained("conv2", steps=1, n=64).model.training

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dilution.advice import Advice, advise
     from dilution.data import Arrays, DataSet, from_numpy, list_datasets, load
-    from dilution.diagnosis import Diagnosis, diagnose
+    from dilution.diagnosis import CleanLabels, Comparison, Diagnosis, compare_diagnoses, diagnose
     from dilution.errors import DataError, DilutionError, InputError, StoreError, TimeLimitReached
     from dilution.figures import estimate, list_figures, reproduce
+    from dilution.fitting import FitResult, FittedModel, NoisyLabelClassifier, fit, load_model
     from dilution.models import list_models
     from dilution.noise import Dilution, list_noises, matrix, observed, structured, uniform
     from dilution.planning import Plan, plan
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 _PACKAGES = {
     "advice": ("Advice", "advise"),
     "data": ("Arrays", "DataSet", "from_numpy", "list_datasets", "load"),
-    "diagnosis": ("Diagnosis", "diagnose"),
+    "diagnosis": ("CleanLabels", "Comparison", "Diagnosis", "compare_diagnoses", "diagnose"),
     "errors": ("DataError", "DilutionError", "InputError", "StoreError", "TimeLimitReached"),
     "figures": ("estimate", "list_figures", "reproduce"),
+    "fitting": ("FitResult", "FittedModel", "NoisyLabelClassifier", "fit", "load_model"),
     "models": ("list_models",),
     "noise": ("Dilution", "list_noises", "matrix", "observed", "structured", "uniform"),
     "planning": ("Plan", "plan"),
@@ -38,14 +40,19 @@ _PACKAGE_OF = {name: package for package, names in _PACKAGES.items() for name in
 __all__ = [
     "Advice",
     "Arrays",
+    "CleanLabels",
+    "Comparison",
     "DataError",
     "DataSet",
     "Diagnosis",
     "Dilution",
     "DilutionError",
     "Execution",
+    "FitResult",
+    "FittedModel",
     "Grid",
     "InputError",
+    "NoisyLabelClassifier",
     "Plan",
     "Run",
     "StoreError",
@@ -54,9 +61,11 @@ __all__ = [
     "TrainConfig",
     "__version__",
     "advise",
+    "compare_diagnoses",
     "confusability",
     "diagnose",
     "estimate",
+    "fit",
     "from_numpy",
     "list_datasets",
     "list_estimators",
@@ -64,6 +73,7 @@ __all__ = [
     "list_models",
     "list_noises",
     "load",
+    "load_model",
     "matrix",
     "observed",
     "plan",

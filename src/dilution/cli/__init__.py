@@ -10,11 +10,14 @@ from typing import Annotated
 
 import typer
 
-from dilution.cli import labels, studies
+from dilution.cli import labels, review, studies
+from dilution.cli.compare import compare
 from dilution.cli.data import data_app
+from dilution.cli.fit import fit
 from dilution.cli.group import SectionedGroup
 from dilution.cli.lists import list_app
 from dilution.cli.noise import show_app
+from dilution.cli.predict import predict
 from dilution.cli.show_run import show_run
 from dilution.cli.signals import end_like_ctrl_c
 from dilution.utils.protected_output import protected_output
@@ -63,8 +66,12 @@ app.command(rich_help_panel=RESEARCHERS)(studies.export)
 app.command("import", rich_help_panel=RESEARCHERS)(studies.import_)
 app.command(rich_help_panel=RESEARCHERS)(studies.merge)
 app.command(rich_help_panel=LABELS)(labels.diagnose)
+app.command(rich_help_panel=LABELS)(review.review)
+app.command(rich_help_panel=LABELS)(compare)
 app.command(rich_help_panel=LABELS)(labels.plan)
 app.command(rich_help_panel=LABELS)(labels.advise)
+app.command(rich_help_panel=LABELS)(fit)
+app.command(rich_help_panel=LABELS)(predict)
 show_app.command("run")(show_run)
 app.add_typer(show_app, name="show", rich_help_panel=LOOK)
 app.add_typer(list_app, name="list", rich_help_panel=LOOK)
@@ -79,6 +86,8 @@ def main() -> None:
     """
     # Plots are files. The shell of a notebook passes on a backend that may not be installed here.
     os.environ.pop("MPLBACKEND", None)
+    # NumPy and matplotlib read the date of a build, and fail where it is no number. Our files have no date.
+    os.environ.pop("SOURCE_DATE_EPOCH", None)
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it reports a home folder that is not writable
     end_like_ctrl_c()
     with protected_output() as output:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import shlex
 import sys
 import warnings
@@ -19,6 +20,7 @@ from dilution.utils.migration import OldNamesWarning
 TIME_LIMIT_EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 _TORCH_MEMORY = "can't allocate memory"
+_LONG_WORD = re.compile(r"(?<=\S{1000})\S+")  # the end of one that is too long for a message
 _UNWRITABLE = (errno.ENOSPC, errno.EPIPE, errno.EIO)  # the output itself failed
 
 
@@ -72,7 +74,7 @@ class SectionedGroup(TyperGroup):
                 raise
             else:
                 message = f"the output cannot be written: {error.strerror}."
-        typer.echo(f"error: {message}", err=True)
+        typer.echo(f"error: {_LONG_WORD.sub('…', message)}", err=True)
         sys.exit(2)
 
 

@@ -10,7 +10,11 @@ import typer
 from dilution.cli.options import (
     DataArgument,
     GroupOption,
+    IdsOption,
+    LabelModeOption,
+    LabelOption,
     ModelOption,
+    NoisyLabelOption,
     OverwriteOption,
     PageFolderOption,
     PrecisionOption,
@@ -33,8 +37,26 @@ if TYPE_CHECKING:
 def diagnose(
     context: typer.Context,
     data: DataArgument,
+    label: LabelOption = None,
+    noisy_label: NoisyLabelOption = None,
+    ids: IdsOption = None,
     out: PageFolderOption = Path("diagnosis"),
     model: ModelOption = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            "--features",
+            help="Features in place of pixels: efficientnet-lite0, none, a .npy file, or module:function. "
+            "Default: the first for few colour images, if it is installed.",
+        ),
+    ] = None,
+    pred_probs: Annotated[
+        Path | None,
+        typer.Option(
+            "--pred-probs",
+            help="Held-out probabilities of the classes, in place of models: .npy, .csv, .parquet.",
+        ),
+    ] = None,
     verified_labels: Annotated[
         Path | None,
         typer.Option("--verified", help="CSV file of labels that somebody looked up: id, verified_label."),
@@ -54,6 +76,26 @@ def diagnose(
     cleanlab: Annotated[
         bool, typer.Option("--cleanlab", help="Also print cleanlab's estimate, from the same predictions.")
     ] = False,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", help="Columns of the table that label_issues.csv has too: all, or a,b."),
+    ] = None,
+    clean: Annotated[
+        str | None,
+        typer.Option("--clean", help="Write the data with clean labels too: drop, relabel or weight."),
+    ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(help="Clean labels that are wrong with a higher probability. Default: 0.9; weight: 0."),
+    ] = None,
+    fail_above: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-above",
+            help="Limit of the noise rate, such as 5%. Exit code 0 if the interval is at most that, 1 if it "
+            "is above, 3 if the limit is inside of it or there is no estimate.",
+        ),
+    ] = None,
     precision: PrecisionOption = "float32",
     overwrite: OverwriteOption = False,
     *,
@@ -63,18 +105,26 @@ def diagnose(
 
     Writes a page, and a table of all examples ranked by the probability that the label is wrong.
     """
+    from dilution.data.registry import name_with_columns
     from dilution.diagnosis import check_cleanlab, cleanlab_noise_rate, write_diagnosis
     from dilution.diagnosis import diagnose as diagnose_labels
-    from dilution.diagnosis.page import FILES
-    from dilution.utils.output_folder import claim
+    from dilution.diagnosis.issues_file import claim_folder
+    from dilution.diagnosis.noise_limit import check_limit, parse_share
+    from dilution.diagnosis.outputs import Outputs
+    from dilution.errors import DataError
 
-    claim(out, FILES, overwrite=overwrite)
+    data = str(name_with_columns(data, label, noisy_label, ids))
+    limit = None if fail_above is None else parse_share(fail_above, "--fail-above")
+    outputs = Outputs.parse(data, columns, clean, confidence)
+    claim_folder(out, outputs.names(out), verified_labels, overwrite=overwrite)
     if cleanlab:
         check_cleanlab()
     with interruptible("nothing is kept"):
         diagnosis = diagnose_labels(
             data,
             model=model,
+            features=features,
+            pred_probs=pred_probs,
             verified_labels=verified_labels,
             group=group,
             folds=folds,
@@ -85,14 +135,28 @@ def diagnose(
             precision=cast("PrecisionName", precision),
             execution=execution,
         )
+    command = command_line(context)
     with writing_to(out):
-        page = write_diagnosis(diagnosis, out, command_line(context))
+        try:
+            cleaned = outputs.clean(diagnosis)
+            page = write_diagnosis(diagnosis, out, command, columns=outputs.columns, clean=cleaned)
+        except DataError:  # the data have changed meanwhile, but the diagnosis must not be lost
+            write_diagnosis(diagnosis, out, command)
+            raise
     for sentence in (diagnosis.answer, *diagnosis.details, *diagnosis.caveats):
+        typer.echo(sentence)
+    for sentence in cleaned.sentences if cleaned is not None else ():
         typer.echo(sentence)
     if cleanlab:
         rate = cleanlab_noise_rate(diagnosis.cross_validation.pred_probs, diagnosis.labels)
         typer.echo(f"cleanlab, from the same predictions: noise rate {rate:.3f}")
+    if cleaned is not None:
+        typer.echo(f"clean data: {out / outputs.cleaned_name}\nwhat was changed: {out / 'cleaning.csv'}")
     typer.echo(f"label issues: {out / 'label_issues.csv'}\npage: {page}")
+    if limit is not None:
+        check = check_limit(diagnosis, limit)
+        typer.echo(check.sentence)
+        raise typer.Exit(check.exit_code)
 
 
 @execution_options()
@@ -102,6 +166,9 @@ def plan(
         str, typer.Argument(help="Data with trusted labels: a data set, file, folder or function.")
     ],
     target: Annotated[float, typer.Option(help="Test accuracy wanted, such as 0.95.")],
+    label: LabelOption = None,
+    noisy_label: NoisyLabelOption = None,
+    ids: IdsOption = None,
     alpha: Annotated[
         float | None, typer.Option(help="Noise level of the labels on offer: noisy labels per clean label.")
     ] = None,
@@ -114,9 +181,7 @@ def plan(
     better_price: Annotated[float, typer.Option(min=0, help="Price of one better label.")] = 1.0,
     model: ModelOption = None,
     group: GroupOption = None,
-    label_mode: Annotated[
-        str, typer.Option(help="added: several labels per image; replaced: one label per image.")
-    ] = "added",
+    label_mode: LabelModeOption = None,
     pilot_n: Annotated[int, typer.Option(min=240, help="Most clean examples of a pilot run.")] = 4000,
     max_runs: Annotated[int, typer.Option(min=20, help="Most runs; a pilot starts with up to 40.")] = 60,
     recipe: RecipeOption = None,
@@ -150,7 +215,10 @@ def plan(
             better_price=better_price,
             model=model,
             group=group,
-            label_mode=cast("LabelMode", label_mode),
+            label_mode=cast("LabelMode | None", label_mode),
+            label=label,
+            noisy_label=noisy_label,
+            ids=ids,
             pilot_n=pilot_n,
             max_runs=max_runs,
             recipe=recipe,
@@ -169,6 +237,9 @@ def plan(
 def advise(
     context: typer.Context,
     data: DataArgument,
+    label: LabelOption = None,
+    noisy_label: NoisyLabelOption = None,
+    ids: IdsOption = None,
     alpha: Annotated[
         float | None, typer.Option(help="Noise to add: noisy labels per clean label. Default: none.")
     ] = None,
@@ -177,6 +248,7 @@ def advise(
     ] = None,
     model: ModelOption = None,
     group: GroupOption = None,
+    label_mode: LabelModeOption = None,
     n: Annotated[int | None, typer.Option("--n", min=128, help="Clean examples. Default: all.")] = None,
     epochs: Annotated[float, typer.Option(help="Budget of a run, in passes over its images.")] = 10.0,
     seed: RootSeedOption = 0,
@@ -207,6 +279,10 @@ def advise(
             eta=eta,
             model=model,
             group=group,
+            label_mode=cast("LabelMode | None", label_mode),
+            label=label,
+            noisy_label=noisy_label,
+            ids=ids,
             n=n,
             epochs=epochs,
             precision=cast("PrecisionName", precision),

@@ -29,6 +29,23 @@ GroupOption = Annotated[
     str | None,
     typer.Option("--group", help="Column whose rows of one value, such as a patient, share every split."),
 ]
+LabelOption = Annotated[
+    str | None, typer.Option("--label", help="Column of the label of a table. Default: label.")
+]
+NoisyLabelOption = Annotated[
+    str | None,
+    typer.Option("--noisy-label", help="Column of observed labels, if --label has the true ones."),
+]
+IdsOption = Annotated[
+    str | None, typer.Option("--ids", help="Column that names the examples of a table; it is no feature.")
+]
+LabelModeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--label-mode",
+        help="added: several labels per example; replaced: one. Default: replaced for data of your own.",
+    ),
+]
 PageFolderOption = Annotated[
     Path, typer.Option("--out", help="Folder for the page, the plots and the tables.")
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dilution.cli.options import DataRootOption, StoreOption, interruptible
+from dilution.utils.printable import last_line, one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -64,7 +65,7 @@ def _headline(row: Mapping[str, Any]) -> str:
         return f"run {row['key']}: test accuracy {accuracy:.2%} at the best clean validation{at_step}"
     if row["state"] == "diverged":
         return f"run {row['key']}: diverged at step {row['result'].get('diverged_at', 'unknown')}"
-    error = f": {row['error'].strip().splitlines()[-1]}" if row["error"] else ""
+    error = f": {last_line(row['error'])}" if row["error"] else ""
     return f"run {row['key']}: {row['state']}{error}"
 
 
@@ -84,12 +85,13 @@ def _data(run: Run, result: Mapping[str, Any], data_root: Path | None) -> Iterab
     yield "dataset", f"{run.dataset}: {known.about}" if known else run.dataset
     if run.fingerprint:
         yield "fingerprint", f"{run.fingerprint} ({_state_of_files(run, data_root)})"
-    if "n_available" in result:
+    if result.get("n_available") is not None:
         yield "train split", f"{result['n_available']:,} images, of which {run.n:,} were used"
         yield "validation", f"{run.n_val:,} of these {run.n:,}"
+    if result.get("n_test") is not None and result.get("majority_share") is not None:
         yield "test split", f"{result['n_test']:,} images, the largest class {result['majority_share']:.2%}"
     if result.get("image_note"):
-        yield "noisy images", result["image_note"]
+        yield "noisy images", one_line(result["image_note"])
 
 
 def _state_of_files(run: Run, data_root: Path | None) -> str:
@@ -111,14 +113,15 @@ def _trained(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
     for name, version in row["versions"].items():
         is_other = name == "dilution" and version != code_version()
-        yield name, f"{version} (this is {code_version()})" if is_other else version
+        text = one_line(version)
+        yield one_line(name), f"{text} (this is {code_version()})" if is_other else text
     for name in ("host", "started", "finished"):
         if row[name]:
-            yield name, row[name]
+            yield name, one_line(row[name])
     for name in ("device", "group_size", "steps_done"):
         if row["result"].get(name) is not None:
-            yield name, str(row["result"][name])
-    if "seconds" in row["result"]:
+            yield name, one_line(str(row["result"][name]))
+    if row["result"].get("seconds") is not None:
         yield "seconds", f"{row['result']['seconds']:.3g}"
 
 
@@ -128,7 +131,7 @@ def _print_pairs(title: str, pairs: Iterable[tuple[str, Any]]) -> None:
         typer.echo(f"{title}:\n")
         width = max(len(name) for name, _ in lines)
         for name, value in lines:
-            typer.echo(f"  {name:{width}}  {value}")
+            typer.echo(f"  {name:{width}}  {printable(str(value))}")
         typer.echo()
 
 

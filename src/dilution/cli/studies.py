@@ -21,7 +21,7 @@ from dilution.cli.options import (
     interruptible,
 )
 from dilution.utils.notes import printed_notes
-from dilution.utils.printable import printable
+from dilution.utils.printable import last_line, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -160,11 +160,11 @@ def status(store: StoreOption = Path("results.sqlite")) -> None:
         parts = [f"{by_state[state]} {state}" for state in STATES if state in by_state]
         if by_state.get("running") and not has_writer:
             parts.append("interrupted (no process trains them; run the study again to resume)")
-        typer.echo(f"{printable(study)}: {', '.join(parts) or 'no runs'}")
+        typer.echo(f"{one_line(study)}: {', '.join(parts) or 'no runs'}")
     if not counts:
         typer.echo(f"{store} has no studies.")
     for key, error in failed:
-        typer.echo(f"failed {key}: {error.strip().splitlines()[-1]}")
+        typer.echo(f"failed {one_line(key)}: {last_line(error)}")
     for note in notes:
         typer.echo(note)
 
@@ -196,7 +196,7 @@ def claims(store: StoreArgument = Path("results.sqlite")) -> None:
     from dilution.figures import judge_claims
 
     for claim in judge_claims(store).itertuples():
-        typer.echo(f"{printable(claim.study)}: {claim.verdict.upper()}: {claim.claim}")
+        typer.echo(f"{one_line(claim.study)}: {claim.verdict.upper()}: {claim.claim}")
         typer.echo(f"      rule: {claim.rule}\n      {claim.finished} of {claim.runs} runs: {claim.numbers}")
 
 

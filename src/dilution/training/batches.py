@@ -53,6 +53,9 @@ class BatchSampler:
         Root seed of the streams ``"order/…"``.
     shard
         The part of each batch to yield.
+    label_weights
+        Targets in place of the labels: weights of the classes for each row of the data, float32, shape
+        (rows, classes). Only with pooled targets.
 
     Attributes
     ----------
@@ -77,6 +80,7 @@ class BatchSampler:
         *,
         seed: int,
         shard: Shard = WHOLE_BATCH,
+        label_weights: Tensor | None = None,
     ) -> None:
         self._noisy, self._targets, self._batch_size = noisy, targets, batch_size
         self._part = shard.slice_of(batch_size)
@@ -92,7 +96,9 @@ class BatchSampler:
                 f"targets={targets!r} pools the labels of an image, which needs image_source='same'; here "
                 f"image_source={noisy.image_source.name!r}. Use targets='sampled'."
             )
-        if noisy.n * noisy.classes <= _TABLE:
+        if label_weights is not None:
+            self._table = label_weights.to(self._device)[noisy.clean_rows]
+        elif noisy.n * noisy.classes <= _TABLE:
             self._make_table()
 
     def _make_table(self) -> None:

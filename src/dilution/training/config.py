@@ -1,10 +1,19 @@
 """Settings of a training: targets, optimizer, learning rate, schedule, batch size, budget."""
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from dilution.errors import unknown
+from dilution.errors import invalid, unknown
+from dilution.utils.whole_numbers import check_digits
 
 Targets = Literal["sampled", "pooled", "expected"]
 OptimizerName = Literal["adadelta", "sgd", "adam", "adamw"]
@@ -45,10 +54,10 @@ class TrainConfig(BaseModel):
         over the last 70 % of the steps; ``"cosine"``, falling to 0 along half a cosine; ``"step"``,
         divided by 10 after a third of the steps, after two thirds, and after eight ninths.
     batch_size
-        Examples (sampled targets) or images (pooled and expected targets) per batch.
+        Examples (sampled targets) or images (pooled and expected targets) per batch; at most 10⁹.
     epochs, steps
         The budget, one of the two: passes over the examples or images, or optimizer steps. Default:
-        10 epochs.
+        10 epochs. At most 10⁹ epochs, 10¹⁵ steps.
     ema_decay
         Decay of an exponential moving average of the weights, which is evaluated in their place; 0
         is off.
@@ -73,9 +82,9 @@ class TrainConfig(BaseModel):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     schedule: ScheduleName = "constant"
-    batch_size: Annotated[int, Field(ge=1)] = 128
-    epochs: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
-    steps: Annotated[int | None, Field(ge=1)] = None
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000_000)] = 128
+    epochs: Annotated[float | None, Field(gt=0, le=1e9, allow_inf_nan=False)] = None
+    steps: Annotated[int | None, Field(ge=1, le=1_000_000_000_000_000)] = None
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     hflip: bool = False
     translate: Annotated[int, Field(ge=0)] = 0
@@ -86,10 +95,22 @@ class TrainConfig(BaseModel):
     @classmethod
     def _number_for_number(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse text and truth values where a number belongs: TOML distinguishes them."""
+        check_digits(info.field_name or "", value)
         annotation = cls.model_fields[info.field_name or ""].annotation
         if isinstance(value, str | bool) and annotation in (int, float, int | None, float | None):
             raise ValueError(f"{info.field_name} is {value!r}; it must be a number, without quotes")
         return value
+
+    if not TYPE_CHECKING:  # a checker of types knows the settings
+
+        def __init__(self, **settings: Any) -> None:
+            """Create the configuration; a setting that breaks its rule is an InputError."""
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                raise invalid(error, type(self).model_fields) from None
+
+        __init__.__pydantic_base_init__ = True  # so that validation does not call it
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

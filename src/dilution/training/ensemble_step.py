@@ -16,7 +16,7 @@ from dilution.training.ensemble import make_ensemble
 from dilution.training.fallback_step import FallbackStep
 from dilution.training.group_step import GroupStep
 from dilution.training.kernels.layers import find_layers
-from dilution.training.losses import cross_entropy_with_gradient
+from dilution.training.losses import LossWithGradient, cross_entropy_with_gradient
 from dilution.training.optimizers import make_optimizer
 from dilution.training.step_state import check_kind
 from dilution.utils.rng_state import RngState
@@ -29,6 +29,7 @@ def make_group_step(
     lrs: Sequence[float],
     rng_states: Sequence[RngState] | None = None,
     shard: Shard = WHOLE_BATCH,
+    loss: LossWithGradient = cross_entropy_with_gradient,
 ) -> GroupStep:
     """Return the step of a run group in the way that is fastest for its models and device.
 
@@ -38,19 +39,19 @@ def make_group_step(
 
     Parameters
     ----------
-    models, config, lrs, rng_states, shard
-        As :class:`EnsembleStep` takes them.
+    models, config, lrs, rng_states, shard, loss
+        As :class:`EnsembleStep` takes them. The kernels compute cross entropy alone.
     image_shape
         Shape of the images: (channels, height, width).
     """
     on_gpu = next(models[0].parameters()).device.type == "cuda"
-    if on_gpu and rng_states is None and shard.size == 1:
+    if on_gpu and rng_states is None and shard.size == 1 and loss is cross_entropy_with_gradient:
         obstacle = _obstacle_to_kernels(models[0], image_shape, config.precision)
         if obstacle is None:
             return _kernel_step(models, image_shape, config, lrs)
         if _is_convnet(models[0]):
             _warn_once(obstacle)
-    return EnsembleStep(models, config, lrs, rng_states, shard)
+    return EnsembleStep(models, config, lrs, rng_states, shard, loss)
 
 
 def _kernel_step(
@@ -117,6 +118,8 @@ class EnsembleStep:
     shard
         The part of each batch that this process computes; gradients are added up over all
         processes.
+    loss
+        Loss and its gradient by the logits.
     """
 
     def __init__(
@@ -126,8 +129,9 @@ class EnsembleStep:
         lrs: Sequence[float],
         rng_states: Sequence[RngState] | None = None,
         shard: Shard = WHOLE_BATCH,
+        loss: LossWithGradient = cross_entropy_with_gradient,
     ) -> None:
-        self._shard, self._batch_size = shard, config.batch_size
+        self._shard, self._batch_size, self._loss = shard, config.batch_size, loss
         self._ensemble = make_ensemble(models, getattr(torch, config.precision), rng_states)
         self._ensemble.train()
         # The weights of each replica are separate tensors: in parts of a stacked one, the last bits of
@@ -180,7 +184,7 @@ class EnsembleStep:
 
     def update_weights(self, images: Tensor, targets: Tensor) -> Tensor:
         """Update the weights at the learning rates that are set; return the losses before."""
-        losses = self._ensemble.differentiate(images, targets, cross_entropy_with_gradient)
+        losses = self._ensemble.differentiate(images, targets, self._loss)
         if self._shard.size > 1:
             gradients = [weight.grad for weight in self._parameters if weight.grad is not None]
             losses = self._shard.reduce(gradients, losses, self._batch_size)

@@ -2,9 +2,11 @@
 
 import copy
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dilution.data import Arrays
@@ -24,9 +26,18 @@ class Normalise:
         Images.
     rows
         Rows of the training images, int64, shape (n,).
+    compress
+        Whether the inverse hyperbolic sine follows, which keeps small numbers as they are and compresses
+        large ones: features of tables have outliers that pixels do not have.
+
+    Attributes
+    ----------
+    compress
+        As the parameter.
     """
 
-    def __init__(self, data: Arrays, rows: Tensor) -> None:
+    def __init__(self, data: Arrays, rows: Tensor, *, compress: bool = False) -> None:
+        self.compress = compress
         mean, deviation = channel_moments(data, rows)
         least = torch.finfo(torch.float32).tiny
         deviation = torch.where(deviation > least, deviation, 1.0)  # a channel of one value stays finite
@@ -41,6 +52,23 @@ class Normalise:
         moved._scale, moved._shift = self._scale.to(device), self._shift.to(device)
         moved._mean = self._mean.to(device)
         return moved
+
+    def to_arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Return all of it as arrays, float32 of shape (channels,): ``scale``, ``shift`` and ``mean``."""
+        tensors = {"scale": self._scale, "shift": self._shift, "mean": self._mean}
+        return {name: tensor.flatten().cpu().numpy() for name, tensor in tensors.items()}
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Mapping[str, NDArray[np.float32]], dtype: torch.dtype, *, compress: bool = False
+    ) -> "Normalise":
+        """Return the normalisation that :meth:`to_arrays` returned, for images of a type."""
+        normalise = cls.__new__(cls)
+        normalise.compress = compress
+        for name in ("scale", "shift", "mean"):
+            setattr(normalise, f"_{name}", torch.tensor(arrays[name])[:, None, None])
+        normalise._is_float = dtype.is_floating_point
+        return normalise
 
     @staticmethod
     def of_replicas(parts: Sequence["Normalise"]) -> "Normalise":
@@ -57,8 +85,10 @@ class Normalise:
     def into(self, out: Tensor, images: Tensor) -> Tensor:
         """Write float32 images to `out`, a tensor of the same shape, and return it."""
         if self._is_float:  # the mean is subtracted first: it may be far larger than the deviation
-            return torch.sub(images, self._mean, out=out).mul_(self._scale)
-        return out.copy_(images).mul_(self._scale).add_(self._shift)  # a fused addcmul is slower
+            torch.sub(images, self._mean, out=out).mul_(self._scale)
+        else:
+            out.copy_(images).mul_(self._scale).add_(self._shift)  # a fused addcmul is slower
+        return out.asinh_() if self.compress else out
 
 
 class Evaluator:

@@ -50,14 +50,24 @@ class Replica:
     def __init__(self, task: TrainTask, device: torch.device, shard: Shard) -> None:
         config, data = task.config, task.noisy.data
         self.task, self.image_shape, self.classes = task, data.shape, task.noisy.classes
-        training, held_out = task.noisy.hold_out(task.n_val)
-        self._training, self._held_out = training.to(device), held_out.to(device)
+        training, held_out = (
+            (task.noisy, None) if task.label_weights is not None else task.noisy.hold_out(task.n_val)
+        )
+        self._training = training.to(device)
+        self._n_val = 0 if held_out is None else held_out.n
         self._sampler = BatchSampler(
-            self._training, config.targets, config.batch_size, seed=task.seed, shard=shard
+            self._training,
+            config.targets,
+            config.batch_size,
+            seed=task.seed,
+            shard=shard,
+            label_weights=task.label_weights,
         )
         self._augmentation = Augmentation(config, data.shape, seed=task.seed, shard=shard)
-        self.normalise = Normalise(self._training.data, self._training.clean_rows)
-        self._evaluator = Evaluator(self.normalise, self._held_out, task.test.to(device))
+        self.normalise = Normalise(self._training.data, self._training.clean_rows, compress=task.compress)
+        self._evaluator = (
+            None if held_out is None else Evaluator(self.normalise, held_out.to(device), task.test.to(device))
+        )
         # Validation examples may be fewer where groups are kept whole; steps must not depend on the seed.
         planned = training.length_for(task.noisy.n - task.n_val)
         self.steps = config.total_steps(planned if config.targets == "sampled" else task.noisy.n - task.n_val)
@@ -109,9 +119,11 @@ class Replica:
         """
         if self.diverged_at is not None:
             return
-        with nullcontext() if self.rng_state is None else self.rng_state:
-            measures = self._evaluator(model)
-        finite = [*losses.isfinite().tolist(), math.isfinite(measures["val_loss_noisy"])]
+        measures: dict[str, float] = {}
+        if self._evaluator is not None:
+            with nullcontext() if self.rng_state is None else self.rng_state:
+                measures = self._evaluator(model)
+        finite = [*losses.isfinite().tolist(), math.isfinite(measures.get("val_loss_noisy", 0.0))]
         if not all(finite):
             self.diverged_at = min(step, step - len(losses) + 1 + finite.index(False))
             return
@@ -177,11 +189,11 @@ class Replica:
             history=pd.DataFrame(self._history),
             noise_summary=self._noise_summary(),
             n_train=self._training.n,
-            n_val=self._held_out.n,
+            n_val=self._n_val,
             n_test=len(self.task.test),
             seconds=seconds,
             diverged_at=self.diverged_at,
-            model=model.cpu(),
+            model=model.cpu().eval(),
             normalise=self.normalise.to(torch.device("cpu")),
             gradients=self._gradients,
             gradients_obstacle=self._gradients_obstacle,

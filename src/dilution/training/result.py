@@ -86,7 +86,7 @@ class TrainResult:
         without an evaluation up to there: it tells whether more steps would change much.
         ``val_loss_noisy`` is the lowest cross entropy on noisy validation labels, in nats.
         """
-        if self.state == "diverged" or self.history.empty:
+        if self.state == "diverged" or self.history.empty or not self.n_val:
             return {}
         history = self.history
         clean = history.loc[history["val_acc_clean"].idxmax()]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from dilution.data import Arrays
 from dilution.noise import Dilution
 from dilution.training.config import TrainConfig
@@ -22,12 +24,20 @@ class TrainTask:
     seed
         Root seed of the initial weights, the batch order and the augmentation.
     n_val
-        Clean examples held out for validation.
+        Clean examples held out for validation; none with label weights.
     config
         Configuration of the training; an estimator ignores it.
     compare_gradients
         Whether the gradient over noisy labels is compared with that over clean ones at the end of the
         training of a model; see :func:`dilution.training.gradients.compare_gradients`.
+    label_weights
+        Targets in place of the labels: weights of the classes for each row of the data, float32, shape
+        (rows, classes), which pooled targets show. Then all examples are trained on and nothing is evaluated.
+    transition
+        T[true, noisy] of forward correction, float32, shape (classes, classes); see
+        :func:`dilution.training.losses.forward_corrected`. Default: cross entropy.
+    compress
+        Whether normalised features are compressed; see :class:`dilution.training.evaluation.Normalise`.
     """
 
     model: str
@@ -37,6 +47,9 @@ class TrainTask:
     n_val: int
     config: TrainConfig
     compare_gradients: bool = False
+    label_weights: Tensor | None = None
+    transition: Tensor | None = None
+    compress: bool = False
 
     def __repr__(self) -> str:
         """Return the task without its data sets."""

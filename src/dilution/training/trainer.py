@@ -15,6 +15,7 @@ from dilution.training.device import step_function
 from dilution.training.distributed import Shard
 from dilution.training.ensemble_step import make_group_step
 from dilution.training.group_batches import GroupBatches
+from dilution.training.losses import LossWithGradient, cross_entropy_with_gradient, forward_corrected
 from dilution.training.optimizers import lr_factor
 from dilution.training.replica import Replica
 from dilution.training.result import TrainResult
@@ -75,6 +76,7 @@ class Trainer:
             [replica.task.config.lr for replica in self._replicas],
             rng_states or None,
             shard,
+            _loss(tasks, device),
         )
         capturable = shard.size == 1 and not rng_states
         self._step_function = step_function(self._ensemble, device, capturable=capturable)
@@ -195,6 +197,15 @@ class Trainer:
             "ensemble": self._ensemble.state(),
             "replicas": [replica.state() for replica in self._replicas],
         }
+
+
+def _loss(tasks: Sequence[TrainTask], device: torch.device) -> LossWithGradient:
+    """Return the loss of an ensemble: cross entropy, with forward correction of the tasks that ask for it."""
+    if all(task.transition is None for task in tasks):
+        return cross_entropy_with_gradient
+    identity = torch.eye(tasks[0].noisy.classes)
+    transitions = [identity if task.transition is None else task.transition for task in tasks]
+    return forward_corrected(torch.stack(transitions).to(device))
 
 
 def check_alike(kinds: Sequence[object]) -> None:

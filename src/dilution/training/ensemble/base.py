@@ -1,11 +1,10 @@
 """The interface of ensembles: replicas of one model architecture that compute together."""
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
-LossWithGradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Function of logits (…, b, classes) and targets → losses (…) and their gradients by the logits."""
+from dilution.training.losses import LossWithGradient
+
+__all__ = ["Ensemble", "LossWithGradient"]
 
 
 class Ensemble(nn.Module):

@@ -1,0 +1,90 @@
+"""The command that fits a model to doubtful labels: fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dilution.cli.options import (
+    DataArgument,
+    GroupOption,
+    IdsOption,
+    LabelOption,
+    ModelOption,
+    NoisyLabelOption,
+    OverwriteOption,
+    RecipeOption,
+    RootSeedOption,
+    execution_options,
+    interruptible,
+)
+from dilution.cli.signals import writing_to
+
+if TYPE_CHECKING:
+    from dilution.study.execution import Execution
+
+
+@execution_options("device", "data_root")
+def fit(
+    data: DataArgument,
+    out: Annotated[Path, typer.Option("--out", help="Model file.")] = Path("model.dilution"),
+    label: LabelOption = None,
+    noisy_label: NoisyLabelOption = None,
+    ids: IdsOption = None,
+    group: GroupOption = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="auto, plain, forward (correction with the estimated noise), prune (label issues left out), "
+            "reweight (labels weighted by how probably they are right)."
+        ),
+    ] = "auto",
+    model: ModelOption = None,
+    verified_labels: Annotated[
+        Path | None,
+        typer.Option("--verified", help="CSV file of labels that somebody looked up: id, verified_label."),
+    ] = None,
+    n_models: Annotated[
+        int | None, typer.Option(min=1, help="Networks that are averaged. Default: 4 small ones, or 1.")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
+    seed: RootSeedOption = 0,
+    recipe: RecipeOption = None,
+    overwrite: OverwriteOption = False,
+    *,
+    execution: Execution,
+) -> None:
+    """Fit a model to doubtful labels and save it.
+
+    Chooses the method that predicts held-out labels best, fits it to all examples, and estimates how often
+    the model is right on clean labels. `dilution predict` uses the file.
+    """
+    from dilution.fitting import fit as fit_model
+    from dilution.fitting.checked_zip import is_checked_zip
+    from dilution.utils.output_folder import claim
+
+    if not is_checked_zip(out):
+        claim(out.absolute().parent, [out.name], overwrite=overwrite)
+    with interruptible("nothing is kept"):
+        result = fit_model(
+            data,
+            label=label,
+            noisy_label=noisy_label,
+            ids=ids,
+            group=group,
+            method=method,
+            model=model,
+            verified_labels=verified_labels,
+            n_models=n_models,
+            folds=folds,
+            seed=seed,
+            recipe=recipe,
+            execution=execution,
+        )
+    with writing_to(out.absolute().parent):
+        result.save(out, overwrite=overwrite)
+    for sentence in (result.answer, *result.details):
+        typer.echo(sentence)
+    typer.echo(f"model: {out}")

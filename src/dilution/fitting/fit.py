@@ -1,0 +1,277 @@
+"""The function that fits a model to doubtful labels: diagnosis, methods, validation, refit on all rows."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dilution.data import Arrays, UnsplitData, open_examples
+from dilution.data.class_checks import check_two_classes
+from dilution.data.duplicates import find_and_group
+from dilution.data.open_examples import shown_name
+from dilution.diagnosis import Diagnosis, diagnose
+from dilution.diagnosis.counts import check_counts
+from dilution.diagnosis.cross_validation import FOLDS
+from dilution.diagnosis.verified_labels import open_verified_labels
+from dilution.errors import InputError, unknown
+from dilution.fitting.choice import AUTO, Choice, Fitting
+from dilution.fitting.fitted_model import FittedModel
+from dilution.fitting.learner_selection import select_learners
+from dilution.fitting.learners import Floats, Learner, NetworkLearner
+from dilution.fitting.methods import METHODS
+from dilution.fitting.result import FitResult
+from dilution.study.entry import takes_execution
+from dilution.study.execution import Execution
+from dilution.utils.notes import printed_notes
+from dilution.utils.whole_numbers import check_count
+
+N_BOOTSTRAP = 50
+"""Bootstrap samples behind the interval of the clean accuracy."""
+
+MAX_MODELS = 1_000
+"""Most networks that are averaged: more change no prediction."""
+
+
+@takes_execution
+def fit(
+    data: Any,
+    *,
+    label: str | None = None,
+    noisy_label: Any = None,
+    ids: Any = None,
+    group: str | Path | ArrayLike | None = None,
+    method: str = AUTO,
+    model: Any = None,
+    diagnosis: Diagnosis | None = None,
+    verified_labels: str | Path | Mapping[str, str] | None = None,
+    sample_weight: ArrayLike | None = None,
+    n_models: int | None = None,
+    folds: int = FOLDS,
+    n_bootstrap: int = N_BOOTSTRAP,
+    seed: int = 0,
+    recipe: str | Path | None = None,
+    execution: Execution | None = None,
+) -> FitResult:
+    """Fit a model to examples with doubtful labels, by the method that predicts held-out labels best.
+
+    Parameters
+    ----------
+    data, label, noisy_label, ids, group
+        As for :func:`dilution.diagnose`. Of true labels beside observed ones, the observed ones are learned.
+    method
+        ``"plain"``: the labels as they are; ``"forward"``: forward correction with the estimated transition
+        matrix; ``"prune"``: label issues left out; ``"reweight"``: each label weighted by the probability
+        that it is right; or ``"auto"``: whichever of these predicts held-out noisy labels best.
+    model
+        Name of a network, ``"module:factory"``, or a class or function that makes a ``torch.nn.Module``;
+        ``"sklearn:forest"`` or ``"sklearn:boosting"``. Default: for images a small ConvNet; for tables the
+        average of networks, a random forest and boosted trees with the shares that predict held-out labels
+        best.
+    diagnosis
+        A diagnosis of these examples, whose transition matrix and label issues are used. Default: one is made
+        from the held-out predictions of the same models.
+    verified_labels
+        As for :func:`dilution.diagnose`. They are learned in place of the given labels.
+    sample_weight
+        Weight of each example, shape (n,), ≥ 0. The diagnosis does not use it.
+    n_models
+        Number of networks whose average is the model. Default: 4 of those that train together, otherwise 1.
+    folds
+        Folds of the cross-validation.
+    n_bootstrap
+        Bootstrap samples behind the interval of the clean accuracy.
+    seed
+        Root seed of the folds, the weights, the batch order and the bootstrap.
+    recipe
+        ``"advised"``, or the path of a recipe: how networks are trained, except for `targets` and the number
+        of epochs.
+    execution
+        Its `device`, `data_root` and `progress` are used.
+
+    Returns
+    -------
+    FitResult
+
+    Raises
+    ------
+    InputError
+        If an argument breaks its rule, or the method is not expected to help.
+    DataError
+        If a file cannot be read.
+    """
+    execution = execution or Execution()
+    columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
+    examples = open_examples(data, **columns, root=execution.root)
+    return fit_examples(
+        examples,
+        name=shown_name(data, **columns),
+        method=method,
+        model=model,
+        diagnosis=diagnosis,
+        verified_labels=verified_labels,
+        sample_weight=sample_weight,
+        n_models=n_models,
+        folds=folds,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+        recipe=recipe,
+        execution=execution,
+    )
+
+
+def fit_examples(
+    examples: UnsplitData,
+    *,
+    name: str = "data",
+    method: str = AUTO,
+    model: Any = None,
+    diagnosis: Diagnosis | None = None,
+    verified_labels: str | Path | Mapping[str, str] | None = None,
+    sample_weight: ArrayLike | None = None,
+    n_models: int | None = None,
+    folds: int = FOLDS,
+    n_bootstrap: int = N_BOOTSTRAP,
+    seed: int = 0,
+    recipe: str | Path | None = None,
+    execution: Execution,
+) -> FitResult:
+    """Fit a model to labelled examples; parameters and errors are those of :func:`fit`."""
+    started = time.perf_counter()
+    log = _print_to_stderr if execution.progress else _ignore
+    check_counts(seed, folds=folds, n_bootstrap=n_bootstrap)
+    if method not in (AUTO, *METHODS):
+        raise unknown("method", method, (AUTO, *METHODS))
+    if n_models is not None:
+        check_count("n_models", n_models, 1, MAX_MODELS)
+    verified = open_verified_labels(verified_labels, examples)
+    noisy = _noisy(examples.arrays)
+    check_two_classes(noisy.labels, noisy.classes)
+    grouped = find_and_group(noisy, str if examples.names is None else examples.names.__getitem__)
+    data = grouped.arrays
+    notes = tuple(dict.fromkeys((*examples.notes, *grouped.notes, *verified.notes)))
+    for line in printed_notes(notes):
+        log(line)
+    fitting = Fitting(
+        data,
+        verified.classes,
+        _weights(sample_weight, examples),
+        select_learners(model, data, recipe, execution.device_type),
+        folds,
+        seed,
+        log,
+    )
+    if diagnosis is not None:
+        _check_diagnosis(diagnosis, data)
+    given = replace(examples, arrays=noisy, notes=())
+    choice = fitting.choose(method, diagnosis, partial(_diagnose, given, verified_labels, n_bootstrap, seed))
+    members, shares = fitting.refit(choice, n_models)
+    fitted = FittedModel(
+        _model_name(fitting.learners, choice),
+        data.shape,
+        data.dtype,
+        data.classes,
+        members,
+        choice.method,
+        examples.arrays.encoding,
+        _facts(name, len(data), seed, choice),
+        shares,
+    )
+    return FitResult(
+        name=name,
+        model=fitted,
+        method=choice.method,
+        is_auto=method == AUTO,
+        candidates=choice.candidates,
+        obstacles=choice.obstacles,
+        diagnosis=choice.diagnosis,
+        noise=choice.noise,
+        accuracy=choice.accuracy,
+        n_examples=len(data),
+        n_verified=int((verified.classes >= 0).sum()),
+        seconds=time.perf_counter() - started,
+        notes=notes,
+    )
+
+
+def _diagnose(
+    examples: UnsplitData, verified_labels: Any, n_bootstrap: int, seed: int, pred_probs: Floats
+) -> Diagnosis:
+    """Return the diagnosis of held-out predictions."""
+    return diagnose(
+        examples,
+        pred_probs=pred_probs,
+        verified_labels=verified_labels,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+        execution=Execution(progress=False),
+    )
+
+
+def _model_name(learners: Sequence[Learner], choice: Choice) -> str:
+    """Return the name of the network in the average, or that of the trees if there is none."""
+    used = learners if choice.best is None else [score.learner for score in choice.best.scores]
+    return next((learner.name for learner in used if isinstance(learner, NetworkLearner)), used[0].name)
+
+
+def _noisy(arrays: Arrays) -> Arrays:
+    """Return the examples with the labels to learn."""
+    return arrays if arrays.observed is None else replace(arrays, labels=arrays.observed, observed=None)
+
+
+def _weights(sample_weight: ArrayLike | None, examples: UnsplitData) -> Floats:
+    """Return the weight of each example."""
+    n = len(examples.arrays)
+    if sample_weight is None:
+        return np.ones(n)
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.ndim == 1 and len(weights) != n and len(weights) > examples.positions[-1]:
+        weights = weights[examples.positions]
+    if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise InputError(
+            f"sample_weight has shape {np.shape(sample_weight)}; it must be one finite number ≥ 0 per "
+            f"example, ({n},), not all 0. Check that it comes from the same rows."
+        )
+    return weights
+
+
+def _check_diagnosis(diagnosis: Diagnosis, data: Arrays) -> None:
+    """Refuse a diagnosis of other examples."""
+    if not np.array_equal(diagnosis.labels, data.labels.numpy()) or diagnosis.classes != data.classes:
+        raise InputError(
+            f"the diagnosis is of {len(diagnosis.labels):,} labels of {diagnosis.name}, and these are not "
+            f"the {len(data):,} labels to learn. Diagnose the same data, or leave diagnosis out."
+        )
+
+
+def _facts(name: str, n: int, seed: int, choice: Choice) -> dict[str, Any]:
+    """Return what a model file keeps of the fit."""
+    facts: dict[str, Any] = {"data": name, "n_examples": n, "seed": seed}
+    if choice.best is not None:
+        facts["models"] = [
+            {
+                "model": score.learner.name,
+                "budget": score.learner.describe_budget(score.budget),
+                "share": round(score.share, 4),
+            }
+            for score in choice.best.scores
+        ]
+    if choice.accuracy is not None:
+        facts["clean_accuracy"] = choice.accuracy.clean.to_dict()
+        facts["agreement"] = choice.accuracy.agreement.to_dict()
+    return facts
+
+
+def _print_to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _ignore(_line: str) -> None:
+    pass
