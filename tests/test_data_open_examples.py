@@ -193,7 +193,7 @@ def test_ids_and_groups_count_what_was_left_out():
         ({"train": hugging_face()}, {}, r"pass one of them, such as data\['train'\]"),
         (Items(), {"noisy_label": LABELS}, "noisy_label goes with a table or a pair"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_does_not_fit_is_refused_with_a_remedy(data, columns, message):
     with pytest.raises(InputError, match=message):
