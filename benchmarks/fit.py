@@ -1,15 +1,16 @@
 """Measure `dilution fit` on ten tables with known noise, beside scikit-learn and cleanlab on the same labels.
 
-Each case is a table, a kind of noise, a noise rate and a seed. Models learn from at most 1,000 noisy labels and are
-tested on clean ones. Cases that `docs/results/fit/cases.csv` already contains are not repeated. The page next to it is
-written from that file:
+Each case is a table, a kind of noise, a noise rate and a seed. Models learn from at most 1,000 noisy labels
+and are tested on clean ones. Cases that `docs/results/fit/cases.csv` already contains are not repeated. The
+page next to it is written from that file:
 
     python benchmarks/fit.py            # all cases; some hours on two cores
     python benchmarks/fit.py --tables wine,iris --seeds 0    # some of them
     python benchmarks/fit.py --page     # only the page
 
-Four tables are embedded in scikit-learn. The others are downloads: MNIST and Fashion-MNIST as `dilution` finds them,
-and adult.csv, dry_bean.csv, electricity.csv and spam.data in the folder `tables` of DILUTION_DATA.
+Four tables are embedded in scikit-learn. The others are downloads: MNIST and Fashion-MNIST as `dilution`
+finds them, and adult.csv, dry_bean.csv, electricity.csv and spam.data in the folder `tables` of
+DILUTION_DATA.
 """
 
 import argparse
@@ -41,7 +42,7 @@ SEEDS = (0, 1, 2)
 N_TRAIN, N_TEST = 1_000, 3_000
 AUTO = "dilution, auto"
 METHODS = (AUTO, "dilution, plain", "boosting, raw", "cleanlab, boosting", "cleanlab, default")
-"""Methods: `dilution fit`, the same models on raw labels, HistGradientBoosting, CleanLearning with it and without."""
+"""`fit`, the same models on raw labels, HistGradientBoosting, CleanLearning with it and by default."""
 
 Table = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -194,15 +195,16 @@ def page() -> str:
             "# How accurate are models of `dilution fit`?",
             "",
             "`python benchmarks/fit.py` writes this page from cases.csv. Models learn from at most "
-            f"{N_TRAIN:,} noisy labels of a table and are tested on clean labels. Every method has its defaults, gets "
-            "the noisy labels alone, and does not see the test labels. Skewed noise names the next class alone; with "
-            "two classes it is uniform.",
+            f"{N_TRAIN:,} noisy labels of a table and are tested on clean labels. Every method has its "
+            "defaults, gets the noisy labels alone, and does not see the test labels. Skewed noise names the "
+            "next class alone; with two classes it is uniform.",
             "",
             *_summary(table, accuracies),
             "",
-            "*Boosting* is scikit-learn's HistGradientBoosting, and *cleanlab* its CleanLearning, with logistic "
-            "regression as the default. Differences are paired by case; their 95 % intervals come from tables, and "
-            "seeds in them, drawn with replacement. Seconds are the median of a fit on one core beside other work.",
+            "*Boosting* is scikit-learn's HistGradientBoosting. *cleanlab* is CleanLearning, by default with "
+            "logistic regression. Differences are paired by case; their 95 % intervals come from tables, and "
+            "seeds in them, drawn with replacement. Seconds are the median of a fit on one core beside other "
+            "work.",
             "",
             "![accuracy against the noise rate](accuracy.png)",
             "",
@@ -255,15 +257,14 @@ def _by(accuracies: pd.DataFrame, key: str) -> list[str]:
 
 def _estimates(auto: pd.DataFrame) -> list[str]:
     """Return the lines on the estimated clean accuracy."""
-    learned = auto[auto["learned"].astype(bool)]
+    learned = auto[auto["learned"].astype(str) == "True"]
     covered = (learned["low"] <= learned["accuracy"]) & (learned["accuracy"] <= learned["high"])
     error = (learned["estimate"] - learned["accuracy"]).abs().mean()
-    chosen = learned["chosen"].value_counts()
     lines = [
-        f"In {len(learned)} of {len(auto)} cases the models predict held-out labels better than their frequencies do, "
-        "so that a clean accuracy is estimated. It differs from the accuracy on clean test labels by "
-        f"{100 * error:.1f} points on average, and its 95 % interval contains that in {covered.sum()} of {len(covered)}"
-        " cases.",
+        f"In {len(learned)} of {len(auto)} cases the models predict held-out labels better than their "
+        "frequencies do, so that a clean accuracy is estimated. It differs from the accuracy on clean test "
+        f"labels by {100 * error:.1f} points on average, and its 95 % interval contains that in "
+        f"{covered.sum()} of {len(covered)} cases.",
         "",
         "| table | mean error, points | intervals that contain the accuracy |",
         "|---|---|---|",
@@ -271,10 +272,10 @@ def _estimates(auto: pd.DataFrame) -> list[str]:
     for name, part in learned.assign(covered=covered).groupby("table"):
         mean = 100 * (part["estimate"] - part["accuracy"]).mean()
         lines.append(f"| {name} | {mean:+.1f} | {part['covered'].sum()} of {len(part)} |")
-    methods = ", ".join(f"{name} {count}" for name, count in chosen.items())
+    methods = ", ".join(f"{name} {count}" for name, count in learned["chosen"].value_counts().items())
     lines += [
         "",
-        "Where classes overlap in the features, as in electricity and adult, no method that sees labels alone can tell "
+        "Where classes overlap in the features, as in electricity, no method that sees labels alone can tell "
         f"the overlap from noise, and the estimate is too high. Methods that `auto` chose: {methods}.",
     ]
     return lines

@@ -104,7 +104,7 @@ def test_one_class_and_weights_of_zero_are_refused():
     features, labels, _ = noisy(20)
     with pytest.raises(InputError, match="all labels are of one class"):
         NoisyLabelClassifier(**QUICK).fit(features, np.zeros(20, dtype=int))
-    with pytest.raises(InputError, match="sample_weight is 0 for every example"):
+    with pytest.raises(ValueError, match="at least one non-zero"):
         NoisyLabelClassifier(**QUICK).fit(features, labels, sample_weight=np.zeros(20))
 
 

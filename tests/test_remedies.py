@@ -1279,6 +1279,53 @@ case("features are no .npy file", no_features(four_channels, Path("features.csv"
 case("a .npy file of features is damaged", text_file, saved_features)
 
 
+# --- fitting ---
+
+SMALL_FIT = {"n_bootstrap": 2, "folds": 2, "execution": Execution(workers=0, progress=False)}
+
+
+def fit_rows(n: int = 40, **settings: Any) -> None:
+    package.fit((ROWS[:n], LABELS[:n]), **(SMALL_FIT | {"model": "sklearn:forest"} | settings))
+
+
+def fit_digits(**settings: Any) -> None:
+    package.fit(digits().train.subset(torch.arange(60)), method="plain", **SMALL_FIT, **settings)
+
+
+def diverging_recipe() -> str:
+    Path("r.toml").write_text("[recipe]\nlr = 1e30\n")
+    return refusal(fit_rows, model="mlp1", method="plain", recipe="r.toml")
+
+
+def classifier_of(labels: Any) -> Any:
+    settings = {"method": "plain", "model": "sklearn:forest", "folds": 2, "n_bootstrap": 2, "random_state": 0}
+    return package.NoisyLabelClassifier(**settings).fit(ROWS, labels)
+
+
+DAYS = LABELS.astype("datetime64[D]")
+
+
+def save_with_text(message: str) -> None:
+    remedy = named(r"Fit the classifier to (\S+)\.$", message)
+    assert classifier_of(eval(remedy, {"y": DAYS})).save("text.dilution").exists()
+
+
+case_of_call("a method needs more examples", fit_rows, n=3, method="prune", model="sklearn:forest")
+case_of_call("a method is of no use here", fit_rows, method="forward", model="sklearn:forest")
+case_of_call("trees are asked for images", fit_digits, model="sklearn:forest")
+case(
+    "a network diverges in a fit",
+    diverging_recipe,
+    lambda message: fit_rows(model="mlp1", method="plain", **dict(arguments(message))),
+)
+case("classes are days", lambda: refusal(classifier_of(DAYS).save, "days.dilution"), save_with_text)
+case(
+    "a model in a file is no classifier",
+    lambda: refusal(package.NoisyLabelClassifier.load, untrained(digits().train).save("model.dilution")),
+    evaluated(),
+)
+
+
 # --- the rest ---
 
 case(

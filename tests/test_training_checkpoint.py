@@ -94,6 +94,18 @@ def test_an_interrupted_training_resumes_bit_for_bit(tmp_path, monkeypatch, mode
 
 
 @pytest.mark.trains
+def test_the_weights_to_keep_survive_an_interruption(tmp_path):
+    def kept():
+        return [replace(task, keep="best_noisy_val") for task in tasks("mlp2", optimizer="adam", lr=0.03)]
+
+    path = tmp_path / "a.pt"
+    whole = train_together(kept())
+    with pytest.raises(KeyboardInterrupt):
+        train_together(kept(), checkpoint=Interrupting(path))
+    assert_same(train_together(kept(), checkpoint=Checkpoint(path, "a training")), whole)
+
+
+@pytest.mark.trains
 def test_a_replica_that_had_diverged_stays_diverged(tmp_path):
     def pair():
         first, second = tasks("mlp2", optimizer="sgd")

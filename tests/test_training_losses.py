@@ -53,6 +53,19 @@ def test_forward_correction_with_the_identity_is_cross_entropy():
         torch.testing.assert_close(given, expected)
 
 
+def test_one_transition_matrix_serves_all_replicas_together_and_each_alone():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 6, 4, generator=generator, dtype=torch.float64)
+    labels = torch.randint(4, (2, 6), generator=generator)
+    transition = torch.rand(4, 4, generator=generator, dtype=torch.float64).softmax(dim=-1)
+    together = forward_corrected(transition)(logits, labels)
+    alone = [forward_corrected(transition)(logits[replica], labels[replica]) for replica in range(2)]
+    for whole, parts in zip(together, zip(*alone, strict=True), strict=True):
+        torch.testing.assert_close(whole, torch.stack(parts))
+    each = forward_corrected(torch.stack([transition] * 2))(logits, labels)
+    torch.testing.assert_close(each, together)
+
+
 @pytest.mark.parametrize("columns", [4, 8])  # with 8, the last four are labels that were looked up
 def test_the_gradient_of_forward_correction_is_that_of_autograd(columns):
     generator = torch.Generator().manual_seed(0)

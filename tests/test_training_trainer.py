@@ -288,3 +288,15 @@ def test_forward_correction_learns_the_true_classes_of_shifted_labels():
 def test_a_trained_model_is_in_evaluation_mode():
     assert not trained(steps=2).model.training
     assert not trained("conv2", steps=1, n=64).model.training
+
+
+def test_the_model_of_the_result_has_the_weights_of_the_step_to_keep():
+    settings = {"alpha": 4.0, "n": 100, "steps": 120, "n_evals": 12, "optimizer": "adam", "lr": 0.01}
+    last, best = trained(**settings), trained(**settings, keep="best_noisy_val")
+    pd.testing.assert_frame_equal(last.history, best.history)
+    chosen = best.history.loc[best.history["val_loss_noisy"].idxmin()]
+    assert chosen["step"] < 120
+    test = load("digits").test
+    for result, expected in ((last, last.history.iloc[-1]), (best, chosen)):
+        probabilities = result.predict(test)
+        assert accuracy(probabilities, test.labels) == pytest.approx(expected["test_acc"])

@@ -137,9 +137,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
             inputs = torch.from_numpy(to_features(X, "X"))
         check_classification_targets(labels)
-        used = weights > 0
-        if not used.any():
-            raise InputError("sample_weight is 0 for every example. Pass a weight above 0 for some of them.")
+        used = weights > 0  # some are: scikit-learn has checked it
         inputs, weights = inputs[torch.from_numpy(used)], weights[used]
         self.classes_, numbers = np.unique(labels[used], return_inverse=True)
         if len(self.classes_) < 2:

@@ -90,7 +90,10 @@ def choose_noise(diagnosis: Diagnosis, verified: Ints, groups: Ints | None, seed
         _fit_uniform(replace(predictions, weights=weights), log_unmixed, anchors)
         for weights in sample_weights(len(labels), groups, n_samples, seed)
     ]
-    return AssumedNoise(uniform, fits, uniform, is_uniform=True)
+    other = diagnosis.alternative_fit
+    assert isinstance(other, NoiseFit)
+    alternative = _fit_uniform(predictions, *_unmixed_evenly(predictions, other))
+    return AssumedNoise(uniform, fits, alternative, is_uniform=True)
 
 
 def _has_unclear_classes(fit: NoiseFit) -> bool:

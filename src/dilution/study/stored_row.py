@@ -16,9 +16,7 @@ COLUMNS = ("key", "spec", "state", "host", "versions", "started", "finished", "r
 """Columns of a run that :func:`parse_row` takes."""
 
 DAMAGED = "{} in {} was damaged or changed since it was written. Restore a copy, or choose another --store."
-_CHANGED = (
-    "{} in {}: {}. Somebody changed it, with a checksum that fits. Restore a copy, or choose another --store."
-)
+_CHANGED = "{} in {}: {}. It was damaged or changed. Restore a copy, or choose another --store."
 _KEY = re.compile("[0-9a-f]{16}")
 
 _MAX_SOUND = 100_000

@@ -1,11 +1,12 @@
 """The functions that train: one training, or several together."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 from pydantic import ValidationError
 
 from dilution.data import Arrays
-from dilution.errors import InputError, invalid
+from dilution.errors import InputError, invalid, unknown
 from dilution.noise import Dilution
 from dilution.training.checkpoint import Checkpoint
 from dilution.training.config import TrainConfig, default_n_val
@@ -13,7 +14,7 @@ from dilution.training.device import resolve_device
 from dilution.training.distributed import WHOLE_BATCH, Shard, join_processes
 from dilution.training.estimators import check_model_name
 from dilution.training.result import TrainResult
-from dilution.training.task import TrainTask
+from dilution.training.task import KeptStep, TrainTask
 from dilution.training.trainable import resolve_trainable
 from dilution.training.trainer import check_alike
 from dilution.utils import rng
@@ -30,6 +31,7 @@ def train(
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     parallel: bool = False,
+    keep: KeptStep = "last",
     **settings: object,
 ) -> TrainResult:
     """Train a model or fit an estimator on a diluted set.
@@ -65,6 +67,10 @@ def train(
         call and get the same result, which is that of one process except for rounding. Layers that
         depend on the whole batch or draw random numbers, as batch normalisation and dropout do, see
         the shard of their process.
+    keep
+        The step whose weights the model of the result has, which :func:`dilution.advise` recommends:
+        ``"last"``, or ``"best_noisy_val"``, the evaluation with the lowest cross entropy on noisy validation
+        labels. Estimators have no steps.
     **settings
         Settings that replace those of `config`, such as ``targets="pooled", epochs=4``.
 
@@ -82,7 +88,10 @@ def train(
     n_val = default_n_val(noisy.n) if n_val is None else n_val
     config = _replace(config or TrainConfig(), settings)
     shard = join_processes(resolve_device(device).type, config.batch_size) if parallel else WHOLE_BATCH
-    return train_together([TrainTask(model, noisy, test, seed, n_val, config)], device, checkpoint, shard)[0]
+    if keep not in get_args(KeptStep):
+        raise unknown("step to keep", keep, get_args(KeptStep))
+    task = TrainTask(model, noisy, test, seed, n_val, config, keep=keep)
+    return train_together([task], device, checkpoint, shard)[0]
 
 
 def train_together(

@@ -84,7 +84,8 @@ def forward_corrected(transitions: Tensor) -> LossWithGradient:
     Parameters
     ----------
     transitions
-        T of each replica, float32, shape (R, classes, classes).
+        T of all replicas, float32, shape (classes, classes); or of each, shape (R, classes, classes), for logits
+        of all replicas at once.
     """
 
     @torch.no_grad()

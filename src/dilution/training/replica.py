@@ -74,6 +74,7 @@ class Replica:
         self.rng_state = RngState(rng.stream(task.seed, "dropout"), device) if is_custom(task.model) else None
         self.diverged_at: int | None = None
         self._history: list[dict[str, float]] = []
+        self._best: tuple[float, dict[str, Tensor]] | None = None  # loss and weights, if these are to be kept
         self._gradients: GradientComparison | None = None
         self._gradients_obstacle = ""
         self._gradient_sums: dict[str, Any] | None = None  # of a comparison that is not complete
@@ -128,6 +129,9 @@ class Replica:
             self.diverged_at = min(step, step - len(losses) + 1 + finite.index(False))
             return
         self._history.append({"step": step, "train_loss": float(losses.mean())} | measures)
+        loss = measures.get("val_loss_noisy", math.inf)
+        if self.task.keep == "best_noisy_val" and (self._best is None or loss < self._best[0]):
+            self._best = loss, {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
     def compare_gradients(self, model: nn.Module) -> Iterator[None]:
         """Compare the gradients of the trained model if the task asks for it; yield after each batch.
@@ -163,6 +167,7 @@ class Replica:
             "diverged_at": self.diverged_at,
             "rng_states": None if self.rng_state is None else self.rng_state.states,
             "gradients": (compared, self._gradients_obstacle, self._gradient_sums),
+            "best": self._best,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -170,7 +175,8 @@ class Replica:
         self._history, self.diverged_at = list(state["history"]), state["diverged_at"]
         if self.rng_state is not None:
             self.rng_state.states = list(state["rng_states"])
-        if "gradients" in state:  # older checkpoints have none
+        self._best = state.get("best")  # older checkpoints have none
+        if "gradients" in state:
             compared, self._gradients_obstacle, self._gradient_sums = state["gradients"]
             self._gradients = None if compared is None else GradientComparison(*compared)
 
@@ -184,6 +190,8 @@ class Replica:
         seconds
             Wall time of the training.
         """
+        if self._best is not None:
+            model.load_state_dict(self._best[1])
         return TrainResult(
             state="done" if self.diverged_at is None else "diverged",
             history=pd.DataFrame(self._history),

@@ -35,7 +35,8 @@ class TrainResult:
     diverged_at
         First step (from 1) whose loss was not finite, on its batch or in the evaluation after it.
     model
-        The trained model, with averaged weights if they were averaged.
+        The trained model in evaluation mode, with averaged weights if they were averaged, after the last step
+        or at the evaluation that was to be kept.
     normalise
         The normalisation of images that the model was trained with.
     gradients

@@ -1,12 +1,15 @@
 """The description of one training in memory."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
 from dilution.data import Arrays
 from dilution.noise import Dilution
 from dilution.training.config import TrainConfig
+
+KeptStep = Literal["last", "best_noisy_val"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class TrainTask:
         :func:`dilution.training.losses.forward_corrected`. Default: cross entropy.
     compress
         Whether normalised features are compressed; see :class:`dilution.training.evaluation.Normalise`.
+    keep
+        The step whose weights the model of the result has: the last one, or the evaluation with the lowest
+        cross entropy on noisy validation labels.
     """
 
     model: str
@@ -50,6 +56,7 @@ class TrainTask:
     label_weights: Tensor | None = None
     transition: Tensor | None = None
     compress: bool = False
+    keep: KeptStep = "last"
 
     def __repr__(self) -> str:
         """Return the task without its data sets."""

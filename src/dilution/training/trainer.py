@@ -205,7 +205,9 @@ def _loss(tasks: Sequence[TrainTask], device: torch.device) -> LossWithGradient:
         return cross_entropy_with_gradient
     identity = torch.eye(tasks[0].noisy.classes)
     transitions = [identity if task.transition is None else task.transition for task in tasks]
-    return forward_corrected(torch.stack(transitions).to(device))
+    # One for all also serves ensembles that compute replicas in turn.
+    are_equal = all(torch.equal(transition, transitions[0]) for transition in transitions)
+    return forward_corrected((transitions[0] if are_equal else torch.stack(transitions)).to(device))
 
 
 def check_alike(kinds: Sequence[object]) -> None:
