@@ -128,14 +128,14 @@ def cases() -> Iterator[tuple[int, str, str, float]]:
                         yield seed, name, noise, noise_rate
 
 
-def run(path: Path, is_asked: Callable[[int, str], bool]) -> None:
+def run(path: Path, is_asked: Callable[[int, str, float], bool]) -> None:
     """Measure the missing cases, and write each when it is done."""
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
     finished = {(row["seed"], row["table"], row["noise"], row["noise_rate"]) for row in rows}
     tables: dict[str, Table] = {}
     for case in cases():
         seed, name, noise, noise_rate = case
-        if case in finished or not is_asked(seed, name):
+        if case in finished or not is_asked(seed, name, noise_rate):
             continue
         if name not in tables:
             tables[name] = load(name)
@@ -307,11 +307,15 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="write only the page, from the measurements")
     parser.add_argument("--tables", default=",".join(TABLES), help="tables to measure, separated by commas")
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)), help="seeds to measure")
+    parser.add_argument(
+        "--noise-rates", default=",".join(map(str, NOISE_RATES)), help="noise rates to measure"
+    )
     parser.add_argument("--cases", type=Path, default=FOLDER / "cases.csv", help="file of the measurements")
     arguments = parser.parse_args()
     if not arguments.page:
-        names, seeds = arguments.tables.split(","), [int(seed) for seed in arguments.seeds.split(",")]
-        run(arguments.cases, lambda seed, name: seed in seeds and name in names)
+        names, seeds = arguments.tables.split(","), list(map(int, arguments.seeds.split(",")))
+        rates = list(map(float, arguments.noise_rates.split(",")))
+        run(arguments.cases, lambda seed, name, rate: seed in seeds and name in names and rate in rates)
     if not (FOLDER / "cases.csv").exists():
         sys.exit("there are no measurements yet: run python benchmarks/fit.py")
     plot()

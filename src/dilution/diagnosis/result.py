@@ -181,7 +181,8 @@ class Diagnosis:
     @property
     def verified_are_suspicious(self) -> bool:
         """Whether models doubt verified examples more often than others: they were not drawn at random."""
-        others = len(self.labels) - self.n_verified, self.n_doubted - self.n_verified_doubted
+        n = len(self.cross_validation.pred_probs)
+        others = n - self.n_verified, self.n_doubted - self.n_verified_doubted
         if not self.n_verified or not others[0]:
             return False
         table = np.array(

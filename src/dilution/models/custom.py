@@ -120,8 +120,6 @@ def _takes_arguments(name: str, factory: Any) -> bool:
     A class whose parameters all have defaults takes nothing, since these are settings: of a classifier, or of
     a module, unless one is called ``shape`` or ``classes``.
     """
-    if isinstance(factory, type) and hasattr(factory, "fit"):
-        return False
     try:
         signature = inspect.signature(factory)
     except (TypeError, ValueError):  # some built-in functions have none

@@ -84,8 +84,8 @@ def forward_corrected(transitions: Tensor) -> LossWithGradient:
     Parameters
     ----------
     transitions
-        T of all replicas, float32, shape (classes, classes); or of each, shape (R, classes, classes), for logits
-        of all replicas at once.
+        T of all replicas, float32, shape (classes, classes); or of each, shape (R, classes, classes), for
+        logits of all replicas at once.
     """
 
     @torch.no_grad()

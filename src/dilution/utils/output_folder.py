@@ -73,6 +73,7 @@ def write_output(path: Path, content: bytes) -> Path:
     DilutionError
         If it cannot be written.
     """
+    check_replaceable(path)
     foreign = [MARKER] if _read(path.parent) is None else []
     foreign += [] if is_own_output(path) else [path.name]
     if foreign:
