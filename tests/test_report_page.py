@@ -246,6 +246,6 @@ def test_a_page_is_written_whole_into_a_new_folder(tmp_path: Path) -> None:
 
 def test_a_page_that_cannot_be_written_is_the_users_error(tmp_path: Path) -> None:
     (tmp_path / "page.html").mkdir()
-    with pytest.raises(DilutionError, match="is a folder.*choose another name"):
+    with pytest.raises(DilutionError, match=r"is a folder.*choose another name"):
         write(page(), tmp_path / "page.html")
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]

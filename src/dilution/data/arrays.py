@@ -36,7 +36,7 @@ class LazyImages(Protocol):
 
 
 class InputEncoding(Protocol):
-    """How rows of a table or files became images, as plain data: what new examples need to become the same."""
+    """How rows of a table or files became images, as plain data: what new examples need to become so too."""
 
     @property
     def kind(self) -> str:
