@@ -62,8 +62,8 @@ def test_one_transition_matrix_serves_all_replicas_together_and_each_alone():
     alone = [forward_corrected(transition)(logits[replica], labels[replica]) for replica in range(2)]
     for whole, parts in zip(together, zip(*alone, strict=True), strict=True):
         torch.testing.assert_close(whole, torch.stack(parts))
-    each = forward_corrected(torch.stack([transition] * 2))(logits, labels)
-    torch.testing.assert_close(each, together)
+    separately = forward_corrected(torch.stack([transition] * 2))(logits, labels)
+    torch.testing.assert_close(separately, together)
 
 
 @pytest.mark.parametrize("columns", [4, 8])  # with 8, the last four are labels that were looked up

@@ -137,8 +137,8 @@ def with_own_test_split(
     grouped = find_and_group(train, example_name, near=near)
     leaks = leak_notes(train, grouped.copies, test, near=near)
     # The notes of a pack say already which classes have no test example.
-    said = dict.fromkeys((*notes, *untested, *grouped.notes, *leaks))
-    return replace(data, train=grouped.arrays, notes=tuple(said))
+    all_notes = dict.fromkeys((*notes, *untested, *grouped.notes, *leaks))
+    return replace(data, train=grouped.arrays, notes=tuple(all_notes))
 
 
 def check_training_groups(train: Arrays) -> None:

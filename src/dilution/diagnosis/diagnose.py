@@ -1,7 +1,6 @@
 """The function that estimates how noisy labels are: cross-validation, noise fit, tests, label issues."""
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -137,7 +136,7 @@ def diagnose(
     columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
     observed = noisy_label if isinstance(noisy_label, str) else None
     source = FeatureSource(features, trains_here=model is None and recipe is None and pred_probs is None)
-    with StageLog(_print_to_stderr if execution.progress else _ignore, "reading the data") as log:
+    with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
         name = shown_name(data, **columns)
         examples, copies = _grouped(
             open_examples(source.name_with_size(data), **columns, root=execution.root)
@@ -300,11 +299,3 @@ def _noisy_labels(arrays: Arrays) -> tuple[Arrays, float]:
         return arrays, math.nan
     wrong = float((arrays.labels != arrays.observed).double().mean())
     return Arrays(arrays.images, arrays.observed, arrays.classes, groups=arrays.groups), wrong
-
-
-def _print_to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _ignore(_line: str) -> None:
-    pass

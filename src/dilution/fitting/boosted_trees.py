@@ -9,20 +9,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dilution.errors import InputError
+from dilution.fitting.tree_nodes import TreeNodes
 
 
 @dataclass(frozen=True, repr=False)
-class BoostedTrees:
+class BoostedTrees(TreeNodes):
     """Trees that are summed per class, for features without missing values.
 
     Parameters
     ----------
-    features
-        Feature at which each node splits, int32 of shape (nodes,); −1 at a leaf.
-    thresholds
-        Largest value of the feature that goes left, float64 of shape (nodes,).
-    children
-        Numbers of the left and right child, int32 of shape (nodes, 2).
+    features, thresholds, children
+        As of :class:`dilution.fitting.tree_nodes.TreeNodes`.
     values
         What a leaf adds to the score of the tree's class, float64 of shape (nodes,).
     roots
@@ -40,9 +37,6 @@ class BoostedTrees:
         If the arrays are no trees: a path through them might not end, or end outside of them.
     """
 
-    features: NDArray[np.int32]
-    thresholds: NDArray[np.float64]
-    children: NDArray[np.int32]
     values: NDArray[np.float64]
     roots: NDArray[np.int32]
     baseline: NDArray[np.float64]
@@ -55,29 +49,18 @@ class BoostedTrees:
 
     def _fault(self) -> str:
         """Return what is wrong with the arrays; empty if nothing is."""
-        n, n_scores = len(self.features), len(self.baseline)
+        n_scores = len(self.baseline)
         shapes = {
-            "features": (n,), "thresholds": (n,), "children": (n, 2), "values": (n,),
-            "roots": (len(self.roots), n_scores), "baseline": (n_scores,),
+            "values": (len(self.features),), "roots": (len(self.roots), n_scores), "baseline": (n_scores,),
             "columns": (n_scores if n_scores > 1 else 2,),
         }  # fmt: skip
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                return f"{name} of shape {getattr(self, name).shape} in place of {shape}"
+        if fault := self.shape_fault(shapes):
+            return fault
         if not all(np.isfinite(values).all() for values in (self.values, self.baseline)):
             return "values that are not finite"
-        if np.isnan(self.thresholds).any():
-            return "thresholds that are no numbers"
         if (np.diff(self.columns) < 1).any() or self.columns[0] < 0 or self.columns[-1] >= self.n_classes:
             return "columns that are no classes"
-        if n == 0 or ((self.roots < 0) | (self.roots >= n)).any():
-            return "roots that are no nodes"
-        own = np.arange(n)[:, None]
-        is_leaf = self.features < 0
-        points_back = (self.children <= own).any(axis=1) | (self.children >= n).any(axis=1)
-        if (points_back & ~is_leaf).any() or (self.children != own)[is_leaf].any():
-            return "children that do not lie behind their parents"
-        return ""
+        return self.path_fault(self.roots)
 
     def __repr__(self) -> str:
         return f"BoostedTrees({self.roots.size} trees, {len(self.features)} nodes)"
@@ -132,30 +115,16 @@ class BoostedTrees:
             n_classes,
         )
 
-    @property
-    def n_features(self) -> int:
-        """Least number of features that the trees need."""
-        return int(self.features.max(initial=-1)) + 1
-
     def probabilities(self, images: Tensor) -> NDArray[np.float64]:
         """Return the probability of each class, float64 of shape (b, classes), for features (b, d, 1, 1)."""
         values = images.flatten(1).to(torch.float64).numpy()
         scores = np.tile(self.baseline, (len(values), 1))
-        rows = np.arange(len(values))
         for of_round in self.roots:
             for number, root in enumerate(of_round.tolist()):
-                scores[:, number] += self.values[self._leaves(values, rows, root)]
+                scores[:, number] += self.values[self.leaves(values, root)]
         if scores.shape[1] == 1:
             scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
         probabilities = np.zeros((len(values), self.n_classes))
         probabilities[:, self.columns] = scores / scores.sum(axis=1, keepdims=True)
         return probabilities
-
-    def _leaves(self, values: NDArray[np.float64], rows: NDArray[np.int64], root: int) -> NDArray[np.int32]:
-        """Return the leaf of each row in one tree."""
-        nodes = np.full(len(values), root, dtype=np.int32)
-        while (features := self.features[nodes]).max(initial=-1) >= 0:
-            goes_right = values[rows, features] > self.thresholds[nodes]  # at a leaf both children are itself
-            nodes = self.children[nodes, goes_right.astype(np.int8)]
-        return nodes

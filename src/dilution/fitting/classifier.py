@@ -22,7 +22,7 @@ from dilution.data import Arrays, UnsplitData
 from dilution.data.conversion import to_array, to_features, to_uint8
 from dilution.diagnosis.cross_validation import FOLDS
 from dilution.errors import DataError, InputError
-from dilution.fitting.fit import N_BOOTSTRAP, fit_examples
+from dilution.fitting.fit import N_BOOTSTRAP, fit
 from dilution.fitting.fitted_model import FittedModel
 from dilution.fitting.model_file import load_model
 from dilution.fitting.new_arrays import convert
@@ -147,7 +147,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             )
         inputs, numbers, weights = _without_copies(inputs, numbers.astype(np.int64), weights)
         arrays = Arrays(inputs, torch.from_numpy(numbers), tuple(map(str, self.classes_.tolist())))
-        self.result_ = fit_examples(
+        self.result_ = fit(
             UnsplitData(arrays),
             method=self.method,
             model=self.model,

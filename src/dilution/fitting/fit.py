@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +30,7 @@ from dilution.fitting.result import FitResult
 from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
 from dilution.utils.notes import printed_notes
+from dilution.utils.stage_log import StageLog
 from dilution.utils.whole_numbers import check_count
 
 N_BOOTSTRAP = 50
@@ -107,81 +107,45 @@ def fit(
     DataError
         If a file cannot be read.
     """
-    execution = execution or Execution()
-    columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
-    examples = open_examples(data, **columns, root=execution.root)
-    return fit_examples(
-        examples,
-        name=shown_name(data, **columns),
-        method=method,
-        model=model,
-        diagnosis=diagnosis,
-        verified_labels=verified_labels,
-        sample_weight=sample_weight,
-        n_models=n_models,
-        folds=folds,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-        recipe=recipe,
-        execution=execution,
-    )
-
-
-def fit_examples(
-    examples: UnsplitData,
-    *,
-    name: str = "data",
-    method: str = AUTO,
-    model: Any = None,
-    diagnosis: Diagnosis | None = None,
-    verified_labels: str | Path | Mapping[str, str] | None = None,
-    sample_weight: ArrayLike | None = None,
-    n_models: int | None = None,
-    folds: int = FOLDS,
-    n_bootstrap: int = N_BOOTSTRAP,
-    seed: int = 0,
-    recipe: str | Path | None = None,
-    execution: Execution,
-) -> FitResult:
-    """Fit a model to labelled examples; parameters and errors are those of :func:`fit`."""
     started = time.perf_counter()
-    log = _print_to_stderr if execution.progress else _ignore
+    execution = execution or Execution()
     check_counts(seed, folds=folds, n_bootstrap=n_bootstrap)
     if method not in (AUTO, *METHODS):
         raise unknown("method", method, (AUTO, *METHODS))
     if n_models is not None:
         check_count("n_models", n_models, 1, MAX_MODELS)
-    verified = open_verified_labels(verified_labels, examples)
-    noisy = _noisy(examples.arrays)
-    check_two_classes(noisy.labels, noisy.classes)
-    grouped = find_and_group(noisy, str if examples.names is None else examples.names.__getitem__)
-    data = grouped.arrays
-    notes = tuple(dict.fromkeys((*examples.notes, *grouped.notes, *verified.notes)))
-    for line in printed_notes(notes):
-        log(line)
-    fitting = Fitting(
-        data,
-        verified.classes,
-        _weights(sample_weight, examples),
-        select_learners(model, data, recipe, execution.device_type),
-        folds,
-        seed,
-        log,
-    )
-    if diagnosis is not None:
-        _check_diagnosis(diagnosis, data)
-    given = replace(examples, arrays=noisy, notes=())
-    choice = fitting.choose(method, diagnosis, partial(_diagnose, given, verified_labels, n_bootstrap, seed))
-    members, shares = fitting.refit(choice, n_models)
+    columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
+    with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
+        name = shown_name(data, **columns)
+        examples = open_examples(data, **columns, root=execution.root)
+        verified = open_verified_labels(verified_labels, examples)
+        noisy = _noisy(examples.arrays)
+        check_two_classes(noisy.labels, noisy.classes)
+        grouped = find_and_group(noisy, str if examples.names is None else examples.names.__getitem__)
+        arrays = grouped.arrays
+        notes = tuple(dict.fromkeys((*examples.notes, *grouped.notes, *verified.notes)))
+        for line in printed_notes(notes):
+            log(line)
+        if diagnosis is not None:
+            _check_diagnosis(diagnosis, arrays)
+        weights = _weights(sample_weight, examples)
+        learners = select_learners(model, arrays, recipe, execution.device_type)
+        fitting = Fitting(arrays, verified.classes, weights, learners, folds, seed, log)
+        given = replace(examples, arrays=noisy, notes=())
+        log.begin("fitting models")
+        choice = fitting.choose(
+            method, diagnosis, partial(_diagnose, given, verified_labels, n_bootstrap, seed)
+        )
+        members, shares = fitting.refit(choice, n_models)
     fitted = FittedModel(
         _model_name(fitting.learners, choice),
-        data.shape,
-        data.dtype,
-        data.classes,
+        arrays.shape,
+        arrays.dtype,
+        arrays.classes,
         members,
         choice.method,
         examples.arrays.encoding,
-        _facts(name, len(data), seed, choice),
+        _facts(name, len(arrays), seed, choice),
         shares,
     )
     return FitResult(
@@ -194,7 +158,7 @@ def fit_examples(
         diagnosis=choice.diagnosis,
         noise=choice.noise,
         accuracy=choice.accuracy,
-        n_examples=len(data),
+        n_examples=len(arrays),
         n_verified=int((verified.classes >= 0).sum()),
         seconds=time.perf_counter() - started,
         notes=notes,
@@ -267,11 +231,3 @@ def _facts(name: str, n: int, seed: int, choice: Choice) -> dict[str, Any]:
         facts["clean_accuracy"] = choice.accuracy.clean.to_dict()
         facts["agreement"] = choice.accuracy.agreement.to_dict()
     return facts
-
-
-def _print_to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _ignore(_line: str) -> None:
-    pass

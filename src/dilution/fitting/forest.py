@@ -9,23 +9,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dilution.errors import InputError
+from dilution.fitting.tree_nodes import TreeNodes
 
 ARRAYS = ("features", "thresholds", "children", "values", "roots")
 """The arrays of a forest, in the order of its parameters."""
 
 
 @dataclass(frozen=True, repr=False)
-class Forest:
+class Forest(TreeNodes):
     """Trees whose class shares are averaged, for features without missing values.
 
     Parameters
     ----------
-    features
-        Feature at which each node splits, int32 of shape (nodes,); −1 at a leaf.
-    thresholds
-        Largest value of the feature that goes left, float64 of shape (nodes,).
-    children
-        Numbers of the left and right child, int32 of shape (nodes, 2); of a leaf, the leaf itself.
+    features, thresholds, children
+        As of :class:`dilution.fitting.tree_nodes.TreeNodes`.
     values
         Share of each class among the examples of a node, float32 of shape (nodes, classes).
     roots
@@ -37,9 +34,6 @@ class Forest:
         If the arrays are no trees: a path through them might not end, or end outside of them.
     """
 
-    features: NDArray[np.int32]
-    thresholds: NDArray[np.float64]
-    children: NDArray[np.int32]
     values: NDArray[np.float32]
     roots: NDArray[np.int32]
 
@@ -50,24 +44,13 @@ class Forest:
     def _fault(self) -> str:
         """Return what is wrong with the arrays; empty if nothing is."""
         n = len(self.features)
-        shapes = {"features": (n,), "thresholds": (n,), "children": (n, 2), "roots": (len(self.roots),)}
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                return f"{name} of shape {getattr(self, name).shape} in place of {shape}"
+        if fault := self.shape_fault({"roots": (len(self.roots),)}):
+            return fault
         if self.values.ndim != 2 or len(self.values) != n or self.values.shape[1] < 2:
             return f"values of shape {self.values.shape} for {n} nodes"
         if not np.isfinite(self.values).all() or (self.values < 0).any() or not self.values.any(axis=1).all():
             return "values that are no shares"
-        if np.isnan(self.thresholds).any():
-            return "thresholds that are no numbers"
-        if n == 0 or not len(self.roots) or ((self.roots < 0) | (self.roots >= n)).any():
-            return "roots that are no nodes"
-        own = np.arange(n)[:, None]
-        is_leaf = self.features < 0
-        points_back = (self.children <= own).any(axis=1) | (self.children >= n).any(axis=1)
-        if (points_back & ~is_leaf).any() or (self.children != own)[is_leaf].any():
-            return "children that do not lie behind their parents"
-        return ""
+        return self.path_fault(self.roots)
 
     def __repr__(self) -> str:
         return f"Forest({len(self.roots)} trees, {len(self.features)} nodes)"
@@ -103,11 +86,6 @@ class Forest:
         return cls(**{name: np.concatenate(arrays) for name, arrays in parts.items()})
 
     @property
-    def n_features(self) -> int:
-        """Least number of features that the trees need."""
-        return int(self.features.max(initial=-1)) + 1
-
-    @property
     def n_classes(self) -> int:
         """Number of classes."""
         return int(self.values.shape[1])
@@ -115,15 +93,8 @@ class Forest:
     def probabilities(self, images: Tensor) -> NDArray[np.float64]:
         """Return the probability of each class, float64 of shape (b, classes), for features (b, d, 1, 1)."""
         features = images.flatten(1).to(torch.float32).numpy()
-        rows = np.arange(len(features))
         total = np.zeros((len(features), self.n_classes))
         for root in self.roots.tolist():
-            nodes = np.full(len(features), root, dtype=np.int32)
-            while (split := self.features[nodes]).max(initial=-1) >= 0:
-                goes_right = (
-                    features[rows, split] > self.thresholds[nodes]
-                )  # at a leaf both children are itself
-                nodes = self.children[nodes, goes_right.astype(np.int8)]
-            total += self.values[nodes]
+            total += self.values[self.leaves(features, root)]
         probabilities: NDArray[np.float64] = total / total.sum(axis=1, keepdims=True)
         return probabilities

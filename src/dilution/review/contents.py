@@ -1,4 +1,4 @@
-"""What a reviewer sees of an example: its picture as a data URI, or the cells of its row."""
+"""What a reviewer sees of an example: its image as a data URI, or the cells of its row."""
 
 import base64
 import io

@@ -57,7 +57,7 @@ def write_review(
     n
         Number of the most suspicious examples. Default: all label issues, at least 20 and at most 2,000.
     n_random
-        Number of further examples, drawn from all others: labels that nobody suspects.
+        Number of further examples, drawn from all others: labels that look right.
     cells
         Rows to show, one per example of the data. Default: the rows of a table, otherwise the features.
     answers

@@ -1,5 +1,6 @@
 """Lines about the progress of a call that works in stages, which is never silent for long."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -37,6 +38,11 @@ class StageLog:
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._speak_up, name="stage log", daemon=True)
 
+    @classmethod
+    def to_stderr(cls, stage: str, *, progress: bool) -> Self:
+        """Return a log of the standard error output; without progress it writes nothing."""
+        return cls(_print_to_stderr if progress else _ignore, stage)
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -69,3 +75,11 @@ class StageLog:
     def _speak_up(self) -> None:
         while not self._closed.wait(_POLL_SECONDS):
             self.speak_up()
+
+
+def _print_to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _ignore(_line: str) -> None:
+    pass
