@@ -1,12 +1,15 @@
 """Measure `dilution fit` on ten tables with known noise, beside scikit-learn and cleanlab on the same labels.
 
 Each case is a table, a kind of noise, a noise rate and a seed. Models learn from at most 1,000 noisy labels
-and are tested on clean ones. Cases that `docs/results/fit/cases.csv` already contains are not repeated. The
-page next to it is written from that file:
+and are tested on clean ones. Cases that `docs/results/fit/cases.csv` already contains are not repeated,
+unless they were measured with other code. The page next to it is written from that file:
 
-    python benchmarks/fit.py            # all cases; some hours on two cores
+    python benchmarks/fit.py --jobs 2    # all 192 cases, of which each is written when it is done
     python benchmarks/fit.py --tables wine,iris --seeds 0    # some of them
-    python benchmarks/fit.py --page     # only the page
+    python benchmarks/fit.py --page      # only the page
+
+The order is by seeds, and within a seed such that the first k cases are spread evenly over tables, and over
+noise rates within a table. So a run that was ended early is balanced.
 
 Four tables are embedded in scikit-learn. The others are downloads: MNIST and Fashion-MNIST as `dilution`
 finds them, and adult.csv, dry_bean.csv, electricity.csv and spam.data in the folder `tables` of
@@ -14,11 +17,15 @@ DILUTION_DATA.
 """
 
 import argparse
+import hashlib
+import multiprocessing
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +37,7 @@ from table import machine
 
 import dilution
 from dilution.report.style import COLOURS, MARKERS, legend, new_figure, save, style
+from dilution.utils.atomic import write_atomic
 from dilution.utils.version import code_version
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results" / "fit"
@@ -44,7 +52,26 @@ AUTO = "dilution, auto"
 METHODS = (AUTO, "dilution, plain", "boosting, raw", "cleanlab, boosting", "cleanlab, default")
 """`fit`, the same models on raw labels, HistGradientBoosting, CleanLearning with it and by default."""
 
+TWO_CLASSES = ("breast_cancer", "spam", "electricity", "adult")
+PACKAGES = ("data", "noise", "models", "training", "diagnosis", "fitting", "utils")
+"""Packages on which accuracies depend: other changes of the code leave measurements as they are."""
+
 Table = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """A table with noise."""
+
+    seed: int
+    table: str
+    noise: str
+    noise_rate: float
+
+    @property
+    def text(self) -> str:
+        """The case in words."""
+        return f"{self.table}, {self.noise} {self.noise_rate:g}, seed {self.seed}"
 
 
 def load(name: str) -> Table:
@@ -114,49 +141,124 @@ def predictions(
         return boosting.fit(features, labels).predict(test), {}
     from cleanlab.classification import CleanLearning
 
-    model = CleanLearning(boosting if method == "cleanlab, boosting" else None, seed=seed)
+    model = CleanLearning(
+        boosting if method == "cleanlab, boosting" else None,
+        seed=seed,
+        find_label_issues_kwargs={"n_jobs": 1},  # its processes would find no globals in spawned ones
+    )
     return model.fit(features, labels).predict(test), {}
 
 
-def cases() -> Iterator[tuple[int, str, str, float]]:
-    """Yield seed, table, noise and noise rate of every case; with two classes skewed noise is uniform."""
-    for seed in SEEDS:
-        for noise_rate in NOISE_RATES:
-            for name in TABLES:
-                for noise in ("uniform", "skewed"):
-                    if noise == "uniform" or name not in ("breast_cancer", "spam", "electricity", "adult"):
-                        yield seed, name, noise, noise_rate
+def cases(seeds: tuple[int, ...] = SEEDS) -> list[Case]:
+    """Return all cases in the order of their measurement; with two classes skewed noise is uniform."""
+    ordered: list[tuple[int, float, int, Case]] = []
+    for seed in seeds:
+        for number, name in enumerate(TABLES):
+            kinds = ("uniform",) if name in TWO_CLASSES else ("uniform", "skewed")
+            own = [(noise, rate) for rate in NOISE_RATES for noise in kinds]
+            # Every table begins with another rate, and takes the rates in another order for every seed.
+            order = np.random.default_rng([seed, number]).permutation(len(own))
+            ordered += [
+                (seed, (place + 0.5) / len(own), number, Case(seed, name, *own[chosen]))
+                for place, chosen in enumerate(order)
+            ]
+    return [case for *_, case in sorted(ordered)]
 
 
-def run(path: Path, is_asked: Callable[[int, str, float], bool]) -> None:
-    """Measure the missing cases, and write each when it is done."""
-    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
-    finished = {(row["seed"], row["table"], row["noise"], row["noise_rate"]) for row in rows}
-    tables: dict[str, Table] = {}
-    for case in cases():
-        seed, name, noise, noise_rate = case
-        if case in finished or not is_asked(seed, name, noise_rate):
-            continue
-        if name not in tables:
-            tables[name] = load(name)
-        features, labels, test, true = make_case(tables[name], noise, noise_rate, seed)
+def measure(case: Case, methods: tuple[str, ...] = METHODS) -> list[dict[str, Any]]:
+    """Return one row per method, with seconds of processor time."""
+    features, labels, test, true = make_case(_table(case.table), case.noise, case.noise_rate, case.seed)
+    rows = []
+    for method in methods:
+        started = time.process_time()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of logistic regression on features that are not scaled
+            predicted, more = predictions(method, features, labels, test, case.seed)
+        seconds = time.process_time() - started
+        rows.append(
+            {"seed": case.seed, "table": case.table, "noise": case.noise, "noise_rate": case.noise_rate}
+            | {"method": method, "n_train": len(labels), "n_test": len(true)}
+            | {"accuracy": float((predicted == true).mean()), "seconds": seconds}
+            | more
+        )
+    return rows
+
+
+@cache
+def _table(name: str) -> Table:
+    return load(name)
+
+
+def _prepare() -> None:
+    """Import all that a case needs, so that files that change later do not matter; one core per process."""
+    import torch
+
+    torch.set_num_threads(1)
+    features, labels, test, _ = make_case(_table("iris"), "uniform", 0.1, 10**6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         for method in METHODS:
-            started = time.perf_counter()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of logistic regression on features that are not scaled
-                predicted, more = predictions(method, features, labels, test, seed)
-            row = {"seed": seed, "table": name, "noise": noise, "noise_rate": noise_rate, "method": method}
-            row |= {
-                "n_train": len(labels),
-                "n_test": len(true),
-                "accuracy": float((predicted == true).mean()),
-            }
-            row |= {"seconds": time.perf_counter() - started} | more
-            rows.append(row | {"code": code_version(), "machine": machine()})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(rows).to_csv(path, index=False, float_format="%.5g")
-        shown = ", ".join(f"{row['method']} {row['accuracy']:.3f}" for row in rows[-len(METHODS) :])
-        print(f"{name}, {noise} {noise_rate:g}, seed {seed}: {shown}", flush=True)
+            predictions(method, features, labels, test, 0)
+
+
+@cache
+def sources() -> str:
+    """Return a checksum of the code on which accuracies depend."""
+    digest = hashlib.sha256()
+    package = Path(dilution.__file__).parent
+    for path in sorted(path for name in PACKAGES for path in (package / name).rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def run(path: Path, asked: list[Case], jobs: int, *, any_code: bool) -> None:
+    """Measure the missing cases of those asked for, and write each when it is done."""
+    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    code = {"sources": sources(), "code": code_version(), "machine": machine()}
+    others = {_case(row) for row in rows if row.get("sources") != code["sources"]}
+    if others and not any_code:
+        print(
+            f"{len(others)} cases in {path} were measured with other code. They are not on the page, and are "
+            "replaced when they are measured again. --any-code counts them as measured.",
+            flush=True,
+        )
+    finished = {_case(row) for row in rows} - (set() if any_code else others)
+    missing = [case for case in asked if case not in finished]
+    print(f"{len(asked) - len(missing)} of {len(asked)} cases are measured", flush=True)
+    if not missing:
+        return
+    for name in sorted({case.table for case in missing}):
+        _table(name)  # a missing file ends the run before it begins
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = "1"
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, _prepare) as pool:
+        futures = {pool.submit(measure, case): case for case in missing}
+        for future in as_completed(futures):
+            case, measured = futures[future], future.result()
+            rows = [row for row in rows if _case(row) != case] + [row | code for row in measured]
+            _write(path, rows)
+            shown = ", ".join(f"{row['method']} {row['accuracy']:.3f}" for row in measured)
+            print(f"{case.text}: {shown}", flush=True)
+
+
+def _case(row: dict[str, Any]) -> Case:
+    return Case(row["seed"], row["table"], row["noise"], row["noise_rate"])
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Replace the file of measurements; a run that is killed leaves the one before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.5g").encode())
+
+
+def read_measured(path: Path, *, any_code: bool) -> pd.DataFrame:
+    """Return the measurements of the code that was measured last, or of any code."""
+    table = pd.read_csv(path)
+    if any_code or "sources" not in table:
+        return table
+    checksums = table["sources"].fillna("")
+    return table[checksums == checksums.iloc[-1]]
 
 
 def bootstrap_means(differences: pd.DataFrame) -> tuple[float, float, float]:
@@ -184,9 +286,8 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     return table.pivot_table(index=keys, columns="method", values="accuracy").reset_index()
 
 
-def page() -> str:
-    """Return the page, from the table alone."""
-    table = pd.read_csv(FOLDER / "cases.csv")
+def page(table: pd.DataFrame) -> str:
+    """Return the page, from the measurements alone."""
     accuracies = wide(table)
     auto = table[table["method"] == AUTO]
     codes, machines = sorted(set(table["code"])), sorted(set(table["machine"]))
@@ -197,14 +298,14 @@ def page() -> str:
             "`python benchmarks/fit.py` writes this page from cases.csv. Models learn from at most "
             f"{N_TRAIN:,} noisy labels of a table and are tested on clean labels. Every method has its "
             "defaults, gets the noisy labels alone, and does not see the test labels. Skewed noise names the "
-            "next class alone; with two classes it is uniform.",
+            "next class alone; with two classes it is uniform. "
+            f"{len(accuracies)} of {len(cases())} cases are measured.",
             "",
             *_summary(table, accuracies),
             "",
             "*Boosting* is scikit-learn's HistGradientBoosting. *cleanlab* is CleanLearning, by default with "
             "logistic regression. Differences are paired by case; their 95 % intervals come from tables, and "
-            "seeds in them, drawn with replacement. Seconds are the median of a fit on one core beside other "
-            "work.",
+            "seeds in them, drawn with replacement. Seconds are the median processor time of a fit.",
             "",
             "![accuracy against the noise rate](accuracy.png)",
             "",
@@ -260,11 +361,12 @@ def _estimates(auto: pd.DataFrame) -> list[str]:
     learned = auto[auto["learned"].astype(str) == "True"]
     covered = (learned["low"] <= learned["accuracy"]) & (learned["accuracy"] <= learned["high"])
     error = (learned["estimate"] - learned["accuracy"]).abs().mean()
+    width = (learned["high"] - learned["low"]).mean()
     lines = [
         f"In {len(learned)} of {len(auto)} cases the models predict held-out labels better than their "
         "frequencies do, so that a clean accuracy is estimated. It differs from the accuracy on clean test "
-        f"labels by {100 * error:.1f} points on average, and its 95 % interval contains that in "
-        f"{covered.sum()} of {len(covered)} cases.",
+        f"labels by {100 * error:.1f} points on average. Its 95 % interval contains that in {covered.sum()} "
+        f"of {len(covered)} cases, and is {100 * width:.0f} points wide on average.",
         "",
         "| table | mean error, points | intervals that contain the accuracy |",
         "|---|---|---|",
@@ -276,14 +378,15 @@ def _estimates(auto: pd.DataFrame) -> list[str]:
     lines += [
         "",
         "Where classes overlap in the features, as in electricity, no method that sees labels alone can tell "
-        f"the overlap from noise, and the estimate is too high. Methods that `auto` chose: {methods}.",
+        "the overlap from noise, and the estimate is too high; the lower bound allows for that. Methods that "
+        f"`auto` chose: {methods}.",
     ]
     return lines
 
 
-def plot() -> None:
+def plot(table: pd.DataFrame) -> None:
     """Draw the mean accuracy of each method against the noise rate."""
-    accuracies = wide(pd.read_csv(FOLDER / "cases.csv"))
+    accuracies = wide(table)
     with style():
         figure, axes = new_figure(columns=2, height=3.4)
         for axis, noise in zip(axes, ("uniform", "skewed"), strict=True):
@@ -311,15 +414,24 @@ def main() -> None:
         "--noise-rates", default=",".join(map(str, NOISE_RATES)), help="noise rates to measure"
     )
     parser.add_argument("--cases", type=Path, default=FOLDER / "cases.csv", help="file of the measurements")
+    parser.add_argument("--jobs", type=int, default=1, help="cases that are measured at once, one core each")
+    parser.add_argument(
+        "--any-code", action="store_true", help="count cases as measured that other code has measured"
+    )
     arguments = parser.parse_args()
+    any_code = arguments.any_code
     if not arguments.page:
-        names, seeds = arguments.tables.split(","), list(map(int, arguments.seeds.split(",")))
+        names, seeds = arguments.tables.split(","), tuple(map(int, arguments.seeds.split(",")))
         rates = list(map(float, arguments.noise_rates.split(",")))
-        run(arguments.cases, lambda seed, name, rate: seed in seeds and name in names and rate in rates)
-    if not (FOLDER / "cases.csv").exists():
+        asked = [case for case in cases(seeds) if case.table in names and case.noise_rate in rates]
+        run(arguments.cases, asked, arguments.jobs, any_code=any_code)
+    if arguments.cases != FOLDER / "cases.csv" and not arguments.page:
+        return  # the page is that of the committed file
+    if not arguments.cases.exists():
         sys.exit("there are no measurements yet: run python benchmarks/fit.py")
-    plot()
-    (FOLDER / "README.md").write_text(page(), encoding="utf-8")
+    table = read_measured(arguments.cases, any_code=any_code)
+    plot(table)
+    (FOLDER / "README.md").write_text(page(table), encoding="utf-8")
 
 
 if __name__ == "__main__":

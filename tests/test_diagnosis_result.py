@@ -211,3 +211,16 @@ def test_groups_count_where_examples_depend_on_each_other(diagnosis):
     assert any(text.startswith("With 100 groups of examples per class") for text in more.caveats)
     copied = replace(diagnosis, n_groups=500, copies=CopyEvidence(n_copies=500, n_groups=500))
     assert any(text.startswith("With 100 examples per class") for text in copied.caveats)
+
+
+def test_a_skew_that_is_written_as_zero_is_not_called_a_pattern(diagnosis):
+    pattern = diagnosis.noise_pattern
+    little = replace(pattern, kind="structured", delta=Estimate(0.002, 0.001, 0.004))
+    answers = []
+    for changed in (little, replace(little, delta=Estimate(0.3, 0.2, 0.4))):
+        other = replace(diagnosis)
+        other.__dict__["noise_pattern"] = changed
+        answers.append(other.answer)
+        assert any(sentence.startswith(f"Skew δ = {changed.delta.value:.2f}") for sentence in other.details)
+    assert "spread almost evenly" in answers[0]
+    assert "more frequent than others" in answers[1]

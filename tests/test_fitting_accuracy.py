@@ -2,20 +2,22 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from noisy_predictions import noisy_predictions, transition_at
 
 from dilution.diagnosis.bootstrap import bootstrap
 from dilution.diagnosis.noise_fit import fit_noise
-from dilution.fitting.accuracy import estimate_accuracy
+from dilution.fitting.accuracy import accuracy_under_overlap, estimate_accuracy
 from dilution.fitting.noise_choice import AssumedNoise
 
 
-def simulated(noise_rate, separation=2.5, n=2000):
+def simulated(noise_rate, separation=2.5, n=2000, seed=0, samples=20):
     """Return held-out probabilities of the classes, labels, true classes and the noise that is assumed."""
-    predictions, true = noisy_predictions(transition_at(noise_rate), n=n, separation=separation)
+    predictions, true = noisy_predictions(transition_at(noise_rate), n=n, separation=separation, seed=seed)
     fit = fit_noise(predictions)
     alternative = fit_noise(predictions, clear=2.0)
-    noise = AssumedNoise(fit, bootstrap(predictions, fit, samples=20), alternative, is_uniform=False)
+    noise = AssumedNoise(fit, bootstrap(predictions, fit, samples=samples), alternative, is_uniform=False)
     return fit.class_probs, predictions.labels, true, noise
 
 
@@ -32,7 +34,7 @@ def test_the_interval_contains_the_clean_accuracy_and_not_the_agreement(noise_ra
     estimate, accuracy = estimated(noise_rate)
     assert estimate.clean.low <= accuracy <= estimate.clean.high
     assert estimate.clean.value == pytest.approx(accuracy, abs=0.05)
-    assert estimate.agreement.high < estimate.clean.low
+    assert estimate.agreement.value < estimate.clean.low
 
 
 def test_no_model_agrees_with_more_labels_than_are_right():
@@ -54,3 +56,42 @@ def test_verified_labels_are_counted():
     rows = np.arange(2000)
     estimate = estimate_accuracy(probs, rows, labels, noise, true, None, 0)
     assert estimate.clean.value == pytest.approx((probs.argmax(axis=1) == true).mean())
+
+
+@pytest.mark.trains
+def test_intervals_contain_the_truth_also_where_classes_overlap():
+    """Overlap counts as noise: the estimate is too high, and the interval has to reach down to the truth."""
+    contained, errors = [], []
+    for separation in (1.2, 2.0):
+        for noise_rate in (0.1, 0.3):
+            for seed in range(5):
+                probs, labels, true, noise = simulated(noise_rate, separation, n=400, seed=seed, samples=5)
+                accuracy = (probs.argmax(axis=1) == true).mean()
+                none = np.full(400, -1)
+                clean = estimate_accuracy(probs, np.arange(400), labels, noise, none, None, 0).clean
+                contained.append(clean.low <= accuracy <= clean.high)
+                errors.append(clean.value - accuracy)
+    assert np.mean(contained) >= 0.9
+    assert max(errors) > 0.1  # so that the test is of overlap
+
+
+@given(st.floats(0.3, 1), st.floats(0, 0.6), st.integers(2, 50))
+def test_overlap_lowers_the_accuracy_and_never_below_the_agreement(accuracy, noise_rate, classes):
+    rate = min(noise_rate, 0.9 * (1 - 1 / classes))
+    agreement = accuracy * (1 - rate) + (1 - accuracy) * rate / (classes - 1)
+    lowered = accuracy_under_overlap(accuracy, agreement, rate, classes)
+    assert min(agreement, accuracy) - 1e-9 <= lowered <= accuracy + 1e-9
+
+
+def test_a_model_without_errors_has_no_overlap_to_allow_for():
+    assert accuracy_under_overlap(1.0, 0.7, 0.3, 4) == pytest.approx(1.0)
+    assert accuracy_under_overlap(0.8, 0.8, 0.0, 4) == pytest.approx(0.8)
+    assert accuracy_under_overlap(0.8, 0.62, 0.3, 2) < 0.78
+
+
+def test_verified_labels_leave_no_overlap_to_allow_for():
+    probs, labels, true, noise = simulated(0.3, separation=1.5, n=600, samples=10)
+    rows, none = np.arange(600), np.full(600, -1)
+    wide = estimate_accuracy(probs, rows, labels, noise, none, None, 0).clean
+    known = estimate_accuracy(probs, rows, labels, noise, true, None, 0).clean
+    assert known.value - known.low < 0.5 * (wide.value - wide.low)

@@ -113,11 +113,12 @@ def learners_of(n, features, classes, model=None, dtype=np.float32):
     return [learner.name for learner in select_learners(model, arrays, None, "cpu")]
 
 
-def test_tables_are_fitted_by_networks_and_trees():
-    assert learners_of(500, 4, 2) == ["mlp2", "sklearn:forest"]
-    assert learners_of(2000, 4, 2) == ["mlp2", "sklearn:forest", "sklearn:boosting"]
-    assert learners_of(2000, 4, 3) == ["mlp2", "sklearn:forest"]
+def test_tables_are_fitted_by_networks_trees_and_a_linear_model():
+    assert learners_of(500, 4, 2) == ["mlp2", "sklearn:forest", "sklearn:logistic"]
+    assert learners_of(2000, 4, 2) == ["mlp2", "sklearn:forest", "sklearn:boosting", "sklearn:logistic"]
+    assert learners_of(2000, 4, 3) == ["mlp2", "sklearn:forest", "sklearn:logistic"]
     assert learners_of(6000, 1000, 3) == ["mlp2", "sklearn:forest"]
+    assert learners_of(500, 4, 2, "sklearn:logistic") == ["sklearn:logistic"]
     assert learners_of(500, 4, 2, "mlp1") == ["mlp1"]
     assert learners_of(500, 4, 2, dtype=np.uint8) == ["mlp2"]
 
@@ -153,6 +154,23 @@ def test_verified_labels_are_learned_in_place_of_the_given_ones():
     assert with_verified.n_verified == 100
     assert "100 verified labels" in with_verified.details[-1]
     assert (with_verified.predict(new).astype(int) == new_true).mean() > 0.8
+
+
+@pytest.mark.trains
+def test_verifying_the_most_doubtful_labels_makes_models_no_worse():
+    """Labels that remain are right more often than labels as they came, which must not mislead the choice."""
+    new, _, new_true = table(n=2000, seed=1)
+    gains = []
+    for seed in range(10, 15):
+        features, labels, true = table(n=300, noise_rate=0.35, skew=True, seed=seed)
+        without = fitted((features, labels), model="sklearn:logistic", n_bootstrap=2)
+        doubtful = np.argsort(-without.diagnosis.fit.judge_labels(labels).p_wrong)[:50]
+        verified = {str(row): str(true[row]) for row in doubtful}
+        known = fitted((features, labels), model="sklearn:logistic", n_bootstrap=2, verified_labels=verified)
+        own = [(result.predict(new).astype(int) == new_true).mean() for result in (without, known)]
+        gains.append(own[1] - own[0])
+    assert np.mean(gains) >= 0
+    assert min(gains) > -0.03
 
 
 @pytest.mark.trains
@@ -222,7 +240,10 @@ def test_few_examples_are_fitted_without_a_choice():
         ({"n_models": 0}, "n_models is 0"),
         ({"sample_weight": np.ones(5)}, r"sample_weight has shape \(5,\)"),
         ({"sample_weight": np.zeros(300)}, "not all 0"),
-        ({"model": "sklearn:knn"}, "a fitted model holds networks, random forests and boosted trees"),
+        (
+            {"model": "sklearn:knn"},
+            "a fitted model holds networks, logistic regressions, random forests and boosted trees",
+        ),
         ({"seed": -1}, "seed is -1"),
     ],
 )

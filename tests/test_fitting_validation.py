@@ -40,6 +40,28 @@ def test_loss_and_agreement_count_the_weights_and_the_rows_that_are_held_out():
     assert labels.agreement(probs) == pytest.approx(0.75)
 
 
+def test_probabilities_are_sharpened_before_they_are_judged_as_those_of_the_true_classes():
+    labels, blunt = held_out([0, 0, 0, 1, 1]), np.tile([0.6, 0.4], (5, 1))
+    blunt[3:] = blunt[3:, ::-1]
+    sharp = labels.calibrated_loss(blunt, UNIFORM)
+    assert sharp < labels.loss(blunt, UNIFORM)
+    assert sharp == pytest.approx(-np.log(0.8), abs=0.01)  # all labels agree, and T allows for no more
+    assert labels.calibrated_loss(np.array([[0.9, 0.1]] * 3 + [[0.1, 0.9]] * 2), UNIFORM) == pytest.approx(
+        sharp, abs=0.01
+    )
+
+
+def test_a_candidate_goes_on_from_its_budgets():
+    learner = _Learner({1: 0.3, 2: 0.6, 4: 0.75, 8: 0.75})
+    first = chosen(learner, most_budgets=1)
+    assert [score.budget for score in first.scores] == [1]
+    assert learner.fitted == [1]
+    assert [score.budget for score in chosen(learner, start=first).scores] == [4]
+    assert learner.fitted == [1, 2, 4, 8]
+    last = chosen(_Learner({8: 0.75}))
+    assert chosen(*[score.learner for score in last.scores], start=last).scores[0].budget == 8
+
+
 def test_a_probability_of_zero_costs_a_finite_loss():
     assert np.isfinite(held_out([1]).loss(np.array([[1.0, 0.0]]), None))
 

@@ -9,6 +9,8 @@ import typer
 
 from dilution.cli.options import (
     DataArgument,
+    DiagnosisOption,
+    FeaturesOption,
     GroupOption,
     IdsOption,
     LabelOption,
@@ -42,6 +44,8 @@ def fit(
         ),
     ] = "auto",
     model: ModelOption = None,
+    features: FeaturesOption = None,
+    diagnosis: DiagnosisOption = None,
     verified_labels: Annotated[
         Path | None,
         typer.Option("--verified", help="CSV file of labels that somebody looked up: id, verified_label."),
@@ -76,6 +80,8 @@ def fit(
             group=group,
             method=method,
             model=model,
+            features=features,
+            diagnosis=diagnosis,
             verified_labels=verified_labels,
             n_models=n_models,
             folds=folds,

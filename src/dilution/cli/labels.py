@@ -9,6 +9,8 @@ import typer
 
 from dilution.cli.options import (
     DataArgument,
+    DiagnosisOption,
+    FeaturesOption,
     GroupOption,
     IdsOption,
     LabelModeOption,
@@ -42,14 +44,7 @@ def diagnose(
     ids: IdsOption = None,
     out: PageFolderOption = Path("diagnosis"),
     model: ModelOption = None,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            "--features",
-            help="Features in place of pixels: efficientnet-lite0, none, a .npy file, or module:function. "
-            "Default: the first for few colour images, if it is installed.",
-        ),
-    ] = None,
+    features: FeaturesOption = None,
     pred_probs: Annotated[
         Path | None,
         typer.Option(
@@ -69,7 +64,10 @@ def diagnose(
         ),
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
-    repeats: Annotated[int, typer.Option(min=1, help="Repeats of the cross-validation.")] = 2,
+    repeats: Annotated[
+        int | None,
+        typer.Option(min=1, help="Repeats of the cross-validation. Default: 2, or 1 above 500 classes."),
+    ] = None,
     n_bootstrap: Annotated[int, typer.Option(min=20, help="Bootstrap samples behind the intervals.")] = 100,
     seed: RootSeedOption = 0,
     recipe: RecipeOption = None,
@@ -247,10 +245,12 @@ def advise(
         float | None, typer.Option(help="Instead: the noise rate, the share of wrong labels.")
     ] = None,
     model: ModelOption = None,
+    features: FeaturesOption = None,
+    diagnosis: DiagnosisOption = None,
     group: GroupOption = None,
     label_mode: LabelModeOption = None,
     n: Annotated[int | None, typer.Option("--n", min=128, help="Clean examples. Default: all.")] = None,
-    epochs: Annotated[float, typer.Option(help="Budget of a run, in passes over its images.")] = 10.0,
+    epochs: Annotated[float, typer.Option(help="Budget of a run, in passes over its examples.")] = 10.0,
     seed: RootSeedOption = 0,
     store: StoreOption = Path("advice.sqlite"),
     out: Annotated[Path, typer.Option(help="Folder for the recipe, the page and the tables.")] = Path(
@@ -278,6 +278,8 @@ def advise(
             alpha=alpha,
             eta=eta,
             model=model,
+            features=features,
+            diagnosis=diagnosis,
             group=group,
             label_mode=cast("LabelMode | None", label_mode),
             label=label,
@@ -295,7 +297,8 @@ def advise(
     typer.echo(advice.answer)
     reasons = advice.reasons
     for name, value in advice.recipe.items():
-        typer.echo(f"{name} = {value}{': ' + reasons[name] if name in reasons else ''}")
+        if name in reasons or value:  # what is off by default, such as flips of images, is in the recipe only
+            typer.echo(f"{name} = {value}{': ' + reasons[name] if name in reasons else ''}")
     typer.echo(f"checkpoint: {reasons['checkpoint']}")
     for sentence in advice.details:
         typer.echo(sentence)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dilution.cli.options import OverwriteOption, interruptible
+from dilution.cli.options import DataRootOption, OverwriteOption, interruptible
 from dilution.cli.signals import writing_to
 
 
@@ -16,7 +16,7 @@ def predict(
     data: Annotated[
         str,
         typer.Argument(
-            help="New data: a CSV or Parquet file, a folder of images, an image, a .npy or .npz file."
+            help="New data: as for fit, without need of labels; or an image, or a .npy file of an array."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="CSV file for the predictions.")] = Path(
@@ -33,6 +33,17 @@ def predict(
         str | None,
         typer.Option("--model", help="For a network of your own: its module:function, which is imported."),
     ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            "--features", help="For features by your own function: its module:function, which is imported."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="train or test, of a data set, pack or function. Default: train."),
+    ] = None,
+    data_root: DataRootOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Predict labels of new data with a model in a file.
@@ -44,10 +55,10 @@ def predict(
     from dilution.utils.notes import printed_notes
     from dilution.utils.output_folder import claim
 
-    fitted = load_model(model_file, model=model)
+    fitted = load_model(model_file, model=model, features=features)
     claim(out.absolute().parent, [out.name], overwrite=overwrite)
     with interruptible("nothing is written"):
-        predictions = fitted.predictions(data, label=label, ids=ids)
+        predictions = fitted.predictions(data, label=label, ids=ids, split=split, root=data_root)
     with writing_to(out.absolute().parent):
         predictions.write(out, all_classes=all_classes)
     for line in printed_notes(predictions.notes):

@@ -21,6 +21,7 @@ from dilution.errors import InputError, short_repr
 from dilution.report.json_file import SCHEMA_VERSION, plain
 from dilution.report.notebook import notebook_html
 from dilution.utils.estimate import Estimate
+from dilution.utils.printable import one_line
 
 if TYPE_CHECKING:
     from dilution.diagnosis.result import Diagnosis
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Verdict = Literal["noisier", "less noisy", "undecided"]
 
 _NAMES = 3  # classes in a sentence
+_MAX_NAME = 200  # characters of a name in a sentence
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,7 +95,7 @@ class Comparison:
             rows = self.per_class[self.per_class["verdict"] == verdict]
             rows = rows.sort_values("difference", ascending=verdict == "less noisy")
             names = [
-                f"{row['class']} ({100 * row['difference']:+.0f} points)"
+                f"{one_line(row['class'], _MAX_NAME)} ({100 * row['difference']:+.0f} points)"
                 for _, row in rows.head(_NAMES).iterrows()
             ]
             more = f" and {len(rows) - _NAMES} more" if len(rows) > _NAMES else ""
@@ -226,7 +228,7 @@ def _content(diagnosis: Diagnosis | Mapping[str, Any] | str | Path) -> Diagnosis
 
 def _names(one: DiagnosisFile, two: DiagnosisFile) -> tuple[str, str]:
     """Return the names of the data without their options, or which is which where they are equal."""
-    first, second = (content.name.partition("#")[0] for content in (one, two))
+    first, second = (one_line(content.name.partition("#")[0], _MAX_NAME) for content in (one, two))
     if first == second:
         return f"{first} (the first)", f"{second} (the second)"
     return first, second
@@ -254,9 +256,8 @@ def _caveats(names: tuple[str, str], one: DiagnosisFile, two: DiagnosisFile) -> 
         if content.is_upper_bound
     ]
     if one.model != two.model:
-        sentences.append(
-            f"The models differ, {one.model} and {two.model}: errors that count as noise may differ as well."
-        )
+        models = " and ".join(one_line(content.model, _MAX_NAME) for content in (one, two))
+        sentences.append(f"The models differ, {models}: errors that count as noise may differ as well.")
     if (one.n_labels, one.noise_rate) == (two.n_labels, two.noise_rate):
         sentences.append("Both may be of the same examples; the interval holds for different ones.")
     return sentences

@@ -15,6 +15,7 @@ from dilution.data.group_numbers import count_groups
 from dilution.data.splits import divide_groups, spread_classes
 from dilution.diagnosis.fold_training import Fold, FoldTrainer
 from dilution.diagnosis.grouped_error import standard_error
+from dilution.diagnosis.many_classes import MANY_BUDGETS, MANY_REPEATS, has_many_classes
 from dilution.diagnosis.pooled_fit import MAX_CLASSES
 from dilution.errors import InputError
 from dilution.models import default_model
@@ -36,6 +37,7 @@ _LARGE = 2560  # examples from which models of many classes have large batches
 _CHUNK = 1 << 10  # examples whose probabilities are copied at once
 
 Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 
@@ -73,7 +75,7 @@ def cross_validate(
     *,
     model: str | None = None,
     folds: int = FOLDS,
-    repeats: int = REPEATS,
+    repeats: int | None = None,
     seed: int = 0,
     n_distinct: int | None = None,
     config: TrainConfig | None = None,
@@ -94,7 +96,7 @@ def cross_validate(
     folds
         Number of folds; each is predicted by models that were trained on the others.
     repeats
-        Number of repeats with other folds and other initial weights.
+        Number of repeats with other folds and other initial weights. Default: 2, or 1 above 500 classes.
     seed
         Root seed of the folds, the weights and the batch order.
     n_distinct
@@ -102,7 +104,8 @@ def cross_validate(
         five copies of each example memorises its label as five passes do. Default: all.
     config
         Configuration of the trainings. Default: Adam with a linear learning rate schedule, for the
-        fewest epochs of `BUDGETS` that predict the held-out labels of the first fold as well as any.
+        fewest epochs of `BUDGETS`, above 500 classes of `MANY_BUDGETS`, that predict the held-out labels of
+        the first fold as well as any.
     recipe
         ``"advised"``, or the path of a recipe. Its settings, except `targets`, replace the default.
     precision
@@ -124,11 +127,14 @@ def cross_validate(
     name = model or default_model(data.shape)
     share_distinct = (len(data) if n_distinct is None else n_distinct) / len(data)
     config_for = partial(_config_for, recipe, precision, data.shape, len(data.classes))
+    if repeats is None:
+        repeats = MANY_REPEATS if has_many_classes(len(data.classes)) else REPEATS
     log_probs = np.zeros((len(data), len(data.classes)))
+    of_first_fold: Floats32 | None = None
     workers = 0 if trains_inline(execution) else count_processes(execution)
     with FoldTrainer(data, name, execution.device_type, workers) as trainer:
         if config is None and resolve_trainable(name, data.shape, len(data.classes)).takes_steps:
-            config = _select_epochs(
+            config, of_first_fold = _select_epochs(
                 trainer,
                 data,
                 split_folds(len(data), groups, folds, seed, 0, data.labels.numpy()),
@@ -144,7 +150,11 @@ def cross_validate(
             log(f"predicting held-out labels with {name}: repeat {repeat + 1} of {repeats}, {folds} models")
             parts = split_folds(len(data), groups, folds, seed, repeat, data.labels.numpy())
             trainings = [_fold(parts, held_out, seed + repeat, config) for held_out in range(folds)]
-            for rows, fold_probs in zip(parts, trainer.predict(trainings), strict=True):
+            if repeat == 0 and of_first_fold is not None:  # the selection trained this model
+                predictions = [of_first_fold, *trainer.predict(trainings[1:])]
+            else:
+                predictions = trainer.predict(trainings)
+            for rows, fold_probs in zip(parts, predictions, strict=True):
                 log_probs[rows] += np.log(fold_probs.astype(np.float64) + _MIN_PROB)
     pred_probs = mean_probs(log_probs, repeats)
     labels = data.labels.numpy()
@@ -245,47 +255,51 @@ def _select_epochs(
     seed: int,
     config_for: Callable[[int, int], TrainConfig],
     log: Callable[[str], None],
-) -> TrainConfig:
+) -> tuple[TrainConfig, Floats32]:
     """Return the configuration with the fewest epochs that predict the first fold's labels as well as any.
 
-    "As well" is within one standard error of the difference (Breiman et al. 1984). Once more epochs
-    are not better, no further budget is tried: it would memorise wrong labels.
+    Beside it are the predictions of the first fold by the model that was trained so. "As well" is within
+    one standard error of the difference (Breiman et al. 1984). Once more epochs are not better, no further
+    budget is tried: it would memorise wrong labels.
     """
     n_train = round(share_distinct * (len(data) - len(parts[0])))
     held_out_groups = None if groups is None else groups[parts[0]]
+    labels = data.labels.numpy()[parts[0]]
+    budgets = MANY_BUDGETS if has_many_classes(len(data.classes)) else BUDGETS
     losses: list[Floats] = []
-    for loss in _losses_by_budget(trainer, data, parts, n_train, seed, config_for):
-        losses.append(loss)
+    predictions: list[Floats32] = []
+    for pred_probs in _predict_by_budget(trainer, parts, n_train, seed, budgets, config_for):
+        losses.append(-np.log(pred_probs[np.arange(len(labels)), labels].astype(np.float64) + _MIN_PROB))
+        predictions.append(pred_probs)
         if _best_budget(losses, held_out_groups) < len(losses) - 1:
             break
-    selected = BUDGETS[_best_budget(losses, held_out_groups)]
-    trained = {budget: _epochs(config_for(budget, n_train), n_train) for budget in BUDGETS}
+    best = _best_budget(losses, held_out_groups)
+    selected = budgets[best]
+    trained = {budget: _epochs(config_for(budget, n_train), n_train) for budget in budgets}
     tried = ", ".join(
         f"{loss.mean():.4f} after {trained[budget]} epochs"
-        for budget, loss in zip(BUDGETS, losses, strict=False)
+        for budget, loss in zip(budgets, losses, strict=False)
     )
     log(f"selected {trained[selected]} epochs; cross entropy of held-out labels: {tried}")
-    return config_for(selected, n_train)
+    return config_for(selected, n_train), predictions[best]
 
 
-def _losses_by_budget(
+def _predict_by_budget(
     trainer: FoldTrainer,
-    data: Arrays,
     parts: list[Rows],
     n_train: int,
     seed: int,
+    budgets: tuple[int, ...],
     config_for: Callable[[int, int], TrainConfig],
-) -> Iterator[Floats]:
-    """Yield for each budget the cross entropy of each label of the first fold, in nats.
+) -> Iterator[Floats32]:
+    """Yield for each budget the held-out probabilities of the first fold, shape (rows of the fold, classes).
 
     As many budgets are trained at once as there are workers; which of them are used does not depend on it.
     """
-    labels = data.labels.numpy()[parts[0]]
     at_once = max(1, trainer.workers)
-    for first in range(0, len(BUDGETS), at_once):
-        configs = [config_for(epochs, n_train) for epochs in BUDGETS[first : first + at_once]]
-        for pred_probs in trainer.predict([_fold(parts, 0, seed, config) for config in configs]):
-            yield -np.log(pred_probs[np.arange(len(labels)), labels].astype(np.float64) + _MIN_PROB)
+    for first in range(0, len(budgets), at_once):
+        configs = [config_for(epochs, n_train) for epochs in budgets[first : first + at_once]]
+        yield from trainer.predict([_fold(parts, 0, seed, config) for config in configs])
 
 
 def _epochs(config: TrainConfig, n_train: int) -> int:

@@ -12,15 +12,17 @@ from numpy.typing import ArrayLike
 from dilution.data import Arrays, UnsplitData, check_classes, open_examples
 from dilution.data.duplicates import find_and_group
 from dilution.data.group_numbers import count_groups
+from dilution.data.id_table import check_id_file
 from dilution.data.open_examples import shown_name
 from dilution.diagnosis.anchors import Ints
 from dilution.diagnosis.bootstrap import N_BOOTSTRAP
 from dilution.diagnosis.copies import NO_COPIES, copy_evidence
 from dilution.diagnosis.counts import check_counts
-from dilution.diagnosis.cross_validation import FOLDS, REPEATS, CrossValidation
+from dilution.diagnosis.cross_validation import FOLDS, CrossValidation
 from dilution.diagnosis.feature_head import PLANTED
 from dilution.diagnosis.feature_source import NONE, FeatureSource
-from dilution.diagnosis.fits import fit_all
+from dilution.diagnosis.fits import Fits, fit_all
+from dilution.diagnosis.given_probabilities import check_probabilities_file
 from dilution.diagnosis.goodness_of_fit import class_conditional_p_value, has_learned
 from dilution.diagnosis.held_out import HeldOut, predict_held_out
 from dilution.diagnosis.label_issues import rank_label_issues
@@ -38,6 +40,7 @@ from dilution.errors import InputError, short_repr
 from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
 from dilution.training.config import PrecisionName
+from dilution.training.early_checks import check_settings
 from dilution.utils.estimate import Estimate
 from dilution.utils.notes import printed_notes
 from dilution.utils.stage_log import StageLog
@@ -56,7 +59,7 @@ def diagnose(
     verified_labels: str | Path | Mapping[str, str] | None = None,
     group: str | Path | ArrayLike | None = None,
     folds: int = FOLDS,
-    repeats: int = REPEATS,
+    repeats: int | None = None,
     n_bootstrap: int = N_BOOTSTRAP,
     seed: int = 0,
     recipe: str | Path | None = None,
@@ -103,7 +106,7 @@ def diagnose(
         feature; the path of a CSV file with the columns ``id`` and another one, the name of the group; or
         one value per example. Copies share a fold in any case.
     folds, repeats
-        Folds and repeats of the cross-validation.
+        Folds and repeats of the cross-validation. Default: 5 folds and 2 repeats, or 1 above 500 classes.
     n_bootstrap
         Number of bootstrap samples behind the intervals.
     seed
@@ -132,10 +135,16 @@ def diagnose(
     execution = execution or Execution()
     _check_executor(execution)
     _check_sources(model, recipe, features, pred_probs)
-    check_counts(seed, n_bootstrap=n_bootstrap, folds=folds, repeats=repeats)
+    check_counts(
+        seed, n_bootstrap=n_bootstrap, folds=folds, **({} if repeats is None else {"repeats": repeats})
+    )
     columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
     observed = noisy_label if isinstance(noisy_label, str) else None
     source = FeatureSource(features, trains_here=model is None and recipe is None and pred_probs is None)
+    check_settings(model, recipe, precision)
+    source.check()
+    check_probabilities_file(pred_probs)
+    check_id_file(verified_labels)
     with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
         name = shown_name(data, **columns)
         examples, copies = _grouped(
@@ -209,16 +218,21 @@ def diagnose_predictions(
     seed: int,
     true_noise_rate: float,
     copies: Ints | None = None,
+    fits: Fits | None = None,
 ) -> Diagnosis:
-    """Fit the noise to held-out predictions, and test its pattern; `copies` are groups of copies."""
+    """Fit the noise to held-out predictions, and test its pattern.
+
+    Groups of copies are `copies`. With `fits`, which were made of the same predictions, nothing is fitted.
+    """
     split_groups = None if noisy.groups is None else noisy.split_groups
     groups = None if split_groups is None else split_groups.numpy()
     labels, pred_probs = noisy.labels.numpy(), cross_validation.pred_probs
     known, predicted = verified >= 0, pred_probs.argmax(axis=1)
-    # The total weight is that of the prior of the calibration: copies must not make it weaker.
-    weight = 1.0 if copies is None else count_groups(copies) / len(labels)
-    predictions = HeldOutPredictions(pred_probs, labels, verified, np.full(len(labels), weight))
-    fits = fit_all(predictions, noisy, n_bootstrap, seed, groups)
+    if fits is None:
+        # The total weight is that of the prior of the calibration: copies must not make it weaker.
+        weight = 1.0 if copies is None else count_groups(copies) / len(labels)
+        predictions = HeldOutPredictions(pred_probs, labels, verified, np.full(len(labels), weight))
+        fits = fit_all(predictions, noisy, n_bootstrap, seed, groups)
     return Diagnosis(
         name=name,
         classes=noisy.classes,

@@ -21,7 +21,7 @@ _LOST = 0.4  # ratio of examples to labels of a class below which the models har
 _LEARNS_LITTLE = 200  # examples per class below which the models do not learn all they could
 _ONE_DECIMAL = 0.1  # noise rates below this are given with one decimal
 _WIDE = 0.2  # width of an interval
-_LITTLE = 0.005  # of a noise rate
+_LITTLE = 0.005  # of a noise rate, or of a skew: it is written as 0
 _MISFIT = 0.001  # p-value
 
 _PATTERNS = {
@@ -29,6 +29,9 @@ _PATTERNS = {
     "structured": "some wrong classes are more frequent than others",
     "concentrated": "most wrong labels of a class name one other class",
 }
+_LITTLE_SKEW = (
+    "the wrong labels are spread almost evenly over the other classes, though not exactly, as a test shows"
+)
 _SIMILARITIES = {
     "confusing": "Wrong labels favour similar classes",
     "reverse": "Wrong labels avoid similar classes",
@@ -87,6 +90,8 @@ def _examples_per_class(diagnosis: Diagnosis) -> str:
 
 
 def _pattern(diagnosis: Diagnosis) -> str:
+    if diagnosis.noise_pattern.kind == "structured" and diagnosis.noise_pattern.delta.value < _LITTLE:
+        return _LITTLE_SKEW
     if diagnosis.noise_pattern.kind in _PATTERNS:
         return _PATTERNS[diagnosis.noise_pattern.kind]
     if isinstance(diagnosis.fit, PooledFit):
@@ -121,7 +126,7 @@ def details(diagnosis: Diagnosis) -> list[str]:
     if similarity.kind != "undecided":
         sentences.append(
             f"{_SIMILARITIES[similarity.kind]}: correlation {similarity.correlation.text('.2f')} with the "
-            "rank of the classes by similarity of their mean images, p = "
+            "rank of the classes by similarity of their means, p = "
             f"{similarity.p_value:.2g}."
         )
     return [*sentences, _issues(diagnosis), *_counted(diagnosis)]

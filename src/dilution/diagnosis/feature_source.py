@@ -1,4 +1,4 @@
-"""Which features stand for the images of a diagnosis: a published network's, the user's, or none."""
+"""Which features stand for the images of a diagnosis or a fit: a published network's, the user's, or none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dilution.data import DATASETS, Arrays, UnsplitData
 from dilution.data.conversion import to_array
 from dilution.data.formats.image_listing import list_images
-from dilution.data.sources import ImageFolderSource, custom_source
+from dilution.data.sources import ImageFolderSource, TableSource, custom_source
 from dilution.errors import DataError, InputError, short_repr
 from dilution.training.image_features import (
     EFFICIENTNET,
@@ -25,7 +25,7 @@ from dilution.training.image_features import (
     extract_features,
     is_installed,
 )
-from dilution.utils.npz_size import RefusedArraysError
+from dilution.utils.npz_size import RefusedArraysError, check_array_fits, load_array
 from dilution.utils.references import is_reference, resolve
 from dilution.utils.regular_file import check_regular
 
@@ -50,10 +50,13 @@ class Features:
         float32, shape (n, d).
     name
         Their name in results.
+    function
+        The function of images that returned them. None: they were given as numbers.
     """
 
     values: NDArray[np.float32]
     name: str
+    function: ExtractFeatures | None = None
 
     def as_examples(self, data: Arrays) -> Arrays:
         """Return the examples with their features in place of their images, as rows of a table."""
@@ -79,7 +82,7 @@ class FeatureSource:
     trains_here: bool
 
     def name_with_size(self, data: Any) -> Any:
-        """Return data to open: a folder of few images is decoded to the size that the network takes."""
+        """Return data to open: a folder or list of few images, decoded to the size that the network takes."""
         takes_photographs = isinstance(self.given, str) and (
             self.given == EFFICIENTNET or is_reference(self.given)
         )
@@ -88,11 +91,38 @@ class FeatureSource:
         if not isinstance(data, str | Path) or str(data) in DATASETS:
             return data
         source = custom_source(str(data))
-        if not isinstance(source, ImageFolderSource) or source.options:
-            return data
-        listing = list_images(source.path)
-        few = len(listing.train) + len(listing.test) <= FEW
-        return f"{data}#{IMAGE_SIZE}" if few else data
+        if isinstance(source, ImageFolderSource) and not source.options:
+            listing = list_images(source.path)
+            few = len(listing.train) + len(listing.test) <= FEW
+            return f"{data}#{IMAGE_SIZE}" if few else data
+        if isinstance(source, TableSource):
+            return _list_with_size(data, source)
+        return data
+
+    def check(self) -> None:
+        """Refuse what is no source of features for any data; no data are opened.
+
+        Raises
+        ------
+        InputError
+            If what the user gave is no source of features, or cannot be imported.
+        DataError
+            If it is a file that does not exist.
+        """
+        if not isinstance(self.given, str | Path) or self.given == NONE:
+            return
+        path = Path(self.given)
+        if path.suffix.lower() == ".npy":
+            check_regular(path)
+            if not path.exists():
+                raise DataError(f"{path} does not exist; name a .npy file of features.")
+        elif isinstance(self.given, str):
+            _extractor(self.given)
+        else:
+            raise InputError(
+                f"features is {str(path)!r}; a file of features ends in .npy. Write it with "
+                "numpy.save(file, features)."
+            )
 
     def find(
         self, data: Any, examples: UnsplitData, log: Callable[[str], None]
@@ -122,19 +152,16 @@ class FeatureSource:
         if isinstance(self.given, str | Path) and str(self.given).lower().endswith(".npy"):
             path = Path(self.given)
             return Features(_checked(_read_npy(path), examples, str(path)), str(path)), ()
+        if isinstance(self.given, Path):
+            self.check()  # it raises
         if isinstance(self.given, str):
             name, extractor = self.given, _extractor(self.given)
-            return Features(extract_features(examples.arrays, extractor, name, log), name), describe_features(
-                name
-            )
+            values = extract_features(examples.arrays, extractor, name, log)
+            return Features(values, name, extractor), describe_features(name)
         if callable(self.given):
             name = getattr(self.given, "__name__", type(self.given).__name__)
-            return Features(extract_features(examples.arrays, self.given, name, log), name), ()
-        if isinstance(self.given, Path):
-            raise InputError(
-                f"features is {str(self.given)!r}; a file of features ends in .npy. Write it with "
-                "numpy.save(file, features)."
-            )
+            values = extract_features(examples.arrays, self.given, name, log)
+            return Features(values, name, self.given), ()
         return Features(_checked(to_array(self.given, "features"), examples, "features"), "features"), ()
 
     def _may_be_default(self) -> bool:
@@ -159,7 +186,20 @@ class FeatureSource:
                 f"that was trained on photographs give better estimates: {INSTALL}",
             )
         values = extract_features(arrays, efficientnet_features, EFFICIENTNET, log)
-        return Features(values, EFFICIENTNET), describe_features(EFFICIENTNET)
+        return Features(values, EFFICIENTNET, efficientnet_features), describe_features(EFFICIENTNET)
+
+
+def _list_with_size(data: str | Path, source: TableSource) -> str | Path:
+    """Return a table to open: few images that it lists are decoded to the size that the network takes."""
+    from dilution.data.formats import image_list  # lazily: pandas takes a while to import
+    from dilution.data.formats.table_options import parse_words
+
+    column = image_list.find_path_column(source.path, source.options)
+    if column is None or parse_words(source.options).size is not None:
+        return data
+    if image_list.count_images(source.path, source.options, column) > FEW:
+        return data
+    return f"{data}{',' if source.options else '#'}size={IMAGE_SIZE}"
 
 
 def describe_features(name: str) -> tuple[str, ...]:
@@ -194,7 +234,8 @@ def _read_npy(path: Path) -> NDArray[Any]:
     check_regular(path)
     try:
         with path.open("rb") as file:
-            array: NDArray[Any] = np.load(file, allow_pickle=False)
+            check_array_fits(file, path.stat().st_size, "features")
+            return load_array(file, "features")
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; name a .npy file of features.") from error
     except (OSError, ValueError, EOFError, MemoryError, RefusedArraysError) as error:
@@ -202,7 +243,6 @@ def _read_npy(path: Path) -> NDArray[Any]:
             f"{path} cannot be read ({error}); it must hold an array of numbers. Write it with "
             "numpy.save(file, features)."
         ) from error
-    return array
 
 
 def _checked(values: NDArray[Any], examples: UnsplitData, source: str) -> NDArray[np.float32]:

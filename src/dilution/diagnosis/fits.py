@@ -40,6 +40,22 @@ class Fits:
     noise_pattern: NoisePattern
     class_similarity: SimilarityTest
 
+    @classmethod
+    def untested(
+        cls,
+        fit: NoiseFit | PooledFit,
+        bootstrap_fits: Sequence[NoiseFit | PooledFit],
+        alternative: NoiseFit | PooledFit,
+    ) -> "Fits":
+        """Return fits whose pattern is not tested."""
+        return cls(
+            fit,
+            bootstrap_fits,
+            alternative,
+            NoisePattern("undecided", math.nan, UNKNOWN, math.nan),
+            SimilarityTest("undecided", UNKNOWN, math.nan),
+        )
+
 
 def fit_all(
     predictions: HeldOutPredictions, data: Arrays, samples: int, seed: int, groups: Ints | None
@@ -59,23 +75,30 @@ def fit_all(
     """
     if predictions.classes > MAX_CLASSES:
         pooled = fit_pooled(predictions)
-        return Fits(
+        return Fits.untested(
             pooled,
             bootstrap(predictions, pooled, samples=samples, seed=seed, groups=groups),
             fit_pooled(predictions, clear=_CLEAREST_ONLY),
-            NoisePattern("undecided", math.nan, UNKNOWN, math.nan),
-            SimilarityTest("undecided", UNKNOWN, math.nan),
         )
     fit = fit_noise(predictions)
     bootstrap_fits = bootstrap(predictions, fit, samples=samples, seed=seed, groups=groups)
     alternative = fit_noise(predictions, clear=_CLEAREST_ONLY)
-    pattern = estimate_noise_pattern(fit, bootstrap_fits)
+    return with_tests(Fits.untested(fit, bootstrap_fits, alternative), data, seed)
+
+
+def with_tests(fits: Fits, data: Arrays, seed: int) -> Fits:
+    """Return fits of up to 100 classes with the tests of their pattern."""
+    fit, alternative = fits.fit, fits.alternative
+    samples = [sample for sample in fits.bootstrap_fits if isinstance(sample, NoiseFit)]
+    assert isinstance(fit, NoiseFit)
+    assert isinstance(alternative, NoiseFit)
+    pattern = estimate_noise_pattern(fit, samples)
     similarity = similarity_test(
         fit,
-        bootstrap_fits,
+        samples,
         alternative,
         class_similarity(data, fit),
         patterned=pattern.kind in ("structured", "concentrated"),
         seed=seed,
     )
-    return Fits(fit, bootstrap_fits, alternative, pattern, similarity)
+    return Fits(fit, fits.bootstrap_fits, alternative, pattern, similarity)

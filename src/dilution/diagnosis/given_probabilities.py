@@ -20,6 +20,7 @@ from dilution.utils.parquet_file import read_frame
 from dilution.utils.regular_file import check_regular
 
 _SUM_TOLERANCE = 1e-3  # of the probabilities of an example: those of float16 are this exact
+_SUFFIXES = (".npy", ".csv", ".tsv", ".parquet")
 _LEAST = 1e-9  # its logarithm is finite
 
 Floats = NDArray[np.float64]
@@ -72,9 +73,32 @@ def given_cross_validation(
     ), (*notes, f"probabilities of {source} are taken to be held out: of models that never saw the label")
 
 
+def check_probabilities_file(pred_probs: Any) -> None:
+    """Refuse the path of a file that is not there or has another ending; other objects pass.
+
+    Raises
+    ------
+    InputError
+        If a path ends otherwise, or is that of a pipe or a device.
+    DataError
+        If there is no such file.
+    """
+    if not isinstance(pred_probs, str | Path):
+        return
+    path = Path(pred_probs)
+    check_regular(path)
+    if path.suffix.lower() not in _SUFFIXES:
+        raise InputError(
+            f"{path} ends in {path.suffix!r}; probabilities must be in a .npy, .csv or .parquet file. Write "
+            "it with numpy.save."
+        )
+    if not path.exists():
+        raise DataError(f"{path} does not exist; name a file of probabilities.")
+
+
 def _read_file(path: Path) -> Any:
     """Return the array or table in a file; nothing in it is executed."""
-    check_regular(path)
+    check_probabilities_file(path)
     suffix = path.suffix.lower()
     try:
         if suffix == ".npy":
@@ -83,18 +107,11 @@ def _read_file(path: Path) -> Any:
                 return load_array(file, "probabilities")
         if suffix == ".parquet":
             return read_frame(path, "Write it with DataFrame.to_parquet.")
-        if suffix in (".csv", ".tsv"):
-            return pd.read_csv(path, sep="," if suffix == ".csv" else "\t", dtype={ID: "str"})
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; name a file of probabilities.") from error
+        return pd.read_csv(path, sep="," if suffix == ".csv" else "\t", dtype={ID: "str"})
     except (OSError, ValueError, EOFError, MemoryError, RefusedArraysError) as error:
         raise DataError(
             f"{path} cannot be read ({error}); it must hold an array of numbers. Write it with numpy.save."
         ) from error
-    raise InputError(
-        f"{path} ends in {suffix!r}; probabilities must be in a .npy, .csv or .parquet file. Write it with "
-        "numpy.save."
-    )
 
 
 def _from_frame(frame: pd.DataFrame, examples: UnsplitData, source: str) -> tuple[Any, tuple[str, ...]]:

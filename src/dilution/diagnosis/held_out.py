@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dilution.data import Arrays, UnsplitData
-from dilution.diagnosis.cross_validation import CrossValidation, cross_validate
+from dilution.diagnosis.cross_validation import BUDGETS, REPEATS, CrossValidation, cross_validate
 from dilution.diagnosis.feature_head import FeaturePredictions, predict_from_features
 from dilution.diagnosis.feature_source import (
     FEW,
@@ -15,6 +15,7 @@ from dilution.diagnosis.feature_source import (
     FeatureSource,
 )
 from dilution.diagnosis.given_probabilities import given_cross_validation
+from dilution.diagnosis.many_classes import MANY_BUDGETS, MANY_REPEATS, describe_many
 from dilution.diagnosis.result import (
     MIN_PER_CLASS,
     MIN_PER_CLASS_WITH_FEATURES,
@@ -57,7 +58,7 @@ def predict_held_out(
     model: Any,
     pred_probs: Any,
     folds: int,
-    repeats: int,
+    repeats: int | None,
     seed: int,
     n_distinct: int,
     recipe: str | Path | None,
@@ -99,7 +100,13 @@ def predict_held_out(
     log.begin("predicting held-out labels")
     if features is not None and source.trains_here and len(noisy) <= FEW:
         regressions = predict_from_features(
-            features.values, noisy, features.name, folds=folds, repeats=repeats, seed=seed, log=log
+            features.values,
+            noisy,
+            features.name,
+            folds=folds,
+            repeats=REPEATS if repeats is None else repeats,
+            seed=seed,
+            log=log,
         )
         return HeldOut(regressions.cross_validation, notes, MIN_PER_CLASS_WITH_FEATURES, regressions)
     cross_validation = cross_validate(
@@ -114,7 +121,20 @@ def predict_held_out(
         execution=execution,
         log=log,
     )
+    notes = (*notes, *_many_classes_note(noisy, repeats))
     return HeldOut(cross_validation, notes, _min_per_class(noisy, features))
+
+
+def _many_classes_note(noisy: Arrays, repeats: int | None) -> tuple[str, ...]:
+    """Return a note on what the cross-validation leaves out where classes are many."""
+    budgets = " or ".join(map(str, MANY_BUDGETS))
+    once = (
+        f"{MANY_REPEATS} repeat of the cross-validation in place of {REPEATS} and " if repeats is None else ""
+    )
+    return describe_many(
+        len(noisy.classes),
+        f"held-out predictions come from {once}networks of {budgets} epochs in place of up to {BUDGETS[-1]}",
+    )
 
 
 def _min_per_class(noisy: Arrays, features: Features | None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,8 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dilution.errors import DataError
 from dilution.utils.estimate import Estimate
+from dilution.utils.printable import one_line
 from dilution.utils.regular_file import check_regular
+from dilution.utils.strict_json import parse_json
 
+_MAX_PLACE = 200  # characters of a place in a message
 _LARGEST = 100_000_000  # bytes of a file that is read: a diagnosis of 1,000 classes has 0.3 MB
 
 Share = float | None
@@ -20,7 +22,7 @@ Share = float | None
 class _Part(BaseModel):
     """A part of the file. New names may come without a new version, so others are allowed."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
 
 class Interval(_Part):
@@ -100,7 +102,7 @@ class DiagnosisFile(_Part):
     model: str
     learned: bool = Field(description="whether the models predict labels better than the label frequencies")
     is_upper_bound: bool
-    level: float = Field(description="probability that an interval contains the true number")
+    level: float = Field(gt=0, lt=1, description="probability that an interval contains the true number")
     noise_rate: Interval = Field(description="share of wrong labels")
     alpha: Interval = Field(
         description="noisy labels per clean label at which uniform noise has this noise rate"
@@ -115,6 +117,14 @@ class DiagnosisFile(_Part):
     n_groups: int
     copies: Copies
     per_class: list[ClassRow]
+    excess: Interval | None = Field(
+        None,
+        description="by how much the noise fit overestimated planted noise, with one standard deviation on "
+        "both sides; the noise rate is without it; null where it was not measured",
+    )
+    min_per_class: int | None = Field(
+        None, description="examples or groups per class below which the noise rate is an upper bound"
+    )
     n_issues: int | None = Field(None, description="label issues that nobody has looked up")
     cleaning: Cleaning | None = Field(None, description="what cleaning changed; null without it")
 
@@ -150,8 +160,8 @@ def read_diagnosis_file(path: Path) -> DiagnosisFile:
     try:
         if len(content) > _LARGEST:
             raise ValueError(f"it has more than {_LARGEST // 1_000_000} MB")
-        return check_diagnosis(json.loads(content))
-    except (ValueError, RecursionError) as error:
+        return check_diagnosis(parse_json(content))
+    except ValueError as error:
         raise DataError(
             f"{path} is no diagnosis.json of this version: {_reason(error)}. Diagnose the data again."
         ) from error
@@ -165,12 +175,16 @@ def check_diagnosis(content: Any) -> DiagnosisFile:
     ValueError
         If it breaks the schema.
     """
-    return DiagnosisFile.model_validate(content)
+    file = DiagnosisFile.model_validate(content)
+    names = [row.name for row in file.per_class]
+    if len(set(names)) < len(names) or not set(names) <= set(file.classes):
+        raise ValueError("per_class: its rows must be of different classes of the diagnosis")
+    return file
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the content"
+        place = one_line(".".join(map(str, first["loc"])), _MAX_PLACE) or "the content"
         return f"{place}: {first['msg']}"
-    return str(error) or "it is nested too deeply"
+    return str(error)

@@ -1,11 +1,11 @@
 """Labels that people gave in Label Studio, read from its JSON export."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from dilution.errors import DataError, InputError, short_repr
 from dilution.utils.regular_file import check_regular
+from dilution.utils.strict_json import parse_json
 
 EXAMPLE_ID = "example_id"
 """Key of a task's data that has the id of the example, as ``dilution review --label-studio`` writes it."""
@@ -32,8 +32,8 @@ def read_label_studio(path: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     """
     check_regular(path)
     try:
-        tasks = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        tasks = parse_json(path.read_bytes())
+    except (OSError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path} cannot be read as JSON: {reason}. Export the project again.") from error
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
@@ -50,7 +50,8 @@ def read_label_studio(path: Path) -> tuple[dict[str, str], tuple[str, ...]]:
         return labels, ()
     subject = "1 example has" if len(disputed) == 1 else f"{len(disputed):,} examples have"
     return labels, (
-        f"{subject} annotations of different classes and no verified label, the first is {disputed[0]!r}",
+        f"{subject} annotations of different classes and no verified label, the first is "
+        f"{short_repr(disputed[0])}",
     )
 
 

@@ -9,6 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from dilution.diagnosis.clean_labels import CleanLabels
+from dilution.diagnosis.held_out_file import NAME as HELD_OUT_FILE
+from dilution.diagnosis.held_out_file import held_out_bytes
 from dilution.diagnosis.issues_file import NAME as ISSUES_FILE
 from dilution.diagnosis.issues_file import issue_rows, write_issues
 from dilution.diagnosis.origin import ExamplesOrigin
@@ -68,7 +70,7 @@ has the same noise rate; δ is the skew of the structured noise that is nearest.
 
 FILES = (
     "index.html", "diagnosis.json", "diagnosis.png", "diagnosis.svg", "diagnosis.pdf", "per_class.csv",
-    "transition.csv", ISSUES_FILE,
+    "transition.csv", HELD_OUT_FILE, ISSUES_FILE,
 )  # fmt: skip
 """Names of the files of a diagnosis; those of a cleaning are further ones."""
 
@@ -92,7 +94,8 @@ def write_diagnosis(
         The diagnosis.
     folder
         Folder for ``index.html``, ``diagnosis.json``, ``diagnosis.png`` (also SVG, PDF),
-        ``per_class.csv``, ``transition.csv`` and ``label_issues.csv``. If nothing was learned, the tables are
+        ``per_class.csv``, ``transition.csv``, ``label_issues.csv`` and ``held_out.npz``, the predictions and
+        noise fits from which ``fit`` and ``advise`` go on. If nothing was learned, the tables are
         empty, but for labels that somebody has looked up.
     command
         Command line that made the diagnosis.
@@ -119,6 +122,9 @@ def write_diagnosis(
         origin = diagnosis.origin or ExamplesOrigin()
         write_output(folder / origin.cleaned_name, origin.cleaned(clean, folder))
         write_output(folder / CHANGES_FILE, csv_bytes(clean.changes))
+    held_out = held_out_bytes(diagnosis)
+    if held_out is not None:
+        write_output(folder / HELD_OUT_FILE, held_out)
     write_json(folder / "diagnosis.json", {**diagnosis.to_dict(), "cleaning": cleaning})
     plot = publish(draw(diagnosis), folder, "diagnosis") if diagnosis.learned else Plot("", ())
     sentences = [*diagnosis.details, *diagnosis.caveats, *(clean.sentences if clean is not None else ())]

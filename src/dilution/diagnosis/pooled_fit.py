@@ -132,6 +132,12 @@ class PooledFit:
         numbers = np.arange(len(self.prior))
         return self.entry_probs(numbers[:, None], numbers)
 
+    def largest_entries(self) -> Floats:
+        """Return the largest entry of each row of T, shape (classes,)."""
+        rates = self.class_noise_rates
+        largest: Floats = np.maximum(1 - rates, rates * self.evidence.rows.largest_spread)
+        return largest
+
     @property
     def concentrations(self) -> Floats:
         """Sum of the squared wrong entries of each row of T, shape (classes,)."""

@@ -1,11 +1,14 @@
 """Transition matrices of many classes: a noise rate per row, and a given spread of the wrong labels."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.pooled_anchors import PooledAnchors
+
+_CHUNK = 1 << 20  # entries of T that are computed at once
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,13 @@ class PooledRows:
         extra = anchors.entries * (anchors.entries + 2 * anchors.spread[true] * anchors.background[noisy])
         shares: Floats = (squares + np.bincount(true, extra, minlength=self.n_classes)) / self._wrong**2
         return shares
+
+    @cached_property
+    def largest_spread(self) -> Floats:
+        """Largest share of the wrong labels of each class that name one other class, shape (classes,)."""
+        numbers = np.arange(self.n_classes)
+        parts = np.array_split(numbers, max(1, self.n_classes**2 // _CHUNK))
+        return np.concatenate([self.spread(part[:, None], numbers).max(axis=1) for part in parts])
 
     @property
     def _wrong(self) -> Floats:

@@ -327,6 +327,8 @@ class Diagnosis:
                 "noise_rate": self.copies.noise_rate.to_dict(),
             },
             "per_class": self.per_class if self.learned else [],
+            "excess": None if self.excess is None else self.excess.to_dict(),
+            "min_per_class": self.min_per_class,
             "n_issues": len(unverified_issues(self.label_issues)) if self.learned else None,
             "cleaning": None,
         }

@@ -22,6 +22,7 @@ from dilution.errors import DataError
 from dilution.utils.available_memory import available_memory
 from dilution.utils.npz_size import RefusedArraysError, check_array_fits, load_array
 from dilution.utils.regular_file import check_regular
+from dilution.utils.strict_json import NestedTooDeeplyError, parse_json
 
 _TEXT = "model.json"
 _MARK = b"dilution sha256:"  # the comment of the ZIP file, which is its end
@@ -78,7 +79,7 @@ class CheckedZip:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 entries = archive.infolist()
                 _check_entries(entries, len(content), path)
-                text = json.loads(archive.read(_TEXT), parse_constant=_refuse_constant)
+                text = parse_json(archive.read(_TEXT), constants=False)
                 if not isinstance(text, dict):
                     raise DataError(f"{path} is no model file: {_TEXT} in it is no object. {_REMEDY}")
                 arrays = {
@@ -88,7 +89,7 @@ class CheckedZip:
                 }
         except RefusedArraysError as error:
             raise DataError(f"{path} {error}; it is no model file. {_REMEDY}") from error
-        except RecursionError as error:
+        except NestedTooDeeplyError as error:
             raise DataError(
                 f"{path} is no model file: {_TEXT} in it is nested too deeply. {_REMEDY}"
             ) from error
@@ -119,10 +120,6 @@ def check_checksum(content: bytes, path: Path) -> None:
         )
     if hashlib.sha256(content[:-_DIGITS]).hexdigest().encode() != match[1]:
         raise DataError(f"{path} is damaged or was changed: its content does not fit its checksum. {_REMEDY}")
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -122,7 +123,7 @@ class Fitting:
                     "method='plain', or add examples."
                 )
             return Choice(diagnosis=diagnosis)
-        plain = self._validate("plain", self._held_out(whole=True), None, {})
+        plain = self._validate("plain", self._held_out(whole=True), None)
         if diagnosis is None:
             self.log("estimating the noise from the held-out predictions")
             diagnosis = diagnose_held_out(plain.probs)
@@ -130,11 +131,17 @@ class Fitting:
         tried, obstacles = self._methods(method, diagnosis, noise)
         some = self._held_out(whole=len(self.data) <= _WHOLE_VALIDATION or tried == ["plain"])
         least = {score.learner.name: score.budget for score in plain.scores}
-        candidates = tuple(
-            self._restricted(plain, some) if name == "plain" else self._validate(name, some, noise, least)
+        candidates = [
+            self._restricted(plain, some, noise)
+            if name == "plain"
+            else self._validate(name, some, noise, least_budgets=least, most_budgets=1)
             for name in tried
-        )
-        choice = Choice(candidates, obstacles, diagnosis, noise)
+        ]
+        # Larger budgets take longest, and seldom change which method is best: only the best one tries them.
+        best = min(range(len(candidates)), key=lambda number: candidates[number].loss)
+        if (name := candidates[best].method) != "plain":
+            candidates[best] = self._validate(name, some, noise, start=candidates[best])
+        choice = Choice(tuple(candidates), obstacles, diagnosis, noise)
         if choice.best is None or not diagnosis.learned:
             return choice
         probs, groups = choice.best.probs, self._groups
@@ -211,7 +218,7 @@ class Fitting:
         return make_targets(method, self.labels, self.verified, self.weights, fit, len(self.data.classes))
 
     def _validate(
-        self, method: Method, held_out: HeldOutLabels, noise: AssumedNoise | None, least: dict[str, int]
+        self, method: Method, held_out: HeldOutLabels, noise: AssumedNoise | None, **budgets: Any
     ) -> Candidate:
         return validate(
             method,
@@ -221,15 +228,23 @@ class Fitting:
             held_out,
             None if noise is None else noise.fit.transition,
             self.seed,
-            least_budgets=least,
             log=self.log,
+            **budgets,
         )
 
-    def _restricted(self, plain: Candidate, held_out: HeldOutLabels) -> Candidate:
-        """Return the plain method with its scores on the examples on which the others are validated."""
-        return replace(
-            plain, loss=held_out.loss(plain.probs, None), agreement=held_out.agreement(plain.probs)
+    def _restricted(self, plain: Candidate, held_out: HeldOutLabels, noise: AssumedNoise) -> Candidate:
+        """Return the plain method with its scores on the examples on which the others are validated.
+
+        Where doubtful labels were verified, those that remain are right more often than labels as they came.
+        Plain models predict both together, and their likelihood would not compare with that of labels as they
+        came, which other methods predict. So their probabilities are taken for those of the true classes.
+        """
+        loss = (
+            held_out.calibrated_loss(plain.probs, noise.fit.transition)
+            if held_out.is_verified.any()
+            else held_out.loss(plain.probs, None)
         )
+        return replace(plain, loss=loss, agreement=held_out.agreement(plain.probs))
 
     def _count(self, learner: Learner, n_models: int | None) -> int:
         """Return how many models of a kind are averaged."""

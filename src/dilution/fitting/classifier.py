@@ -28,6 +28,7 @@ from dilution.fitting.model_file import load_model
 from dilution.fitting.new_arrays import convert
 from dilution.models.registry import ModelFactory
 from dilution.study.execution import Execution
+from dilution.training.image_features import ExtractFeatures
 
 _LARGEST_SEED = 2**31 - 1
 _FACTS = "classifier"  # facts of a model file from which the classifier is restored
@@ -45,8 +46,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     ----------
     method
         ``"auto"``, ``"plain"``, ``"forward"``, ``"prune"`` or ``"reweight"``, as for :func:`dilution.fit`.
-    model
-        As for :func:`dilution.fit`.
+    model, features
+        As for :func:`dilution.fit`; features of images, by a function or a published network.
     n_models
         Number of networks that are averaged. Default: 4 of those that train together, otherwise 1.
     folds
@@ -80,6 +81,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         method: str = "auto",
         *,
         model: Any = None,
+        features: Any = None,
         n_models: int | None = None,
         folds: int = FOLDS,
         n_bootstrap: int = N_BOOTSTRAP,
@@ -90,6 +92,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     ) -> None:
         self.method = method
         self.model = model
+        self.features = features
         self.n_models = n_models
         self.folds = folds
         self.n_bootstrap = n_bootstrap
@@ -151,6 +154,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             UnsplitData(arrays),
             method=self.method,
             model=self.model,
+            features=self.features,
             sample_weight=weights,
             n_models=self.n_models,
             folds=self.folds,
@@ -207,17 +211,24 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         model = self.model_
         facts = {**model.facts, _FACTS: fitted}
         shape = (model.model, model.shape, model.dtype, model.classes, model.members, model.method)
-        return FittedModel(*shape, model.encoding, facts, model.shares).save(path, overwrite=overwrite)
+        saved = FittedModel(*shape, model.encoding, facts, model.shares, model.extractor)
+        return saved.save(path, overwrite=overwrite)
 
     @classmethod
-    def load(cls, path: str | Path, *, model: str | ModelFactory | None = None) -> Self:
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        model: str | ModelFactory | None = None,
+        features: str | ExtractFeatures | None = None,
+    ) -> Self:
         """Return the fitted classifier in a file; its parameters are the defaults.
 
         Parameters
         ----------
         path
             A file that :meth:`save` wrote.
-        model
+        model, features
             As for :func:`dilution.load_model`.
 
         Raises
@@ -225,7 +236,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         DataError
             If the file is damaged, or holds a model that is no classifier.
         """
-        loaded = load_model(path, model=model)
+        loaded = load_model(path, model=model, features=features)
         fitted = loaded.facts.get(_FACTS)
         if not isinstance(fitted, dict):
             raise DataError(

@@ -39,6 +39,10 @@ def details(result: FitResult) -> list[str]:
             f"It agrees with {agreement.percent()} of held-out noisy labels; a model without errors would "
             f"agree with {largest.percent()}."
         )
+        sentences.append(
+            "Classes that overlap look like wrong labels, so that the model may be right less often than "
+            "estimated; the lower bound allows for that. Verified labels tell more."
+        )
     if result.n_verified:
         noun = "label was" if result.n_verified == 1 else "labels were"
         sentences.append(f"{result.n_verified:,} verified {noun} learned in place of the given ones.")
@@ -75,4 +79,5 @@ def describe_models(candidate: Candidate) -> str:
     if len(parts) == 1:
         return parts[0]
     shares = [f"{score.share:.0%}" for score in candidate.scores]
-    return " and ".join(f"{share} {part}" for share, part in zip(shares, parts, strict=True))
+    *others, last = [f"{share} {part}" for share, part in zip(shares, parts, strict=True)]
+    return f"{', '.join(others)} and {last}"

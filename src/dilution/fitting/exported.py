@@ -14,6 +14,9 @@ from dilution.errors import InputError
 from dilution.fitting.boosted_trees import BoostedTrees
 from dilution.fitting.fitted_model import FittedModel, Member, Network
 from dilution.fitting.forest import Forest
+from dilution.fitting.linear import ARRAYS as LINEAR_ARRAYS
+from dilution.fitting.linear import Linear
+from dilution.fitting.linear_head import LEAST_LENGTH, LinearHead
 from dilution.utils.atomic import write_atomic
 from dilution.utils.references import describe_exception
 
@@ -51,6 +54,11 @@ def export_model(model: FittedModel, path: str | Path, *, overwrite: bool = Fals
         )
     if not overwrite and (target.exists() or target.is_symlink()):
         raise InputError(f"{target} exists; it is not replaced. Choose another name, or pass overwrite=True.")
+    if model.extractor is not None:
+        raise InputError(
+            f"the model takes features of {model.extractor.name}, which a program of torch.export would not "
+            "compute. Save the model as it is, or fit it to features that you compute yourself."
+        )
     program = _Average(model).eval()
     images = torch.zeros(2, *model.shape, dtype=model.dtype)
     content = io.BytesIO()
@@ -90,6 +98,10 @@ def _module(member: Member, dtype: torch.dtype) -> nn.Module:
         return _SummedTrees(member)
     if isinstance(member, Forest):
         return _AveragedTrees(member)
+    if isinstance(member, LinearHead):
+        return _Regression(member)
+    if isinstance(member, Linear):
+        return _TableRegression(member)
     raise InputError(
         f"a member of the model is a {type(member).__name__}; networks, boosted trees and forests become a "
         "program of torch.export. Fit one of these."
@@ -112,6 +124,41 @@ class _NormalisedNetwork(nn.Module):
         inputs = (images - mean) * scale if self._is_float else images.float() * scale + shift
         logits: Tensor = self.network(inputs.asinh() if self._compress else inputs)
         return logits.double().softmax(dim=1)
+
+
+class _Regression(nn.Module):
+    """Logistic regression on features of length 1."""
+
+    def __init__(self, head: LinearHead) -> None:
+        super().__init__()
+        self._takes_roots = bool(head.takes_roots)
+        self.register_buffer("_weights", torch.from_numpy(head.weights))
+        self.register_buffer("_bias", torch.from_numpy(head.bias))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the softmax of the logits."""
+        values = images.flatten(1).double()
+        values = values.clamp(min=0).sqrt() if self._takes_roots else values
+        lengths = values.square().sum(dim=1, keepdim=True).sqrt().clamp(min=LEAST_LENGTH)
+        weights, bias = (getattr(self, f"_{name}") for name in ("weights", "bias"))
+        logits: Tensor = (values / lengths) @ weights + bias
+        return logits.softmax(dim=1)
+
+
+class _TableRegression(nn.Module):
+    """Logistic regression on compressed features."""
+
+    def __init__(self, linear: Linear) -> None:
+        super().__init__()
+        for name in LINEAR_ARRAYS:
+            self.register_buffer(f"_{name}", torch.from_numpy(getattr(linear, name)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the softmax of the logits."""
+        mean, scale, weights, bias = (getattr(self, f"_{name}") for name in LINEAR_ARRAYS)
+        values = ((images.flatten(1).double() - mean) * scale).asinh()
+        logits: Tensor = values @ weights.T + bias
+        return logits.softmax(dim=1)
 
 
 class _Trees(nn.Module):

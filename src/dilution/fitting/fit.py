@@ -15,20 +15,27 @@ from numpy.typing import ArrayLike
 from dilution.data import Arrays, UnsplitData, open_examples
 from dilution.data.class_checks import check_two_classes
 from dilution.data.duplicates import find_and_group
+from dilution.data.id_table import check_id_file
 from dilution.data.open_examples import shown_name
 from dilution.diagnosis import Diagnosis, diagnose
 from dilution.diagnosis.counts import check_counts
 from dilution.diagnosis.cross_validation import FOLDS
+from dilution.diagnosis.feature_source import FeatureSource
+from dilution.diagnosis.result import MIN_PER_CLASS_WITH_FEATURES
+from dilution.diagnosis.saved_diagnosis import open_diagnosis
 from dilution.diagnosis.verified_labels import open_verified_labels
 from dilution.errors import InputError, unknown
 from dilution.fitting.choice import AUTO, Choice, Fitting
+from dilution.fitting.extractor import Extractor
+from dilution.fitting.feature_learner import FeatureLearner
 from dilution.fitting.fitted_model import FittedModel
-from dilution.fitting.learner_selection import select_learners
+from dilution.fitting.learner_selection import describe_selection, select_learners
 from dilution.fitting.learners import Floats, Learner, NetworkLearner
 from dilution.fitting.methods import METHODS
 from dilution.fitting.result import FitResult
 from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
+from dilution.training.early_checks import check_settings
 from dilution.utils.notes import printed_notes
 from dilution.utils.stage_log import StageLog
 from dilution.utils.whole_numbers import check_count
@@ -50,7 +57,8 @@ def fit(
     group: str | Path | ArrayLike | None = None,
     method: str = AUTO,
     model: Any = None,
-    diagnosis: Diagnosis | None = None,
+    features: Any = None,
+    diagnosis: Diagnosis | str | Path | None = None,
     verified_labels: str | Path | Mapping[str, str] | None = None,
     sample_weight: ArrayLike | None = None,
     n_models: int | None = None,
@@ -72,12 +80,15 @@ def fit(
         that it is right; or ``"auto"``: whichever of these predicts held-out noisy labels best.
     model
         Name of a network, ``"module:factory"``, or a class or function that makes a ``torch.nn.Module``;
-        ``"sklearn:forest"`` or ``"sklearn:boosting"``. Default: for images a small ConvNet; for tables the
-        average of networks, a random forest and boosted trees with the shares that predict held-out labels
-        best.
+        ``"sklearn:forest"``, ``"sklearn:boosting"`` or ``"sklearn:logistic"``. Default: for images a small
+        ConvNet; for tables the average of networks, a random forest, boosted trees and logistic regression
+        with the shares that predict held-out labels best; for `features` logistic regression.
+    features
+        As for :func:`dilution.diagnose`, with the same default. Of a function, predictions on new images take
+        features by the same function; of numbers, predictions take such numbers in place of images.
     diagnosis
-        A diagnosis of these examples, whose transition matrix and label issues are used. Default: one is made
-        from the held-out predictions of the same models.
+        A diagnosis of these examples, or the folder that one was written to, whose transition matrix and
+        label issues are used. Default: one is made from the held-out predictions of the same models.
     verified_labels
         As for :func:`dilution.diagnose`. They are learned in place of the given labels.
     sample_weight
@@ -114,10 +125,14 @@ def fit(
         raise unknown("method", method, (AUTO, *METHODS))
     if n_models is not None:
         check_count("n_models", n_models, 1, MAX_MODELS)
+    source = FeatureSource(features, trains_here=model is None and recipe is None)
+    check_settings(model, recipe)
+    source.check()
+    check_id_file(verified_labels)
     columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
     with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
         name = shown_name(data, **columns)
-        examples = open_examples(data, **columns, root=execution.root)
+        examples = open_examples(source.name_with_size(data), **columns, root=execution.root)
         verified = open_verified_labels(verified_labels, examples)
         noisy = _noisy(examples.arrays)
         check_two_classes(noisy.labels, noisy.classes)
@@ -126,27 +141,52 @@ def fit(
         notes = tuple(dict.fromkeys((*examples.notes, *grouped.notes, *verified.notes)))
         for line in printed_notes(notes):
             log(line)
+        if isinstance(diagnosis, str | Path):
+            given, copies = replace(examples, arrays=noisy), grouped.copies.groups
+            diagnosis = open_diagnosis(Path(diagnosis), name, given, arrays, seed=seed, copies=copies)
         if diagnosis is not None:
             _check_diagnosis(diagnosis, arrays)
         weights = _weights(sample_weight, examples)
-        learners = select_learners(model, arrays, recipe, execution.device_type)
-        fitting = Fitting(arrays, verified.classes, weights, learners, folds, seed, log)
+        log.begin("computing features")
+        learned, feature_notes = source.find(data, examples, log)
+        for line in printed_notes(feature_notes):
+            log(line)
+        notes = (*notes, *feature_notes)
+        inputs = arrays if learned is None else learned.as_examples(arrays)
+        learners = (
+            [FeatureLearner()]
+            if learned is not None and source.trains_here
+            else select_learners(model, inputs, recipe, execution.device_type)
+        )
+        selection_notes = describe_selection(learners, inputs)
+        for line in printed_notes(selection_notes):
+            log(line)
+        notes = (*notes, *selection_notes)
+        fitting = Fitting(inputs, verified.classes, weights, learners, folds, seed, log)
         given = replace(examples, arrays=noisy, notes=())
         log.begin("fitting models")
         choice = fitting.choose(
             method, diagnosis, partial(_diagnose, given, verified_labels, n_bootstrap, seed)
         )
+        if learned is not None and choice.diagnosis is not None and diagnosis is None:
+            of_features = replace(choice.diagnosis, min_per_class=MIN_PER_CLASS_WITH_FEATURES)
+            choice = replace(choice, diagnosis=of_features)
         members, shares = fitting.refit(choice, n_models)
+    # Of features that were given as numbers, nothing is known about how they were made of images.
+    taken = inputs if learned is not None and learned.function is None else arrays
     fitted = FittedModel(
         _model_name(fitting.learners, choice),
-        arrays.shape,
-        arrays.dtype,
-        arrays.classes,
+        taken.shape,
+        taken.dtype,
+        taken.classes,
         members,
         choice.method,
-        examples.arrays.encoding,
+        None if taken is inputs and learned is not None else examples.arrays.encoding,
         _facts(name, len(arrays), seed, choice),
         shares,
+        None
+        if learned is None or learned.function is None
+        else Extractor.of_function(learned.name, learned.function, inputs.shape[0]),
     )
     return FitResult(
         name=name,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dilution.data.arrays import InputEncoding
 from dilution.errors import DataError, InputError, short_repr
 from dilution.fitting.boosted_trees import BoostedTrees
+from dilution.fitting.extractor import Extractor
 from dilution.training.evaluation import Normalise, predict_logits
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class FittedModel:
         What else is known of the fit, such as the number of examples: values that JSON can hold.
     shares
         Share of each member in the average, above 0, which sum to 1. Default: equal ones.
+    extractor
+        Function of images whose features the members take, as rows of a table. None: they take the images.
 
     Raises
     ------
@@ -103,6 +106,7 @@ class FittedModel:
     encoding: InputEncoding | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     shares: Sequence[float] = ()
+    extractor: Extractor | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "members", tuple(self.members))
@@ -122,7 +126,8 @@ class FittedModel:
 
     def __repr__(self) -> str:
         count = "" if len(self.members) == 1 else f" × {len(self.members)}"
-        return f"FittedModel({self.model}{count}, {self.method}, {len(self.classes)} classes)"
+        source = "" if self.extractor is None else f" on features of {self.extractor.name}"
+        return f"FittedModel({self.model}{count}{source}, {self.method}, {len(self.classes)} classes)"
 
     def probabilities(self, images: Tensor) -> NDArray[np.float64]:
         """Return the probability of each class, float64 of shape (b, classes), for images as in training.
@@ -144,23 +149,37 @@ class FittedModel:
                 "predict_proba, which converts arrays and files as in training."
             )
         total = np.zeros((len(images), len(self.classes)))
+        if self.extractor is not None:
+            images = self.extractor(images)
         for member, share in zip(self.members, self.shares, strict=True):
             total += share * member.probabilities(images)
         return total / sum(self.shares)
 
-    def predictions(self, data: Any, *, label: str | None = None, ids: Any = None) -> "Predictions":
+    def predictions(
+        self,
+        data: Any,
+        *,
+        label: str | None = None,
+        ids: Any = None,
+        split: str | None = None,
+        root: str | Path | None = None,
+    ) -> "Predictions":
         """Return labels and probabilities of new data, with notes on what was converted or skipped.
 
         Parameters
         ----------
         data
-            A CSV or Parquet file, a folder of images, one image file, a ``.npy`` or ``.npz`` file; or a
-            DataFrame, an array or tensor, a list of image files, Arrays or UnsplitData. It must be of the
-            kind that the model was fitted to; columns of a table may be in any order.
+            Data as :func:`dilution.fit` takes them, whose labels may be missing, and further: one image
+            file, a list of image files, an array or a ``.npy`` file. They must be of the kind that the model
+            was fitted to; columns of a table may be in any order.
         label
             Column of a table with labels to compare with. Default: that of the training data, if it is there.
         ids
             Column of ids of a table, or one id per example.
+        split
+            ``"train"`` or ``"test"`` of a named data set, pack or function. Default: train, as in the fit.
+        root
+            Folder of downloaded data, as for :func:`dilution.load`.
 
         Raises
         ------
@@ -172,7 +191,7 @@ class FittedModel:
         from dilution.fitting.new_data import open_new_data
         from dilution.fitting.predictions import predict_examples
 
-        return predict_examples(self, open_new_data(data, self, label=label, ids=ids))
+        return predict_examples(self, open_new_data(data, self, label=label, ids=ids, split=split, root=root))
 
     def predict_proba(self, data: Any) -> NDArray[np.float64]:
         """Return the probability of each class, float64 of shape (n, classes), in the order of the data.

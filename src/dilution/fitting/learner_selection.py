@@ -1,5 +1,6 @@
-"""Which kinds of models are averaged: by default networks and trees for tables, a ConvNet for images."""
+"""Which kinds of models are averaged: networks, trees and a linear model for tables, a ConvNet for images."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -7,13 +8,16 @@ import numpy as np
 import torch
 
 from dilution.data import Arrays
+from dilution.diagnosis.many_classes import MANY_BUDGETS, MANY_CLASSES, describe_many, has_many_classes
 from dilution.errors import InputError, short_repr
 from dilution.fitting.learners import EPOCHS, BoostingLearner, ForestLearner, Learner, NetworkLearner
+from dilution.fitting.linear_learner import LinearLearner
 from dilution.models import default_model, name_model
 from dilution.training import resolve_trainable
 
 _MOST_VALUES = 2_000  # features · classes up to which boosting is tried: each round has a tree per class
 _LEAST_FOR_BOOSTING = 2_000  # examples per tree of a round: of fewer a forest makes more, in less time
+_MOST_PRODUCTS = 10**7  # examples · features · classes up to which logistic regression takes little time
 _LARGE_BUDGETS = 3  # budgets of a network that is slow to train
 
 
@@ -30,27 +34,59 @@ def select_learners(model: Any, data: Arrays, recipe: Any, device: str) -> list[
         Device of networks.
     """
     boosting = BoostingLearner(len(data.classes))
+    linear = LinearLearner()
     trees: dict[str, Learner] = {"sklearn:forest": ForestLearner(), "sklearn:boosting": boosting}
+    of_tables = trees | {linear.name: linear}
     name = name_model(model)
-    if name is not None and name in trees:
+    if name is not None and name in of_tables:
         if data.dtype != torch.float32:
             raise InputError(
                 f"model is {name!r}, which is for tables, and the data are images. Use model='conv2', or "
                 "pass features of the images."
             )
-        return [trees[name]]
+        if name in trees and has_many_classes(len(data.classes)):
+            raise InputError(
+                f"model is {name!r}, and there are {len(data.classes):,} classes; trees, whose nodes hold a "
+                f"share per class, take at most {MANY_CLASSES}. Use model='mlp2', or merge classes."
+            )
+        return [of_tables[name]]
     named = default_model(data.shape) if name is None else name
     if not resolve_trainable(named, data.shape, len(data.classes)).takes_steps:
         raise InputError(
-            f"model is {short_repr(named)}; a fitted model holds networks, random forests and boosted trees. "
-            f"Use {', '.join(map(repr, trees))}, or the name of a network such as 'mlp2'."
+            f"model is {short_repr(named)}; a fitted model holds networks, logistic regressions, random "
+            f"forests and boosted trees. Use {', '.join(map(repr, of_tables))}, or the name of a network "
+            "such as 'mlp2'."
         )
     network = NetworkLearner(named, recipe, device)
     if not network.is_stackable(data):
         network = replace(network, budgets=EPOCHS[:_LARGE_BUDGETS])
+    if is_many := has_many_classes(len(data.classes)):
+        network = replace(network, budgets=MANY_BUDGETS)
     if name is not None or data.dtype != torch.float32:
         return [network]
-    is_narrow = int(np.prod(data.shape)) * len(data.classes) <= _MOST_VALUES
-    if is_narrow and len(data) >= _LEAST_FOR_BOOSTING * boosting.trees_per_round:
-        return [network, *trees.values()]
-    return [network, trees["sklearn:forest"]]
+    n_weights = int(np.prod(data.shape)) * len(data.classes)
+    small: list[Learner] = [linear] if len(data) * n_weights <= _MOST_PRODUCTS else []
+    if is_many:
+        return [network, *small]
+    if n_weights <= _MOST_VALUES and len(data) >= _LEAST_FOR_BOOSTING * boosting.trees_per_round:
+        return [network, *trees.values(), *small]
+    return [network, trees["sklearn:forest"], *small]
+
+
+def describe_selection(learners: Sequence[Learner], data: Arrays) -> tuple[str, ...]:
+    """Return a note on what is not fitted because the classes are many.
+
+    Parameters
+    ----------
+    learners
+        The kinds of models.
+    data
+        The examples.
+    """
+    if not any(isinstance(learner, NetworkLearner) for learner in learners):
+        return ()
+    budgets = " or ".join(map(str, MANY_BUDGETS))
+    trees = "no trees, and " if data.dtype == torch.float32 else ""
+    return describe_many(
+        len(data.classes), f"models are {trees}networks of {budgets} epochs in place of up to {EPOCHS[-1]}"
+    )

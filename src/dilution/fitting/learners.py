@@ -119,7 +119,12 @@ class NetworkLearner:
     recipe: Any = None
     device: str = "cpu"
     budgets: tuple[int, ...] = EPOCHS
-    takes_transition: ClassVar[bool] = True
+
+    @property
+    def takes_transition(self) -> bool:
+        """Whether forward correction can be trained: not with another loss that a recipe names."""
+        is_built_in = self.recipe in (None, ADVISED)
+        return is_built_in or read_recipe(self.recipe).get("loss", "cross_entropy") == "cross_entropy"
 
     def fit(
         self, data: Arrays, targets: Targets, jobs: Sequence[Job], budgets: Sequence[int]

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from dilution.diagnosis import Diagnosis
+from dilution.diagnosis.many_classes import MANY_CLASSES, has_many_classes
 from dilution.diagnosis.noise_fit import NoiseFit
 from dilution.diagnosis.pooled_fit import PooledFit
 from dilution.fitting.learners import Floats, Ints, Targets
@@ -66,7 +67,9 @@ def obstacle(
 
 def _obstacle_to_forward(noise: NoiseFit | PooledFit, *, takes_transition: bool) -> str:
     if not takes_transition:
-        return "only networks can be trained with it"
+        return "only networks can be trained with it, by cross entropy"
+    if has_many_classes(noise.prior.size):
+        return f"its products with T take long: there are {noise.prior.size:,} classes, above {MANY_CLASSES}"
     smallest = float(np.linalg.svd(noise.transition, compute_uv=False)[-1])
     if smallest < _LEAST_SINGULAR_VALUE:
         return "the estimated transition matrix is nearly singular: labels hardly tell some classes apart"

@@ -15,12 +15,18 @@ from dilution.data.formats.table_encoding import TableEncoding
 from dilution.errors import DataError, InputError
 from dilution.fitting.boosted_trees import BoostedTrees
 from dilution.fitting.checked_zip import CheckedZip, is_checked_zip
+from dilution.fitting.extractor import open_extractor
 from dilution.fitting.fitted_model import FittedModel, Member, Network
 from dilution.fitting.forest import ARRAYS as FOREST_ARRAYS
 from dilution.fitting.forest import Forest
+from dilution.fitting.linear import ARRAYS as LINEAR_ARRAYS
+from dilution.fitting.linear import Linear
+from dilution.fitting.linear_head import ARRAYS as HEAD_ARRAYS
+from dilution.fitting.linear_head import LinearHead
 from dilution.models.convnet import channels_last
 from dilution.models.registry import MODELS, ModelFactory, build_model
 from dilution.training.evaluation import Normalise
+from dilution.training.image_features import ExtractFeatures
 from dilution.utils.atomic import write_atomic
 from dilution.utils.references import is_reference
 from dilution.utils.version import versions
@@ -62,7 +68,27 @@ class _ForestEntry(_Entry):
     kind: Literal["forest"]
 
 
-_AnyEntry = _NetworkEntry | _TreesEntry | _ForestEntry
+class _LinearHeadEntry(_Entry):
+    """Logistic regression on features of images."""
+
+    kind: Literal["linear head"]
+
+
+class _LinearEntry(_Entry):
+    """Logistic regression on the features of a table."""
+
+    kind: Literal["linear"]
+
+
+class _FeaturesEntry(_Entry):
+    """Features of images that the members take: the function by name, and the checksum of its weights."""
+
+    name: str
+    n_features: _Side
+    sha256: str | None
+
+
+_AnyEntry = _NetworkEntry | _TreesEntry | _ForestEntry | _LinearHeadEntry | _LinearEntry
 
 
 class _Content(_Entry):
@@ -79,6 +105,7 @@ class _Content(_Entry):
     facts: dict[str, Any]
     members: tuple[Annotated[_AnyEntry, Field(discriminator="kind")], ...] = Field(min_length=1)
     shares: tuple[Annotated[float, Field(gt=0, le=1)], ...]
+    features: _FeaturesEntry | None = None
 
 
 def save_model(model: FittedModel, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -120,6 +147,7 @@ def save_model(model: FittedModel, path: str | Path, *, overwrite: bool = False)
         "facts": dict(model.facts),
         "members": [entry.model_dump() for entry in entries],
         "shares": list(model.shares),
+        "features": None if model.extractor is None else model.extractor.to_dict(),
     }
     try:
         written = CheckedZip(content, arrays).to_bytes()
@@ -131,10 +159,16 @@ def save_model(model: FittedModel, path: str | Path, *, overwrite: bool = False)
     return write_atomic(target, written)
 
 
-def load_model(path: str | Path, *, model: str | ModelFactory | None = None) -> FittedModel:
+def load_model(
+    path: str | Path,
+    *,
+    model: str | ModelFactory | None = None,
+    features: str | ExtractFeatures | None = None,
+) -> FittedModel:
     """Return the fitted model in a file.
 
-    Nothing in the file is executed. A network of your own is built by your function, which must be named.
+    Nothing in the file is executed. A network of your own is built by your function, which must be named; so
+    must be a function of your own that computes features.
 
     Parameters
     ----------
@@ -143,21 +177,32 @@ def load_model(path: str | Path, *, model: str | ModelFactory | None = None) -> 
     model
         For a network of your own: ``"module:factory"`` as in the file, which is imported, or the function
         itself. Others are built by this package.
+    features
+        For features by a function of your own: ``"module:function"`` as in the file, which is imported, or
+        the function itself.
 
     Raises
     ------
     DataError
         If the file is missing, damaged, was changed, was written by a newer version, or is no model file.
     InputError
-        If the model is one of your own and is not named, or its weights do not fit the one named.
+        If the model or the function of features is one of your own and is not named, its weights do not fit
+        the one named, or the weights of a published network are not installed.
     """
     source = Path(path)
     checked = CheckedZip.read(source)
     content = _parse(checked.text, source)
     _check_encoding(content, source)
+    extractor, taken = None, content
+    if content.features is not None:
+        described = content.features
+        extractor = open_extractor(
+            described.name, described.n_features, described.sha256, features, str(source)
+        )
+        taken = content.model_copy(update={"shape": extractor.shape, "dtype": "float32"})
     arrays = dict(checked.arrays)
     members = [
-        _member(entry, f"weights/{number}", arrays, content, model, source)
+        _member(entry, f"weights/{number}", arrays, taken, model, source)
         for number, entry in enumerate(content.members)
     ]
     if arrays:
@@ -176,6 +221,7 @@ def load_model(path: str | Path, *, model: str | ModelFactory | None = None) -> 
         content.encoding,
         content.facts,
         content.shares,
+        extractor,
     )
 
 
@@ -187,6 +233,12 @@ def _describe(member: Member, folder: str, arrays: dict[str, NDArray[Any]]) -> _
     if isinstance(member, Forest):
         arrays |= {f"{folder}/{name}": getattr(member, name) for name in FOREST_ARRAYS}
         return _ForestEntry(kind="forest")
+    if isinstance(member, LinearHead):
+        arrays |= {f"{folder}/{name}": getattr(member, name) for name in HEAD_ARRAYS}
+        return _LinearHeadEntry(kind="linear head")
+    if isinstance(member, Linear):
+        arrays |= {f"{folder}/{name}": getattr(member, name) for name in LINEAR_ARRAYS}
+        return _LinearEntry(kind="linear")
     if not isinstance(member, Network):
         raise InputError(
             f"a member of the model is a {type(member).__name__}; a file holds networks and boosted trees. "
@@ -250,6 +302,8 @@ def _parse(text: Mapping[str, Any], path: Path) -> _Content:
 def _check_encoding(content: _Content, path: Path) -> None:
     """Raise DataError if the features of a table are others than those of the model."""
     encoding = content.encoding
+    if content.features is not None and (content.dtype != "uint8" or isinstance(encoding, TableEncoding)):
+        raise DataError(f"{path} is no model file: its features are of what are no images. {_REMEDY}")
     if not isinstance(encoding, TableEncoding):
         return
     if content.shape != (encoding.n_features, 1, 1) or content.dtype != "float32":
@@ -270,12 +324,16 @@ def _member(
     """Return a member; its arrays are taken out of `arrays`."""
     if isinstance(entry, _NetworkEntry):
         names: tuple[str, ...] = (*map(str, range(len(entry.tensors))), *_NORMALISE)
+    elif isinstance(entry, _LinearHeadEntry | _LinearEntry):
+        names = HEAD_ARRAYS if isinstance(entry, _LinearHeadEntry) else LINEAR_ARRAYS
     else:
         names = _TREES if isinstance(entry, _TreesEntry) else FOREST_ARRAYS
     try:
         own = {name: arrays.pop(f"{folder}/{name}") for name in names}
     except KeyError as error:
         raise DataError(f"{path} is no model file: it lacks the array {error}. {_REMEDY}") from error
+    if isinstance(entry, _LinearHeadEntry | _LinearEntry):
+        return _linear(LinearHead if isinstance(entry, _LinearHeadEntry) else Linear, own, content, path)
     if not isinstance(entry, _NetworkEntry):
         return _trees(own, content, path, is_forest=isinstance(entry, _ForestEntry))
     channels = content.shape[0]
@@ -317,6 +375,22 @@ def _trees(
             f"{int(np.prod(content.shape))}. {_REMEDY}"
         )
     return trees
+
+
+def _linear(
+    kind: type[LinearHead] | type[Linear], arrays: dict[str, NDArray[Any]], content: _Content, path: Path
+) -> LinearHead | Linear:
+    try:
+        head = kind(**arrays)
+    except InputError as error:
+        raise DataError(f"{path} is no model file: {error} {_REMEDY}") from error
+    needed = int(np.prod(content.shape)), len(content.classes)
+    if (head.n_features, head.n_classes) != needed:
+        raise DataError(
+            f"{path} is no model file: its linear model takes {head.n_features} features and has "
+            f"{head.n_classes} classes in place of {needed[0]} and {needed[1]}. {_REMEDY}"
+        )
+    return head
 
 
 def _to_tensor(array: NDArray[Any], *, is_channels_last: bool, path: Path) -> Tensor:

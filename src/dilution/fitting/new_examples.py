@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dilution.data.arrays import Arrays
 from dilution.data.labels import LabelColumn, find_class
+from dilution.errors import InputError
 
 BATCH = 1000
 """Examples that are converted and predicted together at most."""
@@ -116,3 +117,15 @@ class HeldExamples:
         for rows in torch.arange(self.n_given).split(BATCH) if self.n_given else ():
             images = self.images[rows] if isinstance(self.images, Tensor) else self.images.take(rows)
             yield Batch(images, rows.numpy())
+
+
+def given_ids(ids: Any, n: int) -> tuple[str, ...] | None:
+    """Return ids that a user gave, one per example; None: there are none."""
+    if ids is None:
+        return None
+    values = list(ids)
+    if len(values) != n:
+        raise InputError(f"there are {len(values):,} ids for {n:,} examples; there must be one per example.")
+    from dilution.data.example_ids import read_ids  # lazily: pandas takes a while to import
+
+    return read_ids(values, "ids", lambda row: f"example {row}")

@@ -14,6 +14,7 @@ from dilution.errors import DataError, InputError
 from dilution.fitting.new_examples import BATCH, Batch, GivenLabels
 from dilution.utils.printable import printable
 
+_LABEL = "label"
 _BATCH_BYTES = 1 << 28  # of decoded images that are held at once
 
 
@@ -39,6 +40,10 @@ class ImageFiles:
         Files that were skipped.
     given
         Labels of the images.
+    ids
+        Id of each image. Default: its path below the root.
+    notes
+        Notes on the list that names the images.
     """
 
     def __init__(
@@ -49,6 +54,8 @@ class ImageFiles:
         encoding: ImageEncoding | None,
         events: Iterable[Event] = (),
         given: GivenLabels | None = None,
+        ids: tuple[str, ...] | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         channels, height, width = shape
         if channels not in (1, 3) or height != width or min(height, width) < 2:
@@ -58,6 +65,7 @@ class ImageFiles:
             )
         self._root, self._names, self._shape = root, tuple(names), shape
         self._encoding, self._events, self.given = encoding, list(events), given
+        self._ids, self._notes = ids, notes
 
     @property
     def n_given(self) -> int:
@@ -66,13 +74,13 @@ class ImageFiles:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Path of each image below the root."""
-        return tuple(map(printable, self._names))
+        """Id of each image: its path below the root, unless the user gave ids."""
+        return tuple(map(printable, self._names)) if self._ids is None else self._ids
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was converted or skipped."""
-        notes = describe_events(self._events)
+        notes = (*self._notes, *describe_events(self._events))
         if self._encoding is None:
             size = self._shape[1]
             notes = (
@@ -154,3 +162,63 @@ def read_folder(
     if min(numbers) >= 0:
         given = GivenLabels(np.array(numbers, dtype=np.int64), "names of the folders")
     return ImageFiles(root, tree.images, shape, encoding, tree.events, given)
+
+
+def read_list(
+    path: Path,
+    options: str,
+    column: str,
+    shape: tuple[int, int, int],
+    encoding: ImageEncoding | None,
+    classes: tuple[str, ...],
+) -> ImageFiles:
+    """Return the images that a CSV file lists, in its order; paths in it are relative to its folder.
+
+    Parameters
+    ----------
+    path, options
+        The file, and the options behind its ``#``: the column of labels to compare with, by default
+        ``label``; and the column of ids.
+    column
+        Column of the paths.
+    shape, encoding, classes
+        As for :func:`read_folder`.
+
+    Raises
+    ------
+    InputError
+        If a column does not exist, or a row has no path.
+    DataError
+        If the file cannot be read.
+    """
+    from dilution.data.example_ids import read_ids  # lazily: pandas takes a while to import
+    from dilution.data.formats.image_list import unique_names
+    from dilution.data.formats.table_files import open_table
+    from dilution.data.formats.table_options import parse_options
+    from dilution.data.label_values import is_missing
+    from dilution.data.labels import read_labels
+
+    try:
+        table = open_table(path, options)
+        named = parse_options(options, table.columns)
+        label = named.label or (_LABEL if _LABEL in table.columns else None)
+        rows = table.read(text_columns=[name for name in (column, label, named.ids) if name is not None])
+        names = ["" if is_missing(cell) else str(cell).strip() for cell in rows.frame[column]]
+        if "" in names:
+            raise InputError(
+                f"{rows.name(names.index(''))} has no path in column {column!r}; each row is an image. Fill "
+                "it in, or delete the row."
+            )
+        given = None
+        if label is not None:
+            labels = read_labels(
+                rows.frame[label], f"labels in column {label!r}", lambda row: f"the label in {rows.name(row)}"
+            )
+            given = GivenLabels.of_column(labels, classes, f"column {label!r}")
+        ids = unique_names(tuple(map(printable, names)), rows)
+        if named.ids is not None:
+            ids = read_ids(rows.frame[named.ids], f"column {named.ids!r}", rows.name)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    notes = (*rows.notes, *(given.notes if given is not None else ()))
+    return ImageFiles(path.parent, names, shape, encoding, (), given, ids, notes)

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
 from dilution.data import Arrays
+from dilution.diagnosis.many_classes import has_many_classes
 from dilution.fitting.learners import Floats, Ints, Job, Learner, Targets
 from dilution.fitting.methods import Method
 
 _LEAST = 1e-6  # smallest probability of a label, so that its logarithm is finite
+_LOG_SHARPNESS = 3.0  # largest logarithm of the factor of log probabilities
+_CHUNK = 1 << 10  # rows whose columns of T are copied at once
 _STEPS = 200  # of the mixture's expectation maximisation
 _EQUAL = 0.5  # part of the shares that is equal for all: a likelihood rewards sharp probabilities too much
 
@@ -54,15 +59,37 @@ class HeldOutLabels:
         """
         rows = self.rows
         own = probs[rows]
+        if transition is not None and has_many_classes(len(transition)):
+            # Only the column of the label counts: the products with all columns would take hours.
+            return np.maximum(self._of_labels(own, rows, transition), _LEAST)
         noisy = own if transition is None else np.where(self.is_verified[rows, None], own, own @ transition)
         likelihoods: Floats = noisy[np.arange(len(rows)), self.labels[rows]]
         return np.maximum(likelihoods, _LEAST)
+
+    def _of_labels(self, own: Floats, rows: Ints, transition: Floats) -> Floats:
+        """Return the likelihood of each held-out label, from the column of T of that label alone."""
+        likelihoods = own[np.arange(len(rows)), self.labels[rows]]
+        unverified = np.flatnonzero(~self.is_verified[rows])
+        for part in np.array_split(unverified, max(1, len(unverified) // _CHUNK)):
+            columns = transition[:, self.labels[rows[part]]].T
+            likelihoods[part] = np.einsum("ik,ik->i", own[part], columns)
+        return likelihoods
 
     def loss(self, probs: Floats, transition: Floats | None) -> float:
         """Return the mean cross entropy of the held-out labels, in nats."""
         return float(
             -np.average(np.log(self.likelihoods(probs, transition)), weights=self.weights[self.rows])
         )
+
+    def calibrated_loss(self, probs: Floats, transition: Floats) -> float:
+        """Return the loss of probabilities as those of the true classes, sharpened as labels suggest."""
+        logarithms = np.log(np.maximum(probs, _LEAST))
+
+        def loss(log_sharpness: float) -> float:
+            return self.loss(softmax(np.exp(log_sharpness) * logarithms, axis=1), transition)
+
+        best = minimize_scalar(loss, bounds=(-_LOG_SHARPNESS, _LOG_SHARPNESS), method="bounded")
+        return float(best.fun)
 
     def agreement(self, probs: Floats) -> float:
         """Return the share of held-out labels that are the most probable class."""
@@ -130,6 +157,8 @@ def validate(
     seed: int,
     *,
     least_budgets: dict[str, int] | None = None,
+    most_budgets: int | None = None,
+    start: Candidate | None = None,
     log: Callable[[str], None] = lambda _: None,
 ) -> Candidate:
     """Return a method with the budgets and shares that predict held-out noisy labels best.
@@ -150,6 +179,10 @@ def validate(
         Root seed.
     least_budgets
         Smallest budget to try, by name of the learner.
+    most_budgets
+        Number of budgets to try. Default: until a larger one is not better.
+    start
+        The same method as validated so far, from whose budgets larger ones are tried.
     log
         Called with lines about the progress.
     """
@@ -157,9 +190,11 @@ def validate(
     for learner in learners:
         if targets.transition is not None and not learner.takes_transition:
             continue
-        least = (least_budgets or {}).get(learner.name, 0)
+        before = next((score for score in start.scores if score.learner is learner), None) if start else None
+        least = (least_budgets or {}).get(learner.name, 0) if before is None else before.budget + 1
+        budgets = [budget for budget in learner.budgets if budget >= least][:most_budgets]
         log(f"{method}: {learner.name} on {len(held_out.folds)} folds")
-        scores.append(_best_budget(learner, data, targets, held_out, transition, seed, least))
+        scores.append(_best_budget(learner, data, targets, held_out, transition, seed, budgets, before))
     shares = mixture_shares(
         np.stack([held_out.likelihoods(score.probs, transition) for score in scores], axis=1),
         held_out.weights[held_out.rows],
@@ -179,7 +214,8 @@ def _best_budget(
     held_out: HeldOutLabels,
     transition: Floats | None,
     seed: int,
-    least: int,
+    budgets: Sequence[int],
+    before: LearnerScore | None,
 ) -> LearnerScore:
     """Return the learner at the last budget that improves on the one before by more than a standard error.
 
@@ -190,9 +226,8 @@ def _best_budget(
         Job(np.setdiff1d(everything, fold, assume_unique=True), seed + number)
         for number, fold in enumerate(held_out.folds)
     ]
-    budgets = [budget for budget in learner.budgets if budget >= least]
-    best: LearnerScore | None = None
-    best_losses: Floats = np.empty(0)
+    best = before
+    best_losses = np.empty(0) if best is None else -np.log(held_out.likelihoods(best.probs, transition))
     for budget, members in zip(budgets, learner.fit(data, targets, jobs, budgets), strict=False):
         probs = np.full((len(data), len(data.classes)), np.nan)
         for fold, member in zip(held_out.folds, members, strict=True):

