@@ -1,6 +1,7 @@
 """A cluster of this machine alone is for its owner: loopback, a token, private files; nothing is left."""
 
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -23,7 +24,7 @@ LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFF
 
 
 def listening(pids):
-    """Return the addresses, in the kernel's notation, on which processes listen for TCP connections."""
+    """Return addresses, in the kernel's notation, and ports on which processes listen for TCP connections."""
     sockets = set()
     for pid in pids:
         for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
@@ -36,8 +37,18 @@ def listening(pids):
         for line in Path(table).read_text().splitlines()[1:]:
             fields = line.split()
             if fields[3] == LISTEN and f"socket:[{fields[9]}]" in sockets:
-                addresses.append(fields[1].partition(":")[0])
+                address, _, port = fields[1].partition(":")
+                addresses.append((address, int(port, 16)))
     return addresses
+
+
+def answers(address, port):
+    """Return whether something accepts connections at an address of this machine."""
+    try:
+        socket.create_connection((address, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 ATTACH = """
@@ -67,6 +78,11 @@ def seen(tmp_path_factory):
         run = Run.of(dataset="digits", model="perceptron", n=50, alpha=0.0, steps=1, batch_size=8)
         with RayExecutor(Workload([run], Execution(executor="ray", workers=1))) as executor:
             seen["addresses"] = listening([os.getpid(), *children(os.getpid())])
+            ports = {port for _, port in seen["addresses"]}
+            seen["answers"] = {
+                address: [port for port in sorted(ports) if answers(address, port)]
+                for address in ("127.0.0.1", "127.0.0.2", "::1")
+            }
             (folder,) = temporary.iterdir()
             seen["mode"] = stat.S_IMODE(folder.stat().st_mode)
             address = ray.get_runtime_context().gcs_address
@@ -81,7 +97,18 @@ def seen(tmp_path_factory):
 
 def test_every_process_listens_on_the_loopback_alone(seen):
     assert len(seen["addresses"]) > 3  # there were some
-    assert set(seen["addresses"]) <= LOOPBACK
+    assert {address for address, _ in seen["addresses"]} <= LOOPBACK
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address")
+def test_nothing_answers_at_any_other_address(seen):
+    """gRPC shows 127.0.0.1 as ::ffff:127.0.0.1, which is the same address: IPv4 packets to 127.0.0.1.
+
+    A socket for all addresses, or for the IPv6 ones, would answer at 127.0.0.2 or ::1 too.
+    """
+    assert len(seen["answers"]["127.0.0.1"]) > 3
+    assert seen["answers"]["127.0.0.2"] == []
+    assert seen["answers"]["::1"] == []
 
 
 def test_only_who_has_the_token_may_join(seen):

@@ -1,6 +1,10 @@
+import re
+
 import numpy as np
 import pytest
 from commands import dilution, refused, succeeded
+
+from dilution.data import load
 
 
 def test_check_reports_absent_files_and_exits_with_1(tmp_path):
@@ -40,3 +44,44 @@ def test_pack_refuses_what_it_cannot_write(tmp_path, line, message):
     np.savez(tmp_path / "mine.npz", features=np.zeros((2, 2)), labels=np.arange(2))
     refused(dilution("data", "pack", *line.split(), cwd=tmp_path), message)
     assert not (tmp_path / "new.pack").exists()
+
+
+def test_data_noisy_writes_labels_and_prints_the_rate_expected_and_counted(tmp_path):
+    target = tmp_path / "labels.npy"
+    printed = succeeded(
+        dilution("data", "noisy", "digits", target, "--noise", "pair_flip(rate=0.4)", "--seed", 1)
+    )
+    assert "1,437 labels of pair_flip(0.4): " in printed
+    assert "40.00% expected" in printed
+    assert re.search(r"^3 right  \d\d\.\d\d%  4 \d\d\.\d\d%$", printed, re.MULTILINE)
+    labels, true = np.load(target), load("digits").train.labels.numpy()
+    assert set((labels - true) % 10) == {0, 1}
+    assert f"{np.mean(labels != true):.2%} are wrong" in printed
+
+
+def test_data_noisy_replaces_no_file(tmp_path):
+    target = tmp_path / "labels.npy"
+    target.write_bytes(b"mine")
+    refused(dilution("data", "noisy", "digits", target, "--noise", "uniform", "--eta", 0.2), "exists")
+    assert target.read_bytes() == b"mine"
+
+
+def test_data_noisy_refuses_what_is_no_noise_before_it_opens_the_data(tmp_path):
+    target = tmp_path / "labels.npy"
+    refused(dilution("data", "noisy", "no-such-data", target, "--noise", "symmetrc(rate=0.4)"), "'symmetric'")
+    refused(dilution("data", "noisy", "no-such-data", target, "--noise", "idn"), "noise 'idn' needs rate")
+    refused(dilution("data", "noisy", "digits", target, "--noise", "uniform"), "neither of alpha and eta")
+    refused(
+        dilution("data", "noisy", "digits", tmp_path / "labels.txt", "--noise", "pair_flip(rate=0.4)"),
+        "does not end in .npy, .csv, .pt",
+    )
+    assert not target.exists()
+
+
+@pytest.mark.trains
+def test_data_noisy_trains_the_model_whose_predictions_the_noise_follows(tmp_path):
+    target = tmp_path / "labels.csv"
+    options = ("--noise", "idn(rate=0.3)", "--model", "perceptron", "--epochs", 1)
+    printed = succeeded(dilution("data", "noisy", "digits", target, *options))
+    assert "30.0" in printed.splitlines()[0] or "29.99" in printed.splitlines()[0]
+    assert target.read_text().startswith("label,noisy_label\n")

@@ -7,7 +7,7 @@ import dilution as package
 from dilution.data import DATASETS
 
 
-@pytest.mark.parametrize("kind", ["models", "datasets", "noises", "figures"])
+@pytest.mark.parametrize("kind", ["models", "losses", "datasets", "noises", "figures"])
 def test_a_list_has_one_row_per_name_with_its_description(kind):
     rows = succeeded(dilution("list", kind)).splitlines()
     for name, description in getattr(package, f"list_{kind}")().items():

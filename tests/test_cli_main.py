@@ -188,3 +188,28 @@ def test_a_long_argument_is_cut_in_a_message(words, tmp_path):
     result = dilution(*words, cwd=tmp_path)
     refused(result, "xxx…")
     assert len(result.output) < 3000
+
+
+LONG, FORGED = "y" * 10_000, "x\x1b[31m\nerror: forged\u202e"
+USAGES = {
+    "command": ["{}"],
+    "command of a group": ["data", "{}"],
+    "option": ["status", "--{}"],
+    "option before the command": ["--{}", "status"],
+    "arguments": ["status", "{}", "{}"],
+    "number": ["diagnose", "a.csv", "--seed", "{}"],
+    "many words": ["status", *["{}"] * 5_000],
+}
+
+
+@pytest.mark.parametrize(
+    "given", [LONG, FORGED, "words " * 5_000, "=" + LONG], ids=["long", "forged", "words", "="]
+)
+@pytest.mark.parametrize("words", USAGES.values(), ids=USAGES)
+def test_errors_of_usage_show_the_beginning_of_what_was_typed_as_text(words, given):
+    ended = dilution(*(word.format(given) for word in words))
+    assert ended.exit_code == 2
+    assert len(ended.output) < 1_200
+    assert ended.output.count("rror: ") - ended.output.count("rror: forged") == 1
+    assert not any(line.startswith("error: forged") for line in ended.output.splitlines())
+    assert ended.output.replace("\n", "").isprintable()

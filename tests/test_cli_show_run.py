@@ -141,16 +141,51 @@ def test_as_many_threads_are_used_as_the_run_was_trained_with(folder, monkeypatc
 
 def test_custom_data_and_models_are_checked_by_their_content(folder, monkeypatch, one_thread):
     key = next(r["key"] for r in rows(folder) if r["spec"]["dataset"] == "mine.csv")
-    printed = succeeded(dilution("show", "run", key, "--retrain", cwd=folder))
+    printed = succeeded(dilution("show", "run", key, "--retrain", "--run-code", cwd=folder))
     assert "the files have this content" in printed
     assert "agree." in printed
     content = (folder / "mine.csv").read_text()
     (folder / "mine.csv").write_text(content.replace("59,3,1", "59,4,1"))
-    assert "the files have another content now" in succeeded(dilution("show", "run", key, cwd=folder))
-    refused(dilution("show", "run", key, "--retrain", cwd=folder), "another content now", "Restore the files")
+    assert "the files have another content now" in succeeded(
+        dilution("show", "run", key, "--run-code", cwd=folder)
+    )
+    refused(
+        dilution("show", "run", key, "--retrain", "--run-code", cwd=folder),
+        "another content now",
+        "Restore the files",
+    )
     (folder / "mine.csv").unlink()
-    assert "not found here: " in succeeded(dilution("show", "run", key, cwd=folder))
+    assert "not found here: " in succeeded(dilution("show", "run", key, "--run-code", cwd=folder))
     (folder / "mine.csv").write_text(content)
+
+
+CODE = {
+    "data": {"dataset": "stranger:data"},
+    "noisy images": {"image_source": "stranger:data"},
+    "model": {"model": "stranger:net"},
+    "noise": {"noise": "stranger:noise(rate=0.4)"},
+    "loss": {"loss": "stranger:loss"},
+}
+
+
+@pytest.mark.parametrize("settings", CODE.values(), ids=CODE)
+def test_code_that_a_stored_run_names_is_not_imported_unless_the_user_says_so(tmp_path, settings):
+    (tmp_path / "stranger.py").write_text("open('was_run', 'w').close()\n")
+    run = Run.of(**{**BASE, "alpha": 1, **settings, "fingerprint": "0" * 64})
+    with Store(tmp_path / "results.sqlite") as store:
+        store.add("s", [run])
+        store.start([run.key], host="h", versions={}, at="2026-01-01T00:00:00.000+00:00")
+        outcome = {"state": "done", "result": {"test_acc_last": 0.5}, "history": []}
+        store.finish({run.key: outcome}, at="2026-01-01T00:00:00.000+00:00")
+    printed = succeeded(dilution("show", "run", run.key, cwd=tmp_path))
+    assert "not compared without --run-code: stranger:" in printed
+    refused(dilution("show", "run", run.key, "--retrain", cwd=tmp_path), "the run names code, stranger:")
+    for words in (["status"], ["claims"], ["report"], ["export", "runs.csv"], ["show", "run", run.key]):
+        dilution(*words, cwd=tmp_path)
+    assert not (tmp_path / "was_run").exists()
+    dilution("show", "run", run.key, "--retrain", "--run-code", cwd=tmp_path)
+    sys.modules.pop("stranger", None)
+    assert (tmp_path / "was_run").exists()
 
 
 def rows(folder):

@@ -9,6 +9,8 @@ import pytest
 import torch
 from commands import STUDY, dilution, refused, succeeded
 
+from dilution.study.schema import checksum, renew_checksums
+
 pytestmark = pytest.mark.trains
 
 
@@ -52,6 +54,24 @@ def test_precision_and_device_of_the_command_line_apply_to_all_runs(study_folder
     assert set(runs["device"]) == {torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"}
 
 
+def test_the_loss_of_the_command_line_applies_to_all_runs_and_is_exported_and_imported(
+    study_folder, tmp_path
+):
+    options = ["--loss", "gce( q = 0.3 )", "--store", tmp_path / "losses.sqlite"]
+    succeeded(dilution("run", "short.toml", *options, "--workers", 0, cwd=study_folder))
+    dilution("export", tmp_path / "runs.csv", "--store", tmp_path / "losses.sqlite")
+    assert set(pd.read_csv(tmp_path / "runs.csv")["loss"]) == {"gce(q=0.3)"}
+    imported = dilution("import", tmp_path / "runs.csv", "--store", tmp_path / "copy.sqlite")
+    assert "4 runs added" in succeeded(imported)
+
+
+def test_an_unknown_loss_is_refused_before_a_store_is_made(study_folder):
+    result = dilution("run", "short.toml", "--loss", "gcee", "--store", "none.sqlite", cwd=study_folder)
+    assert result.exit_code == 2
+    assert "Did you mean 'gce'?" in result.output
+    assert not (study_folder / "none.sqlite").exists()
+
+
 def test_an_unknown_precision_is_refused_before_a_store_is_made(study_folder):
     result = dilution("run", "short.toml", "--precision", "half", "--store", "half.sqlite", cwd=study_folder)
     refused(result, "half", "bfloat16")
@@ -65,7 +85,9 @@ def test_status_counts_the_states(study_folder):
 def test_status_reports_an_interrupted_study(study_folder, tmp_path):
     shutil.copy(study_folder / "results.sqlite", tmp_path)
     with sqlite3.connect(tmp_path / "results.sqlite") as connection:
+        connection.create_function("checksum", -1, checksum)
         connection.execute("UPDATE runs SET state = 'running' WHERE rowid = 1")
+        connection.execute(renew_checksums("rowid = 1"))  # without, the run would be damaged
     connection.close()
     printed = succeeded(dilution("status", cwd=tmp_path))
     assert printed.startswith("short: 1 running, 3 done, interrupted (no process trains them; run")

@@ -163,3 +163,10 @@ def test_a_port_in_use_is_named(tmp_path):
         port = other.getsockname()[1]
         with pytest.raises(InputError, match=f"port {port} of 127.0.0.1 cannot be used"):
             ReviewServer(items, AnswerFile(tmp_path / FILE_NAME, items, examples), port=port)
+
+
+@pytest.mark.parametrize("length", ["9" * 5_000, "1000001", "-1", "\xb2", "0x10", ""], ids=str.__len__)
+def test_a_length_that_is_no_small_number_is_refused_before_anything_is_read(server, length):
+    status, _, body = ask(server, "POST", answers_path(server), b"", Content_Length=length)
+    assert status == 413
+    assert b"at most 1,000,000 bytes" in body

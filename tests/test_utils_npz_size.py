@@ -52,6 +52,18 @@ def test_what_no_data_set_holds_is_refused(file: io.BytesIO, message: str) -> No
         check_arrays_fit(file)
 
 
+def test_two_arrays_of_one_name_are_refused_because_the_last_would_win() -> None:
+    member = io.BytesIO()
+    np.save(member, np.array([0]))
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("labels.npy", member.getvalue())
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("labels.npy", member.getvalue())
+    with pytest.raises(RefusedArraysError, match="two arrays under the name labels"):
+        check_arrays_fit(file)
+
+
 def test_arrays_are_measured_against_the_limit_or_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     file = npz(a=np.zeros(1000), b=np.zeros(1000))
     assert check_arrays_fit(file, 16_000) == ["a", "b"]

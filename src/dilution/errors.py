@@ -24,7 +24,15 @@ class DilutionError(Exception):
 
 
 class InputError(DilutionError, ValueError):
-    """A setting, name or array breaks a rule."""
+    """A setting, name or array breaks a rule.
+
+    Attributes
+    ----------
+    mended
+        Name of the data that the message proposes in place of the one received; empty if it proposes none.
+    """
+
+    mended: str = ""
 
 
 class DataError(DilutionError):

@@ -1,4 +1,4 @@
-"""Commands on files of data sets: data fetch, check, pack."""
+"""Commands on files of data sets: data fetch, check, pack, noisy."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from dilution.utils.notes import printed_notes
 from dilution.utils.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from dilution.data.download import FileStatus
 
-data_app = typer.Typer(help="Download, check or pack the files of a data set.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Download, check or pack the files of a data set, or draw its noisy labels.", no_args_is_help=True
+)
 
+_SHOWN_CLASSES = 20  # rows of a transition matrix that are printed; the others are counted
 _SHOWN = 10  # skipped files and damaged images that are printed; the others are counted
 
 
@@ -84,6 +90,62 @@ def data_pack(
     write_pack(target, [data.train], [data.test], data.notes)
     _print_notes(data.notes)
     _print_pack(target, len(data.train), len(data.test))
+
+
+@data_app.command("noisy")
+def data_noisy(
+    name: Annotated[str, typer.Argument(help="Data set, or a file or folder of your own.")],
+    target: Annotated[Path, typer.Argument(help="File to write: .npy, .pt or .csv.")],
+    noise: Annotated[
+        str, typer.Option(help='Noise, such as "symmetric(rate=0.4)"; see dilution list noises.')
+    ],
+    eta: Annotated[
+        float | None, typer.Option(help="Noise rate, for noise that takes one, such as uniform.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="Model whose predictions idn and pmd follow, by cross-validation.")
+    ] = "conv2",
+    epochs: Annotated[float, typer.Option(min=0.01, help="Epochs of that model.")] = 3.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws and of that model.")] = 0,
+    data_root: DataRootOption = None,
+) -> None:
+    """Draw one noisy label per training image, and write them to a file that others can read.
+
+    A study trains on them with the setting labels = "FILE".
+    """
+    from dilution.data import check_label_target, load, write_label_file
+    from dilution.noise import Dilution, canonical_noise
+
+    noise = canonical_noise(noise)
+    check_label_target(target)
+    data = load(name, data_root)
+    _print_notes(data.notes)
+    from dilution.training import noise_for_data
+
+    model_of_noise = noise_for_data(noise, data.train, model=model, epochs=epochs, seed=seed)
+    noisy = Dilution(data.train, eta=eta, noise=model_of_noise, label_mode="replaced", seed=seed)
+    write_label_file(target, noisy.own_labels, data.train)
+    summary = noisy.noise_summary()
+    typer.echo(
+        f"{len(noisy):,} labels of {noisy.noise}: {summary.noise_rate_empirical:.2%} are wrong, "
+        f"{summary.noise_rate_expected:.2%} expected. Written: {target}"
+    )
+    for line in _transition_lines(summary.transition_empirical, data.train.classes):
+        typer.echo(line)
+
+
+def _transition_lines(transition: NDArray[np.float64], classes: Sequence[str]) -> Iterator[str]:
+    """Yield what became of each class: the share of right labels, and the most common wrong ones."""
+    width = max(len(printable(name)) for name in classes[:_SHOWN_CLASSES])
+    for row, name in enumerate(classes[:_SHOWN_CLASSES]):
+        shares = [(float(share), number) for number, share in enumerate(transition[row]) if number != row]
+        wrong = sorted((pair for pair in shares if pair[0] > 0), key=lambda pair: -pair[0])
+        texts = [f"{printable(classes[number])} {share:.2%}" for share, number in wrong[:3]]
+        rest = f", {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        line = f"{printable(name):>{width}} right {transition[row, row]:7.2%}  {', '.join(texts)}{rest}"
+        yield line.rstrip()
+    if len(classes) > _SHOWN_CLASSES:
+        yield f"and {len(classes) - _SHOWN_CLASSES} more classes"
 
 
 def _check_target(target: Path) -> None:

@@ -14,13 +14,18 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from dilution.errors import DilutionError, TimeLimitReached, short_repr
+from dilution.cli.mended_command import mended_command
+from dilution.errors import DilutionError, InputError, TimeLimitReached, short_repr
 from dilution.utils.migration import OldNamesWarning
+from dilution.utils.printable import one_line
 
 TIME_LIMIT_EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 _TORCH_MEMORY = "can't allocate memory"
 _LONG_WORD = re.compile(r"(?<=\S{1000})\S+")  # the end of one that is too long for a message
+_LONG_ARGUMENT = re.compile(r"(?<=\S{200})\S+")
+_MAX_USAGE = 600  # characters of an error of usage
+_UsageError: Any = typer.BadParameter.__base__  # of click, or of the copy of it in typer
 _UNWRITABLE = (errno.ENOSPC, errno.EPIPE, errno.EIO)  # the output itself failed
 
 
@@ -48,6 +53,16 @@ class SectionedGroup(TyperGroup):
                     for name, command in commands
                 )
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the options before the name of a command."""
+        with _usage_errors_on_one_line():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse the arguments of a command, and run it."""
+        with _usage_errors_on_one_line():
+            return super().invoke(ctx)
+
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command and exit; see the class for errors and notes."""
         try:
@@ -59,6 +74,10 @@ class SectionedGroup(TyperGroup):
             sys.exit(TIME_LIMIT_EXIT_CODE)
         except DilutionError as error:
             message = str(error)
+            if isinstance(error, InputError) and error.mended:
+                words = args[0] if args and args[0] is not None else kwargs.get("args") or sys.argv[1:]
+                if command := mended_command(words, error.mended):
+                    message = f"{message}\nThe whole command: {command}"
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and _TORCH_MEMORY not in str(error):
                 raise
@@ -76,6 +95,20 @@ class SectionedGroup(TyperGroup):
                 message = f"the output cannot be written: {error.strerror}."
         typer.echo(f"error: {_LONG_WORD.sub('…', message)}", err=True)
         sys.exit(2)
+
+
+@contextmanager
+def _usage_errors_on_one_line() -> Iterator[None]:
+    """Escape and shorten arguments in errors of usage, which repeat them as they were given."""
+    try:
+        yield
+    except _UsageError as error:
+        if (
+            type(error).show is not _UsageError.show
+        ):  # not an error, but the help of a group without a command
+            raise
+        message = _LONG_ARGUMENT.sub("…", error.format_message())
+        raise _UsageError(one_line(message, _MAX_USAGE), error.ctx) from None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Commands that list names: list models, datasets, noises, figures."""
+"""Commands that list names: list models, losses, datasets, noises, figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from dilution.cli.options import DataRootOption
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-list_app = typer.Typer(help="List models, data sets, noises or figures by name.", no_args_is_help=True)
+list_app = typer.Typer(
+    help="List models, losses, data sets, noises or figures by name.", no_args_is_help=True
+)
 
 _EXAMPLE_SHAPE, _EXAMPLE_CLASSES = (1, 28, 28), 10  # MNIST
 
@@ -33,6 +35,19 @@ def print_models() -> None:
         ("estimator", "what it is (fitted by scikit-learn, without steps)"), list_estimators().items()
     )
     typer.echo("\nOr your own: module:factory.")
+
+
+@list_app.command("losses")
+def print_losses() -> None:
+    """List the losses."""
+    from dilution.training.losses import LOSSES, list_losses
+
+    defaults = {name: LOSSES[name]().signature for name in list_losses()}
+    _print_table(
+        ("loss", "parameters", "what it is"),
+        [(name, defaults[name], description) for name, description in list_losses().items()],
+    )
+    typer.echo("\nWith parameters: gce(q=0.3). Or your own: module:factory, with parameters likewise.")
 
 
 @list_app.command("datasets")

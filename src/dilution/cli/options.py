@@ -25,6 +25,20 @@ ModelOption = Annotated[
     str | None,
     typer.Option(help="Model (see list models). Default: conv2 for images, mlp2 for features."),
 ]
+FeaturesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--features",
+        help="Features in place of pixels: efficientnet-lite0, none, a .npy file, or module:function. "
+        "Default: the first for few colour images, if it is installed.",
+    ),
+]
+DiagnosisOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--diagnosis", help="Folder that diagnose wrote for these data: its noise estimate is used."
+    ),
+]
 GroupOption = Annotated[
     str | None,
     typer.Option("--group", help="Column whose rows of one value, such as a patient, share every split."),

@@ -118,13 +118,20 @@ def _describe(items: ReviewItems, answers: AnswerFile) -> str:
 
 
 def _check_name(name: str, folder: Path) -> str:
-    """Return the name of the data of a diagnosis, if a name was given to it."""
+    """Return the name of the data of a diagnosis, if a name was given to it that is no code."""
     from dilution.errors import InputError
+    from dilution.utils.references import is_reference
 
     if name == "data":
         raise InputError(
             f"{folder} is the diagnosis of data that had no name, such as arrays in Python. Name a file with "
             "--data that has the same examples, or call write_review of dilution.review in Python."
+        )
+    if is_reference(name):
+        raise InputError(
+            f"{folder} is the diagnosis of {name!r}, a function that would be imported; the folder may be "
+            f"somebody else's. If you trust that code, name it: "
+            f"`dilution review {shlex.quote(str(folder))} --data {name}`."
         )
     return name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,9 @@ def show_run(
     store: StoreOption = Path("results.sqlite"),
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Train the run again and compare; exit code 1 if it differs.")
+    ] = False,
+    run_code: Annotated[
+        bool, typer.Option("--run-code", help="Import functions that the run names as module:name.")
     ] = False,
     data_root: DataRootOption = None,
 ) -> None:
@@ -45,16 +49,34 @@ def show_run(
     typer.echo(f"{_headline(row)}\n")
     _print_pairs("Settings without a default, or that differ from it", changed_settings(run).items())
     _print_pairs("Noise", _noise(row["result"]))
-    _print_pairs("Data", [*_data(run, row["result"], data_root), *(("note", note) for note in notes)])
+    _print_pairs(
+        "Data",
+        [*_data(run, row["result"], data_root, run_code=run_code), *(("note", note) for note in notes)],
+    )
     _print_pairs("Trained", _trained(row))
     _print_history(row["history"])
     typer.echo(f"Python lines that train it again:\n\n{python_lines(row)}")
     if retrain:
+        _check_code(run, key, store, allowed=run_code)
         with interruptible("the store was not changed"):
             root = None if data_root is None else str(data_root)
             repetition = train_again(row, root, {} if confusable is None else {artifact: confusable})
         typer.echo(f"\n{_comparison(repetition)}")
         raise typer.Exit(1 if repetition.differences else 0)
+
+
+def _check_code(run: Run, key: str, store: Path, *, allowed: bool) -> None:
+    """Refuse to import what a run names unless the user allows it: a store may be somebody else's."""
+    from dilution.errors import InputError
+    from dilution.study.code_names import code_names
+
+    names = code_names(run)
+    if names and not allowed:
+        words = ["dilution", "show", "run", key, "--store", str(store), "--retrain", "--run-code"]
+        raise InputError(
+            f"the run names code, {one_line(', '.join(names))}, which training would import; a store may be "
+            f"somebody else's. If you trust that code: `{shlex.join(words)}`."
+        )
 
 
 def _headline(row: Mapping[str, Any]) -> str:
@@ -77,14 +99,16 @@ def _noise(result: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             yield name, f"expected {expected:.6g}, empirical {empirical:.6g}"
 
 
-def _data(run: Run, result: Mapping[str, Any], data_root: Path | None) -> Iterable[tuple[str, str]]:
+def _data(
+    run: Run, result: Mapping[str, Any], data_root: Path | None, *, run_code: bool
+) -> Iterable[tuple[str, str]]:
     """Yield where the data came from, and how many images there are."""
     from dilution.data import DATASETS
 
     known = DATASETS.get(run.dataset)
     yield "dataset", f"{run.dataset}: {known.about}" if known else run.dataset
     if run.fingerprint:
-        yield "fingerprint", f"{run.fingerprint} ({_state_of_files(run, data_root)})"
+        yield "fingerprint", f"{run.fingerprint} ({_state_of_files(run, data_root, run_code=run_code)})"
     if result.get("n_available") is not None:
         yield "train split", f"{result['n_available']:,} images, of which {run.n:,} were used"
         yield "validation", f"{run.n_val:,} of these {run.n:,}"
@@ -94,11 +118,14 @@ def _data(run: Run, result: Mapping[str, Any], data_root: Path | None) -> Iterab
         yield "noisy images", one_line(result["image_note"])
 
 
-def _state_of_files(run: Run, data_root: Path | None) -> str:
+def _state_of_files(run: Run, data_root: Path | None, *, run_code: bool) -> str:
     """Return whether the files of a run have the content that it was trained on."""
     from dilution.errors import DilutionError
+    from dilution.study.code_names import code_names
     from dilution.study.prepare import prepare
 
+    if (names := code_names(run)) and not run_code:
+        return f"not compared without --run-code: {one_line(', '.join(names))} would be imported"
     try:
         (prepared,) = prepare([run], None if data_root is None else str(data_root))
     except DilutionError as error:

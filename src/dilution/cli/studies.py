@@ -122,6 +122,10 @@ def run(
     precision: Annotated[
         str | None, typer.Option(help="float32 or bfloat16, for all runs, in place of the study's own.")
     ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="Loss of all runs (see list losses), such as 'gce(q=0.3)', or module:factory."),
+    ] = None,
     recipe: RecipeOption = None,
     *,
     execution: Execution,
@@ -138,6 +142,7 @@ def run(
             store=store,
             seeds=seeds,
             precision=cast("PrecisionName | None", precision),
+            loss=loss,
             recipe=recipe,
             execution=execution,
         )
@@ -147,25 +152,21 @@ def run(
 
 def status(store: StoreOption = Path("results.sqlite")) -> None:
     """Print the state of each study's runs, and why runs failed."""
-    from dilution.study.schema import STATES
+    from dilution.study.status import read_status
     from dilution.study.store import Store
 
     with Store(store, create=False) as opened:
-        has_writer = opened.is_written()
-        counts = opened.counts()
-        failed = opened.failures()
-        has_writer = has_writer or opened.is_written()
-        notes = opened.other_code_notes()
-    for study, by_state in counts.items():
-        parts = [f"{by_state[state]} {state}" for state in STATES if state in by_state]
-        if by_state.get("running") and not has_writer:
+        status = read_status(opened)
+    for study, by_state in status.counts.items():
+        parts = [f"{count} {state}" for state, count in by_state.items()]
+        if by_state.get("running") and not status.has_writer:
             parts.append("interrupted (no process trains them; run the study again to resume)")
         typer.echo(f"{one_line(study)}: {', '.join(parts) or 'no runs'}")
-    if not counts:
+    if not status.counts:
         typer.echo(f"{store} has no studies.")
-    for key, error in failed:
+    for key, error in status.failures:
         typer.echo(f"failed {one_line(key)}: {last_line(error)}")
-    for note in notes:
+    for note in status.notes:
         typer.echo(note)
 
 

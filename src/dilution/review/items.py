@@ -16,6 +16,7 @@ from dilution.data.id_table import ExampleIds
 from dilution.errors import InputError
 from dilution.review.contents import Contents, read_cells, read_contents
 from dilution.review.label_issues import choose_issues, class_numbers, match_issues
+from dilution.utils.printable import one_line
 
 _OWN_COLUMNS = {
     "index", "id", "place", "given_label", "suggested_label", "p_wrong", "p_suggested", "is_issue", "weight",
@@ -111,7 +112,7 @@ def collect_items(
         If the data cannot be read.
     """
     log = log or (lambda _: None)
-    log(f"reading {data if isinstance(data, str | Path) else 'the data'}")
+    log(f"reading {one_line(str(data)) if isinstance(data, str | Path) else 'the data'}")
     examples = open_examples(data, label=label, ids=ids, root=root)
     issues = choose_issues(label_issues, n, n_random)
     if issues.empty:

@@ -1,6 +1,5 @@
 """Label issues to review: read from a diagnosis on disk, chosen, and matched with the examples."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from dilution.data.label_values import is_missing
 from dilution.data.labels import find_class
 from dilution.errors import DataError, InputError
 from dilution.utils.csv_cells import restore_text
+from dilution.utils.strict_json import parse_json
 
 LABEL_ISSUES, DIAGNOSIS = "label_issues.csv", "diagnosis.json"
 MOST, FEWEST = 2000, 20
@@ -175,7 +175,7 @@ def _is_issue(issues: pd.DataFrame) -> Any:
 
 def _read_name(path: Path) -> str:
     try:
-        name = json.loads(path.read_bytes())["name"]
+        name = parse_json(path.read_bytes())["name"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(f"{path} cannot be read: {error}. Diagnose the labels again.") from error
     if not isinstance(name, str):

@@ -18,6 +18,7 @@ from dilution.review.answers import UNSURE, AnswerFile
 from dilution.review.items import ReviewItems
 from dilution.review.page import render_page
 from dilution.utils.printable import page_bytes
+from dilution.utils.strict_json import parse_json
 
 HOST = "127.0.0.1"
 _MOST_BYTES = 1_000_000  # of a request: 2,000 answers take 30 kB
@@ -121,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.FORBIDDEN, "answers come from the page only")
         elif self.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
             self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "answers are JSON")
-        elif not length.isdecimal() or int(length) > _MOST_BYTES:
+        elif not length.isdecimal() or len(length) > len(str(_MOST_BYTES)) or int(length) > _MOST_BYTES:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {_MOST_BYTES:,} bytes are read")
         else:
             self._record(self.rfile.read(int(length)))
@@ -175,8 +176,8 @@ class _BadRequestError(InputError):
 def _read_answers(body: bytes, n_items: int, n_classes: int) -> Answers:
     """Return the answers in the body of a request, as pairs of item number and answer."""
     try:
-        pairs = [(item, answer) for item, answer in json.loads(body)["answers"]]
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        pairs = [(item, answer) for item, answer in parse_json(body)["answers"]]
+    except (ValueError, LookupError, TypeError) as error:
         raise _BadRequestError("answers are pairs of an item and an answer") from error
     for item, answer in pairs:
         if type(item) is not int or not 0 <= item < n_items:  # a truth value is no number here

@@ -1,8 +1,8 @@
 """What is wrong with a row of a store: a stranger's store may hold anything under a checksum that fits."""
 
+import math
 import re
-import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -54,19 +54,13 @@ def fault_of_versions(versions: Any) -> str | None:
 
 def is_deeper(value: Any, depth: int) -> bool:
     """Return whether more than `depth` lists and objects lie in one another."""
-    level = [value]
-    for _ in range(depth + 1):
-        level = [part for outer in level for part in _parts(outer)]
+    level = [value] if isinstance(value, list | dict) and value else []
+    for _ in range(depth):
         if not level:
             return False
-    return True
-
-
-def _parts(value: Any) -> list[Any]:
-    """Return the lists and objects in a list or an object, and the value itself if it is empty."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    return value if isinstance(value, list) else []
+        parts = [part for outer in level for part in (outer.values() if type(outer) is dict else outer)]
+        level = [part for part in parts if type(part) in (list, dict) and part]  # types of JSON: no others
+    return bool(level)
 
 
 def _fault_of_settings(row: Mapping[str, Any]) -> str | None:
@@ -99,15 +93,22 @@ def _fault_of_history(history: Any) -> str | None:
     if not isinstance(evaluations, list) or not all(isinstance(one, dict) for one in evaluations):
         return "its history is no list of evaluations"
     for evaluation in evaluations:
+        if _are_finite(evaluation.values()):  # nearly all: without a call per number
+            continue
         for name, value in evaluation.items():
-            if type(value) is float and abs(value) <= sys.float_info.max:  # nearly all: without a call
-                continue
             if not is_number(value):
                 return f"{one_line(name)} in its history is {short_repr(value)}; it must be a number"
     for name in set().union(*evaluations):
         if not name.isidentifier() or len(name) > _MAX_NAME:
             return f"its history has a column {short_repr(name)}; it must be the name of a measure"
     return None
+
+
+def _are_finite(values: Collection[Any]) -> bool:
+    try:
+        return set(map(type, values)) <= {int, float} and all(map(math.isfinite, values))
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def _fault_of_texts(row: Mapping[str, Any]) -> str | None:

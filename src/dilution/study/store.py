@@ -202,10 +202,9 @@ class Store:
             Consider only these runs. Default: all.
         """
         finished = dict(self._read("SELECT key, versions FROM runs WHERE state IN ('done', 'diverged')"))
-        selected = finished if keys is None else [key for key in keys if key in finished]
-        codes = {
-            text: code_of(key, text, self.path) for text, key in {t: k for k, t in finished.items()}.items()
-        }
+        selected = list(finished) if keys is None else [key for key in keys if key in finished]
+        with_text = {finished[key]: key for key in selected}
+        codes = {text: code_of(key, text, self.path) for text, key in with_text.items()}
         return describe_other_code(codes[finished[key]] for key in selected)
 
     def requeue_failed(self, keys: Iterable[str]) -> None:
@@ -270,6 +269,16 @@ class Store:
         with explained(self.path), closing(cursor):
             for values in cursor:
                 yield parse_row(values, self.path)
+
+    def members(self) -> dict[str, list[str]]:
+        """Return the keys of the runs of each study."""
+        names = self._read("SELECT name FROM studies ORDER BY rowid")
+        members: dict[str, list[str]] = {name: [] for (name,) in names}
+        for study, key in self._read("SELECT study, key FROM members ORDER BY position"):
+            if study not in members:
+                raise StoreError(DAMAGED.format("the list of runs of a study", self.path))
+            members[study].append(key)
+        return members
 
     def row(self, prefix: str) -> dict[str, Any]:
         """Return the run whose key starts with these characters, as :meth:`rows` yields it.

@@ -4,11 +4,13 @@ import os
 import shlex
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from dilution.errors import StoreError
 from dilution.study import schema
 from dilution.study.cell_types import check_cell_types
+from dilution.study.leftover_log import check_leftover_log
 from dilution.study.schema import SCHEMA_VERSION
 from dilution.study.store_neighbours import check_neighbours, check_no_log
 from dilution.utils import migration
@@ -65,11 +67,11 @@ def open_store_file(path: Path, *, create: bool) -> sqlite3.Connection:
     if create and not _has_content(path):
         _create(path)
     read_only = not create and not _may_write(path)
+    if not read_only:
+        check_leftover_log(path, partial(_check_schema, path=path))
     connection = _connect_read_only(path) if read_only else _connect(path)
     try:
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_CELL)
-        # SQLite calls this between operations, and Python handles a signal in it: a long query ends.
-        connection.set_progress_handler(lambda: 0, _OPERATIONS_BETWEEN_SIGNALS)
+        _limit(connection)
         version = _check_version(connection, path, read_only=read_only)
         is_new = _check_objects(connection, path, version)
         connection.create_function("checksum", -1, schema.checksum, deterministic=True)
@@ -139,6 +141,24 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
             "to. Copy both files to another folder, and name the copy with --store."
         )
     return sqlite3.connect(f"{real.as_uri()}?immutable=1", isolation_level=None, uri=True)
+
+
+def _limit(connection: sqlite3.Connection) -> None:
+    """Limit the size of a cell, and let signals end a query."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_CELL)
+    # SQLite calls this between operations, and Python handles a signal in it.
+    connection.set_progress_handler(lambda: 0, _OPERATIONS_BETWEEN_SIGNALS)
+
+
+def _check_schema(connection: sqlite3.Connection, path: Path) -> int:
+    """Check version, objects and types of cells of a store, and return the version."""
+    _limit(connection)
+    version = _check_version(connection, path, read_only=False)
+    if _check_objects(connection, path, version):
+        raise StoreError(f"{path} has no tables. Restore a copy, or choose another --store.")
+    if version == SCHEMA_VERSION:
+        check_cell_types(connection, path)
+    return version
 
 
 def _check_version(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> int:

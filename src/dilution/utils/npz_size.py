@@ -5,6 +5,7 @@ import struct
 import sys
 import tokenize
 import zipfile
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
@@ -57,8 +58,9 @@ def check_arrays_fit(file: BinaryIO, limit: int | None = None) -> list[str]:
     Raises
     ------
     RefusedArraysError
-        If there are more arrays than a data set has, one is no array, has a type without width, holds Python
-        objects, or is larger or smaller than its header announces, or all together exceed the limit.
+        If there are more arrays than a data set has, two have one name, one is no array, has a type without
+        width, holds Python objects, or is larger or smaller than its header announces, or all together exceed
+        the limit.
     zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError, RuntimeError
         If the file is damaged, packed in another way, or encrypted.
     """
@@ -68,6 +70,8 @@ def check_arrays_fit(file: BinaryIO, limit: int | None = None) -> list[str]:
         if len(members) > _MAX_ARRAYS:
             raise RefusedArraysError(f"has {len(members):,} arrays; at most {_MAX_ARRAYS} are read")
         names = [member.filename.removesuffix(".npy") for member in members]
+        for twice in [name for name, count in Counter(names).items() if count > 1]:
+            raise RefusedArraysError(f"holds two arrays under the name {printable(twice[:_MAX_NAME])}")
         for member, name in zip(members, names, strict=True):
             if PurePosixPath(member.filename).suffix != ".npy":
                 raise RefusedArraysError(f"holds {printable(name[:_MAX_NAME])}, which is no array")

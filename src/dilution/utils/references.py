@@ -30,6 +30,11 @@ def search_modules_in(folder: str) -> None:
     _search_folder = folder
 
 
+def user_folder() -> Path:
+    """Return the folder that relative names refer to: the current one of the process that a user started."""
+    return Path(_search_folder or Path.cwd())
+
+
 def register_object(name: str, value: Any) -> None:
     """Have :func:`resolve` return an object for a name, in this process, instead of importing a module.
 
@@ -128,7 +133,7 @@ def describe_exception(error: BaseException) -> str:
 
 def _import(module: str, kind: str, name: str) -> ModuleType:
     """Import a module; reload it if its file has changed."""
-    folder = _search_folder or str(Path.cwd())
+    folder = str(user_folder())
     importlib.invalidate_caches()  # the file may be newer than the cached listing of its folder
     sys.path.insert(0, folder)
     try:

@@ -1,4 +1,4 @@
-"""The list of files that a packing skipped, beside the pack; its last line shows whether it was changed."""
+"""The list of files that a packing skipped, one line each; its end shows whether it was changed."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from dilution.utils.regular_file import read_regular
 SkippedFile = tuple[str, str]
 """Name of a file that was skipped, and the reason."""
 
-_LAST_LINE = b"# written by dilution data pack; SHA-256 of the lines above: "
+_END = b"# written by dilution data pack; SHA-256 of the text before: "
 _MAX_BYTES = 1 << 30
 
 
@@ -31,7 +31,7 @@ def check(target: Path) -> None:
     """
     path = _path(target)
     try:
-        text, line, digest = read_regular(path, _MAX_BYTES).rpartition(_LAST_LINE)
+        text, line, digest = read_regular(path, _MAX_BYTES).rpartition(_END)
         is_own = line != b"" and digest == _digest(text)
     except FileNotFoundError:
         return
@@ -64,8 +64,8 @@ def write(target: Path, skipped: Sequence[SkippedFile]) -> None:
     check(target)
     path = _path(target)
     if skipped:
-        text = "".join(f"{printable(name)}: {reason}\n" for name, reason in skipped).encode()
-        write_atomic(path, text + _LAST_LINE + _digest(text))
+        text = "\n".join(f"{printable(name)}: {reason}" for name, reason in skipped).encode() + b"  "
+        write_atomic(path, text + _END + _digest(text))
         return
     try:
         path.unlink(missing_ok=True)
