@@ -204,7 +204,7 @@ def test_the_answer_has_the_settings_and_the_accuracy(advice):
     assert advice.answer == (
         "Train mlp1 on digits with pooled targets, batch size 32, Adam at learning rate 0.002 (decreasing "
         "to 0 over the last 70 % of the steps), EMA decay 0.9: 81.0 % [78.5, 83.5] test accuracy after "
-        "2,160 images. Predicting the majority class alone has 10.3 %."
+        "2,160 examples. Predicting the majority class alone has 10.3 %."
     )
     weak = replace(advice, majority_share=0.8).answer
     assert weak.endswith(
@@ -214,8 +214,8 @@ def test_the_answer_has_the_settings_and_the_accuracy(advice):
 
 def test_reasons_have_numbers_with_intervals(advice):
     reasons = advice.reasons
-    assert reasons["batch_size"].startswith("The gradient noise scale is 331 [202, 913] images; ")
-    assert "from 1,832 [1,119, ∞] on" in reasons["targets"]
+    assert reasons["batch_size"].startswith("The gradient noise scale is 331 [202, 913] examples; ")
+    assert "from 1,832 [1,119, ∞] labels on" in reasons["targets"]
     assert reasons["schedule"] == (
         "Not significantly worse than schedule = cosine: the noisy validation losses differ by 0.003 ± 0.004 "
         "nats."

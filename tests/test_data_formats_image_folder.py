@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 CONVERTED = (
     "10 images are not square and are cut to the square in the middle, the first is a/0.png (12 × 9 pixels)",
-    "10 images have a shorter side of less than the requested size and are enlarged, the first is a/0.png "
+    "10 images are smaller than the squares that models learn from and are enlarged, the first is a/0.png "
     "(12 × 9 pixels)",
 )
 

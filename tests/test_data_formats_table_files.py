@@ -275,8 +275,8 @@ def test_the_remedy_for_a_column_works_when_it_is_pasted(
     frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
     monkeypatch.chdir(tmp_path)
     message = refusal(path, InputError)
-    assert "and another column that cannot be used either, the first is 'free text, more'" in message
-    remedy = message.rpartition("drop the column")[2].partition(": ")[2].removesuffix(".")
+    assert " (2) column 'free text, more' holds text of" in message
+    remedy = message.rpartition("or drop them: ")[2].removesuffix(".")
     for pasted in (remedy, shlex.split(remedy)[0]):
         assert isinstance(load(pasted), DataSet)
         assert load(pasted).train.shape == (1, 1, 1)

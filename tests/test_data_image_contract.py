@@ -402,7 +402,7 @@ def test_images_that_are_not_square_or_too_small_are_noted(
     assert notes == (
         "3 images are not square and are cut to the square in the middle, the first is subject/1.png (25 × "
         "24 pixels)",
-        "2 images have a shorter side of less than the requested size and are enlarged, the first is "
+        "2 images are smaller than the squares that models learn from and are enlarged, the first is "
         "subject/3.png (23 × 23 pixels)",
     )
 

@@ -17,6 +17,7 @@ from dilution.cli import app, labels
 from dilution.errors import InputError, StoreError
 from dilution.planning import LabelKind
 from dilution.planning.accuracy_law import fit_accuracy_law
+from dilution.planning.page import draw
 from dilution.planning.pilot import MIN_EXAMPLES
 from dilution.planning.plan import check_learned
 from dilution.planning.queries import labels_needed
@@ -261,3 +262,32 @@ def test_an_assumed_label_mode_is_said(make_plan):
     assert any(
         "label mode 'replaced'" in sentence for sentence in replace(plan, is_mode_assumed=True).details
     )
+
+
+def test_a_number_that_the_answer_rounds_is_explained(make_plan):
+    plan = make_plan(target=0.8)
+    exact = max(plan.purchase.n_labels)
+    sentences = [sentence for sentence in plan.details if "to two digits" in sentence]
+    assert len(sentences) == 1
+    assert sentences[0].startswith(f"{exact:,.0f} [")
+    rounded = re.search(r"to two digits, ([\d,]+)\.$", sentences[0])[1]
+    assert f"Buy {rounded} " in plan.answer
+
+
+def test_a_legend_covers_no_data(make_plan):
+    plan = make_plan()
+    runs = pd.DataFrame(
+        {
+            "alpha": [0.0, 2.0, 5.0, 10.0], "n": 400, "n_val": 40, "seed": 0, "label_mode": "replaced",
+            "test_acc_at_best_clean_val": 0.9, "n_test": 1000, "majority_share": 0.1,
+        }
+    )  # fmt: skip
+    figure = draw(replace(plan, runs=runs))
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    panel, box = axis.get_window_extent(), axis.get_legend().get_window_extent()
+    label = axis.xaxis.label.get_window_extent()
+    assert box.y1 <= label.y0 < panel.y0
+    assert figure.bbox.y0 <= box.y0
+    assert figure.bbox.x0 <= box.x0
+    assert box.x1 <= figure.bbox.x1

@@ -221,6 +221,13 @@ def test_a_run_shows_its_accuracy_in_percent_and_a_dash_for_a_missing_value() ->
     assert cells.numeric == [False, True, False]
 
 
+def test_the_example_of_the_search_is_of_the_table() -> None:
+    issues = pd.DataFrame({"index": [4, 9], "id": ["row 5", "row 10"], "given_label": ["bee", "ant"]})
+    html = render(page(replace(section(), runs=issues)))
+    assert 'placeholder="Search: bee index=4"' in html
+    assert "conv4" not in html
+
+
 def test_a_section_without_plot_claims_or_rows_still_renders() -> None:
     none = pd.DataFrame()
     html = render(page(replace(section(), svg="", claims=none, points=none, runs=none)))

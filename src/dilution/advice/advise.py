@@ -9,15 +9,19 @@ import pandas as pd
 from dilution.advice.ablation import choose_checkpoint, compare_settings
 from dilution.advice.half_trained import train_halfway
 from dilution.advice.noise_scale import NoiseScale, measure_noise_scale
+from dilution.advice.own_inputs import as_features, find_diagnosis
 from dilution.advice.result import Advice
 from dilution.advice.search import Search
 from dilution.data import Arrays, DataSet, check_classes, load, majority_share
 from dilution.data.named_data import is_own_data, name_data
+from dilution.data.open_examples import shown_name
 from dilution.data.splits import check_training_groups
+from dilution.diagnosis import Diagnosis
 from dilution.errors import InputError, short_repr
 from dilution.models import default_model, importable_name
 from dilution.noise import Dilution, uniform_noise_level
-from dilution.noise.single_label import LabelMode
+from dilution.noise.noise_level import check_noise_level
+from dilution.noise.single_label import LabelMode, check_label_mode
 from dilution.study.deadline import Deadline
 from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
@@ -26,9 +30,12 @@ from dilution.study.prepare import prepare
 from dilution.study.results import histories
 from dilution.study.run_spec import Run
 from dilution.study.store import Store
+from dilution.study.usable_store import check_usable_store
 from dilution.training import resolve_trainable
-from dilution.training.config import PrecisionName, check_precision, default_n_val
+from dilution.training.config import PrecisionName, default_n_val
+from dilution.training.early_checks import check_settings
 from dilution.training.recipes import built_in_recipe
+from dilution.utils.stage_log import StageLog
 
 EPOCHS = 10.0
 MAX_EPOCHS = 1e6
@@ -49,6 +56,8 @@ def advise(
     alpha: float | None = None,
     eta: float | None = None,
     model: Any = None,
+    features: Any = None,
+    diagnosis: Diagnosis | str | Path | None = None,
     group: Any = None,
     label_mode: LabelMode | None = None,
     n: int | None = None,
@@ -73,6 +82,12 @@ def advise(
     model
         Name of a model, or a factory that other processes can import. Default: a small ConvNet for images,
         an MLP for features.
+    features
+        As for :func:`dilution.diagnose`, except that the default is none. Features are written to a folder
+        beside the store, from which runs open them.
+    diagnosis
+        A diagnosis of these data, or the folder that one was written to: what its noise rate means for the
+        agreement with test labels as they are is said in the details.
     group
         Column of a table whose rows with one value, such as a patient, share a side of every split. It is
         no feature. Copies share a side in any case.
@@ -103,14 +118,26 @@ def advise(
     if not 0 < epochs <= MAX_EPOCHS:
         raise InputError(
             f"epochs is {short_repr(epochs)}; it must be a number above 0 and at most {MAX_EPOCHS:,.0f}: "
-            "passes over the images."
+            "passes over the examples."
         )
-    check_precision(precision)
+    model = importable_name(model)
+    check_settings(model, precision=precision, takes_steps=True)
+    if alpha is not None or eta is not None:
+        check_noise_level(alpha, eta)
+    check_label_mode(label_mode)
+    check_usable_store(store)
     columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
+    known = find_diagnosis(diagnosis, data, columns, execution.root)
+    with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
+        examples = as_features(data, features, columns, execution.root, log)
+    shown = shown_name(data, **columns)
+    if examples is not None:
+        data, columns = examples, {}
     data, name, data_notes = name_data(data, store, **columns)
+    if examples is not None:
+        name = f"features of {Path(shown).name}"
     splits = load(data, execution.root)
     mode: LabelMode = label_mode or ("replaced" if is_own_data(data) else "added")
-    model = importable_name(model)
     request = _Request.of(splits, data, alpha, eta, model, n, epochs, precision, seed, mode)
     noise_scales = _measure_noise_scales(request)
     proposed = _propose(request, noise_scales[-1], execution.root)
@@ -137,6 +164,7 @@ def advise(
         trusts_test_labels=request.trusts_labels,
         notes=tuple(dict.fromkeys((*data_notes, *splits.notes, *left_out))),
         is_mode_assumed=label_mode is None,
+        diagnosis=known,
     )
 
 

@@ -30,7 +30,7 @@ def answer(advice: Advice) -> str:
     return (
         f"Train {run.model} on {advice.name} with {run.targets} targets, batch size {run.batch_size}, "
         f"{run.optimizer.capitalize()} at learning rate {run.lr:g} ({_SCHEDULES[run.schedule]}){ema}{shifts}"
-        f": {accuracy_text(advice)} after {advice.n_images:,} images"
+        f": {accuracy_text(advice)} after {advice.n_images:,} examples"
         f"{'' if advice.checkpoint.step == 'last' else f', at {_BEST}'}. {_majority_sentence(advice)}"
     )
 
@@ -55,10 +55,10 @@ def noise_text(advice: Advice) -> str:
 
 
 def details(advice: Advice) -> list[str]:
-    """Return how the noise scale grows with the noise, and how labels were noised; nothing without noise."""
+    """Return the clean accuracy, how the noise scale grows with the noise, and how labels were noised."""
+    sentences = _clean_sentences(advice)
     if advice.run.noise == "observed" or not advice.run.alpha:
-        return []
-    sentences = []
+        return sentences
     if not math.isnan(advice.growth_exponent):
         first, last = advice.noise_scales[0], advice.noise_scales[-1]
         sentences.append(
@@ -67,6 +67,19 @@ def details(advice: Advice) -> list[str]:
             f"{_scale_text(last.label)} at {noise_text(advice)}."
         )
     return [*sentences, *([_mode_sentence(advice)] if advice.is_mode_assumed else [])]
+
+
+def _clean_sentences(advice: Advice) -> list[str]:
+    """Return what a diagnosis says of the agreement with noisy test labels."""
+    clean = advice.clean_accuracy
+    if advice.diagnosis is None or clean is None:
+        return []
+    rate = advice.diagnosis.noise_rate
+    return [
+        f"By the diagnosis {rate.percent()} of the labels are wrong, so that a model without errors would "
+        f"agree with {100 * (1 - rate.value):.1f} % of the test labels. This model is right on "
+        f"{clean.percent()} of them, as estimated."
+    ]
 
 
 def _mode_sentence(advice: Advice) -> str:
@@ -92,21 +105,21 @@ def reasons(advice: Advice) -> dict[str, str]:
 
 def _targets_reason(advice: Advice) -> str:
     if advice.run.targets != "pooled":
-        return "Each image has one label: label pooling does not apply."
+        return "Each example has one label: label pooling does not apply."
     scale = advice.noise_scales[-1]
     return (
-        f"Gradients of all labels of an image agree from a batch of {_scale_text(scale.image)} images on, "
-        f"those of single labels from {_scale_text(scale.label)} on."
+        f"Gradients of all labels of an example agree from a batch of {_scale_text(scale.image)} examples "
+        f"on, those of single labels from {_scale_text(scale.label)} labels on."
     )
 
 
 def _batch_size_reason(advice: Advice) -> str:
     pooled, scale = advice.run.targets == "pooled", advice.noise_scales[-1]
-    estimate, unit = (scale.image, "images") if pooled else (scale.label, "examples")
+    estimate, unit = (scale.image, "examples") if pooled else (scale.label, "labels")
     _, rule = batch_size_for(min(estimate.value, _MAX_SCALE), advice.n_images)
     conclusions: dict[BatchSizeRule, str] = {
-        "scale": "larger batches would waste images, smaller ones time.",
-        "budget": f"the budget of {advice.n_images:,} images leaves {advice.run.steps} steps, and larger "
+        "scale": "larger batches would waste examples, smaller ones time.",
+        "budget": f"the budget of {advice.n_images:,} examples leaves {advice.run.steps} steps, and larger "
         "batches would leave too few.",
         "largest": "this is the largest batch size that is proposed.",
         "least": "smaller batches would only take longer.",

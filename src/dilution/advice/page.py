@@ -14,7 +14,7 @@ from dilution.report.marks import mark_points
 from dilution.report.page import Page, write
 from dilution.report.provenance import made_by
 from dilution.report.section import Section
-from dilution.report.style import COLOURS, MARKERS, QUIET, legend, log_axis, new_figure, publish, style
+from dilution.report.style import COLOURS, MARKERS, QUIET, legend_below, log_axis, new_figure, publish, style
 from dilution.training.recipes import recipe_text
 from dilution.utils.csv_cells import csv_bytes
 from dilution.utils.output_folder import write_output
@@ -24,7 +24,7 @@ The gradient noise scale is tr Σ / |G|²: the batch size at which the scatter o
 large as the gradient itself (McCandlish et al. 2018). It is measured at each noise level on one model, \
 which has learned half of what a short training without added noise teaches it; the model's predictions \
 are mixed with the noise as the labels are. Bars are 95 % intervals by the jackknife over disjoint parts \
-of the images; a bar without an upper end means that the gradient cannot be told from zero. The batch size \
+of the examples; a bar without an upper end means that the gradient cannot be told from zero. The batch size \
 is the power of two nearest to the noise scale that leaves enough steps in the budget.
 
 The learning rate is searched by successive halving: five learning rates, and further ones beyond an edge \
@@ -76,7 +76,7 @@ def write_advice(advice: Advice, folder: Path, command: str) -> Path:
         summary=" ".join(advice.details),
         svg=plot.svg,
         marks=plot.marks,
-        caption=f"{_describe_labels(advice)}; budget {advice.n_images:,} images. The recipe is in "
+        caption=f"{_describe_labels(advice)}; budget {advice.n_images:,} examples. The recipe is in "
         f"recipe.toml; use it with --recipe.{_left_off(advice)}",
         method="\n\n".join([*why, _METHOD]),
         claims=pd.DataFrame(),
@@ -106,7 +106,7 @@ def _left_off(advice: Advice) -> str:
 def draw(advice: Advice) -> matplotlib.figure.Figure:
     """Return a figure of the noise scale by noise level, and of the search of the learning rate."""
     with style():
-        figure, (left, right) = new_figure(columns=2, height=3.4)
+        figure, (left, right) = new_figure(columns=2, height=3.8)
         _draw_noise_scales(left, advice)
         _draw_lrs(right, advice)
     return figure
@@ -115,6 +115,8 @@ def draw(advice: Advice) -> matplotlib.figure.Figure:
 def _draw_noise_scales(axis: Axes, advice: Advice) -> None:
     """Draw the noise scale of labels and of images against the noise level, beside that of theory."""
     for index, (unit, scales) in enumerate(advice.noise_scale_table.groupby("gradient_of", sort=False)):
+        if index and not advice.noise_scales[-1].alpha:
+            continue  # each example has one label: both are the same
         finite = scales[np.isfinite(scales["mean"])]
         x, mean = 1 + finite["alpha"], finite["mean"]
         high = finite["high"].where(np.isfinite(finite["high"]), mean)
@@ -141,7 +143,7 @@ def _draw_noise_scales(axis: Axes, advice: Advice) -> None:
         axis.set_xlabel("1 + α, labels per clean label")
     axis.set_ylabel("gradient noise scale, examples")
     axis.set_title("Batch size at which gradients agree")
-    legend(axis, title="gradient of")
+    legend_below(axis, title="gradient of")
 
 
 def _draw_lrs(axis: Axes, advice: Advice) -> None:
@@ -149,11 +151,11 @@ def _draw_lrs(axis: Axes, advice: Advice) -> None:
     for index, (fraction, trials) in enumerate(advice.lr_trials.groupby("budget_fraction")):
         finite = trials[np.isfinite(trials["loss"])].sort_values("lr")
         excess = 1000 * (finite["loss"] - finite["loss"].min())
-        label = f"{float(str(fraction)):g} of the budget"
+        label = f"{float(str(fraction)):g}"
         axis.plot(finite["lr"], excess, f"{MARKERS[index]}-", color=COLOURS[index], label=label, lw=1.2, ms=4)
         mark_points(axis, finite, finite["lr"], excess, label, COLOURS[index])
     log_axis(axis, "x")
     axis.set_xlabel("learning rate")
     axis.set_ylabel("loss above the lowest, 10⁻³ nats")
     axis.set_title("Loss on noisy validation labels")
-    legend(axis)
+    legend_below(axis, title="share of the budget")

@@ -11,6 +11,8 @@ import pandas as pd
 from dilution.advice import explain
 from dilution.advice.ablation import CheckpointChoice, Comparison
 from dilution.advice.noise_scale import LEVEL, NoiseScale
+from dilution.advice.own_inputs import clean_accuracy
+from dilution.diagnosis import Diagnosis
 from dilution.report.json_file import SCHEMA_VERSION, plain
 from dilution.report.notebook import notebook_html
 from dilution.study.run_spec import Run
@@ -54,6 +56,8 @@ class Advice:
         What was left out, merged, converted or guessed, in the data and in the search, one sentence each.
     is_mode_assumed
         Whether the user did not say if noisy labels are added or replace the labels.
+    diagnosis
+        A diagnosis of the labels, which the user gave.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Advice:
     trusts_test_labels: bool
     notes: tuple[str, ...] = ()
     is_mode_assumed: bool = False
+    diagnosis: Diagnosis | None = None
 
     def __repr__(self) -> str:
         """Return the recipe and its test accuracy."""
@@ -86,7 +91,7 @@ class Advice:
     def recipe(self) -> dict[str, Any]:
         """The advised settings, without the budget."""
         settings = self.run.model_dump(include=set(RECIPE))
-        unused = {"momentum"} if self.run.optimizer != "sgd" else set()
+        unused = {"loss", "mixup", *(() if self.run.optimizer == "sgd" else ("momentum",))}  # not searched
         return {name: settings[name] for name in RECIPE if name not in unused}
 
     @cached_property
@@ -105,14 +110,21 @@ class Advice:
         row = intervals(self.runs, ["model"], f"test_acc_{self.checkpoint.step}").iloc[0]
         return Estimate(float(row["mean"]), float(row["low"]), float(row["high"]))
 
+    @property
+    def clean_accuracy(self) -> Estimate | None:
+        """Accuracy on true labels, as estimated from noisy test labels and the diagnosis; None without."""
+        if self.diagnosis is None or self.trusts_test_labels:
+            return None
+        return clean_accuracy(self.accuracy, self.diagnosis)
+
     @cached_property
     def noise_scale_table(self) -> pd.DataFrame:
-        """The noise scales: ``alpha``, ``gradient_of`` (a label or an image), ``mean``, ``low``, ``high``."""
+        """Noise scales: ``alpha``, ``gradient_of`` (label or example), ``mean``, ``low``, ``high``."""
         rows = [
             (scale.alpha, unit, estimate.value, estimate.low, estimate.high)
             for unit, estimates in (
                 ("one label", [scale.label for scale in self.noise_scales]),
-                ("all labels of an image", [scale.image for scale in self.noise_scales]),
+                ("all labels of an example", [scale.image for scale in self.noise_scales]),
             )
             for scale, estimate in zip(self.noise_scales, estimates, strict=True)
         ]
@@ -154,6 +166,7 @@ class Advice:
             "reasons": self.reasons,
             "level": LEVEL,
             "accuracy": self.accuracy.to_dict(),
+            "clean_accuracy": None if self.clean_accuracy is None else self.clean_accuracy.to_dict(),
             "growth_exponent": self.growth_exponent,
             "noise_scales": self.noise_scale_table,
             "lr_trials": self.lr_trials,

@@ -3,6 +3,12 @@
 from dilution.data.arrays import Arrays, DataSet, UnsplitData
 from dilution.data.class_checks import check_classes, majority_share
 from dilution.data.from_arrays import from_numpy
+from dilution.data.label_files import (
+    check_label_target,
+    read_label_file,
+    with_label_file,
+    write_label_file,
+)
 from dilution.data.open_examples import open_examples
 from dilution.data.pack.from_folder import pack_folder
 from dilution.data.pack.writer import write_pack
@@ -26,6 +32,7 @@ __all__ = [
     "UnsplitData",
     "check",
     "check_classes",
+    "check_label_target",
     "data_root",
     "fetch",
     "fingerprint",
@@ -38,5 +45,8 @@ __all__ = [
     "majority_share",
     "open_examples",
     "pack_folder",
+    "read_label_file",
+    "with_label_file",
+    "write_label_file",
     "write_pack",
 ]

@@ -114,6 +114,12 @@ def read_id_table(file: str | Path) -> IdTable:
         raise InputError(f"{path}: {error}") from error
 
 
+def check_id_file(file: object) -> None:
+    """Raise DataError if a path, with or without options, is of no file; other objects pass."""
+    if isinstance(file, str | Path):
+        find_id_file(file)
+
+
 def find_id_file(file: str | Path) -> Path:
     """Return the path of a file without the options that may follow it.
 

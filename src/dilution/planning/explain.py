@@ -70,8 +70,18 @@ def _count_sentence(plan: Plan, count: PlanEstimate, kind: LabelKind) -> str:
 
 
 def _missing_sentence(plan: Plan, kind: LabelKind) -> str:
-    """Return how many labels are to be bought beside existing ones of this kind; empty for a mixture."""
+    """Return how the labels to buy follow from the labels needed, after a space; empty for a mixture."""
     purchase = plan.purchase
+    if purchase is not None and not plan.n_existing:
+        bought = [round(number) for number in purchase.n_labels]
+        count = bought[(plan.same, plan.better).index(kind)]
+        if (
+            not count
+            or not all(number in (0, count) for number in bought)
+            or _two_digits(count) == f"{count:,}"
+        ):
+            return ""
+        return f" The answer is this number to two digits, {_two_digits(count)}."
     if kind is not plan.same or purchase is None or not purchase.keep_existing or not plan.n_existing:
         return ""
     count, other = (round(number) for number in purchase.n_labels)

@@ -20,7 +20,7 @@ from dilution.report.style import (
     COLOURS,
     MARKERS,
     QUIET,
-    legend,
+    legend_below,
     log_axis,
     new_figure,
     percent_axis,
@@ -79,7 +79,7 @@ def write_plan(plan: Plan, folder: Path, command: str) -> Path:
         svg=plot.svg,
         marks=plot.marks,
         caption=f"A pilot of {len(plan.runs)} runs of {plan.runs['model'].iloc[0]} with up to "
-        f"{plan.runs['n'].max():,} images and α = {plan.law.max_alpha:g}. Lines are the law of accuracy, "
+        f"{plan.runs['n'].max():,} examples and α = {plan.law.max_alpha:g}. Lines are the law of accuracy, "
         "bands its 80 % intervals; the dotted line is the target.",
         method=_METHOD.format(training=_describe_training(plan.runs)),
         claims=pd.DataFrame(),
@@ -108,7 +108,7 @@ def _describe_training(runs: pd.DataFrame) -> str:
     return (
         f"Runs are trained with {optimizers}, learning rate {lrs} ({schedules}), batch size {batch_sizes} "
         f"and {targets} targets, for {_range([f'{epochs.min():.0f}', f'{epochs.max():.0f}'])} epochs of "
-        f"their images, at least {runs['steps'].min():.0f} steps."
+        f"their examples, at least {runs['steps'].min():.0f} steps."
     )
 
 
@@ -131,7 +131,7 @@ def draw(plan: Plan) -> matplotlib.figure.Figure:
         axis.set_xlabel("labels, clean and noisy")
         axis.set_ylabel("test accuracy")
         percent_axis(axis)
-        legend(axis, title="noise level α", loc="lower right")
+        legend_below(axis, title="noise level α")
     return figure
 
 

@@ -14,7 +14,8 @@ from dilution.data.splits import check_training_groups
 from dilution.errors import InputError
 from dilution.models import default_model, importable_name
 from dilution.noise import check_alpha, uniform_noise_level
-from dilution.noise.single_label import LabelMode
+from dilution.noise.noise_level import check_noise_level
+from dilution.noise.single_label import LabelMode, check_label_mode
 from dilution.planning.accuracy_law import AccuracyLaw, fit_accuracy_law, median_and_interval
 from dilution.planning.distinct_examples import DistinctExamples, n_distinct, n_test_distinct
 from dilution.planning.pilot import MIN_EXAMPLES, PilotScope, first_runs, next_runs
@@ -32,8 +33,10 @@ from dilution.study.results import table
 from dilution.study.run_spec import Run
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
+from dilution.study.usable_store import check_usable_store
 from dilution.training import resolve_trainable
 from dilution.training.config import PrecisionName
+from dilution.training.early_checks import check_settings
 
 PILOT_ALPHAS = (0.0, 2.0, 5.0, 10.0)
 PILOT_N = 4_000
@@ -121,6 +124,12 @@ def plan(
     execution = execution or Execution()
     deadline = Deadline.of(execution)
     _check_request(target, have, price, better_price)
+    model = importable_name(model)
+    check_settings(model, recipe, precision)
+    check_noise_level(alpha, eta)
+    check_alpha(better_alpha, "better_alpha")
+    check_label_mode(label_mode)
+    check_usable_store(store)
     columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
     data, name, data_notes = name_data(data, store, **columns)
     splits = load(data, execution.root)
@@ -129,7 +138,7 @@ def plan(
     level = uniform_noise_level(alpha, eta, len(splits.train.classes))
     scope = PilotScope(
         data,
-        importable_name(model) or default_model(splits.train.shape),
+        model or default_model(splits.train.shape),
         min(pilot_n, len(splits.train)),
         tuple(sorted({0.0, *pilot_alphas})),
         mode,

@@ -31,6 +31,7 @@ VERDICTS = {
     "not reproduced": ("no", "✕"),
     "not testable": ("open", "?"),
 }
+_MAX_EXAMPLE = 20  # letters of a text that is an example for the search
 CLAIM_COLUMNS = ("figure", "claim", "rule", "verdict", "numbers")
 
 
@@ -71,7 +72,10 @@ class _ClaimView:
 
 @dataclass(frozen=True)
 class _SectionView:
-    """A section for the template; `has_intervals` is whether its points have intervals."""
+    """A section for the template.
+
+    Whether its points have intervals, and words that find its last row among all.
+    """
 
     anchor: str
     section: Section
@@ -81,6 +85,7 @@ class _SectionView:
     has_intervals: bool
     points: Cells
     runs: Cells
+    search_example: str
 
 
 def render(page: Page) -> str:
@@ -125,6 +130,7 @@ def write(page: Page, path: Path) -> Path:
 
 def _view(number: int, section: Section) -> _SectionView:
     label = f"{section.title}. {section.summary}"
+    runs = runs_cells(_varying_columns(section.runs) if "state" in section.runs else section.runs)
     return _SectionView(
         anchor=f"figure-{number}",
         section=section,
@@ -135,8 +141,20 @@ def _view(number: int, section: Section) -> _SectionView:
         ),
         has_intervals=set(BOUNDS) <= set(section.points.columns),
         points=points_cells(section.points, section.as_percent, section.confidence),
-        runs=runs_cells(_varying_columns(section.runs) if "state" in section.runs else section.runs),
+        runs=runs,
+        search_example=_search_example(runs),
     )
+
+
+def _search_example(cells: Cells) -> str:
+    """Return words that find rows of a table: a text of its first row, and a number with its column."""
+    if not cells.rows:
+        return ""
+    columns = list(zip(cells.head, cells.numeric, cells.rows[0], strict=True))
+    texts = [str(cell) for _, numeric, cell in columns if not numeric and " " not in str(cell)]
+    numbers = [f"{name}={cell}" for name, numeric, cell in columns if numeric and " " not in name]
+    short = [text for text in texts if 1 < len(text) <= _MAX_EXAMPLE]
+    return " ".join((*short[:1], *numbers[:1]))
 
 
 def _shared_settings(runs: pd.DataFrame) -> str:

@@ -28,6 +28,8 @@ from dilution.utils.environment import environment_variables
 from dilution.utils.output_folder import write_output
 
 _SETTINGS_LOCK = threading.RLock()
+_BELOW = -0.26  # upper end of a legend below a panel, under the label of the axis, in heights of the panel
+_LEGEND_WIDTH = 40  # letters of all labels in one row of a legend
 _WIDE = 300  # a horizontal log axis whose ends have a larger ratio shows only powers of ten
 
 # Okabe and Ito's palette without its yellow, which is hard to see on white. Seven colours and eight
@@ -228,6 +230,22 @@ def legend(axis: Axes, title: str = "", **place: Any) -> Legend:
     lines = {label: getattr(handle, "lines", (handle,))[0] for handle, label in entries}
     with style():
         return axis.legend(lines.values(), lines.keys(), title=title, alignment="left", **place)
+
+
+def legend_below(axis: Axes, title: str = "") -> Legend:
+    """Add a legend in rows below a panel, where it covers no data."""
+    handles = axis.get_legend_handles_labels()[1]
+    columns = len(handles) if sum(map(len, handles)) <= _LEGEND_WIDTH else max(1, len(handles) // 2)
+    return legend(
+        axis,
+        title=title,
+        loc="upper left",
+        bbox_to_anchor=(0, _BELOW),
+        ncols=columns,
+        borderaxespad=0,
+        columnspacing=1.0,
+        handletextpad=0.3,
+    )
 
 
 def save(

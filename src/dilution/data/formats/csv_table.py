@@ -25,6 +25,7 @@ from dilution.data.formats.table_rows import TableRows, check_names
 from dilution.errors import DataError, short_repr
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
+_MAX_LISTED = 10  # rows that a message names
 _MIN_SERIES = 5  # increasing numbers that are names: fewer may be the cells of a row
 _USUAL_DECIMAL = {
     ",": "point",  # a comma in a cell, which is in quotes, separates thousands
@@ -204,8 +205,14 @@ class CsvTable:
                         self._dialect = replace(self._dialect, skips_blanks=True)
                         return self._row_numbers()
                     is_first = number == first + 1 + len(blank)
-                    is_last = all(map(is_blank, records))
-                    raise self._wrong_width(number, cells, is_first=is_first, is_last=is_last)
+                    others = [
+                        (line, len(other))
+                        for line, other in enumerate(records, number + 1)
+                        if not is_blank(other)
+                    ]
+                    wrong = [line for line, n_cells in others if n_cells != width]
+                    hint = self._width_hint(number, cells, is_first=is_first, is_last=not others)
+                    raise self._wrong_width(number, cells, hint, wrong, len(others))
         self._line_break_notes = check_line_breaks(self._path, self._dialect, broken, width) if broken else ()
         lines = np.arange(first, number + 1)
         lines = np.setdiff1d(lines, blank) if blank else lines
@@ -221,7 +228,27 @@ class CsvTable:
                 "its names would count as values and as a class."
             )
 
-    def _wrong_width(self, line: int, cells: list[str], *, is_first: bool, is_last: bool) -> DataError:
+    def _wrong_width(
+        self, line: int, cells: list[str], hint: str, wrong: list[int], n_others: int
+    ) -> DataError:
+        """Return the error for the first row of a wrong width; `wrong` are the others, of those below."""
+        name = self._dialect.separator_name
+        n_cells = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+        too = ""
+        if wrong and len(wrong) == n_others:
+            too = " All rows below have another number of cells too."
+        elif wrong:
+            shown = ", ".join(map(str, wrong[:_MAX_LISTED]))
+            more = f" and {len(wrong) - _MAX_LISTED:,} more" if len(wrong) > _MAX_LISTED else ""
+            too = f" Other rows do not fit either: row{'s' if len(wrong) > 1 else ''} {shown}{more}."
+        return DataError(
+            f"row {line} of {self._path} has {n_cells} and the header {len(self.columns)}; all rows "
+            f"must have as many cells as the header.{too}{hint} Cells are separated by the {name}; put a "
+            "cell that contains one in double quotes."
+        )
+
+    def _width_hint(self, line: int, cells: list[str], *, is_first: bool, is_last: bool) -> str:
+        """Return what may be wrong with a row of a wrong width, as sentences after a space."""
         hint = ""
         if is_last and any(set("\r\n") & set(cell) for cell in cells):
             hint = " One of its cells has line breaks: is a double quote not closed?"
@@ -237,13 +264,7 @@ class CsvTable:
                 f" If the header is row {line}, delete what is above it: `tail -n +{line} "
                 f"{shown_path(self._path)} > {other}`."
             )
-        name = self._dialect.separator_name
-        n_cells = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
-        return DataError(
-            f"row {line} of {self._path} has {n_cells} and the header {len(self.columns)}; all rows "
-            f"must have as many cells as the header.{hint} Cells are separated by the {name}; put a cell "
-            "that contains one in double quotes."
-        )
+        return hint
 
     def _explain(self, error: OSError | UnicodeError | csv.Error) -> DataError:
         """Return the error for the user."""

@@ -77,8 +77,10 @@ def _naming(path: Path, options: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        message = with_proposal(error, path, options, lambda other: _load(path, other))
-        raise InputError(f"{path}: {message}") from error
+        message, mended = with_proposal(error, path, options, lambda other: _load(path, other))
+        named = InputError(f"{path}: {message}")
+        named.mended = mended
+        raise named from error
     except UnicodeDecodeError as error:  # pyarrow decodes text when it is used
         raise DataError(f"{path} has text that is damaged: {error}. Write the file again.") from error
 

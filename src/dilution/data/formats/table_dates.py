@@ -37,7 +37,7 @@ def with_days(rows: TableRows, kept: Collection[str] = ()) -> TableRows:
             continue
         if (days := _days(frame[name])) is not None:
             changed[str(name)] = days
-        elif example := _other_form(frame[name]):
+        elif example := other_form(frame[name]):
             other_forms[str(name)] = example
     if other_forms:
         name, example = next(iter(other_forms.items()))
@@ -87,7 +87,7 @@ def _days(column: "pd.Series[Any]") -> NDArray[np.float64] | None:
     return days
 
 
-def _other_form(column: "pd.Series[Any]") -> str:
+def other_form(column: "pd.Series[Any]") -> str:
     """Return the first cell of a column of text if all are dates in another form; empty otherwise."""
     if pd.api.types.is_numeric_dtype(column.dtype) or isinstance(column.dtype, pd.ArrowDtype):
         return ""

@@ -22,6 +22,7 @@ from dilution.data.formats.table_cells import (
     is_numeric,
     read_cells,
 )
+from dilution.data.formats.table_dates import other_form
 from dilution.data.formats.table_encoding import ColumnEncoding, DecimalMark, NumberEncoding, TextEncoding
 from dilution.data.formats.table_notes import Kind, Note, write_notes
 from dilution.data.formats.table_number_format import NumberFormat, WrittenForm
@@ -31,6 +32,7 @@ from dilution.data.formats.text_numbers import NumberFinder
 from dilution.errors import InputError, short_repr
 
 _MAX_VALUES = 50  # of a text column: one with more is taken for an identifier or free text
+_MAX_LISTED = 10  # columns whose problems a message has
 _MAX_DROPPED = 100  # columns that a message drops: more are too long for a command
 
 
@@ -69,11 +71,24 @@ class UnusableColumnsError(InputError):
         The message.
     columns
         Names of the columns.
+    problems
+        What is wrong with each of the first columns, and how many follow, without full stops.
+    mended
+        Name of the data without the columns; empty if it would be too long.
     """
 
-    def __init__(self, message: str, columns: Sequence[str]) -> None:
+    def __init__(
+        self, message: str, columns: Sequence[str], problems: Sequence[str] = (), mended: str = ""
+    ) -> None:
         super().__init__(message)
+        self.problems = tuple(problems)
+        self.mended = mended
         self.columns = tuple(columns)
+
+
+def numbered_problems(problems: Sequence[str]) -> str:
+    """Return problems as sentences with numbers; a message has one line."""
+    return " ".join(f"({number}) {problem}." for number, problem in enumerate(problems, start=1))
 
 
 @dataclass(frozen=True)
@@ -285,6 +300,11 @@ class _Encoder:
                 self._notes.append(Note(Kind.MARKERS, name, len(markers), example))
 
     def _too_many_values(self, name: str, count: int) -> InputError:
+        if date := other_form(self._table.frame[name]):
+            return InputError(
+                f"holds text like dates such as {date!r}, which may be day or month first; dates such as "
+                "2024-05-31 are understood. Write them so"
+            )
         return InputError(
             self._refusals.get(name)
             or f"holds text of {count:,} different values; a feature may have {_MAX_VALUES}, since more look "
@@ -294,10 +314,16 @@ class _Encoder:
     def _explain_errors(self) -> InputError:
         """Return the error for all columns that cannot be encoded; the remedy is a name without them."""
         names = list(self._errors)
-        message = f"column {names[0]!r} {self._errors[names[0]]}, or drop the column"
-        if len(names) > 1:
-            others = "another column" if len(names) == 2 else f"{len(names) - 1:,} other columns"
-            message += f", and {others} that cannot be used either, the first is {names[1]!r}"
+        problems = [f"column {name!r} {self._errors[name]}" for name in names[:_MAX_LISTED]]
+        if len(names) > _MAX_LISTED:
+            problems.append(f"{len(names) - _MAX_LISTED:,} more columns, the first is {names[_MAX_LISTED]!r}")
+        if len(names) == 1:
+            message = f"{problems[0]}, or drop the column"
+        else:
+            numbered = numbered_problems(problems)
+            message = f"{len(names):,} columns cannot be features: {numbered} Change them, or drop them"
         if len(names) > _MAX_DROPPED:
-            return UnusableColumnsError(f"{message}: DataFrame.drop of pandas drops columns.", names)
-        return UnusableColumnsError(f"{message}: {self._table.name_without(names)}.", names)
+            message = f"{message}: DataFrame.drop of pandas drops columns."
+            return UnusableColumnsError(message, names, problems)
+        mended = self._table.name_without(names)
+        return UnusableColumnsError(f"{message}: {mended}.", names, problems, mended)

@@ -44,16 +44,13 @@ def read_datasets(train: Any, test: Any = None) -> CheckedArrays:
     InputError
         If an item cannot be read, items differ in shape or type, or all items do not fit into memory.
     """
-    items = [_read_items(dataset) for dataset in (train, test) if dataset is not None]
+    items = [read_items(dataset) for dataset in (train, test) if dataset is not None]
     notes = tuple(dict.fromkeys(note for split in items for note in split.notes))
     columns, classes = [split.column for split in items], items[0].classes
     are_numbers = all(column.kind == "numbers" for column in columns)
     if classes is not None and are_numbers and all(split.classes == classes for split in items):
         if all(_are_positions(column, classes) for column in columns):
-            columns = [
-                replace(column, names=tuple(classes[int(number)] for number in column.names), kind="text")
-                for column in columns
-            ]
+            columns = [_named(column, classes) for column in columns]
         else:
             notes += (
                 f"the attribute classes of {type(train).__name__} does not fit the labels and is not used",
@@ -67,13 +64,38 @@ def read_datasets(train: Any, test: Any = None) -> CheckedArrays:
 
 
 @dataclass(frozen=True)
-class _DatasetItems:
-    """Items of a torch Dataset: images, labels, its attribute `classes` if there is one, and notes."""
+class DatasetItems:
+    """Items of a torch Dataset.
+
+    Parameters
+    ----------
+    images
+        Images or rows, of one shape.
+    column
+        Labels.
+    classes
+        Its attribute `classes`, None if there is none.
+    notes
+        What is odd about the items.
+    """
 
     images: Tensor
     column: LabelColumn
     classes: tuple[str, ...] | None
     notes: tuple[str, ...]
+
+    @property
+    def named_column(self) -> LabelColumn:
+        """Labels, which are names if they are positions in `classes`."""
+        classes = self.classes
+        if classes is None or self.column.kind != "numbers" or not _are_positions(self.column, classes):
+            return self.column
+        return _named(self.column, classes)
+
+
+def _named(column: LabelColumn, classes: tuple[str, ...]) -> LabelColumn:
+    """Return labels that are positions in the names of classes as these names."""
+    return replace(column, names=tuple(classes[int(number)] for number in column.names), kind="text")
 
 
 def _are_positions(column: LabelColumn, classes: tuple[str, ...]) -> bool:
@@ -82,8 +104,8 @@ def _are_positions(column: LabelColumn, classes: tuple[str, ...]) -> bool:
     return in_range and len(set(classes)) == len(classes)
 
 
-def _read_items(dataset: Any) -> _DatasetItems:
-    """Read the items of a map-style torch Dataset into memory."""
+def read_items(dataset: Any) -> DatasetItems:
+    """Read the items of a map-style torch Dataset into memory; errors are those of :func:`read_datasets`."""
     type_name = type(dataset).__name__
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
         raise InputError(
@@ -109,7 +131,7 @@ def _read_items(dataset: Any) -> _DatasetItems:
         images[index] = image
     notes = (*reader.notes, *_describe_random_items(reader, images), *_check_pixels(images, type_name))
     column = read_labels(labels, f"labels of {type_name}", lambda row: f"the label of item {row}")
-    return _DatasetItems(images, column, _class_names(dataset), notes)
+    return DatasetItems(images, column, _class_names(dataset), notes)
 
 
 def _plain_label(label: Any) -> Any:

@@ -1,0 +1,262 @@
+"""Files of labels as researchers share them: one label per training image, in the order of the images."""
+
+import csv
+import io
+import zipfile
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from pickle import Unpickler, UnpicklingError
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dilution.data.arrays import Arrays
+from dilution.errors import DataError, InputError, short_repr
+from dilution.utils.atomic import write_atomic
+from dilution.utils.csv_cells import csv_bytes, restore_text
+from dilution.utils.npz_size import check_array_fits, load_array
+from dilution.utils.regular_file import check_regular
+
+SUFFIXES = (".npy", ".csv", ".pt")
+"""Kinds of files of labels."""
+
+NOISY_COLUMNS = ("noisy_label", "label_noisy")
+"""Column of a CSV file that holds the labels; a file of one column needs no name."""
+
+CLEAN_COLUMNS = ("label", "clean_label")
+"""Column of a CSV file that holds true labels, which are compared with those of the data."""
+
+_MAX_BYTES = 1 << 30  # of a file
+_MAX_PICKLE = 10_000  # bytes of the description of one tensor
+_READ_ERRORS = (
+    *(zipfile.BadZipFile, UnpicklingError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError),
+    *(AttributeError, RuntimeError, MemoryError, NotImplementedError, OverflowError, csv.Error),
+)
+_STORAGES = {"LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2", "ByteStorage": "|u1"}
+
+
+def is_label_file(name: str) -> bool:
+    """Return whether a name ends as that of a file of labels does."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def read_label_file(path: str | Path, data: Arrays) -> Tensor:
+    """Return the labels in a file, one per image of the data and in their order: int64, shape (n,).
+
+    Numbers are numbers of classes, from 0; texts are names of classes. Nothing in the file is executed.
+
+    Parameters
+    ----------
+    path
+        A ``.npy`` file or a ``.pt`` file of ``torch.save`` with one array of whole numbers (or, in ``.npy``,
+        texts), or a CSV file with a header and a column ``noisy_label`` or ``label_noisy``, or one column. If
+        a CSV file also has a column ``label`` or ``clean_label``, it must be equal to the labels of the data.
+    data
+        The training images, with their true labels.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or damaged, or holds something else.
+    InputError
+        If its length or its classes are not those of the data.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"labels is {str(path)!r}; a file of labels ends in {', '.join(SUFFIXES)}, with one label per "
+            "training image in their order. dilution data noisy writes one."
+        )
+    content = _content(path)
+    try:
+        noisy, clean = _READERS[path.suffix.lower()](content)
+    except _READ_ERRORS as error:
+        raise DataError(
+            f"{path} cannot be read as labels ({error}); it must hold one array of whole numbers, one per "
+            "training image. Write it with numpy.save(path, labels)."
+        ) from error
+    if clean is not None:
+        _check_clean(path, _numbers(path, clean, data), data)
+    return torch.from_numpy(_numbers(path, noisy, data))
+
+
+def _content(path: Path) -> bytes:
+    check_regular(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}); it must be a file of labels. Check the path."
+        ) from error
+    if len(content) > _MAX_BYTES:
+        raise DataError(f"{path} has more than {_MAX_BYTES:,} bytes; a file of labels has fewer.")
+    return content
+
+
+def with_label_file(data: Arrays, path: str | Path) -> Arrays:
+    """Return data with the labels in a file as their observed labels; see :func:`read_label_file`."""
+    return replace(data, observed=read_label_file(path, data).to(data.device))
+
+
+def write_label_file(path: str | Path, labels: Tensor, data: Arrays) -> Path:
+    """Write labels to a file that :func:`read_label_file` and others read.
+
+    Parameters
+    ----------
+    path
+        File that ends in ``.npy`` (int64), ``.pt`` (a tensor of int64), or ``.csv`` (columns ``label`` and
+        ``noisy_label``, names of classes). A file that exists is not replaced.
+    labels
+        int64, shape (n,).
+    data
+        The images that they belong to, with their true labels.
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise, or the file exists.
+    """
+    path = check_label_target(path)
+    suffix, labels, buffer = path.suffix.lower(), labels.cpu(), io.BytesIO()
+    if suffix == ".npy":
+        np.save(buffer, labels.numpy(), allow_pickle=False)
+    elif suffix == ".pt":
+        torch.save(labels.clone(), buffer)
+    else:
+        names = np.asarray(data.classes, dtype=object)
+        columns = {"label": names[data.labels.cpu().numpy()], "noisy_label": names[labels.numpy()]}
+        buffer.write(csv_bytes(pd.DataFrame(columns)))
+    return write_atomic(path, buffer.getvalue())
+
+
+def check_label_target(path: str | Path) -> Path:
+    """Return the path of a file of labels that can be written.
+
+    Raises
+    ------
+    InputError
+        If the name does not end in one of :data:`SUFFIXES`, or the file exists.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"{path} does not end in {', '.join(SUFFIXES)}. Write to {path.with_suffix('.npy')} instead."
+        )
+    if path.exists():
+        raise InputError(f"{path} exists; labels are not overwritten. Remove it, or write to another file.")
+    return path
+
+
+def _numbers(path: Path, values: NDArray[Any], data: Arrays) -> NDArray[np.int64]:
+    """Return class numbers of values that are numbers, or names of classes."""
+    n, names = len(data), data.classes
+    if values.shape != (n,):
+        raise InputError(
+            f"{path} holds labels of shape {values.shape}; the training split has {n:,} images. Give one "
+            "label per image, in the order of the data."
+        )
+    if values.dtype.kind in "iu":
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high >= len(names):
+            raise InputError(
+                f"{path} holds labels from {low} to {high}; with {len(names)} classes they must lie in "
+                f"0 … {len(names) - 1}: numbers of classes, from 0. Renumber them, or write names of classes."
+            )
+        return values.astype(np.int64)
+    if values.dtype.kind not in "UO":
+        raise InputError(
+            f"{path} holds {values.dtype}; labels are whole numbers, or names of classes. Convert them with "
+            "labels.astype(int) if they are whole numbers."
+        )
+    texts = [str(value) for value in values]
+    number_of = {name: number for number, name in enumerate(names)}
+    if not set(texts) <= set(number_of) and all(text.isdecimal() for text in texts):
+        return _numbers(path, np.array([int(text) for text in texts]), data)
+    unknown_names = [text for text in dict.fromkeys(texts) if text not in number_of]
+    if unknown_names:
+        shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        raise InputError(
+            f"{path} holds {short_repr(unknown_names[0])}, which is no class of the data "
+            f"({len(unknown_names)} such). Classes are {shown}."
+        )
+    return np.array([number_of[text] for text in texts], dtype=np.int64)
+
+
+def _check_clean(path: Path, clean: NDArray[np.int64], data: Arrays) -> None:
+    differing = (clean != data.labels.cpu().numpy()).nonzero()[0]
+    if len(differing):
+        raise InputError(
+            f"{path}: the true labels differ from those of the data for {len(differing):,} of {len(clean):,} "
+            f"images, the first is image {differing[0]}; labels and images must be in one order. Use the "
+            "order of the data, or leave the column of true labels out if it is of another kind."
+        )
+
+
+_Columns = tuple[NDArray[Any], NDArray[Any] | None]
+
+
+def _read_npy(content: bytes) -> _Columns:
+    file = io.BytesIO(content)
+    check_array_fits(file, len(content), "labels", _MAX_BYTES)
+    return load_array(file, "labels"), None
+
+
+def _read_csv(content: bytes) -> _Columns:
+    rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
+    header, rows = [name.strip() for name in rows[0]], [row for row in rows[1:] if row]
+    chosen = [name for name in NOISY_COLUMNS if name in header] or (header if len(header) == 1 else [])
+    if len(chosen) != 1:
+        raise ValueError(f"its columns are {', '.join(header[:6])}, and none or several are {NOISY_COLUMNS}")
+    if any(len(row) != len(header) for row in rows):
+        raise ValueError("its rows differ in their number of cells")
+    clean = [name for name in CLEAN_COLUMNS if name in header and name not in chosen]
+
+    def column(name: str) -> NDArray[Any]:
+        return np.array([restore_text(row[header.index(name)]).strip() for row in rows], dtype=object)
+
+    return column(chosen[0]), column(clean[0]) if clean else None
+
+
+class _TensorUnpickler(Unpickler):
+    """A reader of the description of one tensor, which names nothing but torch's own parts of it."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return lambda storage, offset, size, stride, *_: (storage, offset, size, stride)
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if module == "torch" and name in _STORAGES:
+            return name
+        raise UnpicklingError(f"it names {module}.{name}; a file of labels is one tensor of whole numbers")
+
+    def persistent_load(self, pid: Any) -> Any:
+        return pid
+
+
+def _read_pt(content: bytes) -> _Columns:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {PurePosixPath(member.filename).name: member for member in archive.infolist()}
+        if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
+            raise ValueError(f"it unpacks to more than {_MAX_BYTES:,} bytes")
+        description = members["data.pkl"]
+        if description.file_size > _MAX_PICKLE:
+            raise ValueError(f"its description has {description.file_size:,} bytes; one tensor needs fewer")
+        with archive.open(description) as file:
+            parts = _TensorUnpickler(io.BytesIO(file.read(_MAX_PICKLE))).load()
+        if not isinstance(parts, tuple) or len(parts) != 4:
+            raise ValueError(f"it holds a {type(parts).__name__}; a file of labels is one tensor")
+        (_, kind, key, _, _), offset, size, stride = parts
+        with archive.open(members[str(key)]) as file:
+            values = np.frombuffer(file.read(), dtype=_STORAGES[kind])
+    if len(size) != 1 or stride != (1,) or offset != 0 or size[0] != len(values):
+        raise ValueError(f"its tensor has shape {tuple(size)}; labels have one dimension")
+    return values, None
+
+
+_READERS = {".npy": _read_npy, ".csv": _read_csv, ".pt": _read_pt}
