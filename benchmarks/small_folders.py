@@ -64,11 +64,11 @@ Photographs = dict[str, list[bytes]]
 """Class → JPEG files."""
 
 
-def read_cifar10(path: Path) -> Photographs:
+def read_cifar10(path: Path, count: int = PHOTOGRAPHS) -> Photographs:
     with zipfile.ZipFile(path) as archive:
         table, content = np.load(io.BytesIO(archive.read("train.npz"))), archive.read("train.jpegs")
     photographs: Photographs = {name: [] for name in CIFAR10}
-    for number, label in enumerate(table["labels"][:PHOTOGRAPHS]):
+    for number, label in enumerate(table["labels"][:count]):
         start, end = table["offsets"][number : number + 2]
         photographs[CIFAR10[label]].append(content[start:end])
     return photographs

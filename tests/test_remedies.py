@@ -31,19 +31,24 @@ from sklearn.svm import LinearSVC
 from stores import DONE, KEYS, RUNS
 
 import dilution as package
-from dilution.data import Arrays, UnsplitData, from_numpy, load
+from dilution.data import Arrays, UnsplitData, from_numpy, load, read_label_file
 from dilution.data.registry import load_unsplit
 from dilution.diagnosis.feature_source import FeatureSource, describe_features
 from dilution.errors import DilutionError
+from dilution.fitting.extractor import Extractor
+from dilution.fitting.linear_head import LinearHead
 from dilution.models import name_model
+from dilution.noise import Dilution
 from dilution.study import Execution, run
+from dilution.study.prepare import prepare
 from dilution.study.run_spec import Run
 from dilution.study.statistics import intervals
 from dilution.study.store import Store
-from dilution.training import confusability
+from dilution.training import TrainConfig, TrainTask, confusability, train_together
 from dilution.training.evaluation import Normalise
 from dilution.training.gradients import compare_gradients
 from dilution.training.image_features import EFFICIENTNET, efficientnet_features
+from dilution.training.losses import LossContext, resolve_loss
 from dilution.utils.worker_process import check_importable_script, pickle_setup
 
 SOURCE = Path(package.__file__).parent
@@ -373,6 +378,29 @@ case_of_data(
     lambda: table(rows(x=COLUMNS["width"], species=COLUMNS["species of it"])) + "#specis",
     lambda message: [f"t.csv#{hint(message)}"],
 )
+
+
+def write_many_problems() -> None:
+    frame = pd.DataFrame({"x": range(400), "label": list("ab") * 200})
+    frame["day"] = [f"{1 + row % 28}/{1 + row % 12}/{2000 + row % 20}" for row in range(400)]
+    for number in range(12):
+        frame[f"free text, {number}"] = [f"text {row}" for row in range(400)]
+    Path("my data").mkdir(exist_ok=True)
+    frame.to_csv("my data/t.csv", index=False)
+
+
+for ending, words in {
+    "": '"my data/t.csv"',
+    ", with an option": '"my data/t.csv" --label label',
+    ", the label is misspelt": '"my data/t.csv" --label labl',
+    ", and the label behind the #": '"my data/t.csv#lable"',
+}.items():
+    case_of_command(
+        f"many columns cannot be features{ending}",
+        f"dilution plan {words} --target 0.9 --eta 0.2",
+        lambda _, message: re.findall(r"^The whole command: (.+)$", message, re.M),
+        write_many_problems,
+    )
 case_of_data(
     "a decimal mark must be known",
     lambda: table(
@@ -805,7 +833,107 @@ case("the test data are no arrays", lambda: refusal(package.train, "mlp1", noisy
 case(
     "observed labels have no matrix",
     lambda: refusal(package.observed().added, 2, 1.0, 0),
-    lambda message: evaluated(data=from_numpy(PIXELS, LABELS, noisy_labels=LABELS).train)(message),
+    lambda message: evaluated(
+        data=from_numpy(PIXELS, LABELS, noisy_labels=LABELS).train, noise=package.observed()
+    )(message),
+)
+
+
+def spoilt_label_file() -> str:
+    Path("labels.npy").write_bytes(b"1, 0, 1")
+    return refusal(read_label_file, "labels.npy", digits().train)
+
+
+def save_labels(message: str) -> None:
+    labels = digits().train.labels.numpy().astype(float)
+    if "astype" in message:
+        labels = eval(named(r"(labels\.astype\(int\))", message), {"labels": labels})
+        np.save("labels.npy", labels)
+    else:
+        call = named(r"(numpy\.save\(path, labels\))", message)
+        eval(call, {"numpy": np, "path": "labels.npy", "labels": labels.astype(int)})
+    assert len(read_label_file("labels.npy", digits().train)) == len(labels)
+
+
+def labels_of_floats() -> str:
+    np.save("labels.npy", digits().train.labels.numpy().astype(float))
+    return refusal(read_label_file, "labels.npy", digits().train)
+
+
+case("a file of labels is damaged", spoilt_label_file, save_labels)
+case("a file of labels has floats", labels_of_floats, save_labels)
+
+
+def other_flips(message: str) -> None:
+    call = named(r"(asymmetric\(.*\))\.$", message)
+    package.Dilution(digits().train, noise=eval(call, {"asymmetric": package.asymmetric}))
+
+
+case(
+    "a map flips classes that there are not",
+    lambda: refusal(package.Dilution, digits().train, noise=package.asymmetric(0.4, "cifar10")),
+    other_flips,
+)
+
+
+def named_noise(message: str) -> None:
+    assert spec(alpha=None, noise=named(r"noise=\"([^\"]+)\"", message)).noise
+
+
+case("a noise lacks its rate", lambda: refusal(spec, alpha=None, noise="symmetric"), named_noise)
+case(
+    "a noise with settings of its own has parameters",
+    lambda: refusal(spec, noise="uniform(rate=0.4)"),
+    lambda message: spec(noise=named(r"noise='(\w+)' beside alpha", message)),
+)
+
+
+def draw_labels_first(message: str) -> None:
+    command = named(r"(dilution data noisy .+), then", message)
+    paste(command.replace("DATA", "digits") + " --model perceptron --epochs 1")
+    file = named(r"labels=\"([^\"]+)\"", message)
+    (prepared,) = prepare([spec(alpha=None, labels=file)], None)
+    assert prepared.noise == "observed"
+
+
+case(
+    "noise follows a model",
+    lambda: refusal(spec, alpha=None, noise="idn(rate=0.4)"),
+    draw_labels_first,
+)
+
+
+def factory_of_no_noise() -> str:
+    Path("own_no_noise.py").write_text("def make():\n    return 0.4\n")
+    return refusal(prepare, [spec(alpha=None, noise="own_no_noise:make")], None)
+
+
+case("a factory makes no noise", factory_of_no_noise, evaluated())
+
+
+def probabilities_of_others() -> str:
+    return refusal(package.Dilution, digits().train, noise=package.idn(0.4, [[0.5, 0.5]]))
+
+
+def predict_probabilities(message: str) -> None:
+    data = digits().train.subset(torch.arange(60))
+    call = named(r"(dilution\.predicted_probabilities\(data\))", message)
+    package.Dilution(data, noise=package.idn(0.4, eval(call, {"dilution": package, "data": data})))
+
+
+case("probabilities are those of other data", probabilities_of_others, predict_probabilities)
+
+
+def softmax_of_noise(message: str) -> None:
+    logits = np.array([[1.0, 2.0], [0.0, 0.5]])
+    call = named(r"(scipy\.special\.softmax\(logits, axis=1\))", message)
+    package.idn(0.4, eval(call, {"scipy": SimpleNamespace(special=scipy_special), "logits": logits}))
+
+
+case(
+    "probabilities of noise are logits",
+    lambda: refusal(package.idn, 0.4, [[1.0, 2.0], [0.0, 0.5]]),
+    softmax_of_noise,
 )
 
 # --- studies ---
@@ -1326,6 +1454,37 @@ case(
 )
 
 
+def features_of_own(name: str) -> Callable[[], str]:
+    """Return a function that saves a model of features by a function of that name, and reads it."""
+
+    def provoke() -> str:
+        Path("own_colours.py").write_text("def mean(images):\n    return images.mean(axis=(2, 3))\n")
+        head = LinearHead(np.ones((3, 2)), np.zeros(2), np.array(False))
+        extractor = Extractor(name, own_colours, 3)
+        shape = (3, 8, 8)
+        package.fitting.FittedModel("head", shape, torch.uint8, ("a", "b"), [head], extractor=extractor).save(
+            "own.dilution"
+        )
+        np.save("new.npy", np.zeros((2, *shape), dtype=np.uint8))
+        return refusal(package.load_model, "own.dilution")
+
+    return provoke
+
+
+def own_colours(images: Any) -> Any:
+    return images.mean(axis=(2, 3))
+
+
+def name_features(message: str) -> None:
+    evaluated(function=own_colours)(message)
+    for option in re.findall(r"--features \w+:\w+", message):
+        paste(f"dilution predict own.dilution new.npy {option}")
+
+
+case("features of a model are by a module of yours", features_of_own("own_colours:mean"), name_features)
+case("features of a model are by a function of yours", features_of_own("mean"), name_features)
+
+
 # --- the rest ---
 
 case(
@@ -1414,6 +1573,54 @@ case(
     lambda: dilution(*shlex.split("reproduce fig1 --workers 0 --time-limit 1s")).output,
     lambda message: [paste(command) for command in re.findall(r"Resume: (.*)", message)].index(None),
 )
+
+
+TWO_CLASSES = LossContext(("a", "b"), 10, np.eye(2), takes_weights=True, device=torch.device("cpu"))
+SINGULAR = "backward(T=[[0.5, 0.5], [0.5, 0.5]])"
+
+
+def with_transition() -> str:
+    data = load("digits")
+    noisy = Dilution(data.train, 1, n=50)
+    task = TrainTask("mlp1", noisy, data.test, 0, 5, TrainConfig(loss="gce"), transition=torch.eye(10))
+    return refusal(train_together, [task])
+
+
+def mean_loss() -> str:
+    Path("own_mean.py").write_text(
+        "import torch\n\nclass Loss(torch.nn.CrossEntropyLoss):\n    linear = True\n", "utf-8"
+    )
+    return refusal(resolve_loss("own_mean:Loss").check, TWO_CLASSES)
+
+
+def without_mean(message: str) -> None:
+    argument = named(r"give (reduction='none')", message)
+    resolve_loss(f"own_mean:Loss({argument})").check(TWO_CLASSES)
+
+
+def one_label_loss() -> str:
+    Path("own_loss.py").write_text("def make():\n    return lambda logits, labels: logits[:, 0]\n", "utf-8")
+    return refusal(resolve_loss("own_loss:make").check, TWO_CLASSES)
+
+
+def set_loss(message: str) -> None:
+    settings = dict(arguments(message))
+    assert settings, message
+    TrainConfig(**settings)
+
+
+def name_loss(message: str) -> None:
+    for text in re.findall(r"'(gce[^']*)'", message.partition("such as")[2]):
+        resolve_loss(text)
+
+
+case("a loss needs the inverse of T", lambda: refusal(resolve_loss(SINGULAR).check, TWO_CLASSES), set_loss)
+case("a loss has no parameters", lambda: refusal(resolve_loss, "mae(q=1)"), set_loss)
+case("a loss is no name", lambda: refusal(resolve_loss, 3), name_loss)
+case("a parameter of a loss has no name", lambda: refusal(resolve_loss, "gce(0.3)"), name_loss)
+case("a loss of one label gets several", one_label_loss, set_loss)
+case("a loss is a mean", mean_loss, without_mean)
+case("a loss and a transition matrix are given", with_transition, set_loss)
 
 
 SLOW = {
@@ -1552,8 +1759,15 @@ EXEMPT: dict[str, str] = {
     "torch.no_grad()": "says what a model must not do",
     "NoiseSummary(": "a repr",
     "structured(delta=": "a repr",
+    ", include_true=True": "a repr",
+    "asymmetric({}, flips={})": "a repr",
+    ", spread={}": "a repr",
+    ", shared=True": "a repr",
+    "dilution.data.with_label_file(data.train": "code that tests/test_study_noise_settings.py reads",
+    "names of classes, such as {'cat'": "a value that only the user knows",
     "AccuracyLaw(": "a repr",
     "TrainTask(": "a repr",
+    "With parameters: gce(q=0.3)": "a list, no message",
     "--zoom": "a style sheet",
     "stroke-width": "a style sheet",
     "data = dilution.load": "code that tests/test_cli_show_run.py runs",

@@ -51,6 +51,12 @@ def test_replaced_labels_have_the_batch_size_of_their_noise_level():
     assert many.targets == "sampled"
 
 
+def test_runs_by_a_loss_that_cannot_be_pooled_keep_single_labels():
+    both = with_recipe([base(loss="elr"), base(loss="gce")], "advised")
+    assert [(run.loss, run.targets) for run in both] == [("elr", "sampled"), ("gce", "sampled")]
+    assert with_recipe([base(loss="gce")], "advised")[0].targets == "pooled"
+
+
 def test_custom_estimators_are_left_as_they_are(tmp_path, monkeypatch):
     (tmp_path / "own_estimator.py").write_text(
         "from sklearn.neighbors import KNeighborsClassifier\n"

@@ -81,10 +81,23 @@ def test_a_recipe_is_read_as_it_was_written(tmp_path):
     assert "# The best.\nlr" in path.read_text("utf-8")
 
 
+@pytest.mark.parametrize("loss", ["gce(q=0.3)", "forward(T='my \"T\".csv')", "own:loss(name='é')"])
+def test_a_loss_in_a_recipe_is_read_as_it_was_written(tmp_path, loss):
+    path = tmp_path / "recipe.toml"
+    path.write_text(recipe_text({"loss": loss, "mixup": 0.2}, {}), "utf-8")
+    assert read_recipe(path) == {"loss": loss, "mixup": 0.2}
+
+
+def test_a_recipe_whose_targets_do_not_go_with_a_loss_is_refused():
+    with pytest.raises(InputError, match="loss is 'elr' and targets is 'pooled'"):
+        config_with_recipe(TrainConfig(loss="elr"), 10, {"targets": "pooled"})
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("[recipe]\nlr = -1.0", "lr is -1.0"),
+        ('[recipe]\nloss = "gcee"', "Did you mean 'gce'"),
         ("[recipe]\nepochs = 3", "epochs.*setting of a recipe"),
         ("[recipe]\n", "no table"),
         ("lr = 1", "no table"),

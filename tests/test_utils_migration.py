@@ -72,14 +72,14 @@ def run_of(row):
 
 
 def expected_settings(key):
-    """Return the settings that 0.1 kept, under today's names; it did not have one of today's."""
+    """Return the settings that 0.1 kept, under today's names; it did not have some of today's."""
     values = EXPECTED["runs"][key]["settings"]
     settings = {
         NEW_NAMES.get(old, old): value for old, value in zip(COLUMNS["settings"], values, strict=True)
     }
     if settings["targets"] == "examples":
         settings["targets"] = "sampled"
-    return settings | {"compare_gradients": False}
+    return settings | {"compare_gradients": False, "loss": "cross_entropy", "mixup": 0.0, "labels": ""}
 
 
 def expected_result(key):

@@ -14,10 +14,32 @@ if TYPE_CHECKING:
     from dilution.figures import estimate, list_figures, reproduce
     from dilution.fitting import FitResult, FittedModel, NoisyLabelClassifier, fit, load_model
     from dilution.models import list_models
-    from dilution.noise import Dilution, list_noises, matrix, observed, structured, uniform
+    from dilution.noise import (
+        Dilution,
+        asymmetric,
+        idn,
+        list_noises,
+        locally_concentrated,
+        matrix,
+        observed,
+        pair_flip,
+        part_dependent,
+        pmd,
+        structured,
+        symmetric,
+        transition,
+        uniform,
+    )
     from dilution.planning import Plan, plan
     from dilution.study import Execution, Grid, Run, Study, run
-    from dilution.training import TrainConfig, confusability, list_estimators, train
+    from dilution.training import (
+        TrainConfig,
+        confusability,
+        list_estimators,
+        list_losses,
+        predicted_probabilities,
+        train,
+    )
 
     __version__: str
     """Version of the installed package."""
@@ -30,10 +52,16 @@ _PACKAGES = {
     "figures": ("estimate", "list_figures", "reproduce"),
     "fitting": ("FitResult", "FittedModel", "NoisyLabelClassifier", "fit", "load_model"),
     "models": ("list_models",),
-    "noise": ("Dilution", "list_noises", "matrix", "observed", "structured", "uniform"),
+    "noise": (
+        *("Dilution", "asymmetric", "idn", "list_noises", "locally_concentrated", "matrix", "observed"),
+        *("pair_flip", "part_dependent", "pmd", "structured", "symmetric", "transition", "uniform"),
+    ),
     "planning": ("Plan", "plan"),
     "study": ("Execution", "Grid", "Run", "Study", "run"),
-    "training": ("TrainConfig", "confusability", "list_estimators", "train"),
+    "training": (
+        *("TrainConfig", "confusability", "list_estimators", "list_losses", "predicted_probabilities"),
+        "train",
+    ),
 }
 _PACKAGE_OF = {name: package for package, names in _PACKAGES.items() for name in names}
 
@@ -61,26 +89,36 @@ __all__ = [
     "TrainConfig",
     "__version__",
     "advise",
+    "asymmetric",
     "compare_diagnoses",
     "confusability",
     "diagnose",
     "estimate",
     "fit",
     "from_numpy",
+    "idn",
     "list_datasets",
     "list_estimators",
     "list_figures",
+    "list_losses",
     "list_models",
     "list_noises",
     "load",
     "load_model",
+    "locally_concentrated",
     "matrix",
     "observed",
+    "pair_flip",
+    "part_dependent",
     "plan",
+    "pmd",
+    "predicted_probabilities",
     "reproduce",
     "run",
     "structured",
+    "symmetric",
     "train",
+    "transition",
     "uniform",
 ]
 

@@ -29,7 +29,9 @@ from dilution.study.results import table
 from dilution.study.run_spec import Run
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
+from dilution.study.usable_store import check_usable_store
 from dilution.training.config import PrecisionName
+from dilution.training.early_checks import check_settings
 
 
 @takes_execution
@@ -92,10 +94,12 @@ def reproduce(
     selected = _select(figures)
     for figure in selected:
         figure.get_preset(preset)
+    check_settings(recipe=recipe, precision=precision)
+    check_usable_store(store)
+    folder = claim_page(out, [figure.name for figure in selected], overwrite=overwrite)
     external = external or _default_external(dataset)
     inputs = FigureInputs.of(dataset, load(dataset, execution.root).train, external, precision)
     planned = [_plan(figure, inputs, preset, seeds, recipe, execution) for figure in selected]
-    folder = claim_page(out, [figure.name for figure in selected], overwrite=overwrite)
     sections = []
     with Store(store) as opened:
         for number, (figure, runs) in enumerate(zip(selected, planned, strict=True), start=1):

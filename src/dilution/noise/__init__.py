@@ -1,8 +1,12 @@
 """Label noise: transition matrices, noise levels, image sources, and the diluted set made from them."""
 
 from dilution.noise.channel_moments import channel_moments
+from dilution.noise.class_maps import CLASS_MAPS
 from dilution.noise.dilution import Dilution
+from dilution.noise.fixed_transition import asymmetric, pair_flip, symmetric, transition
 from dilution.noise.image_sources import IMAGE_SOURCES
+from dilution.noise.locally_concentrated import locally_concentrated
+from dilution.noise.model_dependent import idn, pmd
 from dilution.noise.noise_level import (
     alpha_for_eta,
     alpha_for_matrix,
@@ -11,27 +15,51 @@ from dilution.noise.noise_level import (
     equivalent_alpha,
     uniform_noise_level,
 )
-from dilution.noise.registry import NOISES, list_noises
-from dilution.noise.single_label import observed
+from dilution.noise.part_dependent import part_dependent
+from dilution.noise.per_example import PerExampleNoise, observed
+from dilution.noise.registry import (
+    LEVEL_NOISES,
+    MODEL_NOISES,
+    NOISES,
+    canonical_noise,
+    list_noises,
+    noise_named,
+    takes_level,
+)
 from dilution.noise.summary import NoiseSummary
 from dilution.noise.transition import LabelNoise, matrix, structured, uniform
 
 __all__ = [
+    "CLASS_MAPS",
     "IMAGE_SOURCES",
+    "LEVEL_NOISES",
+    "MODEL_NOISES",
     "NOISES",
     "Dilution",
     "LabelNoise",
     "NoiseSummary",
+    "PerExampleNoise",
     "alpha_for_eta",
     "alpha_for_matrix",
+    "asymmetric",
+    "canonical_noise",
     "channel_moments",
     "check_alpha",
     "check_noise_level",
     "equivalent_alpha",
+    "idn",
     "list_noises",
+    "locally_concentrated",
     "matrix",
+    "noise_named",
     "observed",
+    "pair_flip",
+    "part_dependent",
+    "pmd",
     "structured",
+    "symmetric",
+    "takes_level",
+    "transition",
     "uniform",
     "uniform_noise_level",
 ]

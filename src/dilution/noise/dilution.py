@@ -15,16 +15,17 @@ from torch.utils.data import Dataset
 from dilution.data import Arrays
 from dilution.data.formats.memory_images import check_images_fit
 from dilution.errors import InputError, short_repr
+from dilution.noise.fixed_transition import FixedTransition
 from dilution.noise.group_order import whole_groups_first
 from dilution.noise.image_sources import FreshImages, SameImages, open_image_source
 from dilution.noise.label_sampling import IndependentSampler, LabelSampler, StratifiedSampler
 from dilution.noise.noise_level import noise_level
+from dilution.noise.per_example import PerExampleNoise
 from dilution.noise.single_label import (
     LabelMode,
-    ObservedNoise,
-    check_observed,
-    observed_labels,
-    observed_transition,
+    check_no_draw,
+    check_no_level,
+    counted_transition,
     replaced_labels,
     resolve_label_mode,
 )
@@ -58,13 +59,14 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         Noise rate, instead of `alpha`: the share of all labels that are wrong.
     noise
         Noise model; see :func:`uniform`, :func:`structured`, :func:`matrix`. With :func:`observed`
-        the labels are ``data.observed``, and neither `alpha` nor `eta` is given.
+        the labels are ``data.observed``; it, other noise that depends on the image, and noise that sets the
+        distribution of all labels, such as :func:`symmetric`, take neither `alpha` nor `eta`.
     label_mode
         ``"added"``: noisy labels are added to the clean ones. ``"replaced"``: each image has one
         label, drawn from the row of its class in P = (I + alpha Q)/(1 + alpha), the distribution of
         all labels with ``"added"``; so `alpha` and `eta` mean the same. A replaced label is a
         function of the seed and the row of the image in `data`, the same in any subset. Default:
-        ``"added"``; ``"replaced"`` with observed labels.
+        ``"added"``; ``"replaced"`` with noise that takes neither `alpha` nor `eta`.
     image_source
         Images of the noisy examples: ``"same"``, ``"fresh"``, ``"white_noise"``, or the `Arrays` of
         another data set. Images of another data set and white noise have no class of their own:
@@ -112,23 +114,39 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         if size < len(data):
             order = rng.permutation(rng.stream(seed, "subset"), len(data))
         clean_rows = order[:size]
-        observed = isinstance(noise, ObservedNoise)
-        if observed:
-            check_observed(alpha, eta, stratified)
-            level = math.nan
+        row_labels = own_level = None
+        if isinstance(noise, PerExampleNoise):
+            check_no_draw(noise.name, alpha, eta, stratified)
+            row_labels = _checked_labels(noise, data, seed)
         else:
-            among_present = _among_present(noise, data)
-            level = noise_level(alpha, eta, among_present, _prior(data, clean_rows), seed)
+            bound = _for_data(noise, data)
+            own_level = bound.own_level(len(data.classes))
+        mode = resolve_label_mode(
+            label_mode,
+            image_source,
+            default="added" if row_labels is None and own_level is None else "replaced",
+            per_example=None if row_labels is None else noise.name,
+        )
+        if row_labels is not None:
+            level = math.nan
+        elif own_level is not None:
+            check_no_level(noise.name, alpha, eta)
+            if math.isnan(own_level) and mode == "added":
+                bound.added(len(data.classes), own_level, seed)  # raises: no added labels have such a matrix
+            level = own_level
+        else:
+            level = noise_level(alpha, eta, bound, _prior(data, clean_rows), seed)
         self._open(
             data,
             clean_rows=clean_rows,
             fresh_rows=order[size:],
             alpha=level,
             noise=noise,
-            label_mode=resolve_label_mode(label_mode, image_source, observed=observed),
+            label_mode=mode,
             image_source=image_source,
             stratified=stratified,
             seed=seed,
+            row_labels=row_labels,
         )
 
     def _open(
@@ -143,6 +161,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         image_source: str | Arrays,
         stratified: bool,
         seed: int,
+        row_labels: Tensor | None,
         stream: str = "noise",
     ) -> None:
         self.data, self.alpha, self.noise, self.seed = data, alpha, noise, seed
@@ -158,14 +177,17 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         # The label that each of the n images comes with: its clean one, or the one that replaces it.
         self._own_labels = true = data.labels[clean_rows]
         self._sampler: LabelSampler | None = None
-        if isinstance(noise, ObservedNoise):
-            self._own_labels = observed_labels(data, clean_rows)
-            self.overall = observed_transition(true, self._own_labels, self.classes)
+        self._row_labels = row_labels
+        if row_labels is not None:
+            self._own_labels = row_labels[clean_rows]
+            self.overall = counted_transition(true, self._own_labels, self.classes)
             return
-        noise = _among_present(noise, data)
-        added = _checked_added(noise, self.classes, alpha, seed)
+        noise = _for_data(noise, data)
+        # A class that never keeps its label has no matrix of added labels, and replaced labels need none.
+        is_fixed = isinstance(noise, FixedTransition) and label_mode == "replaced"
+        added = None if is_fixed else _checked_added(noise, self.classes, alpha, seed)
         self.overall = noise.overall(self.classes, alpha, seed)
-        if label_mode == "replaced":
+        if added is None or label_mode == "replaced":
             overall = check_transition_matrix(self.overall)
             self._own_labels = replaced_labels(
                 data, clean_rows, overall, stratified=stratified, seed=seed, stream=stream
@@ -256,6 +278,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             image_source=image_source,
             stratified=self.stratified,
             seed=self.seed,
+            row_labels=self._row_labels,
             stream=stream,
         )
         return part
@@ -311,6 +334,11 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             return own.reshape(index.shape)
         noisy = self._added_labels(self._sampler, k.clamp(min=0))
         return torch.where(k < 0, own, noisy).reshape(index.shape)
+
+    @property
+    def own_labels(self) -> Tensor:
+        """Label that each of the n images comes with, its clean one or the one that replaces it: int64."""
+        return self._own_labels
 
     def source(self, index: Tensor) -> Tensor:
         """Return the row of each example's image in the set it comes from; −1 for white noise.
@@ -485,13 +513,41 @@ def _checked_size(data: Arrays, n: int | None, noise: LabelNoise, seed: int) -> 
     return size
 
 
-def _among_present(noise: LabelNoise, data: Arrays) -> LabelNoise:
-    """Return the noise, restricted to the classes that some label of the data names."""
+def _for_data(noise: LabelNoise, data: Arrays) -> LabelNoise:
+    """Return the noise for the classes of the data, restricted to those that some label names."""
     counts = torch.bincount(data.labels, minlength=len(data.classes))
     if data.observed is not None:
         counts += torch.bincount(data.observed, minlength=len(data.classes))
     present = (counts > 0).cpu().numpy()
-    return noise if present.all() else noise.among(present)
+    return (noise if present.all() else noise.among(present)).for_classes(data.classes)
+
+
+def _checked_labels(noise: PerExampleNoise, data: Arrays, seed: int) -> Tensor:
+    """Return the label of each example, checked because the noise model may be the user's own.
+
+    Raises
+    ------
+    InputError
+        If they are not one class number per example.
+    """
+    labels = noise.labels(data, seed)
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != data.labels.shape:
+        received = (
+            f"{labels.dtype} of shape {tuple(labels.shape)}"
+            if isinstance(labels, Tensor)
+            else f"a {type(labels).__name__}"
+        )
+        raise InputError(
+            f"noise {noise.name!r} gives labels that are {received} for {len(data):,} examples; they must be "
+            "a torch.int64 tensor with one class number per example."
+        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= len(data.classes):
+        raise InputError(
+            f"noise {noise.name!r} gives labels from {low} to {high}; with {len(data.classes)} classes they "
+            f"must lie in 0 … {len(data.classes) - 1}."
+        )
+    return labels.to(data.device)
 
 
 def _checked_added(noise: LabelNoise, classes: int, alpha: float, seed: int) -> Matrix:

@@ -1,20 +1,137 @@
 """The noise models by name."""
 
+import inspect
 from collections.abc import Callable
+from typing import Any
 
-from dilution.noise.single_label import observed
+from dilution.errors import InputError, short_repr, unknown
+from dilution.noise.fixed_transition import asymmetric, pair_flip, symmetric, transition
+from dilution.noise.locally_concentrated import locally_concentrated
+from dilution.noise.model_dependent import idn, pmd
+from dilution.noise.part_dependent import part_dependent
+from dilution.noise.per_example import observed
 from dilution.noise.transition import LabelNoise, matrix, structured, uniform
 from dilution.utils.docstrings import returned
+from dilution.utils.named_call import format_call, parse_call
+from dilution.utils.references import is_reference, resolve
 
 NOISES: dict[str, Callable[..., LabelNoise]] = {
     "uniform": uniform,
     "structured": structured,
     "matrix": matrix,
     "observed": observed,
+    "transition": transition,
+    "symmetric": symmetric,
+    "pair_flip": pair_flip,
+    "asymmetric": asymmetric,
+    "part_dependent": part_dependent,
+    "locally_concentrated": locally_concentrated,
+    "idn": idn,
+    "pmd": pmd,
 }
-"""Functions that return a noise model, by the name that runs, studies and figures use."""
+"""Functions that return a noise model, by the name that runs, studies and figures use.
+
+A new noise model is one entry here, or ``module:factory`` without any change."""
+
+LEVEL_NOISES = ("uniform", "structured", "matrix")
+"""Noise models of added labels, whose level alpha or eta sets; their parameters are settings of a run."""
+
+MODEL_NOISES = ("idn", "pmd")
+"""Noise models that need the predicted probabilities of a model."""
 
 
 def list_noises() -> dict[str, str]:
     """Return the names of the noise models, each with a one-line description."""
     return {name: returned(function) for name, function in NOISES.items()}
+
+
+def canonical_noise(text: str) -> str:
+    """Return the canonical text of a noise model: parameters sorted, those with default values left out.
+
+    Parameters
+    ----------
+    text
+        ``"uniform"``, ``"symmetric(rate=0.4)"``, or ``"module:factory(rate=0.4)"``, which is not imported.
+
+    Raises
+    ------
+    InputError
+        If there is no such noise model, or a parameter breaks its rule.
+    """
+    name, parameters = parse_call(text, "noise")
+    if is_reference(name):
+        return format_call(name, parameters)
+    _check_parameters(name, parameters)
+    if name in MODEL_NOISES:
+        NOISES[name](probabilities=((0.5, 0.5),), **parameters)
+    elif name not in (*LEVEL_NOISES, "observed"):
+        NOISES[name](**parameters)
+    defaults = {key: value.default for key, value in inspect.signature(NOISES[name]).parameters.items()}
+    return format_call(name, {key: value for key, value in parameters.items() if value != defaults[key]})
+
+
+def takes_level(text: str) -> bool | None:
+    """Return whether alpha or eta belongs to a noise model; None for one of the user, which knows."""
+    name, _ = parse_call(text, "noise")
+    return None if is_reference(name) else name in LEVEL_NOISES
+
+
+def noise_named(text: str) -> LabelNoise:
+    """Return the noise model of a text whose parameters are all in it.
+
+    Parameters
+    ----------
+    text
+        As for :func:`canonical_noise`. The module of ``"module:factory"`` is imported.
+
+    Raises
+    ------
+    InputError
+        If there is no such noise model, a parameter breaks its rule, or it needs predicted probabilities.
+    """
+    name, parameters = parse_call(text, "noise")
+    if is_reference(name):
+        return _custom(name, parameters)
+    _check_parameters(name, parameters)
+    if name in MODEL_NOISES:
+        raise InputError(
+            f"noise is {text!r}, which follows the predictions of a model. Draw its labels once, and use the "
+            f'file: dilution data noisy DATA labels.npy --noise "{text}", then labels="labels.npy".'
+        )
+    return NOISES[name](**parameters)
+
+
+def _check_parameters(name: str, parameters: dict[str, Any]) -> None:
+    """Refuse an unknown name, and parameters that are unknown or missing."""
+    if name not in NOISES:
+        raise unknown("noise", name, NOISES)
+    if name in LEVEL_NOISES and parameters:
+        raise InputError(
+            f"noise is {name!r} with {', '.join(parameters)} in brackets; its parameters are settings of "
+            f"their own: noise={name!r} beside alpha or eta, delta, noise_order, matrix."
+        )
+    accepted = inspect.signature(NOISES[name]).parameters
+    for key in parameters:
+        if key not in accepted or key == "probabilities":
+            raise unknown(f"parameter of noise {name!r}", key, [k for k in accepted if k != "probabilities"])
+    required = [
+        key
+        for key, parameter in accepted.items()
+        if parameter.default is parameter.empty and key != "probabilities" and name not in LEVEL_NOISES
+    ]
+    missing = [key for key in required if key not in parameters]
+    if missing:
+        example = {"rate": 0.4, "flips": "cifar10", "T": ((0.9, 0.1), (0.2, 0.8))}
+        call = format_call(name, {key: parameters.get(key, example.get(key)) for key in required})
+        raise InputError(f'noise {name!r} needs {", ".join(missing)}, such as noise="{call}".')
+
+
+def _custom(name: str, parameters: dict[str, Any]) -> LabelNoise:
+    """Return the noise model that a factory of the user makes."""
+    noise = resolve(name, "noise")(**parameters)
+    if not isinstance(noise, LabelNoise):
+        raise InputError(
+            f"noise {name!r} returned {short_repr(noise)}; it must return a LabelNoise, such as "
+            "dilution.symmetric(0.4) or an instance of a subclass of dilution.noise.PerExampleNoise."
+        )
+    return noise

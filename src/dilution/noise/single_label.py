@@ -1,6 +1,5 @@
-"""Sets with one label per image: labels that replace the clean ones, and labels as they were observed."""
+"""Sets with one label per image: how it is drawn, and which settings go with it."""
 
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,65 +10,15 @@ from dilution.data import Arrays
 from dilution.errors import InputError, unknown
 from dilution.noise.label_sampling import IndependentSampler, StratifiedSampler
 from dilution.noise.summary import count_labels, empirical_noise
-from dilution.noise.transition import LabelNoise, Matrix
+from dilution.noise.transition import Matrix
 from dilution.utils import rng
 
 LabelMode = Literal["added", "replaced"]
 """Whether noisy labels are added to the clean label of an image, or one label replaces it."""
 
 
-def observed() -> LabelNoise:
-    """Return noise that uses labels as they were observed: one per image, ``Arrays.observed``.
-
-    No noise is drawn, so neither alpha nor eta is given. The true labels are used for clean
-    validation and to count wrong labels.
-    """
-    return ObservedNoise()
-
-
-@dataclass(frozen=True, repr=False)
-class ObservedNoise(LabelNoise):
-    """Observed labels, as :func:`observed` returns them. Their matrix is counted on the data."""
-
-    name: str = "observed"
-
-    def added(self, classes: int, alpha: float, seed: int) -> Matrix:
-        """Raise an error: observed labels are part of the data, and none is added.
-
-        Raises
-        ------
-        InputError
-            Always.
-        """
-        raise InputError(
-            f"observed labels have no matrix of added labels (requested for {classes} classes, alpha "
-            f"{alpha:g}, seed {seed}); they are part of the data, and "
-            "dilution.Dilution(data, noise=dilution.observed()).noise_summary() counts them."
-        )
-
-    def __repr__(self) -> str:
-        return "observed()"
-
-
-def observed_labels(data: Arrays, rows: Tensor) -> Tensor:
-    """Return the observed labels of rows of the data: int64, shape (len(rows),).
-
-    Raises
-    ------
-    InputError
-        If the data have none.
-    """
-    if data.observed is None:
-        raise InputError(
-            "noise is 'observed', and these data have no observed labels beside the true ones. Provide them: "
-            "noisy_labels in a .npz file or to from_numpy, a column noisy_label in a CSV file; or use data "
-            "that have them, such as cifar10n/worse."
-        )
-    return data.observed[rows]
-
-
-def observed_transition(true: Tensor, labels: Tensor, classes: int) -> Matrix:
-    """Return T[true, noisy] counted over observed labels: float64, shape (classes, classes).
+def counted_transition(true: Tensor, labels: Tensor, classes: int) -> Matrix:
+    """Return T[true, noisy] counted over the labels of examples: float64, shape (classes, classes).
 
     The row of a class without examples is that of clean labels.
     """
@@ -112,7 +61,25 @@ def replaced_labels(
     return sampler.sample(torch.arange(len(rows)), true)
 
 
-def resolve_label_mode(label_mode: str | None, image_source: str | Arrays, *, observed: bool) -> LabelMode:
+def check_label_mode(label_mode: object) -> None:
+    """Refuse what is no label mode; None is the default.
+
+    Raises
+    ------
+    InputError
+        If it is unknown.
+    """
+    if label_mode is not None and label_mode not in get_args(LabelMode):
+        raise unknown("value of label_mode", str(label_mode), get_args(LabelMode))
+
+
+def resolve_label_mode(
+    label_mode: str | None,
+    image_source: str | Arrays,
+    *,
+    default: LabelMode = "added",
+    per_example: str | None = None,
+) -> LabelMode:
     """Return the label mode of a set, with the default resolved.
 
     Parameters
@@ -121,22 +88,25 @@ def resolve_label_mode(label_mode: str | None, image_source: str | Arrays, *, ob
         The user's value; None means the default of the noise.
     image_source
         Image source.
-    observed
-        Whether the noise is :func:`observed`.
+    default
+        Default of the noise.
+    per_example
+        Name of the noise if it gives each example its one label, as ``"observed"`` does.
 
     Raises
     ------
     InputError
         If the mode is unknown, or cannot be combined with the noise or the image source.
     """
-    if label_mode == "added" or (label_mode is None and not observed):
-        if observed:
+    mode = default if label_mode is None else label_mode
+    if mode == "added":
+        if per_example is not None:
             raise InputError(
-                "label_mode is 'added' and noise is 'observed'; the observed label of an image replaces its "
-                "true one. Leave label_mode out."
+                f"label_mode is 'added' and noise is {per_example!r}; the {per_example} label of an image "
+                "replaces its true one. Leave label_mode out."
             )
         return "added"
-    if label_mode not in (None, "replaced"):
+    if mode != "replaced":
         raise unknown("value of label_mode", str(label_mode), get_args(LabelMode))
     if image_source != "same":
         source = repr(image_source) if isinstance(image_source, str) else "another data set"
@@ -147,8 +117,8 @@ def resolve_label_mode(label_mode: str | None, image_source: str | Arrays, *, ob
     return "replaced"
 
 
-def check_observed(alpha: float | None, eta: float | None, stratified: bool) -> None:
-    """Refuse settings that draw labels: observed labels are not drawn.
+def check_no_draw(noise: str, alpha: float | None, eta: float | None, stratified: bool) -> None:
+    """Refuse settings of draws beside noise that gives each example its one label.
 
     Raises
     ------
@@ -158,6 +128,22 @@ def check_observed(alpha: float | None, eta: float | None, stratified: bool) -> 
     for name, value in {"alpha": alpha, "eta": eta, "stratified": stratified or None}.items():
         if value is not None:
             raise InputError(
-                f"{name} is {value!r} and noise is 'observed'; observed labels are used as they are, and "
+                f"{name} is {value!r} and noise is {noise!r}; {noise} labels are used as they are, and "
                 f"none is drawn. Leave {name} out, or choose a noise model such as uniform()."
+            )
+
+
+def check_no_level(noise: str, alpha: float | None, eta: float | None) -> None:
+    """Refuse a noise level or rate beside noise that sets the distribution of all labels by itself.
+
+    Raises
+    ------
+    InputError
+        If alpha or eta is given.
+    """
+    for name, value in {"alpha": alpha, "eta": eta}.items():
+        if value is not None:
+            raise InputError(
+                f"{name} is {value!r} and noise is {noise!r}, which sets the distribution of all labels by "
+                f"itself. Leave {name} out, and give the rate as a parameter of the noise."
             )

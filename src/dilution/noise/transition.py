@@ -65,6 +65,14 @@ class LabelNoise(ABC):
         """
         return self
 
+    def for_classes(self, names: tuple[str, ...]) -> "LabelNoise":  # noqa: ARG002
+        """Return this noise for data with classes of these names; by default it does not depend on them."""
+        return self
+
+    def own_level(self, classes: int) -> float | None:  # noqa: ARG002
+        """Return the noise level if the noise model sets it by itself; None if alpha or eta does."""
+        return None
+
     def __repr__(self) -> str:
         """Return the name of the class."""
         return f"{type(self).__name__}()"

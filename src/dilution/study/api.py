@@ -14,7 +14,9 @@ from dilution.study.results import table
 from dilution.study.run_spec import Run
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
+from dilution.study.usable_store import check_usable_store
 from dilution.training.config import PrecisionName
+from dilution.training.early_checks import check_settings
 
 
 @takes_execution
@@ -25,6 +27,7 @@ def run(
     execution: Execution | None = None,
     seeds: int | None = None,
     precision: PrecisionName | None = None,
+    loss: str | None = None,
     recipe: str | Path | None = None,
 ) -> pd.DataFrame:
     """Run a study and return its table, one row per run; finished runs are not repeated.
@@ -42,6 +45,8 @@ def run(
         Repeat each run with seeds 0 … seeds − 1, in place of its own seed.
     precision
         Precision of products for all runs, ``"float32"`` or ``"bfloat16"``. Default: their own.
+    loss
+        Loss of all runs, such as ``"gce(q=0.3)"``. Default: their own.
     recipe
         ``"advised"``, or the path of a recipe: how to train, at the same budget. Default: the
         settings of the runs.
@@ -55,12 +60,17 @@ def run(
     execution = execution or Execution()
     deadline = Deadline.of(execution)
     study = study if isinstance(study, Study) else Study.from_toml(study)
+    check_settings(recipe=recipe, precision=precision or "float32")
+    check_usable_store(store)
     runs = list(study.runs)
     if seeds is not None:
         check_count(len(runs), seeds)
         runs = [run.model_copy(update={"seed": seed}) for run in runs for seed in range(seeds)]
-    if precision is not None:
-        runs = [Run.of(**run.model_dump(exclude={"precision"}), precision=precision) for run in runs]
+    replaced = {
+        name: value for name, value in (("precision", precision), ("loss", loss)) if value is not None
+    }
+    if replaced:
+        runs = [Run.of(**run.model_dump() | replaced) for run in runs]
     runs = prepare(with_recipe(runs, recipe, execution.root), execution.root)
     study = Study.of(study.name, runs)
     with Store(store) as opened:

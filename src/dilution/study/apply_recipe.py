@@ -10,6 +10,7 @@ from dilution.errors import InputError
 from dilution.noise import alpha_for_eta, equivalent_alpha, matrix
 from dilution.study.datasets import open_data, takes_steps
 from dilution.study.run_spec import Run
+from dilution.training.losses import resolve_loss
 from dilution.training.recipes import ADVISED, built_in_recipe, config_with_recipe, read_recipe
 
 
@@ -35,7 +36,7 @@ def with_recipe(runs: Sequence[Run], recipe: str | Path | None, root: str | None
         return list(runs)
     fixed_recipe = None if str(recipe) == ADVISED else read_recipe(recipe)
     with_steps = [run for run in runs if takes_steps(run, root)]
-    can_pool = all(run.image_source == "same" for run in with_steps)
+    can_pool = all(run.image_source == "same" and resolve_loss(run.loss).is_linear for run in with_steps)
     recipes = {run.key: _recipe_of(run, fixed_recipe, can_pool=can_pool, root=root) for run in with_steps}
     names = set().union(*recipes.values())
     compared = sorted(name for name in names if len({getattr(run, name) for run in with_steps}) > 1)

@@ -142,7 +142,7 @@ class Machine:
         n = min(run.n, _PROBE_N)
         changes = {"n": n, "n_val": max(1, n // 10), "seed": seed, "image_source": "same", "lr": 1e-3}
         uniform = {"noise": "uniform", "delta": None, "noise_order": None, "matrix": None}
-        if run.noise != "observed":
+        if run.alpha is not None or run.eta is not None:
             changes |= uniform
         probe = run.model_copy(update={**changes, "steps": _PROBE_STEPS, "epochs": None, "n_evals": 10})
         data, noisy = dilute(probe, self.execution.root, {})

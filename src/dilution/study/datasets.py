@@ -2,13 +2,21 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import assert_never
 
 import numpy as np
 
-from dilution.data import DATASETS, Arrays, DataSet, is_dataset_name, load
+from dilution.data import DATASETS, Arrays, DataSet, is_dataset_name, load, with_label_file
 from dilution.errors import unknown
-from dilution.noise import IMAGE_SOURCES, Dilution, LabelNoise, matrix, observed, structured, uniform
+from dilution.noise import (
+    IMAGE_SOURCES,
+    Dilution,
+    LabelNoise,
+    matrix,
+    noise_named,
+    observed,
+    structured,
+    uniform,
+)
 from dilution.study.run_spec import PROTOCOL, Run
 from dilution.training import confusability, resolve_trainable
 
@@ -85,7 +93,7 @@ def noise_model(run: Run, confusabilities: Confusabilities) -> LabelNoise:
             table = None if measured is None else np.asarray(measured)
             return structured(run.delta, run.noise_order, table)
         case _:
-            assert_never(run.noise)
+            return noise_named(run.noise)
 
 
 def dilute(run: Run, root: str | None, confusabilities: Confusabilities) -> tuple[DataSet, Dilution]:
@@ -97,7 +105,7 @@ def dilute(run: Run, root: str | None, confusabilities: Confusabilities) -> tupl
             raise unknown("image source", run.image_source, (*IMAGE_SOURCES, *DATASETS))
         image_source = open_data(run.image_source, "", root).train
     noisy = Dilution(
-        data.train,
+        with_label_file(data.train, run.labels) if run.labels else data.train,
         alpha=run.alpha,
         eta=run.eta,
         noise=noise_model(run, confusabilities),

@@ -1,7 +1,6 @@
 """Import of exported tables: results of a store that was lost, or of another machine."""
 
 import ast
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,11 +27,12 @@ from dilution.utils.csv_cells import restore_text
 from dilution.utils.migration import new_columns, new_settings, old_key, warn
 from dilution.utils.parquet_file import read_frame
 from dilution.utils.regular_file import check_regular
+from dilution.utils.strict_json import parse_json
 
 _FINISHED = ("done", "diverged")
 
 _TEXT_COLUMNS = {
-    *("key", "state", "dataset", "fingerprint", "image_source", "model", "matrix"),
+    *("key", "state", "dataset", "fingerprint", "image_source", "model", "matrix", "loss"),
     *("host", "versions", "started", "finished"),
     *TEXT_MEASURES,
 }
@@ -67,10 +67,7 @@ def _number(text: str) -> Any:
 
 
 def _json_lines(path: Path) -> pd.DataFrame:
-    try:
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except RecursionError as error:
-        raise ValueError("it nests lists or objects without end") from error
+    records = [parse_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
     if not all(isinstance(record, dict) for record in records):
         raise ValueError("not every line is an object of JSON")
     return pd.DataFrame(records, dtype=object)

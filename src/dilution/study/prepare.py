@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from functools import cache, partial
+from pathlib import Path
+
+import torch
 
 from dilution.data import fingerprint, is_dataset_name, load
 from dilution.noise import IMAGE_SOURCES
@@ -9,7 +12,11 @@ from dilution.study.datasets import confusability_name, dilute, open_data
 from dilution.study.run_spec import Run
 from dilution.training import is_custom, resolve_trainable
 from dilution.training.augment import check_augmentation
-from dilution.utils.references import source_digest
+from dilution.training.losses import CustomLoss, LossContext, TransitionLoss, resolve_loss
+from dilution.utils.named_call import parse_call
+from dilution.utils.output_folder import file_digest
+from dilution.utils.references import is_reference, source_digest
+from dilution.utils.regular_file import check_regular
 
 GROUPED = "grouped"
 """Part of the fingerprint of data with copies, or groups of a user, which share a side of every split. Data
@@ -17,7 +24,7 @@ without them keep the fingerprints, and so the keys of runs, that they had befor
 
 _CHECKED_SETTINGS = {
     *("dataset", "image_source", "n", "alpha", "eta", "noise", "delta", "noise_order", "matrix"),
-    *("label_mode", "model", "translate", "hflip"),
+    *("label_mode", "model", "translate", "hflip", "loss", "targets", "mixup", "labels"),
 }
 """Settings that decide whether a run can train; runs that agree in them are checked once."""
 
@@ -40,11 +47,13 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
     DilutionError
         If a data set is missing or damaged; if a dilution breaks a rule: n larger than the data, no
         fresh images left, a matrix of another size, translate as large as an image, hflip of
-        features; if a custom model does not accept these images.
+        features; if a custom model does not accept these images, or the loss does not go with the data.
     """
     data_digest = cache(partial(fingerprint, root=root))
     has_groups = cache(partial(_has_groups, root=root))
     model_digest = cache(partial(source_digest, kind="model"))
+    loss_digest = cache(_loss_digest)
+    noise_digest = cache(_noise_digest)
     checked: set[str] = set()
     prepared = []
     for run in runs:
@@ -53,6 +62,8 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
             digests.append(GROUPED)
         if is_custom(run.model):
             digests.append(model_digest(run.model))
+        digests.append(loss_digest(run.loss))
+        digests.append(noise_digest(run.noise, run.labels))
         run = run.model_copy(update={"fingerprint": "+".join(filter(None, digests))})
         settings = run.model_dump_json(include=_CHECKED_SETTINGS)
         if settings not in checked:
@@ -60,6 +71,21 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
             _check(run, root)
         prepared.append(run)
     return prepared
+
+
+def _loss_digest(text: str) -> str:
+    """Return the SHA-256 of the file that a loss depends on: a module of the user, or a transition matrix."""
+    loss = resolve_loss(text)
+    return loss.digest if isinstance(loss, CustomLoss | TransitionLoss) else ""
+
+
+def _noise_digest(noise: str, labels: str) -> str:
+    """Return the SHA-256 of the file that the noise depends on: a module of the user, or a file of labels."""
+    if labels:
+        check_regular(Path(labels).expanduser())
+        return file_digest(Path(labels).expanduser())
+    name, _ = parse_call(noise, "noise")
+    return source_digest(name, "noise") if is_reference(name) else ""
 
 
 def _has_groups(name: str, root: str | None) -> bool:
@@ -83,4 +109,6 @@ def _check(run: Run, root: str | None) -> None:
     check_augmentation(run.config, data.shape)
     classes = len(data.classes)
     resolve_trainable(run.model, data.shape, classes)
-    dilute(run, root, {confusability_name(run): [[0.0] * classes] * classes})
+    _, noisy = dilute(run, root, {confusability_name(run): [[0.0] * classes] * classes})
+    context = LossContext.of(noisy, takes_weights=run.config.takes_weights, device=torch.device("cpu"))
+    resolve_loss(run.loss).check(context)

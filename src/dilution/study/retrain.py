@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 from dilution.errors import InputError
-from dilution.noise import IMAGE_SOURCES
+from dilution.noise import IMAGE_SOURCES, takes_level
 from dilution.study.datasets import Confusabilities, needs_confusability
 from dilution.study.measures import CIRCUMSTANCES
 from dilution.study.prepare import prepare
@@ -177,6 +177,7 @@ def python_lines(row: Mapping[str, Any]) -> str:
             if name in TrainConfig.model_fields
         },
     }
+    train = f"dilution.data.with_label_file(data.train, {run.labels!r})" if run.labels else "data.train"
     lines = [
         "import torch",
         "import dilution",
@@ -187,7 +188,7 @@ def python_lines(row: Mapping[str, Any]) -> str:
     if needs_confusability(run):
         lines.append("confusable = dilution.confusability(data.train)")
     lines += [
-        f"noisy = dilution.Dilution(data.train, {_arguments(noise)})",
+        f"noisy = dilution.Dilution({train}, {_arguments(noise)})",
         f"result = dilution.train({run.model!r}, noisy, {_arguments(training)})",
         "print(result)",
     ]
@@ -201,8 +202,8 @@ def changed_settings(run: Run) -> dict[str, Any]:
 
 
 def _needs_label_mode(run: Run) -> bool:
-    """Return whether the label mode differs from the default, which is that of observed labels for these."""
-    return run.label_mode == "replaced" and run.noise != "observed"
+    """Return whether the label mode differs from the default of the noise."""
+    return run.label_mode == "replaced" and takes_level(run.noise) is not False
 
 
 def _noise_call(run: Run) -> str | None:
@@ -218,7 +219,8 @@ def _noise_call(run: Run) -> str | None:
             confusable = ", confusable" if needs_confusability(run) else ""
             return f"dilution.structured({run.delta}, {run.noise_order!r}{confusable})"
         case _:
-            assert_never(run.noise)
+            is_custom = takes_level(run.noise) is None
+            return f"dilution.noise.noise_named({run.noise!r})" if is_custom else f"dilution.{run.noise}"
 
 
 def _image_source(run: Run) -> str | None:

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from dilution.errors import invalid
-from dilution.noise import check_noise_level
-from dilution.noise.single_label import LabelMode, check_observed, resolve_label_mode
+from dilution.errors import DilutionError, invalid
+from dilution.noise import PerExampleNoise, canonical_noise, check_noise_level, noise_named, takes_level
+from dilution.noise.single_label import LabelMode, check_no_draw, check_no_level, resolve_label_mode
 from dilution.training.config import DEFAULT_EPOCHS, TrainConfig, default_n_val
-from dilution.training.estimators import ESTIMATORS, check_model_name
+from dilution.training.estimators import ESTIMATORS, check_model_name, check_no_loss
 
 PROTOCOL = 2
 """Version of the way in which runs train. It is a part of every key, so that no result of an older way is
@@ -27,12 +27,11 @@ code beside every run, and tells the user where finished runs are those of anoth
 
 ADDED_SETTINGS = {
     **{"precision": "float32", "hflip": False, "translate": 0, "label_mode": "added"},
-    "compare_gradients": False,
+    **{"compare_gradients": False, "loss": "cross_entropy", "mixup": 0.0},
+    "labels": "",
 }
 """Settings that were added without raising :data:`PROTOCOL`, with the value that trains as before. That
 value is left out of `spec`, so that results in stores keep their keys."""
-
-NoiseName = Literal["uniform", "structured", "matrix", "observed"]
 
 
 class Run(TrainConfig):
@@ -45,8 +44,8 @@ class Run(TrainConfig):
     dataset
         Name of a data set, or custom data as :func:`dilution.data.load` takes them.
     fingerprint
-        SHA-256 of the file of custom data and of the file of a custom model, because other content
-        is another run. Empty for built-in data and models.
+        SHA-256 of the files of custom data, of a custom model or loss, and of a transition matrix of the
+        loss, because other content is another run. Empty for built-in data, models and losses.
     n
         Number of clean examples, validation examples included.
     n_val
@@ -55,11 +54,17 @@ class Run(TrainConfig):
     alpha, eta
         Noise level, or noise rate instead; neither with observed labels.
     noise, delta, noise_order, matrix
-        Noise model; `delta` and `noise_order` are for ``"structured"``, `matrix` for ``"matrix"``.
+        Noise model. ``"uniform"``, ``"structured"`` with `delta` and `noise_order`, and ``"matrix"`` with
+        `matrix` take a noise level. Others take none, and their parameters in brackets:
+        ``"symmetric(rate=0.4)"``, ``"asymmetric(rate=0.4, flips='cifar10')"``; see
+        :func:`dilution.list_noises`. ``"module:factory(parameter=value)"`` is one of your own.
         ``"observed"``: the labels that the data set has beside the true ones.
+    labels
+        File of observed labels of the training split, one per image in their order, as
+        :func:`dilution.data.read_label_file` reads it; then `noise` is ``"observed"``.
     label_mode
         ``"added"``: noisy labels are added to the clean one; ``"replaced"``: each image has one
-        label. Default: ``"added"``, and ``"replaced"`` with observed labels.
+        label. Default: ``"added"``, and ``"replaced"`` with noise that takes no noise level.
     image_source
         Images of the noisy labels: ``"same"``, ``"fresh"``, ``"white_noise"``, or a data set as in
         `dataset`.
@@ -69,7 +74,8 @@ class Run(TrainConfig):
         Name of a model or estimator, or ``"module:factory"`` of a custom one.
     compare_gradients
         Whether the gradient over all training labels is compared with that over the clean ones after the
-        last step: measures ``gradient_ratio`` and ``gradient_cosine``.
+        last step: measures ``gradient_ratio`` and ``gradient_cosine``. Both are those of cross entropy,
+        whatever the loss.
     seed
         Root seed; subset, noise, weights, batch order and augmentation have separate streams of it.
     """
@@ -80,7 +86,8 @@ class Run(TrainConfig):
     n_val: Annotated[int, Field(ge=1)]
     alpha: float | None = None
     eta: float | None = None
-    noise: NoiseName = "uniform"
+    noise: str = "uniform"
+    labels: str = ""
     delta: Annotated[float | None, Field(ge=0, le=1)] = None
     noise_order: Literal["confusing", "reverse", "random"] | None = None
     matrix: tuple[tuple[float, ...], ...] | None = None
@@ -102,7 +109,10 @@ class Run(TrainConfig):
             values["n_val"] = _default_n_val(values.get("n"))
         if values.get("noise") == "structured" and values.get("noise_order") is None:
             values["noise_order"] = "random"
-        if values.get("noise") == "observed":
+        if values.get("labels"):
+            values.setdefault("noise", "observed")
+        noise = values.get("noise")
+        if isinstance(noise, str) and not _needs_level(noise, values):
             values.setdefault("label_mode", "replaced")
         if values.get("epochs") is None and values.get("steps") is None:
             values["epochs"] = DEFAULT_EPOCHS
@@ -114,6 +124,12 @@ class Run(TrainConfig):
         """Turn −0.0 into 0.0: equal settings must have equal keys."""
         return None if value is None else value + 0.0
 
+    @field_validator("noise")
+    @classmethod
+    def _canonical_noise(cls, noise: str) -> str:
+        """Return the canonical text: equal noise models must be equal settings."""
+        return canonical_noise(noise)
+
     @field_validator("model")
     @classmethod
     def _known_model(cls, name: str) -> str:
@@ -121,11 +137,7 @@ class Run(TrainConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.noise == "observed":
-            check_observed(self.alpha, self.eta, self.stratified)
-        resolve_label_mode(self.label_mode, self.image_source, observed=self.noise == "observed")
-        if self.noise != "observed":
-            check_noise_level(self.alpha, self.eta)
+        self._check_noise()
         if (self.noise == "structured") != (self.delta is not None):
             raise ValueError(
                 "noise='structured' needs a delta, from 0 (uniform) to 1 (most skewed)"
@@ -154,12 +166,32 @@ class Run(TrainConfig):
                 f"{self.model!r}; gradients are those of a network, over noisy and clean labels of the same "
                 "images. Give image_source='same' and a model that takes steps"
             )
+        if self.model in ESTIMATORS:
+            check_no_loss(self, self.model)
         if self.n_val >= self.n:
             raise ValueError(
                 f"n_val is {self.n_val} and n is {self.n}; the n_val validation examples are some of the n "
                 "clean ones, so n_val must be smaller"
             )
         return self
+
+    def _check_noise(self) -> None:
+        """Refuse settings that do not go with the noise model."""
+        if self.labels and self.noise != "observed":
+            raise ValueError(
+                f"labels is {self.labels!r} and noise is {self.noise!r}; the labels in a file are observed "
+                "ones. Leave noise out"
+            )
+        level, per_example = takes_level(self.noise), None
+        if level is False:
+            noise = noise_named(self.noise)
+            if isinstance(noise, PerExampleNoise):
+                per_example = noise.name
+                check_no_draw(noise.name, self.alpha, self.eta, self.stratified)
+            check_no_level(noise.name, self.alpha, self.eta)
+        elif level or self.alpha is not None or self.eta is not None:
+            check_noise_level(self.alpha, self.eta)
+        resolve_label_mode(self.label_mode, self.image_source, per_example=per_example)
 
     @classmethod
     def of(cls, **settings: Any) -> "Run":
@@ -205,6 +237,16 @@ class Run(TrainConfig):
 
 def _key(protocol: int, spec: str) -> str:
     return hashlib.sha256(f"{protocol}/{spec}".encode()).hexdigest()[:16]
+
+
+def _needs_level(noise: str, values: dict[str, Any]) -> bool:
+    """Return whether a noise model takes alpha or eta: one of the user does if one of them is given."""
+    try:
+        level = takes_level(noise)
+    except DilutionError:
+        return True  # the validation of the noise reports the error
+    has_level = values.get("alpha") is not None or values.get("eta") is not None
+    return has_level if level is None else level
 
 
 def _default_n_val(n: Any) -> int:

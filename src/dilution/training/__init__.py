@@ -4,10 +4,12 @@ from dilution.training.api import train, train_together
 from dilution.training.batches import BatchSampler
 from dilution.training.checkpoint import Checkpoint
 from dilution.training.config import TrainConfig
-from dilution.training.confusability import confusability
+from dilution.training.confusability import confusability, predicted_probabilities
 from dilution.training.device import device_title, resolve_device
 from dilution.training.estimators import ESTIMATORS, check_model_name, is_custom, list_estimators
+from dilution.training.losses import list_losses
 from dilution.training.memory import keep_freed_memory
+from dilution.training.model_noise import noise_for_data
 from dilution.training.result import TrainResult
 from dilution.training.task import TrainTask
 from dilution.training.trainable import Trainable, resolve_trainable
@@ -26,6 +28,9 @@ __all__ = [
     "is_custom",
     "keep_freed_memory",
     "list_estimators",
+    "list_losses",
+    "noise_for_data",
+    "predicted_probabilities",
     "resolve_device",
     "resolve_trainable",
     "train",

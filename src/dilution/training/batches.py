@@ -28,7 +28,8 @@ class Batch:
     images
         Images of the dtype of the data, shape (b, channels, height, width).
     targets
-        Class numbers, int64 of shape (b,), or label weights, float32 of shape (b, classes).
+        Class numbers, int64 of shape (b,); class numbers and numbers of the examples, int64 of shape (b, 2);
+        or label weights, float32 of shape (b, classes).
     """
 
     images: Tensor
@@ -56,6 +57,8 @@ class BatchSampler:
     label_weights
         Targets in place of the labels: weights of the classes for each row of the data, float32, shape
         (rows, classes). Only with pooled targets.
+    numbered
+        Whether sampled targets are labels and numbers of examples, for a loss that takes both.
 
     Attributes
     ----------
@@ -81,8 +84,10 @@ class BatchSampler:
         seed: int,
         shard: Shard = WHOLE_BATCH,
         label_weights: Tensor | None = None,
+        numbered: bool = False,
     ) -> None:
         self._noisy, self._targets, self._batch_size = noisy, targets, batch_size
+        self._is_numbered = numbered
         self._part = shard.slice_of(batch_size)
         self._seed, self._device = seed, noisy.data.device
         self.length = len(noisy) if targets == "sampled" else noisy.n
@@ -144,7 +149,9 @@ class BatchSampler:
             Number of samplers whose rows and targets of a chunk are in memory at once.
         """
         chunk = _CHUNK_ON_GPU if self._device.type == "cuda" else _CHUNK
-        per_example = 8 + (8 if self._targets == "sampled" else 4 * self._noisy.classes)  # bytes
+        per_example = 8 + (
+            (8 + 8 * self._is_numbered) if self._targets == "sampled" else 4 * self._noisy.classes
+        )
         steps_per_chunk = max(1, min(chunk, _CHUNK_BYTES // (replicas * per_example)) // self._batch_size)
         for first in range(start, steps, steps_per_chunk):
             yield first, min(steps_per_chunk, steps - first)
@@ -157,18 +164,18 @@ class BatchSampler:
         rows
             int64, shape (count, b).
         targets
-            int64 of shape (count, b), or label weights, float32 of shape (count, b, classes).
+            As in a batch, with `count` in front.
         """
         index = self._shuffled(first * self._batch_size, count * self._batch_size)
         index = index.view(count, self._batch_size)[:, self._part].flatten()
-        targets = self._noisy.labels(index) if self._targets == "sampled" else self._weights(index)
+        targets = self._labels(index) if self._targets == "sampled" else self._weights(index)
         return self._noisy.source(index).view(count, -1), targets.view(count, -1, *targets.shape[1:])
 
     def _chunk(self, first: int, count: int) -> Iterator[Batch]:
         """Yield the batches of `count` steps, from step `first` on."""
         noisy = self._noisy
         index = self._shuffled(first * self._batch_size, count * self._batch_size)
-        labels = noisy.labels(index) if self._targets == "sampled" else None
+        labels = self._labels(index) if self._targets == "sampled" else None
         rows = noisy.source(index) if noisy.image_source.name in ("same", "fresh") else None
         for step in range(count):
             begin = step * self._batch_size
@@ -179,6 +186,11 @@ class BatchSampler:
                 noisy.images(index[part]) if rows is None else noisy.data.take(rows[part]),
                 self._weights(index[part]) if labels is None else labels[part],
             )
+
+    def _labels(self, index: Tensor) -> Tensor:
+        """Return the labels of examples, with their numbers if the loss takes them."""
+        labels = self._noisy.labels(index)
+        return torch.stack([labels, index], dim=1) if self._is_numbered else labels
 
     def _shuffled(self, start: int, count: int) -> Tensor:
         """Return the indices at positions start … start + count − 1 of the stream over all epochs."""

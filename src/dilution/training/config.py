@@ -12,7 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from dilution.errors import invalid, unknown
+from dilution.errors import InputError, invalid, unknown
+from dilution.training.losses import Loss, resolve_loss
 from dilution.utils.whole_numbers import check_digits
 
 Targets = Literal["sampled", "pooled", "expected"]
@@ -46,6 +47,10 @@ class TrainConfig(BaseModel):
         examples; ``"pooled"``, one image at a time with the histogram of its labels;
         ``"expected"``, one image at a time with the expected histogram, which gives the loss
         H_alpha.
+    loss
+        Name of the loss, with parameters in brackets if they are not the default: ``"gce"``,
+        ``"gce(q=0.3)"``; or ``"module:factory(parameter=value)"`` of a loss of your own. See
+        :func:`dilution.list_losses`.
     optimizer, lr, momentum, weight_decay
         Optimizer and its learning rate. Momentum (Nesterov) is used by ``"sgd"``, weight decay by
         every optimizer.
@@ -67,6 +72,9 @@ class TrainConfig(BaseModel):
     translate
         Largest shift of training images, in pixels: each is shifted down and to the right by whole
         numbers of pixels, uniform on −translate … translate, and padded with black.
+    mixup
+        a of mixup: each training image is mixed with another of its batch, with weights λ and 1 − λ, and so
+        are their labels; λ is drawn for each batch from the distribution Beta(a, a). 0 is off.
     precision
         Precision of matrix products and convolutions. Weights, their updates, losses and
         evaluations are always float32.
@@ -77,6 +85,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     targets: Targets = "sampled"
+    loss: str = "cross_entropy"
     optimizer: OptimizerName = "adadelta"
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -88,6 +97,7 @@ class TrainConfig(BaseModel):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     hflip: bool = False
     translate: Annotated[int, Field(ge=0)] = 0
+    mixup: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
     precision: PrecisionName = "float32"
     n_evals: Annotated[int, Field(ge=1, le=1_000_000)] = 10
 
@@ -95,11 +105,19 @@ class TrainConfig(BaseModel):
     @classmethod
     def _number_for_number(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse text and truth values where a number belongs: TOML distinguishes them."""
-        check_digits(info.field_name or "", value)
-        annotation = cls.model_fields[info.field_name or ""].annotation
-        if isinstance(value, str | bool) and annotation in (int, float, int | None, float | None):
-            raise ValueError(f"{info.field_name} is {value!r}; it must be a number, without quotes")
+        if isinstance(value, str | bool):
+            annotation = cls.model_fields[info.field_name or ""].annotation
+            if annotation in (int, float, int | None, float | None):
+                raise ValueError(f"{info.field_name} is {value!r}; it must be a number, without quotes")
+        elif type(value) is not float:
+            check_digits(info.field_name or "", value)
         return value
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _canonical_loss(cls, value: str | Loss) -> str:
+        """Return the canonical text of a loss: equal losses must be equal settings."""
+        return resolve_loss(value).text
 
     if not TYPE_CHECKING:  # a checker of types knows the settings
 
@@ -120,6 +138,24 @@ class TrainConfig(BaseModel):
                 "passes over the data or in optimizer steps"
             )
         return self
+
+    @model_validator(mode="after")
+    def _linear_loss(self) -> Self:
+        if resolve_loss(self.loss).is_linear is False and self.takes_weights:
+            given = (
+                f"targets is {self.targets!r}" if self.targets != "sampled" else f"mixup is {self.mixup:g}"
+            )
+            remedy = "targets='sampled'" if self.targets != "sampled" else "mixup=0"
+            raise InputError(
+                f"loss is {self.loss!r} and {given}; pooled labels and mixup need a loss that is linear in "
+                f"the label, and this one depends on more than logits and one label. Give {remedy}."
+            )
+        return self
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether targets are weights of the labels, not single labels."""
+        return self.targets != "sampled" or self.mixup > 0
 
     def __repr__(self) -> str:
         """Return the settings that differ from the defaults."""

@@ -1,6 +1,7 @@
-"""Confusability of classes: predicted probabilities of models trained on clean data, cross-validated."""
+"""Predicted probabilities of models of clean data, cross-validated, and the confusability of classes."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -80,24 +81,83 @@ def confusability(
             "confusability matrix of your own."
         )
     order = rng.permute(rng.stream(seed, "confusability"), torch.arange(len(data)), len(data))
-    folds = _folds(order[:LARGEST], data.split_groups, data.labels)
     classes = len(data.classes)
     total = torch.zeros(classes, classes, dtype=torch.float64)
+    for fold, probabilities in _held_out(data, order[:LARGEST], model, EPOCHS, seed, device):
+        total.index_add_(0, data.labels[fold], probabilities.double())
+    sums = total.sum(dim=1, keepdim=True)
+    return torch.where(sums > 0, total / sums.clamp(min=1e-12), 1 / classes).numpy()
+
+
+def predicted_probabilities(
+    data: Arrays, *, model: str = MODEL, epochs: float = EPOCHS, seed: int = 0, device: str = "cpu"
+) -> NDArray[np.float64]:
+    """Return the predicted probabilities of each image by a model that was not trained on it.
+
+    As :func:`confusability`, for all images: noise that follows a model's predictions, :func:`dilution.idn`
+    and :func:`dilution.pmd`, takes them.
+
+    Parameters
+    ----------
+    data
+        Clean training data; never the test split.
+    model
+        Name of the model.
+    epochs
+        Passes over the data. More make the model surer.
+    seed
+        Root seed of the folds, the weights and the order.
+    device
+        Device of the training, as for :func:`train`.
+
+    Returns
+    -------
+    ndarray
+        float64, shape (n, classes); rows sum to 1.
+
+    Raises
+    ------
+    InputError
+        If there are fewer images, or groups of copies, than two per fold.
+    """
+    _check_size(data)
+    order = rng.permute(rng.stream(seed, "predicted probabilities"), torch.arange(len(data)), len(data))
+    predicted = torch.empty(len(data), len(data.classes), dtype=torch.float64)
+    for fold, probabilities in _held_out(data, order, model, epochs, seed, device):
+        predicted[fold] = probabilities.double()
+    return (predicted / predicted.sum(dim=1, keepdim=True)).numpy()
+
+
+def _held_out(
+    data: Arrays, rows: torch.Tensor, model: str, epochs: float, seed: int, device: str
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the rows of each fold, and the probabilities predicted for them by a model of the other folds."""
+    folds = _folds(rows, data.split_groups, data.labels)
     for number, fold in enumerate(folds):
-        rows = torch.cat([other for index, other in enumerate(folds) if index != number])
+        others = torch.cat([other for index, other in enumerate(folds) if index != number])
         held_out = data.subset(fold)
         result = train(
             model,
-            Dilution(data.subset(rows), alpha=0),
+            Dilution(data.subset(others), alpha=0),
             test=held_out,
             seed=seed,
             device=device,
             targets="expected",
             optimizer="adam",
             lr=1e-3,
-            epochs=EPOCHS,
+            epochs=epochs,
             n_evals=1,
         )
-        total.index_add_(0, held_out.labels, result.predict(held_out).double())
-    sums = total.sum(dim=1, keepdim=True)
-    return torch.where(sums > 0, total / sums.clamp(min=1e-12), 1 / classes).numpy()
+        yield fold, result.predict(held_out)
+
+
+def _check_size(data: Arrays) -> None:
+    if len(data) < 2 * FOLDS:
+        raise InputError(
+            f"there are {len(data)} images; cross-validation takes at least {2 * FOLDS}. Give more images."
+        )
+    if data.split_groups is not None and len(data.split_groups.unique()) < 2 * FOLDS:
+        raise InputError(
+            f"the {len(data)} images are {len(data.split_groups.unique())} different ones, beside copies; "
+            f"cross-validation takes at least {2 * FOLDS}. Give more images."
+        )

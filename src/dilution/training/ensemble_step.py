@@ -45,8 +45,8 @@ def make_group_step(
         Shape of the images: (channels, height, width).
     """
     on_gpu = next(models[0].parameters()).device.type == "cuda"
-    if on_gpu and rng_states is None and shard.size == 1 and loss is cross_entropy_with_gradient:
-        obstacle = _obstacle_to_kernels(models[0], image_shape, config.precision)
+    if on_gpu and rng_states is None and shard.size == 1:
+        obstacle = _obstacle_to_kernels(models[0], image_shape, config.precision, loss)
         if obstacle is None:
             return _kernel_step(models, image_shape, config, lrs)
         if _is_convnet(models[0]):
@@ -79,9 +79,14 @@ def _is_convnet(model: nn.Module) -> bool:
 
 
 def _obstacle_to_kernels(
-    model: nn.Module, image_shape: tuple[int, int, int], precision: PrecisionName
+    model: nn.Module,
+    image_shape: tuple[int, int, int],
+    precision: PrecisionName,
+    loss: LossWithGradient = cross_entropy_with_gradient,
 ) -> str | None:
     """Return why the kernels cannot compute a model, or None if they can."""
+    if loss is not cross_entropy_with_gradient:
+        return "they compute cross entropy alone, and the loss is another one"
     if find_layers(model, image_shape) is None:
         return (
             "they compute 3×3 convolutions of 16, 32, 64, 128 or 256 channels followed by two dense layers, "
@@ -203,6 +208,7 @@ class EnsembleStep:
             "ensemble": self._ensemble.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "ema": None if self._ema is None else self._ema.module.state_dict(),
+            "loss": self._loss.state_dict() if isinstance(self._loss, nn.Module) else None,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -223,6 +229,8 @@ class EnsembleStep:
             group["lr"] = lr
         if self._ema is not None:
             self._ema.load(state["ema"])
+        if isinstance(self._loss, nn.Module):
+            self._loss.load_state_dict(state["loss"])
 
     def model(self, replica: int) -> nn.Module:
         """Return the model of one replica, with averaged weights if they are averaged."""

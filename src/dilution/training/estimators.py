@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dilution.errors import InputError, unknown
 from dilution.models import MODELS, Classifier, call_factory
 from dilution.noise import Dilution
+from dilution.training.config import TrainConfig
 from dilution.training.evaluation import Evaluator, Normalise, accuracy, predict_logits
 from dilution.training.result import TrainResult
 from dilution.training.task import TrainTask
@@ -107,6 +108,23 @@ def check_model_name(name: object) -> str:
     return name
 
 
+def check_no_loss(config: TrainConfig, model: str) -> None:
+    """Refuse a loss, or mixup, for an estimator: it has a loss of its own, and would not use them.
+
+    Raises
+    ------
+    InputError
+        If one of both is set.
+    """
+    for name in ("loss", "mixup"):
+        value = getattr(config, name)
+        if value != TrainConfig.model_fields[name].default:
+            raise InputError(
+                f"{name} is {value!r} and model is {model!r}, an estimator, which has a loss of its own. "
+                f"Leave {name} out, or name a model that takes steps, such as 'mlp2'."
+            )
+
+
 def is_custom(name: str) -> bool:
     """Return whether a model or estimator is made by a factory of the user, ``module:factory``."""
     return is_reference(name) and name not in ESTIMATORS
@@ -132,6 +150,7 @@ def fit_estimator(task: TrainTask) -> TrainResult:
         If the table of all examples would not fit in memory, or the estimator raises or does not
         return probabilities.
     """
+    check_no_loss(task.config, task.model)
     started = time.perf_counter()
     noisy = task.noisy
     training, held_out = noisy.hold_out(task.n_val)

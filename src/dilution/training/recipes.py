@@ -1,5 +1,6 @@
 """Recipes: settings of a training without its budget; one is built in, `dilution advise` writes others."""
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +17,8 @@ from dilution.utils.toml_file import read_toml
 ADVISED = "advised"
 """Name of the built-in recipe."""
 RECIPE = (
-    "targets", "optimizer", "lr", "momentum", "weight_decay", "schedule", "batch_size", "ema_decay",
-    "hflip", "translate",
+    "targets", "loss", "optimizer", "lr", "momentum", "weight_decay", "schedule", "batch_size", "ema_decay",
+    "hflip", "translate", "mixup",
 )  # fmt: skip
 """The settings that a recipe may contain."""
 LEAST_STEPS = 400
@@ -116,7 +117,10 @@ def config_with_recipe(config: TrainConfig, steps: int, recipe: Mapping[str, Any
     """
     settings = config.model_dump() | dict(recipe)
     steps = max(1, round(steps * config.batch_size / settings["batch_size"]))
-    return TrainConfig.model_validate(settings | {"epochs": None, "steps": steps})
+    try:
+        return TrainConfig.model_validate(settings | {"epochs": None, "steps": steps})
+    except ValidationError as error:  # settings that go together in the recipe, but not with the rest
+        raise invalid(error, TrainConfig.model_fields) from None
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
@@ -165,6 +169,6 @@ def recipe_text(recipe: Mapping[str, Any], reasons: Mapping[str, str]) -> str:
     lines = ["[recipe]"]
     for name, value in recipe.items():
         lines += [f"# {reasons[name]}"] if name in reasons else []
-        text = f'"{value}"' if isinstance(value, str) else str(value).lower()
+        text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value).lower()
         lines.append(f"{name} = {text}")
     return "\n".join(lines) + "\n"

@@ -19,6 +19,8 @@ from dilution.training.distributed import Shard
 from dilution.training.estimators import is_custom
 from dilution.training.evaluation import Evaluator, Normalise
 from dilution.training.gradients import GradientComparison, GradientSums
+from dilution.training.losses import LossContext, resolve_loss
+from dilution.training.mixup import Mixup
 from dilution.training.result import TrainResult
 from dilution.training.task import TrainTask
 from dilution.utils import rng
@@ -62,8 +64,10 @@ class Replica:
             seed=task.seed,
             shard=shard,
             label_weights=task.label_weights,
+            numbered=resolve_loss(config.loss).takes_index and not config.takes_weights,
         )
         self._augmentation = Augmentation(config, data.shape, seed=task.seed, shard=shard)
+        self._mixup = Mixup(config, task.noisy.classes, seed=task.seed)
         self.normalise = Normalise(self._training.data, self._training.clean_rows, compress=task.compress)
         self._evaluator = (
             None if held_out is None else Evaluator(self.normalise, held_out.to(device), task.test.to(device))
@@ -91,12 +95,23 @@ class Replica:
 
     def batches(self, start: int) -> Iterator[Batch]:
         """Yield the augmented batches of the steps from `start` (0 for the first) to the last."""
-        return self._augmentation.apply(self._sampler.batches(self.steps, start), start)
+        batches = self._augmentation.apply(self._sampler.batches(self.steps, start), start)
+        return self._mixup.apply(batches, start)
+
+    def loss_context(self, replicas: int) -> LossContext:
+        """Return what the loss may know of this training, one of `replicas` that train together."""
+        return LossContext.of(
+            self._training,
+            takes_weights=self.task.config.takes_weights,
+            device=self._training.data.device,
+            replicas=replicas,
+        )
 
     @property
     def shown_images(self) -> Tensor | None:
         """The tensor whose rows are the images of every batch; None if there is no such tensor."""
-        return None if self._augmentation.changes_images else self._sampler.shown_images
+        changes_images = self._augmentation.changes_images or self._mixup.is_on
+        return None if changes_images else self._sampler.shown_images
 
     def chunks(self, start: int, replicas: int) -> Iterator[tuple[int, int]]:
         """Yield first step and number of steps of each chunk, as :meth:`BatchSampler.chunks`."""

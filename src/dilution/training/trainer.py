@@ -11,11 +11,18 @@ from torch import Tensor
 
 from dilution.errors import DilutionError, InputError
 from dilution.training.checkpoint import Checkpoint, TrainingStopped
+from dilution.training.config import TrainConfig
 from dilution.training.device import step_function
 from dilution.training.distributed import Shard
 from dilution.training.ensemble_step import make_group_step
 from dilution.training.group_batches import GroupBatches
-from dilution.training.losses import LossWithGradient, cross_entropy_with_gradient, forward_corrected
+from dilution.training.losses import (
+    CustomLoss,
+    LossWithGradient,
+    TransitionLoss,
+    forward_corrected,
+    resolve_loss,
+)
 from dilution.training.optimizers import lr_factor
 from dilution.training.replica import Replica
 from dilution.training.result import TrainResult
@@ -68,6 +75,7 @@ class Trainer:
         self._saved_step = 0  # of the checkpoint that there is; 0 without one
         first = self._replicas[0]
         self._config, self._steps = first.task.config, first.steps
+        check_shardable(self._config, shard)
         rng_states = [replica.rng_state for replica in self._replicas if replica.rng_state is not None]
         self._ensemble = make_group_step(
             [replica.build_model().to(device) for replica in self._replicas],
@@ -76,9 +84,10 @@ class Trainer:
             [replica.task.config.lr for replica in self._replicas],
             rng_states or None,
             shard,
-            _loss(tasks, device),
+            _loss(self._replicas, device),
         )
-        capturable = shard.size == 1 and not rng_states
+        is_custom = bool(rng_states) or isinstance(resolve_loss(self._config.loss), CustomLoss)
+        capturable = shard.size == 1 and not is_custom
         self._step_function = step_function(self._ensemble, device, capturable=capturable)
         n_evals = self._config.n_evals
         self._evaluation_steps = {round((i + 1) * self._steps / n_evals) for i in range(n_evals)}
@@ -199,15 +208,49 @@ class Trainer:
         }
 
 
-def _loss(tasks: Sequence[TrainTask], device: torch.device) -> LossWithGradient:
-    """Return the loss of an ensemble: cross entropy, with forward correction of the tasks that ask for it."""
+def _loss(replicas: Sequence[Replica], device: torch.device) -> LossWithGradient:
+    """Return the loss of an ensemble; with transition matrices of tasks cross entropy that they correct."""
+    tasks = [replica.task for replica in replicas]
+    loss = resolve_loss(tasks[0].config.loss)
+    has_weights = any(task.label_weights is not None for task in tasks)
+    if has_weights and isinstance(loss, TransitionLoss) and loss.T is None:
+        raise InputError(
+            f"loss is {loss.text!r}, and the noise of these labels is not known. Name a file with T[true, "
+            "noisy], such as the transition.csv of dilution diagnose."
+        )
     if all(task.transition is None for task in tasks):
-        return cross_entropy_with_gradient
+        return loss.of_group([replica.loss_context(len(replicas)) for replica in replicas])
+    if loss.text != "cross_entropy":
+        raise InputError(
+            f"loss is {loss.text!r}, and a transition matrix corrects cross entropy. Give "
+            "loss='cross_entropy', or the method 'plain'."
+        )
     identity = torch.eye(tasks[0].noisy.classes)
     transitions = [identity if task.transition is None else task.transition for task in tasks]
     # One for all also serves ensembles that compute replicas in turn.
     are_equal = all(torch.equal(transition, transitions[0]) for transition in transitions)
     return forward_corrected((transitions[0] if are_equal else torch.stack(transitions)).to(device))
+
+
+def check_shardable(config: TrainConfig, shard: Shard) -> None:
+    """Refuse settings that look at a whole batch, or remember examples, where processes divide batches.
+
+    Raises
+    ------
+    InputError
+        If the loss takes the numbers of examples, or mixup is on, and there are several processes.
+    """
+    if shard.size == 1:
+        return
+    for given, is_on in (
+        (f"loss is {config.loss!r}", resolve_loss(config.loss).takes_index and not config.takes_weights),
+        (f"mixup is {config.mixup:g}", config.mixup > 0),
+    ):
+        if is_on:
+            raise InputError(
+                f"{given} and parallel is True; each of {shard.size} processes would see a part of a batch "
+                "alone. Leave parallel out."
+            )
 
 
 def check_alike(kinds: Sequence[object]) -> None:

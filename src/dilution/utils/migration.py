@@ -84,6 +84,8 @@ _LATER: dict[str, Any] = {  # left out of its keys
     **{"precision": "float32", "flips": False, "crops": 0, "labels": "added"},
     "compare_gradients": False,  # 0.1 did not have it
 }
+_ADDED = {"loss": "cross_entropy", "mixup": 0.0, "labels": ""}
+"""Settings that 0.1 did not have, under today's names, with the value that trains as it did."""
 
 
 class OldNamesWarning(UserWarning):
@@ -101,9 +103,17 @@ def warn(what: str, names: Iterable[str]) -> None:
     )
 
 
-def old_names(names: Iterable[str]) -> set[str]:
-    """Return those of these names that are settings of version 0.1 and of no later one."""
-    return SETTINGS.keys() & set(names)
+def old_names(settings: Mapping[str, Any]) -> set[str]:
+    """Return those of these settings that are of version 0.1 and of no later one.
+
+    ``labels`` was what ``label_mode`` is; today it is a file of labels.
+    """
+    return {name for name, value in settings.items() if name in SETTINGS and not _is_label_file(name, value)}
+
+
+def _is_label_file(name: str, value: Any) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return name == "labels" and not any(part in ("added", "replaced") for part in values)
 
 
 def new_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,8 +122,9 @@ def new_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     A list of values, as a grid has it, is converted value by value.
     """
     converted: dict[str, Any] = {}
+    renamed = old_names(settings)
     for old, value in settings.items():
-        name = SETTINGS.get(old, old)
+        name = SETTINGS[old] if old in renamed else old
         known = VALUES.get(name, {})
         if isinstance(value, list):
             converted[name] = [known.get(part, part) if isinstance(part, str) else part for part in value]
@@ -155,6 +166,8 @@ def old_key(settings: Mapping[str, Any]) -> str:
     to_old = {new: old for old, new in SETTINGS.items()}
     spec: dict[str, Any] = {}
     for new, setting in settings.items():
+        if new in _ADDED and _ADDED[new] == setting:
+            continue
         name, value = to_old.get(new, new), setting
         if isinstance(value, str):
             value = {after: before for before, after in VALUES.get(new, {}).items()}.get(value, value)

@@ -34,7 +34,8 @@ class Ensemble(nn.Module):
         targets
             Targets as the loss takes them, with R in front.
         loss
-            Loss and gradient by the logits. It must keep neither of its arguments.
+            Loss and gradient by the logits, which keeps neither of its arguments. It takes the logits of all
+            replicas; :func:`dilution.training.losses.of_replica` returns the one that takes those of one.
 
         Returns
         -------

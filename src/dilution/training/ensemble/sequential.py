@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dilution.models.convnet import ChannelsLast
 from dilution.training.ensemble.base import Ensemble, LossWithGradient
+from dilution.training.losses import of_replica
 from dilution.utils.rng_state import RngState
 
 _STREAMS = 8  # CUDA streams that replicas are distributed over
@@ -42,7 +43,7 @@ class SequentialEnsemble(Ensemble):
         # Each replica goes forward and backward before the next: its activations are needed only until then.
         for replica, (model, x, y) in enumerate(zip(self._models, images, targets, strict=True)):
             with self._on_stream(replica, x.device):
-                losses.append(self._in_slices(replica, model, x, y, loss))
+                losses.append(self._in_slices(replica, model, x, y, of_replica(loss, replica)))
         for stream in self._streams:
             torch.cuda.current_stream().wait_stream(stream)
         return torch.stack(losses)

@@ -1,15 +1,31 @@
 """Cross entropy with labels, histograms of labels, or expected histograms (H_alpha) as targets."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LossWithGradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Function of logits (…, b, classes) and targets → losses (…) and their gradients by the logits."""
+from dilution.training.losses.base import LabelLoss, LossContext, log_softmax
+from dilution.training.losses.gradient import LossWithGradient
 
-_LEAST_LIKELIHOOD = 1e-6  # of a label under softmax · T; its logarithm and gradient stay bounded
+
+class CrossEntropy(LabelLoss):
+    """Cross entropy, the loss of the paper and of all figures.
+
+    ℓ(f, y) = −log f_y
+
+    It has no parameters. Its gradient is computed in closed form, on GPUs also by the kernels of run groups.
+    """
+
+    name: ClassVar[str] = "cross_entropy"
+
+    def class_losses(self, logits: Tensor) -> Tensor:
+        return -log_softmax(logits)
+
+    def of_group(self, contexts: Sequence[LossContext]) -> LossWithGradient:  # noqa: ARG002
+        return cross_entropy_with_gradient
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -70,32 +86,3 @@ def cross_entropy_with_gradient(logits: Tensor, targets: Tensor) -> tuple[Tensor
         losses = -log_f.gather(-2, index).mean(dim=(-2, -1))
         gradient = log_f.exp_().scatter_add_(-2, index, log_f.new_full((), -1.0).expand_as(index))
     return losses, gradient.div_(batch_size).mT
-
-
-def forward_corrected(transitions: Tensor) -> LossWithGradient:
-    """Return the cross entropy of noisy labels with their predicted distribution, softmax(logits) @ T.
-
-    Its minimum over all predictions is the distribution of the true classes, if labels are distributed as
-    T[true, noisy] tells (forward correction; Patrini et al. 2017). With the identity it is cross entropy.
-    The gradient of −(1/b) Σ_i Σ_k w_ik log (f_i T)_k by logit c of example i is
-
-    (f_ic Σ_k w_ik − f_ic Σ_k T[c, k] w_ik / (f_i T)_k)/b.
-
-    Parameters
-    ----------
-    transitions
-        T of all replicas, float32, shape (classes, classes); or of each, shape (R, classes, classes), for
-        logits of all replicas at once.
-    """
-
-    @torch.no_grad()
-    def loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        batch_size, classes = logits.shape[-2:]
-        weights = targets if targets.ndim == logits.ndim else F.one_hot(targets, classes).to(logits.dtype)
-        f = logits.softmax(dim=-1)
-        noisy = (f @ transitions).clamp_(min=_LEAST_LIKELIHOOD)
-        losses = -(weights * noisy.log()).sum(dim=(-2, -1)) / batch_size
-        ratio = (weights / noisy) @ transitions.mT
-        return losses, (f * (weights.sum(dim=-1, keepdim=True) - ratio)).div_(batch_size)
-
-    return loss

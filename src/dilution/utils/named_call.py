@@ -1,0 +1,97 @@
+"""Names with parameters in one text, ``name(key=value, …)``: read without executing anything, and written."""
+
+import ast
+import warnings
+from typing import Any
+
+from dilution.errors import InputError, short_repr
+
+_MAX_LENGTH = 1_000_000  # characters
+_EXAMPLES = {"loss": "gce(q=0.3)", "noise": "symmetric(rate=0.4)"}
+
+
+def parse_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
+    """Return the name and the parameters in a text such as ``"gce(q=0.3)"``.
+
+    Values are literals of Python: numbers, texts, truth values, None, and lists of these. A list becomes a
+    tuple.
+
+    Parameters
+    ----------
+    text
+        A name, or a name with parameters in brackets.
+    kind
+        What the text stands for, for messages: ``"loss"``.
+
+    Raises
+    ------
+    InputError
+        If the text has another form.
+    """
+    name, bracket, rest = text.partition("(")
+    name = name.strip()
+    if not bracket:
+        return name, {}
+    return name, {keyword.arg: _value(keyword, text, kind) for keyword in _keywords(name, rest, text, kind)}
+
+
+def format_call(name: str, parameters: dict[str, Any]) -> str:
+    """Return the text of a name and its parameters, sorted by name: what :func:`parse_call` reads."""
+    if not parameters:
+        return name
+    pairs = (f"{key}={_literal(value)}" for key, value in sorted(parameters.items()))
+    return f"{name}({', '.join(pairs)})"
+
+
+def _keywords(name: str, rest: str, text: str, kind: str) -> list[Any]:
+    """Return the keyword arguments between the brackets as nodes of a syntax tree."""
+    example = f", such as {_EXAMPLES[kind]!r}" if kind in _EXAMPLES else ""
+    form = f"write {kind}='{name}(parameter=value)'{example}; values are numbers, texts or lists"
+    if len(text) > _MAX_LENGTH:
+        raise InputError(
+            f"{kind} is a text of {len(text):,} characters; it can have {_MAX_LENGTH:,}. Put a matrix into "
+            "a file, and give its path."
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of a literal that Python only warns of, such as '\d'
+            call = ast.parse(f"f({rest.strip()}", mode="eval").body
+    except (SyntaxError, ValueError, Warning, RecursionError, MemoryError) as error:
+        reason = str(error).partition(" (")[0] or "it is nested too deeply"
+        raise InputError(
+            f"{kind} is {short_repr(text)}, which cannot be read: {reason}. So {form}."
+        ) from None
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        raise InputError(f"{kind} is {short_repr(text)}; there is more behind the brackets. So {form}.")
+    names = [keyword.arg for keyword in call.keywords]
+    if call.args or None in names:
+        raise InputError(f"{kind} is {short_repr(text)}; every parameter needs its name. So {form}.")
+    for key in names:
+        if names.count(key) > 1:
+            raise InputError(f"{kind} is {short_repr(text)}, which gives {key} twice. Leave one of them out.")
+    return call.keywords
+
+
+def _value(keyword: ast.keyword, text: str, kind: str) -> Any:
+    try:
+        return _plain(ast.literal_eval(keyword.value))
+    except (ValueError, TypeError, RecursionError, MemoryError):
+        raise InputError(
+            f"{kind} is {short_repr(text)}, and the value of {keyword.arg} is no number, text or list. Write "
+            "texts in quotes."
+        ) from None
+
+
+def _plain(value: Any) -> Any:
+    """Return a literal with lists as tuples; other containers and complex numbers are a ValueError."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_plain, value))
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(type(value).__name__)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_literal, value))}]"
+    return repr(value)

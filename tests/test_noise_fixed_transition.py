@@ -1,0 +1,165 @@
+"""Noise that sets the matrix of all labels: names of papers, nominal and true rates, added and replaced."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dilution.data import Arrays
+from dilution.data.builtin.cifar import CIFAR10, CIFAR100
+from dilution.data.builtin.mnist import FASHION_MNIST, MNIST
+from dilution.errors import InputError
+from dilution.noise import CLASS_MAPS, Dilution, asymmetric, pair_flip, symmetric, transition, uniform
+
+MakeData = Callable[..., Arrays]
+
+ANY_NOISE = st.one_of(
+    st.builds(symmetric, st.floats(0, 1), include_true=st.booleans()),
+    st.builds(pair_flip, st.floats(0, 1)),
+    st.builds(asymmetric, st.floats(0, 1), st.just({"1": "2", "2": "1", "0": "1"})),
+)
+
+
+def test_symmetric_noise_is_wrong_at_its_rate_or_less_if_the_true_class_is_drawn_too():
+    excluding = symmetric(0.4).overall(10, np.nan, 0)
+    including = symmetric(0.4, include_true=True).overall(10, np.nan, 0)
+    assert excluding.diagonal() == pytest.approx(0.6)
+    assert excluding[0, 1] == pytest.approx(0.4 / 9)
+    assert including.diagonal() == pytest.approx(1 - 0.4 * 9 / 10)
+    assert including[0, 1] == pytest.approx(0.04)
+
+
+def test_pair_flip_names_the_next_class_and_the_last_one_the_first():
+    table = pair_flip(0.45).overall(5, np.nan, 0)
+    for row in range(5):
+        assert table[row, row] == pytest.approx(0.55)
+        assert table[row, (row + 1) % 5] == pytest.approx(0.45)
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "flipped"),
+    [
+        ("mnist", MNIST.classes, 5),
+        ("fashion-mnist", FASHION_MNIST.classes, 5),
+        ("cifar10", CIFAR10.classes, 5),
+        ("cifar100", CIFAR100.classes, 100),
+    ],
+)
+def test_published_maps_flip_classes_of_their_data_set_at_the_nominal_rate(name, classes, flipped):
+    table = asymmetric(0.3, name).transition(classes)  # type: ignore[attr-defined]
+    assert table.sum(axis=1) == pytest.approx(1.0)
+    assert (table.diagonal() < 1).sum() == flipped
+    assert table.diagonal()[table.diagonal() < 1] == pytest.approx(0.7)
+    assert (1 - table.diagonal()).mean() == pytest.approx(0.3 * flipped / len(classes))
+
+
+def test_the_cifar100_map_goes_round_each_superclass_of_five():
+    flips = CLASS_MAPS["cifar100"]
+    for name in flips:
+        circle = [name]
+        while flips[circle[-1]] != name:
+            circle.append(flips[circle[-1]])
+        assert len(circle) == 5
+    assert flips["beaver"] == "dolphin"
+    assert flips["whale"] == "beaver"
+
+
+@given(noise=ANY_NOISE, seed=st.integers(0, 99))
+def test_replaced_labels_have_the_matrix_and_added_ones_too(noise, seed):
+    labels = torch.arange(3).repeat(400)
+    data = Arrays(torch.zeros(1200, 1, 1, 1, dtype=torch.uint8), labels, ("0", "1", "2"))
+    table = noise.overall(3, np.nan, seed)
+    replaced = Dilution(data, noise=noise, stratified=True, seed=seed)
+    assert replaced.label_mode == "replaced"
+    assert len(replaced) == 1200
+    assert replaced.overall == pytest.approx(table)
+    counted = replaced.noise_summary().transition_empirical
+    assert np.abs(counted - table).max() <= 2 / 400
+    if table.diagonal().min() < 0.05:
+        return  # alpha would be large
+    added = Dilution(data, noise=noise, label_mode="added", stratified=True, seed=seed)
+    assert added.overall == pytest.approx(table)
+    assert np.abs(added.noise_summary().transition_empirical - table).max() <= 3 / 400
+    assert added.alpha == pytest.approx(1 / table.diagonal().min() - 1)
+
+
+def test_the_asymmetric_map_of_cifar10_flips_cats_at_the_nominal_rate(make_data: MakeData):
+    data = make_data(2000)
+    data = Arrays(data.images, data.labels, CIFAR10.classes)
+    summary = Dilution(data, noise=asymmetric(0.4, "cifar10"), stratified=True).noise_summary()
+    cat, dog = CIFAR10.classes.index("cat"), CIFAR10.classes.index("dog")
+    assert summary.transition_expected[cat, dog] == pytest.approx(0.4)
+    assert summary.transition_empirical[cat, dog] == pytest.approx(0.4, abs=0.01)
+    assert summary.noise_rate_empirical == pytest.approx(0.2, abs=0.02)
+
+
+def test_a_class_that_never_keeps_its_label_can_be_replaced_but_not_added(make_data: MakeData):
+    data = make_data(100)
+    noisy = Dilution(data, noise=pair_flip(1.0))
+    assert torch.equal(noisy.own_labels, (data.labels + 1) % 10)
+    assert np.isnan(noisy.alpha)
+    with pytest.raises(InputError, match="the diagonal must be positive"):
+        Dilution(data, noise=pair_flip(1.0), label_mode="added")
+
+
+@pytest.mark.parametrize("setting", ["alpha", "eta"])
+def test_a_noise_level_is_refused_beside_noise_that_sets_it(make_data: MakeData, setting):
+    with pytest.raises(InputError, match=f"{setting} is 0.5 and noise is 'symmetric'"):
+        Dilution(make_data(50), noise=symmetric(0.4), **{setting: 0.5})
+
+
+def test_symmetric_noise_that_draws_the_true_class_is_uniform_noise_of_the_paper(make_data: MakeData):
+    data = make_data(60)
+    alpha = 4.0
+    paper = Dilution(data, alpha, noise=uniform()).overall
+    named = Dilution(data, noise=symmetric(alpha / (1 + alpha), include_true=True)).overall
+    assert named == pytest.approx(paper)
+
+
+@pytest.mark.parametrize("noise", [symmetric(0.5), pair_flip(0.5)])
+def test_no_noise_names_a_class_without_examples(noise):
+    labels = torch.tensor([0, 2] * 200)
+    data = Arrays(torch.zeros(400, 1, 1, 1, dtype=torch.uint8), labels, ("a", "b", "c"))
+    noisy = Dilution(data, noise=noise)
+    assert set(noisy.own_labels.unique().tolist()) == {0, 2}
+    assert noisy.noise_summary().noise_rate_empirical == pytest.approx(0.5, abs=0.1)
+
+
+def test_parts_of_a_set_have_its_matrix_and_other_draws(make_data: MakeData):
+    noisy = Dilution(make_data(400), noise=symmetric(0.4), seed=3)
+    training, held_out = noisy.hold_out(100)
+    assert training.overall == pytest.approx(noisy.overall)
+    assert held_out.overall == pytest.approx(noisy.overall)
+    kept = torch.isin(noisy.clean_rows, training.clean_rows)
+    assert torch.equal(noisy.own_labels[kept], training.own_labels)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: symmetric(1.2), "rate of symmetric noise is 1.2; it must be a number in"),
+        (lambda: pair_flip(-0.1), "rate of pair_flip noise is -0.1"),
+        (lambda: symmetric(True), "rate of symmetric noise is True"),
+        (lambda: symmetric("0.4"), "rate of symmetric noise is '0.4'"),
+        (lambda: asymmetric(0.4, "cifar11"), "'cifar11' is not a map of classes. Did you mean 'cifar10'"),
+        (lambda: asymmetric(0.4, {}), "flips is {}; it must map names"),
+        (lambda: asymmetric(0.4, 7), "flips is 7; it must map names"),
+        (lambda: asymmetric(0.4, {"a": "a"}), "has class 'a' become itself"),
+        (lambda: transition([[0.5, 0.6], [0, 1]]), "row 0 of the noise matrix sums to 1.1"),
+    ],
+)
+def test_parameters_that_break_a_rule_are_refused(make, words):
+    with pytest.raises(InputError, match=words.replace("{}", r"\{\}")):
+        make()
+
+
+def test_a_map_of_classes_that_the_data_lack_is_refused_with_the_names_there_are(make_data: MakeData):
+    with pytest.raises(
+        InputError, match="the map 'cifar10' flips class 'truck'; the data have no such class"
+    ):
+        Dilution(make_data(30), noise=asymmetric(0.4, "cifar10"))
+    with pytest.raises(InputError, match="the transition matrix has 2 rows; the data have 10 classes"):
+        Dilution(make_data(30), noise=transition(np.eye(2)))

@@ -1,0 +1,65 @@
+"""Names with parameters: what is written is read back, and nothing is executed."""
+
+from keyword import iskeyword
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dilution.errors import InputError
+from dilution.utils.named_call import format_call, parse_call
+
+NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: not iskeyword(name))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**9), 10**9)
+    | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3).map(tuple),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(NAMES, st.dictionaries(NAMES, VALUES, max_size=4))
+def test_a_written_call_is_read_back(name, parameters):
+    assert parse_call(format_call(name, parameters), "loss") == (name, parameters)
+
+
+@given(NAMES, st.dictionaries(NAMES, VALUES, min_size=2, max_size=4))
+def test_the_order_of_parameters_does_not_matter(name, parameters):
+    turned = dict(reversed(parameters.items()))
+    assert format_call(name, parameters) == format_call(name, turned)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gce(0.3)", "every parameter needs its name"),
+        ("gce(**{'q': 1})", "every parameter needs its name"),
+        ("gce(q=0.3", "never closed"),
+        ("gce(q=0.3)+1", "more behind the brackets"),
+        ("gce(q=1, q=2)", "gives q twice"),
+        ("gce(q=open('f'))", "no number, text or list"),
+        ("gce(q={1: 2})", "no number, text or list"),
+        ("gce(q=1j)", "no number, text or list"),
+        ("gce(q=nan)", "Write texts in quotes"),
+        (r"forward(T='C:\data')", "invalid escape"),
+        ("gce(q=" + "(" * 500 + ")", "nested"),
+        ("gce(q=" + "-" * 100_000 + "1)", "no number, text or list|nested"),
+        ("gce(q=" + "9" * 5000 + ")", "limit"),
+        ("gce(q=" + "[" * 90 + "]" * 90 + "", "never closed"),
+        ("gce(q='" + "x" * 1_000_001 + "')", "1,000,000"),
+        ("gce(q='\0')", "null"),
+    ],
+)
+def test_what_is_no_call_with_literals_is_refused_with_a_reason(text, message):
+    with pytest.raises(InputError, match=message) as caught:
+        parse_call(text, "loss")
+    assert len(str(caught.value)) < 600
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_read_or_refused(text):
+    try:
+        name, _ = parse_call(text, "loss")
+    except InputError:
+        return
+    assert name == text.partition("(")[0].strip()
