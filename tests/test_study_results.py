@@ -89,7 +89,16 @@ def test_numeric_columns_are_numeric_even_without_values(store):
 def test_histories_have_every_evaluation(store):
     evaluations = histories(store, "s")
     validation = ["val_acc_clean", "val_loss_noisy", "val_acc_noisy"]
-    columns = ["step", "train_loss", *validation, "test_acc", "test_acc_top5", "key"]
+    columns = [
+        "step",
+        "train_loss",
+        *validation,
+        "test_acc",
+        "test_acc_top5",
+        "memorised",
+        "recovered",
+        "key",
+    ]
     assert list(evaluations.columns) == columns
     done = [RUNS[position].key for position in (0, 1, 3)]
     assert evaluations["key"].tolist() == [key for key in done for _ in range(2)]

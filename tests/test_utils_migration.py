@@ -85,7 +85,12 @@ def expected_settings(key):
 def expected_result(key):
     """Return the measures that 0.1 kept, under today's names; it did not have all of today's."""
     values = EXPECTED["runs"][key]["result"]
-    added = dict.fromkeys(["test_acc_at_half_steps", "val_loss_noisy", "gradient_ratio", "gradient_cosine"])
+    added = dict.fromkeys(
+        [
+            *("test_acc_at_half_steps", "val_loss_noisy", "gradient_ratio", "gradient_cosine"),
+            *("memorised_last", "recovered_last"),
+        ]
+    )
     return added | {NEW_NAMES.get(old, old): v for old, v in zip(COLUMNS["result"], values, strict=True)}
 
 

@@ -12,10 +12,11 @@ from dilution.errors import StoreError
 from dilution.figures.registry import FIGURES
 from dilution.figures.section import figure_section, judge_figure
 from dilution.report.markdown import write_markdown
+from dilution.report.memorisation import memorisation_file, memorisation_section
 from dilution.report.page import CLAIM_COLUMNS, Page, write
 from dilution.report.provenance import made_by, python_call
 from dilution.report.section import Section, file_names, section_files, study_section
-from dilution.study.results import table
+from dilution.study.results import histories, table
 from dilution.study.store import Store
 from dilution.utils.csv_cells import csv_bytes
 from dilution.utils.output_folder import claim, write_output
@@ -119,8 +120,11 @@ def report(
     with Store(store, create=False) as opened:
         studies = sorted(opened.counts(), key=_page_order)
         files = _section_files(studies)
-        folder = claim_page(out, files.values(), overwrite=overwrite)
-        sections = [_section(opened, study, folder, files[study]) for study in studies]
+        own = [memorisation_file(file) for study, file in files.items() if not _is_figure(study)]
+        folder = claim_page(out, [*files.values(), *own], overwrite=overwrite)
+        sections = [
+            section for study in studies for section in _sections(opened, study, folder, files[study])
+        ]
     if not sections:
         raise StoreError(f"{store} has no study; `{_ADD_FIGURE} {shlex.quote(str(store))}` adds one.")
     return write_reproduction(_report_title(studies, Path(store)), sections, command, folder)
@@ -164,10 +168,12 @@ def _section_files(studies: Sequence[str]) -> dict[str, str]:
     return unique | file_names([study for study in studies if study not in unique], taken=FIGURES)
 
 
-def _section(store: Store, study: str, folder: Path, file: str) -> Section:
+def _sections(store: Store, study: str, folder: Path, file: str) -> list[Section]:
     if _is_figure(study):
-        return figure_section(FIGURES[study.partition("/")[0]], store, study, folder, file)
-    return study_section(study, table(store, study), folder, file)
+        return [figure_section(FIGURES[study.partition("/")[0]], store, study, folder, file)]
+    runs = table(store, study)
+    memorisation = memorisation_section(study, runs, histories(store, study), folder, memorisation_file(file))
+    return [study_section(study, runs, folder, file), *([memorisation] if memorisation else [])]
 
 
 def _report_title(studies: Sequence[str], store: Path) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import matplotlib.figure
 import pandas as pd
+from matplotlib.ticker import PercentFormatter
 
-from dilution.report.marks import Mark, Plot
+from dilution.report.marks import Mark, Plot, mark_points
 from dilution.report.style import (
     ALPHA_LABEL,
+    COLOURS,
     legend,
     line_with_interval,
     new_figure,
@@ -32,8 +34,9 @@ _AXIS_LABELS = {
     "batch_size": "batch size",
     "lr": "learning rate",
 }
-_MAX_SERIES = 12  # more lines than this cannot be told apart
-_MAX_LABEL = 60  # longer labels leave no room for the plot
+_MAX_ROWS = 40  # settings of a plot by name
+MAX_SERIES = 12  # more lines than this cannot be told apart
+MAX_LABEL = 60  # longer labels leave no room for the plot
 _MAX_FILE_NAME = 100  # characters; names of files have 255 at most, and some tools fewer
 _MAX_SETTINGS = 3  # more settings than this make a sentence hard to read
 
@@ -196,7 +199,7 @@ def file_names(studies: Sequence[str], taken: Iterable[str] = ()) -> dict[str, s
 
 def _table_names(name: str) -> set[str]:
     """Return the names of the tables of a section."""
-    return {name, f"{name}-runs"}
+    return {name, f"{name}-runs", f"{name}-memorisation"}
 
 
 def _summary(runs: pd.DataFrame, points: pd.DataFrame, varying: list[str]) -> str:
@@ -221,6 +224,32 @@ def _settings(point: "pd.Series", varying: list[str]) -> str:
     return f" ({', '.join(settings)})" if len(settings) <= _MAX_SETTINGS else ""
 
 
+def _plot_by_name(points: pd.DataFrame, varying: list[str]) -> tuple[matplotlib.figure.Figure | None, str]:
+    """Draw accuracy with one row per combination of settings, none of which is a number."""
+    labels = _names(points, varying)
+    if len(points) > _MAX_ROWS or max(map(len, labels)) > MAX_LABEL:
+        return None, f" No plot: {len(points)} settings, or their names, are too many to read; see the table."
+    with style():
+        figure, (axis,) = new_figure(height=1.4 + 0.28 * len(points))
+        for row, (label, (_, point)) in enumerate(zip(labels, points.iterrows(), strict=True)):
+            bounds = [[point["mean"] - point["low"]], [point["high"] - point["mean"]]]
+            axis.errorbar([point["mean"]], [row], xerr=bounds, fmt="o", color=COLOURS[0], capsize=2.5)
+            mark_points(axis, point.to_frame().T, [point["mean"]], [row], label, COLOURS[0])
+        axis.set_yticks(range(len(labels)), labels)
+        axis.set_ylim(len(labels) - 0.5, -0.5)
+        axis.set_xlabel("test accuracy")
+        axis.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+    return figure, ""
+
+
+def _names(points: pd.DataFrame, varying: list[str]) -> list[str]:
+    """Return the settings of each point, those that it has, without the number of validation examples."""
+    columns = [name for name in varying if name != "n_val"]
+    return [
+        ", ".join(str(value) for value in row if pd.notna(value)) for row in points[columns].to_numpy(object)
+    ]
+
+
 def _plot(points: pd.DataFrame, varying: list[str]) -> tuple[matplotlib.figure.Figure | None, str]:
     """Draw accuracy against the first numeric setting, one line per combination of the others.
 
@@ -230,17 +259,17 @@ def _plot(points: pd.DataFrame, varying: list[str]) -> tuple[matplotlib.figure.F
         The figure, or None; and a sentence, with a space before it, on what the plot leaves out.
     """
     x = next((name for name in _AXIS_LABELS if name in varying), None)
-    if x is None or points.empty:
+    if points.empty:
         return None, ""
+    if x is None:
+        return _plot_by_name(points, varying)
     without_x = int(points[x].isna().sum())  # observed labels have no alpha
     left_out = f" Points without {x}, which the table has: {without_x}." if without_x else ""
     points = points.dropna(subset=[x])
     others = [name for name in varying if name not in (x, "n_val")]
-    labels = [
-        ", ".join(str(value) for value in row if pd.notna(value)) for row in points[others].to_numpy(object)
-    ]
+    labels = _names(points, others)
     lines = points.groupby(pd.Series(labels, points.index), sort=False)
-    if len(lines) > _MAX_SERIES or max(map(len, labels)) > _MAX_LABEL:
+    if len(lines) > MAX_SERIES or max(map(len, labels)) > MAX_LABEL:
         return (
             None,
             f" No plot: {len(lines)} lines, or their names, are too many to tell apart; see the table.",

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from dilution.errors import InputError
-from dilution.noise import alpha_for_eta, equivalent_alpha, matrix
+from dilution.noise import alpha_for_eta, equivalent_alpha, matrix, noise_named
 from dilution.study.datasets import open_data, takes_steps
 from dilution.study.run_spec import Run
 from dilution.training.losses import resolve_loss
@@ -80,9 +80,12 @@ def _steps(run: Run, root: str | None) -> int:
 
 def _noise_level(run: Run, root: str | None) -> float:
     """Return the noise level of a run; 0 of observed labels."""
-    if run.eta is None:
+    if run.alpha is not None or run.noise == "observed":
         return run.alpha or 0.0
     train = open_data(run.dataset, run.fingerprint, root).train
+    if run.eta is None:
+        noise = noise_named(run.noise).for_classes(train.classes)
+        return noise.own_level(len(train.classes)) or 0.0
     if run.matrix is None:  # structured noise has the noise rate of uniform noise
         return equivalent_alpha(run.eta, len(train.classes))
     prior = torch.bincount(train.labels, minlength=len(train.classes)).double() / len(train)

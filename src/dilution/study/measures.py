@@ -19,6 +19,8 @@ MEASURES = (
     "step_at_best_clean_val",
     "step_at_best_noisy_val",
     "steps_done",
+    "memorised_last",
+    "recovered_last",
     "n_available",
     "n_test",
     "majority_share",
@@ -45,7 +47,7 @@ INTEGER_MEASURES = (
 FRACTION_MEASURES = (
     *("noise_rate_expected", "noise_rate_empirical", "val_acc_clean", "majority_share", "test_acc_last"),
     *("test_acc_at_best_clean_val", "test_acc_top5", "test_acc_at_best_noisy_val", "test_acc_max"),
-    "test_acc_at_half_steps",
+    *("test_acc_at_half_steps", "memorised_last", "recovered_last"),
 )
 
 MAX_INTEGER = 2**53

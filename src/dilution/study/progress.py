@@ -153,7 +153,7 @@ class Clock:
 
 
 def _describe(run: Run, outcome: dict[str, Any]) -> str:
-    noise = "observed labels"
+    noise = "observed labels" if run.noise == "observed" else run.noise
     if run.alpha is not None:
         noise = f"alpha {run.alpha:g}"
     elif run.eta is not None:

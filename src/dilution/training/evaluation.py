@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -133,6 +133,16 @@ def predict_logits(model: nn.Module, normalise: Normalise, images: Tensor | Arra
         logits = torch.cat([model(normalise(batch)) for batch in batches])
     model.train(was_training)
     return logits
+
+
+def predict_classes(model: nn.Module, normalise: Normalise, batches: Iterable[Tensor]) -> Tensor:
+    """Return the classes that a model predicts in evaluation mode, int64, shape (n,)."""
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        classes = torch.cat([model(normalise(batch)).argmax(dim=1) for batch in batches])
+    model.train(was_training)
+    return classes
 
 
 def _mean_weight_of_prediction(logits: Tensor, histogram: Tensor) -> Tensor:

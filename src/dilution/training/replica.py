@@ -20,6 +20,7 @@ from dilution.training.estimators import is_custom
 from dilution.training.evaluation import Evaluator, Normalise
 from dilution.training.gradients import GradientComparison, GradientSums
 from dilution.training.losses import LossContext, resolve_loss
+from dilution.training.memorisation import Memorisation
 from dilution.training.mixup import Mixup
 from dilution.training.result import TrainResult
 from dilution.training.task import TrainTask
@@ -71,6 +72,10 @@ class Replica:
         self.normalise = Normalise(self._training.data, self._training.clean_rows, compress=task.compress)
         self._evaluator = (
             None if held_out is None else Evaluator(self.normalise, held_out.to(device), task.test.to(device))
+        )
+        draws_labels = config.targets != "expected" and task.label_weights is None
+        self._memorisation = (
+            Memorisation(self.normalise, self._training, task.seed) if draws_labels and self._n_val else None
         )
         # Validation examples may be fewer where groups are kept whole; steps must not depend on the seed.
         planned = training.length_for(task.noisy.n - task.n_val)
@@ -139,6 +144,8 @@ class Replica:
         if self._evaluator is not None:
             with nullcontext() if self.rng_state is None else self.rng_state:
                 measures = self._evaluator(model)
+                if self._memorisation is not None:
+                    measures |= self._memorisation(model)
         finite = [*losses.isfinite().tolist(), math.isfinite(measures.get("val_loss_noisy", 0.0))]
         if not all(finite):
             self.diverged_at = min(step, step - len(losses) + 1 + finite.index(False))

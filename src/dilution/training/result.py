@@ -24,7 +24,9 @@ class TrainResult:
         One row per evaluation: ``step``, ``train_loss`` (mean since the last evaluation, in nats),
         ``val_acc_clean`` (accuracy on clean validation labels), ``val_loss_noisy`` (mean cross
         entropy on noisy validation labels, in nats), ``val_acc_noisy`` (accuracy on noisy
-        validation labels), ``test_acc`` and ``test_acc_top5`` (test accuracies).
+        validation labels), ``test_acc`` and ``test_acc_top5`` (test accuracies). If training labels are
+        wrong, ``memorised`` and ``recovered``: the shares of up to 1,000 wrongly labelled training examples
+        of which the model predicts the wrong label, and the true class.
     noise_summary
         Noise expected and counted over the labels that were trained on.
     n_train, n_val, n_test
@@ -86,6 +88,7 @@ class TrainResult:
         ``test_acc_at_half_steps`` is what ``test_acc_at_best_clean_val`` was after half the steps, None
         without an evaluation up to there: it tells whether more steps would change much.
         ``val_loss_noisy`` is the lowest cross entropy on noisy validation labels, in nats.
+        ``memorised_last`` and ``recovered_last`` are those of the last evaluation, if they were measured.
         """
         if self.state == "diverged" or self.history.empty or not self.n_val:
             return {}
@@ -106,4 +109,9 @@ class TrainResult:
             "step_at_best_clean_val": int(clean["step"]),
             "step_at_best_noisy_val": int(noisy["step"]),
             "steps_done": int(history["step"].iloc[-1]),
+            **{
+                f"{name}_last": float(history[name].iloc[-1])
+                for name in ("memorised", "recovered")
+                if name in history
+            },
         }

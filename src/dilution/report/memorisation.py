@@ -1,0 +1,126 @@
+"""The panel of a study on memorisation: wrong training labels that models reproduce, by epoch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dilution.report.marks import Plot
+from dilution.report.section import MAX_LABEL, MAX_SERIES, Section, write_tables
+from dilution.report.style import legend_below, line_with_interval, new_figure, percent_axis, publish, style
+from dilution.study.statistics import intervals, name_matrices, varying_settings
+
+_PANELS = {
+    "memorised": "wrong labels that the model predicts",
+    "recovered": "true classes that it predicts instead",
+}
+
+
+def memorisation_file(file: str) -> str:
+    """Return the file name of the section beside that of its study, without ending."""
+    return f"{file}-memorisation"
+
+
+def memorisation_section(
+    name: str, runs: pd.DataFrame, history: pd.DataFrame, folder: Path, file: str
+) -> Section | None:
+    """Return the section on memorisation of a study, and write its plot and table; None if not measured.
+
+    Parameters
+    ----------
+    name
+        Name of the study.
+    runs
+        One row per run.
+    history
+        One row per evaluation, as from :func:`dilution.study.results.histories`.
+    folder
+        Folder for the plot and the points.
+    file
+        File name without its ending.
+
+    Raises
+    ------
+    DilutionError
+        If a file cannot be written.
+    """
+    if "memorised" not in history or history["memorised"].isna().all():
+        return None
+    runs = name_matrices(runs)
+    varying = varying_settings(runs) or ["model"]
+    x = "epoch" if runs["epochs"].notna().all() else "step"
+    evaluations = _evaluations(runs, history, varying)
+    points = pd.concat(
+        [
+            intervals(evaluations.dropna(subset=[measure]), [*varying, x], value=measure).assign(
+                measure=measure
+            )
+            for measure in _PANELS
+            if measure in evaluations
+        ],
+        ignore_index=True,
+    )
+    write_tables(folder, file, points, pd.DataFrame())
+    labels = _labels(points, varying)
+    n_lines = labels.nunique()
+    too_many = n_lines > MAX_SERIES or labels.str.len().max() > MAX_LABEL
+    plot = Plot("", ()) if too_many else publish(_plot(points, labels, x), folder, file)
+    return Section(
+        name=file,
+        title=f"{name}: memorisation",
+        summary=_summary(evaluations),
+        svg=plot.svg,
+        marks=plot.marks,
+        caption="Shares of up to 1,000 wrongly labelled training examples per run, means over seeds."
+        + (f" No plot: {n_lines} lines are too many to tell apart; see the table." if too_many else ""),
+        method="The same examples are looked at in all evaluations of a run. Where images have no class of "
+        "their own, such as white noise, there is no true class to predict. Bars are 95 % Student t "
+        "intervals over seeds.",
+        claims=pd.DataFrame(),
+        points=points,
+        runs=pd.DataFrame(),
+        notes=plot.notes,
+    )
+
+
+def _evaluations(runs: pd.DataFrame, history: pd.DataFrame, varying: Sequence[str]) -> pd.DataFrame:
+    """Return the evaluations with the settings of their runs, and the epoch of each."""
+    columns = list(dict.fromkeys(["key", "seed", "epochs", *varying]))
+    joined = history.merge(runs[columns], on="key", suffixes=("", "_of_run"))
+    last = joined.groupby("key")["step"].transform("max")
+    return joined.assign(epoch=(joined["epochs"].astype(float) * joined["step"] / last).round(6))
+
+
+def _labels(points: pd.DataFrame, varying: Sequence[str]) -> "pd.Series[str]":
+    """Return the text of the settings that tell the lines apart."""
+    texts = [
+        ", ".join(str(value) for value in row if pd.notna(value) and value != "")
+        for row in points[[column for column in varying if column != "n_val"]].to_numpy(object)
+    ]
+    return pd.Series(texts, points.index, dtype=object)
+
+
+def _plot(points: pd.DataFrame, labels: "pd.Series[str]", x: str) -> Figure:
+    measures = [measure for measure in _PANELS if (points["measure"] == measure).any()]
+    with style():
+        figure, axes = new_figure(columns=len(measures), height=3.9)
+        for axis, measure in zip(axes, measures, strict=True):
+            of_measure = points["measure"] == measure
+            for index, label in enumerate(dict.fromkeys(labels)):
+                part = points[of_measure & (labels == label)]
+                line_with_interval(axis, part, x, label, index)
+            axis.set_xlabel("epoch" if x == "epoch" else "optimizer step")
+            axis.set_ylabel(_PANELS[measure])
+            percent_axis(axis)
+        if labels.nunique() > 1:
+            legend_below(axes[0])
+    return figure
+
+
+def _summary(evaluations: pd.DataFrame) -> str:
+    """Return the range of the last evaluations in one sentence."""
+    last = evaluations.loc[evaluations.groupby("key")["step"].idxmax(), "memorised"]
+    low, high = 100 * last.min(), 100 * last.max()
+    shares = f"{low:.0f} %" if round(low) == round(high) else f"{low:.0f} to {high:.0f} %"
+    return f"At the last step models predict {shares} of the wrong labels that they were trained on."

@@ -1,0 +1,59 @@
+"""The panel of a study on memorisation."""
+
+import pandas as pd
+import pytest
+
+import dilution
+from dilution.report.memorisation import memorisation_section
+
+INLINE = dilution.Execution(workers=0, progress=False)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    path = tmp_path_factory.mktemp("memorisation") / "runs.sqlite"
+    base = {"dataset": "digits", "n": 200, "model": "mlp1", "optimizer": "adam", "epochs": 4, "n_evals": 2}
+    grid = dilution.Grid(
+        base={**base, "noise": "symmetric(rate=0.4)"},
+        axes={"loss": ["cross_entropy", "gce"], "seed": [0, 1]},
+    )
+    dilution.run(dilution.Study("losses", grid), store=path, execution=INLINE)
+    return path
+
+
+@pytest.mark.trains
+def test_the_page_of_a_study_has_the_panel_and_its_table(store, tmp_path):
+    from dilution.figures.store_report import report
+
+    report(store, out=tmp_path / "page")
+    points = pd.read_csv(tmp_path / "page" / "losses-memorisation.csv")
+    assert set(points["measure"]) == {"memorised", "recovered"}
+    assert sorted(points["epoch"].unique()) == [2, 4]
+    assert set(points["loss"]) == {"cross_entropy", "gce"}
+    assert (points["seeds"] == 2).all()
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "losses: memorisation" in page
+    assert "wrong labels that they were trained on" in page
+    assert (tmp_path / "page" / "losses-memorisation.png").exists()
+    assert (tmp_path / "page" / "losses.png").exists()  # settings that are no numbers are drawn by name
+
+
+@pytest.mark.trains
+def test_the_points_are_the_measures_of_the_runs(store, tmp_path):
+    from dilution.study.results import histories, table
+    from dilution.study.store import Store
+
+    with Store(store) as opened:
+        runs, history = table(opened, "losses"), histories(opened, "losses")
+    section = memorisation_section("losses", runs, history, tmp_path, "file")
+    assert section is not None
+    last = section.points[(section.points["measure"] == "memorised") & (section.points["epoch"] == 4)]
+    expected = runs.groupby("loss")["memorised_last"].mean()
+    assert last.set_index("loss")["mean"].to_dict() == pytest.approx(expected.to_dict())
+    low, high = runs["memorised_last"].min(), runs["memorised_last"].max()
+    assert f"{100 * low:.0f} to {100 * high:.0f} %" in section.summary or low == high
+
+
+def test_a_study_that_did_not_measure_it_has_no_panel(tmp_path):
+    runs = pd.DataFrame({"key": ["a"], "seed": [0], "epochs": [1.0]})
+    assert memorisation_section("s", runs, pd.DataFrame({"key": ["a"], "step": [1]}), tmp_path, "f") is None
