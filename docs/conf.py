@@ -36,7 +36,8 @@ myst_enable_extensions = ["colon_fence"]
 # Docstrings: see _ext/api_docstrings.py for their sections and types
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "exclude-members": "model_config"}  # of pydantic
+_FOREIGN = "model_config, set_fit_request, set_score_request"  # of pydantic and scikit-learn
+autodoc_default_options = {"members": True, "exclude-members": _FOREIGN}
 autodoc_preserve_defaults = True
 default_role = "literal"
 python_maximum_signature_line_length = 100

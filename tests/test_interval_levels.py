@@ -97,6 +97,7 @@ PLACES = {
     "fitting/accuracy.py _estimate": ["central_interval"],
     "fitting/noise_choice.py choose_noise": ["chdtri"],  # a test of uniform noise, no interval
     "fitting/predictions.py agreement": ["proportion_ci"],
+    "noise/part_dependent.py _flip_rates": ["ppf"],  # no interval: draws of a distribution
     "noise/image_sources.py _levels": ["ndtri"],  # no interval: levels of white noise
 }
 """Function → the functions of quantiles it calls and the levels it sets; tests below pin each of them."""

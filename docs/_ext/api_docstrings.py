@@ -9,6 +9,7 @@ A section of parameters that names one that does not exist, or leaves one out, i
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Callable
 from typing import Any
@@ -102,9 +103,14 @@ def parse(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: li
     types = of_class(value) if inspect.isclass(value) else of_function(value)
     described = [line.split(":")[1].split()[-1].lstrip("\\*") for line in lines if line.startswith(":param ")]
     check(name, value, described)
-    lines += [f":type {parameter}: {types[parameter]}" for parameter in described if parameter in types]
+    lines += [f":type {name}: {escaped(types[name])}" for name in described if name in types]
     if what == "property" and "return" in types:
-        lines += ["", f":Type: {types['return']}", ""]
+        lines += ["", f":Type: {escaped(types['return'])}", ""]
+
+
+def escaped(annotation: str) -> str:
+    """Return a type whose names are no links of reStructuredText: ``np.bool_`` would be one."""
+    return re.sub(r"(?<=\w)_(?!\w)", r"\\_", annotation)
 
 
 def sign(

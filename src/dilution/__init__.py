@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         uniform,
     )
     from dilution.planning import Plan, plan
-    from dilution.study import Execution, Grid, Run, Study, run
+    from dilution.study import Execution, Grid, Run, RunComparison, Study, compare, run
     from dilution.training import (
         TrainConfig,
         confusability,
@@ -57,7 +57,7 @@ _PACKAGES = {
         *("pair_flip", "part_dependent", "pmd", "structured", "symmetric", "transition", "uniform"),
     ),
     "planning": ("Plan", "plan"),
-    "study": ("Execution", "Grid", "Run", "Study", "run"),
+    "study": ("Execution", "Grid", "Run", "RunComparison", "Study", "compare", "run"),
     "training": (
         *("TrainConfig", "confusability", "list_estimators", "list_losses", "predicted_probabilities"),
         "train",
@@ -83,6 +83,7 @@ __all__ = [
     "NoisyLabelClassifier",
     "Plan",
     "Run",
+    "RunComparison",
     "StoreError",
     "Study",
     "TimeLimitReached",
@@ -90,6 +91,7 @@ __all__ = [
     "__version__",
     "advise",
     "asymmetric",
+    "compare",
     "compare_diagnoses",
     "confusability",
     "diagnose",

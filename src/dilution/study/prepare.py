@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import cache, partial
-from pathlib import Path
 
 import torch
 
@@ -16,7 +15,7 @@ from dilution.training.losses import CustomLoss, LossContext, TransitionLoss, re
 from dilution.utils.named_call import parse_call
 from dilution.utils.output_folder import file_digest
 from dilution.utils.references import is_reference, source_digest
-from dilution.utils.regular_file import check_regular
+from dilution.utils.regular_file import check_regular, expand_home
 
 GROUPED = "grouped"
 """Part of the fingerprint of data with copies, or groups of a user, which share a side of every split. Data
@@ -82,8 +81,9 @@ def _loss_digest(text: str) -> str:
 def _noise_digest(noise: str, labels: str) -> str:
     """Return the SHA-256 of the file that the noise depends on: a module of the user, or a file of labels."""
     if labels:
-        check_regular(Path(labels).expanduser())
-        return file_digest(Path(labels).expanduser())
+        path = expand_home(labels)
+        check_regular(path)
+        return file_digest(path)
     name, _ = parse_call(noise, "noise")
     return source_digest(name, "noise") if is_reference(name) else ""
 

@@ -230,7 +230,7 @@ class Run(TrainConfig):
         return _key(PROTOCOL, self.spec)
 
     def has_key(self, key: str) -> bool:
-        """Return whether a key is that of this run, in today's :data:`PROTOCOL` or an earlier one."""
+        """Return whether a key is that of this run, in today's `PROTOCOL` or an earlier one."""
         spec = self.spec
         return any(_key(protocol, spec) == key for protocol in range(PROTOCOL, 0, -1))
 

@@ -221,7 +221,8 @@ def varying_settings(runs: pd.DataFrame, *, with_seed: bool = False) -> list[str
     settings = [name for name in Run.model_fields if name in runs and (with_seed or name != "seed")]
     varying = [name for name in settings if runs[name].nunique(dropna=False) > 1]
     if "fingerprint" in varying:
-        files = [name for name in ("dataset", "image_source", "model") if name in varying]
+        named_files = ("dataset", "image_source", "model", "loss", "noise", "labels")
+        files = [name for name in named_files if name in varying]
         if files and runs.groupby(files, dropna=False)["fingerprint"].nunique(dropna=False).max() == 1:
             varying.remove("fingerprint")  # the names of the files say the same
     return varying

@@ -1,0 +1,175 @@
+"""Two settings of a study compared by pairs of runs: mean difference, interval, p-value, in a sentence."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtr
+
+from dilution.errors import InputError, short_repr, unknown
+from dilution.study.measures import FRACTION_MEASURES, MEASURES, TEXT_MEASURES
+from dilution.study.pairs import mean_interval
+from dilution.study.statistics import (
+    check_seeds,
+    name_matrices,
+    rounding_deviation,
+    varying_settings,
+    with_diverged_at_chance,
+)
+from dilution.utils.estimate import Estimate
+
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True, repr=False)
+class RunComparison:
+    """The difference of two settings, as :func:`compare` returns it.
+
+    Parameters
+    ----------
+    a, b
+        The settings that were compared.
+    measure
+        Name of the measure.
+    difference
+        Mean of a − b over seeds with its 95 % Student t interval, in the unit of the measure.
+    p
+        Two-sided p-value of a paired t test; NaN with one seed, or if all differences are equal.
+    pairs
+        One row per seed: ``seed``, ``a``, ``b`` (means over the other settings), ``difference``.
+    points
+        Number of combinations of the other settings; both have each of them.
+    left_out
+        Number of runs without a partner.
+    """
+
+    a: Mapping[str, Any]
+    b: Mapping[str, Any]
+    measure: str
+    difference: Estimate
+    p: float
+    pairs: pd.DataFrame
+    points: int
+    left_out: int
+
+    @property
+    def answer(self) -> str:
+        """The result in one sentence."""
+        first, second = _text(self.a), _text(self.b)
+        is_share = self.measure in FRACTION_MEASURES
+        unit, factor = (" points", 100) if is_share else ("", 1)
+        low, high = factor * self.difference.low, factor * self.difference.high
+        value = factor * self.difference.value
+        interval = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
+        basis = f"{len(self.pairs)} seeds" + (f", {self.points} settings each" if self.points > 1 else "")
+        if math.isnan(self.p):
+            verdict = "One seed gives no interval." if len(self.pairs) < 2 else "All differences are equal."
+        elif self.p < _SIGNIFICANT:
+            verdict = "The difference is significant at 5 %."
+        else:
+            verdict = "The difference may be chance."
+        p = "" if math.isnan(self.p) else f", p = {self.p:.2g}"
+        return f"{self.measure}: {first} − {second} is {value:+.2f}{unit}{interval} ({basis}{p}). {verdict}"
+
+    def __repr__(self) -> str:
+        """Return the answer."""
+        return f"RunComparison({self.answer})"
+
+
+def compare(
+    table: pd.DataFrame, a: Mapping[str, Any], b: Mapping[str, Any], *, measure: str = "test_acc_last"
+) -> RunComparison:
+    """Compare two settings of a study by pairs of runs that differ in nothing else.
+
+    Runs are paired by seed and by all settings that vary and are not named. Differences are averaged over
+    the other settings within a seed, and the interval is over seeds, which are independent. Diverged runs
+    count as accuracy at chance.
+
+    Parameters
+    ----------
+    table
+        One row per run, as from :func:`dilution.run`.
+    a, b
+        Settings with their values, such as ``{"loss": "gce"}`` and ``{"loss": "cross_entropy"}``.
+    measure
+        Column that is compared. The default needs no choice of a step.
+
+    Returns
+    -------
+    RunComparison
+
+    Raises
+    ------
+    InputError
+        If a setting or the measure is unknown, no run has the values, no two runs are a pair, or a setting
+        has two runs of one seed.
+    """
+    measures = [name for name in MEASURES if name not in TEXT_MEASURES]
+    if measure not in measures:
+        raise unknown("measure", measure, measures)
+    if measure not in table:
+        raise InputError(f"the table has no column {measure!r}; give the table that dilution.run returned.")
+    filled = name_matrices(with_diverged_at_chance(table))
+    others = [name for name in varying_settings(filled) if name not in (*a, *b, "fingerprint")]
+    left, right = (_rows(filled, settings, others) for settings in (a, b))
+    keys = ["seed", *others]
+    sides = [
+        side[[*keys, measure]].assign(**{measure: pd.to_numeric(side[measure])}).dropna(subset=[measure])
+        for side in (left, right)
+    ]
+    pairs = sides[0].merge(sides[1], on=keys, suffixes=("_a", "_b"))
+    if pairs.empty:
+        raise InputError(
+            f"no run with {_text(a)} has a partner with {_text(b)}: pairs agree in {', '.join(keys)}. Run "
+            "both settings with the same seeds."
+        )
+    columns = {f"{measure}_a": "a", f"{measure}_b": "b"}
+    by_seed = pairs.rename(columns=columns).groupby("seed", as_index=False)[["a", "b"]].mean()
+    by_seed = by_seed.assign(difference=by_seed["a"] - by_seed["b"])
+    points = int(pairs.groupby("seed").size().max())
+    rounding = rounding_deviation(table) * math.sqrt(2 / points) if measure in FRACTION_MEASURES else 0.0
+    return RunComparison(
+        dict(a),
+        dict(b),
+        measure,
+        mean_interval(by_seed["difference"], rounding=rounding),
+        _p_value(by_seed["difference"].to_numpy(dtype=np.float64)),
+        by_seed,
+        points,
+        len(left) + len(right) - 2 * len(pairs),
+    )
+
+
+def _rows(table: pd.DataFrame, settings: Mapping[str, Any], others: list[str]) -> pd.DataFrame:
+    """Return the runs that have the settings."""
+    if not settings:
+        raise InputError("the settings are {}; name at least one with its value, such as {'loss': 'gce'}.")
+    rows = table
+    for name, value in settings.items():
+        if name not in table:
+            raise unknown("setting of the table", name, [str(column) for column in table])
+        rows = rows[rows[name] == value]
+        if rows.empty:
+            values = list(dict.fromkeys(table[name].dropna()))
+            raise InputError(
+                f"no run has {name} {short_repr(value)}; the table has "
+                f"{', '.join(map(short_repr, values[:10]))}."
+            )
+    check_seeds(rows, others)
+    return rows
+
+
+def _p_value(differences: "np.typing.NDArray[np.float64]") -> float:
+    """Return the two-sided p-value of a t test that the mean is 0."""
+    n = len(differences)
+    if n < 2 or np.ptp(differences) <= 1e-12:
+        return math.nan
+    t = differences.mean() / (differences.std(ddof=1) / math.sqrt(n))
+    return float(2 * stdtr(n - 1, -abs(t)))
+
+
+def _text(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())

@@ -1,0 +1,93 @@
+"""Two settings compared by pairs of runs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+import dilution
+from dilution.errors import InputError
+
+
+def runs(accuracies: dict[str, list[float]], **columns) -> pd.DataFrame:
+    rows = [
+        {"loss": loss, "seed": seed, "state": "done", "test_acc_last": accuracy, **columns}
+        for loss, values in accuracies.items()
+        for seed, accuracy in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+ACCURACY = st.floats(0, 1, width=32)
+
+
+@given(st.lists(st.tuples(ACCURACY, ACCURACY), min_size=3, max_size=8))
+def test_difference_interval_and_p_are_those_of_a_paired_t_test(pairs):
+    first, second = (np.array(values, dtype=np.float64) for values in zip(*pairs, strict=True))
+    compared = dilution.compare(runs({"a": list(first), "b": list(second)}), {"loss": "a"}, {"loss": "b"})
+    difference = first - second
+    assert compared.difference.value == pytest.approx(difference.mean())
+    if np.ptp(difference) > 1e-9:
+        test = stats.ttest_rel(first, second)
+        assert compared.p == pytest.approx(test.pvalue)
+        low, high = test.confidence_interval(0.95)
+        assert (compared.difference.low, compared.difference.high) == pytest.approx((low, high))
+
+
+def test_intervals_cover_the_true_difference_in_95_percent_of_groups():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        common = rng.normal(0, 0.1, 5)  # of a seed
+        first, second = 0.5 + common + rng.normal(0.02, 0.01, 5), 0.5 + common + rng.normal(0, 0.01, 5)
+        table = runs({"a": list(first), "b": list(second)})
+        interval = dilution.compare(table, {"loss": "a"}, {"loss": "b"}).difference
+        covered += interval.low <= 0.02 <= interval.high
+    assert 0.92 <= covered / 400 <= 0.98
+
+
+def test_other_settings_are_averaged_within_a_seed():
+    low, high = runs({"a": [0.5, 0.6], "b": [0.4, 0.6]}), runs({"a": [0.7, 0.8], "b": [0.5, 0.7]})
+    table = pd.concat([low.assign(alpha=1.0), high.assign(alpha=5.0)], ignore_index=True)
+    compared = dilution.compare(table, {"loss": "a"}, {"loss": "b"})
+    assert compared.points == 2
+    assert compared.pairs["difference"].tolist() == pytest.approx([0.15, 0.05])
+    assert compared.difference.value == pytest.approx(0.1)
+
+
+def test_runs_without_a_partner_are_counted():
+    table = runs({"a": [0.5, 0.6, 0.7], "b": [0.4, 0.5]})
+    assert dilution.compare(table, {"loss": "a"}, {"loss": "b"}).left_out == 1
+
+
+def test_the_answer_is_a_sentence_with_the_numbers():
+    table = runs({"a": [0.52, 0.61, 0.73], "b": [0.4, 0.5, 0.6]})
+    compared = dilution.compare(table, {"loss": "a"}, {"loss": "b"})
+    assert compared.answer.startswith("test_acc_last: loss a − loss b is +12.00 points [")
+    assert compared.answer.endswith("The difference is significant at 5 %.")
+    assert "3 seeds, p = 0.0" in compared.answer
+    one = dilution.compare(table[table["seed"] == 0], {"loss": "a"}, {"loss": "b"})
+    assert one.answer.endswith("One seed gives no interval.")
+
+
+@pytest.mark.parametrize(
+    ("a", "measure", "words"),
+    [
+        ({"loss": "c"}, "test_acc_last", "no run has loss 'c'; the table has 'a', 'b'"),
+        ({"los": "a"}, "test_acc_last", "'los' is not a setting of the table. Did you mean 'loss'"),
+        ({}, "test_acc_last", "name at least one with its value"),
+        ({"loss": "a"}, "test_ac_last", "'test_ac_last' is not a measure. Did you mean 'test_acc_last'"),
+        ({"loss": "a"}, "val_acc_clean", "the table has no column 'val_acc_clean'"),
+    ],
+)
+def test_what_is_not_there_is_refused(a, measure, words):
+    with pytest.raises(InputError, match=words):
+        dilution.compare(runs({"a": [0.5], "b": [0.4]}), a, {"loss": "b"}, measure=measure)
+
+
+def test_settings_without_a_common_seed_are_refused():
+    table = pd.concat([runs({"a": [0.5]}), runs({"b": [0.5]}).assign(seed=7)])
+    with pytest.raises(InputError, match="no run with loss a has a partner with loss b"):
+        dilution.compare(table, {"loss": "a"}, {"loss": "b"})
