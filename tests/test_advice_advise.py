@@ -16,6 +16,7 @@ from dilution.advice import Advice, advise
 from dilution.advice.ablation import CheckpointChoice, Comparison
 from dilution.advice.advise import _Request
 from dilution.advice.noise_scale import NoiseScale
+from dilution.advice.page import compared_settings
 from dilution.cli import app
 from dilution.errors import InputError, StoreError
 from dilution.study import Run
@@ -223,6 +224,13 @@ def test_reasons_have_numbers_with_intervals(advice):
     assert "first or last of these" in reasons["lr"]
     assert advice.details[0].endswith("1,832 [1,119, ∞] at α = 4.")
     assert replace(advice, eta=0.72).details[0].endswith("at noise rate 0.72 (α = 4).")
+
+
+def test_the_page_of_a_table_does_not_speak_of_images(advice):
+    assert compared_settings(advice) == "Schedule and EMA decay"
+    shifts = Comparison("translate", 2, 0, 0.003, 0.004)
+    images = replace(advice, comparisons=(*advice.comparisons, shifts))
+    assert compared_settings(images) == "Schedule, EMA decay and image shifts"
 
 
 def test_the_short_form_has_the_recipe_and_the_accuracy(advice):

@@ -92,3 +92,20 @@ def test_a_table_that_changes_meanwhile_is_not_cleaned_but_diagnosed(folder, mon
     refused(diagnose(folder, "--clean", "drop"), "was changed while it was diagnosed")
     assert len(pd.read_csv(folder / "diagnosis" / "label_issues.csv")) == N
     assert not (folder / "diagnosis" / "cleaned.csv").exists()
+
+
+@pytest.mark.trains
+def test_answers_of_a_review_that_are_not_used_are_named(folder):
+    (folder / "diagnosis").mkdir()
+    (folder / "diagnosis" / "verified_labels.csv").write_text("id,verified_label\nrow 2,ant\n")
+    result = diagnose(folder)
+    assert result.exit_code == 0, result.output
+    assert (
+        "note: diagnosis/verified_labels.csv has answers of a review, which are not used; add --verified "
+        "diagnosis/verified_labels.csv" in result.stderr
+    )
+    result = diagnose(folder, "--verified", "diagnosis/verified_labels.csv")
+    assert result.exit_code == 0, result.output
+    assert "which are not used" not in result.stderr
+    assert "Of 1 label that was looked up" in result.stdout
+    assert (folder / "diagnosis" / "verified_labels.csv").read_text() == "id,verified_label\nrow 2,ant\n"

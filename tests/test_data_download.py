@@ -1,6 +1,7 @@
 """Downloads: limits of size and time, no way from https to plain http. Mirrors that fail are in faults/."""
 
 import hashlib
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -63,3 +64,32 @@ def test_a_redirect_from_https_must_stay_with_https(url, location, refused):
             module._refuse_plain_http(response)
     else:
         module._refuse_plain_http(response)
+
+
+def test_a_mirror_that_sends_a_byte_now_and_then_is_given_up_at_the_limit(tmp_path, monkeypatch):
+    """A part is complete with its last byte, which such a mirror never sends: no part is written."""
+    waiting = threading.Event()
+
+    def drip(_):
+        def parts():
+            yield CONTENT[:1]
+            waiting.wait(60)
+
+        return 200, parts(), len(CONTENT)
+
+    monkeypatch.setattr(module, "_MAX_SECONDS", 0.2)
+    with mirrors() as serve:
+        with pytest.raises(DataError, match="took more than"):
+            download("file", SHA256, tmp_path, [serve(drip)])
+        waiting.set()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [ValueError("Invalid IPv6 URL"), UnicodeError("label too long")])
+def test_a_redirect_to_no_address_is_a_failure_of_the_mirror(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("pooch.HTTPDownloader.__call__", fail)
+    with pytest.raises(DataError, match="redirects to no address"):
+        download("file", SHA256, tmp_path, ["https://a.org/"])

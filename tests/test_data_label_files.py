@@ -94,9 +94,50 @@ def evil_torch_file() -> bytes:
     return buffer.getvalue()
 
 
+def forged_torch_file(
+    *,
+    kind: bytes = b"ctorch\nLongStorage\n",
+    key: bytes = b"X\1\0\0\x000",
+    size: bytes = b"K\6\x85",
+    entries: tuple[tuple[str, bytes], ...] = (),
+    compression: int = zipfile.ZIP_STORED,
+) -> bytes:
+    """Return a file as torch.save writes it, with parts of the description of its tensor replaced."""
+    storage = b"(X\7\0\0\0storage" + kind + key + b"X\3\0\0\0cpuK\6tQ"
+    description = b"\x80\2ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\0" + size + b"K\1\x85\x89}tR."
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, content in (("a/data.pkl", description), ("a/data/0", bytes(48)), *entries):
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+SHARED = b")" + b"2\x86" * 40  # a tuple of 2^40 elements
+
+
+def test_a_torch_file_without_changes_is_read(tmp_path, data):
+    (tmp_path / "labels.pt").write_bytes(forged_torch_file())
+    assert read_label_file(tmp_path / "labels.pt", data).tolist() == [0] * 6
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
+        ("labels.pt", forged_torch_file(kind=SHARED), "nests tuples to more than"),
+        ("labels.pt", forged_torch_file(key=SHARED), "nests tuples to more than"),
+        ("labels.pt", forged_torch_file(size=SHARED), "nests tuples to more than"),
+        ("labels.pt", forged_torch_file(size=b"G@\x18\0\0\0\0\0\0\x85"), "in another way than torch.save"),
+        ("labels.pt", forged_torch_file(size=b"\x8a\x09" + b"\x7f" * 9 + b"\x85"), "in another way than"),
+        ("labels.pt", forged_torch_file(key=b"r\xff\xff\xff\x3f"), "gives an object the number"),
+        ("labels.pt", forged_torch_file(entries=(("b/0", b""),)), "two entries in it have one name"),
+        ("labels.pt", forged_torch_file(compression=zipfile.ZIP_LZMA), "torch.save compresses none"),
+        (
+            "labels.csv",
+            b"noisy_label\n" + b"9" * 5000 + b"\n1\n1\n1\n1\n1\n",
+            "which is no class of the data",
+        ),
+        ("labels.npy", npy(["9" * 30] + ["1"] * 5), "which is no class of the data"),
+        ("labels.csv", b"noisy_label\n" + b"1\n" * 100_000, "it has 100,000 rows"),
         ("labels.npy", npy([0, 1]), r"labels of shape \(2,\); the training split has 6 images"),
         ("labels.npy", npy([[0, 1, 2]] * 2), r"labels of shape \(2, 3\)"),
         ("labels.npy", npy([0, 1, 2, 3, 0, 0]), "labels from 0 to 3; with 3 classes they must lie in 0 … 2"),
@@ -112,6 +153,9 @@ def evil_torch_file() -> bytes:
         ("labels.pt", torch_file({"a": torch.zeros(6)}), "cannot be read as labels"),
         ("labels.pt", torch_file(torch.zeros(6)), "it names torch.FloatStorage"),
         ("labels.pt", torch_file(torch.zeros(2, 3, dtype=torch.int64)), "labels have one dimension"),
+        ("labels.pt", torch_file((torch.arange(12) % 3)[::2]), "a part of a larger one; save a copy"),
+        ("labels.csv", b"noisy_label\n" + b"1" * 30 + b"\n1\n1\n1\n1\n1\n", "which is no class of the data"),
+        ("labels.csv", b"noisy_label\n" + b"1" * 5000 + b"\n1\n1\n1\n1\n1\n", "which is no class"),
         ("labels.pt", torch_file([1, 2, 3]), "a file of labels is one tensor"),
         ("labels.pt", evil_torch_file(), "cannot be read as labels"),
         ("labels.pt", b"no file of torch", "cannot be read as labels"),
@@ -136,6 +180,17 @@ def test_a_changed_byte_of_a_tensor_file_is_refused_or_gives_labels(tmp_path, da
     except DilutionError:
         return
     assert labels.shape == (6,)
+
+
+def test_a_relative_path_is_that_of_the_folder_in_which_the_user_started(tmp_path, monkeypatch, data):
+    """A worker of another machine has another current folder, as with modules of the user."""
+    write_label_file(tmp_path / "labels.npy", NOISY, data)
+    (tmp_path / "worker").mkdir()
+    monkeypatch.chdir(tmp_path / "worker")
+    with pytest.raises(DilutionError, match=r"labels\.npy cannot be read"):
+        read_label_file("labels.npy", data)
+    monkeypatch.setattr("dilution.utils.references._search_folder", str(tmp_path))
+    assert torch.equal(read_label_file("labels.npy", data), NOISY)
 
 
 def test_a_missing_file_is_refused(tmp_path, data):
@@ -170,3 +225,26 @@ def test_published_labels_of_mnist_have_the_rate_of_their_name(name: str, rate: 
     mnist = load("mnist", root).train
     labels = read_label_file(path, mnist)
     assert float((labels != mnist.labels).double().mean()) == pytest.approx(rate, abs=0.01)
+
+
+def test_no_link_is_replaced_and_no_path_is_a_traceback(tmp_path, data):
+    (tmp_path / "link.npy").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="exists; labels are not overwritten"):
+        write_label_file(tmp_path / "link.npy", NOISY, data)
+    assert (tmp_path / "link.npy").is_symlink()
+    for path in ("x\0.npy", "x" * 5000 + ".npy"):
+        with pytest.raises(InputError, match="cannot be a file"):
+            read_label_file(path, data)
+        with pytest.raises(InputError, match="cannot be a file"):
+            write_label_file(path, NOISY, data)
+    with pytest.raises(DilutionError, match="cannot be read"):
+        read_label_file("~no_such_user_99/x.npy", data)
+
+
+def test_long_names_make_no_long_message(tmp_path):
+    names = tuple(letter * 10_000 for letter in "abc")
+    data = Arrays(torch.zeros(3, 1, 1, 1, dtype=torch.uint8), torch.arange(3), names)
+    (tmp_path / "labels.csv").write_text("noisy_label\nx\nx\nx\n")
+    with pytest.raises(InputError) as error:
+        read_label_file(tmp_path / "labels.csv", data)
+    assert len(str(error.value)) < 1000

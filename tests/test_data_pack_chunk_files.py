@@ -1,5 +1,6 @@
 """Chunks of decoded images: lazy images are those that were written, whatever is taken."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from dilution.data.arrays import Arrays
 from dilution.data.formats.image_batch import ImageBatch, decode_images, pixel_ranges
 from dilution.data.near_copies import scale_down
 from dilution.data.pack.chunk_files import ChunkImages, open_chunk, save_chunk
+from dilution.errors import DataError
 
 SIZE = 40
 
@@ -35,7 +37,7 @@ def images(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ChunkImages,
         for same in (batches, chunks):
             same.append(decode_images(tmp_path, names, SIZE))
         save_chunk(chunks[-1], tmp_path / f"{number}.npz", scaled=request.param)
-    opened = [open_chunk(tmp_path / f"{number}.npz") for number in range(4)]
+    opened = [open_chunk(tmp_path / f"{number}.npz", SIZE) for number in range(4)]
     ranges = pixel_ranges(batch.info for batch in batches)
     return ChunkImages(opened, SIZE), torch.cat([torch.from_numpy(b.filled(ranges)) for b in batches])
 
@@ -66,10 +68,40 @@ def test_a_chunk_keeps_what_is_known_of_its_images(tmp_path: Path) -> None:
     (tmp_path / "c.png").write_text("no image")
     batch: ImageBatch = decode_images(tmp_path, [("a.tif", 1), ("b.tif", 0), ("c.png", 0)], 8, crops=2)
     save_chunk(batch, tmp_path / "x.npz")
-    info = open_chunk(tmp_path / "x.npz").info
+    info = open_chunk(tmp_path / "x.npz", 8).info
     assert info.labels.tolist() == [1, 1, 0, 0]
     for field in ("names", "skipped", "converted", "depths", "formats"):
         assert getattr(info, field) == getattr(batch.info, field)
     (event,) = info.converted
     assert (event.name, event.detail, event.number) == ("a.tif", "CMYK", 2)
     assert [path.name for path in tmp_path.glob("x.*.npz")] == []
+
+
+def one_chunk(folder: Path) -> Path:
+    """Write a chunk of one photograph and return its file."""
+    photograph(0).save(folder / "a.png")
+    save_chunk(decode_images(folder, [("a.png", 0)], SIZE), folder / "c.npz")
+    return folder / "c.npz"
+
+
+@pytest.mark.parametrize("images", [b"", b"no array", np.zeros((2, 3, SIZE, SIZE), np.uint8), np.zeros(3)])
+def test_chunks_of_somebody_else_are_refused_in_a_sentence(tmp_path: Path, images: object) -> None:
+    path = one_chunk(tmp_path)
+    other = path.with_suffix(".images.npy")
+    other.write_bytes(images) if isinstance(images, bytes) else np.save(other, images)
+    with pytest.raises(DataError, match="is no chunk of decoded images"):
+        open_chunk(path, SIZE)
+    path.write_bytes(b"PK no archive")
+    with pytest.raises(DataError, match="is no chunk of decoded images"):
+        open_chunk(path, SIZE)
+
+
+def test_links_in_the_place_of_the_files_of_a_chunk_are_replaced_and_not_followed(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    for name in ("c.npz", "c.images.npy", f"c.{os.getpid()}.npz", f"c.images.{os.getpid()}.npy"):
+        (tmp_path / name).symlink_to(precious)
+    path = one_chunk(tmp_path)
+    assert precious.read_text() == "kept"
+    assert not path.is_symlink()
+    assert len(open_chunk(path, SIZE).info.labels) == 1

@@ -224,3 +224,10 @@ def test_a_skew_that_is_written_as_zero_is_not_called_a_pattern(diagnosis):
         assert any(sentence.startswith(f"Skew δ = {changed.delta.value:.2f}") for sentence in other.details)
     assert "spread almost evenly" in answers[0]
     assert "more frequent than others" in answers[1]
+
+
+def test_reprs_of_a_result_and_its_parts_are_short(diagnosis):
+    for part in (diagnosis.fit, diagnosis.cross_validation, diagnosis.bootstrap_fits[0]):
+        assert repr(part).startswith(f"{type(part).__name__}(")
+        assert f"{len(diagnosis.labels):,} examples" in repr(part)
+        assert len(repr(part)) < 120

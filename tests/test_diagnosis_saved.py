@@ -139,6 +139,14 @@ def test_an_advice_says_what_its_agreement_means(saved):
     object.__setattr__(known, "noise_rate", at)  # of a cached property
     clean = clean_accuracy(Estimate(0.8, 0.75, 0.85), known)
     assert clean == Estimate(pytest.approx(1.0), pytest.approx(0.65 / 0.7), 1.0)
+    object.__setattr__(known, "noise_rate", Estimate(0.2, 0.1, 0.25))
+    unsure = clean_accuracy(Estimate(0.7, 0.65, 0.75), known)
+    object.__setattr__(known, "noise_rate", at)
+    sure = clean_accuracy(Estimate(0.7, 0.65, 0.75), known)
+    assert unsure.value == sure.value == pytest.approx(0.6 / 0.7)
+    assert sure.low == pytest.approx(0.55 / 0.7)
+    assert unsure.low < sure.low
+    assert unsure.high > sure.high
     nothing = replace(diagnosis, learned=False)
     assert clean_accuracy(Estimate(0.8, 0.75, 0.85), nothing) is None
 

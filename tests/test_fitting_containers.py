@@ -172,6 +172,11 @@ def test_a_built_in_data_set_is_predicted_by_name():
     np.testing.assert_allclose(predictions.probabilities, model.probabilities(digits.test.images), atol=1e-6)
     assert predictions.n_compared == len(digits.test)
     assert len(model.predictions("digits").positions) == len(digits.train)
+    ids = [f"d{number}" for number in range(len(digits.test))]
+    assert model.predictions("digits", split="test", ids=ids).ids == tuple(ids)
+    for columns in ({"ids": "key"}, {"label": "kind"}):
+        with pytest.raises(InputError, match="a column of a table, and the data are none"):
+            model.predictions("digits", **columns)
 
 
 def test_a_list_of_images_has_ids_labels_and_unreadable_files(same, tmp_path):

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 from fitted_models import images, mixed_table, untrained, write_csv
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from torch import nn
 
 from dilution.data import Arrays, load_unsplit
 from dilution.errors import DataError, DilutionError, InputError
 from dilution.fitting import BoostedTrees, FittedModel, Network, load_model, save_model
 from dilution.fitting.checked_zip import CheckedZip
+from dilution.fitting.forest import Forest
 from dilution.training.evaluation import Normalise
 
 
@@ -252,3 +253,48 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         load_model(tmp_path / "none.dilution")
     with pytest.raises(DataError, match="cannot be read"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["forest", "boosting", "network"])
+def test_arrays_without_dimensions_and_of_another_byte_order_are_refused(tmp_path, kind):
+    rng = np.random.default_rng(0)
+    arrays = Arrays(torch.from_numpy(rng.normal(size=(60, 4, 1, 1)).astype(np.float32)), torch.arange(60) % 3)
+    features, labels = arrays.images.flatten(1).numpy(), arrays.labels.numpy()
+    if kind == "forest":
+        forest = RandomForestClassifier(2, random_state=0).fit(features, labels)
+        members = [Forest.of_classifier(forest, 3)]
+    elif kind == "boosting":
+        trees = HistGradientBoostingClassifier(max_iter=2).fit(features, labels)
+        members = [BoostedTrees.of_classifier(trees, 3)]
+    else:
+        members = untrained(arrays).members
+    path = FittedModel("mlp1", arrays.shape, arrays.dtype, arrays.classes, members).save(
+        tmp_path / "m.dilution"
+    )
+    checked = CheckedZip.read(path)
+    for name, array in checked.arrays.items():
+        swapped = array.astype(array.dtype.newbyteorder(">"))
+        for other in (
+            array.reshape(-1)[0],
+            array[:0],
+            array[None],
+            *([swapped] if kind == "network" else []),
+        ):
+            changed = dict(checked.arrays) | {name: np.asarray(other)}
+            path.write_bytes(CheckedZip(checked.text, changed).to_bytes())
+            with pytest.raises(DataError, match=r"no model file|do not fit the model"):
+                load_model(path)
+
+
+def test_weights_whose_predictions_overflow_give_an_error_and_no_numbers(tmp_path):
+    arrays = images()
+    path = untrained(arrays).save(tmp_path / "m.dilution")
+    checked = CheckedZip.read(path)
+    huge = np.finfo(np.float32).max
+    changed = {
+        name: np.full_like(array, huge) if array.ndim == 2 else array
+        for name, array in checked.arrays.items()
+    }
+    path.write_bytes(CheckedZip(checked.text, changed).to_bytes())
+    with pytest.raises(InputError, match="probabilities that are no numbers"):
+        load_model(path).probabilities(arrays.images)

@@ -148,6 +148,8 @@ def test_parts_of_a_set_have_its_matrix_and_other_draws(make_data: MakeData):
         (lambda: asymmetric(0.4, {}), "flips is {}; it must map names"),
         (lambda: asymmetric(0.4, 7), "flips is 7; it must map names"),
         (lambda: asymmetric(0.4, {"a": "a"}), "has class 'a' become itself"),
+        (lambda: asymmetric(0.4, [("a", "b"), ("a", "c")]), "has class 'a' become 'b' and 'c'"),
+        (lambda: symmetric(0.4, include_true="no"), "include_true of symmetric noise is 'no'"),
         (lambda: transition([[0.5, 0.6], [0, 1]]), "row 0 of the noise matrix sums to 1.1"),
     ],
 )

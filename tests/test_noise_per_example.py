@@ -198,6 +198,7 @@ def test_settings_of_draws_are_refused(data, setting):
         (lambda: idn(0.3, "many"), "probabilities are no table of numbers"),
         (lambda: idn(2, [[0.5, 0.5]]), "rate of idn noise is 2"),
         (lambda: pmd(0.3, [[0.5, 0.5]], kind="IV"), "'IV' is not a type of pmd noise"),
+        (lambda: part_dependent(0.3, shared="no"), "shared of part_dependent noise is 'no'"),
         (lambda: part_dependent(0.3, spread=0), "spread of part_dependent noise is 0"),
         (lambda: locally_concentrated(-1), "rate of locally_concentrated noise is -1"),
     ],

@@ -20,6 +20,14 @@ def test_every_public_name_is_there():
     assert dir(dilution) == sorted(dilution.__all__)
 
 
+def test_packages_are_there_without_an_import_of_their_own():
+    code = (
+        "import dilution; print(dilution.review.write_review.__name__, dilution.data.open_examples.__name__)"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "write_review open_examples\n"
+
+
 def test_a_missing_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'dilution' has no attribute 'lod'"):
         dilution.lod  # noqa: B018
@@ -48,6 +56,8 @@ def test_lists_have_the_names_that_settings_accept():
         with pytest.raises(dilution.InputError) as caught:
             dilution.Run.of(dataset="digits", n=100, model="mlp2", noise=f"{name}(no_parameter=1)", alpha=1)
         assert "is not a noise" not in str(caught.value)
+    with pytest.raises(dilution.InputError, match="'nonsense' is not a noise"):
+        dilution.Run.of(dataset="digits", n=100, model="mlp2", noise="nonsense", alpha=1)
     dilution.Run.of(dataset="digits", n=100, model=next(iter(dilution.list_models())), alpha=1)
     assert "digits" in dilution.list_datasets()
     assert "fig1" in dilution.list_figures()

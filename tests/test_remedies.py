@@ -36,9 +36,10 @@ from dilution.data.registry import load_unsplit
 from dilution.diagnosis.feature_source import FeatureSource, describe_features
 from dilution.errors import DilutionError
 from dilution.fitting.extractor import Extractor
+from dilution.fitting.learner_selection import select_learners
 from dilution.fitting.linear_head import LinearHead
 from dilution.models import name_model
-from dilution.noise import Dilution
+from dilution.noise import Dilution, canonical_noise
 from dilution.study import Execution, run
 from dilution.study.prepare import prepare
 from dilution.study.run_spec import Run
@@ -613,6 +614,47 @@ case_of_command(
 )
 
 
+def diagnosed_function() -> None:
+    """Write a function of a user's own, and the diagnosis of its data."""
+    Path("own_rows.py").write_text(
+        "import dilution, numpy\n"
+        "x = numpy.random.default_rng(0).random(size=(12, 3, 4, 4), dtype='float32')\n"
+        "def rows():\n"
+        "    return dilution.from_numpy(x, [('cat', 'dog', 'owl')[k % 3] for k in range(12)])\n"
+    )
+    examples = load_unsplit("own_rows:rows")
+    write_diagnosis(Path("diagnosis"), "own_rows:rows", label_issues(examples))
+
+
+case_of_command(
+    "a diagnosis names code",
+    "dilution review --write page.html",
+    lambda _, message: [f"{command} --write page.html" for command in commands(message)],
+    diagnosed_function,
+)
+
+
+def show_stored_code(*options: str) -> str:
+    """Return what is printed of a stored run whose data are a function of the user's own."""
+    if not Path("own.sqlite").exists():
+        diagnosed_function()
+        own = Run.of(dataset="own_rows:rows", n=9, n_val=3, model="mlp1", alpha=1.0, steps=2, n_evals=1)
+        execution = Execution(workers=0, progress=False)
+        run(package.Study("own", [own]), store="own.sqlite", execution=execution)
+    with Store(Path("own.sqlite")) as store:
+        (row,) = store.rows()
+    return dilution("show", "run", row["key"], "--store", "own.sqlite", *options).output
+
+
+def show_with_code(message: str) -> None:
+    option = named(r"not compared without (--[a-z-]+)", message)
+    assert "the files have this content" in show_stored_code(option)
+
+
+case("a stored run names code", lambda: show_stored_code("--retrain"), paste_all)
+case("the data of a stored run are code", show_stored_code, show_with_code)
+
+
 def pack_folder(message: str) -> None:
     (command,) = commands(message)
     paste(f"{command} --workers 0")
@@ -1043,6 +1085,21 @@ def with_verified(command: str, message: str) -> list[str]:
 case_of_command(
     "label issues were edited", f"dilution diagnose table.csv {DOUBTFUL}", with_verified, edited_issues
 )
+
+
+def unused_answers() -> str:
+    doubtful_files()
+    Path("my results").mkdir()
+    Path("my results/verified_labels.csv").write_text("id,verified_label\nrow 2,ant\n")
+    return dilution("diagnose", "table.csv", *shlex.split(DOUBTFUL)).output
+
+
+def use_answers(message: str) -> None:
+    option = named(r"add (--verified '.*?')", message)
+    paste(f"dilution diagnose table.csv {DOUBTFUL} {option}")
+
+
+case("answers of a review are not used", unused_answers, use_answers)
 case_of_command(
     "a confidence is named without a policy",
     f"dilution diagnose table.csv {DOUBTFUL} --confidence 0.8",
@@ -1441,6 +1498,15 @@ def save_with_text(message: str) -> None:
 case_of_call("a method needs more examples", fit_rows, n=3, method="prune", model="sklearn:forest")
 case_of_call("a method is of no use here", fit_rows, method="forward", model="sklearn:forest")
 case_of_call("trees are asked for images", fit_digits, model="sklearn:forest")
+
+
+def select_for_many_classes(model: str) -> None:
+    classes = tuple(map(str, range(501)))
+    rows = Arrays(torch.zeros(1002, 3, 1, 1), torch.arange(1002) % 501, classes)
+    select_learners(model, rows, None, "cpu")
+
+
+case_of_call("trees are asked for many classes", select_for_many_classes, model="sklearn:forest")
 case(
     "a network diverges in a fit",
     diverging_recipe,
@@ -1616,6 +1682,13 @@ def name_loss(message: str) -> None:
 
 case("a loss needs the inverse of T", lambda: refusal(resolve_loss(SINGULAR).check, TWO_CLASSES), set_loss)
 case("a loss has no parameters", lambda: refusal(resolve_loss, "mae(q=1)"), set_loss)
+
+
+def name_noise(noise: str) -> None:
+    canonical_noise(noise)
+
+
+case_of_call("a noise has no parameters", name_noise, noise="observed(rate=0.4)")
 case("a loss is no name", lambda: refusal(resolve_loss, 3), name_loss)
 case("a parameter of a loss has no name", lambda: refusal(resolve_loss, "gce(0.3)"), name_loss)
 case("a loss of one label gets several", one_label_loss, set_loss)
@@ -1624,6 +1697,9 @@ case("a loss and a transition matrix are given", with_transition, set_loss)
 
 
 SLOW = {
+    "answers of a review are not used",
+    "a stored run names code",
+    "the data of a stored run are code",
     "label issues were edited",
     "a confidence is named without a policy",
     "columns of images are to be shown",
@@ -1766,6 +1842,9 @@ EXEMPT: dict[str, str] = {
     "dilution.data.with_label_file(data.train": "code that tests/test_study_noise_settings.py reads",
     "names of classes, such as {'cat'": "a value that only the user knows",
     "AccuracyLaw(": "a repr",
+    "CrossValidation({}, loss=": "a repr",
+    "NoiseFit(noise_rate=": "a repr",
+    "PooledFit(noise_rate=": "a repr",
     "TrainTask(": "a repr",
     "With parameters: gce(q=0.3)": "a list, no message",
     "--zoom": "a style sheet",

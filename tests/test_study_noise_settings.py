@@ -24,6 +24,11 @@ def test_the_text_of_a_noise_is_canonical_so_that_equal_runs_have_equal_keys():
     assert first.noise == "symmetric(rate=0.4)"
     assert first.key == second.key
     assert first.key != run(noise="symmetric(rate=0.5)").key
+    for whole, fraction in (
+        ("pair_flip(rate=1)", "pair_flip(rate=1.0)"),
+        ("transition(T=[[1, 0], [0, 1]])", "transition(T=[[1.0, 0.0], [0.0, 1.0]])"),
+    ):
+        assert run(noise=whole).key == run(noise=fraction).key
     assert first.label_mode == "replaced"
     assert run(noise="pair_flip(rate=0.2)", label_mode="added").label_mode == "added"
 
@@ -47,6 +52,7 @@ def test_runs_without_these_settings_keep_their_keys():
         ({"noise": "symmetric(rate=0.4)", "alpha": 1.0}, "alpha is 1.0 and noise is 'symmetric'"),
         ({"noise": "symmetric(rate=0.4)", "eta": 0.3}, "eta is 0.3 and noise is 'symmetric'"),
         ({"noise": "uniform(rate=0.4)"}, "noise is 'uniform' with rate in brackets"),
+        ({"noise": "observed(rate=0.4)"}, "noise 'observed' has no parameters, and 'rate' is given"),
         ({"noise": "uniform"}, "neither of alpha and eta given"),
         (
             {"noise": "part_dependent(rate=0.4)", "stratified": True},

@@ -147,3 +147,23 @@ def test_the_content_of_the_file_belongs_to_the_identity_of_a_run(tmp_path):
     assert first.key != second.key
     (known,) = prepare([Run.of(**settings, loss="forward")], None)
     assert known.fingerprint == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("T.npy", b"", "no transition matrix"),
+        ("T.npy", b"PK\3\4 no archive", "no transition matrix"),
+        ("T.npy", b"\x93NUMPY\1\0v\0" + b"(" * 118, "no transition matrix"),
+        ("T.csv", b"true,noisy,probability,probability\ndog,dog,1,1\n", "two of its columns have one name"),
+        ("T.csv", b"true,true,noisy,probability\ndog,dog,dog,1\n", "two of its columns have one name"),
+        ("T.csv", b",".join([b"1"] * 20_000), "more columns than the data have classes"),
+        ("T.csv", b"true,noisy,probability\n" + b"x" * 100_000 + b",dog,1\n", "names the class 'xxx"),
+    ],
+)
+def test_files_of_strangers_are_refused_in_a_short_sentence(tmp_path, monkeypatch, name, content, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as error:
+        resolve_loss(f"forward(T='{name}')").transition(context())
+    assert len(str(error.value)) < 1000

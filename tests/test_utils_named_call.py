@@ -37,17 +37,21 @@ def test_the_order_of_parameters_does_not_matter(name, parameters):
         ("gce(q=0.3", "never closed"),
         ("gce(q=0.3)+1", "more behind the brackets"),
         ("gce(q=1, q=2)", "gives q twice"),
-        ("gce(q=open('f'))", "no number, text or list"),
-        ("gce(q={1: 2})", "no number, text or list"),
-        ("gce(q=1j)", "no number, text or list"),
+        ("gce(q=open('f'))", "no finite number, text or list"),
+        ("gce(q={1: 2})", "no finite number, text or list"),
+        ("gce(q=1j)", "no finite number, text or list"),
+        ("gce(q=1e999)", "no finite number, text or list"),
         ("gce(q=nan)", "Write texts in quotes"),
         (r"forward(T='C:\data')", "invalid escape"),
         ("gce(q=" + "(" * 500 + ")", "nested"),
-        ("gce(q=" + "-" * 100_000 + "1)", "no number, text or list|nested"),
+        ("gce(q=" + "-" * 100_000 + "1)", "no finite number, text or list|nested"),
         ("gce(q=" + "9" * 5000 + ")", "limit"),
         ("gce(q=" + "[" * 90 + "]" * 90 + "", "never closed"),
         ("gce(q='" + "x" * 1_000_001 + "')", "1,000,000"),
         ("gce(q='\0')", "null"),
+        ("gce(q=0x" + "f" * 10_000 + ")", "more than 300 digits"),
+        ("x" * 10_000 + "(1)", "every parameter needs its name"),
+        ("gce(" + "k" * 10_000 + "=1j)", "no finite number, text or list"),
     ],
 )
 def test_what_is_no_call_with_literals_is_refused_with_a_reason(text, message):
@@ -63,3 +67,12 @@ def test_any_text_is_read_or_refused(text):
     except InputError:
         return
     assert name == text.partition("(")[0].strip()
+
+
+def test_a_hundred_thousand_parameters_are_compared_once_each(monkeypatch):
+    """A comparison of all pairs would take minutes."""
+    compared = []
+    monkeypatch.setattr("dilution.utils.named_call.Counter", lambda names: compared.append(len(names)) or {})
+    text = "gce(" + ",".join(f"a{number}=1" for number in range(10_000)) + ")"
+    assert len(parse_call(text, "loss")[1]) == 10_000
+    assert compared == [10_000]

@@ -132,6 +132,8 @@ def __getattr__(name: str) -> Any:
         value: Any = version("dilution")
     elif name in _PACKAGE_OF:
         value = getattr(import_module(f"dilution.{_PACKAGE_OF[name]}"), name)
+    elif name in _PACKAGES or name == "review":
+        value = import_module(f"dilution.{name}")
     else:
         raise AttributeError(f"module 'dilution' has no attribute {name!r}")
     globals()[name] = value

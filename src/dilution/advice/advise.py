@@ -130,17 +130,18 @@ def advise(
     known = find_diagnosis(diagnosis, data, columns, execution.root)
     with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
         examples = as_features(data, features, columns, execution.root, log)
-    shown = shown_name(data, **columns)
-    if examples is not None:
-        data, columns = examples, {}
-    data, name, data_notes = name_data(data, store, **columns)
-    if examples is not None:
-        name = f"features of {Path(shown).name}"
-    splits = load(data, execution.root)
-    mode: LabelMode = label_mode or ("replaced" if is_own_data(data) else "added")
-    request = _Request.of(splits, data, alpha, eta, model, n, epochs, precision, seed, mode)
-    noise_scales = _measure_noise_scales(request)
-    proposed = _propose(request, noise_scales[-1], execution.root)
+        shown = shown_name(data, **columns)
+        if examples is not None:
+            data, columns = examples, {}
+        data, name, data_notes = name_data(data, store, **columns)
+        if examples is not None:
+            name = f"features of {Path(shown).name}"
+        splits = load(data, execution.root)
+        mode: LabelMode = label_mode or ("replaced" if is_own_data(data) else "added")
+        request = _Request.of(splits, data, alpha, eta, model, n, epochs, precision, seed, mode)
+        log.begin("measuring the noise scale")
+        noise_scales = _measure_noise_scales(request)
+        proposed = _propose(request, noise_scales[-1], execution.root)
     with Store(store) as opened:
         search = Search(f"advice/{data}/{request.model}", opened, store, execution, deadline)
         lr, trials = search_lr(proposed, search.train)

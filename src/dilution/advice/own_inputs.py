@@ -1,5 +1,6 @@
 """What an advice takes besides the data: features of images, and a finished diagnosis of the same data."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -91,7 +92,8 @@ def clean_accuracy(agreement: Estimate, diagnosis: Diagnosis) -> Estimate | None
     """Return the accuracy on true labels to which an agreement with noisy labels corresponds.
 
     At the noise rate η a right prediction agrees with probability 1 − η, and a wrong one of m classes with
-    η/(m − 1) on average. So agreement = a (1 − η) + (1 − a) η/(m − 1) at the accuracy a.
+    η/(m − 1) on average. So agreement = a (1 − η) + (1 − a) η/(m − 1) at the accuracy a. The interval is that
+    of the agreement and that of the noise rate in quadrature, as of independent errors.
 
     Parameters
     ----------
@@ -105,13 +107,18 @@ def clean_accuracy(agreement: Estimate, diagnosis: Diagnosis) -> Estimate | None
     Estimate or None
         None if the diagnosis learned nothing, or labels hardly depend on the true class.
     """
-    rate = diagnosis.noise_rate
-    when_wrong = rate.value / (len(diagnosis.classes) - 1)
-    slope = 1 - rate.value - when_wrong
-    if not diagnosis.learned or not slope > _LEAST_SLOPE:
+    rate, others = diagnosis.noise_rate, len(diagnosis.classes) - 1
+    if not diagnosis.learned or not 1 - rate.value - rate.value / others > _LEAST_SLOPE:
         return None
-    values = (
-        min(1.0, max(0.0, (value - when_wrong) / slope))
-        for value in (agreement.value, agreement.low, agreement.high)
+
+    def accuracy(agreement: float, noise_rate: float) -> float:
+        when_wrong = noise_rate / others
+        slope = max(_LEAST_SLOPE, 1 - noise_rate - when_wrong)
+        return min(1.0, max(0.0, (agreement - when_wrong) / slope))
+
+    value = accuracy(agreement.value, rate.value)
+    below, above = (
+        math.hypot(accuracy(of_agreement, rate.value) - value, accuracy(agreement.value, of_rate) - value)
+        for of_agreement, of_rate in ((agreement.low, rate.low), (agreement.high, rate.high))
     )
-    return Estimate(*values)
+    return Estimate(value, max(0.0, value - below), min(1.0, value + above))

@@ -29,7 +29,7 @@ is the power of two nearest to the noise scale that leaves enough steps in the b
 
 The learning rate is searched by successive halving: five learning rates, and further ones beyond an edge \
 that wins, at an eighth of the budget, the better half at a quarter, and again at half of it, with two \
-seeds each. Schedule, EMA decay and image shifts are compared at the whole budget with three seeds; the \
+seeds each. {compared} are compared at the whole budget with three seeds; the \
 value that theory or habit proposes is kept unless the other one is better by more than a standard error. \
 All of this is judged by the lowest cross entropy on noisy validation labels that a run reaches. The \
 checkpoint to keep is the last step or the step with that lowest cross entropy, whichever has the higher \
@@ -78,7 +78,7 @@ def write_advice(advice: Advice, folder: Path, command: str) -> Path:
         marks=plot.marks,
         caption=f"{_describe_labels(advice)}; budget {advice.n_images:,} examples. The recipe is in "
         f"recipe.toml; use it with --recipe.{_left_off(advice)}",
-        method="\n\n".join([*why, _METHOD]),
+        method="\n\n".join([*why, _METHOD.format(compared=compared_settings(advice))]),
         claims=pd.DataFrame(),
         points=advice.noise_scale_table,
         runs=advice.runs,
@@ -159,3 +159,9 @@ def _draw_lrs(axis: Axes, advice: Advice) -> None:
     axis.set_ylabel("loss above the lowest, 10⁻³ nats")
     axis.set_title("Loss on noisy validation labels")
     legend_below(axis, title="share of the budget")
+
+
+def compared_settings(advice: Advice) -> str:
+    """Return what is compared at the whole budget; data that cannot be shifted have two settings."""
+    shifts = any(comparison.setting == "translate" for comparison in advice.comparisons)
+    return "Schedule, EMA decay and image shifts" if shifts else "Schedule and EMA decay"

@@ -11,6 +11,7 @@ from dilution.cli.options import DataRootOption, interruptible
 from dilution.errors import InputError
 from dilution.utils.notes import printed_notes
 from dilution.utils.printable import printable
+from dilution.utils.regular_file import expand_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 
     from dilution.data.download import FileStatus
 
-data_app = typer.Typer(
-    help="Download, check or pack the files of a data set, or draw its noisy labels.", no_args_is_help=True
-)
+data_app = typer.Typer(help="Download, check or pack a data set, or draw noisy labels.", no_args_is_help=True)
 
 _SHOWN_CLASSES = 20  # rows of a transition matrix that are printed; the others are counted
 _SHOWN = 10  # skipped files and damaged images that are printed; the others are counted
@@ -76,7 +75,7 @@ def data_pack(
     _check_target(target)
     from dilution.data import load, write_pack
 
-    source = Path(name).expanduser()
+    source = expand_home(name)
     if source.is_dir():
         _pack_folder(source, target, size, crops, workers)
         return
@@ -109,7 +108,7 @@ def data_noisy(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws and of that model.")] = 0,
     data_root: DataRootOption = None,
 ) -> None:
-    """Draw one noisy label per training image, and write them to a file that others can read.
+    """Draw a noisy label per training image, and write them to a file.
 
     A study trains on them with the setting labels = "FILE".
     """

@@ -21,6 +21,7 @@ from dilution.cli.options import (
     RootSeedOption,
     execution_options,
     interruptible,
+    note_unused_answers,
 )
 from dilution.cli.signals import writing_to
 
@@ -71,6 +72,7 @@ def fit(
 
     if not is_checked_zip(out):
         claim(out.absolute().parent, [out.name], overwrite=overwrite)
+    note_unused_answers(diagnosis, verified_labels)
     with interruptible("nothing is kept"):
         result = fit_model(
             data,

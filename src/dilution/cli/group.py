@@ -103,9 +103,8 @@ def _usage_errors_on_one_line() -> Iterator[None]:
     try:
         yield
     except _UsageError as error:
-        if (
-            type(error).show is not _UsageError.show
-        ):  # not an error, but the help of a group without a command
+        is_help = type(error).show is not _UsageError.show  # of a group without a command
+        if is_help:
             raise
         message = _LONG_ARGUMENT.sub("…", error.format_message())
         raise _UsageError(one_line(message, _MAX_USAGE), error.ctx) from None

@@ -26,6 +26,7 @@ from dilution.cli.options import (
     command_line,
     execution_options,
     interruptible,
+    note_unused_answers,
 )
 from dilution.cli.signals import writing_to
 
@@ -115,6 +116,7 @@ def diagnose(
     limit = None if fail_above is None else parse_share(fail_above, "--fail-above")
     outputs = Outputs.parse(data, columns, clean, confidence)
     claim_folder(out, outputs.names(out), verified_labels, overwrite=overwrite)
+    note_unused_answers(out, verified_labels)
     if cleanlab:
         check_cleanlab()
     with interruptible("nothing is kept"):

@@ -163,6 +163,17 @@ def interruptible(
         raise typer.Exit(130) from None
 
 
+def note_unused_answers(folder: Path | None, verified: Path | None) -> None:
+    """Tell the user that answers of a review are in a folder of a diagnosis, and are not used."""
+    from dilution.review.answers import FILE_NAME
+
+    if folder is not None and verified is None and (folder / FILE_NAME).is_file():
+        path = shlex.quote(str(folder / FILE_NAME))
+        typer.echo(
+            f"note: {path} has answers of a review, which are not used; add --verified {path}", err=True
+        )
+
+
 def command_line(context: typer.Context) -> str:
     """Return the command line of the command that runs: its arguments, and the options as they were typed."""
     words = ["dilution", context.info_name or ""]

@@ -2,9 +2,11 @@
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any, BinaryIO, Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -12,6 +14,7 @@ from dilution.errors import DataError
 
 _TIMEOUTS = (10, 60)  # seconds to connect, and between two parts of the content
 _MAX_SECONDS = 3600.0
+_TOO_LONG = f"took more than {_MAX_SECONDS / 60:.0f} minutes"
 _MAX_BYTES = 1 << 30  # the largest file of a built-in data set, CIFAR-10, takes 170 MB
 
 
@@ -79,17 +82,41 @@ def download(file: str, sha256: str, folder: Path, mirrors: Sequence[str]) -> Pa
             try:
                 request = pooch.HTTPDownloader(timeout=_TIMEOUTS, hooks={"response": _refuse_plain_http})
                 with part.open("wb") as opened:
-                    request(mirror + file, _LimitedFile(opened), None)
+                    _within_limit(partial(request, mirror + file, _LimitedFile(opened), None))
                 if pooch.file_hash(str(part)) == sha256:
                     return part.replace(folder / file)
                 reason = "sent other content"
-            except OSError as error:  # includes the errors of requests
+            except (OSError, ValueError) as error:  # OSError includes the errors of requests
                 reason = _reason(error)
             failures.append(f"{urlsplit(mirror).netloc}: {reason}")
     raise DataError(
         f"{file} could not be downloaded ({'; '.join(failures)}); it is needed in {folder}. Download it by "
         f"hand from {mirrors[0]}{file}, or name a folder that has it with --data-root or DILUTION_DATA."
     )
+
+
+def _within_limit(request: Callable[[], object]) -> None:
+    """Make a request in a thread, and give it up at the limit: a mirror can send one byte per minute.
+
+    The limit of time between two parts does not end such a request, nor does a look at the clock for each
+    part, because a part is only complete with its last byte. The thread ends with this process.
+    """
+    outcome: list[BaseException | None] = []
+
+    def run() -> None:
+        try:
+            request()
+            outcome.append(None)
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = Thread(target=run, daemon=True, name="dilution-download")
+    thread.start()
+    thread.join(_MAX_SECONDS)
+    if not outcome:
+        raise _RefusedError(_TOO_LONG)
+    if outcome[0] is not None:
+        raise outcome[0]
 
 
 class _LimitedFile:
@@ -104,7 +131,7 @@ class _LimitedFile:
         if self._size > _MAX_BYTES:
             raise _RefusedError(f"sent more than {_MAX_BYTES >> 20:,} MiB")
         if time.monotonic() > self._end:
-            raise _RefusedError(f"took more than {_MAX_SECONDS / 60:.0f} minutes")
+            raise _RefusedError(_TOO_LONG)
         return self._file.write(content)
 
     def flush(self) -> None:
@@ -136,11 +163,13 @@ def _temporary_folder(folder: Path) -> tempfile.TemporaryDirectory[str]:
         ) from error
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | ValueError) -> str:
     """Return why a request failed in a few words; the messages of requests run over several lines."""
     if isinstance(error, _RefusedError):
         return str(error)
     response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP {response.status_code}"
-    return error.strerror or type(error).__name__
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        return "redirects to no address"  # the message repeats the address
+    return getattr(error, "strerror", None) or type(error).__name__

@@ -3,8 +3,10 @@
 import csv
 import io
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from pickle import Unpickler, UnpicklingError
 from typing import Any
@@ -16,11 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dilution.data.arrays import Arrays
+from dilution.data.builtin.safe_pickle import check_pickle_size
 from dilution.errors import DataError, InputError, short_repr
 from dilution.utils.atomic import write_atomic
 from dilution.utils.csv_cells import csv_bytes, restore_text
 from dilution.utils.npz_size import check_array_fits, load_array
-from dilution.utils.regular_file import check_regular
+from dilution.utils.printable import one_line
+from dilution.utils.references import user_folder
+from dilution.utils.regular_file import check_regular, expand_home
 
 SUFFIXES = (".npy", ".csv", ".pt")
 """Kinds of files of labels."""
@@ -32,17 +37,14 @@ CLEAN_COLUMNS = ("label", "clean_label")
 """Column of a CSV file that holds true labels, which are compared with those of the data."""
 
 _MAX_BYTES = 1 << 30  # of a file
+_MAX_DIGITS = 18  # of a label that is a number: more fit into no int64
+_MAX_NAME = 50  # characters of the name of a column or class in a message
 _MAX_PICKLE = 10_000  # bytes of the description of one tensor
 _READ_ERRORS = (
     *(zipfile.BadZipFile, UnpicklingError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError),
     *(AttributeError, RuntimeError, MemoryError, NotImplementedError, OverflowError, csv.Error),
 )
 _STORAGES = {"LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2", "ByteStorage": "|u1"}
-
-
-def is_label_file(name: str) -> bool:
-    """Return whether a name ends as that of a file of labels does."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def read_label_file(path: str | Path, data: Arrays) -> Tensor:
@@ -66,7 +68,7 @@ def read_label_file(path: str | Path, data: Arrays) -> Tensor:
     InputError
         If its length or its classes are not those of the data.
     """
-    path = Path(path).expanduser()
+    path = expand_home(path)
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(
             f"labels is {str(path)!r}; a file of labels ends in {', '.join(SUFFIXES)}, with one label per "
@@ -74,10 +76,11 @@ def read_label_file(path: str | Path, data: Arrays) -> Tensor:
         )
     content = _content(path)
     try:
-        noisy, clean = _READERS[path.suffix.lower()](content)
+        noisy, clean = _READERS[path.suffix.lower()](content, len(data))
     except _READ_ERRORS as error:
+        reason = one_line(str(error) or type(error).__name__)
         raise DataError(
-            f"{path} cannot be read as labels ({error}); it must hold one array of whole numbers, one per "
+            f"{path} cannot be read as labels ({reason}); it must hold one array of whole numbers, one per "
             "training image. Write it with numpy.save(path, labels)."
         ) from error
     if clean is not None:
@@ -86,9 +89,10 @@ def read_label_file(path: str | Path, data: Arrays) -> Tensor:
 
 
 def _content(path: Path) -> bytes:
-    check_regular(path)
+    source = user_folder() / path  # a worker of another machine has another current folder
+    check_regular(source)
     try:
-        with path.open("rb") as file:
+        with source.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise DataError(
@@ -141,14 +145,15 @@ def check_label_target(path: str | Path) -> Path:
     Raises
     ------
     InputError
-        If the name does not end in one of :data:`SUFFIXES`, or the file exists.
+        If the name does not end in `.npy`, `.csv` or `.pt`, or there is a file or a link of this name.
     """
-    path = Path(path).expanduser()
+    path = expand_home(path)
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(
             f"{path} does not end in {', '.join(SUFFIXES)}. Write to {path.with_suffix('.npy')} instead."
         )
-    if path.exists():
+    check_regular(path)
+    if path.is_symlink() or path.exists():
         raise InputError(f"{path} exists; labels are not overwritten. Remove it, or write to another file.")
     return path
 
@@ -176,11 +181,15 @@ def _numbers(path: Path, values: NDArray[Any], data: Arrays) -> NDArray[np.int64
         )
     texts = [str(value) for value in values]
     number_of = {name: number for number, name in enumerate(names)}
-    if not set(texts) <= set(number_of) and all(text.isdecimal() for text in texts):
+    if not set(texts) <= set(number_of) and all(
+        text.isdecimal() and len(text) <= _MAX_DIGITS for text in texts
+    ):
         return _numbers(path, np.array([int(text) for text in texts]), data)
     unknown_names = [text for text in dict.fromkeys(texts) if text not in number_of]
     if unknown_names:
-        shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        shown = ", ".join(one_line(name, _MAX_NAME) for name in names[:10]) + (
+            ", …" if len(names) > 10 else ""
+        )
         raise InputError(
             f"{path} holds {short_repr(unknown_names[0])}, which is no class of the data "
             f"({len(unknown_names)} such). Classes are {shown}."
@@ -201,18 +210,22 @@ def _check_clean(path: Path, clean: NDArray[np.int64], data: Arrays) -> None:
 _Columns = tuple[NDArray[Any], NDArray[Any] | None]
 
 
-def _read_npy(content: bytes) -> _Columns:
+def _read_npy(content: bytes, n: int) -> _Columns:  # noqa: ARG001
     file = io.BytesIO(content)
     check_array_fits(file, len(content), "labels", _MAX_BYTES)
     return load_array(file, "labels"), None
 
 
-def _read_csv(content: bytes) -> _Columns:
-    rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
-    header, rows = [name.strip() for name in rows[0]], [row for row in rows[1:] if row]
+def _read_csv(content: bytes, n: int) -> _Columns:
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline=""))
+    header = [name.strip() for name in next(reader, [])]
+    rows = list(islice(filter(None, reader), n))
+    if more := sum(map(bool, reader)):  # counted, not kept: a file can have any number of lines
+        raise ValueError(f"it has {n + more:,} rows, and the training split has {n:,} images")
     chosen = [name for name in NOISY_COLUMNS if name in header] or (header if len(header) == 1 else [])
     if len(chosen) != 1:
-        raise ValueError(f"its columns are {', '.join(header[:6])}, and none or several are {NOISY_COLUMNS}")
+        shown = ", ".join(one_line(name, _MAX_NAME) for name in header[:6])
+        raise ValueError(f"its columns are {shown}, and none or several are {NOISY_COLUMNS}")
     if any(len(row) != len(header) for row in rows):
         raise ValueError("its rows differ in their number of cells")
     clean = [name for name in CLEAN_COLUMNS if name in header and name not in chosen]
@@ -239,24 +252,49 @@ class _TensorUnpickler(Unpickler):
         return pid
 
 
-def _read_pt(content: bytes) -> _Columns:
+def _read_pt(content: bytes, n: int) -> _Columns:  # noqa: ARG001
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = {PurePosixPath(member.filename).name: member for member in archive.infolist()}
-        if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
-            raise ValueError(f"it unpacks to more than {_MAX_BYTES:,} bytes")
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("its entries are compressed, and torch.save compresses none")
+        names = Counter(PurePosixPath(entry.filename).name for entry in entries)
+        if max(names["data.pkl"], names["0"]) > 1:
+            raise ValueError("two entries in it have one name")
+        members = {PurePosixPath(entry.filename).name: entry for entry in entries}
         description = members["data.pkl"]
         if description.file_size > _MAX_PICKLE:
             raise ValueError(f"its description has {description.file_size:,} bytes; one tensor needs fewer")
         with archive.open(description) as file:
-            parts = _TensorUnpickler(io.BytesIO(file.read(_MAX_PICKLE))).load()
+            pickled = file.read(_MAX_PICKLE)
+        check_pickle_size(pickled)
+        parts = _TensorUnpickler(io.BytesIO(pickled)).load()
         if not isinstance(parts, tuple) or len(parts) != 4:
             raise ValueError(f"it holds a {type(parts).__name__}; a file of labels is one tensor")
-        (_, kind, key, _, _), offset, size, stride = parts
-        with archive.open(members[str(key)]) as file:
+        storage, offset, size, stride = parts
+        if not isinstance(storage, tuple) or len(storage) != 5 or not _are_whole((offset,), size, stride):
+            raise ValueError("its tensor is described in another way than torch.save does")
+        _, kind, key, _, _ = storage
+        if not isinstance(kind, str) or kind not in _STORAGES or key != "0":
+            raise ValueError("its storage is described in another way than torch.save does")
+        with archive.open(members["0"]) as file:
             values = np.frombuffer(file.read(), dtype=_STORAGES[kind])
-    if len(size) != 1 or stride != (1,) or offset != 0 or size[0] != len(values):
-        raise ValueError(f"its tensor has shape {tuple(size)}; labels have one dimension")
+    if len(size) != 1:
+        raise ValueError(f"its tensor has shape {size}; labels have one dimension")
+    if stride != (1,) or offset != 0 or size[0] != len(values):
+        raise ValueError("its tensor is a part of a larger one; save a copy of it")
     return values, None
 
 
-_READERS = {".npy": _read_npy, ".csv": _read_csv, ".pt": _read_pt}
+def _are_whole(*values: Any) -> bool:
+    """Return whether all values are tuples of whole numbers that are no larger than sizes of arrays."""
+    return all(
+        isinstance(value, tuple) and all(type(number) is int and 0 <= number < 2**63 for number in value)
+        for value in values
+    )
+
+
+_READERS: dict[str, Callable[[bytes, int], _Columns]] = {
+    ".npy": _read_npy,
+    ".csv": _read_csv,
+    ".pt": _read_pt,
+}

@@ -21,7 +21,7 @@ from dilution.data.download import FileStatus
 from dilution.data.formats.image_listing import contains_images
 from dilution.data.sources import CUSTOM_DATA, DataSource, PackSource, TableSource, custom_source
 from dilution.errors import InputError, short_repr, unknown
-from dilution.utils.regular_file import is_file
+from dilution.utils.regular_file import expand_home, is_file
 
 _BUILTIN: tuple[BuiltinDataSet, ...] = (
     *(DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CIFAR100),
@@ -127,7 +127,7 @@ def fingerprint(name: str | Path, root: str | Path | None = None) -> str:
     Returns
     -------
     str
-        SHA-256 of :data:`READING_RULES` and the SHA-256 of a file, of the images of a folder, or of the data
+        SHA-256 of `READING_RULES` and the SHA-256 of a file, of the images of a folder, or of the data
         that a function returned; SHA-256 of the index of a pack. For built-in data: of the content of CIFAR
         files that differ from the originals, with that of human labels; empty otherwise.
 
@@ -152,7 +152,7 @@ def data_root(root: str | Path | None = None) -> Path:
         import pooch
 
         chosen = pooch.os_cache("dilution")
-    return Path(chosen).expanduser().resolve()
+    return expand_home(chosen).resolve()
 
 
 def is_dataset_name(name: str | Path) -> bool:

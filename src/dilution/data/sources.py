@@ -15,7 +15,7 @@ from dilution.data.formats.table_options import unquote
 from dilution.data.pack import reader
 from dilution.errors import DataError, InputError
 from dilution.utils.references import is_reference
-from dilution.utils.regular_file import check_regular
+from dilution.utils.regular_file import check_regular, expand_home
 
 
 class DataSource(Protocol):
@@ -295,19 +295,12 @@ def _split_name(name: str) -> tuple[Path, str, bool]:
     splits = list(_splits(name))
     for head, options in [(name, ""), *splits]:
         for form in (head, unquote(head)):
-            if form and _exists(path := _path(form)):
+            if form and _exists(path := expand_home(form)):
                 return path, options, True
     for head, options in splits:
         if Path(head).suffix.lower() in _BY_SUFFIX:
-            return _path(head), options, False
-    return _path(name), "", False
-
-
-def _path(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # it begins with ~ and the name of no user
-        return Path(text)
+            return expand_home(head), options, False
+    return expand_home(name), "", False
 
 
 def _exists(path: Path) -> bool:

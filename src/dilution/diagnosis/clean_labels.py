@@ -178,8 +178,8 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
         sentences.append("Nothing could be estimated, so only verified labels are applied.")
     elif diagnosis.is_upper_bound and len(changes):
         sentences.append(
-            "With so few examples per class the models confuse classes themselves: look at the changes "
-            "before use."
+            f"{'With so few examples per class' if diagnosis.has_few_examples else 'As classes overlap'} "
+            "the models confuse classes themselves: look at the changes before use."
         )
     lost = [name for number, name in enumerate(diagnosis.classes) if not (keep & (labels == number)).any()]
     if lost:

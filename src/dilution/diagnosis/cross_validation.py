@@ -41,7 +41,7 @@ Floats32 = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CrossValidation:
     """Held-out predictions of every example.
 
@@ -68,6 +68,11 @@ class CrossValidation:
     epochs: int
     loss: float
     baseline_loss: float
+
+    def __repr__(self) -> str:
+        """Return the model, its loss and the size of the predictions."""
+        n, classes = self.pred_probs.shape
+        return f"CrossValidation({self.model!r}, loss={self.loss:.3f}, {n:,} examples, {classes:,} classes)"
 
 
 def cross_validate(

@@ -16,6 +16,7 @@ from dilution.data.id_table import check_id_file
 from dilution.data.open_examples import shown_name
 from dilution.diagnosis.anchors import Ints
 from dilution.diagnosis.bootstrap import N_BOOTSTRAP
+from dilution.diagnosis.class_overlap import measure_overlap
 from dilution.diagnosis.copies import NO_COPIES, copy_evidence
 from dilution.diagnosis.counts import check_counts
 from dilution.diagnosis.cross_validation import FOLDS, CrossValidation
@@ -259,6 +260,7 @@ def diagnose_predictions(
         if copies is None
         else copy_evidence(copies, labels, fits.fit, fits.bootstrap_fits, groups, seed),
         notes=examples.notes,
+        overlap=measure_overlap(fits.fit, noisy, float(known.mean())),
     )
 
 

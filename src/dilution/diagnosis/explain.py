@@ -57,10 +57,23 @@ def answer(diagnosis: Diagnosis) -> str:
     if diagnosis.is_upper_bound:
         return (
             f"At most about {100 * rate.high:.0f} % of the {n:,} labels are wrong. This is an upper bound: "
+            f"{_why_upper_bound(diagnosis)}"
+        )
+    return f"{share}; {_pattern(diagnosis)}."
+
+
+def _why_upper_bound(diagnosis: Diagnosis) -> str:
+    """Return the end of a sentence on why the estimate is an upper bound."""
+    if diagnosis.has_few_examples:
+        return (
             f"with {_examples_per_class(diagnosis)} the models confuse classes themselves, and their errors "
             "cannot be told from wrong labels."
         )
-    return f"{share}; {_pattern(diagnosis)}."
+    return (
+        "the classes seem to overlap in these features, and examples that look like another class cannot be "
+        f"told from wrong labels. That may be {100 * diagnosis.overlap:.0f} of the estimated "
+        f"{100 * diagnosis.noise_rate.value:.0f} percentage points; verified labels tell."
+    )
 
 
 def _no_answer(diagnosis: Diagnosis) -> str:

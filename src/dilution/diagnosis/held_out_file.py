@@ -147,8 +147,9 @@ def read_held_out(path: Path) -> SavedPredictions:
     file = (path if path.is_dir() else path.parent) / NAME
     if not path.exists() or not file.exists():
         raise DataError(
-            f"{path} is no folder of a diagnosis with a file {NAME}, which dilution diagnose writes except "
-            f"for {MAX_VALUES:,} probabilities or more. Name such a folder, or leave the diagnosis out."
+            f"{path} is no folder of a diagnosis with a file {NAME}, which dilution diagnose writes unless "
+            f"there are more than {MAX_VALUES:,} probabilities. Name such a folder, or leave the diagnosis "
+            "out."
         )
     check_regular(file)
     try:

@@ -122,6 +122,11 @@ class DiagnosisFile(_Part):
         description="by how much the noise fit overestimated planted noise, with one standard deviation on "
         "both sides; the noise rate is without it; null where it was not measured",
     )
+    overlap: float | None = Field(
+        None,
+        description="by how much the noise rate may be overestimated because classes of a table overlap in "
+        "its features; 0 for images",
+    )
     min_per_class: int | None = Field(
         None, description="examples or groups per class below which the noise rate is an upper bound"
     )

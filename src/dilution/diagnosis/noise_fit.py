@@ -103,7 +103,7 @@ class Agreement(NamedTuple):
     expected: Floats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NoiseFit:
     """Estimate of true classes and noise.
 
@@ -127,6 +127,11 @@ class NoiseFit:
     class_probs: Floats
     prior: Floats
     anchors: Floats
+
+    def __repr__(self) -> str:
+        """Return the noise rate and the size of the fit; its arrays fill pages."""
+        n, classes = self.class_probs.shape
+        return f"NoiseFit(noise_rate={self.noise_rate:.3f}, {n:,} examples, {classes} classes)"
 
     @property
     def noise_rate(self) -> float:

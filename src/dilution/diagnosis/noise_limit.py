@@ -86,9 +86,8 @@ def check_limit(diagnosis: Diagnosis, limit: float) -> LimitCheck:
         return LimitCheck(
             limit,
             "undecided",
-            f"Undecided whether the noise rate is above {text}: with so few examples the estimate is only an "
-            "upper bound,"
-            f" {high}. Verified labels tell more.",
+            f"Undecided whether the noise rate is above {text}: the estimate is only an upper "
+            f"bound, {high}. Verified labels tell more.",
         )
     if rate.low > limit:
         return LimitCheck(limit, "above", f"The noise rate is above {text}: the interval begins at {low}.")

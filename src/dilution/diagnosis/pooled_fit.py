@@ -94,7 +94,7 @@ class Evidence:
         return joint
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PooledFit:
     """Estimate of noise rates where classes are many.
 
@@ -120,6 +120,13 @@ class PooledFit:
     noise_rate: float
     prior: Floats
     label_noise_rates: Floats
+
+    def __repr__(self) -> str:
+        """Return the noise rate and the size of the fit; its arrays fill pages."""
+        return (
+            f"PooledFit(noise_rate={self.noise_rate:.3f}, {len(self.evidence.labels):,} examples, "
+            f"{self.prior.size:,} classes)"
+        )
 
     @property
     def class_noise_rates(self) -> Floats:

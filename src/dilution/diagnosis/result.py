@@ -13,6 +13,7 @@ from scipy.stats import binomtest, fisher_exact
 from dilution.diagnosis import explain
 from dilution.diagnosis.anchors import Ints
 from dilution.diagnosis.bootstrap import LEVEL, interval, intervals
+from dilution.diagnosis.class_overlap import LARGE
 from dilution.diagnosis.class_similarity import SimilarityTest
 from dilution.diagnosis.clean_labels import CleanLabels, clean_labels
 from dilution.diagnosis.copies import NO_COPIES, CopyEvidence
@@ -99,6 +100,8 @@ class Diagnosis:
     excess
         By how much the noise fit overestimates the noise rate, because the models confuse classes, with its
         standard deviation on both sides; measured with planted noise. None: it was not measured.
+    overlap
+        By how much the noise rate may be overestimated because classes of a table overlap in its features.
     """
 
     name: str
@@ -128,6 +131,7 @@ class Diagnosis:
     reviewer_columns: ReviewerColumns | None = None
     min_per_class: int = MIN_PER_CLASS
     excess: Estimate | None = None
+    overlap: float = 0.0
 
     def __repr__(self) -> str:
         """Return the answer."""
@@ -143,13 +147,16 @@ class Diagnosis:
 
         If nothing was learned the value is NaN, and the interval goes up to the rate of labels that
         carry no information. Where the excess of the fit was measured it is subtracted; the interval reaches
-        up to the bound without it.
+        up to the bound without it. Where classes overlap the lower bound allows for that.
         """
         if not self.learned:
             return Estimate(math.nan, 0.0, 1 - 1 / len(self.classes))
         rate = interval(self.fit, self.bootstrap_fits, lambda sample: sample.noise_rate, self.alternative_fit)
         if self.excess is not None:
             rate = _without_excess(rate, self.excess)
+        if self.classes_overlap:
+            below = math.hypot(rate.value - rate.low, self.overlap)
+            rate = replace(rate, low=max(0.0, rate.value - below))
         # At this rate so many labels may show no error.
         invisible = 1 - ((1 - LEVEL) / 2) ** (1 / self.n_independent)
         return replace(rate, high=max(rate.high, invisible))
@@ -240,8 +247,18 @@ class Diagnosis:
 
     @property
     def is_upper_bound(self) -> bool:
-        """Whether there are so few examples, or groups, per class that the estimate is an upper bound."""
+        """Whether the estimate is an upper bound: with few examples per class, or classes that overlap."""
+        return self.has_few_examples or self.classes_overlap
+
+    @property
+    def has_few_examples(self) -> bool:
+        """Whether there are so few examples, or groups, per class that models confuse classes."""
         return self.n_independent < self.min_per_class * len(self.classes)
+
+    @property
+    def classes_overlap(self) -> bool:
+        """Whether the classes of a table overlap so much in its features that it looks like label noise."""
+        return self.overlap >= LARGE
 
     @property
     def answer(self) -> str:
@@ -328,6 +345,7 @@ class Diagnosis:
             },
             "per_class": self.per_class if self.learned else [],
             "excess": None if self.excess is None else self.excess.to_dict(),
+            "overlap": self.overlap,
             "min_per_class": self.min_per_class,
             "n_issues": len(unverified_issues(self.label_issues)) if self.learned else None,
             "cleaning": None,

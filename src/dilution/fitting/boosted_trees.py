@@ -49,9 +49,10 @@ class BoostedTrees(TreeNodes):
 
     def _fault(self) -> str:
         """Return what is wrong with the arrays; empty if nothing is."""
-        n_scores = len(self.baseline)
+        n_scores = self.baseline.size  # sizes are lengths only of arrays whose shape is right
         shapes = {
-            "values": (len(self.features),), "roots": (len(self.roots), n_scores), "baseline": (n_scores,),
+            "values": (self.features.size,), "roots": (self.roots.size // max(n_scores, 1), n_scores),
+            "baseline": (n_scores,),
             "columns": (n_scores if n_scores > 1 else 2,),
         }  # fmt: skip
         if fault := self.shape_fault(shapes):

@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import log_softmax, softmax
 from torch import Tensor
 
 from dilution.data import Arrays
 from dilution.diagnosis.feature_head import HEAD
 from dilution.fitting.fitted_model import Member
+from dilution.fitting.label_loss import label_loss
 from dilution.fitting.learners import Floats, Ints, Job, Targets
 from dilution.fitting.linear_head import LinearHead, scaled
 
-PENALTIES = (30, 100, 300, 1000)
+INVERSE_PENALTIES = (30, 100, 300, 1000)
 """Budgets: C in hundredths. Under much noise a small C is best, because others memorise wrong labels."""
 
 _INNER_FOLDS = 4  # of the calibration
@@ -25,7 +25,7 @@ _LARGEST_LOG_SCALE = 4.0
 _MAX_ITERATIONS = 200
 _TOLERANCE = 1e-7  # relative change of the loss
 _RANK_TOLERANCE = 1e-8  # of the largest eigenvalue; directions below carry rounding errors
-_LEAST = 1e-12  # probability of a label, so that its logarithm is finite
+_LEAST = 1e-12  # of the largest eigenvalue, and so of a sum of squares
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FeatureLearner:
 
     name: ClassVar[str] = HEAD
     takes_transition: ClassVar[bool] = True
-    budgets: ClassVar[tuple[int, ...]] = PENALTIES
+    budgets: ClassVar[tuple[int, ...]] = INVERSE_PENALTIES
 
     def fit(
         self, data: Arrays, targets: Targets, jobs: Sequence[Job], budgets: Sequence[int]
@@ -106,7 +106,7 @@ class _Design:
         return weights, bias
 
 
-def _calibration(values: Floats, weights: Floats, targets: Targets, penalty: float, seed: int) -> float:
+def _calibration(values: Floats, weights: Floats, targets: Targets, c: float, seed: int) -> float:
     """Return the factor of the logits of least loss on examples that regressions did not learn."""
     n = len(values)
     if n > _MOST_CALIBRATED or n < 2 * _INNER_FOLDS:
@@ -117,13 +117,11 @@ def _calibration(values: Floats, weights: Floats, targets: Targets, penalty: flo
         rows = np.setdiff1d(order, held_out)
         own = weights[rows] * (len(rows) / weights[rows].sum())
         design = _Design.of(values[rows])
-        coefficients, bias = design.weights_and_bias(_solve(design, own, targets, penalty, None))
+        coefficients, bias = design.weights_and_bias(_solve(design, own, targets, c, None))
         logits[held_out] = values[held_out] @ coefficients + bias
 
     def loss(log_scale: float) -> float:
-        probs = softmax(np.exp(log_scale) * logits, axis=1)
-        of_labels = probs if targets.transition is None else probs @ targets.transition
-        return -float((weights * np.log(np.maximum(of_labels, _LEAST))).sum())
+        return label_loss(np.exp(log_scale) * logits, weights, targets.transition)[0]
 
     bounds = -_LARGEST_LOG_SCALE, _LARGEST_LOG_SCALE
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
@@ -136,9 +134,7 @@ def _normalised(targets: Targets, rows: Ints) -> Floats:
     return normalised
 
 
-def _solve(
-    design: _Design, weights: Floats, targets: Targets, penalty: float, start: Floats | None
-) -> Floats:
+def _solve(design: _Design, weights: Floats, targets: Targets, c: float, start: Floats | None) -> Floats:
     """Return the coefficients of least loss, shape (coordinates + 1, classes), the bias last.
 
     The loss is C Σ_i Σ_k w_ik (−log P(label k | x_i)) + |W|²/2, where P are the probabilities of the classes,
@@ -149,21 +145,12 @@ def _solve(
     shape = (design.values.shape[1], n_classes)
     penalised = np.ones((shape[0], 1))
     penalised[-1] = 0  # not the bias
-    factor = penalty / len(weights)
+    factor = c / len(weights)
 
     def loss(flat: Floats) -> tuple[float, Floats]:
         solution = flat.reshape(shape)
         logits = (design.values @ solution.astype(design.values.dtype)).astype(np.float64)
-        if transition is None:
-            probs = softmax(logits, axis=1)
-            value = -float((weights * log_softmax(logits, axis=1)).sum())
-            slope = weights.sum(axis=1, keepdims=True) * probs - weights
-        else:
-            probs = softmax(logits, axis=1)
-            noisy = np.maximum(probs @ transition, _LEAST)
-            value = -float((weights * np.log(noisy)).sum())
-            of_probs = -(weights / noisy) @ transition.T
-            slope = probs * (of_probs - (probs * of_probs).sum(axis=1, keepdims=True))
+        value, slope = label_loss(logits, weights, transition)
         gradient = factor * (design.values.T @ slope.astype(design.values.dtype)).astype(np.float64)
         gradient += penalised * solution / len(weights)
         value = factor * value + 0.5 * float((penalised * solution**2).sum()) / len(weights)

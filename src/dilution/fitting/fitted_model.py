@@ -140,7 +140,7 @@ class FittedModel:
         Raises
         ------
         InputError
-            If type or shape are others.
+            If type or shape are others, or a probability is no number.
         """
         if images.dtype != self.dtype or tuple(images.shape[1:]) != self.shape:
             raise InputError(
@@ -151,8 +151,15 @@ class FittedModel:
         total = np.zeros((len(images), len(self.classes)))
         if self.extractor is not None:
             images = self.extractor(images)
-        for member, share in zip(self.members, self.shares, strict=True):
-            total += share * member.probabilities(images)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+            for member, share in zip(self.members, self.shares, strict=True):
+                total += share * member.probabilities(images)
+        if not np.isfinite(total).all():
+            row = int(np.flatnonzero(~np.isfinite(total).all(axis=1))[0])
+            raise InputError(
+                f"the model predicts probabilities that are no numbers for example {row}: its weights, or "
+                "the values of the example, are too large. Check the values, or fit the model again."
+            )
         return total / sum(self.shares)
 
     def predictions(

@@ -43,8 +43,8 @@ class Forest(TreeNodes):
 
     def _fault(self) -> str:
         """Return what is wrong with the arrays; empty if nothing is."""
-        n = len(self.features)
-        if fault := self.shape_fault({"roots": (len(self.roots),)}):
+        n = self.features.size
+        if fault := self.shape_fault({"roots": (self.roots.size,)}):
             return fault
         if self.values.ndim != 2 or len(self.values) != n or self.values.shape[1] < 2:
             return f"values of shape {self.values.shape} for {n} nodes"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dilution.data import Arrays
+from dilution.diagnosis.many_classes import has_many_classes
 from dilution.errors import InputError
 from dilution.fitting.boosted_trees import BoostedTrees
 from dilution.fitting.fitted_model import Member, Network
@@ -130,7 +131,8 @@ class NetworkLearner:
         self, data: Arrays, targets: Targets, jobs: Sequence[Job], budgets: Sequence[int]
     ) -> Iterator[list[Member]]:
         """Yield for each budget a network per job; see :class:`Learner`."""
-        at_once = _MOST_TOGETHER if self.is_stackable(data) else 1
+        # With many classes a network fills the processor alone, and weights per example and class the memory.
+        at_once = _MOST_TOGETHER if self.is_stackable(data) and not has_many_classes(len(data.classes)) else 1
         weights = torch.from_numpy(targets.weights).float()
         transition = None if targets.transition is None else torch.from_numpy(targets.transition).float()
         for epochs in budgets:
@@ -177,7 +179,7 @@ class NetworkLearner:
         rows = rows.repeat(-(-_LEAST_ROWS // len(rows)))
         part = replace(data.subset(rows), groups=None, observed=None)
         own = weights[rows]
-        own = own * (len(own) / own.sum())  # so that the learning rate does not depend on the weights
+        own *= len(own) / own.sum()  # so that the learning rate does not depend on the weights
         return TrainTask(
             self.name,
             Dilution(part, alpha=0, seed=job.seed),

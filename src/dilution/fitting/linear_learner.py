@@ -6,19 +6,18 @@ from typing import ClassVar
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import softmax
 from torch import Tensor
 
 from dilution.data import Arrays
 from dilution.fitting.fitted_model import Member
+from dilution.fitting.label_loss import label_loss
 from dilution.fitting.learners import Floats, Job, Targets
 from dilution.fitting.linear import Linear, compress
 
-PENALTIES = (3, 10, 30, 100, 300, 1000)
+INVERSE_PENALTIES = (3, 10, 30, 100, 300, 1000)
 """Budgets: inverse penalties of the squared weights, whose halves are added to the mean loss."""
 
 _MAX_ITERATIONS = 200
-_LEAST = 1e-12  # smallest probability of a label, so that its logarithm is finite
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class LinearLearner:
 
     name: ClassVar[str] = "sklearn:logistic"
     takes_transition: ClassVar[bool] = True
-    budgets: ClassVar[tuple[int, ...]] = PENALTIES
+    budgets: ClassVar[tuple[int, ...]] = INVERSE_PENALTIES
 
     def describe_budget(self, budget: int) -> str:
         """Return a budget in words; see :class:`Learner`."""
@@ -79,13 +78,8 @@ class _Problem:
     def _loss(self, parameters: Floats, penalty: float) -> tuple[float, Floats]:
         """Return the mean cross entropy with half the penalty of the squared weights, and its gradient."""
         weights = parameters.reshape(self._shape)
-        q = softmax(self._inputs @ weights[:, :-1].T + weights[:, -1], axis=1)
-        likelihood = np.maximum(q if self._transition is None else q @ self._transition, _LEAST)
-        loss = -float((self._targets * np.log(likelihood)).sum())
-        slope = self._targets / likelihood  # by probabilities of labels
-        if self._transition is not None:
-            slope = slope @ self._transition.T
-        by_logits = q * ((q * slope).sum(axis=1, keepdims=True) - slope)
+        logits = self._inputs @ weights[:, :-1].T + weights[:, -1]
+        loss, by_logits = label_loss(logits, self._targets, self._transition)
         gradient = np.column_stack([by_logits.T @ self._inputs, by_logits.sum(axis=0)])
         gradient[:, :-1] += penalty * weights[:, :-1]
         return loss + penalty / 2 * float((weights[:, :-1] ** 2).sum()), gradient.ravel()

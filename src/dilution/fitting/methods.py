@@ -13,6 +13,8 @@ from dilution.fitting.learners import Floats, Ints, Targets
 
 Method = Literal["plain", "forward", "prune", "reweight"]
 METHODS: tuple[Method, ...] = get_args(Method)
+"""How a model is fitted under label noise."""
+
 DESCRIPTIONS: Mapping[Method, str] = {
     "plain": "the labels as they are",
     "forward": "forward correction with the estimated transition matrix",

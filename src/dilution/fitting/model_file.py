@@ -396,7 +396,7 @@ def _linear(
 def _to_tensor(array: NDArray[Any], *, is_channels_last: bool, path: Path) -> Tensor:
     try:
         tensor = torch.from_numpy(array)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # ValueError: bytes in the order of another machine
         raise DataError(f"{path} is no model file: its weights are {array.dtype}. {_REMEDY}") from error
     return channels_last(tensor) if is_channels_last and tensor.ndim == 4 else tensor
 

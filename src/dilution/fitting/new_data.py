@@ -43,6 +43,7 @@ from dilution.fitting.new_rules import (
     noun_of,
 )
 from dilution.fitting.new_tables import open_frame, open_table_file
+from dilution.utils.regular_file import expand_home
 
 VALID = (
     "a CSV or Parquet file, a folder or CSV list of images, one image file, a .npy, .npz or .pack file, the "
@@ -90,7 +91,7 @@ def open_new_data(
         If a file cannot be read.
     """
     if isinstance(data, str | Path) and _has_splits(data):
-        return _open_named(data, rule, split, root)
+        return _open_named(data, rule, label, ids, split, root)
     if split is not None:
         raise InputError(
             f"split is {split!r}, and only named data sets, packs and functions have splits here. Leave it "
@@ -109,11 +110,7 @@ def open_new_data(
         return open_hugging_face(data, rule, label, ids)
     if (pair := as_pair(data)) is not None:
         return open_pair(*pair, rule, ids)
-    for name, value in {"label": label, "ids": ids}.items():
-        if isinstance(value, str):
-            raise InputError(
-                f"{name} is {value!r}, a column of a table, and the data are none. Leave it out."
-            )
+    _refuse_columns(label, ids)
     if isinstance(data, UnsplitData):
         return open_labelled(data.arrays, rule, data.names)
     if isinstance(data, VirtualData):
@@ -130,8 +127,17 @@ def open_new_data(
     raise InputError(f"the data are a {type(data).__name__}; they must be {VALID}. Convert them.")
 
 
+def _refuse_columns(label: str | None, ids: Any) -> None:
+    """Refuse names of columns for data that have none."""
+    for name, value in {"label": label, "ids": ids}.items():
+        if isinstance(value, str):
+            raise InputError(
+                f"{name} is {value!r}, a column of a table, and the data are none. Leave it out."
+            )
+
+
 def _open_path(data: str | Path, rule: InputRule, label: str | None, ids: Any) -> NewExamples:
-    path = Path(data).expanduser()
+    path = expand_home(data)
     if is_image_file(path) and path.is_file():
         check_takes_images(rule, str(path))
         return _open_files([path], rule)
@@ -165,7 +171,7 @@ def _has_splits(data: str | Path) -> bool:
     """Return whether a name is that of a built-in data set, a pack or a function."""
     if str(data) in DATASETS:
         return True
-    path = Path(data).expanduser()
+    path = expand_home(data)
     if path.suffix.lower() == ".pack":
         return True
     if path.suffix.lower() in _KNOWN or path.exists() or is_image_file(path):
@@ -173,16 +179,19 @@ def _has_splits(data: str | Path) -> bool:
     return isinstance(custom_source(str(data)), CallableSource)
 
 
-def _open_named(data: str | Path, rule: InputRule, split: str | None, root: str | Path | None) -> NewExamples:
+def _open_named(
+    data: str | Path, rule: InputRule, label: str | None, ids: Any, split: str | None, root: str | Path | None
+) -> NewExamples:
     """Return the examples of a split of data that are opened by name, as the fit opens them."""
+    _refuse_columns(label, ids)
     if split not in (None, "train", "test"):
         raise unknown("split", str(split), ("train", "test"))
     if split is None:
         examples = open_examples(data, root=root)
-        return open_items(examples, rule, None)
+        return open_items(examples, rule, ids)
     data_set = load(data, root)
     arrays = data_set.train if split == "train" else data_set.test
-    return open_items(UnsplitData(arrays, notes=data_set.notes), rule, None)
+    return open_items(UnsplitData(arrays, notes=data_set.notes), rule, ids)
 
 
 def _path_column(source: TableSource, rule: InputRule) -> str | None:

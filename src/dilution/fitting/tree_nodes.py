@@ -38,7 +38,7 @@ class TreeNodes:
         shapes
             Shapes of further arrays by their names.
         """
-        n = len(self.features)
+        n = self.features.size  # the length only if it has one dimension, which is checked here
         expected = {"features": (n,), "thresholds": (n,), "children": (n, 2)} | shapes
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:

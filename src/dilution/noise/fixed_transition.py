@@ -189,9 +189,9 @@ def symmetric(rate: float, *, include_true: bool = False) -> LabelNoise:
     Raises
     ------
     InputError
-        If the rate lies outside [0, 1].
+        If the rate lies outside [0, 1], or `include_true` is no truth value.
     """
-    return _Symmetric(check_rate(rate, "symmetric"), bool(include_true))
+    return _Symmetric(check_rate(rate, "symmetric"), check_flag(include_true, "include_true", "symmetric"))
 
 
 def pair_flip(rate: float) -> LabelNoise:
@@ -225,8 +225,8 @@ def asymmetric(rate: float, flips: str | Mapping[str, str] | Iterable[tuple[str,
     Raises
     ------
     InputError
-        If the rate lies outside [0, 1], there is no such map, a class is flipped to itself, or (when used)
-        the data lack a class of the map.
+        If the rate lies outside [0, 1], there is no such map, a class is flipped to itself or to two classes,
+        or (when used) the data lack a class of the map.
     """
     rate = check_rate(rate, "asymmetric")
     if isinstance(flips, str):
@@ -234,7 +234,8 @@ def asymmetric(rate: float, flips: str | Mapping[str, str] | Iterable[tuple[str,
             raise unknown("map of classes", flips, tuple(CLASS_MAPS))
         return _Asymmetric(rate, CLASS_MAPS[flips], flips)
     try:
-        pairs = [(str(source), str(target)) for source, target in dict(flips).items()]
+        given = flips.items() if isinstance(flips, Mapping) else flips
+        pairs = [(str(source), str(target)) for source, target in given]
     except (TypeError, ValueError):
         pairs = []
     if not pairs:
@@ -243,10 +244,15 @@ def asymmetric(rate: float, flips: str | Mapping[str, str] | Iterable[tuple[str,
             "{'cat': 'dog', 'dog': 'cat'}, or be the name of a map, such as 'cifar10'."
         )
     named = dict(pairs)
-    for source, target in named.items():
+    for source, target in pairs:
         if source == target:
             raise InputError(
                 f"flips has class {source!r} become itself; each class must become another one. Leave it out."
+            )
+        if named[source] != target:
+            raise InputError(
+                f"flips has class {source!r} become {target!r} and {named[source]!r}; a class can become one "
+                "other. For several give the whole matrix: see transition()."
             )
     return _Asymmetric(rate, named, None)
 
@@ -265,3 +271,16 @@ def check_rate(rate: Any, name: str) -> float:
             f"that are drawn anew, such as {name}(0.4{', flips=…' if name == 'asymmetric' else ''})."
         )
     return float(rate)
+
+
+def check_flag(value: Any, name: str, noise: str) -> bool:
+    """Return a parameter of a noise model if it is a truth value; any text would count as True.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name} of {noise} noise is {short_repr(value)}; it must be True or False.")
+    return bool(value)

@@ -23,7 +23,7 @@ from dilution.utils import rng
 
 _KEPT: Mapping[str, Callable[[Matrix], Matrix]] = MappingProxyType(
     {
-        "I": lambda margin: np.maximum((1 + margin**2) / 2, 0.5),
+        "I": lambda margin: (1 + margin**2) / 2,
         "II": lambda margin: margin**3,
         "III": lambda margin: (margin**3 + margin**2 + margin) / 3,
     }
@@ -35,7 +35,8 @@ def idn(rate: float, probabilities: ArrayLike) -> PerExampleNoise:
     """Return the instance-dependent noise of Chen et al. 2021 (*Beyond Class-Conditional Assumption*).
 
     The share `rate` of the images for which the model gives the largest probability to a wrong class get that
-    class as their label. No label is drawn: the noise depends on the images alone.
+    class as their label. No label is drawn: the noise depends on the images alone. Chen et al. average the
+    probabilities of a model over the epochs of its training, on these images.
 
     Parameters
     ----------
@@ -57,7 +58,8 @@ def pmd(rate: float, probabilities: ArrayLike, *, kind: str = "I") -> PerExample
 
     Only the two most probable classes u and s of an image become its label: u with probability κ/f, otherwise
     s, where κ grows with the margin d = p_u − p_s: (1 + d²)/2 for type I, d³ for type II,
-    (d³ + d² + d)/3 for type III. The factor f ≥ 1 is the one that gives the rate.
+    (d³ + d² + d)/3 for type III. The factor f ≥ 1, as in the code of the authors, is the one that gives the
+    rate. Their predictions are those of a model for its own training images.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dilution.data import Arrays
 from dilution.errors import InputError
-from dilution.noise.fixed_transition import check_rate
+from dilution.noise.fixed_transition import check_flag, check_rate
 from dilution.noise.per_example import PerExampleNoise
 from dilution.utils import rng
 
@@ -26,7 +26,8 @@ def part_dependent(rate: float, *, spread: float = 0.1, shared: bool = False) ->
     Parameters
     ----------
     rate
-        Nominal rate: mean of the flip rates before they are truncated, in [0, 1].
+        Nominal rate: mean of the flip rates before they are truncated, in [0, 1]. Truncation moves the mean
+        of rates near 0 or 1 inwards: with a spread of 0.1 that of 0.1 to 0.13.
     spread
         Standard deviation of the flip rates before they are truncated, above 0.
     shared
@@ -43,7 +44,8 @@ def part_dependent(rate: float, *, spread: float = 0.1, shared: bool = False) ->
             f"spread of part_dependent noise is {spread!r}; it must be a positive number, the standard "
             "deviation of the flip rates, such as 0.1."
         )
-    return _PartDependent(check_rate(rate, "part_dependent"), float(spread), bool(shared))
+    shared = check_flag(shared, "shared", "part_dependent")
+    return _PartDependent(check_rate(rate, "part_dependent"), float(spread), shared)
 
 
 @dataclass(frozen=True, repr=False)

@@ -4,6 +4,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from dilution.errors import InputError, short_repr, unknown
 from dilution.noise.fixed_transition import asymmetric, pair_flip, symmetric, transition
 from dilution.noise.locally_concentrated import locally_concentrated
@@ -66,8 +69,16 @@ def canonical_noise(text: str) -> str:
         NOISES[name](probabilities=((0.5, 0.5),), **parameters)
     elif name not in (*LEVEL_NOISES, "observed"):
         NOISES[name](**parameters)
-    defaults = {key: value.default for key, value in inspect.signature(NOISES[name]).parameters.items()}
-    return format_call(name, {key: value for key, value in parameters.items() if value != defaults[key]})
+    accepted = inspect.signature(NOISES[name]).parameters
+    values = {key: _of_one_type(value, accepted[key].annotation) for key, value in parameters.items()}
+    return format_call(name, {key: value for key, value in values.items() if value != accepted[key].default})
+
+
+def _of_one_type(value: Any, annotation: Any) -> Any:
+    """Return a value with whole numbers as floats where a parameter is a float or a matrix of them."""
+    if annotation is float:
+        return float(value)
+    return tuple(map(tuple, np.asarray(value, float).tolist())) if annotation is ArrayLike else value
 
 
 def takes_level(text: str) -> bool | None:
@@ -112,6 +123,10 @@ def _check_parameters(name: str, parameters: dict[str, Any]) -> None:
         )
     accepted = inspect.signature(NOISES[name]).parameters
     for key in parameters:
+        if not accepted:
+            raise InputError(
+                f"noise {name!r} has no parameters, and {short_repr(key)} is given. Give noise={name!r}."
+            )
         if key not in accepted or key == "probabilities":
             raise unknown(f"parameter of noise {name!r}", key, [k for k in accepted if k != "probabilities"])
     required = [

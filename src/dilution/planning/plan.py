@@ -37,6 +37,7 @@ from dilution.study.usable_store import check_usable_store
 from dilution.training import resolve_trainable
 from dilution.training.config import PrecisionName
 from dilution.training.early_checks import check_settings
+from dilution.utils.stage_log import StageLog
 
 PILOT_ALPHAS = (0.0, 2.0, 5.0, 10.0)
 PILOT_N = 4_000
@@ -131,10 +132,12 @@ def plan(
     check_label_mode(label_mode)
     check_usable_store(store)
     columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
-    data, name, data_notes = name_data(data, store, **columns)
-    splits = load(data, execution.root)
+    with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
+        data, name, data_notes = name_data(data, store, **columns)
+        splits = load(data, execution.root)
+        log.begin("searching for copies")
+        distinct = _check_data(splits, target, pilot_n)
     mode: LabelMode = label_mode or ("replaced" if is_own_data(data) else "added")
-    distinct = _check_data(splits, target, pilot_n)
     level = uniform_noise_level(alpha, eta, len(splits.train.classes))
     scope = PilotScope(
         data,

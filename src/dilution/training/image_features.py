@@ -172,7 +172,7 @@ def _call(extractor: ExtractFeatures, images: NDArray[np.uint8], name: str) -> N
         returned: Any = extractor(images)
         values = returned.detach().cpu().numpy() if isinstance(returned, Tensor) else np.asarray(returned)
         features = values.astype(np.float32)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"features is {name!r}; on images of shape {images.shape} it raised {describe_exception(error)}."
         ) from None

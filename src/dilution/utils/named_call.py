@@ -1,12 +1,17 @@
 """Names with parameters in one text, ``name(key=value, …)``: read without executing anything, and written."""
 
 import ast
+import math
 import warnings
+from collections import Counter
 from typing import Any
 
 from dilution.errors import InputError, short_repr
+from dilution.utils.printable import one_line
+from dilution.utils.whole_numbers import check_digits
 
 _MAX_LENGTH = 1_000_000  # characters
+_MAX_NAME = 100  # characters of a name in a message
 _EXAMPLES = {"loss": "gce(q=0.3)", "noise": "symmetric(rate=0.4)"}
 
 
@@ -46,7 +51,8 @@ def format_call(name: str, parameters: dict[str, Any]) -> str:
 def _keywords(name: str, rest: str, text: str, kind: str) -> list[Any]:
     """Return the keyword arguments between the brackets as nodes of a syntax tree."""
     example = f", such as {_EXAMPLES[kind]!r}" if kind in _EXAMPLES else ""
-    form = f"write {kind}='{name}(parameter=value)'{example}; values are numbers, texts or lists"
+    shown = one_line(name, _MAX_NAME)
+    form = f"write {kind}='{shown}(parameter=value)'{example}; values are numbers, texts or lists"
     if len(text) > _MAX_LENGTH:
         raise InputError(
             f"{kind} is a text of {len(text):,} characters; it can have {_MAX_LENGTH:,}. Put a matrix into "
@@ -66,26 +72,34 @@ def _keywords(name: str, rest: str, text: str, kind: str) -> list[Any]:
     names = [keyword.arg for keyword in call.keywords]
     if call.args or None in names:
         raise InputError(f"{kind} is {short_repr(text)}; every parameter needs its name. So {form}.")
-    for key in names:
-        if names.count(key) > 1:
-            raise InputError(f"{kind} is {short_repr(text)}, which gives {key} twice. Leave one of them out.")
+    for key, count in Counter(names).items():
+        if count > 1:
+            shown = one_line(str(key), _MAX_NAME)
+            raise InputError(
+                f"{kind} is {short_repr(text)}, which gives {shown} twice. Leave one of them out."
+            )
     return call.keywords
 
 
 def _value(keyword: ast.keyword, text: str, kind: str) -> Any:
+    shown = one_line(str(keyword.arg), _MAX_NAME)
     try:
-        return _plain(ast.literal_eval(keyword.value))
+        value = _plain(ast.literal_eval(keyword.value))
     except (ValueError, TypeError, RecursionError, MemoryError):
         raise InputError(
-            f"{kind} is {short_repr(text)}, and the value of {keyword.arg} is no number, text or list. Write "
-            "texts in quotes."
+            f"{kind} is {short_repr(text)}, and the value of {shown} is no finite number, text or "
+            "list. Write texts in quotes."
         ) from None
+    check_digits(f"{shown} of {kind}", value)
+    return value
 
 
 def _plain(value: Any) -> Any:
-    """Return a literal with lists as tuples; other containers and complex numbers are a ValueError."""
+    """Return a literal with lists as tuples; anything else that cannot be written again is a ValueError."""
     if isinstance(value, list | tuple):
         return tuple(map(_plain, value))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("inf")  # of a literal such as 1e999; its text would be a name
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ValueError(type(value).__name__)

@@ -21,8 +21,10 @@ def check_regular(path: Path) -> None:
         If it is something else, its name is longer than that of a file can be, or a folder may not be read.
     """
     try:
+        if "\0" in str(path):
+            raise ValueError("it contains a zero byte")  # Python takes it for a file that does not exist
         exists = path.exists()
-    except (OSError, ValueError) as error:  # ValueError: it contains a zero byte
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
             f"{short_repr(str(path))} cannot be a file to read ({reason}). Correct the name, or the "
@@ -32,6 +34,14 @@ def check_regular(path: Path) -> None:
         raise InputError(
             f"{path} is a pipe, a socket or a device; it must be a file. Write its content to a file first."
         )
+
+
+def expand_home(text: str | Path) -> Path:
+    """Return a path with the home folder in place of ``~``; one of no user stays as it is."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # it begins with ~ and the name of no user
+        return Path(text)
 
 
 def is_file(text: str | Path) -> bool:

@@ -229,6 +229,24 @@ def _take(stack: list[int | None], opcode: pickletools.OpcodeInfo) -> list[int]:
     return taken
 
 
+def check_pickle_size(content: bytes) -> None:
+    """Check, without executing it, that reading a pickle takes memory and time in proportion to its length.
+
+    Raises
+    ------
+    ValueError
+        If it numbers objects beyond its length, nests tuples of shared parts, or is cut off; the text is a
+        predicate.
+    """
+    try:
+        _check_memo_numbers(content)
+        _check_shared_tuples(content)
+    except _RefusedError as error:
+        raise ValueError(f"its pickle {error}") from error
+    except Exception as error:  # a damaged pickle fails anywhere, with any exception
+        raise ValueError("its pickle is cut off or damaged") from error
+
+
 def read_pickle(content: bytes, name: str, *, saved_by_torch: bool = False) -> dict[str, Any]:
     """Return the dictionary in an untrusted pickle of Python 2, or of Python 3 in protocol 3 or 4.
 

@@ -5,8 +5,11 @@ images, which are mapped into memory and read row by row. The ``.npz`` file is w
 it is complete.
 """
 
-import os
+import io
 import re
+import secrets
+import zipfile
+import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -22,8 +25,13 @@ from dilution.data.formats.image_batch import BatchInfo, ImageBatch, pixel_range
 from dilution.data.formats.image_notes import Event
 from dilution.data.formats.image_pixels import Depth
 from dilution.data.near_copies import scale_down
+from dilution.errors import DataError
+from dilution.utils.atomic import create_file
+from dilution.utils.npz_size import check_arrays_fit
+from dilution.utils.printable import one_line
 
 _OPEN_CHUNKS = 2
+_DAMAGED = (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 _IMAGES, _DEEP, _SCALED = "images", "deep", "scaled"
 _CHUNK_FILE = re.compile(r"\d{6,}(\.\d+)?\.npz|\d{6,}\.(images|deep|scaled)(\.\d+)?\.npy")
 """Names of the files of a chunk, complete or not."""
@@ -50,9 +58,9 @@ def save_chunk(batch: ImageBatch, path: Path, *, scaled: bool = True) -> None:
         small = torch.cat([scale_down(image[None]) for image in images])
         if small.shape != images.shape:
             _save_array(path, _SCALED, small.numpy())
-    temporary = path.with_suffix(f".{os.getpid()}.npz")
+    content = io.BytesIO()
     np.savez(
-        temporary,
+        content,
         labels=info.labels,
         sums=_pixel_sums(images),
         files=_table(list(zip(info.names, info.formats, strict=True)), 2),
@@ -62,7 +70,7 @@ def save_chunk(batch: ImageBatch, path: Path, *, scaled: bool = True) -> None:
         depth_kinds=_table([(depth.kind,) for depth in info.depths], 1),
         depth_ranges=np.array([depth[1:] for depth in info.depths], dtype=np.float64).reshape(-1, 2),
     )
-    temporary.replace(path)
+    _write(path, [content.getbuffer()])
 
 
 def delete_chunks(folder: Path) -> bool:
@@ -104,8 +112,39 @@ class Chunk(NamedTuple):
     deep_rows: NDArray[np.int64]
 
 
-def open_chunk(path: Path) -> Chunk:
-    """Return a chunk that :func:`save_chunk` wrote."""
+def open_chunk(path: Path, size: int) -> Chunk:
+    """Return a chunk that :func:`save_chunk` wrote.
+
+    Parameters
+    ----------
+    path
+        The ``.npz`` file.
+    size
+        Height and width of its images in pixels.
+
+    Raises
+    ------
+    DataError
+        If the files are damaged, or others than were written.
+    """
+    try:
+        with path.open("rb") as file:
+            check_arrays_fit(file)
+        chunk = _read_chunk(path)
+        n = len(chunk.info.labels)
+        images = np.load(_array_path(path, _IMAGES), mmap_mode="r")
+        shapes_fit = images.shape == (n, 3, size, size) and chunk.sums.shape == (2, n, 3)
+        if not shapes_fit or images.dtype != np.uint8 or chunk.info.labels.shape != (n,):
+            raise ValueError("its images are not those of its labels")
+    except _DAMAGED as error:
+        raise DataError(
+            f"{path} is no chunk of decoded images ({one_line(str(error))}). Delete {path.parent}, and run "
+            "the same command again."
+        ) from error
+    return chunk
+
+
+def _read_chunk(path: Path) -> Chunk:
     with np.load(path, allow_pickle=False) as arrays:
         ranges = zip(arrays["depth_kinds"][:, 0].tolist(), arrays["depth_ranges"].tolist(), strict=True)
         files = arrays["files"]
@@ -228,13 +267,18 @@ def _array_path(path: Path, kind: str) -> Path:
 
 
 def _save_array(path: Path, kind: str, array: NDArray[Any]) -> None:
-    target = _array_path(path, kind)
-    temporary = target.with_suffix(f".{os.getpid()}.npy")
-    array = np.ascontiguousarray(array)
-    with temporary.open("wb") as file:  # np.save does not say why a file could not be written
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-        file.write(array.reshape(-1).view(np.uint8).data)
-    temporary.replace(target)
+    array, header = np.ascontiguousarray(array), io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    _write(_array_path(path, kind), [header.getbuffer(), array.reshape(-1).view(np.uint8).data])
+
+
+def _write(path: Path, parts: Sequence[memoryview]) -> None:
+    """Write a file that has its name once it is complete; until then nobody can foresee its name."""
+    temporary = path.with_name(f"{path.stem}.{secrets.randbits(64)}{path.suffix}")
+    with create_file(temporary) as file:  # np.save does not say why a file could not be written
+        for part in parts:
+            file.write(part)
+    temporary.replace(path)
 
 
 def _table(rows: Sequence[Sequence[object]], columns: int) -> NDArray[np.str_]:

@@ -255,7 +255,7 @@ def _decode_chunk(job: _Job) -> None:
 
 def _write(chunks: _Chunks, listing: ImageListing, target: Path) -> PackedFolder:
     """Write the pack from the chunks."""
-    opened = [open_chunk(chunks.path(number)) for number in range(len(chunks))]
+    opened = [open_chunk(chunks.path(number), chunks.size) for number in range(len(chunks))]
     infos = [chunk.info for chunk in opened]
     skipped = tuple(skipped for info in infos for skipped in info.skipped)
     n_train = sum(len(infos[number].labels) for number in chunks.splits[0])

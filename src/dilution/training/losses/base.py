@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
-from dilution.errors import InputError, invalid, unknown
+from dilution.errors import InputError, invalid, short_repr, unknown
 from dilution.noise import Dilution
 from dilution.training.losses.gradient import LossWithGradient, OfEachReplica, mean_with_gradient
 from dilution.utils.named_call import format_call
@@ -85,7 +85,7 @@ class Loss(BaseModel, ABC):
             for name in parameters:
                 if name not in names and not names:
                     raise InputError(
-                        f"loss {self.name!r} has no parameter {name!r}, nor any other. Give "
+                        f"loss {self.name!r} has no parameter {short_repr(name)}, nor any other. Give "
                         f"loss={self.name!r}."
                     )
                 if name not in names:

@@ -19,13 +19,13 @@ _RULE = "a loss is a function (logits (b, classes), labels (b,)) → losses (b,)
 class CustomLoss(Loss):
     """A loss of the user, ``module:factory(parameters)``.
 
-    The factory is called once per model that trains, with the parameters of the text, and with `classes` and
-    `examples`, the numbers of both, if it names them. It returns a function of logits, float32 of shape
-    (b, classes), and labels, int64 of shape (b,), which returns losses of shape (b,). A function with a
-    parameter `index` also gets the numbers of the examples, int64 of shape (b,). It may be an ``nn.Module``,
-    whose buffers are a state that is saved in checkpoints; weights of its own are not trained. If it has an
-    attribute ``linear = True``, it says that it depends on logits and one label alone, and takes pooled and
-    expected targets and mixup.
+    The factory is called for each model that trains, and beforehand to check what it returns, with the
+    parameters of the text, and with `classes` and `examples`, the numbers of both, if it names them. It
+    returns a function of logits, float32 of shape (b, classes), and labels, int64 of shape (b,), which
+    returns losses of shape (b,). A function with a parameter `index` also gets the numbers of the examples,
+    int64 of shape (b,). It may be an ``nn.Module``, whose buffers are a state that is saved in checkpoints;
+    weights of its own are not trained. If it has an attribute ``linear = True``, it says that it depends on
+    logits and one label alone, and takes pooled and expected targets and mixup.
 
     Parameters
     ----------

@@ -27,9 +27,10 @@ class ELR(Loss):
     Parameters
     ----------
     beta
-        Weight of the old average, from 0 to below 1. Published: 0.7 for CIFAR-10, 0.9 for CIFAR-100.
+        Weight of the old average, from 0 to below 1. Published for symmetric noise: 0.7 for CIFAR-10, 0.9 for
+        CIFAR-100.
     lam
-        λ, at least 0. Published: 3 for CIFAR-10, 7 for CIFAR-100.
+        λ, at least 0. Published for symmetric noise: 3 for CIFAR-10, 7 for CIFAR-100.
     """
 
     name: ClassVar[str] = "elr"

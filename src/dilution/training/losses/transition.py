@@ -13,12 +13,17 @@ from pydantic import BeforeValidator
 from dilution.errors import DataError, InputError, short_repr
 from dilution.training.losses.base import Loss, LossContext
 from dilution.utils.csv_cells import restore_text
+from dilution.utils.npz_size import check_array_fits, load_array
+from dilution.utils.printable import one_line
 from dilution.utils.references import user_folder
-from dilution.utils.regular_file import check_regular
+from dilution.utils.regular_file import check_regular, expand_home
 
 Matrix = NDArray[np.float64]
 
 _ROW_TOLERANCE = 1e-3  # of the sum of a row: files have rounded numbers
+_MAX_BYTES = 1 << 30  # of a file: T of 10,000 classes takes 800 MB
+_MAX_NAME = 50  # characters of the name of a class in a message
+_MORE_COLUMNS = 10  # of a table than its true class, noisy class and probability
 _TABLE_COLUMNS = ("true", "noisy", "probability")
 
 
@@ -79,26 +84,40 @@ class TransitionLoss(Loss):
 
 
 def _content(path: str) -> bytes:
-    file = user_folder() / Path(path).expanduser()
+    file = user_folder() / expand_home(path)
     check_regular(file)
     try:
-        return file.read_bytes()
+        with file.open("rb") as opened:
+            content = opened.read(_MAX_BYTES + 1)
     except OSError as error:
         raise DataError(
             f"the transition matrix {path} cannot be read: {error.strerror}. Name a file such as the "
             "transition.csv of dilution diagnose, relative to the current folder."
         ) from None
+    if len(content) > _MAX_BYTES:
+        raise DataError(
+            f"{path} has more than {_MAX_BYTES:,} bytes; a transition matrix has fewer. Write it as .npy."
+        )
+    return content
 
 
 def _read(path: str, classes: tuple[str, ...]) -> Matrix:
     """Return the matrix in a file, as it stands there."""
-    content = io.BytesIO(_content(path))
+    file = _content(path)
+    content = io.BytesIO(file)
     try:
         if path.lower().endswith(".npy"):
-            loaded: Matrix = np.asarray(np.load(content, allow_pickle=False), dtype=np.float64)
-            return loaded
+            check_array_fits(content, len(file), "T", _MAX_BYTES)
+            loaded = load_array(content, "T")
+            if loaded.dtype.kind not in "fiub":
+                raise TypeError(f"it holds {loaded.dtype}")
+            return loaded.astype(np.float64)
+        if file.partition(b"\n")[0].count(b",") > len(classes) + _MORE_COLUMNS:
+            raise ValueError("it has more columns than the data have classes")  # pandas is slow with many
         table = pd.read_csv(content, header=None, dtype=str, keep_default_na=False)
         columns = table.iloc[0].tolist()
+        if any(columns.count(name) > 1 for name in _TABLE_COLUMNS):
+            raise ValueError("two of its columns have one name")
         if not set(_TABLE_COLUMNS) <= set(columns):
             rows: Matrix = table.to_numpy(dtype=np.float64)
             return rows
@@ -114,9 +133,10 @@ def _read(path: str, classes: tuple[str, ...]) -> Matrix:
     names = [table[column].map(restore_text) for column in _TABLE_COLUMNS[:2]]
     for name in pd.concat(names).unique():
         if name not in numbers:
+            known = ", ".join(one_line(known, _MAX_NAME) for known in classes[:20])
             raise InputError(
-                f"{path} names the class {name!r}, which the data do not have. Their classes are: "
-                f"{', '.join(classes[:20])}{' …' if len(classes) > 20 else ''}. Give the T of these data."
+                f"{path} names the class {short_repr(name)}, which the data do not have. Their classes are: "
+                f"{known}{' …' if len(classes) > 20 else ''}. Give the T of these data."
             )
     matrix = np.zeros((len(classes), len(classes)))
     true, noisy = (column.map(numbers).to_numpy() for column in names)
