@@ -1,5 +1,7 @@
 """Questions to the law of accuracy: labels needed, refusals, the cheapest purchase."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pilots import simulated_pilot, true_n
@@ -85,3 +87,10 @@ def test_very_noisy_labels_are_not_kept_where_better_ones_are_cheap(law):
 )
 def test_labels_are_described_in_the_unit_in_which_the_user_gave_their_noise(kind, description):
     assert kind.description == description
+
+
+def test_a_law_that_leads_far_beyond_the_pilot_says_so_without_a_number_of_any_size(law):
+    flat = replace(law, coefficients=np.tile([0.0, 1e-2, 0.0], (len(law.kappa), 1)))
+    assert "more than 1,000,000 times the pilot's largest size" in labels_needed(flat, 0.9, 0.0).refusal
+    reached_nowhere = replace(law, coefficients=np.tile([0.0, 1e-5, 0.0], (len(law.kappa), 1)))
+    assert np.isinf(reached_nowhere.n_needed(0.9, 0.0)).all()  # e to the power of 2 · 10⁵, without a warning

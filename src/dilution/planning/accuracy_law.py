@@ -91,7 +91,7 @@ class AccuracyLaw:
         """Return the clean examples needed for an accuracy, shape (draws,); infinite if out of reach."""
         a, b, c = self.coefficients.T
         target = float(logit(accuracy))
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what overflows is out of reach
             root = np.sqrt(b**2 - 4 * c * (a - target))
             # The rising branch; written so that c may be 0.
             x = 2 * (target - a) / (b + root)

@@ -10,6 +10,7 @@ from dilution.planning.accuracy_law import AccuracyLaw, Floats, median_and_inter
 from dilution.utils.estimate import Estimate
 
 _MAX_SIZE_RATIO = 4.0  # the curve is trusted up to this multiple of the pilot's largest effective size
+_MAX_LOG_RATIO = math.log(1_000_000)  # beyond it a number of times says nothing
 _MAX_NOISE_RATIO = 6.0  # the discount is trusted up to this multiple of the pilot's largest 1 + α
 _MAX_UNREACHED = 0.1  # share of draws in which an accuracy may be out of reach
 _MAX_FACTOR = 3.0  # an interval wider than this factor on both sides is no answer
@@ -152,7 +153,13 @@ def _refusal_reason(law: AccuracyLaw, n: Floats, alpha: float, subject: str, eta
             "unless the labels themselves are noisy: the command diagnose estimates that."
         )
     x = np.log(np.where(np.isfinite(n), n, n[np.isfinite(n)].max())) - law.log_discount(alpha)
-    ratio = float(np.exp(np.median(x - law.max_x)))
+    log_ratio = float(np.median(x - law.max_x))
+    if log_ratio > _MAX_LOG_RATIO:
+        return (
+            f"For {subject} the law would be extrapolated to more than {math.exp(_MAX_LOG_RATIO):,.0f} times "
+            "the pilot's largest size: the pilot shows no way to get there."
+        )
+    ratio = math.exp(log_ratio)
     if ratio > _MAX_SIZE_RATIO:
         return (
             f"For {subject} the law would be extrapolated to {ratio:.0f} times the pilot's largest size; it "
