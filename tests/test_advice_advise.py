@@ -100,7 +100,7 @@ def test_labels_as_they_are_are_not_pooled(tmp_path):
     assert advice.recipe["targets"] == "sampled"
     assert math.isnan(advice.growth_exponent)
     assert advice.details == []
-    assert advice.reasons["targets"] == "Each image has one label: label pooling does not apply."
+    assert advice.reasons["targets"] == "Each example has one label: label pooling does not apply."
     assert "agreement with the test labels as they are" in advice.answer
 
 

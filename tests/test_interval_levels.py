@@ -209,7 +209,10 @@ def diagnosis(bootstrap_fits):
         "mine", tuple("abcde"), labels, predictions, True, middle, bootstrap_fits, middle, pattern,
         SimilarityTest("undecided", UNKNOWN, math.nan), 0.5, 0, UNKNOWN,
         pd.DataFrame(
-            {"id": ["0"], "is_issue": False, "weight": 0.9, "state": "", "verified_label": "", "p_wrong": 0.1}
+            {
+                **{"index": range(N), "id": list(map(str, range(N))), "is_issue": False, "weight": 0.9},
+                **{"state": "", "verified_label": "", "p_wrong": 0.1},
+            }
         ),
     )  # fmt: skip
 

@@ -115,8 +115,12 @@ def _within_limit(request: Callable[[], object]) -> None:
     thread.join(_MAX_SECONDS)
     if not outcome:
         raise _RefusedError(_TOO_LONG)
-    if outcome[0] is not None:
-        raise outcome[0]
+    error = outcome.pop()  # popped, so that no cycle keeps the connection in the error's frames open
+    try:
+        if error is not None:
+            raise error
+    finally:
+        del error
 
 
 class _LimitedFile:

@@ -12,7 +12,6 @@ from pickle import Unpickler, UnpicklingError
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -21,7 +20,6 @@ from dilution.data.arrays import Arrays
 from dilution.data.builtin.safe_pickle import check_pickle_size
 from dilution.errors import DataError, InputError, short_repr
 from dilution.utils.atomic import write_atomic
-from dilution.utils.csv_cells import csv_bytes, restore_text
 from dilution.utils.npz_size import check_array_fits, load_array
 from dilution.utils.printable import one_line
 from dilution.utils.references import user_folder
@@ -135,6 +133,10 @@ def write_label_file(path: str | Path, labels: Tensor, data: Arrays) -> Path:
     else:
         names = np.asarray(data.classes, dtype=object)
         columns = {"label": names[data.labels.cpu().numpy()], "noisy_label": names[labels.numpy()]}
+        import pandas as pd  # slow to import, and only CSV files need it
+
+        from dilution.utils.csv_cells import csv_bytes
+
         buffer.write(csv_bytes(pd.DataFrame(columns)))
     return write_atomic(path, buffer.getvalue())
 
@@ -229,6 +231,8 @@ def _read_csv(content: bytes, n: int) -> _Columns:
     if any(len(row) != len(header) for row in rows):
         raise ValueError("its rows differ in their number of cells")
     clean = [name for name in CLEAN_COLUMNS if name in header and name not in chosen]
+
+    from dilution.utils.csv_cells import restore_text  # imports pandas, which only CSV files need
 
     def column(name: str) -> NDArray[Any]:
         return np.array([restore_text(row[header.index(name)]).strip() for row in rows], dtype=object)
