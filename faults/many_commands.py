@@ -86,9 +86,13 @@ def read_text(path):
 def ends_well(ended):
     """Return what is wrong with how a command ended: a success, or one message and exit code 2."""
     lines = ended.err.splitlines()
+    if lines and lines[-1].startswith("The whole command: dilution "):  # the remedy, on a line of its own
+        lines.pop()
     if "Traceback" in ended.err or ended.code not in (0, 2):
         return f"exit code {ended.code}: {ended.err[-1500:]}"
     errors = [line for line in lines if line.startswith(("error: ", "Error: "))]
-    if ended.code == 2 and (len(errors) != 1 or not lines[-1].startswith(("error: ", "Error: "))):
+    if ended.code == 2 and (
+        not lines or len(errors) != 1 or not lines[-1].startswith(("error: ", "Error: "))
+    ):
         return f"no message, or several: {ended.err[-1500:]}"
     return None

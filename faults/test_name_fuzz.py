@@ -200,7 +200,7 @@ class Elements(HTMLParser):
 
 def faults_of_file(path, known):
     """Return what of a file is no text."""
-    if path.suffix in (".png", ".pdf", ".sqlite", ".pack", ".parquet", ".toml"):
+    if path.suffix in (".png", ".pdf", ".sqlite", ".pack", ".parquet", ".toml", ".npz"):
         return
     text = read_text(path)
     if bad := CONTROL.search(text):

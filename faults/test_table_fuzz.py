@@ -233,8 +233,10 @@ def check_command(monkeypatch, capsys, path):
     assert ended.value.code in (0, 2, None), path
     assert "Traceback" not in printed.out + printed.err, path
     if ended.value.code == 2:
-        (message,) = printed.err.splitlines()
+        message, *command = printed.err.splitlines()
         assert message.startswith("error: "), path
+        assert len(command) <= 1, path
+        assert all(line.startswith("The whole command: dilution ") for line in command), path
         assert 40 < len(message) < 4000, path
     return ended.value.code != 2
 
