@@ -27,7 +27,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Pair:
-    """A published file, and the noise of ours that stands for it.
+    """A published file, and the noise of this package that stands for it.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ class Pair:
     source
         Who published them.
     noise
-        Text of our noise.
+        Text of the noise.
     make
-        Function of data, predicted probabilities and the T counted in the file that returns our noise.
+        Function of data, predicted probabilities and the T counted in the file that returns the noise.
     """
 
     file: str
@@ -94,12 +94,15 @@ PAIRS = [
         )
         for name in ("mnist", "cifar10")
     ),
-    Pair(
-        "part-dependent-cifar10-0.4.pt",
-        "cifar10",
-        "Xia et al. 2020",
-        "part_dependent(rate=0.4, shared=True)",
-        lambda *_: dilution.part_dependent(0.4, shared=True),
+    *(
+        Pair(
+            "part-dependent-cifar10-0.4.pt",
+            "cifar10",
+            "Xia et al. 2020",
+            f"part_dependent(rate=0.4{', shared=True' if shared else ''})",
+            lambda *_, shared=shared: dilution.part_dependent(0.4, shared=shared),
+        )
+        for shared in (False, True)
     ),
 ]
 
@@ -157,21 +160,21 @@ def nearest_of_class(data: Arrays) -> NDArray[np.int64]:
     for label in np.unique(labels):
         rows = (labels == label).nonzero()[0]
         first = rows[rows < NEIGHBOURS]
-        _, found = NearestNeighbors(n_neighbors=2).fit(points[rows]).kneighbors(points[first])
-        nearest[first] = rows[found[:, 1]]
+        _, neighbours = NearestNeighbors(n_neighbors=2).fit(points[rows]).kneighbors(points[first])
+        nearest[first] = rows[neighbours[:, 1]]
     return nearest
 
 
-def row_of(pair: Pair, published: Shape, ours: Shape) -> str:
+def row_of(pair: Pair, published: Shape, drawn: Shape) -> str:
     """Return a line of the table."""
-    difference = np.abs(published.transition - ours.transition).max()
+    difference = np.abs(published.transition - drawn.transition).max()
     cells = [
         f"{pair.file} ({pair.source})",
         f"`{pair.noise}`",
-        f"{100 * published.rate:.1f} / {100 * ours.rate:.1f}",
-        " / ".join(f"{100 * shape.least:.0f}–{100 * shape.most:.0f}" for shape in (published, ours)),
-        f"{published.concentration:.2f} / {ours.concentration:.2f}",
-        f"{100 * published.neighbours:+.0f} / {100 * ours.neighbours:+.0f}",
+        f"{100 * published.rate:.1f} / {100 * drawn.rate:.1f}",
+        " / ".join(f"{100 * shape.least:.0f}–{100 * shape.most:.0f}" for shape in (published, drawn)),
+        f"{published.concentration:.2f} / {drawn.concentration:.2f}",
+        f"{100 * published.neighbours:+.0f} / {100 * drawn.neighbours:+.0f}",
         f"{difference:.2f}",
     ]
     return f"| {' | '.join(cells)} |"
@@ -197,8 +200,9 @@ The models of Chen et al. and of Algan and Ulusoy are other ones (a wide ResNet 
 teacher). Here five `{model}` networks predict the images that they have not seen, after three epochs. So T
 and unevenness agree as far as the models confuse the same classes.
 
-The published part-dependent labels have one set of random directions for all classes, so that most classes
-become the same wrong one; algorithm 2 of the paper has directions per class. `shared=True` gives the former.
+`part_dependent` draws random directions for each true class, as algorithm 2 of the paper has it; with
+`shared=True` one set of directions serves all classes. The column *concentration* says which of the two the
+published labels resemble.
 """
 
 
@@ -227,8 +231,8 @@ def main() -> None:
                 continue
             published = shape_of(read_label_file(folder / pair.file, data), data, nearest)
             noise = pair.make(data, predicted, published.transition)
-            ours = shape_of(dilution.Dilution(data, noise=noise, seed=SEED).own_labels, data, nearest)
-            lines.append(row_of(pair, published, ours))
+            drawn = shape_of(dilution.Dilution(data, noise=noise, seed=SEED).own_labels, data, nearest)
+            lines.append(row_of(pair, published, drawn))
             print(lines[-1], flush=True)
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(INTRODUCTION + "\n".join(lines) + "\n" + CONCLUSION.format(model=model))

@@ -1525,7 +1525,7 @@ def features_of_own(name: str) -> Callable[[], str]:
     """Return a function that saves a model of features by a function of that name, and reads it."""
 
     def provoke() -> str:
-        Path("own_colours.py").write_text("def mean(images):\n    return images.mean(axis=(2, 3))\n")
+        Path("mean_colours.py").write_text("def mean(images):\n    return images.mean(axis=(2, 3))\n")
         head = LinearHead(np.ones((3, 2)), np.zeros(2), np.array(False))
         extractor = Extractor(name, own_colours, 3)
         shape = (3, 8, 8)
@@ -1548,7 +1548,7 @@ def name_features(message: str) -> None:
         paste(f"dilution predict own.dilution new.npy {option}")
 
 
-case("features of a model are by a module of yours", features_of_own("own_colours:mean"), name_features)
+case("features of a model are by a module of yours", features_of_own("mean_colours:mean"), name_features)
 case("features of a model are by a function of yours", features_of_own("mean"), name_features)
 
 

@@ -3,12 +3,11 @@
 import csv
 import io
 import zipfile
-from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path, PurePosixPath
-from pickle import Unpickler, UnpicklingError
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dilution.data.arrays import Arrays
-from dilution.data.builtin.safe_pickle import check_pickle_size
+from dilution.data.tensor_file import read_tensor
 from dilution.errors import DataError, InputError, short_repr
 from dilution.utils.atomic import write_atomic
 from dilution.utils.npz_size import check_array_fits, load_array
@@ -37,12 +36,10 @@ CLEAN_COLUMNS = ("label", "clean_label")
 _MAX_BYTES = 1 << 30  # of a file
 _MAX_DIGITS = 18  # of a label that is a number: more fit into no int64
 _MAX_NAME = 50  # characters of the name of a column or class in a message
-_MAX_PICKLE = 10_000  # bytes of the description of one tensor
 _READ_ERRORS = (
     *(zipfile.BadZipFile, UnpicklingError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError),
     *(AttributeError, RuntimeError, MemoryError, NotImplementedError, OverflowError, csv.Error),
 )
-_STORAGES = {"LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2", "ByteStorage": "|u1"}
 
 
 def read_label_file(path: str | Path, data: Arrays) -> Tensor:
@@ -240,61 +237,8 @@ def _read_csv(content: bytes, n: int) -> _Columns:
     return column(chosen[0]), column(clean[0]) if clean else None
 
 
-class _TensorUnpickler(Unpickler):
-    """A reader of the description of one tensor, which names nothing but torch's own parts of it."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda storage, offset, size, stride, *_: (storage, offset, size, stride)
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if module == "torch" and name in _STORAGES:
-            return name
-        raise UnpicklingError(f"it names {module}.{name}; a file of labels is one tensor of whole numbers")
-
-    def persistent_load(self, pid: Any) -> Any:
-        return pid
-
-
 def _read_pt(content: bytes, n: int) -> _Columns:  # noqa: ARG001
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        entries = archive.infolist()
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ValueError("its entries are compressed, and torch.save compresses none")
-        names = Counter(PurePosixPath(entry.filename).name for entry in entries)
-        if max(names["data.pkl"], names["0"]) > 1:
-            raise ValueError("two entries in it have one name")
-        members = {PurePosixPath(entry.filename).name: entry for entry in entries}
-        description = members["data.pkl"]
-        if description.file_size > _MAX_PICKLE:
-            raise ValueError(f"its description has {description.file_size:,} bytes; one tensor needs fewer")
-        with archive.open(description) as file:
-            pickled = file.read(_MAX_PICKLE)
-        check_pickle_size(pickled)
-        parts = _TensorUnpickler(io.BytesIO(pickled)).load()
-        if not isinstance(parts, tuple) or len(parts) != 4:
-            raise ValueError(f"it holds a {type(parts).__name__}; a file of labels is one tensor")
-        storage, offset, size, stride = parts
-        if not isinstance(storage, tuple) or len(storage) != 5 or not _are_whole((offset,), size, stride):
-            raise ValueError("its tensor is described in another way than torch.save does")
-        _, kind, key, _, _ = storage
-        if not isinstance(kind, str) or kind not in _STORAGES or key != "0":
-            raise ValueError("its storage is described in another way than torch.save does")
-        with archive.open(members["0"]) as file:
-            values = np.frombuffer(file.read(), dtype=_STORAGES[kind])
-    if len(size) != 1:
-        raise ValueError(f"its tensor has shape {size}; labels have one dimension")
-    if stride != (1,) or offset != 0 or size[0] != len(values):
-        raise ValueError("its tensor is a part of a larger one; save a copy of it")
-    return values, None
-
-
-def _are_whole(*values: Any) -> bool:
-    """Return whether all values are tuples of whole numbers that are no larger than sizes of arrays."""
-    return all(
-        isinstance(value, tuple) and all(type(number) is int and 0 <= number < 2**63 for number in value)
-        for value in values
-    )
+    return read_tensor(content), None
 
 
 _READERS: dict[str, Callable[[bytes, int], _Columns]] = {

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dilution.errors import DataError, InputError
+from dilution.fitting.named_code import trust_remedy
 from dilution.models.efficientnet_lite import WEIGHTS_SHA256
 from dilution.training.image_features import (
     EFFICIENTNET,
@@ -111,12 +112,7 @@ def open_extractor(
     if callable(given):
         return Extractor(name, given, n_features)
     if given is None or given != name or not is_reference(name):
-        call = f"dilution.load_model({file!r}, features={name!r})"
-        remedy = (
-            f"If you trust that code, name it: {call}, or --features {name} on the command line."
-            if is_reference(name)
-            else f"Pass the function: dilution.load_model({file!r}, features=function)."
-        )
+        remedy = trust_remedy(file, "features", name, "the function")
         other = "" if given is None else f", and features is {given!r}"
         raise InputError(
             f"the model in {file} takes features of {name!r}{other}; a function of your own is one that a "

@@ -47,7 +47,7 @@ class LinearLearner:
 
 
 class _Problem:
-    """The weighted labels of one job, and the weights found so far."""
+    """The weighted labels of one job, and the weights of the last budget, from which the next one starts."""
 
     def __init__(self, features: Floats, targets: Targets, job: Job, classes: int) -> None:
         rows = job.rows[targets.weights[job.rows].sum(axis=1) > 0]
@@ -59,19 +59,19 @@ class _Problem:
         weights = targets.weights[rows]
         self._targets, self._transition = weights / weights.sum(), targets.transition
         self._shape = (classes, own.shape[1] + 1)
-        self._found = np.zeros(classes * (own.shape[1] + 1))
+        self._start = np.zeros(classes * (own.shape[1] + 1))
 
     def solve(self, penalty: float) -> Linear:
         """Return the model of the smallest penalised loss."""
         best = minimize(
             self._loss,
-            self._found,
+            self._start,
             args=(penalty,),
             jac=True,
             method="L-BFGS-B",
             options={"maxiter": _MAX_ITERATIONS},
         )
-        self._found = best.x
+        self._start = best.x
         weights = best.x.reshape(self._shape)
         return Linear(self._mean, self._scale, weights[:, :-1].copy(), weights[:, -1].copy())
 

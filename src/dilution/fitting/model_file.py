@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from torch import Tensor, nn
 
-from dilution.data.formats.image_encoding import ImageEncoding
 from dilution.data.formats.table_encoding import TableEncoding
 from dilution.errors import DataError, InputError
 from dilution.fitting.boosted_trees import BoostedTrees
@@ -23,6 +22,16 @@ from dilution.fitting.linear import ARRAYS as LINEAR_ARRAYS
 from dilution.fitting.linear import Linear
 from dilution.fitting.linear_head import ARRAYS as HEAD_ARRAYS
 from dilution.fitting.linear_head import LinearHead
+from dilution.fitting.model_content import (
+    Content,
+    ForestEntry,
+    LinearEntry,
+    LinearHeadEntry,
+    MemberEntry,
+    NetworkEntry,
+    TreesEntry,
+)
+from dilution.fitting.named_code import trust_remedy
 from dilution.models.convnet import channels_last
 from dilution.models.registry import MODELS, ModelFactory, build_model
 from dilution.training.evaluation import Normalise
@@ -40,72 +49,6 @@ _DTYPES = {"uint8": torch.uint8, "float32": torch.float32}
 _TENSOR_TYPES = "fiub"  # kinds of NumPy's types
 _SHARE_ROUNDING = 1e-6
 _REMEDY = "Fit the model again."
-_Side = Annotated[int, Field(ge=1, le=1 << 24)]
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _NetworkEntry(_Entry):
-    """A network: its tensors, those stored as (b, h, w, c), and whether features are compressed."""
-
-    kind: Literal["network"]
-    tensors: list[str]
-    channels_last: list[str]
-    compress: bool = False
-
-
-class _TreesEntry(_Entry):
-    """Boosted trees."""
-
-    kind: Literal["boosted trees"]
-
-
-class _ForestEntry(_Entry):
-    """A random forest."""
-
-    kind: Literal["forest"]
-
-
-class _LinearHeadEntry(_Entry):
-    """Logistic regression on features of images."""
-
-    kind: Literal["linear head"]
-
-
-class _LinearEntry(_Entry):
-    """Logistic regression on the features of a table."""
-
-    kind: Literal["linear"]
-
-
-class _FeaturesEntry(_Entry):
-    """Features of images that the members take: the function by name, and the checksum of its weights."""
-
-    name: str
-    n_features: _Side
-    sha256: str | None
-
-
-_AnyEntry = _NetworkEntry | _TreesEntry | _ForestEntry | _LinearHeadEntry | _LinearEntry
-
-
-class _Content(_Entry):
-    """The description of a model, ``model.json``."""
-
-    schema_version: Literal[1]
-    versions: dict[str, str]
-    model: str
-    shape: tuple[_Side, _Side, _Side]
-    dtype: Literal["uint8", "float32"]
-    classes: tuple[str, ...] = Field(min_length=2)
-    method: str
-    encoding: Annotated[TableEncoding | ImageEncoding, Field(discriminator="kind")] | None
-    facts: dict[str, Any]
-    members: tuple[Annotated[_AnyEntry, Field(discriminator="kind")], ...] = Field(min_length=1)
-    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...]
-    features: _FeaturesEntry | None = None
 
 
 def save_model(model: FittedModel, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -225,20 +168,20 @@ def load_model(
     )
 
 
-def _describe(member: Member, folder: str, arrays: dict[str, NDArray[Any]]) -> _AnyEntry:
+def _describe(member: Member, folder: str, arrays: dict[str, NDArray[Any]]) -> MemberEntry:
     """Return the entry of a member, and add its arrays."""
     if isinstance(member, BoostedTrees):
         arrays |= {f"{folder}/{name}": getattr(member, name) for name in _TREES}
-        return _TreesEntry(kind="boosted trees")
+        return TreesEntry(kind="boosted trees")
     if isinstance(member, Forest):
         arrays |= {f"{folder}/{name}": getattr(member, name) for name in FOREST_ARRAYS}
-        return _ForestEntry(kind="forest")
+        return ForestEntry(kind="forest")
     if isinstance(member, LinearHead):
         arrays |= {f"{folder}/{name}": getattr(member, name) for name in HEAD_ARRAYS}
-        return _LinearHeadEntry(kind="linear head")
+        return LinearHeadEntry(kind="linear head")
     if isinstance(member, Linear):
         arrays |= {f"{folder}/{name}": getattr(member, name) for name in LINEAR_ARRAYS}
-        return _LinearEntry(kind="linear")
+        return LinearEntry(kind="linear")
     if not isinstance(member, Network):
         raise InputError(
             f"a member of the model is a {type(member).__name__}; a file holds networks and boosted trees. "
@@ -250,7 +193,7 @@ def _describe(member: Member, folder: str, arrays: dict[str, NDArray[Any]]) -> _
     for name, array in member.normalise.to_arrays().items():
         arrays[f"{folder}/{name}"] = array
     as_rows = [name for name, tensor in state.items() if _is_channels_last(tensor)]
-    return _NetworkEntry(
+    return NetworkEntry(
         kind="network",
         tensors=list(state),
         channels_last=as_rows,
@@ -281,7 +224,7 @@ def _is_channels_last(tensor: Tensor) -> bool:
     )
 
 
-def _parse(text: Mapping[str, Any], path: Path) -> _Content:
+def _parse(text: Mapping[str, Any], path: Path) -> Content:
     """Return the description of a model, checked."""
     version = text.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -290,7 +233,7 @@ def _parse(text: Mapping[str, Any], path: Path) -> _Content:
             f"{SCHEMA_VERSION}). Update dilution with `pip install --upgrade dilution`."
         )
     try:
-        return _Content.model_validate(text)
+        return Content.model_validate(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "its beginning"
@@ -299,7 +242,7 @@ def _parse(text: Mapping[str, Any], path: Path) -> _Content:
         ) from error
 
 
-def _check_encoding(content: _Content, path: Path) -> None:
+def _check_encoding(content: Content, path: Path) -> None:
     """Raise DataError if the features of a table are others than those of the model."""
     encoding = content.encoding
     if content.features is not None and (content.dtype != "uint8" or isinstance(encoding, TableEncoding)):
@@ -314,28 +257,28 @@ def _check_encoding(content: _Content, path: Path) -> None:
 
 
 def _member(
-    entry: _AnyEntry,
+    entry: MemberEntry,
     folder: str,
     arrays: dict[str, NDArray[Any]],
-    content: _Content,
+    content: Content,
     model: str | ModelFactory | None,
     path: Path,
 ) -> Member:
     """Return a member; its arrays are taken out of `arrays`."""
-    if isinstance(entry, _NetworkEntry):
+    if isinstance(entry, NetworkEntry):
         names: tuple[str, ...] = (*map(str, range(len(entry.tensors))), *_NORMALISE)
-    elif isinstance(entry, _LinearHeadEntry | _LinearEntry):
-        names = HEAD_ARRAYS if isinstance(entry, _LinearHeadEntry) else LINEAR_ARRAYS
+    elif isinstance(entry, LinearHeadEntry | LinearEntry):
+        names = HEAD_ARRAYS if isinstance(entry, LinearHeadEntry) else LINEAR_ARRAYS
     else:
-        names = _TREES if isinstance(entry, _TreesEntry) else FOREST_ARRAYS
+        names = _TREES if isinstance(entry, TreesEntry) else FOREST_ARRAYS
     try:
         own = {name: arrays.pop(f"{folder}/{name}") for name in names}
     except KeyError as error:
         raise DataError(f"{path} is no model file: it lacks the array {error}. {_REMEDY}") from error
-    if isinstance(entry, _LinearHeadEntry | _LinearEntry):
-        return _linear(LinearHead if isinstance(entry, _LinearHeadEntry) else Linear, own, content, path)
-    if not isinstance(entry, _NetworkEntry):
-        return _trees(own, content, path, is_forest=isinstance(entry, _ForestEntry))
+    if isinstance(entry, LinearHeadEntry | LinearEntry):
+        return _linear(LinearHead if isinstance(entry, LinearHeadEntry) else Linear, own, content, path)
+    if not isinstance(entry, NetworkEntry):
+        return _trees(own, content, path, is_forest=isinstance(entry, ForestEntry))
     channels = content.shape[0]
     for name in _NORMALISE:
         array = own[name]
@@ -354,7 +297,7 @@ def _member(
 
 
 def _trees(
-    arrays: dict[str, NDArray[Any]], content: _Content, path: Path, *, is_forest: bool
+    arrays: dict[str, NDArray[Any]], content: Content, path: Path, *, is_forest: bool
 ) -> BoostedTrees | Forest:
     kinds = {name: "f" if name in ("thresholds", "values", "baseline") else "i" for name in arrays}
     for name, array in arrays.items():
@@ -378,7 +321,7 @@ def _trees(
 
 
 def _linear(
-    kind: type[LinearHead] | type[Linear], arrays: dict[str, NDArray[Any]], content: _Content, path: Path
+    kind: type[LinearHead] | type[Linear], arrays: dict[str, NDArray[Any]], content: Content, path: Path
 ) -> LinearHead | Linear:
     try:
         head = kind(**arrays)
@@ -401,7 +344,7 @@ def _to_tensor(array: NDArray[Any], *, is_channels_last: bool, path: Path) -> Te
     return channels_last(tensor) if is_channels_last and tensor.ndim == 4 else tensor
 
 
-def _empty_module(content: _Content, model: str | ModelFactory | None, path: Path) -> nn.Module:
+def _empty_module(content: Content, model: str | ModelFactory | None, path: Path) -> nn.Module:
     """Return the network without its weights: one of this package takes no memory, whatever its size."""
     name, n_classes = content.model, len(content.classes)
     if name in MODELS and model in (None, name):
@@ -416,12 +359,7 @@ def _empty_module(content: _Content, model: str | ModelFactory | None, path: Pat
     if callable(model):
         return model(content.shape, n_classes)
     if model is None or model != name or not is_reference(name):
-        call = f"dilution.load_model({str(path)!r}, model={name!r})"
-        remedy = (
-            f"If you trust that code, name it: {call}, or --model {name} on the command line."
-            if is_reference(name)
-            else f"Pass the function that makes it: dilution.load_model({str(path)!r}, model=function)."
-        )
+        remedy = trust_remedy(str(path), "model", name, "the function that makes it")
         given = "" if model is None else f", and model is {model!r}"
         raise InputError(
             f"the model in {path} is {name!r}{given}; a network of your own is built by your function, which "

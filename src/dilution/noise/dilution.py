@@ -16,6 +16,7 @@ from dilution.data import Arrays
 from dilution.data.formats.memory_images import check_images_fit
 from dilution.errors import InputError, short_repr
 from dilution.noise.fixed_transition import FixedTransition
+from dilution.noise.for_data import checked_added, checked_labels, class_shares, noise_for_classes
 from dilution.noise.group_order import whole_groups_first
 from dilution.noise.image_sources import FreshImages, SameImages, open_image_source
 from dilution.noise.label_sampling import IndependentSampler, LabelSampler, StratifiedSampler
@@ -117,9 +118,9 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         row_labels = own_level = None
         if isinstance(noise, PerExampleNoise):
             check_no_draw(noise.name, alpha, eta, stratified)
-            row_labels = _checked_labels(noise, data, seed)
+            row_labels = checked_labels(noise, data, seed)
         else:
-            bound = _for_data(noise, data)
+            bound = noise_for_classes(noise, data)
             own_level = bound.own_level(len(data.classes))
         mode = resolve_label_mode(
             label_mode,
@@ -135,7 +136,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
                 bound.added(len(data.classes), own_level, seed)  # raises: no added labels have such a matrix
             level = own_level
         else:
-            level = noise_level(alpha, eta, bound, _prior(data, clean_rows), seed)
+            level = noise_level(alpha, eta, bound, class_shares(data, clean_rows), seed)
         self._open(
             data,
             clean_rows=clean_rows,
@@ -182,10 +183,10 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             self._own_labels = row_labels[clean_rows]
             self.overall = counted_transition(true, self._own_labels, self.classes)
             return
-        noise = _for_data(noise, data)
+        noise = noise_for_classes(noise, data)
         # A class that never keeps its label has no matrix of added labels, and replaced labels need none.
         is_fixed = isinstance(noise, FixedTransition) and label_mode == "replaced"
-        added = None if is_fixed else _checked_added(noise, self.classes, alpha, seed)
+        added = None if is_fixed else checked_added(noise, self.classes, alpha, seed)
         self.overall = noise.overall(self.classes, alpha, seed)
         if added is None or label_mode == "replaced":
             overall = check_transition_matrix(self.overall)
@@ -452,7 +453,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         images is that of clean labels.
         """
         transition = self.overall
-        noise_rate = float(_prior(self.data, self.clean_rows) @ (1 - np.diag(transition)))
+        noise_rate = float(class_shares(self.data, self.clean_rows) @ (1 - np.diag(transition)))
         return NoiseSummary(self.alpha, self.alpha, noise_rate, noise_rate, transition, transition)
 
     def noise_summary(self, counts: Tensor | None = None) -> NoiseSummary:
@@ -511,55 +512,3 @@ def _checked_size(data: Arrays, n: int | None, noise: LabelNoise, seed: int) -> 
     if len(data.classes) < 2:
         raise InputError(f"the data have {len(data.classes)} class; label noise needs at least 2.")
     return size
-
-
-def _for_data(noise: LabelNoise, data: Arrays) -> LabelNoise:
-    """Return the noise for the classes of the data, restricted to those that some label names."""
-    counts = torch.bincount(data.labels, minlength=len(data.classes))
-    if data.observed is not None:
-        counts += torch.bincount(data.observed, minlength=len(data.classes))
-    present = (counts > 0).cpu().numpy()
-    return (noise if present.all() else noise.among(present)).for_classes(data.classes)
-
-
-def _checked_labels(noise: PerExampleNoise, data: Arrays, seed: int) -> Tensor:
-    """Return the label of each example, checked because the noise model may be the user's own.
-
-    Raises
-    ------
-    InputError
-        If they are not one class number per example.
-    """
-    labels = noise.labels(data, seed)
-    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != data.labels.shape:
-        received = (
-            f"{labels.dtype} of shape {tuple(labels.shape)}"
-            if isinstance(labels, Tensor)
-            else f"a {type(labels).__name__}"
-        )
-        raise InputError(
-            f"noise {noise.name!r} gives labels that are {received} for {len(data):,} examples; they must be "
-            "a torch.int64 tensor with one class number per example."
-        )
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= len(data.classes):
-        raise InputError(
-            f"noise {noise.name!r} gives labels from {low} to {high}; with {len(data.classes)} classes they "
-            f"must lie in 0 … {len(data.classes) - 1}."
-        )
-    return labels.to(data.device)
-
-
-def _checked_added(noise: LabelNoise, classes: int, alpha: float, seed: int) -> Matrix:
-    """Return the matrix of added labels, checked because the noise model may be the user's own."""
-    added = check_transition_matrix(noise.added(classes, alpha, seed))
-    if len(added) != classes:
-        raise InputError(
-            f"noise {noise.name!r} gives a matrix of {len(added)} rows; the data have {classes} classes."
-        )
-    return added
-
-
-def _prior(data: Arrays, rows: Tensor) -> Matrix:
-    """Return the share of each class among rows of the data; float64, shape (classes,)."""
-    return torch.bincount(data.labels[rows], minlength=len(data.classes)).double().cpu().numpy() / len(rows)

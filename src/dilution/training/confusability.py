@@ -69,17 +69,11 @@ def confusability(
     InputError
         If there are fewer images, or groups of copies, than two per fold.
     """
-    if len(data) < 2 * FOLDS:
-        raise InputError(
-            f"there are {len(data)} images; measuring confusability takes at least {2 * FOLDS}. "
-            "Use order='random', or pass a confusability matrix of your own."
-        )
-    if data.split_groups is not None and len(data.split_groups.unique()) < 2 * FOLDS:
-        raise InputError(
-            f"the {len(data)} images are {len(data.split_groups.unique())} different ones, beside copies; "
-            f"measuring confusability takes at least {2 * FOLDS}. Use order='random', or pass a "
-            "confusability matrix of your own."
-        )
+    _check_size(
+        data,
+        "measuring confusability",
+        "Use order='random', or pass a confusability matrix of your own.",
+    )
     order = rng.permute(rng.stream(seed, "confusability"), torch.arange(len(data)), len(data))
     classes = len(data.classes)
     total = torch.zeros(classes, classes, dtype=torch.float64)
@@ -120,7 +114,7 @@ def predicted_probabilities(
     InputError
         If there are fewer images, or groups of copies, than two per fold.
     """
-    _check_size(data)
+    _check_size(data, "cross-validation", "Give more images.")
     order = rng.permute(rng.stream(seed, "predicted probabilities"), torch.arange(len(data)), len(data))
     predicted = torch.empty(len(data), len(data.classes), dtype=torch.float64)
     for fold, probabilities in _held_out(data, order, model, epochs, seed, device):
@@ -151,13 +145,12 @@ def _held_out(
         yield fold, result.predict(held_out)
 
 
-def _check_size(data: Arrays) -> None:
+def _check_size(data: Arrays, purpose: str, remedy: str) -> None:
+    """Refuse fewer images, or groups of copies, than two per fold."""
     if len(data) < 2 * FOLDS:
-        raise InputError(
-            f"there are {len(data)} images; cross-validation takes at least {2 * FOLDS}. Give more images."
-        )
+        raise InputError(f"there are {len(data)} images; {purpose} takes at least {2 * FOLDS}. {remedy}")
     if data.split_groups is not None and len(data.split_groups.unique()) < 2 * FOLDS:
         raise InputError(
             f"the {len(data)} images are {len(data.split_groups.unique())} different ones, beside copies; "
-            f"cross-validation takes at least {2 * FOLDS}. Give more images."
+            f"{purpose} takes at least {2 * FOLDS}. {remedy}"
         )
