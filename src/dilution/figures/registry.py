@@ -16,6 +16,8 @@ from dilution.figures import (
     fig11,
     gradients,
     human_labels,
+    method_price,
+    methods,
 )
 from dilution.figures.base import Figure
 
@@ -26,7 +28,8 @@ PAPER_FIGURES: dict[str, Figure] = {
 """The figures of the paper, which ``"all"`` stands for."""
 
 FIGURES: dict[str, Figure] = PAPER_FIGURES | {
-    module.FIGURE.name: module.FIGURE for module in (gradients, baselines, human_labels)
+    module.FIGURE.name: module.FIGURE
+    for module in (gradients, baselines, human_labels, methods, method_price)
 }
 """Every figure by name, in the order of a page: those of the paper, then those beyond it."""
 
