@@ -11,7 +11,6 @@ from types import MappingProxyType
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 from torch import Tensor
 
 from dilution.data import Arrays
@@ -140,6 +139,7 @@ class _Pmd(_ModelDependent):
 
     def _share_kept(self, kept: Matrix, first_wrong: Matrix, second_wrong: Matrix) -> float:
         """Return 1/f, in [0, 1], at which the expected share of wrong labels is the rate."""
+        from scipy.optimize import brentq  # imported late: commands that draw no such noise start sooner
 
         def excess(share: float) -> float:
             expected = share * kept * first_wrong + (1 - share * kept) * second_wrong

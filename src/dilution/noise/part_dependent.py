@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 
 from dilution.data import Arrays
@@ -80,6 +79,8 @@ class _PartDependent(PerExampleNoise):
 
     def _flip_rates(self, rows: Tensor, seed: int) -> Tensor:
         """Return the flip rate of each row: float64, shape of `rows`."""
+        from scipy import stats  # half a second, which commands that draw no such noise need not wait
+
         uniform = _uniform(rng.stream(seed, "part-dependent flip rates"), rows).numpy()
         low, high = -self.rate / self.spread, (1 - self.rate) / self.spread
         rates = stats.truncnorm.ppf(uniform, low, high, loc=self.rate, scale=self.spread)
