@@ -16,6 +16,7 @@ from pathlib import Path
 
 folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
 from dilution.cli import main
+exec(sys.argv[3])
 
 for number, (where, words) in enumerate(json.loads((folder / "commands.json").read_text())):
     for descriptor, name in ((1, "out"), (2, "err")):
@@ -53,16 +54,17 @@ class Ended(NamedTuple):
     seconds: float
 
 
-def run_commands(folder, commands, *, memory=4 << 30, seconds=20.0, **environment):
+def run_commands(folder, commands, *, memory=4 << 30, seconds=20.0, before="", **environment):
     """Run commands, each with the folder where it runs, one after the other; return how each ended.
 
     A command that takes more than `seconds` of processor time, or takes the process with it, fails the test.
+    `before` is Python that the process runs first.
     """
     folder.mkdir()
     commands = [(str(where), list(map(str, words))) for where, words in commands]
     (folder / "commands.json").write_text(json.dumps(commands))
     process = subprocess.run(
-        [sys.executable, "-P", "-W", "error", "-c", _DRIVER, str(folder), str(seconds)],
+        [sys.executable, "-P", "-W", "error", "-c", _DRIVER, str(folder), str(seconds), before],
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment, capture_output=True, text=True,
         timeout=20 * seconds * (1 + len(commands)), check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)),

@@ -131,6 +131,38 @@ def test_of_the_archive_only_the_files_of_the_data_set_are_written(tmp_path, mon
     assert not (tmp_path / "escaped").exists()
 
 
+def packed(folder, which=CIFAR100):
+    """Return a data set with its archive, which holds the files of a folder."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        archive.add(folder, which.folder)
+    content = buffer.getvalue()
+    nowhere = ("http://127.0.0.1:9/",)
+    return replace(which, sha256=hashlib.sha256(content).hexdigest(), mirrors=nowhere), content
+
+
+def test_an_archive_that_was_downloaded_by_hand_is_unpacked_and_kept(tmp_path):
+    which, content = packed(write_python(CIFAR100, tmp_path / "source"))
+    archive = tmp_path / "root" / which.name / which.archive
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(content)
+    assert len(which.load(tmp_path / "root").test) == N
+    assert archive.read_bytes() == content
+
+
+def test_nothing_is_unpacked_into_a_folder_that_is_a_link(tmp_path):
+    which, content = packed(write_python(CIFAR100, tmp_path / "source"))
+    archive = tmp_path / "root" / which.name / which.archive
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(content)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (archive.parent / which.folder).symlink_to(elsewhere)
+    with pytest.raises(DataError, match="is a link, and files are written there"):
+        which.load(tmp_path / "root")
+    assert not list(elsewhere.iterdir())
+
+
 def test_without_files_and_network_one_line_says_what_to_do(tmp_path):
     with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz could not be downloaded.*by hand"):
         replace(CIFAR10, mirrors=("http://127.0.0.1:9/",)).load(tmp_path)

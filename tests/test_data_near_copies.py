@@ -1,12 +1,16 @@
 """The search for near-copies: it finds what a comparison of all pairs finds, and compares few pairs."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import zoom
+from sklearn.datasets import load_sample_images
 
 from dilution.data import Arrays, near_copy_search
 from dilution.data.components import Components
@@ -48,6 +52,12 @@ def test_components_are_those_of_all_edges_so_far(data: st.DataObject) -> None:
         assert components.are_joined(everything, everything) == (len(set(groups)) == 1)
 
 
+def white_noise(n: int, seed: int = 0) -> torch.Tensor:
+    """Return coloured noise, uint8, shape (n, 3, 32, 32), whose low frequencies are hardly different."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n, 3, 32, 32), dtype=torch.uint8, generator=generator)
+
+
 @given(
     st.integers(0, 99),
     st.integers(2, 25),
@@ -55,9 +65,10 @@ def test_components_are_those_of_all_edges_so_far(data: st.DataObject) -> None:
     st.sampled_from([1.0, 6.0, 14.0]),
     st.integers(0, 25),
     st.booleans(),
+    st.booleans(),
 )
 def test_the_search_joins_what_a_comparison_of_all_pairs_joins(
-    seed: int, n: int, cameras: int, noise: float, n_known: int, is_small: bool
+    seed: int, n: int, cameras: int, noise: float, n_known: int, is_small: bool, is_narrow: bool
 ) -> None:
     images, n_known = frames(n, noise, seed, cameras), min(n, n_known)
     pixels = _pixels(images.float())
@@ -69,6 +80,8 @@ def test_the_search_joins_what_a_comparison_of_all_pairs_joins(
         if is_small:
             for name, value in (("_BLOCK", (5, 7)), ("_TILE", (2, 3)), ("_CHUNK", 2)):
                 patch.setattr(near_copy_search, name, value)
+        if is_narrow:
+            patch.setattr(near_copy_search, "_IN_VAIN", (-1, 0))
         groups, is_alike = find_near_copies([(images, np.arange(n))])
         np.testing.assert_array_equal(number_groups(groups), joined)
         first_rows = np.unique(joined, return_index=True)[1]
@@ -78,6 +91,57 @@ def test_the_search_joins_what_a_comparison_of_all_pairs_joins(
         parts = [(images[:n_known], np.arange(n_known)), (images[n_known:], np.arange(n - n_known))]
         again, _ = find_near_copies(parts, known=number_groups(known))
         np.testing.assert_array_equal(number_groups(again), joined)
+
+
+def squares_of_photographs() -> torch.Tensor:
+    """Return squares of two photographs, half of which are also there darker and compressed again."""
+    squares = [
+        photograph[top : top + 64, left : left + 64]
+        for photograph in load_sample_images().images
+        for top in range(0, 384, 64)
+        for left in range(0, 640, 64)
+    ]
+    for number in range(0, len(squares), 2):
+        file = BytesIO()
+        Image.fromarray((squares[number] * 0.8).astype(np.uint8)).save(file, "JPEG", quality=80)
+        squares.append(np.asarray(Image.open(file)))
+    return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
+
+
+def test_random_projections_change_no_near_copies_of_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = squares_of_photographs()
+    expected = find_copies(images)
+    assert expected.n_near_copies > 20
+    monkeypatch.setattr(near_copy_search, "_IN_VAIN", (-1, 0))
+    np.testing.assert_array_equal(find_copies(images).groups, expected.groups)
+
+
+def pairs_of_noise(n: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return how many pairs of n images of noise are compared pixel by pixel."""
+    searches: list[NearCopySearch] = []
+    run = NearCopySearch.run
+
+    def recorded(search: NearCopySearch, known: int = 0) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        searches.append(search)
+        return run(search, known)
+
+    monkeypatch.setattr(NearCopySearch, "run", recorded)
+    images = white_noise(n)
+    images[-1] = (images[0].int() * 4 // 5).byte()  # darker
+    copies = find_copies(images)
+    assert (copies.n_near_copies, copies.n_alike) == (1, 0)
+    return searches[-1].n_in_vain
+
+
+def test_pairs_of_noise_that_are_compared_do_not_grow_with_the_square(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(near_copy_search, "_IN_VAIN", (0, 1))
+    monkeypatch.setattr(near_copy_search, "_CHUNK", 64)
+    for n in (500, 1000):
+        assert pairs_of_noise(n, monkeypatch) <= n + 64  # those before the bounds were narrowed
+    monkeypatch.setattr(near_copy_search, "_IN_VAIN", (10**9, 0))
+    assert pairs_of_noise(1000, monkeypatch) > 3000
 
 
 @pytest.mark.parametrize("n_shown", [0, 1, 3])

@@ -195,11 +195,75 @@ def forge(path: Path, save: Callable[..., None] = np.savez, **changes: Any) -> N
         ({"notes": np.zeros(3)}, "the notes are no text"),
         ({"train_groups": np.zeros(3, np.int64)}, "train groups are not one per image"),
         ({"test_groups": np.zeros(360)}, "test groups are not one per image"),
+        ({"train_weights": np.zeros(1437)}, "train_weights, which this version does not know"),
+        ({"train_pixel_sums": np.full((1437, 2, 1), -1)}, "not those of pixels from 0 to 255"),
+        ({"train_pixel_sums": np.full((1437, 2, 1), 2**62)}, "not those of pixels from 0 to 255"),
+        ({"test_pixel_sums": np.full((360, 2, 1), 64 * 255)}, "not those of pixels from 0 to 255"),
     ],
 )
 def test_a_forged_index_is_refused(digits_pack: Path, changes: dict[str, Any], message: str) -> None:
     forge(digits_pack, **changes)
     with pytest.raises(DataError, match=f"is no valid pack .*{message}"):
+        load(digits_pack)
+
+
+def test_sums_that_are_those_of_other_images_are_found_by_a_check(digits_pack: Path) -> None:
+    sums = load("digits").train.pixel_sums.transpose(0, 1).numpy().copy()
+    sums[[3, 4]] = sums[[4, 3]]
+    forge(digits_pack, train_pixel_sums=sums)
+    assert check(digits_pack)[0].damaged == ("pixel sums of train image 3", "pixel sums of train image 4")
+
+
+def test_sums_of_the_darkest_and_the_brightest_images_are_sums(tmp_path: Path) -> None:
+    images = torch.tensor([0, 255, 7, 255], dtype=torch.uint8)[:, None, None, None].expand(4, 2, 3, 5)
+    split = Arrays(images.contiguous(), torch.tensor([0, 1, 0, 1]))
+    path = write_pack(tmp_path / "flat.pack", [split], [split])
+    assert torch.equal(load(path).train.pixel_sums, split.pixel_sums)
+    assert check(path)[0].state == "present"
+
+
+@pytest.mark.parametrize("shape", [(1, 10**6, 10**6), (10**12, 1, 1)])
+def test_images_of_which_one_does_not_fit_in_memory_are_refused(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    """The file takes no room on the disk: its images are a hole."""
+    labels = np.array([0, 1])
+    sums = np.zeros((2, 2, min(shape[0], 1)), np.int64)
+    index = {"shape": np.array(shape), "classes": np.array(["a", "b"])}
+    for split in ("train", "test"):
+        index |= {
+            f"{split}_labels": labels,
+            f"{split}_checksums": np.zeros(2, np.uint32),
+            f"{split}_pixel_sums": sums,
+        }
+    buffer = io.BytesIO()
+    np.savez(buffer, **index)
+    path, start = tmp_path / "giant.pack", 4096 + 4 * 10**12
+    with path.open("wb") as file:
+        file.write(
+            HEADER.pack(
+                b"dilution pack 1\n",
+                start,
+                len(buffer.getvalue()),
+                hashlib.sha256(buffer.getvalue()).digest(),
+            )
+        )
+        file.seek(start)
+        file.write(buffer.getvalue())
+    message = "of which one takes 5,000.0 GB while it is read" if shape[0] == 1 else "is no valid pack"
+    with pytest.raises(DataError, match=message):
+        load(path)
+
+
+def test_bytes_after_the_end_are_refused(digits_pack: Path) -> None:
+    digits_pack.write_bytes(digits_pack.read_bytes() + b"x")
+    with pytest.raises(DataError, match="is damaged: 1 bytes follow its end"):
+        load(digits_pack)
+
+
+def test_a_changed_byte_between_header_and_images_is_found(digits_pack: Path) -> None:
+    flip_bit(digits_pack, 4000)
+    with pytest.raises(DataError, match="its header has more than it may have"):
         load(digits_pack)
 
 

@@ -33,6 +33,7 @@ NOISY_COLUMNS = ("noisy_label", "label_noisy")
 CLEAN_COLUMNS = ("label", "clean_label")
 """Column of a CSV file that holds true labels, which are compared with those of the data."""
 
+_COUNT = "count"  # column of a file with several labels per image, as UsedLabels writes it
 _MAX_BYTES = 1 << 30  # of a file
 _MAX_DIGITS = 18  # of a label that is a number: more fit into no int64
 _MAX_NAME = 50  # characters of the name of a column or class in a message
@@ -218,6 +219,11 @@ def _read_npy(content: bytes, n: int) -> _Columns:  # noqa: ARG001
 def _read_csv(content: bytes, n: int) -> _Columns:
     reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline=""))
     header = [name.strip() for name in next(reader, [])]
+    if _COUNT in header:
+        raise ValueError(
+            f"its column {_COUNT} says how often an image has a label: images have several labels, and this "
+            "setting takes one per image"
+        )
     rows = list(islice(filter(None, reader), n))
     if more := sum(map(bool, reader)):  # counted, not kept: a file can have any number of lines
         raise ValueError(f"it has {n + more:,} rows, and the training split has {n:,} images")

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.fft import dct
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -34,6 +33,8 @@ _SIDE = 32  # pixels to which larger images are scaled down
 _LEAST_DEVIATION = 2.0  # levels of 255, or shares of the range of floats: a blank image has no content
 _FREQUENCIES = 8  # per axis
 _EDGE_FREQUENCIES = 16  # edges need more; with 12 ten times as many pairs are compared pixel by pixel
+_PROJECTIONS = 128  # random ones
+_SEED = 0  # of their directions
 MAX_IMAGES = 200_000  # the pairs that are compared grow with the square
 _CHUNK = 1 << 10
 
@@ -49,9 +50,14 @@ class ScaledImages(Protocol):
 def scale_down(images: Tensor) -> Tensor:
     """Return images of at most 32 × 32 pixels, float32, shape (n, channels, height, width)."""
     height, width = images.shape[2:]
-    if max(height, width) <= _SIDE:
+    if (smaller := scaled_size(height, width)) == (height, width):
         return images.float()
-    return adaptive_avg_pool2d(images.float(), (min(height, _SIDE), min(width, _SIDE)))
+    return adaptive_avg_pool2d(images.float(), smaller)
+
+
+def scaled_size(height: int, width: int) -> tuple[int, int]:
+    """Return height and width to which :func:`scale_down` brings images."""
+    return min(height, _SIDE), min(width, _SIDE)
 
 
 def can_be_near_copies(images: Tensor | LazyImages) -> bool:
@@ -99,15 +105,48 @@ def find_near_copies(
         return groups, is_alike
     if len(compared) < len(groups):
         features, edges = features[compared], edges[compared]
+    rotated = _rotated(features)
     search = NearCopySearch(
-        _rotated(features),
+        rotated,
         edges,
         lambda numbers: _pixels(_take_from(parts, compared[numbers])),
         np.searchsorted(compared, groups[compared]),
+        lambda: _with_projections(rotated, parts, compared),
     )
     joined, is_alike[compared] = search.run(int(np.searchsorted(compared, n_known)))
     groups[compared] = compared[joined]
     return groups, is_alike
+
+
+def _with_projections(
+    features: Floats, parts: Sequence[tuple[Tensor | LazyImages, Ints]], compared: Ints
+) -> Floats:
+    """Return features with random projections of the pixels, and the length that they lack to 1.
+
+    Projections on m of D directions hold about m/D of whatever low frequencies lack: of noise and fine
+    texture too. So the products of different images stay below the least correlation.
+
+    Parameters
+    ----------
+    features
+        As :func:`_rotated` returns them, float32, shape (n, any).
+    parts
+        As for :func:`find_near_copies`.
+    compared
+        Numbers of the n images, int64, shape (n,).
+    """
+    images = parts[0][0]
+    channels, height, width = images.shape[1], *(min(side, _SIDE) for side in images.shape[2:])
+    low = _in_grey(_frequencies(height, width)[0][_is_low()], channels)
+    random = np.random.default_rng(_SEED).normal(size=(_PROJECTIONS, low.shape[1]))
+    directions = torch.from_numpy(np.linalg.qr((random - random @ low.T @ low).T)[0]).float()
+    joined = np.empty((len(features), features.shape[1] - 1 + _PROJECTIONS), dtype=np.float32)
+    joined[:, :-_PROJECTIONS] = features[:, :-1]
+    for start in range(0, len(features), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        normalised, _ = _normalised(_take_from(parts, compared[rows]))
+        joined[rows, -_PROJECTIONS:] = (normalised.flatten(1) @ directions).numpy()
+    return _completed(joined)
 
 
 def _take_from(parts: Sequence[tuple[Tensor | LazyImages, Ints]], numbers: Ints) -> Tensor:
@@ -154,9 +193,8 @@ def _low_frequencies(images: Tensor | LazyImages, rows: Ints) -> tuple[Floats, F
     """
     channels, height, width = images.shape[1], *(min(side, _SIDE) for side in images.shape[2:])
     basis, factors = _frequencies(height, width)
-    # Of grey values; colours are compared later.
-    projection = torch.from_numpy(np.tile(basis, channels) / np.sqrt(channels)).float().T
-    is_low = np.add.outer(*2 * [np.arange(_EDGE_FREQUENCIES) >= _FREQUENCIES]).ravel()[1:] == 0
+    projection = torch.from_numpy(_in_grey(basis, channels)).float().T
+    is_low = _is_low()
     least = _LEAST_DEVIATION * _level(images)
     features = np.empty((len(rows), int(is_low.sum())), dtype=np.float32)
     edges = np.empty((len(rows), len(basis)), dtype=np.float32)
@@ -172,8 +210,23 @@ def _low_frequencies(images: Tensor | LazyImages, rows: Ints) -> tuple[Floats, F
     return features, _completed(edges), has_content
 
 
+def _is_low() -> NDArray[np.bool_]:
+    """Return which frequencies of edges are low, bool, shape (frequencies,)."""
+    is_high = np.arange(_EDGE_FREQUENCIES) >= _FREQUENCIES
+    is_low: NDArray[np.bool_] = ~np.logical_or.outer(is_high, is_high).ravel()[1:]
+    return is_low
+
+
+def _in_grey(basis: NDArray[np.float64], channels: int) -> NDArray[np.float64]:
+    """Return directions of grey values as directions of pixels; colours are compared later."""
+    directions: NDArray[np.float64] = np.tile(basis, channels) / np.sqrt(channels)
+    return directions
+
+
 def _frequencies(height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return low frequencies as images, shape (frequencies, pixels), and what multiplies them in edges."""
+    from scipy.fft import dct  # imported late: commands that read no images start sooner
+
     axes = [dct(np.eye(side), axis=0, norm="ortho")[:_EDGE_FREQUENCIES] for side in (height, width)]
     basis = np.einsum("ah,bw->abhw", *axes).reshape(-1, height * width)[1:]
     squares = [4 * np.sin(np.pi * np.arange(_EDGE_FREQUENCIES) / (2 * side)) ** 2 for side in (height, width)]

@@ -2,7 +2,9 @@
 
 Images are sorted into cells by their low frequencies, whose products bound the correlations of images and
 of their edges from above. Images that are joined already are not compared again, so that time and memory
-hold where all images are alike, such as the frames of a fixed camera.
+hold where all images are alike, such as the frames of a fixed camera. Low frequencies tell little of images
+that are mostly fine texture or noise: once many pairs were compared pixel by pixel in vain, random
+projections of the pixels make the bounds closer.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ _CHUNK = 1 << 10  # pairs that are compared at once
 _BLOCK = (1 << 10, 1 << 12)  # images whose products are held at once
 _TILE = (1 << 8, 1 << 10)  # images whose pixels are multiplied at once
 _DENSE = 1 / 16  # share of pairs above which the product of all images of a tile is faster
+_IN_VAIN = 1 << 12, 1 / 4  # pairs compared in vain before the bounds are narrowed: so many, and per image
 
 
 class NearCopySearch:
@@ -47,6 +50,14 @@ class NearCopySearch:
         Function that returns pixels and edges of some images, rows of mean 0 and length 1, float32.
     numbers
         Component of each image as it is known before, int64, shape (n,).
+    narrow
+        Function that returns other features with closer bounds, for which all images are read once. Default:
+        there are none.
+
+    Attributes
+    ----------
+    n_in_vain
+        Pairs that were compared pixel by pixel so far and are no near-copies.
     """
 
     def __init__(
@@ -55,8 +66,10 @@ class NearCopySearch:
         edges: Floats,
         pixels: Callable[[Ints], tuple[Floats, Floats]],
         numbers: Ints,
+        narrow: Callable[[], Floats] | None = None,
     ) -> None:
         self._features, self._edges, self._pixels = features, edges, pixels
+        self._narrow, self.n_in_vain = narrow, 0
         self._components = Components(numbers)
         self._n_different = np.zeros(len(features), dtype=np.int64)
         self._pending: list[Ints] = []
@@ -73,6 +86,7 @@ class NearCopySearch:
 
     def _compare_block(self, first: Ints, second: Ints, first_rank: Ints, second_rank: Ints) -> None:
         """Compare images of both lists, of which the first has the lower rank."""
+        self._narrow_if_in_vain()
         is_open = self._n_different < MOST_DIFFERENT
         first, first_rank = first[is_open[first]], first_rank[is_open[first]]
         second, second_rank = second[is_open[second]], second_rank[is_open[second]]
@@ -107,6 +121,7 @@ class NearCopySearch:
         i, j = _nonzero(equal)
         self._components.join(np.stack([first[i], second[j]], axis=1))
         similar &= ~equal
+        self.n_in_vain += int(np.count_nonzero(similar))
         np.add.at(self._n_different, first, similar.sum(axis=1))
         np.add.at(self._n_different, second, similar.sum(axis=0))
 
@@ -121,8 +136,9 @@ class NearCopySearch:
             parts = self._features, self._edges
             bounds = (np.einsum("ij,ij->i", part[first], part[second]) for part in parts)
             self._pending.append(chunk[_is_enough(*bounds)])
-        if sum(map(len, self._pending)) >= _CHUNK:
-            self._compare_pending()
+            if sum(map(len, self._pending)) >= _CHUNK:
+                self._compare_pending()
+                self._narrow_if_in_vain()
 
     def _compare_pending(self) -> None:
         """Compare the pairs that wait pixel by pixel."""
@@ -137,7 +153,14 @@ class NearCopySearch:
             parts = self._pixels(images)
             equal = _is_enough(*(np.einsum("ij,ij->i", part[first], part[second]) for part in parts))
             self._components.join(pairs[equal])
+            self.n_in_vain += int(np.count_nonzero(~equal))
             np.add.at(self._n_different, pairs[~equal].ravel(), 1)
+
+    def _narrow_if_in_vain(self) -> None:
+        """Narrow the bounds once many pairs were compared pixel by pixel in vain."""
+        least, per_image = _IN_VAIN
+        if self._narrow is not None and self.n_in_vain > least + per_image * len(self._features):
+            self._features, self._narrow = self._narrow(), None
 
 
 def _blocks(features: Floats, known: int) -> Iterator[tuple[Ints, Ints, Ints, Ints]]:

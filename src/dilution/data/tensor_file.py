@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilution.data.builtin.safe_pickle import check_pickle_size
+from dilution.utils.zip_directory import open_zip
 
 _MAX_PICKLE = 10_000  # bytes of the description of one tensor
 _STORAGES = {"LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2", "ByteStorage": "|u1"}
@@ -47,7 +48,7 @@ def read_tensor(content: bytes) -> NDArray[Any]:
     ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, UnpicklingError, BadZipFile
         If it is damaged, or holds anything else.
     """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    with open_zip(io.BytesIO(content)) as archive:
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("its entries are compressed, and torch.save compresses none")

@@ -23,12 +23,14 @@ from dilution.utils.available_memory import available_memory
 from dilution.utils.npz_size import RefusedArraysError, check_array_fits, load_array
 from dilution.utils.regular_file import check_regular
 from dilution.utils.strict_json import NestedTooDeeplyError, parse_json
+from dilution.utils.zip_directory import open_zip
 
 _TEXT = "model.json"
 _MARK = b"dilution sha256:"  # the comment of the ZIP file, which is its end
 _DIGITS = 64
 _END = re.compile(re.escape(_MARK) + rb"([0-9a-f]{64})\Z")
 _MAX_ENTRIES = 100_000
+_MAX_DIRECTORY = 500 * _MAX_ENTRIES  # bytes
 _MAX_TEXT = 64 << 20  # bytes of the JSON text: class names, and values of text in a table
 _COPIES = 2  # of the file in memory while it is read
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -76,7 +78,7 @@ class CheckedZip:
         content = _read_bytes(path)
         check_checksum(content, path)
         try:
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            with open_zip(io.BytesIO(content), _MAX_DIRECTORY) as archive:
                 entries = archive.infolist()
                 _check_entries(entries, len(content), path)
                 text = parse_json(archive.read(_TEXT), constants=False)

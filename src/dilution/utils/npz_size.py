@@ -4,7 +4,6 @@ import math
 import struct
 import sys
 import tokenize
-import zipfile
 from collections import Counter
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from dilution.utils.available_memory import available_memory
 from dilution.utils.printable import printable
+from dilution.utils.zip_directory import LargeDirectoryError, open_zip
 
 _MAX_ARRAYS = 100
 _MAX_NAME = 100  # characters of a name in a message
@@ -65,7 +65,11 @@ def check_arrays_fit(file: BinaryIO, limit: int | None = None) -> list[str]:
         If the file is damaged, packed in another way, or encrypted.
     """
     total = 0
-    with zipfile.ZipFile(file) as archive:
+    try:
+        opened_archive = open_zip(file)
+    except LargeDirectoryError as error:
+        raise RefusedArraysError(f"is no file of arrays: {error}") from error
+    with opened_archive as archive:
         members = archive.infolist()
         if len(members) > _MAX_ARRAYS:
             raise RefusedArraysError(f"has {len(members):,} arrays; at most {_MAX_ARRAYS} are read")

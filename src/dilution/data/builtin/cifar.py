@@ -2,6 +2,7 @@
 
 import hashlib
 import tarfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from dilution.data.builtin.safe_pickle import read_pickle
 from dilution.data.download import FileStatus, download
 from dilution.errors import DataError
 from dilution.utils.atomic import write_atomic
+from dilution.utils.printable import one_line
 
 _MIRRORS = (
     "https://www.cs.toronto.edu/~kriz/",
@@ -156,9 +158,12 @@ class Cifar:
         return FileStatus(path, "altered", sha256, len(content), damaged=(reason,))
 
     def _download(self, root: Path) -> None:
-        """Download the archive, extract the files that are needed, and delete it."""
-        archive = download(self.archive, self.sha256, root / self.name, self.mirrors)
+        """Download the archive, extract the files that are needed, and delete it unless it was there."""
         target = root / self.name / self.folder
+        if target.is_symlink():
+            raise DataError(f"{target} is a link, and files are written there. Remove it yourself.")
+        was_there = (root / self.name / self.archive).exists()
+        archive = download(self.archive, self.sha256, root / self.name, self.mirrors)
         try:
             target.mkdir(exist_ok=True)
             with tarfile.open(archive) as opened:
@@ -166,12 +171,13 @@ class Cifar:
                     member = opened.extractfile(f"{self.folder}/{file}")
                     if member is None:
                         raise DataError(f"{archive} holds no file {file}; fetch it again.")
-                    write_atomic(target / file, member.read())
-        except (OSError, KeyError, tarfile.TarError) as error:
+                    write_atomic(target / file, member.read(_MAX_BYTES))
+        except (OSError, KeyError, EOFError, zlib.error, tarfile.TarError) as error:
             raise DataError(
-                f"{archive} cannot be unpacked ({error}). Delete it and fetch it again."
+                f"{archive} cannot be unpacked ({one_line(str(error))}). Delete it and fetch it again."
             ) from error
-        archive.unlink()
+        if not was_there:
+            archive.unlink()
 
     def _split(self, paths: Sequence[Path]) -> Arrays:
         parts = [self._read(path) for path in paths]

@@ -25,6 +25,7 @@ from dilution.data.builtin.safe_pickle import read_pickle
 from dilution.data.download import FileStatus
 from dilution.errors import DataError
 from dilution.utils.npz_size import check_array_fits, check_arrays_fit, load_array, load_arrays
+from dilution.utils.zip_directory import open_zip
 
 _MAX_BYTES = 1 << 26  # of a file of labels, packed and unpacked; the largest original has 2.4 million
 _CLEAN = "clean_label"
@@ -232,7 +233,7 @@ def _read(paths: list[Path]) -> dict[str, Any]:
 
 def _check_members(content: io.BytesIO, path: Path) -> None:
     """Raise DataError if a zip unpacks to more than _MAX_BYTES, or a member is named outside the zip."""
-    with zipfile.ZipFile(content) as opened:
+    with open_zip(content) as opened:
         members = opened.infolist()
     for member in members:
         name = PurePosixPath(member.filename.replace("\\", "/"))
@@ -252,7 +253,7 @@ def _torch_pickle(path: Path) -> bytes:
     content = io.BytesIO(_content(path))
     try:
         _check_members(content, path)
-        with zipfile.ZipFile(content) as opened:
+        with open_zip(content) as opened:
             names = [name for name in opened.namelist() if PurePosixPath(name).name == "data.pkl"]
             if len(names) != 1:
                 raise DataError(

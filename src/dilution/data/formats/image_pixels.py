@@ -9,6 +9,9 @@ from PIL import Image
 
 from dilution.errors import DataError
 
+DEPTH_KINDS = "16-bit", "32-bit", "float"
+"""Kinds of images of more than 8 bits; each has a range of its own."""
+
 _LEVELS = 256
 _GREY_STEPS = {"L;2": 85, "L;4": 17}  # between the greys that Pillow makes of 2 and 4 bits
 
@@ -19,7 +22,7 @@ class Depth(NamedTuple):
     Parameters
     ----------
     kind
-        ``"16-bit"``, ``"32-bit"`` or ``"float"``; images of different kinds have ranges of their own.
+        One of :data:`DEPTH_KINDS`.
     low, high
         Least and largest finite pixel.
     """

@@ -1,17 +1,15 @@
-"""Files of decoded images, from which a pack is written: chunks of a folder, read as lazy images.
+"""Files of decoded images, from which a pack is written: chunks of a folder.
 
-A chunk is one ``.npz`` file with labels, notes and sums of pixels, and up to three ``.npy`` files with
-images, which are mapped into memory and read row by row. The ``.npz`` file is written last: a chunk that has
-it is complete.
+A chunk is one ``.npz`` file with labels, notes, sums of pixels and checksums, and up to three ``.npy`` files
+with images, which are mapped into memory and read row by row. The ``.npz`` file is written last: a chunk that
+has it is complete.
 """
 
 import io
 import re
-import secrets
 import zipfile
 import zlib
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,20 +19,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dilution.data.arrays import Arrays
-from dilution.data.formats.image_batch import BatchInfo, ImageBatch, pixel_ranges
-from dilution.data.formats.image_notes import Event
-from dilution.data.formats.image_pixels import Depth
-from dilution.data.near_copies import scale_down
+from dilution.data.formats.image_batch import BatchInfo, ImageBatch
+from dilution.data.formats.image_notes import Event, Kind
+from dilution.data.formats.image_pixels import DEPTH_KINDS, Depth
+from dilution.data.near_copies import scale_down, scaled_size
+from dilution.data.pack.chunk_arrays import check_content, map_array, save_array
 from dilution.errors import DataError
-from dilution.utils.atomic import create_file
-from dilution.utils.npz_size import check_arrays_fit
+from dilution.utils.atomic import create_file, temporary_path
+from dilution.utils.npz_size import check_arrays_fit, load_arrays
 from dilution.utils.printable import one_line
 
-_OPEN_CHUNKS = 2
 _DAMAGED = (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
-_IMAGES, _DEEP, _SCALED = "images", "deep", "scaled"
-_CHUNK_FILE = re.compile(r"\d{6,}(\.\d+)?\.npz|\d{6,}\.(images|deep|scaled)(\.\d+)?\.npy")
-"""Names of the files of a chunk, complete or not."""
+IMAGES, DEEP, SCALED = "images", "deep", "scaled"
+_KINDS = IMAGES, DEEP, SCALED
+_ABSENT = -1  # in place of the CRC-32 of an array that a chunk does not have
+_CHUNK_FILE = re.compile(
+    r"\d{6,}(\.\d+)?\.npz|\d{6,}\.(images|deep|scaled)(\.\d+)?\.npy"
+    r"|\.\d{6,}(\.images|\.deep|\.scaled)?\.np[yz]\.[0-9a-f]{16}\.part"
+)
+"""Names of the files of a chunk, complete or not, in this version and earlier ones."""
+_TABLES = {"files": 2, "skipped": 2, "converted": 4, "depth_kinds": 1}
+"""Columns of the tables of texts in a ``.npz`` file."""
 
 
 def save_chunk(batch: ImageBatch, path: Path, *, scaled: bool = True) -> None:
@@ -51,26 +56,29 @@ def save_chunk(batch: ImageBatch, path: Path, *, scaled: bool = True) -> None:
     """
     info = batch.info
     images = torch.from_numpy(batch.images)
-    _save_array(path, _IMAGES, batch.images)
+    arrays: dict[str, NDArray[Any]] = {IMAGES: batch.images}
     if len(batch.deep):
-        _save_array(path, _DEEP, batch.deep)
-    if scaled and len(images):
-        small = torch.cat([scale_down(image[None]) for image in images])
-        if small.shape != images.shape:
-            _save_array(path, _SCALED, small.numpy())
+        arrays[DEEP] = batch.deep
+    if scaled and len(images) and scaled_size(*images.shape[2:]) != tuple(images.shape[2:]):
+        arrays[SCALED] = torch.cat([scale_down(image[None]) for image in images]).numpy()
+    checksums = {kind: save_array(_array_path(path, kind), array) for kind, array in arrays.items()}
     content = io.BytesIO()
     np.savez(
         content,
         labels=info.labels,
-        sums=_pixel_sums(images),
+        sums=pixel_sums(images),
         files=_table(list(zip(info.names, info.formats, strict=True)), 2),
         skipped=_table(info.skipped, 2),
         converted=_table(info.converted, 4),
         deep_rows=batch.deep_rows,
         depth_kinds=_table([(depth.kind,) for depth in info.depths], 1),
         depth_ranges=np.array([depth[1:] for depth in info.depths], dtype=np.float64).reshape(-1, 2),
+        checksums=np.array([checksums.get(kind, _ABSENT) for kind in _KINDS], dtype=np.int64),
     )
-    _write(path, [content.getbuffer()])
+    temporary = temporary_path(path)
+    with create_file(temporary) as file:
+        file.write(content.getbuffer())
+    temporary.replace(path)
 
 
 def delete_chunks(folder: Path) -> bool:
@@ -104,23 +112,32 @@ class Chunk(NamedTuple):
         filled in yet.
     deep_rows
         As :attr:`ImageBatch.deep_rows`.
+    checksums
+        CRC-32 of each array of images by its kind.
     """
 
     path: Path
     info: BatchInfo
     sums: NDArray[np.int64]
     deep_rows: NDArray[np.int64]
+    checksums: dict[str, int]
 
 
-def open_chunk(path: Path, size: int) -> Chunk:
+def open_chunk(path: Path, images: Sequence[tuple[str, int]], size: int, squares: int = 1) -> Chunk:
     """Return a chunk that :func:`save_chunk` wrote.
+
+    Its images are only checked for their type and shape; their checksums follow when they are first read.
 
     Parameters
     ----------
     path
         The ``.npz`` file.
+    images
+        Path below the folder and class number of each image that was decoded for it.
     size
-        Height and width of its images in pixels.
+        Height and width of its squares in pixels.
+    squares
+        Number of squares per image.
 
     Raises
     ------
@@ -130,132 +147,114 @@ def open_chunk(path: Path, size: int) -> Chunk:
     try:
         with path.open("rb") as file:
             check_arrays_fit(file)
-        chunk = _read_chunk(path)
-        n = len(chunk.info.labels)
-        images = np.load(_array_path(path, _IMAGES), mmap_mode="r")
-        shapes_fit = images.shape == (n, 3, size, size) and chunk.sums.shape == (2, n, 3)
-        if not shapes_fit or images.dtype != np.uint8 or chunk.info.labels.shape != (n,):
-            raise ValueError("its images are not those of its labels")
+            chunk = _parse_chunk(path, load_arrays(file))
+        _check_info(chunk, images, squares)
+        for kind in chunk.checksums:
+            _map(chunk, kind, size)
     except _DAMAGED as error:
-        raise DataError(
-            f"{path} is no chunk of decoded images ({one_line(str(error))}). Delete {path.parent}, and run "
-            "the same command again."
-        ) from error
+        raise _refused(path, error) from error
     return chunk
 
 
-def _read_chunk(path: Path) -> Chunk:
-    with np.load(path, allow_pickle=False) as arrays:
-        ranges = zip(arrays["depth_kinds"][:, 0].tolist(), arrays["depth_ranges"].tolist(), strict=True)
-        files = arrays["files"]
-        info = BatchInfo(
-            arrays["labels"],
-            tuple(files[:, 0].tolist()),
-            tuple((name, reason) for name, reason in arrays["skipped"].tolist()),
-            tuple(
-                Event(kind, name, detail, int(number))
-                for kind, name, detail, number in arrays["converted"].tolist()
-            ),
-            tuple(Depth(kind, low, high) for kind, (low, high) in ranges),
-            tuple(files[:, 1].tolist()),
-        )
-        return Chunk(path, info, arrays["sums"], arrays["deep_rows"])
+def _refused(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path} is no chunk of decoded images ({one_line(str(error))}). Delete {path.parent}, and run "
+        "the same command again."
+    )
 
 
-class ChunkImages:
-    """The images of several chunks, uint8, which are read from disk when they are taken.
+def _parse_chunk(path: Path, arrays: dict[str, NDArray[Any]]) -> Chunk:
+    """Return the chunk in the arrays of its ``.npz`` file; raise ValueError or KeyError if there is none."""
+    for name, columns in _TABLES.items():
+        if arrays[name].dtype.kind != "U" or arrays[name].shape[1:] != (columns,):
+            raise ValueError(f"{name} is no table of texts")
+    labels, sums, deep_rows = arrays["labels"], arrays["sums"], arrays["deep_rows"]
+    kinds, ranges, checksums = arrays["depth_kinds"], arrays["depth_ranges"], arrays["checksums"]
+    if any(numbers.dtype != np.int64 for numbers in (labels, sums, deep_rows, checksums)):
+        raise ValueError("its numbers are not whole")
+    if labels.ndim != 1 or sums.shape != (2, len(labels), 3):
+        raise ValueError("its sums are not those of its labels")
+    if deep_rows.ndim != 1 or kinds.shape[0] != len(deep_rows) or ranges.shape != (len(deep_rows), 2):
+        raise ValueError("its ranges are not one per image of more than 8 bits")
+    if ranges.dtype != np.float64 or not np.isfinite(ranges).all() or (ranges[:, 0] > ranges[:, 1]).any():
+        raise ValueError("its ranges do not run from one finite number to another")
+    info = BatchInfo(
+        labels,
+        tuple(arrays["files"][:, 0].tolist()),
+        tuple((name, reason) for name, reason in arrays["skipped"].tolist()),
+        tuple(
+            Event(kind, name, detail, int(number))
+            for kind, name, detail, number in arrays["converted"].tolist()
+        ),
+        tuple(
+            Depth(kind, low, high)
+            for (kind,), (low, high) in zip(kinds.tolist(), ranges.tolist(), strict=True)
+        ),
+        tuple(arrays["files"][:, 1].tolist()),
+    )
+    by_kind = dict(zip(_KINDS, checksums.tolist(), strict=True))
+    return Chunk(path, info, sums, deep_rows, {kind: crc for kind, crc in by_kind.items() if crc != _ABSENT})
+
+
+def _check_info(chunk: Chunk, images: Sequence[tuple[str, int]], squares: int) -> None:
+    """Raise ValueError unless a chunk is that of these images."""
+    info, rows = chunk.info, chunk.deep_rows
+    unread = {name for name, _ in info.skipped}
+    read = [(name, label) for name, label in images if name not in unread]
+    if info.names != tuple(name for name, _ in read) or not unread <= {name for name, _ in images}:
+        raise ValueError("its images are those of other files")
+    if info.labels.tolist() != [label for _, label in read for _ in range(squares)]:
+        raise ValueError("its labels are not those of its images")
+    if len(rows) and not (rows[0] >= 0 and rows[-1] < len(info.labels) and (rows[1:] > rows[:-1]).all()):
+        raise ValueError("its images of more than 8 bits are none of its images")
+    if (IMAGES not in chunk.checksums) or (DEEP in chunk.checksums) != (len(rows) > 0):
+        raise ValueError("it lacks images")
+    kinds = {depth.kind for depth in info.depths}
+    noted = {event.detail for event in info.converted if Kind(event.kind) == Kind.DEPTH}
+    if noted != kinds or not kinds <= set(DEPTH_KINDS) or any(event.number < 1 for event in info.converted):
+        raise ValueError("its notes are not those of its images")
+
+
+def read_array(chunk: Chunk, kind: str, size: int, *, verify: bool) -> NDArray[Any]:
+    """Return an array of images, mapped into memory.
 
     Parameters
     ----------
-    chunks
-        All chunks of a folder, from which the ranges of images of more than 8 bits follow.
+    chunk
+        A chunk that has the array.
+    kind
+        ``IMAGES``: uint8, shape (n, 3, size, size). ``DEEP``: as :attr:`ImageBatch.deep`. ``SCALED``: the
+        images as :func:`dilution.data.near_copies.scale_down` returns them.
     size
-        Height and width in pixels.
+        Height and width of its squares in pixels.
+    verify
+        Whether the whole file is read and compared with its checksum.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or another than was written.
     """
-
-    def __init__(self, chunks: Sequence[Chunk], size: int) -> None:
-        self._chunks = chunks
-        self._ranges = pixel_ranges(chunk.info for chunk in chunks)
-        counts = [len(chunk.info.labels) for chunk in chunks]
-        self._starts = np.cumsum([0, *counts])[:-1]
-        self._rows = torch.arange(sum(counts))
-        self.shape = len(self._rows), 3, size, size
-        # The least recently used chunks are closed, so that a folder of any size fits.
-        self._open = lru_cache(maxsize=_OPEN_CHUNKS)(self._open_chunk)
-        self._open_scaled = lru_cache(maxsize=_OPEN_CHUNKS)(lambda number: self._load(number, _SCALED))
-        self._sums = torch.from_numpy(np.concatenate([chunk.sums for chunk in chunks], axis=1))
-        deep = [start + chunk.deep_rows for start, chunk in zip(self._starts, chunks, strict=True)]
-        self._deep_rows = np.concatenate(deep)
-        for row in self._deep_rows.tolist():
-            self._sums[:, row] = torch.from_numpy(_pixel_sums(self.take(torch.tensor([row]))))[:, 0]
-
-    @property
-    def pixel_sums(self) -> Tensor:
-        """As :attr:`Arrays.pixel_sums`."""
-        return self._sums[:, self._rows]
-
-    def take(self, rows: Tensor) -> Tensor:
-        """Return images: uint8, shape (len(rows), 3, size, size)."""
-        numbers = self._rows[rows].numpy()
-        images = np.empty((len(numbers), *self.shape[1:]), dtype=np.uint8)
-        chunk_numbers = self._chunk_numbers(numbers)
-        for chunk_number in np.unique(chunk_numbers).tolist():
-            places = np.flatnonzero(chunk_numbers == chunk_number)
-            batch = self._open(chunk_number)
-            inner = numbers[places] - self._starts[chunk_number]
-            images[places] = batch.images[inner]
-            for place, row in zip(places, inner, strict=True):
-                if len(batch.deep_rows) and np.isin(row, batch.deep_rows):
-                    images[place] = batch.scaled(row, self._ranges)
-        return torch.from_numpy(images)
-
-    def take_scaled(self, rows: Tensor) -> Tensor:
-        """Return images as :func:`dilution.data.near_copies.scale_down` does."""
-        numbers = self._rows[rows].numpy()
-        chunk_numbers = self._chunk_numbers(numbers)
-        parts = torch.empty(0)
-        for chunk_number in np.unique(chunk_numbers).tolist():
-            places = np.flatnonzero(chunk_numbers == chunk_number)
-            inner = numbers[places] - self._starts[chunk_number]
-            scaled = self._scaled(chunk_number, inner, rows[torch.from_numpy(places)])
-            if not len(parts):
-                parts = torch.empty(len(rows), *scaled.shape[1:])
-            parts[torch.from_numpy(places)] = scaled
-        return parts
-
-    def _scaled(self, chunk_number: int, inner: NDArray[np.int64], rows: Tensor) -> Tensor:
-        """Return images of one chunk scaled down."""
-        chunk = self._chunks[chunk_number]
-        if not _array_path(chunk.path, _SCALED).exists() or np.isin(inner, chunk.deep_rows).any():
-            return scale_down(self.take(rows))
-        return torch.from_numpy(self._open_scaled(chunk_number)[inner])
-
-    def _chunk_numbers(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.searchsorted(self._starts, numbers, side="right") - 1
-
-    def _open_chunk(self, number: int) -> ImageBatch:
-        chunk = self._chunks[number]
-        has_deep = len(chunk.deep_rows) > 0
-        deep = self._load(number, _DEEP) if has_deep else np.empty((0, 2, 1, 1), np.float32)
-        return ImageBatch(chunk.info, self._load(number, _IMAGES), deep, chunk.deep_rows)
-
-    def _load(self, number: int, kind: str) -> NDArray[Any]:
-        array: NDArray[Any] = np.load(_array_path(self._chunks[number].path, kind), mmap_mode="r")
-        return array
-
-    def prefetch(self, rows: Tensor) -> None:
-        """Do nothing: images are read in the order of their files."""
-
-    def subset(self, rows: Tensor) -> "ChunkImages":
-        """Return some of the images, without reading them."""
-        subset = object.__new__(type(self))
-        vars(subset).update(vars(self))
-        subset._rows = self._rows[rows]
-        subset.shape = len(subset._rows), *self.shape[1:]
-        return subset
+    try:
+        array = _map(chunk, kind, size)
+        if verify:
+            check_content(array, chunk.checksums[kind], _array_path(chunk.path, kind).name)
+    except _DAMAGED as error:
+        raise _refused(chunk.path, error) from error
+    return array
 
 
-def _pixel_sums(images: Tensor) -> NDArray[np.int64]:
+def _map(chunk: Chunk, kind: str, size: int) -> NDArray[Any]:
+    """Return an array of images, mapped into memory; raise OSError or ValueError if it is another."""
+    n, n_deep = len(chunk.info.labels), len(chunk.deep_rows)
+    if kind == IMAGES:
+        return map_array(_array_path(chunk.path, kind), np.uint8, (n, 3, size, size))
+    shape = (n_deep, 2, size, size) if kind == DEEP else (n, 3, *scaled_size(size, size))
+    return map_array(_array_path(chunk.path, kind), np.float32, shape)
+
+
+def pixel_sums(images: Tensor) -> NDArray[np.int64]:
+    """Return the sums of pixels and of squared pixels of images: int64, shape (2, n, 3)."""
     if not len(images):
         return np.empty((2, 0, 3), dtype=np.int64)
     return Arrays(images, torch.zeros(len(images), dtype=torch.int64)).pixel_sums.numpy()
@@ -264,21 +263,6 @@ def _pixel_sums(images: Tensor) -> NDArray[np.int64]:
 def _array_path(path: Path, kind: str) -> Path:
     """Return the file of an array of images beside the ``.npz`` file of their chunk."""
     return path.with_suffix(f".{kind}.npy")
-
-
-def _save_array(path: Path, kind: str, array: NDArray[Any]) -> None:
-    array, header = np.ascontiguousarray(array), io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
-    _write(_array_path(path, kind), [header.getbuffer(), array.reshape(-1).view(np.uint8).data])
-
-
-def _write(path: Path, parts: Sequence[memoryview]) -> None:
-    """Write a file that has its name once it is complete; until then nobody can foresee its name."""
-    temporary = path.with_name(f"{path.stem}.{secrets.randbits(64)}{path.suffix}")
-    with create_file(temporary) as file:  # np.save does not say why a file could not be written
-        for part in parts:
-            file.write(part)
-    temporary.replace(path)
 
 
 def _table(rows: Sequence[Sequence[object]], columns: int) -> NDArray[np.str_]:

@@ -29,7 +29,8 @@ from dilution.data.formats.image_batch import (
 from dilution.data.formats.image_listing import ImageListing, list_images
 from dilution.data.near_copies import MAX_IMAGES
 from dilution.data.pack import reader, skipped_files
-from dilution.data.pack.chunk_files import ChunkImages, delete_chunks, open_chunk, save_chunk
+from dilution.data.pack.chunk_files import Chunk, delete_chunks, open_chunk, save_chunk
+from dilution.data.pack.chunk_images import ChunkImages
 from dilution.data.pack.squares import group_squares, split_photographs, square_namer
 from dilution.data.pack.writer import write_pack
 from dilution.data.splits import with_own_test_split
@@ -182,6 +183,10 @@ class _Chunks:
         """Return the file of a chunk."""
         return self.folder / f"{number:06}.npz"
 
+    def open(self, number: int) -> Chunk:
+        """Return a chunk whose images are decoded."""
+        return open_chunk(self.path(number), self._images[number], self.size, self.crops or 1)
+
     def missing_jobs(self) -> list[_Job]:
         """Return arguments of :func:`_decode_chunk` for the chunks that do not exist."""
         paths = [self.path(number) for number in range(len(self))]
@@ -195,7 +200,7 @@ class _Chunks:
 
 def _settings_digest(listing: ImageListing, size: int, crops: int | None) -> str:
     """Return a digest of what the chunks depend on: format, settings, names, sizes and times of files."""
-    digest = hashlib.sha256(os.fsencode(f"4/{size}/{crops}/{listing.classes}"))
+    digest = hashlib.sha256(os.fsencode(f"5/{size}/{crops}/{listing.classes}"))
     for name, label in (*listing.train, *listing.test):
         try:
             status = (listing.root / name).stat()
@@ -255,7 +260,7 @@ def _decode_chunk(job: _Job) -> None:
 
 def _write(chunks: _Chunks, listing: ImageListing, target: Path) -> PackedFolder:
     """Write the pack from the chunks."""
-    opened = [open_chunk(chunks.path(number), chunks.size) for number in range(len(chunks))]
+    opened = [chunks.open(number) for number in range(len(chunks))]
     infos = [chunk.info for chunk in opened]
     skipped = tuple(skipped for info in infos for skipped in info.skipped)
     n_train = sum(len(infos[number].labels) for number in chunks.splits[0])

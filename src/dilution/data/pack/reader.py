@@ -5,13 +5,11 @@ and an index (``.npz``) with everything else, including a checksum of every imag
 """
 
 import hashlib
-import io
 import math
 import os
 import shlex
 import struct
 import weakref
-import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -26,23 +24,18 @@ from torch import Tensor
 from dilution.data.arrays import Arrays, DataSet
 from dilution.data.class_checks import check_test_classes
 from dilution.data.from_arrays import leave_out_unused
+from dilution.data.pack.index import SPLITS, BadIndexError, parse_index
 from dilution.data.splits import with_own_test_split
 from dilution.errors import DataError
 from dilution.utils.available_memory import available_memory
-from dilution.utils.npz_size import check_arrays_fit, load_arrays
 from dilution.utils.printable import printable
 
 MAGIC = b"dilution pack 1\n"
 HEADER = struct.Struct("<16sQQ32s")  # magic, start of the index, its length, its SHA-256
 IMAGES_START = 4096
-SPLITS = ("train", "test")
 _SAMPLE = 8  # images of a batch that are tested for being in memory
 _INDEX_COPIES = 3  # of the index while it is read
-_NO_INDEX = (
-    *(ValueError, KeyError, EOFError, OSError, NotImplementedError, RuntimeError, OverflowError),
-    *(zipfile.BadZipFile, struct.error),
-)
-"""What reading an index may raise that somebody else has made."""
+_IMAGE_COPIES = 5  # of an image while it is read: its bytes, and float32
 _REMEDY = "Pack the data set again, or fetch the file again."
 
 
@@ -211,11 +204,14 @@ def find_damage(path: Path) -> list[str]:
         return [str(error)]
     damaged = []
     for split, arrays in zip(SPLITS, (data.train, data.test), strict=True):
-        for row in range(len(arrays)):
+        for row, label in enumerate(arrays.labels):
             try:
-                arrays.take(torch.tensor([row]))
+                image = Arrays(arrays.take(torch.tensor([row])), label[None], arrays.classes)
             except DataError:
                 damaged.append(f"{split} image {row}")
+                continue
+            if not torch.equal(image.pixel_sums[:, 0], arrays.pixel_sums[:, row]):
+                damaged.append(f"pixel sums of {split} image {row}")
     return damaged
 
 
@@ -228,8 +224,14 @@ def _read_index(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
             if len(header) < HEADER.size or not header.startswith(MAGIC):
                 raise DataError(f"{path} is no pack. Name a file that the command data pack has written.")
             _, start, length, digest = HEADER.unpack(header)
+            if any(file.read(IMAGES_START - HEADER.size)):
+                raise DataError(f"{path} is damaged: its header has more than it may have. {_REMEDY}")
             if not IMAGES_START <= start <= start + length <= size:
                 raise DataError(f"{path} is cut off: {size:,} bytes of {start + length:,}. {_REMEDY}")
+            if size > start + length:
+                raise DataError(
+                    f"{path} is damaged: {size - start - length:,} bytes follow its end. {_REMEDY}"
+                )
             free = available_memory()
             if free is not None and _INDEX_COPIES * length > free:
                 raise DataError(
@@ -248,56 +250,19 @@ def _read_index(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
     if hashlib.sha256(content).digest() != digest:
         raise DataError(f"{path} is damaged: its index does not match its checksum. {_REMEDY}")
     try:
-        index = _parse_index(content)
-        _check_index(index, start - IMAGES_START)
-    except _NO_INDEX as error:
+        index = parse_index(content, start - IMAGES_START)
+    except BadIndexError as error:
         raise DataError(f"{path} is no valid pack ({error}). {_REMEDY}") from error
+    _check_memory(index["shape"].tolist(), path)
     return index, digest.hex()
 
 
-def _parse_index(content: bytes) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an index, whose checksum does not prove who wrote it."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise ValueError("its index is compressed")  # a small one could unpack to any size
-    file = io.BytesIO(content)
-    check_arrays_fit(file, limit=len(content))  # parts of an index may not be the same bytes
-    return load_arrays(file)
-
-
-def _check_index(index: dict[str, NDArray[Any]], image_bytes: int) -> None:
-    """Raise ValueError or KeyError unless all entries fit each other and the number of bytes of images."""
-    shape, classes = index["shape"], index["classes"]
-    if shape.shape != (3,) or shape.dtype != np.int64 or (shape < 1).any():
-        raise ValueError("the image shape is not three whole numbers")
-    if classes.ndim != 1 or classes.dtype.kind != "U":
-        raise ValueError("the names of the classes are no text")
-    notes = index.get("notes", classes)
-    if notes.ndim != 1 or notes.dtype.kind != "U":
-        raise ValueError("the notes are no text")
-    count = sum(_check_split(index, split, int(shape[0]), len(classes)) for split in SPLITS)
-    if count * math.prod(shape.tolist()) != image_bytes:
-        raise ValueError(f"{count} images of {shape.tolist()} are not {image_bytes} bytes")
-
-
-def _check_split(index: dict[str, NDArray[Any]], split: str, channels: int, n_classes: int) -> int:
-    """Return the number of images of a split; raise ValueError or KeyError unless its entries fit it."""
-    labels, checksums = index[f"{split}_labels"], index[f"{split}_checksums"]
-    if labels.dtype != np.int64 or labels.ndim != 1 or len(labels) == 0:
-        raise ValueError(f"{split} labels are no whole numbers")
-    if not 0 <= labels.min() <= labels.max() < n_classes:
-        raise ValueError(f"{split} labels are no numbers of classes")
-    observed = index.get(f"{split}_observed", labels)
-    if observed.dtype != np.int64 or observed.shape != labels.shape:
-        raise ValueError(f"{split} observed labels are not one per image")
-    if not 0 <= observed.min() <= observed.max() < n_classes:
-        raise ValueError(f"{split} observed labels are no numbers of classes")
-    groups = index.get(f"{split}_groups", labels)
-    if groups.dtype != np.int64 or groups.shape != labels.shape:
-        raise ValueError(f"{split} groups are not one per image")
-    if checksums.dtype != np.uint32 or checksums.shape != labels.shape:
-        raise ValueError(f"{split} checksums are not one per image")
-    sums = index[f"{split}_pixel_sums"]
-    if sums.dtype != np.int64 or sums.shape != (len(labels), 2, channels):
-        raise ValueError(f"{split} pixel sums are not two per image and channel")
-    return len(labels)
+def _check_memory(shape: list[int], path: Path) -> None:
+    """Raise DataError if a single image does not fit in memory."""
+    needed, free = _IMAGE_COPIES * math.prod(shape), available_memory()
+    if free is not None and needed > free:
+        raise DataError(
+            f"{path} has images of {'×'.join(map(str, shape))}, of which one takes {needed / 1e9:,.1f} GB "
+            f"while it is read; {free / 1e9:,.1f} GB of memory are free. Pack the data set with a smaller "
+            "--size."
+        )

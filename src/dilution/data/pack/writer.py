@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dilution.data.arrays import Arrays
-from dilution.data.pack.reader import HEADER, IMAGES_START, MAGIC, SPLITS
+from dilution.data.pack.index import SPLITS
+from dilution.data.pack.reader import HEADER, IMAGES_START, MAGIC
 from dilution.errors import DataError, InputError
 from dilution.utils.atomic import create_file, flush_folder, temporary_path
 
