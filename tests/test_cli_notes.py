@@ -13,14 +13,14 @@ from commands import dilution as command
 from commands import succeeded
 
 import dilution
-from dilution.advice import page as advice_page
+from dilution.advice import file_names as advice_files
 from dilution.advice.search import Search
 from dilution.cli.studies import _print_note
 from dilution.data import Arrays, DataSet, UnsplitData, load_unsplit, write_pack
-from dilution.diagnosis import page as diagnosis_page
+from dilution.diagnosis import file_names as diagnosis_files
 from dilution.figures import report, reproduce
 from dilution.figures.base import Figure
-from dilution.planning import page as planning_page
+from dilution.planning import file_names as planning_files
 from dilution.planning.pilot import PilotScope
 from dilution.planning.plan import _left_out
 from dilution.report.json_file import plain
@@ -151,7 +151,7 @@ def test_notes_of_a_diagnosis_are_on_terminal_page_result_and_json(here, tmp_pat
     assert lines_of_notes(result.stderr) == list(notes)
     assert_on_page(notes, tmp_path / "index.html")
     assert names_of_files(tmp_path) == {
-        *diagnosis_page.FILES,
+        *diagnosis_files.FILES,
         MARKER,
     }  # as claimed before the work
     written = json.loads((tmp_path / "diagnosis.json").read_text("utf-8"))
@@ -181,7 +181,7 @@ def test_notes_of_a_plan_are_on_terminal_page_result_and_json(here, tmp_path):
     assert lines_of_notes(result.stderr) == [*with_name(notes), own]
     assert_on_page([*notes, own], tmp_path / "index.html")
     assert names_of_files(tmp_path) == {
-        *planning_page.FILES,
+        *planning_files.FILES,
         MARKER,
     }  # as claimed before the work
     written = json.loads((tmp_path / "plan.json").read_text("utf-8"))
@@ -208,7 +208,7 @@ def test_notes_of_an_advice_are_on_terminal_page_result_and_json(here, tmp_path)
     assert shown[: len(notes)] == with_name(notes)
     assert len(shown) == len(set(shown))  # the search is many studies
     assert_on_page(notes, tmp_path / "index.html")
-    assert names_of_files(tmp_path) == {*advice_page.FILES, MARKER}  # as claimed before the work
+    assert names_of_files(tmp_path) == {*advice_files.FILES, MARKER}  # as claimed before the work
     written = json.loads((tmp_path / "advice.json").read_text("utf-8"))
     assert (written["schema_version"], written["kind"], written["notes"]) == (1, "advice", list(notes))
     again = dilution.advise(TABLE, alpha=1, model="mlp1", epochs=1, store=store, execution=INLINE)

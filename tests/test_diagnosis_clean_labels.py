@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +72,38 @@ def test_relabel_gives_the_suggested_label_where_it_is_as_probable(diagnosis):
     assert (clean.labels == np.where(changed | KNOWN, suggested, LABELS)).all()
     assert any(f"{(doubtful & ~changed).sum()} further label" in sentence for sentence in clean.sentences)
     assert (clean.labels != TRUE).mean() < 0.5 * (LABELS != TRUE).mean()
+
+
+@pytest.mark.parametrize("policy", ["drop", "relabel"])
+def test_a_confidence_that_is_too_high_comes_with_one_that_changes_labels(diagnosis, policy):
+    clean = diagnosis.clean(policy, 0.9999999)
+    assert (clean.changes["action"] == "verified").all()
+    (sentence,) = [sentence for sentence in clean.sentences if "confidence is too high" in sentence]
+    lower = float(re.search(r"--confidence ([\d.]+) \(confidence=\1\)", sentence)[1])
+    again = diagnosis.clean(policy, lower)
+    n_changed = int((again.changes["action"] != "verified").sum())
+    assert n_changed > 0
+    assert f"{n_changed} would be with a lower one" in sentence
+    assert not any("confidence is too high" in sentence for sentence in again.sentences)
+
+
+def test_the_proposed_confidence_changes_the_last_label_issue(frame):
+    verified = {str(row): CLASSES[TRUE[row]] for row in range(N)}
+    for row in np.flatnonzero(LABELS != TRUE)[:40]:
+        rest = {name: label for name, label in verified.items() if name != str(row)}
+        left = diagnose_table(frame, PRED_PROBS, verified=rest)
+        issue = by_position(left).iloc[row]
+        (sentence,) = [
+            s for s in left.clean("drop", 0.9999999).sentences if s.startswith("No label is changed")
+        ]
+        if not issue["is_issue"]:
+            assert sentence == "No label is changed: there are no label issues but verified ones."
+            continue
+        lower = float(re.search(r"--confidence ([\d.]+)", sentence)[1])
+        assert lower < issue["p_wrong"]
+        assert not left.clean("drop", lower).keep.all()
+        return
+    pytest.fail("no label issue was tried")
 
 
 def test_weight_gives_each_label_its_probability_to_be_right(diagnosis, frame):

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from reviewed_tables import CLASSES, N, diagnose_table, noisy_frame, noisy_rows
 
+from dilution.diagnosis.file_names import FILES
 from dilution.diagnosis.issues_file import claim_folder, issue_rows, write_issues
 from dilution.diagnosis.label_issues import unverified_issues
-from dilution.diagnosis.page import FILES, write_diagnosis
+from dilution.diagnosis.page import write_diagnosis
 from dilution.errors import InputError
 
 PRED_PROBS, LABELS, TRUE = noisy_rows()

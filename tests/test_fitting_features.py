@@ -20,7 +20,7 @@ from dilution.fitting.feature_learner import FeatureLearner
 from dilution.fitting.learners import Job, Targets
 from dilution.fitting.linear_head import LinearHead
 from dilution.models.efficientnet_lite import WEIGHTS_SHA256
-from dilution.training.image_features import EFFICIENTNET
+from dilution.training.image_features import EFFICIENTNET, efficientnet_features, is_installed
 
 QUICK = {"folds": 3, "n_bootstrap": 20, "execution": Execution(progress=False)}
 MODULE = """
@@ -184,6 +184,19 @@ def test_another_function_than_that_of_the_fit_is_refused(tmp_path):
 def test_a_model_of_features_is_not_exported(tmp_path):
     with pytest.raises(InputError, match="takes features of colours, which a program of"):
         model_of().export(tmp_path / "model.pt2")
+
+
+@pytest.mark.trains
+@pytest.mark.skipif(not is_installed(), reason="the weights of the published network are not installed")
+def test_a_model_of_the_published_features_is_exported_with_its_network(tmp_path):
+    taken = Extractor.of_function(EFFICIENTNET, efficientnet_features, 1280)
+    model = FittedModel(
+        "head", (1, 20, 16), torch.uint8, ("a", "b"), [head(1280, takes_roots=True)], extractor=taken
+    )
+    program = torch.export.load(model.export(tmp_path / "model.pt2")).module()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (5, 1, 20, 16), dtype=torch.uint8, generator=generator)
+    np.testing.assert_allclose(program(images).numpy(), model.probabilities(images), atol=1e-5)
 
 
 @pytest.mark.parametrize("takes_roots", [False, True])

@@ -13,6 +13,7 @@ from dilution.data import Arrays
 from dilution.fitting.boosted_trees import BoostedTrees
 from dilution.fitting.forest import Forest
 from dilution.fitting.learner_selection import select_learners
+from dilution.utils.stage_log import StageLog
 
 QUIET = Execution(executor="inline", progress=False)
 
@@ -257,6 +258,24 @@ def test_trees_are_not_fitted_to_images():
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8)
     with pytest.raises(InputError, match="which is for tables, and the data are images"):
         fitted((images, np.arange(20) % 2), model="sklearn:forest")
+
+
+@pytest.mark.trains
+def test_stages_of_a_fit_name_the_model_and_how_many_there_are(monkeypatch):
+    stages = []
+    monkeypatch.setattr(StageLog, "begin", lambda _, stage: stages.append(stage))
+    features, labels, _ = table(n=120)
+    settings = {"folds": 3, "n_bootstrap": 2, "method": "plain", "execution": Execution(workers=0)}
+    fit((features, labels), **settings)
+    expected = [
+        "fitting mlp2, 2 epochs, models 1 to 3 of 3",
+        *[f"fitting sklearn:forest, model {number} of 3" for number in (1, 2, 3)],
+        *[f"fitting sklearn:logistic, L2 penalty 1/3, model {number} of 3" for number in (1, 2, 3)],
+        "estimating the noise",
+        "fitting sklearn:forest, model 1 of 1",  # to all examples
+    ]
+    places = [stages.index(stage) for stage in expected]
+    assert places == sorted(places)
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,9 @@ def expected_settings(key):
     }
     if settings["targets"] == "examples":
         settings["targets"] = "sampled"
-    return settings | {"compare_gradients": False, "loss": "cross_entropy", "mixup": 0.0, "labels": ""}
+    added = {"loss": "cross_entropy", "mixup": 0.0, "labels": "", "strategy": "plain"}
+    added |= {"early_stopping": "none", "test_part": None}
+    return settings | {"compare_gradients": False} | added
 
 
 def expected_result(key):
@@ -88,7 +90,7 @@ def expected_result(key):
     added = dict.fromkeys(
         [
             *("test_acc_at_half_steps", "val_loss_noisy", "gradient_ratio", "gradient_cosine"),
-            *("memorised_last", "recovered_last"),
+            *("memorised_last", "recovered_last", "stopped_at"),
         ]
     )
     return added | {NEW_NAMES.get(old, old): v for old, v in zip(COLUMNS["result"], values, strict=True)}

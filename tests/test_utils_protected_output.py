@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilution.study.store import Store
-from dilution.utils.protected_output import OutputFile, _OutputStream, protected_output
+from dilution.utils.protected_output import OutputFile, _OutputStream, protected_output, show_passing
 
 CONTROLS = {chr(code) for code in (*range(32), *range(127, 160))} - set("\t\n")
 DILUTION = [sys.executable, "-m", "dilution"]
@@ -63,6 +63,16 @@ def test_a_terminal_is_sent_no_sequence_that_it_would_obey() -> None:
     title, clipboard, turned = "\x1b]0;title\x07", "\x9b2J", "\u202eexe.png"
     assert written(title + clipboard + turned, "utf-8") == rb"\x1b]0;title\x07\x9b2J\u202eexe.png"
     assert written("tab\tand\nline", "utf-8") == b"tab\tand\nline"
+
+
+def test_a_passing_line_replaces_itself_and_escapes_what_is_in_it() -> None:
+    reader, writer = os.pipe()
+    with protected_output():
+        stream = _OutputStream(OutputFile(writer), "utf-8")
+        show_passing(stream, "fitting \x1b]0;title\x07")
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        assert file.read() == b"\r\x1b[2Kfitting \\x1b]0;title\\x07\r"
 
 
 @pytest.mark.trains

@@ -4,7 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from dilution.utils.stage_log import StageLog
+from dilution.utils import stage_log as module
+from dilution.utils.stage_log import StageLog, begin_stage
 
 
 class Clock:
@@ -67,3 +68,50 @@ def test_its_thread_ends_with_the_call():
         thread = stage_log._thread
         assert thread.is_alive()
     assert not thread.is_alive()
+
+
+def test_a_terminal_shows_one_line_that_changes_every_second():
+    lines, shown, clock = [], [], Clock()
+    stage_log = StageLog(lines.append, "reading", clock, shown.append)
+    polls((stage_log, shown, clock), clock, 3600)
+    assert lines == []
+    assert len(shown) >= 3000
+    assert shown[0] == "reading: 1 s so far"
+    stage_log("a result")
+    assert (lines, shown[-1]) == (["a result"], "")
+
+
+def test_a_log_within_another_speaks_alone_and_the_outer_one_from_its_next_stage_on(monkeypatch):
+    monkeypatch.setattr(module, "_POLL_SECONDS", 100)
+    outer_lines, inner_lines, clock = [], [], Clock()
+    outer, inner = (
+        StageLog(lines.append, stage, clock)
+        for lines, stage in ((outer_lines, "loading"), (inner_lines, "reading"))
+    )
+    with outer:
+        clock.seconds = 1
+        with inner:
+            clock.seconds = 1.9  # since the last line of either
+            inner.speak_up()
+            outer.speak_up()
+            begin_stage("fitting")
+            clock.seconds = 10
+            inner.speak_up()
+        outer.speak_up()
+        assert (outer_lines, inner_lines) == ([], ["reading: 2 s so far", "fitting: 8 s so far"])
+        begin_stage("writing")
+        clock.seconds = 12
+        outer.speak_up()
+    assert outer_lines == ["writing: 2 s so far"]
+
+
+def test_a_log_without_progress_leaves_the_outer_one_speaking(monkeypatch):
+    monkeypatch.setattr(module, "_POLL_SECONDS", 100)
+    lines, clock = [], Clock()
+    with StageLog(lines.append, "loading", clock), StageLog.to_stderr("diagnosing", progress=False):
+        begin_stage("fitting")
+        clock.seconds = 3
+        module._CURRENT.get().speak_up()
+    assert lines == ["fitting: 3 s so far"]
+    begin_stage("nobody listens")
+    assert module._CURRENT.get() is None

@@ -35,7 +35,7 @@ from dilution.training import resolve_trainable
 from dilution.training.config import PrecisionName, default_n_val
 from dilution.training.early_checks import check_settings
 from dilution.training.recipes import built_in_recipe
-from dilution.utils.stage_log import StageLog
+from dilution.utils.stage_log import StageLog, begin_stage
 
 EPOCHS = 10.0
 MAX_EPOCHS = 1e6
@@ -142,6 +142,7 @@ def advise(
         log.begin("measuring the noise scale")
         noise_scales = _measure_noise_scales(request)
         proposed = _propose(request, noise_scales[-1], execution.root)
+    begin_stage("preparing the search")
     with Store(store) as opened:
         search = Search(f"advice/{data}/{request.model}", opened, store, execution, deadline)
         lr, trials = search_lr(proposed, search.train)

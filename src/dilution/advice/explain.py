@@ -26,10 +26,11 @@ def answer(advice: Advice) -> str:
     """Return the advised settings and their test accuracy."""
     run = advice.run
     ema = f", EMA decay {run.ema_decay:g}" if run.ema_decay else ""
+    schedule = _SCHEDULES.get(run.schedule, run.schedule)
     shifts = f", images shifted by up to {run.translate} pixels" if run.translate else ""
     return (
         f"Train {run.model} on {advice.name} with {run.targets} targets, batch size {run.batch_size}, "
-        f"{run.optimizer.capitalize()} at learning rate {run.lr:g} ({_SCHEDULES[run.schedule]}){ema}{shifts}"
+        f"{run.optimizer.capitalize()} at learning rate {run.lr:g} ({schedule}){ema}{shifts}"
         f": {accuracy_text(advice)} after {advice.n_images:,} examples"
         f"{'' if advice.checkpoint.step == 'last' else f', at {_BEST}'}. {_majority_sentence(advice)}"
     )

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from dilution.advice.gradient_sums import BATCHES, GradientSums
 from dilution.advice.half_trained import HalfTrainedModel
@@ -86,6 +85,8 @@ def measure_noise_scale(model: HalfTrainedModel, noisy: Dilution, seed: int) -> 
 
 def _ratio(scatter: GradientSums, signal: GradientSums) -> Estimate:
     """Return tr Σ / |G|² with its interval; tr Σ is measured on `scatter`, and |G|² on `signal`."""
+    from scipy.stats import t as student  # lazily: it takes a while to import
+
     blocks = np.arange(len(scatter.sizes))
     trace = scatter.estimates(blocks)[1]
     blocks = np.arange(len(signal.sizes))

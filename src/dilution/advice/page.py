@@ -37,13 +37,6 @@ accuracy on noisy validation labels, which does not depend on the model's confid
 nothing."""
 
 
-FILES = (
-    "index.html", "advice.json", "advice.png", "advice.svg", "advice.pdf", "recipe.toml", "noise_scales.csv",
-    "lrs.csv", "runs.csv",
-)  # fmt: skip
-"""Names of the files of an advice."""
-
-
 def write_advice(advice: Advice, folder: Path, command: str) -> Path:
     """Write the page, its plot, the recipe and the tables; return the page.
 

@@ -91,7 +91,12 @@ class Advice:
     def recipe(self) -> dict[str, Any]:
         """The advised settings, without the budget."""
         settings = self.run.model_dump(include=set(RECIPE))
-        unused = {"loss", "mixup", *(() if self.run.optimizer == "sgd" else ("momentum",))}  # not searched
+        unused = {
+            "loss",
+            "mixup",
+            "strategy",
+            *(() if self.run.optimizer == "sgd" else ("momentum",)),
+        }  # not searched
         return {name: settings[name] for name in RECIPE if name not in unused}
 
     @cached_property

@@ -22,6 +22,7 @@ from dilution.cli.options import (
     execution_options,
     interruptible,
     note_unused_answers,
+    shows_stages,
 )
 from dilution.cli.signals import writing_to
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from dilution.study.execution import Execution
 
 
+@shows_stages
 @execution_options("device", "data_root")
 def fit(
     data: DataArgument,
@@ -57,6 +59,13 @@ def fit(
     folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-validation.")] = 5,
     seed: RootSeedOption = 0,
     recipe: RecipeOption = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            "--loss",
+            help='Loss of networks, such as gce or "gce(q=0.3)" (see list losses). Default: cross_entropy.',
+        ),
+    ] = None,
     overwrite: OverwriteOption = False,
     *,
     execution: Execution,
@@ -89,6 +98,7 @@ def fit(
             folds=folds,
             seed=seed,
             recipe=recipe,
+            loss=loss,
             execution=execution,
         )
     with writing_to(out.absolute().parent):

@@ -27,6 +27,7 @@ from dilution.cli.options import (
     execution_options,
     interruptible,
     note_unused_answers,
+    shows_stages,
 )
 from dilution.cli.signals import writing_to
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from dilution.training.config import PrecisionName
 
 
+@shows_stages
 @execution_options("workers", "device", "data_root")
 def diagnose(
     context: typer.Context,
@@ -105,7 +107,7 @@ def diagnose(
     Writes a page, and a table of all examples ranked by the probability that the label is wrong.
     """
     from dilution.data.registry import name_with_columns
-    from dilution.diagnosis import check_cleanlab, cleanlab_noise_rate, write_diagnosis
+    from dilution.diagnosis import check_cleanlab, cleanlab_noise_rate
     from dilution.diagnosis import diagnose as diagnose_labels
     from dilution.diagnosis.issues_file import claim_folder
     from dilution.diagnosis.noise_limit import check_limit, parse_share
@@ -137,6 +139,8 @@ def diagnose(
         )
     command = command_line(context)
     with writing_to(out):
+        from dilution.diagnosis import write_diagnosis  # matplotlib takes a while to import
+
         try:
             cleaned = outputs.clean(diagnosis)
             page = write_diagnosis(diagnosis, out, command, columns=outputs.columns, clean=cleaned)
@@ -159,6 +163,7 @@ def diagnose(
         raise typer.Exit(check.exit_code)
 
 
+@shows_stages
 @execution_options()
 def plan(
     context: typer.Context,
@@ -192,14 +197,13 @@ def plan(
     *,
     execution: Execution,
 ) -> None:
-    """Predict how many labels, of which quality, an accuracy takes.
+    """Predict how many labels, and of which quality, to buy.
 
     Also says which purchase is cheapest. Trains a pilot first. Run the command again to resume:
     finished runs are not repeated.
     """
     from dilution.planning import plan as plan_labels
-    from dilution.planning import write_plan
-    from dilution.planning.page import FILES
+    from dilution.planning.file_names import FILES
     from dilution.utils.output_folder import claim
 
     claim(out, FILES, overwrite=overwrite)
@@ -227,12 +231,15 @@ def plan(
             execution=execution,
         )
     with writing_to(out):
+        from dilution.planning import write_plan  # matplotlib takes a while to import
+
         page = write_plan(result, out, command_line(context))
     for sentence in (result.answer, *result.details):
         typer.echo(sentence)
     typer.echo(f"page: {page}")
 
 
+@shows_stages
 @execution_options()
 def advise(
     context: typer.Context,
@@ -269,8 +276,7 @@ def advise(
     EMA decay, which the other commands accept as --recipe.
     """
     from dilution.advice import advise as find_advice
-    from dilution.advice import write_advice
-    from dilution.advice.page import FILES
+    from dilution.advice.file_names import FILES
     from dilution.utils.output_folder import claim
 
     claim(out, FILES, overwrite=overwrite)
@@ -295,6 +301,8 @@ def advise(
             execution=execution,
         )
     with writing_to(out):
+        from dilution.advice import write_advice  # matplotlib takes a while to import
+
         page = write_advice(advice, out, command_line(context))
     typer.echo(advice.answer)
     reasons = advice.reasons

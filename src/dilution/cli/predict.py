@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from dilution.cli.options import DataRootOption, OverwriteOption, interruptible
+from dilution.cli.options import DataRootOption, OverwriteOption, interruptible, shows_stages
 from dilution.cli.signals import writing_to
 
 
+@shows_stages
 def predict(
     model_file: Annotated[Path, typer.Argument(help="Model file, as fit writes it.")],
     data: Annotated[
@@ -52,6 +53,7 @@ def predict(
     have are compared with the predictions.
     """
     from dilution.fitting import load_model
+    from dilution.fitting.member_names import describe_members
     from dilution.utils.notes import printed_notes
     from dilution.utils.output_folder import claim
 
@@ -65,7 +67,7 @@ def predict(
         typer.echo(line, err=True)
     n = len(predictions.positions)
     noun = "example" if n == 1 else "examples"
-    typer.echo(f"{n:,} {noun} predicted by {fitted.model} ({len(fitted.classes)} classes): {out}")
+    typer.echo(f"{n:,} {noun} predicted by {describe_members(fitted)} ({len(fitted.classes)} classes): {out}")
     if predictions.n_compared:
         assert predictions.given is not None
         typer.echo(

@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 
 from dilution.data import Arrays
 from dilution.diagnosis.anchors import Floats
@@ -129,6 +128,8 @@ def _wrong_shares(transition: Floats) -> Floats:
 
 def _similarity_ranks(similarity: Floats) -> Floats:
     """Return the ranks of the other classes by similarity, standardised in each row; the diagonal is 0."""
+    from scipy.stats import rankdata  # lazily: it takes a while to import
+
     return _with_zero_diagonal(_standardised(rankdata(off_diagonal(similarity), axis=1)))
 
 

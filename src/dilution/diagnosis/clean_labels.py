@@ -23,6 +23,8 @@ DEFAULT_CONFIDENCE: dict[Policy, float] = {"drop": 0.9, "relabel": 0.9, "weight"
 """Probability above which a policy changes a label, unless the user names another one."""
 
 _NAMES = 3  # classes in a sentence
+_CONFIDENCES = (0.8, 0.7, 0.6, 0.5)  # to propose; where all are too high, the highest one of two digits
+_ROUNDING = 1e-6  # so that a limit of two digits is not its own confidence
 _REPLACED, _DROPPED, _RELABELLED, _WEIGHTED = "verified", "dropped", "relabelled", "weighted"
 
 
@@ -132,12 +134,15 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
     keep, labels, weights = np.ones(len(given), dtype=bool), given.copy(), np.ones(len(given))
     labels[is_wrong] = suggested[is_wrong]
     changed = doubtful
+    # Confidence from which on each label stays as it is.
+    limits = np.where(is_verified, 0.0, p_wrong)
     if policy == "drop":
         keep = ~doubtful
         weights[doubtful] = 0.0
         actions[doubtful] = _DROPPED
     elif policy == "relabel":
         changed = doubtful & (suggested != given) & (p_suggested > confidence)
+        limits = np.where(suggested != given, np.minimum(limits, p_suggested), 0.0)
         labels[changed] = suggested[changed]
         actions[changed] = _RELABELLED
     else:
@@ -168,6 +173,8 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
             "probability "
             f"above {confidence:g}, but no other class is right with one; the given label stays."
         )
+    if diagnosis.learned and not changed.any():
+        sentences.append(_lower_confidence(limits, issues["is_issue"].to_numpy(dtype=bool) & ~is_verified))
     if is_verified.any():
         n_wrong, n_known = int(is_wrong.sum()), int(is_verified.sum())
         sentences.append(
@@ -206,6 +213,28 @@ def _reason(state: str, p_wrong: float, p_suggested: float, action: str, confide
         return "the verified label is another one"
     reason = f"p_wrong {p_wrong:.3f} > {confidence:g}"
     return f"{reason}, p_suggested {p_suggested:.3f} > {confidence:g}" if action == _RELABELLED else reason
+
+
+def _lower_confidence(limits: Floats, is_issue: NDArray[np.bool_]) -> str:
+    """Return why a policy changed nothing, and the confidence with which it would change label issues.
+
+    Parameters
+    ----------
+    limits
+        Confidence from which on each label stays as it is, float64, shape (n,).
+    is_issue
+        Whether each label is a label issue that is not verified, bool, shape (n,).
+    """
+    largest = float(limits[is_issue].max(initial=0))
+    if not largest:
+        return "No label is changed: there are no label issues but verified ones."
+    two_digits = max(0.0, float(np.floor(100 * largest - _ROUNDING)) / 100)
+    lower = next((value for value in _CONFIDENCES if value < largest), two_digits)
+    count = int((limits > lower).sum())
+    return (
+        f"No label is changed, as the confidence is too high: {count:,} would be with a lower one. Give "
+        f"--confidence {lower:g} (confidence={lower:g})."
+    )
 
 
 def _summary(policy: Policy, confidence: float, n_changed: int, n: int) -> str:

@@ -142,15 +142,15 @@ def diagnose(
     columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
     observed = noisy_label if isinstance(noisy_label, str) else None
     source = FeatureSource(features, trains_here=model is None and recipe is None and pred_probs is None)
-    check_settings(model, recipe, precision)
+    check_settings(model, recipe, precision, weighs_labels=True)
     source.check()
     check_probabilities_file(pred_probs)
     check_id_file(verified_labels)
     with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
         name = shown_name(data, **columns)
-        examples, copies = _grouped(
-            open_examples(source.name_with_size(data), **columns, root=execution.root)
-        )
+        examples = open_examples(source.name_with_size(data), **columns, root=execution.root)
+        log.begin("searching for copies")
+        examples, copies = _grouped(examples)
         origin = open_origin(
             name if isinstance(data, str | Path) else data, examples, label=label, noisy_label=observed
         )

@@ -8,9 +8,9 @@ from typing import Any
 
 from dilution.data.sources import custom_source
 from dilution.diagnosis.clean_labels import CleanLabels, Policy, check_policy
+from dilution.diagnosis.file_names import CHANGES_FILE, FILES
 from dilution.diagnosis.open_origin import open_origin
 from dilution.diagnosis.origin import ExamplesOrigin, Origin
-from dilution.diagnosis.page import CHANGES_FILE, FILES
 from dilution.diagnosis.result import Diagnosis
 from dilution.errors import InputError
 

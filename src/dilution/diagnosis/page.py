@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from dilution.diagnosis.clean_labels import CleanLabels
+from dilution.diagnosis.file_names import CHANGES_FILE
 from dilution.diagnosis.held_out_file import NAME as HELD_OUT_FILE
 from dilution.diagnosis.held_out_file import held_out_bytes
 from dilution.diagnosis.issues_file import NAME as ISSUES_FILE
@@ -66,16 +67,6 @@ Intervals are percentiles of fits to {samples} bootstrap samples of the examples
 T and of the correlation are widened on both sides by the change of the result when only the clearest \
 examples are taken as unmistakable. α is the number of noisy labels per clean label at which uniform noise \
 has the same noise rate; δ is the skew of the structured noise that is nearest."""
-
-
-FILES = (
-    "index.html", "diagnosis.json", "diagnosis.png", "diagnosis.svg", "diagnosis.pdf", "per_class.csv",
-    "transition.csv", HELD_OUT_FILE, ISSUES_FILE,
-)  # fmt: skip
-"""Names of the files of a diagnosis; those of a cleaning are further ones."""
-
-CHANGES_FILE = "cleaning.csv"
-"""Name of the file that lists what cleaning changed."""
 
 
 def write_diagnosis(

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, fisher_exact
 
 from dilution.diagnosis import explain
 from dilution.diagnosis.anchors import Ints
@@ -179,6 +178,8 @@ class Diagnosis:
 
         Verified labels of the most suspicious examples differ from the labels too, but agree with the models.
         """
+        from scipy.stats import binomtest  # lazily: it takes a while to import
+
         chance = 1 / len(self.classes)
         if not self.verified_noise_rate.low > 1 - chance:
             return False
@@ -188,6 +189,8 @@ class Diagnosis:
     @property
     def verified_are_suspicious(self) -> bool:
         """Whether models doubt verified examples more often than others: they were not drawn at random."""
+        from scipy.stats import fisher_exact  # lazily: it takes a while to import
+
         n = len(self.cross_validation.pred_probs)
         others = n - self.n_verified, self.n_doubted - self.n_verified_doubted
         if not self.n_verified or not others[0]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import binomtest
 
 from dilution.data import UnsplitData
 from dilution.data.id_table import ID, ExampleIds, IdTable, find_id_file, read_id_table
@@ -239,6 +238,8 @@ def verified_noise_rate(verified: Ints, labels: Ints, groups: Ints | None = None
     wrong = verified[known] != labels[known]
     if groups is not None and len(np.unique(groups[known])) < len(wrong):
         return clustered_share(wrong.astype(np.float64), np.ones(len(wrong)), groups[known])
+    from scipy.stats import binomtest  # lazily: it takes a while to import
+
     test = binomtest(int(wrong.sum()), len(wrong))
     low, high = test.proportion_ci(LEVEL, method="wilson")
     return Estimate(float(test.statistic), float(low), float(high))

@@ -17,6 +17,7 @@ from dilution.fitting.methods import METHODS, Method, make_targets, obstacle
 from dilution.fitting.noise_choice import AssumedNoise, choose_noise
 from dilution.fitting.validation import Candidate, HeldOutLabels, validate
 from dilution.utils import rng
+from dilution.utils.stage_log import begin_stage
 
 AUTO = "auto"
 
@@ -126,6 +127,7 @@ class Fitting:
         plain = self._validate("plain", self._held_out(whole=True), None)
         if diagnosis is None:
             self.log("estimating the noise from the held-out predictions")
+            begin_stage("estimating the noise")
             diagnosis = diagnose_held_out(plain.probs)
         noise = choose_noise(diagnosis, self.verified, self._groups, self.seed)
         tried, obstacles = self._methods(method, diagnosis, noise)
@@ -144,6 +146,7 @@ class Fitting:
         choice = Choice(tuple(candidates), obstacles, diagnosis, noise)
         if choice.best is None or not diagnosis.learned:
             return choice
+        begin_stage("estimating the accuracy")
         probs, groups = choice.best.probs, self._groups
         rows = np.flatnonzero(~np.isnan(probs).any(axis=1))
         accuracy = estimate_accuracy(probs, rows, self.labels, noise, self.verified, groups, self.seed)

@@ -54,7 +54,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         Folds of the cross-validation.
     n_bootstrap
         Bootstrap samples behind the intervals of `result_`.
-    recipe
+    recipe, loss
         As for :func:`dilution.fit`.
     device
         ``"cpu"``, ``"cuda"`` or ``"auto"``.
@@ -86,6 +86,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         folds: int = FOLDS,
         n_bootstrap: int = N_BOOTSTRAP,
         recipe: str | Path | None = None,
+        loss: Any = None,
         device: str = "cpu",
         verbose: bool = False,
         random_state: Any = None,
@@ -97,6 +98,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.folds = folds
         self.n_bootstrap = n_bootstrap
         self.recipe = recipe
+        self.loss = loss
         self.device = device
         self.verbose = verbose
         self.random_state = random_state
@@ -161,6 +163,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             n_bootstrap=self.n_bootstrap,
             seed=int(check_random_state(self.random_state).randint(_LARGEST_SEED)),
             recipe=self.recipe,
+            loss=self.loss,
             execution=Execution(device=self.device, progress=self.verbose),
         )
         self.model_ = self.result_.model

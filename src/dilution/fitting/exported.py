@@ -17,6 +17,7 @@ from dilution.fitting.forest import Forest
 from dilution.fitting.linear import ARRAYS as LINEAR_ARRAYS
 from dilution.fitting.linear import Linear
 from dilution.fitting.linear_head import LEAST_LENGTH, LinearHead
+from dilution.training.image_features import efficientnet, scale_images
 from dilution.utils.atomic import write_atomic
 from dilution.utils.references import describe_exception
 
@@ -33,7 +34,8 @@ def export_model(model: FittedModel, path: str | Path, *, overwrite: bool = Fals
     Parameters
     ----------
     model
-        A model of networks, boosted trees and forests.
+        A model of networks, trees and linear models. Of a model on features of the published network the
+        program computes these too, from images of one size.
     path
         The file, which must end in ``.pt2``.
     overwrite
@@ -42,7 +44,8 @@ def export_model(model: FittedModel, path: str | Path, *, overwrite: bool = Fals
     Raises
     ------
     InputError
-        If a member is of another kind or cannot be traced, the extension is another one, or the file exists.
+        If a member is of another kind or cannot be traced, the features are those of a function of the user
+        or of a network that is not installed, the extension is another one, or the file exists.
     DilutionError
         If the file cannot be written.
     """
@@ -54,10 +57,11 @@ def export_model(model: FittedModel, path: str | Path, *, overwrite: bool = Fals
         )
     if not overwrite and (target.exists() or target.is_symlink()):
         raise InputError(f"{target} exists; it is not replaced. Choose another name, or pass overwrite=True.")
-    if model.extractor is not None:
+    if model.extractor is not None and model.extractor.sha256 is None:
         raise InputError(
             f"the model takes features of {model.extractor.name}, which a program of torch.export would not "
-            "compute. Save the model as it is, or fit it to features that you compute yourself."
+            "compute: a function of arrays cannot be traced. Save the model as it is, or fit it to the "
+            "numbers that the function returns; the program then takes such numbers."
         )
     program = _Average(model).eval()
     images = torch.zeros(2, *model.shape, dtype=model.dtype)
@@ -82,13 +86,29 @@ class _Average(nn.Module):
 
     def __init__(self, model: FittedModel) -> None:
         super().__init__()
-        self.members = nn.ModuleList(_module(member, model.dtype) for member in model.members)
+        self.extractor = nn.Identity() if model.extractor is None else _PublishedFeatures()
+        dtype = model.dtype if model.extractor is None else torch.float32
+        self.members = nn.ModuleList(_module(member, dtype) for member in model.members)
         self._shares = tuple(model.shares)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the probability of each class, float64 of shape (b, classes)."""
-        parts = [share * member(images) for share, member in zip(self._shares, self.members, strict=True)]
+        inputs = self.extractor(images)
+        parts = [share * member(inputs) for share, member in zip(self._shares, self.members, strict=True)]
         return torch.stack(parts).sum(dim=0) / sum(self._shares)
+
+
+class _PublishedFeatures(nn.Module):
+    """Features of images by the published network, as rows of a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = efficientnet().requires_grad_(requires_grad=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features, float32, shape (b, features, 1, 1)."""
+        features: Tensor = self.network(scale_images(images))
+        return features[:, :, None, None]
 
 
 def _module(member: Member, dtype: torch.dtype) -> nn.Module:

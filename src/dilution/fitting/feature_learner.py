@@ -13,7 +13,7 @@ from dilution.data import Arrays
 from dilution.diagnosis.feature_head import HEAD
 from dilution.fitting.fitted_model import Member
 from dilution.fitting.label_loss import label_loss
-from dilution.fitting.learners import Floats, Ints, Job, Targets
+from dilution.fitting.learners import Floats, Ints, Job, Targets, begin_models
 from dilution.fitting.linear_head import LinearHead, scaled
 
 INVERSE_PENALTIES = (30, 100, 300, 1000)
@@ -55,6 +55,7 @@ class FeatureLearner:
         for budget in budgets:
             members: list[Member] = []
             for number, job in enumerate(jobs):
+                begin_models(f"{self.name}, {self.describe_budget(budget)}", number, 1, len(jobs))
                 rows = job.rows[targets.weights[job.rows].sum(axis=1) > 0]
                 with threadpool_limits(limits=1):  # the same bits on any number of cores
                     own = _normalised(targets, rows)

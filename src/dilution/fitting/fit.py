@@ -32,6 +32,7 @@ from dilution.fitting.fitted_model import FittedModel
 from dilution.fitting.learner_selection import describe_selection, select_learners
 from dilution.fitting.learners import Floats, Learner, NetworkLearner
 from dilution.fitting.methods import METHODS
+from dilution.fitting.network_loss import check_network_loss, describe_network_loss
 from dilution.fitting.result import FitResult
 from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
@@ -66,6 +67,7 @@ def fit(
     n_bootstrap: int = N_BOOTSTRAP,
     seed: int = 0,
     recipe: str | Path | None = None,
+    loss: Any = None,
     execution: Execution | None = None,
 ) -> FitResult:
     """Fit a model to examples with doubtful labels, by the method that predicts held-out labels best.
@@ -104,6 +106,11 @@ def fit(
     recipe
         ``"advised"``, or the path of a recipe: how networks are trained, except for `targets` and the number
         of epochs.
+    loss
+        Loss of the networks: a name with parameters such as ``"gce(q=0.3)"``, as for :func:`dilution.train`,
+        that depends on logits and one label alone; other models of the average keep their own. With another
+        loss than cross entropy no network is trained with forward correction. Default: that of `recipe`, or
+        cross entropy.
     execution
         Its `device`, `data_root` and `progress` are used.
 
@@ -125,8 +132,10 @@ def fit(
         raise unknown("method", method, (AUTO, *METHODS))
     if n_models is not None:
         check_count("n_models", n_models, 1, MAX_MODELS)
-    source = FeatureSource(features, trains_here=model is None and recipe is None)
-    check_settings(model, recipe)
+    loss = check_network_loss(loss)
+    trains_here = model is None and recipe is None and loss is None
+    source = FeatureSource(features, trains_here=trains_here)
+    check_settings(model, recipe, weighs_labels=True)
     source.check()
     check_id_file(verified_labels)
     columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
@@ -136,6 +145,7 @@ def fit(
         verified = open_verified_labels(verified_labels, examples)
         noisy = _noisy(examples.arrays)
         check_two_classes(noisy.labels, noisy.classes)
+        log.begin("searching for copies")
         grouped = find_and_group(noisy, str if examples.names is None else examples.names.__getitem__)
         arrays = grouped.arrays
         notes = tuple(dict.fromkeys((*examples.notes, *grouped.notes, *verified.notes)))
@@ -156,9 +166,9 @@ def fit(
         learners = (
             [FeatureLearner()]
             if learned is not None and source.trains_here
-            else select_learners(model, inputs, recipe, execution.device_type)
+            else select_learners(model, inputs, recipe, execution.device_type, loss)
         )
-        selection_notes = describe_selection(learners, inputs)
+        selection_notes = (*describe_selection(learners, inputs), *describe_network_loss(learners, loss))
         for line in printed_notes(selection_notes):
             log(line)
         notes = (*notes, *selection_notes)
@@ -182,7 +192,7 @@ def fit(
         members,
         choice.method,
         None if taken is inputs and learned is not None else examples.arrays.encoding,
-        _facts(name, len(arrays), seed, choice),
+        _facts(name, len(arrays), seed, loss, choice),
         shares,
         None
         if learned is None or learned.function is None
@@ -255,9 +265,11 @@ def _check_diagnosis(diagnosis: Diagnosis, data: Arrays) -> None:
         )
 
 
-def _facts(name: str, n: int, seed: int, choice: Choice) -> dict[str, Any]:
+def _facts(name: str, n: int, seed: int, loss: str | None, choice: Choice) -> dict[str, Any]:
     """Return what a model file keeps of the fit."""
     facts: dict[str, Any] = {"data": name, "n_examples": n, "seed": seed}
+    if loss is not None:
+        facts["loss"] = loss
     if choice.best is not None:
         facts["models"] = [
             {

@@ -125,9 +125,9 @@ class FittedModel:
             )
 
     def __repr__(self) -> str:
-        count = "" if len(self.members) == 1 else f" × {len(self.members)}"
-        source = "" if self.extractor is None else f" on features of {self.extractor.name}"
-        return f"FittedModel({self.model}{count}{source}, {self.method}, {len(self.classes)} classes)"
+        from dilution.fitting.member_names import describe_members
+
+        return f"FittedModel({describe_members(self)}, {self.method}, {len(self.classes)} classes)"
 
     def probabilities(self, images: Tensor) -> NDArray[np.float64]:
         """Return the probability of each class, float64 of shape (b, classes), for images as in training.

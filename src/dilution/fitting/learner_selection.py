@@ -10,8 +10,9 @@ import torch
 from dilution.data import Arrays
 from dilution.diagnosis.many_classes import MANY_BUDGETS, MANY_CLASSES, describe_many, has_many_classes
 from dilution.errors import InputError, short_repr
-from dilution.fitting.learners import EPOCHS, BoostingLearner, ForestLearner, Learner, NetworkLearner
+from dilution.fitting.learners import EPOCHS, Learner, NetworkLearner
 from dilution.fitting.linear_learner import LinearLearner
+from dilution.fitting.tree_learners import BoostingLearner, ForestLearner
 from dilution.models import default_model, name_model
 from dilution.training import resolve_trainable
 
@@ -21,7 +22,9 @@ _MOST_PRODUCTS = 10**7  # examples · features · classes up to which logistic r
 _LARGE_BUDGETS = 3  # budgets of a network that is slow to train
 
 
-def select_learners(model: Any, data: Arrays, recipe: Any, device: str) -> list[Learner]:
+def select_learners(
+    model: Any, data: Arrays, recipe: Any, device: str, loss: str | None = None
+) -> list[Learner]:
     """Return the kinds of models that are averaged.
 
     Parameters
@@ -32,6 +35,8 @@ def select_learners(model: Any, data: Arrays, recipe: Any, device: str) -> list[
         The examples.
     device
         Device of networks.
+    loss
+        Canonical text of the loss of networks. Default: that of the recipe, or cross entropy.
     """
     boosting = BoostingLearner(len(data.classes))
     linear = LinearLearner()
@@ -57,7 +62,7 @@ def select_learners(model: Any, data: Arrays, recipe: Any, device: str) -> list[
             f"forests and boosted trees. Use {', '.join(map(repr, of_tables))}, or the name of a network "
             "such as 'mlp2'."
         )
-    network = NetworkLearner(named, recipe, device)
+    network = NetworkLearner(named, recipe, device, loss=loss)
     if not network.is_stackable(data):
         network = replace(network, budgets=EPOCHS[:_LARGE_BUDGETS])
     if is_many := has_many_classes(len(data.classes)):

@@ -1,8 +1,8 @@
-"""Learners: the kinds of models that are fitted to weighted labels, at several budgets."""
+"""Learners: the kinds of models that are fitted to weighted labels at several budgets, such as networks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,34 +12,25 @@ from torch import Tensor
 from dilution.data import Arrays
 from dilution.diagnosis.many_classes import has_many_classes
 from dilution.errors import InputError
-from dilution.fitting.boosted_trees import BoostedTrees
 from dilution.fitting.fitted_model import Member, Network
-from dilution.fitting.forest import Forest
 from dilution.models import build_model, errors_of_model
 from dilution.noise import Dilution
 from dilution.training import TrainConfig, TrainTask, train_together
 from dilution.training.ensemble import is_stackable
 from dilution.training.recipes import ADVISED, built_in_recipe, config_with_recipe, read_recipe
-from dilution.utils import rng
+from dilution.utils.stage_log import begin_stage
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 EPOCHS = (2, 4, 8, 16, 32)
 """Budgets of a network: under much noise few epochs are best, because more memorise the wrong labels."""
-ROUNDS = (10, 20, 40, 80, 160)
-"""Budgets of boosted trees."""
 
 _STEPS_PER_EPOCH = 30  # at least: a hundred rows in two epochs would teach nothing
 _MOST_TOGETHER = 16  # networks that train as one ensemble
-_MOST_TREES = 480  # of a boosting: a round has a tree per class
 _LEAST_ROWS = (
     1024  # fewer are repeated: a new order for every pass over a hundred rows takes longer than the pass
 )
-_N_TREES = 60
-_BINS = 63  # of a feature, for boosting: finding weighted percentiles for 255 takes longer than the trees
-_LEAF = 5  # rows of a leaf of a forest: one of a single row would repeat its label
-_ROWS_PER_LEAF = 1000  # or as many rows per leaf as thousands of rows
 
 
 @dataclass(frozen=True)
@@ -74,6 +65,25 @@ class Job:
 
     rows: Ints
     seed: int
+
+
+def begin_models(what: str, first: int, at_once: int, total: int) -> None:
+    """Begin the stage of some of the models of a fit in the log.
+
+    Parameters
+    ----------
+    what
+        Their kind, with the budget.
+    first
+        Number of the first one, from 0.
+    at_once
+        How many are fitted together, at most.
+    total
+        Number of models.
+    """
+    last = min(first + at_once, total)
+    models = f"model {last}" if last == first + 1 else f"models {first + 1} to {last}"
+    begin_stage(f"fitting {what}, {models} of {total}")
 
 
 class Learner(Protocol):
@@ -114,18 +124,22 @@ class NetworkLearner:
         As for :func:`dilution.train`.
     budgets
         Epochs.
+    loss
+        Canonical text of the loss. Default: that of the recipe, or cross entropy.
     """
 
     name: str
     recipe: Any = None
     device: str = "cpu"
     budgets: tuple[int, ...] = EPOCHS
+    loss: str | None = None
 
     @property
     def takes_transition(self) -> bool:
-        """Whether forward correction can be trained: not with another loss that a recipe names."""
-        is_built_in = self.recipe in (None, ADVISED)
-        return is_built_in or read_recipe(self.recipe).get("loss", "cross_entropy") == "cross_entropy"
+        """Whether forward correction can be trained: not with another loss than cross entropy."""
+        if self.loss is not None or self.recipe in (None, ADVISED):
+            return self.loss in (None, "cross_entropy")
+        return bool(read_recipe(self.recipe).get("loss", "cross_entropy") == "cross_entropy")
 
     def fit(
         self, data: Arrays, targets: Targets, jobs: Sequence[Job], budgets: Sequence[int]
@@ -139,6 +153,7 @@ class NetworkLearner:
             config = self._config(min(len(job.rows) for job in jobs), epochs, data.shape)
             members: list[Member] = []
             for first in range(0, len(jobs), at_once):
+                begin_models(f"{self.name}, {epochs} epochs", first, at_once, len(jobs))
                 tasks = [
                     self._task(data, weights, transition, job, config)
                     for job in jobs[first : first + at_once]
@@ -167,6 +182,8 @@ class NetworkLearner:
             settings = built_in_recipe(alpha=0.0, images=epochs * n, pooled=False, shape=shape)
         else:
             settings = read_recipe(self.recipe)
+        if self.loss is not None:
+            settings = settings | {"loss": self.loss}
         base = TrainConfig(n_evals=1, batch_size=1)
         config = config_with_recipe(base, epochs * n, settings | {"targets": "pooled"})
         return config.model_copy(update={"steps": max(_STEPS_PER_EPOCH * epochs, config.steps or 1)})
@@ -191,105 +208,3 @@ class NetworkLearner:
             transition=transition,
             compress=data.dtype == torch.float32,
         )
-
-
-@dataclass(frozen=True)
-class _TreeLearner:
-    """Trees of scikit-learn, fitted to one weighted label per example."""
-
-    takes_transition: ClassVar[bool] = False
-
-    def fit(
-        self, data: Arrays, targets: Targets, jobs: Sequence[Job], budgets: Sequence[int]
-    ) -> Iterator[list[Member]]:
-        """Yield for each budget the trees of each job; see :class:`Learner`."""
-        assert isinstance(data.images, Tensor)
-        features, classes = data.images.flatten(1).numpy(), len(data.classes)
-        labels, weights = targets.weights.argmax(axis=1), targets.weights.sum(axis=1)
-        fits = []
-        for job in jobs:
-            rows = job.rows[weights[job.rows] > 0]
-            own = weights[rows] * (len(rows) / weights[rows].sum())
-            state = rng.stream(job.seed, "learner") & (2**32 - 1)
-            fits.append(self._fit(features[rows], labels[rows], own, state, classes, max(budgets)))
-        for budget in budgets:
-            yield [self._cut(fit, budget) for fit in fits]
-
-    def _fit(
-        self, x: NDArray[np.float32], y: Ints, weights: Floats, state: int, classes: int, budget: int
-    ) -> Member:
-        raise NotImplementedError
-
-    def _cut(self, member: Member, budget: int) -> Member:
-        del budget
-        return member
-
-
-@dataclass(frozen=True)
-class ForestLearner(_TreeLearner):
-    """Random forests."""
-
-    name: ClassVar[str] = "sklearn:forest"
-    budgets: ClassVar[tuple[int, ...]] = (_N_TREES,)
-
-    def describe_budget(self, budget: int) -> str:
-        """Return a budget in words; see :class:`Learner`."""
-        return f"{budget} trees"
-
-    def _fit(
-        self, x: NDArray[np.float32], y: Ints, weights: Floats, state: int, classes: int, budget: int
-    ) -> Member:
-        from sklearn.ensemble import RandomForestClassifier
-
-        leaf = min(max(_LEAF, len(y) // _ROWS_PER_LEAF), max(1, len(y) // 10))
-        forest = RandomForestClassifier(budget, min_samples_leaf=leaf, random_state=state)
-        return Forest.of_classifier(forest.fit(x, y, sample_weight=weights), classes)
-
-
-@dataclass(frozen=True)
-class BoostingLearner(_TreeLearner):
-    """Gradient-boosted trees; a budget is a number of rounds, and fewer rounds are the first ones of more.
-
-    Parameters
-    ----------
-    classes
-        Number of classes.
-    """
-
-    classes: int
-    name: ClassVar[str] = "sklearn:boosting"
-
-    @property
-    def trees_per_round(self) -> int:
-        """Trees of a round: one per class, and one for two classes."""
-        return 1 if self.classes == 2 else self.classes
-
-    @property
-    def budgets(self) -> tuple[int, ...]:
-        """Budgets in ascending order: rounds."""
-        return tuple(k for k in ROUNDS if k == ROUNDS[0] or k * self.trees_per_round <= _MOST_TREES)
-
-    def describe_budget(self, budget: int) -> str:
-        """Return a budget in words; see :class:`Learner`."""
-        return f"{budget} rounds"
-
-    def _fit(
-        self, x: NDArray[np.float32], y: Ints, weights: Floats, state: int, classes: int, budget: int
-    ) -> Member:
-        from sklearn.ensemble import HistGradientBoostingClassifier
-
-        if len(np.unique(y)) < 2:  # boosting refuses a single class; the forest of it is constant
-            return ForestLearner()._fit(x, y, weights, state, classes, 1)
-        boosting = HistGradientBoostingClassifier(
-            max_iter=budget,
-            max_leaf_nodes=15,
-            max_bins=_BINS,
-            min_samples_leaf=min(20, max(2, len(y) // 20)),
-            early_stopping=False,
-            random_state=state,
-        )
-        given = None if (weights == weights[0]).all() else weights  # percentiles without weights are faster
-        return BoostedTrees.of_classifier(boosting.fit(x, y, sample_weight=given), classes)
-
-    def _cut(self, member: Member, budget: int) -> Member:
-        return replace(member, roots=member.roots[:budget]) if isinstance(member, BoostedTrees) else member

@@ -11,7 +11,7 @@ from torch import Tensor
 from dilution.data import Arrays
 from dilution.fitting.fitted_model import Member
 from dilution.fitting.label_loss import label_loss
-from dilution.fitting.learners import Floats, Job, Targets
+from dilution.fitting.learners import Floats, Job, Targets, begin_models
 from dilution.fitting.linear import Linear, compress
 
 INVERSE_PENALTIES = (3, 10, 30, 100, 300, 1000)
@@ -43,7 +43,11 @@ class LinearLearner:
         features = data.images.flatten(1).double().numpy()
         problems = [_Problem(features, targets, job, len(data.classes)) for job in jobs]
         for budget in budgets:
-            yield [problem.solve(1 / budget) for problem in problems]
+            members: list[Member] = []
+            for number, problem in enumerate(problems):
+                begin_models(f"{self.name}, {self.describe_budget(budget)}", number, 1, len(problems))
+                members.append(problem.solve(1 / budget))
+            yield members
 
 
 class _Problem:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from dilution.fitting.new_examples import GivenLabels, NewExamples
 from dilution.utils.csv_cells import csv_bytes
@@ -74,6 +73,8 @@ class Predictions:
         if not known.any():
             return UNKNOWN
         agrees = numbers[known] == self.probabilities.argmax(axis=1)[known]
+        from scipy.stats import binomtest  # lazily: it takes a while to import
+
         test = binomtest(int(agrees.sum()), len(agrees))
         low, high = test.proportion_ci(_LEVEL, method="wilson")
         return Estimate(float(test.statistic), float(low), float(high))

@@ -46,10 +46,6 @@ the pilot is uniform; noise that is concentrated on few classes costs more.
 {training} A better recipe needs fewer labels; the value of noisy labels in clean ones changes less."""
 
 
-FILES = ("index.html", "plan.json", "plan.png", "plan.svg", "plan.pdf", "label_values.csv", "pilot.csv")
-"""Names of the files of a plan."""
-
-
 def write_plan(plan: Plan, folder: Path, command: str) -> Path:
     """Write the page, its plot, and the tables as CSV; return the page.
 

@@ -37,7 +37,7 @@ from dilution.study.usable_store import check_usable_store
 from dilution.training import resolve_trainable
 from dilution.training.config import PrecisionName
 from dilution.training.early_checks import check_settings
-from dilution.utils.stage_log import StageLog
+from dilution.utils.stage_log import StageLog, begin_stage
 
 PILOT_ALPHAS = (0.0, 2.0, 5.0, 10.0)
 PILOT_N = 4_000
@@ -147,6 +147,7 @@ def plan(
         mode,
         precision,
     )
+    begin_stage("preparing the pilot")
     goals = [(target, level), (target, check_alpha(better_alpha, "better_alpha"))]
     runs, law, left_out = _train_pilot(scope, distinct, goals, max_runs, recipe, store, execution, deadline)
     remedies = ["another --model"]

@@ -14,9 +14,12 @@ from dilution.study.grouping import RunGroup
 from dilution.study.run_spec import Run
 from dilution.utils.duration import duration_text
 from dilution.utils.notes import printed_notes
-from dilution.utils.printable import last_line
+from dilution.utils.printable import last_line, printable, without_controls
+from dilution.utils.protected_output import with_controls
+from dilution.utils.stage_log import end_stage
 
 _LINE_SECONDS = 15.0  # between plain lines
+_MAX_BESIDE_BAR = 80  # characters
 
 
 class Progress:
@@ -31,14 +34,19 @@ class Progress:
     """
 
     def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
-        self._console = Console(file=stream or sys.stderr, quiet=quiet, highlight=False)
+        file = with_controls(stream or sys.stderr)
+        self._console = Console(file=file, quiet=quiet, highlight=False)
         self._bar: ProgressBar | None = None
         self._logged: set[str] = set()
 
     @contextmanager
-    def for_study(self, name: str, *, total: int, finished: int) -> Iterator[None]:
-        """Show the progress of a study of `total` runs, `finished` of them before this start."""
+    def for_study(self, name: str, *, total: int, finished: int, runs: Sequence[Run] = ()) -> Iterator[None]:
+        """Show the progress of a study of `total` runs, `finished` of them before this start.
+
+        A run is described by the settings in which `runs` differ.
+        """
         self._name, self._total, self._finished = name, total, finished
+        self._varying = [name for name in Run.model_fields if len({getattr(run, name) for run in runs}) > 1]
         self._clock, self._failed = Clock(0.0), 0
         self._last_line = time.monotonic()
         if finished:
@@ -55,7 +63,9 @@ class Progress:
             TextColumn("{task.fields[last]}"),
         )
         with ProgressBar(*columns, console=self._console) as self._bar:
-            self._task = self._bar.add_task(name, total=total, completed=finished, left="", last="")
+            self._task = self._bar.add_task(
+                printable(name), total=total, completed=finished, left="", last=""
+            )
             try:
                 yield
             finally:
@@ -67,8 +77,10 @@ class Progress:
         self._clock = Clock(cost)
 
     def log(self, text: str) -> None:
-        """Show one line of text."""
-        self._console.print(f"{self._name}: {text}", soft_wrap=True, markup=False)
+        """Show one line of text; it ends the stage before the study, such as the start of its processes."""
+        end_stage()
+        line = without_controls(f"{self._name}: {text}")  # a bar needs controls, names must have none
+        self._console.print(line, soft_wrap=True, markup=False)
 
     def log_once(self, text: str) -> None:
         """Show one line of text, unless this object has shown it before: a search is many studies."""
@@ -96,13 +108,15 @@ class Progress:
         self._finished += len(group.runs)
         last = ""
         for run, outcome in zip(group.runs, outcomes, strict=True):
-            last = _describe(run, outcome)
+            last = _describe(run, outcome, self._varying)
             if outcome["state"] == "failed":
                 self._failed += 1
                 self.log(f"{last}: {last_line(outcome['error'])}")
         left = f"about {duration_text(self._clock.left())} left"
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._finished, left=left, last=last)
+            self._bar.update(
+                self._task, completed=self._finished, left=left, last=_shortened(printable(last))
+            )
             return
         now = time.monotonic()
         if self._finished == self._total or now - self._last_line >= _LINE_SECONDS:
@@ -152,12 +166,33 @@ class Clock:
         return max([(waiting_cost * pace + sum(rests)) / self._at_once, *rests])
 
 
-def _describe(run: Run, outcome: dict[str, Any]) -> str:
-    noise = "observed labels" if run.noise == "observed" else run.noise
-    if run.alpha is not None:
-        noise = f"alpha {run.alpha:g}"
-    elif run.eta is not None:
-        noise = f"eta {run.eta:g}"
+def _describe(run: Run, outcome: dict[str, Any], varying: Sequence[str]) -> str:
+    """Return a run by the settings that tell it from the others of its study, and how it ended."""
+    noise = []
+    if "noise" in varying or (run.alpha is None and run.eta is None):
+        noise.append("observed labels" if run.noise == "observed" else run.noise)
+    noise += [f"{name} {level:g}" for name in ("alpha", "eta") if (level := getattr(run, name)) is not None]
+    others = [
+        _setting_text(name, getattr(run, name)) for name in varying if name not in _DESCRIBED_WITHOUT_NAME
+    ]
     accuracy = outcome.get("result", {}).get("test_acc_at_best_clean_val")
     end = outcome["state"] if accuracy is None else f"{accuracy:.1%}"
-    return f"{run.model}, {noise}, seed {run.seed}: {end}"
+    return f"{', '.join([run.model, *noise, *filter(None, others)])}, seed {run.seed}: {end}"
+
+
+def _shortened(text: str) -> str:
+    """Return a text with its middle left out if it has no room behind a bar."""
+    half = _MAX_BESIDE_BAR // 2
+    return text if len(text) <= _MAX_BESIDE_BAR else f"{text[:half]}…{text[-half:]}"
+
+
+_DESCRIBED_WITHOUT_NAME = ("model", "noise", "alpha", "eta", "seed", "n_val", "fingerprint", "matrix")
+
+
+def _setting_text(name: str, value: Any) -> str:
+    """Return a setting as text; names such as that of a loss say by themselves what they are."""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, str):
+        return value
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"

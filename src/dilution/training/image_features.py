@@ -129,13 +129,39 @@ def efficientnet_features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
             "Leave --features (features=) out, or name a function of your own as module:function."
         )
     with torch.inference_mode(), _one_thread():
-        pixels = torch.from_numpy(images).expand(-1, 3, -1, -1).float() / 255
-        features: NDArray[np.float32] = _network()(_normalised(pixels)).numpy()
+        features: NDArray[np.float32] = _network()(scale_images(torch.from_numpy(images))).numpy()
     return features
 
 
-def _normalised(pixels: Tensor) -> Tensor:
-    """Return images of the published network's size and scale, in the layout channels last."""
+def efficientnet() -> EfficientNetLite0:
+    """Return the published network, which takes what :func:`scale_images` returns.
+
+    Raises
+    ------
+    InputError
+        If the weights are not installed.
+    DataError
+        If their file is damaged.
+    """
+    path = weights_path()
+    if path is None:
+        raise InputError(
+            f"features is {EFFICIENTNET!r}, whose weights are not installed. Install them: {INSTALL}"
+        )
+    return load_efficientnet_lite0(path)
+
+
+def scale_images(images: Tensor) -> Tensor:
+    """Return images of the published network's size and scale, in the layout channels last.
+
+    They are float32, shape (b, 3, `IMAGE_SIZE`, `IMAGE_SIZE`).
+
+    Parameters
+    ----------
+    images
+        uint8, shape (b, 1 or 3, height, width).
+    """
+    pixels = images.expand(-1, 3, -1, -1).float() / 255
     size = (IMAGE_SIZE, IMAGE_SIZE)
     if tuple(pixels.shape[2:]) != size:
         pixels = F.interpolate(pixels, size=size, mode="bicubic", antialias=True).clamp_(0, 1)
@@ -145,12 +171,7 @@ def _normalised(pixels: Tensor) -> Tensor:
 
 @cache
 def _network() -> EfficientNetLite0:
-    path = weights_path()
-    if path is None:
-        raise InputError(
-            f"features is {EFFICIENTNET!r}, whose weights are not installed. Install them: {INSTALL}"
-        )
-    return load_efficientnet_lite0(path)
+    return efficientnet()
 
 
 @contextmanager

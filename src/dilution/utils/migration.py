@@ -84,7 +84,10 @@ _LATER: dict[str, Any] = {  # left out of its keys
     **{"precision": "float32", "flips": False, "crops": 0, "labels": "added"},
     "compare_gradients": False,  # 0.1 did not have it
 }
-_ADDED = {"loss": "cross_entropy", "mixup": 0.0, "labels": ""}
+_ADDED = {
+    **{"loss": "cross_entropy", "mixup": 0.0, "labels": "", "strategy": "plain"},
+    **{"early_stopping": "none", "test_part": None},
+}
 """Settings that 0.1 did not have, under today's names, with the value that trains as it did."""
 
 

@@ -12,7 +12,14 @@ from dilution.utils.whole_numbers import check_digits
 
 _MAX_LENGTH = 1_000_000  # characters
 _MAX_NAME = 100  # characters of a name in a message
-_EXAMPLES = {"loss": "gce(q=0.3)", "noise": "symmetric(rate=0.4)"}
+_EXAMPLES = {
+    "loss": "gce(q=0.3)",
+    "noise": "symmetric(rate=0.4)",
+    "strategy": "co_teaching(forget_rate=0.2)",
+    "optimizer": "adam(beta2=0.98)",
+    "schedule": "cosine(warmup=0.05)",
+    "early_stopping": "noisy_val(patience=5)",
+}
 
 
 def parse_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:

@@ -10,9 +10,9 @@ import select
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO, cast
 
-from dilution.utils.printable import without_controls
+from dilution.utils.printable import printable, without_controls
 
 _READER_IS_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.ENXIO, errno.EBADF)
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -54,6 +54,34 @@ def protected_output(*, controls: bool = False) -> Iterator[OutputFile | None]:
         yield sys.stdout.file if isinstance(sys.stdout, _OutputStream) else None
     finally:
         sys.stdout, sys.stderr = streams
+
+
+def with_controls(stream: TextIO) -> TextIO:
+    """Return a stream to the same place on which control characters are not escaped.
+
+    It is for a program's own bar of progress: texts of others must be escaped before.
+
+    Parameters
+    ----------
+    stream
+        Any stream; one that is not protected is returned as it is.
+    """
+    return cast("TextIO", _Unescaped(stream)) if isinstance(stream, _OutputStream) else stream
+
+
+def show_passing(stream: TextIO, line: str) -> None:
+    """Show a line in place of the one at the cursor, which stays at its beginning for whatever comes next.
+
+    Parameters
+    ----------
+    stream
+        A terminal, protected or not.
+    line
+        The line, in which control characters are escaped; empty text removes the one that is there.
+    """
+    stream = with_controls(stream)
+    stream.write(f"\r\x1b[2K{printable(line)}\r")
+    stream.flush()
 
 
 class OutputFile(io.RawIOBase):
@@ -108,11 +136,29 @@ class _OutputStream(io.TextIOWrapper):
         """Write a text, with escapes for control characters."""
         return super().write(text if self._controls else without_controls(text))
 
+    def write_controls(self, text: str) -> int:
+        """Write a text of this program as it is."""
+        return super().write(text)
+
     @property
     def encoding(self) -> str:  # type: ignore[override]
         """The encoding. ASCII has a name of its own: click takes it for a mistake and would write UTF-8."""
         name = super().encoding
         return _ASCII if codecs.lookup(name).name == "ascii" else name
+
+
+class _Unescaped:
+    """A protected stream on which control characters are not escaped."""
+
+    def __init__(self, stream: _OutputStream) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text of this program as it is."""
+        return self._stream.write_controls(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _find_ascii(name: str) -> codecs.CodecInfo | None:
