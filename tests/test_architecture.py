@@ -17,6 +17,7 @@ PACKAGES = [
     "training",
     "study",
     "report",
+    "benchmarking",
     "figures",
     "diagnosis",
     "planning",

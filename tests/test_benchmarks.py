@@ -3,6 +3,7 @@
 import importlib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -15,6 +16,13 @@ def test_the_numbers_of_the_imagenet_page_are_those_of_its_measurements(monkeypa
     text = page.PAGE.read_text("utf-8")
     assert len(page.PART.findall(text)) == 3
     assert page.filled(text) == text, "run: python benchmarks/imagenet_page.py"
+
+
+def test_the_page_of_the_strategies_says_what_its_table_holds(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    strategies = importlib.import_module("strategies")
+    text = (strategies.FOLDER / "README.md").read_text("utf-8")
+    assert strategies.page(pd.read_csv(strategies.TABLE)) == text, "run: python benchmarks/strategies.py"
 
 
 def test_the_performance_page_says_what_the_tables_of_the_benchmarks_hold(monkeypatch: pytest.MonkeyPatch):

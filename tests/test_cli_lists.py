@@ -7,9 +7,15 @@ import dilution as package
 from dilution.data import DATASETS
 
 
-@pytest.mark.parametrize("kind", ["models", "losses", "datasets", "noises", "figures"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("models", "losses", "methods", "strategies", "optimizers", "schedules", "early_stopping"),
+        *("datasets", "noises", "figures"),
+    ],
+)
 def test_a_list_has_one_row_per_name_with_its_description(kind):
-    rows = succeeded(dilution("list", kind)).splitlines()
+    rows = succeeded(dilution("list", kind.replace("_", "-"))).splitlines()
     for name, description in getattr(package, f"list_{kind}")().items():
         assert any(row.startswith(f"{name} ") and row.endswith(f"  {description}") for row in rows), name
 

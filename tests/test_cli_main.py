@@ -17,7 +17,9 @@ from dilution.cli import app, main
 from dilution.utils.migration import OldNamesWarning
 
 SECTIONS = {
-    "Researchers (figures and studies)": "reproduce run status claims report export import merge",
+    "Researchers (figures and studies)": (
+        "reproduce benchmark run status claims report compare-runs export import merge"
+    ),
     "Doubtful labels": "diagnose review compare plan advise fit predict",
     "Look around": "show list data",
 }

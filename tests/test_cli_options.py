@@ -1,13 +1,24 @@
 """Options that commands share, and the record that commands receive."""
 
+import subprocess
+import sys
+import threading
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
-from dilution.cli.options import _EXECUTION_OPTIONS, command_line, execution_options
+from dilution.cli.options import (
+    _EXECUTION_OPTIONS,
+    command_line,
+    execution_options,
+    note_unused_answers,
+    shows_stages,
+)
 from dilution.study.execution import Execution
+from dilution.utils import stage_log
 
 
 def call(command, *words):
@@ -69,3 +80,51 @@ def test_the_command_line_is_rebuilt_as_it_was_typed():
 
     call(command, "fig1", "my data.csv", "--n", 5, "--workers", 0, "--retry-failed", "--model", "mlp2")
     assert lines[0].endswith("fig1 'my data.csv' --model mlp2 --n 5 --workers 0 --retry-failed")
+
+
+def test_answers_beside_a_diagnosis_that_are_not_used_are_noted(tmp_path, capsys):
+    answers = tmp_path / "verified_labels.csv"
+    (tmp_path / "diagnosis.json").write_text("{}")
+    note_unused_answers(tmp_path, None)
+    assert capsys.readouterr().err == ""
+    answers.write_text("id,verified_label\n")
+    for diagnosis in (tmp_path, tmp_path / "diagnosis.json"):
+        note_unused_answers(diagnosis, None)
+        assert f"add --verified {answers}" in capsys.readouterr().err
+        note_unused_answers(diagnosis, answers)
+        note_unused_answers(None, None)
+        assert capsys.readouterr().err == ""
+
+
+def test_a_command_that_shows_stages_speaks_while_it_loads(monkeypatch):
+    monkeypatch.setattr(stage_log, "_SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(stage_log, "_POLL_SECONDS", 0.01)
+    spoken = threading.Event()
+    write = stage_log._print_to_stderr
+
+    def heard(line: str) -> None:
+        write(line)
+        spoken.set()
+
+    monkeypatch.setattr(stage_log, "_print_to_stderr", heard)
+
+    @shows_stages
+    @execution_options()
+    def command(name: str, *, execution: Execution) -> None:
+        del execution
+        assert spoken.wait(20)
+        print(name)
+
+    result = call(command, "done")
+    assert result.stderr.startswith("loading the program: 0 s so far\n")
+    assert result.stdout == "done\n"
+
+
+@pytest.mark.trains  # it starts a process
+def test_what_commands_import_before_they_work_draws_no_plots():
+    code = (
+        "import sys, dilution.advice, dilution.diagnosis, dilution.fitting, dilution.planning\n"
+        "print({'matplotlib', 'scipy.stats', 'sklearn'} & set(sys.modules))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "set()\n"

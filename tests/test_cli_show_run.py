@@ -165,6 +165,10 @@ CODE = {
     "model": {"model": "stranger:net"},
     "noise": {"noise": "stranger:noise(rate=0.4)"},
     "loss": {"loss": "stranger:loss"},
+    "strategy": {"strategy": "stranger:strategy"},
+    "optimizer": {"optimizer": "stranger:make(beta=0.9)"},
+    "schedule": {"schedule": "stranger:factor"},
+    "early stopping": {"early_stopping": "stranger:rule(patience=3)"},
 }
 
 

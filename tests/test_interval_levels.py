@@ -84,8 +84,10 @@ PLACES = {
     "diagnosis/transition_table.py transition_table": ["central_interval"],
     "diagnosis/noise_pattern.py estimate_noise_pattern": ["central_interval"],
     "diagnosis/verified_labels.py verified_noise_rate": ["proportion_ci"],
+    "benchmarking/ranks.py critical_difference": ["ppf"],  # a test: tests/test_benchmarking_ranks.py
     "figures/thresholds.py _log_interval": ["stdtrit"],
     "figures/thresholds.py _fieller": ["stdtrit"],
+    "figures/method_price.py worth_in_labels": ["stdtrit"] * 2,
     "figures/threshold_law.py of": ["stdtrit"],
     "figures/threshold_law.py critical_value": ["chdtri"],
     "figures/threshold_law.py _simulate": ["chdtri", "ndtri"],  # no interval: simulated errors

@@ -10,7 +10,10 @@ import pytest
 import dilution
 
 ROOT = Path(__file__).resolve().parent.parent
-LISTS = ("list_datasets", "list_estimators", "list_figures", "list_models", "list_noises")
+LISTS = (
+    *("list_datasets", "list_early_stopping", "list_estimators", "list_figures", "list_methods"),
+    *("list_models", "list_noises", "list_optimizers", "list_schedules"),
+)
 
 
 def test_every_public_name_is_there():

@@ -31,6 +31,7 @@ from sklearn.svm import LinearSVC
 from stores import DONE, KEYS, RUNS
 
 import dilution as package
+from dilution.benchmarking import resolve_methods
 from dilution.data import Arrays, UnsplitData, from_numpy, load, read_label_file
 from dilution.data.registry import load_unsplit
 from dilution.diagnosis.feature_source import FeatureSource, describe_features
@@ -40,7 +41,7 @@ from dilution.fitting.learner_selection import select_learners
 from dilution.fitting.linear_head import LinearHead
 from dilution.models import name_model
 from dilution.noise import Dilution, canonical_noise
-from dilution.study import Execution, run
+from dilution.study import Execution, Study, run
 from dilution.study.prepare import prepare
 from dilution.study.run_spec import Run
 from dilution.study.statistics import intervals
@@ -50,10 +51,11 @@ from dilution.training.evaluation import Normalise
 from dilution.training.gradients import compare_gradients
 from dilution.training.image_features import EFFICIENTNET, efficientnet_features
 from dilution.training.losses import LossContext, resolve_loss
+from dilution.training.optimizers import resolve_optimizer
 from dilution.utils.worker_process import check_importable_script, pickle_setup
 
 SOURCE = Path(package.__file__).parent
-LONG = ("reproduce", "run", "plan", "advise")
+LONG = ("reproduce", "run", "plan", "advise", "benchmark")
 STOPPED = 75  # exit code at a time limit: the command was right, and resumes
 
 
@@ -1101,6 +1103,21 @@ def use_answers(message: str) -> None:
 
 
 case("answers of a review are not used", unused_answers, use_answers)
+
+
+def cleaned_with_too_much_confidence() -> str:
+    doubtful_files()
+    command = f"diagnose table.csv {DOUBTFUL} --clean relabel --confidence 0.9999999"
+    return dilution(*shlex.split(command)).output
+
+
+def clean_with_confidence(message: str) -> None:
+    option = named(r"Give (--confidence [\d.]+)", message)
+    output = dilution(*shlex.split(f"diagnose table.csv {DOUBTFUL} --clean relabel {option}")).output
+    assert re.search(r"^[1-9]\d* of 240 labels replaced", output, re.M), output
+
+
+case("a confidence is too high to clean", cleaned_with_too_much_confidence, clean_with_confidence)
 case_of_command(
     "a confidence is named without a policy",
     f"dilution diagnose table.csv {DOUBTFUL} --confidence 0.8",
@@ -1478,6 +1495,13 @@ def fit_digits(**settings: Any) -> None:
     package.fit(digits().train.subset(torch.arange(60)), method="plain", **SMALL_FIT, **settings)
 
 
+def fit_by_method(message: str) -> None:
+    true = np.arange(160) % 2
+    features = true[:, None] + np.random.default_rng(0).normal(0, 0.1, (160, 2))
+    labels = np.where(np.arange(160) % 5 == 0, 1 - true, true)
+    package.fit((features, labels), model="sklearn:logistic", **dict(arguments(message)), **SMALL_FIT)
+
+
 def diverging_recipe() -> str:
     Path("r.toml").write_text("[recipe]\nlr = 1e30\n")
     return refusal(fit_rows, model="mlp1", method="plain", recipe="r.toml")
@@ -1499,6 +1523,8 @@ def save_with_text(message: str) -> None:
 case_of_call("a method needs more examples", fit_rows, n=3, method="prune", model="sklearn:forest")
 case_of_call("a method is of no use here", fit_rows, method="forward", model="sklearn:forest")
 case_of_call("trees are asked for images", fit_digits, model="sklearn:forest")
+case_of_call("trees are given a loss of networks", fit_rows, method="plain", loss="gce")
+case("a loss needs a noise that is unknown", lambda: refusal(fit_rows, loss="forward"), fit_by_method)
 
 
 def select_for_many_classes(model: str) -> None:
@@ -1618,6 +1644,72 @@ def retry_failed(message: str) -> None:
 case("runs have failed before", failed_before, retry_failed)
 
 
+# --- benchmarks ---
+
+case_of_command(
+    "a benchmark with one seed has no intervals",
+    "dilution benchmark digits --methods gce --noises alpha-5 --seeds 1",
+    with_options,
+)
+
+UNTRAINABLE = """
+from pathlib import Path
+
+from torch import nn
+
+
+class Network(nn.Sequential):
+    def __init__(self, shape, classes):
+        super().__init__(nn.Flatten(), nn.Linear(shape[1] * shape[2], classes))
+
+    def forward(self, images):
+        assert len(images) == 2 or Path("mended").exists(), "not mended"
+        return super().forward(images)
+"""
+
+
+def benchmark_of_own_network(*more: str) -> Any:
+    words = (
+        "--noises",
+        "alpha-5",
+        "--seeds",
+        "2",
+        "--model",
+        "own_network_to_mend:Network",
+        "--workers",
+        "0",
+    )
+    return dilution("benchmark", "digits", "--methods", "cross_entropy", *words, *more)
+
+
+def benchmark_that_fails() -> str:
+    Path("own_network_to_mend.py").write_text(UNTRAINABLE, "utf-8")
+    result = benchmark_of_own_network()
+    assert result.exit_code == 2, result.output
+    return result.output
+
+
+def mend_and_retry(message: str) -> None:
+    Path("mended").touch()
+    (option,) = options(message)
+    result = benchmark_of_own_network(option)
+    assert result.exit_code == 0, result.output
+
+
+case("no run of a benchmark has finished", benchmark_that_fails, mend_and_retry)
+case(
+    "a method is neither a name nor settings",
+    lambda: refusal(resolve_methods, {"mine": 3}),
+    lambda message: check_resolved(
+        resolve_methods({"mine": ast.literal_eval(named(r"such as (\{.*\})", message))})
+    ),
+)
+
+
+def check_resolved(methods: list[Any]) -> None:
+    assert [method.name for method in methods] == ["cross_entropy", "mine"]
+
+
 def start_alone() -> str:
     # test_training_distributed trains in two processes; here they only must be started together
     Path("my script.py").write_text("import os\nassert os.environ['WORLD_SIZE'] == '2'\n")
@@ -1695,6 +1787,173 @@ case("a parameter of a loss has no name", lambda: refusal(resolve_loss, "gce(0.3
 case("a loss of one label gets several", one_label_loss, set_loss)
 case("a loss is a mean", mean_loss, without_mean)
 case("a loss and a transition matrix are given", with_transition, set_loss)
+case_of_call("a strategy has a loss with a memory", TrainConfig, strategy="co_teaching", loss="elr")
+case_of_call("a strategy has a loss of its own", TrainConfig, strategy="divide_mix", loss="gce")
+case_of_call("a ramp is longer than the training", train, strategy="co_teaching")
+case_of_call("a warm-up is longer than the training", train, strategy="divide_mix")
+
+
+# --- optimizers, early stopping, saved weights ---
+
+case_of_call(
+    "a weight decay is given twice",
+    TrainConfig,
+    optimizer="torch.optim:SGD(weight_decay=0.1)",
+    weight_decay=0.2,
+)
+
+
+def decays(weight_decay: float) -> None:
+    resolve_optimizer("torch.optim:Rprop").check(weight_decay)
+
+
+case_of_call("an optimizer has no weight decay", decays, weight_decay=0.1)
+
+
+def train_on_weights(early_stopping: str) -> None:
+    data = load("digits")
+    config = TrainConfig(targets="pooled", steps=1, early_stopping=early_stopping)
+    task = TrainTask("mlp1", Dilution(data.train, 1, n=50), data.test, 0, 5, config)
+    train_together([replace(task, label_weights=torch.full((len(data.train), 10), 0.1))])
+
+
+case_of_call("nothing is held out for early stopping", train_on_weights, early_stopping="noisy_val")
+
+SAVED = {"dataset": "digits", "n": 50, "alpha": 1.0, "model": "mlp1", "steps": 2, "n_evals": 1}
+
+
+def saved_key(store: str, **settings: Any) -> str:
+    """Return the key of a run that is trained in a store, with weights or without."""
+    execution = Execution(workers=0, progress=False, **settings)
+    table = package.run(Study.of("saved", [Run.of(**SAVED)]), store=store, execution=execution)
+    return str(table["key"].item())
+
+
+def save_weights(message: str) -> None:
+    """Run the study in another store in both ways that the message names."""
+    execution = eval(named(r"(Execution\(.*\))", message), {"Execution": Execution})
+    key = saved_key("other.sqlite", save_weights=execution.save_weights)
+    assert package.load_weights(key, "other.sqlite").run.key == key
+    lines = [f"{name} = {value!r}" for name, value in SAVED.items()]
+    Path("saved.toml").write_text("\n".join(["[base]", *lines]), "utf-8")
+    option = named(r"with (--save-weights best)", message).split()
+    ended = dilution("run", "saved.toml", *option, "--store", "third.sqlite", "--workers", 0)
+    assert ended.exit_code == 0, ended.output
+    assert package.load_weights(key, "third.sqlite").run.key == key
+
+
+def other_weights(message: str) -> None:
+    ((name, value),) = [(key, value) for key, value in re.findall(r"(which)='(\w+)'", message)]
+    package.load_weights(saved_key("s.sqlite"), "s.sqlite", **{name: value})
+
+
+def weights_of_own_network() -> str:
+    Path("own_saved.py").write_text(
+        "from torch import nn\n\n\ndef net(shape, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(shape[1] * shape[2], classes))\n",
+        "utf-8",
+    )
+    execution = Execution(workers=0, progress=False, save_weights="best")
+    study = Study.of("own", [Run.of(**SAVED | {"model": "own_saved:net"})])
+    table = package.run(study, store="s.sqlite", execution=execution)
+    return refusal(package.load_weights, table["key"].item(), "s.sqlite")
+
+
+def load_own_network(message: str) -> None:
+    (call,) = expressions(message)
+    assert eval(call, {"dilution": package}).run.model == "own_saved:net"
+
+
+case(
+    "no weights of a run were saved",
+    lambda: refusal(package.load_weights, saved_key("s.sqlite"), "s.sqlite"),
+    save_weights,
+)
+case(
+    "other weights of a run were saved",
+    lambda: refusal(package.load_weights, saved_key("s.sqlite", save_weights="last"), "s.sqlite"),
+    other_weights,
+)
+case("the saved model of a run is one's own", weights_of_own_network, load_own_network)
+
+# --- results of studies for others ---
+
+
+def added_run() -> str:
+    """Return the key of a stored run with added labels."""
+    store_file(filled=True)
+    return KEYS[3]
+
+
+case_of_command(
+    "a run has several labels per image",
+    f"dilution show run {KEYS[3]} --store 'my results.sqlite' --labels 'my labels.npy'",
+    lambda command, message: [
+        command.replace("my labels.npy", named(r"Write to (.*\.npz) instead", message))
+    ],
+    added_run,
+)
+for option, given in {"--labels": "gce", "--width": "3feet"}.items():
+    case_of_command(
+        f"a figure is given {option} {given}",
+        f"dilution report --store 'my results.sqlite' {option} {given}",
+        lambda command, message, option=option: [
+            re.sub(rf"{option} \S+$", lambda _: value, command)  # noqa: B023
+            for value in re.findall(rf"({option} (?:'[^']*'|[\d.]+[a-z]+))", message)
+        ],
+        lambda: store_file(filled=True),
+    )
+
+COMPARED = pd.DataFrame(
+    [
+        {"loss": loss, "lr": lr, "seed": seed, "state": "done", "test_acc_last": 0.5 + lr + 0.01 * seed}
+        for loss in ("gce", "mae")
+        for lr in (0.1, 0.2)
+        for seed in range(3)
+    ]
+)
+case_of_call("decimals of a table are negative", package.latex_table, table=COMPARED, decimals=-1)
+case_of_call("no named setting varies", package.differences, table=COMPARED[COMPARED["loss"] == "gce"])
+
+
+def name_columns(message: str) -> None:
+    columns = ast.literal_eval(named(r"columns=(\[.*\])", message))
+    assert "toprule" in package.latex_table(COMPARED, rows="loss", columns=columns)
+
+
+case(
+    "runs differ in more than a table shows",
+    lambda: refusal(package.latex_table, COMPARED, rows="loss", columns=[]),
+    name_columns,
+)
+RECORDED: dict[str, Any] = {
+    "store": "recorded.sqlite",
+    "settings": {"dataset": "digits", "model": "mine", "n": 100},
+    "measures": {"test_acc_last": 0.5},
+    "trained_by": "my loop",
+}
+case_of_call("a recorded run is of a figure", package.record, study="fig1/digits", **RECORDED)
+
+
+def record_with(settings: dict[str, Any], **arguments: Any) -> None:
+    """Record a run with an argument in place of the setting of its name."""
+    settings = {key: value for key, value in settings.items() if key not in arguments}
+    package.record(**RECORDED | {"study": "mine", "settings": settings} | arguments)
+
+
+case_of_call(
+    "the seed of a recorded run is among its settings",
+    record_with,
+    settings={**RECORDED["settings"], "seed": 3},
+)
+case_of_value(
+    "a history is a data frame",
+    package.record,
+    "history",
+    pd.DataFrame({"step": [1, 2], "test_acc": [0.1, 0.2]}),
+    study="mine",
+    **RECORDED,
+)
 
 
 SLOW = {
@@ -1846,6 +2105,9 @@ EXEMPT: dict[str, str] = {
     "PooledFit(noise_rate=": "a repr",
     "TrainTask(": "a repr",
     "With parameters: gce(q=0.3)": "a list, no message",
+    "such as torch.optim:RMSprop(alpha=0.9)": "a list, no message",
+    "dilution.load_weights({}, {}, which=": "code that tests/test_study_saved_weights.py runs",
+    "With parameters: co_teaching(": "a list, no message",
     "--zoom": "a style sheet",
     "stroke-width": "a style sheet",
     "data = dilution.load": "code that tests/test_cli_show_run.py runs",

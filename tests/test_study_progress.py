@@ -1,12 +1,14 @@
 """The progress of a study: lines, a bar, and the time left."""
 
 import io
+import os
 
 import pytest
 
 from dilution.study import Run
 from dilution.study.grouping import RunGroup
 from dilution.study.progress import Clock, Progress
+from dilution.utils.protected_output import OutputFile, _OutputStream, protected_output
 
 RUN = Run.of(dataset="digits", n=60, model="mlp2", alpha=20, seed=3)
 DONE = {"state": "done", "result": {"test_acc_at_best_clean_val": 0.876}}
@@ -134,3 +136,49 @@ def test_a_group_that_is_divided_counts_only_once():
         now[0] += 5.0
         clock.finished(single)
     assert clock.left() == 0.0
+
+
+def test_a_bar_of_a_command_moves_and_obeys_no_name(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    reader, writer = os.pipe()
+    monkeypatch.setattr(OutputFile, "isatty", lambda _: True)
+    with protected_output():
+        stream = _OutputStream(OutputFile(writer), "utf-8")
+        progress = Progress(stream)
+        with progress.for_study("mine \x1b]0;title\x07", total=2, finished=1):
+            progress.log("measuring \x1b[5m")
+            progress.start_clock(2.0)
+            group = RunGroup([RUN], cost=2.0)
+            progress.started(group)
+            progress.finished(group, [DONE])
+        stream.flush()
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        text = file.read()
+    assert b"\x1b[2K" in text
+    assert b"\\x1b[2K" not in text
+    assert b"\x1b]0;" not in text
+    assert b"\x1b[5m" not in text
+    assert b"mine \\x1b]0;title\\x07: measuring \\x1b[5m" in text
+
+
+def test_runs_are_told_apart_by_the_settings_in_which_they_differ():
+    runs = [
+        Run.of(dataset="digits", n=60, model="mlp2", noise=noise, loss=loss, lr=0.25)
+        for noise in ("symmetric(rate=0.4)", "pair_flip(rate=0.3)")
+        for loss in ("gce", "mae")
+    ]
+    runs += [Run.of(dataset="digits", n=60, model="mlp2", alpha=2, mixup=0.5)]
+    stream = io.StringIO()
+    progress = Progress(stream)
+    lines = []
+    with progress.for_study("mine", total=len(runs), finished=0, runs=runs):
+        for run in runs:
+            group = RunGroup([run], cost=1.0)
+            progress.start_clock(1.0)
+            progress.started(group)
+            progress.finished(group, [FAILED])
+            lines.append(stream.getvalue().splitlines()[-1])
+    assert "mlp2, symmetric(rate=0.4), gce, lr 0.25, mixup 0, replaced, seed 0: failed" in stream.getvalue()
+    assert "mlp2, uniform, alpha 2, cross_entropy, lr 0.1, mixup 0.5, added, seed 0" in stream.getvalue()
+    assert len(set(lines)) == len(runs)

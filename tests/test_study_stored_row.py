@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from dilution.cli import app
 from dilution.errors import StoreError
-from dilution.study import schema
+from dilution.study import row_faults, schema
 from dilution.study.data_notes import data_notes
 from dilution.study.merging import merge
 from dilution.study.results import histories, table
@@ -104,6 +104,44 @@ def test_a_run_of_other_settings_never_counts_as_finished(path):
     forge(path, spec=OTHER.spec, result=json.dumps(RESULT | {"test_acc_at_best_clean_val": 0.999}))
     with Store(path) as store, pytest.raises(StoreError, match=f"run {KEYS[0]} in .* damaged or changed"):
         store.add("s", RUNS)
+
+
+SEEDS = {
+    "-1": "seed", "1.5": "seed", "01": "no JSON|Expecting", '"1"': "seed", "null": "seed", "1e3": "key",
+    "true": "seed", "1": "whose key is", "1,\"seed\":2": "whose key is", "9" * 400: "digits",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("seed", "message"), SEEDS.items())
+def test_a_forged_seed_is_refused_though_the_other_settings_are_sound(path, seed, message):
+    """Runs that differ in the seed alone are checked faster; the first run makes its settings known."""
+    spec = RUNS[0].spec
+    assert '"seed":0' in spec
+    with Store(path) as store:
+        list(store.rows())
+    forge(path, spec=spec.replace('"seed":0', f'"seed":{seed}'))
+    with Store(path) as store, pytest.raises(StoreError, match=message):
+        list(store.rows())
+
+
+@given(seed=st.integers(0, 10**18 - 1))
+def test_no_rule_of_a_run_but_that_of_the_seed_depends_on_it(seed):
+    """So that rows which differ in the seed alone need one check of their other settings."""
+    for run in RUNS:
+        other = Run.of(**(run.model_dump() | {"seed": seed}))
+        assert other.spec == run.spec.replace(f'"seed":{run.seed},', f'"seed":{seed},')
+
+
+def test_settings_are_checked_once_for_all_seeds(path, monkeypatch):
+    runs = [Run.of(**(RUNS[0].model_dump() | {"seed": seed})) for seed in range(100, 140)]
+    with Store(path) as store:
+        store.add("t", runs)
+    checked = []
+    monkeypatch.setattr(row_faults, "stored_run", lambda spec: checked.append(spec) or Run.of(**spec))
+    monkeypatch.setattr(row_faults, "_sound_settings", set())
+    with Store(path) as store:
+        assert [row["key"] for row in store.rows("t")] == [run.key for run in runs]
+    assert len(checked) == 1
 
 
 def test_a_run_of_an_earlier_protocol_is_read(path, monkeypatch):

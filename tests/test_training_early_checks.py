@@ -26,10 +26,12 @@ ONLY = {
         "verified": (["--verified", "none.csv"], "none.csv cannot be read: it does not exist"),
         "clean": (["--clean", "wash"], "'wash' is not a"),
         "limit": (["--fail-above", "much"], "--fail-above is 'much'"),
+        "strategy": (["--recipe", "strategy.toml"], "Leave strategy out of the recipe"),
         "precision": (["--precision", "int4"], "'int4' is not a precision"),
     },
     "fit": {
         "method": (["--method", "best"], "'best' is not a method"),
+        "strategy": (["--recipe", "strategy.toml"], "Leave strategy out of the recipe"),
         "verified": (["--verified", "none.csv"], "none.csv cannot be read: it does not exist"),
     },
     "plan": {
@@ -75,6 +77,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("precious")
     (tmp_path / "data.csv").write_text("a,b\n1,2\n")  # it has no labels
     (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "strategy.toml").write_text('[recipe]\nstrategy = "co_teaching"\n')
     with closing(sqlite3.connect(tmp_path / "foreign.sqlite")) as connection:
         connection.execute("CREATE TABLE notes (text)")
     return tmp_path

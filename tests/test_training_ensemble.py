@@ -18,7 +18,8 @@ from dilution.training.augment import Augmentation
 from dilution.training.ensemble import is_stackable, make_ensemble
 from dilution.training.evaluation import Normalise
 from dilution.training.losses import cross_entropy, cross_entropy_with_gradient
-from dilution.training.optimizers import lr_factor, make_optimizer
+from dilution.training.optimizers import make_optimizer
+from dilution.training.schedules import resolve_schedule
 
 STEPS = 20
 # At larger rates optimizers that divide a gradient by its size turn rounding into whole steps (docs/log.md).
@@ -55,11 +56,12 @@ def plain_loop(task):
     model = build_model(task.model, noisy.data.shape, noisy.classes, seed=task.seed)
     normalise = Normalise(noisy.data, training.clean_rows)
     optimizer = make_optimizer(model.parameters(), config)
+    lr_factor = resolve_schedule(config.schedule).of_training(config.steps)
     losses = []
     sampler = BatchSampler(training, config.targets, config.batch_size, seed=task.seed)
     augmentation = Augmentation(config, noisy.data.shape, seed=task.seed)
     for step, batch in enumerate(augmentation.apply(sampler.batches(config.steps))):
-        optimizer.param_groups[0]["lr"] = config.lr * lr_factor(config.schedule, step, config.steps)
+        optimizer.param_groups[0]["lr"] = config.lr * lr_factor(step)
         loss = cross_entropy(model(normalise(batch.images)), batch.targets)
         optimizer.zero_grad()
         loss.backward()

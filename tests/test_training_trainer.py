@@ -15,7 +15,8 @@ from dilution.noise import Dilution, uniform
 from dilution.training import BatchSampler, TrainConfig, TrainTask, train, train_together
 from dilution.training.evaluation import Normalise, accuracy
 from dilution.training.losses import cross_entropy
-from dilution.training.optimizers import lr_factor, make_optimizer
+from dilution.training.optimizers import make_optimizer
+from dilution.training.schedules import resolve_schedule
 
 LRS = {"adadelta": 1.0, "sgd": 0.02, "adam": 0.003, "adamw": 0.003}
 SCHEDULES = ["constant", "linear", "cosine", "step"]
@@ -117,7 +118,8 @@ def test_validation_examples_are_not_trained_on():
     images[held_out], labels[held_out] = 255 - images[held_out], (labels[held_out] + 1) % 10
     changed = Dilution(Arrays(images, labels, digits.train.classes), 2, n=300, seed=4)
     first, second = (
-        train("mlp1", data, test=digits.test, n_val=30, steps=10, batch_size=32) for data in (noisy, changed)
+        train("mlp1", data, test=digits.test, n_val=30, steps=10, batch_size=32, keep="last")
+        for data in (noisy, changed)
     )
     assert torch.equal(weights(first), weights(second))
     assert not first.history["val_acc_clean"].equals(second.history["val_acc_clean"])
@@ -184,9 +186,10 @@ def test_a_training_equals_a_plain_loop_with_its_exponential_average():
     model = build_model("mlp1", (1, 8, 8), 10, seed=3)
     normalise = Normalise(digits.train, training.clean_rows)
     optimizer = make_optimizer(model.parameters(), config)
+    lr_factor = resolve_schedule("cosine").of_training(12)
     losses, average = [], None
     for step, batch in enumerate(BatchSampler(training, "sampled", 16, seed=3).batches(12)):
-        optimizer.param_groups[0]["lr"] = 0.01 * lr_factor("cosine", step, 12)
+        optimizer.param_groups[0]["lr"] = 0.01 * lr_factor(step)
         loss = cross_entropy(model(normalise(batch.images)), batch.targets)
         model.zero_grad()
         loss.backward()
@@ -293,7 +296,7 @@ def test_a_trained_model_is_in_evaluation_mode():
 
 def test_the_model_of_the_result_has_the_weights_of_the_step_to_keep():
     settings = {"alpha": 4.0, "n": 100, "steps": 120, "n_evals": 12, "optimizer": "adam", "lr": 0.01}
-    last, best = trained(**settings), trained(**settings, keep="best_noisy_val")
+    last, best = trained(**settings, keep="last"), trained(**settings, keep="best_noisy_val")
     pd.testing.assert_frame_equal(last.history, best.history)
     chosen = best.history.loc[best.history["val_loss_noisy"].idxmin()]
     assert chosen["step"] < 120

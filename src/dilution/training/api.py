@@ -13,8 +13,9 @@ from dilution.training.config import TrainConfig, default_n_val
 from dilution.training.device import resolve_device
 from dilution.training.distributed import WHOLE_BATCH, Shard, join_processes
 from dilution.training.estimators import check_model_name
+from dilution.training.kept_weights import KeptStep
 from dilution.training.result import TrainResult
-from dilution.training.task import KeptStep, TrainTask
+from dilution.training.task import TrainTask
 from dilution.training.trainable import resolve_trainable
 from dilution.training.trainer import check_alike
 from dilution.utils import rng
@@ -31,7 +32,7 @@ def train(
     device: str = "cpu",
     checkpoint: Checkpoint | None = None,
     parallel: bool = False,
-    keep: KeptStep = "last",
+    keep: KeptStep = "best_clean_val",
     **settings: object,
 ) -> TrainResult:
     """Train a model or fit an estimator on a diluted set.
@@ -68,9 +69,10 @@ def train(
         depend on the whole batch or draw random numbers, as batch normalisation and dropout do, see
         the shard of their process.
     keep
-        The step whose weights the model of the result has, which :func:`dilution.advise` recommends:
-        ``"last"``, or ``"best_noisy_val"``, the evaluation with the lowest cross entropy on noisy validation
-        labels. Estimators have no steps.
+        The step whose weights the model of the result has, as ``model_step`` and ``test_acc`` of the result
+        say: ``"best_clean_val"``, the evaluation with the highest accuracy on clean validation labels, which
+        ``test_acc_at_best_clean_val`` reports; ``"best_noisy_val"``, the one with the lowest cross entropy on
+        noisy validation labels, which needs no clean label; or ``"last"``. Estimators have no steps.
     **settings
         Settings that replace those of `config`, such as ``targets="pooled", epochs=4``.
 

@@ -57,9 +57,11 @@ class Augmentation:
     image_shape
         Image shape: (channels, height, width).
     seed
-        Root seed of the stream ``"augmentation"``.
+        Root seed of the stream of random numbers.
     shard
         The part of each batch that is augmented.
+    stream
+        Name of the stream; another name augments the same images in another way.
 
     Raises
     ------
@@ -74,11 +76,12 @@ class Augmentation:
         *,
         seed: int,
         shard: Shard = WHOLE_BATCH,
+        stream: str = "augmentation",
     ) -> None:
         check_augmentation(config, image_shape)
         self._shard, self._batch_size = shard, config.batch_size
         self._hflip, self._translate, self._image_shape = config.hflip, config.translate, image_shape
-        self._key = rng.stream(seed, "augmentation")
+        self._key = rng.stream(seed, stream)
 
     @property
     def changes_images(self) -> bool:
@@ -112,6 +115,14 @@ class Augmentation:
         If both settings are off, the batches themselves are returned.
         """
         return self._augmented(batches, start) if self.changes_images else iter(batches)
+
+    def apply_to(self, images: Tensor, step: int) -> Tensor:
+        """Return the images of a whole batch as :meth:`apply` augments them at a step."""
+        if not self.changes_images:
+            return images
+        positions = step * len(images) + torch.arange(len(images), device=images.device)
+        (window,) = self._windows(positions[None])
+        return self._cut(images, window)
 
     def _augmented(self, batches: Iterable[Batch], start: int) -> Iterator[Batch]:
         windows: tuple[Tensor, ...] = ()

@@ -13,12 +13,14 @@ from pydantic import (
 )
 
 from dilution.errors import InputError, invalid, unknown
+from dilution.training.early_stopping import EarlyStopping, resolve_early_stopping
 from dilution.training.losses import Loss, resolve_loss
+from dilution.training.optimizers import OptimizerSetting, OwnOptimizer, resolve_optimizer
+from dilution.training.schedules import Schedule, resolve_schedule
+from dilution.training.strategies import Strategy, resolve_strategy
 from dilution.utils.whole_numbers import check_digits
 
 Targets = Literal["sampled", "pooled", "expected"]
-OptimizerName = Literal["adadelta", "sgd", "adam", "adamw"]
-ScheduleName = Literal["constant", "linear", "cosine", "step"]
 PrecisionName = Literal["float32", "bfloat16"]
 
 DEFAULT_EPOCHS = 10.0
@@ -51,13 +53,21 @@ class TrainConfig(BaseModel):
         Name of the loss, with parameters in brackets if they are not the default: ``"gce"``,
         ``"gce(q=0.3)"``; or ``"module:factory(parameter=value)"`` of a loss of your own. See
         :func:`dilution.list_losses`.
+    strategy
+        Name of the training strategy, with parameters in brackets if they are not the default:
+        ``"plain"``, ``"co_teaching(forget_rate=0.2)"``; or ``"module:factory(parameter=value)"`` of a
+        strategy of your own. See :func:`dilution.list_strategies`.
     optimizer, lr, momentum, weight_decay
-        Optimizer and its learning rate. Momentum (Nesterov) is used by ``"sgd"``, weight decay by
-        every optimizer.
+        Optimizer, with parameters in brackets if they are not the default, ``"adam(beta2=0.98)"``, or
+        ``"module:factory(parameter=value)"`` of one of your own, such as ``"torch.optim:RMSprop"``; and its
+        learning rate. Momentum is used by ``"sgd"``, weight decay by every optimizer. See
+        :func:`dilution.list_optimizers`.
     schedule
         Schedule of the learning rate: ``"constant"``; ``"linear"``, constant and then falling to 0
         over the last 70 % of the steps; ``"cosine"``, falling to 0 along half a cosine; ``"step"``,
-        divided by 10 after a third of the steps, after two thirds, and after eight ninths.
+        divided by 10 after a third of the steps, after two thirds, and after eight ninths. With parameters in
+        brackets: ``"cosine(warmup=0.05)"``, ``"step(drops=[0.5, 0.75], factor=0.1)"``; or
+        ``"module:function(parameter=value)"`` of step and steps. See :func:`dilution.list_schedules`.
     batch_size
         Examples (sampled targets) or images (pooled and expected targets) per batch; at most 10⁹.
     epochs, steps
@@ -80,17 +90,26 @@ class TrainConfig(BaseModel):
         evaluations are always float32.
     n_evals
         Number of evaluations, at equal distances, the last one after the last step; at most 1,000,000.
+    early_stopping
+        Rule by which a training stops before its last step: ``"none"``; ``"noisy_val(patience=5)"``, when the
+        loss on noisy validation labels has not fallen for 5 evaluations; ``"clean_val(patience=5)"``; or
+        ``"module:function(parameter=value)"`` of the history. See :func:`dilution.list_early_stopping`.
+    test_part
+        Number of test images that evaluations during the training measure: a part that is the same in all
+        runs and has each class in proportion. The models of the steps that results report are measured on all
+        images at the end. Default: all at every evaluation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     targets: Targets = "sampled"
     loss: str = "cross_entropy"
-    optimizer: OptimizerName = "adadelta"
+    strategy: str = "plain"
+    optimizer: str = "adadelta"
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    schedule: ScheduleName = "constant"
+    schedule: str = "constant"
     batch_size: Annotated[int, Field(ge=1, le=1_000_000_000)] = 128
     epochs: Annotated[float | None, Field(gt=0, le=1e9, allow_inf_nan=False)] = None
     steps: Annotated[int | None, Field(ge=1, le=1_000_000_000_000_000)] = None
@@ -100,6 +119,8 @@ class TrainConfig(BaseModel):
     mixup: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
     precision: PrecisionName = "float32"
     n_evals: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    early_stopping: str = "none"
+    test_part: Annotated[int | None, Field(ge=1)] = None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -118,6 +139,27 @@ class TrainConfig(BaseModel):
     def _canonical_loss(cls, value: str | Loss) -> str:
         """Return the canonical text of a loss: equal losses must be equal settings."""
         return resolve_loss(value).text
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _canonical_strategy(cls, value: str | Strategy) -> str:
+        """Return the canonical text of a strategy: equal strategies must be equal settings."""
+        return resolve_strategy(value).text
+
+    @field_validator("optimizer", mode="before")
+    @classmethod
+    def _canonical_optimizer(cls, value: str | OptimizerSetting) -> str:
+        return resolve_optimizer(value).text
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _canonical_schedule(cls, value: str | Schedule) -> str:
+        return resolve_schedule(value).text
+
+    @field_validator("early_stopping", mode="before")
+    @classmethod
+    def _canonical_early_stopping(cls, value: str | EarlyStopping) -> str:
+        return resolve_early_stopping(value).text
 
     if not TYPE_CHECKING:  # a checker of types knows the settings
 
@@ -140,6 +182,19 @@ class TrainConfig(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _one_weight_decay(self) -> Self:
+        optimizer = resolve_optimizer(self.optimizer)
+        if isinstance(optimizer, OwnOptimizer) and self.weight_decay:
+            in_brackets = optimizer.parameters.get("weight_decay")
+            if in_brackets is not None:
+                raise InputError(
+                    f"weight_decay is {self.weight_decay:g}, and {in_brackets!r} in the brackets of "
+                    f"optimizer {self.optimizer!r}; one of them must hold. Give weight_decay=0 to use that "
+                    "in brackets."
+                )
+        return self
+
+    @model_validator(mode="after")
     def _linear_loss(self) -> Self:
         if resolve_loss(self.loss).is_linear is False and self.takes_weights:
             given = (
@@ -152,10 +207,32 @@ class TrainConfig(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _strategy_of_single_labels(self) -> Self:
+        if self.strategy == "plain":
+            return self
+        if self.takes_weights:
+            given = (
+                f"targets is {self.targets!r}" if self.targets != "sampled" else f"mixup is {self.mixup:g}"
+            )
+            remedy = "targets='sampled'" if self.targets != "sampled" else "mixup=0"
+            raise InputError(
+                f"strategy is {self.strategy!r} and {given}; a strategy judges examples by one label each. "
+                f"Give {remedy}, or leave strategy out."
+            )
+        resolve_strategy(self.strategy).check_loss(resolve_loss(self.loss))
+        return self
+
     @property
     def takes_weights(self) -> bool:
         """Whether targets are weights of the labels, not single labels."""
         return self.targets != "sampled" or self.mixup > 0
+
+    @property
+    def takes_index(self) -> bool:
+        """Whether targets are labels with the numbers of their examples."""
+        by_loss = resolve_loss(self.loss).takes_index and not self.takes_weights
+        return by_loss or self.strategy != "plain"
 
     def __repr__(self) -> str:
         """Return the settings that differ from the defaults."""

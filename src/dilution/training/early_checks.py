@@ -17,6 +17,7 @@ def check_settings(
     precision: str = "float32",
     *,
     takes_steps: bool = False,
+    weighs_labels: bool = False,
 ) -> None:
     """Refuse settings that are wrong for any data; reading data may take minutes.
 
@@ -31,6 +32,8 @@ def check_settings(
         Precision of products.
     takes_steps
         Whether the model must be trained in optimizer steps.
+    weighs_labels
+        Whether it learns weights of labels, which no training strategy does.
 
     Raises
     ------
@@ -40,8 +43,13 @@ def check_settings(
         If the recipe cannot be read.
     """
     check_precision(precision)
-    if recipe is not None and str(recipe) != ADVISED:
-        read_recipe(recipe)
+    settings = read_recipe(recipe) if recipe is not None and str(recipe) != ADVISED else {}
+    strategy = settings.get("strategy", "plain")
+    if weighs_labels and strategy != "plain":
+        raise InputError(
+            f"{recipe} names the strategy {strategy!r}, which judges examples by one label each, and models "
+            "learn weights of labels here. Leave strategy out of the recipe."
+        )
     name = name_model(model)
     if name is None:
         return

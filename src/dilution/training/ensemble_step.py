@@ -17,7 +17,7 @@ from dilution.training.fallback_step import FallbackStep
 from dilution.training.group_step import GroupStep
 from dilution.training.kernels.layers import find_layers
 from dilution.training.losses import LossWithGradient, cross_entropy_with_gradient
-from dilution.training.optimizers import make_optimizer
+from dilution.training.optimizers import OPTIMIZERS, GroupOptimizer, is_own
 from dilution.training.step_state import check_kind
 from dilution.utils.rng_state import RngState
 
@@ -46,7 +46,7 @@ def make_group_step(
     """
     on_gpu = next(models[0].parameters()).device.type == "cuda"
     if on_gpu and rng_states is None and shard.size == 1:
-        obstacle = _obstacle_to_kernels(models[0], image_shape, config.precision, loss)
+        obstacle = _obstacle_to_kernels(models[0], image_shape, config.precision, loss, config.optimizer)
         if obstacle is None:
             return _kernel_step(models, image_shape, config, lrs)
         if _is_convnet(models[0]):
@@ -83,8 +83,12 @@ def _obstacle_to_kernels(
     image_shape: tuple[int, int, int],
     precision: PrecisionName,
     loss: LossWithGradient = cross_entropy_with_gradient,
+    optimizer: str = "adadelta",
 ) -> str | None:
     """Return why the kernels cannot compute a model, or None if they can."""
+    if optimizer not in OPTIMIZERS:
+        known = ", ".join(OPTIMIZERS)
+        return f"they know the optimizers {known} without parameters, and the optimizer is {optimizer!r}"
     if loss is not cross_entropy_with_gradient:
         return "they compute cross entropy alone, and the loss is another one"
     if find_layers(model, image_shape) is None:
@@ -137,22 +141,15 @@ class EnsembleStep:
         loss: LossWithGradient = cross_entropy_with_gradient,
     ) -> None:
         self._shard, self._batch_size, self._loss = shard, config.batch_size, loss
-        self._ensemble = make_ensemble(models, getattr(torch, config.precision), rng_states)
+        # An optimizer of the user may depend on the shapes of weights, which stacking replaces by rows.
+        self._ensemble = make_ensemble(
+            models, getattr(torch, config.precision), rng_states, stacks=not is_own(config)
+        )
         self._ensemble.train()
         # The weights of each replica are separate tensors: in parts of a stacked one, the last bits of
-        # an element would depend on its position. Replicas of equal learning rate are one group, and
-        # so one call.
-        by_lr: dict[float, list[nn.Parameter]] = {}
-        for replica, lr in enumerate(lrs):
-            by_lr.setdefault(lr, []).extend(self._ensemble.replica_parameters(replica))
-        self._parameters = [weight for weights in by_lr.values() for weight in weights]
-        self._lrs = list(by_lr)
-        groups: list[dict[str, Any]] = [{"params": weights} for weights in by_lr.values()]
-        device = next(self._ensemble.parameters()).device
-        on_gpu = device.type == "cuda"
-        if on_gpu:  # in a CUDA graph a learning rate can only change if it is a tensor
-            groups = [group | {"lr": torch.tensor(config.lr, device=device)} for group in groups]
-        self._optimizer = make_optimizer(groups, config, capturable=on_gpu)
+        # an element would depend on its position.
+        replicas = [self._ensemble.replica_parameters(replica) for replica in range(len(models))]
+        self._optimizer = GroupOptimizer(replicas, lrs, config)
         self._ema = WeightEMA(self._ensemble, config.ema_decay) if config.ema_decay else None
 
     def step(self, images: Tensor, targets: Tensor, lr_factor: float) -> Tensor:
@@ -181,17 +178,13 @@ class EnsembleStep:
 
     def set_lr(self, lr_factor: float) -> None:
         """Set the learning rates of the next step to `lr_factor` times those of the replicas."""
-        for group, lr in zip(self._optimizer.param_groups, self._lrs, strict=True):
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(lr * lr_factor)
-            else:
-                group["lr"] = lr * lr_factor
+        self._optimizer.set_lr(lr_factor)
 
     def update_weights(self, images: Tensor, targets: Tensor) -> Tensor:
         """Update the weights at the learning rates that are set; return the losses before."""
         losses = self._ensemble.differentiate(images, targets, self._loss)
         if self._shard.size > 1:
-            gradients = [weight.grad for weight in self._parameters if weight.grad is not None]
+            gradients = [weight.grad for weight in self._optimizer.parameters if weight.grad is not None]
             losses = self._shard.reduce(gradients, losses, self._batch_size)
         self._optimizer.step()
         return losses
@@ -221,12 +214,7 @@ class EnsembleStep:
         """
         check_kind(state, "torch")
         self._ensemble.load_state_dict(state["ensemble"])
-        # A learning rate may be a tensor, which torch would take from the state as it is: on the device that
-        # it was saved on. Every step sets the rates anew.
-        lrs = [group["lr"] for group in self._optimizer.param_groups]
         self._optimizer.load_state_dict(state["optimizer"])
-        for group, lr in zip(self._optimizer.param_groups, lrs, strict=True):
-            group["lr"] = lr
         if self._ema is not None:
             self._ema.load(state["ema"])
         if isinstance(self._loss, nn.Module):

@@ -109,18 +109,19 @@ def check_model_name(name: object) -> str:
 
 
 def check_no_loss(config: TrainConfig, model: str) -> None:
-    """Refuse a loss, or mixup, for an estimator: it has a loss of its own, and would not use them.
+    """Refuse settings of steps and of their loss for an estimator, which would not use them.
 
     Raises
     ------
     InputError
-        If one of both is set.
+        If one of them is set.
     """
-    for name in ("loss", "mixup"):
+    for name in ("loss", "mixup", "strategy", "early_stopping"):
         value = getattr(config, name)
         if value != TrainConfig.model_fields[name].default:
+            reason = "takes no steps" if name == "early_stopping" else "has a loss of its own"
             raise InputError(
-                f"{name} is {value!r} and model is {model!r}, an estimator, which has a loss of its own. "
+                f"{name} is {value!r} and model is {model!r}, an estimator, which {reason}. "
                 f"Leave {name} out, or name a model that takes steps, such as 'mlp2'."
             )
 
@@ -174,6 +175,7 @@ def fit_estimator(task: TrainTask) -> TrainResult:
         diverged_at=None,
         model=best,
         normalise=normalise,
+        model_step=0,
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dilution.data import Arrays
 from dilution.noise import Dilution, channel_moments
 from dilution.training.losses import cross_entropy
+from dilution.training.stratified_part import check_test_part, stratified_part
 
 _BATCH_SIZE = 1000
 _BATCH_VALUES = 1 << 24  # pixels, and so the batch of large images is smaller
@@ -45,6 +46,11 @@ class Normalise:
         self._shift = (-mean / deviation).float()[:, None, None].to(data.device)
         self._is_float = data.dtype.is_floating_point
         self._mean = mean.float()[:, None, None].to(data.device)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether images are floating-point numbers."""
+        return self._is_float
 
     def to(self, device: torch.device) -> "Normalise":
         """Return the same normalisation on a device."""
@@ -102,11 +108,23 @@ class Evaluator:
         Validation examples.
     test
         Test split.
+    test_part
+        Number of test images that are measured, a fixed part of the split. Default: all.
+
+    Raises
+    ------
+    InputError
+        If the part is larger than the split.
     """
 
-    def __init__(self, normalise: Normalise, held_out: Dilution, test: Arrays) -> None:
+    def __init__(
+        self, normalise: Normalise, held_out: Dilution, test: Arrays, test_part: int | None = None
+    ) -> None:
+        check_test_part(test_part, len(test))
         index = torch.arange(held_out.n, device=test.device)
-        self._normalise, self._test = normalise, test
+        self._normalise, self._whole_test, self._test = normalise, test, test
+        if test_part is not None and test_part < len(test):
+            self._test = test.subset(stratified_part(test.labels, test_part).to(test.device))
         self._validation = held_out.data.subset(held_out.clean_rows)
         self._labels = held_out.true_labels(index)
         self._histogram = held_out.histogram(index).float() * (held_out.n / len(held_out))
@@ -114,13 +132,22 @@ class Evaluator:
     def __call__(self, model: nn.Module) -> dict[str, float]:
         """Return the measures of an evaluation, named as in the history of a :class:`TrainResult`."""
         validation = predict_logits(model, self._normalise, self._validation)
-        test = predict_logits(model, self._normalise, self._test)
         return {
             "val_acc_clean": accuracy(validation, self._labels),
             "val_loss_noisy": float(cross_entropy(validation, self._histogram)),
             "val_acc_noisy": float(_mean_weight_of_prediction(validation, self._histogram)),
-            "test_acc": accuracy(test, self._test.labels),
-            "test_acc_top5": accuracy(test, self._test.labels, k=5),
+            **self._test_measures(model, self._test),
+        }
+
+    def whole_test(self, model: nn.Module) -> dict[str, float]:
+        """Return ``test_acc`` and ``test_acc_top5`` on the whole test split."""
+        return self._test_measures(model, self._whole_test)
+
+    def _test_measures(self, model: nn.Module, test: Arrays) -> dict[str, float]:
+        logits = predict_logits(model, self._normalise, test)
+        return {
+            "test_acc": accuracy(logits, test.labels),
+            "test_acc_top5": accuracy(logits, test.labels, k=5),
         }
 
 

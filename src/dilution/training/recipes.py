@@ -17,8 +17,8 @@ from dilution.utils.toml_file import read_toml
 ADVISED = "advised"
 """Name of the built-in recipe."""
 RECIPE = (
-    "targets", "loss", "optimizer", "lr", "momentum", "weight_decay", "schedule", "batch_size", "ema_decay",
-    "hflip", "translate", "mixup",
+    "targets", "loss", "strategy", "optimizer", "lr", "momentum", "weight_decay", "schedule", "batch_size",
+    "ema_decay", "hflip", "translate", "mixup",
 )  # fmt: skip
 """The settings that a recipe may contain."""
 LEAST_STEPS = 400

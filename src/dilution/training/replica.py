@@ -1,12 +1,9 @@
 """One model of an ensemble in training: its data, its evaluations, its result."""
 
-import math
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -18,11 +15,14 @@ from dilution.training.batches import Batch, BatchSampler
 from dilution.training.distributed import Shard
 from dilution.training.estimators import is_custom
 from dilution.training.evaluation import Evaluator, Normalise
+from dilution.training.evaluation_log import EvaluationLog
 from dilution.training.gradients import GradientComparison, GradientSums
 from dilution.training.losses import LossContext, resolve_loss
 from dilution.training.memorisation import Memorisation
 from dilution.training.mixup import Mixup
 from dilution.training.result import TrainResult
+from dilution.training.strategies import Examples, Network, StrategyContext, resolve_strategy
+from dilution.training.strategy_step import StrategyReplica
 from dilution.training.task import TrainTask
 from dilution.utils import rng
 from dilution.utils.rng_state import RngState
@@ -44,8 +44,6 @@ class Replica:
     ----------
     steps
         Number of optimizer steps.
-    diverged_at
-        First step (from 1) whose loss was not finite; None as long as all are.
     rng_state
         Random numbers for the layers of a custom model; None for a built-in one, which draws none.
     """
@@ -65,25 +63,25 @@ class Replica:
             seed=task.seed,
             shard=shard,
             label_weights=task.label_weights,
-            numbered=resolve_loss(config.loss).takes_index and not config.takes_weights,
+            numbered=config.takes_index,
         )
         self._augmentation = Augmentation(config, data.shape, seed=task.seed, shard=shard)
         self._mixup = Mixup(config, task.noisy.classes, seed=task.seed)
         self.normalise = Normalise(self._training.data, self._training.clean_rows, compress=task.compress)
-        self._evaluator = (
-            None if held_out is None else Evaluator(self.normalise, held_out.to(device), task.test.to(device))
+        evaluator = (
+            None
+            if held_out is None
+            else Evaluator(self.normalise, held_out.to(device), task.test.to(device), config.test_part)
         )
         draws_labels = config.targets != "expected" and task.label_weights is None
-        self._memorisation = (
+        memorisation = (
             Memorisation(self.normalise, self._training, task.seed) if draws_labels and self._n_val else None
         )
         # Validation examples may be fewer where groups are kept whole; steps must not depend on the seed.
         planned = training.length_for(task.noisy.n - task.n_val)
         self.steps = config.total_steps(planned if config.targets == "sampled" else task.noisy.n - task.n_val)
         self.rng_state = RngState(rng.stream(task.seed, "dropout"), device) if is_custom(task.model) else None
-        self.diverged_at: int | None = None
-        self._history: list[dict[str, float]] = []
-        self._best: tuple[float, dict[str, Tensor]] | None = None  # loss and weights, if these are to be kept
+        self._log = EvaluationLog(task, self.steps, evaluator, memorisation, self.rng_state)
         self._gradients: GradientComparison | None = None
         self._gradients_obstacle = ""
         self._gradient_sums: dict[str, Any] | None = None  # of a comparison that is not complete
@@ -97,6 +95,45 @@ class Replica:
     def build_model(self) -> nn.Module:
         """Return the model with its initial weights."""
         return build_model(self.task.model, self.image_shape, self.classes, seed=self.task.seed)
+
+    def strategy_replica(self) -> StrategyReplica:
+        """Return what the strategy of the configuration trains.
+
+        Raises
+        ------
+        InputError
+            If the strategy or its loss cannot be used in this training.
+        """
+        task, config, device = self.task, self.task.config, self._training.data.device
+        epochs = self.steps * config.batch_size / len(self._training)
+        context = StrategyContext.of(
+            self._training, batch_size=config.batch_size, epochs=epochs, loss=config.loss, device=device
+        )
+        strategy = resolve_strategy(config.strategy)
+        strategy.check(context)
+        procedure = strategy.of_replica(context).to(device)
+        dtype = getattr(torch, config.precision)
+        models = [self.build_model(), *map(self._build_network, range(1, procedure.networks))]
+        return StrategyReplica(
+            procedure,
+            [Network(model.to(device), dtype, self.rng_state) for model in models],
+            Examples.of(self._training, self.normalise),
+            resolve_loss(config.loss).of_examples(self.loss_context(1)),
+            self._augmented if self._augmentation.changes_images else None,
+            config.lr,
+            task.seed,
+        )
+
+    def _build_network(self, number: int) -> nn.Module:
+        """Return another network than the first, with other initial weights."""
+        seed = rng.stream(self.task.seed, f"network/{number}") & (2**63 - 1)
+        return build_model(self.task.model, self.image_shape, self.classes, seed=seed)
+
+    def _augmented(self, index: Tensor, step: int, number: int) -> Tensor:
+        """Return the images of examples in another augmentation than that of the batch, normalised."""
+        stream = f"augmentation/view {number}"
+        augmentation = Augmentation(self.task.config, self.image_shape, seed=self.task.seed, stream=stream)
+        return self.normalise(augmentation.apply_to(self._training.images(index), step))
 
     def batches(self, start: int) -> Iterator[Batch]:
         """Yield the augmented batches of the steps from `start` (0 for the first) to the last."""
@@ -127,33 +164,17 @@ class Replica:
         return self._sampler.rows_and_targets(first, count)
 
     def evaluate(self, model: nn.Module, step: int, losses: Tensor) -> None:
-        """Evaluate the model and record the evaluation; a replica that has diverged records nothing.
+        """Evaluate the model and record the evaluation, as :meth:`EvaluationLog.record`."""
+        self._log.record(model, step, losses)
 
-        Parameters
-        ----------
-        model
-            The model after `step`.
-        step
-            Number of steps taken.
-        losses
-            Training losses since the last evaluation, float32, shape (steps,).
-        """
-        if self.diverged_at is not None:
-            return
-        measures: dict[str, float] = {}
-        if self._evaluator is not None:
-            with nullcontext() if self.rng_state is None else self.rng_state:
-                measures = self._evaluator(model)
-                if self._memorisation is not None:
-                    measures |= self._memorisation(model)
-        finite = [*losses.isfinite().tolist(), math.isfinite(measures.get("val_loss_noisy", 0.0))]
-        if not all(finite):
-            self.diverged_at = min(step, step - len(losses) + 1 + finite.index(False))
-            return
-        self._history.append({"step": step, "train_loss": float(losses.mean())} | measures)
-        loss = measures.get("val_loss_noisy", math.inf)
-        if self.task.keep == "best_noisy_val" and (self._best is None or loss < self._best[0]):
-            self._best = loss, {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    @property
+    def has_ended(self) -> bool:
+        """Whether the training has diverged or stopped early; it records nothing any more."""
+        return self._log.has_ended
+
+    def finish(self, model: nn.Module) -> None:
+        """Measure models on the whole test split at the end, as :meth:`EvaluationLog.finish`."""
+        self._log.finish(model)
 
     def compare_gradients(self, model: nn.Module) -> Iterator[None]:
         """Compare the gradients of the trained model if the task asks for it; yield after each batch.
@@ -163,11 +184,12 @@ class Replica:
         Parameters
         ----------
         model
-            The trained model.
+            The model after the last step of the ensemble.
         """
         is_compared = self._gradients is not None or bool(self._gradients_obstacle)
-        if not self.task.compare_gradients or self.diverged_at is not None or is_compared:
+        if not self.task.compare_gradients or self._log.diverged_at is not None or is_compared:
             return
+        model = self._log.last_model(model)
         try:
             sums = GradientSums(model, self.normalise, self._training, self.task.config.targets)
             if self._gradient_sums is not None:
@@ -184,20 +206,16 @@ class Replica:
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps of the replica, apart from its weights."""
         compared = None if self._gradients is None else [self._gradients.ratio, self._gradients.cosine]
-        return {
-            "history": self._history,
-            "diverged_at": self.diverged_at,
+        return self._log.state() | {
             "rng_states": None if self.rng_state is None else self.rng_state.states,
             "gradients": (compared, self._gradients_obstacle, self._gradient_sums),
-            "best": self._best,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Resume from the state of a checkpoint."""
-        self._history, self.diverged_at = list(state["history"]), state["diverged_at"]
+        self._log.load(state)
         if self.rng_state is not None:
             self.rng_state.states = list(state["rng_states"])
-        self._best = state.get("best")  # older checkpoints have none
         if "gradients" in state:
             compared, self._gradients_obstacle, self._gradient_sums = state["gradients"]
             self._gradients = None if compared is None else GradientComparison(*compared)
@@ -208,25 +226,27 @@ class Replica:
         Parameters
         ----------
         model
-            The trained model.
+            The model after the last step of the ensemble.
         seconds
             Wall time of the training.
         """
-        if self._best is not None:
-            model.load_state_dict(self._best[1])
+        model, log = self._log.kept_model(model), self._log
         return TrainResult(
-            state="done" if self.diverged_at is None else "diverged",
-            history=pd.DataFrame(self._history),
+            state="done" if log.diverged_at is None else "diverged",
+            history=log.history,
             noise_summary=self._noise_summary(),
             n_train=self._training.n,
             n_val=self._n_val,
             n_test=len(self.task.test),
             seconds=seconds,
-            diverged_at=self.diverged_at,
+            diverged_at=log.diverged_at,
             model=model.cpu().eval(),
             normalise=self.normalise.to(torch.device("cpu")),
             gradients=self._gradients,
             gradients_obstacle=self._gradients_obstacle,
+            model_step=log.kept_step,
+            stopped_at=log.stopped_at,
+            whole_test=log.whole_test,
         )
 
     def _noise_summary(self) -> NoiseSummary:

@@ -1,6 +1,7 @@
 """The result of a training: history, noise, trained model."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pandas as pd
@@ -38,13 +39,20 @@ class TrainResult:
         First step (from 1) whose loss was not finite, on its batch or in the evaluation after it.
     model
         The trained model in evaluation mode, with averaged weights if they were averaged, after the last step
-        or at the evaluation that was to be kept.
+        or at the evaluation that was to be kept: :attr:`test_acc` is its accuracy.
     normalise
         The normalisation of images that the model was trained with.
     gradients
         The gradient over noisy labels beside that over clean ones; None if they were not compared.
     gradients_obstacle
         Why they could not be compared though the task asks for it; empty if there was no obstacle.
+    model_step
+        The step whose weights the model has; None if it has diverged.
+    stopped_at
+        Step after which early stopping ended the training; None if it did not.
+    whole_test
+        With `test_part`, by step: ``test_acc`` and ``test_acc_top5`` on all test images, of the steps that
+        :meth:`summary` reports. The history has those on the part.
     """
 
     state: Literal["done", "diverged"]
@@ -59,12 +67,31 @@ class TrainResult:
     normalise: Normalise
     gradients: GradientComparison | None = None
     gradients_obstacle: str = ""
+    model_step: int | None = None
+    stopped_at: int | None = None
+    whole_test: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def test_acc(self) -> float | None:
+        """Test accuracy of the model, in [0, 1]; None if it has diverged or was not evaluated."""
+        if self.model_step is None or "test_acc" not in self.history:
+            return None
+        return self._test_measure(self.model_step, "test_acc")
+
+    def _test_measure(self, step: int, name: str) -> float:
+        """Return a measure on the test split at a step, on all images if it was measured on them."""
+        if step in self.whole_test:
+            return self.whole_test[step][name]
+        return float(self.history.set_index("step").loc[step, name])
 
     def __repr__(self) -> str:
-        """Return the state and the accuracies that results report."""
+        """Return the state, the accuracy of the model with its step, and those that results report."""
         parts = [f"state={self.state!r}"]
-        if self.diverged_at is not None:
-            parts.append(f"diverged_at={self.diverged_at}")
+        parts += [
+            f"{name}={getattr(self, name):.4g}"
+            for name in ("diverged_at", "stopped_at", "test_acc", "model_step")
+            if getattr(self, name) is not None
+        ]
         summary = self.summary()
         for name in ("test_acc_last", "test_acc_at_best_clean_val", "steps_done"):
             if name in summary:
@@ -83,12 +110,14 @@ class TrainResult:
         accuracy on clean labels, ``test_acc_at_best_noisy_val`` by the lowest cross entropy on
         noisy ones, in a tie the first such step. ``test_acc_top5`` is measured at the same step as
         ``test_acc_at_best_clean_val``. ``test_acc_max`` is the highest test accuracy of all
-        evaluations; it is reported as an oracle and never used.
+        evaluations; it is reported as an oracle and never used. With `test_part` it and
+        ``test_acc_at_half_steps`` are accuracies on that part, the others on all test images.
 
         ``test_acc_at_half_steps`` is what ``test_acc_at_best_clean_val`` was after half the steps, None
         without an evaluation up to there: it tells whether more steps would change much.
         ``val_loss_noisy`` is the lowest cross entropy on noisy validation labels, in nats.
         ``memorised_last`` and ``recovered_last`` are those of the last evaluation, if they were measured.
+        ``stopped_at`` is the step at which early stopping ended the training, if it did.
         """
         if self.state == "diverged" or self.history.empty or not self.n_val:
             return {}
@@ -98,10 +127,10 @@ class TrainResult:
         half = history[history["step"] <= history["step"].iloc[-1] / 2]
         at_half = None if half.empty else float(half.loc[half["val_acc_clean"].idxmax(), "test_acc"])
         return {
-            "test_acc_last": float(history["test_acc"].iloc[-1]),
-            "test_acc_at_best_clean_val": float(clean["test_acc"]),
-            "test_acc_top5": float(clean["test_acc_top5"]),
-            "test_acc_at_best_noisy_val": float(noisy["test_acc"]),
+            "test_acc_last": self._test_measure(int(history["step"].iloc[-1]), "test_acc"),
+            "test_acc_at_best_clean_val": self._test_measure(int(clean["step"]), "test_acc"),
+            "test_acc_top5": self._test_measure(int(clean["step"]), "test_acc_top5"),
+            "test_acc_at_best_noisy_val": self._test_measure(int(noisy["step"]), "test_acc"),
             "test_acc_max": float(history["test_acc"].max()),
             "test_acc_at_half_steps": at_half,
             "val_acc_clean": float(clean["val_acc_clean"]),
@@ -114,4 +143,5 @@ class TrainResult:
                 for name in ("memorised", "recovered")
                 if name in history
             },
+            **({} if self.stopped_at is None else {"stopped_at": self.stopped_at}),
         }

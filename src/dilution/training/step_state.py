@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-StepKind = Literal["torch", "kernels"]
+StepKind = Literal["torch", "kernels", "strategy"]
 
-_TITLES: dict[str, str] = {"torch": "torch", "kernels": "the GPU kernels of run groups"}
+_TITLES: dict[str, str] = {
+    "torch": "torch",
+    "kernels": "the GPU kernels of run groups",
+    "strategy": "a training strategy",
+}
 
 
 class OtherStepError(Exception):

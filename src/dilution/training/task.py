@@ -1,15 +1,13 @@
 """The description of one training in memory."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
 from dilution.data import Arrays
 from dilution.noise import Dilution
 from dilution.training.config import TrainConfig
-
-KeptStep = Literal["last", "best_noisy_val"]
+from dilution.training.kept_weights import KeptStep
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,9 @@ class TrainTask:
     compress
         Whether normalised features are compressed; see :class:`dilution.training.evaluation.Normalise`.
     keep
-        The step whose weights the model of the result has: the last one, or the evaluation with the lowest
-        cross entropy on noisy validation labels.
+        The step whose weights the model of the result has: ``"last"``; ``"best_noisy_val"``, the evaluation
+        with the lowest cross entropy on noisy validation labels; or ``"best_clean_val"``, the one with the
+        highest accuracy on clean ones.
     """
 
     model: str

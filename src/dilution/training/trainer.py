@@ -14,8 +14,10 @@ from dilution.training.checkpoint import Checkpoint, TrainingStopped
 from dilution.training.config import TrainConfig
 from dilution.training.device import step_function
 from dilution.training.distributed import Shard
+from dilution.training.early_stopping import NONE
 from dilution.training.ensemble_step import make_group_step
 from dilution.training.group_batches import GroupBatches
+from dilution.training.group_step import GroupStep
 from dilution.training.losses import (
     CustomLoss,
     LossWithGradient,
@@ -23,10 +25,12 @@ from dilution.training.losses import (
     forward_corrected,
     resolve_loss,
 )
-from dilution.training.optimizers import lr_factor
+from dilution.training.optimizers import is_own
 from dilution.training.replica import Replica
 from dilution.training.result import TrainResult
+from dilution.training.schedules import resolve_schedule
 from dilution.training.step_state import OtherStepError
+from dilution.training.strategy_step import StrategyStep
 from dilution.training.task import TrainTask
 
 
@@ -75,18 +79,27 @@ class Trainer:
         self._saved_step = 0  # of the checkpoint that there is; 0 without one
         first = self._replicas[0]
         self._config, self._steps = first.task.config, first.steps
+        schedule = resolve_schedule(self._config.schedule)
+        schedule.check(self._steps)
+        self._lr_factor = schedule.of_training(self._steps)
         check_shardable(self._config, shard)
         rng_states = [replica.rng_state for replica in self._replicas if replica.rng_state is not None]
-        self._ensemble = make_group_step(
-            [replica.build_model().to(device) for replica in self._replicas],
-            first.image_shape,
-            self._config,
-            [replica.task.config.lr for replica in self._replicas],
-            rng_states or None,
-            shard,
-            _loss(self._replicas, device),
+        is_plain = self._config.strategy == "plain"
+        self._ensemble: GroupStep = (
+            make_group_step(
+                [replica.build_model().to(device) for replica in self._replicas],
+                first.image_shape,
+                self._config,
+                [replica.task.config.lr for replica in self._replicas],
+                rng_states or None,
+                shard,
+                _loss(self._replicas, device),
+            )
+            if is_plain
+            else StrategyStep([replica.strategy_replica() for replica in self._replicas], self._config)
         )
-        is_custom = bool(rng_states) or isinstance(resolve_loss(self._config.loss), CustomLoss)
+        has_own_loss = isinstance(resolve_loss(self._config.loss), CustomLoss)
+        is_custom = bool(rng_states) or has_own_loss or is_own(self._config) or not is_plain
         capturable = shard.size == 1 and not is_custom
         self._step_function = step_function(self._ensemble, device, capturable=capturable)
         n_evals = self._config.n_evals
@@ -104,14 +117,15 @@ class Trainer:
         for step, (images, targets) in enumerate(self._batches.from_step(start), start=start + 1):
             if self._must_stop:
                 self._stop(step - 1, is_saved=step - 1 == start)
-            factor = lr_factor(self._config.schedule, step - 1, self._steps)
-            self._losses[:, self._n_losses] = self._step_function(images, targets, factor)
+            self._losses[:, self._n_losses] = self._step_function(images, targets, self._lr_factor(step - 1))
             self._n_losses += 1
             if step in self._evaluation_steps:
                 self._evaluate(step)
-                if all(replica.diverged_at for replica in self._replicas):
+                if all(replica.has_ended for replica in self._replicas):
                     break
                 self._save(step)
+        for number, replica in enumerate(self._replicas):
+            replica.finish(self._ensemble.model(number))
         seconds = (time.perf_counter() - self._started) / len(self._replicas)
         self._compare_gradients()
         if self._checkpoint is not None:
@@ -238,12 +252,14 @@ def check_shardable(config: TrainConfig, shard: Shard) -> None:
     Raises
     ------
     InputError
-        If the loss takes the numbers of examples, or mixup is on, and there are several processes.
+        If the loss takes the numbers of examples, a strategy selects examples, mixup is on, or the training
+        may stop early, and there are several processes.
     """
     if shard.size == 1:
         return
     for given, is_on in (
-        (f"loss is {config.loss!r}", resolve_loss(config.loss).takes_index and not config.takes_weights),
+        (f"strategy is {config.strategy!r}", config.strategy != "plain"),
+        (f"loss is {config.loss!r}", config.takes_index),
         (f"mixup is {config.mixup:g}", config.mixup > 0),
     ):
         if is_on:
@@ -251,6 +267,11 @@ def check_shardable(config: TrainConfig, shard: Shard) -> None:
                 f"{given} and parallel is True; each of {shard.size} processes would see a part of a batch "
                 "alone. Leave parallel out."
             )
+    if config.early_stopping != NONE:
+        raise InputError(
+            f"early_stopping is {config.early_stopping!r} and parallel is True; processes whose last bits "
+            "differ might stop at different steps, and wait for each other. Leave parallel out."
+        )
 
 
 def check_alike(kinds: Sequence[object]) -> None:

@@ -24,6 +24,8 @@ def make_ensemble(
     models: Sequence[nn.Module],
     dtype: torch.dtype = torch.float32,
     rng_states: Sequence[RngState] | None = None,
+    *,
+    stacks: bool = True,
 ) -> Ensemble:
     """Return the ensemble of models that is fastest for their architecture.
 
@@ -41,7 +43,9 @@ def make_ensemble(
     rng_states
         Random numbers for the layers of each replica; required for layers that draw any, such as
         Dropout.
+    stacks
+        Whether layers may be stacked. If not, each parameter of the ensemble is one of a model.
     """
-    if all(is_stackable(model) for model in models):
+    if stacks and all(is_stackable(model) for model in models):
         return StackedEnsemble(models, dtype)
     return SequentialEnsemble(models, dtype, rng_states)

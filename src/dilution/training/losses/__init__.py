@@ -9,7 +9,7 @@ from dilution.training.losses.custom import CustomLoss
 from dilution.training.losses.elr import ELR
 from dilution.training.losses.forward import Forward, forward_corrected
 from dilution.training.losses.gce import GCE
-from dilution.training.losses.gradient import LossWithGradient, of_replica
+from dilution.training.losses.gradient import ExampleLosses, LossWithGradient, of_replica
 from dilution.training.losses.label_smoothing import LabelSmoothing
 from dilution.training.losses.mae import MAE
 from dilution.training.losses.phuber import PHuber
@@ -28,6 +28,7 @@ __all__ = [
     "BootstrapSoft",
     "CrossEntropy",
     "CustomLoss",
+    "ExampleLosses",
     "Forward",
     "LabelLoss",
     "LabelSmoothing",

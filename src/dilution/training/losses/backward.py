@@ -1,5 +1,6 @@
 """Backward correction: the losses of all labels, recombined so that their mean is the clean loss."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -9,7 +10,12 @@ from torch import Tensor
 
 from dilution.errors import InputError
 from dilution.training.losses.base import LossContext, log_softmax
-from dilution.training.losses.gradient import LossWithGradient, mean_with_gradient
+from dilution.training.losses.gradient import (
+    ExampleLosses,
+    LossWithGradient,
+    mean_with_gradient,
+    select_labels,
+)
 from dilution.training.losses.transition import TransitionLoss
 
 _MAX_CONDITION = 1e5  # of T; in float32 its inverse has then about two digits left
@@ -35,12 +41,16 @@ class Backward(TransitionLoss):
         self._inverse(context)
 
     def of_replica(self, context: LossContext) -> LossWithGradient:
+        return mean_with_gradient(self._class_losses(context))
+
+    def of_examples(self, context: LossContext) -> ExampleLosses:
+        class_losses = self._class_losses(context)
+        return lambda logits, labels: select_labels(class_losses(logits), labels)
+
+    def _class_losses(self, context: LossContext) -> Callable[[Tensor], Tensor]:
+        """Return the losses of all labels as a function of logits, both of shape (…, b, classes)."""
         columns = torch.from_numpy(self._inverse(context)).float().mT.contiguous().to(context.device)
-
-        def class_losses(logits: Tensor) -> Tensor:
-            return -log_softmax(logits) @ columns.to(logits.dtype)
-
-        return mean_with_gradient(class_losses)
+        return lambda logits: -log_softmax(logits) @ columns.to(logits.dtype)
 
     def _inverse(self, context: LossContext) -> NDArray[np.float64]:
         transition = self.transition(context)

@@ -3,19 +3,24 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
-from dilution.errors import InputError, invalid, short_repr, unknown
+from dilution.errors import InputError
 from dilution.noise import Dilution
-from dilution.training.losses.gradient import LossWithGradient, OfEachReplica, mean_with_gradient
-from dilution.utils.named_call import format_call
+from dilution.training.losses.gradient import (
+    ExampleLosses,
+    LossWithGradient,
+    OfEachReplica,
+    mean_with_gradient,
+    select_labels,
+)
+from dilution.utils.named_setting import NamedSetting
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class LossContext:
         return cls(names, len(training), training.overall, takes_weights, device, replicas)
 
 
-class Loss(BaseModel, ABC):
+class Loss(NamedSetting, ABC):
     """A loss with its parameters. Equal losses have the same :attr:`text`, which identifies them in runs.
 
     A new loss that depends on logits and labels alone is a subclass of :class:`LabelLoss` with one method.
@@ -62,8 +67,6 @@ class Loss(BaseModel, ABC):
 
     Attributes
     ----------
-    name
-        Name in settings.
     is_linear
         Whether it depends on logits and one label alone. Then it is linear in the histogram of labels, and
         takes pooled and expected targets. None: not known before its module is imported.
@@ -71,49 +74,9 @@ class Loss(BaseModel, ABC):
         Whether it gets the numbers of the examples.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    name: ClassVar[str]
+    kind: ClassVar[str] = "loss"
     is_linear: ClassVar[bool | None] = True
     takes_index: ClassVar[bool] = False
-
-    if not TYPE_CHECKING:  # a checker of types knows the parameters
-
-        def __init__(self, **parameters: Any) -> None:
-            """Create the loss; a parameter that breaks its rule is an InputError."""
-            names = type(self).model_fields
-            for name in parameters:
-                if name not in names and not names:
-                    raise InputError(
-                        f"loss {self.name!r} has no parameter {short_repr(name)}, nor any other. Give "
-                        f"loss={self.name!r}."
-                    )
-                if name not in names:
-                    raise InputError(f"loss {self.name!r}: {unknown('parameter of this loss', name, names)}")
-            try:
-                super().__init__(**parameters)
-            except ValidationError as error:
-                raise InputError(f"loss {self.name!r}: {invalid(error, names)}") from None
-
-        __init__.__pydantic_base_init__ = True  # so that validation does not call it
-
-    @property
-    def text(self) -> str:
-        """Canonical text: name and parameters, those with default values left out."""
-        fields = type(self).model_fields.items()
-        values = {name: getattr(self, name) for name, field in fields}
-        return format_call(
-            self.name, {name: values[name] for name, field in fields if values[name] != field.default}
-        )
-
-    @property
-    def signature(self) -> str:
-        """Names and values of all parameters: ``"q=0.7"``; of a matrix that is not given only the name."""
-        values = [(name, getattr(self, name)) for name in type(self).model_fields]
-        return ", ".join(name if value is None else f"{name}={value!r}" for name, value in values)
-
-    def __str__(self) -> str:
-        return self.text
 
     def check(self, context: LossContext) -> None:
         """Refuse a training that the loss cannot be used in, before anything is computed.
@@ -135,6 +98,19 @@ class Loss(BaseModel, ABC):
     def of_group(self, contexts: Sequence[LossContext]) -> LossWithGradient:
         """Return mean losses and gradients of replicas that train together."""
         return OfEachReplica([self.of_replica(context) for context in contexts])
+
+    def of_examples(self, context: LossContext) -> ExampleLosses:  # noqa: ARG002
+        """Return the losses of single examples, for a strategy that weighs or selects them.
+
+        Raises
+        ------
+        InputError
+            If the loss has none: it depends on more than logits and one label.
+        """
+        raise InputError(
+            f"loss is {self.text!r}, which depends on more than logits and one label; a strategy needs "
+            "losses of single examples. Give another loss, or leave strategy out."
+        )
 
 
 class LabelLoss(Loss):
@@ -165,6 +141,9 @@ class LabelLoss(Loss):
 
     def of_group(self, contexts: Sequence[LossContext]) -> LossWithGradient:  # noqa: ARG002
         return mean_with_gradient(self.class_losses)
+
+    def of_examples(self, context: LossContext) -> ExampleLosses:  # noqa: ARG002
+        return lambda logits, labels: select_labels(self.class_losses(logits), labels)
 
 
 def log_softmax(logits: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dilution.errors import DilutionError, InputError
 from dilution.training.losses.base import Loss, LossContext
-from dilution.training.losses.gradient import LossWithGradient, differentiate
+from dilution.training.losses.gradient import ExampleLosses, LossWithGradient, differentiate
 from dilution.utils.named_call import format_call
 from dilution.utils.references import describe_exception, resolve, source_digest
 
@@ -65,6 +65,17 @@ class CustomLoss(Loss):
         self.check(context)
         return _OfReplica(self.text, self._make(context), context).to(context.device)
 
+    def of_examples(self, context: LossContext) -> ExampleLosses:
+        self.check(context)
+        function = self._make(context)
+        if not getattr(function, "linear", False):
+            raise InputError(
+                f"loss is {self.text!r}, and a strategy needs losses of single examples that depend on "
+                "logits and one label alone. Set linear = True on what the factory returns if this one does, "
+                "or leave strategy out."
+            )
+        return _OfReplica(self.text, function, context).to(context.device).of_examples
+
     def _make(self, context: LossContext) -> Any:
         """Call the factory."""
         factory = resolve(self.reference, "loss")
@@ -120,6 +131,10 @@ class _OfReplica(nn.Module):
             return differentiate(lambda x: (self._of_all_labels(x) * targets).sum(dim=-1), logits)
         labels, index = targets.unbind(dim=-1)
         return differentiate(lambda x: self._of(x, labels, index), logits)
+
+    def of_examples(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the losses of examples, shape (b,)."""
+        return self._of(logits, labels, None)
 
     def _of_all_labels(self, logits: Tensor) -> Tensor:
         """Return the losses of all labels, shape (b, classes)."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dilution.training.losses.base import LossContext
-from dilution.training.losses.gradient import LossWithGradient
+from dilution.training.losses.gradient import ExampleLosses, LossWithGradient
 from dilution.training.losses.transition import TransitionLoss
 
 _LEAST_LIKELIHOOD = 1e-6  # of a label under softmax · T; its logarithm and gradient stay bounded
@@ -34,6 +34,15 @@ class Forward(TransitionLoss):
     def of_replica(self, context: LossContext) -> LossWithGradient:
         transition = torch.from_numpy(self.transition(context))
         return forward_corrected(transition.float().to(context.device))
+
+    def of_examples(self, context: LossContext) -> ExampleLosses:
+        table = torch.from_numpy(self.transition(context)).float().to(context.device)
+
+        def losses(logits: Tensor, labels: Tensor) -> Tensor:
+            noisy = (logits.softmax(dim=-1) @ table.to(logits.dtype)).clamp(min=_LEAST_LIKELIHOOD)
+            return F.nll_loss(noisy.log(), labels, reduction="none")
+
+        return losses
 
 
 def forward_corrected(transitions: Tensor) -> LossWithGradient:

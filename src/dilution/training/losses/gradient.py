@@ -11,6 +11,9 @@ LossWithGradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Targets are labels, int64 of shape (…, b); labels with the numbers of their examples, int64 of shape
 (…, b, 2); or weights of the labels, float32 of shape (…, b, classes)."""
 
+ExampleLosses = Callable[[Tensor, Tensor], Tensor]
+"""Function of logits (b, classes) and labels (b,) → losses (b,), differentiable by the logits."""
+
 _ALIGNMENT = 16  # float32 numbers in the widest vector registers
 
 
@@ -59,12 +62,12 @@ def mean_with_gradient(class_losses: Callable[[Tensor], Tensor]) -> LossWithGrad
         if logits.ndim > 2 and logits[0].numel() % _ALIGNMENT:
             # Only in whole vector registers is an element computed in the same way whatever its position.
             parts = [
-                differentiate(lambda x, y=y: _select(class_losses(x), y), x)  # type: ignore[misc]
+                differentiate(lambda x, y=y: select_labels(class_losses(x), y), x)  # type: ignore[misc]
                 for x, y in zip(logits.split(1), targets.split(1), strict=True)
             ]
             losses, gradients = (torch.cat(part) for part in zip(*parts, strict=True))
             return losses, gradients
-        return differentiate(lambda x: _select(class_losses(x), targets), logits)
+        return differentiate(lambda x: select_labels(class_losses(x), targets), logits)
 
     return loss
 
@@ -86,7 +89,7 @@ def differentiate(losses_of: Callable[[Tensor], Tensor], logits: Tensor) -> tupl
     return losses.detach(), gradient
 
 
-def _select(losses: Tensor, targets: Tensor) -> Tensor:
+def select_labels(losses: Tensor, targets: Tensor) -> Tensor:
     """Return the loss of each example, shape (…, b), from the losses of all labels."""
     if targets.ndim == losses.ndim:
         return (losses * targets).sum(dim=-1)

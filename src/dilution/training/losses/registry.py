@@ -2,7 +2,6 @@
 
 from functools import lru_cache
 
-from dilution.errors import InputError, short_repr, unknown
 from dilution.training.losses.backward import Backward
 from dilution.training.losses.base import Loss
 from dilution.training.losses.bootstrap_hard import BootstrapHard
@@ -17,8 +16,7 @@ from dilution.training.losses.mae import MAE
 from dilution.training.losses.phuber import PHuber
 from dilution.training.losses.sce import SCE
 from dilution.utils.docstrings import returned
-from dilution.utils.named_call import parse_call
-from dilution.utils.references import is_reference
+from dilution.utils.named_setting import named, text_of
 
 LOSSES: dict[str, type[Loss]] = {
     loss.name: loss
@@ -57,21 +55,9 @@ def resolve_loss(loss: object) -> Loss:
     InputError
         If there is no such loss, or a parameter breaks its rule.
     """
-    if isinstance(loss, Loss):
-        loss = loss.text  # runs keep the text, so one that is not registered must be refused
-    if not isinstance(loss, str):
-        raise InputError(
-            f"loss is {short_repr(loss)}; it must be a name, such as 'gce' or 'gce(q=0.3)', or "
-            "'module:factory' of a loss of your own."
-        )
-    return _resolved(loss)
+    return _resolved(text_of(loss, Loss, ("gce", "gce(q=0.3)")))
 
 
 @lru_cache(maxsize=256)
 def _resolved(text: str) -> Loss:
-    name, parameters = parse_call(text, "loss")
-    if name in LOSSES:
-        return LOSSES[name](**parameters)
-    if is_reference(name):
-        return CustomLoss(reference=name, parameters=parameters)
-    raise unknown("loss", name, LOSSES)
+    return named(text, "loss", LOSSES, CustomLoss)

@@ -1,0 +1,223 @@
+"""A benchmark from names to page: its runs, its files, resuming, own methods, failures."""
+
+import json
+
+import pandas as pd
+import pytest
+from commands import dilution, refused, succeeded
+
+import dilution as package
+from dilution.benchmarking import estimate_benchmark
+from dilution.benchmarking import plan as plan_module
+from dilution.benchmarking.page import FILES
+from dilution.benchmarking.plan import plan_benchmark
+from dilution.benchmarking.presets import PRESETS, Setup, setup
+from dilution.errors import InputError, StoreError
+from dilution.study.execution import Execution
+from dilution.utils.output_folder import MARKER
+
+INLINE = Execution(workers=0, progress=False)
+FEW = {"methods": "gce,early_stopping,elr", "noises": "symmetric-50,alpha-5,pair_flip(rate=0.3)", "seeds": 2}
+SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar10": (3, 32, 32), "rows": (20, 1, 1)}
+
+
+def short_setup(preset, shape, n_available, model=None):
+    full = setup(preset, shape, n_available, model)
+    return Setup({**full.settings, "n": 200, "steps": 8, "n_evals": 2}, full.description)
+
+
+@pytest.fixture(scope="module")
+def short():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan_module, "setup", short_setup)
+        yield
+
+
+@pytest.fixture(scope="module")
+def benchmarked(tmp_path_factory, short):
+    """Return a folder with a benchmark in `s.sqlite` and `out`, and its result."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    result = package.benchmark(store=folder / "s.sqlite", out=folder / "out", execution=INLINE, **FEW)
+    return folder, result
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("kind", SHAPES)
+def test_every_preset_has_sound_settings_for_every_kind_of_data(preset, kind):
+    shared = setup(preset, SHAPES[kind], 50_000)
+    run = package.Run.of(dataset="x.npz", alpha=0, **shared.settings)
+    assert run.steps is not None  # one budget for all noises
+    assert run.targets == "sampled"  # so that every method can be trained
+    assert f"{run.n:,} images" in shared.description
+    assert setup(preset, SHAPES[kind], 50_000, "conv4").settings["model"] == "conv4"
+    assert setup(preset, SHAPES[kind], 500).settings["n"] == 500
+
+
+def test_the_paper_preset_of_cifar10_is_the_fast_network_with_its_recipe():
+    settings = setup("paper", (3, 32, 32), 50_000).settings
+    assert settings["model"] == "fastcifar"
+    assert (settings["optimizer"], settings["hflip"], settings["translate"]) == ("sgd", True, 2)
+    assert settings["n"] == 50_000
+
+
+def test_a_plan_has_every_method_at_every_noise_with_every_seed_on_the_same_examples():
+    plan = plan_benchmark("digits", "demo", seeds=3)
+    assert len(plan.planned) == len(plan.methods) * len(plan.noises) * 3
+    with_runs = len(plan.methods) - 1  # early stopping shares those of cross entropy
+    assert len(plan.keys) == with_runs * len(plan.noises) * 3
+    by_noise = plan.planned.assign(run=plan.runs).groupby("noise")["run"]
+    for _, runs in by_noise:
+        same = {
+            (run.n, run.n_val, run.noise, run.alpha, run.steps, run.batch_size, run.model) for run in runs
+        }
+        assert len(same) == 1
+    assert {run.seed for run in plan.runs} == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seeds": 1}, "seeds is 1; intervals and paired differences need 2 or more. Give --seeds 5"),
+        ({"seeds": True}, "seeds is True"),
+        ({"preset": "papr"}, "'papr' is not a preset. Did you mean 'paper'?"),
+        ({"dataset": "digts"}, "Did you mean 'digits'?"),
+        ({"model": "mlp3"}, "'mlp3' is not a model"),
+        (
+            {"model": "sklearn:knn"},
+            "an estimator that takes no optimizer steps; methods are ways to take them",
+        ),
+        ({"methods": "gec"}, "Did you mean 'gce'?"),
+        ({"noises": "cifar10n-worse"}, "which digits does not have"),
+        ({"noises": "asymmetric(rate=0.4, flips='cifar10')"}, "the map 'cifar10' flips class"),
+        ({"precision": "float16"}, "'float16' is not a precision"),
+        ({"methods": {"mine": {"mixup": 0.2, "targets": "poled"}}}, "Did you mean 'pooled'?"),
+    ],
+    ids=str,
+)
+def test_wrong_settings_are_refused_before_anything_is_trained(settings, message, tmp_path):
+    with pytest.raises(package.DilutionError) as caught:
+        package.benchmark(
+            settings.pop("dataset", "digits"), store=tmp_path / "s.sqlite", out=tmp_path / "out", **settings
+        )
+    assert message in str(caught.value)
+    assert not (tmp_path / "s.sqlite").exists()
+
+
+@pytest.mark.trains
+def test_a_benchmark_writes_page_plots_and_tables(benchmarked):
+    folder, result = benchmarked
+    files = {path.name for path in (folder / "out").iterdir()}
+    assert files == {*FILES, MARKER}
+    points = pd.read_csv(folder / "out" / "accuracies.csv")
+    last = points[points["measure"] == "last"]
+    assert len(last) == 4 * 3
+    assert (last["seeds"] == 2).all()
+    assert (last["low"] < last["high"]).all()
+    assert len(pd.read_csv(folder / "out" / "runs.csv")) == 4 * 3 * 2
+    rates = pd.read_csv(folder / "out" / "noise.csv").set_index("noise")
+    assert rates.loc["pair_flip(rate=0.3)", "delivered"] == pytest.approx(0.3, abs=0.08)
+    page = result.page.read_text("utf-8")
+    markdown = (folder / "out" / "README.md").read_text("utf-8")
+    assert result.answer in page
+    assert "| early stopping |" in markdown
+    assert markdown.index(result.answer.split(" (")[0]) < markdown.index("## last-step")
+    for text in (page, markdown):
+        assert "Oracle, no result" in text
+        assert "pair_flip(rate=0.3)" in text
+    made_by = json.loads((folder / "out" / "made_by.json").read_text("utf-8"))
+    assert made_by["command"].startswith("dilution.benchmark(methods='gce,early_stopping,elr'")
+    assert made_by["runs of benchmark"].startswith("18 runs; ")
+    shown = "Benchmark('digits', demo: 4 methods × 3 noises, 18 runs. After the last step the most"
+    assert repr(result).startswith(shown)
+
+
+@pytest.mark.trains
+def test_finished_runs_are_not_repeated_and_another_method_adds_its_own(benchmarked, short, tmp_path):
+    folder, first = benchmarked
+    budget = estimate_benchmark(store=folder / "s.sqlite", execution=INLINE, **FEW)
+    assert (budget.total.runs, list(budget.finished.values())) == (0, [18])
+    added = {**FEW, "methods": "gce,mae"}
+    again = package.benchmark(store=folder / "s.sqlite", out=tmp_path / "out", execution=INLINE, **added)
+    assert [method.name for method in again.methods] == ["cross_entropy", "gce", "mae"]
+    pd.testing.assert_frame_equal(
+        again.accuracies[again.accuracies["method"] == "gce"].reset_index(drop=True),
+        first.accuracies[first.accuracies["method"] == "gce"].reset_index(drop=True),
+    )
+
+
+@pytest.mark.trains
+def test_a_loss_of_ones_own_stands_beside_the_others(short, module, tmp_path):
+    name = module("""
+        def factory(q=0.7):
+            def loss(logits, labels):
+                f_y = logits.softmax(dim=1).gather(1, labels[:, None]).squeeze(1)
+                return (1 - f_y**q) / q
+            loss.linear = True
+            return loss
+        """)
+    own = f"{name}:factory(q=0.5)"
+    result = package.benchmark(
+        methods=["gce(q=0.5)", own], noises=["symmetric-50"], seeds=2, store=tmp_path / "s.sqlite",
+        out=tmp_path / "out", execution=INLINE,
+    )  # fmt: skip
+    means = result.accuracies[result.accuracies["measure"] == "last"].set_index("method")["mean"]
+    assert means[own] == pytest.approx(means["gce(q=0.5)"], abs=0.02)
+
+
+@pytest.mark.trains
+def test_failed_runs_are_named_and_a_benchmark_without_a_finished_run_is_refused(short, module, tmp_path):
+    name = module("""
+        from torch import nn
+
+        class Untrainable(nn.Sequential):
+            def __init__(self, shape, classes):
+                super().__init__(nn.Flatten(), nn.Linear(64, classes))
+
+            def forward(self, images):
+                assert len(images) == 2, "two images at most"  # as many as the check of a model
+                return super().forward(images)
+
+        def fails():
+            def loss(logits, labels):
+                if len(labels) > 20:  # more than its check before the training
+                    raise RuntimeError("no such loss")
+                return logits.logsumexp(dim=1) - logits.gather(1, labels[:, None]).squeeze(1)
+            loss.linear = True
+            return loss
+        """)
+    settings = {"noises": ["symmetric-50"], "seeds": 2, "execution": INLINE}
+    own = f"{name}:fails"
+    result = package.benchmark(methods=[own], store=tmp_path / "s.sqlite", out=tmp_path / "out", **settings)
+    assert set(result.accuracies["method"]) == {"cross_entropy"}
+    assert any(note.startswith(f"2 runs failed and are left out: {own}") for note in result.notes)
+    assert "not ranked" in result.answer
+    with pytest.raises(
+        StoreError, match=r"none of 2 runs .* has finished; the first one failed: .*two images"
+    ):
+        package.benchmark(
+            methods=["cross_entropy"], model=f"{name}:Untrainable", store=tmp_path / "t.sqlite",
+            out=tmp_path / "other", **settings,
+        )  # fmt: skip
+
+
+@pytest.mark.trains
+def test_the_command_prints_the_answer_and_the_page_and_can_estimate(short, tmp_path):
+    words = ["benchmark", "digits", "--methods", "gce", "--noises", "alpha-5", "--seeds", 2, "--workers", 0]
+    printed = succeeded(dilution(*words, "--estimate", cwd=tmp_path))
+    assert "benchmark/digits/demo" in printed
+    assert not (tmp_path / "results.sqlite").exists()
+    printed = succeeded(dilution(*words, cwd=tmp_path))
+    assert printed.startswith("After the last step the most accurate method is ")
+    assert printed.endswith("page: benchmark/index.html\n")
+    made_by = json.loads((tmp_path / "benchmark" / "made_by.json").read_text("utf-8"))
+    assert made_by["command"] == (
+        "dilution benchmark digits --methods gce --noises alpha-5 --seeds 2 --workers 0"
+    )
+    (tmp_path / "benchmark" / "index.html").write_text("mine", "utf-8")
+    refused(dilution(*words, cwd=tmp_path), "index.html, which dilution has not written")
+
+
+def test_a_wrong_name_is_one_line_on_the_command_line(tmp_path):
+    refused(dilution("benchmark", "digits", "--methods", "gec", cwd=tmp_path), "Did you mean 'gce'?")
+    with pytest.raises(InputError):
+        plan_benchmark("digits", "demo", "gec")

@@ -1,0 +1,180 @@
+"""The tables of a benchmark and its sentences, from runs made by hand."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from dilution.benchmarking.explain import answer, per_noise
+from dilution.benchmarking.methods import METHODS
+from dilution.benchmarking.noises import CLEAN, BenchmarkNoise
+from dilution.benchmarking.published import PUBLISHED, published_for
+from dilution.benchmarking.ranks import rank_methods
+from dilution.benchmarking.tables import (
+    accuracies,
+    by_method,
+    costs,
+    delivered_noise,
+    differences,
+    leaders,
+    named_runs,
+)
+from dilution.study.pairs import paired_difference
+
+SYMMETRIC = BenchmarkNoise(
+    "symmetric-50", "symmetric 50 %", {"noise": "symmetric(rate=0.5)"}, "half of the labels"
+)
+TITLES = {method.name: method.title for method in METHODS.values()} | {
+    noise.name: noise.title for noise in (CLEAN, SYMMETRIC)
+}
+
+LAST = {
+    ("clean", "cross_entropy"): [0.90, 0.91, 0.92],
+    ("clean", "gce"): [0.88, 0.90, 0.92],
+    ("clean", "mae"): [0.50, 0.51, 0.53],
+    ("symmetric-50", "cross_entropy"): [0.60, 0.64, 0.62],
+    ("symmetric-50", "gce"): [0.80, 0.85, 0.81],
+    ("symmetric-50", "mae"): [0.79, 0.84, 0.82],
+}
+
+
+def run_table(last=LAST):
+    """Return a table of runs, and which run belongs to which method and noise."""
+    rows, planned = [], []
+    for (noise, method), values in last.items():
+        for seed, value in enumerate(values):
+            key = f"{noise}/{method}/{seed}"
+            row = {
+                "key": key, "state": "done", "seed": seed, "noise": "the setting", "test_acc_last": value,
+                "test_acc_at_best_noisy_val": value + 0.02, "test_acc_max": value + 0.03, "n_test": 1000,
+                "majority_share": 0.1, "seconds": 3.0 if method == "gce" else 2.0, "group_size": 4,
+                "device": "cpu", "noise_rate_expected": 0.45 * (noise != "clean"),
+                "noise_rate_empirical": (0.45 + 0.01 * seed) * (noise != "clean"),
+            }  # fmt: skip
+            rows.append(row)
+            planned.append((method, noise, key))
+            if method == "cross_entropy":
+                planned.append(("early_stopping", noise, key))
+    return pd.DataFrame(rows), pd.DataFrame(planned, columns=["method", "noise", "key"])
+
+
+@pytest.fixture
+def runs():
+    return named_runs(*run_table(), list(METHODS.values()))
+
+
+def test_a_run_belongs_to_two_methods_if_they_differ_in_the_choice_of_a_step(runs):
+    early = runs[runs["method"] == "early_stopping"].reset_index(drop=True)
+    plain = runs[runs["method"] == "cross_entropy"].reset_index(drop=True)
+    assert early["key"].tolist() == plain["key"].tolist()
+    assert early["last"].tolist() == plain["best_noisy_val"].tolist()
+    assert early[["best_noisy_val", "best_test"]].isna().all(axis=None)
+    assert plain["best_test"].tolist() == pytest.approx((plain["last"] + 0.03).tolist())
+    assert set(runs["noise"]) == {"clean", "symmetric-50"}
+    assert set(runs["noise_setting"]) == {"the setting"}
+
+
+def test_accuracies_are_means_with_intervals_in_the_order_of_the_plan(runs):
+    points = accuracies(runs)
+    last = points[points["measure"] == "last"]
+    assert list(last["method"]) == ["cross_entropy", "early_stopping", "gce", "mae"] * 2
+    assert list(last["noise"]) == ["clean"] * 4 + ["symmetric-50"] * 4
+    row = last.iloc[0]
+    half = 4.302653 * 0.01 / math.sqrt(3)  # t of two degrees of freedom
+    assert (row["mean"], row["low"], row["high"]) == pytest.approx((0.91, 0.91 - half, 0.91 + half))
+    assert (last["seeds"] == 3).all()
+    chosen = points[points["measure"] == "best_noisy_val"]
+    assert list(chosen["method"]) == ["cross_entropy", "gce", "mae"] * 2
+
+
+def test_differences_are_paired_by_seed(runs):
+    rows = differences(runs).set_index(["measure", "noise", "method"])
+    gce = rows.loc[("last", "symmetric-50", "gce")]
+    pairs = [0.20, 0.21, 0.19]
+    assert gce["mean"] == pytest.approx(sum(pairs) / 3)
+    part = runs[(runs["noise"] == "symmetric-50") & (runs["method"] != "early_stopping")]
+    expected = paired_difference(part, "method", "gce", "cross_entropy", value="last")
+    assert (gce["low"], gce["high"]) == pytest.approx((expected.low, expected.high))
+    assert gce["p"] < 0.01
+    clean = rows.loc[("last", "clean", "gce")]
+    assert clean["low"] < 0 < clean["high"]
+    assert clean["p"] > 0.05
+    assert ("last", "clean", "cross_entropy") not in rows.index
+    early = rows.loc[("last", "clean", "early_stopping")]  # the same difference with every seed
+    assert early["mean"] == pytest.approx(0.02)
+    assert math.isnan(early["p"])
+    assert early["low"] < early["mean"] < early["high"]
+
+
+def test_the_leader_is_told_apart_only_beyond_the_paired_interval(runs):
+    rows = leaders(runs, "last").set_index("noise")
+    assert rows.loc["symmetric-50", "method"] == "gce"
+    assert rows.loc["symmetric-50", "tied"] == ["mae"]
+    assert rows.loc["clean", "method"] == "early_stopping"
+    assert rows.loc["clean", "runner_up"] == "cross_entropy"
+    text = per_noise(runs, "last", TITLES)
+    assert "symmetric 50 %: GCE 82.0 %, not told apart from mean absolute error" in text
+    assert "clean: early stopping 93.0 %" in text
+
+
+def test_diverged_runs_count_as_chance_and_failed_runs_are_left_out():
+    table, planned = run_table()
+    table.loc[table["key"] == "clean/gce/0", ["state", "test_acc_last"]] = ["diverged", None]
+    table.loc[table["key"] == "clean/mae/0", ["state", "test_acc_last"]] = ["failed", None]
+    points = accuracies(named_runs(table, planned, list(METHODS.values())))
+    last = points[points["measure"] == "last"].set_index(["noise", "method"])
+    assert last.loc[("clean", "gce"), "mean"] == pytest.approx((0.1 + 0.90 + 0.92) / 3)
+    assert last.loc[("clean", "mae"), "mean"] == pytest.approx((0.51 + 0.53) / 2)
+    assert last.loc[("clean", "mae"), "seeds"] == 2
+
+
+def test_costs_are_seconds_per_training_beside_those_of_cross_entropy(runs):
+    rows = costs(runs).set_index("method")
+    assert rows.loc["gce", "seconds"] == 3.0
+    assert rows.loc["gce", "times_reference"] == 1.5
+    assert rows.loc["cross_entropy", "times_reference"] == 1.0
+    assert rows.loc["mae", "device"] == "cpu"
+
+
+def test_noise_is_shown_as_asked_for_and_as_delivered(runs):
+    clean, noisy = delivered_noise(runs, [CLEAN, SYMMETRIC]).to_dict("records")
+    assert (clean["expected"], clean["delivered"]) == (0.0, 0.0)
+    assert noisy["asked"] == "half of the labels"
+    assert noisy["setting"] == "noise = symmetric(rate=0.5)"
+    assert noisy["expected"] == pytest.approx(0.45)
+    assert (noisy["delivered"], noisy["least"], noisy["most"]) == pytest.approx((0.46, 0.45, 0.47))
+
+
+def test_the_answer_names_the_best_rank_and_where_it_is_above_cross_entropy(runs):
+    points = accuracies(runs)
+    ranks = {name: rank_methods(by_method(points, name)) for name in ("last", "best_noisy_val")}
+    text = answer(runs, differences(runs), ranks, TITLES)
+    assert text.startswith(
+        "After the last step the most accurate method is early stopping with clean; GCE with symmetric 50 %. "
+        "The best one is ahead of all others beyond the 95 % interval at 1 of 2 noises. Over all noises, "
+        "early stopping has the best mean rank of 4 methods over 2 noises (2.0), and"
+    )
+    assert "cannot be told apart from it by ranks (Friedman p = " in text
+    assert "above cross entropy beyond the 95 % interval at 2 of 2 noises and below it at 0" in text
+    assert "the largest gain is 2.0 points" in text
+    assert (
+        "With the step that noisy validation labels choose, GCE has the best mean rank of 3 methods" in text
+    )
+    assert "best_test" not in text
+
+
+def test_the_answer_without_ranks_says_why(runs):
+    assert "not ranked" in answer(runs, differences(runs), {}, TITLES)
+
+
+def test_published_numbers_stand_only_beside_the_same_data_network_noise_and_images():
+    rho = BenchmarkNoise("x", "x", {"noise": "symmetric(rate=0.40)"}, "")
+    other = BenchmarkNoise("y", "y", {"noise": "symmetric(include_true=True, rate=0.4)"}, "")
+    rows = published_for("mnist", "lenet", [CLEAN, rho, other], all_images=True)
+    assert rows[["noise", "published"]].to_numpy().tolist() == [["clean", 0.991], ["x", 0.986]]
+    assert rows["source"].str.contains("Menon et al. 2020").all()
+    others = (("mnist", "mlp2", True), ("digits", "lenet", True), ("mnist", "lenet", False))
+    for dataset, model, all_images in others:
+        assert published_for(dataset, model, [CLEAN, rho], all_images=all_images).empty
+    assert published_for("cifar10", "resnet50", [rho], all_images=True)["published"].tolist() == [0.678]
+    assert all(0 < number.accuracy < 1 for number in PUBLISHED)

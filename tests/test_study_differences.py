@@ -1,0 +1,142 @@
+"""Each value of a setting against one of them, with corrected p-values."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dilution
+from dilution.errors import InputError
+from dilution.study.differences import compared_setting, holm
+
+P = st.lists(st.floats(0, 1), max_size=8).map(np.array)
+
+
+def runs(accuracies, **columns):
+    rows = [
+        {"loss": loss, "seed": seed, "state": "done", "test_acc_last": accuracy, **columns}
+        for loss, values in accuracies.items()
+        for seed, accuracy in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+TABLE = runs(
+    {
+        "cross_entropy": [0.50, 0.61, 0.70],
+        "gce": [0.62, 0.71, 0.83],
+        "mae": [0.51, 0.58, 0.74],
+    }
+)
+
+
+def test_each_row_is_the_comparison_with_the_reference():
+    table = dilution.differences(TABLE)
+    assert table["loss"].tolist() == ["gce", "mae"]
+    assert set(table["against"]) == {"cross_entropy"}
+    for row in table.to_dict("records"):
+        compared = dilution.compare(TABLE, {"loss": row["loss"]}, {"loss": "cross_entropy"})
+        assert (row["mean"], row["p"]) == (compared.difference.value, compared.p)
+        assert (row["low"], row["high"]) == (compared.difference.low, compared.difference.high)
+    np.testing.assert_array_equal(table["p_holm"], holm(table["p"].to_numpy()))
+
+
+def test_p_values_are_corrected_as_in_the_example_of_holm():
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+
+
+@given(P)
+def test_corrected_p_values_lie_between_p_and_bonferroni_and_keep_their_order(p):
+    corrected = holm(p)
+    assert np.all(corrected >= p)
+    assert np.all(corrected <= np.minimum(1, len(p) * p) + 1e-12)
+    order = np.argsort(p, kind="stable")
+    assert np.all(np.diff(corrected[order]) >= 0)
+
+
+@given(P)
+def test_missing_p_values_stay_missing_and_do_not_count(p):
+    np.testing.assert_array_equal(holm(np.append(p, np.nan)), np.append(holm(p), np.nan))
+
+
+def test_with_the_correction_a_table_without_differences_rarely_has_a_significant_row():
+    rng = np.random.default_rng(0)
+    significant = 0
+    for _ in range(200):
+        seed = rng.normal(0, 0.1, 4)
+        table = runs({name: list(0.5 + seed + rng.normal(0, 0.01, 4)) for name in "abcde"})
+        significant += (dilution.differences(table, "loss")["p_holm"] < 0.05).any()
+    assert significant / 200 <= 0.09
+
+
+def test_other_settings_give_rows_of_their_own():
+    table = pd.concat([TABLE.assign(alpha=1.0), TABLE.assign(alpha=5.0)], ignore_index=True)
+    differences = dilution.differences(table)
+    assert differences[["alpha", "loss"]].to_numpy().tolist() == [
+        [1.0, "gce"],
+        [1.0, "mae"],
+        [5.0, "gce"],
+        [5.0, "mae"],
+    ]
+
+
+def test_the_reference_is_the_default_the_first_value_or_the_one_that_is_named():
+    reordered = TABLE.sort_values("loss", ascending=False)
+    assert set(dilution.differences(reordered)["against"]) == {"cross_entropy"}
+    others = TABLE[TABLE["loss"] != "cross_entropy"]
+    assert set(dilution.differences(others)["against"]) == {"gce"}
+    assert set(dilution.differences(TABLE, reference="mae")["against"]) == {"mae"}
+    with pytest.raises(
+        InputError, match="no run has loss 'sce'; the table has 'cross_entropy', 'gce', 'mae'"
+    ):
+        dilution.differences(TABLE, reference="sce")
+
+
+def test_runs_without_a_partner_are_counted():
+    table = pd.concat(
+        [TABLE, runs({"sce": [0.4]}).assign(seed=9), runs({"gce": [0.4]}).assign(seed=9)], ignore_index=True
+    )
+    differences = dilution.differences(table)
+    assert differences["loss"].tolist() == ["gce", "mae"]
+    assert differences.attrs["left_out"] == 2
+
+
+def test_methods_are_compared_rather_than_noise():
+    assert compared_setting(TABLE.assign(noise=["a", "b"] * 4 + ["a"])) == "loss"
+    assert compared_setting(TABLE.assign(loss="gce", noise=["a", "b"] * 4 + ["a"])) == "noise"
+    assert compared_setting(TABLE.assign(loss="gce", lr=range(9))) is None
+    with pytest.raises(InputError, match="no named setting varies"):
+        dilution.differences(TABLE.assign(loss="gce", lr=range(9)))
+    assert dilution.differences(TABLE.assign(lr=TABLE["loss"].map(len)), "lr", reference=3).shape[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"by": "los"}, "'los' is not a setting. Did you mean 'loss'"),
+        ({"by": "model"}, "the table has no column 'model'"),
+        ({"measure": "test_ac_last"}, "'test_ac_last' is not a measure"),
+        ({"measure": "val_acc_clean"}, "the table has no column 'val_acc_clean'"),
+    ],
+)
+def test_what_is_not_there_is_refused(arguments, words):
+    with pytest.raises(InputError, match=words):
+        dilution.differences(TABLE, **arguments)
+
+
+def test_runs_that_differ_in_code_or_validation_are_not_mixed():
+    table = pd.concat([TABLE.assign(fingerprint="a"), TABLE.assign(fingerprint="b")], ignore_index=True)
+    assert dilution.differences(table, "loss")["fingerprint"].tolist() == ["a", "a", "b", "b"]
+    table = pd.concat([TABLE.assign(n_val=10), TABLE.assign(n_val=20)], ignore_index=True)
+    assert dilution.differences(table, "loss")["n_val"].tolist() == [10, 10, 20, 20]
+    table = pd.concat([TABLE.assign(n=100, n_val=10), TABLE.assign(n=200, n_val=20)], ignore_index=True)
+    assert list(dilution.differences(table).columns[:2]) == ["n", "loss"]
+
+
+def test_recorded_runs_that_do_not_state_a_setting_that_varies_have_no_partner():
+    own = pd.concat([TABLE.assign(n_val=10), TABLE.assign(n_val=20)]).assign(trained_by="")
+    mine = TABLE[:3].assign(loss="mine", trained_by="my loop", n_val=None)
+    differences = dilution.differences(pd.concat([own, mine], ignore_index=True))
+    assert set(differences["loss"]) == {"gce", "mae"}
+    assert differences.attrs["left_out"] == 3
