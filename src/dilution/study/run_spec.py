@@ -28,7 +28,7 @@ code beside every run, and tells the user where finished runs are those of anoth
 ADDED_SETTINGS = {
     **{"precision": "float32", "hflip": False, "translate": 0, "label_mode": "added"},
     **{"compare_gradients": False, "loss": "cross_entropy", "mixup": 0.0},
-    "labels": "",
+    **{"labels": "", "strategy": "plain", "early_stopping": "none", "test_part": None},
 }
 """Settings that were added without raising :data:`PROTOCOL`, with the value that trains as before. That
 value is left out of `spec`, so that results in stores keep their keys."""
@@ -44,8 +44,9 @@ class Run(TrainConfig):
     dataset
         Name of a data set, or custom data as :func:`dilution.data.load` takes them.
     fingerprint
-        SHA-256 of the files of custom data, of a custom model or loss, and of a transition matrix of the
-        loss, because other content is another run. Empty for built-in data, models and losses.
+        SHA-256 of the files of custom data, of a custom model, loss, strategy, optimizer, schedule or rule of
+        early stopping, and of a transition matrix of the loss, because other content is another run. Empty
+        for what is built in.
     n
         Number of clean examples, validation examples included.
     n_val
@@ -231,8 +232,12 @@ class Run(TrainConfig):
 
     def has_key(self, key: str) -> bool:
         """Return whether a key is that of this run, in today's `PROTOCOL` or an earlier one."""
-        spec = self.spec
-        return any(_key(protocol, spec) == key for protocol in range(PROTOCOL, 0, -1))
+        return is_key(key, self.spec)
+
+
+def is_key(key: str, spec: str) -> bool:
+    """Return whether a key is that of a run by its `spec`, in today's `PROTOCOL` or an earlier one."""
+    return any(_key(protocol, spec) == key for protocol in range(PROTOCOL, 0, -1))
 
 
 def _key(protocol: int, spec: str) -> str:
