@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from dilution.errors import InputError, unknown
 from dilution.models.convnet import channels_last, convnet
 from dilution.models.custom import call_factory
+from dilution.models.fastcifar import fastcifar
+from dilution.models.lenet import lenet
 from dilution.models.mlp import mlp
 from dilution.models.resnet import resnet
 from dilution.utils import rng
@@ -59,6 +61,10 @@ MODELS = {
     ),
     "conv6": ModelEntry(
         partial(convnet, layers=6), "Conv-6", "ConvNet, 6 convolutions of 3×3 and a dense layer of 256"
+    ),
+    "lenet": ModelEntry(lenet, "LeNet-5", "LeNet-5 with ReLUs and max-pooling (LeCun et al. 1998)"),
+    "fastcifar": ModelEntry(
+        fastcifar, "FastCIFAR", "ConvNet of 7 convolutions that learns CIFAR-10 in few epochs, normalised"
     ),
     "resnet18": ModelEntry(resnet, "ResNet-18", "residual network of 18 layers (He et al. 2016)"),
     "resnet18_w16": ModelEntry(

@@ -1,0 +1,147 @@
+"""A benchmark in sentences: which method is best where, and which differences are beyond their intervals."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from dilution.benchmarking.methods import REFERENCE
+from dilution.benchmarking.ranks import Ranks
+from dilution.benchmarking.tables import MEASURES, leaders
+from dilution.utils.estimate import Estimate
+
+_MAX_NAMES = 4  # of methods in a sentence
+
+Titles = Mapping[str, str]
+"""Name of a method or noise → its name in figures."""
+
+
+def answer(runs: pd.DataFrame, differences: pd.DataFrame, ranks: Mapping[str, Ranks], titles: Titles) -> str:
+    """Return the answer: which method is best where, the best mean ranks, how often it beats cross entropy.
+
+    Parameters
+    ----------
+    runs
+        As from :func:`dilution.benchmarking.tables.named_runs`.
+    differences
+        As from :func:`dilution.benchmarking.tables.differences`.
+    ranks
+        Measure → ranks.
+    titles
+        Names in figures.
+    """
+    last, chosen = ranks.get("last"), ranks.get("best_noisy_val")
+    where_best = _best_where(runs, titles)
+    if last is None:
+        return f"{where_best} No noise has runs of several methods, so they are not ranked."
+    sentences = [where_best, _best_rank(last, "Over all noises", titles)]
+    best = str(last.mean_ranks.index[0])
+    sentences.append(_against_reference(differences, "last", best, titles))
+    if chosen is not None:
+        where = "With the step that noisy validation labels choose"
+        sentences.append(_best_rank(chosen, where, titles))
+        sentences.append(
+            _against_reference(differences, "best_noisy_val", str(chosen.mean_ranks.index[0]), titles)
+        )
+    return " ".join(filter(None, sentences))
+
+
+def _best_where(runs: pd.DataFrame, titles: Titles) -> str:
+    """Return which method is the most accurate after the last step at which noises."""
+    best = leaders(runs, "last")
+    noises_of = {
+        method: [titles[noise] for noise in part["noise"]]
+        for method, part in best.groupby("method", sort=False)
+    }
+    order = sorted(noises_of, key=lambda method: -len(noises_of[method]))
+    parts = [f"{titles[str(method)]} with {_names(noises_of[method])}" for method in order]
+    alone = sum(not tied for tied in best["tied"])
+    return (
+        f"After the last step the most accurate method is {'; '.join(parts)}. The best one is ahead of all "
+        f"others beyond the 95 % interval at {alone} of {len(best)} noises."
+    )
+
+
+def _best_rank(ranks: Ranks, where: str, titles: Titles) -> str:
+    """Return who has the best mean rank, and who is not told apart from it."""
+    count = len(ranks.noises)
+    noises = "1 noise" if count == 1 else f"{count} noises"
+    first = str(ranks.mean_ranks.index[0])
+    sentence = (
+        f"{where}, {titles[first]} has the best mean rank of {len(ranks.mean_ranks)} methods over {noises} "
+        f"({ranks.mean_ranks.iloc[0]:.1f})"
+    )
+    if math.isnan(ranks.critical_difference):
+        return f"{sentence}."
+    tied = [titles[name] for name in ranks.best if name != first]
+    test = f"Friedman p = {ranks.p:.2g}, critical difference {ranks.critical_difference:.1f} ranks"
+    if not tied:
+        return f"{sentence}, beyond the critical difference from all others ({test})."
+    return f"{sentence}, and {_names(tied)} cannot be told apart from it by ranks ({test})."
+
+
+def _against_reference(differences: pd.DataFrame, measure: str, method: str, titles: Titles) -> str:
+    """Return at how many noises a method is above or below cross entropy, beyond the interval."""
+    if method == REFERENCE:
+        rows = differences[differences["measure"] == measure]
+        better = sorted(set(rows.loc[rows["low"] > 0, "method"]), key=list(titles).index)
+        if not better:
+            return "No other method is above it at any noise beyond the 95 % interval."
+        return (
+            f"At single noises {_names([titles[name] for name in better])} are above it beyond the interval."
+        )
+    rows = differences[(differences["measure"] == measure) & (differences["method"] == method)]
+    if rows.empty:
+        return ""
+    above, below = int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum())
+    most = rows.loc[rows["mean"].idxmax()]
+    return (
+        f"It is above {titles[REFERENCE]} beyond the 95 % interval at {above} of {len(rows)} noises and "
+        f"below it at {below}; the largest gain is {points_text(_estimate(most))}, with "
+        f"{titles[str(most['noise'])]}."
+    )
+
+
+def per_noise(runs: pd.DataFrame, measure: str, titles: Titles) -> str:
+    """Return which method is best at each noise, and which others are not told apart from it.
+
+    Parameters
+    ----------
+    runs
+        As from :func:`dilution.benchmarking.tables.named_runs`.
+    measure
+        One of :data:`MEASURES`.
+    titles
+        Names in figures.
+    """
+    parts = []
+    for row in leaders(runs, measure).to_dict("records"):
+        best = f"{titles[row['noise']]}: {titles[row['method']]} {100 * row['mean']:.1f} %"
+        if not row["runner_up"]:
+            parts.append(best)
+        elif row["tied"]:
+            parts.append(f"{best}, not told apart from {_names([titles[name] for name in row['tied']])}")
+        else:
+            lead = points_text(row["lead"])
+            parts.append(f"{best}, ahead of the next, {titles[row['runner_up']]}, by {lead}")
+    return f"The most accurate {MEASURES[measure]}. {'; '.join(parts)}." if parts else ""
+
+
+def points_text(difference: Estimate) -> str:
+    """Return a difference of accuracies in percentage points, with its interval if there is one."""
+    value, low, high = (
+        f"{100 * bound:.1f}".replace("-", "−")
+        for bound in (difference.value, difference.low, difference.high)
+    )
+    return f"{value} points" + ("" if math.isnan(difference.low) else f" [{low}, {high}]")
+
+
+def _estimate(row: pd.Series) -> Estimate:
+    return Estimate(float(row["mean"]), float(row["low"]), float(row["high"]))
+
+
+def _names(names: Sequence[str]) -> str:
+    """Return names as text, the first of many."""
+    if len(names) > _MAX_NAMES:
+        return f"{', '.join(names[:_MAX_NAMES])} and {len(names) - _MAX_NAMES} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

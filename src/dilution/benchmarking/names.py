@@ -1,0 +1,49 @@
+"""Names between commas, which may have parameters in brackets."""
+
+from collections.abc import Sequence
+
+from dilution.errors import InputError, short_repr
+
+
+def split_names(names: str | Sequence[str], option: str, example: str) -> list[str]:
+    """Return names from a list, or from a text in which commas outside brackets and quotes separate them.
+
+    Parameters
+    ----------
+    names
+        The names, or the text.
+    option
+        What they are, for messages: ``"methods"``.
+    example
+        A correct text, for messages.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one of them is empty or no text.
+    """
+    parts = _parts(names) if isinstance(names, str) else list(names)
+    if not parts or not all(isinstance(name, str) and name.strip() for name in parts):
+        raise InputError(
+            f"{option} is {short_repr(names)}; it must be names between commas, such as {example}."
+        )
+    return [name.strip() for name in parts]
+
+
+def _parts(text: str) -> list[str]:
+    """Return the parts of a text between its commas outside brackets and quotes."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "([{":
+            depth += 1
+        elif letter in ")]}":
+            depth -= 1
+        elif letter == "," and depth <= 0:
+            parts.append("")
+            continue
+        parts[-1] += letter
+    return parts

@@ -1,0 +1,87 @@
+"""Accuracies that papers report, for the networks, data and noises that can be trained here."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dilution.benchmarking.noises import BenchmarkNoise
+from dilution.noise import canonical_noise
+
+
+@dataclass(frozen=True)
+class PublishedAccuracy:
+    """One number of a paper.
+
+    Parameters
+    ----------
+    dataset, model, method
+        Names as in a benchmark.
+    noise
+        Text of the noise, ``"clean"`` without one.
+    accuracy
+        Test accuracy in [0, 1].
+    source
+        Paper and table.
+    """
+
+    dataset: str
+    model: str
+    method: str
+    noise: str
+    accuracy: float
+    source: str
+
+
+_MENON = "Menon et al. 2020, Can gradient clipping mitigate label noise?, cross entropy at flip probability ρ"
+_RHO = (0.0, 0.2, 0.4, 0.6)
+
+PUBLISHED = tuple(
+    PublishedAccuracy(
+        dataset, model, "cross_entropy", f"symmetric(rate={rho:g})" if rho else "clean", accuracy, _MENON
+    )
+    for dataset, model, accuracies in (
+        ("cifar10", "resnet50", (0.958, 0.840, 0.678, 0.440)),
+        ("mnist", "lenet", (0.991, 0.988, 0.986, 0.980)),
+    )
+    for rho, accuracy in zip(_RHO, accuracies, strict=True)
+)
+"""Numbers of papers. At flip probability ρ a label becomes each other class with probability ρ/(m − 1)."""
+
+
+def published_for(
+    dataset: str, model: str, noises: list[BenchmarkNoise], *, all_images: bool
+) -> pd.DataFrame:
+    """Return the published accuracies that belong beside a benchmark: same data, network, noise and images.
+
+    Parameters
+    ----------
+    dataset, model
+        Names of the data set and of the network.
+    noises
+        Noises of the benchmark.
+    all_images
+        Whether it trains on all images; a number from more images says nothing about fewer.
+
+    Returns
+    -------
+    DataFrame
+        ``noise``, ``method``, ``published`` (in [0, 1]), ``source``; empty if there is none.
+    """
+    text_of = {noise.name: _text(noise) for noise in noises}
+    rows = [
+        (name, number.method, number.accuracy, number.source)
+        for number in PUBLISHED
+        if all_images and (number.dataset, number.model) == (dataset, model)
+        for name, text in text_of.items()
+        if text == _canonical(number.noise)
+    ]
+    return pd.DataFrame(rows, columns=["noise", "method", "published", "source"])
+
+
+def _text(noise: BenchmarkNoise) -> str:
+    """Return the text of a noise, ``"clean"`` without one."""
+    return "clean" if noise.name == "clean" else _canonical(str(noise.settings.get("noise", noise.name)))
+
+
+def _canonical(text: str) -> str:
+    return text if text == "clean" else canonical_noise(text)
