@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dilution.advice import Advice, advise
+    from dilution.benchmarking import Benchmark, benchmark, list_methods
     from dilution.data import Arrays, DataSet, from_numpy, list_datasets, load
     from dilution.diagnosis import CleanLabels, Comparison, Diagnosis, compare_diagnoses, diagnose
     from dilution.errors import DataError, DilutionError, InputError, StoreError, TimeLimitReached
     from dilution.figures import estimate, list_figures, reproduce
+    from dilution.figures.laws import threshold_law, thresholds
     from dilution.fitting import FitResult, FittedModel, NoisyLabelClassifier, fit, load_model
     from dilution.models import list_models
     from dilution.noise import (
@@ -29,14 +31,34 @@ if TYPE_CHECKING:
         symmetric,
         transition,
         uniform,
+        used_labels,
     )
     from dilution.planning import Plan, plan
-    from dilution.study import Execution, Grid, Run, RunComparison, Study, compare, run
+    from dilution.report.figure_style import FigureStyle
+    from dilution.report.latex import latex_table
+    from dilution.study import (
+        Execution,
+        Grid,
+        Run,
+        RunComparison,
+        SavedModel,
+        Study,
+        compare,
+        differences,
+        load_weights,
+        record,
+        run,
+        run_labels,
+    )
     from dilution.training import (
         TrainConfig,
         confusability,
+        list_early_stopping,
         list_estimators,
         list_losses,
+        list_optimizers,
+        list_schedules,
+        list_strategies,
         predicted_probabilities,
         train,
     )
@@ -46,21 +68,29 @@ if TYPE_CHECKING:
 
 _PACKAGES = {
     "advice": ("Advice", "advise"),
+    "benchmarking": ("Benchmark", "benchmark", "list_methods"),
     "data": ("Arrays", "DataSet", "from_numpy", "list_datasets", "load"),
     "diagnosis": ("CleanLabels", "Comparison", "Diagnosis", "compare_diagnoses", "diagnose"),
     "errors": ("DataError", "DilutionError", "InputError", "StoreError", "TimeLimitReached"),
     "figures": ("estimate", "list_figures", "reproduce"),
+    "figures.laws": ("threshold_law", "thresholds"),
     "fitting": ("FitResult", "FittedModel", "NoisyLabelClassifier", "fit", "load_model"),
     "models": ("list_models",),
     "noise": (
         *("Dilution", "asymmetric", "idn", "list_noises", "locally_concentrated", "matrix", "observed"),
         *("pair_flip", "part_dependent", "pmd", "structured", "symmetric", "transition", "uniform"),
+        "used_labels",
     ),
     "planning": ("Plan", "plan"),
-    "study": ("Execution", "Grid", "Run", "RunComparison", "Study", "compare", "run"),
+    "report.figure_style": ("FigureStyle",),
+    "report.latex": ("latex_table",),
+    "study": (
+        *("Execution", "Grid", "Run", "RunComparison", "SavedModel", "Study", "compare", "load_weights"),
+        *("differences", "record", "run", "run_labels"),
+    ),
     "training": (
-        *("TrainConfig", "confusability", "list_estimators", "list_losses", "predicted_probabilities"),
-        "train",
+        *("TrainConfig", "confusability", "list_early_stopping", "list_estimators", "list_losses"),
+        *("list_optimizers", "list_schedules", "list_strategies", "predicted_probabilities", "train"),
     ),
 }
 _PACKAGE_OF = {name: package for package, names in _PACKAGES.items() for name in names}
@@ -68,6 +98,7 @@ _PACKAGE_OF = {name: package for package, names in _PACKAGES.items() for name in
 __all__ = [
     "Advice",
     "Arrays",
+    "Benchmark",
     "CleanLabels",
     "Comparison",
     "DataError",
@@ -76,6 +107,7 @@ __all__ = [
     "Dilution",
     "DilutionError",
     "Execution",
+    "FigureStyle",
     "FitResult",
     "FittedModel",
     "Grid",
@@ -84,6 +116,7 @@ __all__ = [
     "Plan",
     "Run",
     "RunComparison",
+    "SavedModel",
     "StoreError",
     "Study",
     "TimeLimitReached",
@@ -91,22 +124,31 @@ __all__ = [
     "__version__",
     "advise",
     "asymmetric",
+    "benchmark",
     "compare",
     "compare_diagnoses",
     "confusability",
     "diagnose",
+    "differences",
     "estimate",
     "fit",
     "from_numpy",
     "idn",
+    "latex_table",
     "list_datasets",
+    "list_early_stopping",
     "list_estimators",
     "list_figures",
     "list_losses",
+    "list_methods",
     "list_models",
     "list_noises",
+    "list_optimizers",
+    "list_schedules",
+    "list_strategies",
     "load",
     "load_model",
+    "load_weights",
     "locally_concentrated",
     "matrix",
     "observed",
@@ -115,13 +157,18 @@ __all__ = [
     "plan",
     "pmd",
     "predicted_probabilities",
+    "record",
     "reproduce",
     "run",
+    "run_labels",
     "structured",
     "symmetric",
+    "threshold_law",
+    "thresholds",
     "train",
     "transition",
     "uniform",
+    "used_labels",
 ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +10,12 @@ from typing import Annotated
 import typer
 
 from dilution.cli import labels, review, studies
+from dilution.cli.benchmark import benchmark
 from dilution.cli.compare import compare
+from dilution.cli.compare_runs import compare_runs
 from dilution.cli.data import data_app
 from dilution.cli.fit import fit
+from dilution.cli.foreign_settings import leave_out_foreign_settings
 from dilution.cli.group import SectionedGroup
 from dilution.cli.lists import list_app
 from dilution.cli.noise import show_app
@@ -58,10 +60,12 @@ def _options(
 
 
 app.command(rich_help_panel=RESEARCHERS)(studies.reproduce)
+app.command(rich_help_panel=RESEARCHERS)(benchmark)
 app.command(rich_help_panel=RESEARCHERS)(studies.run)
 app.command(rich_help_panel=RESEARCHERS)(studies.status)
 app.command(rich_help_panel=RESEARCHERS)(studies.claims)
 app.command(rich_help_panel=RESEARCHERS)(studies.report)
+app.command("compare-runs", rich_help_panel=RESEARCHERS)(compare_runs)
 app.command(rich_help_panel=RESEARCHERS)(studies.export)
 app.command("import", rich_help_panel=RESEARCHERS)(studies.import_)
 app.command(rich_help_panel=RESEARCHERS)(studies.merge)
@@ -84,14 +88,11 @@ def main() -> None:
     SIGTERM and a closed terminal end it like Ctrl-C. It goes on where nobody reads its output any more, and
     then exits with code 141, as a program that SIGPIPE ended.
     """
-    # Plots are files. The shell of a notebook passes on a backend that may not be installed here.
-    os.environ.pop("MPLBACKEND", None)
-    # NumPy and matplotlib read the date of a build, and fail where it is no number. Our files have no date.
-    os.environ.pop("SOURCE_DATE_EPOCH", None)
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it reports a home folder that is not writable
     end_like_ctrl_c()
     with protected_output() as output:
         _check_current_folder()
+        leave_out_foreign_settings()
         try:
             app(standalone_mode=True)
         except SystemExit as end:

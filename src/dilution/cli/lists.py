@@ -1,4 +1,4 @@
-"""Commands that list names: list models, losses, datasets, noises, figures."""
+"""Commands that list names: list models, losses, optimizers, datasets, noises, figures and others."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import typer
 from dilution.cli.options import DataRootOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 list_app = typer.Typer(
-    help="List models, losses, data sets, noises or figures by name.", no_args_is_help=True
+    help="List names: of models, losses, noises, data sets and others.",
+    no_args_is_help=True,
 )
 
 _EXAMPLE_SHAPE, _EXAMPLE_CLASSES = (1, 28, 28), 10  # MNIST
@@ -20,7 +21,7 @@ _EXAMPLE_SHAPE, _EXAMPLE_CLASSES = (1, 28, 28), 10  # MNIST
 
 @list_app.command("models")
 def print_models() -> None:
-    """List the models with their number of weights, and the estimators."""
+    """List the models with their sizes, and the estimators."""
     from dilution.models.registry import count_weights, list_models
     from dilution.training.estimators import list_estimators
 
@@ -48,6 +49,61 @@ def print_losses() -> None:
         [(name, defaults[name], description) for name, description in list_losses().items()],
     )
     typer.echo("\nWith parameters: gce(q=0.3). Or your own: module:factory, with parameters likewise.")
+
+
+@list_app.command("strategies")
+def print_strategies() -> None:
+    """List the training strategies."""
+    from dilution.training.strategies import STRATEGIES, list_strategies
+
+    rows = [
+        (name, str(STRATEGIES[name].networks), STRATEGIES[name]().signature, description)
+        for name, description in list_strategies().items()
+    ]
+    _print_table(("strategy", "networks", "parameters", "what it is"), rows)
+    typer.echo(
+        "\nWith parameters: co_teaching(forget_rate=0.2). Or your own: module:factory, with parameters "
+        "likewise."
+    )
+
+
+@list_app.command("methods")
+def print_methods() -> None:
+    """List the methods that `dilution benchmark` compares."""
+    from dilution.benchmarking import list_methods
+
+    _print_table(("method", "what it is"), list_methods().items())
+    typer.echo("\nWith parameters: gce(q=0.3). Or a loss of your own: module:factory.")
+
+
+@list_app.command("optimizers")
+def print_optimizers() -> None:
+    """List the optimizers."""
+    from dilution.training.optimizers import OPTIMIZERS, list_optimizers
+
+    defaults = {name: OPTIMIZERS[name]().signature for name in list_optimizers()}
+    own = "module:factory, such as torch.optim:RMSprop(alpha=0.9)"
+    _print_named("optimizer", list_optimizers(), defaults, "adam(beta2=0.98)", own)
+
+
+@list_app.command("schedules")
+def print_schedules() -> None:
+    """List the schedules of the learning rate."""
+    from dilution.training.schedules import SCHEDULES, list_schedules
+
+    defaults = {name: SCHEDULES[name]().signature for name in list_schedules()}
+    _print_named("schedule", list_schedules(), defaults, "cosine(warmup=0.05)", "module:function(power=2)")
+
+
+@list_app.command("early-stopping")
+def print_early_stopping() -> None:
+    """List the rules of early stopping."""
+    from dilution.training.early_stopping import EARLY_STOPPING, list_early_stopping
+
+    defaults = {name: EARLY_STOPPING[name]().signature for name in list_early_stopping()}
+    _print_named(
+        "rule", list_early_stopping(), defaults, "noisy_val(patience=3)", "module:function(patience=3)"
+    )
 
 
 @list_app.command("datasets")
@@ -84,6 +140,17 @@ def print_figures() -> None:
     from dilution.figures import list_figures
 
     _print_table(("figure", "what it shows"), list_figures().items())
+
+
+def _print_named(
+    kind: str, descriptions: Mapping[str, str], defaults: Mapping[str, str], example: str, own: str
+) -> None:
+    """Print names with the defaults of their parameters, and how parameters and one's own are written."""
+    _print_table(
+        (kind, "parameters", "what it is"),
+        [(name, defaults[name], description) for name, description in descriptions.items()],
+    )
+    typer.echo(f"\nWith parameters: {example}. Or your own: {own}.")
 
 
 def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

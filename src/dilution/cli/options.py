@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from dilution.utils.stage_log import StageLog
+
 StoreOption = Annotated[Path, typer.Option("--store", help="SQLite file that keeps the results.")]
 StoreArgument = Annotated[Path, typer.Argument(help="SQLite file that keeps the results.")]
 DataRootOption = Annotated[
@@ -104,6 +106,10 @@ def _execution(
         typer.Option(help="Stop cleanly after this time, such as 12m; the same command resumes."),
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
+    save_weights: Annotated[
+        str | None,
+        typer.Option(help="Save the weights of each run beside the store: best (by noisy labels), or last."),
+    ] = None,
 ) -> None:
     """Declare the options of :class:`dilution.study.execution.Execution`."""
     raise NotImplementedError  # only its signature is used
@@ -145,6 +151,20 @@ def execution_options(*names: str) -> Callable[[Callable[..., None]], Callable[.
     return decorate
 
 
+_START_SECONDS = 0.7  # of Python, and of the modules that parse a command
+
+
+def shows_stages(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command that says within 2 seconds what it does, be it only that the program is loaded."""
+
+    @functools.wraps(command)
+    def call(**arguments: Any) -> None:
+        with StageLog.to_stderr("loading the program", progress=True, silent=_START_SECONDS):
+            command(**arguments)
+
+    return call
+
+
 def _resolved(command: Callable[..., None]) -> list[inspect.Parameter]:
     """Return the parameters of a command; their annotations are evaluated, except that of `execution`."""
     scope = {**command.__globals__, "Execution": Any}
@@ -163,12 +183,23 @@ def interruptible(
         raise typer.Exit(130) from None
 
 
-def note_unused_answers(folder: Path | None, verified: Path | None) -> None:
-    """Tell the user that answers of a review are in a folder of a diagnosis, and are not used."""
+def note_unused_answers(diagnosis: Path | None, verified: Path | None) -> None:
+    """Tell the user that answers of a review are in the folder of a diagnosis, and are not used.
+
+    Parameters
+    ----------
+    diagnosis
+        The folder, or ``diagnosis.json`` in it.
+    verified
+        Verified labels that are used.
+    """
     from dilution.review.answers import FILE_NAME
 
-    if folder is not None and verified is None and (folder / FILE_NAME).is_file():
-        path = shlex.quote(str(folder / FILE_NAME))
+    if diagnosis is None or verified is not None:
+        return
+    answers = (diagnosis.parent if diagnosis.is_file() else diagnosis) / FILE_NAME
+    if answers.is_file():
+        path = shlex.quote(str(answers))
         typer.echo(
             f"note: {path} has answers of a review, which are not used; add --verified {path}", err=True
         )

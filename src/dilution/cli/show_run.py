@@ -12,8 +12,10 @@ from dilution.cli.options import DataRootOption, StoreOption, interruptible
 from dilution.utils.printable import last_line, one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from dilution.study.datasets import Confusabilities
+    from dilution.study.recorded_run import RecordedRun
     from dilution.study.retrain import Repetition
     from dilution.study.run_spec import Run
 
@@ -27,6 +29,14 @@ def show_run(
     run_code: Annotated[
         bool, typer.Option("--run-code", help="Import functions that the run names as module:name.")
     ] = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            help="Write the labels that the run was trained on: .npy, .pt or .csv with one label per image, "
+            ".npz or .csv with several.",
+        ),
+    ] = None,
     data_root: DataRootOption = None,
 ) -> None:
     """Explain how a run got its result.
@@ -35,14 +45,17 @@ def show_run(
     """
     from dilution.study.data_notes import data_notes
     from dilution.study.datasets import confusability_name
+    from dilution.study.recorded_run import RecordedRun, stored_run
     from dilution.study.retrain import changed_settings, python_lines
     from dilution.study.retrain import retrain as train_again
-    from dilution.study.run_spec import Run
     from dilution.study.store import Store
 
     with Store(store, create=False) as opened:
         row = opened.row(key)
-        run = Run.of(**row["spec"])
+        run = stored_run(row["spec"])
+        if isinstance(run, RecordedRun):
+            _show_recorded(run, row, retrain=retrain, labels=labels)
+            return
         artifact = confusability_name(run)
         confusable = opened.artifact(artifact)
         notes = data_notes(opened, [run.model_dump()])
@@ -54,10 +67,14 @@ def show_run(
         [*_data(run, row["result"], data_root, run_code=run_code), *(("note", note) for note in notes)],
     )
     _print_pairs("Trained", _trained(row))
+    _print_pairs("Weights", _weights(store, row["key"]))
     _print_history(row["history"])
     typer.echo(f"Python lines that train it again:\n\n{python_lines(row)}")
+    if labels is not None:
+        _check_code(run, key, store, ["--labels", str(labels)], allowed=run_code)
+        _write_labels(row, run, labels, data_root, {} if confusable is None else {artifact: confusable})
     if retrain:
-        _check_code(run, key, store, allowed=run_code)
+        _check_code(run, key, store, ["--retrain"], allowed=run_code)
         with interruptible("the store was not changed"):
             root = None if data_root is None else str(data_root)
             repetition = train_again(row, root, {} if confusable is None else {artifact: confusable})
@@ -65,16 +82,58 @@ def show_run(
         raise typer.Exit(1 if repetition.differences else 0)
 
 
-def _check_code(run: Run, key: str, store: Path, *, allowed: bool) -> None:
+def _show_recorded(run: RecordedRun, row: Mapping[str, Any], *, retrain: bool, labels: Path | None) -> None:
+    """Print what the store has of a run of another training loop."""
+    from dilution.study.measures import MEASURES
+    from dilution.study.retrain import retrain as train_again
+    from dilution.study.run_labels import check_draws
+
+    typer.echo(f"{_headline(row)}\n")
+    typer.echo(f"Recorded: trained by {one_line(run.trained_by)}, not by Dilution.\n")
+    stated = run.model_dump(exclude_none=True, exclude={"trained_by"})
+    _print_pairs("Settings that were stated", stated.items())
+    result = row["result"]
+    _print_pairs(
+        "Measures", [(name, result[name]) for name in MEASURES if result.get(name) not in (None, "")]
+    )
+    _print_pairs("Trained", _trained(row))
+    _print_history(row["history"])
+    if labels is not None:
+        check_draws(row)  # raises: its labels are not known
+    if retrain:
+        train_again(row, None, {})  # raises: its training loop is not known
+
+
+def _write_labels(
+    row: Mapping[str, Any], run: Run, path: Path, data_root: Path | None, confusabilities: Confusabilities
+) -> None:
+    """Write the labels that a run is trained on, and print what is in the file."""
+    from dilution.noise.used_labels import check_target
+    from dilution.study.run_labels import check_draws, labels_of
+
+    check_draws(row)
+    check_target(path)
+    used = labels_of(run, None if data_root is None else str(data_root), confusabilities)
+    used.save(path)
+    typer.echo(f"\nlabels: {path} ({used.answer})")
+    if used.undrawn:
+        typer.echo(
+            f"note: stratified noise drew labels for the {run.n:,} images that were used; the other "
+            f"{used.undrawn:,} have their true label in the file, unless it lists used images alone",
+            err=True,
+        )
+
+
+def _check_code(run: Run, key: str, store: Path, option: Sequence[str], *, allowed: bool) -> None:
     """Refuse to import what a run names unless the user allows it: a store may be somebody else's."""
     from dilution.errors import InputError
     from dilution.study.code_names import code_names
 
     names = code_names(run)
     if names and not allowed:
-        words = ["dilution", "show", "run", key, "--store", str(store), "--retrain", "--run-code"]
+        words = ["dilution", "show", "run", key, "--store", str(store), *option, "--run-code"]
         raise InputError(
-            f"the run names code, {one_line(', '.join(names))}, which training would import; a store may be "
+            f"the run names code, {one_line(', '.join(names))}, which this would import; a store may be "
             f"somebody else's. If you trust that code: `{shlex.join(words)}`."
         )
 
@@ -85,6 +144,9 @@ def _headline(row: Mapping[str, Any]) -> str:
         step = row["result"].get("step_at_best_clean_val")
         at_step = "" if step is None else f" (step {step:,})"
         return f"run {row['key']}: test accuracy {accuracy:.2%} at the best clean validation{at_step}"
+    accuracy = row["result"].get("test_acc_last")
+    if accuracy is not None:
+        return f"run {row['key']}: test accuracy {accuracy:.2%} after the last step"
     if row["state"] == "diverged":
         return f"run {row['key']}: diverged at step {row['result'].get('diverged_at', 'unknown')}"
     error = f": {last_line(row['error'])}" if row["error"] else ""
@@ -150,6 +212,15 @@ def _trained(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             yield name, one_line(str(row["result"][name]))
     if row["result"].get("seconds") is not None:
         yield "seconds", f"{row['result']['seconds']:.3g}"
+
+
+def _weights(store: Path, key: str) -> Iterable[tuple[str, str]]:
+    """Yield the files of the weights of a run, and the Python line that reads them."""
+    from dilution.study.weight_files import saved_weights
+
+    for which, path in saved_weights(store, key).items():
+        call = f"dilution.load_weights({key!r}, {str(store)!r}, which={which!r})"
+        yield which, f"{path} ({path.stat().st_size / 1000:,.0f} kB): {call}"
 
 
 def _print_pairs(title: str, pairs: Iterable[tuple[str, Any]]) -> None:

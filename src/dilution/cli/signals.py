@@ -10,6 +10,8 @@ from pathlib import Path
 
 import typer
 
+from dilution.utils.stage_log import begin_stage, end_stage
+
 _HANGUP = ["SIGHUP"] if hasattr(signal, "SIGHUP") else []  # not on Windows
 _NAMES = ["SIGTERM", *_HANGUP]
 
@@ -24,6 +26,17 @@ def end_like_ctrl_c() -> None:
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
     """Write the files of a result to the end; a signal that arrives meanwhile ends the command after that."""
+    begin_stage("writing the files")
+    try:
+        with _signals_wait(folder):
+            yield
+    finally:
+        end_stage()
+
+
+@contextmanager
+def _signals_wait(folder: Path) -> Iterator[None]:
+    """Have signals end the command behind the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -29,8 +29,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dilution.figures.base import PresetName
+    from dilution.report.figure_style import FigureStyle
     from dilution.study.execution import Execution
     from dilution.training.config import PrecisionName
+
+WidthOption = Annotated[
+    str | None, typer.Option("--width", help="Width of the figures, such as 3.3in or 84mm.")
+]
+FontOption = Annotated[
+    str | None, typer.Option("--font", help="Font of the figures: serif, or one that is installed.")
+]
+DpiOption = Annotated[int | None, typer.Option("--dpi", help="Dots per inch of PNG files. Default: 150.")]
+LabelsOption = Annotated[
+    str | None, typer.Option("--labels", help="Other names in the figures: 'gce=GCE,mae=MAE'.")
+]
 
 _PRINTED_MEASURES = (
     "state",
@@ -67,14 +79,19 @@ def reproduce(
         str | None, typer.Option(help="Print them for a GPU with known rates instead of this machine: h200.")
     ] = None,
     overwrite: OverwriteOption = False,
+    width: WidthOption = None,
+    font: FontOption = None,
+    dpi: DpiOption = None,
+    labels: LabelsOption = None,
     *,
     execution: Execution,
 ) -> None:
-    """Reproduce figures of the paper: train, judge the claims, draw.
+    """Reproduce figures of the paper: train, judge claims, draw.
 
     Writes a page with the verdicts, the figures and their tables. Run the command again to resume:
     finished runs are not repeated.
     """
+    figure_style = _figure_style(width, font, dpi, labels)
     from dilution.figures import estimate as estimate_figures
     from dilution.figures import reproduce as reproduce_figures
 
@@ -107,6 +124,7 @@ def reproduce(
             command=command_line(context),
             overwrite=overwrite,
             execution=execution,
+            figure_style=figure_style,
         )
     for claim in reproduction.claims.itertuples():
         typer.echo(f"{claim.figure}: {claim.verdict.upper()}: {claim.claim}\n      {claim.numbers}")
@@ -126,6 +144,12 @@ def run(
         str | None,
         typer.Option(help="Loss of all runs (see list losses), such as 'gce(q=0.3)', or module:factory."),
     ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help="Training strategy of all runs (see list strategies), such as co_teaching, or module:name."
+        ),
+    ] = None,
     recipe: RecipeOption = None,
     *,
     execution: Execution,
@@ -143,6 +167,7 @@ def run(
             seeds=seeds,
             precision=cast("PrecisionName | None", precision),
             loss=loss,
+            strategy=strategy,
             recipe=recipe,
             execution=execution,
         )
@@ -159,6 +184,10 @@ def status(store: StoreOption = Path("results.sqlite")) -> None:
         status = read_status(opened)
     for study, by_state in status.counts.items():
         parts = [f"{count} {state}" for state, count in by_state.items()]
+        trainers = status.recorded.get(study, {})
+        parts += [
+            f"{count} of them trained by {one_line(name)} and recorded" for name, count in trainers.items()
+        ]
         if by_state.get("running") and not status.has_writer:
             parts.append("interrupted (no process trains them; run the study again to resume)")
         typer.echo(f"{one_line(study)}: {', '.join(parts) or 'no runs'}")
@@ -241,14 +270,39 @@ def report(
     store: StoreOption = Path("results.sqlite"),
     out: PageFolderOption = Path("out"),
     overwrite: OverwriteOption = False,
+    width: WidthOption = None,
+    font: FontOption = None,
+    dpi: DpiOption = None,
+    labels: LabelsOption = None,
+    latex: Annotated[
+        bool, typer.Option("--latex", help="Write the table of each study of your own as LaTeX: NAME.tex.")
+    ] = False,
 ) -> None:
     """Write the page of the studies in a store, without training."""
     from dilution.figures import report as write_report
 
-    written = write_report(store, out=out, command=command_line(context), overwrite=overwrite)
+    written = write_report(
+        store,
+        out=out,
+        command=command_line(context),
+        overwrite=overwrite,
+        figure_style=_figure_style(width, font, dpi, labels),
+        latex=latex,
+    )
     for line in printed_notes(written.notes):
         typer.echo(line, err=True)
     typer.echo(f"page: {written.page}")
+
+
+def _figure_style(
+    width: str | None, font: str | None, dpi: int | None, labels: str | None
+) -> FigureStyle | None:
+    """Return the style of figures that options ask for; None without any."""
+    if width is None and font is None and dpi is None and labels is None:
+        return None
+    from dilution.report.figure_style import FigureStyle, parse_labels
+
+    return FigureStyle(width, font, dpi, {} if labels is None else parse_labels(labels))
 
 
 def exit_if_failed(runs: pd.DataFrame, store: Path) -> None:
@@ -280,6 +334,7 @@ def _print_table(table: pd.DataFrame) -> None:
     from dilution.study.statistics import name_matrices, varying_settings
 
     table = name_matrices(table)
-    table = table[["key", *varying_settings(table, with_seed=True), *_PRINTED_MEASURES]]
+    stopped = ["stopped_at"] if table["stopped_at"].notna().any() else []
+    table = table[["key", *varying_settings(table, with_seed=True), *_PRINTED_MEASURES, *stopped]]
     cells = table.astype(object).where(table.notna(), "")  # pandas prints None as text
     typer.echo(cells.to_string(index=False, float_format=lambda x: f"{x:.4g}"))

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
+from dilution.benchmarking.methods import METHODS, REFERENCE
 from dilution.report.marks import mark_points
 from dilution.report.style import COLOURS, MARKERS, QUIET
 from dilution.study.statistics import best_lr
@@ -13,26 +14,17 @@ from dilution.study.statistics import best_lr
 VARIANT = "variant"
 """Column of a table: what a run minimises, the text of its loss, or ``"mixup"``."""
 
-CROSS_ENTROPY, MIXUP = "cross_entropy", "mixup"
+CROSS_ENTROPY, MIXUP = REFERENCE, "mixup"
 
-_MIXUP = {"mixup": 0.2}  # Zhang et al. (2018) recommend 0.1 to 0.4
+_POOLED = (
+    *(CROSS_ENTROPY, "label_smoothing", "bootstrap_soft", "bootstrap_hard", "mae", "gce", "sce", "phuber"),
+    *("forward", "backward", MIXUP),
+)
 
-POOLED_VARIANTS: dict[str, str] = {
-    CROSS_ENTROPY: "cross entropy",
-    "label_smoothing": "label smoothing",
-    "bootstrap_soft": "soft bootstrapping",
-    "bootstrap_hard": "hard bootstrapping",
-    "mae": "mean absolute error",
-    "gce": "GCE",
-    "sce": "SCE",
-    "phuber": "phuber",
-    "forward": "forward correction, T known",
-    "backward": "backward correction, T known",
-    MIXUP: "mixup, a = 0.2",
-}
+POOLED_VARIANTS: dict[str, str] = {name: METHODS[name].title for name in _POOLED}
 """Variants that pooled targets allow, with their names on plots."""
 
-VARIANTS = POOLED_VARIANTS | {"elr": "ELR"}
+VARIANTS = POOLED_VARIANTS | {"elr": METHODS["elr"].title}
 """All variants, with their names on plots, in the order of a plot."""
 
 
@@ -52,7 +44,7 @@ def variant_grids(
     """
     losses: list[Any] = [name for name in variants if name != MIXUP]
     grids = [(dict(base), {"loss": losses, **axes})]
-    return [*grids, ({**base, **_MIXUP}, dict(axes))] if MIXUP in variants else grids
+    return [*grids, ({**base, **METHODS[MIXUP].settings}, dict(axes))] if MIXUP in variants else grids
 
 
 def with_variant(table: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from dilution.figures.store_report import (
     reproduction_title,
     write_reproduction,
 )
+from dilution.report.figure_style import FigureStyle, using_style
 from dilution.report.provenance import python_call
 from dilution.study.apply_recipe import with_recipe
 from dilution.study.budget import NO_COST, Budget, Machine, estimate_cost
@@ -49,6 +50,7 @@ def reproduce(
     execution: Execution | None = None,
     command: str | None = None,
     overwrite: bool = False,
+    figure_style: FigureStyle | None = None,
 ) -> Reproduction:
     """Reproduce figures of the paper: train missing runs, judge the claims, write the page.
 
@@ -81,6 +83,8 @@ def reproduce(
         Command shown on the page. Default: this Python call.
     overwrite
         Replace files in the folder that Dilution has not written.
+    figure_style
+        Width, font, resolution and names in the figures. Default: as they are.
 
     Raises
     ------
@@ -112,8 +116,10 @@ def reproduce(
                 raise TimeLimitReached(f"{error}{f' Then follow: {later}.' if later else ''}") from None
             with opened.writer():
                 opened.keep_artifact(recipe_name(study), None if recipe is None else str(recipe))
-            sections.append(figure_section(figure, opened, study, folder))
-    return write_reproduction(reproduction_title(dataset, preset), sections, command, folder)
+            with using_style(figure_style):
+                sections.append(figure_section(figure, opened, study, folder))
+    notes = figure_style.notes if figure_style is not None else ()
+    return write_reproduction(reproduction_title(dataset, preset), sections, command, folder, notes)
 
 
 def estimate(

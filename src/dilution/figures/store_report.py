@@ -11,6 +11,9 @@ import pandas as pd
 from dilution.errors import StoreError
 from dilution.figures.registry import FIGURES
 from dilution.figures.section import figure_section, judge_figure
+from dilution.report.differences import differences_file, differences_section
+from dilution.report.figure_style import FigureStyle, using_style
+from dilution.report.latex import latex_table
 from dilution.report.markdown import write_markdown
 from dilution.report.memorisation import memorisation_file, memorisation_section
 from dilution.report.page import CLAIM_COLUMNS, Page, write
@@ -97,6 +100,8 @@ def report(
     out: str | Path = "out",
     command: str | None = None,
     overwrite: bool = False,
+    figure_style: FigureStyle | None = None,
+    latex: bool = False,
 ) -> Reproduction:
     """Write the page of every study in a store, from the store alone.
 
@@ -110,6 +115,10 @@ def report(
         Command shown on the page. Default: this Python call.
     overwrite
         Replace files in the folder that Dilution has not written.
+    figure_style
+        Width, font, resolution and names in the figures. Default: as they are.
+    latex
+        Write the table of each study of your own as LaTeX too, by :func:`dilution.latex_table`: ``NAME.tex``.
 
     Raises
     ------
@@ -120,17 +129,23 @@ def report(
     with Store(store, create=False) as opened:
         studies = sorted(opened.counts(), key=_page_order)
         files = _section_files(studies)
-        own = [memorisation_file(file) for study, file in files.items() if not _is_figure(study)]
-        folder = claim_page(out, [*files.values(), *own], overwrite=overwrite)
-        sections = [
-            section for study in studies for section in _sections(opened, study, folder, files[study])
-        ]
+        own = [file for study, file in files.items() if not _is_figure(study)]
+        beside = [name(file) for file in own for name in (memorisation_file, differences_file)]
+        tables = [f"{file}.tex" for file in own] if latex else []
+        folder = claim_page(out, [*files.values(), *beside], overwrite=overwrite, more=tables)
+        with using_style(figure_style) as style:
+            sections = [
+                section
+                for study in studies
+                for section in _sections(opened, study, folder, files[study], latex=latex)
+            ]
     if not sections:
         raise StoreError(f"{store} has no study; `{_ADD_FIGURE} {shlex.quote(str(store))}` adds one.")
-    return write_reproduction(_report_title(studies, Path(store)), sections, command, folder)
+    title = _report_title(studies, Path(store))
+    return write_reproduction(title, sections, command, folder, notes=style.notes)
 
 
-def claim_page(out: str | Path, files: Iterable[str], *, overwrite: bool) -> Path:
+def claim_page(out: str | Path, files: Iterable[str], *, overwrite: bool, more: Iterable[str] = ()) -> Path:
     """Return the folder of a page once its files may be written; see :func:`claim`.
 
     Parameters
@@ -141,10 +156,11 @@ def claim_page(out: str | Path, files: Iterable[str], *, overwrite: bool) -> Pat
         File name of each section, without its ending.
     overwrite
         Whether files of others may be replaced.
+    more
+        Names of further files.
     """
-    return claim(
-        out, {*PAGE_FILES, *(name for file in files for name in section_files(file))}, overwrite=overwrite
-    )
+    names = {*PAGE_FILES, *more, *(name for file in files for name in section_files(file))}
+    return claim(out, names, overwrite=overwrite)
 
 
 def _is_figure(study: str) -> bool:
@@ -168,12 +184,18 @@ def _section_files(studies: Sequence[str]) -> dict[str, str]:
     return unique | file_names([study for study in studies if study not in unique], taken=FIGURES)
 
 
-def _sections(store: Store, study: str, folder: Path, file: str) -> list[Section]:
+def _sections(store: Store, study: str, folder: Path, file: str, *, latex: bool) -> list[Section]:
     if _is_figure(study):
         return [figure_section(FIGURES[study.partition("/")[0]], store, study, folder, file)]
     runs = table(store, study)
-    memorisation = memorisation_section(study, runs, histories(store, study), folder, memorisation_file(file))
-    return [study_section(study, runs, folder, file), *([memorisation] if memorisation else [])]
+    if latex and runs["state"].isin(["done", "diverged"]).any():
+        write_output(folder / f"{file}.tex", latex_table(runs).encode())
+    parts = (
+        study_section(study, runs, folder, file),
+        differences_section(study, runs, folder, differences_file(file)),
+        memorisation_section(study, runs, histories(store, study), folder, memorisation_file(file)),
+    )
+    return [part for part in parts if part is not None]
 
 
 def _report_title(studies: Sequence[str], store: Path) -> str:
@@ -190,7 +212,9 @@ def reproduction_title(dataset: str, preset: str) -> str:
     return f"Deep learning under massive label noise: {dataset}, {preset} preset"
 
 
-def write_reproduction(title: str, sections: Sequence[Section], command: str, folder: Path) -> Reproduction:
+def write_reproduction(
+    title: str, sections: Sequence[Section], command: str, folder: Path, notes: Iterable[str] = ()
+) -> Reproduction:
     """Write the page as HTML and Markdown, the verdicts as CSV, and what produced them as JSON."""
     trained = [section.runs for section in sections if not section.runs.empty]
     runs = pd.concat(trained, ignore_index=True) if trained else pd.DataFrame()
@@ -198,7 +222,7 @@ def write_reproduction(title: str, sections: Sequence[Section], command: str, fo
     verdicts = [section.claims for section in sections if not section.claims.empty]
     claims = pd.concat(verdicts, ignore_index=True) if verdicts else pd.DataFrame(columns=list(CLAIM_COLUMNS))
     write_output(folder / "claims.csv", csv_bytes(claims))
-    notes = tuple(dict.fromkeys(note for section in sections for note in section.notes))
+    notes = tuple(dict.fromkeys([*(note for section in sections for note in section.notes), *notes]))
     facts = {**provenance, "notes": notes} if notes else provenance
     write_output(folder / "made_by.json", (json.dumps(facts, indent=1) + "\n").encode())
     page = Page(title, sections, provenance)

@@ -28,6 +28,7 @@ from dilution.noise.registry import (
 )
 from dilution.noise.summary import NoiseSummary
 from dilution.noise.transition import LabelNoise, matrix, structured, uniform
+from dilution.noise.used_labels import UsedLabels, used_labels
 
 __all__ = [
     "CLASS_MAPS",
@@ -39,6 +40,7 @@ __all__ = [
     "LabelNoise",
     "NoiseSummary",
     "PerExampleNoise",
+    "UsedLabels",
     "alpha_for_eta",
     "alpha_for_matrix",
     "asymmetric",
@@ -62,4 +64,5 @@ __all__ = [
     "transition",
     "uniform",
     "uniform_noise_level",
+    "used_labels",
 ]

@@ -341,6 +341,11 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         """Label that each of the n images comes with, its clean one or the one that replaces it: int64."""
         return self._own_labels
 
+    @property
+    def row_labels(self) -> Tensor | None:
+        """Label that the noise gives each row of the data, int64; None if it draws labels by class."""
+        return self._row_labels
+
     def source(self, index: Tensor) -> Tensor:
         """Return the row of each example's image in the set it comes from; −1 for white noise.
 

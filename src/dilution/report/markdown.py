@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dilution.report.page import Page
 from dilution.report.section import Section
+from dilution.report.tables import points_cells
 from dilution.utils.output_folder import write_output
 from dilution.utils.printable import page_bytes
 
@@ -25,7 +26,8 @@ def write_markdown(page: Page, folder: Path) -> Path:
     DilutionError
         If the file cannot be written.
     """
-    lines = [f"# {_escape(page.title)}", "", "The same content as an HTML page: index.html.", ""]
+    lines = [f"# {_escape(page.title)}", "", *([_escape(page.answer), ""] if page.answer else [])]
+    lines += ["The same content as an HTML page: index.html.", ""]
     for section in page.sections:
         lines += _section(section)
     lines += ["## What produced this page", "", "| | |", "|---|---|"]
@@ -38,6 +40,8 @@ def _section(section: Section) -> Sequence[str]:
     if section.svg:
         lines += [f"![{_escape_brackets(section.title)}]({section.name}.png)", ""]
     lines += [_escape(section.caption), ""]
+    if section.points_title and len(section.points):
+        lines += [f"{_escape(section.points_title)}:", "", *_table(section), ""]
     if section.notes:
         lines += ["Notes on the data:", "", *(f"- {_escape(note)}" for note in section.notes), ""]
     if not section.claims.empty:
@@ -49,6 +53,13 @@ def _section(section: Section) -> Sequence[str]:
         ]
         lines.append("")
     return lines
+
+
+def _table(section: Section) -> list[str]:
+    """Return the points of a section as a table."""
+    cells = points_cells(section.points, section.as_percent, section.confidence)
+    head, *rows = ("| " + " | ".join(map(_cell, row)) + " |" for row in (cells.head, *cells.rows))
+    return [head, f"|{'|'.join('---:' if numeric else '---' for numeric in cells.numeric)}|", *rows]
 
 
 _SPECIAL = r"""

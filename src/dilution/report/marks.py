@@ -118,7 +118,7 @@ def visible_marks(figure: Figure) -> tuple[Mark, ...]:
     """
     scale = 72 / figure.dpi  # an SVG has 72 units per inch, whatever the resolution of the figure
     height = figure.bbox.height * scale
-    legends = [legend for axis in figure.axes if (legend := axis.get_legend())]
+    legends = [legend for axis in figure.axes if (legend := axis.get_legend())] + figure.legends
     title = next((text for legend in legends if (text := legend.get_title().get_text())), "")
     measure = next((label for axis in figure.axes if (label := axis.get_ylabel())), "")
     marks = []

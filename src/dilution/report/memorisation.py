@@ -7,8 +7,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dilution.report.marks import Plot
-from dilution.report.section import MAX_LABEL, MAX_SERIES, Section, write_tables
-from dilution.report.style import legend_below, line_with_interval, new_figure, percent_axis, publish, style
+from dilution.report.section import Section, write_tables
+from dilution.report.study_plot import MAX_LABEL, MAX_SERIES, setting_names
+from dilution.report.style import (
+    legend_outside,
+    line_with_interval,
+    new_figure,
+    percent_axis,
+    publish,
+    style,
+)
 from dilution.study.statistics import intervals, name_matrices, varying_settings
 
 _PANELS = {
@@ -47,10 +55,11 @@ def memorisation_section(
     """
     if "memorised" not in history or history["memorised"].isna().all():
         return None
-    runs = name_matrices(runs)
+    measured = history.loc[history["memorised"].notna(), "key"]  # recorded runs may lack it
+    runs = name_matrices(runs[runs["key"].isin(measured)])
     varying = varying_settings(runs) or ["model"]
     x = "epoch" if runs["epochs"].notna().all() else "step"
-    evaluations = _evaluations(runs, history, varying)
+    evaluations = _evaluations(runs, history[history["key"].isin(measured)], varying)
     points = pd.concat(
         [
             intervals(evaluations.dropna(subset=[measure]), [*varying, x], value=measure).assign(
@@ -62,7 +71,7 @@ def memorisation_section(
         ignore_index=True,
     )
     write_tables(folder, file, points, pd.DataFrame())
-    labels = _labels(points, varying)
+    labels = pd.Series(setting_names(points, varying), points.index, dtype=object)
     n_lines = labels.nunique()
     too_many = n_lines > MAX_SERIES or labels.str.len().max() > MAX_LABEL
     plot = Plot("", ()) if too_many else publish(_plot(points, labels, x), folder, file)
@@ -92,19 +101,10 @@ def _evaluations(runs: pd.DataFrame, history: pd.DataFrame, varying: Sequence[st
     return joined.assign(epoch=(joined["epochs"].astype(float) * joined["step"] / last).round(6))
 
 
-def _labels(points: pd.DataFrame, varying: Sequence[str]) -> "pd.Series[str]":
-    """Return the text of the settings that tell the lines apart."""
-    texts = [
-        ", ".join(str(value) for value in row if pd.notna(value) and value != "")
-        for row in points[[column for column in varying if column != "n_val"]].to_numpy(object)
-    ]
-    return pd.Series(texts, points.index, dtype=object)
-
-
 def _plot(points: pd.DataFrame, labels: "pd.Series[str]", x: str) -> Figure:
     measures = [measure for measure in _PANELS if (points["measure"] == measure).any()]
     with style():
-        figure, axes = new_figure(columns=len(measures), height=3.9)
+        figure, axes = new_figure(columns=len(measures), height=3.6 + 0.1 * labels.nunique())
         for axis, measure in zip(axes, measures, strict=True):
             of_measure = points["measure"] == measure
             for index, label in enumerate(dict.fromkeys(labels)):
@@ -114,7 +114,7 @@ def _plot(points: pd.DataFrame, labels: "pd.Series[str]", x: str) -> Figure:
             axis.set_ylabel(_PANELS[measure])
             percent_axis(axis)
         if labels.nunique() > 1:
-            legend_below(axes[0])
+            legend_outside(figure)
     return figure
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from dilution.study.results import other_code_notes
+from dilution.study.recorded_run import TRAINED_BY
+from dilution.study.results import other_code_notes, recorded_notes
 from dilution.utils.version import versions
 
 
@@ -38,7 +39,8 @@ def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 def _describe_runs(ended: pd.DataFrame) -> str:
     """Return how many runs there are, how long they took, and which code and devices trained them."""
     start, end = (pd.to_datetime(ended[name], format="ISO8601", utc=True) for name in ("started", "finished"))
-    code = "; ".join(sorted(set(ended["versions"])))
+    own = ended[ended[TRAINED_BY] == ""] if TRAINED_BY in ended else ended
+    code = "; ".join([*sorted(set(own["versions"])), *recorded_notes(ended)])
     return (
         f"{len(ended)} runs; {_duration(ended['seconds'].sum())} of training in total; "
         f"{_duration((end.max() - start.min()).total_seconds())} from the first start to the last end, "

@@ -1,42 +1,21 @@
 """A section of a page: one figure or study with its evidence; here also that of a user's own study."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-import matplotlib.figure
 import pandas as pd
-from matplotlib.ticker import PercentFormatter
 
-from dilution.report.marks import Mark, Plot, mark_points
-from dilution.report.style import (
-    ALPHA_LABEL,
-    COLOURS,
-    legend,
-    line_with_interval,
-    new_figure,
-    percent_axis,
-    publish,
-    style,
-)
+from dilution.report.marks import Mark, Plot
+from dilution.report.study_plot import StudyPlot, plot_study
+from dilution.report.style import publish
 from dilution.report.tables import format_value
-from dilution.study.statistics import intervals, name_matrices, varying_settings
+from dilution.study.statistics import common_accuracy, intervals, name_matrices, varying_settings
 from dilution.utils.csv_cells import csv_bytes
 from dilution.utils.output_folder import write_output
 
-_AXIS_LABELS = {
-    "alpha": ALPHA_LABEL,
-    "eta": "noise rate η (share of wrong labels)",
-    "delta": "skew δ (0: uniform noise; 1: most skewed)",
-    "n": "number of clean examples n",
-    "batch_size": "batch size",
-    "lr": "learning rate",
-}
-_MAX_ROWS = 40  # settings of a plot by name
-MAX_SERIES = 12  # more lines than this cannot be told apart
-MAX_LABEL = 60  # longer labels leave no room for the plot
 _MAX_FILE_NAME = 100  # characters; names of files have 255 at most, and some tools fewer
 _MAX_SETTINGS = 3  # more settings than this make a sentence hard to read
 
@@ -85,6 +64,8 @@ class Section:
         Whether `runs` has all rows of that file; otherwise it has the first ones.
     notes
         What was left out, merged, converted or guessed, one sentence each.
+    points_title
+        Title of the table of `points`, which the Markdown page then has too. Default: their number.
     """
 
     name: str
@@ -104,6 +85,7 @@ class Section:
     runs_file: str = ""
     runs_complete: bool = True
     notes: tuple[str, ...] = ()
+    points_title: str = ""
 
     def __repr__(self) -> str:
         """Return name and title, and the numbers of points and runs."""
@@ -144,30 +126,59 @@ def study_section(name: str, runs: pd.DataFrame, folder: Path, file: str | None 
         If a file cannot be written.
     """
     notes = tuple(runs.attrs.get("notes", ()))
-    runs = name_matrices(runs)
+    named = name_matrices(runs)
     file = file or file_names([name])[name]
-    finished = runs[runs["state"].isin(["done", "diverged"])]
-    varying = varying_settings(runs) or ["model"]
-    points = intervals(finished, by=varying)
-    figure, left_out = _plot(points, varying)
-    plot = publish(figure, folder, file) if figure else Plot("", ())
-    write_tables(folder, file, points, runs)
+    finished = named[named["state"].isin(["done", "diverged"])]
+    varying = varying_settings(named) or ["model"]
+    measure = common_accuracy(named)
+    points = intervals(finished, by=varying, value=measure)
+    drawn = plot_study(points, varying, _LABELS.get(measure, measure))
+    plot = publish(drawn.figure, folder, file) if drawn.figure else Plot("", ())
+    write_tables(folder, file, points, runs)  # with whole matrices, so that the runs can be imported
     return Section(
         name=file,
         title=name,
-        summary=_summary(runs, points, varying),
+        summary=_summary(named, points, varying),
         svg=plot.svg,
         marks=plot.marks,
-        caption="Mean test accuracy over seeds, at the step with the best clean validation accuracy. "
-        f"Finished runs: {len(finished)} of {len(runs)}.{left_out}",
-        method="Bars are 95 % Student t intervals over seeds. Diverged runs count as accuracy at chance, the "
-        "share of the commonest class of the test images.",
+        caption=f"{_CAPTIONS.get(measure, f'Mean {measure} over seeds.')} Finished runs: {len(finished)} of "
+        f"{len(runs)}{_count_drawn(drawn, len(finished))}.{drawn.left_out}"
+        f"{_without_accuracy(finished, points, measure)}",
+        method="Bars are 95 % Student t intervals over seeds; those beyond 0 to 100 % end outside the plot. "
+        "Diverged runs count as accuracy at chance, the share of the commonest class of the test images.",
         claims=pd.DataFrame(),
         points=points,
-        runs=runs,
+        runs=named,
         runs_title="runs of this study",
-        notes=(*notes, *plot.notes),
+        notes=(*notes, *_matrix_notes(named, file), *plot.notes),
     )
+
+
+_LABELS = {"test_acc_at_best_clean_val": "test accuracy", "test_acc_last": "test accuracy"}
+_CAPTIONS = {
+    "test_acc_at_best_clean_val": "Mean test accuracy over seeds, at the step with the best clean validation "
+    "accuracy.",
+    "test_acc_last": "Mean test accuracy over seeds, after the last step.",
+}
+
+
+def _count_drawn(drawn: StudyPlot, finished: int) -> str:
+    """Return how many runs the plot shows, if it does not show all finished ones."""
+    return "" if drawn.figure is None or drawn.runs == finished else f", drawn: {drawn.runs}"
+
+
+def _without_accuracy(finished: pd.DataFrame, points: pd.DataFrame, measure: str) -> str:
+    """Return a sentence on finished runs that lack the measure, with a space before it; empty without any."""
+    count = len(finished) - int(points["seeds"].sum())
+    return f" Finished runs without {measure}, which only the table has: {count}." if count else ""
+
+
+def _matrix_notes(runs: pd.DataFrame, file: str) -> Iterator[str]:
+    """Yield where the transition matrix behind each name is."""
+    if "matrix" not in runs or "key" not in runs:
+        return
+    for matrix, part in runs.dropna(subset=["matrix"]).groupby("matrix", sort=False):
+        yield f"{matrix} is the matrix of run {part['key'].iloc[0]}; {file}-runs.csv has it as a whole"
 
 
 def section_files(file: str) -> set[str]:
@@ -199,7 +210,7 @@ def file_names(studies: Sequence[str], taken: Iterable[str] = ()) -> dict[str, s
 
 def _table_names(name: str) -> set[str]:
     """Return the names of the tables of a section."""
-    return {name, f"{name}-runs", f"{name}-memorisation"}
+    return {name, f"{name}-runs", f"{name}-memorisation", f"{name}-differences"}
 
 
 def _summary(runs: pd.DataFrame, points: pd.DataFrame, varying: list[str]) -> str:
@@ -222,65 +233,3 @@ def _settings(point: "pd.Series", varying: list[str]) -> str:
     """Return the settings that tell a point from the others in brackets; empty if there are many."""
     settings = [f"{name} {format_value(point[name])}" for name in varying if pd.notna(point[name])]
     return f" ({', '.join(settings)})" if len(settings) <= _MAX_SETTINGS else ""
-
-
-def _plot_by_name(points: pd.DataFrame, varying: list[str]) -> tuple[matplotlib.figure.Figure | None, str]:
-    """Draw accuracy with one row per combination of settings, none of which is a number."""
-    labels = _names(points, varying)
-    if len(points) > _MAX_ROWS or max(map(len, labels)) > MAX_LABEL:
-        return None, f" No plot: {len(points)} settings, or their names, are too many to read; see the table."
-    with style():
-        figure, (axis,) = new_figure(height=1.4 + 0.28 * len(points))
-        for row, (label, (_, point)) in enumerate(zip(labels, points.iterrows(), strict=True)):
-            bounds = [[point["mean"] - point["low"]], [point["high"] - point["mean"]]]
-            axis.errorbar([point["mean"]], [row], xerr=bounds, fmt="o", color=COLOURS[0], capsize=2.5)
-            mark_points(axis, point.to_frame().T, [point["mean"]], [row], label, COLOURS[0])
-        axis.set_yticks(range(len(labels)), labels)
-        axis.set_ylim(len(labels) - 0.5, -0.5)
-        axis.set_xlabel("test accuracy")
-        axis.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
-    return figure, ""
-
-
-def _names(points: pd.DataFrame, varying: list[str]) -> list[str]:
-    """Return the settings of each point, those that it has, without the number of validation examples."""
-    columns = [name for name in varying if name != "n_val"]
-    return [
-        ", ".join(str(value) for value in row if pd.notna(value)) for row in points[columns].to_numpy(object)
-    ]
-
-
-def _plot(points: pd.DataFrame, varying: list[str]) -> tuple[matplotlib.figure.Figure | None, str]:
-    """Draw accuracy against the first numeric setting, one line per combination of the others.
-
-    Returns
-    -------
-    figure, left_out
-        The figure, or None; and a sentence, with a space before it, on what the plot leaves out.
-    """
-    x = next((name for name in _AXIS_LABELS if name in varying), None)
-    if points.empty:
-        return None, ""
-    if x is None:
-        return _plot_by_name(points, varying)
-    without_x = int(points[x].isna().sum())  # observed labels have no alpha
-    left_out = f" Points without {x}, which the table has: {without_x}." if without_x else ""
-    points = points.dropna(subset=[x])
-    others = [name for name in varying if name not in (x, "n_val")]
-    labels = _names(points, others)
-    lines = points.groupby(pd.Series(labels, points.index), sort=False)
-    if len(lines) > MAX_SERIES or max(map(len, labels)) > MAX_LABEL:
-        return (
-            None,
-            f" No plot: {len(lines)} lines, or their names, are too many to tell apart; see the table.",
-        )
-    with style():
-        figure, (axis,) = new_figure(height=3.7)
-        for index, (label, part) in enumerate(lines):
-            line_with_interval(axis, part, x, str(label), index)
-        axis.set_xlabel(_AXIS_LABELS[x])
-        axis.set_ylabel("test accuracy")
-        percent_axis(axis)
-        if others:
-            legend(axis, title=", ".join(others))
-    return figure, left_out

@@ -21,8 +21,10 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from dilution.errors import unknown
+from dilution.report.figure_style import current_style
 from dilution.report.fonts import fit_fonts, key, quiet_font_search
 from dilution.report.marks import Plot, mark_points, visible_marks
+from dilution.report.renaming import rename_texts
 from dilution.utils.atomic import write_atomic
 from dilution.utils.environment import environment_variables
 from dilution.utils.output_folder import write_output
@@ -30,6 +32,8 @@ from dilution.utils.output_folder import write_output
 _SETTINGS_LOCK = threading.RLock()
 _BELOW = -0.26  # upper end of a legend below a panel, under the label of the axis, in heights of the panel
 _LEGEND_WIDTH = 40  # letters of all labels in one row of a legend
+_LETTERS_PER_INCH = 14  # of a legend, on average
+_MARKER_LETTERS = 7  # room of the line and marker of an entry
 _WIDE = 300  # a horizontal log axis whose ends have a larger ratio shows only powers of ten
 
 # Okabe and Ito's palette without its yellow, which is hard to see on white. Seven colours and eight
@@ -102,7 +106,7 @@ def style() -> Iterator[None]:
     """
     with _SETTINGS_LOCK, matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(SETTINGS)
+        matplotlib.rcParams.update(SETTINGS | current_style().settings())
         yield
 
 
@@ -112,7 +116,8 @@ def new_figure(columns: int = 1, rows: int = 1, height: float = 3.5) -> tuple[Fi
     Parameters
     ----------
     columns, rows
-        Number of panels. A single column is 5.6 inches wide, several are 3.8 inches each.
+        Number of panels. A single column is 5.6 inches wide, several are 3.8 inches each, unless the user
+        wants another width: :func:`dilution.report.figure_style.using_style`.
     height
         Height of one row, in inches.
 
@@ -122,10 +127,14 @@ def new_figure(columns: int = 1, rows: int = 1, height: float = 3.5) -> tuple[Fi
         The panels in reading order: ``figure, (left, right) = new_figure(columns=2)``.
     """
     width = 5.6 if columns == 1 else 3.8 * columns
+    panels, columns = columns * rows, current_style().columns(columns)
+    rows = -(-panels // columns)
     with style():
-        figure = Figure(figsize=(width, height * rows), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False)
-    return figure, list(axes.flat)
+        figure = Figure(figsize=current_style().size(width, height * rows), layout="constrained")
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for axis in axes[panels:]:
+            axis.remove()
+    return figure, axes[:panels]
 
 
 def line_with_interval(
@@ -248,6 +257,36 @@ def legend_below(axis: Axes, title: str = "") -> Legend:
     )
 
 
+def legend_outside(figure: Figure, *, title: str = "") -> Legend:
+    """Add a legend below all panels, in as many columns as the figure has room for; it covers no data.
+
+    Parameters
+    ----------
+    figure
+        The figure, whose labelled series are listed, each once.
+    title
+        Name of the setting that differs between the series.
+    """
+    handles: dict[str, Any] = {}
+    for panel in figure.axes:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, getattr(handle, "lines", (handle,))[0])
+    size = {**SETTINGS, **current_style().settings()}["legend.fontsize"]
+    letters = figure.get_figwidth() * _LETTERS_PER_INCH * SETTINGS["legend.fontsize"] / size
+    columns = int(letters / (max(map(len, handles), default=0) + _MARKER_LETTERS))
+    with style():
+        return figure.legend(
+            list(handles.values()),
+            list(handles),
+            title=title,
+            alignment="left",
+            loc="outside lower left",
+            ncols=max(1, min(len(handles), columns)),
+            columnspacing=1.2,
+            handletextpad=0.4,
+        )
+
+
 def save(
     figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("png", "svg", "pdf")
 ) -> dict[str, Path]:
@@ -262,7 +301,7 @@ def save(
     name
         File name without its ending.
     formats
-        Any of png (150 dots per inch), svg and pdf.
+        Any of png (150 dots per inch, unless the user wants another number), svg and pdf.
 
     Returns
     -------
@@ -315,6 +354,8 @@ def as_plot(figure: Figure) -> Plot:
 def _render(figure: Figure, file_format: str) -> bytes:
     content = BytesIO()
     with style(), environment_variables(_NO_DATE), quiet_font_search():
+        rename_texts(figure, current_style())
         fit_fonts(figure)
-        figure.savefig(content, format=file_format, metadata=UNDATED[file_format])
+        with current_style().noting_lack_of_room():
+            figure.savefig(content, format=file_format, metadata=UNDATED[file_format])
     return content.getvalue()

@@ -40,7 +40,7 @@ def points_cells(points: pd.DataFrame, as_percent: bool, confidence: int = 95) -
         kept = [
             name
             for name in points.columns
-            if name in (*BOUNDS, "seeds") or points[name].nunique(dropna=False) > 1
+            if name in (*BOUNDS, "seeds", "p", "p_holm") or points[name].nunique(dropna=False) > 1
         ]
         points = points[kept]
 

@@ -1,5 +1,6 @@
 """The function that runs a study and returns its table of results."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +29,7 @@ def run(
     seeds: int | None = None,
     precision: PrecisionName | None = None,
     loss: str | None = None,
+    strategy: str | None = None,
     recipe: str | Path | None = None,
 ) -> pd.DataFrame:
     """Run a study and return its table, one row per run; finished runs are not repeated.
@@ -47,6 +49,8 @@ def run(
         Precision of products for all runs, ``"float32"`` or ``"bfloat16"``. Default: their own.
     loss
         Loss of all runs, such as ``"gce(q=0.3)"``. Default: their own.
+    strategy
+        Training strategy of all runs, such as ``"co_teaching(forget_rate=0.2)"``. Default: their own.
     recipe
         ``"advised"``, or the path of a recipe: how to train, at the same budget. Default: the
         settings of the runs.
@@ -60,15 +64,16 @@ def run(
     execution = execution or Execution()
     deadline = Deadline.of(execution)
     study = study if isinstance(study, Study) else Study.from_toml(study)
+    if execution.save_weights is None:
+        execution = replace(execution, save_weights=study.save_weights)
     check_settings(recipe=recipe, precision=precision or "float32")
     check_usable_store(store)
     runs = list(study.runs)
     if seeds is not None:
         check_count(len(runs), seeds)
         runs = [run.model_copy(update={"seed": seed}) for run in runs for seed in range(seeds)]
-    replaced = {
-        name: value for name, value in (("precision", precision), ("loss", loss)) if value is not None
-    }
+    named = {"precision": precision, "loss": loss, "strategy": strategy}
+    replaced = {name: value for name, value in named.items() if value is not None}
     if replaced:
         runs = [Run.of(**run.model_dump() | replaced) for run in runs]
     runs = prepare(with_recipe(runs, recipe, execution.root), execution.root)

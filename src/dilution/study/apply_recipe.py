@@ -36,7 +36,10 @@ def with_recipe(runs: Sequence[Run], recipe: str | Path | None, root: str | None
         return list(runs)
     fixed_recipe = None if str(recipe) == ADVISED else read_recipe(recipe)
     with_steps = [run for run in runs if takes_steps(run, root)]
-    can_pool = all(run.image_source == "same" and resolve_loss(run.loss).is_linear for run in with_steps)
+    can_pool = all(
+        run.image_source == "same" and resolve_loss(run.loss).is_linear and run.strategy == "plain"
+        for run in with_steps
+    )
     recipes = {run.key: _recipe_of(run, fixed_recipe, can_pool=can_pool, root=root) for run in with_steps}
     names = set().union(*recipes.values())
     compared = sorted(name for name in names if len({getattr(run, name) for run in with_steps}) > 1)

@@ -7,7 +7,7 @@ machines. One probe per model, batch size and kind of targets takes a few tenths
 
 import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -22,12 +22,14 @@ from dilution.training import device_title
 from dilution.training.config import PrecisionName
 from dilution.training.gradients import EXAMPLES_PER_IMAGE
 from dilution.training.pace import IMAGES_PER_EXAMPLE, Pace, measure_pace
+from dilution.training.strategies import resolve_strategy
 from dilution.training.task import TrainTask
 from dilution.utils.duration import duration_text
 
 _PROBE_SECONDS = 0.4
 _PROBE_STEPS = 20_000  # a probe never gets so far
 _PROBE_N = 5_000  # most clean examples of a probe
+_REPORTED_STEPS = 3  # last, best by clean and best by noisy labels: at most so many different models
 _START_SECONDS = 2.5  # of worker processes, which import torch
 _GPU_SET_UP = 0.05  # seconds per model, with its share of capturing a graph
 
@@ -48,6 +50,7 @@ class Machine:
     gpu: str | None = None
     _paces: dict[tuple[object, ...], Pace] = field(default_factory=dict, repr=False)
     _rated_kinds: set[tuple[str, PrecisionName]] = field(default_factory=set, repr=False)
+    _rated_strategies: set[str] = field(default_factory=set, repr=False)
 
     @property
     def device(self) -> str:
@@ -81,6 +84,10 @@ class Machine:
         for model, precision in sorted(self._rated_kinds):
             if (rate := gpu_rate(self.gpu, model, precision)).is_assumed:
                 notes.append(f"The rate of {model} in {precision} is {rate.source}.")
+        notes += [
+            f"The time of strategy {name} is assumed, by counting passes through the network."
+            for name in sorted(self._rated_strategies)
+        ]
         return tuple(notes)
 
     @property
@@ -106,11 +113,20 @@ class Machine:
         """
         run, root = group.runs[0], self.execution.root
         n_test = len(open_data(run.dataset, run.fingerprint, root).test)
-        images = run.n_evals * (n_test + run.n_val)
+        images = run.n_evals * ((run.test_part or n_test) + run.n_val) + _whole_test_images(run, n_test)
         pace = self._rated(group) if self.gpu else self._measured(group)
+        step = pace.step * self._factor_of_strategy(run)
         # gradients are compared one model after the other, as models are evaluated
         compared = IMAGES_PER_EXAMPLE * sum(map(_compared_examples, group.runs)) * pace.evaluated_image
-        return pace.seconds(len(group.runs), expected_steps(run), images) + compared
+        return replace(pace, step=step).seconds(len(group.runs), expected_steps(run), images) + compared
+
+    def _factor_of_strategy(self, run: Run) -> float:
+        """Return the time of a step divided by that of the pace, by counting passes through the network.
+
+        A measurement sees the first steps alone: plain training of all networks of the strategy.
+        """
+        strategy = resolve_strategy(run.strategy)
+        return (strategy.cost or 1.0) / (1 if self.gpu else strategy.networks or 1)
 
     def _rated(self, group: RunGroup) -> Pace:
         run = group.runs[0]
@@ -118,8 +134,11 @@ class Machine:
         operations = 3 * operations_per_image(run.model, data.shape, len(data.classes))
         rate, models = gpu_rate(self.gpu or "", run.model, run.precision), len(group.runs)
         self._rated_kinds.add((run.model, run.precision))
+        if run.strategy != "plain":
+            self._rated_strategies.add(run.strategy)
         step = models * run.batch_size / rate.examples_per_second(operations, models)
-        evaluated_image = 1 / (IMAGES_PER_EXAMPLE * rate.examples_per_second(operations, 1))
+        networks = resolve_strategy(run.strategy).networks or 1
+        evaluated_image = networks / (IMAGES_PER_EXAMPLE * rate.examples_per_second(operations, 1))
         return Pace(step, evaluated_image, _GPU_SET_UP)
 
     def _measured(self, group: RunGroup) -> Pace:
@@ -128,6 +147,7 @@ class Machine:
         run = group.runs[0]
         differing = {"n", "n_val", "alpha", "eta", "steps", "epochs", "n_evals", "seed", "lr", "delta"}
         differing |= {"noise_order", "stratified", "matrix", "noise", "schedule", "image_source"}
+        differing |= {"early_stopping", "test_part"}
         kind = run.model_dump_json(exclude=differing), size, group.threads, group.device
         if kind not in self._paces:
             runs = (group.runs * size)[:size]
@@ -147,6 +167,11 @@ class Machine:
         probe = run.model_copy(update={**changes, "steps": _PROBE_STEPS, "epochs": None, "n_evals": 10})
         data, noisy = dilute(probe, self.execution.root, {})
         return TrainTask(probe.model, noisy, data.test, seed, probe.n_val, probe.config)
+
+
+def _whole_test_images(run: Run, n_test: int) -> int:
+    """Return the test images that are evaluated at the end, where evaluations before measure a part."""
+    return 0 if run.test_part is None else _REPORTED_STEPS * n_test
 
 
 def _compared_examples(run: Run) -> int:

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
-from dilution.errors import InputError, short_repr, unknown
+from dilution.errors import DilutionError, InputError, short_repr, unknown
+from dilution.noise import canonical_noise
 from dilution.study.measures import FRACTION_MEASURES, MEASURES, TEXT_MEASURES
 from dilution.study.pairs import mean_interval
+from dilution.study.recorded_run import TRAINED_BY
 from dilution.study.statistics import (
     check_seeds,
     name_matrices,
@@ -19,9 +21,11 @@ from dilution.study.statistics import (
     varying_settings,
     with_diverged_at_chance,
 )
+from dilution.training.losses import resolve_loss
 from dilution.utils.estimate import Estimate
 
-_SIGNIFICANT = 0.05
+SIGNIFICANT = 0.05
+"""Level of a test: a smaller p-value is a significant difference."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,6 +48,8 @@ class RunComparison:
         Number of combinations of the other settings; both have each of them.
     left_out
         Number of runs without a partner.
+    unstated
+        Settings that recorded runs of one side do not state, so that pairs may differ in them.
     """
 
     a: Mapping[str, Any]
@@ -54,6 +60,7 @@ class RunComparison:
     pairs: pd.DataFrame
     points: int
     left_out: int
+    unstated: tuple[str, ...] = ()
 
     @property
     def answer(self) -> str:
@@ -67,12 +74,17 @@ class RunComparison:
         basis = f"{len(self.pairs)} seeds" + (f", {self.points} settings each" if self.points > 1 else "")
         if math.isnan(self.p):
             verdict = "One seed gives no interval." if len(self.pairs) < 2 else "All differences are equal."
-        elif self.p < _SIGNIFICANT:
+        elif self.p < SIGNIFICANT:
             verdict = "The difference is significant at 5 %."
         else:
             verdict = "The difference may be chance."
         p = "" if math.isnan(self.p) else f", p = {self.p:.2g}"
-        return f"{self.measure}: {first} − {second} is {value:+.2f}{unit}{interval} ({basis}{p}). {verdict}"
+        left_out = f" {self.left_out} runs have no partner and are left out." if self.left_out else ""
+        unstated = f" One side does not state {', '.join(self.unstated)}." if self.unstated else ""
+        return (
+            f"{self.measure}: {first} − {second} is {value:+.2f}{unit}{interval} ({basis}{p}). {verdict}"
+            f"{left_out}{unstated}"
+        )
 
     def __repr__(self) -> str:
         """Return the answer."""
@@ -86,14 +98,17 @@ def compare(
 
     Runs are paired by seed and by all settings that vary and are not named. Differences are averaged over
     the other settings within a seed, and the interval is over seeds, which are independent. Diverged runs
-    count as accuracy at chance.
+    count as accuracy at chance. Runs that were recorded (:func:`dilution.record`) are paired with those of
+    Dilution only if both sides name ``trained_by``, which is ``""`` for the latter; pairs may then differ in
+    settings that the recorded ones do not state, and the answer names these.
 
     Parameters
     ----------
     table
         One row per run, as from :func:`dilution.run`.
     a, b
-        Settings with their values, such as ``{"loss": "gce"}`` and ``{"loss": "cross_entropy"}``.
+        Settings with their values, such as ``{"loss": "gce"}`` and ``{"loss": "cross_entropy"}``; None stands
+        for a setting without a value.
     measure
         Column that is compared. The default needs no choice of a step.
 
@@ -107,14 +122,15 @@ def compare(
         If a setting or the measure is unknown, no run has the values, no two runs are a pair, or a setting
         has two runs of one seed.
     """
-    measures = [name for name in MEASURES if name not in TEXT_MEASURES]
-    if measure not in measures:
-        raise unknown("measure", measure, measures)
-    if measure not in table:
-        raise InputError(f"the table has no column {measure!r}; give the table that dilution.run returned.")
+    check_measure(table, measure)
     filled = name_matrices(with_diverged_at_chance(table))
     others = [name for name in varying_settings(filled) if name not in (*a, *b, "fingerprint")]
-    left, right = (_rows(filled, settings, others) for settings in (a, b))
+    sides = [_rows(filled, settings) for settings in (a, b)]
+    unstated = [name for name in others if any(_is_unstated(side, name) for side in sides)]
+    others = [name for name in others if name not in unstated]
+    for side in sides:
+        check_seeds(side, others)
+    left, right = sides
     keys = ["seed", *others]
     sides = [
         side[[*keys, measure]].assign(**{measure: pd.to_numeric(side[measure])}).dropna(subset=[measure])
@@ -122,9 +138,15 @@ def compare(
     ]
     pairs = sides[0].merge(sides[1], on=keys, suffixes=("_a", "_b"))
     if pairs.empty:
+        remedy = "Run both settings with the same seeds."
+        if TRAINED_BY in others:
+            remedy = (
+                "Runs that were recorded are compared with those of Dilution only if both sides name "
+                f"{TRAINED_BY}, which is empty for the latter."
+            )
         raise InputError(
-            f"no run with {_text(a)} has a partner with {_text(b)}: pairs agree in {', '.join(keys)}. Run "
-            "both settings with the same seeds."
+            f"no run with {_text(a)} has a partner with {_text(b)}: pairs agree in {', '.join(keys)}. "
+            f"{remedy}"
         )
     columns = {f"{measure}_a": "a", f"{measure}_b": "b"}
     by_seed = pairs.rename(columns=columns).groupby("seed", as_index=False)[["a", "b"]].mean()
@@ -140,10 +162,31 @@ def compare(
         by_seed,
         points,
         len(left) + len(right) - 2 * len(pairs),
+        tuple(unstated),
     )
 
 
-def _rows(table: pd.DataFrame, settings: Mapping[str, Any], others: list[str]) -> pd.DataFrame:
+def check_measure(table: pd.DataFrame, measure: str) -> None:
+    """Refuse a measure that no comparison can be made of.
+
+    Raises
+    ------
+    InputError
+        If it is unknown or a text, or the table lacks it.
+    """
+    measures = [name for name in MEASURES if name not in TEXT_MEASURES]
+    if measure not in measures:
+        raise unknown("measure", measure, measures)
+    if measure not in table:
+        raise InputError(f"the table has no column {measure!r}; give the table that dilution.run returned.")
+
+
+def _is_unstated(side: pd.DataFrame, name: str) -> bool:
+    """Return whether all runs of a side were recorded without a setting."""
+    return TRAINED_BY in side and bool((side[TRAINED_BY] != "").all() and side[name].isna().all())
+
+
+def _rows(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
     """Return the runs that have the settings."""
     if not settings:
         raise InputError("the settings are {}; name at least one with its value, such as {'loss': 'gce'}.")
@@ -151,15 +194,26 @@ def _rows(table: pd.DataFrame, settings: Mapping[str, Any], others: list[str]) -
     for name, value in settings.items():
         if name not in table:
             raise unknown("setting of the table", name, [str(column) for column in table])
-        rows = rows[rows[name] == value]
+        rows = rows[rows[name].isna() if value is None else rows[name] == _canonical(name, value)]
         if rows.empty:
             values = list(dict.fromkeys(table[name].dropna()))
             raise InputError(
                 f"no run has {name} {short_repr(value)}; the table has "
                 f"{', '.join(map(short_repr, values[:10]))}."
             )
-    check_seeds(rows, others)
     return rows
+
+
+def _canonical(name: str, value: Any) -> Any:
+    """Return a value as tables have it: the canonical text of a loss or of noise."""
+    try:
+        if name == "loss" and isinstance(value, str):
+            return resolve_loss(value).text
+        if name == "noise" and isinstance(value, str):
+            return canonical_noise(value)
+    except DilutionError:  # of another training loop: tables have it as it is
+        return value
+    return value
 
 
 def _p_value(differences: "np.typing.NDArray[np.float64]") -> float:
@@ -172,4 +226,10 @@ def _p_value(differences: "np.typing.NDArray[np.float64]") -> float:
 
 
 def _text(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in settings.items())
+    return ", ".join(f"{name} {_value_text(name, value)}" for name, value in settings.items())
+
+
+def _value_text(name: str, value: Any) -> str:
+    if value is None:
+        return "none"
+    return "Dilution" if name == TRAINED_BY and value == "" else str(value)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dilution.errors import InputError, unknown
+from dilution.study.weight_files import SavedStep, check_saved_step
 from dilution.training.device import resolve_device
 from dilution.utils.duration import parse_duration
 from dilution.utils.whole_numbers import check_digits
@@ -41,6 +42,10 @@ class Execution:
         and the same call resumes. An estimator, which has none, starts again. Default: no limit.
     retry_failed
         Whether failed runs are run again.
+    save_weights
+        Weights of each run that are saved beside the store: ``"best"``, those of the evaluation with the
+        lowest loss on noisy validation labels, or ``"last"``. :func:`dilution.load_weights` reads them. On a
+        cluster all nodes share the folder of the store then. Default: none.
     progress
         Whether progress is shown on stderr.
 
@@ -59,11 +64,13 @@ class Execution:
     checkpoint_minutes: float = 10.0
     time_limit: float | str | None = None
     retry_failed: bool = False
+    save_weights: SavedStep | None = None
     progress: bool = True
 
     def __post_init__(self) -> None:
         if self.executor not in get_args(ExecutorName):
             raise unknown("executor", self.executor, get_args(ExecutorName))
+        check_saved_step(self.save_weights)
         for name in ("workers", "checkpoint_minutes"):
             check_digits(name, getattr(self, name))
         if self.workers is not None and not (_is_number(self.workers, int) and self.workers >= 0):

@@ -52,6 +52,12 @@ _GPU_RATES: dict[str, dict[tuple[str, PrecisionName], Rate]] = {
         ("resnet", "bfloat16"): Rate(
             2.4e6, 67e12, "assumed: a tenth of the bfloat16 product", fills_gpu=True, is_assumed=True
         ),
+        ("fastcifar", "bfloat16"): Rate(
+            2.4e6, 67e12, "assumed: that of ResNets", fills_gpu=True, is_assumed=True
+        ),
+        ("lenet", "bfloat16"): Rate(
+            1.4e6, 18.6e12, "assumed: that of ConvNets by torch, in float32", is_assumed=True
+        ),
         ("perceptron", "float32"): Rate(3.1e6, 51e12, f"{_MEASURED}, limited by launches"),
         ("mlp", "float32"): Rate(2.8e6, 51e12, f"{_MEASURED}, limited by launches"),
         ("conv", "float32"): Rate(
@@ -60,6 +66,10 @@ _GPU_RATES: dict[str, dict[tuple[str, PrecisionName], Rate]] = {
         ("resnet", "float32"): Rate(
             2.4e6, 5.1e12, "assumed: a tenth of the float32 product", fills_gpu=True, is_assumed=True
         ),
+        ("fastcifar", "float32"): Rate(
+            2.4e6, 5.1e12, "assumed: that of ResNets", fills_gpu=True, is_assumed=True
+        ),
+        ("lenet", "float32"): Rate(1.4e6, 18.6e12, "assumed: that of ConvNets by torch", is_assumed=True),
     }
 }
 

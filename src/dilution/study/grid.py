@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from dilution.errors import DataError, InputError, short_repr, unknown
 from dilution.study.run_spec import Run
 from dilution.study.statistics import name_matrices, varying_settings
+from dilution.study.weight_files import SavedStep, check_saved_step
 from dilution.utils.migration import new_settings, old_names, warn
 from dilution.utils.regular_file import check_regular
 from dilution.utils.toml_file import read_toml
@@ -109,10 +110,17 @@ class Study:
         Name of the study in stores and on pages.
     runs
         The runs.
+    save_weights
+        Weights of each run that :func:`dilution.run` saves beside the store, as
+        :class:`dilution.Execution` describes them. Default: none.
     """
 
     name: str
     runs: tuple[Run, ...]
+    save_weights: SavedStep | None = None
+
+    def __post_init__(self) -> None:
+        check_saved_step(self.save_weights)
 
     def __repr__(self) -> str:
         """Return the name, the number of runs, and the settings in which they differ."""
@@ -133,9 +141,9 @@ class Study:
         )
 
     @classmethod
-    def of(cls, name: str, runs: Sequence[Run]) -> "Study":
+    def of(cls, name: str, runs: Sequence[Run], save_weights: SavedStep | None = None) -> "Study":
         """Return a study of these runs, each of them once."""
-        return cls(name, tuple({run.key: run for run in runs}.values()))
+        return cls(name, tuple({run.key: run for run in runs}.values()), save_weights)
 
     @classmethod
     def from_toml(cls, path: str | Path) -> "Study":
@@ -143,7 +151,7 @@ class Study:
 
         The table ``[base]`` has the settings that all runs have in common, ``[grid]`` a list of values
         for each setting that varies; ``[[grids]]`` may be several such grids over the same base.
-        ``name`` is optional.
+        ``name`` is optional, and so is ``save_weights``.
 
         Raises
         ------
@@ -167,7 +175,7 @@ class Study:
 
     @classmethod
     def _from_tables(cls, content: dict[str, Any], default_name: str) -> "Study":
-        tables = ("name", "base", "grid", "grids")
+        tables = ("name", "save_weights", "base", "grid", "grids")
         for name in content:
             if name not in tables:
                 raise unknown("table of a study", name, tables)
@@ -193,7 +201,14 @@ class Study:
             raise InputError(
                 f"name is {short_repr(name)}; it must be text. Leave it out to name the study after its file."
             )
-        return cls.of(name, runs)
+        save_weights = content.get("save_weights")
+        if save_weights is not None and not isinstance(save_weights, str):
+            raise InputError(
+                f"save_weights is {short_repr(save_weights)}; it must be 'best' or 'last'. Leave it out to "
+                "save no weights."
+            )
+        check_saved_step(save_weights)
+        return cls.of(name, runs, cast("SavedStep | None", save_weights))
 
 
 def _count(runs: int) -> str:

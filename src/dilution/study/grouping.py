@@ -22,6 +22,7 @@ from dilution.study.run_spec import Run
 from dilution.training import is_custom, resolve_trainable
 from dilution.training.config import TrainConfig
 from dilution.training.ensemble import is_stackable
+from dilution.training.strategies import resolve_strategy
 from dilution.utils.rng_state import RngState
 
 STACK_SIZE = 8
@@ -169,7 +170,7 @@ def group_runs(
         if not resolve_trainable(key.model, image_shape, classes).takes_steps:
             groups += [RunGroup([run], 1, _estimator_cost(run, image_shape)) for run in same_key]
             continue
-        limit = _group_limit(key.model, image_shape, classes, device)
+        limit = _group_limit(key, image_shape, classes, device)
         processes = _processes(len(study), cores, limit)
         threads = cores // processes if device == "cpu" and shares_cores else 1
         cost = _training_cost(key, image_shape, classes)
@@ -214,11 +215,13 @@ def _processes(runs: int, cores: int, limit: int) -> int:
     return max(1, min(cores, runs))
 
 
-def _group_limit(model: str, image_shape: tuple[int, int, int], classes: int, device: str) -> int:
+def _group_limit(key: GroupKey, image_shape: tuple[int, int, int], classes: int, device: str) -> int:
     """Return the number of models up to which training together is faster than one after the other."""
-    if device != "cpu" and not is_custom(model):
+    if key.config.strategy != "plain":
+        return 1  # strategies compute one model after the other
+    if device != "cpu" and not is_custom(key.model):
         return GPU_GROUP_SIZE
-    if not is_stackable(build_model(model, image_shape, classes, seed=0)):
+    if not is_stackable(build_model(key.model, image_shape, classes, seed=0)):
         return 1
     return STACK_SIZE if device == "cpu" else GPU_GROUP_SIZE
 
@@ -226,7 +229,8 @@ def _group_limit(model: str, image_shape: tuple[int, int, int], classes: int, de
 def _training_cost(key: GroupKey, image_shape: tuple[int, int, int], classes: int) -> float:
     """Return the estimated operations of one run."""
     per_image = operations_per_image(key.model, image_shape, classes)
-    return (key.config.steps or 1) * (_STEP_OVERHEAD + 3 * key.config.batch_size * per_image)
+    cost = resolve_strategy(key.config.strategy).cost or 1.0
+    return cost * (key.config.steps or 1) * (_STEP_OVERHEAD + 3 * key.config.batch_size * per_image)
 
 
 @lru_cache(maxsize=64)

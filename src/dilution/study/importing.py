@@ -19,6 +19,7 @@ from dilution.study.measures import (
     broken_rule,
     is_number,
 )
+from dilution.study.recorded_run import TRAINED_BY, RecordedRun, stored_run
 from dilution.study.row_faults import fault_of_versions, is_time
 from dilution.study.run_spec import Run
 from dilution.study.schema import STATES
@@ -32,8 +33,19 @@ from dilution.utils.strict_json import parse_json
 _FINISHED = ("done", "diverged")
 
 _TEXT_COLUMNS = {
-    *("key", "state", "dataset", "fingerprint", "image_source", "model", "matrix", "loss"),
-    *("host", "versions", "started", "finished"),
+    *(
+        "key",
+        "state",
+        TRAINED_BY,
+        "matrix",
+        "optimizer",
+        "schedule",
+        "host",
+        "versions",
+        "started",
+        "finished",
+    ),
+    *(name for name, field in Run.model_fields.items() if field.annotation is str),
     *TEXT_MEASURES,
 }
 """Columns of a CSV file that stay text, even if it looks like a number."""
@@ -143,7 +155,7 @@ def import_table(path: str | Path, store: Store, log: Callable[[str], None] = la
 class _FinishedRun:
     """A finished run, as the store needs it."""
 
-    run: Run
+    run: Run | RecordedRun
     host: str
     versions: dict[str, str]
     started: str
@@ -195,11 +207,11 @@ class _Row:
             outcome={"state": self.state(), "result": {"image_note": ""} | self._measures()},
         )
 
-    def _run(self) -> Run:
+    def _run(self) -> Run | RecordedRun:
         """Return the run; its settings must give its key."""
-        settings = {name: self._value(name) for name in Run.model_fields}
+        settings = {name: self._value(name) for name in (TRAINED_BY, *Run.model_fields)}
         settings = {name: value for name, value in settings.items() if value is not None}
-        for name in settings:
+        for name in settings.keys() & Run.model_fields.keys():
             annotation = Run.model_fields[name].annotation
             if annotation in (int, int | None):
                 settings[name] = self._integer(name)
@@ -207,12 +219,15 @@ class _Row:
                 raise self._wrong(name, "a number")
         if isinstance(settings.get("matrix"), str):
             settings["matrix"] = self._matrix(settings["matrix"])
+        if not settings.get(TRAINED_BY):
+            settings.pop(TRAINED_BY, None)
         try:
-            run = Run.of(**settings)
+            run = stored_run(settings)
         except InputError as error:
             raise DataError(f"{self._place()}: {error} {_REMEDY}") from None
         key = self._value("key")
-        if run.key != key and not (self.is_old and old_key(run.model_dump(mode="json")) == key):
+        is_old = isinstance(run, Run) and self.is_old and old_key(run.model_dump(mode="json")) == key
+        if run.key != key and not is_old:
             raise InputError(
                 f"{self._place()}: the settings give the key {run.key}. The file was changed, or written by "
                 "a version of dilution that trained in another way. Nothing was added; run the study again."
@@ -258,7 +273,8 @@ class _Row:
             if (rule := broken_rule(name, value)) is not None:
                 raise self._wrong(name, rule)
             measures[name] = int(value) if name in INTEGER_MEASURES else value  # with gaps it is a float
-        if self.state() == "done" and "test_acc_at_best_clean_val" not in measures:
+        is_own = not self._value(TRAINED_BY)
+        if is_own and self.state() == "done" and "test_acc_at_best_clean_val" not in measures:
             raise self._wrong("test_acc_at_best_clean_val", "a number in [0, 1] where the state is done")
         return measures
 

@@ -19,6 +19,7 @@ MEASURES = (
     "step_at_best_clean_val",
     "step_at_best_noisy_val",
     "steps_done",
+    "stopped_at",
     "memorised_last",
     "recovered_last",
     "n_available",
@@ -41,7 +42,7 @@ TEXT_MEASURES = ("device", "image_note")
 
 INTEGER_MEASURES = (
     *("step_at_best_clean_val", "step_at_best_noisy_val", "steps_done", "n_available", "n_test"),
-    *("group_size", "diverged_at"),
+    *("group_size", "diverged_at", "stopped_at"),
 )
 
 FRACTION_MEASURES = (

@@ -8,6 +8,7 @@ from typing import Any
 from dilution.errors import InputError, StoreError
 from dilution.study.data_notes import NOTES_PREFIX
 from dilution.study.measures import CIRCUMSTANCES, MEASURES
+from dilution.study.recorded_run import RecordedRun, stored_run
 from dilution.study.run_spec import Run
 from dilution.study.store import Store
 
@@ -128,9 +129,9 @@ def _merge_study(into: Store, other: Store, name: str) -> None:
     into.add(name, list(runs.values()))
 
 
-def _run(row: Mapping[str, Any], path: Path) -> Run:
+def _run(row: Mapping[str, Any], path: Path) -> Run | RecordedRun:
     """Return the run of a row; its settings must give its key."""
-    run = Run.of(**row["spec"])
+    run = stored_run(row["spec"])
     if run.key != row["key"]:
         raise StoreError(
             f"run {row['key']} in {path} was written by a version of dilution that trained in another way. "

@@ -1,5 +1,6 @@
 """Tables of results: one row per run, and one row per evaluation."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -9,10 +10,15 @@ from dilution.study.data_notes import data_notes
 from dilution.study.gradient_notes import gradient_notes
 from dilution.study.measures import MEASURES, TEXT_MEASURES
 from dilution.study.other_code import describe_other_code
+from dilution.study.recorded_run import TRAINED_BY
 from dilution.study.run_spec import ADDED_SETTINGS, Run
 from dilution.study.store import Store
+from dilution.utils.printable import one_line
 
-COLUMNS = ("key", "state", *Run.model_fields, *MEASURES, "error", "host", "versions", "started", "finished")
+COLUMNS = (
+    *("key", "state", TRAINED_BY, *Run.model_fields, *MEASURES),
+    *("error", "host", "versions", "started", "finished"),
+)
 """Columns of the table of results; docs/architecture.md explains them."""
 
 
@@ -38,21 +44,41 @@ def table(store: Store, study: str | None = None, runs: Sequence[Run] | None = N
     rows = [_flatten(row) for row in stored]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     numeric = [name for name in MEASURES if name not in TEXT_MEASURES]
-    numeric += ["alpha", "eta", "delta", "epochs", "steps"]
+    numeric += ["alpha", "eta", "delta", "epochs", "steps", "test_part"]
     frame[numeric] = frame[numeric].apply(pd.to_numeric)
-    frame.attrs["notes"] = [*data_notes(store, rows), *gradient_notes(stored)]
+    frame.attrs["notes"] = [*data_notes(store, rows), *gradient_notes(stored), *recorded_notes(frame)]
     return frame
 
 
 def _flatten(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row of the store without nested mappings."""
+    """Return a row of the store without nested mappings; what a recorded run does not state is None."""
+    is_recorded = TRAINED_BY in row["spec"]
     return {
-        **ADDED_SETTINGS,
+        TRAINED_BY: "",
+        **(dict.fromkeys(Run.model_fields) if is_recorded else ADDED_SETTINGS),
         **row["spec"],
         **{name: row["result"].get(name) for name in MEASURES},
         **{name: row[name] for name in ("key", "state", "error", "host", "started", "finished")},
         "versions": ", ".join(f"{name} {version}" for name, version in row["versions"].items()),
     }
+
+
+def recorded_notes(runs: pd.DataFrame) -> list[str]:
+    """Return one line per training loop outside of this package whose runs are in a table.
+
+    Parameters
+    ----------
+    runs
+        One row per run, as from :func:`table`.
+    """
+    counts = Counter(runs.get(TRAINED_BY, ()))
+    total = counts.total()
+    return [
+        f"{count} of {total} runs {'was' if count == 1 else 'were'} trained by {one_line(name)!r} and "
+        "recorded, not trained by Dilution"
+        for name, count in counts.items()
+        if name
+    ]
 
 
 def other_code_notes(runs: pd.DataFrame) -> list[str]:
@@ -64,6 +90,8 @@ def other_code_notes(runs: pd.DataFrame) -> list[str]:
         One row per run, as from :func:`table`.
     """
     finished = runs[runs["state"].isin(("done", "diverged"))]
+    if TRAINED_BY in finished:
+        finished = finished[finished[TRAINED_BY] == ""]
     versions = [
         dict(part.split(" ", 1) for part in text.split(", ") if " " in part) for text in finished["versions"]
     ]

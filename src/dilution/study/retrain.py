@@ -10,9 +10,11 @@ from dilution.noise import IMAGE_SOURCES, takes_level
 from dilution.study.datasets import Confusabilities, needs_confusability
 from dilution.study.measures import CIRCUMSTANCES
 from dilution.study.prepare import prepare
+from dilution.study.recorded_run import TRAINED_BY
 from dilution.study.run_spec import Run
 from dilution.study.runner import train_runs, using_threads
 from dilution.training.config import TrainConfig
+from dilution.utils.printable import one_line
 
 _FINISHED = ("done", "diverged")
 
@@ -81,25 +83,42 @@ def retrain(row: Mapping[str, Any], root: str | None, confusabilities: Confusabi
     Raises
     ------
     InputError
-        If the run is not finished, its custom data or model have another content now, or it cannot
-        be trained.
+        If the run was recorded from another training loop, is not finished, its custom data or model have
+        another content now, or it cannot be trained.
     """
+    if TRAINED_BY in row["spec"]:
+        raise InputError(
+            f"run {row['key']} was trained by {one_line(row['spec'][TRAINED_BY])!r} and recorded; Dilution "
+            "does not have its training loop and cannot train it again. Compare its numbers with another run "
+            "that was recorded."
+        )
     if row["state"] not in _FINISHED:
         raise InputError(
             f"run {row['key']} is {row['state']}; only a finished run can be compared. Run its study first."
         )
     run = Run.of(**row["spec"])
+    check_files(run, root)
+    with using_threads(threads_of(row)):
+        (outcome,) = train_runs([run], root, confusabilities, device_of(row))
+    if outcome["state"] == "failed":
+        raise InputError(f"run {run.key} cannot be trained again: {outcome['error']}")
+    return _compare(row, json.loads(json.dumps(outcome)))
+
+
+def check_files(run: Run, root: str | None) -> None:
+    """Refuse a run whose files have another content now.
+
+    Raises
+    ------
+    InputError
+        If they have.
+    """
     (prepared,) = prepare([run], root)
     if prepared.fingerprint != run.fingerprint:
         raise InputError(
             f"the files of run {run.key} have another content now: their SHA-256 is {prepared.fingerprint}, "
             f"and the run was trained on {run.fingerprint}. Restore the files that it names."
         )
-    with using_threads(threads_of(row)):
-        (outcome,) = train_runs([run], root, confusabilities, device_of(row))
-    if outcome["state"] == "failed":
-        raise InputError(f"run {run.key} cannot be trained again: {outcome['error']}")
-    return _compare(row, json.loads(json.dumps(outcome)))
 
 
 def _compare(row: Mapping[str, Any], outcome: Mapping[str, Any]) -> Repetition:

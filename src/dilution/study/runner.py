@@ -7,17 +7,19 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from dilution.errors import DilutionError
+from dilution.errors import DataError, DilutionError
 from dilution.study.checkpoints import CheckpointFolder
 from dilution.study.datasets import Confusabilities, dilute
 from dilution.study.gradient_notes import NO_GRADIENTS
 from dilution.study.grouping import RunGroup
 from dilution.study.run_spec import Run
+from dilution.study.weight_files import WeightSaver
 from dilution.training import TrainResult, TrainTask, device_title, train_together
 from dilution.training.checkpoint import TrainingStopped
 
@@ -25,11 +27,15 @@ _MAX_MATRIX_CLASSES = 20  # the store keeps no transition matrices of more class
 
 
 def train_group(
-    group: RunGroup, root: str | None, confusabilities: Confusabilities, checkpoints: CheckpointFolder | None
+    group: RunGroup,
+    root: str | None,
+    confusabilities: Confusabilities,
+    checkpoints: CheckpointFolder | None,
+    weights: WeightSaver | None = None,
 ) -> list[dict[str, Any]]:
     """Train a run group in this process, with its number of threads; return one outcome per run."""
     with using_threads(group.threads):
-        return train_runs(group.runs, root, confusabilities, group.device, checkpoints)
+        return train_runs(group.runs, root, confusabilities, group.device, checkpoints, weights)
 
 
 def train_runs(
@@ -38,6 +44,7 @@ def train_runs(
     confusabilities: Confusabilities,
     device: str = "cpu",
     checkpoints: CheckpointFolder | None = None,
+    weights: WeightSaver | None = None,
 ) -> list[dict[str, Any]]:
     """Train runs of one group key together and return their outcomes, which JSON can hold.
 
@@ -45,7 +52,8 @@ def train_runs(
     one. So an error ends only the run that it belongs to, whose outcome is ``failed`` with the
     text of the error.
 
-    At the time limit of `checkpoints` the outcome is ``stopped``, with the ``step`` of the checkpoint.
+    At the time limit of `checkpoints` the outcome is ``stopped``, with the ``step`` of the checkpoint. The
+    weights of runs that have ended are saved by `weights`, if they are asked for.
     """
     try:
         opened = [dilute(run, root, confusabilities) for run in runs]
@@ -53,8 +61,12 @@ def train_runs(
             TrainTask(run.model, noisy, data.test, run.seed, run.n_val, run.config, run.compare_gradients)
             for run, (data, noisy) in zip(runs, opened, strict=True)
         ]
+        if weights is not None:
+            tasks = [replace(task, keep=weights.kept_step) for task in tasks]
         checkpoint = checkpoints.checkpoint(runs, device) if checkpoints else None
         results = train_together(tasks, device, checkpoint)
+        for run, task, result in zip(runs, tasks, results, strict=True):
+            _save_weights(run, task, result, weights)
         common = {"group_size": len(runs), "device": device_title(device)}
         return [_outcome(task, result, common) for task, result in zip(tasks, results, strict=True)]
     except TrainingStopped as stop:
@@ -70,8 +82,21 @@ def train_runs(
         )
     parts = [runs[start : start + size] for start in range(0, len(runs), size)]
     return [
-        outcome for part in parts for outcome in train_runs(part, root, confusabilities, device, checkpoints)
+        outcome
+        for part in parts
+        for outcome in train_runs(part, root, confusabilities, device, checkpoints, weights)
     ]
+
+
+def _save_weights(run: Run, task: TrainTask, result: TrainResult, weights: WeightSaver | None) -> None:
+    """Save the weights of a run; a failure is a warning: its results must not be lost with them."""
+    if weights is None:
+        return
+    data = task.noisy.data
+    try:
+        weights.save(run, data.shape, data.classes, result)
+    except DataError as error:
+        logging.getLogger("dilution").warning("%s", error)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from dilution.study.progress import Progress
 from dilution.study.run_spec import Run
 from dilution.study.runner import using_threads
 from dilution.study.store import MAX_CRASHES, Store
+from dilution.study.weight_files import lacking_weights, weight_saver
 from dilution.utils.duration import duration_text
 from dilution.utils.version import versions
 
@@ -82,7 +83,7 @@ def run_study(
         states = store.states(run.key for run in study.runs)
         queued = [run for run in study.runs if states[run.key] == "queued"]
         finished = [run for run in study.runs if states[run.key] != "queued"]
-        with progress.for_study(study.name, total=len(study.runs), finished=len(finished)):
+        with progress.for_study(study.name, total=len(study.runs), finished=len(finished), runs=study.runs):
             for note in store.other_code_notes(run.key for run in finished):
                 progress.log_once(note)
             if failed := sum(state == "failed" for state in states.values()):
@@ -90,6 +91,7 @@ def run_study(
             keep_data_notes(store, study.runs, execution.root)
             progress.notes(data_notes(store, (run.model_dump() for run in study.runs)))
             if not queued:
+                progress.notes(lacking_weights(store.rows(study.name), store.path, execution.save_weights))
                 return
             if deadline.stops:  # an earlier study of the call took the time
                 raise TimeLimitReached(_describe_rest(study, len(queued), deadline))
@@ -101,7 +103,10 @@ def run_study(
                 _checkpoint_path(store, execution), 60 * execution.checkpoint_minutes, deadline.stop_at
             )
             confusabilities = _confusabilities(queued, store, execution, progress)
-            with open_executor(Workload(queued, execution, confusabilities, checkpoints)) as executor:
+            weights = weight_saver(store.path, execution.save_weights)
+            with open_executor(
+                Workload(queued, execution, confusabilities, checkpoints, weights)
+            ) as executor:
                 saved = _train(study.runs, executor, store, progress, deadline)
             states = store.states(run.key for run in queued)
             store.requeue(key for key, state in states.items() if state == "running")
@@ -109,6 +114,7 @@ def run_study(
             checkpoints.clear(key for key, state in states.items() if state in ("done", "diverged"))
             if any(run.compare_gradients for run in study.runs):
                 progress.notes(gradient_notes(store.rows(study.name)))
+            progress.notes(lacking_weights(store.rows(study.name), store.path, execution.save_weights))
             if remaining := sum(state in ("queued", "running") for state in states.values()):
                 rest = _describe_rest(study, remaining, deadline, saved)
                 if remaining == len(queued) and not saved:

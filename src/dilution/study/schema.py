@@ -251,18 +251,23 @@ def _set_version() -> str:
 
 def _columns() -> str:
     """Return the columns of the view, as SQL."""
+    is_own = "json_extract(spec, '$.trained_by') IS NULL"  # a recorded run has the settings that it states
     settings = [
-        f"coalesce(json_extract(spec, '$.{name}'), {_literal(ADDED_SETTINGS[name])}) AS \"{name}\""
+        f"iif({is_own}, coalesce(json_extract(spec, '$.{name}'), {_literal(ADDED_SETTINGS[name])}), "
+        f"json_extract(spec, '$.{name}')) AS \"{name}\""
         if name in ADDED_SETTINGS
         else f"json_extract(spec, '$.{name}') AS \"{name}\""
         for name in Run.model_fields
     ]
     measures = [f"json_extract(result, '$.{name}') AS {name}" for name in MEASURES]
     circumstances = ["error", "crashes", "shared_crashes", "host", "versions", "started", "finished"]
-    return ", ".join(["key", "state", *settings, *measures, *circumstances])
+    trained_by = "coalesce(json_extract(spec, '$.trained_by'), '') AS trained_by"
+    return ", ".join(["key", "state", trained_by, *settings, *measures, *circumstances])
 
 
 def _literal(value: object) -> str:
+    if value is None:
+        return "NULL"
     return f"'{value}'" if isinstance(value, str) else str(int(value))  # type: ignore[call-overload]
 
 

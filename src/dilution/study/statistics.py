@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.special import stdtr, stdtrit  # scipy.stats takes half a second more to import
 
 from dilution.errors import InputError, unknown
+from dilution.study.recorded_run import TRAINED_BY
 from dilution.study.run_spec import Run
 from dilution.training.config import TrainConfig
 
@@ -16,6 +17,9 @@ ACCURACIES = (
     *("test_acc_max", "val_acc_clean"),
 )
 """Measures that a diverged run lacks, and at which it counts as chance."""
+
+_HEADLINES = ("test_acc_at_best_clean_val", "test_acc_last", "test_acc_at_best_noisy_val")
+"""Test accuracies by which a study is shown, the first that all its runs have."""
 
 _NOT_DESCRIBED = {"seed", "fingerprint", "matrix"}
 
@@ -87,6 +91,23 @@ def intervals(
         points["diverged"] = counts["_diverged"].sum().to_numpy()
         columns.append("diverged")
     return points[columns]
+
+
+def common_accuracy(table: pd.DataFrame) -> str:
+    """Return the name of the test accuracy by which runs are shown together.
+
+    That is the one at the best clean validation, unless runs of another training loop lack it and all runs
+    have another one, such as that after the last step.
+
+    Parameters
+    ----------
+    table
+        One row per run.
+    """
+    done = table[table["state"] == "done"]
+    columns = [name for name in _HEADLINES if name in table]
+    complete = [name for name in columns if done[name].notna().all()]
+    return (complete or columns or list(_HEADLINES))[0]
 
 
 def rounding_deviation(table: pd.DataFrame) -> float:
@@ -217,14 +238,41 @@ def varying_settings(runs: pd.DataFrame, *, with_seed: bool = False) -> list[str
         One row per run, with named matrices; see :func:`name_matrices`. Columns may be missing.
     with_seed
         Whether the seed counts as a setting.
+
+    Returns
+    -------
+    list of str
+        Names of settings; ``trained_by`` is one of them. A setting that recorded runs do not state, and that
+        is equal in all others, does not vary.
     """
-    settings = [name for name in Run.model_fields if name in runs and (with_seed or name != "seed")]
-    varying = [name for name in settings if runs[name].nunique(dropna=False) > 1]
+    settings = [
+        name for name in (TRAINED_BY, *Run.model_fields) if name in runs and (with_seed or name != "seed")
+    ]
+    is_recorded = runs[TRAINED_BY] != "" if TRAINED_BY in runs else pd.Series(False, runs.index)
+    varying = [
+        name
+        for name in settings
+        if runs.loc[~is_recorded | runs[name].notna(), name].nunique(dropna=False) > 1
+    ]
     if "fingerprint" in varying:
-        named_files = ("dataset", "image_source", "model", "loss", "noise", "labels")
+        named_files = ("dataset", "image_source", "model", "loss", "strategy", "noise", "labels")
         files = [name for name in named_files if name in varying]
         if files and runs.groupby(files, dropna=False)["fingerprint"].nunique(dropna=False).max() == 1:
             varying.remove("fingerprint")  # the names of the files say the same
+    return varying
+
+
+def settings_of_points(runs: pd.DataFrame) -> list[str]:
+    """Return the settings in which runs differ, without the number of validation examples if n gives it.
+
+    Parameters
+    ----------
+    runs
+        As for :func:`varying_settings`.
+    """
+    varying = varying_settings(runs)
+    if {"n", "n_val"} <= set(varying) and runs.groupby("n")["n_val"].nunique().max() == 1:
+        varying.remove("n_val")
     return varying
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 
 from dilution.errors import InputError, StoreError
 from dilution.study.other_code import describe_other_code
+from dilution.study.recorded_run import RecordedRun
 from dilution.study.run_spec import Run
 from dilution.study.schema import renew_checksums
 from dilution.study.store_errors import explained
@@ -150,23 +151,47 @@ class Store:
             self._connection.execute(renew_checksums("key = ?"), (key,))
         return state
 
-    def add(self, study: str, runs: Sequence[Run]) -> None:
-        """Add runs as queued, unless the store has them, and make them the runs of a study."""
-        with self._transaction():
-            self._insert_runs(runs)
-            self._connection.execute("INSERT INTO studies VALUES (?) ON CONFLICT DO NOTHING", (study,))
-            self._connection.execute("DELETE FROM members WHERE study = ?", (study,))
-            self._connection.executemany(
-                "INSERT INTO members (study, key, position) VALUES (?, ?, ?)",
-                ((study, run.key, position) for position, run in enumerate(runs)),
-            )
+    def add(self, study: str, runs: Sequence[Run | RecordedRun]) -> None:
+        """Add runs as queued, unless the store has them, and make them the runs of a study.
 
-    def add_runs(self, runs: Sequence[Run]) -> None:
+        Runs that were recorded in the study stay in it, behind these.
+        """
+        with self._transaction():
+            recorded = self._recorded(study)
+            self._insert_runs(runs)
+            self._set_members(study, [*(run.key for run in runs), *recorded])
+
+    def append(self, study: str, run: RecordedRun) -> None:
+        """Add a recorded run as queued, unless the store has it, and make it a run of a study, its last."""
+        with self._transaction():
+            members = self._read("SELECT key FROM members WHERE study = ? ORDER BY position", (study,))
+            keys = [key for (key,) in members]
+            self._insert_runs([run])
+            self._set_members(study, [*keys, run.key])
+
+    def _recorded(self, study: str) -> list[str]:
+        """Return the keys of the runs of a study that another training loop trained."""
+        query = (
+            "SELECT key FROM members JOIN runs USING (key) WHERE study = ? "
+            "AND json_extract(spec, '$.trained_by') IS NOT NULL ORDER BY position"
+        )
+        return [key for (key,) in self._read(query, (study,))]
+
+    def _set_members(self, study: str, keys: Iterable[str]) -> None:
+        """Make runs of the store the runs of a study, each once."""
+        self._connection.execute("INSERT INTO studies VALUES (?) ON CONFLICT DO NOTHING", (study,))
+        self._connection.execute("DELETE FROM members WHERE study = ?", (study,))
+        self._connection.executemany(
+            "INSERT INTO members (study, key, position) VALUES (?, ?, ?)",
+            ((study, key, position) for position, key in enumerate(dict.fromkeys(keys))),
+        )
+
+    def add_runs(self, runs: Sequence[Run | RecordedRun]) -> None:
         """Add runs of no study as queued, unless the store has them."""
         with self._transaction():
             self._insert_runs(runs)
 
-    def _insert_runs(self, runs: Sequence[Run]) -> None:
+    def _insert_runs(self, runs: Sequence[Run | RecordedRun]) -> None:
         specs = [{"key": run.key, "spec": run.spec} for run in runs]
         self._connection.executemany(
             "INSERT INTO runs (key, spec, state, checksum) "
@@ -201,7 +226,11 @@ class Store:
         keys
             Consider only these runs. Default: all.
         """
-        finished = dict(self._read("SELECT key, versions FROM runs WHERE state IN ('done', 'diverged')"))
+        query = (
+            "SELECT key, versions FROM runs WHERE state IN ('done', 'diverged') "
+            "AND json_extract(spec, '$.trained_by') IS NULL"
+        )
+        finished = dict(self._read(query))
         selected = list(finished) if keys is None else [key for key in keys if key in finished]
         with_text = {finished[key]: key for key in selected}
         codes = {text: code_of(key, text, self.path) for text, key in with_text.items()}

@@ -40,11 +40,12 @@ def parse_row(values: tuple[Any, ...], path: Path) -> dict[str, Any]:
     """
     row = dict(zip(COLUMNS, values, strict=False))
     run = f"run {printable_key(row['key'])}"
+    spec = row["spec"]
     check_checksum(run, [row[name] for name in schema.CHECKSUM_COLUMNS], values[-1], path)
     for name in ("spec", "versions", "result", "history"):
         row[name] = _parse_cell(f"{name} of {run}", row[name], path) if row[name] else {}
     if (content := hash(values)) not in _sound:
-        if (fault := find_fault(row)) is not None:
+        if (fault := find_fault(row, spec)) is not None:
             raise StoreError(_CHANGED.format(run, path, fault))
         if len(_sound) >= _MAX_SOUND:
             _sound.clear()

@@ -11,6 +11,7 @@ from dilution.study.datasets import Confusabilities
 from dilution.study.execution import Execution
 from dilution.study.grouping import RunGroup
 from dilution.study.run_spec import Run
+from dilution.study.weight_files import WeightSaver
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,15 @@ class Workload:
         Confusabilities that their noise needs.
     checkpoints
         Folder of checkpoints; on a cluster one that all nodes share. Default: no checkpoints.
+    weights
+        What saves the weights of the runs. Default: they are not saved.
     """
 
     runs: Sequence[Run]
     execution: Execution = field(default_factory=Execution)
     confusabilities: Confusabilities = field(default_factory=dict)
     checkpoints: CheckpointFolder | None = None
+    weights: WeightSaver | None = None
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ class InlineExecutor(Executor):
         load = self.workload
         return [
             FinishedGroup(
-                group, train_group(group, load.execution.root, load.confusabilities, load.checkpoints)
+                group,
+                train_group(group, load.execution.root, load.confusabilities, load.checkpoints, load.weights),
             )
             for group in groups
         ]

@@ -11,6 +11,7 @@ from dilution.study.execution import Execution
 from dilution.study.executors.base import Executor, FinishedGroup, Workload
 from dilution.study.grouping import RunGroup
 from dilution.study.runner import train_group
+from dilution.study.weight_files import WeightSaver
 from dilution.training import keep_freed_memory
 from dilution.utils.process_pool import (
     FinishedTask,
@@ -29,7 +30,7 @@ class ProcessExecutor(Executor):
         execution = workload.execution
         self.cores = count_processes(execution)
         gpus = torch.cuda.device_count() if execution.device_type == "cuda" else 0
-        common = execution.root, workload.confusabilities, workload.checkpoints
+        common = execution.root, workload.confusabilities, workload.checkpoints, workload.weights
         count = min(self.cores, len(workload.runs))
         self.pool = ProcessPool(
             _open_worker, [(*common, number % gpus if gpus else None) for number in range(count)]
@@ -61,13 +62,16 @@ def _open_worker(
     root: str | None,
     confusabilities: Confusabilities,
     checkpoints: CheckpointFolder | None,
+    weights: WeightSaver | None,
     gpu: int | None,
 ) -> Handler:
     """Prepare a worker process and return its handler, which trains a group."""
     keep_freed_memory()
     if gpu is not None:
         torch.cuda.set_device(gpu)
-    return partial(train_group, root=root, confusabilities=confusabilities, checkpoints=checkpoints)
+    return partial(
+        train_group, root=root, confusabilities=confusabilities, checkpoints=checkpoints, weights=weights
+    )
 
 
 def _finished_group(finished: FinishedTask) -> FinishedGroup:

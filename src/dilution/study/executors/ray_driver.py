@@ -164,7 +164,8 @@ class RayExecutor(Executor):
 
     def start(self, group: RunGroup) -> None:
         data = {key: self._data[key] for run in group.runs for key in required_data(run)}
-        task = GroupTask(group, data, self.workload.checkpoints, DriverInfo.of_this_process())
+        load = self.workload
+        task = GroupTask(group, data, load.checkpoints, load.weights, DriverInfo.of_this_process())
         resources = self._resources(group.threads, estimate_memory(group, self._execution.root))
         self._groups[self._train.options(**resources).remote(task, self._confusabilities)] = group
 

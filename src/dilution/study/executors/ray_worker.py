@@ -20,6 +20,7 @@ from dilution.study.datasets import Confusabilities, provide_data
 from dilution.study.grouping import RunGroup
 from dilution.study.run_spec import Run
 from dilution.study.runner import train_group
+from dilution.study.weight_files import WeightSaver
 from dilution.training import keep_freed_memory
 from dilution.utils.references import search_modules_in
 from dilution.utils.version import versions
@@ -52,11 +53,12 @@ class DriverInfo:
 
 @dataclass(frozen=True)
 class GroupTask:
-    """What travels to a node: a run group, references to its data, its checkpoints, its driver."""
+    """What travels to a node: a run group, references to its data, where its files go, its driver."""
 
     group: RunGroup
     data: dict[tuple[str, str], Any]
     checkpoints: CheckpointFolder | None
+    weights: WeightSaver | None
     driver: DriverInfo
 
 
@@ -71,7 +73,7 @@ def train(task: GroupTask, confusabilities: Confusabilities) -> list[dict[str, A
     _prepare_process(task.driver)
     for (name, fingerprint), reference in task.data.items():
         provide_data(name, fingerprint, _fetch(reference))
-    outcomes = train_group(task.group, None, confusabilities, task.checkpoints)
+    outcomes = train_group(task.group, None, confusabilities, task.checkpoints, task.weights)
     return [outcome | {"host": platform.node()} for outcome in outcomes]
 
 

@@ -1,0 +1,196 @@
+"""The plot of a user's own study: accuracy against a numeric setting, or one row per combination of names."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib.figure
+import pandas as pd
+from matplotlib.ticker import PercentFormatter
+
+from dilution.report.marks import mark_points
+from dilution.report.style import (
+    ALPHA_LABEL,
+    COLOURS,
+    legend_outside,
+    line_with_interval,
+    log_axis,
+    new_figure,
+    percent_axis,
+    style,
+)
+
+MAX_SERIES = 12  # more lines than this cannot be told apart
+MAX_LABEL = 60  # longer labels leave no room for the plot
+_MAX_ROWS = 40  # settings of a plot by name
+_MAX_PANELS = 6
+_WIDE = 8  # ratio of the largest value of an axis to the smallest from which it is logarithmic
+_MARGIN = 0.02  # of an axis of shares beyond 0 and 1
+_LEGEND_LINE = 0.2  # inches of a line of the legend
+
+_AXIS_LABELS = {
+    "alpha": ALPHA_LABEL,
+    "eta": "noise rate η (share of wrong labels)",
+    "delta": "skew δ (0: uniform noise; 1: most skewed)",
+    "n": "number of clean examples n",
+    "batch_size": "batch size",
+    "lr": "learning rate",
+}
+_LOGARITHMIC = ("n", "batch_size", "lr")
+
+
+@dataclass(frozen=True)
+class StudyPlot:
+    """A plot, what it leaves out, and how many runs it shows.
+
+    Parameters
+    ----------
+    figure
+        None if nothing can be drawn.
+    left_out
+        What the plot leaves out and why; empty if nothing.
+    runs
+        Number of runs behind the points that are drawn.
+    """
+
+    figure: matplotlib.figure.Figure | None
+    left_out: str
+    runs: int
+
+
+def plot_study(points: pd.DataFrame, varying: Sequence[str], measure: str) -> StudyPlot:
+    """Draw the points of a study: against the first numeric setting that varies, or one row per point.
+
+    Parameters
+    ----------
+    points
+        As from :func:`dilution.study.statistics.intervals`.
+    varying
+        Settings that tell the points apart.
+    measure
+        Label of the axis of accuracy.
+    """
+    measured = points.dropna(subset=["mean"])
+    if measured.empty:
+        return StudyPlot(None, "", 0)
+    axes = [name for name in _AXIS_LABELS if name in varying]
+    complete = [name for name in axes if measured[name].notna().all()]
+    if not axes:
+        return _plot_by_name(measured, varying, measure)
+    return _plot_lines(measured, varying, (complete or axes)[0], measure)
+
+
+def setting_names(points: pd.DataFrame, settings: Sequence[str]) -> list[str]:
+    """Return the settings of each point as text, without the number of validation examples.
+
+    Only values are named where they tell the points apart, otherwise the settings too: ``"delta 0.5"``.
+
+    Parameters
+    ----------
+    points
+        One row per point.
+    settings
+        Columns of settings.
+    """
+    columns = [name for name in settings if name != "n_val"]
+    rows = list(points[columns].itertuples(index=False, name=None))
+    values = [[(name, x) for name, x in zip(columns, row, strict=True) if _is_set(x)] for row in rows]
+    short = [", ".join(_text(x) for _, x in row) for row in values]
+    groups: dict[str, set[str]] = {}
+    for label, row in zip(short, values, strict=True):
+        groups.setdefault(label, set()).add(str(row))
+    if all(len(different) == 1 for different in groups.values()):
+        return short
+    return [", ".join(f"{name} {_text(x)}" for name, x in row) for row in values]
+
+
+def _is_set(value: object) -> bool:
+    return bool(pd.notna(value)) and value != ""
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _plot_by_name(points: pd.DataFrame, varying: Sequence[str], measure: str) -> StudyPlot:
+    """Draw accuracy with one row per combination of settings, none of which is a number."""
+    labels = setting_names(points, varying)
+    if len(points) > _MAX_ROWS or max(map(len, labels)) > MAX_LABEL:
+        return StudyPlot(
+            None, f" No plot: {len(points)} settings, or their names, are too many to read; see the table.", 0
+        )
+    with style():
+        figure, (axis,) = new_figure(height=1.4 + 0.28 * len(points))
+        for row, (label, (_, point)) in enumerate(zip(labels, points.iterrows(), strict=True)):
+            bounds = [[point["mean"] - point["low"]], [point["high"] - point["mean"]]]
+            axis.errorbar([point["mean"]], [row], xerr=bounds, fmt="o", color=COLOURS[0], capsize=2.5)
+            mark_points(axis, point.to_frame().T, [point["mean"]], [row], label, COLOURS[0])
+        axis.set_yticks(range(len(labels)), labels)
+        axis.set_ylim(len(labels) - 0.5, -0.5)
+        axis.set_xlabel(measure)
+        axis.set_xlim(*_within_shares(*axis.get_xlim()))
+        axis.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+    return StudyPlot(figure, "", int(points["seeds"].sum()))
+
+
+def _plot_lines(points: pd.DataFrame, varying: Sequence[str], x: str, measure: str) -> StudyPlot:
+    """Draw accuracy against a numeric setting, one line per combination of the others."""
+    others = [name for name in varying if name not in (x, "n_val")]
+    without_x = points[points[x].isna()]
+    left_out = ""
+    if len(without_x):  # observed labels have no alpha
+        names = list(dict.fromkeys(setting_names(without_x, others)))
+        shown = "; ".join(names[:3]) + ("; …" if len(names) > 3 else "")
+        left_out = (
+            f" Points without {x}, which the table has: {len(without_x)}."
+            f" They are of {int(without_x['seeds'].sum())} runs: {shown}."
+        )
+    points = points.dropna(subset=[x])
+    panel, titles = _panels(points, others)
+    line_settings = [name for name in others if name != panel]
+    labels = pd.Series(setting_names(points, line_settings), points.index)
+    n_lines = labels.nunique()
+    if n_lines > MAX_SERIES or labels.str.len().max() > MAX_LABEL:
+        return StudyPlot(
+            None, f" No plot: {n_lines} lines, or their names, are too many to tell apart; see the table.", 0
+        )
+    rows = math.ceil(len(titles) / 3)
+    height = (3.5 if rows == 1 else 3.0) + _LEGEND_LINE * n_lines / rows
+    with style():
+        figure, axes = new_figure(columns=min(3, len(titles)), rows=rows, height=height)
+        for axis, title in zip(axes, titles, strict=False):
+            part = points if panel is None else points[points[panel].astype(object) == title]
+            for index, label in enumerate(dict.fromkeys(labels)):
+                if (labels[part.index] == label).any():
+                    line_with_interval(axis, part[labels[part.index] == label], x, label, index)
+            if panel is not None:
+                axis.set_title(_text(title))
+            axis.set_xlabel(_AXIS_LABELS[x])
+            axis.set_ylabel(measure)
+            if x in _LOGARITHMIC and points[x].min() > 0 and points[x].max() / points[x].min() >= _WIDE:
+                log_axis(axis, "x")
+            axis.set_ylim(*_within_shares(*axis.get_ylim()))
+            percent_axis(axis)
+        for axis in axes[len(titles) :]:
+            axis.set_visible(False)
+        if line_settings and n_lines > 1:
+            legend_outside(figure, title=", ".join(line_settings))
+    return StudyPlot(figure, left_out, int(points["seeds"].sum()))
+
+
+def _within_shares(low: float, high: float) -> tuple[float, float]:
+    """Return the limits of an axis of shares: intervals of few seeds would stretch it far beyond 0 and 1."""
+    return max(low, -_MARGIN), min(high, 1 + _MARGIN)
+
+
+def _panels(points: pd.DataFrame, others: Sequence[str]) -> tuple[str | None, list[object]]:
+    """Return the setting that divides the lines among panels, with its values; None if one panel has room."""
+    if len(set(setting_names(points, others))) <= MAX_SERIES:
+        return None, [None]
+    for name, values in Counter({name: points[name].nunique() for name in others}).most_common()[::-1]:
+        rest = [other for other in others if other != name]
+        complete = points[name].notna().all() and 1 < values <= _MAX_PANELS
+        if complete and len(set(setting_names(points, rest))) <= MAX_SERIES:
+            return name, list(dict.fromkeys(points[name].astype(object)))
+    return None, [None]
