@@ -221,3 +221,17 @@ def test_a_wrong_name_is_one_line_on_the_command_line(tmp_path):
     refused(dilution("benchmark", "digits", "--methods", "gec", cwd=tmp_path), "Did you mean 'gce'?")
     with pytest.raises(InputError):
         plan_benchmark("digits", "demo", "gec")
+
+
+def test_methods_whose_phases_do_not_fit_are_left_out_with_a_note(short):
+    methods = "gce,co_teaching,divide_mix"  # `short` trains for 2.8 passes over one label per image
+    plan = plan_benchmark("digits", "demo", methods, "symmetric-50,alpha-5", seeds=2)
+    planned = {noise: set(part["method"]) for noise, part in plan.planned.groupby("noise")}
+    assert planned["symmetric-50"] == {"cross_entropy", "gce", "co_teaching"}
+    assert planned["alpha-5"] == {"cross_entropy", "gce"}
+    assert [note.partition(":")[0] for note in plan.notes] == [
+        "DivideMix is left out at symmetric 50 %",
+        "co-teaching (rate known) is left out at α = 5",
+        "DivideMix is left out at α = 5",
+    ]
+    assert "a training passes 2.8 times over its labels" in plan.notes[0]

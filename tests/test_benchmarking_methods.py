@@ -100,6 +100,7 @@ def test_a_dictionary_names_settings():
         ({"mine": {"loss": "elr", "mixup": 0.2}}, "need a loss that is linear in the label"),
         ({"": "gce"}, "the name of a method is ''; it must be text"),
         ({"cross_entropy": "gce"}, "the method 'cross_entropy' is given with settings"),
+        ({"cross_entropy": "early_stopping"}, "the method 'cross_entropy' is given with settings"),
     ],
     ids=str,
 )

@@ -152,15 +152,25 @@ def test_the_answer_names_the_best_rank_and_where_it_is_above_cross_entropy(runs
     assert text.startswith(
         "After the last step the most accurate method is early stopping with clean; GCE with symmetric 50 %. "
         "The best one is ahead of all others beyond the 95 % interval at 1 of 2 noises. Over all noises, "
-        "early stopping has the best mean rank of 4 methods over 2 noises (2.0), and"
+        "early stopping has the best mean rank of 4 methods over 2 noises (2.0). Ranks over so few noises "
+        "tell no two methods apart: the critical difference is 3.3 ranks, and the largest possible one 3."
     )
-    assert "cannot be told apart from it by ranks (Friedman p = " in text
     assert "above cross entropy beyond the 95 % interval at 2 of 2 noises and below it at 0" in text
     assert "the largest gain is 2.0 points" in text
     assert (
         "With the step that noisy validation labels choose, GCE has the best mean rank of 3 methods" in text
     )
     assert "best_test" not in text
+
+
+def test_the_answer_names_the_methods_whose_ranks_cannot_be_told_apart(runs):
+    accuracy = {"cross_entropy": 0.5, "gce": 0.9, "early_stopping": 0.7}
+    by_noise = pd.DataFrame([accuracy | {"gce": 0.6 + 0.3 * (k % 5 > 0)} for k in range(10)])
+    text = answer(runs, differences(runs), {"last": rank_methods(by_noise)}, TITLES)
+    assert (
+        "GCE has the best mean rank of 3 methods over 10 noises (1.2), and early stopping cannot be" in text
+    )
+    assert "told apart from it by ranks (Friedman p = " in text
 
 
 def test_the_answer_without_ranks_says_why(runs):

@@ -39,6 +39,7 @@ from dilution.study.usable_store import check_usable_store
 from dilution.training.config import PrecisionName
 from dilution.training.early_checks import check_settings
 from dilution.utils.output_folder import claim
+from dilution.utils.printable import last_line
 
 Methods = str | Sequence[str] | Mapping[str, Any] | None
 Noises = str | Sequence[str] | None
@@ -191,7 +192,7 @@ def summarise(
     runs = named_runs(trained, plan.planned, plan.methods)
     ended = runs["state"].isin(["done", "diverged"])
     if not ended.any():
-        reasons = [str(error).strip().splitlines()[-1] for error in runs["error"].dropna().unique()]
+        reasons = [last_line(str(error)) for error in runs["error"].dropna().unique()]
         raise StoreError(
             f"none of {len(plan.keys)} runs of the benchmark in {store} has finished"
             + (f"; the first one failed: {reasons[0]}" if reasons else "")
@@ -220,7 +221,7 @@ def summarise(
         runs,
         plan.description,
         answer(runs, compared, ranks, titles),
-        tuple(dict.fromkeys([*trained.attrs.get("notes", ()), *_run_notes(runs, titles)])),
+        tuple(dict.fromkeys([*plan.notes, *trained.attrs.get("notes", ()), *_run_notes(runs, titles)])),
     )
 
 

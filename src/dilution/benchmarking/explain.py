@@ -73,6 +73,12 @@ def _best_rank(ranks: Ranks, where: str, titles: Titles) -> str:
     )
     if math.isnan(ranks.critical_difference):
         return f"{sentence}."
+    if ranks.critical_difference > len(ranks.mean_ranks) - 1:
+        return (
+            f"{sentence}. Ranks over so few noises tell no two methods apart: the critical difference is "
+            f"{ranks.critical_difference:.1f} ranks, and the largest possible one "
+            f"{len(ranks.mean_ranks) - 1}."
+        )
     tied = [titles[name] for name in ranks.best if name != first]
     test = f"Friedman p = {ranks.p:.2g}, critical difference {ranks.critical_difference:.1f} ranks"
     if not tied:

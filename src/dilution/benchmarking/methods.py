@@ -39,6 +39,8 @@ class Method:
     strategy_for
         Function of the epochs of a training, passes over all of its labels, → the setting `strategy`: for
         strategies whose phases are counted in epochs.
+    least_epochs
+        Epochs below which a training is too short for the phases; the method is left out there.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Method:
     stops_early: bool = False
     about: str = ""
     strategy_for: Callable[[float], str] | None = None
+    least_epochs: float = 0.0
 
     def settings_for(self, epochs: float) -> dict[str, Any]:
         """Return the settings of a run whose training passes over all labels so many times."""
@@ -110,12 +113,14 @@ METHODS: dict[str, Method] = {
             "co-teaching (rate known)",
             about="two networks that choose each other's examples; its ramp is half of a short training",
             strategy_for=_co_teaching,
+            least_epochs=2.0,
         ),
         Method(
             "divide_mix",
             "DivideMix",
             about="two networks and a semi-supervised loss; phases shortened to parts of a training",
             strategy_for=_divide_mix,
+            least_epochs=3.0,
         ),
     )
 }
@@ -154,13 +159,18 @@ def resolve_methods(methods: str | Sequence[str] | Mapping[str, Any] | None) -> 
     by_name: dict[str, Method] = {}
     for method in [METHODS[REFERENCE], *resolved]:
         known = by_name.setdefault(method.name, method)
-        if (known.settings, known.strategy_for) != (method.settings, method.strategy_for):
+        if _training_of(known) != _training_of(method):
             raise InputError(
                 f"the method {method.name!r} is given with settings {dict(method.settings)}, and "
                 f"{method.name!r} are {dict(known.settings) or 'the settings of plain training'} already. "
                 "Choose another name."
             )
     return list(by_name.values())
+
+
+def _training_of(method: Method) -> tuple[object, ...]:
+    """Return what of a method decides its accuracy; names and descriptions do not."""
+    return method.settings, method.strategy_for, method.stops_early
 
 
 def _named(name: str) -> Method:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from dilution.errors import InputError, short_repr
+from dilution.utils.named_call import split_outside_brackets
 
 
 def split_names(names: str | Sequence[str], option: str, example: str) -> list[str]:
-    """Return names from a list, or from a text in which commas outside brackets and quotes separate them.
+    """Return names from a list, or from a text in which commas outside brackets separate them.
 
     Parameters
     ----------
@@ -22,28 +23,9 @@ def split_names(names: str | Sequence[str], option: str, example: str) -> list[s
     InputError
         If there is none, or one of them is empty or no text.
     """
-    parts = _parts(names) if isinstance(names, str) else list(names)
+    parts = split_outside_brackets(names, ",") if isinstance(names, str) else list(names)
     if not parts or not all(isinstance(name, str) and name.strip() for name in parts):
         raise InputError(
             f"{option} is {short_repr(names)}; it must be names between commas, such as {example}."
         )
     return [name.strip() for name in parts]
-
-
-def _parts(text: str) -> list[str]:
-    """Return the parts of a text between its commas outside brackets and quotes."""
-    parts, depth, quote = [""], 0, ""
-    for letter in text:
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"":
-            quote = letter
-        elif letter in "([{":
-            depth += 1
-        elif letter in ")]}":
-            depth -= 1
-        elif letter == "," and depth <= 0:
-            parts.append("")
-            continue
-        parts[-1] += letter
-    return parts

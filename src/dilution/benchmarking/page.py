@@ -1,6 +1,7 @@
 """The page of a benchmark: answer, accuracies per noise and method, ranks, cost, noise, published numbers."""
 
 import json
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -56,7 +57,7 @@ _READING = (
 _PAIRS = (
     "Runs of one noise and seed have the same images, noisy labels and initial weights, and the same order "
     "of examples unless the method pools labels. Differences are paired by seed, with Student t intervals. "
-    "Of {n} intervals that are compared with 0, about {chance:.0f} would exclude it by chance alone. "
+    "Of {n} intervals that are compared with 0, about {chance:.2g} would exclude it by chance alone. "
     "Diverged runs count as accuracy at chance."
 )
 _KNOWN_T = (
@@ -160,9 +161,9 @@ def _grid(result: Benchmark, measure: str) -> pd.DataFrame:
         mark = (
             _BEST if row["method"] == leader["method"] else _TIED if row["method"] in leader["tied"] else ""
         )
-        cells[row["method"]][row["noise"]] = (
-            f"{100 * row['mean']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]{mark}"
-        )
+        has_interval = not math.isnan(row["low"])  # one seed that did not fail has none
+        bounds = f" [{100 * row['low']:.1f}, {100 * row['high']:.1f}]" if has_interval else ""
+        cells[row["method"]][row["noise"]] = f"{100 * row['mean']:.1f}{bounds}{mark}"
     rows = [
         {"method": result.titles[name]}
         | {result.titles[noise]: row.get(noise, MISSING) for noise in points["noise"].unique()}

@@ -41,6 +41,8 @@ class BenchmarkPlan:
         One row per method, noise and seed: ``method``, ``noise``, ``key``.
     description
         How all methods are trained.
+    notes
+        Which methods are left out at which noises, because trainings are too short for their phases.
     """
 
     dataset: str
@@ -52,6 +54,7 @@ class BenchmarkPlan:
     runs: tuple[Run, ...]
     planned: pd.DataFrame
     description: str
+    notes: tuple[str, ...] = ()
 
     @property
     def study(self) -> str:
@@ -106,8 +109,14 @@ def plan_benchmark(
     chosen = resolve_noises(noises, dataset, train, preset=preset)
     check_count(len(compared) * len(chosen), seeds)
     base = {"dataset": dataset, "precision": precision, **shared.settings}
-    cases = [(method, noise, seed) for noise in chosen for method in compared for seed in range(seeds)]
     epochs = {noise.name: _epochs(Run.of(**{**base, **noise.settings})) for noise in chosen}
+    cases = [
+        (method, noise, seed)
+        for noise in chosen
+        for method in compared
+        if epochs[noise.name] >= method.least_epochs
+        for seed in range(seeds)
+    ]
     runs = [
         Run.of(**{**base, **noise.settings, **method.settings_for(epochs[noise.name]), "seed": seed})
         for method, noise, seed in cases
@@ -130,6 +139,13 @@ def plan_benchmark(
         tuple(prepared),
         planned,
         shared.description,
+        tuple(
+            f"{method.title} is left out at {noise.title}: a training passes {epochs[noise.name]:.2g} times "
+            f"over its labels, and the phases of the method take {method.least_epochs:g} passes or more."
+            for noise in chosen
+            for method in compared
+            if epochs[noise.name] < method.least_epochs
+        ),
     )
 
 

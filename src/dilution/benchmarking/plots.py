@@ -41,7 +41,7 @@ def draw_accuracies(
     points = points[points["measure"] == measure]
     noises, methods = list(points["noise"].unique()), list(points["method"].unique())
     looks = _look_of(differences[differences["measure"] == measure])
-    columns = min(_COLUMNS, len(noises))
+    columns = 2 if len(noises) == 4 else min(_COLUMNS, len(noises))
     rows = -(-len(noises) // columns)
     with style():
         figure, axes = new_figure(columns=columns, rows=rows, height=1.1 + _ROW * len(methods))

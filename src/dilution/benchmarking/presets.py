@@ -10,9 +10,6 @@ from dilution.training.config import default_n_val
 PresetName = Literal["demo", "laptop", "paper"]
 PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 
-SEEDS = 5
-"""Seeds of each method and noise."""
-
 _ADAM: dict[str, Any] = {"targets": "sampled", "optimizer": "adam", "schedule": "linear"}
 
 _FASTCIFAR: dict[str, Any] = {
@@ -106,6 +103,7 @@ def _setup(settings: dict[str, Any], model: str, chosen: str | None, n: int) -> 
         f"{decay}, in {settings['steps']:,} steps of {settings['batch_size']} examples ({epochs:.3g} passes "
         "over the images, whatever the number of labels per image)"
         + (f", with {' and '.join(moves)}" if moves else "")
-        + ". No method has settings of its own beside its published parameters: one learning rate serves all."
+        + ". Methods have their published parameters, and one learning rate serves all; phases of co-"
+        "teaching and DivideMix are shortened to parts of the training."
     )
     return Setup(settings, description)

@@ -181,7 +181,8 @@ def by_method(points: pd.DataFrame, measure: str) -> pd.DataFrame:
 def costs(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the seconds per training of each method, beside those of cross entropy.
 
-    Runs that trained together each have an equal share of their time.
+    Runs that trained together each have an equal share of their time. The seconds of a method are the median
+    over noises of their mean: the first trainings of a process also wait for its start.
 
     Parameters
     ----------
@@ -194,7 +195,8 @@ def costs(runs: pd.DataFrame) -> pd.DataFrame:
         ``method``, ``seconds``, ``times_reference``, ``models_together``, ``device``.
     """
     seconds = pd.to_numeric(runs["seconds"]).astype("float64")
-    means = seconds.groupby(runs["method"], sort=False).mean()
+    by_noise = seconds.groupby([runs["method"], runs["noise"]], sort=False).mean()
+    means = by_noise.groupby(level="method", sort=False).median()
     reference = means.get(REFERENCE, math.nan)
     devices = runs.groupby("method", sort=False)["device"].agg(
         lambda names: ", ".join(sorted(set(names.dropna())))
