@@ -135,6 +135,18 @@ def test_a_loss_that_breaks_a_rule_is_refused_before_the_first_step(module, kind
         prepare([Run.of(dataset="digits", n=50, alpha=1, model="mlp1", loss=loss)], None)
 
 
+def test_a_loss_that_draws_random_numbers_is_refused(module):
+    name = module("""
+        import torch
+
+        def factory():
+            return lambda logits, labels: logits.logsumexp(1) - logits[torch.randperm(len(logits)), labels]
+    """)
+    with pytest.raises(InputError, match="another gradient for the same logits and labels") as caught:
+        resolve_loss(f"{name}:factory").check(context())
+    assert "batch.random" in str(caught.value)
+
+
 def test_a_loss_that_is_not_finite_at_the_first_step_is_refused_then(module):
     """The logits of the check are not those of a training."""
     name = module("""

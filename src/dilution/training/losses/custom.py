@@ -125,6 +125,16 @@ class _OfReplica(nn.Module):
         self._takes_index = "index" in _names(function)
         self._is_checked = False
 
+    @property
+    def text(self) -> str:
+        """Canonical text of the loss."""
+        return self._text
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the function of the user is a module with buffers, which a call may change."""
+        return isinstance(self._function, nn.Module) and any(True for _ in self._function.buffers())
+
     def forward(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss and its gradient by the logits."""
         if targets.is_floating_point():
@@ -196,9 +206,16 @@ def _check_values(loss: _OfReplica, context: LossContext) -> None:
     else:
         targets = torch.stack([numbers % classes, numbers % context.examples], dim=1)
     _, gradient = loss(logits, targets)
-    if not bool(gradient.isfinite().all()):
+    is_finite = bool(gradient.isfinite().all())
+    if is_finite and not loss.has_state and not torch.equal(loss(logits, targets)[1], gradient):
         raise InputError(
-            f"loss is {loss._text!r}, and its gradient by logits from −2 to 2 is not finite. {_FINITE}"
+            f"loss is {loss.text!r}, which has another gradient for the same logits and labels each "
+            "time; a run with random draws could not be trained again. Leave them out, or write a strategy, "
+            "whose batch.random depends on seed and step alone."
+        )
+    if not is_finite:
+        raise InputError(
+            f"loss is {loss.text!r}, and its gradient by logits from −2 to 2 is not finite. {_FINITE}"
         )
 
 
