@@ -49,6 +49,7 @@ def test_numbers_and_several_settings_are_compared(folder):
     ("words", "message"),
     [
         (["--a", "loss", "--b", "loss=gce"], "--a is 'loss'; it must name a setting and its value"),
+        (["--a", "alpha=1", "--a", "alpha=5", "--b", "alpha=1"], "--a names 'alpha' twice; a side has one"),
         (["--a", "los=gce", "--b", "loss=gce"], "'los' is not a setting of the table. Did you mean 'loss'"),
         (["--a", "loss=sce", "--b", "loss=gce"], "no run has loss 'sce'; the table has 'cross_entropy'"),
         (["--a", "alpha=7", "--b", "alpha=1"], "no run has alpha 7.0; the table has 1.0, 5.0"),

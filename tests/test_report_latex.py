@@ -83,6 +83,9 @@ def test_recorded_runs_are_rows_with_the_name_of_who_trained_them():
         ({"rows": "los"}, "'los' is not a setting of the table. Did you mean 'loss'"),
         ({"interval": "se"}, "'se' is not a kind of interval"),
         ({"decimals": -1}, "decimals is -1"),
+        ({"rows": "loss", "columns": ["loss", "noise"]}, "each setting can be there once"),
+        ({"columns": ["noise", "noise"]}, "each setting can be there once"),
+        ({"measure": "loss"}, "'loss' is a column of texts; a mean needs numbers"),
         ({"measure": "test_acc"}, "'test_acc' is not a column of this table"),
     ],
 )

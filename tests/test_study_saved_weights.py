@@ -13,6 +13,7 @@ from commands import refused, succeeded
 import dilution
 from dilution.data import load
 from dilution.errors import DataError, InputError
+from dilution.models import MODELS
 from dilution.study import Execution, Run, Study, load_weights
 from dilution.study.weight_files import weight_file, weights_folder
 
@@ -183,6 +184,17 @@ class Evil:
         return exec, ("raise SystemExit('executed')",)
 
 
+def of_no_memory(content):
+    """Return the content with weights for large images, each of which repeats a single number."""
+    shape = [1, 600, 600]
+    with torch.device("meta"):
+        large = MODELS["mlp1"].factory(tuple(shape), 10).state_dict()
+    return content | {
+        "shape": shape,
+        "weights": {name: torch.zeros(1).expand(weight.shape) for name, weight in large.items()},
+    }
+
+
 CHANGES = {
     "code": (lambda content: content | {"step": Evil()}, "holds no weights of a run"),
     "other format": (
@@ -202,6 +214,7 @@ CHANGES = {
         lambda content: content | {"shape": [1, 10**6, 10**6]},
         "do not fit the model|of its shape fails",
     ),
+    "repeated": (of_no_memory, "has fewer bytes than the weights of its shape"),
     "classes": (lambda content: content | {"classes": []}, "its shape or classes are damaged"),
     "networks": (lambda content: content | {"networks": 10**9}, "it has 1000000000 networks"),
     "missing": (

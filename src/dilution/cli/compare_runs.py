@@ -57,7 +57,13 @@ def _settings(words: list[str], runs: pd.DataFrame, option: str) -> dict[str, An
                 f"{option} is {short_repr(word)}; it must name a setting and its value, such as "
                 f"{option} loss=gce."
             )
-        settings[name.strip()] = _value(text.strip(), runs[name.strip()]) if name.strip() in runs else text
+        name = name.strip()
+        if name in settings:
+            raise InputError(
+                f"{option} names {short_repr(name)} twice; a side has one value of each setting. Leave one "
+                "of them out."
+            )
+        settings[name] = _value(text.strip(), runs[name]) if name in runs else text
     return settings
 
 

@@ -138,6 +138,11 @@ def _checked_settings(
     for name in (rows, *others):
         if name not in table:
             raise unknown("setting of the table", name, map(str, table.columns))
+    if len({rows, *others}) < 1 + len(others):
+        raise InputError(
+            f"rows is {rows!r} and columns is {others!r}; each setting can be there once. Leave out what is "
+            "there twice."
+        )
     missing = [name for name in varying if name not in (rows, *others)]
     if missing:
         raise InputError(

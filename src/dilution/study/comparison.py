@@ -139,6 +139,9 @@ def compare(
     pairs = sides[0].merge(sides[1], on=keys, suffixes=("_a", "_b"))
     if pairs.empty:
         remedy = "Run both settings with the same seeds."
+        apart = [name for name in others if set(left[name]).isdisjoint(right[name])]
+        if apart:
+            remedy = f"All of them differ in {', '.join(apart)}: name their values on both sides too."
         if TRAINED_BY in others:
             remedy = (
                 "Runs that were recorded are compared with those of Dilution only if both sides name "

@@ -19,6 +19,7 @@ from dilution.training.evaluation import Normalise, predict_logits
 from dilution.training.strategies import join_networks
 from dilution.utils.references import is_reference
 from dilution.utils.strict_json import parse_json
+from dilution.utils.zip_directory import open_zip
 
 ModelFactory = Callable[[tuple[int, int, int], int], nn.Module]
 """Function of the image shape and the number of classes that returns a model."""
@@ -29,6 +30,7 @@ _TYPES = {
     "networks": int, "is_float": bool, "compress": bool, "normalise": dict, "weights": dict,
 }  # fmt: skip
 _MAX_NETWORKS = 100  # of a strategy
+_MAX_DIRECTORY = 1 << 22  # bytes of the list of tensors in a file: fifty thousand
 
 
 @dataclass(frozen=True, repr=False)
@@ -156,7 +158,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _check_archive(file: Any, size: int) -> None:
     """Refuse an archive that is damaged, compressed, or announces more bytes than it has."""
-    with zipfile.ZipFile(file) as archive:
+    with open_zip(file, _MAX_DIRECTORY) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise ValueError("it is compressed")
@@ -226,6 +228,9 @@ def _with_weights(module: nn.Module, weights: Mapping[str, Any], path: Path) -> 
         if not is_tensor or given.shape != tensor.shape or given.dtype != tensor.dtype:
             fault = f"has no {tensor.dtype} of shape {tuple(tensor.shape)} as {name!r}"
             break
+    # A few bytes can stand for a tensor of any shape, by strides of 0; each is copied below.
+    if not fault and sum(tensor.nbytes for tensor in expected.values()) > path.stat().st_size:
+        fault = "has fewer bytes than the weights of its shape"
     if fault:
         raise DataError(f"the weights in {path} do not fit the model: the file {fault}. {_REMEDY}")
     module.load_state_dict({name: weights[name].clone() for name in expected}, assign=True)

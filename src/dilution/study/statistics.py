@@ -59,8 +59,8 @@ def intervals(
     Raises
     ------
     InputError
-        If a column does not exist, `by` is empty, `level` is outside (0, 1), or a group has two
-        runs of one seed.
+        If a column does not exist, that of `value` has texts, `by` is empty, `level` is outside (0, 1), or a
+        group has two runs of one seed.
     """
     if not 0 < level < 1:
         raise InputError(f"level is {level}; it must lie between 0 and 1, such as 0.95.")
@@ -72,7 +72,12 @@ def intervals(
 
     check_seeds(table, by)
     table = with_diverged_at_chance(table)
-    numbers = table.assign(**{value: pd.to_numeric(table[value]).astype("float64")})
+    try:
+        numbers = table.assign(**{value: pd.to_numeric(table[value]).astype("float64")})
+    except (ValueError, TypeError):
+        raise InputError(
+            f"{value!r} is a column of texts; a mean needs numbers, such as those of 'test_acc_last'."
+        ) from None
     groups = numbers.groupby(list(by), dropna=False, sort=True, observed=True)
     points = groups[value].agg(["mean", "std", "count"]).reset_index()
 
