@@ -45,7 +45,7 @@ def searched(n_of, alphas=(10.0, 20.0), variants=FEW, scatter=0.05):
     for name, alpha in itertools.product(variants, alphas):
         centre = n_of(name, alpha)
         for seed, factor in enumerate((0.4, 0.6, 0.8, 1.2, 1.5, 2.0)):
-            n = round(3_000 * factor if math.isinf(centre) else centre * factor)
+            n = round(30_000 * factor if math.isinf(centre) else centre * factor)
             z = logit(np.array([0.9]))[0] + 1.2 * math.log(n / centre) if math.isfinite(centre) else -3.0
             p = 1 / (1 + math.exp(-z - scatter * random.standard_normal()))
             table.append(
@@ -175,13 +175,23 @@ def test_a_loss_that_never_reaches_the_accuracy_saves_nothing():
     judged = judge_all(method_price.FIGURE.claims, table)
     assert judged["verdict"].tolist() == [YES]
     assert "2 of them never reach" in judged["numbers"][0]
-    assert not method_price.aggregate(table).set_index([VARIANT, "alpha"]).loc[("mae", 10.0), "reached"]
+    assert method_price.aggregate(table).set_index([VARIANT, "alpha"]).loc[("mae", 10.0), "out_of_reach"]
+
+
+def test_a_search_that_has_not_tried_all_images_decides_nothing():
+    table = searched(lambda name, alpha: math.inf if name == "mae" else worth("", alpha))
+    assert verdict(method_price.FIGURE, table[table["n"] < 60_000]) == [OPEN]
 
 
 def test_without_cross_entropy_nothing_is_decided():
     table = searched(lambda name, alpha: math.inf if name == CROSS_ENTROPY else worth("", alpha))
     assert verdict(method_price.FIGURE, table) == [OPEN]
     assert "does not reach" in method_price.summary(method_price.aggregate(table))
+
+
+def test_a_noise_level_at_which_no_loss_reaches_the_accuracy_decides_nothing():
+    table = searched(lambda _, alpha: math.inf if alpha == 20 else worth("", alpha))
+    assert verdict(method_price.FIGURE, table) == [OPEN]
 
 
 def test_every_search_goes_on_until_each_loss_has_its_crossing():

@@ -115,8 +115,8 @@ def _moved(part: Path, target: Path) -> Path:
         flush_folder(target.parent)
     except OSError as error:
         raise DataError(
-            f"{target} could not be written: {error.strerror}. Name another folder with --data-root or "
-            "DILUTION_DATA."
+            f"{target} could not be written: {error.strerror}. Downloads need a writable folder. Name "
+            "another with --data-root or DILUTION_DATA."
         ) from error
     return target
 
@@ -128,8 +128,8 @@ def _temporary_folder(folder: Path) -> tempfile.TemporaryDirectory[str]:
     """
     if folder.is_symlink():
         raise DataError(
-            f"{folder} is a link, and files are downloaded there. Name the folder that holds "
-            f"{folder.name} with --data-root or DILUTION_DATA, or put the files where the link leads."
+            f"{folder} is a link, and files are downloaded there. Name another with "
+            "--data-root or DILUTION_DATA, or put the files where the link leads."
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -138,7 +138,7 @@ def aggregate(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Columns ``dataset``, ``variant``, ``alpha``; ``n``, ``n_low``, ``n_high``, clean examples that reach
         the target; ``mean``, ``low``, ``high``, the n of cross entropy divided by that; ``runs``, those in
-        the fit; ``reached``, whether a run reached the target. Without a crossing numbers are NaN.
+        the fit; ``out_of_reach``, whether all images do not suffice. Without a crossing numbers are NaN.
     """
     dataset = str(table["dataset"].iloc[0])
     level = target(dataset)
@@ -152,10 +152,23 @@ def aggregate(table: pd.DataFrame) -> pd.DataFrame:
             if fit is not None and plain is not None:
                 worth = Estimate(1.0, 1.0, 1.0) if name == CROSS_ENTROPY else worth_in_labels(plain, fit)
             bounds = (math.nan,) * 3 if worth is None else (worth.value, worth.low, worth.high)
-            reached = bool((part["test_acc_at_best_clean_val"] >= level).any())
+            is_below = bool((part["test_acc_at_best_clean_val"] < level).all())
+            out_of_reach = is_below and part["n"].max() == table["n_available"].max()
             count = len(part) if fit is None else fit.runs
-            rows.append((dataset, name, float(str(alpha)), *n, *bounds, count, reached))
-    columns = ["dataset", VARIANT, "alpha", "n", "n_low", "n_high", "mean", "low", "high", "runs", "reached"]
+            rows.append((dataset, name, float(str(alpha)), *n, *bounds, count, out_of_reach))
+    columns = [
+        "dataset",
+        VARIANT,
+        "alpha",
+        "n",
+        "n_low",
+        "n_high",
+        "mean",
+        "low",
+        "high",
+        "runs",
+        "out_of_reach",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -202,7 +215,7 @@ def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
             for row, name in enumerate(order):
                 lost = part[(part[VARIANT] == name) & part["mean"].isna()]
                 if not lost.empty:
-                    text = "not reached" if not lost["reached"].iloc[0] else "no crossing"
+                    text = "not reached" if lost["out_of_reach"].iloc[0] else "no crossing"
                     axis.text(0.5, row, text, transform=axis.get_yaxis_transform(), ha="center", va="center")
             axis.set_title(f"α = {alpha:g}")
             axis.set_xlabel("worth, times the labels")
@@ -240,9 +253,15 @@ def _times(row: pd.Series) -> str:
 
 def _none_saves(table: pd.DataFrame) -> Judgement:
     points = aggregate(table)
-    others = points[points[VARIANT] != CROSS_ENTROPY]
-    known = others[others["mean"].notna() | ~others["reached"]]
-    if len(known) < len(others) or known[VARIANT].nunique() < 2 or known["mean"].notna().sum() == 0:
+    is_plain = points[VARIANT] == CROSS_ENTROPY
+    others, plain = points[~is_plain], points[is_plain].dropna(subset=["n"])
+    known = others[others["mean"].notna() | others["out_of_reach"]]
+    if (
+        len(plain) < points["alpha"].nunique()
+        or len(known) < len(others)
+        or known[VARIANT].nunique() < 2
+        or known["mean"].isna().all()
+    ):
         return not_testable("requires the n of cross entropy and of two other losses at every α")
     small = known[(known["high"] < MARGIN) | known["mean"].isna()]
     priced = known.dropna(subset=["mean"])

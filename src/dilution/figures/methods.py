@@ -5,7 +5,7 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dilution.figures.base import (
     MEANS_OVER_SEEDS,
@@ -138,7 +138,7 @@ def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
             axis.set_title(f"α = {alpha:g}")
             axis.set_xlabel("test accuracy")
             axis.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
-            axis.locator_params(axis="x", nbins=4)
+            axis.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
             if axis is not axes[0]:
                 axis.tick_params(labelleft=False)
     return figure

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from dilution.errors import InputError, short_repr
+from dilution.utils.named_call import split_outside_brackets
 
 _INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}  # TeX's point
 _WIDTHS = (1.0, 40.0)  # inches
@@ -184,24 +185,6 @@ def parse_labels(text: str) -> dict[str, str]:
             raise InputError(f"labels names {short_repr(name.strip())} twice. Give it one text.")
         labels[name.strip()] = "=".join(rest).strip()
     return labels
-
-
-def split_outside_brackets(text: str, separator: str) -> list[str]:
-    """Return the parts of a text between separators that are in no brackets and no quotes."""
-    parts, start, depth, quote = [], 0, 0, ""
-    for place, letter in enumerate(text):
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"" and depth:
-            quote = letter
-        elif letter in "([{":
-            depth += 1
-        elif letter in ")]}":
-            depth = max(0, depth - 1)
-        elif depth == 0 and place >= start and text.startswith(separator, place):
-            parts.append(text[start:place])
-            start = place + len(separator)
-    return [*parts, text[start:]]
 
 
 def _inches(width: float | str) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import matplotlib.figure
 import pandas as pd
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dilution.report.marks import mark_points
 from dilution.report.style import (
@@ -130,6 +130,7 @@ def _plot_by_name(points: pd.DataFrame, varying: Sequence[str], measure: str) ->
         axis.set_ylim(len(labels) - 0.5, -0.5)
         axis.set_xlabel(measure)
         axis.set_xlim(*_within_shares(*axis.get_xlim()))
+        axis.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10]))  # whole percents
         axis.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
     return StudyPlot(figure, "", int(points["seeds"].sum()))
 

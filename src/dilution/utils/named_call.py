@@ -55,6 +55,24 @@ def format_call(name: str, parameters: dict[str, Any]) -> str:
     return f"{name}({', '.join(pairs)})"
 
 
+def split_outside_brackets(text: str, separator: str) -> list[str]:
+    """Return the parts of a text between separators that are in no brackets and no quotes."""
+    parts, start, depth, quote = [], 0, 0, ""
+    for place, letter in enumerate(text):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"" and depth:
+            quote = letter
+        elif letter in "([{":
+            depth += 1
+        elif letter in ")]}":
+            depth = max(0, depth - 1)
+        elif depth == 0 and place >= start and text.startswith(separator, place):
+            parts.append(text[start:place])
+            start = place + len(separator)
+    return [*parts, text[start:]]
+
+
 def _keywords(name: str, rest: str, text: str, kind: str) -> list[Any]:
     """Return the keyword arguments between the brackets as nodes of a syntax tree."""
     example = f", such as {_EXAMPLES[kind]!r}" if kind in _EXAMPLES else ""

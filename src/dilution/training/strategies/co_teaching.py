@@ -27,7 +27,7 @@ class CoTeaching(Strategy):
     ----------
     forget_rate
         τ, the largest share that is left out, from 0 to below 1. Default: the noise rate of the run, as
-        published, where it is assumed to be known. Labels without simulated noise count as clean.
+        published, where it is assumed to be known. Labels whose true classes are not known count as clean.
     ramp_epochs
         T_k. Published: 10.
     exponent
