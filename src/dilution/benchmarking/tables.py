@@ -196,7 +196,7 @@ def costs(runs: pd.DataFrame) -> pd.DataFrame:
     """
     seconds = pd.to_numeric(runs["seconds"]).astype("float64")
     by_noise = seconds.groupby([runs["method"], runs["noise"]], sort=False).mean()
-    means = by_noise.groupby(level="method", sort=False).median()
+    means = by_noise.groupby("method", sort=False).median()
     reference = means.get(REFERENCE, math.nan)
     devices = runs.groupby("method", sort=False)["device"].agg(
         lambda names: ", ".join(sorted(set(names.dropna())))
