@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import friedmanchisquare, rankdata, studentized_range
+import scipy
 
 from dilution.errors import InputError
 
@@ -85,18 +85,18 @@ def rank_methods(accuracies: pd.DataFrame, level: float = 0.05) -> Ranks:
             "again."
         )
     values = complete.to_numpy(dtype=np.float64)
-    ranks = rankdata(-values, axis=1)
+    ranks = scipy.stats.rankdata(-values, axis=1)
     n_noises, n_methods = values.shape
     mean_ranks = pd.Series(ranks.mean(axis=0), index=complete.columns).sort_values(kind="stable")
     p = difference = math.nan
     if n_methods >= _LEAST_METHODS and n_noises > 1:
         # all methods alike at every noise have no variance to test against
-        p = 1.0 if not np.ptp(ranks) else float(friedmanchisquare(*values.T).pvalue)
+        p = 1.0 if not np.ptp(ranks) else float(scipy.stats.friedmanchisquare(*values.T).pvalue)
         difference = critical_difference(n_methods, n_noises, level)
     return Ranks(mean_ranks, tuple(map(str, complete.index)), p, difference)
 
 
 def critical_difference(n_methods: int, n_noises: int, level: float = 0.05) -> float:
     """Return Nemenyi's critical difference of mean ranks; see :func:`rank_methods`."""
-    q = float(studentized_range.ppf(1 - level, n_methods, math.inf)) / math.sqrt(2)
+    q = float(scipy.stats.studentized_range.ppf(1 - level, n_methods, math.inf)) / math.sqrt(2)
     return q * math.sqrt(n_methods * (n_methods + 1) / (6 * n_noises))

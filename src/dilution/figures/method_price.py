@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
+import scipy
 
 from dilution.figures.base import Figure, FigureInputs, Grids, Preset, PresetName
 from dilution.figures.claims import Claim, Judgement, count_interval, decide, not_testable
@@ -189,12 +189,12 @@ def worth_in_labels(first: Crossing, second: Crossing) -> Estimate:
     bounds = np.array([[first.low, first.high], [second.low, second.high]])
     if not (np.isfinite(bounds).all() and (bounds > 0).all() and (freedom >= 1).all()):
         return Estimate(ratio, 0.0, math.inf)
-    errors = np.log(bounds[:, 1] / bounds[:, 0]) / 2 / stdtrit(freedom, 0.975)
+    errors = np.log(bounds[:, 1] / bounds[:, 0]) / 2 / scipy.special.stdtrit(freedom, 0.975)
     variance = float((errors**2).sum())
     if variance == 0:
         return Estimate(ratio, ratio, ratio)
     joint = variance**2 / float((errors**4 / freedom).sum())
-    half = float(stdtrit(joint, 0.975)) * math.sqrt(variance)
+    half = float(scipy.special.stdtrit(joint, 0.975)) * math.sqrt(variance)
     return Estimate(ratio, ratio * math.exp(-half), ratio * math.exp(half))
 
 

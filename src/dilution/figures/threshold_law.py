@@ -17,9 +17,8 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import chdtri, ndtri, stdtrit
 
 from dilution.utils.estimate import Estimate, central_interval
 
@@ -80,7 +79,7 @@ class Thresholds:
         return cls(
             kept["alpha"].to_numpy(dtype=np.float64),
             np.log(kept["mean"].to_numpy(dtype=np.float64)),
-            np.maximum(width / 2 / stdtrit(freedom, 0.5 + _LEVEL / 2), _LEAST_ERROR),
+            np.maximum(width / 2 / scipy.special.stdtrit(freedom, 0.5 + _LEVEL / 2), _LEAST_ERROR),
             freedom,
             tuple(points.loc[~bounded, "alpha"]),
         )
@@ -116,7 +115,7 @@ class ThresholdLaw:
         log_n, error = _simulate(given, line, _CALIBRATIONS, seed=0)
         straight, best = _fit(given, log_n, error, LINE).deviance, _fit(given, log_n, error).deviance
         excess = np.maximum(straight - best, 0)
-        return float(chdtri(1, 1 - _LEVEL) * excess.mean())  # χ² with one degree has mean 1
+        return float(scipy.special.chdtri(1, 1 - _LEVEL) * excess.mean())  # χ² with one degree has mean 1
 
     def is_straight(self) -> bool:
         """Return whether the interval of b holds 1 and excludes ½ and 2."""
@@ -165,7 +164,7 @@ class ThresholdLaw:
             return 0.0 if end < best else math.inf
         if excess(math.log(best)) >= 0:
             return best
-        return math.exp(float(brentq(excess, math.log(best), math.log(end), xtol=1e-3)))
+        return math.exp(float(scipy.optimize.brentq(excess, math.log(best), math.log(end), xtol=1e-3)))
 
     def _are_straight(self, log_n: Floats, error: Floats) -> NDArray[np.bool_]:
         """Return for each set of thresholds whether the interval of b holds 1 and excludes ½ and 2."""
@@ -283,8 +282,9 @@ def _simulate(given: Thresholds, law: _Fit, count: int, seed: int) -> tuple[Floa
 
     m = len(given)
     uniform = qmc.Sobol(2 * m, seed=seed).random(count)
-    log_n = law.exponent[0] * np.log1p(law.kappa[0] * given.alpha) + given.error * ndtri(uniform[:, :m])
-    return log_n, given.error * np.sqrt(chdtri(given.freedom, uniform[:, m:]) / given.freedom)
+    normal = scipy.special.ndtri(uniform[:, :m])
+    log_n = law.exponent[0] * np.log1p(law.kappa[0] * given.alpha) + given.error * normal
+    return log_n, given.error * np.sqrt(scipy.special.chdtri(given.freedom, uniform[:, m:]) / given.freedom)
 
 
 def _fit_lines(given: Thresholds, log_n: Floats) -> tuple[Floats, Floats]:

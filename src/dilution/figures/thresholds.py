@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from dilution.study.pairs import by_seed
 from dilution.study.statistics import check_seeds, with_diverged_at_chance
@@ -130,7 +130,7 @@ def _log_interval(n: NDArray[np.float64]) -> tuple[float, float, float]:
     x = np.log(n)
     mean, half = float(x.mean()), math.nan
     if len(x) > 1:
-        half = float(stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / math.sqrt(len(x)))
+        half = float(scipy.special.stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / math.sqrt(len(x)))
     return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
 
 
@@ -205,7 +205,7 @@ def _fieller(x: np.ndarray, z: np.ndarray, goal: float) -> tuple[float, float]:
     slope, z_mean, x_mean = _line(x, z)
     spread = float(((x - x_mean) ** 2).sum())
     variance = float(((z - z_mean - slope * (x - x_mean)) ** 2).sum()) / freedom
-    t2s2 = float(stdtrit(freedom, 0.975)) ** 2 * variance
+    t2s2 = float(scipy.special.stdtrit(freedom, 0.975)) ** 2 * variance
     a = slope**2 - t2s2 / spread
     b = slope * (z_mean - goal)
     c = (z_mean - goal) ** 2 - t2s2 / len(x)

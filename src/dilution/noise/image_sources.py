@@ -5,8 +5,8 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+import scipy
 import torch
-from scipy.special import ndtri
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -210,7 +210,7 @@ class WhiteNoise:
         For uint8 it has one row per channel, end to end; for float32 it is the standard normal
         distribution, because there may be a thousand channels.
         """
-        quantiles = torch.from_numpy(ndtri((np.arange(2**LEVEL_BITS) + 0.5) / 2**LEVEL_BITS))
+        quantiles = torch.from_numpy(scipy.special.ndtri((np.arange(2**LEVEL_BITS) + 0.5) / 2**LEVEL_BITS))
         if self._data.dtype.is_floating_point:
             return quantiles.float().to(self._data.device)
         mean, deviation = self._moments

@@ -17,8 +17,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from dilution.errors import InputError
 
@@ -84,13 +84,13 @@ class AccuracyLaw:
         x = math.log(n) - self.log_discount(alpha) - self.centre
         with np.errstate(divide="ignore", invalid="ignore"):
             x = np.where(c < 0, np.minimum(x, -b / (2 * c)), x)
-        accuracy: Floats = expit(a + b * x + c * x**2)
+        accuracy: Floats = scipy.special.expit(a + b * x + c * x**2)
         return accuracy
 
     def n_needed(self, accuracy: float, alpha: float) -> Floats:
         """Return the clean examples needed for an accuracy, shape (draws,); infinite if out of reach."""
         a, b, c = self.coefficients.T
-        target = float(logit(accuracy))
+        target = float(scipy.special.logit(accuracy))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what overflows is out of reach
             root = np.sqrt(b**2 - 4 * c * (a - target))
             # The rising branch; written so that c may be 0.
@@ -133,7 +133,7 @@ def fit_accuracy_law(n: Floats, alpha: Floats, accuracy: Floats, n_test: int, se
     """
     _check_runs(n, alpha)
     clipped = np.clip(accuracy, _MARGIN, 1 - _MARGIN)
-    y = logit(clipped)
+    y = scipy.special.logit(clipped)
     # Variance from the test set, and as much again for the seeds; the scale of their sum is fitted.
     test_variance = 1 / (n_test * clipped * (1 - clipped))
     weight = 1 / (test_variance + np.median(test_variance))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr
+import scipy
 
 from dilution.errors import DilutionError, InputError, short_repr, unknown
 from dilution.noise import canonical_noise
@@ -225,7 +225,7 @@ def _p_value(differences: "np.typing.NDArray[np.float64]") -> float:
     if n < 2 or np.ptp(differences) <= 1e-12:
         return math.nan
     t = differences.mean() / (differences.std(ddof=1) / math.sqrt(n))
-    return float(2 * stdtr(n - 1, -abs(t)))
+    return float(2 * scipy.special.stdtr(n - 1, -abs(t)))
 
 
 def _text(settings: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
+import scipy
 
 from dilution.study.statistics import check_seeds, rounding_deviation, with_diverged_at_chance
 from dilution.utils.estimate import Estimate
@@ -85,7 +85,7 @@ def mean_interval(values: pd.Series, *, rounding: float = 0.0, level: float = 0.
     if len(known) < 2:
         return Estimate(float(known[0]) if len(known) else math.nan, math.nan, math.nan)
     deviation = max(float(known.std(ddof=1)), rounding)
-    half = float(stdtrit(len(known) - 1, 0.5 + level / 2)) * deviation / math.sqrt(len(known))
+    half = float(scipy.special.stdtrit(len(known) - 1, 0.5 + level / 2)) * deviation / math.sqrt(len(known))
     mean = float(known.mean())
     return Estimate(mean, mean - half, mean + half)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr, stdtrit  # scipy.stats takes half a second more to import
+import scipy
 
 from dilution.errors import InputError, unknown
 from dilution.study.recorded_run import TRAINED_BY
@@ -85,7 +85,7 @@ def intervals(
     has_interval = seeds > 1
     deviation = points["std"].to_numpy(dtype=np.float64).clip(min=rounding_deviation(table))
     half_width = np.full(len(points), np.nan)
-    quantile = stdtrit(seeds[has_interval] - 1, 0.5 + level / 2)
+    quantile = scipy.special.stdtrit(seeds[has_interval] - 1, 0.5 + level / 2)
     half_width[has_interval] = quantile * deviation[has_interval] / np.sqrt(seeds[has_interval])
     points["low"] = points["mean"] - half_width
     points["high"] = points["mean"] + half_width
@@ -222,7 +222,7 @@ def paired_p(x: Sequence[float], y: Sequence[float]) -> float:
     if np.ptp(difference) <= rounding:
         return float("nan")
     t = difference.mean() / (difference.std(ddof=1) / math.sqrt(difference.size))
-    return float(stdtr(difference.size - 1, t))
+    return float(scipy.special.stdtr(difference.size - 1, t))
 
 
 def name_matrices(runs: pd.DataFrame) -> pd.DataFrame:

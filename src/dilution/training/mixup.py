@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+import scipy
 import torch
-from scipy.special import betaincinv
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -66,7 +66,7 @@ class Mixup:
             Place in the batch of the image that each one is mixed with, int64, shape (steps, batch_size).
         """
         uniform = (rng.uniform_bits(self._key, 2 * steps).double() + 0.5) / 2**rng.BITS
-        weights = torch.from_numpy(betaincinv(self._a, self._a, uniform.numpy()))
+        weights = torch.from_numpy(scipy.special.betaincinv(self._a, self._a, uniform.numpy()))
         keys = rng.mix(self._key, 2 * steps + 1)[:, None].to(device)
         places = torch.arange(batch_size, device=device).expand(len(steps), -1)
         return weights, rng.permute(keys, places, batch_size)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from dilution.errors import InputError
 
@@ -83,5 +83,5 @@ def central_interval(
         low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
         return low, high
     mean = values.mean(axis=0)
-    half = stdtrit(m - 1, (1 + level) / 2) * values.std(axis=0, ddof=1) * math.sqrt(1 + 1 / m)
+    half = scipy.special.stdtrit(m - 1, (1 + level) / 2) * values.std(axis=0, ddof=1) * math.sqrt(1 + 1 / m)
     return mean - half, mean + half
