@@ -107,7 +107,7 @@ bench-ray: $(VENV)/.installed-ray
 	$(BIN)/python benchmarks/hosts.py
 	$(BIN)/python benchmarks/page.py
 
-# What may happen to machines and files: kills, full disks, damage, odd surroundings; about fifteen minutes, loopback only.
+# What may happen to machines and files: kills, full disks, damage, odd surroundings; about half an hour, loopback only.
 test-faults: $(VENV)/.installed-dev $(VENV)/.installed-ray
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder faults -o faulthandler_timeout=1500 -o faulthandler_exit_on_timeout=true
 

@@ -283,7 +283,11 @@ def test_names_stay_text(tmp_path, known_page, case):
         if len(ended.out) + len(ended.err) > 100_000:
             faults.append(f"{shown}: {len(ended.out) + len(ended.err):,} characters on the terminal")
     for path in sorted(tmp_path.glob("[0-9]*/**/*")):
-        if path.is_file() and (path.parent.name[:1] in "defp" or path.name.startswith("runs.")):
+        if path.is_file() and (
+            path.parent.name[:1] in "defp"
+            or path.parent.name.endswith(" page")
+            or path.name.startswith("runs.")
+        ):
             faults += [
                 f"{path.parent.parent.name}/{path.parent.name}: {fault}"
                 for fault in faults_of_file(path, known_page)

@@ -178,14 +178,21 @@ def test_code_that_a_stored_run_names_is_not_imported_unless_the_user_says_so(tm
     run = Run.of(**{**BASE, "alpha": 1, **settings, "fingerprint": "0" * 64})
     with Store(tmp_path / "results.sqlite") as store:
         store.add("s", [run])
-        store.start([run.key], host="h", versions={}, at="2026-01-01T00:00:00.000+00:00")
-        outcome = {"state": "done", "result": {"test_acc_last": 0.5}, "history": []}
+        store.start([run.key], host="h", versions={"dilution": "0.2"}, at="2026-01-01T00:00:00.000+00:00")
+        outcome = {
+            "state": "done",
+            "result": {"test_acc_last": 0.5, "test_acc_at_best_clean_val": 0.5},
+            "history": [],
+        }
         store.finish({run.key: outcome}, at="2026-01-01T00:00:00.000+00:00")
     printed = succeeded(dilution("show", "run", run.key, cwd=tmp_path))
     assert "not compared without --run-code: stranger:" in printed
     refused(dilution("show", "run", run.key, "--retrain", cwd=tmp_path), "the run names code, stranger:")
-    for words in (["status"], ["claims"], ["report"], ["export", "runs.csv"], ["show", "run", run.key]):
-        dilution(*words, cwd=tmp_path)
+    for words in (["status"], ["report"], ["export", "runs.csv"], ["show", "run", run.key]):
+        succeeded(dilution(*words, cwd=tmp_path))
+    succeeded(dilution("import", "runs.csv", "--store", "imported.sqlite", cwd=tmp_path))
+    succeeded(dilution("merge", "merged.sqlite", "results.sqlite", cwd=tmp_path))
+    dilution("claims", cwd=tmp_path)
     assert not (tmp_path / "was_run").exists()
     dilution("show", "run", run.key, "--retrain", "--run-code", cwd=tmp_path)
     sys.modules.pop("stranger", None)

@@ -167,3 +167,8 @@ def test_a_persistent_id_is_not_shown():
 def test_honest_tuples_pass(value, protocol):
     written = pickle.dumps({"value": value}, protocol)
     assert read_pickle(written, "data_batch_1")["value"] == value
+
+
+def test_more_steps_than_any_original_has_are_refused():
+    with pytest.raises(DataError, match="more than 2,000,000 steps"):
+        read_pickle(b"\x80\x02" + b"N0" * 1_000_001 + b"N.", "data_batch_1")

@@ -359,3 +359,20 @@ def test_a_pipe_in_the_place_of_a_chunk_is_no_chunk(tmp_path, folder):
     chunks.folder.mkdir()
     os.mkfifo(chunks.path(0))
     assert pack_folder(folder, tmp_path / "p.pack", 16, workers=0).n_train > 0
+
+
+def test_a_link_in_the_place_of_a_chunk_is_replaced_and_not_followed(tmp_path, folder):
+    chunks = from_folder._Chunks(from_folder.list_images(folder), tmp_path / "p.pack", 16, None)
+    chunks.folder.mkdir()
+    (tmp_path / "precious").write_text("kept")
+    chunks.path(0).symlink_to(tmp_path / "precious")
+    assert pack_folder(folder, tmp_path / "p.pack", 16, workers=0).n_train > 0
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_a_lock_that_holds_something_is_kept(tmp_path, folder):
+    lock = tmp_path / "p.pack.lock"
+    for path in (lock, tmp_path / ".p.pack.lock"):
+        path.write_text("mine")
+    pack_folder(folder, tmp_path / "p.pack", 16, workers=0)
+    assert [path.read_text() for path in (lock, tmp_path / ".p.pack.lock")] == ["mine", "mine"]

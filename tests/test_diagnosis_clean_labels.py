@@ -167,7 +167,7 @@ def test_a_class_of_which_nothing_is_left_is_named(frame):
 
 
 TEXTS = {
-    "comma": ("utf-8", ",", "\n", '{0},{1:.3f},"a ""b"", {2}",{3}', ""),
+    "comma": ("utf-8", ",", "\n", '{0},{1:.3f},"=a ""b"", {2}",{3}', ""),
     "semicolons, decimal commas, cp1252, CRLF": (
         "cp1252",
         ";",

@@ -5,12 +5,15 @@ import io
 import json
 import pickle
 import random
+import struct
+import sys
 import zipfile
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
+from commands import dilution, refused, succeeded
 from fitted_models import images, mixed_table, untrained, write_csv
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from torch import nn
@@ -202,6 +205,35 @@ def test_a_model_of_ones_own_is_built_only_by_the_function_that_is_named(tmp_pat
         assert np.array_equal(loaded.probabilities(arrays.images), model.probabilities(arrays.images))
     with pytest.raises(DilutionError, match="do not fit the model"):
         load_model(path, model=lambda *_: nn.Flatten())
+
+
+def test_code_that_a_model_file_names_is_not_imported_unless_the_user_says_so(tmp_path, module):
+    name = module(
+        "from torch import nn\n"
+        "def small(shape, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))\n"
+    )
+    arrays = images()
+    path = untrained(arrays, f"{name}:small").save(tmp_path / "model.dilution")
+    np.save(tmp_path / "new.npy", arrays.images.numpy())
+    del sys.modules[name]
+    refused(dilution("predict", path, "new.npy", cwd=tmp_path), f"--model {name}:small")
+    assert name not in sys.modules
+    succeeded(dilution("predict", path, "new.npy", "--model", f"{name}:small", cwd=tmp_path))
+    assert name in sys.modules
+
+
+def test_a_description_of_a_model_is_limited_and_entries_fit_in_the_file(tmp_path, monkeypatch):
+    (tmp_path / "m").write_bytes(packed([("model.json", b"      {}")]))
+    monkeypatch.setattr("dilution.fitting.checked_zip._MAX_TEXT", 5)
+    with pytest.raises(DataError, match="a text of 8 bytes"):
+        load_model(tmp_path / "m")
+    monkeypatch.undo()
+    body = bytearray(packed([("model.json", b"{}"), ("a.npy", b"x")])[:-64])
+    struct.pack_into("<I", body, body.rindex(b"PK\x01\x02") + 24, 2**30)  # the size of the last entry
+    (tmp_path / "m").write_bytes(body + hashlib.sha256(body).hexdigest().encode())
+    with pytest.raises(DataError, match="take more than"):
+        load_model(tmp_path / "m")
 
 
 def test_what_cannot_be_saved_is_refused(tmp_path):

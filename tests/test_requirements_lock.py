@@ -47,3 +47,8 @@ def test_the_lock_holds_every_dependency_and_the_build_backend():
         if name not in _WITHOUT_HASH and not name.startswith("nvidia-"):
             assert requirement.specifier.contains(locked[name]), name
         wanted += importlib.metadata.requires(name) or []
+
+
+def test_make_installs_by_hash_and_pins_what_has_none():
+    assert "--require-hashes -r requirements.lock" in (ROOT / "Makefile").read_text()
+    assert set(_pinned("constraints.txt")) >= _WITHOUT_HASH

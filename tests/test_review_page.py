@@ -1,14 +1,19 @@
 """The review page as text; test_review_browser.py has it in a browser."""
 
+import base64
+import hashlib
+import html
 import json
 import re
 
 import pytest
 from reviews import EVIL, examples_of_images, label_issues, review_of_images, write_table
 
+from dilution.data import UnsplitData
 from dilution.errors import InputError
 from dilution.review import write_review
 from dilution.review.answers import AnswerTable
+from dilution.review.items import collect_items
 from dilution.review.page import render_page
 
 
@@ -37,10 +42,20 @@ def test_texts_of_strangers_are_data():
     assert "\u202e" not in page
 
 
+def test_ids_are_data_and_the_only_script_that_runs_is_named_by_its_hash():
+    examples = UnsplitData(examples_of_images().arrays, (EVIL, "b\u202e", *map(str, range(10))))
+    items, _ = collect_items(label_issues(examples), examples, name="x")
+    page = render_page(items, AnswerTable())
+    assert EVIL not in page
+    assert "\u202e" not in page
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = html.unescape(re.search(r'Policy" content="([^"]*)', page)[1])
+    assert re.findall(r"script-src ([^;]*)", policy) == [f"'sha256-{digest}'"]
+
+
 def test_a_name_of_data_is_escaped_in_the_title():
     examples = examples_of_images()
-    from dilution.review.items import collect_items
-
     items, _ = collect_items(label_issues(examples), examples, name="<b>&")
     assert "<h1>Review of &lt;b&gt;&amp;</h1>" in render_page(items, AnswerTable())
 

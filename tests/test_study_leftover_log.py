@@ -128,6 +128,25 @@ def test_a_log_that_adds_sound_runs_is_read(path):
         assert len(list(copy.rows("t"))) == len(RUNS)
 
 
+def test_a_log_may_change_an_unfinished_run(path):
+    plant_log(path, f"UPDATE runs SET state = 'failed', error = 'x' WHERE key = '{KEYS[2]}'")
+    with Store(path, create=False) as store:
+        assert store.counts() == {"s": {"done": 2, "failed": 1}}
+
+
+def test_a_page_that_breaks_a_rule_is_refused(path):
+    plant_log(
+        path,
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_master SET rootpage = (SELECT rootpage FROM sqlite_master WHERE name = 'runs') "
+        "WHERE name = 'runs_by_state'",
+    )
+    before = path.read_bytes()
+    with pytest.raises(StoreError):
+        Store(path, create=False)
+    assert path.read_bytes() == before
+
+
 def test_the_log_of_a_running_writer_is_left_to_it(path, monkeypatch):
     def fail(*_):
         raise AssertionError("a log that is written was checked")

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from dataclasses import replace
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pandas as pd
 import pytest
@@ -170,9 +171,47 @@ def test_loading_a_checkpoint_executes_nothing(tmp_path):
     content = buffer.getvalue()
     path = tmp_path / "a.pt"
     path.write_bytes(hashlib.sha256(content).digest() + content)  # the checksum of a forged file is right
-    with pytest.raises(DataError, match="does not contain a saved training"):
+    with pytest.raises(DataError, match=r"does not contain a saved training"):
         Checkpoint(path, "x").load()
     assert not (tmp_path / "executed").exists()
+
+
+def with_checksum(content, **options):
+    """Content of a checkpoint of somebody else, whose checksum is right."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **options)
+    return hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue()
+
+
+@pytest.mark.parametrize("content", [[1], {"state": {}}, {"name": "x"}, {"name": "x", "state": [1]}])
+def test_a_forged_checkpoint_of_another_form_is_refused(tmp_path, content):
+    (tmp_path / "a.pt").write_bytes(with_checksum(content))
+    with pytest.raises(DataError, match=r"does not contain a saved training: it .*Delete it"):
+        Checkpoint(tmp_path / "a.pt", "x").load()
+
+
+def test_so_is_a_compressed_one(tmp_path):
+    content = with_checksum({"name": "x", "state": {"zeros": torch.zeros(1 << 20)}})[32:]
+    packed = io.BytesIO()
+    with ZipFile(io.BytesIO(content)) as stored, ZipFile(packed, "w", ZIP_DEFLATED) as archive:
+        for entry in stored.infolist():
+            archive.writestr(entry.filename, stored.read(entry))
+    digest = hashlib.sha256(packed.getvalue()).digest()
+    (tmp_path / "a.pt").write_bytes(digest + packed.getvalue())
+    with pytest.raises(DataError, match="it is compressed"):
+        Checkpoint(tmp_path / "a.pt", "x").load()
+
+
+@pytest.mark.parametrize("change", [dict.clear, lambda state: state.update(step=-1)])
+def test_a_forged_state_is_refused_by_the_training(tmp_path, change):
+    checkpoint = Interrupting(tmp_path / "a.pt")
+    with pytest.raises(KeyboardInterrupt):
+        train_together(tasks("perceptron"), checkpoint=checkpoint)
+    state = checkpoint.load()
+    change(state)
+    Checkpoint.save(checkpoint, state)
+    with pytest.raises(DataError, match=r"has no state of this training .*Delete it to train from the start"):
+        train_together(tasks("perceptron"), checkpoint=checkpoint)
 
 
 def test_saving_to_a_file_that_cannot_be_written_raises_a_data_error(tmp_path):

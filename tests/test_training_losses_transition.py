@@ -96,9 +96,14 @@ def test_a_file_without_the_matrix_of_these_classes_is_refused(tmp_path, content
 
 
 def test_an_npy_file_of_pickled_objects_is_refused(tmp_path):
-    np.save(tmp_path / "t.npy", np.array([{}], dtype=object), allow_pickle=True)
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "executed"), "w"))
+
+    np.save(tmp_path / "t.npy", np.array([Evil()], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="has no transition matrix"):
         resolve_loss(f"forward(T={str(tmp_path / 't.npy')!r})").check(context())
+    assert not (tmp_path / "executed").exists()
 
 
 @pytest.mark.parametrize("shape", ["(99999999, 99999999)", "(3, 3)", "(-1, 3)"])

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilution.errors import InputError
+from dilution.noise import canonical_noise
+from dilution.training.losses import resolve_loss
 from dilution.utils.named_call import format_call, parse_call
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: not iskeyword(name))
@@ -69,10 +71,17 @@ def test_any_text_is_read_or_refused(text):
     assert name == text.partition("(")[0].strip()
 
 
-def test_a_hundred_thousand_parameters_are_compared_once_each(monkeypatch):
+def test_ten_thousand_parameters_are_compared_once_each(monkeypatch):
     """A comparison of all pairs would take minutes."""
     compared = []
     monkeypatch.setattr("dilution.utils.named_call.Counter", lambda names: compared.append(len(names)) or {})
     text = "gce(" + ",".join(f"a{number}=1" for number in range(10_000)) + ")"
     assert len(parse_call(text, "loss")[1]) == 10_000
     assert compared == [10_000]
+
+
+@pytest.mark.parametrize(("name", "read"), [("gce", resolve_loss), ("symmetric", canonical_noise)])
+def test_100_000_parameters_are_refused_in_a_short_message(name, read):
+    with pytest.raises(InputError) as caught:
+        read(name + "(" + ",".join(f"a{number}=1" for number in range(100_000)) + ")")
+    assert len(str(caught.value)) < 3000

@@ -1,8 +1,10 @@
 """Parquet files whose cells do not fit into memory are refused by their metadata."""
 
+import io
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,7 @@ from dilution.study.importing import import_table
 from dilution.study.store import Store
 from dilution.utils import available_memory as memory
 from dilution.utils.available_memory import available_memory
+from dilution.utils.parquet_size import check_fits
 
 
 @pytest.fixture
@@ -64,3 +67,15 @@ def test_the_smallest_limit_counts(
     assert available_memory() == 2_000_000
     (tmp_path / "memory.max").write_text("max\n")
     assert available_memory() == 4096 * 1024
+
+
+def test_a_billion_rows_are_refused_by_what_the_file_says_of_itself(monkeypatch):
+    column = SimpleNamespace(
+        num_values=10**9, physical_type="INT64", total_uncompressed_size=9, path_in_schema="a"
+    )
+    group = SimpleNamespace(num_rows=10**9, num_columns=1, column=lambda _: column)
+    described = SimpleNamespace(num_row_groups=1, row_group=lambda _: group, num_rows=10**9, num_columns=1)
+    monkeypatch.setattr("dilution.utils.parquet_size.pq.read_metadata", lambda _: described)
+    monkeypatch.setattr("dilution.utils.parquet_size.available_memory", lambda: 10**9)
+    with pytest.raises(DataError, match="1,000,000,000 rows"):
+        check_fits(Path("x"), io.BytesIO())

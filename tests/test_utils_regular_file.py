@@ -3,14 +3,23 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from dilution.data import load
 from dilution.data.formats.table_files import open_table
-from dilution.errors import InputError
+from dilution.data.label_files import read_label_file
+from dilution.diagnosis.json_schema import read_diagnosis_file
+from dilution.diagnosis.label_studio import read_label_studio
+from dilution.errors import DilutionError, InputError
+from dilution.fitting import load_model
 from dilution.study.grid import Study
 from dilution.study.importing import import_table
 from dilution.study.store import Store
+from dilution.training import Checkpoint
+from dilution.training.losses import LossContext, resolve_loss
+from dilution.training.recipes import read_recipe
 from dilution.utils.regular_file import check_regular
 
 
@@ -44,6 +53,24 @@ def test_nor_a_table_of_ids_runs_or_settings_nor_a_store(special, tmp_path):
         Store(special("store.sqlite"))
     with Store(tmp_path / "s.sqlite") as store, pytest.raises(InputError, match="must be a file"):
         import_table(special("runs.csv"), store)
+
+
+CONTEXT = LossContext(("a", "b"), 10, np.eye(2), takes_weights=False, device=torch.device("cpu"))
+READERS = {
+    "labels.npy": lambda path: read_label_file(path, load("digits").train),
+    "matrix.csv": lambda path: resolve_loss(f"forward(T={str(path)!r})").check(CONTEXT),
+    "recipe.toml": read_recipe,
+    "model.dilution": load_model,
+    "answers.json": read_label_studio,
+    "diagnosis.json": read_diagnosis_file,
+    "checkpoint.pt": lambda path: Checkpoint(path, "x").load(),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_nor_labels_a_matrix_a_recipe_a_model_answers_a_diagnosis_or_a_checkpoint(special, name):
+    with pytest.raises(DilutionError, match="is a pipe, a socket or a device"):
+        READERS[name](special(name))
 
 
 def test_files_folders_and_links_to_them_and_nothing_are_accepted(tmp_path):

@@ -71,7 +71,8 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
         All valid names.
     """
     names = sorted(valid)
-    close = [_SYNONYMS[name]] if _SYNONYMS.get(name) in names else _closest(name, names)
+    same = [other for other in names if other.lower() == name.lower()]
+    close = [_SYNONYMS[name]] if _SYNONYMS.get(name) in names else same or _closest(name, names)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     article = "an" if kind[0] in "aeio" else "a"  # "user" begins with a consonant's sound
     return InputError(f"{short_repr(name)} is not {article} {kind}.{hint} There are: {', '.join(names)}.")

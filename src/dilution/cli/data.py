@@ -125,10 +125,10 @@ def data_noisy(
     noisy = Dilution(data.train, eta=eta, noise=model_of_noise, label_mode="replaced", seed=seed)
     write_label_file(target, noisy.own_labels, data.train)
     summary = noisy.noise_summary()
-    typer.echo(
-        f"{len(noisy):,} labels of {noisy.noise}: {summary.noise_rate_empirical:.2%} are wrong, "
-        f"{summary.noise_rate_expected:.2%} expected. Written: {target}"
-    )
+    rate, expected = summary.noise_rate_empirical, summary.noise_rate_expected
+    # where the images alone decide about the labels, nothing is drawn that could differ from what is expected
+    of_draws = "" if rate == expected else f", {expected:.2%} expected"
+    typer.echo(f"{len(noisy):,} labels of {noisy.noise}: {rate:.2%} are wrong{of_draws}. Written: {target}")
     for line in _transition_lines(summary.transition_empirical, data.train.classes):
         typer.echo(line)
 

@@ -16,7 +16,7 @@ from dilution.cli.options import (
     LabelOption,
     ModelOption,
     NoisyLabelOption,
-    OverwriteOption,
+    OverwriteFileOption,
     RecipeOption,
     RootSeedOption,
     execution_options,
@@ -66,7 +66,7 @@ def fit(
             help='Loss of networks, such as gce or "gce(q=0.3)" (see list losses). Default: cross_entropy.',
         ),
     ] = None,
-    overwrite: OverwriteOption = False,
+    overwrite: OverwriteFileOption = False,
     *,
     execution: Execution,
 ) -> None:

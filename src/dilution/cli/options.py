@@ -68,6 +68,9 @@ PageFolderOption = Annotated[
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace files in the folder that dilution has not written.")
 ]
+OverwriteFileOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the file though dilution has not written it.")
+]
 PrecisionOption = Annotated[
     str, typer.Option("--precision", help="float32, or bfloat16: faster where the processor supports it.")
 ]

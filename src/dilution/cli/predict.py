@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dilution.cli.options import DataRootOption, OverwriteOption, interruptible, shows_stages
+from dilution.cli.options import DataRootOption, OverwriteFileOption, interruptible, shows_stages
 from dilution.cli.signals import writing_to
 
 
@@ -45,7 +45,7 @@ def predict(
         typer.Option("--split", help="train or test, of a data set, pack or function. Default: train."),
     ] = None,
     data_root: DataRootOption = None,
-    overwrite: OverwriteOption = False,
+    overwrite: OverwriteFileOption = False,
 ) -> None:
     """Predict labels of new data with a model in a file.
 

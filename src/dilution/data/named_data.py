@@ -17,7 +17,7 @@ from dilution.data.open_examples import open_examples, read_held
 from dilution.data.registry import DATASETS, name_with_columns, name_with_groups
 from dilution.errors import DataError, InputError
 from dilution.utils.atomic import write_atomic
-from dilution.utils.regular_file import is_file
+from dilution.utils.regular_file import check_regular, is_file
 
 
 def is_own_data(name: str | Path) -> bool:
@@ -60,6 +60,7 @@ def name_data(
     content = _to_bytes(splits)
     folder = Path(store).resolve().with_suffix(".data")
     path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.npz"
+    check_regular(path)
     if path.exists() and path.read_bytes() != content:
         raise DataError(
             f"{path} was changed since the data were written to it, and its runs would be of other data. "

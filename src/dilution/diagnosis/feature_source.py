@@ -76,10 +76,13 @@ class FeatureSource:
         of a ``.npy`` file, an array of shape (n, d), or a function of images.
     trains_here
         Whether the default head may be used: the user named no model, recipe or probabilities.
+    names_loss
+        Whether the user named no more than a loss, which the head does not have.
     """
 
     given: Any
     trains_here: bool
+    names_loss: bool = False
 
     def name_with_size(self, data: Any) -> Any:
         """Return data to open: a folder or list of few images, decoded to the size that the network takes."""
@@ -175,7 +178,12 @@ class FeatureSource:
         channels, height, width = arrays.shape
         is_built_in = isinstance(data, str | Path) and str(data) in DATASETS
         suits = (
-            *(not is_built_in, self.trains_here, len(arrays) <= FEW, arrays.dtype == torch.uint8),
+            *(
+                not is_built_in,
+                self.trains_here or self.names_loss,
+                len(arrays) <= FEW,
+                arrays.dtype == torch.uint8,
+            ),
             *(channels == PHOTOGRAPH_CHANNELS, min(height, width) >= SMALLEST_PHOTOGRAPH),
         )
         if not all(suits):
@@ -184,6 +192,12 @@ class FeatureSource:
             return None, (
                 f"models train on the pixels of {len(arrays):,} images, which are few; features of a network "
                 f"that was trained on photographs give better estimates: {INSTALL}",
+            )
+        if self.names_loss:
+            return None, (
+                f"networks train on the pixels of {len(arrays):,} images, because a loss is named; to have "
+                f"them train on features, name these too: --features {EFFICIENTNET} "
+                f"(features='{EFFICIENTNET}')",
             )
         values = extract_features(arrays, efficientnet_features, EFFICIENTNET, log)
         return Features(values, EFFICIENTNET, efficientnet_features), describe_features(EFFICIENTNET)

@@ -133,8 +133,10 @@ def fit(
     if n_models is not None:
         check_count("n_models", n_models, 1, MAX_MODELS)
     loss = check_network_loss(loss)
-    trains_here = model is None and recipe is None and loss is None
-    source = FeatureSource(features, trains_here=trains_here)
+    is_free = model is None and recipe is None
+    source = FeatureSource(
+        features, trains_here=is_free and loss is None, names_loss=is_free and loss is not None
+    )
     check_settings(model, recipe, weighs_labels=True)
     source.check()
     check_id_file(verified_labels)

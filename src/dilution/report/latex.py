@@ -1,6 +1,7 @@
 """Tables for papers: LaTeX with the rules of booktabs."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -31,7 +32,6 @@ _ESCAPES = {
     "−": "$-$",
     "∞": r"$\infty$",
     "→": r"$\rightarrow$",
-    "–": "--",
     "\xa0": "~",
 }
 _TABLE = str.maketrans(_ESCAPES)
@@ -124,6 +124,7 @@ def latex_table(
 def escape(text: str) -> str:
     """Return a text that LaTeX prints as it is, on one line."""
     escaped = printable(" ".join(text.split())).translate(_TABLE)
+    escaped = re.sub("-(?=-)", "-{}", escaped).replace("–", "--")  # two hyphens would be one dash
     return f"{{}}{escaped}" if escaped.startswith(("[", "*")) else escaped  # after \\ these are arguments
 
 

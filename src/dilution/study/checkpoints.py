@@ -12,6 +12,7 @@ from dilution.errors import DataError
 from dilution.study.run_spec import Run
 from dilution.training import Checkpoint
 from dilution.utils.atomic import write_atomic
+from dilution.utils.regular_file import check_regular
 
 _KEYS = ".keys"  # suffix of the file with the keys
 
@@ -67,10 +68,13 @@ class CheckpointFolder:
         ------
         DataError
             If a file of the folder cannot be read.
+        InputError
+            If a pipe or a device has its name.
         """
         groups = []
         for path in sorted(self.path.glob(f"*-{device}{_KEYS}")):
             if path.with_suffix(".pt").exists():
+                check_regular(path)
                 try:
                     groups.append(path.read_text("utf-8").split())
                 except (OSError, UnicodeDecodeError) as error:

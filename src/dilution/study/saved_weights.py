@@ -1,6 +1,5 @@
 """Models of trained runs, from the weights that were saved when they were trained."""
 
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from dilution.training.evaluation import Normalise, predict_logits
 from dilution.training.strategies import join_networks
 from dilution.utils.references import is_reference
 from dilution.utils.strict_json import parse_json
-from dilution.utils.zip_directory import open_zip
+from dilution.utils.zip_directory import check_stored, open_zip
 
 ModelFactory = Callable[[tuple[int, int, int], int], nn.Module]
 """Function of the image shape and the number of classes that returns a model."""
@@ -159,11 +158,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _check_archive(file: Any, size: int) -> None:
     """Refuse an archive that is damaged, compressed, or announces more bytes than it has."""
     with open_zip(file, _MAX_DIRECTORY) as archive:
-        members = archive.infolist()
-        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise ValueError("it is compressed")
-        if sum(member.file_size for member in members) > size:
-            raise ValueError("it announces more bytes than it has")
+        check_stored(archive, size)
         if (damaged := archive.testzip()) is not None:
             raise ValueError(f"the checksum of {short_repr(damaged)} is wrong")
 

@@ -6,6 +6,7 @@ import logging
 import math
 import pickle
 import time
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ import torch
 
 from dilution.errors import DataError, DilutionError
 from dilution.utils.atomic import write_atomic
+from dilution.utils.regular_file import check_regular
+from dilution.utils.zip_directory import check_stored, open_zip
 
 DEFAULT_INTERVAL = 600.0
 """Default of the least time between two checkpoints, in seconds."""
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
+_MAX_DIRECTORY = 1 << 24  # bytes of the list of tensors in a file: two hundred thousand
 
 
 class TrainingStopped(Exception):  # noqa: N818, nothing is wrong
@@ -93,7 +97,10 @@ class Checkpoint:
         ------
         DataError
             If the file cannot be read, is corrupted, or belongs to another training.
+        InputError
+            If a pipe or a device has its name.
         """
+        check_regular(self.path)
         try:
             content = self.path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -106,12 +113,12 @@ class Checkpoint:
                 "it to train from the start."
             )
         try:
-            stream = io.BytesIO(content[_DIGEST_SIZE:])
-            saved = torch.load(stream, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError) as error:
+            saved = _read_state(content[_DIGEST_SIZE:])
+        except (pickle.UnpicklingError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
+            reason = str(error).partition("\n")[0].rstrip(".")
             raise DataError(
-                f"the checkpoint {self.path} does not contain a saved training: "
-                f"{str(error).splitlines()[0]} Delete it to train from the start."
+                f"the checkpoint {self.path} does not contain a saved training: {reason}. Delete it to train "
+                "from the start."
             ) from None
         if saved["name"] != self.name:
             raise DataError(
@@ -136,6 +143,18 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the file, if there is one."""
         self.path.unlink(missing_ok=True)
+
+
+def _read_state(content: bytes) -> dict[str, Any]:
+    """Return name and state of a file without its checksum, which anybody can compute."""
+    with open_zip(io.BytesIO(content), _MAX_DIRECTORY) as archive:
+        check_stored(archive, len(content))
+    saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if not isinstance(saved, dict) or not isinstance(saved.get("name"), str):
+        raise ValueError("it names no training")
+    if not isinstance(saved.get("state"), dict):
+        raise ValueError("it holds no state")
+    return saved
 
 
 def _on_cpu(state: Any) -> Any:

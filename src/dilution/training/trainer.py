@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dilution.errors import DilutionError, InputError
+from dilution.errors import DataError, DilutionError, InputError
 from dilution.training.checkpoint import Checkpoint, TrainingStopped
 from dilution.training.config import TrainConfig
 from dilution.training.device import step_function
@@ -60,6 +60,10 @@ def train_models(
         At the time limit of the checkpoint, after saving it.
     """
     return Trainer(tasks, device, checkpoint, shard).run()
+
+
+_NO_STATE = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+"""What loading a state raises that is of no training, or of another one."""
 
 
 class Trainer:
@@ -146,25 +150,35 @@ class Trainer:
         if self._checkpoint is not None and (saved := self._checkpoint.load()) is not None:
             try:
                 self._ensemble.load(saved["ensemble"])
+                start = self._load(saved)
             except OtherStepError as error:
                 logging.getLogger("dilution").warning(
                     "The checkpoint %s cannot be resumed: %s. The training starts again.",
                     *(self._checkpoint.path, error),
                 )
-            else:
-                start = self._saved_step = saved["step"]
-                self._load(saved)
+            except torch.OutOfMemoryError:  # the file is not to blame
+                raise
+            except _NO_STATE as error:  # of a file that somebody else made: its checksum is right
+                reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                raise DataError(
+                    f"the checkpoint {self._checkpoint.path} has no state of this training ({reason}). "
+                    "Delete it to train from the start."
+                ) from error
         self._shard.check_same_step(start)
         return start
 
-    def _load(self, saved: Mapping[str, Any]) -> None:
-        """Load what a checkpoint has beside the ensemble."""
+    def _load(self, saved: Mapping[str, Any]) -> int:
+        """Load what a checkpoint has beside the ensemble, and return the number of its steps."""
         self._started -= saved["seconds"]
         if "losses" in saved:  # those since the last evaluation
             self._n_losses = saved["losses"].shape[1]
             self._losses[:, : self._n_losses] = saved["losses"]
         for replica, state in zip(self._replicas, saved["replicas"], strict=True):
             replica.load(state)
+        if not isinstance(saved["step"], int) or not 0 <= saved["step"] <= self._steps:
+            raise ValueError(f"its step is {saved['step']!r}")
+        self._saved_step = saved["step"]
+        return self._saved_step
 
     @property
     def _must_stop(self) -> bool:

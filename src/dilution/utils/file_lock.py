@@ -51,8 +51,9 @@ def writing(
         yield
     finally:
         if removes:
-            with suppress(PermissionError):  # on Windows an open file stays
-                _lock_path(file).unlink(missing_ok=True)
+            with suppress(PermissionError, FileNotFoundError):  # on Windows an open file stays
+                if not _lock_path(file).stat().st_size:  # ours is empty; another one is somebody's file
+                    _lock_path(file).unlink(missing_ok=True)
         lock.release()
 
 

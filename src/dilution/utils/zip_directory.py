@@ -1,4 +1,7 @@
-"""ZIP files whose directory is limited before it is read: Python makes an object of each of its entries."""
+"""ZIP files whose directory is limited before it is read, and entries that unpack to no more than they take.
+
+Python makes an object of each entry of a directory.
+"""
 
 import zipfile
 from typing import Any, BinaryIO, cast
@@ -36,6 +39,28 @@ def open_zip(file: BinaryIO, max_directory: int = _DATA_SET) -> zipfile.ZipFile:
     archive = zipfile.ZipFile(cast(BinaryIO, limited))
     limited.limit = None
     return archive
+
+
+def check_stored(archive: zipfile.ZipFile, size: int) -> None:
+    """Check that no entry is compressed and all fit in the file, as in those of ``torch.save``.
+
+    Parameters
+    ----------
+    archive
+        The ZIP file.
+    size
+        Bytes of the file.
+
+    Raises
+    ------
+    ValueError
+        If it is compressed, or announces more bytes than it has; the text is a sentence without its end.
+    """
+    entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("it is compressed")
+    if sum(entry.file_size for entry in entries) > size:
+        raise ValueError("it announces more bytes than it has")
 
 
 class _LimitedReads:
