@@ -191,7 +191,7 @@ def test_code_that_a_stored_run_names_is_not_imported_unless_the_user_says_so(tm
     for words in (["status"], ["report"], ["export", "runs.csv"], ["show", "run", run.key]):
         succeeded(dilution(*words, cwd=tmp_path))
     succeeded(dilution("import", "runs.csv", "--store", "imported.sqlite", cwd=tmp_path))
-    succeeded(dilution("merge", "merged.sqlite", "results.sqlite", cwd=tmp_path))
+    succeeded(dilution("merge", "imported.sqlite", "results.sqlite", cwd=tmp_path))
     dilution("claims", cwd=tmp_path)
     assert not (tmp_path / "was_run").exists()
     dilution("show", "run", run.key, "--retrain", "--run-code", cwd=tmp_path)
