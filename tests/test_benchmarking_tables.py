@@ -96,6 +96,10 @@ def test_differences_are_paired_by_seed(runs):
     expected = paired_difference(part, "method", "gce", "cross_entropy", value="last")
     assert (gce["low"], gce["high"]) == pytest.approx((expected.low, expected.high))
     assert gce["p"] < 0.01
+    of_last = rows.xs("last").dropna(subset=["p"])
+    smallest = of_last.loc[of_last["p"].idxmin()]
+    assert smallest["p_holm"] == pytest.approx(smallest["p"] * len(of_last))
+    assert rows["p_holm"].isna().equals(rows["p"].isna())
     clean = rows.loc[("last", "clean", "gce")]
     assert clean["low"] < 0 < clean["high"]
     assert clean["p"] > 0.05

@@ -50,6 +50,7 @@ def stops_at(rule, column, values):
         ("noisy_val(patience=2)", "val_loss_noisy", [3, 2, 2.5, 1.9, 2, 2], 6),
         ("noisy_val(patience=1)", "val_loss_noisy", [3, 2, 2], 3),  # equal is not lower
         ("noisy_val(patience=3)", "val_loss_noisy", [3, 2, 1], None),
+        ("noisy_val_acc(patience=2)", "val_acc_noisy", [0.3, 0.5, 0.4, 0.5], 4),
         ("clean_val(patience=2)", "val_acc_clean", [0.3, 0.5, 0.4, 0.5], 4),
         ("none", "val_loss_noisy", [1, 2, 3, 4, 5, 6, 7, 8], None),
     ],

@@ -8,6 +8,7 @@ import pandas as pd
 
 from dilution.benchmarking.methods import REFERENCE, Method
 from dilution.benchmarking.noises import BenchmarkNoise
+from dilution.study.differences import holm
 from dilution.study.pairs import contrast
 from dilution.study.statistics import intervals, paired_p, rounding_deviation, with_diverged_at_chance
 from dilution.utils.estimate import Estimate
@@ -107,7 +108,8 @@ def differences(runs: pd.DataFrame, other: str = REFERENCE) -> pd.DataFrame:
     -------
     DataFrame
         ``measure``, ``noise``, ``method``, ``mean`` (method − other), ``low``, ``high`` (95 %), ``seeds``,
-        ``p`` (two-sided paired t test; NaN with one seed, or if all differences are equal).
+        ``p`` (two-sided paired t test; NaN with one seed, or if all differences are equal), ``p_holm`` (the
+        same after the correction of Holm (1979) over all rows of the measure).
     """
     rounding = rounding_deviation(runs)
     rows = []
@@ -125,7 +127,9 @@ def differences(runs: pd.DataFrame, other: str = REFERENCE) -> pd.DataFrame:
                 bounds = difference.value, difference.low, difference.high
                 rows.append((measure, noise, method, *bounds, len(pairs), 2 * min(p, 1 - p)))
     columns = ["measure", "noise", "method", "mean", "low", "high", "seeds", "p"]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    by_measure = table.groupby("measure")["p"]
+    return table.assign(p_holm=by_measure.transform(lambda p: holm(p.to_numpy(dtype=np.float64))))
 
 
 def leaders(runs: pd.DataFrame, measure: str) -> pd.DataFrame:

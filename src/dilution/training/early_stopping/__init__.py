@@ -1,7 +1,7 @@
 """Early stopping by name, with parameters, and ``module:function`` of the user."""
 
 from dilution.training.early_stopping.base import EarlyStopping, Stops
-from dilution.training.early_stopping.builtin import CleanVal, NoisyVal, NoStopping
+from dilution.training.early_stopping.builtin import CleanVal, NoisyVal, NoisyValAccuracy, NoStopping
 from dilution.training.early_stopping.own import OwnEarlyStopping
 from dilution.training.early_stopping.registry import (
     EARLY_STOPPING,
@@ -17,6 +17,7 @@ __all__ = [
     "EarlyStopping",
     "NoStopping",
     "NoisyVal",
+    "NoisyValAccuracy",
     "OwnEarlyStopping",
     "Stops",
     "list_early_stopping",

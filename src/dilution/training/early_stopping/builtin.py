@@ -58,6 +58,24 @@ class NoisyVal(_Patience):
         return evaluation["val_loss_noisy"]
 
 
+class NoisyValAccuracy(_Patience):
+    """Stop when the accuracy on noisy validation labels has not risen for `patience` evaluations.
+
+    For losses that bound what one label costs, such as GCE and MAE: cross entropy punishes their confident
+    probabilities, so that `noisy_val` stops them early.
+
+    Parameters
+    ----------
+    patience
+        Evaluations, 1 or more; `n_evals` sets how many there are.
+    """
+
+    name: ClassVar[str] = "noisy_val_acc"
+
+    def badness(self, evaluation: dict[str, float]) -> float:
+        return -evaluation["val_acc_noisy"]
+
+
 class CleanVal(_Patience):
     """Stop when the accuracy on clean validation labels has not risen for `patience` evaluations.
 

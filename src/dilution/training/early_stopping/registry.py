@@ -3,13 +3,13 @@
 from functools import lru_cache
 
 from dilution.training.early_stopping.base import EarlyStopping
-from dilution.training.early_stopping.builtin import CleanVal, NoisyVal, NoStopping
+from dilution.training.early_stopping.builtin import CleanVal, NoisyVal, NoisyValAccuracy, NoStopping
 from dilution.training.early_stopping.own import OwnEarlyStopping
 from dilution.utils.docstrings import returned
 from dilution.utils.named_setting import named, text_of
 
 EARLY_STOPPING: dict[str, type[EarlyStopping]] = {
-    rule.name: rule for rule in (NoStopping, NoisyVal, CleanVal)
+    rule.name: rule for rule in (NoStopping, NoisyVal, NoisyValAccuracy, CleanVal)
 }
 """Built-in rules by name. A new one is one entry here, or ``module:function`` without any change."""
 
