@@ -1459,6 +1459,20 @@ def features_off(message: str) -> None:
     assert FeatureSource(given, trains_here=True).find("data", four_channels(), print) == (None, ())
 
 
+def of_photographs(given: str | None, **settings: bool) -> tuple[Any, tuple[str, ...]]:
+    images = torch.randint(256, (8, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    examples = UnsplitData(Arrays(images, torch.arange(8) % 2))
+    return FeatureSource(given, trains_here=False, **settings).find("data", examples, lambda _: None)
+
+
+def features_on(message: str) -> None:
+    given = named(r"--features ([\w-]+)", message)
+    assert named(r"features='([\w-]+)'", message) == given
+    found, _ = of_photographs(given)
+    assert found is not None
+    assert len(found.values) == 8
+
+
 def saved_features(message: str) -> None:
     remedy = named(r"Write it with (numpy[.]save[(]file, features[)])", message)
     eval(remedy, {"numpy": np, "file": "features.npy", "features": np.ones((8, 2))})
@@ -1478,6 +1492,11 @@ case(
     without_features(four_channels),
 )
 case("features are the default", lambda: describe_features(EFFICIENTNET)[0], features_off)
+case(
+    "a loss is named for photographs",
+    lambda: of_photographs(None, names_loss=True)[1][0],
+    features_on,
+)
 case("features are no .npy file", no_features(four_channels, Path("features.csv")), saved_features)
 case("a .npy file of features is damaged", text_file, saved_features)
 
@@ -1913,6 +1932,7 @@ COMPARED = pd.DataFrame(
     ]
 )
 case_of_call("decimals of a table are negative", package.latex_table, table=COMPARED, decimals=-1)
+case_of_call("differences between seeds", package.differences, table=COMPARED, by="seed")
 case_of_call("no named setting varies", package.differences, table=COMPARED[COMPARED["loss"] == "gce"])
 
 

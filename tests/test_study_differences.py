@@ -87,6 +87,7 @@ def test_the_reference_is_the_default_the_first_value_or_the_one_that_is_named()
     others = TABLE[TABLE["loss"] != "cross_entropy"]
     assert set(dilution.differences(others)["against"]) == {"gce"}
     assert set(dilution.differences(TABLE, reference="mae")["against"]) == {"mae"}
+    assert set(dilution.differences(TABLE, reference="gce(q=0.70)")["against"]) == {"gce"}
     with pytest.raises(
         InputError, match="no run has loss 'sce'; the table has 'cross_entropy', 'gce', 'mae'"
     ):
@@ -116,6 +117,7 @@ def test_methods_are_compared_rather_than_noise():
     [
         ({"by": "los"}, "'los' is not a setting. Did you mean 'loss'"),
         ({"by": "model"}, "the table has no column 'model'"),
+        ({"by": "seed"}, "differences are paired by seed"),
         ({"measure": "test_ac_last"}, "'test_ac_last' is not a measure"),
         ({"measure": "val_acc_clean"}, "the table has no column 'val_acc_clean'"),
     ],

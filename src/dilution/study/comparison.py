@@ -197,7 +197,7 @@ def _rows(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
     for name, value in settings.items():
         if name not in table:
             raise unknown("setting of the table", name, [str(column) for column in table])
-        rows = rows[rows[name].isna() if value is None else rows[name] == _canonical(name, value)]
+        rows = rows[rows[name].isna() if value is None else rows[name] == canonical_value(name, value)]
         if rows.empty:
             values = list(dict.fromkeys(table[name].dropna()))
             raise InputError(
@@ -207,8 +207,8 @@ def _rows(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
     return rows
 
 
-def _canonical(name: str, value: Any) -> Any:
-    """Return a value as tables have it: the canonical text of a loss or of noise."""
+def canonical_value(name: str, value: Any) -> Any:
+    """Return a value of a setting as tables have it: the canonical text of a loss or of noise."""
     try:
         if name == "loss" and isinstance(value, str):
             return resolve_loss(value).text

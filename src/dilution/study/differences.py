@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dilution.errors import InputError, short_repr, unknown
-from dilution.study.comparison import check_measure, compare
+from dilution.study.comparison import canonical_value, check_measure, compare
 from dilution.study.recorded_run import TRAINED_BY
 from dilution.study.run_spec import Run
 from dilution.study.statistics import (
@@ -84,7 +84,8 @@ def differences(
     named = name_matrices(with_diverged_at_chance(table))
     by = _checked_setting(named, by)
     values = _values(named, by)
-    reference = _default(by, [value for value, _ in values]) if reference is None else reference
+    known = [value for value, _ in values]
+    reference = _default(by, known) if reference is None else canonical_value(by, reference)
     against = next((value for value in values if value[0] == reference), None)
     if against is None:
         raise InputError(
@@ -151,6 +152,11 @@ def _checked_setting(table: pd.DataFrame, by: str | None) -> str:
     settings = (TRAINED_BY, *Run.model_fields)
     if by not in settings:
         raise unknown("setting", str(by), settings)
+    if by == "seed":
+        raise InputError(
+            "by is 'seed'; differences are paired by seed, so that no two seeds make a pair. Name another "
+            "setting, such as by='loss'."
+        )
     if by not in table:
         raise InputError(f"the table has no column {by!r}; give the table that dilution.run returned.")
     return by
