@@ -18,6 +18,7 @@ from dilution.benchmarking.tables import (
     differences,
     leaders,
     named_runs,
+    with_noisy_choice,
 )
 from dilution.study.pairs import paired_difference
 
@@ -46,7 +47,7 @@ def run_table(last=LAST):
             key = f"{noise}/{method}/{seed}"
             row = {
                 "key": key, "state": "done", "seed": seed, "noise": "the setting", "test_acc_last": value,
-                "test_acc_at_best_noisy_val": value + 0.02, "test_acc_max": value + 0.03, "n_test": 1000,
+                "test_acc_at_best_noisy_acc": value + 0.02, "test_acc_max": value + 0.03, "n_test": 1000,
                 "majority_share": 0.1, "seconds": 3.0 if method == "gce" else 2.0, "group_size": 4,
                 "device": "cpu", "noise_rate_expected": 0.45 * (noise != "clean"),
                 "noise_rate_empirical": (0.45 + 0.01 * seed) * (noise != "clean"),
@@ -72,6 +73,32 @@ def test_a_run_belongs_to_two_methods_if_they_differ_in_the_choice_of_a_step(run
     assert plain["best_test"].tolist() == pytest.approx((plain["last"] + 0.03).tolist())
     assert set(runs["noise"]) == {"clean", "symmetric-50"}
     assert set(runs["noise_setting"]) == {"the setting"}
+
+
+def test_noisy_validation_chooses_the_first_evaluation_with_the_highest_accuracy_on_noisy_labels():
+    table = pd.DataFrame({"key": ["a", "b", "c"], "state": ["done", "done", "diverged"]})
+    history = pd.DataFrame(
+        {
+            "key": ["a", "a", "a", "a", "c", "c"],
+            "step": [1, 2, 3, 4, 1, 2],
+            "val_acc_noisy": [0.2, 0.4, 0.4, 0.3, 0.2, 0.4],
+            "val_loss_noisy": [1.0, 2.0, 3.0, 4.0, 1.0, 2.0],
+            "test_acc": [0.5, 0.6, 0.9, 0.7, 0.5, 0.6],
+        }
+    )
+    chosen = with_noisy_choice(table, history).set_index("key")
+    assert chosen.loc["a", ["test_acc_at_best_noisy_acc", "step_at_best_noisy_acc"]].tolist() == [0.6, 2]
+    assert chosen.loc[["b", "c"], "test_acc_at_best_noisy_acc"].isna().all()  # no history; no accuracy
+    assert with_noisy_choice(table, history[:0])["step_at_best_noisy_acc"].isna().all()
+
+
+def test_a_diverged_run_counts_at_chance_by_every_measure():
+    table, planned = run_table()
+    lost = table["key"] == "clean/gce/0"
+    table.loc[lost, "state"] = "diverged"
+    table.loc[lost, ["test_acc_last", "test_acc_at_best_noisy_acc", "test_acc_max"]] = math.nan
+    runs = named_runs(table, planned, list(METHODS.values())).set_index("key")
+    assert runs.loc["clean/gce/0", ["last", "best_noisy_val", "best_test"]].tolist() == [0.1] * 3
 
 
 def test_accuracies_are_means_with_intervals_in_the_order_of_the_plan(runs):

@@ -32,8 +32,8 @@ class Method:
     settings
         Settings of a run that differ from those of plain cross entropy.
     stops_early
-        Whether the trained model is the one at the lowest cross entropy of noisy validation labels, in place
-        of the one after the last step.
+        Whether the trained model is the one at the highest accuracy on noisy validation labels, in place of
+        the one after the last step.
     about
         What the method is, in one line.
     strategy_for
@@ -82,7 +82,7 @@ METHODS: dict[str, Method] = {
             "early_stopping",
             "early stopping",
             stops_early=True,
-            about="cross entropy, stopped at its lowest value on noisy validation labels",
+            about="cross entropy, stopped at its highest accuracy on noisy validation labels",
         ),
         Method(
             "pooled",

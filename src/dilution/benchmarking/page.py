@@ -44,7 +44,7 @@ _ACCURACY_NAMES = {
 }
 _SHOWN = (
     *("method", "noise", "seed", "state", *_ACCURACY_NAMES, "noise_rate_empirical"),
-    *("memorised_last", "recovered_last", "step_at_best_noisy_val", "seconds", "group_size", "key"),
+    *("memorised_last", "recovered_last", "step_at_best_noisy_acc", "seconds", "group_size", "key"),
 )
 """Columns of the runs that the page shows; the CSV file has all."""
 
@@ -65,9 +65,9 @@ _KNOWN_T = (
 )
 _MEASURE_METHOD = {
     "last": "The test accuracy after the last step needs no choice. For the method early stopping it is the "
-    "test accuracy at the step with the lowest cross entropy on noisy validation labels.",
-    "best_noisy_val": "Of the evaluations during a training, the one with the lowest cross entropy on noisy "
-    "validation labels chooses the step; no clean label is needed. Early stopping is cross entropy here.",
+    "test accuracy at the step with the highest accuracy on noisy validation labels.",
+    "best_noisy_val": "Of the evaluations of a training the first one with the highest accuracy on noisy "
+    "validation labels gives the step; no clean label is needed. Early stopping is cross entropy here.",
     "best_test": "The highest test accuracy of all evaluations. The test set chooses the step, so this is no "
     "accuracy that can be had: it is shown because many papers report it, and the answer does not use it.",
 }
