@@ -194,6 +194,16 @@ def test_the_answer_names_the_best_rank_and_where_it_is_above_cross_entropy(runs
     assert "best_test" not in text
 
 
+def test_the_answer_counts_the_noises_of_the_best_methods_where_there_are_many(runs):
+    parts = [
+        runs[runs["noise"] == ("clean" if number < 2 else "symmetric-50")].assign(noise=f"noise {number}")
+        for number in range(5)
+    ]
+    titles = TITLES | {f"noise {number}": f"noise {number}" for number in range(5)}
+    text = answer(pd.concat(parts, ignore_index=True), differences(runs), {}, titles)
+    assert "most accurate method is GCE at 3 of 5 noises; early stopping at 2. The best" in text
+
+
 def test_the_answer_names_the_methods_whose_ranks_cannot_be_told_apart(runs):
     accuracy = {"cross_entropy": 0.5, "gce": 0.9, "early_stopping": 0.7}
     by_noise = pd.DataFrame([accuracy | {"gce": 0.6 + 0.3 * (k % 5 > 0)} for k in range(10)])

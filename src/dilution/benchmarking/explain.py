@@ -54,7 +54,16 @@ def _best_where(runs: pd.DataFrame, titles: Titles) -> str:
         for method, part in best.groupby("method", sort=False)
     }
     order = sorted(noises_of, key=lambda method: -len(noises_of[method]))
-    parts = [f"{titles[str(method)]} with {_names(noises_of[method])}" for method in order]
+    if len(best) <= _MAX_NAMES:
+        parts = [f"{titles[str(method)]} with {_names(noises_of[method])}" for method in order]
+    else:  # which noises they are is said below, beside the plot
+        counts = [len(noises_of[method]) for method in order]
+        parts = [
+            f"{_names([titles[str(m)] for m, n in zip(order, counts, strict=True) if n == count])} at {count}"
+            + (" each" if counts.count(count) > 1 else "")
+            + (f" of {len(best)} noises" if count == counts[0] else "")
+            for count in dict.fromkeys(counts)
+        ]
     alone = sum(not tied for tied in best["tied"])
     return (
         f"After the last step the most accurate method is {'; '.join(parts)}. The best one is ahead of all "
