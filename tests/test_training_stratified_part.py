@@ -78,6 +78,7 @@ def test_the_returned_model_is_the_one_whose_accuracy_is_reported(keep):
         assert predicted == result.test_acc == result.summary()[name]
         step = "steps_done" if keep == "last" else f"step_at_{keep}"
         assert result.model_step == result.summary()[step]
+        assert not result.model.training
         assert f"test_acc={result.test_acc:.4g}, model_step={result.model_step}" in repr(result)
 
 

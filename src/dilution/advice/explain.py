@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from dilution.training.recipes import BatchSizeRule, batch_size_for
+from dilution.utils.estimate import Estimate
 
 if TYPE_CHECKING:
     from dilution.advice.ablation import CheckpointChoice, Comparison
@@ -37,7 +38,15 @@ def answer(advice: Advice) -> str:
 
 
 def accuracy_text(advice: Advice) -> str:
-    """Return the test accuracy with its interval, and what it is measured against."""
+    """Return the test accuracy with its interval, and what it is measured against.
+
+    With a diagnosis the accuracy on clean labels comes first, which noisy test labels do not show.
+    """
+    if advice.clean_accuracy is not None:
+        return (
+            f"{advice.clean_accuracy.percent()} right, as estimated from "
+            f"{advice.accuracy.percent()} agreement with the test labels as they are,"
+        )
     measure = "test accuracy" if advice.trusts_test_labels else "agreement with the test labels as they are"
     return f"{advice.accuracy.percent()} {measure}"
 
@@ -76,9 +85,10 @@ def _clean_sentences(advice: Advice) -> list[str]:
     if advice.diagnosis is None or clean is None:
         return []
     rate = advice.diagnosis.noise_rate
+    most = Estimate(1 - rate.value, 1 - rate.high, 1 - rate.low)
     return [
         f"By the diagnosis {rate.percent()} of the labels are wrong, so that a model without errors would "
-        f"agree with {100 * (1 - rate.value):.1f} % of the test labels. This model is right on "
+        f"agree with {most.percent()} of the test labels. This model is right on "
         f"{clean.percent()} of them, as estimated."
     ]
 
