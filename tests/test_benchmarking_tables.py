@@ -214,6 +214,14 @@ def test_the_answer_names_the_methods_whose_ranks_cannot_be_told_apart(runs):
     assert "told apart from it by ranks (Friedman p = " in text
 
 
+def test_the_answer_of_one_method_compares_nothing(runs):
+    alone = runs[runs["method"] == "cross_entropy"]
+    assert answer(alone, differences(alone), {}, TITLES) == (
+        "Of one method, cross entropy, there is nothing to compare. After the last step it has 91.0 % with "
+        "clean, 62.0 % with symmetric 50 %."
+    )
+
+
 def test_the_answer_without_ranks_says_why(runs):
     assert "not ranked" in answer(runs, differences(runs), {}, TITLES)
 

@@ -31,6 +31,8 @@ def answer(runs: pd.DataFrame, differences: pd.DataFrame, ranks: Mapping[str, Ra
         Names in figures.
     """
     last, chosen = ranks.get("last"), ranks.get("best_noisy_val")
+    if runs["method"].nunique() == 1:
+        return _alone(runs, titles)
     where_best = _best_where(runs, titles)
     if last is None:
         return f"{where_best} No noise has runs of several methods, so they are not ranked."
@@ -44,6 +46,17 @@ def answer(runs: pd.DataFrame, differences: pd.DataFrame, ranks: Mapping[str, Ra
             _against_reference(differences, "best_noisy_val", str(chosen.mean_ranks.index[0]), titles)
         )
     return " ".join(filter(None, sentences))
+
+
+def _alone(runs: pd.DataFrame, titles: Titles) -> str:
+    """Return the accuracies of the only method."""
+    means = runs.groupby("noise", sort=False)["last"].mean()
+    shares = [f"{100 * mean:.1f} % with {titles[str(noise)]}" for noise, mean in means.dropna().items()]
+    method = titles[str(runs["method"].iloc[0])]
+    return (
+        f"Of one method, {method}, there is nothing to compare. After the last step it has "
+        f"{', '.join(shares)}."
+    )
 
 
 def _best_where(runs: pd.DataFrame, titles: Titles) -> str:
