@@ -63,7 +63,10 @@ def check_noise(summary, pinned):
     values = {NAMES[old]: value for old, value in pinned.items()}
     assert vars(summary).keys() == values.keys()
     for name, value in vars(summary).items():
-        assert (sha(value) if isinstance(value, np.ndarray) else value.hex()) == values[name], name
+        if isinstance(value, np.ndarray):
+            assert sha(value) == values[name], name
+        else:  # a sum of floats, whose last bit depends on the vector instructions
+            assert value == pytest.approx(float.fromhex(values[name]), rel=1e-15), name
 
 
 @pytest.mark.trains

@@ -103,7 +103,8 @@ def plain_loop(task):
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("model", ["mlp2", "conv2"])
 def test_replicas_equal_the_plain_loop(model, text):
-    group = tasks(text, model)
+    # the inverse of T multiplies gradients, and large steps amplify rounding, which differs by processor
+    group = tasks(text, model, lr=0.005 if text == "backward" else 0.02)
     for task, result in zip(group, train_together(group), strict=True):
         expected, losses = plain_loop(task)
         torch.testing.assert_close(weights(result), expected, rtol=1e-3, atol=2e-4)
