@@ -72,7 +72,7 @@ COMMANDS = {
     "fit": ("fit", "data.csv", "--model", "perceptron", "--method", "plain", "--out", "m.dilution"),
     "predict": ("predict", "fitted.dilution", "data.csv", "--out", "p.csv"),
     "benchmark": (
-        *("benchmark", "digits", "--methods", "gce", "--noises", "symmetric-50", "--seeds", "1"),
+        *("benchmark", "digits", "--methods", "gce", "--noises", "symmetric-50", "--seeds", "2"),
         *("--model", "perceptron", "--store", "b.sqlite", "--workers", "2"),
     ),
     "noisy": ("data", "noisy", "digits", "labels.npy", "--noise", "symmetric(rate=0.4)"),
