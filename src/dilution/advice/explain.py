@@ -45,7 +45,7 @@ def accuracy_text(advice: Advice) -> str:
     if advice.clean_accuracy is not None:
         return (
             f"{advice.clean_accuracy.percent()} right, as estimated from "
-            f"{advice.accuracy.percent()} agreement with the test labels as they are,"
+            f"{advice.accuracy.percent()} agreement with the test labels as they are"
         )
     measure = "test accuracy" if advice.trusts_test_labels else "agreement with the test labels as they are"
     return f"{advice.accuracy.percent()} {measure}"
