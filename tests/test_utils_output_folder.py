@@ -146,3 +146,24 @@ def test_a_large_foreign_file_is_not_read(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("dilution.utils.output_folder.file_digest", lambda _: pytest.fail("was read"))
     with pytest.raises(InputError, match=r"index\.html"):
         claim(tmp_path, NAMES)
+
+
+def test_files_of_another_command_are_those_of_others(tmp_path: Path) -> None:
+    claim(tmp_path, ("index.html", "plan.json"), command="plan")
+    write_output(tmp_path / "index.html", b"a plan")
+    claim(tmp_path, ("index.html", "plan.json"), command="plan")
+    claim(tmp_path, ("diagnosis.json",), command="diagnose")
+    with pytest.raises(InputError, match=r"has index.html of `dilution plan`. Choose another --out"):
+        claim(tmp_path, ("index.html", "diagnosis.json"), command="diagnose")
+    assert (tmp_path / "index.html").read_bytes() == b"a plan"
+    claim(tmp_path, ("index.html",), command="diagnose", overwrite=True)
+    write_output(tmp_path / "index.html", b"a diagnosis")
+    claim(tmp_path, ("index.html",), command="diagnose")
+    with pytest.raises(InputError, match="of `dilution diagnose`"):
+        claim(tmp_path, ("index.html",), command="plan")
+
+
+def test_files_whose_command_is_unknown_are_of_any(tmp_path: Path) -> None:
+    """Lists of earlier versions name no commands."""
+    write_output(tmp_path / "index.html", b"old")
+    assert claim(tmp_path, ("index.html",), command="report") == tmp_path

@@ -107,7 +107,7 @@ def benchmark(
     deadline = Deadline.of(execution)
     check_settings(model=model, precision=precision)
     check_usable_store(store)
-    folder = claim(out, FILES, overwrite=overwrite)
+    folder = claim(out, FILES, overwrite=overwrite, command="benchmark")
     plan = plan_benchmark(
         dataset, preset, methods, noises, seeds=seeds, model=model, precision=precision, root=execution.root
     )

@@ -37,7 +37,7 @@ def compare(
     from dilution.utils.output_folder import claim, write_output
 
     if out is not None:
-        claim(out, (_JSON, _TABLE), overwrite=overwrite)
+        claim(out, (_JSON, _TABLE), overwrite=overwrite, command="compare")
     comparison = compare_diagnoses(before, after)
     if out is not None:
         write_json(out / _JSON, comparison.to_dict())

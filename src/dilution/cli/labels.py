@@ -206,7 +206,7 @@ def plan(
     from dilution.planning.file_names import FILES
     from dilution.utils.output_folder import claim
 
-    claim(out, FILES, overwrite=overwrite)
+    claim(out, FILES, overwrite=overwrite, command="plan")
     with interruptible():
         result = plan_labels(
             data,
@@ -279,7 +279,7 @@ def advise(
     from dilution.advice.file_names import FILES
     from dilution.utils.output_folder import claim
 
-    claim(out, FILES, overwrite=overwrite)
+    claim(out, FILES, overwrite=overwrite, command="advise")
     with interruptible():
         advice = find_advice(
             data,

@@ -58,7 +58,7 @@ def predict(
     from dilution.utils.output_folder import claim
 
     fitted = load_model(model_file, model=model, features=features)
-    claim(out.absolute().parent, [out.name], overwrite=overwrite)
+    claim(out.absolute().parent, [out.name], overwrite=overwrite, command="predict")
     with interruptible("nothing is written"):
         predictions = fitted.predictions(data, label=label, ids=ids, split=split, root=data_root)
     with writing_to(out.absolute().parent):

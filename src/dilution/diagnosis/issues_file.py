@@ -14,6 +14,7 @@ from dilution.utils.csv_cells import csv_bytes
 from dilution.utils.output_folder import claim, file_digest, is_own_output, replace_work, write_output
 
 NAME = "label_issues.csv"
+_COMMAND = "diagnose"
 _BEFORE = "label_issues.before.csv"
 """The file that a reviewer edited, as it was when new label issues took its place."""
 
@@ -48,7 +49,7 @@ def claim_folder(
         If the folder cannot be written to.
     """
     path, rest = folder / NAME, [name for name in names if name != NAME]
-    claim(folder, rest, overwrite=overwrite)
+    claim(folder, rest, overwrite=overwrite, command=_COMMAND)
     if is_own_output(path) or (_is_same(path, verified) and not path.is_symlink()):
         return
     if not overwrite and path.is_file():
@@ -57,7 +58,7 @@ def claim_folder(
             f"--verified {shlex.quote(str(path))}: its verified labels count, and its columns are carried "
             "over. Or choose another --out, or --overwrite to lose them."
         )
-    claim(folder, [NAME], overwrite=overwrite)
+    claim(folder, [NAME], overwrite=overwrite, command=_COMMAND)
 
 
 def write_issues(diagnosis: Diagnosis, issues: pd.DataFrame, folder: Path) -> Path:

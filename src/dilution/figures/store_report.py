@@ -160,7 +160,7 @@ def claim_page(out: str | Path, files: Iterable[str], *, overwrite: bool, more: 
         Names of further files.
     """
     names = {*PAGE_FILES, *more, *(name for file in files for name in section_files(file))}
-    return claim(out, names, overwrite=overwrite)
+    return claim(out, names, overwrite=overwrite, command="report")
 
 
 def _is_figure(study: str) -> bool:

@@ -1,6 +1,7 @@
 """Folders of results: what is there that this program has not written, or somebody changed, stays as it is.
 
-A hidden file in the folder lists the files that were written, with a digest of each.
+A hidden file in the folder lists the files that were written, with a digest of each, and which command they
+are of.
 """
 
 import hashlib
@@ -8,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple, TypeGuard
 
 from dilution.errors import DataError, InputError
 from dilution.utils.atomic import check_replaceable, check_writable, write_atomic
@@ -17,9 +19,10 @@ from dilution.utils.strict_json import parse_json
 MARKER = ".dilution-files.json"
 _MAX_MARKER = 1_000_000  # bytes: the names and digests of ten thousand files
 _MAX_NAMES = 5  # in an error message
+_MAX_COMMAND = 40  # characters of a command in it
 
 
-def claim(folder: str | Path, names: Iterable[str], *, overwrite: bool = False) -> Path:
+def claim(folder: str | Path, names: Iterable[str], *, overwrite: bool = False, command: str = "") -> Path:
     """Create a folder of results if it does not exist, and return it once the files may be written.
 
     Call it before a long computation whose result goes there.
@@ -32,27 +35,40 @@ def claim(folder: str | Path, names: Iterable[str], *, overwrite: bool = False) 
         Names of the files that will be written.
     overwrite
         Whether files of others may be replaced. Folders, pipes and devices never are.
+    command
+        Command that will write them, such as ``"plan"``: files of another one are those of others.
 
     Raises
     ------
     InputError
-        If the folder has something of such a name that :func:`write_output` has not written as it is.
+        If the folder has something of such a name that :func:`write_output` has not written as it is, or that
+        another command has.
     DilutionError
         If the folder cannot be written to, or a file in it that may be replaced cannot be read.
     """
-    folder = check_writable(Path(folder))
+    folder, names = check_writable(Path(folder)), sorted(set(names))
     for name in sorted({*names, MARKER}):
         check_replaceable(folder / name)
-    foreign = sorted(name for name in set(names) if not is_own_output(folder / name))
+    foreign = [name for name in names if not is_own_output(folder / name)]
     if _read(folder) is None:
         foreign.insert(0, MARKER)
     if foreign and not overwrite:
         raise _refusal(folder, foreign)
+    known = _read(folder)
+    writers = known.commands if known is not None else {}
+    others = [name for name in names if (folder / name).exists() and writers.get(name, command) != command]
+    if command and others and not overwrite:
+        raise InputError(
+            f"{folder} has {_listed(others)} of `dilution {writers[others[0]][:_MAX_COMMAND]}`. Choose "
+            "another --out, or --overwrite (overwrite=True) to replace."
+        )
     for name in foreign:
         if name == MARKER or (folder / name).is_symlink():
             (folder / name).unlink()
         else:
             _record(folder, {name: file_digest(folder / name)})
+    if command:
+        _record(folder, {}, dict.fromkeys(names, command))
     return folder
 
 
@@ -134,38 +150,56 @@ def is_own_output(path: Path) -> bool:
         return True
     if path.is_symlink() or not path.is_file():
         return False
-    digest = (_read(path.parent) or {}).get(path.name)  # a file that is not listed may have any size
-    return digest is not None and digest == file_digest(path)
+    written = _read(path.parent)
+    digest = None if written is None else written.files.get(path.name)
+    return digest is not None and digest == file_digest(path)  # a file that is not listed may have any size
 
 
-def _read(folder: Path) -> dict[str, str] | None:
-    """Return the digests of the files that were written; None if something else is in the list's place."""
+class _Written(NamedTuple):
+    """What the hidden file lists: the digest of each file, and the command that some are of."""
+
+    files: dict[str, str]
+    commands: dict[str, str]
+
+
+def _read(folder: Path) -> _Written | None:
+    """Return what the list of a folder says; None if something else is in its place."""
     try:
         content = parse_json(read_regular(folder / MARKER, _MAX_MARKER))
     except FileNotFoundError:
-        return {}
+        return _Written({}, {})
     except (OSError, ValueError):
         return None
-    digests = content.get("files") if isinstance(content, dict) else None
-    if not isinstance(digests, dict) or not all(isinstance(digest, str) for digest in digests.values()):
+    if not isinstance(content, dict):
         return None
-    return digests
+    files, commands = content.get("files"), content.get("commands", {})
+    return _Written(files, commands) if _is_table(files) and _is_table(commands) else None
 
 
-def _record(folder: Path, digests: dict[str, str]) -> None:
-    before = _read(folder) or {}
-    after = dict(sorted({**before, **digests}.items()))
+def _is_table(value: object) -> TypeGuard[dict[str, str]]:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+
+
+def _record(folder: Path, digests: dict[str, str], commands: dict[str, str] | None = None) -> None:
+    before = _read(folder) or _Written({}, {})
+    after = _Written(
+        dict(sorted({**before.files, **digests}.items())),
+        dict(sorted({**before.commands, **(commands or {})}.items())),
+    )
     if after != before:
-        write_atomic(folder / MARKER, (json.dumps({"files": after}, indent=1) + "\n").encode())
+        write_atomic(folder / MARKER, (json.dumps(after._asdict(), indent=1) + "\n").encode())
 
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_MAX_NAMES]) + (", …" if len(names) > _MAX_NAMES else "")
+
+
 def _refusal(folder: Path, names: list[str]) -> InputError:
-    listed = ", ".join(names[:_MAX_NAMES]) + (", …" if len(names) > _MAX_NAMES else "")
     return InputError(
-        f"{folder} has {listed}, which dilution has not written, or which was changed since. Choose another "
-        "--out, or --overwrite (overwrite=True) to replace."
+        f"{folder} has {_listed(names)}, which dilution has not written, or which was changed since. Choose "
+        "another --out, or --overwrite (overwrite=True) to replace."
     )
