@@ -70,27 +70,46 @@ def test_verified_labels_are_no_noisy_ones_to_forward_correction():
 
 @pytest.mark.parametrize("method", ["forward", "prune", "reweight"])
 def test_methods_are_not_offered_without_a_model_that_learned_or_without_noise(method):
-    assert "no better" in obstacle(method, diagnosed(learned=False), noise(), takes_transition=True)
+    assert "no better" in obstacle(
+        method, diagnosed(learned=False), noise(), takes_transition=True, takes_weights=True
+    )
     clean = noise(np.eye(3) * 0.994 + 0.002)
-    assert "nothing to correct" in obstacle(method, diagnosed(), clean, takes_transition=True)
-    assert not obstacle(method, diagnosed(), noise(), takes_transition=True) or method == "prune"
+    assert "nothing to correct" in obstacle(
+        method, diagnosed(), clean, takes_transition=True, takes_weights=True
+    )
+    assert (
+        not obstacle(method, diagnosed(), noise(), takes_transition=True, takes_weights=True)
+        or method == "prune"
+    )
 
 
 def test_forward_needs_networks_and_classes_that_labels_tell_apart():
-    assert "only networks" in obstacle("forward", diagnosed(), noise(), takes_transition=False)
+    assert "only networks" in obstacle(
+        "forward", diagnosed(), noise(), takes_transition=False, takes_weights=True
+    )
     blurred = noise(np.full((3, 3), 1 / 3) + 0.01 * np.eye(3) - 0.01 / 3)
-    assert "nearly singular" in obstacle("forward", diagnosed(), blurred, takes_transition=True)
+    assert "nearly singular" in obstacle(
+        "forward", diagnosed(), blurred, takes_transition=True, takes_weights=True
+    )
 
 
 def test_prune_keeps_examples_of_every_class():
     sure_of_b = np.full((12, 3), 0.005)
     sure_of_b[:, 1] = 0.99
     assert "class 'a' would remain" in obstacle(
-        "prune", diagnosed(), noise(probs=sure_of_b), takes_transition=True
+        "prune", diagnosed(), noise(probs=sure_of_b), takes_transition=True, takes_weights=True
     )
     of_labels = noise(probs=np.full((12, 3), 0.01) + 0.97 * np.eye(3)[LABELS])
-    assert "no label" in obstacle("prune", diagnosed(), of_labels, takes_transition=True)
+    assert "no label" in obstacle("prune", diagnosed(), of_labels, takes_transition=True, takes_weights=True)
 
 
 def test_plain_is_always_offered():
-    assert not obstacle("plain", diagnosed(learned=False), noise(), takes_transition=False)
+    assert not obstacle(
+        "plain", diagnosed(learned=False), noise(), takes_transition=False, takes_weights=True
+    )
+
+
+def test_reweight_needs_models_that_take_weights():
+    assert not obstacle("reweight", diagnosed(), noise(), takes_transition=True, takes_weights=True)
+    reason = obstacle("reweight", diagnosed(), noise(), takes_transition=True, takes_weights=False)
+    assert "takes no sample_weight" in reason

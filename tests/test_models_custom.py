@@ -1,5 +1,6 @@
 """Custom models, ``module:factory``: checked, reproducible, trained like the built-in ones."""
 
+import re
 import sys
 
 import pytest
@@ -171,6 +172,62 @@ def test_an_edited_factory_is_another_run_and_is_imported_again(module, tmp_path
     (second,) = prepare([one], None)
     assert second.key != first.key
     assert build_model(one.model, SHAPE, 10, seed=0)[1].out_features == 128
+
+
+WIDE = """
+    from torch import nn
+
+    def wide(shape, classes, width=16, *, activation="ReLU"):
+        size = shape[0] * shape[1] * shape[2]
+        layer = getattr(nn, activation)()
+        return nn.Sequential(nn.Flatten(), nn.Linear(size, width), layer, nn.Linear(width, classes))
+
+    class Blocks(nn.Module):
+        def __init__(self, shape, classes, widths=(4,)):
+            super().__init__()
+            sizes = [shape[0] * shape[1] * shape[2], *widths, classes]
+            pairs = zip(sizes, sizes[1:])
+            self.layers = nn.Sequential(nn.Flatten(), *(nn.Linear(a, b) for a, b in pairs))
+
+        def forward(self, x):
+            return self.layers(x)
+"""
+
+
+def test_a_factory_gets_the_parameters_in_brackets(module):
+    name = module(WIDE)
+    assert build_model(f"{name}:wide", SHAPE, 10, seed=0)[1].out_features == 16
+    model = build_model(f"{name}:wide(width=8, activation='Tanh')", SHAPE, 10, seed=0)
+    assert model[1].out_features == 8
+    assert isinstance(model[2], nn.Tanh)
+    assert len(build_model(f"{name}:Blocks(widths=[8, 4])", SHAPE, 10, seed=0).layers) == 4
+
+
+def test_parameters_of_a_factory_are_an_axis_of_a_grid_and_have_one_spelling(module, tmp_path):
+    name = module(WIDE)
+    base = {"dataset": "digits", "n": 100, "alpha": 1} | FEW
+    spellings = [f"{name}:wide(activation='ReLU', width=8)", f"{name}:wide( width = 8,activation = 'ReLU')"]
+    first, second = (Run.of(**base, model=text) for text in spellings)
+    assert first == second
+    study = Study.of("widths", [Run.of(**base, model=f"{name}:wide(width={width})") for width in (2, 32)])
+    table = dilution.run(study, store=tmp_path / "s.sqlite", execution=Execution(workers=0, progress=False))
+    assert table["model"].tolist() == [f"{name}:wide(width=2)", f"{name}:wide(width=32)"]
+    assert table["state"].tolist() == ["done"] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}:wide(widht=8)", "unexpected keyword argument 'widht'"),
+        ("{}:wide(width=8", "cannot be read"),
+        ("{}:wide(8)", "my_nets:small"),
+        ("conv2(width=8)", "models of this package take no parameters. Give model='conv2'"),
+        ("sklearn:forest(n=8)", "take no parameters"),
+    ],
+)
+def test_parameters_that_break_a_rule_are_refused(module, digits, text, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        train(text.format(module(WIDE)), Dilution(digits.train, 0, n=100), test=digits.test, **FEW)
 
 
 WRONG = """

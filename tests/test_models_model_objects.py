@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from torch import nn
 
@@ -74,6 +75,34 @@ def test_runs_of_a_store_need_a_model_that_can_be_imported():
     assert importable_name(make) == f"{__name__}:make"
     with pytest.raises(InputError, match="so it must have a name"):
         importable_name(lambda shape, classes: make(shape, classes))
+
+
+def test_a_classifier_with_plain_parameters_can_be_imported():
+    name = importable_name(KNeighborsClassifier(n_neighbors=3, weights="distance"))
+    assert name == "sklearn.neighbors._classification:KNeighborsClassifier(n_neighbors=3, weights='distance')"
+    copy = call_factory(name, (2, 1, 1), 2, seed=0)
+    assert (copy.n_neighbors, copy.weights) == (3, "distance")
+    assert importable_name(LogisticRegression) == "sklearn.linear_model._logistic:LogisticRegression"
+    with pytest.raises(InputError, match="so it must have a name"):
+        importable_name(make_pipeline(LogisticRegression()))
+
+
+@pytest.mark.trains
+def test_a_plan_takes_a_classifier(tmp_path):
+    random = np.random.default_rng(0)
+    labels = random.integers(2, size=700)
+    features = 3.0 * labels[:, None] + random.normal(size=(700, 2))
+    plan = dilution.plan(
+        (features, labels),
+        target=0.9,
+        eta=0.2,
+        model=KNeighborsClassifier(n_neighbors=5),
+        pilot_n=240,
+        max_runs=24,
+        store=tmp_path / "plan.sqlite",
+        execution=dilution.Execution(workers=0, progress=False),
+    )
+    assert set(plan.runs["model"]) == {"sklearn.neighbors._classification:KNeighborsClassifier"}
 
 
 @pytest.mark.trains

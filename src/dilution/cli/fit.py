@@ -99,6 +99,7 @@ def fit(
             seed=seed,
             recipe=recipe,
             loss=loss,
+            to_file=True,
             execution=execution,
         )
     with writing_to(out.absolute().parent):

@@ -189,7 +189,15 @@ class Fitting:
         obstacles = {
             name: reason
             for name in asked
-            if (reason := obstacle(name, diagnosis, noise.fit, takes_transition=takes_transition))
+            if (
+                reason := obstacle(
+                    name,
+                    diagnosis,
+                    noise.fit,
+                    takes_transition=takes_transition,
+                    takes_weights=all(learner.takes_weights for learner in self.learners),
+                )
+            )
         }
         if obstacles and method != AUTO:
             raise InputError(

@@ -39,6 +39,7 @@ class FeatureLearner:
 
     name: ClassVar[str] = HEAD
     takes_transition: ClassVar[bool] = True
+    takes_weights: ClassVar[bool] = True
     budgets: ClassVar[tuple[int, ...]] = INVERSE_PENALTIES
 
     def fit(

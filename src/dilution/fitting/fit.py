@@ -26,6 +26,7 @@ from dilution.diagnosis.saved_diagnosis import open_diagnosis
 from dilution.diagnosis.verified_labels import open_verified_labels
 from dilution.errors import InputError, unknown
 from dilution.fitting.choice import AUTO, Choice, Fitting
+from dilution.fitting.estimator_learner import EstimatorLearner, check_is_saved, check_weights
 from dilution.fitting.extractor import Extractor
 from dilution.fitting.feature_learner import FeatureLearner
 from dilution.fitting.fitted_model import FittedModel
@@ -68,6 +69,7 @@ def fit(
     seed: int = 0,
     recipe: str | Path | None = None,
     loss: Any = None,
+    to_file: bool = False,
     execution: Execution | None = None,
 ) -> FitResult:
     """Fit a model to examples with doubtful labels, by the method that predicts held-out labels best.
@@ -82,9 +84,11 @@ def fit(
         that it is right; or ``"auto"``: whichever of these predicts held-out noisy labels best.
     model
         Name of a network, ``"module:factory"``, or a class or function that makes a ``torch.nn.Module``;
-        ``"sklearn:forest"``, ``"sklearn:boosting"`` or ``"sklearn:logistic"``. Default: for images a small
-        ConvNet; for tables the average of networks, a random forest, boosted trees and logistic regression
-        with the shares that predict held-out labels best; for `features` logistic regression.
+        ``"sklearn:forest"``, ``"sklearn:boosting"`` or ``"sklearn:logistic"``; or a classifier of
+        scikit-learn, an instance or a class, which gets features as they are and images as rows of numbers
+        in [0, 1]. Default: for images a small ConvNet; for tables the average of networks, a random forest,
+        boosted trees and logistic regression with the shares that predict held-out labels best; for
+        `features` logistic regression.
     features
         As for :func:`dilution.diagnose`, with the same default. Of a function, predictions on new images take
         features by the same function; of numbers, predictions take such numbers in place of images.
@@ -111,6 +115,8 @@ def fit(
         that depends on logits and one label alone; other models of the average keep their own. With another
         loss than cross entropy no network is trained with forward correction. Default: that of `recipe`, or
         cross entropy.
+    to_file
+        Whether the model will be saved, so that one that no file can hold is refused before it is fitted.
     execution
         Its `device`, `data_root` and `progress` are used.
 
@@ -174,6 +180,10 @@ def fit(
         for line in printed_notes(selection_notes):
             log(line)
         notes = (*notes, *selection_notes)
+        for learner in learners:
+            if isinstance(learner, EstimatorLearner):
+                check_weights(learner, weights)
+                check_is_saved(learner, to_file=to_file)
         fitting = Fitting(inputs, verified.classes, weights, learners, folds, seed, log)
         given = replace(examples, arrays=noisy, notes=())
         log.begin("fitting models")

@@ -9,12 +9,13 @@ import torch
 
 from dilution.data import Arrays
 from dilution.diagnosis.many_classes import MANY_BUDGETS, MANY_CLASSES, describe_many, has_many_classes
-from dilution.errors import InputError, short_repr
+from dilution.errors import InputError
+from dilution.fitting.estimator_learner import EstimatorLearner
 from dilution.fitting.learners import EPOCHS, Learner, NetworkLearner
 from dilution.fitting.linear_learner import LinearLearner
 from dilution.fitting.tree_learners import BoostingLearner, ForestLearner
 from dilution.models import default_model, name_model
-from dilution.training import resolve_trainable
+from dilution.training import ESTIMATORS, resolve_trainable
 
 _MOST_VALUES = 2_000  # features · classes up to which boosting is tried: each round has a tree per class
 _LEAST_FOR_BOOSTING = 2_000  # examples per tree of a round: of fewer a forest makes more, in less time
@@ -57,11 +58,13 @@ def select_learners(
         return [of_tables[name]]
     named = default_model(data.shape) if name is None else name
     if not resolve_trainable(named, data.shape, len(data.classes)).takes_steps:
-        raise InputError(
-            f"model is {short_repr(named)}; a fitted model holds networks, logistic regressions, random "
-            f"forests and boosted trees. Use {', '.join(map(repr, of_tables))}, or the name of a network "
-            "such as 'mlp2'."
-        )
+        if named in ESTIMATORS:
+            raise InputError(
+                f"model is {named!r}; fit knows {', '.join(map(repr, of_tables))} and networks such as "
+                "'mlp2' by name. Use one of these, or in Python pass a classifier: "
+                "model=sklearn.neighbors.KNeighborsClassifier()."
+            )
+        return [EstimatorLearner.of(named, data)]
     network = NetworkLearner(named, recipe, device, loss=loss)
     if not network.is_stackable(data):
         network = replace(network, budgets=EPOCHS[:_LARGE_BUDGETS])

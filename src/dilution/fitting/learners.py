@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -98,6 +98,10 @@ class Learner(Protocol):
         """Whether forward correction applies to it."""
 
     @property
+    def takes_weights(self) -> bool:
+        """Whether examples may have different weights."""
+
+    @property
     def budgets(self) -> tuple[int, ...]:
         """Budgets in ascending order."""
 
@@ -133,6 +137,7 @@ class NetworkLearner:
     device: str = "cpu"
     budgets: tuple[int, ...] = EPOCHS
     loss: str | None = None
+    takes_weights: ClassVar[bool] = True
 
     @property
     def takes_transition(self) -> bool:

@@ -29,6 +29,7 @@ class LinearLearner:
 
     name: ClassVar[str] = "sklearn:logistic"
     takes_transition: ClassVar[bool] = True
+    takes_weights: ClassVar[bool] = True
     budgets: ClassVar[tuple[int, ...]] = INVERSE_PENALTIES
 
     def describe_budget(self, budget: int) -> str:

@@ -2,6 +2,7 @@
 
 from dilution.diagnosis.feature_head import HEAD
 from dilution.fitting.boosted_trees import BoostedTrees
+from dilution.fitting.estimator_learner import FittedEstimator
 from dilution.fitting.fitted_model import FittedModel, Member, Network
 from dilution.fitting.forest import Forest
 from dilution.fitting.linear import Linear
@@ -39,6 +40,6 @@ def describe_members(model: FittedModel) -> str:
 
 def _name(member: Member, model: FittedModel) -> str:
     """Return the name under which `model` of :func:`dilution.fit` chooses such a member."""
-    if isinstance(member, Network):
+    if isinstance(member, Network | FittedEstimator):
         return model.model
     return _NAMES.get(type(member), type(member).__name__)

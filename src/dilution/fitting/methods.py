@@ -32,7 +32,12 @@ _LEAST_PER_CLASS = 3  # examples of a class that must remain
 
 
 def obstacle(
-    method: Method, diagnosis: Diagnosis, noise: NoiseFit | PooledFit, *, takes_transition: bool
+    method: Method,
+    diagnosis: Diagnosis,
+    noise: NoiseFit | PooledFit,
+    *,
+    takes_transition: bool,
+    takes_weights: bool,
 ) -> str:
     """Return why a method is not expected to help, as the end of a sentence; empty if it may.
 
@@ -46,6 +51,8 @@ def obstacle(
         The noise that is assumed.
     takes_transition
         Whether any of the models can be trained with forward correction.
+    takes_weights
+        Whether examples may have different weights.
     """
     if method == "plain":
         return ""
@@ -56,7 +63,7 @@ def obstacle(
     if method == "forward":
         return _obstacle_to_forward(noise, takes_transition=takes_transition)
     if method == "reweight":
-        return ""
+        return "" if takes_weights else "the fit of the model takes no sample_weight"
     p_wrong = noise.judge_labels(diagnosis.labels).p_wrong
     if not (p_wrong > ISSUE).any():
         return "no label is more likely wrong than right"

@@ -14,6 +14,7 @@ from dilution.data.formats.table_encoding import TableEncoding
 from dilution.errors import DataError, InputError
 from dilution.fitting.boosted_trees import BoostedTrees
 from dilution.fitting.checked_zip import CheckedZip, is_checked_zip
+from dilution.fitting.estimator_learner import FittedEstimator, cannot_save
 from dilution.fitting.extractor import open_extractor
 from dilution.fitting.fitted_model import FittedModel, Member, Network
 from dilution.fitting.forest import ARRAYS as FOREST_ARRAYS
@@ -33,11 +34,11 @@ from dilution.fitting.model_content import (
 )
 from dilution.fitting.named_code import trust_remedy
 from dilution.models.convnet import channels_last
+from dilution.models.own_names import is_own
 from dilution.models.registry import MODELS, ModelFactory, build_model
 from dilution.training.evaluation import Normalise
 from dilution.training.image_features import ExtractFeatures
 from dilution.utils.atomic import write_atomic
-from dilution.utils.references import is_reference
 from dilution.utils.version import versions
 
 SCHEMA_VERSION = 1
@@ -182,6 +183,8 @@ def _describe(member: Member, folder: str, arrays: dict[str, NDArray[Any]]) -> M
     if isinstance(member, Linear):
         arrays |= {f"{folder}/{name}": getattr(member, name) for name in LINEAR_ARRAYS}
         return LinearEntry(kind="linear")
+    if isinstance(member, FittedEstimator):
+        raise InputError(cannot_save(member.name))
     if not isinstance(member, Network):
         raise InputError(
             f"a member of the model is a {type(member).__name__}; a file holds networks and boosted trees. "
@@ -358,7 +361,7 @@ def _empty_module(content: Content, model: str | ModelFactory | None, path: Path
             ) from error
     if callable(model):
         return model(content.shape, n_classes)
-    if model is None or model != name or not is_reference(name):
+    if model is None or model != name or not is_own(name):
         remedy = trust_remedy(str(path), "model", name, "the function that makes it")
         given = "" if model is None else f", and model is {model!r}"
         raise InputError(

@@ -1,6 +1,8 @@
 """The remedy where a model file names code of a user, which a file alone never has run."""
 
-from dilution.utils.references import is_reference
+import shlex
+
+from dilution.models import is_own
 
 
 def trust_remedy(file: str, argument: str, name: str, function: str) -> str:
@@ -17,9 +19,9 @@ def trust_remedy(file: str, argument: str, name: str, function: str) -> str:
     function
         What to pass for such an object: ``"the function"``.
     """
-    if not is_reference(name):
+    if not is_own(name):
         return f"Pass {function}: dilution.load_model({file!r}, {argument}=function)."
     return (
         f"If you trust that code, name it: dilution.load_model({file!r}, {argument}={name!r}), or "
-        f"--{argument} {name} on the command line."
+        f"--{argument} {shlex.quote(name)} on the command line."
     )

@@ -31,6 +31,7 @@ class _TreeLearner:
 
     name: ClassVar[str]
     takes_transition: ClassVar[bool] = False
+    takes_weights: ClassVar[bool] = True
 
     def fit(
         self, data: Arrays, targets: Targets, jobs: Sequence[Job], budgets: Sequence[int]

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from dilution.errors import DilutionError, InputError
+from dilution.models.own_names import is_own, split_name
 from dilution.utils import rng
-from dilution.utils.references import describe_exception, is_reference, resolve
+from dilution.utils.references import describe_exception, resolve
 from dilution.utils.rng_state import RngState
 
 _IMAGES = 2  # in the batch that checks the output of a model
@@ -43,7 +44,8 @@ def call_factory(
     name
         ``"module:name"`` of a function (or class) that takes the image shape (channels, height,
         width) and the number of classes, or no arguments. It returns an ``nn.Module`` whose output is
-        logits of shape (b, classes), or a classifier with ``fit`` and ``predict_proba``.
+        logits of shape (b, classes), or a classifier with ``fit`` and ``predict_proba``. Parameters in
+        brackets, ``"module:name(width=8)"``, are passed by name.
     shape
         Image shape: (channels, height, width).
     classes
@@ -58,16 +60,17 @@ def call_factory(
         if the model has no parameters to train, raises, or does not return finite logits of that
         shape.
     """
-    factory = resolve(name, "model")
+    reference, parameters = split_name(name)
+    factory = resolve(reference, "model")
     if isinstance(factory, nn.Module):
         raise InputError(
             f"model is {name!r}, which is a {type(factory).__name__}, a model itself; every run needs "
             "a new one. Give a function (shape, classes) that returns a model."
         )
-    arguments = (shape, classes) if _takes_arguments(name, factory) else ()
+    arguments = (shape, classes) if _takes_arguments(name, factory, parameters) else ()
     with RngState(rng.stream(seed, "weights")):
         try:
-            model = factory(*arguments)
+            model = factory(*arguments, **parameters)
         except Exception as error:
             called = f"called with {shape}, {classes}" if arguments else "called without arguments"
             raise InputError(
@@ -104,7 +107,7 @@ def errors_of_model(name: str) -> Iterator[None]:
     except DilutionError:
         raise
     except Exception as error:
-        if not is_reference(name):
+        if not is_own(name):
             raise
         *_, last = traceback.extract_tb(error.__traceback__)
         raise InputError(
@@ -114,8 +117,10 @@ def errors_of_model(name: str) -> Iterator[None]:
         ) from error
 
 
-def _takes_arguments(name: str, factory: Any) -> bool:
+def _takes_arguments(name: str, factory: Any, parameters: dict[str, Any]) -> bool:
     """Return whether a factory takes image shape and classes, or nothing; refuse one that takes neither.
+
+    Parameters in the name come in addition.
 
     A class whose parameters all have defaults takes nothing, since these are settings: of a classifier, or of
     a module, unless one is called ``shape`` or ``classes``.
@@ -125,24 +130,25 @@ def _takes_arguments(name: str, factory: Any) -> bool:
     except (TypeError, ValueError):  # some built-in functions have none
         return True
     is_named = bool({"shape", "classes"} & set(signature.parameters))
-    if isinstance(factory, type) and _binds(signature) and signature.parameters and not is_named:
+    if isinstance(factory, type) and _binds(signature, parameters) and signature.parameters and not is_named:
         return False
     try:
-        signature.bind((1, 1, 1), 2)
+        signature.bind((1, 1, 1), 2, **parameters)
     except TypeError as error:
-        if _binds(signature):
+        if _binds(signature, parameters):
             return False
         raise InputError(
             f"model is {name!r}, which takes {signature}: {error}. It must take two arguments, the image "
-            "shape (channels, height, width) and the number of classes, or none."
+            "shape (channels, height, width) and the number of classes, or none, and the parameters that its "
+            "name has in brackets."
         ) from None
     return True
 
 
-def _binds(signature: inspect.Signature, *arguments: Any) -> bool:
-    """Return whether a function can be called with arguments."""
+def _binds(signature: inspect.Signature, parameters: dict[str, Any]) -> bool:
+    """Return whether a function can be called with the parameters alone."""
     try:
-        signature.bind(*arguments)
+        signature.bind(**parameters)
     except TypeError:
         return False
     return True

@@ -1,5 +1,7 @@
 """Models that a program passes as objects: classes, factories and classifiers, which get a name."""
 
+import inspect
+import math
 import pickle
 import re
 import sys
@@ -10,6 +12,7 @@ from torch import nn
 
 from dilution.errors import InputError, short_repr
 from dilution.models.custom import Classifier
+from dilution.utils.named_call import format_call
 from dilution.utils.references import is_reference, register_object, registered_object
 
 
@@ -65,8 +68,8 @@ def importable_name(model: Any) -> str | None:
     Parameters
     ----------
     model
-        A name, which is returned as it is, or None; or a factory or class that can be imported under its own
-        name.
+        A name, which is returned as it is, or None; a factory or class that can be imported under its own
+        name; or an unfitted classifier of such a class whose parameters are numbers, texts or lists.
 
     Raises
     ------
@@ -75,19 +78,55 @@ def importable_name(model: Any) -> str | None:
     """
     if model is None or isinstance(model, str):
         return model
-    module, qualified = getattr(model, "__module__", None), getattr(model, "__qualname__", "")
-    name = f"{module}:{qualified}"
-    if callable(model) and module not in (None, "__main__") and is_reference(name):
-        target = sys.modules.get(str(module))
-        for attribute in qualified.split("."):
-            target = getattr(target, attribute, None)
-        if target is model:
-            return name
+    is_classifier = hasattr(model, "predict_proba") and not isinstance(model, type)
+    reference = _reference(type(model) if is_classifier else model)
+    name = _with_parameters(reference, model) if reference and is_classifier else reference
+    if name:
+        return name
     raise InputError(
         f"model is {short_repr(model)}, an object; its runs are kept in a store and train in other "
-        "processes, so it must have a name. Write a function (shape, classes) to a file of the current "
-        "folder and pass 'my_module:my_function'. diagnose takes objects."
+        "processes, so it must have a name. Write a function (shape, classes) that returns it to a file of "
+        "the current folder and pass 'my_module:my_function'. diagnose and fit take objects."
     )
+
+
+def _reference(model: Any) -> str:
+    """Return ``module:name`` under which a function or class can be imported; empty if there is none."""
+    module, qualified = getattr(model, "__module__", None), getattr(model, "__qualname__", "")
+    name = f"{module}:{qualified}"
+    if not callable(model) or module in (None, "__main__") or not is_reference(name):
+        return ""
+    target = sys.modules.get(str(module))
+    for attribute in qualified.split("."):
+        target = getattr(target, attribute, None)
+    return name if target is model else ""
+
+
+def _with_parameters(reference: str, classifier: Any) -> str:
+    """Return the name of a classifier with those of its parameters that are not the default.
+
+    Empty if one of them cannot be written as text.
+    """
+    from sklearn.base import BaseEstimator
+
+    if not isinstance(classifier, BaseEstimator):
+        return ""
+    fields = inspect.signature(type(classifier)).parameters
+    defaults = {name: field.default for name, field in fields.items()}
+    values = classifier.get_params(deep=False)
+    given = {name: value for name, value in values.items() if value is not defaults.get(name, fields)}
+    if not all(map(_is_literal, given.values())):
+        return ""
+    return format_call(reference, {k: v for k, v in given.items() if v != defaults.get(k, fields)})
+
+
+def _is_literal(value: object) -> bool:
+    """Return whether a name can hold a value."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_literal, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or type(value) in (bool, int, str)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from dilution.models.custom import call_factory
 from dilution.models.fastcifar import fastcifar
 from dilution.models.lenet import lenet
 from dilution.models.mlp import mlp
+from dilution.models.own_names import is_own
 from dilution.models.resnet import resnet
 from dilution.utils import rng
-from dilution.utils.references import is_reference
 from dilution.utils.rng_state import RngState
 
 ModelFactory = Callable[[tuple[int, int, int], int], nn.Module]
@@ -114,7 +114,8 @@ def build_model(name: str, shape: tuple[int, int, int], classes: int, *, seed: i
     Parameters
     ----------
     name
-        One of `MODELS`, or ``"module:factory"``; see :func:`dilution.models.custom.call_factory`.
+        One of `MODELS`, or ``"module:factory"``, also with parameters in brackets; see
+        :func:`dilution.models.custom.call_factory`.
     shape
         Image shape: (channels, height, width).
     classes
@@ -128,7 +129,7 @@ def build_model(name: str, shape: tuple[int, int, int], classes: int, *, seed: i
         If there is no model of this name, a factory breaks a rule, or a parameter or buffer is left
         uninitialised.
     """
-    if is_reference(name):
+    if is_own(name):
         model = call_factory(name, shape, classes, seed=seed)
         if isinstance(model, nn.Module):
             return model

@@ -6,6 +6,7 @@ from functools import cache, partial
 import torch
 
 from dilution.data import fingerprint, is_dataset_name, load
+from dilution.models import reference_of
 from dilution.noise import IMAGE_SOURCES
 from dilution.study.datasets import confusability_name, dilute, open_data
 from dilution.study.grouping import expected_steps
@@ -74,7 +75,7 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
         if has_groups(run.dataset):
             digests.append(GROUPED)
         if is_custom(run.model):
-            digests.append(model_digest(run.model))
+            digests.append(model_digest(reference_of(run.model)))
         digests.append(loss_digest(run.loss))
         digests.append(strategy_digest(run.strategy))
         digests += own_digests(run.optimizer, run.schedule, run.early_stopping)

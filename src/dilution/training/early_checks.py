@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from dilution.errors import InputError
-from dilution.models import name_model
+from dilution.models import name_model, reference_of
 from dilution.training.config import check_precision
 from dilution.training.estimators import ESTIMATORS, check_model_name, is_custom
 from dilution.training.recipes import ADVISED, read_recipe
@@ -55,7 +55,7 @@ def check_settings(
         return
     check_model_name(name)
     if is_custom(name):
-        resolve(name, "model")
+        resolve(reference_of(name), "model")
     if takes_steps and name in ESTIMATORS:
         raise InputError(
             f"model is {name!r}, an estimator that takes no optimizer steps: it has no batch size or "

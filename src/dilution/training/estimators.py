@@ -18,15 +18,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dilution.errors import InputError, unknown
-from dilution.models import MODELS, Classifier, call_factory
+from dilution.models import MODELS, Classifier, canonical_name, is_own, reference_of
 from dilution.noise import Dilution
 from dilution.training.config import TrainConfig
 from dilution.training.evaluation import Evaluator, Normalise, accuracy, predict_logits
+from dilution.training.own_classifiers import (
+    accepts_weights,
+    class_probabilities,
+    fit_classifier,
+    make_classifier,
+    torch_thread_count,
+)
 from dilution.training.result import TrainResult
 from dilution.training.task import TrainTask
 from dilution.utils import rng
 from dilution.utils.docstrings import returned
-from dilution.utils.references import describe_exception, is_reference
 
 _LARGEST_TABLE = 1 << 29  # numbers in a table of examples, 2 GiB in float32; estimators copy parts of it
 _CHUNK = 1 << 15  # examples whose labels are computed at once
@@ -88,7 +94,9 @@ def list_estimators() -> dict[str, str]:
 
 
 def check_model_name(name: object) -> str:
-    """Return a name if a model or estimator can have it; the factory of a custom one is not imported.
+    """Return a name in its canonical spelling if a model or estimator can have it.
+
+    The factory of a custom one is not imported.
 
     Raises
     ------
@@ -102,11 +110,17 @@ def check_model_name(name: object) -> str:
         )
     if name in MODELS or name in ESTIMATORS:
         return name
+    reference = reference_of(name)
+    if reference in MODELS or reference in ESTIMATORS:
+        raise InputError(
+            f"model is {name!r}; models of this package take no parameters. Give model={reference!r}, or "
+            "'module:factory(parameter=value)' of your own."
+        )
     if name.startswith("sklearn:"):
         raise unknown("estimator", name, ESTIMATORS)
-    if not is_reference(name):
+    if not is_own(name):
         raise unknown("model", name, (*MODELS, *ESTIMATORS))
-    return name
+    return canonical_name(name)
 
 
 def check_no_loss(config: TrainConfig, model: str) -> None:
@@ -129,7 +143,7 @@ def check_no_loss(config: TrainConfig, model: str) -> None:
 
 def is_custom(name: str) -> bool:
     """Return whether a model or estimator is made by a factory of the user, ``module:factory``."""
-    return is_reference(name) and name not in ESTIMATORS
+    return is_own(name) and name not in ESTIMATORS
 
 
 def fit_estimator(task: TrainTask) -> TrainResult:
@@ -158,8 +172,8 @@ def fit_estimator(task: TrainTask) -> TrainResult:
     training, held_out = noisy.hold_out(task.n_val)
     normalise = Normalise(training.data, training.clean_rows)
     candidates = _candidates(task.model, training, task.seed)
-    with _torch_thread_count():
-        examples = _example_table(training, normalise, weighted=_accepts_weights(candidates[0]))
+    with torch_thread_count():
+        examples = _example_table(training, normalise, weighted=accepts_weights(candidates[0]))
         fitted = [
             _FittedEstimator(task.model, estimator, noisy.classes).fit(examples) for estimator in candidates
         ]
@@ -185,16 +199,7 @@ def _candidates(name: str, training: Dilution, seed: int) -> list[Classifier]:
     random_state = rng.stream(seed, "learner") & (2**32 - 1)  # the range of scikit-learn's seeds
     if name in ESTIMATORS:
         return ESTIMATORS[name](training.n, len(training) / training.n, random_state)
-    estimator = call_factory(name, training.data.shape, training.classes, seed=seed)
-    if isinstance(estimator, nn.Module):
-        raise InputError(
-            f"{name!r} returned a model after it had returned an estimator; it must always return the same."
-        )
-    params = estimator.get_params() if hasattr(estimator, "get_params") else {}
-    unset = [key for key, value in params.items() if key.endswith("random_state") and value is None]
-    if unset and hasattr(estimator, "set_params"):
-        estimator.set_params(**dict.fromkeys(unset, random_state))
-    return [estimator]
+    return [make_classifier(name, training.data.shape, training.classes, seed, random_state)]
 
 
 class _ExampleTable(NamedTuple):
@@ -236,26 +241,11 @@ def _check_size(rows: int, training: Dilution) -> None:
         )
 
 
-def _accepts_weights(estimator: Classifier) -> bool:
-    from sklearn.utils.validation import has_fit_parameter
-
-    return bool(has_fit_parameter(estimator, "sample_weight"))
-
-
 def _validation_accuracy(normalise: Normalise, held_out: Dilution) -> Callable[["_FittedEstimator"], float]:
     """Return the function that measures accuracy on clean validation labels."""
     images = held_out.data.subset(held_out.clean_rows)
     true = held_out.true_labels(torch.arange(held_out.n))
     return lambda fitted: accuracy(predict_logits(fitted, normalise, images), true)
-
-
-@contextmanager
-def _torch_thread_count() -> Iterator[None]:
-    """Limit the libraries below scikit-learn to as many threads as PyTorch uses."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=torch.get_num_threads()):
-        yield
 
 
 @contextmanager
@@ -282,35 +272,12 @@ class _FittedEstimator(nn.Module):
     def fit(self, examples: _ExampleTable) -> "_FittedEstimator":
         """Fit the estimator, and return this object."""
         features, labels, weights = examples
-        given = {} if weights is None else {"sample_weight": weights}
-        try:
-            with _quiet_rounding(self.name):
-                self.estimator.fit(features, labels, **given)
-        except Exception as error:
-            raise InputError(
-                f"model is {self.name!r}; its fit raised {describe_exception(error)} on "
-                f"{len(labels):,} examples of {features.shape[1]:,} features, "
-                f"labels {np.unique(labels).tolist()[:10]}."
-            ) from None
+        with _quiet_rounding(self.name):
+            fit_classifier(self.name, self.estimator, features, labels, weights)
         return self
 
     def forward(self, x: Tensor) -> Tensor:
         """Return log-probabilities, float32 of shape (b, classes)."""
-        try:
-            predicted = self.estimator.predict_proba(x.flatten(1).numpy())
-            probabilities = np.asarray(predicted, dtype=np.float64)
-        except Exception as error:
-            raise InputError(
-                f"model is {self.name!r}; its predict_proba raised {describe_exception(error)}."
-            ) from None
-        # scikit-learn lists the classes that had labels in `classes_`; the others have no column.
-        known = np.asarray(getattr(self.estimator, "classes_", np.arange(self.classes)))
-        expected = (len(x), len(known))
-        if probabilities.shape != expected or not np.isfinite(probabilities).all():
-            raise InputError(
-                f"model is {self.name!r}; its predict_proba returned shape {probabilities.shape} for "
-                f"{len(x)} images; it must return finite probabilities of shape {expected}."
-            )
-        columns = np.zeros((len(x), self.classes))
-        columns[:, known] = probabilities
-        return torch.from_numpy(columns).clamp_(min=_LEAST_PROBABILITY).log_().float()
+        rows = x.flatten(1).numpy()
+        probabilities = class_probabilities(self.name, self.estimator, rows, self.classes)
+        return torch.from_numpy(probabilities).clamp_(min=_LEAST_PROBABILITY).log_().float()

@@ -14,6 +14,7 @@ _MAX_LENGTH = 1_000_000  # characters
 _MAX_NAME = 100  # characters of a name in a message
 _EXAMPLES = {
     "loss": "gce(q=0.3)",
+    "model": "my_nets:small(width=8)",
     "noise": "symmetric(rate=0.4)",
     "strategy": "co_teaching(forget_rate=0.2)",
     "optimizer": "adam(beta2=0.98)",
