@@ -16,6 +16,8 @@ from photographs import write_class_folders
 from reviewed_tables import CLASSES, N, diagnose_table, noisy_frame, noisy_rows
 
 from dilution.data import Arrays, UnsplitData, load_unsplit
+from dilution.diagnosis.held_out_file import held_out_bytes, read_held_out
+from dilution.diagnosis.label_issues import WRONG_CLASS_UNKNOWN
 from dilution.diagnosis.outputs import Outputs
 from dilution.diagnosis.page import write_diagnosis
 from dilution.errors import DataError, InputError
@@ -132,6 +134,36 @@ def test_every_change_is_listed_with_its_reason_and_counted(diagnosis, policy):
     assert (
         changes["new_label"] == np.where(clean.keep, np.array(CLASSES)[clean.labels], "")[changes.index]
     ).all()
+
+
+@pytest.mark.parametrize("policy", ["drop", "relabel", "weight"])
+def test_an_example_whose_label_is_wrong_without_another_class_is_dropped(tmp_path, frame, policy):
+    path = tmp_path / "verified.csv"
+    path.write_text("id,verified_label,verdict\n0,,wrong\n1,,wrong\n2," + CLASSES[LABELS[2]] + ",correct\n")
+    diagnosis = diagnose_table(frame, PRED_PROBS, verified=path)
+    issues = by_position(diagnosis)
+    assert issues["state"][:3].tolist() == ["verified wrong", "verified wrong", "verified correct"]
+    assert issues["p_wrong"][:3].tolist() == [1, 1, 0]
+    assert issues["verified_label"][:3].tolist() == ["", "", CLASSES[LABELS[2]]]
+    assert (diagnosis.n_verified, diagnosis.verified_noise_rate.value) == (3, pytest.approx(2 / 3))
+    clean = diagnosis.clean(policy)
+    assert clean.keep[:3].tolist() == [False, False, True]
+    assert clean.changes["action"][:3].tolist() == ["dropped", "dropped", "verified"]
+    assert (
+        "2 labels were found wrong without another class, so that their examples are dropped."
+        in clean.sentences
+    )
+    assert "Of 1 verified label, 0 were wrong and are replaced." in clean.sentences
+    assert len(clean.table) == clean.keep.sum()
+
+
+def test_a_saved_diagnosis_knows_labels_that_are_wrong_without_another_class(tmp_path, frame):
+    path = tmp_path / "verified.csv"
+    path.write_text("id,verified_label,verdict\n0,,wrong\n1," + CLASSES[TRUE[1]] + ",\n")
+    diagnosis = diagnose_table(frame, PRED_PROBS, verified=path)
+    saved = tmp_path / "held_out.npz"
+    saved.write_bytes(held_out_bytes(diagnosis))
+    assert read_held_out(saved).verified[:3].tolist() == [WRONG_CLASS_UNKNOWN, TRUE[1], -1]
 
 
 def test_without_an_estimate_only_verified_labels_are_applied(frame):

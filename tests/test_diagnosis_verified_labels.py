@@ -7,6 +7,7 @@ from noisy_digits import noisy_digits
 
 import dilution
 from dilution.data import UnsplitData
+from dilution.diagnosis.label_issues import WRONG_CLASS_UNKNOWN
 from dilution.diagnosis.verified_labels import (
     describe_verified_copies,
     read_verified_labels,
@@ -28,6 +29,18 @@ def test_blank_labels_are_ignored_and_further_columns_do_no_harm(tmp_path, examp
     assert verified[7] == 3
     assert verified[9] == 4
     assert (verified >= 0).sum() == 2
+
+
+def test_a_label_may_be_wrong_without_another_class(tmp_path, examples):
+    path = tmp_path / "verified_labels.csv"
+    path.write_text("id,verified_label,verdict\n7,3,wrong\n8,,wrong\n9,,unsure\n10,,\n")
+    verified, _ = read_verified_labels(path, examples)
+    assert verified[7:11].tolist() == [3, WRONG_CLASS_UNKNOWN, -1, -1]
+    labels = examples.arrays.labels.numpy()
+    assert verified_noise_rate(verified, labels).value == 1 - (labels[7] == 3) / 2
+    path.write_text("id,verified_label,verdict\n7,3,wrong\n7,,wrong\n")
+    with pytest.raises(InputError, match="said to be wrong without one"):
+        read_verified_labels(path, examples)
 
 
 def test_a_file_of_version_0_1_is_read_and_says_so(tmp_path, examples):

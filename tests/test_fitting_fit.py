@@ -158,6 +158,18 @@ def test_verified_labels_are_learned_in_place_of_the_given_ones():
 
 
 @pytest.mark.trains
+def test_a_label_that_is_wrong_without_another_class_is_not_learned(tmp_path):
+    features, labels, _ = table(90)
+    path = tmp_path / "verified.csv"
+    path.write_text("id,verified_label,verdict\n" + "".join(f"{row},,wrong\n" for row in range(20)))
+    options = {"model": "sklearn:forest", "method": "plain"}
+    left_out = fitted((features, labels), verified_labels=path, **options)
+    weighted = fitted((features, labels), sample_weight=np.arange(90) >= 20, **options)
+    np.testing.assert_array_equal(left_out.predict_proba(features), weighted.predict_proba(features))
+    assert "20 examples are not learned: the label was found wrong without another class" in left_out.notes
+
+
+@pytest.mark.trains
 def test_verifying_the_most_doubtful_labels_makes_models_no_worse():
     """Labels that remain are right more often than labels as they came, which must not mislead the choice."""
     new, _, new_true = table(n=2000, seed=1)

@@ -6,9 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reviews import CLASSES, review_of_images
 
+from dilution.diagnosis.label_issues import WRONG_CLASS_UNKNOWN
 from dilution.diagnosis.verified_labels import read_verified_labels
 from dilution.errors import InputError
-from dilution.review.answers import COLUMNS, FILE_NAME, UNSURE, AnswerFile, count_verdicts, read_answers
+from dilution.review.answers import (
+    COLUMNS,
+    FILE_NAME,
+    UNSURE,
+    WRONG,
+    AnswerFile,
+    count_verdicts,
+    read_answers,
+)
 
 ITEMS, EXAMPLES = review_of_images()
 
@@ -22,20 +31,20 @@ def read_table(folder: Path) -> pd.DataFrame:
 
 
 def test_every_answer_is_a_row_that_diagnose_takes(tmp_path):
-    answer_file(tmp_path).record([(0, 1), (1, 1), (2, UNSURE)])
+    answer_file(tmp_path).record([(0, 1), (1, 1), (2, UNSURE), (3, WRONG)])
     table = read_table(tmp_path)
     assert tuple(table.columns) == COLUMNS
-    assert table["verdict"].tolist() == ["wrong", "correct", "unsure"]
-    assert table["verified_label"].tolist() == ["dog", "dog", ""]
+    assert table["verdict"].tolist() == ["wrong", "correct", "unsure", "wrong"]
+    assert table["verified_label"].tolist() == ["dog", "dog", "", ""]
     classes, notes = read_verified_labels(tmp_path / FILE_NAME, EXAMPLES)
-    assert classes[:4].tolist() == [1, 1, -1, -1]
+    assert classes[:4].tolist() == [1, 1, -1, WRONG_CLASS_UNKNOWN]
     assert notes == ()
 
 
 @settings(max_examples=8, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 11), st.one_of(st.none(), st.integers(UNSURE, len(CLASSES) - 1))),
+        st.tuples(st.integers(0, 11), st.one_of(st.none(), st.integers(WRONG, len(CLASSES) - 1))),
         max_size=6,
     )
 )

@@ -112,15 +112,16 @@ def saved(browser: Any, n_rows: int) -> list[list[str]]:
 
 
 def test_keys_give_verdicts_that_are_in_the_file_at_once(served):
-    press(served, "y", "s", Keys.ENTER, "u", "1")
-    assert saved(served, 5) == [
+    press(served, "y", "s", Keys.ENTER, "u", "1", "w")
+    assert saved(served, 6) == [
         ["0", "cat", "correct"],
         ["1", "owl", "wrong"],
         ["2", "cat", "wrong"],
         ["3", "", "unsure"],
         ["4", "cat", "wrong"],
+        ["5", "", "wrong"],
     ]
-    assert text(served, "count") == "5 of 12 reviewed, 3 wrong so far, 1 unsure"
+    assert text(served, "count") == "6 of 12 reviewed, 4 wrong so far, 1 unsure"
     assert served.get_log("browser") == []
 
 
@@ -250,7 +251,7 @@ def test_the_file_works_offline_and_its_download_is_accepted_by_diagnose(offline
 def test_the_page_writes_the_same_file_as_the_server(browser, tmp_path):
     items, examples = review_of_images(classes=("=1+1", 'a,"b"', EVIL))
     file = AnswerFile(tmp_path / FILE_NAME, items, examples)
-    file.record([(0, 1), (1, 1), (2, -1), (3, 2), (4, 0)])
+    file.record([(0, 1), (1, 1), (2, -1), (3, 2), (4, 0), (5, -2)])
     write_review(
         label_issues(examples),
         examples,
@@ -298,7 +299,7 @@ def test_the_page_fits_a_phone(offline):
     metrics = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
     offline.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     assert offline.execute_script("return document.documentElement.scrollWidth") == 360
-    for name in ("correct", "take", "unsure"):
+    for name in ("correct", "take", "wrong", "unsure"):
         place = offline.find_element(By.ID, name).rect
         assert place["y"] + place["height"] <= 740  # no scrolling before an answer
         assert place["height"] >= 32

@@ -114,7 +114,7 @@ def test_answers_of_other_pages_and_other_sizes_are_refused(server, headers, sta
         {"answers": [[12, 0]]},
         {"answers": [[True, 0]]},
         {"answers": [[0, 3]]},
-        {"answers": [[0, -2]]},
+        {"answers": [[0, -3]]},
         {"answers": [[0, 1.0]]},
         {"answers": [["0", 1]]},
         {"answers": [[0, 1], [0, "dog"]]},

@@ -128,7 +128,10 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
     p_wrong = issues["p_wrong"].to_numpy(dtype=np.float64)
     p_suggested = issues["p_suggested"].to_numpy(dtype=np.float64)
     state = issues["state"].to_numpy(dtype=object)
+    is_named = issues["verified_label"].to_numpy(dtype=object) != ""
     is_wrong, is_verified = state == VERIFIED_WRONG, state != ""
+    is_lost = is_wrong & ~is_named  # no label is left
+    is_wrong = is_wrong & is_named
     doubtful = (p_wrong > confidence) & ~is_verified & diagnosis.learned
     actions = np.where(is_verified, _REPLACED, "").astype(object)
     keep, labels, weights = np.ones(len(given), dtype=bool), given.copy(), np.ones(len(given))
@@ -148,6 +151,8 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
     else:
         weights[doubtful] = 1 - p_wrong[doubtful]
         actions[doubtful] = _WEIGHTED
+    keep, weights = keep & ~is_lost, np.where(is_lost, 0.0, weights)
+    actions[is_lost] = _DROPPED
     names = np.array(diagnosis.classes, dtype=object)
     is_changed = actions != ""
     changes = pd.DataFrame(
@@ -162,7 +167,7 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
             "p_suggested": p_suggested,
             "reason": [
                 _reason(*values, confidence)
-                for values in zip(state, p_wrong, p_suggested, actions, strict=True)
+                for values in zip(state, is_named, p_wrong, p_suggested, actions, strict=True)
             ],
         }
     )[is_changed]
@@ -175,11 +180,18 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
         )
     if diagnosis.learned and not changed.any():
         sentences.append(_lower_confidence(limits, issues["is_issue"].to_numpy(dtype=bool) & ~is_verified))
-    if is_verified.any():
-        n_wrong, n_known = int(is_wrong.sum()), int(is_verified.sum())
+    if (is_verified & ~is_lost).any():
+        n_wrong, n_known = int(is_wrong.sum()), int((is_verified & ~is_lost).sum())
         sentences.append(
             f"Of {n_known:,} verified {'label' if n_known == 1 else 'labels'}, {n_wrong:,} "
             f"{'was' if n_wrong == 1 else 'were'} wrong and {'is' if n_wrong == 1 else 'are'} replaced."
+        )
+    if is_lost.any():
+        n_lost = int(is_lost.sum())
+        subject = "1 label was" if n_lost == 1 else f"{n_lost:,} labels were"
+        sentences.append(
+            f"{subject} found wrong without another class, so that "
+            f"{'its example is' if n_lost == 1 else 'their examples are'} dropped."
         )
     if not diagnosis.learned:
         sentences.append("Nothing could be estimated, so only verified labels are applied.")
@@ -206,11 +218,15 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
     )
 
 
-def _reason(state: str, p_wrong: float, p_suggested: float, action: str, confidence: float) -> str:
+def _reason(
+    state: str, is_named: bool, p_wrong: float, p_suggested: float, action: str, confidence: float
+) -> str:
     if state == VERIFIED_CORRECT:
         return "the verified label is the given one"
     if state == VERIFIED_WRONG:
-        return "the verified label is another one"
+        return (
+            "the verified label is another one" if is_named else "the label was found wrong, without another"
+        )
     reason = f"p_wrong {p_wrong:.3f} > {confidence:g}"
     return f"{reason}, p_suggested {p_suggested:.3f} > {confidence:g}" if action == _RELABELLED else reason
 

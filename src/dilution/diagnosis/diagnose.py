@@ -26,7 +26,7 @@ from dilution.diagnosis.fits import Fits, fit_all
 from dilution.diagnosis.given_probabilities import check_probabilities_file
 from dilution.diagnosis.goodness_of_fit import class_conditional_p_value, has_learned
 from dilution.diagnosis.held_out import HeldOut, predict_held_out
-from dilution.diagnosis.label_issues import rank_label_issues
+from dilution.diagnosis.label_issues import WRONG_CLASS_UNKNOWN, rank_label_issues
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit
 from dilution.diagnosis.open_origin import open_origin
 from dilution.diagnosis.origin import Origin
@@ -228,7 +228,8 @@ def diagnose_predictions(
     split_groups = None if noisy.groups is None else noisy.split_groups
     groups = None if split_groups is None else split_groups.numpy()
     labels, pred_probs = noisy.labels.numpy(), cross_validation.pred_probs
-    known, predicted = verified >= 0, pred_probs.argmax(axis=1)
+    known, predicted = verified != -1, pred_probs.argmax(axis=1)
+    agrees = (verified == predicted) | ((verified == WRONG_CLASS_UNKNOWN) & (predicted != labels))
     if fits is None:
         # The total weight is that of the prior of the calibration: copies must not make it weaker.
         weight = 1.0 if copies is None else count_groups(copies) / len(labels)
@@ -247,7 +248,7 @@ def diagnose_predictions(
         class_similarity=fits.class_similarity,
         class_conditional_p_value=class_conditional_p_value(fits.fit, labels, groups),
         n_verified=int(known.sum()),
-        n_verified_as_predicted=int((verified == predicted)[known].sum()),
+        n_verified_as_predicted=int(agrees[known].sum()),
         n_doubted=int((labels != predicted).sum()),
         n_verified_doubted=int((labels != predicted)[known].sum()),
         n_verified_groups=None if groups is None else len(np.unique(groups[known])),

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.special import softmax
 
 from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.cross_validation import CrossValidation
+from dilution.diagnosis.label_issues import VERIFIED_WRONG, WRONG_CLASS_UNKNOWN
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit
 from dilution.diagnosis.result import Diagnosis
 from dilution.errors import DataError
@@ -100,7 +102,6 @@ def held_out_bytes(diagnosis: Diagnosis) -> bytes | None:
     if held_out.pred_probs.size > MAX_VALUES:
         return None
     issues = diagnosis.label_issues.sort_values("index")
-    numbers = {name: number for number, name in enumerate(diagnosis.classes)}
     facts = _Facts(
         examples_sha256=examples_checksum(
             diagnosis.classes, diagnosis.labels, issues["index"].to_numpy(), [str(i) for i in issues["id"]]
@@ -119,7 +120,7 @@ def held_out_bytes(diagnosis: Diagnosis) -> bytes | None:
     arrays: dict[str, NDArray[Any]] = {
         "facts": np.frombuffer(facts.model_dump_json().encode(), dtype=np.uint8),
         "pred_probs": held_out.pred_probs,
-        "verified": np.array([numbers.get(name, -1) for name in issues["verified_label"]], dtype=np.int64),
+        "verified": _verified(issues, diagnosis.classes),
     }
     fits = [diagnosis.fit, diagnosis.alternative_fit, *diagnosis.bootstrap_fits]
     if all(isinstance(fit, NoiseFit) for fit in fits):
@@ -173,7 +174,7 @@ def _parse(arrays: dict[str, NDArray[Any]]) -> SavedPredictions:
     if (
         verified.dtype != np.int64
         or verified.shape != (n,)
-        or not ((verified >= -1) & (verified < classes)).all()
+        or not ((verified >= WRONG_CLASS_UNKNOWN) & (verified < classes)).all()
     ):
         raise ValueError("verified must be classes of all examples")
     fits: list[NoiseFit] = []
@@ -193,6 +194,14 @@ def _parse(arrays: dict[str, NDArray[Any]]) -> SavedPredictions:
         facts.min_per_class,
         None if facts.excess is None else Estimate(*facts.excess),
     )
+
+
+def _verified(issues: pd.DataFrame, classes: tuple[str, ...]) -> Ints:
+    """Return the verified class of each label issue, as :class:`VerifiedLabels` has it."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    verified = np.array([numbers.get(name, -1) for name in issues["verified_label"]], dtype=np.int64)
+    is_wrong = issues["state"].to_numpy() == VERIFIED_WRONG
+    return np.where(is_wrong & (verified < 0), WRONG_CLASS_UNKNOWN, verified)
 
 
 def _fits(arrays: dict[str, NDArray[Any]], pred_probs: Floats, verified: Ints, count: int) -> list[NoiseFit]:

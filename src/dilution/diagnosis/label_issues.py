@@ -19,6 +19,11 @@ COLUMNS = (
 VERIFIED_CORRECT, VERIFIED_WRONG = "verified correct", "verified wrong"
 """States of a label that somebody has looked up; the state of other labels is empty."""
 
+WRONG_CLASS_UNKNOWN = -2
+"""The verified class of an example whose label somebody found wrong without saying which class is right.
+
+−1 is that of an example that nobody has looked up."""
+
 ISSUE_THRESHOLD = 0.5
 """A label is an issue if it is wrong with a higher probability than this, and another class is suggested."""
 
@@ -39,7 +44,8 @@ def rank_label_issues(
     fit
         The noise fit to them.
     verified
-        True classes where somebody has looked them up, −1 elsewhere; int64, shape (n,). Default: nowhere.
+        True classes where somebody has looked them up, ``WRONG_CLASS_UNKNOWN`` where the label is known to be
+        wrong, −1 elsewhere; int64, shape (n,). Default: nowhere.
 
     Returns
     -------
@@ -52,16 +58,17 @@ def rank_label_issues(
         verified), ``p_suggested`` (probability of the suggested label), ``is_issue`` (whether `p_wrong` is
         above ½ and another class is suggested), ``weight`` (1 − `p_wrong`, a training weight of the given
         label), ``state`` (``"verified correct"``, ``"verified wrong"`` or empty) and ``verified_label``
-        (empty where there is none).
+        (empty where there is none, or only known that the label is wrong).
     """
     n, names = len(labels), np.array(examples.arrays.classes, dtype=object)
     p_wrong, suggested, p_suggested = (column.copy() for column in fit.judge_labels(labels))
-    known = np.zeros(n, dtype=bool) if verified is None else verified >= 0
-    if verified is not None:
-        suggested[known], p_suggested[known] = verified[known], 1.0
-        p_wrong[known] = verified[known] != labels[known]
+    verified = np.full(n, -1) if verified is None else verified
+    has_class, is_wrong = verified >= 0, verified == WRONG_CLASS_UNKNOWN
+    known = has_class | is_wrong
+    suggested[has_class], p_suggested[has_class] = verified[has_class], 1.0
+    p_wrong[known] = verified[known] != labels[known]
     p_wrong = p_wrong.clip(0, 1)  # without a zero that rounding made negative
-    states = np.where(suggested == labels, VERIFIED_CORRECT, VERIFIED_WRONG)
+    states = np.where(verified == labels, VERIFIED_CORRECT, VERIFIED_WRONG)
     table = pd.DataFrame(
         {
             "index": examples.positions,
@@ -73,7 +80,7 @@ def rank_label_issues(
             "is_issue": (p_wrong > ISSUE_THRESHOLD) & (suggested != labels),
             "weight": 1 - p_wrong,
             "state": np.where(known, states, "").astype(object),
-            "verified_label": np.where(known, names[suggested], "").astype(object),
+            "verified_label": np.where(has_class, names[suggested], "").astype(object),
         }
     )
     if examples.places is not None:

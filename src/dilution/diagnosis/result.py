@@ -87,7 +87,8 @@ class Diagnosis:
     n_doubted, n_verified_doubted
         Number of examples, and of verified ones, whose label is not the held-out prediction.
     n_verified_as_predicted
-        Number of verified labels that are the held-out prediction.
+        Number of verified labels that are the held-out prediction, or are known to be wrong where the given
+        label is not that prediction.
     notes
         What was left out, merged, converted or guessed when the data were read, one sentence each.
     origin

@@ -13,6 +13,7 @@ from dilution.data.labels import find_class
 from dilution.diagnosis.anchors import Ints
 from dilution.diagnosis.bootstrap import LEVEL
 from dilution.diagnosis.copies import clustered_share
+from dilution.diagnosis.label_issues import WRONG_CLASS_UNKNOWN
 from dilution.diagnosis.label_studio import read_label_studio
 from dilution.diagnosis.reviewer_columns import ReviewerColumns, read_reviewer_columns
 from dilution.errors import DataError, InputError, short_repr, unknown
@@ -22,6 +23,7 @@ from dilution.utils.migration import new_verified_columns, warn
 from dilution.utils.output_folder import file_digest
 
 COLUMNS = (ID, "verified_label")
+_VERDICT, _WRONG = "verdict", "wrong"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class VerifiedLabels:
     Parameters
     ----------
     classes
-        Verified class of each example, −1 where there is none: int64, shape (n,).
+        Verified class of each example, ``WRONG_CLASS_UNKNOWN`` where its label is known to be wrong and no
+        class is named, −1 where nobody has looked: int64, shape (n,).
     notes
         What was converted, joined or left out, one sentence per kind.
     reviewer_columns
@@ -65,7 +68,8 @@ def open_verified_labels(
         Id of an example → its class, or the path of a CSV file with the columns ``id`` and
         ``verified_label``, written as tables may be (:func:`dilution.data.load`). Rows with a blank
         ``verified_label`` are ignored, so ``label_issues.csv`` with such a column, filled in for some rows,
-        is a valid file. Or the path of a JSON file that Label Studio exported
+        is a valid file; but a row without one and with ``wrong`` in a column ``verdict`` says that the given
+        label is wrong. Or the path of a JSON file that Label Studio exported
         (:func:`dilution.diagnosis.label_studio.read_label_studio`).
     examples
         The examples, with their ids.
@@ -90,8 +94,13 @@ def open_verified_labels(
         return VerifiedLabels(matcher.classes, (*notes, *matcher.notes()))
     table, digest = _read_whole(verified)
     try:
+        labelled = set()
         for name, label, row in _rows(table):
             matcher.add(name, label, row)
+            labelled.add(row)
+        for name, verdict, row in table.values(_VERDICT, {}) if _VERDICT in table.columns else ():
+            if verdict.strip().lower() == _WRONG and row not in labelled:
+                matcher.add_wrong(name, row)
         columns = read_reviewer_columns(table, digest, matcher.examples)
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from error
@@ -125,12 +134,7 @@ class _Matcher:
 
     def add(self, name: str, label: str, origin: str) -> None:
         """Add the verified label of an example; `origin` says where it was read."""
-        index = self.examples.find(name)
-        if index is None:
-            raise InputError(
-                f"{origin} has a verified label of {short_repr(name)}, which is no example; "
-                f"{self.examples.rule}. Correct the id, or delete the row."
-            )
+        index = self._index(name, origin)
         number = self._class(label, f"the verified label of {self._ids[index]!r} ({origin})")
         before = int(self.classes[index])
         if before not in (-1, number):
@@ -144,6 +148,25 @@ class _Matcher:
         self.classes[index], self._origins[index] = number, origin
         if label != self._names[number]:
             self._converted.append((label, self._names[number]))
+
+    def add_wrong(self, name: str, origin: str) -> None:
+        """Add an example whose label is known to be wrong without a class that is right."""
+        index = self._index(name, origin)
+        if self.classes[index] >= 0:
+            raise InputError(
+                f"{self._ids[index]!r} has the verified label {self._names[self.classes[index]]!r} "
+                f"({self._origins[index]}) and is said to be wrong without one ({origin}). Delete one row."
+            )
+        self.classes[index], self._origins[index] = WRONG_CLASS_UNKNOWN, origin
+
+    def _index(self, name: str, origin: str) -> int:
+        index = self.examples.find(name)
+        if index is None:
+            raise InputError(
+                f"{origin} has a verified label of {short_repr(name)}, which is no example; "
+                f"{self.examples.rule}. Correct the id, or delete the row."
+            )
+        return index
 
     def notes(self) -> tuple[str, ...]:
         """Return one sentence per kind of conversion."""
@@ -232,7 +255,7 @@ def verified_noise_rate(verified: Ints, labels: Ints, groups: Ints | None = None
     Estimate
         NaN if no label is verified.
     """
-    known = verified >= 0
+    known = verified != -1
     if not known.any():
         return UNKNOWN
     wrong = verified[known] != labels[known]

@@ -21,6 +21,7 @@ from dilution.diagnosis import Diagnosis, diagnose
 from dilution.diagnosis.counts import check_counts
 from dilution.diagnosis.cross_validation import FOLDS
 from dilution.diagnosis.feature_source import FeatureSource
+from dilution.diagnosis.label_issues import WRONG_CLASS_UNKNOWN
 from dilution.diagnosis.result import MIN_PER_CLASS_WITH_FEATURES
 from dilution.diagnosis.saved_diagnosis import open_diagnosis
 from dilution.diagnosis.verified_labels import open_verified_labels
@@ -165,6 +166,12 @@ def fit(
         if diagnosis is not None:
             _check_diagnosis(diagnosis, arrays)
         weights = _weights(sample_weight, examples)
+        is_lost = verified.classes == WRONG_CLASS_UNKNOWN
+        if is_lost.any():
+            weights = np.where(is_lost, 0.0, weights)
+            subject = "1 example is" if is_lost.sum() == 1 else f"{int(is_lost.sum()):,} examples are"
+            notes = (*notes, f"{subject} not learned: the label was found wrong without another class")
+            log(notes[-1])
         log.begin("computing features")
         learned, feature_notes = source.find(data, examples, log)
         for line in printed_notes(feature_notes):

@@ -29,6 +29,9 @@ COLUMNS = (ID, LABEL, "given_label", "suggested_label", VERDICT, "p_wrong")
 UNSURE = -1
 """The answer of a reviewer who cannot tell; other answers are class numbers."""
 
+WRONG = -2
+"""The answer that the given label is wrong, without another class."""
+
 
 @dataclass
 class AnswerTable:
@@ -46,7 +49,7 @@ class AnswerTable:
     rows: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def answers(self, items: ReviewItems) -> dict[int, int]:
-        """Return the answer to each item that has one: item number → class number, or ``UNSURE``."""
+        """Return the answers: item number → class number, ``UNSURE`` or ``WRONG``."""
         answers = {}
         for name, row in self.rows.items():
             item = items.number_of.get(name)
@@ -56,6 +59,8 @@ class AnswerTable:
                 (answers[item],) = class_numbers(pd.Series([row[LABEL]]), items.classes)
             elif row[VERDICT] == "unsure":
                 answers[item] = UNSURE
+            elif row[VERDICT] == "wrong":
+                answers[item] = WRONG
         return answers
 
     def answer(self, items: ReviewItems, item: int, answer: int | None) -> None:
@@ -69,7 +74,7 @@ class AnswerTable:
         row["given_label"] = items.classes[given]
         row["suggested_label"] = items.classes[items.suggested[item]]
         row["p_wrong"] = f"{items.p_wrong[item]:g}"
-        row[LABEL] = "" if answer in (None, UNSURE) else items.classes[answer]
+        row[LABEL] = "" if answer in (None, UNSURE, WRONG) else items.classes[answer]
         row[VERDICT] = verdict(answer, given)
         if answer is None and not any(row[name] for name in self.columns if name not in COLUMNS):
             del self.rows[items.ids[item]]

@@ -86,6 +86,7 @@ function drawQuestions() {
   const verdicts = [
     ["correct", `${quoted(given)} is correct`, given],
     ["take", `It is ${quoted(suggested)}`, suggested],
+    ["wrong", "It is wrong", WRONG],
     ["unsure", "I cannot tell", UNSURE],
   ];
   for (const [id, text, number] of verdicts) {

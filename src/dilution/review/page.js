@@ -57,6 +57,7 @@ const ACTIONS = {
   y: () => answer(review.given[current]),
   s: takeSuggestion,
   Enter: takeSuggestion,
+  w: () => answer(WRONG),
   u: () => answer(UNSURE),
   z: undo,
   Delete: clearAnswer,
@@ -119,6 +120,7 @@ function start() {
   if (!answers.has(0)) current = 0;
   onClick("correct", () => answer(review.given[current]));
   onClick("take", takeSuggestion);
+  onClick("wrong", () => answer(WRONG));
   onClick("unsure", () => answer(UNSURE));
   onClick("undo", undo);
   onClick("previous", () => move(-1));

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from dilution.errors import DilutionError, InputError
-from dilution.review.answers import UNSURE, AnswerFile
+from dilution.review.answers import WRONG, AnswerFile
 from dilution.review.items import ReviewItems
 from dilution.review.page import render_page
 from dilution.utils.printable import page_bytes
@@ -182,6 +182,6 @@ def _read_answers(body: bytes, n_items: int, n_classes: int) -> Answers:
     for item, answer in pairs:
         if type(item) is not int or not 0 <= item < n_items:  # a truth value is no number here
             raise _BadRequestError("an item is the number of an example on the page")
-        if answer is not None and (type(answer) is not int or not UNSURE <= answer < n_classes):
-            raise _BadRequestError("an answer is the number of a class, −1 or null")
+        if answer is not None and (type(answer) is not int or not WRONG <= answer < n_classes):
+            raise _BadRequestError("an answer is the number of a class, −1, −2 or null")
     return pairs

@@ -31,6 +31,7 @@ function sentence(item) {
   const answer = answers.get(item);
   if (answer === undefined) return "";
   if (answer === UNSURE) return "You cannot tell.";
+  if (answer === WRONG) return "Wrong: it is another class, or none.";
   return answer === review.given[item] ? `Correct: it is ${quoted(answer)}.` : `Wrong: it is ${quoted(answer)}.`;
 }
 

@@ -2,6 +2,7 @@
 // The file of verified labels as the page saves it: the same columns and cells as review/answers.py writes.
 
 const UNSURE = -1;
+const WRONG = -2; // without another class
 
 function verdict(answer, given) {
   if (answer === undefined) return "";
@@ -29,7 +30,7 @@ function verifiedLabelsCsv(review, state, answers) {
     }
     rows.set(id, [
       id,
-      answer === undefined || answer === UNSURE ? "" : review.classes[answer],
+      answer === undefined || answer < 0 ? "" : review.classes[answer],
       review.classes[review.given[item]],
       review.classes[review.suggested[item]],
       verdict(answer, review.given[item]),
