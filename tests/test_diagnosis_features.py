@@ -108,7 +108,7 @@ def test_photographs_without_features_have_an_upper_bound(not_installed):
 
 def test_few_photographs_are_told_how_to_get_features(not_installed):
     data, _ = coloured(30)
-    found, notes = FeatureSource(None, trains_here=True).find("x", UnsplitData(data), print)
+    found, notes = FeatureSource(None, trains_here=True).find("x", UnsplitData(data))
     assert found is None
     assert "pip install 'dilution[features]'" in notes[0]
 
@@ -117,18 +117,18 @@ def test_tables_grey_images_and_many_images_keep_their_pixels(monkeypatch):
     source = FeatureSource(None, trains_here=True)
     labels = torch.arange(30) % 2
     for images in (torch.zeros(30, 5, 1, 1), torch.zeros(30, 1, 28, 28, dtype=torch.uint8)):
-        assert source.find("x", UnsplitData(Arrays(images, labels)), print) == (None, ())
+        assert source.find("x", UnsplitData(Arrays(images, labels))) == (None, ())
     data, _ = coloured(30)
-    assert FeatureSource(None, trains_here=False).find("x", UnsplitData(data), print) == (None, ())
-    assert FeatureSource("none", trains_here=True).find("x", UnsplitData(data), print) == (None, ())
+    assert FeatureSource(None, trains_here=False).find("x", UnsplitData(data)) == (None, ())
+    assert FeatureSource("none", trains_here=True).find("x", UnsplitData(data)) == (None, ())
     monkeypatch.setattr(feature_source, "FEW", 29)
-    assert source.find("x", UnsplitData(data), print) == (None, ())
+    assert source.find("x", UnsplitData(data)) == (None, ())
 
 
 @pytest.mark.skipif(not is_installed(), reason="the extra 'features' is not installed")
 def test_few_photographs_have_the_published_network_by_default():
     data, _ = coloured(20)
-    found, notes = FeatureSource(None, trains_here=True).find("x", UnsplitData(data), print)
+    found, notes = FeatureSource(None, trains_here=True).find("x", UnsplitData(data))
     assert found is not None
     assert found.values.shape == (20, 1280)
     assert "--features none" in notes[0]
@@ -153,14 +153,14 @@ def test_features_must_be_finite_numbers_one_row_per_example(tmp_path):
         (np.full((30, 2), np.nan), "row 0"),
     ):
         with pytest.raises(InputError, match=message):
-            FeatureSource(values, trains_here=True).find("x", examples, print)
+            FeatureSource(values, trains_here=True).find("x", examples)
     with pytest.raises(InputError, match="efficientnet-lite0, none"):
-        FeatureSource("resnet50", trains_here=True).find("x", examples, print)
+        FeatureSource("resnet50", trains_here=True).find("x", examples)
     with pytest.raises(DataError, match="does not exist"):
-        FeatureSource(str(tmp_path / "missing.npy"), trains_here=True).find("x", examples, print)
+        FeatureSource(str(tmp_path / "missing.npy"), trains_here=True).find("x", examples)
     np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="cannot be read"):
-        FeatureSource(tmp_path / "objects.npy", trains_here=True).find("x", examples, print)
+        FeatureSource(tmp_path / "objects.npy", trains_here=True).find("x", examples)
 
 
 def test_features_do_not_go_with_given_probabilities():

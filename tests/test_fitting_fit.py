@@ -255,7 +255,7 @@ def test_few_examples_are_fitted_without_a_choice():
         ({"sample_weight": np.zeros(300)}, "not all 0"),
         (
             {"model": "sklearn:knn"},
-            "a fitted model holds networks, logistic regressions, random forests and boosted trees",
+            "fit knows 'sklearn:forest', 'sklearn:boosting', 'sklearn:logistic' and networks",
         ),
         ({"seed": -1}, "seed is -1"),
     ],

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from dilution.utils import stage_log as module
-from dilution.utils.stage_log import StageLog, begin_stage
+from dilution.utils.stage_log import StageLog, begin_stage, track
 
 
 class Clock:
@@ -79,6 +79,40 @@ def test_a_terminal_shows_one_line_that_changes_every_second():
     assert shown[0] == "reading: 1 s so far"
     stage_log("a result")
     assert (lines, shown[-1]) == (["a result"], "")
+
+
+def test_a_stage_whose_work_is_counted_says_how_much_is_done(log):
+    stage_log, lines, clock = log
+    stage_log.begin("fitting the noise")
+    stage_log.advance(50, 1200)
+    polls(log, clock, 3)
+    assert lines[0] == "fitting the noise: 50 of 1,200, 2 s so far"
+    stage_log.begin("writing")
+    polls(log, clock, 3)
+    assert lines[-1].startswith("writing: ")
+    assert " of " not in lines[-1]
+
+
+def test_a_terminal_shows_a_bar_of_what_is_counted():
+    lines, shown, clock = [], [], Clock()
+    stage_log = StageLog(lines.append, "fitting", clock, shown.append)
+    for done in (0, 5, 10):
+        stage_log.advance(done, 10)
+        clock.seconds += 1
+        stage_log.speak_up()
+    assert [text.partition("]")[0] for text in shown] == ["[" + "." * 12, "[██████......", "[" + "█" * 12]
+    assert shown[1] == "[██████......] fitting: 5 of 10, 2 s so far"
+
+
+def test_tracked_items_are_counted_in_the_log_in_use(monkeypatch):
+    monkeypatch.setattr(module, "_POLL_SECONDS", 100)
+    lines, clock = [], Clock()
+    with StageLog(lines.append, "reading", clock) as stage_log:
+        for _ in track("abc", 3):
+            clock.seconds += 10
+            stage_log.speak_up()
+    assert lines == [f"reading: {done} of 3, {10 * done + 10} s so far" for done in range(3)]
+    assert list(track("abc", 3)) == ["a", "b", "c"]  # without a log
 
 
 def test_a_log_within_another_speaks_alone_and_the_outer_one_from_its_next_stage_on(monkeypatch):

@@ -129,7 +129,7 @@ def advise(
     columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
     known = find_diagnosis(diagnosis, data, columns, execution.root)
     with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
-        examples = as_features(data, features, columns, execution.root, log)
+        examples = as_features(data, features, columns, execution.root)
         shown = shown_name(data, **columns)
         if examples is not None:
             data, columns = examples, {}

@@ -1,7 +1,6 @@
 """What an advice takes besides the data: features of images, and a finished diagnosis of the same data."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,12 @@ from dilution.diagnosis.feature_source import FeatureSource
 from dilution.diagnosis.saved_diagnosis import open_diagnosis
 from dilution.errors import InputError
 from dilution.utils.estimate import Estimate
+from dilution.utils.stage_log import begin_stage
 
 _LEAST_SLOPE = 0.05  # of agreement against accuracy; below, labels say nearly nothing about the true class
 
 
-def as_features(
-    data: Any, features: Any, columns: dict[str, Any], root: str | None, log: Callable[[str], None]
-) -> UnsplitData | None:
+def as_features(data: Any, features: Any, columns: dict[str, Any], root: str | None) -> UnsplitData | None:
     """Return the examples with features in place of their images; None if pixels are asked for.
 
     Parameters
@@ -31,8 +29,6 @@ def as_features(
         As for :func:`dilution.diagnose`, except that the default is none.
     root
         Folder of downloaded data.
-    log
-        Called with lines about the progress.
 
     Raises
     ------
@@ -43,7 +39,8 @@ def as_features(
         return None
     source = FeatureSource(features, trains_here=False)
     examples = open_examples(source.name_with_size(data), **columns, root=root)
-    computed, notes = source.find(data, examples, log)
+    begin_stage("computing features")
+    computed, notes = source.find(data, examples)
     if computed is None:
         return None
     arrays = computed.as_examples(examples.arrays)

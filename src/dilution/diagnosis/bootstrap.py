@@ -12,6 +12,7 @@ from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, maximise_
 from dilution.diagnosis.pooled_fit import PooledFit, maximise_pooled
 from dilution.utils import rng
 from dilution.utils.estimate import Estimate, central_interval
+from dilution.utils.stage_log import track
 
 Fit = TypeVar("Fit", bound=NoiseFit | PooledFit)
 
@@ -49,7 +50,7 @@ def bootstrap(
     """
     drawn = (
         weights * predictions.weights
-        for weights in sample_weights(len(predictions.labels), groups, samples, seed)
+        for weights in track(sample_weights(len(predictions.labels), groups, samples, seed), samples)
     )
     if isinstance(fit, PooledFit):
         pooled = [maximise_pooled(fit.evidence, weights, fit.beta, fit.rates) for weights in drawn]

@@ -25,6 +25,7 @@ from dilution.diagnosis.cross_validation import (
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, fit_noise
 from dilution.utils import rng
 from dilution.utils.estimate import Estimate
+from dilution.utils.stage_log import track
 
 HEAD = "logistic regression"
 PLANTED = 8
@@ -85,7 +86,7 @@ class FeaturePredictions:
         """
         random = np.random.default_rng(rng.stream(seed, "planted noise") & (2**63 - 1))
         posterior, errors = fit.posterior(labels), list[float]()
-        for _ in range(PLANTED):
+        for _ in track(range(PLANTED), PLANTED):
             true = _draw(posterior, random)
             planted = _draw(fit.transition[true], random)
             if len(np.unique(planted)) < posterior.shape[1]:
@@ -137,7 +138,7 @@ def predict_from_features(
     head = _Head(features, labels, groups, classes, folds, repeats, seed)
     rows = np.arange(len(labels))
     losses: dict[float, float] = {}
-    for penalty in PENALTIES:
+    for penalty in track(PENALTIES, len(PENALTIES)):
         pred_probs = head.predict(labels, penalty, repeats=1)
         losses[penalty] = -float(np.log(pred_probs[rows, labels]).mean())
     best = min(losses, key=losses.__getitem__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,9 +126,7 @@ class FeatureSource:
                 "numpy.save(file, features)."
             )
 
-    def find(
-        self, data: Any, examples: UnsplitData, log: Callable[[str], None]
-    ) -> tuple[Features | None, tuple[str, ...]]:
+    def find(self, data: Any, examples: UnsplitData) -> tuple[Features | None, tuple[str, ...]]:
         """Return the features of examples, None if models train on the data as they are, and notes.
 
         Parameters
@@ -138,8 +135,6 @@ class FeatureSource:
             What the user gave.
         examples
             The examples in it.
-        log
-            Called with lines about the progress.
 
         Raises
         ------
@@ -149,7 +144,7 @@ class FeatureSource:
             If a file cannot be read.
         """
         if self.given is None:
-            return self._default(data, examples, log)
+            return self._default(data, examples)
         if isinstance(self.given, str) and self.given == NONE:
             return None, ()
         if isinstance(self.given, str | Path) and str(self.given).lower().endswith(".npy"):
@@ -159,20 +154,18 @@ class FeatureSource:
             self.check()  # it raises
         if isinstance(self.given, str):
             name, extractor = self.given, _extractor(self.given)
-            values = extract_features(examples.arrays, extractor, name, log)
+            values = extract_features(examples.arrays, extractor, name)
             return Features(values, name, extractor), describe_features(name)
         if callable(self.given):
             name = getattr(self.given, "__name__", type(self.given).__name__)
-            values = extract_features(examples.arrays, self.given, name, log)
+            values = extract_features(examples.arrays, self.given, name)
             return Features(values, name, self.given), ()
         return Features(_checked(to_array(self.given, "features"), examples, "features"), "features"), ()
 
     def _may_be_default(self) -> bool:
         return self.given is None and self.trains_here and is_installed()
 
-    def _default(
-        self, data: Any, examples: UnsplitData, log: Callable[[str], None]
-    ) -> tuple[Features | None, tuple[str, ...]]:
+    def _default(self, data: Any, examples: UnsplitData) -> tuple[Features | None, tuple[str, ...]]:
         """Return the published network's features of few photographs of the user; notes say how to decide."""
         arrays = examples.arrays
         channels, height, width = arrays.shape
@@ -199,7 +192,7 @@ class FeatureSource:
                 f"them train on features, name these too: --features {EFFICIENTNET} "
                 f"(features='{EFFICIENTNET}')",
             )
-        values = extract_features(arrays, efficientnet_features, EFFICIENTNET, log)
+        values = extract_features(arrays, efficientnet_features, EFFICIENTNET)
         return Features(values, EFFICIENTNET, efficientnet_features), describe_features(EFFICIENTNET)
 
 

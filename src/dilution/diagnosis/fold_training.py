@@ -19,6 +19,7 @@ from dilution.noise import Dilution
 from dilution.training import TrainConfig, TrainTask, train_together
 from dilution.utils.process_pool import Handler, ProcessPool
 from dilution.utils.references import register_object, registered_object
+from dilution.utils.stage_log import advance_stage, track
 
 _VAL_EVERY = 20  # one training example in so many is held out for validation, which a training needs
 
@@ -88,7 +89,14 @@ class FoldTrainer:
         WorkerError
             If a worker process died.
         """
-        return [self._predict(fold) for fold in folds] if self._pool is None else self._pool.map(folds)
+        if self._pool is None:
+            return [self._predict(fold) for fold in track(folds, len(folds))]
+        predictions = list[NDArray[np.float32]]()
+        advance_stage(0, len(folds))
+        for prediction in self._pool.imap(folds):
+            predictions.append(prediction)
+            advance_stage(len(predictions), len(folds))
+        return predictions
 
 
 _PlainData = tuple[NDArray[Any] | LazyImages, NDArray[np.int64], tuple[str, ...], NDArray[np.int64] | None]

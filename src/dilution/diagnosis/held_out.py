@@ -96,7 +96,7 @@ def predict_held_out(
         given, notes = given_cross_validation(pred_probs, examples, noisy.labels.numpy())
         return HeldOut(given, notes, MIN_PER_CLASS)
     log.begin("computing features")
-    features, notes = source.find(data, examples, log)
+    features, notes = source.find(data, examples)
     log.begin("predicting held-out labels")
     if features is not None and source.trains_here and len(noisy) <= FEW:
         regressions = predict_from_features(

@@ -173,7 +173,7 @@ def fit(
             notes = (*notes, f"{subject} not learned: the label was found wrong without another class")
             log(notes[-1])
         log.begin("computing features")
-        learned, feature_notes = source.find(data, examples, log)
+        learned, feature_notes = source.find(data, examples)
         for line in printed_notes(feature_notes):
             log(line)
         notes = (*notes, *feature_notes)

@@ -18,7 +18,7 @@ from dilution.noise import Dilution
 from dilution.training import TrainConfig, TrainTask, train_together
 from dilution.training.ensemble import is_stackable
 from dilution.training.recipes import ADVISED, built_in_recipe, config_with_recipe, read_recipe
-from dilution.utils.stage_log import begin_stage
+from dilution.utils.stage_log import advance_stage, begin_stage
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -84,6 +84,8 @@ def begin_models(what: str, first: int, at_once: int, total: int) -> None:
     last = min(first + at_once, total)
     models = f"model {last}" if last == first + 1 else f"models {first + 1} to {last}"
     begin_stage(f"fitting {what}, {models} of {total}")
+    if at_once < total:
+        advance_stage(first, total)
 
 
 class Learner(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -18,6 +17,7 @@ from dilution.data import Arrays
 from dilution.errors import InputError
 from dilution.models.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0, weights_path
 from dilution.utils.references import describe_exception
+from dilution.utils.stage_log import advance_stage
 
 EFFICIENTNET = "efficientnet-lite0"
 """Name of the published network: EfficientNet-Lite0, trained on the photographs and labels of ImageNet."""
@@ -29,7 +29,6 @@ ExtractFeatures = Callable[[NDArray[np.uint8]], ArrayLike]
 """Function of images, uint8 of shape (b, channels, height, width), that returns numbers of shape (b, d)."""
 
 _BATCH = 16  # images: more would not stay in the cache of a core
-_SILENT_SECONDS = 1.5  # at most, between two lines of progress
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, as the network was trained
 
 
@@ -43,7 +42,6 @@ def extract_features(
     data: Arrays,
     extractor: ExtractFeatures,
     name: str,
-    log: Callable[[str], None] = lambda _: None,
 ) -> NDArray[np.float32]:
     """Return features of all images, float32, shape (n, d).
 
@@ -55,8 +53,6 @@ def extract_features(
         Function of a batch of images, such as :func:`efficientnet_features`.
     name
         Name of the function, for messages.
-    log
-        Called with lines about the progress.
 
     Raises
     ------
@@ -70,8 +66,9 @@ def extract_features(
             "uint8. Leave --features (features=) out, or pass the features themselves as the data."
         )
     batches: list[NDArray[np.float32]] = []
-    done, spoken = 0, time.monotonic()
+    done = 0
     for rows in torch.arange(len(data)).split(_BATCH):
+        advance_stage(done, len(data))
         batch = _call(extractor, data.take(rows).numpy(), name)
         if batches and batch.shape[1] != batches[0].shape[1]:
             raise InputError(
@@ -80,9 +77,6 @@ def extract_features(
             )
         batches.append(batch)
         done += len(rows)
-        if time.monotonic() - spoken > _SILENT_SECONDS and done < len(data):
-            log(f"features of {done:,} of {len(data):,} images")
-            spoken = time.monotonic()
     return np.concatenate(batches)
 
 

@@ -5,10 +5,10 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from dilution.utils.protected_output import show_passing
 
@@ -17,14 +17,18 @@ _LONGEST = 15.0  # between two lines, late in a long one
 _GROWTH = 0.1  # of a stage so far, between two lines
 _POLL_SECONDS = 0.2
 _PASSING_SECONDS = 1.0  # between two changes of a passing line
+_BAR = 12  # characters
+
+Item = TypeVar("Item")
 
 
 class StageLog:
     """Writes lines, and says how long the current stage has taken where no line was written for 2 seconds.
 
     The longer a stage takes, the rarer the lines become: at most 15 seconds apart. A terminal shows one
-    passing line instead, which changes every second. Use it as a context manager. While a second one that
-    writes is in use, the first one is silent, and afterwards until its next stage.
+    passing line instead, which changes every second, with a bar where the work is counted. Use it as a
+    context manager. While a second one that writes is in use, the first one is silent, and afterwards until
+    its next stage.
 
     Parameters
     ----------
@@ -49,6 +53,7 @@ class StageLog:
         self._write, self._stage, self._clock, self._show = write, stage, clock, show
         self._started = self._written = clock()
         self._is_silent = False
+        self._done = self._total = 0
         self._shown = ""
         self._outer: StageLog | None = None
         self._lock = threading.Lock()
@@ -106,6 +111,12 @@ class StageLog:
             if self._is_silent:  # others have written meanwhile
                 self._written = max(self._written, now - _SILENT_SECONDS / 2)
             self._stage, self._started, self._is_silent = stage, now, False
+            self._done = self._total = 0
+
+    def advance(self, done: int, total: int) -> None:
+        """Say how much of the work of the stage is done, of how much."""
+        with self._lock:
+            self._done, self._total = done, total
 
     def pause(self) -> float:
         """Be silent until the next stage, and return when the last line was written."""
@@ -121,8 +132,10 @@ class StageLog:
                 return
             now = self._clock()
             seconds, silent = now - self._started, now - self._written
-            text = f"{self._stage}: {seconds:.0f} s so far"
+            counted = f"{self._done:,} of {self._total:,}, " if self._total else ""
+            text = f"{self._stage}: {counted}{seconds:.0f} s so far"
             if self._show is not None:
+                text = f"{_bar(self._done, self._total)}{text}"
                 if silent >= _PASSING_SECONDS:
                     self._show(text)
                     self._shown, self._written = text, now
@@ -150,11 +163,50 @@ def begin_stage(stage: str) -> None:
         log.begin(stage)
 
 
+def advance_stage(done: int, total: int) -> None:
+    """Say how much of the work of the current stage is done; without a log in use nothing happens.
+
+    Parameters
+    ----------
+    done
+        Number of parts that are done.
+    total
+        Number of all parts.
+    """
+    log = _CURRENT.get()
+    if log is not None:
+        log.advance(done, total)
+
+
+def track(items: Iterable[Item], total: int) -> Iterator[Item]:
+    """Yield items, of which each is a part of the work of the current stage that is done before the next.
+
+    Parameters
+    ----------
+    items
+        The items.
+    total
+        Their number.
+    """
+    for done, item in enumerate(items):
+        advance_stage(done, total)
+        yield item
+    advance_stage(total, total)
+
+
 def end_stage() -> None:
     """Silence the log in use until its next stage; without one nothing happens."""
     log = _CURRENT.get()
     if log is not None:
         log.pause()
+
+
+def _bar(done: int, total: int) -> str:
+    """Return a bar of what is done; empty if the work is not counted."""
+    if not total:
+        return ""
+    filled = _BAR * done // total
+    return f"[{'█' * filled}{'.' * (_BAR - filled)}] "
 
 
 def _print_to_stderr(line: str) -> None:
