@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -102,6 +103,43 @@ def test_labels_as_they_are_are_not_pooled(tmp_path):
     assert advice.details == []
     assert advice.reasons["targets"] == "Each example has one label: label pooling does not apply."
     assert "agreement with the test labels as they are" in advice.answer
+
+
+@pytest.mark.trains
+def test_noise_is_added_to_the_labels_of_built_in_data_and_the_answer_says_so(advised):
+    assert set(advised.runs["label_mode"]) == {"added"}
+    said = [sentence for sentence in advised.details if "the label mode" in sentence]
+    assert said == [
+        "Noisy labels are added to the labels, as in the paper; the label mode 'replaced' replaces them."
+    ]
+    assert not any("the label mode" in text for text in replace(advised, is_mode_assumed=False).details)
+
+
+@pytest.mark.parametrize(
+    ("is_own", "asked", "mode"),
+    [
+        (False, None, "added"),
+        (True, None, "replaced"),
+        (False, "replaced", "replaced"),
+        (True, "added", "added"),
+    ],
+)
+def test_the_label_mode_of_an_advice_is_that_of_the_data_unless_it_is_given(
+    tmp_path, monkeypatch, is_own, asked, mode
+):
+    requests = []
+
+    def measure(request):
+        requests.append(request)
+        raise KeyboardInterrupt  # before anything is trained
+
+    monkeypatch.setattr(sys.modules["dilution.advice.advise"], "_measure_noise_scales", measure)
+    labels = np.arange(200) % 2
+    np.savez(tmp_path / "own.npz", features=np.random.default_rng(0).normal(size=(200, 2)), labels=labels)
+    settings = {"eta": 0.2, "label_mode": asked, "store": tmp_path / "s.sqlite", "execution": INLINE}
+    with pytest.raises(KeyboardInterrupt):
+        dilution.advise(tmp_path / "own.npz" if is_own else "digits", **settings)
+    assert [request.label_mode for request in requests] == [mode]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """From a pilot to a plan: the function, the command, the sentences."""
 
 import re
+import sys
 from dataclasses import replace
 from typing import get_args, get_type_hints
 
@@ -262,6 +263,41 @@ def test_an_assumed_label_mode_is_said(make_plan):
     assert any(
         "label mode 'replaced'" in sentence for sentence in replace(plan, is_mode_assumed=True).details
     )
+
+
+def own_file(folder):
+    """Write features and labels of the user to a file, and return its path."""
+    labels = np.arange(400) % 2
+    np.savez(folder / "own.npz", features=np.random.default_rng(0).normal(size=(400, 2)), labels=labels)
+    return folder / "own.npz"
+
+
+@pytest.mark.parametrize(
+    ("is_own", "asked", "mode"),
+    [
+        (False, None, "added"),
+        (True, None, "replaced"),
+        (False, "replaced", "replaced"),
+        (True, "added", "added"),
+    ],
+)
+def test_the_label_mode_of_a_plan_is_that_of_the_data_unless_it_is_given(
+    tmp_path, monkeypatch, law, is_own, asked, mode
+):
+    scopes = []
+
+    def train_pilot(scope, *_):
+        scopes.append(scope)
+        runs = {"n": 400, "alpha": [0.0, 1.0], "n_test": 1000, "majority_share": 0.1}
+        return pd.DataFrame(runs).assign(test_acc_at_best_clean_val=0.9), law, []
+
+    monkeypatch.setattr(sys.modules["dilution.planning.plan"], "_train_pilot", train_pilot)
+    settings = {"target": 0.8, "eta": 0.2, "label_mode": asked, "store": tmp_path / "s.sqlite"}
+    plan = dilution.plan(own_file(tmp_path) if is_own else "digits", **settings, execution=INLINE)
+    assert [scope.label_mode for scope in scopes] == [mode]
+    assert plan.to_dict()["label_mode"] == mode
+    said = [sentence for sentence in plan.details if "the label mode" in sentence]
+    assert len(said) == (asked is None)
 
 
 def test_a_number_that_the_answer_rounds_is_explained(make_plan):
