@@ -35,7 +35,7 @@ from dilution.training import resolve_trainable
 from dilution.training.config import PrecisionName, default_n_val
 from dilution.training.early_checks import check_settings
 from dilution.training.recipes import built_in_recipe
-from dilution.utils.stage_log import StageLog, begin_stage
+from dilution.utils.stage_log import StageLog
 
 EPOCHS = 10.0
 MAX_EPOCHS = 1e6
@@ -127,11 +127,12 @@ def advise(
     check_label_mode(label_mode)
     check_usable_store(store)
     columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
-    known = find_diagnosis(diagnosis, data, columns, execution.root)
     with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
+        known = find_diagnosis(diagnosis, data, columns, execution.root)
         examples = as_features(data, features, columns, execution.root)
         shown = shown_name(data, **columns)
         if examples is not None:
+            log.begin("writing the features")
             data, columns = examples, {}
         data, name, data_notes = name_data(data, store, **columns)
         if examples is not None:
@@ -141,33 +142,33 @@ def advise(
         request = _Request.of(splits, data, alpha, eta, model, n, epochs, precision, seed, mode)
         log.begin("measuring the noise scale")
         noise_scales = _measure_noise_scales(request)
+        log.begin("preparing the search")
         proposed = _propose(request, noise_scales[-1], execution.root)
-    begin_stage("preparing the search")
-    with Store(store) as opened:
-        search = Search(f"advice/{data}/{request.model}", opened, store, execution, deadline)
-        lr, trials = search_lr(proposed, search.train)
-        run, comparisons, runs = compare_settings(
-            proposed.model_copy(update={"lr": lr}), _alternatives(proposed), search.train
+        with Store(store) as opened:
+            search = Search(f"advice/{data}/{request.model}", opened, store, execution, deadline)
+            lr, trials = search_lr(proposed, search.train)
+            run, comparisons, runs = compare_settings(
+                proposed.model_copy(update={"lr": lr}), _alternatives(proposed), search.train
+            )
+            checkpoint = choose_checkpoint(histories(opened, keys=set(runs["key"])))
+            left_out = search.left_out()
+        return Advice(
+            name=name,
+            run=run,
+            n_images=request.n_images,
+            eta=eta,
+            noise_scales=noise_scales,
+            lr_trials=trials,
+            comparisons=tuple(comparisons),
+            checkpoint=checkpoint,
+            runs=runs,
+            search_runs=pd.concat(search.tables),
+            majority_share=majority_share(splits.test.labels),
+            trusts_test_labels=request.trusts_labels,
+            notes=tuple(dict.fromkeys((*data_notes, *splits.notes, *left_out))),
+            is_mode_assumed=label_mode is None,
+            diagnosis=known,
         )
-        checkpoint = choose_checkpoint(histories(opened, keys=set(runs["key"])))
-        left_out = search.left_out()
-    return Advice(
-        name=name,
-        run=run,
-        n_images=request.n_images,
-        eta=eta,
-        noise_scales=noise_scales,
-        lr_trials=trials,
-        comparisons=tuple(comparisons),
-        checkpoint=checkpoint,
-        runs=runs,
-        search_runs=pd.concat(search.tables),
-        majority_share=majority_share(splits.test.labels),
-        trusts_test_labels=request.trusts_labels,
-        notes=tuple(dict.fromkeys((*data_notes, *splits.notes, *left_out))),
-        is_mode_assumed=label_mode is None,
-        diagnosis=known,
-    )
 
 
 _MIN_N = 128  # examples that advice needs: a smaller set is refused later

@@ -17,6 +17,7 @@ from dilution.study.results import histories, table
 from dilution.study.run_spec import Run
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
+from dilution.utils.stage_log import begin_stage
 
 _JUDGED_BY = ("val_loss_noisy", "val_acc_noisy")
 
@@ -57,6 +58,7 @@ class Search:
 
     def train(self, purpose: str, runs: Sequence[Run]) -> pd.DataFrame:
         """Train runs and return their table; see :data:`dilution.study.halving.TrainRuns`."""
+        begin_stage("preparing the search")  # each study starts its own processes
         study = Study.of(f"{self.name}/{purpose}", runs)
         run_study(study, self.store, self.execution, progress=self._progress, deadline=self.deadline)
         results = table(self.store, runs=study.runs)

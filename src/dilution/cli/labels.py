@@ -30,6 +30,7 @@ from dilution.cli.options import (
     shows_stages,
 )
 from dilution.cli.signals import writing_to
+from dilution.utils.stage_log import begin_stage, end_stage
 
 if TYPE_CHECKING:
     from dilution.noise.single_label import LabelMode
@@ -152,7 +153,9 @@ def diagnose(
     for sentence in cleaned.sentences if cleaned is not None else ():
         typer.echo(sentence)
     if cleanlab:
+        begin_stage("estimating the noise rate with cleanlab")
         rate = cleanlab_noise_rate(diagnosis.cross_validation.pred_probs, diagnosis.labels)
+        end_stage()
         typer.echo(f"cleanlab, from the same predictions: noise rate {rate:.3f}")
     if cleaned is not None:
         typer.echo(f"clean data: {out / outputs.cleaned_name}\nwhat was changed: {out / 'cleaning.csv'}")

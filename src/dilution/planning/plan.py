@@ -137,28 +137,30 @@ def plan(
         splits = load(data, execution.root)
         log.begin("searching for copies")
         distinct = _check_data(splits, target, pilot_n)
-    mode: LabelMode = label_mode or ("replaced" if is_own_data(data) else "added")
-    level = uniform_noise_level(alpha, eta, len(splits.train.classes))
-    scope = PilotScope(
-        data,
-        model or default_model(splits.train.shape),
-        min(pilot_n, len(splits.train)),
-        tuple(sorted({0.0, *pilot_alphas})),
-        mode,
-        precision,
-    )
-    begin_stage("preparing the pilot")
-    goals = [(target, level), (target, check_alpha(better_alpha, "better_alpha"))]
-    runs, law, left_out = _train_pilot(scope, distinct, goals, max_runs, recipe, store, execution, deadline)
-    remedies = ["another --model"]
-    if scope.max_n < (most := distinct.largest_pilot()):
-        remedies.insert(0, f"more examples, with --pilot-n {min(4 * scope.max_n, most)}")
-    if recipe is None and resolve_trainable(scope.model, splits.train.shape, 2).takes_steps:
-        remedies.append("--recipe advised")
-    check_learned(runs, remedies)
-    same, better = LabelKind(level, price, eta), LabelKind(better_alpha, better_price)
-    notes = tuple(dict.fromkeys((*data_notes, *splits.notes, *distinct.notes, *left_out)))
-    return Plan(name, target, have or 0.0, same, better, runs, law, notes, mode, label_mode is None)
+        mode: LabelMode = label_mode or ("replaced" if is_own_data(data) else "added")
+        level = uniform_noise_level(alpha, eta, len(splits.train.classes))
+        scope = PilotScope(
+            data,
+            model or default_model(splits.train.shape),
+            min(pilot_n, len(splits.train)),
+            tuple(sorted({0.0, *pilot_alphas})),
+            mode,
+            precision,
+        )
+        log.begin("preparing the pilot")
+        goals = [(target, level), (target, check_alpha(better_alpha, "better_alpha"))]
+        runs, law, left_out = _train_pilot(
+            scope, distinct, goals, max_runs, recipe, store, execution, deadline
+        )
+        remedies = ["another --model"]
+        if scope.max_n < (most := distinct.largest_pilot()):
+            remedies.insert(0, f"more examples, with --pilot-n {min(4 * scope.max_n, most)}")
+        if recipe is None and resolve_trainable(scope.model, splits.train.shape, 2).takes_steps:
+            remedies.append("--recipe advised")
+        check_learned(runs, remedies)
+        same, better = LabelKind(level, price, eta), LabelKind(better_alpha, better_price)
+        notes = tuple(dict.fromkeys((*data_notes, *splits.notes, *distinct.notes, *left_out)))
+        return Plan(name, target, have or 0.0, same, better, runs, law, notes, mode, label_mode is None)
 
 
 def _check_request(target: float, have: float | None, price: float, better_price: float) -> None:
@@ -222,12 +224,14 @@ def _train_pilot(
             run_study(study, opened, execution, progress=progress, deadline=deadline)
             runs = table(opened, study.name, study.runs)
             refuse_failed(runs, store, "pilot")
+            begin_stage("fitting the law of accuracy")
             done = distinct.add_to(runs[runs["state"] == "done"])
             law = _fit_law(done, scope.label_mode)
             if len(pilot) >= max_runs or _answers_closely(law, goals):
                 notes = _left_out(runs, scope)
                 progress.notes(notes)
                 return done, law, notes
+            begin_stage("choosing the next runs")
             pilot += prepared(next_runs(scope, law, done, goals)[: max_runs - len(pilot)])
 
 
