@@ -1,6 +1,8 @@
 """What the public functions that take an `execution` check first."""
 
 import inspect
+import subprocess
+import sys
 
 import pytest
 
@@ -40,3 +42,35 @@ def test_a_parameter_of_the_function_itself_is_passed_on():
 def test_signatures_and_docstrings_are_those_of_the_functions(function):
     assert "execution" in inspect.signature(function).parameters
     assert "Parameters" in (function.__doc__ or "")
+
+
+UNGUARDED = """
+import numpy as np
+import dilution
+
+labels = np.arange(160) % 2
+features = np.random.default_rng(0).normal(size=(160, 2)) + labels[:, None]
+dilution.{call}, execution=dilution.Execution(workers={workers}))
+print("finished")
+"""
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize(
+    ("call", "workers"),
+    [
+        ("diagnose((features, labels), model='mlp1', folds=2, repeats=1, n_bootstrap=20", 2),  # 1 needs none
+        ("advise((features, labels), model='perceptron', epochs=0.5", 1),
+    ],
+    ids=["diagnose", "advise"],
+)
+def test_a_script_without_a_main_guard_ends_with_one_error_and_no_process_hangs(tmp_path, call, workers):
+    (tmp_path / "script.py").write_text(UNGUARDED.format(call=call, workers=workers))
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("Traceback") == 1
+    last = done.stderr.splitlines()[-1]
+    assert "WorkerError: a worker process ended before its first task, since the script has no main" in last
+    assert 'Put the calls of the script under `if __name__ == "__main__":`' in last
