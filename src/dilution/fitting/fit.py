@@ -21,13 +21,13 @@ from dilution.diagnosis import Diagnosis, diagnose
 from dilution.diagnosis.counts import check_counts
 from dilution.diagnosis.cross_validation import FOLDS
 from dilution.diagnosis.feature_source import FeatureSource
-from dilution.diagnosis.label_issues import WRONG_CLASS_UNKNOWN
 from dilution.diagnosis.result import MIN_PER_CLASS_WITH_FEATURES
 from dilution.diagnosis.saved_diagnosis import open_diagnosis
 from dilution.diagnosis.verified_labels import open_verified_labels
 from dilution.errors import InputError, unknown
 from dilution.fitting.choice import AUTO, Choice, Fitting
 from dilution.fitting.estimator_learner import EstimatorLearner, check_is_saved, check_weights
+from dilution.fitting.example_weights import weigh_examples
 from dilution.fitting.extractor import Extractor
 from dilution.fitting.feature_learner import FeatureLearner
 from dilution.fitting.fitted_model import FittedModel
@@ -165,13 +165,10 @@ def fit(
             diagnosis = open_diagnosis(Path(diagnosis), name, given, arrays, seed=seed, copies=copies)
         if diagnosis is not None:
             _check_diagnosis(diagnosis, arrays)
-        weights = _weights(sample_weight, examples)
-        is_lost = verified.classes == WRONG_CLASS_UNKNOWN
-        if is_lost.any():
-            weights = np.where(is_lost, 0.0, weights)
-            subject = "1 example is" if is_lost.sum() == 1 else f"{int(is_lost.sum()):,} examples are"
-            notes = (*notes, f"{subject} not learned: the label was found wrong without another class")
-            log(notes[-1])
+        weights, weight_notes = weigh_examples(sample_weight, examples, verified.classes)
+        for line in printed_notes(weight_notes):
+            log(line)
+        notes = (*notes, *weight_notes)
         log.begin("computing features")
         learned, feature_notes = source.find(data, examples)
         for line in printed_notes(feature_notes):
@@ -257,22 +254,6 @@ def _model_name(learners: Sequence[Learner], choice: Choice) -> str:
 def _noisy(arrays: Arrays) -> Arrays:
     """Return the examples with the labels to learn."""
     return arrays if arrays.observed is None else replace(arrays, labels=arrays.observed, observed=None)
-
-
-def _weights(sample_weight: ArrayLike | None, examples: UnsplitData) -> Floats:
-    """Return the weight of each example."""
-    n = len(examples.arrays)
-    if sample_weight is None:
-        return np.ones(n)
-    weights = np.asarray(sample_weight, dtype=np.float64)
-    if weights.ndim == 1 and len(weights) != n and len(weights) > examples.positions[-1]:
-        weights = weights[examples.positions]
-    if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise InputError(
-            f"sample_weight has shape {np.shape(sample_weight)}; it must be one finite number ≥ 0 per "
-            f"example, ({n},), not all 0. Check that it comes from the same rows."
-        )
-    return weights
 
 
 def _check_diagnosis(diagnosis: Diagnosis, data: Arrays) -> None:

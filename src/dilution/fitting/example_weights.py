@@ -1,0 +1,54 @@
+"""Weights of the examples of a fit: those of the user, and 0 where a label was found wrong."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dilution.data import UnsplitData
+from dilution.diagnosis.label_issues import WRONG_CLASS_UNKNOWN
+from dilution.errors import InputError
+from dilution.fitting.learners import Floats, Ints
+
+
+def weigh_examples(
+    sample_weight: ArrayLike | None, examples: UnsplitData, verified: Ints
+) -> tuple[Floats, tuple[str, ...]]:
+    """Return the weight of each example, float64, shape (n,), and notes on what is not learned.
+
+    Parameters
+    ----------
+    sample_weight
+        As for :func:`dilution.fit`.
+    examples
+        The examples.
+    verified
+        Verified class of each, ``WRONG_CLASS_UNKNOWN`` or −1; int64, shape (n,).
+
+    Raises
+    ------
+    InputError
+        If the weights have another shape, or one is negative or not finite, or all are 0.
+    """
+    weights = _given_weights(sample_weight, examples)
+    is_wrong = verified == WRONG_CLASS_UNKNOWN
+    if not is_wrong.any():
+        return weights, ()
+    count = int(is_wrong.sum())
+    subject = "1 example is" if count == 1 else f"{count:,} examples are"
+    note = f"{subject} not learned: the label was found wrong without another class"
+    return np.where(is_wrong, 0.0, weights), (note,)
+
+
+def _given_weights(sample_weight: ArrayLike | None, examples: UnsplitData) -> Floats:
+    """Return the weight of each example, without verified labels."""
+    n = len(examples.arrays)
+    if sample_weight is None:
+        return np.ones(n)
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.ndim == 1 and len(weights) != n and len(weights) > examples.positions[-1]:
+        weights = weights[examples.positions]
+    if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise InputError(
+            f"sample_weight has shape {np.shape(sample_weight)}; it must be one finite number ≥ 0 per "
+            f"example, ({n},), not all 0. Check that it comes from the same rows."
+        )
+    return weights
