@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import matplotlib.figure
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from dilution.utils.csv_cells import csv_bytes
 from dilution.utils.output_folder import write_output
 
 _MAX_NAMED = 20  # classes that a plot can name
+_FULL_SIZE = 14  # classes whose names beside a matrix have the size of other texts; of more, smaller
 _MAX_WRITTEN = 12  # classes whose matrix shows its numbers
 _MAX_ISSUES = 100  # label issues on the page; the file has all
 _MAX_LISTED = 200  # classes in the table of the page; the file has all
@@ -233,9 +235,11 @@ def _draw_transition(axis: Axes, diagnosis: Diagnosis) -> None:
     axis.grid(False)
     axis.set_xlabel("noisy label")
     axis.set_ylabel("true class")
-    axis.set_title("Transition matrix T, %")
+    axis.set_title("Transition matrix T, %", loc="right")  # wider than the matrix beside long names
     if classes <= _MAX_NAMED:
         names = [_shortened(name) for name in diagnosis.classes]
+        size = matplotlib.rcParams["ytick.labelsize"] * min(1.0, _FULL_SIZE / classes)
+        axis.tick_params(labelsize=size)
         axis.set_xticks(range(classes), names, rotation=90 if max(map(len, names)) > 2 else 0)
         axis.set_yticks(range(classes), names)
     if classes <= _MAX_WRITTEN:

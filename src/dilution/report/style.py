@@ -34,7 +34,7 @@ _BELOW = -0.26  # upper end of a legend below a panel, under the label of the ax
 _LEGEND_WIDTH = 40  # letters of all labels in one row of a legend
 _LETTERS_PER_INCH = 14  # of a legend, on average
 _MARKER_LETTERS = 7  # room of the line and marker of an entry
-_WIDE = 300  # a horizontal log axis whose ends have a larger ratio shows only powers of ten
+_WIDE = {"x": 300, "y": 1e6}  # a log axis whose ends have a larger ratio shows only powers of ten
 
 # Okabe and Ito's palette without its yellow, which is hard to see on white. Seven colours and eight
 # markers have no common factor, so the first 56 series all look different.
@@ -211,12 +211,12 @@ def percent_axis(axis: Axes) -> None:
 def log_axis(axis: Axes, which: Literal["x", "y"]) -> None:
     """Make an axis logarithmic after drawing, with plain numbers at 1, 2 and 5 times each power of ten.
 
-    A horizontal axis over many powers of ten has numbers only at these, so that they do not overlap.
+    An axis over many powers of ten has numbers only at these, so that they do not overlap.
     """
     (axis.set_xscale if which == "x" else axis.set_yscale)("log")
     ticks = axis.xaxis if which == "x" else axis.yaxis
     low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
-    wide = which == "x" and high / low > _WIDE
+    wide = high / low > _WIDE[which]
     ticks.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
     ticks.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
     ticks.set_minor_locator(NullLocator())
