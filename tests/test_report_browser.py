@@ -5,6 +5,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +319,29 @@ def test_search_shows_the_rows_with_all_words_and_counts_them(opened: Any) -> No
     field.send_keys(Keys.CONTROL, "a", Keys.DELETE)
     assert count.text == "30 of 30 rows"
     assert shown_rows(opened) == 30
+
+
+@pytest.mark.parametrize("width", [1000, 390])
+def test_the_example_of_the_search_fits_its_field(opened: Any, tmp_path: Path, width: int) -> None:
+    index, label = [12_345_678, 3], ["labrador_retri", "setter"]  # as long as an example can be
+    issues = pd.DataFrame({"index": index, "id": ["row 5", "row 9"], "given_label": label, "p_wrong": 0.9987})
+    section = replace(figure_section(tmp_path), runs=issues, runs_complete=False)
+    screen = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    opened.get(write(Page("Labels", [section]), tmp_path / "page.html").as_uri())
+    within(opened, "summary").click()
+    field = within(opened, ".search input")
+    assert field.get_attribute("placeholder") == "Search: labrador_retri index=12345678"
+    wanted, there = opened.execute_script(
+        """const field = arguments[0], style = getComputedStyle(field);
+        const context = document.createElement('canvas').getContext('2d');
+        context.font = style.font;
+        const padding = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
+        return [context.measureText(field.placeholder).width, field.clientWidth - padding];""",
+        field,
+    )
+    assert wanted <= there
+    assert opened.execute_script("return document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize(

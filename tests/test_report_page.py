@@ -228,6 +228,16 @@ def test_the_example_of_the_search_is_of_the_table() -> None:
     assert "conv4" not in html
 
 
+def test_the_example_of_the_search_has_two_short_words() -> None:
+    long = "noise_rate_empirical"
+    runs = pd.DataFrame(
+        {"key": ["c" * 17], "loss": ["a b"], "note": ["cross_entropy"], long: [0.4512], "n": [9]}
+    )
+    assert 'placeholder="Search: cross_entropy n=9"' in render(page(replace(section(), runs=runs)))
+    only_long = page(replace(section(), runs=runs[["key", long]]))
+    assert 'placeholder="Search: "' in render(only_long)
+
+
 def test_a_section_without_plot_claims_or_rows_still_renders() -> None:
     none = pd.DataFrame()
     html = render(page(replace(section(), svg="", claims=none, points=none, runs=none)))

@@ -31,7 +31,7 @@ VERDICTS = {
     "not reproduced": ("no", "✕"),
     "not testable": ("open", "?"),
 }
-_MAX_EXAMPLE = 20  # letters of a text that is an example for the search
+_MAX_EXAMPLE = 14  # letters of each word of the example for the search: both fit into its field
 CLAIM_COLUMNS = ("figure", "claim", "rule", "verdict", "numbers")
 
 
@@ -151,10 +151,14 @@ def _search_example(cells: Cells) -> str:
     if not cells.rows:
         return ""
     columns = list(zip(cells.head, cells.numeric, cells.rows[0], strict=True))
-    texts = [str(cell) for _, numeric, cell in columns if not numeric and " " not in str(cell)]
-    numbers = [f"{name}={cell}" for name, numeric, cell in columns if numeric and " " not in name]
-    short = [text for text in texts if 1 < len(text) <= _MAX_EXAMPLE]
-    return " ".join((*short[:1], *numbers[:1]))
+    texts = [cell for _, numeric, cell in columns if not numeric]
+    numbers = [f"{name}={cell}" for name, numeric, cell in columns if numeric]
+    short = ([word for word in words if _is_example(word)] for words in (texts, numbers))
+    return " ".join(word for words in short for word in words[:1])
+
+
+def _is_example(word: str) -> bool:
+    return " " not in word and 1 < len(word) <= _MAX_EXAMPLE
 
 
 def _shared_settings(runs: pd.DataFrame) -> str:
