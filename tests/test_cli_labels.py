@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from commands import dilution, refused
+from photographs import write_class_folders
 
 from dilution.study import Execution
 
@@ -81,3 +82,14 @@ def test_ctrl_c_ends_with_130_and_says_what_is_kept(tmp_path, monkeypatch, funct
 def test_an_unknown_device_is_refused(tmp_path, monkeypatch, function, words):
     monkeypatch.setattr(function, None)
     refused(dilution(*words, "--device", "gpu", cwd=tmp_path), "gpu", "cpu")
+
+
+@pytest.mark.parametrize("words", [["diagnose"], ["plan", "--target", "0.9", "--eta", "0.2"], ["advise"]])
+@pytest.mark.parametrize("out", ["photos", "photos/results"])
+def test_results_do_not_go_into_the_folder_of_the_images(tmp_path, words, out):
+    write_class_folders(tmp_path / "photos")
+    before = sorted(tmp_path.rglob("*"))
+    data = "photos#16" if words == ["diagnose"] else "./photos"
+    result = dilution(words[0], data, *words[1:], "--out", out, cwd=tmp_path)
+    refused(result, "the folder of the data: plots would be read as images", "Give --out")
+    assert sorted(tmp_path.rglob("*")) == before

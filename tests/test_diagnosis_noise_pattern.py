@@ -35,3 +35,10 @@ def test_noise_on_one_wrong_class_per_class_is_concentrated():
 
 def test_with_two_classes_noise_has_no_pattern():
     assert pattern_of(transition_at(0.2, classes=2), n=500, samples=2).kind == "undecided"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_most_frequent_wrong_label_has_at_least_an_even_share(seed):
+    predictions, _ = noisy_predictions(transition_at(0.2, classes=7), n=300, seed=seed)
+    fit = fit_noise(predictions)
+    assert estimate_noise_pattern(fit, bootstrap(predictions, fit, samples=10)).top_share >= 1 / 6

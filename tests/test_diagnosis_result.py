@@ -11,6 +11,7 @@ from dilution.data import Arrays, UnsplitData
 from dilution.diagnosis.copies import CopyEvidence
 from dilution.diagnosis.cross_validation import CrossValidation
 from dilution.diagnosis.diagnose import diagnose_predictions
+from dilution.diagnosis.result import MIN_PHOTOGRAPHS_PER_CLASS
 from dilution.diagnosis.verified_labels import verified_noise_rate
 from dilution.noise import equivalent_alpha
 from dilution.utils.estimate import Estimate
@@ -64,6 +65,19 @@ def test_few_examples_per_class_give_an_upper_bound_and_no_pattern(diagnosis):
     assert few.answer.startswith("At most about")
     assert "upper bound" in few.answer
     assert len(few.details) == 1
+
+
+def test_few_photographs_learned_from_pixels_say_nothing_of_single_labels(diagnosis):
+    few = replace(
+        diagnosis, labels=diagnosis.labels[: 100 * CLASSES], min_per_class=MIN_PHOTOGRAPHS_PER_CLASS
+    )
+    assert few.noise_rate.low == 0 < diagnosis.noise_rate.low
+    assert few.noise_rate.high == pytest.approx(diagnosis.noise_rate.high, abs=0.02)
+    assert few.answer.startswith("At most about")
+    clean = few.clean("relabel", 0.5)
+    assert clean.changes.empty
+    assert any("cannot tell which labels are wrong: only verified labels" in text for text in clean.sentences)
+    assert not diagnosis.clean("relabel", 0.5).changes.empty
 
 
 def test_few_examples_per_class_are_said_to_make_the_estimate_too_high(diagnosis):

@@ -10,7 +10,7 @@ from commands import refused, succeeded
 from PIL import Image
 
 from dilution import Execution, fit, load_model
-from dilution.data import Arrays
+from dilution.data import Arrays, open_examples
 from dilution.diagnosis import feature_source
 from dilution.errors import DataError, InputError
 from dilution.fitting import FittedModel, extractor
@@ -219,6 +219,10 @@ def test_images_of_a_folder_and_a_list_are_decoded_to_one_size(tmp_path, monkeyp
     assert source.name_with_size(tmp_path / "photos") == f"{tmp_path / 'photos'}#24"
     assert source.name_with_size(tmp_path / "list.csv") == f"{tmp_path / 'list.csv'}#size=24"
     assert source.name_with_size(f"{tmp_path / 'list.csv'}#label") == f"{tmp_path / 'list.csv'}#label,size=24"
+    (tmp_path / "other.csv").write_text("\n".join(["path,kind", *rows]), "utf-8")
+    other = tmp_path / "other.csv"
+    assert source.name_with_size(other, label="kind") == f"{other}#size=24"
+    assert len(open_examples(source.name_with_size(other, label="kind"), label="kind").arrays) == 4
     named = f"{tmp_path / 'list.csv'}#size=16"
     assert source.name_with_size(named) == named
 

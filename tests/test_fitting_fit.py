@@ -193,9 +193,25 @@ def test_a_diagnosis_of_the_user_is_used():
     diagnosis = diagnose((features, labels), pred_probs=certain, n_bootstrap=5, execution=QUIET)
     trained = fitted((features, labels), diagnosis=diagnosis, method="prune", model="sklearn:forest")
     assert trained.diagnosis is diagnosis
+    assert trained.n_verified == 0
     others = (features, labels[::-1].copy())
     with pytest.raises(InputError, match="are not the 200 labels to learn"):
         fitted(others, diagnosis=diagnosis)
+
+
+@pytest.mark.trains
+def test_verified_labels_of_a_diagnosis_are_learned():
+    features, labels, true = table(n=200)
+    certain = np.full((200, 3), 0.001) + 0.997 * np.eye(3)[true]
+    verified = {str(row): str(true[row]) for row in range(30)}
+    settings = {"pred_probs": certain, "n_bootstrap": 5, "execution": QUIET}
+    diagnosis = diagnose((features, labels), verified_labels=verified, **settings)
+    options = {"method": "plain", "model": "sklearn:forest"}
+    alone = fitted((features, labels), diagnosis=diagnosis, **options)
+    named = fitted((features, labels), diagnosis=diagnosis, verified_labels=verified, **options)
+    np.testing.assert_array_equal(alone.predict_proba(features), named.predict_proba(features))
+    assert alone.n_verified == named.n_verified == 30
+    assert "the fit uses 30 verified labels of the diagnosis" in alone.notes
 
 
 @pytest.mark.trains

@@ -32,10 +32,12 @@ from stores import DONE, KEYS, RUNS
 
 import dilution as package
 from dilution.benchmarking import resolve_methods
+from dilution.cli.options import check_outside
 from dilution.data import Arrays, UnsplitData, from_numpy, load, read_label_file
 from dilution.data.registry import load_unsplit
-from dilution.diagnosis.feature_source import FeatureSource, describe_features
+from dilution.diagnosis.feature_source import FeatureSource, describe_features, note_on_pixels
 from dilution.errors import DilutionError
+from dilution.fitting.estimator_learner import EstimatorLearner, check_is_saved
 from dilution.fitting.extractor import Extractor
 from dilution.fitting.learner_selection import select_learners
 from dilution.fitting.linear_head import LinearHead
@@ -46,12 +48,13 @@ from dilution.study.prepare import prepare
 from dilution.study.run_spec import Run
 from dilution.study.statistics import intervals
 from dilution.study.store import Store
-from dilution.training import TrainConfig, TrainTask, confusability, train_together
+from dilution.training import TrainConfig, TrainTask, check_model_name, confusability, train_together
 from dilution.training.evaluation import Normalise
 from dilution.training.gradients import compare_gradients
 from dilution.training.image_features import EFFICIENTNET, efficientnet_features
 from dilution.training.losses import LossContext, resolve_loss
 from dilution.training.optimizers import resolve_optimizer
+from dilution.utils.output_folder import claim, write_output
 from dilution.utils.worker_process import check_importable_script, pickle_setup
 
 SOURCE = Path(package.__file__).parent
@@ -1430,6 +1433,61 @@ def calibrated(message: str) -> None:
     assert name_model(eval(remedy, scope))
 
 
+def without_parameters(message: str) -> None:
+    assert check_model_name(named(r"Give model='(\w+)'", message)) == "conv4"
+
+
+def outside(message: str) -> None:
+    out = Path(named(r"Give --out (\S+)[.]$", message))
+    check_outside(out, "photos")
+    assert not out.exists()
+
+
+def results_in_data() -> str:
+    write_class_folders(Path("photos"), 1)
+    return refusal(check_outside, Path("photos/results"), "photos")
+
+
+def claimed_by_plan() -> str:
+    claim("results", ["index.html"], command="plan")
+    write_output(Path("results/index.html"), b"a plan")
+    return refusal(claim, "results", ["index.html"], command="diagnose")
+
+
+def overwritten(message: str) -> None:
+    ((name, value),) = arguments(message)
+    claim("results", ["index.html"], command="diagnose", **{name: value})
+
+
+def kept_trees(message: str) -> None:
+    model = named(r"Use model='([\w:]+)'", message)
+    (learner,) = select_learners(model, table_rows().arrays, None, "cpu")
+    assert learner.name == model
+    assert "joblib.dump(dilution.fit(" in message
+
+
+def passed_classifier(message: str) -> None:
+    __import__("sklearn.neighbors")
+    model = eval(named(r"model=(sklearn[\w.]+[(][)])", message), {"sklearn": sys.modules["sklearn"]})
+    (learner,) = select_learners(model, table_rows().arrays, None, "cpu")
+    assert isinstance(learner, EstimatorLearner)
+
+
+case(
+    "a built-in model has parameters", lambda: refusal(check_model_name, "conv4(width=3)"), without_parameters
+)
+case("results would be in the folder of images", results_in_data, outside)
+case("a folder has the page of another command", claimed_by_plan, overwritten)
+case(
+    "no file holds a classifier",
+    lambda: refusal(check_is_saved, EstimatorLearner("m:f", True, False), to_file=True),
+    kept_trees,
+)
+case(
+    "fit knows other classifiers by name",
+    lambda: refusal(select_learners, "sklearn:knn", table_rows().arrays, None, "cpu"),
+    passed_classifier,
+)
 case("a classifier has no probabilities", lambda: refusal(name_model, LinearSVC()), calibrated)
 
 
@@ -1442,13 +1500,13 @@ def table_rows() -> UnsplitData:
 
 
 def no_features(examples: Callable[[], UnsplitData], features: Any) -> Callable[[], str]:
-    return lambda: refusal(FeatureSource(features, trains_here=True).find, "data", examples(), print)
+    return lambda: refusal(FeatureSource(features, trains_here=True).find, "data", examples())
 
 
 def without_features(examples: Callable[[], UnsplitData]) -> Callable[[str], None]:
     def apply(message: str) -> None:
         assert "--features (features=) out" in message
-        assert FeatureSource(None, trains_here=True).find("data", examples(), print)[0] is None
+        assert FeatureSource(None, trains_here=True).find("data", examples())[0] is None
 
     return apply
 
@@ -1456,13 +1514,13 @@ def without_features(examples: Callable[[], UnsplitData]) -> Callable[[str], Non
 def features_off(message: str) -> None:
     given = named(r"--features (\w+)", message)
     assert named(r"features='(\w+)'", message) == given
-    assert FeatureSource(given, trains_here=True).find("data", four_channels(), print) == (None, ())
+    assert FeatureSource(given, trains_here=True).find("data", four_channels()) == (None, ())
 
 
 def of_photographs(given: str | None, **settings: bool) -> tuple[Any, tuple[str, ...]]:
     images = torch.randint(256, (8, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     examples = UnsplitData(Arrays(images, torch.arange(8) % 2))
-    return FeatureSource(given, trains_here=False, **settings).find("data", examples, lambda _: None)
+    return FeatureSource(given, trains_here=False, **settings).find("data", examples)
 
 
 def features_on(message: str) -> None:
@@ -1473,10 +1531,16 @@ def features_on(message: str) -> None:
     assert len(found.values) == 8
 
 
+def note_of_pixels() -> str:
+    images = torch.zeros(8, 3, 32, 32, dtype=torch.uint8)
+    (note,) = note_on_pixels(Arrays(images, torch.arange(8) % 2), takes_features=True)
+    return note
+
+
 def saved_features(message: str) -> None:
     remedy = named(r"Write it with (numpy[.]save[(]file, features[)])", message)
     eval(remedy, {"numpy": np, "file": "features.npy", "features": np.ones((8, 2))})
-    found, _ = FeatureSource("features.npy", trains_here=True).find("data", four_channels(), print)
+    found, _ = FeatureSource("features.npy", trains_here=True).find("data", four_channels())
     assert found is not None
 
 
@@ -1497,6 +1561,7 @@ case(
     lambda: of_photographs(None, names_loss=True)[1][0],
     features_on,
 )
+case("pixels of few photographs are learned", lambda: note_of_pixels(), features_on)
 case("features are no .npy file", no_features(four_channels, Path("features.csv")), saved_features)
 case("a .npy file of features is damaged", text_file, saved_features)
 

@@ -17,6 +17,7 @@ from dilution.data.named_data import is_own_data, name_data
 from dilution.data.open_examples import shown_name
 from dilution.data.splits import check_training_groups
 from dilution.diagnosis import Diagnosis
+from dilution.diagnosis.feature_source import note_on_pixels
 from dilution.errors import InputError, short_repr
 from dilution.models import default_model, importable_name
 from dilution.noise import Dilution, uniform_noise_level
@@ -35,6 +36,7 @@ from dilution.training import resolve_trainable
 from dilution.training.config import PrecisionName, default_n_val
 from dilution.training.early_checks import check_settings
 from dilution.training.recipes import built_in_recipe
+from dilution.utils.notes import printed_notes
 from dilution.utils.stage_log import StageLog
 
 EPOCHS = 10.0
@@ -138,6 +140,11 @@ def advise(
         if examples is not None:
             name = f"features of {Path(shown).name}"
         splits = load(data, execution.root)
+        if examples is None and is_own_data(data):
+            pixel_notes = note_on_pixels(splits.train, takes_features=True)
+            data_notes = (*data_notes, *pixel_notes)
+            for line in printed_notes(pixel_notes):
+                log(line)
         mode: LabelMode = label_mode or ("replaced" if is_own_data(data) else "added")
         request = _Request.of(splits, data, alpha, eta, model, n, epochs, precision, seed, mode)
         log.begin("measuring the noise scale")

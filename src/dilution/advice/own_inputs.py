@@ -38,7 +38,7 @@ def as_features(data: Any, features: Any, columns: dict[str, Any], root: str | N
     if features is None:
         return None
     source = FeatureSource(features, trains_here=False)
-    examples = open_examples(source.name_with_size(data), **columns, root=root)
+    examples = open_examples(source.name_with_size(data, **columns), **columns, root=root)
     begin_stage("computing features")
     computed, notes = source.find(data, examples)
     if computed is None:

@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from dilution.cli.options import shows_stages
+
 _NOISIER_EXIT_CODE = 1
 
 
+@shows_stages
 def compare(
     before: Annotated[Path, typer.Argument(help="diagnosis.json of the earlier delivery, or its folder.")],
     after: Annotated[Path, typer.Argument(help="diagnosis.json of the later delivery, or its folder.")],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from dilution.cli.options import (
+    AdviceFeaturesOption,
     DataArgument,
     DiagnosisOption,
     FeaturesOption,
@@ -23,6 +24,7 @@ from dilution.cli.options import (
     RecipeOption,
     RootSeedOption,
     StoreOption,
+    check_outside,
     command_line,
     execution_options,
     interruptible,
@@ -118,6 +120,7 @@ def diagnose(
     data = str(name_with_columns(data, label, noisy_label, ids))
     limit = None if fail_above is None else parse_share(fail_above, "--fail-above")
     outputs = Outputs.parse(data, columns, clean, confidence)
+    check_outside(out, data)
     claim_folder(out, outputs.names(out), verified_labels, overwrite=overwrite)
     note_unused_answers(out, verified_labels)
     if cleanlab:
@@ -209,6 +212,7 @@ def plan(
     from dilution.planning.file_names import FILES
     from dilution.utils.output_folder import claim
 
+    check_outside(out, data)
     claim(out, FILES, overwrite=overwrite, command="plan")
     with interruptible():
         result = plan_labels(
@@ -257,7 +261,7 @@ def advise(
         float | None, typer.Option(help="Instead: the noise rate, the share of wrong labels.")
     ] = None,
     model: ModelOption = None,
-    features: FeaturesOption = None,
+    features: AdviceFeaturesOption = None,
     diagnosis: DiagnosisOption = None,
     group: GroupOption = None,
     label_mode: LabelModeOption = None,
@@ -282,6 +286,7 @@ def advise(
     from dilution.advice.file_names import FILES
     from dilution.utils.output_folder import claim
 
+    check_outside(out, data)
     claim(out, FILES, overwrite=overwrite, command="advise")
     with interruptible():
         advice = find_advice(

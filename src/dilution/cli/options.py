@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,13 @@ FeaturesOption = Annotated[
         "--features",
         help="Features in place of pixels: efficientnet-lite0, none, a .npy file, or module:function. "
         "Default: the first for few colour images, if it is installed.",
+    ),
+]
+AdviceFeaturesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--features",
+        help="Features in place of pixels: efficientnet-lite0, a .npy file, or module:function.",
     ),
 ]
 DiagnosisOption = Annotated[
@@ -184,6 +192,31 @@ def interruptible(
     except KeyboardInterrupt:
         typer.echo(f"interrupted; {kept}.", err=True)
         raise typer.Exit(130) from None
+
+
+def check_outside(out: Path, data: str) -> None:
+    """Refuse a folder of results in a folder of data, where plots would be read as images.
+
+    Parameters
+    ----------
+    out
+        Folder of results.
+    data
+        The data, as they are named on the command line.
+
+    Raises
+    ------
+    InputError
+        If the data are a folder, and the results would be written to it or into it.
+    """
+    from dilution.errors import InputError
+
+    folder = Path(data if Path(data).is_dir() else data.rpartition("#")[0] or data)
+    if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            f"--out is {out}, which is in {folder}, the folder of the data: plots would be read as images of "
+            f"it. Give --out {shlex.quote(os.path.relpath(folder.resolve().parent / f'{out.name}-results'))}."
+        )
 
 
 def note_unused_answers(diagnosis: Path | None, verified: Path | None) -> None:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dilution.cli.options import DataRootOption
+from dilution.cli.options import DataRootOption, shows_stages
+from dilution.utils.stage_log import begin_stage, end_stage
 
 if TYPE_CHECKING:
     from dilution.review.answers import AnswerFile
     from dilution.review.items import ReviewItems
 
 
+@shows_stages
 def review(
     folder: Annotated[Path, typer.Argument(help="Folder that diagnose wrote.", show_default=True)] = Path(
         "diagnosis"
@@ -60,6 +62,7 @@ def review(
 
     for file in filter(None, (write, label_studio)):
         check_free(file, overwrite=overwrite)
+    begin_stage("reading the diagnosis and the data")
     diagnosis = read_diagnosis(folder)
     source = data or _check_name(diagnosis.name, folder)
     items, examples = collect_items(
@@ -79,6 +82,7 @@ def review(
     if label_studio is not None:
         tasks, configuration = write_tasks(items, label_studio, overwrite=overwrite)
         typer.echo(f"tasks: {tasks}\nlabelling configuration: {configuration}")
+    end_stage()
     if write is None and label_studio is None:
         _serve(items, answers, command, port, opens_browser=browser)
 
@@ -102,7 +106,7 @@ def _serve(items: ReviewItems, answers: AnswerFile, command: str, port: int, *, 
         except KeyboardInterrupt:
             answers.finish()
     typer.echo(f"\n{_describe(items, answers)}")
-    if answers.path.exists():
+    if answers.answers():
         typer.echo(f"next: {command}")
 
 

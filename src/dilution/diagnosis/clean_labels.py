@@ -132,7 +132,8 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
     is_wrong, is_verified = state == VERIFIED_WRONG, state != ""
     is_lost = is_wrong & ~is_named  # no label is left
     is_wrong = is_wrong & is_named
-    doubtful = (p_wrong > confidence) & ~is_verified & diagnosis.learned
+    knows_wrong = diagnosis.learned and not diagnosis.confuses_photographs
+    doubtful = (p_wrong > confidence) & ~is_verified & knows_wrong
     actions = np.where(is_verified, _REPLACED, "").astype(object)
     keep, labels, weights = np.ones(len(given), dtype=bool), given.copy(), np.ones(len(given))
     labels[is_wrong] = suggested[is_wrong]
@@ -178,7 +179,7 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
             "probability "
             f"above {confidence:g}, but no other class is right with one; the given label stays."
         )
-    if diagnosis.learned and not changed.any():
+    if knows_wrong and not changed.any():
         sentences.append(_lower_confidence(limits, issues["is_issue"].to_numpy(dtype=bool) & ~is_verified))
     if (is_verified & ~is_lost).any():
         n_wrong, n_known = int(is_wrong.sum()), int((is_verified & ~is_lost).sum())
@@ -195,6 +196,12 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
         )
     if not diagnosis.learned:
         sentences.append("Nothing could be estimated, so only verified labels are applied.")
+    elif diagnosis.confuses_photographs:
+        sentences.append(
+            "Models that learned the pixels of so few photographs cannot tell which labels are wrong: only "
+            "verified labels are applied. Diagnose with features of a published network, or review the label "
+            "issues."
+        )
     elif diagnosis.is_upper_bound and len(changes):
         sentences.append(
             f"{'With so few examples per class' if diagnosis.has_few_examples else 'As classes overlap'} "

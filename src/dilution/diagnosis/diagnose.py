@@ -148,7 +148,7 @@ def diagnose(
     check_id_file(verified_labels)
     with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
         name = shown_name(data, **columns)
-        examples = open_examples(source.name_with_size(data), **columns, root=execution.root)
+        examples = open_examples(source.name_with_size(data, **columns), **columns, root=execution.root)
         log.begin("searching for copies")
         examples, copies = _grouped(examples)
         origin = open_origin(

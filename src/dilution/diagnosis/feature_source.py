@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dilution.data import DATASETS, Arrays, UnsplitData
 from dilution.data.conversion import to_array
 from dilution.data.formats.image_listing import list_images
+from dilution.data.open_examples import shown_name
 from dilution.data.sources import ImageFolderSource, TableSource, custom_source
 from dilution.errors import DataError, InputError, short_repr
 from dilution.training.image_features import (
@@ -83,8 +84,16 @@ class FeatureSource:
     trains_here: bool
     names_loss: bool = False
 
-    def name_with_size(self, data: Any) -> Any:
-        """Return data to open: a folder or list of few images, decoded to the size that the network takes."""
+    def name_with_size(self, data: Any, **columns: Any) -> Any:
+        """Return data to open: a folder or list of few images, decoded to the size that the network takes.
+
+        Parameters
+        ----------
+        data
+            What the user gave.
+        columns
+            Roles of columns, as for :func:`dilution.data.open_examples`.
+        """
         takes_photographs = isinstance(self.given, str) and (
             self.given == EFFICIENTNET or is_reference(self.given)
         )
@@ -98,7 +107,9 @@ class FeatureSource:
             few = len(listing.train) + len(listing.test) <= FEW
             return f"{data}#{IMAGE_SIZE}" if few else data
         if isinstance(source, TableSource):
-            return _list_with_size(data, source)
+            named = custom_source(shown_name(data, **columns))
+            assert isinstance(named, TableSource)
+            return f"{data}{',' if source.options else '#'}size={IMAGE_SIZE}" if _lists_few(named) else data
         return data
 
     def check(self) -> None:
@@ -196,17 +207,38 @@ class FeatureSource:
         return Features(values, EFFICIENTNET, efficientnet_features), describe_features(EFFICIENTNET)
 
 
-def _list_with_size(data: str | Path, source: TableSource) -> str | Path:
-    """Return a table to open: few images that it lists are decoded to the size that the network takes."""
+def note_on_pixels(arrays: Arrays, *, takes_features: bool) -> tuple[str, ...]:
+    """Return a note where networks learn from the pixels of few photographs, though features would help.
+
+    Parameters
+    ----------
+    arrays
+        The examples of a user, whose pixels are learned.
+    takes_features
+        Whether the function takes features too.
+    """
+    channels, height, width = arrays.shape
+    is_photograph = channels == PHOTOGRAPH_CHANNELS and min(height, width) >= SMALLEST_PHOTOGRAPH
+    if arrays.dtype != torch.uint8 or not is_photograph or len(arrays) > FEW:
+        return ()
+    remedy = f"give --features {EFFICIENTNET} (features='{EFFICIENTNET}')"
+    if not takes_features:
+        remedy = "in Python, pass (features, labels) in place of the images"
+    return (
+        f"networks learn from the pixels of {len(arrays):,} photographs, which are few; with features of a "
+        f"network that was trained on photographs they are right more often: {remedy}",
+    )
+
+
+def _lists_few(source: TableSource) -> bool:
+    """Return whether a table lists few images, and names no size of them."""
     from dilution.data.formats import image_list  # lazily: pandas takes a while to import
     from dilution.data.formats.table_options import parse_words
 
     column = image_list.find_path_column(source.path, source.options)
     if column is None or parse_words(source.options).size is not None:
-        return data
-    if image_list.count_images(source.path, source.options, column) > FEW:
-        return data
-    return f"{data}{',' if source.options else '#'}size={IMAGE_SIZE}"
+        return False
+    return image_list.count_images(source.path, source.options, column) <= FEW
 
 
 def describe_features(name: str) -> tuple[str, ...]:

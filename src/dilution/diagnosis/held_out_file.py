@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.special import softmax
@@ -120,7 +119,7 @@ def held_out_bytes(diagnosis: Diagnosis) -> bytes | None:
     arrays: dict[str, NDArray[Any]] = {
         "facts": np.frombuffer(facts.model_dump_json().encode(), dtype=np.uint8),
         "pred_probs": held_out.pred_probs,
-        "verified": _verified(issues, diagnosis.classes),
+        "verified": verified_classes(diagnosis),
     }
     fits = [diagnosis.fit, diagnosis.alternative_fit, *diagnosis.bootstrap_fits]
     if all(isinstance(fit, NoiseFit) for fit in fits):
@@ -196,9 +195,13 @@ def _parse(arrays: dict[str, NDArray[Any]]) -> SavedPredictions:
     )
 
 
-def _verified(issues: pd.DataFrame, classes: tuple[str, ...]) -> Ints:
-    """Return the verified class of each label issue, as :class:`VerifiedLabels` has it."""
-    numbers = {name: number for number, name in enumerate(classes)}
+def verified_classes(diagnosis: Diagnosis) -> Ints:
+    """Return the verified class of each example of a diagnosis, in their order, int64, shape (n,).
+
+    ``WRONG_CLASS_UNKNOWN`` and −1 are as for :class:`dilution.diagnosis.verified_labels.VerifiedLabels`.
+    """
+    issues = diagnosis.label_issues.sort_values("index")
+    numbers = {name: number for number, name in enumerate(diagnosis.classes)}
     verified = np.array([numbers.get(name, -1) for name in issues["verified_label"]], dtype=np.int64)
     is_wrong = issues["state"].to_numpy() == VERIFIED_WRONG
     return np.where(is_wrong & (verified < 0), WRONG_CLASS_UNKNOWN, verified)

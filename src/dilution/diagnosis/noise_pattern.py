@@ -72,7 +72,8 @@ def estimate_noise_pattern(fit: NoiseFit, bootstrap_fits: list[NoiseFit]) -> Noi
     deltas = np.array([_nearest_delta(curve, fit.noise_rate, classes) for curve in curves])
     low, high = np.clip(central_interval(deltas, LEVEL), 0, 1)
     curve = curves.mean(axis=0)
-    top_share = float(curve[0] / curve.sum())
+    # Errors of another sample are in the shares: the first of nearly even ones may come out as the least.
+    top_share = max(float(curve[0] / curve.sum()), 1 / (classes - 1))
     kind: PatternName = "uniform"
     if p_value < _SIGNIFICANCE:
         kind = "concentrated" if top_share > _CONCENTRATED else "structured"

@@ -147,7 +147,8 @@ class Diagnosis:
 
         If nothing was learned the value is NaN, and the interval goes up to the rate of labels that
         carry no information. Where the excess of the fit was measured it is subtracted; the interval reaches
-        up to the bound without it. Where classes overlap the lower bound allows for that.
+        up to the bound without it. Where classes overlap the lower bound allows for that, and where few
+        photographs were learned from pixels it is 0.
         """
         if not self.learned:
             return Estimate(math.nan, 0.0, 1 - 1 / len(self.classes))
@@ -157,6 +158,8 @@ class Diagnosis:
         if self.classes_overlap:
             below = math.hypot(rate.value - rate.low, self.overlap)
             rate = replace(rate, low=max(0.0, rate.value - below))
+        if self.confuses_photographs:
+            rate = replace(rate, low=0.0)
         # At this rate so many labels may show no error.
         invisible = 1 - ((1 - LEVEL) / 2) ** (1 / self.n_independent)
         return replace(rate, high=max(rate.high, invisible))
@@ -258,6 +261,11 @@ class Diagnosis:
     def has_few_examples(self) -> bool:
         """Whether there are so few examples, or groups, per class that models confuse classes."""
         return self.n_independent < self.min_per_class * len(self.classes)
+
+    @property
+    def confuses_photographs(self) -> bool:
+        """Whether models learned pixels of so few photographs that their errors cannot be told from noise."""
+        return self.has_few_examples and self.min_per_class == MIN_PHOTOGRAPHS_PER_CLASS
 
     @property
     def classes_overlap(self) -> bool:

@@ -21,6 +21,7 @@ from dilution.diagnosis import Diagnosis, diagnose
 from dilution.diagnosis.counts import check_counts
 from dilution.diagnosis.cross_validation import FOLDS
 from dilution.diagnosis.feature_source import FeatureSource
+from dilution.diagnosis.held_out_file import verified_classes
 from dilution.diagnosis.result import MIN_PER_CLASS_WITH_FEATURES
 from dilution.diagnosis.saved_diagnosis import open_diagnosis
 from dilution.diagnosis.verified_labels import open_verified_labels
@@ -97,7 +98,8 @@ def fit(
         A diagnosis of these examples, or the folder that one was written to, whose transition matrix and
         label issues are used. Default: one is made from the held-out predictions of the same models.
     verified_labels
-        As for :func:`dilution.diagnose`. They are learned in place of the given labels.
+        As for :func:`dilution.diagnose`. They are learned in place of the given labels. Default: those of
+        `diagnosis`.
     sample_weight
         Weight of each example, shape (n,), ≥ 0. The diagnosis does not use it.
     n_models
@@ -150,7 +152,7 @@ def fit(
     columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
     with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
         name = shown_name(data, **columns)
-        examples = open_examples(source.name_with_size(data), **columns, root=execution.root)
+        examples = open_examples(source.name_with_size(data, **columns), **columns, root=execution.root)
         verified = open_verified_labels(verified_labels, examples)
         noisy = _noisy(examples.arrays)
         check_two_classes(noisy.labels, noisy.classes)
@@ -165,7 +167,14 @@ def fit(
             diagnosis = open_diagnosis(Path(diagnosis), name, given, arrays, seed=seed, copies=copies)
         if diagnosis is not None:
             _check_diagnosis(diagnosis, arrays)
-        weights, weight_notes = weigh_examples(sample_weight, examples, verified.classes)
+        known = verified.classes
+        if verified_labels is None and diagnosis is not None:
+            known = verified_classes(diagnosis)
+            if count := int((known != -1).sum()):
+                subject = "1 verified label" if count == 1 else f"{count:,} verified labels"
+                notes = (*notes, f"the fit uses {subject} of the diagnosis")
+                log(f"note: {notes[-1]}")
+        weights, weight_notes = weigh_examples(sample_weight, examples, known)
         for line in printed_notes(weight_notes):
             log(line)
         notes = (*notes, *weight_notes)
@@ -188,7 +197,7 @@ def fit(
             if isinstance(learner, EstimatorLearner):
                 check_weights(learner, weights)
                 check_is_saved(learner, to_file=to_file)
-        fitting = Fitting(inputs, verified.classes, weights, learners, folds, seed, log)
+        fitting = Fitting(inputs, known, weights, learners, folds, seed, log)
         given = replace(examples, arrays=noisy, notes=())
         log.begin("fitting models")
         choice = fitting.choose(
@@ -225,7 +234,7 @@ def fit(
         noise=choice.noise,
         accuracy=choice.accuracy,
         n_examples=len(arrays),
-        n_verified=int((verified.classes >= 0).sum()),
+        n_verified=int((known >= 0).sum()),
         seconds=time.perf_counter() - started,
         notes=notes,
     )

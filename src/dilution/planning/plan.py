@@ -11,6 +11,7 @@ import pandas as pd
 from dilution.data import DataSet, check_classes, load, majority_share
 from dilution.data.named_data import is_own_data, name_data
 from dilution.data.splits import check_training_groups
+from dilution.diagnosis.feature_source import note_on_pixels
 from dilution.errors import InputError
 from dilution.models import default_model, importable_name
 from dilution.noise import check_alpha, uniform_noise_level
@@ -37,6 +38,7 @@ from dilution.study.usable_store import check_usable_store
 from dilution.training import resolve_trainable
 from dilution.training.config import PrecisionName
 from dilution.training.early_checks import check_settings
+from dilution.utils.notes import printed_notes
 from dilution.utils.stage_log import StageLog, begin_stage
 
 PILOT_ALPHAS = (0.0, 2.0, 5.0, 10.0)
@@ -135,6 +137,11 @@ def plan(
     with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
         data, name, data_notes = name_data(data, store, **columns)
         splits = load(data, execution.root)
+        if is_own_data(data):
+            pixel_notes = note_on_pixels(splits.train, takes_features=False)
+            data_notes = (*data_notes, *pixel_notes)
+            for line in printed_notes(pixel_notes):
+                log(line)
         log.begin("searching for copies")
         distinct = _check_data(splits, target, pilot_n)
         mode: LabelMode = label_mode or ("replaced" if is_own_data(data) else "added")
