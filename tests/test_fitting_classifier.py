@@ -82,6 +82,14 @@ def test_a_saved_classifier_predicts_the_same_classes(kind, tmp_path):
 
 
 @pytest.mark.trains
+def test_a_loaded_classifier_has_its_parameters(tmp_path):
+    features, labels, _ = noisy(60)
+    classifier = NoisyLabelClassifier(**QUICK).fit(features, labels)
+    loaded = NoisyLabelClassifier.load(classifier.save(tmp_path / "c.dilution"))
+    assert loaded.get_params() == classifier.get_params()
+
+
+@pytest.mark.trains
 def test_images_follow_the_rule_of_pixels(tmp_path):
     random = np.random.default_rng(0)
     true = random.integers(2, size=60)

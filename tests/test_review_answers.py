@@ -110,3 +110,24 @@ def test_formulas_in_names_are_neutralised_and_read_back(tmp_path):
 
 def test_verdicts_are_counted():
     assert count_verdicts(ITEMS, {0: 0, 1: 2, 2: UNSURE, 3: 1}) == {"correct": 1, "wrong": 2, "unsure": 1}
+
+
+def test_verified_labels_of_the_diagnosis_are_in_the_file_with_the_first_answer(tmp_path):
+    issues = pd.DataFrame(
+        {
+            "id": ["9", "10", "11", "0"],
+            "given_label": [CLASSES[0]] * 4,
+            "suggested_label": [CLASSES[1]] * 4,
+            "p_wrong": [1.0, 0.0, 1.0, 0.7],
+            "state": ["verified wrong", "verified correct", "verified wrong", ""],
+            "verified_label": [CLASSES[1], CLASSES[0], "", ""],
+        }
+    )
+    file = AnswerFile(tmp_path / FILE_NAME, ITEMS, EXAMPLES, issues)
+    assert file.notes == ("verified_labels.csv will have 3 verified labels of the diagnosis too",)
+    file.record([(0, 1)])
+    table = read_table(tmp_path)
+    assert table["id"].tolist() == ["9", "10", "11", "0"]
+    assert table["verified_label"].tolist() == [CLASSES[1], CLASSES[0], "", CLASSES[1]]
+    assert table["verdict"].tolist() == ["wrong", "correct", "wrong", "wrong"]
+    assert AnswerFile(tmp_path / FILE_NAME, ITEMS, EXAMPLES, issues).notes == ()

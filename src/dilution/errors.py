@@ -85,7 +85,8 @@ def _closest(name: str, names: list[str]) -> list[str]:
     """
     of_test = {other for other in names if other.startswith("test_") and other[5:] in names}
     if not of_test:
-        return get_close_matches(name, names, 1, 0.4)
+        long = [other for other in names if len(other) > 1]  # a single letter is like any word that has it
+        return get_close_matches(name, long, 1, 0.4)
     words = re.findall("[a-z]+", name.lower())
     is_test = any(word.startswith(_TEST_WORDS) or get_close_matches(word, ["test"], 1, 0.7) for word in words)
     same_split = [other for other in names if (other in of_test) == is_test]

@@ -74,6 +74,7 @@ def write_advice(advice: Advice, folder: Path, command: str) -> Path:
         method="\n\n".join([*why, _METHOD.format(compared=compared_settings(advice))]),
         claims=pd.DataFrame(),
         points=advice.noise_scale_table,
+        points_title="Gradient noise scale, with 95 % intervals",
         runs=advice.runs,
         runs_file="runs.csv",
         as_percent=False,

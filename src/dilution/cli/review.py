@@ -73,7 +73,7 @@ def review(
         root=data_root,
         log=lambda line: typer.echo(line, err=True),
     )
-    answers = AnswerFile(folder / FILE_NAME, items, examples)
+    answers = AnswerFile(folder / FILE_NAME, items, examples, diagnosis.label_issues)
     for note in (*items.contents.notes, *answers.notes):
         typer.echo(f"note: {note}", err=True)
     command = _diagnose_again(source, answers.path, folder)

@@ -187,6 +187,11 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
             f"Of {n_known:,} verified {'label' if n_known == 1 else 'labels'}, {n_wrong:,} "
             f"{'was' if n_wrong == 1 else 'were'} wrong and {'is' if n_wrong == 1 else 'are'} replaced."
         )
+    if policy == "weight":
+        sentences.append(
+            "The column weight is a training weight and no feature: pass it as sample_weight, and leave it "
+            "out of the features. dilution fit weights the labels of the data as they came by itself."
+        )
     if is_lost.any():
         n_lost = int(is_lost.sum())
         subject = "1 label was" if n_lost == 1 else f"{n_lost:,} labels were"

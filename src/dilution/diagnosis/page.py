@@ -133,6 +133,7 @@ def write_diagnosis(
         method=_method(diagnosis),
         claims=pd.DataFrame(),
         points=_with_short_names(_points(_largest(tables["per_class"]))),
+        points_title="Noise of each class, with 95 % intervals",
         over_seeds=False,
         runs_title="examples, most probably wrong labels first",
         runs_complete=False,

@@ -32,6 +32,7 @@ from dilution.training.image_features import ExtractFeatures
 
 _LARGEST_SEED = 2**31 - 1
 _FACTS = "classifier"  # facts of a model file from which the classifier is restored
+_PARAMETERS = (bool, int, float, str)  # types that a file keeps; others are objects
 _KINDS = "biufU"  # of class labels that a file keeps
 
 
@@ -210,6 +211,11 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             "classes": self.classes_.tolist(),
             "classes_type": self.classes_.dtype.str if self.classes_.dtype.kind != "O" else "object",
             "feature_names": None if names is None else names.tolist(),
+            "parameters": {
+                name: value
+                for name, value in self.get_params(deep=False).items()
+                if value is None or type(value) in _PARAMETERS
+            },
         }
         model = self.model_
         facts = {**model.facts, _FACTS: fitted}
@@ -225,7 +231,9 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         model: str | ModelFactory | None = None,
         features: str | ExtractFeatures | None = None,
     ) -> Self:
-        """Return the fitted classifier in a file; its parameters are the defaults.
+        """Return the fitted classifier in a file, with its parameters.
+
+        Parameters that are objects, such as a function in `model`, are the defaults.
 
         Parameters
         ----------
@@ -246,8 +254,9 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 f"{path} holds a model that was not saved by a NoisyLabelClassifier. Read it with "
                 f"dilution.load_model({str(path)!r})."
             )
-        classifier = cls(loaded.method)
         try:
+            # Files of earlier versions have no parameters.
+            classifier = cls(**{"method": loaded.method, **fitted.get("parameters", {})})
             classifier.classes_ = np.array(fitted["classes"], dtype=np.dtype(str(fitted["classes_type"])))
             if len(classifier.classes_) != len(loaded.classes):
                 raise ValueError("as many classes as the model has")

@@ -36,6 +36,9 @@ _LETTERS_PER_INCH = 14  # of a legend, on average
 _MARKER_LETTERS = 7  # room of the line and marker of an entry
 _WIDE = {"x": 300, "y": 1e6}  # a log axis whose ends have a larger ratio shows only powers of ten
 
+_LONG_NUMBER = 0.005  # numbers below take so many letters that they overlap
+_WIDE_OF_LONG = 5
+
 # Okabe and Ito's palette without its yellow, which is hard to see on white. Seven colours and eight
 # markers have no common factor, so the first 56 series all look different.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -216,7 +219,8 @@ def log_axis(axis: Axes, which: Literal["x", "y"]) -> None:
     (axis.set_xscale if which == "x" else axis.set_yscale)("log")
     ticks = axis.xaxis if which == "x" else axis.yaxis
     low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
-    wide = high / low > _WIDE[which]
+    is_long = which == "x" and low < _LONG_NUMBER
+    wide = high / low > (_WIDE_OF_LONG if is_long else _WIDE[which])
     ticks.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
     ticks.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
     ticks.set_minor_locator(NullLocator())

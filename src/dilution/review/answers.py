@@ -29,6 +29,8 @@ COLUMNS = (ID, LABEL, "given_label", "suggested_label", VERDICT, "p_wrong")
 UNSURE = -1
 """The answer of a reviewer who cannot tell; other answers are class numbers."""
 
+_VERIFIED = "verified "  # state of a label issue, before the verdict
+
 WRONG = -2
 """The answer that the given label is wrong, without another class."""
 
@@ -78,6 +80,17 @@ class AnswerTable:
         row[VERDICT] = verdict(answer, given)
         if answer is None and not any(row[name] for name in self.columns if name not in COLUMNS):
             del self.rows[items.ids[item]]
+
+    def keep(self, verified: pd.DataFrame) -> None:
+        """Add rows of label issues that are verified, where the table has no row of the same id."""
+        for row in verified.to_dict("records"):
+            name = str(row[ID])
+            if name in self.rows:
+                continue
+            texts = {column: str(row.get(column, "")) for column in COLUMNS}
+            texts[VERDICT] = str(row["state"]).removeprefix(_VERIFIED)
+            texts["p_wrong"] = f"{float(row['p_wrong']):g}"
+            self.rows[name] = dict.fromkeys(self.columns, "") | texts
 
     def to_csv(self) -> bytes:
         """Return the table as CSV."""
@@ -129,6 +142,9 @@ class AnswerFile:
         The examples to review.
     examples
         All examples, whose ids the file may have.
+    label_issues
+        Label issues of the diagnosis. Verified ones are written with the answers, so that the file alone has
+        all that is known. Default: none.
 
     Raises
     ------
@@ -138,10 +154,21 @@ class AnswerFile:
         If it has labels of other examples or classes.
     """
 
-    def __init__(self, path: Path, items: ReviewItems, examples: UnsplitData) -> None:
+    def __init__(
+        self, path: Path, items: ReviewItems, examples: UnsplitData, label_issues: pd.DataFrame | None = None
+    ) -> None:
         self.path = path
         self._items, self._examples, self._lock = items, examples, Lock()
+        self._verified = pd.DataFrame()
+        if label_issues is not None and "state" in label_issues:
+            states = label_issues["state"].astype(str)
+            self._verified = label_issues[states.str.startswith(_VERIFIED)]
         self._table, self.notes = read_answers(path, examples)
+        before = len(self._table.rows)
+        self._table.keep(self._verified)
+        if count := len(self._table.rows) - before:
+            subject = "1 verified label" if count == 1 else f"{count:,} verified labels"
+            self.notes = (*self.notes, f"{path.name} will have {subject} of the diagnosis too")
         self.n_before = len(self._table.rows)
 
     @property
@@ -168,6 +195,7 @@ class AnswerFile:
                 self._write(self._table, answers)
             except InputError:  # somebody else has written or changed the file
                 table, _ = read_answers(self.path, self._examples)
+                table.keep(self._verified)
                 copy = _free_name(self.path)
                 write_atomic(copy, self.path.read_bytes())
                 claim(self.path.parent, [self.path.name], overwrite=True)
