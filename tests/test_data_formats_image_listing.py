@@ -84,7 +84,7 @@ def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(DataError, match="no folder"):
         list_images(tmp_path / "missing")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="0 images for training"):
+    with pytest.raises(DataError, match="has no images in class folders"):
         list_images(tmp_path / "empty")
 
 

@@ -157,6 +157,18 @@ def test_an_example_whose_label_is_wrong_without_another_class_is_dropped(tmp_pa
     assert len(clean.table) == clean.keep.sum()
 
 
+def test_a_label_of_which_a_reviewer_was_unsure_is_not_replaced(tmp_path, frame):
+    before = diagnose_table(frame, PRED_PROBS)
+    relabelled = before.clean("relabel", 0.6).changes["index"].tolist()
+    path = tmp_path / "verified.csv"
+    path.write_text("id,verified_label,verdict\n" + "".join(f"{row},,unsure\n" for row in relabelled[:2]))
+    diagnosis = diagnose_table(frame, PRED_PROBS, verified=path)
+    clean = diagnosis.clean("relabel", 0.6)
+    assert clean.changes["index"].tolist() == relabelled[2:]
+    assert "2 labels are as given because a reviewer could not tell." in clean.sentences
+    assert (diagnosis.clean("drop", 0.6).keep == before.clean("drop", 0.6).keep).all()
+
+
 def test_a_saved_diagnosis_knows_labels_that_are_wrong_without_another_class(tmp_path, frame):
     path = tmp_path / "verified.csv"
     path.write_text("id,verified_label,verdict\n0,,wrong\n1," + CLASSES[TRUE[1]] + ",\n")

@@ -22,6 +22,7 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 DEFAULT_CONFIDENCE: dict[Policy, float] = {"drop": 0.9, "relabel": 0.9, "weight": 0.0}
 """Probability above which a policy changes a label, unless the user names another one."""
 
+_VERDICT, _UNSURE = "verdict", "unsure"  # of a file of verified labels
 _NAMES = 3  # classes in a sentence
 _CONFIDENCES = (0.8, 0.7, 0.6, 0.5)  # to propose; where all are too high, the highest one of two digits
 _ROUNDING = 1e-6  # so that a limit of two digits is not its own confidence
@@ -145,7 +146,8 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
         weights[doubtful] = 0.0
         actions[doubtful] = _DROPPED
     elif policy == "relabel":
-        changed = doubtful & (suggested != given) & (p_suggested > confidence)
+        is_unsure = _is_unsure(issues)
+        changed = doubtful & (suggested != given) & (p_suggested > confidence) & ~is_unsure
         limits = np.where(suggested != given, np.minimum(limits, p_suggested), 0.0)
         labels[changed] = suggested[changed]
         actions[changed] = _RELABELLED
@@ -173,7 +175,10 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
         }
     )[is_changed]
     sentences = [_summary(policy, confidence, int(changed.sum()), len(given))]
-    if policy == "relabel" and (n_left := int((doubtful & ~changed).sum())):
+    if policy == "relabel" and (n_unsure := int((doubtful & is_unsure).sum())):
+        subject = "1 label is" if n_unsure == 1 else f"{n_unsure:,} labels are"
+        sentences.append(f"{subject} as given because a reviewer could not tell.")
+    if policy == "relabel" and (n_left := int((doubtful & ~changed & ~is_unsure).sum())):
         sentences.append(
             f"{'1 further label is' if n_left == 1 else f'{n_left:,} further labels are'} wrong with a "
             "probability "
@@ -228,6 +233,15 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
         changes.reset_index(drop=True),
         tuple(sentences),
     )
+
+
+def _is_unsure(issues: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return whether a reviewer has looked at each example and could not tell, bool, shape (n,)."""
+    if _VERDICT not in issues:
+        return np.zeros(len(issues), dtype=bool)
+    is_unsure = issues[_VERDICT].astype(str).str.strip().str.lower() == _UNSURE
+    unsure: NDArray[np.bool_] = (is_unsure & (issues["state"] == "")).to_numpy(dtype=bool)
+    return unsure
 
 
 def _reason(

@@ -41,14 +41,17 @@ _NOT_LISTED = (
     "verified_label",
 )  # columns that are the same in all rows, or follow
 
+_FIRST_LISTED = ("id", "given_label", "suggested_label", "p_wrong", "p_suggested")  # a page is narrow
+
 _TRAINED = """\
 {n_models} models ({model}, {epochs} epochs, the number that predicted held-out labels best) were trained \
-on the noisy labels by cross-validation: each model predicts examples whose labels it never saw. No true \
-label was used."""
+on the noisy labels by cross-validation: each model predicts examples whose labels it never saw. No \
+true label was used{verified}."""
 
 _REGRESSIONS = """\
 {n_models} models ({model}, with the penalty that predicted held-out labels best) were fitted to the noisy \
-labels by cross-validation: each model predicts examples whose labels it never saw. No true label was used."""
+labels by cross-validation: each model predicts examples whose labels it never saw. No true label was \
+used{verified}."""
 
 _GIVEN = """\
 The probabilities of the labels were given ({model}); no model was trained. They are taken to be held out: \
@@ -123,7 +126,7 @@ def write_diagnosis(
     sentences = [*diagnosis.details, *diagnosis.caveats, *(clean.sentences if clean is not None else ())]
     section = Section(
         name="diagnosis",
-        title=f"How noisy are the labels of {diagnosis.name}?",
+        title=f"How noisy are the labels of {_without_options(diagnosis.name)}?",
         summary=" ".join(sentences),
         svg=plot.svg,
         marks=plot.marks,
@@ -141,7 +144,12 @@ def write_diagnosis(
         runs=_listed(issues),
         notes=(*diagnosis.notes, *plot.notes),
     )
-    page = Page(f"Labels of {diagnosis.name}", [section], made_by(command, {}), answer=diagnosis.answer)
+    page = Page(
+        f"Labels of {_without_options(diagnosis.name)}",
+        [section],
+        made_by(command, {}),
+        answer=diagnosis.answer,
+    )
     path = write(page, folder / "index.html")
     write_issues(diagnosis, issues, folder)  # the last one, since it may be refused
     return path
@@ -150,7 +158,14 @@ def write_diagnosis(
 def _listed(issues: pd.DataFrame) -> pd.DataFrame:
     """Return the label issues that the page lists: the first ones that nobody has looked up."""
     unverified = issues[issues["state"] == ""].head(_MAX_ISSUES)
-    return _with_short_names(unverified.drop(columns=list(_NOT_LISTED)))
+    first = [name for name in _FIRST_LISTED if name in unverified]
+    others = [name for name in unverified.columns if name not in (*first, *_NOT_LISTED)]
+    return _with_short_names(unverified[[*first, *others]])
+
+
+def _without_options(name: str) -> str:
+    """Return the name of data without the roles of columns behind its ``#``, which the command has."""
+    return name if Path(name).exists() else name.partition("#")[0] or name
 
 
 def _files(diagnosis: Diagnosis) -> str:
@@ -182,7 +197,10 @@ def _method(diagnosis: Diagnosis) -> str:
     held_out = diagnosis.cross_validation
     trained = _TRAINED if held_out.epochs else _REGRESSIONS
     predictions = (trained if held_out.n_models else _GIVEN).format(
-        n_models=held_out.n_models, model=held_out.model, epochs=held_out.epochs
+        n_models=held_out.n_models,
+        model=held_out.model,
+        epochs=held_out.epochs,
+        verified=f", but the {diagnosis.n_verified:,} that were verified" if diagnosis.n_verified else "",
     )
     return _METHOD.format(
         predictions=predictions,

@@ -57,7 +57,7 @@ def _section(section: Section) -> Sequence[str]:
 
 def _table(section: Section) -> list[str]:
     """Return the points of a section as a table."""
-    cells = points_cells(section.points, section.as_percent, section.confidence)
+    cells = points_cells(section.points, section.as_percent, section.confidence, section.value_name)
     head, *rows = ("| " + " | ".join(map(_cell, row)) + " |" for row in (cells.head, *cells.rows))
     return [head, f"|{'|'.join('---:' if numeric else '---' for numeric in cells.numeric)}|", *rows]
 

@@ -140,7 +140,7 @@ def _view(number: int, section: Section) -> _SectionView:
             section.marks, section.as_percent, _shared_settings(section.runs), section.confidence
         ),
         has_intervals=set(BOUNDS) <= set(section.points.columns),
-        points=points_cells(section.points, section.as_percent, section.confidence),
+        points=points_cells(section.points, section.as_percent, section.confidence, section.value_name),
         runs=runs,
         search_example=_search_example(runs),
     )

@@ -87,6 +87,11 @@ class Section:
     notes: tuple[str, ...] = ()
     points_title: str = ""
 
+    @property
+    def value_name(self) -> str:
+        """What the values of the points are called."""
+        return "mean" if self.over_seeds else "estimate"
+
     def __repr__(self) -> str:
         """Return name and title, and the numbers of points and runs."""
         counts = f"{len(self.points)} points, {len(self.runs)} rows in the table of runs"

@@ -19,7 +19,7 @@ class Cells:
     rows: list[list[str]]
 
 
-def points_cells(points: pd.DataFrame, as_percent: bool, confidence: int = 95) -> Cells:
+def points_cells(points: pd.DataFrame, as_percent: bool, confidence: int = 95, value: str = "mean") -> Cells:
     """Format a table of points, with the bounds joined into one interval column.
 
     Settings that all points share are left out; the caption names them.
@@ -33,6 +33,8 @@ def points_cells(points: pd.DataFrame, as_percent: bool, confidence: int = 95) -
         Whether means and bounds are fractions in [0, 1], shown in percent with one decimal.
     confidence
         Confidence of the intervals, in percent.
+    value
+        What ``mean`` is called.
     """
     if not set(BOUNDS) <= set(points.columns):
         return plain_cells(points)
@@ -56,7 +58,7 @@ def points_cells(points: pd.DataFrame, as_percent: bool, confidence: int = 95) -
     means = [format_number(mean, as_percent) for mean in points["mean"]]
     bounds = [interval(low, high) for low, high in zip(points["low"], points["high"], strict=True)]
     shown.insert(place, f"{confidence} % interval{unit}", bounds)
-    shown.insert(place, f"mean{unit}", means)
+    shown.insert(place, f"{value}{unit}", means)
     cells = runs_cells(shown)
     cells.numeric[place : place + 2] = [True, True]
     return cells

@@ -71,6 +71,11 @@ def list_images(root: Path) -> ImageListing:
         _check_not_a_split(root, sorted({folder for _, folder in layout.images[0]}), events)
         _check_no_split_beside_classes(root, layout.images[0], events)
         train, test = layout.images[0], []
+    if not train and not splits:
+        raise DataError(
+            f"{root} has no images in class folders; each class must have a folder of its own, such "
+            f"as cat and dog, with names that end in {', '.join(sorted(SUFFIXES))}.{_notes(events)}"
+        )
     if not train or (splits and not test):
         raise DataError(
             f"{root} has {len(train)} images for training and {len(test)} for testing; it needs some of "
