@@ -232,6 +232,20 @@ def test_predict_writes_one_row_per_example_and_says_what_it_did(tmp_path):
 
 
 @pytest.mark.trains
+def test_new_rows_have_the_ids_of_the_column_that_the_fit_named(tmp_path):
+    frame = mixed_table().assign(customer=[f"C{row}" for row in range(40)])
+    model = untrained(load_unsplit(f"{write_csv(tmp_path, frame)}#ids=customer").arrays)
+    kept = load_model(model.save(tmp_path / "model.dilution"))
+    new = frame.drop(columns="label")
+    for fitted in (model, kept):
+        assert fitted.predictions(new).ids == tuple(frame["customer"])
+    repeated = kept.predictions(new.assign(customer="C1"))
+    assert repeated.ids[0] == "row 0"
+    assert any("missing or repeated ids, so that rows are named by place" in note for note in repeated.notes)
+    assert kept.predictions(new.drop(columns="customer")).ids[0] == "row 0"
+    np.testing.assert_array_equal(kept.predict_proba(new), kept.predict_proba(new.drop(columns="customer")))
+
+
 def test_an_exported_program_predicts_the_same_without_this_package(tmp_path):
     rng = np.random.default_rng(0)
     features = rng.normal(size=(90, 5)).astype(np.float32)

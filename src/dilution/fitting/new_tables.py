@@ -9,6 +9,7 @@ import torch
 
 from dilution.data.formats.table_encoding import TableEncoding
 from dilution.data.formats.table_options import TableOptions, parse_options, shown_path, unknown_column
+from dilution.data.label_values import is_missing
 from dilution.data.labels import read_labels
 from dilution.errors import InputError
 from dilution.fitting.new_arrays import convert
@@ -79,7 +80,10 @@ def _read_table(
     label = options.label
     if label is None and encoding.label in table.columns and encoding.label not in features:
         label = encoding.label
-    roles = tuple(filter(None, (label, options.ids)))
+    id_column = options.ids
+    if id_column is None and encoding.ids in table.columns and encoding.ids not in features:
+        id_column = encoding.ids
+    roles = tuple(filter(None, (label, id_column)))
     new = read_new_rows(
         encoding, table, roles=roles, decimal=options.decimal, name_with_decimal=name_with_decimal
     )
@@ -90,11 +94,19 @@ def _read_table(
         given = GivenLabels.of_column(column, rule.classes, f"column {label!r}")
         notes = (*notes, *given.notes)
     ids: tuple[str, ...] = tuple(names)
-    if options.ids is not None:
+    if id_column is not None and options.ids is None and not _are_ids(new.rows.frame[id_column]):
+        notes = (*notes, f"column {id_column!r} has missing or repeated ids, so that rows are named by place")
+        id_column = None
+    if id_column is not None:
         from dilution.data.example_ids import read_ids
 
-        ids = read_ids(new.rows.frame[options.ids], f"column {options.ids!r}", new.rows.name)
+        ids = read_ids(new.rows.frame[id_column], f"column {id_column!r}", new.rows.name)
     return HeldExamples(torch.from_numpy(new.features), ids, given, notes)
+
+
+def _are_ids(column: "pd.Series[Any]") -> bool:
+    """Return whether each row has an id of its own."""
+    return bool(column.is_unique and not column.map(is_missing).any())
 
 
 def _label_in(names: Sequence[str], row: int) -> str:

@@ -188,7 +188,9 @@ class TableExamples:
         frame = self.table.frame[list(roles.features)]
         columns = FeatureColumns(frame, fitted, self.name, roles.name_without, number_format)
         encoded = encode_columns(columns)
-        encoding = TableEncoding(encoded.encodings, roles.label, _without_features(roles, encoded.encodings))
+        encoding = TableEncoding(
+            encoded.encodings, roles.label, _without_features(roles, encoded.encodings), roles.ids
+        )
         arrays = Arrays(
             torch.from_numpy(encoded.features), self.labels, self.classes, self.observed, encoding=encoding
         )

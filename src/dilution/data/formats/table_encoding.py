@@ -123,11 +123,14 @@ class TableEncoding:
         The column of the label.
     ignored
         Columns that the table had and that are no features, such as an index.
+    ids
+        The column of the ids of the rows. None: rows had no ids.
     """
 
     columns: tuple[ColumnEncoding, ...]
     label: str = "label"
     ignored: tuple[str, ...] = ()
+    ids: str | None = None
     kind: Literal["table"] = "table"
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
