@@ -251,6 +251,13 @@ def test_the_answer_has_the_settings_and_the_accuracy(advice):
     )
 
 
+def test_noisy_agreement_near_the_majority_does_not_call_a_model_useless(advice, monkeypatch):
+    monkeypatch.setattr(type(advice), "clean_accuracy", Estimate(0.83, 0.72, 0.93))
+    answer = replace(advice, majority_share=0.8).answer
+    assert "not significantly better than the majority class" not in answer
+    assert answer.endswith("where labels are wrong, agreement hides how much better a model is.")
+
+
 def test_reasons_have_numbers_with_intervals(advice):
     reasons = advice.reasons
     assert reasons["batch_size"].startswith("The gradient noise scale is 331 [202, 913] examples; ")

@@ -55,6 +55,11 @@ def _majority_sentence(advice: Advice) -> str:
     majority = f"{100 * advice.majority_share:.1f} %"
     if advice.accuracy.low > advice.majority_share:
         return f"Predicting the majority class alone has {majority}."
+    if advice.clean_accuracy is not None:
+        return (
+            f"The most frequent label alone agrees with {majority} of the test labels, not significantly "
+            "fewer than the model does: where labels are wrong, agreement hides how much better a model is."
+        )
     return f"At this budget the model is not significantly better than the majority class ({majority})."
 
 
