@@ -308,7 +308,7 @@ class _Encoder:
         return InputError(
             self._refusals.get(name)
             or f"holds text of {count:,} different values; a feature may have {_MAX_VALUES}, since more look "
-            "like an identifier or free text. Group them"
+            "like an identifier (name it with --ids) or free text. Group them"
         )
 
     def _explain_errors(self) -> InputError:
