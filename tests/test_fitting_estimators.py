@@ -93,10 +93,22 @@ def test_what_does_not_apply_to_a_classifier_is_said():
     assert "KNeighborsClassifier (with its own settings)" in " ".join(result.details)
 
 
-def test_weights_are_refused_where_the_classifier_takes_none():
+def test_weights_that_are_no_rows_are_refused_where_the_classifier_takes_none():
     features, labels, _ = table(60)
-    with pytest.raises(InputError, match="takes no sample_weight"):
-        fitted((features, labels), KNeighborsClassifier(), sample_weight=np.arange(60) + 1.0)
+    with pytest.raises(InputError, match=r"takes no sample_weight, and sample_weight has 0[.]5"):
+        fitted((features, labels), KNeighborsClassifier(), sample_weight=np.arange(60) + 0.5)
+
+
+@pytest.mark.trains
+def test_copies_are_rows_of_a_classifier_that_takes_no_weights():
+    features, labels, _ = table(60)
+    twice = np.concatenate([features, features[:20]]), np.concatenate([labels, labels[:20]])
+    settings = {"method": "plain", "folds": 2, "n_bootstrap": 2}
+    classifier = NoisyLabelClassifier(model=KNeighborsClassifier(3), **settings).fit(*twice)
+    expected = KNeighborsClassifier(3).fit(*twice).predict_proba(features)
+    assert (
+        classifier.predict_proba(features) == expected
+    ).mean() > 0.9  # ties are broken by the order of rows
 
 
 @pytest.mark.trains

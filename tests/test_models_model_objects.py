@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import BaggingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -83,6 +84,8 @@ def test_a_classifier_with_plain_parameters_can_be_imported():
     copy = call_factory(name, (2, 1, 1), 2, seed=0)
     assert (copy.n_neighbors, copy.weights) == (3, "distance")
     assert importable_name(LogisticRegression) == "sklearn.linear_model._logistic:LogisticRegression"
+    one = importable_name(BaggingClassifier(max_samples=1, max_features=np.float64(0.5)))
+    assert one == "sklearn.ensemble._bagging:BaggingClassifier(max_features=0.5, max_samples=1)"
     with pytest.raises(InputError, match="so it must have a name"):
         importable_name(make_pipeline(LogisticRegression()))
 

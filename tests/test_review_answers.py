@@ -38,7 +38,7 @@ def test_every_answer_is_a_row_that_diagnose_takes(tmp_path):
     assert table["verified_label"].tolist() == ["dog", "dog", "", ""]
     classes, notes = read_verified_labels(tmp_path / FILE_NAME, EXAMPLES)
     assert classes[:4].tolist() == [1, 1, -1, WRONG_CLASS_UNKNOWN]
-    assert notes == ()
+    assert notes == ("1 label is wrong by the column 'verdict', which names no other class",)
 
 
 @settings(max_examples=8, deadline=None)
@@ -115,11 +115,11 @@ def test_verdicts_are_counted():
 def test_verified_labels_of_the_diagnosis_are_in_the_file_with_the_first_answer(tmp_path):
     issues = pd.DataFrame(
         {
-            "id": ["9", "10", "11", "0"],
+            "id": ["9", "10", "11", "99"],
             "given_label": [CLASSES[0]] * 4,
             "suggested_label": [CLASSES[1]] * 4,
             "p_wrong": [1.0, 0.0, 1.0, 0.7],
-            "state": ["verified wrong", "verified correct", "verified wrong", ""],
+            "state": ["verified wrong", "verified correct", "verified wrong", "verified wrong"],
             "verified_label": [CLASSES[1], CLASSES[0], "", ""],
         }
     )
@@ -130,4 +130,5 @@ def test_verified_labels_of_the_diagnosis_are_in_the_file_with_the_first_answer(
     assert table["id"].tolist() == ["9", "10", "11", "0"]
     assert table["verified_label"].tolist() == [CLASSES[1], CLASSES[0], "", CLASSES[1]]
     assert table["verdict"].tolist() == ["wrong", "correct", "wrong", "wrong"]
-    assert AnswerFile(tmp_path / FILE_NAME, ITEMS, EXAMPLES, issues).notes == ()
+    again = AnswerFile(tmp_path / FILE_NAME, ITEMS, EXAMPLES, issues)
+    assert again.notes == ("1 label is wrong by the column 'verdict', which names no other class",)

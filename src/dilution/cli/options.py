@@ -209,13 +209,16 @@ def check_outside(out: Path, data: str) -> None:
     InputError
         If the data are a folder, and the results would be written to it or into it.
     """
+    from dilution.data import DATASETS
+    from dilution.data.sources import ImageFolderSource, custom_source
     from dilution.errors import InputError
 
-    folder = Path(data if Path(data).is_dir() else data.rpartition("#")[0] or data)
-    if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+    source = None if data in DATASETS else custom_source(data)
+    folder = source.path if isinstance(source, ImageFolderSource) else None
+    if folder is not None and out.resolve().is_relative_to(folder):
         raise InputError(
             f"--out is {out}, which is in {folder}, the folder of the data: plots would be read as images of "
-            f"it. Give --out {shlex.quote(os.path.relpath(folder.resolve().parent / f'{out.name}-results'))}."
+            f"it. Give --out {shlex.quote(os.path.relpath(folder.parent / f'{out.name}-results'))}."
         )
 
 

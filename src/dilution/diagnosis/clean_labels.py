@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dilution.diagnosis.anchors import Floats, Ints
-from dilution.diagnosis.label_issues import VERIFIED_CORRECT, VERIFIED_WRONG
+from dilution.diagnosis.label_issues import VERDICT, VERIFIED_CORRECT, VERIFIED_WRONG
 from dilution.errors import InputError, short_repr, unknown
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 DEFAULT_CONFIDENCE: dict[Policy, float] = {"drop": 0.9, "relabel": 0.9, "weight": 0.0}
 """Probability above which a policy changes a label, unless the user names another one."""
 
-_VERDICT, _UNSURE = "verdict", "unsure"  # of a file of verified labels
+_UNSURE = "unsure"
 _NAMES = 3  # classes in a sentence
 _CONFIDENCES = (0.8, 0.7, 0.6, 0.5)  # to propose; where all are too high, the highest one of two digits
 _ROUNDING = 1e-6  # so that a limit of two digits is not its own confidence
@@ -237,9 +237,9 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
 
 def _is_unsure(issues: pd.DataFrame) -> NDArray[np.bool_]:
     """Return whether a reviewer has looked at each example and could not tell, bool, shape (n,)."""
-    if _VERDICT not in issues:
+    if VERDICT not in issues:
         return np.zeros(len(issues), dtype=bool)
-    is_unsure = issues[_VERDICT].astype(str).str.strip().str.lower() == _UNSURE
+    is_unsure = issues[VERDICT].astype(str).str.strip().str.lower() == _UNSURE
     unsure: NDArray[np.bool_] = (is_unsure & (issues["state"] == "")).to_numpy(dtype=bool)
     return unsure
 

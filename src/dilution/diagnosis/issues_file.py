@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dilution.diagnosis.label_issues import COLUMNS
+from dilution.diagnosis.label_issues import COLUMNS, VERDICT
 from dilution.diagnosis.result import Diagnosis
 from dilution.errors import InputError
 from dilution.utils.csv_cells import csv_bytes
@@ -120,9 +120,8 @@ def issue_rows(diagnosis: Diagnosis, columns: Sequence[str] = ()) -> pd.DataFram
     if columns and diagnosis.origin is not None:
         names = diagnosis.origin.check_columns(columns)
         text = diagnosis.origin.read_text(names).iloc[issues["index"].to_numpy(dtype=np.int64)]
-        table = text.set_axis([_free_name(name, COLUMNS, "data") for name in names], axis=1).set_axis(
-            issues.index
-        )
+        free = [_free_name(name, (*COLUMNS, VERDICT), "data") for name in names]
+        table = text.set_axis(free, axis=1).set_axis(issues.index)
     reviewer = _not_repeated(reviewer, table)
     result = pd.concat([issues[own], table, reviewer], axis=1)
     if diagnosis.learned:

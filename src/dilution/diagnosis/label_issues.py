@@ -24,6 +24,9 @@ WRONG_CLASS_UNKNOWN = -2
 
 −1 is that of an example that nobody has looked up."""
 
+VERDICT = "verdict"
+"""Column of a file of verified labels that says ``wrong`` or ``unsure`` where no class is named."""
+
 ISSUE_THRESHOLD = 0.5
 """A label is an issue if it is wrong with a higher probability than this, and another class is suggested."""
 

@@ -13,7 +13,7 @@ from dilution.data.labels import find_class
 from dilution.diagnosis.anchors import Ints
 from dilution.diagnosis.bootstrap import LEVEL
 from dilution.diagnosis.copies import clustered_share
-from dilution.diagnosis.label_issues import WRONG_CLASS_UNKNOWN
+from dilution.diagnosis.label_issues import VERDICT, WRONG_CLASS_UNKNOWN
 from dilution.diagnosis.label_studio import read_label_studio
 from dilution.diagnosis.reviewer_columns import ReviewerColumns, read_reviewer_columns
 from dilution.errors import DataError, InputError, short_repr, unknown
@@ -23,7 +23,7 @@ from dilution.utils.migration import new_verified_columns, warn
 from dilution.utils.output_folder import file_digest
 
 COLUMNS = (ID, "verified_label")
-_VERDICT, _WRONG = "verdict", "wrong"
+_WRONG = "wrong"
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,17 @@ def open_verified_labels(
         for name, label, row in _rows(table):
             matcher.add(name, label, row)
             labelled.add(row)
-        for name, verdict, row in table.values(_VERDICT, {}) if _VERDICT in table.columns else ():
+        for name, verdict, row in table.values(VERDICT, {}) if VERDICT in table.columns else ():
             if verdict.strip().lower() == _WRONG and row not in labelled:
                 matcher.add_wrong(name, row)
         columns = read_reviewer_columns(table, digest, matcher.examples)
+        n_wrong = int((matcher.classes == WRONG_CLASS_UNKNOWN).sum())
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from error
     notes = (*(f"{table.path}: {note}" for note in table.rows.notes), *matcher.notes(), *columns.notes)
+    if n_wrong:
+        subject = "1 label is" if n_wrong == 1 else f"{n_wrong:,} labels are"
+        notes = (*notes, f"{subject} wrong by the column {VERDICT!r}, which names no other class")
     return VerifiedLabels(matcher.classes, notes, columns)
 
 
@@ -222,7 +226,7 @@ def describe_verified_copies(verified: Ints, copies: Ints, examples: UnsplitData
             f"{short_repr(names[verified[one]])}, whose copy {ids[second]!r} is of class "
             f"{short_repr(names[verified[second]])}"
         )
-    unverified = np.flatnonzero(is_verified & (verified < 0))
+    unverified = np.flatnonzero(is_verified & (verified == -1))
     if len(unverified):
         twins = known[np.isin(copies[known], copies[unverified])]
         one = int(twins[0])

@@ -94,19 +94,21 @@ class EstimatorLearner:
         self, data: Arrays, targets: Targets, jobs: Sequence[Job], budgets: Sequence[int]
     ) -> Iterator[list[Member]]:
         """Yield the classifier of each job; see :class:`dilution.fitting.learners.Learner`."""
-        assert isinstance(data.images, Tensor)
         n_classes = len(data.classes)
         labels, weights = targets.weights.argmax(axis=1), targets.weights.sum(axis=1)
         members: list[Member] = []
         for number, job in enumerate(jobs):
             begin_models(self.name, number, 1, len(jobs))
             rows = job.rows[weights[job.rows] > 0]
+            if not self.takes_weights:  # whole weights, as of copies, are rows
+                rows = np.repeat(rows, weights[rows].astype(np.int64))
             own = weights[rows] * (len(rows) / weights[rows].sum())
             state = rng.stream(job.seed, "learner") & (2**32 - 1)
             classifier = make_classifier(self.name, data.shape, n_classes, job.seed, state)
-            given = None if (own == own[0]).all() else own
+            given = None if not self.takes_weights or (own == own[0]).all() else own
             with torch_thread_count():
-                fit_classifier(self.name, classifier, _rows(data.images[rows]), labels[rows], given)
+                features = _rows(data.take(torch.from_numpy(rows)))
+                fit_classifier(self.name, classifier, features, labels[rows], given)
             members.append(_member(self.name, classifier, n_classes, data.dtype))
         for _ in budgets:
             yield members
@@ -125,13 +127,13 @@ def check_weights(learner: EstimatorLearner, weights: NDArray[np.float64]) -> No
     Raises
     ------
     InputError
-        If positive weights differ.
+        If weights are not whole numbers.
     """
-    positive = weights[weights > 0]
-    if not learner.takes_weights and (positive != positive[0]).any():
+    if not learner.takes_weights and (weights % 1 != 0).any():
         raise InputError(
-            f"model is {learner.name!r}, whose fit takes no sample_weight, and sample_weight has different "
-            "weights. Leave sample_weight out, or pass a classifier that takes it, such as "
+            f"model is {learner.name!r}, whose fit takes no sample_weight, and sample_weight has "
+            f"{weights[weights % 1 != 0][0]:g}, which is no whole number of rows. Leave sample_weight out, "
+            "or pass a classifier that takes it, such as "
             "RandomForestClassifier()."
         )
 

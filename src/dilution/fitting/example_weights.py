@@ -32,6 +32,11 @@ def weigh_examples(
     is_wrong = verified == WRONG_CLASS_UNKNOWN
     if not is_wrong.any():
         return weights, ()
+    if not weights[~is_wrong].any():
+        raise InputError(
+            "all examples have weight 0 or a label that was found wrong without another class; nothing is "
+            "left to learn. Name classes of these labels, or give other weights."
+        )
     count = int(is_wrong.sum())
     subject = "1 example is" if count == 1 else f"{count:,} examples are"
     note = f"{subject} not learned: the label was found wrong without another class"

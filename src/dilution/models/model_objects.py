@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from dilution.errors import InputError, short_repr
@@ -113,11 +114,15 @@ def _with_parameters(reference: str, classifier: Any) -> str:
         return ""
     fields = inspect.signature(type(classifier)).parameters
     defaults = {name: field.default for name, field in fields.items()}
-    values = classifier.get_params(deep=False)
+    values = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in classifier.get_params(deep=False).items()
+    }
     given = {name: value for name, value in values.items() if value is not defaults.get(name, fields)}
     if not all(map(_is_literal, given.values())):
         return ""
-    return format_call(reference, {k: v for k, v in given.items() if v != defaults.get(k, fields)})
+    changed = {k: v for k, v in given.items() if (type(v), v) != (type(defaults.get(k)), defaults.get(k))}
+    return format_call(reference, changed)
 
 
 def _is_literal(value: object) -> bool:

@@ -59,9 +59,9 @@ class AnswerTable:
                 continue
             if row[LABEL].strip():
                 (answers[item],) = class_numbers(pd.Series([row[LABEL]]), items.classes)
-            elif row[VERDICT] == "unsure":
+            elif row[VERDICT].strip().lower() == "unsure":
                 answers[item] = UNSURE
-            elif row[VERDICT] == "wrong":
+            elif row[VERDICT].strip().lower() == "wrong":
                 answers[item] = WRONG
         return answers
 
@@ -81,16 +81,17 @@ class AnswerTable:
         if answer is None and not any(row[name] for name in self.columns if name not in COLUMNS):
             del self.rows[items.ids[item]]
 
-    def keep(self, verified: pd.DataFrame) -> None:
-        """Add rows of label issues that are verified, where the table has no row of the same id."""
+    def keep(self, verified: pd.DataFrame, ids: ExampleIds) -> None:
+        """Add rows of label issues that are verified and of an example."""
         for row in verified.to_dict("records"):
-            name = str(row[ID])
-            if name in self.rows:
+            number = ids.find(str(row[ID]))
+            if number is None:
                 continue
+            name = ids.ids[number]
             texts = {column: str(row.get(column, "")) for column in COLUMNS}
             texts[VERDICT] = str(row["state"]).removeprefix(_VERIFIED)
             texts["p_wrong"] = f"{float(row['p_wrong']):g}"
-            self.rows[name] = dict.fromkeys(self.columns, "") | texts
+            self.rows[name] = dict.fromkeys(self.columns, "") | texts | {ID: name}
 
     def to_csv(self) -> bytes:
         """Return the table as CSV."""
@@ -143,8 +144,8 @@ class AnswerFile:
     examples
         All examples, whose ids the file may have.
     label_issues
-        Label issues of the diagnosis. Verified ones are written with the answers, so that the file alone has
-        all that is known. Default: none.
+        Label issues of the diagnosis. If there is no file yet, verified ones are written with the answers, so
+        that the file alone has all that is known. Default: none.
 
     Raises
     ------
@@ -159,14 +160,12 @@ class AnswerFile:
     ) -> None:
         self.path = path
         self._items, self._examples, self._lock = items, examples, Lock()
-        self._verified = pd.DataFrame()
-        if label_issues is not None and "state" in label_issues:
-            states = label_issues["state"].astype(str)
-            self._verified = label_issues[states.str.startswith(_VERIFIED)]
+        is_new = not path.exists()
         self._table, self.notes = read_answers(path, examples)
-        before = len(self._table.rows)
-        self._table.keep(self._verified)
-        if count := len(self._table.rows) - before:
+        if is_new and label_issues is not None and "state" in label_issues:
+            verified = label_issues[label_issues["state"].astype(str).str.startswith(_VERIFIED)]
+            self._table.keep(verified, ExampleIds(examples))
+        if count := len(self._table.rows) if is_new else 0:
             subject = "1 verified label" if count == 1 else f"{count:,} verified labels"
             self.notes = (*self.notes, f"{path.name} will have {subject} of the diagnosis too")
         self.n_before = len(self._table.rows)
@@ -195,7 +194,6 @@ class AnswerFile:
                 self._write(self._table, answers)
             except InputError:  # somebody else has written or changed the file
                 table, _ = read_answers(self.path, self._examples)
-                table.keep(self._verified)
                 copy = _free_name(self.path)
                 write_atomic(copy, self.path.read_bytes())
                 claim(self.path.parent, [self.path.name], overwrite=True)
