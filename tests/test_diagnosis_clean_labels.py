@@ -17,9 +17,9 @@ from reviewed_tables import CLASSES, N, diagnose_table, noisy_frame, noisy_rows
 
 from dilution.data import Arrays, UnsplitData, load_unsplit
 from dilution.diagnosis.held_out_file import held_out_bytes, read_held_out
-from dilution.diagnosis.label_issues import WRONG_CLASS_UNKNOWN
 from dilution.diagnosis.outputs import Outputs
 from dilution.diagnosis.page import write_diagnosis
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.errors import DataError, InputError
 
 PRED_PROBS, LABELS, TRUE = noisy_rows()

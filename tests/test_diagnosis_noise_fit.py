@@ -7,7 +7,9 @@ import pytest
 from noisy_predictions import CLASSES, noisy_predictions, transition_at
 from scipy.optimize import check_grad
 
+from dilution.diagnosis.anchors import CLEAR, find_anchors
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, _NegativeLogLikelihood, fit_noise
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.noise import structured, uniform
 
 
@@ -63,3 +65,25 @@ def test_the_posterior_combines_prediction_and_label():
     fit = NoiseFit(transition, 1.0, np.zeros(CLASSES), even, even[0], transition)
     posterior = fit.posterior(np.array([2]))
     np.testing.assert_allclose(posterior[0], transition[:, 2] / transition[:, 2].sum())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_labels_that_are_wrong_without_another_class_are_evidence(seed):
+    """Of the most doubtful labels hardly any is right: those alone would name the classes wrongly."""
+    predictions, true = noisy_predictions(transition_at(0.3, classes=4), n=1500, separation=2.0, seed=seed)
+    doubtful = np.argsort(-fit_noise(predictions).judge_labels(predictions.labels).p_wrong)[:300]
+    answers = np.where(predictions.labels == true, true, WRONG_CLASS_UNKNOWN)
+    verified = np.full(len(true), -1)
+    verified[doubtful] = answers[doubtful]
+    known = fit_noise(replace(predictions, verified=verified))
+    assert known.noise_rate == pytest.approx((predictions.labels != true).mean(), abs=0.02)
+
+
+def test_the_gradient_knows_labels_that_are_wrong_without_another_class():
+    predictions, true = noisy_predictions(transition_at(0.3, classes=3), n=60)
+    answers = np.where(predictions.labels == true, true, WRONG_CLASS_UNKNOWN)
+    predictions = replace(predictions, verified=np.where(np.arange(60) % 3 == 0, answers, -1))
+    anchors, transition = find_anchors(predictions.pred_probs, predictions.labels, predictions.weights, CLEAR)
+    loss = _NegativeLogLikelihood(predictions, predictions.log_unmixed(anchors))
+    point = np.r_[0.1, 0.2, -0.1, np.log(transition + 0.05).ravel()]
+    assert check_grad(lambda x: loss(x)[0], lambda x: loss(x)[1], point) < 1e-5

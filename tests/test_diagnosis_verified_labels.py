@@ -7,7 +7,7 @@ from noisy_digits import noisy_digits
 
 import dilution
 from dilution.data import UnsplitData
-from dilution.diagnosis.label_issues import WRONG_CLASS_UNKNOWN
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.diagnosis.verified_labels import (
     describe_verified_copies,
     read_verified_labels,

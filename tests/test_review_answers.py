@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reviews import CLASSES, review_of_images
 
-from dilution.diagnosis.label_issues import WRONG_CLASS_UNKNOWN
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.diagnosis.verified_labels import read_verified_labels
 from dilution.errors import InputError
 from dilution.review.answers import (

@@ -26,11 +26,12 @@ from dilution.diagnosis.fits import Fits, fit_all
 from dilution.diagnosis.given_probabilities import check_probabilities_file
 from dilution.diagnosis.goodness_of_fit import class_conditional_p_value, has_learned
 from dilution.diagnosis.held_out import HeldOut, predict_held_out
-from dilution.diagnosis.label_issues import WRONG_CLASS_UNKNOWN, rank_label_issues
+from dilution.diagnosis.label_issues import rank_label_issues
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit
 from dilution.diagnosis.open_origin import open_origin
 from dilution.diagnosis.origin import Origin
 from dilution.diagnosis.result import Diagnosis
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.diagnosis.verified_labels import (
     VerifiedLabels,
     describe_verified_copies,

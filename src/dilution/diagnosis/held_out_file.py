@@ -16,9 +16,10 @@ from scipy.special import softmax
 
 from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.cross_validation import CrossValidation
-from dilution.diagnosis.label_issues import VERIFIED_WRONG, WRONG_CLASS_UNKNOWN
+from dilution.diagnosis.label_issues import VERIFIED_WRONG
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit
 from dilution.diagnosis.result import Diagnosis
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.errors import DataError
 from dilution.utils.estimate import Estimate
 from dilution.utils.npz_size import RefusedArraysError, check_arrays_fit, load_arrays

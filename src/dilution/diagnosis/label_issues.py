@@ -7,6 +7,7 @@ from dilution.data import UnsplitData
 from dilution.diagnosis.anchors import Ints
 from dilution.diagnosis.noise_fit import NoiseFit
 from dilution.diagnosis.pooled_fit import PooledFit
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 
 COLUMNS = (
     "index", "id", "place", "given_label", "suggested_label", "p_wrong", "p_suggested", "is_issue", "weight",
@@ -18,11 +19,6 @@ COLUMNS = (
 
 VERIFIED_CORRECT, VERIFIED_WRONG = "verified correct", "verified wrong"
 """States of a label that somebody has looked up; the state of other labels is empty."""
-
-WRONG_CLASS_UNKNOWN = -2
-"""The verified class of an example whose label somebody found wrong without saying which class is right.
-
-−1 is that of an example that nobody has looked up."""
 
 VERDICT = "verdict"
 """Column of a file of verified labels that says ``wrong`` or ``unsure`` where no class is named."""

@@ -25,6 +25,7 @@ from scipy.optimize import linear_sum_assignment, minimize
 from scipy.special import softmax
 
 from dilution.diagnosis.anchors import CLEAR, Floats, Ints, find_anchors, unmix
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 
 _MIN_PROB = 1e-3  # an unmixed probability of 0 would never be doubted
 _MAX_ITERATIONS = 200
@@ -46,7 +47,8 @@ class HeldOutPredictions:
     labels
         Noisy labels, int64, shape (n,).
     verified
-        True classes where somebody has looked them up, −1 elsewhere; int64, shape (n,).
+        True classes where somebody has looked them up, ``WRONG_CLASS_UNKNOWN`` where the label is known to be
+        wrong, −1 elsewhere; int64, shape (n,).
     weights
         Weight of each example, float64, shape (n,): counts of a bootstrap sample, or all 1.
     """
@@ -189,7 +191,7 @@ def fit_noise(predictions: HeldOutPredictions, clear: float = CLEAR) -> NoiseFit
     even = np.full(classes, 1 / classes)
     start = NoiseFit(transition, 1.0, np.zeros(classes), predictions.pred_probs, even, anchors)
     fit = _named_by_labels(maximise_likelihood(predictions, predictions.log_unmixed(anchors), start))
-    if (predictions.verified >= 0).any():
+    if (predictions.verified != -1).any():
         fit = _named_by_verified(fit, predictions)
         fit = maximise_likelihood(predictions, predictions.log_unmixed(fit.anchors), fit)
     return fit
@@ -236,6 +238,7 @@ class _NegativeLogLikelihood:
         self._weights = predictions.weights[order] / self._total_weight
         self._labels, self._verified = predictions.labels[order], predictions.verified[order]
         self._known = np.flatnonzero(self._verified >= 0)
+        self._wrong = np.flatnonzero(self._verified == WRONG_CLASS_UNKNOWN)
         self._edges = np.searchsorted(self._labels, np.arange(predictions.classes + 1))
         self._classes = predictions.classes
 
@@ -257,13 +260,17 @@ class _NegativeLogLikelihood:
         return float(np.exp(parameters[0])), np.r_[0.0, parameters[1:m]], softmax(logits, axis=1)
 
     def _joint(self, q: Floats, transition: Floats) -> Floats:
-        """Return q_c T[c, label]; of a verified example only the entry of its true class is not 0."""
+        """Return q_c T[c, label]; of a verified example only the entry of its true class is not 0.
+
+        Where the label is known to be wrong, and no more, the entry of the class that it names is 0.
+        """
         joint: Floats = q * transition.T[self._labels]
         if len(self._known):
             true = self._verified[self._known]
             true_joint = joint[self._known, true]
             joint[self._known] = 0.0
             joint[self._known, true] = true_joint
+        joint[self._wrong, self._labels[self._wrong]] = 0.0
         return joint
 
     def __call__(self, parameters: Floats) -> tuple[float, Floats]:
@@ -299,10 +306,18 @@ def _named_by_labels(fit: NoiseFit) -> NoiseFit:
 
 
 def _named_by_verified(fit: NoiseFit, predictions: HeldOutPredictions) -> NoiseFit:
-    """Assign classes to the groups of a fit so that most verified examples of a group have its class."""
+    """Assign classes to the groups of a fit so that most verified examples of a group have its class.
+
+    Examples whose label is known to be wrong speak against the class that it names.
+    """
     known = np.flatnonzero(predictions.verified >= 0)
-    counts = np.zeros((predictions.classes, predictions.classes))
-    np.add.at(counts, predictions.verified[known], fit.posterior(predictions.labels)[known])
+    wrong = np.flatnonzero(predictions.verified == WRONG_CLASS_UNKNOWN)
+    counts, posterior = (
+        np.zeros((predictions.classes, predictions.classes)),
+        fit.posterior(predictions.labels),
+    )
+    np.add.at(counts, predictions.verified[known], posterior[known])
+    np.subtract.at(counts, predictions.labels[wrong], posterior[wrong])
     return _assigned(fit, -counts)
 
 

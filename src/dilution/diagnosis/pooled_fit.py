@@ -22,6 +22,7 @@ from dilution.diagnosis.candidates import Candidates, find_candidates
 from dilution.diagnosis.noise_fit import Agreement, HeldOutPredictions, LabelJudgement
 from dilution.diagnosis.pooled_anchors import OWN_ANCHOR_LABELS, find_pooled_anchors
 from dilution.diagnosis.pooled_rows import PooledRows
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 
 MAX_CLASSES = 100
 """Number of classes up to which T has a parameter per entry."""
@@ -46,7 +47,7 @@ class Evidence:
     candidates
         Candidates of each example.
     labels, verified
-        Noisy labels, and verified classes or −1; int64, shape (n,).
+        Noisy labels, and verified classes, ``WRONG_CLASS_UNKNOWN`` or −1; int64, shape (n,).
     log_unmixed
         u, with that of a single other class in the last column, shape (n, candidates + 1).
     rows
@@ -73,10 +74,17 @@ class Evidence:
 
     @cached_property
     def allowed(self) -> Floats:
-        """1 where an example may be of a candidate, 0 elsewhere: verified examples are of one class."""
+        """1 where an example may be of a candidate, 0 elsewhere: verified examples are of one class.
+
+        Where the label is known to be wrong, and no more, an example may be of any class but that.
+        """
         is_true = self.candidates.classes == self.verified[:, None]
+        is_other = self.candidates.classes != self.labels[:, None]
+        is_wrong = (self.verified == WRONG_CLASS_UNKNOWN)[:, None]
         allowed = np.hstack([is_true, np.zeros((len(is_true), 1), dtype=bool)])
-        return (allowed | (self.verified < 0)[:, None]).astype(np.float64)
+        allowed |= is_wrong & np.hstack([is_other, np.ones((len(is_other), 1), dtype=bool)])
+        result: Floats = (allowed | (self.verified == -1)[:, None]).astype(np.float64)
+        return result
 
     def class_probs(self, beta: float) -> Floats:
         """Return q, shape (n, candidates + 1)."""

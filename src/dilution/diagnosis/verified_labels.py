@@ -13,9 +13,10 @@ from dilution.data.labels import find_class
 from dilution.diagnosis.anchors import Ints
 from dilution.diagnosis.bootstrap import LEVEL
 from dilution.diagnosis.copies import clustered_share
-from dilution.diagnosis.label_issues import VERDICT, WRONG_CLASS_UNKNOWN
+from dilution.diagnosis.label_issues import VERDICT
 from dilution.diagnosis.label_studio import read_label_studio
 from dilution.diagnosis.reviewer_columns import ReviewerColumns, read_reviewer_columns
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.errors import DataError, InputError, short_repr, unknown
 from dilution.utils.csv_cells import restore_text
 from dilution.utils.estimate import UNKNOWN, Estimate

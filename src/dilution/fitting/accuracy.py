@@ -18,10 +18,12 @@ import numpy as np
 from dilution.diagnosis.bootstrap import LEVEL, sample_weights
 from dilution.diagnosis.noise_fit import NoiseFit
 from dilution.diagnosis.pooled_fit import PooledFit
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.fitting.learners import Floats, Ints
 from dilution.fitting.noise_choice import AssumedNoise
 from dilution.utils.estimate import Estimate, central_interval
 
+_LEAST = 1e-12  # of a probability that is divided by
 _OVERLAP = 0.5  # mistakes among the clearest examples, per mistake among all
 _REMOVED = 1 / 3  # largest share of the errors of held-out predictions that the final model does not make
 _LEAST_SLOPE = 0.02  # of the agreement by the accuracy; below it, agreement hardly tells the accuracy
@@ -75,20 +77,25 @@ def estimate_accuracy(
     noise
         The noise that is assumed.
     verified
-        Verified classes, −1 where there is none; int64, shape (n,).
+        Verified classes, ``WRONG_CLASS_UNKNOWN`` where the label is known to be wrong, −1 elsewhere; int64,
+        shape (n,).
     groups
         Group of each example, int64, shape (n,). Default: each example is a group.
     seed
         Root seed of the bootstrap.
     """
     given, predicted = labels[rows], probs[rows].argmax(axis=1)
-    known = verified[rows] >= 0
+    known, is_wrong = verified[rows] >= 0, verified[rows] == WRONG_CLASS_UNKNOWN
     is_right = np.where(known, verified[rows], given) == predicted
     own_groups = None if groups is None else groups[rows]
     samples = list(sample_weights(len(rows), own_groups, len(noise.bootstrap_fits), seed))
 
     def clean_per_row(fit: NoiseFit | PooledFit) -> Floats:
-        return np.where(known, is_right, _probability_right(fit, labels, rows, predicted))
+        right = _probability_right(fit, labels, rows, predicted)
+        if is_wrong.any():  # given that it is not the class of the label
+            other = np.maximum(1 - _probability_right(fit, labels, rows, given), _LEAST)
+            right = np.where(is_wrong, np.where(predicted == given, 0.0, right / other), right)
+        return np.where(known, is_right, right)
 
     value = float(clean_per_row(noise.fit).mean())
     draws = [

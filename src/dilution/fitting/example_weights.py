@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dilution.data import UnsplitData
-from dilution.diagnosis.label_issues import WRONG_CLASS_UNKNOWN
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.errors import InputError
 from dilution.fitting.learners import Floats, Ints
 

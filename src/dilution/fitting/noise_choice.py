@@ -22,6 +22,7 @@ from dilution.diagnosis import Diagnosis
 from dilution.diagnosis.bootstrap import sample_weights
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit
 from dilution.diagnosis.pooled_fit import PooledFit
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.fitting.learners import Floats, Ints
 
 _BETA_BOUNDS = (0.05, 20.0)
@@ -128,6 +129,8 @@ def _fit_uniform(predictions: HeldOutPredictions, log_unmixed: Floats, anchors: 
         if known.any():
             true, label = predictions.verified[known], predictions.labels[known]
             likelihood[known] = q[known, true] * np.where(true == label, 1 - rate, other)
+        wrong = predictions.verified == WRONG_CLASS_UNKNOWN
+        likelihood[wrong] = other * (1 - q[rows, predictions.labels][wrong])
         prior = log_beta**2 / (2 * _BETA_PRIOR**2)
         return float((prior - predictions.weights @ np.log(likelihood + _LEAST)) / total)
 
@@ -151,4 +154,6 @@ def _log_likelihood(fit: NoiseFit, predictions: HeldOutPredictions) -> float:
     known = predictions.verified >= 0
     likelihood = joint.sum(axis=1)
     likelihood[known] = joint[known, predictions.verified[known]]
+    wrong = np.flatnonzero(predictions.verified == WRONG_CLASS_UNKNOWN)
+    likelihood[wrong] -= joint[wrong, predictions.labels[wrong]]
     return float(predictions.weights @ np.log(likelihood + _LEAST))
