@@ -1439,13 +1439,13 @@ def without_parameters(message: str) -> None:
 
 def outside(message: str) -> None:
     out = Path(named(r"Give --out (\S+)[.]$", message))
-    check_outside(out, "photos")
+    check_outside(out, "./photos")
     assert not out.exists()
 
 
 def results_in_data() -> str:
     write_class_folders(Path("photos"), 1)
-    return refusal(check_outside, Path("photos/results"), "photos")
+    return refusal(check_outside, Path("photos/results"), "./photos")
 
 
 def claimed_by_plan() -> str:
