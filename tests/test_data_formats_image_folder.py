@@ -143,7 +143,7 @@ def test_names_and_contents_identify_a_folder(folder: Path) -> None:
 def test_a_folder_without_classes_and_a_large_one_are_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(DataError, match="needs some of both"):
+    with pytest.raises(DataError, match="has no images in class folders"):
         load(folder / "a")
     monkeypatch.setattr(image_folder, "_MAX_IMAGES", 9)
     with pytest.raises(InputError, match=r"holds 10 images; at most 9 .*dilution data pack"):

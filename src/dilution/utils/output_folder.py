@@ -21,6 +21,9 @@ _MAX_MARKER = 1_000_000  # bytes: the names and digests of ten thousand files
 _MAX_NAMES = 5  # in an error message
 _MAX_COMMAND = 40  # characters of a command in it
 
+_claimed: dict[Path, str] = {}
+"""Command of each file that this process has claimed, which is recorded once the file is written."""
+
 
 def claim(folder: str | Path, names: Iterable[str], *, overwrite: bool = False, command: str = "") -> Path:
     """Create a folder of results if it does not exist, and return it once the files may be written.
@@ -67,8 +70,8 @@ def claim(folder: str | Path, names: Iterable[str], *, overwrite: bool = False, 
             (folder / name).unlink()
         else:
             _record(folder, {name: file_digest(folder / name)})
-    if command:
-        _record(folder, {}, dict.fromkeys(names, command))
+    for name in names if command else ():
+        _claimed[(folder / name).absolute()] = command
     return folder
 
 
@@ -95,7 +98,8 @@ def write_output(path: Path, content: bytes) -> Path:
     if foreign:
         raise _refusal(path.parent, foreign)
     write_atomic(path, content)
-    _record(path.parent, {path.name: _digest(content)})
+    command = _claimed.get(path.absolute())
+    _record(path.parent, {path.name: _digest(content)}, {path.name: command} if command else None)
     return path
 
 
