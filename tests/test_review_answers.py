@@ -18,6 +18,7 @@ from dilution.review.answers import (
     count_verdicts,
     read_answers,
 )
+from dilution.utils.output_folder import claim
 
 ITEMS, EXAMPLES = review_of_images()
 
@@ -108,6 +109,12 @@ def test_formulas_in_names_are_neutralised_and_read_back(tmp_path):
     assert table.answers(items) == {0: 1, 1: 1}
 
 
+def test_no_other_command_replaces_the_answers(tmp_path):
+    answer_file(tmp_path).record([(0, 1)])
+    with pytest.raises(InputError, match=r"verified_labels.csv of `dilution review`"):
+        claim(tmp_path, [FILE_NAME], command="predict")
+
+
 def test_verdicts_are_counted():
     assert count_verdicts(ITEMS, {0: 0, 1: 2, 2: UNSURE, 3: 1}) == {"correct": 1, "wrong": 2, "unsure": 1}
 
@@ -124,7 +131,10 @@ def test_verified_labels_of_the_diagnosis_are_in_the_file_with_the_first_answer(
         }
     )
     file = AnswerFile(tmp_path / FILE_NAME, ITEMS, EXAMPLES, issues)
-    assert file.notes == ("verified_labels.csv will have 3 verified labels of the diagnosis too",)
+    assert file.notes == (
+        "verified_labels.csv will have 3 verified labels of the diagnosis too",
+        "1 verified label is left out: the diagnosis has ids of no example here",
+    )
     file.record([(0, 1)])
     table = read_table(tmp_path)
     assert table["id"].tolist() == ["9", "10", "11", "0"]

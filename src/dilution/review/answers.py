@@ -15,6 +15,8 @@ import pandas as pd
 from dilution.data import UnsplitData
 from dilution.data.id_table import ID, ExampleIds, read_id_table
 from dilution.data.label_values import is_missing
+from dilution.diagnosis.label_issues import VERDICT, VERIFIED_CORRECT, VERIFIED_WRONG
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.diagnosis.verified_labels import read_verified_labels
 from dilution.errors import InputError
 from dilution.review.items import ReviewItems
@@ -24,14 +26,14 @@ from dilution.utils.csv_cells import csv_bytes, restore_text
 from dilution.utils.output_folder import claim, write_output
 
 FILE_NAME = "verified_labels.csv"
-LABEL, VERDICT = "verified_label", "verdict"
+LABEL = "verified_label"
 COLUMNS = (ID, LABEL, "given_label", "suggested_label", VERDICT, "p_wrong")
+_COMMAND = "review"
+_VERDICTS = {VERIFIED_CORRECT: "correct", VERIFIED_WRONG: "wrong"}  # of a label issue that is verified
 UNSURE = -1
 """The answer of a reviewer who cannot tell; other answers are class numbers."""
 
-_VERIFIED = "verified "  # state of a label issue, before the verdict
-
-WRONG = -2
+WRONG = WRONG_CLASS_UNKNOWN
 """The answer that the given label is wrong, without another class."""
 
 
@@ -81,17 +83,20 @@ class AnswerTable:
         if answer is None and not any(row[name] for name in self.columns if name not in COLUMNS):
             del self.rows[items.ids[item]]
 
-    def keep(self, verified: pd.DataFrame, ids: ExampleIds) -> None:
-        """Add rows of label issues that are verified and of an example."""
-        for row in verified.to_dict("records"):
+    def keep(self, label_issues: pd.DataFrame, ids: ExampleIds) -> int:
+        """Add the label issues that are verified; return how many are left out, since they are no example."""
+        n_left_out = 0
+        for row in label_issues[label_issues["state"].isin(list(_VERDICTS))].to_dict("records"):
             number = ids.find(str(row[ID]))
             if number is None:
+                n_left_out += 1
                 continue
             name = ids.ids[number]
             texts = {column: str(row.get(column, "")) for column in COLUMNS}
-            texts[VERDICT] = str(row["state"]).removeprefix(_VERIFIED)
+            texts[VERDICT] = _VERDICTS[row["state"]]
             texts["p_wrong"] = f"{float(row['p_wrong']):g}"
             self.rows[name] = dict.fromkeys(self.columns, "") | texts | {ID: name}
+        return n_left_out
 
     def to_csv(self) -> bytes:
         """Return the table as CSV."""
@@ -163,12 +168,13 @@ class AnswerFile:
         is_new = not path.exists()
         self._table, self.notes = read_answers(path, examples)
         if is_new and label_issues is not None and "state" in label_issues:
-            verified = label_issues[label_issues["state"].astype(str).str.startswith(_VERIFIED)]
-            self._table.keep(verified, ExampleIds(examples))
-        if count := len(self._table.rows) if is_new else 0:
-            subject = "1 verified label" if count == 1 else f"{count:,} verified labels"
-            self.notes = (*self.notes, f"{path.name} will have {subject} of the diagnosis too")
-        self.n_before = len(self._table.rows)
+            n_left_out = self._table.keep(label_issues, ExampleIds(examples))
+            if count := len(self._table.rows):
+                subject = "1 verified label" if count == 1 else f"{count:,} verified labels"
+                self.notes = (*self.notes, f"{path.name} will have {subject} of the diagnosis too")
+            if n_left_out:
+                subject = "1 verified label is" if n_left_out == 1 else f"{n_left_out:,} verified labels are"
+                self.notes = (*self.notes, f"{subject} left out: the diagnosis has ids of no example here")
 
     @property
     def table(self) -> AnswerTable:
@@ -213,7 +219,7 @@ class AnswerFile:
         changed = AnswerTable(table.columns, {name: dict(row) for name, row in table.rows.items()})
         for item, answer in answers:
             changed.answer(self._items, item, answer)
-        write_output(self.path, changed.to_csv())
+        write_output(self.path, changed.to_csv(), _COMMAND)
         self._table = changed
 
 

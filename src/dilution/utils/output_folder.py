@@ -52,13 +52,12 @@ def claim(folder: str | Path, names: Iterable[str], *, overwrite: bool = False, 
     folder, names = check_writable(Path(folder)), sorted(set(names))
     for name in sorted({*names, MARKER}):
         check_replaceable(folder / name)
-    foreign = [name for name in names if not is_own_output(folder / name)]
-    if _read(folder) is None:
+    foreign, written = [name for name in names if not is_own_output(folder / name)], _read(folder)
+    if written is None:
         foreign.insert(0, MARKER)
     if foreign and not overwrite:
         raise _refusal(folder, foreign)
-    known = _read(folder)
-    writers = known.commands if known is not None else {}
+    writers = {} if written is None else written.commands
     others = [name for name in names if (folder / name).exists() and writers.get(name, command) != command]
     if command and others and not overwrite:
         raise InputError(
@@ -75,7 +74,7 @@ def claim(folder: str | Path, names: Iterable[str], *, overwrite: bool = False, 
     return folder
 
 
-def write_output(path: Path, content: bytes) -> Path:
+def write_output(path: Path, content: bytes, command: str = "") -> Path:
     """Write a file of a result and return its path; a reader never sees a part of it.
 
     Parameters
@@ -84,6 +83,8 @@ def write_output(path: Path, content: bytes) -> Path:
         File to write, in a folder of results.
     content
         The whole file.
+    command
+        Command that it is of. Default: that which has claimed it.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def write_output(path: Path, content: bytes) -> Path:
     if foreign:
         raise _refusal(path.parent, foreign)
     write_atomic(path, content)
-    command = _claimed.get(path.absolute())
+    command = command or _claimed.get(path.absolute(), "")
     _record(path.parent, {path.name: _digest(content)}, {path.name: command} if command else None)
     return path
 
