@@ -93,7 +93,7 @@ def findings() -> str:
             f"{len(cases)} cases. [Diagnosis](docs/results/diagnosis/README.md)",
             f"- On {fits['table'].nunique()} tables with {rates} wrong labels models of `dilution fit` are "
             f"right on {right['dilution, auto']} of new rows, gradient boosting on {right['boosting, raw']}, "
-            f"with cleanlab on {right['cleanlab, boosting']}. "
+            f"the same with cleanlab on {right['cleanlab, boosting']}. "
             "[Models](docs/results/fit/README.md)",
             f"- At laptop scale {held} are reproduced. "
             "[What and why](docs/results/README.md#what-was-not-reproduced)",

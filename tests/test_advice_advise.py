@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from label_modes import label_modes
 from typer.testing import CliRunner
 
 import dilution
@@ -108,22 +109,14 @@ def test_labels_as_they_are_are_not_pooled(tmp_path):
 @pytest.mark.trains
 def test_noise_is_added_to_the_labels_of_built_in_data_and_the_answer_says_so(advised):
     assert set(advised.runs["label_mode"]) == {"added"}
-    said = [sentence for sentence in advised.details if "the label mode" in sentence]
-    assert said == [
+    mode_sentences = [sentence for sentence in advised.details if "the label mode" in sentence]
+    assert mode_sentences == [
         "Noisy labels are added to the labels, as in the paper; the label mode 'replaced' replaces them."
     ]
     assert not any("the label mode" in text for text in replace(advised, is_mode_assumed=False).details)
 
 
-@pytest.mark.parametrize(
-    ("is_own", "asked", "mode"),
-    [
-        (False, None, "added"),
-        (True, None, "replaced"),
-        (False, "replaced", "replaced"),
-        (True, "added", "added"),
-    ],
-)
+@label_modes
 def test_the_label_mode_of_an_advice_is_that_of_the_data_unless_it_is_given(
     tmp_path, monkeypatch, is_own, asked, mode
 ):

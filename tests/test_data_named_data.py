@@ -127,13 +127,13 @@ def advise(data: Any, store: Path, **options: Any) -> Any:
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """Answers for the same rows in several containers, from one store; the first trains its models."""
     store = tmp_path_factory.mktemp("named") / "s.sqlite"
-    found = []
+    answers = []
     with pytest.MonkeyPatch.context() as patch:
         for container in ("DataFrame", "torch Dataset", "stand-in for Hugging Face"):
             data, columns = CONTAINERS[container](LABELS["text"])
-            found.append(request.param(data, store, **columns))
+            answers.append(request.param(data, store, **columns))
             patch.setattr("dilution.study.scheduler.open_executor", refuse_to_train)
-    return found
+    return answers
 
 
 def refuse_to_train(*_: Any) -> Any:
@@ -151,6 +151,6 @@ def test_answers_do_not_depend_on_the_container_and_no_run_is_repeated(results):
 def test_data_of_ones_own_have_one_label_per_example_unless_asked_otherwise_and_the_answer_says_so(results):
     for result in results:
         assert set(result.runs.query("alpha > 0")["label_mode"]) == {"replaced"}
-        said = [sentence for sentence in result.details if "the label mode 'added'" in sentence]
-        assert len(said) == 1
-        assert "one" in said[0]
+        mode_sentences = [sentence for sentence in result.details if "the label mode 'added'" in sentence]
+        assert len(mode_sentences) == 1
+        assert "one" in mode_sentences[0]

@@ -8,6 +8,7 @@ from typing import get_args, get_type_hints
 import numpy as np
 import pandas as pd
 import pytest
+from label_modes import label_modes
 from pilots import simulated_pilot
 from typer.testing import CliRunner
 
@@ -272,15 +273,7 @@ def own_file(folder):
     return folder / "own.npz"
 
 
-@pytest.mark.parametrize(
-    ("is_own", "asked", "mode"),
-    [
-        (False, None, "added"),
-        (True, None, "replaced"),
-        (False, "replaced", "replaced"),
-        (True, "added", "added"),
-    ],
-)
+@label_modes
 def test_the_label_mode_of_a_plan_is_that_of_the_data_unless_it_is_given(
     tmp_path, monkeypatch, law, is_own, asked, mode
 ):
@@ -296,8 +289,8 @@ def test_the_label_mode_of_a_plan_is_that_of_the_data_unless_it_is_given(
     plan = dilution.plan(own_file(tmp_path) if is_own else "digits", **settings, execution=INLINE)
     assert [scope.label_mode for scope in scopes] == [mode]
     assert plan.to_dict()["label_mode"] == mode
-    said = [sentence for sentence in plan.details if "the label mode" in sentence]
-    assert len(said) == (asked is None)
+    mode_sentences = [sentence for sentence in plan.details if "the label mode" in sentence]
+    assert len(mode_sentences) == (asked is None)
 
 
 def test_a_number_that_the_answer_rounds_is_explained(make_plan):

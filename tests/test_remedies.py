@@ -37,7 +37,7 @@ from dilution.data import Arrays, UnsplitData, from_numpy, load, read_label_file
 from dilution.data.registry import load_unsplit
 from dilution.diagnosis.feature_source import FeatureSource, describe_features, note_on_pixels
 from dilution.errors import DilutionError
-from dilution.fitting.estimator_learner import EstimatorLearner, check_is_saved
+from dilution.fitting.estimator_learner import EstimatorLearner, cannot_save
 from dilution.fitting.extractor import Extractor
 from dilution.fitting.learner_selection import select_learners
 from dilution.fitting.linear_head import LinearHead
@@ -1480,7 +1480,7 @@ case("results would be in the folder of images", results_in_data, outside)
 case("a folder has the page of another command", claimed_by_plan, overwritten)
 case(
     "no file holds a classifier",
-    lambda: refusal(check_is_saved, EstimatorLearner("m:f", True, False), to_file=True),
+    lambda: cannot_save("m:f"),
     kept_trees,
 )
 case(

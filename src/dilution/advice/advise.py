@@ -140,7 +140,7 @@ def advise(
         if examples is not None:
             name = f"features of {Path(shown).name}"
         splits = load(data, execution.root)
-        if examples is None and is_own_data(data):
+        if features is None and is_own_data(data):
             pixel_notes = note_on_pixels(splits.train, takes_features=True)
             data_notes = (*data_notes, *pixel_notes)
             for line in printed_notes(pixel_notes):

@@ -133,6 +133,7 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
     is_wrong, is_verified = state == VERIFIED_WRONG, state != ""
     is_lost = is_wrong & ~is_named  # no label is left
     is_wrong = is_wrong & is_named
+    is_unsure = _is_unsure(issues)
     knows_wrong = diagnosis.learned and not diagnosis.confuses_photographs
     doubtful = (p_wrong > confidence) & ~is_verified & knows_wrong
     actions = np.where(is_verified, _REPLACED, "").astype(object)
@@ -146,9 +147,8 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
         weights[doubtful] = 0.0
         actions[doubtful] = _DROPPED
     elif policy == "relabel":
-        is_unsure = _is_unsure(issues)
         changed = doubtful & (suggested != given) & (p_suggested > confidence) & ~is_unsure
-        limits = np.where(suggested != given, np.minimum(limits, p_suggested), 0.0)
+        limits = np.where((suggested != given) & ~is_unsure, np.minimum(limits, p_suggested), 0.0)
         labels[changed] = suggested[changed]
         actions[changed] = _RELABELLED
     else:
@@ -186,37 +186,15 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
         )
     if knows_wrong and not changed.any():
         sentences.append(_lower_confidence(limits, issues["is_issue"].to_numpy(dtype=bool) & ~is_verified))
-    if (is_verified & ~is_lost).any():
-        n_wrong, n_known = int(is_wrong.sum()), int((is_verified & ~is_lost).sum())
-        sentences.append(
-            f"Of {n_known:,} verified {'label' if n_known == 1 else 'labels'}, {n_wrong:,} "
-            f"{'was' if n_wrong == 1 else 'were'} wrong and {'is' if n_wrong == 1 else 'are'} replaced."
-        )
+    sentences += _verified_sentences(
+        int((is_verified & ~is_lost).sum()), int(is_wrong.sum()), int(is_lost.sum())
+    )
     if policy == "weight":
         sentences.append(
             "The column weight is a training weight and no feature: pass it as sample_weight, and leave it "
             "out of the features. dilution fit weights the labels of the data as they came by itself."
         )
-    if is_lost.any():
-        n_lost = int(is_lost.sum())
-        subject = "1 label was" if n_lost == 1 else f"{n_lost:,} labels were"
-        sentences.append(
-            f"{subject} found wrong without another class, so that "
-            f"{'its example is' if n_lost == 1 else 'their examples are'} dropped."
-        )
-    if not diagnosis.learned:
-        sentences.append("Nothing could be estimated, so only verified labels are applied.")
-    elif diagnosis.confuses_photographs:
-        sentences.append(
-            "Models that learned the pixels of so few photographs cannot tell which labels are wrong: only "
-            "verified labels are applied. Diagnose with features of a published network, or review the label "
-            "issues."
-        )
-    elif diagnosis.is_upper_bound and len(changes):
-        sentences.append(
-            f"{'With so few examples per class' if diagnosis.has_few_examples else 'As classes overlap'} "
-            "the models confuse classes themselves: look at the changes before use."
-        )
+    sentences += _caveats(diagnosis, has_changes=bool(len(changes)))
     lost = [name for number, name in enumerate(diagnosis.classes) if not (keep & (labels == number)).any()]
     if lost:
         more = f" and {len(lost) - _NAMES} more" if len(lost) > _NAMES else ""
@@ -233,6 +211,49 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
         changes.reset_index(drop=True),
         tuple(sentences),
     )
+
+
+def _verified_sentences(n_named: int, n_wrong: int, n_lost: int) -> list[str]:
+    """Return what verified labels did.
+
+    Parameters
+    ----------
+    n_named
+        Number of verified labels with a class.
+    n_wrong
+        How many of these are another class than the given one.
+    n_lost
+        Number of labels that were found wrong without another class.
+    """
+    sentences = []
+    if n_named:
+        sentences.append(
+            f"Of {n_named:,} verified {'label' if n_named == 1 else 'labels'}, {n_wrong:,} "
+            f"{'was' if n_wrong == 1 else 'were'} wrong and {'is' if n_wrong == 1 else 'are'} replaced."
+        )
+    if n_lost:
+        subject = "1 label was" if n_lost == 1 else f"{n_lost:,} labels were"
+        sentences.append(
+            f"{subject} found wrong without another class, so that "
+            f"{'its example is' if n_lost == 1 else 'their examples are'} dropped."
+        )
+    return sentences
+
+
+def _caveats(diagnosis: Diagnosis, *, has_changes: bool) -> list[str]:
+    """Return why labels were left as they are, or their changes may be wrong; at most one sentence."""
+    if not diagnosis.learned:
+        return ["Nothing could be estimated, so only verified labels are applied."]
+    if diagnosis.confuses_photographs:
+        return [
+            "Models that learned the pixels of so few photographs cannot tell which labels are wrong: only "
+            "verified labels are applied. Diagnose with features of a published network, or review the label "
+            "issues."
+        ]
+    if not diagnosis.is_upper_bound or not has_changes:
+        return []
+    reason = "With so few examples per class" if diagnosis.has_few_examples else "As classes overlap"
+    return [f"{reason} the models confuse classes themselves: look at the changes before use."]
 
 
 def _is_unsure(issues: pd.DataFrame) -> NDArray[np.bool_]:

@@ -33,8 +33,8 @@ NONE = "none"
 FEW = 4000
 """Examples up to which features are the default, and a regression on them takes seconds."""
 
-PHOTOGRAPH_CHANNELS = 3
-SMALLEST_PHOTOGRAPH = 16
+_PHOTOGRAPH_CHANNELS = 3
+_SMALLEST_PHOTOGRAPH = 16
 """Pixels of the shorter side; smaller images are no photographs."""
 
 _OFF = "--features none (features='none') trains on the pixels"
@@ -179,18 +179,8 @@ class FeatureSource:
     def _default(self, data: Any, examples: UnsplitData) -> tuple[Features | None, tuple[str, ...]]:
         """Return the published network's features of few photographs of the user; notes say how to decide."""
         arrays = examples.arrays
-        channels, height, width = arrays.shape
         is_built_in = isinstance(data, str | Path) and str(data) in DATASETS
-        suits = (
-            *(
-                not is_built_in,
-                self.trains_here or self.names_loss,
-                len(arrays) <= FEW,
-                arrays.dtype == torch.uint8,
-            ),
-            *(channels == PHOTOGRAPH_CHANNELS, min(height, width) >= SMALLEST_PHOTOGRAPH),
-        )
-        if not all(suits):
+        if is_built_in or not (self.trains_here or self.names_loss) or not _are_few_photographs(arrays):
             return None, ()
         if not is_installed():
             return None, (
@@ -217,17 +207,25 @@ def note_on_pixels(arrays: Arrays, *, takes_features: bool) -> tuple[str, ...]:
     takes_features
         Whether the function takes features too.
     """
-    channels, height, width = arrays.shape
-    is_photograph = channels == PHOTOGRAPH_CHANNELS and min(height, width) >= SMALLEST_PHOTOGRAPH
-    if arrays.dtype != torch.uint8 or not is_photograph or len(arrays) > FEW:
+    if not _are_few_photographs(arrays):
         return ()
-    remedy = f"give --features {EFFICIENTNET} (features='{EFFICIENTNET}')"
-    if not takes_features:
-        remedy = "in Python, pass (features, labels) in place of the images"
+    remedy = "in Python, pass (features, labels) in place of the images"
+    if takes_features:
+        remedy = f"give --features {EFFICIENTNET} (features='{EFFICIENTNET}')" if is_installed() else INSTALL
     return (
         f"networks learn from the pixels of {len(arrays):,} photographs, which are few; with features of a "
         f"network that was trained on photographs they are right more often: {remedy}",
     )
+
+
+def are_photographs(shape: tuple[int, int, int]) -> bool:
+    """Return whether images of a shape, (channels, height, width), may be photographs: large colour ones."""
+    return shape[0] == _PHOTOGRAPH_CHANNELS and min(shape[1:]) >= _SMALLEST_PHOTOGRAPH
+
+
+def _are_few_photographs(arrays: Arrays) -> bool:
+    """Return whether features of a published network are better than pixels for these examples."""
+    return arrays.dtype == torch.uint8 and are_photographs(arrays.shape) and len(arrays) <= FEW
 
 
 def _lists_few(source: TableSource) -> bool:

@@ -7,13 +7,7 @@ from typing import Any
 from dilution.data import Arrays, UnsplitData
 from dilution.diagnosis.cross_validation import BUDGETS, REPEATS, CrossValidation, cross_validate
 from dilution.diagnosis.feature_head import FeaturePredictions, predict_from_features
-from dilution.diagnosis.feature_source import (
-    FEW,
-    PHOTOGRAPH_CHANNELS,
-    SMALLEST_PHOTOGRAPH,
-    Features,
-    FeatureSource,
-)
+from dilution.diagnosis.feature_source import FEW, Features, FeatureSource, are_photographs
 from dilution.diagnosis.given_probabilities import given_cross_validation
 from dilution.diagnosis.many_classes import MANY_BUDGETS, MANY_REPEATS, describe_many
 from dilution.diagnosis.result import (
@@ -139,6 +133,5 @@ def _many_classes_note(noisy: Arrays, repeats: int | None) -> tuple[str, ...]:
 
 def _min_per_class(noisy: Arrays, features: Features | None) -> int:
     """Return the examples per class below which an estimate of networks trained here is an upper bound."""
-    channels, height, width = noisy.shape
-    is_photograph = channels == PHOTOGRAPH_CHANNELS and min(height, width) >= SMALLEST_PHOTOGRAPH
-    return MIN_PHOTOGRAPHS_PER_CLASS if is_photograph and features is None else MIN_PER_CLASS
+    learns_pixels = are_photographs(noisy.shape) and features is None
+    return MIN_PHOTOGRAPHS_PER_CLASS if learns_pixels else MIN_PER_CLASS

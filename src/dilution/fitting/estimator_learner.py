@@ -28,6 +28,7 @@ from dilution.training.own_classifiers import (
 from dilution.utils import rng
 
 _LARGEST_PIXEL = 255
+_MOST_ROWS = 10_000_000  # that stand for weights
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,7 +116,7 @@ class EstimatorLearner:
 
 
 def check_weights(learner: EstimatorLearner, weights: NDArray[np.float64]) -> None:
-    """Refuse weights of examples for a classifier that takes none.
+    """Refuse weights of examples for a classifier that takes none: whole ones are numbers of rows.
 
     Parameters
     ----------
@@ -127,34 +128,21 @@ def check_weights(learner: EstimatorLearner, weights: NDArray[np.float64]) -> No
     Raises
     ------
     InputError
-        If weights are not whole numbers.
+        If a weight is no whole number, or they are more rows than fit in memory.
     """
-    if not learner.takes_weights and (weights % 1 != 0).any():
-        raise InputError(
-            f"model is {learner.name!r}, whose fit takes no sample_weight, and sample_weight has "
-            f"{weights[weights % 1 != 0][0]:g}, which is no whole number of rows. Leave sample_weight out, "
-            "or pass a classifier that takes it, such as "
-            "RandomForestClassifier()."
+    if learner.takes_weights:
+        return
+    is_part = weights % 1 != 0
+    if is_part.any() or weights.sum() > _MOST_ROWS:
+        reason = (
+            f"{weights[is_part][0]:g}, which is no whole number of rows"
+            if is_part.any()
+            else f"a sum of {weights.sum():g} rows, and may have {_MOST_ROWS:,}"
         )
-
-
-def check_is_saved(learner: EstimatorLearner, *, to_file: bool) -> None:
-    """Refuse a classifier that no model file can hold, if the model will be saved.
-
-    Parameters
-    ----------
-    learner
-        The learner.
-    to_file
-        Whether the model will be saved.
-
-    Raises
-    ------
-    InputError
-        If it will, and cannot.
-    """
-    if to_file and not learner.is_saved:
-        raise InputError(cannot_save(learner.name))
+        raise InputError(
+            f"model is {learner.name!r}, whose fit takes no sample_weight, and sample_weight has {reason}. "
+            "Leave sample_weight out, or pass a classifier that takes it, such as RandomForestClassifier()."
+        )
 
 
 def cannot_save(name: str) -> str:

@@ -27,7 +27,7 @@ from dilution.diagnosis.saved_diagnosis import open_diagnosis
 from dilution.diagnosis.verified_labels import open_verified_labels
 from dilution.errors import InputError, unknown
 from dilution.fitting.choice import AUTO, Choice, Fitting
-from dilution.fitting.estimator_learner import EstimatorLearner, check_is_saved, check_weights
+from dilution.fitting.estimator_learner import EstimatorLearner, cannot_save, check_weights
 from dilution.fitting.example_weights import weigh_examples
 from dilution.fitting.extractor import Extractor
 from dilution.fitting.feature_learner import FeatureLearner
@@ -196,7 +196,8 @@ def fit(
         for learner in learners:
             if isinstance(learner, EstimatorLearner):
                 check_weights(learner, weights)
-                check_is_saved(learner, to_file=to_file)
+                if to_file and not learner.is_saved:
+                    raise InputError(cannot_save(learner.name))
         fitting = Fitting(inputs, known, weights, learners, folds, seed, log)
         given = replace(examples, arrays=noisy, notes=())
         log.begin("fitting models")

@@ -34,7 +34,7 @@ from dilution.fitting.model_content import (
 )
 from dilution.fitting.named_code import trust_remedy
 from dilution.models.convnet import channels_last
-from dilution.models.own_names import is_own
+from dilution.models.own_names import names_factory
 from dilution.models.registry import MODELS, ModelFactory, build_model
 from dilution.training.evaluation import Normalise
 from dilution.training.image_features import ExtractFeatures
@@ -361,7 +361,7 @@ def _empty_module(content: Content, model: str | ModelFactory | None, path: Path
             ) from error
     if callable(model):
         return model(content.shape, n_classes)
-    if model is None or model != name or not is_own(name):
+    if model is None or model != name or not names_factory(name):
         remedy = trust_remedy(str(path), "model", name, "the function that makes it")
         given = "" if model is None else f", and model is {model!r}"
         raise InputError(

@@ -2,7 +2,7 @@
 
 import shlex
 
-from dilution.models import is_own
+from dilution.models import names_factory
 
 
 def trust_remedy(file: str, argument: str, name: str, function: str) -> str:
@@ -19,7 +19,7 @@ def trust_remedy(file: str, argument: str, name: str, function: str) -> str:
     function
         What to pass for such an object: ``"the function"``.
     """
-    if not is_own(name):
+    if not names_factory(name):
         return f"Pass {function}: dilution.load_model({file!r}, {argument}=function)."
     return (
         f"If you trust that code, name it: dilution.load_model({file!r}, {argument}={name!r}), or "

@@ -2,7 +2,7 @@
 
 from dilution.models.custom import Classifier, call_factory, errors_of_model
 from dilution.models.model_objects import can_be_sent, importable_name, name_model
-from dilution.models.own_names import canonical_name, is_own, reference_of
+from dilution.models.own_names import canonical_name, names_factory
 from dilution.models.registry import (
     DISPLAY_NAMES,
     MODELS,
@@ -24,8 +24,7 @@ __all__ = [
     "default_model",
     "errors_of_model",
     "importable_name",
-    "is_own",
     "list_models",
     "name_model",
-    "reference_of",
+    "names_factory",
 ]

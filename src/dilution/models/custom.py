@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from dilution.errors import DilutionError, InputError
-from dilution.models.own_names import is_own, split_name
+from dilution.models.own_names import names_factory
 from dilution.utils import rng
+from dilution.utils.named_call import parse_call
 from dilution.utils.references import describe_exception, resolve
 from dilution.utils.rng_state import RngState
 
@@ -60,7 +61,7 @@ def call_factory(
         if the model has no parameters to train, raises, or does not return finite logits of that
         shape.
     """
-    reference, parameters = split_name(name)
+    reference, parameters = parse_call(name, "model")
     factory = resolve(reference, "model")
     if isinstance(factory, nn.Module):
         raise InputError(
@@ -107,7 +108,7 @@ def errors_of_model(name: str) -> Iterator[None]:
     except DilutionError:
         raise
     except Exception as error:
-        if not is_own(name):
+        if not names_factory(name):
             raise
         *_, last = traceback.extract_tb(error.__traceback__)
         raise InputError(

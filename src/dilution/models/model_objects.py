@@ -13,6 +13,7 @@ from torch import nn
 
 from dilution.errors import InputError, short_repr
 from dilution.models.custom import Classifier
+from dilution.models.own_names import canonical_name, names_factory
 from dilution.utils.named_call import format_call
 from dilution.utils.references import is_reference, register_object, registered_object
 
@@ -23,9 +24,10 @@ def name_model(model: Any) -> str | None:
     Parameters
     ----------
     model
-        A name, which is returned as it is, or None; a subclass of ``torch.nn.Module`` or a function that
-        returns a module, which takes the image shape (channels, height, width) and the number of classes, or
-        nothing; or a classifier of scikit-learn, an instance or a class, of which each training fits a copy.
+        A name, which is returned in its canonical spelling, or None; a subclass of ``torch.nn.Module`` or a
+        function that returns a module, which takes the image shape (channels, height, width) and the number
+        of classes, or nothing; or a classifier of scikit-learn, an instance or a class, of which each
+        training fits a copy.
 
     Raises
     ------
@@ -33,7 +35,7 @@ def name_model(model: Any) -> str | None:
         If it is nothing of this, a module instead of its class, or has no ``predict_proba``.
     """
     if model is None or isinstance(model, str):
-        return model
+        return canonical_name(model) if model is not None and names_factory(model) else model
     kind: type = model if isinstance(model, type) else type(model)
     if isinstance(model, nn.Module):
         raise InputError(
@@ -69,8 +71,9 @@ def importable_name(model: Any) -> str | None:
     Parameters
     ----------
     model
-        A name, which is returned as it is, or None; a factory or class that can be imported under its own
-        name; or an unfitted classifier of such a class whose parameters are numbers, texts or lists.
+        A name, which is returned in its canonical spelling, or None; a factory or class that can be imported
+        under its own name; or an unfitted classifier of such a class whose parameters are numbers, texts or
+        lists.
 
     Raises
     ------
@@ -78,7 +81,7 @@ def importable_name(model: Any) -> str | None:
         If it is something else.
     """
     if model is None or isinstance(model, str):
-        return model
+        return canonical_name(model) if model is not None and names_factory(model) else model
     is_classifier = hasattr(model, "predict_proba") and not isinstance(model, type)
     reference = _reference(type(model) if is_classifier else model)
     name = _with_parameters(reference, model) if reference and is_classifier else reference

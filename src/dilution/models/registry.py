@@ -14,7 +14,7 @@ from dilution.models.custom import call_factory
 from dilution.models.fastcifar import fastcifar
 from dilution.models.lenet import lenet
 from dilution.models.mlp import mlp
-from dilution.models.own_names import is_own
+from dilution.models.own_names import names_factory
 from dilution.models.resnet import resnet
 from dilution.utils import rng
 from dilution.utils.rng_state import RngState
@@ -129,7 +129,7 @@ def build_model(name: str, shape: tuple[int, int, int], classes: int, *, seed: i
         If there is no model of this name, a factory breaks a rule, or a parameter or buffer is left
         uninitialised.
     """
-    if is_own(name):
+    if names_factory(name):
         model = call_factory(name, shape, classes, seed=seed)
         if isinstance(model, nn.Module):
             return model

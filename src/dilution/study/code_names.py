@@ -2,9 +2,8 @@
 
 from dilution.study.run_spec import Run
 from dilution.training.estimators import ESTIMATORS
+from dilution.utils.named_call import name_in
 from dilution.utils.references import is_reference
-
-_PARAMETERS = "("  # behind the name of a function
 
 
 def code_names(run: Run) -> tuple[str, ...]:
@@ -18,5 +17,5 @@ def code_names(run: Run) -> tuple[str, ...]:
         The run.
     """
     texts = [value for value in run.model_dump().values() if isinstance(value, str)]
-    names = (text.partition(_PARAMETERS)[0] for text in texts)
+    names = map(name_in, texts)
     return tuple(dict.fromkeys(name for name in names if is_reference(name) and name not in ESTIMATORS))

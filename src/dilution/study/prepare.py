@@ -6,7 +6,6 @@ from functools import cache, partial
 import torch
 
 from dilution.data import fingerprint, is_dataset_name, load
-from dilution.models import reference_of
 from dilution.noise import IMAGE_SOURCES
 from dilution.study.datasets import confusability_name, dilute, open_data
 from dilution.study.grouping import expected_steps
@@ -19,7 +18,7 @@ from dilution.training.optimizers import resolve_optimizer
 from dilution.training.schedules import resolve_schedule
 from dilution.training.strategies import CustomStrategy, StrategyContext, resolve_strategy
 from dilution.training.stratified_part import check_test_part
-from dilution.utils.named_call import parse_call
+from dilution.utils.named_call import name_in, parse_call
 from dilution.utils.named_setting import OwnSetting
 from dilution.utils.output_folder import file_digest
 from dilution.utils.references import is_reference, source_digest
@@ -75,7 +74,7 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
         if has_groups(run.dataset):
             digests.append(GROUPED)
         if is_custom(run.model):
-            digests.append(model_digest(reference_of(run.model)))
+            digests.append(model_digest(name_in(run.model)))
         digests.append(loss_digest(run.loss))
         digests.append(strategy_digest(run.strategy))
         digests += own_digests(run.optimizer, run.schedule, run.early_stopping)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dilution.data import Arrays
 from dilution.errors import DataError, DilutionError, InputError, short_repr, unknown
-from dilution.models import MODELS, build_model, is_own
+from dilution.models import MODELS, build_model, names_factory
 from dilution.study.run_spec import Run
 from dilution.study.store import Store
 from dilution.study.weight_files import FORMAT, SavedStep, check_saved_step, saved_weights
@@ -125,7 +125,7 @@ def load_weights(
     run = _run_of(content, files[which])
     if not run.has_key(row["key"]):
         raise DataError(f"{files[which]} holds the weights of run {run.key}, not of {row['key']}. {_REMEDY}")
-    if model is None and is_own(run.model):
+    if model is None and names_factory(run.model):
         raise InputError(
             f"the model of run {run.key} is {run.model!r}, a function of your own, which a file cannot name "
             f"by itself. If you trust that code: dilution.load_weights({run.key!r}, {str(path)!r}, "

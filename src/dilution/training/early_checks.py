@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from dilution.errors import InputError
-from dilution.models import name_model, reference_of
+from dilution.models import name_model
 from dilution.training.config import check_precision
 from dilution.training.estimators import ESTIMATORS, check_model_name, is_custom
 from dilution.training.recipes import ADVISED, read_recipe
+from dilution.utils.named_call import name_in
 from dilution.utils.references import resolve
 
 
@@ -55,7 +56,7 @@ def check_settings(
         return
     check_model_name(name)
     if is_custom(name):
-        resolve(reference_of(name), "model")
+        resolve(name_in(name), "model")
     if takes_steps and name in ESTIMATORS:
         raise InputError(
             f"model is {name!r}, an estimator that takes no optimizer steps: it has no batch size or "

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dilution.errors import InputError, unknown
-from dilution.models import MODELS, Classifier, canonical_name, is_own, reference_of
+from dilution.models import MODELS, Classifier, canonical_name, names_factory
 from dilution.noise import Dilution
 from dilution.training.config import TrainConfig
 from dilution.training.evaluation import Evaluator, Normalise, accuracy, predict_logits
@@ -33,6 +33,7 @@ from dilution.training.result import TrainResult
 from dilution.training.task import TrainTask
 from dilution.utils import rng
 from dilution.utils.docstrings import returned
+from dilution.utils.named_call import name_in
 
 _LARGEST_TABLE = 1 << 29  # numbers in a table of examples, 2 GiB in float32; estimators copy parts of it
 _CHUNK = 1 << 15  # examples whose labels are computed at once
@@ -110,7 +111,7 @@ def check_model_name(name: object) -> str:
         )
     if name in MODELS or name in ESTIMATORS:
         return name
-    reference = reference_of(name)
+    reference = name_in(name)
     if reference in MODELS or reference in ESTIMATORS:
         raise InputError(
             f"model is {name!r}; models of this package take no parameters. Give model={reference!r}, or "
@@ -118,7 +119,7 @@ def check_model_name(name: object) -> str:
         )
     if name.startswith("sklearn:"):
         raise unknown("estimator", name, ESTIMATORS)
-    if not is_own(name):
+    if not names_factory(name):
         raise unknown("model", name, (*MODELS, *ESTIMATORS))
     return canonical_name(name)
 
@@ -143,7 +144,7 @@ def check_no_loss(config: TrainConfig, model: str) -> None:
 
 def is_custom(name: str) -> bool:
     """Return whether a model or estimator is made by a factory of the user, ``module:factory``."""
-    return is_own(name) and name not in ESTIMATORS
+    return names_factory(name) and name not in ESTIMATORS
 
 
 def fit_estimator(task: TrainTask) -> TrainResult:

@@ -23,6 +23,11 @@ _EXAMPLES = {
 }
 
 
+def name_in(text: str) -> str:
+    """Return the name in a text, without its parameters: ``"gce"`` of ``"gce(q=0.3)"``."""
+    return text.partition("(")[0].strip()
+
+
 def parse_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
     """Return the name and the parameters in a text such as ``"gce(q=0.3)"``.
 
@@ -41,8 +46,8 @@ def parse_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
     InputError
         If the text has another form.
     """
-    name, bracket, rest = text.partition("(")
-    name = name.strip()
+    _, bracket, rest = text.partition("(")
+    name = name_in(text)
     if not bracket:
         return name, {}
     return name, {keyword.arg: _value(keyword, text, kind) for keyword in _keywords(name, rest, text, kind)}

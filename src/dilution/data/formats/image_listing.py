@@ -74,7 +74,7 @@ def list_images(root: Path) -> ImageListing:
     if not train and not splits:
         raise DataError(
             f"{root} has no images in class folders; each class must have a folder of its own, such "
-            f"as cat and dog, with names that end in {', '.join(sorted(SUFFIXES))}.{_notes(events)}"
+            f"as cat and dog, of files whose names end in {', '.join(sorted(SUFFIXES))}.{_notes(events)}"
         )
     if not train or (splits and not test):
         raise DataError(
