@@ -9,6 +9,7 @@ from scipy.optimize import check_grad
 
 from dilution.diagnosis.bootstrap import bootstrap, interval
 from dilution.diagnosis.pooled_fit import PooledLoss, describe_family, fit_pooled
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.noise import structured, uniform
 
 FEW, MANY = 10, 80  # labels per class: all classes share one noise rate, or each has its own
@@ -103,6 +104,17 @@ def test_a_verified_example_is_of_its_verified_class():
     posterior, classes = fit.candidate_posterior()[:200], fit.evidence.candidates.classes[:200]
     assert (classes[np.arange(200), posterior[:, :-1].argmax(axis=1)] == true[:200]).all()
     np.testing.assert_allclose(posterior.max(axis=1), 1)
+
+
+def test_an_example_whose_label_is_wrong_is_of_any_other_class():
+    predictions, true = noisy_predictions(transition_of("uniform", 0.3, 20), n=600)
+    is_wrong = (predictions.labels != true) & (np.arange(600) < 300)
+    fit = fit_pooled(replace(predictions, verified=np.where(is_wrong, WRONG_CLASS_UNKNOWN, -1)))
+    posterior = fit.candidate_posterior()
+    names_label = fit.evidence.candidates.classes == predictions.labels[:, None]
+    assert (posterior[:, :-1][names_label & is_wrong[:, None]] == 0).all()
+    np.testing.assert_allclose(posterior.sum(axis=1), 1)
+    assert (posterior[:, :-1][names_label & ~is_wrong[:, None]] > 0).any()
 
 
 def test_labels_that_are_wrong_are_judged_more_probably_wrong():

@@ -8,6 +8,7 @@ from noisy_predictions import noisy_predictions, transition_at
 
 from dilution.diagnosis.bootstrap import bootstrap
 from dilution.diagnosis.noise_fit import fit_noise
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.fitting.accuracy import accuracy_under_overlap, estimate_accuracy
 from dilution.fitting.noise_choice import AssumedNoise
 
@@ -59,6 +60,17 @@ def test_verified_labels_are_counted():
 
 
 @pytest.mark.trains
+def test_a_prediction_that_is_a_label_known_to_be_wrong_is_wrong():
+    probs, labels, true, noise = simulated(0.3)
+    predicted, wrong = probs.argmax(axis=1), labels != true
+    answers = np.where(wrong, WRONG_CLASS_UNKNOWN, true)
+    repeated = np.flatnonzero(wrong & (predicted == labels))
+    alone = estimate_accuracy(probs, repeated, labels, noise, answers, None, 0)
+    assert alone.clean.value == 0
+    whole = estimate_accuracy(probs, np.arange(2000), labels, noise, answers, None, 0)
+    assert whole.clean.value == pytest.approx((predicted == true).mean(), abs=0.02)
+
+
 def test_intervals_contain_the_truth_also_where_classes_overlap():
     """Overlap counts as noise: the estimate is too high, and the interval has to reach down to the truth."""
     contained, errors = [], []

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dilution.diagnosis.noise_fit import HeldOutPredictions, fit_noise
+from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.fitting.noise_choice import choose_noise
 
 
@@ -88,3 +89,15 @@ def test_verified_labels_count_as_the_true_ones():
     verified = np.where(np.arange(1500) < 300, true, -1)
     chosen = choose_noise(diagnosis, verified, None, 0)
     assert chosen.fit.noise_rate == pytest.approx(0.3, abs=0.03)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_doubtful_labels_that_are_wrong_count_as_much_as_those_that_are_right(classes):
+    true, diagnosis = simulated(uniform(0.3, classes), overlap=1.5)
+    doubtful = np.argsort(-diagnosis.fit.judge_labels(diagnosis.labels).p_wrong)[:300]
+    answers = np.where(true == diagnosis.labels, true, WRONG_CLASS_UNKNOWN)
+    verified = np.full(1500, -1)
+    verified[doubtful] = answers[doubtful]
+    chosen = choose_noise(diagnosis, verified, None, 0)
+    assert chosen.is_uniform
+    assert chosen.fit.noise_rate == pytest.approx((true != diagnosis.labels).mean(), abs=0.05)

@@ -312,10 +312,8 @@ def _named_by_verified(fit: NoiseFit, predictions: HeldOutPredictions) -> NoiseF
     """
     known = np.flatnonzero(predictions.verified >= 0)
     wrong = np.flatnonzero(predictions.verified == WRONG_CLASS_UNKNOWN)
-    counts, posterior = (
-        np.zeros((predictions.classes, predictions.classes)),
-        fit.posterior(predictions.labels),
-    )
+    posterior = fit.posterior(predictions.labels)
+    counts = np.zeros((predictions.classes, predictions.classes))
     np.add.at(counts, predictions.verified[known], posterior[known])
     np.subtract.at(counts, predictions.labels[wrong], posterior[wrong])
     return _assigned(fit, -counts)
