@@ -72,5 +72,8 @@ def test_a_script_without_a_main_guard_ends_with_one_error_and_no_process_hangs(
     assert done.stdout == ""
     assert done.stderr.count("Traceback") == 1
     last = done.stderr.splitlines()[-1]
-    assert "WorkerError: a worker process ended before its first task, since the script has no main" in last
+    assert "WorkerError: line 7 of script.py has no main guard" in last
+    # asked for before the slow stages: copies are searched for after the reading, and noise scales measured
+    assert "searching for copies" not in done.stderr
+    assert "noise scale" not in done.stderr
     assert 'Put the calls of the script under `if __name__ == "__main__":`' in last

@@ -247,7 +247,7 @@ def test_a_script_without_a_main_guard_gets_a_clear_error_and_loses_no_run(tmp_p
     )
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "WorkerError: a worker process ended before its first task" in done.stderr
+    assert "WorkerError: line 3 of script.py has no main guard" in done.stderr
     with Store(tmp_path / "s.sqlite") as store, store.writer():
         assert store.counts() == {"unguarded": {"queued": 1}}
 

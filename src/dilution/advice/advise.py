@@ -26,6 +26,7 @@ from dilution.noise.single_label import LabelMode, check_label_mode
 from dilution.study.deadline import Deadline
 from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
+from dilution.study.executors.processes import trains_inline
 from dilution.study.halving import search_lr
 from dilution.study.prepare import prepare
 from dilution.study.results import histories
@@ -36,6 +37,7 @@ from dilution.training import resolve_trainable
 from dilution.training.config import PrecisionName, default_n_val
 from dilution.training.early_checks import check_settings
 from dilution.training.recipes import built_in_recipe
+from dilution.utils.main_guard import check_main_guard
 from dilution.utils.notes import printed_notes
 from dilution.utils.stage_log import StageLog
 
@@ -117,6 +119,8 @@ def advise(
     """
     execution = execution or Execution()
     deadline = Deadline.of(execution)
+    if execution.executor == "processes" and not trains_inline(execution):
+        check_main_guard()
     if not 0 < epochs <= MAX_EPOCHS:
         raise InputError(
             f"epochs is {short_repr(epochs)}; it must be a number above 0 and at most {MAX_EPOCHS:,.0f}: "

@@ -13,14 +13,13 @@ from scipy.special import softmax
 from dilution.data import Arrays
 from dilution.data.group_numbers import count_groups
 from dilution.data.splits import divide_groups, spread_classes
-from dilution.diagnosis.fold_training import Fold, FoldTrainer
+from dilution.diagnosis.fold_training import Fold, FoldTrainer, count_workers
 from dilution.diagnosis.grouped_error import standard_error
 from dilution.diagnosis.many_classes import MANY_BUDGETS, MANY_REPEATS, has_many_classes
 from dilution.diagnosis.pooled_fit import MAX_CLASSES
 from dilution.errors import InputError
 from dilution.models import default_model
 from dilution.study.execution import Execution
-from dilution.study.executors.processes import count_processes, trains_inline
 from dilution.training import TrainConfig, resolve_trainable
 from dilution.training.config import PrecisionName, check_precision
 from dilution.training.recipes import ADVISED, built_in_recipe, config_with_recipe, read_recipe
@@ -136,8 +135,7 @@ def cross_validate(
         repeats = MANY_REPEATS if has_many_classes(len(data.classes)) else REPEATS
     log_probs = np.zeros((len(data), len(data.classes)))
     of_first_fold: Floats32 | None = None
-    workers = 0 if trains_inline(execution) else count_processes(execution)
-    with FoldTrainer(data, name, execution.device_type, workers) as trainer:
+    with FoldTrainer(data, name, execution.device_type, count_workers(name, execution)) as trainer:
         if config is None and resolve_trainable(name, data.shape, len(data.classes)).takes_steps:
             config, of_first_fold = _select_epochs(
                 trainer,

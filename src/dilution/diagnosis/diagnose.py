@@ -23,6 +23,7 @@ from dilution.diagnosis.cross_validation import FOLDS, CrossValidation
 from dilution.diagnosis.feature_head import PLANTED
 from dilution.diagnosis.feature_source import NONE, FeatureSource
 from dilution.diagnosis.fits import Fits, fit_all
+from dilution.diagnosis.fold_training import count_workers
 from dilution.diagnosis.given_probabilities import check_probabilities_file
 from dilution.diagnosis.goodness_of_fit import class_conditional_p_value, has_learned
 from dilution.diagnosis.held_out import HeldOut, predict_held_out
@@ -39,11 +40,13 @@ from dilution.diagnosis.verified_labels import (
     verified_noise_rate,
 )
 from dilution.errors import InputError, short_repr
+from dilution.models import name_model
 from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
 from dilution.training.config import PrecisionName
 from dilution.training.early_checks import check_settings
 from dilution.utils.estimate import Estimate
+from dilution.utils.main_guard import check_main_guard
 from dilution.utils.notes import printed_notes
 from dilution.utils.stage_log import StageLog
 
@@ -150,6 +153,8 @@ def diagnose(
     with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
         name = shown_name(data, **columns)
         examples = open_examples(source.name_with_size(data, **columns), **columns, root=execution.root)
+        if pred_probs is None and not source.may_find(examples.arrays):
+            _check_guard(model, execution)
         log.begin("searching for copies")
         examples, copies = _grouped(examples)
         origin = open_origin(
@@ -294,6 +299,12 @@ def _check_sources(model: Any, recipe: Any, features: Any, pred_probs: Any) -> N
                 f"{argument} is {short_repr(value)}, and pred_probs are given, so that no model is trained. "
                 f"Leave one of the two out."
             )
+
+
+def _check_guard(model: Any, execution: Execution) -> None:
+    """Refuse a script without a main guard before anything slow, if worker processes will train."""
+    if count_workers(name_model(model), execution):
+        check_main_guard()
 
 
 def _check_executor(execution: Execution) -> None:

@@ -173,6 +173,12 @@ class FeatureSource:
             return Features(values, name, self.given), ()
         return Features(_checked(to_array(self.given, "features"), examples, "features"), "features"), ()
 
+    def may_find(self, arrays: Arrays) -> bool:
+        """Return whether there may be features of these examples; False is certain."""
+        if self.given is not None:
+            return not (isinstance(self.given, str) and self.given == NONE)
+        return self._may_be_default() and _are_few_photographs(arrays)
+
     def _may_be_default(self) -> bool:
         return self.given is None and self.trains_here and is_installed()
 

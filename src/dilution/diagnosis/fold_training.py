@@ -16,6 +16,8 @@ from dilution.data import Arrays
 from dilution.data.arrays import LazyImages
 from dilution.models import can_be_sent, errors_of_model
 from dilution.noise import Dilution
+from dilution.study.execution import Execution
+from dilution.study.executors.processes import count_processes, trains_inline
 from dilution.training import TrainConfig, TrainTask, train_together
 from dilution.utils.process_pool import Handler, ProcessPool
 from dilution.utils.references import register_object, registered_object
@@ -46,6 +48,23 @@ class Fold:
     config: TrainConfig
 
 
+def count_workers(model: str | None, execution: Execution) -> int:
+    """Return in how many processes folds are trained: 0, which is in this one, or at least 2.
+
+    Parameters
+    ----------
+    model
+        Name of the model; None for a registered one.
+    execution
+        What the user asked for.
+    """
+    inline = trains_inline(execution) or execution.device_type != "cpu"
+    if inline or (model is not None and not can_be_sent(model)):
+        return 0
+    count = count_processes(execution)
+    return count if count > 1 else 0
+
+
 class FoldTrainer:
     """Trains models on folds of a data set, in worker processes that receive the data once.
 
@@ -58,15 +77,16 @@ class FoldTrainer:
     device
         As for :func:`dilution.train`. On a GPU all models train in this process.
     workers
-        Number of processes. With 0 or 1 models train in this process, with all its threads.
+        Number of processes, as :func:`count_workers` returns it. With 0 models train in this process, with
+        all its threads.
     """
 
     def __init__(self, data: Arrays, model: str, device: str, workers: int) -> None:
         self._predict = partial(_train_and_predict, data, model, device)
         self._stack = ExitStack()
         self._pool: ProcessPool | None = None
-        self.workers = workers if device == "cpu" and can_be_sent(model) else 0
-        if self.workers > 1:
+        self.workers = workers
+        if workers:
             self._pool = ProcessPool(
                 _open_worker, [(_without_tensors(data), model, registered_object(model))] * self.workers
             )

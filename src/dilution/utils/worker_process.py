@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from dilution.errors import WorkerError
 from dilution.utils.environment import environment_variables
+from dilution.utils.main_guard import REMEDY, check_main_guard
 from dilution.utils.protected_output import protected_output
 
 Handler = Callable[[Any], Any]
@@ -31,10 +32,6 @@ _UNGUARDED = 77  # exit code of a worker process whose script calls this package
 _SAFE_PATH = "PYTHONSAFEPATH"
 _start_lock = threading.Lock()  # the environment belongs to all threads
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
-_REMEDY = (
-    'Put the calls of the script under `if __name__ == "__main__":`, since every worker process imports the '
-    "script; or do without worker processes: Execution(workers=0), on the command line --workers 0."
-)
 
 
 class WorkerProcess:
@@ -180,19 +177,21 @@ def check_importable_script() -> None:
     Raises
     ------
     WorkerError
-        If the script was read from standard input, or this process is importing the script of another one.
+        If the script was read from standard input or calls this package outside a main guard, or this
+        process is importing the script of another one.
     """
     leave_if_importing_script()
     process = multiprocessing.current_process()
     if getattr(process, "_inheriting", False):  # a process of somebody else, for instance of a DataLoader
-        raise WorkerError(f"worker processes were asked for while a script was imported. {_REMEDY}")
+        raise WorkerError(f"worker processes were asked for while a script was imported. {REMEDY}")
     main = sys.modules["__main__"]
     script = getattr(main, "__file__", None)
     if getattr(main, "__spec__", None) is None and script is not None and not Path(script).exists():
         raise WorkerError(
             f"the script was read from {script}, and worker processes cannot import it. Save it as a file. "
-            f"{_REMEDY}"
+            f"{REMEDY}"
         )
+    check_main_guard()
 
 
 def leave_if_importing_script() -> None:
@@ -206,7 +205,7 @@ def _explain_early_end(exit_code: int) -> str:
     cause = f"with exit code {exit_code}; if it printed an error, that is the reason"
     if exit_code == _UNGUARDED:
         cause = "since the script has no main guard"
-    return f"a worker process ended before its first task, {cause}. No run was lost. {_REMEDY}"
+    return f"a worker process ended before its first task, {cause}. No run was lost. {REMEDY}"
 
 
 def _setup_error(error: BaseException) -> WorkerError:
