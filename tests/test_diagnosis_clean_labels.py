@@ -112,8 +112,8 @@ def test_weight_gives_each_label_its_probability_to_be_right(diagnosis, frame):
     clean = diagnosis.clean("weight")
     issues = by_position(diagnosis)
     np.testing.assert_allclose(clean.weights, np.where(KNOWN, 1, 1 - issues["p_wrong"]))
-    np.testing.assert_allclose(clean.table["weight"], clean.weights)
-    assert list(clean.table) == [*frame, "weight"]
+    np.testing.assert_allclose(clean.table["label_weight"], clean.weights)
+    assert list(clean.table) == [*frame, "label_weight"]
     above = diagnosis.clean("weight", 0.9)
     assert ((above.weights < 1) == ((issues["p_wrong"] > 0.9) & ~KNOWN)).all()
 
@@ -283,7 +283,7 @@ def test_a_csv_file_keeps_the_text_of_every_cell_that_is_not_changed(tmp_path, k
     weighted = diagnosis.clean("weight")
     write_cleaned(diagnosis, weighted, tmp_path / "out")
     after = read_records(tmp_path / "out" / "cleaned.csv", kind)
-    assert after[0] == [*before[0], "weight"]
+    assert after[0] == [*before[0], "label_weight"]
     assert [record[:-1] for record in after] == before
     weights = np.zeros(N)
     weights[weighted.positions] = weighted.weights
@@ -323,7 +323,7 @@ def test_a_parquet_file_keeps_types_and_metadata(tmp_path):
         assert after.schema.field("code") == table.schema.field("code")
         assert after.column("label").to_pylist() == list(np.array(CLASSES)[clean.labels[clean.keep]])
         assert after.column("day").equals(table.column("day").filter(pa.array(clean.keep)))
-        assert ("weight" in after.column_names) == (policy == "weight")
+        assert ("label_weight" in after.column_names) == (policy == "weight")
 
 
 @pytest.mark.parametrize("kind", ["category", "int64", "bool"])
@@ -351,7 +351,7 @@ def test_images_of_a_folder_become_a_list_of_paths_and_labels(tmp_path):
         clean = diagnosis.clean(policy)
         write_cleaned(diagnosis, clean, tmp_path / "out")
         table = pd.read_csv(tmp_path / "out" / "cleaned.csv")
-        assert list(table) == ["path", "label", *(["weight"] if policy == "weight" else [])]
+        assert list(table) == ["path", "label", *(["label_weight"] if policy == "weight" else [])]
         assert table["label"].tolist() == ["dog", *["cat"] * 11, *["dog"] * 12]
         for name, path in zip(examples.names, table["path"], strict=True):
             assert (tmp_path / "out" / path).samefile(tmp_path / "photos" / name)
@@ -414,8 +414,8 @@ def test_a_file_that_changed_during_the_diagnosis_is_not_cleaned(tmp_path, frame
 
 def test_what_cannot_be_cleaned_is_refused_before_anything_trains(tmp_path, frame):
     path = tmp_path / "cleaned.csv"
-    frame.assign(weight=1).to_csv(path, index=False)
-    with pytest.raises(InputError, match="has a column 'weight' already"):
+    frame.assign(label_weight=1).to_csv(path, index=False)
+    with pytest.raises(InputError, match="has a column 'label_weight' already"):
         Outputs.parse(str(path), None, "weight", None)
     with pytest.raises(InputError, match=r"has the data, and the clean data would replace it"):
         Outputs.parse(str(path), None, "drop", None).names(tmp_path)
@@ -426,9 +426,9 @@ def test_what_cannot_be_cleaned_is_refused_before_anything_trains(tmp_path, fram
     outputs = Outputs.parse(str(path), "heat, comment", "drop", None)
     assert outputs.columns == ("heat", "comment")
     assert {"cleaned.csv", "cleaning.csv"} <= set(outputs.names(tmp_path / "out"))
-    assert Outputs.parse(str(path), "all", None, None).columns == tuple(frame.assign(weight=1))
-    with pytest.raises(InputError, match="has a column 'weight' already"):
-        diagnose_table(frame.assign(weight=1), PRED_PROBS).clean("weight")
+    assert Outputs.parse(str(path), "all", None, None).columns == tuple(frame.assign(label_weight=1))
+    with pytest.raises(InputError, match="has a column 'label_weight' already"):
+        diagnose_table(frame.assign(label_weight=1), PRED_PROBS).clean("weight")
 
 
 def test_cleaned_data_are_listed_on_the_page_and_in_the_json(tmp_path, diagnosis):

@@ -280,11 +280,13 @@ class UnsplitData:
     places
         Row of a table or path of a file of each example, where `names` are ids of the user. None: there is
         no such place beside the names.
+    weights
+        Training weight of each label, float64, shape (n,), where the data bring them. None: they do not.
 
     Raises
     ------
     InputError
-        If there is not one name, position and place per example.
+        If there is not one name, position, place and weight per example.
     """
 
     arrays: Arrays
@@ -292,12 +294,18 @@ class UnsplitData:
     notes: tuple[str, ...] = ()
     positions: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     places: tuple[str, ...] | None = None
+    weights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.arrays)
         if not len(self.positions):
             object.__setattr__(self, "positions", np.arange(n))
-        for values, noun in ((self.names, "names"), (self.positions, "positions"), (self.places, "places")):
+        for values, noun in (
+            (self.names, "names"),
+            (self.positions, "positions"),
+            (self.places, "places"),
+            (self.weights, "weights"),
+        ):
             if values is not None and len(values) != n:
                 raise InputError(
                     f"there are {len(values):,} {noun} for {n:,} examples; there must be one per example. "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from dilution.data.label_weights import WEIGHT_COLUMN
 from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.label_issues import VERDICT, VERIFIED_CORRECT, VERIFIED_WRONG
 from dilution.errors import InputError, short_repr, unknown
@@ -191,8 +192,8 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
     )
     if policy == "weight":
         sentences.append(
-            "The column weight is a training weight and no feature: pass it as sample_weight, and leave it "
-            "out of the features. dilution fit weights the labels of the data as they came by itself."
+            f"The column {WEIGHT_COLUMN} is a training weight: dilution fit takes it as one, and other "
+            "programs as sample_weight. It is no feature."
         )
     sentences += _caveats(diagnosis, has_changes=bool(len(changes)))
     lost = [name for number, name in enumerate(diagnosis.classes) if not (keep & (labels == number)).any()]

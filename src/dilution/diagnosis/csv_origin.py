@@ -13,9 +13,10 @@ import pandas as pd
 
 from dilution.data.formats.csv_records import CsvRecords
 from dilution.data.formats.csv_table import CsvTable
+from dilution.data.label_weights import WEIGHT_COLUMN
 from dilution.diagnosis.anchors import Ints
 from dilution.diagnosis.clean_labels import CleanLabels
-from dilution.diagnosis.origin import WEIGHT, relative_path
+from dilution.diagnosis.origin import relative_path
 from dilution.diagnosis.table_origin import FileOrigin
 from dilution.errors import InputError
 
@@ -73,7 +74,7 @@ class CsvOrigin(FileOrigin):
         header = records.header
         try:
             return records.encode(
-                records.with_last_cell(header, WEIGHT) if clean.has_weights else header, rows
+                records.with_last_cell(header, WEIGHT_COLUMN) if clean.has_weights else header, rows
             )
         except UnicodeEncodeError as error:
             raise InputError(

@@ -10,12 +10,10 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from dilution.data.label_weights import WEIGHT_COLUMN
 from dilution.diagnosis.clean_labels import CleanLabels
 from dilution.errors import InputError
 from dilution.utils.csv_cells import csv_bytes
-
-WEIGHT = "weight"
-"""Column of weights in cleaned data."""
 
 
 class Origin(Protocol):
@@ -81,7 +79,7 @@ class ExamplesOrigin:
         """Return a CSV file with one row per example that is kept.
 
         Images of a folder have the columns ``path``, relative to the folder of the file, and ``label``; other
-        examples ``index`` and ``label``. A column ``weight`` follows if the policy is to weight.
+        examples ``index`` and ``label``. A column ``label_weight`` follows if the policy is to weight.
         """
         if self._names is None or self._folder is None:
             examples: pd.DataFrame = pd.DataFrame({"index": clean.positions})
@@ -90,7 +88,7 @@ class ExamplesOrigin:
             examples = pd.DataFrame({"path": [relative_path(start / name, end) for name in self._names]})
         examples["label"] = np.array(clean.classes, dtype=object)[clean.labels]
         if clean.has_weights:
-            examples[WEIGHT] = clean.weights
+            examples[WEIGHT_COLUMN] = clean.weights
         return csv_bytes(examples[clean.keep])
 
 

@@ -305,7 +305,7 @@ class Diagnosis:
         ------
         InputError
             If the policy does not exist, the confidence is outside [0, 1), or weights are to be written into
-            a DataFrame with a column ``weight``.
+            a DataFrame with a column ``label_weight``.
         DataError
             If the data are a file that has changed.
         """

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from dilution.data.formats.table_files import TableFile
 from dilution.data.formats.table_options import unknown_column
+from dilution.data.label_weights import WEIGHT_COLUMN
 from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.clean_labels import CleanLabels
-from dilution.diagnosis.origin import WEIGHT
 from dilution.errors import DataError, InputError
 from dilution.utils.output_folder import file_digest
 
@@ -62,11 +62,10 @@ class TableOrigin:
 
     def check_cleaning(self, *, has_weights: bool) -> None:
         """Raise InputError if there is a column of weights already."""
-        if has_weights and WEIGHT in self._table.columns:
+        if has_weights and WEIGHT_COLUMN in self._table.columns:
             raise InputError(
-                f"{self._title} has a column {WEIGHT!r} already, in which cleaning would write weights. "
-                "Rename that "
-                "column, or use the policy drop or relabel."
+                f"{self._title} has a column {WEIGHT_COLUMN!r} already, in which cleaning would write "
+                "weights. Rename that column, or use the policy drop or relabel."
             )
 
     def with_table(self, clean: CleanLabels) -> CleanLabels:

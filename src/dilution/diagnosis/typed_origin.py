@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from dilution.data.formats.frame_table import FrameTable
 from dilution.data.label_values import is_missing
+from dilution.data.label_weights import WEIGHT_COLUMN
 from dilution.diagnosis.clean_labels import CleanLabels
-from dilution.diagnosis.origin import WEIGHT
 from dilution.diagnosis.table_origin import FileOrigin, TableOrigin, first_rows
 from dilution.errors import InputError
 
@@ -53,7 +53,7 @@ class ParquetOrigin(FileOrigin):
             labels = pa.array(cells, type=column.type)
         table = table.set_column(place, table.schema.field(place), labels)
         if clean.has_weights:
-            table = table.append_column(WEIGHT, pa.array(edits.weights))
+            table = table.append_column(WEIGHT_COLUMN, pa.array(edits.weights))
         buffer = io.BytesIO()
         pq.write_table(table.filter(pa.array(edits.keep)), buffer)
         return buffer.getvalue()
@@ -89,7 +89,7 @@ class FrameOrigin(TableOrigin):
         table = self._frame.copy()
         table.isetitem(place, labels)
         if clean.has_weights:
-            table[WEIGHT] = edits.weights
+            table[WEIGHT_COLUMN] = edits.weights
         return replace(clean, table=table[edits.keep])
 
     def cleaned(self, clean: CleanLabels, folder: Path) -> bytes:

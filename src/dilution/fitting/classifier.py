@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +24,7 @@ from dilution.data.conversion import to_array, to_features, to_uint8
 from dilution.diagnosis.cross_validation import FOLDS
 from dilution.errors import DataError, InputError
 from dilution.fitting.fit import N_BOOTSTRAP, fit
-from dilution.fitting.fitted_model import FittedModel
+from dilution.fitting.label_types import label_type
 from dilution.fitting.model_file import load_model
 from dilution.fitting.new_arrays import convert
 from dilution.models.registry import ModelFactory
@@ -217,10 +218,11 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 if value is None or type(value) in _PARAMETERS
             },
         }
-        model = self.model_
-        facts = {**model.facts, _FACTS: fitted}
-        shape = (model.model, model.shape, model.dtype, model.classes, model.members, model.method)
-        saved = FittedModel(*shape, model.encoding, facts, model.shares, model.extractor)
+        saved = replace(
+            self.model_,
+            facts={**self.model_.facts, _FACTS: fitted},
+            label_type=label_type((None, self.classes_), None, self.model_.classes),
+        )
         return saved.save(path, overwrite=overwrite)
 
     @classmethod

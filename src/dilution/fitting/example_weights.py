@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dilution.data import UnsplitData
+from dilution.data.label_weights import WEIGHT_COLUMN
 from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.errors import InputError
 from dilution.fitting.learners import Floats, Ints
@@ -17,7 +18,7 @@ def weigh_examples(
     Parameters
     ----------
     sample_weight
-        As for :func:`dilution.fit`.
+        As for :func:`dilution.fit`. None: the weights that the examples bring.
     examples
         The examples.
     verified
@@ -28,10 +29,13 @@ def weigh_examples(
     InputError
         If the weights have another shape, or one is negative or not finite, or all are 0.
     """
-    weights = _given_weights(sample_weight, examples)
+    notes: tuple[str, ...] = ()
+    if examples.weights is not None and sample_weight is not None:
+        notes = (f"sample_weight is used in place of the column {WEIGHT_COLUMN}",)
+    weights = _given_weights(examples.weights if sample_weight is None else sample_weight, examples)
     is_wrong = verified == WRONG_CLASS_UNKNOWN
     if not is_wrong.any():
-        return weights, ()
+        return weights, notes
     if not weights[~is_wrong].any():
         raise InputError(
             "all examples have weight 0 or a label that was found wrong without another class; nothing is "
@@ -40,7 +44,7 @@ def weigh_examples(
     count = int(is_wrong.sum())
     subject = "1 example is" if count == 1 else f"{count:,} examples are"
     note = f"{subject} not learned: the label was found wrong without another class"
-    return np.where(is_wrong, 0.0, weights), (note,)
+    return np.where(is_wrong, 0.0, weights), (*notes, note)
 
 
 def _given_weights(sample_weight: ArrayLike | None, examples: UnsplitData) -> Floats:

@@ -32,6 +32,7 @@ from dilution.fitting.example_weights import weigh_examples
 from dilution.fitting.extractor import Extractor
 from dilution.fitting.feature_learner import FeatureLearner
 from dilution.fitting.fitted_model import FittedModel
+from dilution.fitting.label_types import label_type
 from dilution.fitting.learner_selection import describe_selection, select_learners
 from dilution.fitting.learners import Floats, Learner, NetworkLearner
 from dilution.fitting.methods import METHODS
@@ -101,7 +102,8 @@ def fit(
         As for :func:`dilution.diagnose`. They are learned in place of the given labels. Default: those of
         `diagnosis`.
     sample_weight
-        Weight of each example, shape (n,), ≥ 0. The diagnosis does not use it.
+        Weight of each example, shape (n,), ≥ 0. The diagnosis does not use it. Default: the column
+        ``label_weight`` of a table that has one, as ``diagnose --clean weight`` writes it; otherwise all 1.
     n_models
         Number of networks whose average is the model. Default: 4 of those that train together, otherwise 1.
     folds
@@ -223,6 +225,7 @@ def fit(
         None
         if learned is None or learned.function is None
         else Extractor.of_function(learned.name, learned.function, inputs.shape[0]),
+        label_type(data, noisy_label if isinstance(noisy_label, str) else label, taken.classes),
     )
     return FitResult(
         name=name,

@@ -15,6 +15,7 @@ from dilution.data.arrays import InputEncoding
 from dilution.errors import DataError, InputError, short_repr
 from dilution.fitting.boosted_trees import BoostedTrees
 from dilution.fitting.extractor import Extractor
+from dilution.fitting.label_types import LabelType, labels_of
 from dilution.training.evaluation import Normalise, predict_logits
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ class FittedModel:
         Share of each member in the average, above 0, which sum to 1. Default: equal ones.
     extractor
         Function of images whose features the members take, as rows of a table. None: they take the images.
+    label_type
+        Type of the labels that :meth:`predict` returns: ``"text"``, ``"integer"``, ``"boolean"`` or
+        ``"float"``, that of the labels in the memory of the program that fitted the model.
 
     Raises
     ------
@@ -107,6 +111,7 @@ class FittedModel:
     facts: Mapping[str, Any] = field(default_factory=dict)
     shares: Sequence[float] = ()
     extractor: Extractor | None = None
+    label_type: LabelType = "text"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "members", tuple(self.members))
@@ -220,10 +225,12 @@ class FittedModel:
             )
         return predictions.probabilities
 
-    def predict(self, data: Any) -> NDArray[np.str_]:
-        """Return the most probable class of each example, text of shape (n,); as :meth:`predict_proba`."""
-        labels: NDArray[np.str_] = np.array(self.classes)[self.predict_proba(data).argmax(axis=1)]
-        return labels
+    def predict(self, data: Any) -> NDArray[Any]:
+        """Return the most probable class of each example, shape (n,), in the type `label_type`.
+
+        Parameters and errors are those of :meth:`predict_proba`.
+        """
+        return labels_of(self.classes, self.label_type, self.predict_proba(data))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the model to a file and return its path: :func:`dilution.fitting.model_file.save_model`."""

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dilution.data.formats.image_encoding import ImageEncoding
 from dilution.data.formats.table_encoding import TableEncoding
+from dilution.fitting.label_types import LabelType
 
 Side = Annotated[int, Field(ge=1, le=1 << 24)]
 
@@ -75,3 +76,4 @@ class Content(Entry):
     members: tuple[Annotated[MemberEntry, Field(discriminator="kind")], ...] = Field(min_length=1)
     shares: tuple[Annotated[float, Field(gt=0, le=1)], ...]
     features: FeaturesEntry | None = None
+    label_type: LabelType = "text"

@@ -19,6 +19,7 @@ from dilution.fitting.extractor import open_extractor
 from dilution.fitting.fitted_model import FittedModel, Member, Network
 from dilution.fitting.forest import ARRAYS as FOREST_ARRAYS
 from dilution.fitting.forest import Forest
+from dilution.fitting.label_types import can_convert
 from dilution.fitting.linear import ARRAYS as LINEAR_ARRAYS
 from dilution.fitting.linear import Linear
 from dilution.fitting.linear_head import ARRAYS as HEAD_ARRAYS
@@ -92,6 +93,7 @@ def save_model(model: FittedModel, path: str | Path, *, overwrite: bool = False)
         "members": [entry.model_dump() for entry in entries],
         "shares": list(model.shares),
         "features": None if model.extractor is None else model.extractor.to_dict(),
+        "label_type": model.label_type,
     }
     try:
         written = CheckedZip(content, arrays).to_bytes()
@@ -144,6 +146,11 @@ def load_model(
             described.name, described.n_features, described.sha256, features, str(source)
         )
         taken = content.model_copy(update={"shape": extractor.shape, "dtype": "float32"})
+    if not can_convert(content.classes, content.label_type):
+        raise DataError(
+            f"{source} is no model file: {content.label_type} labels do not have names such as "
+            f"{content.classes[0]!r}. {_REMEDY}"
+        )
     arrays = dict(checked.arrays)
     members = [
         _member(entry, f"weights/{number}", arrays, taken, model, source)
@@ -166,6 +173,7 @@ def load_model(
         content.facts,
         content.shares,
         extractor,
+        content.label_type,
     )
 
 

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dilution.fitting.label_types import LabelType, labels_of
 from dilution.fitting.new_examples import GivenLabels, NewExamples
 from dilution.utils.csv_cells import csv_bytes
 from dilution.utils.estimate import UNKNOWN, Estimate
@@ -41,6 +42,8 @@ class Predictions:
         Labels that the examples have; None if they have none.
     notes
         What was converted, ignored or skipped.
+    label_type
+        Type of the labels, as of :class:`FittedModel`.
     """
 
     classes: tuple[str, ...]
@@ -50,15 +53,15 @@ class Predictions:
     n_given: int
     given: GivenLabels | None = None
     notes: tuple[str, ...] = field(default=())
+    label_type: LabelType = "text"
 
     def __repr__(self) -> str:
         return f"Predictions({len(self.positions):,} examples, {len(self.classes)} classes)"
 
     @property
-    def labels(self) -> NDArray[np.str_]:
-        """The most probable class of each example, text of shape (m,)."""
-        labels: NDArray[np.str_] = np.array(self.classes)[self.probabilities.argmax(axis=1)]
-        return labels
+    def labels(self) -> NDArray[Any]:
+        """The most probable class of each example, shape (m,), in the type `label_type`."""
+        return labels_of(self.classes, self.label_type, self.probabilities)
 
     @property
     def agreement(self) -> Estimate:
@@ -138,4 +141,5 @@ def predict_examples(model: "FittedModel", examples: NewExamples) -> Predictions
         examples.n_given,
         examples.given,
         examples.notes,
+        model.label_type,
     )

@@ -27,6 +27,7 @@ from dilution.data.formats.table_rows import TableRows
 from dilution.data.from_arrays import leave_out_unused
 from dilution.data.groups import read_groups
 from dilution.data.label_values import is_missing
+from dilution.data.label_weights import read_weights
 from dilution.data.labels import number_classes
 from dilution.data.splits import split_with_copies
 from dilution.errors import DataError, DilutionError, InputError
@@ -174,10 +175,13 @@ def _load_unsplit(path: Path, options: str, column: str) -> UnsplitData:
     notes = (*notes, *classes.notes, *describe_batches((), [info], classes.names), *unused)
     places = unique_names(tuple(map(printable, info.names)), rows)
     positions: NDArray[Any] = kept[is_read]
+    weight, weights = listed.roles.weight, None
+    if weight is not None:
+        weights = read_weights(rows.frame[weight], rows.name)
     if listed.roles.ids is None:
-        return UnsplitData(arrays, places, notes, positions)
+        return UnsplitData(arrays, places, notes, positions, weights=weights)
     ids = read_ids(rows.frame[listed.roles.ids], f"column {listed.roles.ids!r}", rows.name)
-    return UnsplitData(arrays, ids, notes, positions, places)
+    return UnsplitData(arrays, ids, notes, positions, places, weights)
 
 
 def unique_names(names: tuple[str, ...], rows: TableRows) -> tuple[str, ...]:

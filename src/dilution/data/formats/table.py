@@ -27,6 +27,7 @@ from dilution.data.group_numbers import Ints, number_groups
 from dilution.data.groups import read_groups
 from dilution.data.label_copies import find_label_copies
 from dilution.data.label_notes import describe_missing, describe_single_examples
+from dilution.data.label_weights import read_weights
 from dilution.data.labels import LabelColumn, number_classes, read_labels
 from dilution.data.splits import stratified_split, undivided
 from dilution.errors import DataError, InputError, short_repr
@@ -103,6 +104,8 @@ class TableExamples:
         As of :class:`Arrays`.
     ids
         Ids of the user, if there are any.
+    weights
+        Training weight of each label, float64, shape (n,), if there are any.
     """
 
     file: TableFile
@@ -113,6 +116,7 @@ class TableExamples:
     observed: torch.Tensor | None
     classes: tuple[str, ...]
     ids: tuple[str, ...] | None = None
+    weights: NDArray[np.float64] | None = None
 
     @property
     def n_given(self) -> int:
@@ -157,6 +161,7 @@ class TableExamples:
             (*notes, *group_notes),
             self.positions,
             None if self.ids is None else places,
+            self.weights,
         )
 
     def name(self, row: int) -> str:
@@ -253,8 +258,9 @@ def read_table(table: TableFile, options: str, path: Path | None) -> TableExampl
     ids = None
     if roles.ids is not None:
         ids = read_ids(rows.frame[roles.ids], f"column {roles.ids!r}", rows.name)
+    weights = None if roles.weight is None else read_weights(rows.frame[roles.weight], rows.name)
     return TableExamples(
-        table, all_lines, roles, rows, labels, observed[0] if observed else None, classes.names, ids
+        table, all_lines, roles, rows, labels, observed[0] if observed else None, classes.names, ids, weights
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dilution.data.formats.table_notes import Kind, Note, write_notes
 from dilution.data.formats.table_options import TableOptions, list_columns, parse_options, shown_path
+from dilution.data.label_weights import WEIGHT_COLUMN
 from dilution.errors import InputError
 
 _LABEL, _NOISY_LABEL = "label", "noisy_label"
@@ -42,6 +43,8 @@ class ColumnRoles:
         Column of the groups of the user, if there is one.
     ids
         Column of the ids of the examples, if there is one.
+    weight
+        Column of the training weights of the labels, if there is one.
     features
         The other columns, without those that are left out.
     notes
@@ -58,6 +61,7 @@ class ColumnRoles:
     noisy: str | None
     group: str | None
     ids: str | None
+    weight: str | None
     features: tuple[str, ...]
     notes: tuple[str, ...]
     options: TableOptions
@@ -147,11 +151,16 @@ def assign_roles(
     for name in (label, noisy):
         if name in dropped:
             raise InputError(f"{name!r} is a label and is to be dropped. Remove one of the two.")
-    with_roles = (label, noisy, group, ids)
+    weight = None
+    if WEIGHT_COLUMN in columns and WEIGHT_COLUMN not in (label, noisy, group, ids, *dropped):
+        weight = WEIGHT_COLUMN
+    with_roles = (label, noisy, group, ids, weight)
     unnamed = [name for name in columns if re.fullmatch(r"Unnamed: \d+", name) and name not in with_roles]
     notes = [Note(Kind.REQUESTED, name) for name in dropped]
     if noisy == _NOISY_LABEL and parsed.noisy is None:
         notes.append(Note(Kind.NOISY_BY_NAME, noisy))
+    if weight is not None:
+        notes.append(Note(Kind.WEIGHT_BY_NAME, weight))
     notes += [Note(Kind.UNNAMED, name) for name in unnamed if name not in dropped]
     levels = [name for name in index if name not in (*with_roles, *dropped)]
     notes += [Note(Kind.PANDAS_INDEX, name) for name in levels]
@@ -163,4 +172,6 @@ def assign_roles(
             "at least one must be left and hold values. Add one."
         )
     parsed = replace(parsed, label=label, dropped=tuple(dropped))
-    return ColumnRoles(label, noisy, group, ids, features, write_notes(notes), parsed, path, tuple(columns))
+    return ColumnRoles(
+        label, noisy, group, ids, weight, features, write_notes(notes), parsed, path, tuple(columns)
+    )

@@ -22,6 +22,11 @@ class Kind(Enum):
         "column {column} has the observed labels, by its name",
         "{n} columns have the observed labels, by their names, the first is {column}",
     )
+    WEIGHT_BY_NAME = (
+        "column {column} has the training weights of the labels, by its name: fit uses it, and it is no "
+        "feature",
+        "{n} columns have training weights of the labels, by their names, the first is {column}",
+    )
     UNNAMED = (
         "column {column} has no name, like an index, and is dropped",
         "{n} columns have no name, like an index, and are dropped, the first is {column}",

@@ -1,0 +1,71 @@
+"""Types of labels: a model predicts in the type that labels in memory had, and text for those of files."""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+LabelType = Literal["text", "integer", "boolean", "float"]
+_TYPES: dict[str, LabelType] = {"i": "integer", "u": "integer", "b": "boolean", "f": "float"}
+_LABEL, _LABELS = "label", "labels"
+_LENGTHS = (2, 4)  # of (X, y), and of the same followed by a test split
+
+
+def label_type(data: Any, label: str | None, classes: tuple[str, ...]) -> LabelType:
+    """Return the type of the labels of data in memory; ``"text"`` for files, and for objects with names.
+
+    Parameters
+    ----------
+    data
+        What the user gave, as for :func:`dilution.fit`.
+    label
+        Column of the label, where it was named.
+    classes
+        Names of the classes.
+    """
+    kind = getattr(getattr(_given_labels(data, label), "dtype", None), "kind", "")
+    found = _TYPES.get(kind, "text")
+    return found if can_convert(classes, found) else "text"
+
+
+def typed_classes(classes: tuple[str, ...], kind: LabelType) -> NDArray[Any]:
+    """Return the class names as labels of a type, shape (classes,)."""
+    if kind == "boolean":
+        return np.array([name == "True" for name in classes])
+    if kind == "text":
+        return np.array(classes)
+    return np.array([float(name) if kind == "float" else int(name) for name in classes])
+
+
+def _given_labels(data: Any, label: str | None) -> Any:
+    """Return the labels in an object: an array, or None."""
+    if isinstance(data, tuple | list):
+        labels = data[1] if len(data) in _LENGTHS else None
+    elif isinstance(data, dict):
+        labels = data.get(_LABELS)
+    elif hasattr(data, "iloc") and hasattr(data, "columns"):  # a DataFrame; its columns may be numbers
+        name = _LABEL if label is None else label
+        found = [column for column in data.columns if str(column) == str(name)]
+        labels = data[found[0]] if len(found) == 1 else None
+    else:
+        return None
+    if isinstance(labels, list):
+        return np.array(labels) if all(isinstance(item, int | float) for item in labels) else None
+    return np.asarray(labels) if type(labels).__module__ == "torch" else labels
+
+
+def labels_of(classes: tuple[str, ...], kind: LabelType, probabilities: NDArray[np.float64]) -> NDArray[Any]:
+    """Return the most probable label per row of probabilities, shape (n, classes), in a type: shape (n,)."""
+    labels: NDArray[Any] = typed_classes(classes, kind)[probabilities.argmax(axis=1)]
+    return labels
+
+
+def can_convert(classes: tuple[str, ...], kind: LabelType) -> bool:
+    """Return whether every name of a class is that of a label of a type."""
+    if kind == "boolean":
+        return set(classes) <= {"False", "True"}
+    try:
+        typed_classes(classes, kind)
+    except (ValueError, OverflowError):
+        return False
+    return True
