@@ -52,11 +52,14 @@ def test_where_classes_overlap_the_estimate_is_an_upper_bound_and_the_interval_h
     assert "the estimate is only an upper bound" in check.sentence
 
 
-def test_where_classes_are_apart_nothing_changes():
+def test_where_classes_are_apart_only_the_lower_bound_allows_for_the_rest_of_overlap():
     diagnosis, true_noise_rate = diagnose(5.0)
     assert 0 < diagnosis.overlap < LARGE
     assert not diagnosis.is_upper_bound
-    assert diagnosis.noise_rate == replace(diagnosis, overlap=0.0).noise_rate
+    rate, ignored = diagnosis.noise_rate, replace(diagnosis, overlap=0.0).noise_rate
+    assert (rate.value, rate.high) == (ignored.value, ignored.high)
+    assert ignored.low - diagnosis.overlap < rate.low < ignored.low
+    assert rate.low <= true_noise_rate <= rate.high
     assert abs(diagnosis.noise_rate.value - true_noise_rate) < 0.02
 
 

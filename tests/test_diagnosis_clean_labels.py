@@ -64,10 +64,10 @@ def test_drop_leaves_out_unverified_labels_above_the_confidence(diagnosis, frame
 
 
 def test_relabel_gives_the_suggested_label_where_it_is_as_probable(diagnosis):
-    clean = diagnosis.clean("relabel", 0.7)
+    clean = diagnosis.clean("relabel", 0.85)
     issues = by_position(diagnosis)
-    doubtful = ~KNOWN & (issues["p_wrong"] > 0.7)
-    changed = doubtful & (issues["p_suggested"] > 0.7)
+    doubtful = ~KNOWN & (issues["p_wrong"] > 0.85)
+    changed = doubtful & (issues["p_suggested"] > 0.85)
     assert clean.keep.all()
     assert 0 < changed.sum() < doubtful.sum()
     suggested = issues["suggested_label"].map(CLASSES.index).to_numpy()

@@ -28,6 +28,7 @@ from dilution.diagnosis.given_probabilities import check_probabilities_file
 from dilution.diagnosis.goodness_of_fit import class_conditional_p_value, has_learned
 from dilution.diagnosis.held_out import HeldOut, predict_held_out
 from dilution.diagnosis.label_issues import rank_label_issues
+from dilution.diagnosis.label_judgement import judge_labels
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit
 from dilution.diagnosis.open_origin import open_origin
 from dilution.diagnosis.origin import Origin
@@ -259,7 +260,9 @@ def diagnose_predictions(
         n_verified_doubted=int((labels != predicted)[known].sum()),
         n_verified_groups=None if groups is None else len(np.unique(groups[known])),
         verified_noise_rate=verified_noise_rate(verified, labels, groups),
-        label_issues=rank_label_issues(examples, labels, fits.fit, verified),
+        label_issues=rank_label_issues(
+            examples, labels, judge_labels(fits.fit, fits.bootstrap_fits, labels), verified
+        ),
         true_noise_rate=true_noise_rate,
         n_groups=None if groups is None else count_groups(groups),
         groups_per_class=None if groups is None else count_groups_per_class(groups, labels, noisy.classes),

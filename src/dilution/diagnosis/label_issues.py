@@ -5,8 +5,7 @@ import pandas as pd
 
 from dilution.data import UnsplitData
 from dilution.diagnosis.anchors import Ints
-from dilution.diagnosis.noise_fit import NoiseFit
-from dilution.diagnosis.pooled_fit import PooledFit
+from dilution.diagnosis.noise_fit import LabelJudgement
 from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 
 COLUMNS = (
@@ -28,7 +27,7 @@ ISSUE_THRESHOLD = 0.5
 
 
 def rank_label_issues(
-    examples: UnsplitData, labels: Ints, fit: NoiseFit | PooledFit, verified: Ints | None = None
+    examples: UnsplitData, labels: Ints, judgement: LabelJudgement, verified: Ints | None = None
 ) -> pd.DataFrame:
     """Return one row per example, sorted by the probability that its label is wrong, highest first.
 
@@ -40,8 +39,8 @@ def rank_label_issues(
         The examples.
     labels
         Noisy labels, int64, shape (n,).
-    fit
-        The noise fit to them.
+    judgement
+        What :func:`dilution.diagnosis.label_judgement.judge_labels` says of them.
     verified
         True classes where somebody has looked them up, ``WRONG_CLASS_UNKNOWN`` where the label is known to be
         wrong, −1 elsewhere; int64, shape (n,). Default: nowhere.
@@ -60,7 +59,7 @@ def rank_label_issues(
         (empty where there is none, or only known that the label is wrong).
     """
     n, names = len(labels), np.array(examples.arrays.classes, dtype=object)
-    p_wrong, suggested, p_suggested = (column.copy() for column in fit.judge_labels(labels))
+    p_wrong, suggested, p_suggested = (column.copy() for column in judgement)
     verified = np.full(n, -1) if verified is None else verified
     has_class, is_wrong = verified >= 0, verified == WRONG_CLASS_UNKNOWN
     known = has_class | is_wrong

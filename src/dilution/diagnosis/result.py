@@ -147,15 +147,15 @@ class Diagnosis:
 
         If nothing was learned the value is NaN, and the interval goes up to the rate of labels that
         carry no information. Where the excess of the fit was measured it is subtracted; the interval reaches
-        up to the bound without it. Where classes overlap the lower bound allows for that, and where few
-        photographs were learned from pixels it is 0.
+        up to the bound without it. The lower bound allows for an overlap of classes in a table, and where
+        few photographs were learned from pixels it is 0.
         """
         if not self.learned:
             return Estimate(math.nan, 0.0, 1 - 1 / len(self.classes))
         rate = interval(self.fit, self.bootstrap_fits, lambda sample: sample.noise_rate, self.alternative_fit)
         if self.excess is not None:
             rate = _without_excess(rate, self.excess)
-        if self.classes_overlap:
+        if self.overlap:
             below = math.hypot(rate.value - rate.low, self.overlap)
             rate = replace(rate, low=max(0.0, rate.value - below))
         if self.confuses_photographs:
@@ -299,7 +299,7 @@ class Diagnosis:
             ``"relabel"`` gives them the suggested label, if that is right with a probability above
             `confidence` too. ``"weight"`` weights them by 1 − `p_wrong`.
         confidence
-            The probability, in [0, 1). Default: 0.9; 0 for ``"weight"``, so that each label has its weight.
+            The probability, in [0, 1). Default: 0.8; 0 for ``"weight"``, so that each label has its weight.
 
         Raises
         ------
