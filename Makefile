@@ -60,7 +60,7 @@ check: lint
 
 test: lint
 	@# two processes of one thread each: small tensors gain nothing from more
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 # The GPU kernels, run by Triton's interpreter on the CPU, and compiled for a GPU. Triton takes 1 GB, so it is
 # not a part of `make test`.

@@ -166,6 +166,7 @@ def test_the_command_prints_the_answer_and_writes_page_and_tables(tmp_path):
     columns = ["index", "id", "given_label", "suggested_label", "p_wrong", "p_suggested"]
     assert list(issues) == [*columns, "is_issue", "weight", "state", "verified_label"]
     assert len(issues) == 280
+    assert result.stdout.splitlines()[-1] == f"to check them one by one: dilution review {out}"
 
 
 @pytest.mark.trains

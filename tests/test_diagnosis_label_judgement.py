@@ -1,4 +1,4 @@
-"""How probable it is that a label is wrong: averaged over bootstrap fits and over what overlap there may be."""
+"""How probable it is that a label is wrong: an average over bootstrap fits and over what overlap there is."""
 
 from dataclasses import replace
 

@@ -108,6 +108,12 @@ def test_images_follow_the_rule_of_pixels(tmp_path):
         classifier.predict(images[:, :4])
 
 
+def test_text_is_refused_with_the_functions_that_take_it():
+    frame = pd.DataFrame({"hall": ["north", "south"] * 10, "age": range(20)})
+    with pytest.raises(InputError, match=r"is text \(could not convert .*'north'\).*dilution\.fit"):
+        NoisyLabelClassifier(**QUICK).fit(frame, np.arange(20) % 2)
+
+
 def test_one_class_and_weights_of_zero_are_refused():
     features, labels, _ = noisy(20)
     with pytest.raises(InputError, match="all labels are of one class"):

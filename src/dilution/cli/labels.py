@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -113,6 +114,7 @@ def diagnose(
     from dilution.diagnosis import check_cleanlab, cleanlab_noise_rate
     from dilution.diagnosis import diagnose as diagnose_labels
     from dilution.diagnosis.issues_file import claim_folder
+    from dilution.diagnosis.label_issues import unverified_issues
     from dilution.diagnosis.noise_limit import check_limit, parse_share
     from dilution.diagnosis.outputs import Outputs
     from dilution.errors import DataError
@@ -163,6 +165,8 @@ def diagnose(
     if cleaned is not None:
         typer.echo(f"clean data: {out / outputs.cleaned_name}\nwhat was changed: {out / 'cleaning.csv'}")
     typer.echo(f"label issues: {out / 'label_issues.csv'}\npage: {page}")
+    if diagnosis.learned and len(unverified_issues(diagnosis.label_issues)):
+        typer.echo(f"to check them one by one: dilution review {shlex.quote(str(out))}")
     if limit is not None:
         check = check_limit(diagnosis, limit)
         typer.echo(check.sentence)

@@ -192,8 +192,8 @@ def clean_labels(diagnosis: Diagnosis, policy: str, confidence: float | None) ->
     )
     if policy == "weight":
         sentences.append(
-            f"The column {WEIGHT_COLUMN} is a training weight: dilution fit takes it as one, and other "
-            "programs as sample_weight. It is no feature."
+            f"The column {WEIGHT_COLUMN} is a training weight and no feature: fit takes it as one, "
+            "and classifiers of scikit-learn take it as sample_weight."
         )
     sentences += _caveats(diagnosis, has_changes=bool(len(changes)))
     lost = [name for number, name in enumerate(diagnosis.classes) if not (keep & (labels == number)).any()]

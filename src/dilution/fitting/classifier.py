@@ -140,7 +140,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 sample_weight, inputs.numpy(), dtype=np.float64, ensure_non_negative=True
             )
         else:
-            X, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=False)
+            X, labels = self._read_features(X, y)
             weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
             inputs = torch.from_numpy(to_features(X, "X"))
         check_classification_targets(labels)
@@ -170,6 +170,20 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         )
         self.model_ = self.result_.model
         return self
+
+    def _read_features(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return features and labels as scikit-learn reads them; of text the message names what takes it."""
+        try:
+            features, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=False)
+        except ValueError as error:
+            if not str(error).startswith("could not convert string to float"):
+                raise
+            raise InputError(
+                f"X has a feature that is text ({error}); the classifier takes numbers. Encode it in a "
+                "Pipeline, for instance with OneHotEncoder, or pass the DataFrame to dilution.fit, which "
+                "takes text."
+            ) from error
+        return features, labels
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each true class, float64 of shape (n, classes), columns as `classes_`.
