@@ -80,6 +80,23 @@ def test_fit_weights_examples_by_the_column_and_predicts_rows_without_it(tmp_pat
     assert np.abs(unweighted.model.predict_proba(without) - expected).max() > 1e-3
 
 
+def test_weighted_labels_are_not_corrected_a_second_time_unless_it_is_asked_for(tmp_path):
+    quick = QUICK | {"n_bootstrap": 2}
+    result = dilution.fit(csv(tmp_path), **quick | {"method": "auto"})
+    assert result.method == "plain"
+    assert result.is_auto
+    assert "prune not tried, as the column label_weight weights wrong labels already" in "".join(
+        result.details
+    )
+    with_own = dilution.fit(FRAME, sample_weight=WEIGHTS, **quick | {"method": "auto"})
+    assert "weights wrong labels already" not in "".join(with_own.details)
+
+
+def test_a_column_of_zeros_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"column 'label_weight' has shape .* not all 0"):
+        dilution.fit(csv(tmp_path, FRAME.assign(label_weight=0)), **QUICK)
+
+
 def test_weights_of_the_caller_replace_those_of_the_column():
     result = dilution.fit(FRAME, sample_weight=np.ones(N), **QUICK)
     expected = dilution.fit(FRAME.drop(columns="label_weight"), **QUICK).model.predict_proba(FRAME)

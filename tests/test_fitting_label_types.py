@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from fitted_models import images, untrained
@@ -33,6 +34,10 @@ DATA = {
     "a DataFrame with a column label": (pd.DataFrame(X).assign(label=Y.astype(bool)), None, "b"),
     "a DataFrame and labels": ((pd.DataFrame(X), pd.Series(Y)), None, "i"),
     "arguments of from_numpy": ({"features": X, "labels": Y}, None, "i"),
+    "objects that are numbers": ((X, (Y + 3).astype(object)), None, "i"),
+    "categories": (pd.DataFrame(X).assign(label=pd.Categorical(Y)), None, "i"),
+    "a table of pyarrow": (pa.table({"a": X[:, 0], "b": X[:, 1], "label": Y}), None, "i"),
+    "a tensor of halves": ((torch.from_numpy(X), torch.from_numpy(Y).to(torch.bfloat16)), None, "f"),
     "named classes": ({"features": X, "labels": Y, "classes": ["no", "yes"]}, None, "U"),
 }
 
@@ -42,6 +47,7 @@ def test_predictions_have_the_type_of_the_labels(tmp_path, data, label, kind):
     model = dilution.fit(data, label=label, **QUICK).model
     first = data[0] if isinstance(data, tuple) else data
     new = pd.DataFrame(X) if isinstance(first, pd.DataFrame) else X
+    new = pd.DataFrame(X, columns=["a", "b"]) if isinstance(first, pa.Table) else new
     predicted = model.predict(new)
     assert predicted.dtype.kind == kind
     if kind != "U":
@@ -59,10 +65,19 @@ def test_names_in_a_file_are_text(tmp_path):
     assert set(model.predict(pd.DataFrame(X, columns=["a", "b"]))) == {"0", "1"}
 
 
+def test_files_of_predictions_have_the_names_of_classes(tmp_path):
+    model = dilution.fit((X, Y.astype(float)), **QUICK).model
+    path = model.predictions(X).write(tmp_path / "p.csv", all_classes=True)
+    table = pd.read_csv(path, dtype=str)
+    assert set(table["label"]) == {"0", "1"}
+    assert {"p_0", "p_1"} <= set(table)
+
+
 def test_a_saved_classifier_predicts_its_own_labels_as_a_model_too(tmp_path):
     classifier = dilution.NoisyLabelClassifier("plain", model="sklearn:logistic", folds=2).fit(X, Y)
     model = dilution.load_model(classifier.save(tmp_path / "c.dilution"))
     np.testing.assert_array_equal(model.predict(X), classifier.predict(X))
+    np.testing.assert_array_equal(classifier.model_.predict(X), classifier.predict(X))
     loaded = dilution.NoisyLabelClassifier.load(tmp_path / "c.dilution")
     np.testing.assert_array_equal(loaded.predict(X), classifier.predict(X))
 
@@ -70,6 +85,8 @@ def test_a_saved_classifier_predicts_its_own_labels_as_a_model_too(tmp_path):
 def test_labels_that_are_no_numbers_keep_their_names():
     assert label_type((X, np.array([1, 2])), None, ("cat", "dog")) == "text"
     assert label_type("file.csv", None, ("0", "1")) == "text"
+    large = np.array([5, 2**63 + 1], dtype=np.uint64)
+    assert label_type((X, large), None, ("5", str(2**63 + 1))) == "text"
     assert typed_classes(("0", "1"), "text").tolist() == ["0", "1"]
 
 

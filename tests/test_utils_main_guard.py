@@ -13,6 +13,9 @@ GUARDED = {
     "expression": '__name__ == "__main__" and check_main_guard()\n',
     "conditional expression": 'check_main_guard() if __name__ == "__main__" else None\n',
     "guard in a loop": 'for k in range(1):\n    if __name__ == "__main__":\n        check_main_guard()\n',
+    "profiled": 'import cProfile\ndef main():\n    check_main_guard()\n\nif __name__ == "__main__":\n'
+    '    cProfile.run("main()", "profile")\n',
+    "executed text": 'if __name__ == "__main__":\n    exec("check_main_guard()")\n',
     "thread": "import threading\nt = threading.Thread(target=check_main_guard)\nt.start(); t.join()\n",
 }
 UNGUARDED = {
@@ -47,6 +50,21 @@ def test_code_without_a_file_is_not_judged(option):
     text = f"{CALL}check_main_guard()"
     done = subprocess.run([sys.executable, *option], input=text, capture_output=True, text=True)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["package", "folder"])
+def test_a_package_whose_main_module_no_worker_imports_is_let_pass(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__main__.py").write_text(f"{CALL}check_main_guard()\n")
+    command = [sys.executable, *(["-m", name] if name == "package" else [name])]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stderr == ""
+
+
+def test_a_module_that_workers_import_by_its_name_is_judged(tmp_path):
+    (tmp_path / "study.py").write_text(f"{CALL}check_main_guard()\n")
+    command = [sys.executable, "-m", "study"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "line 2 of study.py has no main guard" in done.stderr
 
 
 def test_a_script_that_was_deleted_is_not_judged(tmp_path):

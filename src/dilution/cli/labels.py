@@ -91,7 +91,7 @@ def diagnose(
     ] = None,
     confidence: Annotated[
         float | None,
-        typer.Option(help="Clean labels that are wrong with a higher probability. Default: 0.8; weight: 0."),
+        typer.Option(help="Clean labels that are wrong with a higher probability. Default: 0.7; weight: 0."),
     ] = None,
     fail_above: Annotated[
         str | None,

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 Policy = Literal["drop", "relabel", "weight"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
-DEFAULT_CONFIDENCE: dict[Policy, float] = {"drop": 0.8, "relabel": 0.8, "weight": 0.0}
+DEFAULT_CONFIDENCE: dict[Policy, float] = {"drop": 0.7, "relabel": 0.7, "weight": 0.0}
 """Probability above which a policy changes a label, unless the user names another one."""
 
 _UNSURE = "unsure"
 _NAMES = 3  # classes in a sentence
-_CONFIDENCES = (0.7, 0.6, 0.5)  # to propose; where all are too high, the highest one of two digits
+_CONFIDENCES = (0.6, 0.5)  # to propose; where all are too high, the highest one of two digits
 _ROUNDING = 1e-6  # so that a limit of two digits is not its own confidence
 _REPLACED, _DROPPED, _RELABELLED, _WEIGHTED = "verified", "dropped", "relabelled", "weighted"
 

@@ -2,17 +2,18 @@
 
 One fit is too sure of its labels, for two reasons. Its T and calibration are estimates: the average over
 bootstrap fits allows for that. And it takes the clearest examples of a class to be of that class, while
-classes may overlap in the features: labels alone cannot tell how much. So each fit counts in two versions
-with equal weight, without overlap and with more overlap the more the models doubt their predictions:
+classes may overlap in the features: then a part of what looks like noise is none, and labels alone cannot
+tell how much. So each fit counts in two versions with equal weight, without overlap and with
 
-    ε = min(4 u, ¾) u,   M = (1 − ε) I + ε/(m − 1) (1 − I),   q' = q M,   T' = M⁻¹ T,
+    M = I + s (T − I),   q' = q M,   T' = M⁻¹ T,   s = min(4 u²/η, ½),
 
-where u = 1 − mean(max q) is the share of its own predictions that the fit doubts, and m the number of
-classes. Both versions explain the labels equally well: q' T' = q T. (Entries of T' below 0 are set to a small
-number, and rows are scaled to 1.)
+where M[c, k] is the probability that an example whose features are those of class c is of class k, u = 1 −
+mean(max q) the share of its own predictions that the fit doubts, and η its noise rate: about the share s of
+the apparent noise is overlap, the more the models doubt themselves, and at most half. Both versions explain
+the labels as well, q' T' = q T, but for entries of T' just below 0, which become a small number.
 
-The rule for ε was chosen on the 62 diagnoses of tables and photographs on which it is judged (docs/log.md):
-that is no test of it.
+The rule for s was chosen on the 62 diagnoses of tables and photographs on which it is judged (docs/log.md):
+that is no test of it. The methods of ``dilution.fit`` ask the fit alone: validation decides which is used.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from dilution.diagnosis.pooled_fit import PooledFit
 
 _MOST_FITS = 25  # an average of so many is within a hundredth of that of all
 _LEAST_ENTRY = 1e-4
-_MISTAKEN_PER_DOUBT, _MOST_MISTAKEN = 4.0, 0.75  # ε/u²; and the largest ε/u, with which M can be inverted
+_OVERLAP_PER_DOUBT, _MOST_OVERLAP = 4.0, 0.5
 
 
 class _Version(NamedTuple):
@@ -64,12 +65,10 @@ def judge_labels(
 
 
 def _with_overlap(fit: NoiseFit) -> _Version:
-    """Return the version of a fit in which classes overlap as much as it doubts its predictions."""
-    classes = len(fit.prior)
+    """Return the version of a fit in which a part of the apparent noise is overlap of classes."""
     doubt = 1 - float(fit.class_probs.max(axis=1).mean())
-    mistaken = min(_MISTAKEN_PER_DOUBT * doubt, _MOST_MISTAKEN) * doubt
-    other = mistaken / (classes - 1)
-    kept = 1 - mistaken - other  # M = kept I + other 1, and its rows sum to 1
-    transition = (fit.transition - other * fit.transition.sum(axis=0)) / kept
-    transition = np.maximum(transition, _LEAST_ENTRY)
-    return _Version(kept * fit.class_probs + other, transition / transition.sum(axis=1, keepdims=True))
+    share = min(_OVERLAP_PER_DOUBT * doubt**2 / max(fit.noise_rate, _LEAST_ENTRY), _MOST_OVERLAP)
+    identity = np.eye(len(fit.prior))
+    confusion = identity + share * (fit.transition - identity)
+    transition = np.maximum(np.linalg.solve(confusion, fit.transition), _LEAST_ENTRY)
+    return _Version(fit.class_probs @ confusion, transition / transition.sum(axis=1, keepdims=True))

@@ -299,7 +299,7 @@ class Diagnosis:
             ``"relabel"`` gives them the suggested label, if that is right with a probability above
             `confidence` too. ``"weight"`` weights them by 1 − `p_wrong`.
         confidence
-            The probability, in [0, 1). Default: 0.8; 0 for ``"weight"``, so that each label has its weight.
+            The probability, in [0, 1). Default: 0.7; 0 for ``"weight"``, so that each label has its weight.
 
         Raises
         ------

@@ -154,7 +154,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             )
         inputs, numbers, weights = _without_copies(inputs, numbers.astype(np.int64), weights)
         arrays = Arrays(inputs, torch.from_numpy(numbers), tuple(map(str, self.classes_.tolist())))
-        self.result_ = fit(
+        result = fit(
             UnsplitData(arrays),
             method=self.method,
             model=self.model,
@@ -168,6 +168,9 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             loss=self.loss,
             execution=Execution(device=self.device, progress=self.verbose),
         )
+        # The names of the classes are text; the model predicts labels as they were given.
+        kind = label_type((None, self.classes_), None, result.model.classes)
+        self.result_ = replace(result, model=replace(result.model, label_type=kind))
         self.model_ = self.result_.model
         return self
 
@@ -232,11 +235,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 if value is None or type(value) in _PARAMETERS
             },
         }
-        saved = replace(
-            self.model_,
-            facts={**self.model_.facts, _FACTS: fitted},
-            label_type=label_type((None, self.classes_), None, self.model_.classes),
-        )
+        saved = replace(self.model_, facts={**self.model_.facts, _FACTS: fitted})
         return saved.save(path, overwrite=overwrite)
 
     @classmethod

@@ -9,6 +9,9 @@ from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.errors import InputError
 from dilution.fitting.learners import Floats, Ints
 
+ALREADY_WEIGHTED = f"the column {WEIGHT_COLUMN} weights wrong labels already"
+"""Why no other method than plain is tried where the data bring weights."""
+
 
 def weigh_examples(
     sample_weight: ArrayLike | None, examples: UnsplitData, verified: Ints
@@ -56,8 +59,9 @@ def _given_weights(sample_weight: ArrayLike | None, examples: UnsplitData) -> Fl
     if weights.ndim == 1 and len(weights) != n and len(weights) > examples.positions[-1]:
         weights = weights[examples.positions]
     if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        source = "sample_weight" if examples.weights is not sample_weight else f"column {WEIGHT_COLUMN!r}"
         raise InputError(
-            f"sample_weight has shape {np.shape(sample_weight)}; it must be one finite number ≥ 0 per "
+            f"{source} has shape {np.shape(sample_weight)}; it must be one finite number ≥ 0 per "
             f"example, ({n},), not all 0. Check that it comes from the same rows."
         )
     return weights

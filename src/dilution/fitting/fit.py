@@ -28,7 +28,7 @@ from dilution.diagnosis.verified_labels import open_verified_labels
 from dilution.errors import InputError, unknown
 from dilution.fitting.choice import AUTO, Choice, Fitting
 from dilution.fitting.estimator_learner import EstimatorLearner, cannot_save, check_weights
-from dilution.fitting.example_weights import weigh_examples
+from dilution.fitting.example_weights import ALREADY_WEIGHTED, weigh_examples
 from dilution.fitting.extractor import Extractor
 from dilution.fitting.feature_learner import FeatureLearner
 from dilution.fitting.fitted_model import FittedModel
@@ -158,6 +158,7 @@ def fit(
         verified = open_verified_labels(verified_labels, examples)
         noisy = _noisy(examples.arrays)
         check_two_classes(noisy.labels, noisy.classes)
+        kind = label_type(data, noisy_label if isinstance(noisy_label, str) else label, noisy.classes)
         log.begin("searching for copies")
         grouped = find_and_group(noisy, str if examples.names is None else examples.names.__getitem__)
         arrays = grouped.arrays
@@ -203,9 +204,15 @@ def fit(
         fitting = Fitting(inputs, known, weights, learners, folds, seed, log)
         given = replace(examples, arrays=noisy, notes=())
         log.begin("fitting models")
+        is_weighted = method == AUTO and sample_weight is None and examples.weights is not None
         choice = fitting.choose(
-            method, diagnosis, partial(_diagnose, given, verified_labels, n_bootstrap, seed)
+            "plain" if is_weighted else method,
+            diagnosis,
+            partial(_diagnose, given, verified_labels, n_bootstrap, seed),
         )
+        if is_weighted:
+            others = {name: ALREADY_WEIGHTED for name in METHODS if name != choice.method}
+            choice = replace(choice, obstacles=others)
         if learned is not None and choice.diagnosis is not None and diagnosis is None:
             of_features = replace(choice.diagnosis, min_per_class=MIN_PER_CLASS_WITH_FEATURES)
             choice = replace(choice, diagnosis=of_features)
@@ -225,7 +232,7 @@ def fit(
         None
         if learned is None or learned.function is None
         else Extractor.of_function(learned.name, learned.function, inputs.shape[0]),
-        label_type(data, noisy_label if isinstance(noisy_label, str) else label, taken.classes),
+        kind,
     )
     return FitResult(
         name=name,

@@ -5,6 +5,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dilution.data.class_names import without_fraction
+from dilution.data.conversion import to_array
+
 LabelType = Literal["text", "integer", "boolean", "float"]
 _TYPES: dict[str, LabelType] = {"i": "integer", "u": "integer", "b": "boolean", "f": "float"}
 _LABEL, _LABELS = "label", "labels"
@@ -23,9 +26,18 @@ def label_type(data: Any, label: str | None, classes: tuple[str, ...]) -> LabelT
     classes
         Names of the classes.
     """
-    kind = getattr(getattr(_given_labels(data, label), "dtype", None), "kind", "")
-    found = _TYPES.get(kind, "text")
+    labels = _given_labels(data, label)
+    if labels is None:
+        return "text"
+    values = to_array(labels, _LABELS)
+    if values.dtype.kind == "O":  # of a list, or of objects that are numbers
+        values = np.array(values.tolist(), dtype=None if all(map(_is_number, values)) else object)
+    found = _TYPES.get(values.dtype.kind, "text")
     return found if can_convert(classes, found) else "text"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number | np.bool_)
 
 
 def typed_classes(classes: tuple[str, ...], kind: LabelType) -> NDArray[Any]:
@@ -34,7 +46,9 @@ def typed_classes(classes: tuple[str, ...], kind: LabelType) -> NDArray[Any]:
         return np.array([name == "True" for name in classes])
     if kind == "text":
         return np.array(classes)
-    return np.array([float(name) if kind == "float" else int(name) for name in classes])
+    if kind == "float":
+        return np.array([float(name) for name in classes])
+    return np.array([int(name) for name in classes], dtype=np.int64)
 
 
 def _given_labels(data: Any, label: str | None) -> Any:
@@ -43,15 +57,15 @@ def _given_labels(data: Any, label: str | None) -> Any:
         labels = data[1] if len(data) in _LENGTHS else None
     elif isinstance(data, dict):
         labels = data.get(_LABELS)
+    elif hasattr(data, "to_pandas") and hasattr(data, "schema"):  # a table of pyarrow or polars
+        return _given_labels(data.to_pandas(), label)
     elif hasattr(data, "iloc") and hasattr(data, "columns"):  # a DataFrame; its columns may be numbers
         name = _LABEL if label is None else label
         found = [column for column in data.columns if str(column) == str(name)]
         labels = data[found[0]] if len(found) == 1 else None
     else:
         return None
-    if isinstance(labels, list):
-        return np.array(labels) if all(isinstance(item, int | float) for item in labels) else None
-    return np.asarray(labels) if type(labels).__module__ == "torch" else labels
+    return labels
 
 
 def labels_of(classes: tuple[str, ...], kind: LabelType, probabilities: NDArray[np.float64]) -> NDArray[Any]:
@@ -65,7 +79,7 @@ def can_convert(classes: tuple[str, ...], kind: LabelType) -> bool:
     if kind == "boolean":
         return set(classes) <= {"False", "True"}
     try:
-        typed_classes(classes, kind)
+        typed = typed_classes(classes, kind)
     except (ValueError, OverflowError):
         return False
-    return True
+    return all(without_fraction(str(value)) == name for value, name in zip(typed, classes, strict=True))

@@ -120,6 +120,7 @@ class Predictions:
             If it cannot be written.
         """
         table = self.to_frame(all_classes=all_classes)
+        table["label"] = labels_of(self.classes, "text", self.probabilities)  # as the columns p_ spell them
         numbers = table.columns[[dtype.kind == "f" for dtype in table.dtypes]]
         table[numbers] = table[numbers].round(6)
         return write_output(Path(path), csv_bytes(table))

@@ -19,7 +19,8 @@ REMEDY = (
 def check_main_guard() -> None:
     """Refuse a script that is at a line which every worker process would execute too.
 
-    What cannot be told from its text is let pass: a line inside any ``if``, other threads, notebooks.
+    What cannot be told from its text is let pass: a line inside any ``if``, other threads, notebooks. So are
+    packages run by ``python -m package``, whose ``__main__.py`` no worker process imports.
 
     Raises
     ------
@@ -27,20 +28,26 @@ def check_main_guard() -> None:
         If the script has no guard around the line.
     """
     main = sys.modules["__main__"]
-    script = getattr(main, "__file__", None)
-    line = None if script is None else _running_line(main)
-    if line is not None and _is_unguarded(Path(str(script)), line):
+    script, module = getattr(main, "__file__", None), getattr(getattr(main, "__spec__", None), "name", "")
+    if script is None or f".{module}".endswith(".__main__"):
+        return
+    line = _running_line(main, script)
+    if line is not None and _is_unguarded(Path(script), line):
         raise WorkerError(
-            f"line {line} of {Path(str(script)).name} has no main guard, so that every worker process would "
+            f"line {line} of {Path(script).name} has no main guard, so that every worker process would "
             f"execute it again. No run was lost. {REMEDY}"
         )
 
 
-def _running_line(main: ModuleType) -> int | None:
-    """Return the line at the top level of the script that this thread is executing; None if there is none."""
+def _running_line(main: ModuleType, script: str) -> int | None:
+    """Return the line at the top level of the script that this thread is executing; None if there is none.
+
+    Code of a debugger or of ``exec`` has the names of the script, but is another file.
+    """
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        if frame.f_code.co_name == "<module>" and frame.f_globals is vars(main):
+        is_script = Path(frame.f_code.co_filename).name == Path(script).name
+        if frame.f_code.co_name == "<module>" and frame.f_globals is vars(main) and is_script:
             return frame.f_lineno
         frame = frame.f_back
     return None
