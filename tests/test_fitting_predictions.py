@@ -73,7 +73,8 @@ def test_a_folder_some_files_and_one_file_give_the_pixels_of_the_training(tmp_pa
     (flat / "notes.txt").write_text("x")
     predictions = model.predictions(flat)
     order = [int(Path(name).stem) for name in examples.names]
-    assert np.array_equal(predictions.probabilities, expected[np.argsort(order)])
+    # in another order a product of a batch may end in other bits
+    np.testing.assert_allclose(predictions.probabilities, expected[np.argsort(order)], atol=1e-6)
     assert predictions.positions.tolist() == [0, 1, 2, 3, 4, 5]
     assert predictions.given is None
     assert any("5b.png" in note for note in predictions.notes)
