@@ -69,7 +69,8 @@ def estimate_noise_pattern(fit: NoiseFit, bootstrap_fits: list[NoiseFit]) -> Noi
     curves = np.stack(
         [_sorted_shares(shares, errors[i], errors[i - 1], fit.prior) for i in range(len(bootstrap_fits))]
     )
-    deltas = np.array([_nearest_delta(curve, fit.noise_rate, classes) for curve in curves])
+    structured_shares = _structured_shares(fit.noise_rate, classes)
+    deltas = np.array([_nearest_delta(curve, fit.noise_rate, structured_shares) for curve in curves])
     low, high = np.clip(central_interval(deltas, LEVEL), 0, 1)
     curve = curves.mean(axis=0)
     # Errors of another sample are in the shares: the first of nearly even ones may come out as the least.
@@ -112,15 +113,17 @@ def _sorted_shares(shares: Floats, error: Floats, other_error: Floats, prior: Fl
     return mean
 
 
-def _nearest_delta(curve: Floats, noise_rate: float, classes: int) -> float:
-    """Return the δ whose structured noise has the nearest sorted shares, in squared distance."""
+def _structured_shares(noise_rate: float, classes: int) -> Floats:
+    """Return the sorted shares of the wrong classes under structured noise, one row per δ of `_DELTAS`."""
     alpha = equivalent_alpha(min(noise_rate, (classes - 1) / classes - 1e-6), classes)
+    rows = [structured(float(delta)).overall(classes, alpha, 0)[0][1:] for delta in _DELTAS]
+    return np.sort(np.stack(rows), axis=1)[:, ::-1]
+
+
+def _nearest_delta(curve: Floats, noise_rate: float, structured_shares: Floats) -> float:
+    """Return the δ whose structured noise has the nearest sorted shares, in squared distance."""
     total = curve.sum()
     if total <= 0:
         return 0.0
-    wanted = curve * noise_rate / total
-    distances = []
-    for delta in _DELTAS:
-        row = structured(float(delta)).overall(classes, alpha, 0)[0]
-        distances.append(float(((np.sort(row[1:])[::-1] - wanted) ** 2).sum()))
+    distances = ((structured_shares - curve * noise_rate / total) ** 2).sum(axis=1)
     return float(_DELTAS[int(np.argmin(distances))])
