@@ -54,9 +54,11 @@ def _method(result: FitResult) -> str:
     description = DESCRIPTIONS[result.method]
     if not result.is_auto:
         return f"Method: {result.method} ({description}), as asked for."
-    untried = [
-        f"{name} not tried, as {result.obstacles[name]}" for name in METHODS if name in result.obstacles
-    ]
+    names_of: dict[str, list[str]] = {}
+    for name in METHODS:
+        if name in result.obstacles:
+            names_of.setdefault(result.obstacles[name], []).append(name)
+    untried = [f"{', '.join(names)} not tried, as {reason}" for reason, names in names_of.items()]
     if len(result.candidates) < 2:
         reason = "; ".join(untried) or "there are too few examples to compare methods"
         return f"Method: {result.method} ({description}): {reason}."
