@@ -1,12 +1,13 @@
 """Verified labels from a mapping or a CSV file."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from noisy_digits import noisy_digits
 
 import dilution
-from dilution.data import UnsplitData
+from dilution.data import UnsplitData, open_examples
 from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.diagnosis.verified_labels import (
     describe_verified_copies,
@@ -41,6 +42,17 @@ def test_a_label_may_be_wrong_without_another_class(tmp_path, examples):
     path.write_text("id,verified_label,verdict\n7,3,wrong\n7,,wrong\n")
     with pytest.raises(InputError, match="said to be wrong without one"):
         read_verified_labels(path, examples)
+
+
+def test_of_two_classes_a_wrong_label_names_the_other_one(tmp_path):
+    frame = pd.DataFrame({"heat": np.arange(12.0), "label": ["held", "failed"] * 6})
+    two = open_examples(frame)
+    path = tmp_path / "verified_labels.csv"
+    path.write_text("id,verified_label,verdict\n0,,wrong\n1,,wrong\n2,held,\n3,,unsure\n")
+    verified, notes = read_verified_labels(path, two)
+    names = [two.arrays.classes[number] if number >= 0 else "" for number in verified[:4]]
+    assert names == ["failed", "held", "held", ""]
+    assert any("the other one of the two classes is right" in note for note in notes)
 
 
 def test_a_file_of_version_0_1_is_read_and_says_so(tmp_path, examples):

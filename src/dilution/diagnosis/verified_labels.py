@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dilution.data import UnsplitData
+from dilution.data import Arrays, UnsplitData
 from dilution.data.id_table import ID, ExampleIds, IdTable, find_id_file, read_id_table
 from dilution.data.label_values import is_missing
 from dilution.data.labels import find_class
@@ -70,7 +70,7 @@ def open_verified_labels(
         ``verified_label``, written as tables may be (:func:`dilution.data.load`). Rows with a blank
         ``verified_label`` are ignored, so ``label_issues.csv`` with such a column, filled in for some rows,
         is a valid file; but a row without one and with ``wrong`` in a column ``verdict`` says that the given
-        label is wrong. Or the path of a JSON file that Label Studio exported
+        label is wrong, and of two classes the other one right. Or the path of a JSON file that Label Studio exported
         (:func:`dilution.diagnosis.label_studio.read_label_studio`).
     examples
         The examples, with their ids.
@@ -104,13 +104,27 @@ def open_verified_labels(
                 matcher.add_wrong(name, row)
         columns = read_reviewer_columns(table, digest, matcher.examples)
         n_wrong = int((matcher.classes == WRONG_CLASS_UNKNOWN).sum())
+        classes = _other_of_two(matcher.classes, examples.arrays)
     except InputError as error:
         raise InputError(f"{table.path}: {error}") from error
     notes = (*(f"{table.path}: {note}" for note in table.rows.notes), *matcher.notes(), *columns.notes)
     if n_wrong:
         subject = "1 label is" if n_wrong == 1 else f"{n_wrong:,} labels are"
-        notes = (*notes, f"{subject} wrong by the column {VERDICT!r}, which names no other class")
-    return VerifiedLabels(matcher.classes, notes, columns)
+        which = (
+            "which names no other class"
+            if classes is matcher.classes
+            else "so that the other one of the two classes is right"
+        )
+        notes = (*notes, f"{subject} wrong by the column {VERDICT!r}, {which}")
+    return VerifiedLabels(classes, notes, columns)
+
+
+def _other_of_two(verified: Ints, arrays: Arrays) -> Ints:
+    """Return the verified classes; of two classes a label that is wrong names the other one."""
+    if len(arrays.classes) != 2:
+        return verified
+    given = arrays.labels if arrays.observed is None else arrays.observed
+    return np.where(verified == WRONG_CLASS_UNKNOWN, 1 - given.numpy(), verified)
 
 
 def _read_whole(file: str | Path) -> tuple[IdTable, str]:
