@@ -70,8 +70,8 @@ def open_verified_labels(
         ``verified_label``, written as tables may be (:func:`dilution.data.load`). Rows with a blank
         ``verified_label`` are ignored, so ``label_issues.csv`` with such a column, filled in for some rows,
         is a valid file; but a row without one and with ``wrong`` in a column ``verdict`` says that the given
-        label is wrong, and of two classes the other one right. Or the path of a JSON file that Label Studio exported
-        (:func:`dilution.diagnosis.label_studio.read_label_studio`).
+        label is wrong, and of two classes the other one right. Or the path of a JSON file that Label Studio
+        exported (:func:`dilution.diagnosis.label_studio.read_label_studio`).
     examples
         The examples, with their ids.
 
