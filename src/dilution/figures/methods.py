@@ -54,7 +54,7 @@ def _demo(inputs: FigureInputs) -> Grids:
 
 def _laptop(inputs: FigureInputs) -> Grids:
     base = {**POOLED_SETTINGS, "n": min(10_000, inputs.n_available), "model": "conv2", "n_evals": 3}
-    axes: dict[str, list[Any]] = {"alpha": [10.0, 20.0, 50.0], "lr": [1e-3, 4e-3]}
+    axes: dict[str, list[Any]] = {"alpha": [10.0, 20.0, 50.0], "lr": [2.5e-4, 1e-3]}
     return variant_grids({**base, "steps": 250}, axes, list(POOLED_VARIANTS))
 
 
@@ -81,8 +81,8 @@ _PRESETS: dict[PresetName, Preset] = {
     "laptop": Preset(
         _laptop,
         "Laptop preset: Conv-2, n = 10,000, pooled targets, Adam for 250 steps of 128 images (3.6 epochs) at "
-        "the better of the learning rates 1e-3 and 4e-3, each falling linearly to 0. Pooled targets show the "
-        "mean over the labels of an image, so that ELR, which remembers single examples, is left out.",
+        "the better of the learning rates 2.5e-4 and 1e-3, each falling linearly to 0. Pooled targets show "
+        "the mean over the labels of an image, so that ELR, which remembers single examples, is left out.",
     ),
     "paper": Preset(
         _paper,
