@@ -24,7 +24,7 @@ _CLASS_MAPS = {
 """Data set → the published map of classes that asymmetric noise flips."""
 
 _HUMAN_LABELS = {
-    "cifar10": {"cifar10n-aggregate": "cifar10n/aggregate", "cifar10n-worse": "cifar10n/worse"},
+    "cifar10": {"cifar10n-aggregate": "cifar10n/aggre", "cifar10n-worse": "cifar10n/worse"},
     "cifar100": {"cifar100n": "cifar100n"},
 }
 """Data set → noises of human labels, with the data set of the same images that has them."""
