@@ -31,6 +31,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     """Write the module of a test to the current folder: from the body of a function to its name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    # Python takes the bytecode of a file that was written within the same second and has as many letters.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     module = f"own_data_{zlib.crc32(request.node.name.encode())}"
 
     def write_module(body: str) -> str:

@@ -75,7 +75,7 @@ def test_the_selected_budget_does_not_depend_on_the_number_of_workers(monkeypatc
 
     module = "dilution.diagnosis.cross_validation"
     monkeypatch.setattr(f"{module}.FoldTrainer", Trainer)
-    monkeypatch.setattr(f"{module}.count_processes", lambda execution: execution.workers)
+    monkeypatch.setattr(f"{module}.count_workers", lambda _, execution: execution.workers)
     lines = []
     execution = Execution(workers=workers)
     cross_validate(noisy, model="perceptron", folds=2, repeats=1, execution=execution, log=lines.append)
