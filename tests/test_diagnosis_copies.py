@@ -1,6 +1,7 @@
 """Copies in a diagnosis: they share folds, are drawn together, and their labels tell of the noise."""
 
-from dataclasses import replace
+from dataclasses from types import SimpleNamespace
+import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from noisy_predictions import noisy_predictions, transition_at
 
 import dilution
 from dilution import Execution
+from dilution.diagnosis.explain import _copies
+from dilution.utils.estimate import Estimate
 from dilution.data import Arrays
 from dilution.data.duplicates import group_copies
 from dilution.data.splits import spread_classes
@@ -423,3 +426,16 @@ def test_groups_that_do_not_fit_are_refused(tmp_path):
         dilution.plan(path, target=0.9, alpha=1, group=str(wrong))
     with pytest.raises(InputError, match="'doctor' is not a column"):
         dilution.advise(path, group="doctor")
+
+
+@pytest.mark.parametrize(
+    ("n_copies", "n_groups", "start"),
+    [
+        (1, 1, "1 copy of an example shares its fold, and"),
+        (3, 1, "3 copies of an example share its fold, and"),
+        (3, 2, "3 copies of 2 examples share their fold, and"),
+    ],
+)
+def test_the_sentence_on_copies_agrees_with_their_number(n_copies, n_groups, start):
+    copies = SimpleNamespace(n_copies=n_copies, n_groups=n_groups, disagreement=Estimate(0.0, 0.0, 0.5))
+    assert _copies(SimpleNamespace(copies=copies)).startswith(start)

@@ -218,7 +218,12 @@ def _copies(diagnosis: Diagnosis) -> str:
     copies = diagnosis.copies
     subject = "1 copy" if copies.n_copies == 1 else f"{copies.n_copies:,} copies"
     verb = "shares" if copies.n_copies == 1 else "share"
-    start = f"{subject} of {copies.n_groups:,} examples {verb} their fold"
+    of, fold = (
+        ("an example", "its fold")
+        if copies.n_groups == 1
+        else (f"{copies.n_groups:,} examples", "their fold")
+    )
+    start = f"{subject} of {of} {verb} {fold}"
     if not copies.disagreement.value:
         return (
             f"{start}, and their labels never disagree: labels were copied with the examples, or are right; "
