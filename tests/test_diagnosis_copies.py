@@ -1,8 +1,8 @@
 """Copies in a diagnosis: they share folds, are drawn together, and their labels tell of the noise."""
 
-from dataclasses from types import SimpleNamespace
-import replace
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,6 @@ from noisy_predictions import noisy_predictions, transition_at
 
 import dilution
 from dilution import Execution
-from dilution.diagnosis.explain import _copies
-from dilution.utils.estimate import Estimate
 from dilution.data import Arrays
 from dilution.data.duplicates import group_copies
 from dilution.data.splits import spread_classes
@@ -21,11 +19,13 @@ from dilution.diagnosis import diagnose
 from dilution.diagnosis.bootstrap import bootstrap, interval, sample_weights
 from dilution.diagnosis.copies import NO_COPIES, clustered_share, copy_evidence
 from dilution.diagnosis.cross_validation import CrossValidation, cross_validate
+from dilution.diagnosis.explain import _copies
 from dilution.diagnosis.goodness_of_fit import class_conditional_p_value, has_learned
 from dilution.diagnosis.grouped_error import standard_error
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, fit_noise
 from dilution.diagnosis.verified_labels import verified_noise_rate
 from dilution.errors import InputError
+from dilution.utils.estimate import Estimate
 
 INLINE = Execution(workers=0)
 CLASSES = 3
