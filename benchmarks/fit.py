@@ -105,14 +105,30 @@ def make_case(
     """
     features, classes = table
     m = int(classes.max()) + 1
-    random = np.random.default_rng([seed, round(100 * noise_rate), noise == "skewed"])
-    order = random.permutation(len(classes))
-    n_test = min(N_TEST, len(classes) // 3)
-    test, train = order[:n_test], order[n_test : n_test + N_TRAIN]
+    random = _generator(noise, noise_rate, seed)
+    test, train = _split(len(classes), random)
     shift = 1 if noise == "skewed" else random.integers(1, m, size=len(train))
     is_wrong = random.random(len(train)) < noise_rate
     labels = np.where(is_wrong, (classes[train] + shift) % m, classes[train])
     return features[train], labels, features[test], classes[test]
+
+
+def training_classes(table: Table, noise: str, noise_rate: float, seed: int) -> NDArray[np.int64]:
+    """Return the true classes of the training rows of a case."""
+    _, classes = table
+    _, train = _split(len(classes), _generator(noise, noise_rate, seed))
+    return classes[train]
+
+
+def _generator(noise: str, noise_rate: float, seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, round(100 * noise_rate), noise == "skewed"])
+
+
+def _split(n: int, random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the test and the training rows of a case."""
+    order = random.permutation(n)
+    n_test = min(N_TEST, n // 3)
+    return order[:n_test], order[n_test : n_test + N_TRAIN]
 
 
 def predictions(

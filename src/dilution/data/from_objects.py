@@ -94,7 +94,7 @@ def read_object(
             f"the data are a dict of Datasets, {', '.join(map(repr, value))}; pass one of them, such as "
             f"data[{next(iter(value))!r}]."
         )
-    if (frame := _as_frame(value)) is not None:
+    if (frame := as_frame(value)) is not None:
         from dilution.data.formats.frame_table import read_frame  # lazily: pandas takes a while to import
 
         return read_frame(frame, label, noisy_label, ids, group)
@@ -147,7 +147,7 @@ def _read_hugging_face(
     return _WithIds(examples, ids if values["ids"] is None else values["ids"])
 
 
-def _as_frame(value: Any) -> pd.DataFrame | None:
+def as_frame(value: Any) -> pd.DataFrame | None:
     """Return a DataFrame of pandas, or a table of pyarrow or polars as one; None for anything else."""
     if hasattr(value, "iloc") and hasattr(value, "columns"):
         frame: pd.DataFrame = value
@@ -162,7 +162,7 @@ def _frame_and_labels(value: Any) -> tuple[pd.DataFrame, Any] | None:
     """Return a pair of a DataFrame and labels; None if the value is none."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         return None
-    frame = _as_frame(value[0])
+    frame = as_frame(value[0])
     return None if frame is None else (frame, value[1])
 
 

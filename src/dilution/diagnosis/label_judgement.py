@@ -25,7 +25,6 @@ from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.noise_fit import LabelJudgement, NoiseFit
 from dilution.diagnosis.pooled_fit import PooledFit
 
-_MOST_FITS = 25  # an average of so many is within a hundredth of that of all
 _LEAST_ENTRY = 1e-4
 _OVERLAP_PER_DOUBT, _MOST_OVERLAP = 4.0, 0.5
 
@@ -52,14 +51,12 @@ def judge_labels(
     if isinstance(fit, PooledFit):
         return fit.judge_labels(labels)
     samples = [sample for sample in bootstrap_fits if isinstance(sample, NoiseFit)] or [fit]
-    step = -(-len(samples) // _MOST_FITS)
-    used, examples = samples[::step], np.arange(len(labels))
-    posterior = np.zeros_like(fit.class_probs)
-    for sample in used:
+    posterior, examples = np.zeros_like(fit.class_probs), np.arange(len(labels))
+    for sample in samples:
         for version in (_Version(sample.class_probs, sample.transition), _with_overlap(sample)):
             joint = version.class_probs * version.transition[:, labels].T
             posterior += joint / joint.sum(axis=1, keepdims=True)
-    posterior /= 2 * len(used)
+    posterior /= 2 * len(samples)
     suggested = posterior.argmax(axis=1)
     return LabelJudgement(1 - posterior[examples, labels], suggested, posterior[examples, suggested])
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from dilution.data.class_names import without_fraction
 from dilution.data.conversion import to_array
+from dilution.data.from_objects import as_frame
 
 LabelType = Literal["text", "integer", "boolean", "float"]
 _TYPES: dict[str, LabelType] = {"i": "integer", "u": "integer", "b": "boolean", "f": "float"}
@@ -32,8 +33,8 @@ def label_type(data: Any, label: str | None, classes: tuple[str, ...]) -> LabelT
     values = to_array(labels, _LABELS)
     if values.dtype.kind == "O":  # of a list, or of objects that are numbers
         values = np.array(values.tolist(), dtype=None if all(map(_is_number, values)) else object)
-    found = _TYPES.get(values.dtype.kind, "text")
-    return found if can_convert(classes, found) else "text"
+    kind = _TYPES.get(values.dtype.kind, "text")
+    return kind if can_convert(classes, kind) else "text"
 
 
 def _is_number(value: Any) -> bool:
@@ -54,18 +55,15 @@ def typed_classes(classes: tuple[str, ...], kind: LabelType) -> NDArray[Any]:
 def _given_labels(data: Any, label: str | None) -> Any:
     """Return the labels in an object: an array, or None."""
     if isinstance(data, tuple | list):
-        labels = data[1] if len(data) in _LENGTHS else None
-    elif isinstance(data, dict):
-        labels = data.get(_LABELS)
-    elif hasattr(data, "to_pandas") and hasattr(data, "schema"):  # a table of pyarrow or polars
-        return _given_labels(data.to_pandas(), label)
-    elif hasattr(data, "iloc") and hasattr(data, "columns"):  # a DataFrame; its columns may be numbers
-        name = _LABEL if label is None else label
-        found = [column for column in data.columns if str(column) == str(name)]
-        labels = data[found[0]] if len(found) == 1 else None
-    else:
+        return data[1] if len(data) in _LENGTHS else None
+    if isinstance(data, dict):
+        return data.get(_LABELS)
+    frame = as_frame(data)
+    if frame is None:
         return None
-    return labels
+    name = str(_LABEL if label is None else label)
+    columns = [column for column in frame.columns if str(column) == name]  # a name may be a number
+    return frame[columns[0]] if len(columns) == 1 else None
 
 
 def labels_of(classes: tuple[str, ...], kind: LabelType, probabilities: NDArray[np.float64]) -> NDArray[Any]:
