@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from label_issues import FILE as LABEL_ISSUES
+from label_issues import summary as label_issue_tables
 from matplotlib.axes import Axes
 from small_folders import FILE as SMALL_FOLDERS
 from small_folders import summary
@@ -175,6 +177,7 @@ def page() -> str:
             "![estimated against true noise rate](rates.png)",
             "",
             *small_folders(),
+            *label_issues(),
             "## Compared with cleanlab on the same predictions",
             "",
             "Mean absolute errors of the noise rate and of T. *Disagreement* is the share of labels that "
@@ -211,6 +214,27 @@ def small_folders() -> list[str]:
         f"{alone['cpu_seconds'].mean():.0f} seconds of one core, most of them for the features.",
         "",
         *summary(table).splitlines(),
+        "",
+    ]
+
+
+def label_issues() -> list[str]:
+    """Return the lines on probabilities of label issues; none before they are measured."""
+    if not LABEL_ISSUES.exists():
+        return []
+    table = pd.read_csv(LABEL_ISSUES)
+    without = table[~table["learned"].astype(bool)]["labels"].sum()
+    return [
+        "## How often label issues are wrong",
+        "",
+        "`python benchmarks/label_issues.py` writes label_issues.csv: tables of up to 1,000 rows with 20 to "
+        "40 % wrong labels, and folders of photographs as above. *Mean p_wrong* is what the diagnosis says, "
+        "*wrong* what is true. Labels alone do not show whether classes overlap, so that labels of clear "
+        "classes are doubted less than they should be, and others more. Diagnoses without an estimate are "
+        f"left out ({without:,} of {table['labels'].sum():,} labels). The rule for p_wrong was chosen on "
+        "other draws of the same tables.",
+        "",
+        *label_issue_tables(table),
         "",
     ]
 

@@ -1,8 +1,8 @@
-"""Measure how probable label issues are to be wrong: `p_wrong` of `dilution diagnose`, with known wrong labels.
+"""Measure how often label issues are wrong: `p_wrong` of `dilution diagnose` beside known wrong labels.
 
 Cases are the ten tables of `benchmarks/fit.py` with noise, and the folders of misplaced photographs of
-`benchmarks/small_folders.py`. The rule for `p_wrong` was chosen on other draws (docs/log.md): seeds below 2
-of the tables, and folders of other sizes. Cases that `docs/results/diagnosis/label_issues.csv` contains are not
+`benchmarks/small_folders.py`. The rule for `p_wrong` was chosen on other draws (docs/log.md): tables with
+seeds below 2, and folders of other sizes. Cases that `docs/results/diagnosis/label_issues.csv` has are not
 repeated; `python benchmarks/diagnosis.py --page` writes the page.
 
     python benchmarks/label_issues.py --seeds 2
@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import tempfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,8 @@ def summary(table: pd.DataFrame) -> list[str]:
     """Return the tables of the page in Markdown: by bin of p_wrong, and by data."""
     table = table[table["learned"].astype(bool)]
     lines = ["| p_wrong | labels | mean p_wrong | wrong |", "|---|---|---|---|"]
-    for (above, part), below in zip(table.groupby("above"), EDGES[1:], strict=True):
+    for above, below in pairwise(EDGES):
+        part = table[np.isclose(table["above"], above)]
         lines.append(f"| {above:g} to {below:g} | {part['labels'].sum():,} | {_shares(part)} |")
     lines += [
         "",
