@@ -29,3 +29,10 @@ def test_the_performance_page_says_what_the_tables_of_the_benchmarks_hold(monkey
     monkeypatch.syspath_prepend(str(FOLDER))
     page = importlib.import_module("page")
     assert (DOCS / "performance.md").read_text("utf-8") == page.text(), "run: python benchmarks/page.py"
+
+
+def test_the_page_on_diagnoses_says_what_its_tables_hold(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    diagnosis = importlib.import_module("diagnosis")
+    text = (diagnosis.FOLDER / "README.md").read_text("utf-8")
+    assert diagnosis.page() == text, "run: python benchmarks/diagnosis.py --page"
