@@ -145,6 +145,22 @@ def test_the_worth_is_the_ratio_of_the_clean_examples():
         assert points.loc[(CROSS_ENTROPY, alpha), "mean"] == 1
 
 
+@pytest.mark.parametrize(("preset", "names"), [("laptop", POOLED_VARIANTS), ("paper", VARIANTS)])
+def test_every_loss_that_targets_allow_has_a_price(preset, names):
+    runs = method_price.FIGURE.plan(FigureInputs("mnist", 60_000), preset)
+    assert {MIXUP if run.mixup else run.loss for run in runs} == set(names)
+
+
+def test_the_summary_says_what_each_loss_is_worth():
+    points = method_price.aggregate(searched(lambda n, alpha: math.inf if n == MIXUP else worth(n, alpha)))
+    first, *_ = method_price.summary(points).split("At α = 20")
+    assert (
+        first.index("GCE 1.")
+        < first.index("absolute error 0.")
+        < first.index("Not reached with all images: mixup.")
+    )
+
+
 def test_the_interval_of_the_worth_has_its_stated_coverage():
     random = np.random.default_rng(1)
 

@@ -1,7 +1,7 @@
 """Beyond the paper: what a loss is worth in labels, by the clean examples that it saves."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from dilution.figures.fig8 import (
 )
 from dilution.figures.loss_variants import (
     CROSS_ENTROPY,
+    POOLED_VARIANTS,
     VARIANT,
     VARIANTS,
     at_best_lr,
@@ -41,7 +42,7 @@ DEFAULT_TARGET = 0.8
 """Test accuracy to reach: the paper's 90 % on MNIST, elsewhere one that the models of the presets reach."""
 
 MARGIN = 1.25  # a saving of a fifth of the clean examples would count
-COMPARED = (CROSS_ENTROPY, "label_smoothing", "mae", "gce", "sce", "phuber", "forward", "mixup")
+_FEW = (CROSS_ENTROPY, "label_smoothing", "mae", "gce", "sce")
 _ALPHAS = [10.0, 20.0, 50.0]
 _MEDIUM_SEARCH = SearchBudget(min_runs=6, max_runs=10)
 
@@ -52,20 +53,22 @@ def target(dataset: str) -> float:
 
 
 def _grids(
-    base: dict[str, Any], alphas: list[float], inputs: FigureInputs, names: Sequence[str] = COMPARED
+    base: dict[str, Any], alphas: list[float], inputs: FigureInputs, names: Iterable[str] = POOLED_VARIANTS
 ) -> Grids:
     """Return the first runs of the search: one n for each noise level, and all variants at it."""
     return [
         grid
         for alpha in alphas
         for grid in variant_grids(
-            with_n(base, first_n(alpha, max(alphas), inputs.n_available), alpha), {"alpha": [alpha]}, names
+            with_n(base, first_n(alpha, max(alphas), inputs.n_available), alpha),
+            {"alpha": [alpha]},
+            list(names),
         )
     ]
 
 
 def _demo(inputs: FigureInputs) -> Grids:
-    return _grids(demo_base(), [5.0], inputs, COMPARED[:5])
+    return _grids(demo_base(), [5.0], inputs, _FEW)
 
 
 def _laptop(inputs: FigureInputs) -> Grids:
@@ -74,7 +77,7 @@ def _laptop(inputs: FigureInputs) -> Grids:
 
 def _paper(inputs: FigureInputs) -> Grids:
     base = {**PAPER_SETTINGS, "lr": PROVISIONAL_LR, "model": PAPER_MODEL}
-    return _grids(base, _ALPHAS, inputs, [*COMPARED, "elr"])
+    return _grids(base, _ALPHAS, inputs, VARIANTS)
 
 
 def next_runs(runs: Sequence[Run], table: pd.DataFrame, budget: SearchBudget = _MEDIUM_SEARCH) -> list[Run]:
@@ -225,12 +228,12 @@ def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
 
 
 def summary(points: pd.DataFrame) -> str:
-    """Return what the best loss is worth at each alpha, and what cross entropy requires there."""
+    """Return what cross entropy requires at each alpha, and what every other loss is worth there."""
     level = target(str(points["dataset"].iloc[0]))
     sentences = []
     for alpha, part in points.groupby("alpha"):
         rows = part.set_index(VARIANT)
-        others = rows.drop(index=CROSS_ENTROPY, errors="ignore").dropna(subset=["mean"])
+        others = rows.drop(index=CROSS_ENTROPY, errors="ignore")
         if CROSS_ENTROPY not in rows.index or math.isnan(rows.loc[CROSS_ENTROPY, "n"]):
             sentences.append(f"At α = {alpha:g} cross entropy does not reach {100 * level:g} %.")
             continue
@@ -239,9 +242,17 @@ def summary(points: pd.DataFrame) -> str:
         text = (
             f"At α = {alpha:g} cross entropy requires {n} clean examples for {100 * level:g} % test accuracy"
         )
-        if not others.empty:
-            best = others.loc[others["mean"].idxmax()]
-            text += f"; {VARIANTS[str(best.name)]} is worth {_times(best)} the labels"
+        priced = others.dropna(subset=["mean"]).sort_values("mean", ascending=False)
+        worths = [f"{VARIANTS[str(name)]} {_times(row)}" for name, row in priced.iterrows()]
+        if worths:
+            text += f". Worth in labels there: {', '.join(worths)}"
+        lost = others["mean"].isna()
+        for kind, which in (
+            ("Not reached with all images", lost & others["out_of_reach"]),
+            ("No crossing found", lost & ~others["out_of_reach"]),
+        ):
+            if which.any():
+                text += f". {kind}: {', '.join(VARIANTS[str(name)] for name in others.index[which])}"
         sentences.append(f"{text}.")
     return " ".join(sentences)
 
