@@ -1,7 +1,6 @@
 """What produced a page: the command, the versions, the machine, and the runs with their times."""
 
 import inspect
-import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pandas as pd
 
 from dilution.study.recorded_run import TRAINED_BY
 from dilution.study.results import other_code_notes, recorded_notes
+from dilution.utils.machine import describe_machine
 from dilution.utils.version import versions
 
 
@@ -27,7 +27,7 @@ def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         "command": command,
         "page written by": f"dilution {versions()['dilution']}, torch {versions()['torch']}",
         "python": versions()["python"],
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": describe_machine(),
     }
     for name, table in runs.items():
         ended = table.dropna(subset=["finished", "started"])
