@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from noisy_predictions import noisy_predictions
 
+import dilution
 from dilution.data import load
 from dilution.diagnosis.noise_fit import NoiseFit
 from dilution.diagnosis.transition_table import transition_table
@@ -172,3 +174,20 @@ def test_files_of_strangers_are_refused_in_a_short_sentence(tmp_path, monkeypatc
     with pytest.raises(InputError, match=message) as error:
         resolve_loss(f"forward(T='{name}')").transition(context())
     assert len(str(error.value)) < 1000
+
+
+@pytest.mark.trains
+def test_the_matrix_of_a_diagnosis_corrects_the_loss_of_a_training(tmp_path):
+    predictions, _ = noisy_predictions(T, n=3_000)
+    features = np.random.default_rng(0).normal(size=(3_000, 2)).astype(np.float32)
+    labels = predictions.labels
+    diagnosis = dilution.diagnose((features, labels), pred_probs=predictions.pred_probs)
+    diagnosis.transition.to_csv(tmp_path / "transition.csv", index=False)
+    loss = f"forward(T={str(tmp_path / 'transition.csv')!r})"
+    np.testing.assert_allclose(resolve_loss(loss).transition(context(names=("0", "1", "2"))), T, atol=0.06)
+    data = dilution.from_numpy(features=features, labels=labels)
+    results = [
+        dilution.train("perceptron", Dilution(data.train, 0), test=data.test, loss=text, steps=20, n_evals=1)
+        for text in ("cross_entropy", loss)
+    ]
+    assert results[1].history["train_loss"].iloc[0] != results[0].history["train_loss"].iloc[0]
