@@ -56,6 +56,22 @@ def test_published_maps_flip_classes_of_their_data_set_at_the_nominal_rate(name,
     assert (1 - table.diagonal()).mean() == pytest.approx(0.3 * flipped / len(classes))
 
 
+@pytest.mark.parametrize(
+    ("name", "classes", "flips"),
+    [
+        ("mnist", MNIST.classes, {2: 7, 3: 8, 5: 6, 6: 5, 7: 1}),
+        ("fashion-mnist", FASHION_MNIST.classes, {9: 7, 7: 5, 2: 6, 4: 3, 3: 4}),
+        ("cifar10", CIFAR10.classes, {9: 1, 2: 0, 4: 7, 3: 5, 5: 3}),
+    ],
+)
+def test_published_maps_have_the_class_numbers_of_their_papers(name, classes, flips):
+    table = asymmetric(0.4, name).transition(classes)  # type: ignore[attr-defined]
+    expected = np.eye(10)
+    for true, noisy in flips.items():
+        expected[true, true], expected[true, noisy] = 0.6, 0.4
+    np.testing.assert_allclose(table, expected)
+
+
 def test_the_cifar100_map_goes_round_each_superclass_of_five():
     flips = CLASS_MAPS["cifar100"]
     for name in flips:

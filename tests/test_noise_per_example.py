@@ -131,6 +131,26 @@ def test_pmd_labels_are_the_two_most_probable_classes_and_doubt_makes_them_wrong
     assert margin[second].mean() < margin[~second].mean()
 
 
+@pytest.mark.parametrize(
+    ("kind", "flips"),
+    [
+        ("I", lambda d: 0.5 - d**2 / 2),
+        ("II", lambda d: 1 - d**3),
+        ("III", lambda d: 1 - (d + d**2 + d**3) / 3),
+    ],
+)
+def test_pmd_flips_at_the_published_polynomial_of_the_margin(kind, flips):
+    margins, per_margin = np.array([0.2, 0.6, 0.9]), 3000
+    first, second = (1 + margins) / 2, (1 - margins) / 2
+    probabilities = np.stack([first, second, np.zeros(3)], axis=1).repeat(per_margin, axis=0)
+    labels = torch.zeros(len(probabilities), dtype=torch.int64)
+    data = Arrays(torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8), labels, ("a", "b", "c"))
+    expected = flips(margins)
+    rate = float(expected.mean()) + 1e-9  # the least rate, for which no factor is needed
+    noisy = pmd(rate, probabilities, kind=kind).labels(data, 0)
+    assert (noisy.view(3, per_margin) == 1).double().mean(dim=1).numpy() == pytest.approx(expected, abs=0.03)
+
+
 def test_a_rate_that_pmd_cannot_have_is_refused_with_those_it_can(data):
     with pytest.raises(InputError, match=r"with these probabilities type III makes from 0\.077 to"):
         pmd(0.05, probabilities_for(data), kind="III").labels(data, 0)
