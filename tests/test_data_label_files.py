@@ -156,6 +156,16 @@ def test_a_torch_file_without_changes_is_read(tmp_path, data):
         ("labels.pt", torch_file((torch.arange(12) % 3)[::2]), "a part of a larger one; save a copy"),
         ("labels.csv", b"noisy_label\n" + b"1" * 30 + b"\n1\n1\n1\n1\n1\n", "which is no class of the data"),
         ("labels.csv", b"noisy_label\n" + b"1" * 5000 + b"\n1\n1\n1\n1\n1\n", "which is no class"),
+        (
+            "labels.pt",
+            torch_file(torch.tensor([0, 1])),
+            r"labels of shape \(2,\); the training split has 6 images",
+        ),
+        (
+            "labels.pt",
+            torch_file(torch.tensor([0, 1, 2, 3, 0, 0])),
+            "labels from 0 to 3; with 3 classes they",
+        ),
         ("labels.pt", torch_file([1, 2, 3]), "a file of labels is one tensor"),
         ("labels.pt", evil_torch_file(), "cannot be read as labels"),
         ("labels.pt", b"no file of torch", "cannot be read as labels"),

@@ -1,5 +1,6 @@
 """Figures for a paper: width, font, resolution and other names; defaults stay as they are."""
 
+import re
 from io import BytesIO
 
 import matplotlib.image
@@ -50,6 +51,14 @@ def test_width_and_resolution_determine_the_pixels(tmp_path):
         save(draw(), tmp_path, "a", ["png"])
     image = matplotlib.image.imread(BytesIO((tmp_path / "a.png").read_bytes()))
     assert image.shape[1] == pytest.approx(84 / 25.4 * 300, abs=1)
+
+
+@pytest.mark.parametrize(("font", "embedded"), [("serif", b"DejaVuSerif"), (None, b"DejaVuSans")])
+def test_a_figure_is_written_in_its_font(tmp_path, font, embedded):
+    with using_style(FigureStyle(font=font)):
+        save(draw(), tmp_path, "a", ["pdf"])
+    names = set(re.findall(rb"/BaseFont /(?:[A-Z]+\+)?([A-Za-z-]+)", (tmp_path / "a.pdf").read_bytes()))
+    assert names == {embedded}
 
 
 def test_a_style_ends_with_its_block():
