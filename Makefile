@@ -89,6 +89,7 @@ results: $(VENV)/.installed
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/flat.py
+	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/larger.py
 	-$(BIN)/python benchmarks/headline.py
@@ -98,6 +99,7 @@ bench: $(VENV)/.installed-bench
 # One GPU: our trainer beside a DataLoader loop, figures at paper scale, a profile. Says so where there is none.
 bench-gpu: $(VENV)/.installed
 	$(BIN)/python benchmarks/gpu.py --figures
+	$(BIN)/python benchmarks/losses.py --device cuda
 	$(BIN)/python benchmarks/precision.py --device cuda
 	$(BIN)/python benchmarks/page.py
 

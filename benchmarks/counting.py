@@ -44,3 +44,11 @@ def flops(model: str) -> float:
 def median_and_range(values: "pd.Series[float]", spec: str = ".0%") -> str:
     """Return the median and the range as text, each number with this format."""
     return f"{values.median():{spec}} ({values.min():{spec}} to {values.max():{spec}})"
+
+
+def provenance(measured: pd.DataFrame) -> str:
+    """Return a sentence that states the code and the machine of a measurement."""
+    if "code" not in measured:
+        return "Measured with an earlier version that did not record itself; see the log."
+    pairs = sorted(set(zip(measured["code"], measured["machine"], strict=True)))
+    return "Measured with " + "; ".join(f"dilution {code} on {machine}" for code, machine in pairs) + "."

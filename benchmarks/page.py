@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 from cluster_page import cluster
-from counting import BATCH_SIZE, CEILING, DILUTION, LOOP, RESULTS, SINGLE, flops, median_and_range
+from counting import BATCH_SIZE, CEILING, DILUTION, LOOP, RESULTS, SINGLE, flops, median_and_range, provenance
+from loss_page import losses
 from matplotlib.ticker import MaxNLocator
 from targets import DOCS, THROUGHPUT, batch_drawing, overhead_shares
 from targets import table as targets
@@ -252,14 +253,6 @@ def headline() -> Iterable[str]:
     )
 
 
-def provenance(measured: pd.DataFrame) -> str:
-    """Return a sentence that states the code and the machine of a measurement."""
-    if "code" not in measured:
-        return "Measured with an earlier version that did not record itself; see the log."
-    pairs = sorted(set(zip(measured["code"], measured["machine"], strict=True)))
-    return "Measured with " + "; ".join(f"dilution {code} on {machine}" for code, machine in pairs) + "."
-
-
 def larger() -> Iterable[str]:
     """Yield the section on data larger than memory."""
     measured = pd.read_csv(RESULTS / "larger.csv")
@@ -309,7 +302,8 @@ def text() -> str:
     ]
     for name, section in {
         "throughput": throughput, "precision": precision, "headline": headline, "flat": flat,
-        "overhead": overhead, "dispatch": cluster, "larger": larger, "gpu": gpu,
+        "losses": losses, "overhead": overhead, "dispatch": cluster, "larger": larger, "gpu": gpu,
+        "losses-gpu": lambda: losses("losses-gpu"),
         "precision-cuda": lambda: precision("precision-cuda"),
     }.items():  # fmt: skip
         if (RESULTS / f"{name}.csv").exists():

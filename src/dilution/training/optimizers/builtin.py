@@ -1,8 +1,10 @@
 """The built-in optimizers: those of ``torch.optim``, with its parameters and defaults."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from inspect import unwrap
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
+import torch
 from pydantic import Field
 from torch import optim
 
@@ -10,6 +12,22 @@ from dilution.training.optimizers.base import OptimizerSetting
 
 _Positive = Annotated[float, Field(gt=0)]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
+_Kind = TypeVar("_Kind", bound=optim.Optimizer)
+
+
+def _without_compiler(kind: type[_Kind]) -> type[_Kind]:
+    """Return an optimizer of torch that computes the same and does not import ``torch._dynamo``.
+
+    The decorators of its methods import it at their first call, for programs that compile them; that takes a
+    second or two of every process that trains. `step` disables gradients, as its decorator does.
+    """
+    decorated = "add_param_group", "state_dict", "load_state_dict", "zero_grad"
+    methods: dict[str, Any] = {name: unwrap(getattr(kind, name)) for name in decorated}
+    step = torch.no_grad()(unwrap(kind.step))
+    return cast("type[_Kind]", type(kind.__name__, (kind,), {**methods, "step": step}))
+
+
+_Adadelta, _SGD = _without_compiler(optim.Adadelta), _without_compiler(optim.SGD)
 
 
 class Adadelta(OptimizerSetting):
@@ -34,7 +52,7 @@ class Adadelta(OptimizerSetting):
         self, weights: Sequence[Any], *, lr: float, momentum: float, weight_decay: float, capturable: bool
     ) -> optim.Optimizer:
         del momentum
-        return optim.Adadelta(
+        return _Adadelta(
             weights,
             lr=lr,
             rho=self.rho,
@@ -65,7 +83,7 @@ class SGD(OptimizerSetting):
     ) -> optim.Optimizer:
         del capturable  # it always is
         nesterov = self.nesterov and momentum > 0
-        return optim.SGD(
+        return _SGD(
             weights, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
         )
 
@@ -103,7 +121,7 @@ class Adam(OptimizerSetting):
             capturable=capturable,
         )
 
-    _adam: ClassVar[type[optim.Adam]] = optim.Adam
+    _adam: ClassVar[type[optim.Adam]] = _without_compiler(optim.Adam)
 
 
 class AdamW(Adam):
@@ -118,4 +136,4 @@ class AdamW(Adam):
     """
 
     name: ClassVar[str] = "adamw"
-    _adam: ClassVar[type[optim.Adam]] = optim.AdamW
+    _adam: ClassVar[type[optim.Adam]] = _without_compiler(optim.AdamW)
