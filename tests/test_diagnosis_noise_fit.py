@@ -8,7 +8,7 @@ from noisy_predictions import CLASSES, noisy_predictions, transition_at
 from scipy.optimize import check_grad
 
 from dilution.diagnosis.anchors import CLEAR, find_anchors
-from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, _NegativeLogLikelihood, fit_noise
+from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, fit_noise, likelihood
 from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.noise import structured, uniform
 
@@ -35,7 +35,7 @@ def test_errors_of_the_model_do_not_count_as_label_noise():
 def test_the_gradient_is_that_of_the_likelihood():
     predictions, true = noisy_predictions(transition_at(0.3), n=200)
     verified = np.where(np.arange(200) < 20, true, -1)
-    loss = _NegativeLogLikelihood(replace(predictions, verified=verified), np.log(predictions.pred_probs))
+    loss = likelihood(replace(predictions, verified=verified), np.log(predictions.pred_probs))
     parameters = np.random.default_rng(0).normal(size=len(loss.bounds)) / 3
     assert check_grad(lambda x: loss(x)[0], lambda x: loss(x)[1], parameters) < 1e-6
 
@@ -84,6 +84,6 @@ def test_the_gradient_knows_labels_that_are_wrong_without_another_class():
     answers = np.where(predictions.labels == true, true, WRONG_CLASS_UNKNOWN)
     predictions = replace(predictions, verified=np.where(np.arange(60) % 3 == 0, answers, -1))
     anchors, transition = find_anchors(predictions.pred_probs, predictions.labels, predictions.weights, CLEAR)
-    loss = _NegativeLogLikelihood(predictions, predictions.log_unmixed(anchors))
+    loss = likelihood(predictions, predictions.log_unmixed(anchors))
     point = np.r_[0.1, 0.2, -0.1, np.log(transition + 0.05).ravel()]
     assert check_grad(lambda x: loss(x)[0], lambda x: loss(x)[1], point) < 1e-5

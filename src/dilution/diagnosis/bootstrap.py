@@ -1,14 +1,14 @@
 """Bootstrap intervals: the noise fit repeated on examples, or groups of them, drawn with replacement."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import TypeVar, cast
 
 import numpy as np
 
 from dilution.data.group_numbers import count_groups, number_groups
 from dilution.diagnosis.anchors import Floats, Ints
-from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, maximise_likelihood
+from dilution.diagnosis.nearby_fits import NearbyFits
+from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit
 from dilution.diagnosis.pooled_fit import PooledFit, maximise_pooled
 from dilution.utils import rng
 from dilution.utils.estimate import Estimate, central_interval
@@ -55,9 +55,8 @@ def bootstrap(
     if isinstance(fit, PooledFit):
         pooled = [maximise_pooled(fit.evidence, weights, fit.beta, fit.rates) for weights in drawn]
         return cast("list[Fit]", pooled)
-    log_unmixed = predictions.log_unmixed(fit.anchors)
-    fits = [maximise_likelihood(replace(predictions, weights=weights), log_unmixed, fit) for weights in drawn]
-    return cast("list[Fit]", fits)
+    nearby = NearbyFits(predictions, fit)
+    return cast("list[Fit]", [nearby.fit(weights) for weights in drawn])
 
 
 def interval(

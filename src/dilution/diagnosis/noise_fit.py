@@ -17,7 +17,6 @@ the solution without noise. Unmixing with the anchors excludes it.)
 """
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -25,14 +24,11 @@ from scipy.optimize import linear_sum_assignment, minimize
 from scipy.special import softmax
 
 from dilution.diagnosis.anchors import CLEAR, Floats, Ints, find_anchors, unmix
+from dilution.diagnosis.noise_likelihood import NegativeLogLikelihood
 from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 
 _MIN_PROB = 1e-3  # an unmixed probability of 0 would never be doubted
 _MAX_ITERATIONS = 200
-_BETA_BOUNDS = (0.05, 20.0)
-_BETA_PRIOR = 0.25  # prior standard deviation of log β around 0: models are not far from calibrated
-_BIAS_BOUND = 8.0
-_LOGIT_BOUND = 20.0  # of the free numbers whose softmax is T
 _MIN_ENTRY = 1e-4  # an entry of T that starts at 0 would stay there
 
 
@@ -209,102 +205,38 @@ def maximise_likelihood(predictions: HeldOutPredictions, log_unmixed: Floats, st
     start
         Starting point; its anchors are kept.
     """
-    loss = _NegativeLogLikelihood(predictions, log_unmixed)
-    bias = start.bias[1:] - start.bias[0]
+    loss = likelihood(predictions, log_unmixed)
     best = minimize(
         loss,
-        np.r_[np.log(start.beta), bias, np.log(start.transition + _MIN_ENTRY).ravel()],
+        parameters_of(start),
         jac=True,
         method="L-BFGS-B",
         bounds=loss.bounds,
         options={"maxiter": _MAX_ITERATIONS, "maxfun": 2 * _MAX_ITERATIONS, "ftol": 1e-10},
     )
-    return loss.fit(best.x, start.anchors, log_unmixed)
+    return fit_with(loss, best.x, start.anchors, log_unmixed)
 
 
-class _NegativeLogLikelihood:
-    """Mean negative log likelihood and its gradient.
+def likelihood(predictions: HeldOutPredictions, log_unmixed: Floats) -> NegativeLogLikelihood:
+    """Return the negative log likelihood of predictions with their labels and weights."""
+    return NegativeLogLikelihood(log_unmixed, predictions.labels, predictions.verified, predictions.weights)
 
-    The parameters are log β, b without its first entry (which is 0), and the logits of T row by row.
-    """
 
-    def __init__(self, predictions: HeldOutPredictions, log_unmixed: Floats) -> None:
-        # Sorted by label, the examples of a label are a block. Classes are rows here: NumPy's sums over a few
-        # classes are several times as fast along the first axis as along the last one. A bootstrap sample
-        # lacks a third of the examples, whose weight is 0.
-        order = np.argsort(predictions.labels, kind="stable")
-        order = order[predictions.weights[order] > 0]
-        self._total_weight = float(predictions.weights.sum())
-        self._log_unmixed = np.ascontiguousarray(log_unmixed[order].T)
-        self._weights = predictions.weights[order] / self._total_weight
-        self._labels, self._verified = predictions.labels[order], predictions.verified[order]
-        self._known = np.flatnonzero(self._verified >= 0)
-        self._wrong = np.flatnonzero(self._verified == WRONG_CLASS_UNKNOWN)
-        self._edges = np.searchsorted(self._labels, np.arange(predictions.classes + 1))
-        self._classes = predictions.classes
+def parameters_of(fit: NoiseFit) -> Floats:
+    """Return the parameters of a fit, as its likelihood takes them; entries of T are at least 10⁻⁴."""
+    bias = fit.bias[1:] - fit.bias[0]
+    parameters: Floats = np.r_[np.log(fit.beta), bias, np.log(fit.transition + _MIN_ENTRY).ravel()]
+    return parameters
 
-    @property
-    def bounds(self) -> list[tuple[float, float]]:
-        """Bounds of each parameter."""
-        low, high = np.log(_BETA_BOUNDS)
-        n_bias, n_logits = self._classes - 1, self._classes**2
-        return (
-            [(float(low), float(high))]
-            + [(-_BIAS_BOUND, _BIAS_BOUND)] * n_bias
-            + [(-_LOGIT_BOUND, _LOGIT_BOUND)] * n_logits
-        )
 
-    def _unpack(self, parameters: Floats) -> tuple[float, Floats, Floats]:
-        """Return β, b and T."""
-        m = self._classes
-        logits = parameters[m:].reshape(m, m)
-        return float(np.exp(parameters[0])), np.r_[0.0, parameters[1:m]], softmax(logits, axis=1)
-
-    def _joint(self, q: Floats, transition: Floats) -> Floats:
-        """Return q_c T[c, label], shape (classes, n); of a verified example only its true class has a value.
-
-        Where the label is known to be wrong, and no more, the entry of the class that it names is 0.
-        """
-        joint: Floats = q * transition[:, self._labels]
-        if len(self._known):
-            true = self._verified[self._known]
-            true_joint = joint[true, self._known]
-            joint[:, self._known] = 0.0
-            joint[true, self._known] = true_joint
-        joint[self._labels[self._wrong], self._wrong] = 0.0
-        return joint
-
-    def _class_probs(self, beta: float, bias: Floats) -> Floats:
-        """Return q = softmax(β u + b), shape (classes, n)."""
-        q: Floats = beta * self._log_unmixed + bias[:, None]
-        q -= q.max(axis=0)
-        np.exp(q, out=q)
-        q /= q.sum(axis=0)
-        return q
-
-    def __call__(self, parameters: Floats) -> tuple[float, Floats]:
-        """Return the loss, in nats per example, and its gradient."""
-        beta, bias, transition = self._unpack(parameters)
-        q = self._class_probs(beta, bias)
-        joint = self._joint(q, transition)
-        likelihood = joint.sum(axis=0) + 1e-300
-        true = joint * (self._weights / likelihood)  # weighted posterior of the true classes
-        slope = true - q * self._weights
-        counts = np.stack([true[:, a:b].sum(axis=1) for a, b in pairwise(self._edges)], axis=1)
-        logit_slope = counts - counts.sum(axis=1, keepdims=True) * transition
-        prior_slope = parameters[0] / _BETA_PRIOR**2 / self._total_weight
-        beta_slope = beta * np.vdot(slope, self._log_unmixed) - prior_slope
-        gradient = np.r_[beta_slope, slope.sum(axis=1)[1:], logit_slope.ravel()]
-        return float(parameters[0]) * prior_slope / 2 - float(self._weights @ np.log(likelihood)), -gradient
-
-    def fit(self, parameters: Floats, anchors: Floats, log_unmixed: Floats) -> NoiseFit:
-        """Return the fit with these parameters, with the probabilities of all examples."""
-        beta, bias, transition = self._unpack(parameters)
-        joint = self._joint(self._class_probs(beta, bias), transition)
-        posterior = joint / (joint.sum(axis=0) + 1e-300)
-        # as probabilities of a diagnosis that is opened again are computed, to the bit
-        q = softmax(beta * log_unmixed + bias, axis=1)
-        return NoiseFit(transition, beta, bias, q, posterior @ self._weights, anchors)
+def fit_with(
+    loss: NegativeLogLikelihood, parameters: Floats, anchors: Floats, log_unmixed: Floats
+) -> NoiseFit:
+    """Return the fit with these parameters, with the probabilities of all examples, of weight 0 too."""
+    beta, bias, transition = loss.unpack(parameters)
+    # as probabilities of a diagnosis that is opened again are computed, to the bit
+    q = softmax(beta * log_unmixed + bias, axis=1)
+    return NoiseFit(transition, beta, bias, q, loss.prior(parameters), anchors)
 
 
 def _named_by_labels(fit: NoiseFit) -> NoiseFit:
