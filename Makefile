@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# processes of the tests: one per core, from 2 to 4, since each takes 0.7 GB and many tests start more
+TESTERS ?= $(shell $(PYTHON) -c 'import os; print(max(2, min(4, os.cpu_count() or 2)))')
 PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
 .PHONY: lock demo check test test-kernels test-faults lint docs results bench bench-gpu bench-ray install clean
@@ -56,17 +58,17 @@ lint: $(VENV)/.installed-dev
 
 # lint, types and the tests that train nothing
 check: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not trains"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TESTERS) -m "not trains"
 
 test: lint
-	@# two processes of one thread each: small tensors gain nothing from more
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+	@# processes of one thread each: small tensors gain nothing from more
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TESTERS) --dist worksteal
 
 # The GPU kernels, run by Triton's interpreter on the CPU, and compiled for a GPU. Triton takes 1 GB, so it is
 # not a part of `make test`.
 test-kernels: $(VENV)/.installed-kernels
-	TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(BIN)/pytest tests/test_training_kernels.py
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/test_training_kernels_compile.py
+	TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TESTERS) --dist worksteal tests/test_training_kernels.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TESTERS) tests/test_training_kernels_compile.py
 
 # The site of docs/, without a network: docs/_build/html/index.html. A warning is an error; -E reads every page anew.
 docs: $(VENV)/.installed-docs
