@@ -18,7 +18,6 @@ from dilution.benchmarking.tables import (
     differences,
     leaders,
     named_runs,
-    with_noisy_choice,
 )
 from dilution.study.pairs import paired_difference
 
@@ -73,23 +72,6 @@ def test_a_run_belongs_to_two_methods_if_they_differ_in_the_choice_of_a_step(run
     assert plain["best_test"].tolist() == pytest.approx((plain["last"] + 0.03).tolist())
     assert set(runs["noise"]) == {"clean", "symmetric-50"}
     assert set(runs["noise_setting"]) == {"the setting"}
-
-
-def test_noisy_validation_chooses_the_first_evaluation_with_the_highest_accuracy_on_noisy_labels():
-    table = pd.DataFrame({"key": ["a", "b", "c"], "state": ["done", "done", "diverged"]})
-    history = pd.DataFrame(
-        {
-            "key": ["a", "a", "a", "a", "c", "c"],
-            "step": [1, 2, 3, 4, 1, 2],
-            "val_acc_noisy": [0.2, 0.4, 0.4, 0.3, 0.2, 0.4],
-            "val_loss_noisy": [1.0, 2.0, 3.0, 4.0, 1.0, 2.0],
-            "test_acc": [0.5, 0.6, 0.9, 0.7, 0.5, 0.6],
-        }
-    )
-    chosen = with_noisy_choice(table, history).set_index("key")
-    assert chosen.loc["a", ["test_acc_at_best_noisy_acc", "step_at_best_noisy_acc"]].tolist() == [0.6, 2]
-    assert chosen.loc[["b", "c"], "test_acc_at_best_noisy_acc"].isna().all()  # no history; no accuracy
-    assert with_noisy_choice(table, history[:0])["step_at_best_noisy_acc"].isna().all()
 
 
 def test_a_diverged_run_counts_at_chance_by_every_measure():

@@ -107,6 +107,28 @@ def test_histories_have_every_evaluation(store):
     assert last == table(store, runs=RUNS[:1])["test_acc_last"].iloc[0]
 
 
+def test_runs_that_were_trained_before_it_was_measured_have_the_choice_by_accuracy_from_their_history(
+    tmp_path,
+):
+    run, part = Run.of(**BASE, alpha=1), Run.of(**BASE, alpha=1, test_part=20)
+    line = {"train_loss": 1.0, "val_acc_clean": 0.5, "val_loss_noisy": 1.0, "test_acc_top5": 1.0}
+    history = [
+        line | {"step": step, "val_acc_noisy": agreeing, "test_acc": test}
+        for step, agreeing, test in ((2, 0.2, 0.5), (3, 0.4, 0.6), (4, 0.4, 0.9))
+    ]
+    with Store(tmp_path / "s.sqlite") as opened, opened.writer():
+        opened.add("s", [run, part])
+        time, versions = "2026-01-01T00:00:00.000+00:00", {"torch": "2"}
+        opened.start([run.key, part.key], host="h", versions=versions, at=time)
+        result = {"test_acc_at_best_clean_val": 0.5, "seconds": 1.0}
+        outcome = {"state": "done", "result": result, "history": history}
+        opened.finish({run.key: outcome, part.key: outcome}, at=time)
+        rows = table(opened, "s").set_index("key")
+    measures = ["test_acc_at_best_noisy_acc", "step_at_best_noisy_acc"]
+    assert rows.loc[run.key, measures].tolist() == [0.6, 3]
+    assert rows.loc[part.key, measures].isna().all()  # its history measures a part of the test split
+
+
 def test_no_evaluation_gives_an_empty_table_with_columns(store):
     assert list(histories(store, "nobody").columns) == ["key", "step"]
 

@@ -42,7 +42,7 @@ def study():
 def stores(tmp_path_factory):
     """A store of these runs per kept step, and one without weights; with its table."""
     root = tmp_path_factory.mktemp("weights")
-    paths = {which: root / f"{which}.sqlite" for which in ("best", "last", "none")}
+    paths = {which: root / f"{which}.sqlite" for which in ("best", "best_acc", "last", "none")}
     return {
         which: (
             path,
@@ -62,13 +62,14 @@ def accuracy(saved):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-@pytest.mark.parametrize("which", ["best", "last"])
+@pytest.mark.parametrize("which", ["best", "best_acc", "last"])
 def test_the_model_of_a_run_has_the_accuracy_that_the_table_reports(stores, which, name):
     path, table = stores[which]
     row = table.iloc[list(RUNS).index(name)]
     saved = load_weights(row["key"][:10], path, which=which)
     measure, step = {
         "best": ("test_acc_at_best_noisy_val", "step_at_best_noisy_val"),
+        "best_acc": ("test_acc_at_best_noisy_acc", "step_at_best_noisy_acc"),
         "last": ("test_acc_last", "steps_done"),
     }[which]
     assert accuracy(saved) == row[measure]
@@ -82,7 +83,7 @@ def test_the_model_of_a_run_has_the_accuracy_that_the_table_reports(stores, whic
 def test_saving_weights_changes_no_result_and_no_key(stores):
     _, plain = stores["none"]
     differing = ["seconds", "started", "finished"]
-    for which in ("best", "last"):
+    for which in ("best", "best_acc", "last"):
         assert stores[which][1].drop(columns=differing).equals(plain.drop(columns=differing))
     assert not weights_folder(stores["none"][0]).exists()
 
@@ -97,7 +98,9 @@ def test_estimators_and_diverged_runs_have_no_file(stores):
         load_weights(key, path)
     with pytest.raises(InputError, match=r"no last weights of run .*Its best ones were: which='best'"):
         load_weights(kept[0], path, which="last")
-    with pytest.raises(InputError, match=r"'worst' is not a step whose weights are saved.*best, last"):
+    with pytest.raises(
+        InputError, match=r"'worst' is not a step whose weights are saved.*best, best_acc, last"
+    ):
         load_weights(kept[0], path, which="worst")
 
 
@@ -139,7 +142,7 @@ def test_weights_are_asked_for_on_the_command_line_and_in_the_file_of_a_study(tm
             assert eval(call, {"dilution": dilution}).which == which
     misspelt = command("run", "a.toml", "--save-weights", "bets", *options, cwd=tmp_path)
     refused(misspelt, "Did you mean 'best'")
-    refused(command("run", "c.toml", cwd=tmp_path), "save_weights is 1; it must be 'best' or 'last'")
+    refused(command("run", "c.toml", cwd=tmp_path), "save_weights is 1; it must be 'best', 'best_acc' or 'last'")
 
 
 def test_worker_processes_save_weights_too(tmp_path):

@@ -21,12 +21,14 @@ def kept(weights, step):
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=12))
 def test_the_weights_are_those_of_the_first_best_evaluation(evaluations):
-    weights = KeptWeights({"best_noisy_val", "best_clean_val"})
+    weights = KeptWeights({"best_noisy_val", "best_noisy_acc", "best_clean_val"})
     for number, (loss, accuracy) in enumerate(evaluations):
-        weights.update(model(number), {"val_loss_noisy": loss, "val_acc_clean": accuracy / 3})
+        accuracies = {"val_acc_clean": accuracy / 3, "val_acc_noisy": 1 - accuracy / 3}
+        weights.update(model(number), {"val_loss_noisy": loss, **accuracies})
     losses, accuracies = zip(*evaluations, strict=True)
     assert kept(weights, "best_noisy_val") == losses.index(min(losses))
     assert kept(weights, "best_clean_val") == accuracies.index(max(accuracies))
+    assert kept(weights, "best_noisy_acc") == accuracies.index(min(accuracies))
     assert kept(weights, "last") == -1  # those of the model itself
 
 

@@ -5,11 +5,11 @@ import pandas as pd
 from dilution.training import TrainResult
 
 
-def result_of(clean, noisy, test, state="done"):
+def result_of(clean, noisy, test, state="done", agreeing=0.5):
     steps = range(10, 10 * len(test) + 1, 10)
     history = pd.DataFrame(
         {"step": steps, "val_acc_clean": clean, "val_loss_noisy": noisy, "test_acc": test, "train_loss": 1.0}
-    )
+    ).assign(val_acc_noisy=agreeing)
     history["test_acc_top5"] = history["test_acc"] + 0.05
     rest = {"noise_summary": None, "n_train": 1, "n_val": 1, "n_test": 1, "seconds": 0.25}
     rest |= {"diverged_at": None, "model": None, "normalise": None}
@@ -17,18 +17,21 @@ def result_of(clean, noisy, test, state="done"):
 
 
 def test_the_step_is_chosen_on_validation_data_the_first_in_a_tie():
-    result = result_of([0.1, 0.8, 0.8, 0.7], [2.0, 1.9, 1.5, 1.5], [0.2, 0.3, 0.4, 0.9])
+    agreeing = [0.5, 0.1, 0.3, 0.5]
+    result = result_of([0.1, 0.8, 0.8, 0.7], [2.0, 1.9, 1.5, 1.5], [0.2, 0.3, 0.4, 0.9], agreeing=agreeing)
     assert result.summary() == {
         "test_acc_last": 0.9,
         "test_acc_at_best_clean_val": 0.3,
         "test_acc_top5": 0.35,
         "test_acc_at_best_noisy_val": 0.4,
+        "test_acc_at_best_noisy_acc": 0.2,
         "test_acc_max": 0.9,
         "test_acc_at_half_steps": 0.3,
         "val_acc_clean": 0.8,
         "val_loss_noisy": 1.5,
         "step_at_best_clean_val": 20,
         "step_at_best_noisy_val": 30,
+        "step_at_best_noisy_acc": 10,
         "steps_done": 40,
     }
 

@@ -63,12 +63,20 @@ def test_the_history_measures_the_part_and_the_summary_the_whole():
     assert summary["test_acc_max"] == part.history["test_acc"].max()
     assert part.n_test == len(test)
     assert len({*part.whole_test}) == len(
-        {expected[name] for name in ("step_at_best_clean_val", "step_at_best_noisy_val", "steps_done")}
+        {
+            expected[name]
+            for name in (
+                "step_at_best_clean_val",
+                "step_at_best_noisy_val",
+                "step_at_best_noisy_acc",
+                "steps_done",
+            )
+        }
     )
 
 
 @pytest.mark.trains
-@pytest.mark.parametrize("keep", ["last", "best_clean_val", "best_noisy_val"])
+@pytest.mark.parametrize("keep", ["last", "best_clean_val", "best_noisy_val", "best_noisy_acc"])
 def test_the_returned_model_is_the_one_whose_accuracy_is_reported(keep):
     test = load("digits").test
     for settings in ({}, {"test_part": 60}, {"early_stopping": "noisy_val(patience=2)", "test_part": 60}):
@@ -146,7 +154,10 @@ def test_a_study_reports_the_whole_and_estimators_measure_it(tmp_path):
     execution = Execution(workers=0, progress=False)
     table = dilution.run(Study.of("part", runs), store=tmp_path / "s.sqlite", execution=execution)
     assert table["test_part"].fillna(0).tolist() == [0, 60, 0, 60]
-    for measure in ("test_acc_last", "test_acc_at_best_clean_val", "test_acc_at_best_noisy_val", "n_test"):
+    for measure in (
+        *("test_acc_last", "test_acc_at_best_clean_val", "test_acc_at_best_noisy_val", "n_test"),
+        "test_acc_at_best_noisy_acc",
+    ):
         values = table[measure].tolist()
         assert values[0] == values[1], measure
         assert values[2] == values[3], measure

@@ -23,7 +23,6 @@ from dilution.benchmarking.tables import (
     delivered_noise,
     differences,
     named_runs,
-    with_noisy_choice,
 )
 from dilution.data import load
 from dilution.errors import StoreError
@@ -33,7 +32,7 @@ from dilution.study.deadline import Deadline
 from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
 from dilution.study.grid import Study
-from dilution.study.results import histories, table
+from dilution.study.results import table
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 from dilution.study.usable_store import check_usable_store
@@ -113,7 +112,7 @@ def benchmark(
     )
     with Store(store) as opened:
         run_study(Study.of(plan.study, plan.runs), opened, execution, deadline=deadline)
-        trained = with_noisy_choice(table(opened, runs=plan.runs), histories(opened, plan.study))
+        trained = table(opened, runs=plan.runs)
     result = summarise(plan, trained, store, all_images=plan.n == len(load(dataset, execution.root).train))
     return replace(result, page=write_benchmark(result, folder, command))
 
@@ -179,7 +178,7 @@ def summarise(
     plan
         The planned runs.
     trained
-        Their table, as from :func:`dilution.benchmarking.tables.with_noisy_choice`.
+        Their table, as from :func:`dilution.study.results.table`.
     store
         Path of their store, for messages.
     all_images

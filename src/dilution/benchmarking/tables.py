@@ -29,46 +29,13 @@ _COLUMNS = {
 }
 
 
-def with_noisy_choice(table: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of runs with the accuracy at the step that noisy validation labels choose.
-
-    The step is the first evaluation with the highest accuracy on noisy validation labels. The measure
-    ``test_acc_at_best_noisy_val`` of a run chooses it by the lowest cross entropy, which punishes the
-    confident probabilities of bounded losses, and the clean ones of forward correction.
-
-    Parameters
-    ----------
-    table
-        One row per run, as from :func:`dilution.study.results.table`.
-    history
-        One row per evaluation, as from :func:`dilution.study.results.histories`. A run without evaluations,
-        such as an imported one, has no such accuracy.
-
-    Returns
-    -------
-    DataFrame
-        The table with the columns ``test_acc_at_best_noisy_acc`` and ``step_at_best_noisy_acc``.
-    """
-    best = pd.DataFrame(columns=["key", "step", "test_acc"])
-    if "val_acc_noisy" in history:
-        known = history.dropna(subset=["val_acc_noisy"])
-        best = known.loc[known.groupby("key")["val_acc_noisy"].idxmax()]
-    best = best.set_index("key")
-    accuracy, step = table["key"].map(best["test_acc"]), table["key"].map(best["step"])
-    has_ended = table["state"] == "done"
-    return table.assign(
-        test_acc_at_best_noisy_acc=pd.to_numeric(accuracy).astype("float64").where(has_ended),
-        step_at_best_noisy_acc=pd.to_numeric(step).astype("float64").where(has_ended),
-    )
-
-
 def named_runs(table: pd.DataFrame, planned: pd.DataFrame, methods: Sequence[Method]) -> pd.DataFrame:
     """Return one row per method, noise and seed: names, the accuracies of :data:`MEASURES`, and the run.
 
     Parameters
     ----------
     table
-        One row per run, as from :func:`with_noisy_choice`.
+        One row per run, as from :func:`dilution.study.results.table`.
     planned
         Columns ``method``, ``noise``, ``key``: a run may belong to two methods.
     methods
@@ -82,10 +49,6 @@ def named_runs(table: pd.DataFrame, planned: pd.DataFrame, methods: Sequence[Met
         chance.
     """
     filled = with_diverged_at_chance(table)
-    chosen = filled["test_acc_at_best_noisy_acc"]
-    is_diverged = filled["state"] == "diverged"
-    at_chance = pd.to_numeric(filled["test_acc_last"]).where(is_diverged)
-    filled = filled.assign(test_acc_at_best_noisy_acc=chosen.fillna(at_chance))
     runs = planned.merge(filled, on="key", how="left", suffixes=("", "_setting"))
     stops_early = runs["method"].isin([method.name for method in methods if method.stops_early])
     for measure, column in _COLUMNS.items():

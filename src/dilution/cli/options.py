@@ -119,7 +119,9 @@ def _execution(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed runs again.")] = False,
     save_weights: Annotated[
         str | None,
-        typer.Option(help="Save the weights of each run beside the store: best (by noisy labels), or last."),
+        typer.Option(
+            help="Save the weights of each run beside the store: best, best_acc (by noisy labels) or last."
+        ),
     ] = None,
 ) -> None:
     """Declare the options of :class:`dilution.study.execution.Execution`."""

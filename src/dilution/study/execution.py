@@ -44,7 +44,8 @@ class Execution:
         Whether failed runs are run again.
     save_weights
         Weights of each run that are saved beside the store: ``"best"``, those of the evaluation with the
-        lowest loss on noisy validation labels, or ``"last"``. :func:`dilution.load_weights` reads them. On a
+        lowest loss on noisy validation labels, ``"best_acc"``, with the highest accuracy on them, or
+        ``"last"``. :func:`dilution.load_weights` reads them. On a
         cluster all nodes share the folder of the store then. Default: none.
     progress
         Whether progress is shown on stderr.

@@ -204,8 +204,8 @@ class Study:
         save_weights = content.get("save_weights")
         if save_weights is not None and not isinstance(save_weights, str):
             raise InputError(
-                f"save_weights is {short_repr(save_weights)}; it must be 'best' or 'last'. Leave it out to "
-                "save no weights."
+                f"save_weights is {short_repr(save_weights)}; it must be 'best', 'best_acc' or 'last'. "
+                "Leave it out to save no weights."
             )
         check_saved_step(save_weights)
         return cls.of(name, runs, cast("SavedStep | None", save_weights))

@@ -12,12 +12,14 @@ MEASURES = (
     "test_acc_at_best_clean_val",
     "test_acc_top5",
     "test_acc_at_best_noisy_val",
+    "test_acc_at_best_noisy_acc",
     "test_acc_max",
     "test_acc_at_half_steps",
     "val_acc_clean",
     "val_loss_noisy",
     "step_at_best_clean_val",
     "step_at_best_noisy_val",
+    "step_at_best_noisy_acc",
     "steps_done",
     "stopped_at",
     "memorised_last",
@@ -41,14 +43,14 @@ CIRCUMSTANCES = ("seconds", "group_size", "device", "image_note")
 TEXT_MEASURES = ("device", "image_note")
 
 INTEGER_MEASURES = (
-    *("step_at_best_clean_val", "step_at_best_noisy_val", "steps_done", "n_available", "n_test"),
-    *("group_size", "diverged_at", "stopped_at"),
+    *("step_at_best_clean_val", "step_at_best_noisy_val", "step_at_best_noisy_acc", "steps_done"),
+    *("n_available", "n_test", "group_size", "diverged_at", "stopped_at"),
 )
 
 FRACTION_MEASURES = (
     *("noise_rate_expected", "noise_rate_empirical", "val_acc_clean", "majority_share", "test_acc_last"),
     *("test_acc_at_best_clean_val", "test_acc_top5", "test_acc_at_best_noisy_val", "test_acc_max"),
-    *("test_acc_at_half_steps", "memorised_last", "recovered_last"),
+    *("test_acc_at_best_noisy_acc", "test_acc_at_half_steps", "memorised_last", "recovered_last"),
 )
 
 MAX_INTEGER = 2**53

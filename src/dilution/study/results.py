@@ -58,9 +58,24 @@ def _flatten(row: dict[str, Any]) -> dict[str, Any]:
         **(dict.fromkeys(Run.model_fields) if is_recorded else ADDED_SETTINGS),
         **row["spec"],
         **{name: row["result"].get(name) for name in MEASURES},
+        **({} if is_recorded else _of_noisy_accuracy(row)),
         **{name: row[name] for name in ("key", "state", "error", "host", "started", "finished")},
         "versions": ", ".join(f"{name} {version}" for name, version in row["versions"].items()),
     }
+
+
+def _of_noisy_accuracy(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the measures by accuracy on noisy validation labels of a run that was trained before they were.
+
+    Its history has them, where it has one: an imported run has none, and with `test_part` it has those of a
+    part of the test split.
+    """
+    evaluations = [line for line in row["history"] or () if line.get("val_acc_noisy") is not None]
+    is_known = "test_acc_at_best_noisy_acc" in row["result"]
+    if row["state"] != "done" or is_known or row["spec"].get("test_part") or not evaluations:
+        return {}
+    best = max(evaluations, key=lambda line: line["val_acc_noisy"])
+    return {"test_acc_at_best_noisy_acc": best["test_acc"], "step_at_best_noisy_acc": best["step"]}
 
 
 def recorded_notes(runs: pd.DataFrame) -> list[str]:

@@ -41,8 +41,9 @@ class SavedModel:
         The run.
     which
         ``"best"``: the weights are those of the evaluation with the lowest loss on noisy validation labels,
-        whose test accuracy the table has as ``test_acc_at_best_noisy_val``; ``"last"``: those after the last
-        step, ``test_acc_last``.
+        whose test accuracy the table has as ``test_acc_at_best_noisy_val``; ``"best_acc"``: with the highest
+        accuracy on them, ``test_acc_at_best_noisy_acc``; ``"last"``: those after the last step,
+        ``test_acc_last``.
     step
         Optimizer steps after which they were saved.
     classes
@@ -87,7 +88,7 @@ def load_weights(
     store
         The store.
     which
-        ``"best"`` or ``"last"``, as the weights were saved.
+        ``"best"``, ``"best_acc"`` or ``"last"``, as the weights were saved.
     model
         For a model of your own: ``"module:factory"`` as in the run, which is imported, or the function
         itself.

@@ -16,14 +16,14 @@ from dilution.training.kept_weights import KeptStep
 from dilution.training.strategies import AveragedNetworks
 from dilution.utils.atomic import write_atomic
 
-SavedStep = Literal["best", "last"]
-"""Whose weights are saved: ``"best"``, the evaluation with the lowest loss on noisy validation labels, or
-``"last"``, the last step."""
+SavedStep = Literal["best", "best_acc", "last"]
+"""Whose weights are saved: ``"best"``, the evaluation with the lowest loss on noisy validation labels,
+``"best_acc"``, that with the highest accuracy on them, or ``"last"``, the last step."""
 
 FORMAT = "dilution weights 1"
 """What a file says that it is."""
 
-_KEPT: dict[SavedStep, KeptStep] = {"best": "best_noisy_val", "last": "last"}
+_KEPT: dict[SavedStep, KeptStep] = {"best": "best_noisy_val", "best_acc": "best_noisy_acc", "last": "last"}
 
 
 def check_saved_step(name: str | None) -> None:

@@ -72,7 +72,8 @@ def train(
         The step whose weights the model of the result has, as ``model_step`` and ``test_acc`` of the result
         say: ``"best_clean_val"``, the evaluation with the highest accuracy on clean validation labels, which
         ``test_acc_at_best_clean_val`` reports; ``"best_noisy_val"``, the one with the lowest cross entropy on
-        noisy validation labels, which needs no clean label; or ``"last"``. Estimators have no steps.
+        noisy validation labels, which needs no clean label; ``"best_noisy_acc"``, that with the highest
+        accuracy on them; or ``"last"``. Estimators have no steps.
     **settings
         Settings that replace those of `config`, such as ``targets="pooled", epochs=4``.
 

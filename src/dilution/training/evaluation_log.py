@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 from torch import Tensor, nn
@@ -64,7 +64,7 @@ class EvaluationLog:
         self._stops = rule.of_training()
         kept: set[BestStep] = set() if task.keep == "last" else {task.keep}
         if task.config.test_part is not None:
-            kept |= {"best_noisy_val", "best_clean_val"}
+            kept |= set(get_args(BestStep))
         self._kept = KeptWeights(kept)
         self._history: list[dict[str, float]] = []
         self.diverged_at: int | None = None
@@ -134,7 +134,7 @@ class EvaluationLog:
         """
         if self._evaluator is None or self._task.config.test_part is None or self.diverged_at is not None:
             return
-        steps: tuple[KeptStep, ...] = ("last", "best_clean_val", "best_noisy_val")
+        steps: tuple[KeptStep, ...] = ("last", *get_args(BestStep))
         for kept in steps:
             if (step := self._step_of(kept)) is not None and step not in self.whole_test:
                 with self._random_numbers():

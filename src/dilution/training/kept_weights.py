@@ -5,17 +5,25 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-KeptStep = Literal["last", "best_noisy_val", "best_clean_val"]
-"""A step of a training: the last one, or the best evaluation by noisy or by clean validation labels."""
+BestStep = Literal["best_noisy_val", "best_noisy_acc", "best_clean_val"]
+"""The evaluation with the lowest cross entropy on noisy validation labels, with the highest accuracy on them,
+or with the highest accuracy on clean ones; the first of equals."""
 
-BestStep = Literal["best_noisy_val", "best_clean_val"]
+KeptStep = Literal["last", BestStep]
+"""A step of a training: the last one, or one of the best."""
 
 _Weights = dict[str, Tensor]
 
 
 def badness(step: BestStep, measures: Mapping[str, float]) -> float:
     """Return a number that is lower the better an evaluation is: a loss, or an accuracy with a minus."""
-    return measures["val_loss_noisy"] if step == "best_noisy_val" else -measures["val_acc_clean"]
+    match step:
+        case "best_noisy_val":
+            return measures["val_loss_noisy"]
+        case "best_noisy_acc":
+            return -measures["val_acc_noisy"]
+        case "best_clean_val":
+            return -measures["val_acc_clean"]
 
 
 class KeptWeights:

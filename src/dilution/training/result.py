@@ -108,7 +108,8 @@ class TrainResult:
 
         The step is chosen on validation data: ``test_acc_at_best_clean_val`` by the highest
         accuracy on clean labels, ``test_acc_at_best_noisy_val`` by the lowest cross entropy on
-        noisy ones, in a tie the first such step. ``test_acc_top5`` is measured at the same step as
+        noisy ones, ``test_acc_at_best_noisy_acc`` by the highest accuracy on noisy ones, in a tie the first
+        such step. ``test_acc_top5`` is measured at the same step as
         ``test_acc_at_best_clean_val``. ``test_acc_max`` is the highest test accuracy of all
         evaluations; it is reported as an oracle and never used. With `test_part` it and
         ``test_acc_at_half_steps`` are accuracies on that part, the others on all test images.
@@ -124,6 +125,7 @@ class TrainResult:
         history = self.history
         clean = history.loc[history["val_acc_clean"].idxmax()]
         noisy = history.loc[history["val_loss_noisy"].idxmin()]
+        agreeing = history.loc[history["val_acc_noisy"].idxmax()]
         half = history[history["step"] <= history["step"].iloc[-1] / 2]
         at_half = None if half.empty else float(half.loc[half["val_acc_clean"].idxmax(), "test_acc"])
         return {
@@ -131,12 +133,14 @@ class TrainResult:
             "test_acc_at_best_clean_val": self._test_measure(int(clean["step"]), "test_acc"),
             "test_acc_top5": self._test_measure(int(clean["step"]), "test_acc_top5"),
             "test_acc_at_best_noisy_val": self._test_measure(int(noisy["step"]), "test_acc"),
+            "test_acc_at_best_noisy_acc": self._test_measure(int(agreeing["step"]), "test_acc"),
             "test_acc_max": float(history["test_acc"].max()),
             "test_acc_at_half_steps": at_half,
             "val_acc_clean": float(clean["val_acc_clean"]),
             "val_loss_noisy": float(noisy["val_loss_noisy"]),
             "step_at_best_clean_val": int(clean["step"]),
             "step_at_best_noisy_val": int(noisy["step"]),
+            "step_at_best_noisy_acc": int(agreeing["step"]),
             "steps_done": int(history["step"].iloc[-1]),
             **{
                 f"{name}_last": float(history[name].iloc[-1])

@@ -41,8 +41,8 @@ class TrainTask:
         Whether normalised features are compressed; see :class:`dilution.training.evaluation.Normalise`.
     keep
         The step whose weights the model of the result has: ``"last"``; ``"best_noisy_val"``, the evaluation
-        with the lowest cross entropy on noisy validation labels; or ``"best_clean_val"``, the one with the
-        highest accuracy on clean ones.
+        with the lowest cross entropy on noisy validation labels; ``"best_noisy_acc"``, that with the highest
+        accuracy on them; or ``"best_clean_val"``, that with the highest accuracy on clean ones.
     """
 
     model: str
