@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from commands import dilution, refused, succeeded
@@ -202,7 +203,10 @@ def test_failed_runs_are_named_and_a_benchmark_without_a_finished_run_is_refused
 
 @pytest.mark.trains
 def test_the_command_prints_the_answer_and_the_page_and_can_estimate(short, tmp_path):
-    words = ["benchmark", "digits", "--methods", "gce", "--noises", "alpha-5", "--seeds", 2, "--workers", 0]
+    labels = package.load("digits").train.labels.numpy()
+    np.save(tmp_path / "flipped.npy", np.where(np.arange(len(labels)) % 5 == 0, (labels + 1) % 10, labels))
+    noises = "alpha-5,flipped.npy"
+    words = ["benchmark", "digits", "--methods", "gce", "--noises", noises, "--seeds", 2, "--workers", 0]
     printed = succeeded(dilution(*words, "--estimate", cwd=tmp_path))
     assert "benchmark/digits/demo" in printed
     assert not (tmp_path / "results.sqlite").exists()
@@ -211,8 +215,10 @@ def test_the_command_prints_the_answer_and_the_page_and_can_estimate(short, tmp_
     assert printed.endswith("page: benchmark/index.html\n")
     made_by = json.loads((tmp_path / "benchmark" / "made_by.json").read_text("utf-8"))
     assert made_by["command"] == (
-        "dilution benchmark digits --methods gce --noises alpha-5 --seeds 2 --workers 0"
+        "dilution benchmark digits --methods gce --noises alpha-5,flipped.npy --seeds 2 --workers 0"
     )
+    delivered = pd.read_csv(tmp_path / "benchmark" / "noise.csv").set_index("noise")["delivered"]
+    assert delivered["flipped.npy"] == pytest.approx(0.2, abs=0.02)
     (tmp_path / "benchmark" / "index.html").write_text("mine", "utf-8")
     refused(dilution(*words, cwd=tmp_path), "index.html, which dilution has not written")
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import dilution
 from dilution.errors import InputError
+from dilution.report.figure_style import FigureStyle, using_style
 from dilution.report.latex import _ESCAPES, escape
 
 ROWS = [
@@ -57,6 +58,17 @@ def test_settings_can_be_exchanged_and_a_missing_cell_is_a_dash():
 def test_numbers_have_the_name_of_their_setting_and_ascend():
     table = pd.concat([RUNS[:3].assign(alpha=alpha, noise="uniform") for alpha in (20.0, 5.0)])
     assert "loss & alpha 5 & alpha 20 \\\\" in dilution.latex_table(table, rows="loss")
+
+
+def test_labels_stand_for_names_and_their_formulas_stay():
+    labels = {"gce": "[GCE] & co", "symmetric(rate=0.4)": "$\\eta = 0.4$ of 50 %", "loss": "Loss"}
+    text = dilution.latex_table(RUNS, labels=labels)
+    assert "Loss & $\\eta = 0.4$ of 50 \\% & 50\\% \\& more\\_noise \\\\" in text
+    assert body(text)[0][0] == "cross\\_entropy"
+    assert "\n{}[GCE] \\& co & " in text
+    with using_style(FigureStyle(labels={"gce": "GCE"})) as style:
+        assert "\nGCE & " in dilution.latex_table(RUNS)
+    assert style.notes == []
 
 
 def test_a_caption_makes_a_float_and_diverged_runs_are_said():

@@ -114,7 +114,7 @@ def test_differences_of_a_study_are_a_section_with_their_correction(tmp_path):
     section = differences_section("mine", runs, tmp_path, "mine-differences")
     assert section.points["loss"].tolist() == ["gce", "mae"] * 2
     assert "Of 4 differences from cross_entropy 2 are significant at 5 % (Holm)." in section.summary
-    assert "The largest is that of gce (noise a): +20.1 points" in section.summary
+    assert "is that of gce (noise a): +20.1 points" in section.summary
     assert "Holm (1979)" in section.method
     assert list(pd.read_csv(tmp_path / "mine-differences.csv"))[-2:] == ["p", "p_holm"]
     assert differences_section("mine", runs[runs["seed"] == 0], tmp_path, "x") is None

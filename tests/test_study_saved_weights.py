@@ -142,7 +142,9 @@ def test_weights_are_asked_for_on_the_command_line_and_in_the_file_of_a_study(tm
             assert eval(call, {"dilution": dilution}).which == which
     misspelt = command("run", "a.toml", "--save-weights", "bets", *options, cwd=tmp_path)
     refused(misspelt, "Did you mean 'best'")
-    refused(command("run", "c.toml", cwd=tmp_path), "save_weights is 1; it must be 'best', 'best_acc' or 'last'")
+    refused(
+        command("run", "c.toml", cwd=tmp_path), "save_weights is 1; it must be 'best', 'best_acc' or 'last'"
+    )
 
 
 def test_worker_processes_save_weights_too(tmp_path):

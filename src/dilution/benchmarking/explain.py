@@ -11,6 +11,7 @@ from dilution.benchmarking.tables import MEASURES, leaders
 from dilution.utils.estimate import Estimate
 
 _MAX_NAMES = 4  # of methods in a sentence
+_LEVEL = 0.05  # of tests
 
 Titles = Mapping[str, str]
 """Name of a method or noise → its name in figures."""
@@ -121,12 +122,15 @@ def _against_reference(differences: pd.DataFrame, measure: str, method: str, tit
     rows = differences[(differences["measure"] == measure) & (differences["method"] == method)]
     if rows.empty:
         return ""
-    above, below = int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum())
-    most = rows.loc[rows["mean"].idxmax()]
+    is_above = rows["low"] > 0
+    above, below = int(is_above.sum()), int((rows["high"] < 0).sum())
+    corrected = int((is_above & (rows["p_holm"] < _LEVEL)).sum())
+    most = (rows[is_above] if above else rows)["mean"].idxmax()
+    gain = f"{points_text(_estimate(rows.loc[most]))}, with {titles[str(rows.loc[most, 'noise'])]}"
     return (
-        f"It is above {titles[REFERENCE]} beyond the 95 % interval at {above} of {len(rows)} noises and "
-        f"below it at {below}; the largest gain is {points_text(_estimate(most))}, with "
-        f"{titles[str(most['noise'])]}."
+        f"It is above {titles[REFERENCE]} beyond the 95 % interval at {above} of {len(rows)} noises"
+        + (f" ({corrected} after Holm's correction for all differences)" if above else "")
+        + f" and below it at {below}; the largest {'of these gains' if above else 'gain'} is {gain}."
     )
 
 

@@ -79,8 +79,10 @@ def published_for(
 
 
 def _text(noise: BenchmarkNoise) -> str:
-    """Return the text of a noise, ``"clean"`` without one."""
-    return "clean" if noise.name == "clean" else _canonical(str(noise.settings.get("noise", noise.name)))
+    """Return the text of a noise: ``"clean"`` without one, empty for labels of a file or a data set."""
+    if noise.name == "clean":
+        return noise.name
+    return _canonical(str(noise.settings["noise"])) if "noise" in noise.settings else ""
 
 
 def _canonical(text: str) -> str:

@@ -90,4 +90,5 @@ def _summary(points: pd.DataFrame, by: str) -> str:
     ]
     where = f" ({', '.join(conditions)})" if conditions else ""
     size = f"{100 * top['mean']:+.1f} points [{low}, {high}]"
-    return f"{sentence} The largest is that of {top[by]}{where}: {size}."
+    largest = "It" if len(significant) == 1 else "The largest of these"
+    return f"{sentence} {largest} is that of {top[by]}{where}: {size}."

@@ -2,12 +2,13 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import pandas as pd
 
-from dilution.errors import InputError, unknown
+from dilution.errors import InputError, short_repr, unknown
+from dilution.report.figure_style import FigureStyle, current_style
 from dilution.report.tables import MISSING, format_value
 from dilution.study.differences import compared_setting
 from dilution.study.measures import FRACTION_MEASURES
@@ -47,6 +48,7 @@ def latex_table(
     decimals: int = 1,
     caption: str = "",
     label: str = "",
+    labels: Mapping[str, str] | None = None,
 ) -> str:
     r"""Return means over seeds as a LaTeX table with the rules of the package booktabs.
 
@@ -70,6 +72,9 @@ def latex_table(
         Digits behind the point.
     caption, label
         Caption and label; with one of them the table is a float, ``\begin{table}``.
+    labels
+        Name in the table → text in its place, as for figures: ``{"gce": "GCE"}``. Formulas between dollar
+        signs stay as they are. Default: those of the figures that are drawn now, if any.
 
     Returns
     -------
@@ -79,8 +84,8 @@ def latex_table(
     Raises
     ------
     InputError
-        If a setting or the measure is unknown, runs differ in a setting that neither rows nor columns have,
-        or two runs of one seed are in one cell.
+        If a setting or the measure is unknown, a label breaks its rule, runs differ in a setting that neither
+        rows nor columns have, or two runs of one seed are in one cell.
     """
     if interval not in get_args(Interval):
         raise unknown("kind of interval", str(interval), get_args(Interval))
@@ -88,6 +93,7 @@ def latex_table(
         raise InputError(
             f"decimals is {decimals!r}; it must be a whole number from 0 to 9, such as decimals=1."
         )
+    style = current_style() if labels is None else FigureStyle(labels=labels)
     named = name_matrices(table)
     finished = named[named["state"].isin(["done", "diverged"])] if "state" in named else named
     if finished.empty:
@@ -106,11 +112,16 @@ def latex_table(
     }
     frame = pd.DataFrame(
         [
-            [_name([rows], row), *(places.get((row, column), escape(MISSING)) for column in column_values)]
+            [
+                _name([rows], row, style),
+                *(places.get((row, column), escape(MISSING)) for column in column_values),
+            ]
             for row in row_values
         ]
     )
-    frame.columns = pd.Index([escape(rows), *(_name(others, column) for column in column_values)])
+    frame.columns = pd.Index(
+        [_labelled(rows, style), *(_name(others, column, style) for column in column_values)]
+    )
     text: str = frame.to_latex(
         index=False,
         escape=False,
@@ -124,14 +135,23 @@ def latex_table(
 def escape(text: str) -> str:
     """Return a text that LaTeX prints as it is, on one line."""
     escaped = printable(" ".join(text.split())).translate(_TABLE)
-    escaped = re.sub("-(?=-)", "-{}", escaped).replace("–", "--")  # two hyphens would be one dash
-    return f"{{}}{escaped}" if escaped.startswith(("[", "*")) else escaped  # after \\ these are arguments
+    return _at_the_start(re.sub("-(?=-)", "-{}", escaped).replace("–", "--"))  # two hyphens would be one dash
+
+
+def _at_the_start(text: str) -> str:
+    """Return a text of LaTeX that may begin a row: brackets and stars there would be arguments."""
+    return f"{{}}{text}" if text.startswith(("[", "*")) else text
 
 
 def _checked_settings(
     table: pd.DataFrame, rows: str | None, columns: str | Sequence[str] | None
 ) -> tuple[str, list[str]]:
     """Return the settings of the rows and of the columns."""
+    if rows is not None and not isinstance(rows, str):
+        raise InputError(
+            f"rows is {short_repr(rows)}; it must be the name of one setting. Use rows='loss' and "
+            "columns=['alpha']."
+        )
     varying = [name for name in settings_of_points(table) if name != TRAINED_BY]
     rows = rows or compared_setting(table) or next(iter(varying), "model")
     chosen = [columns] if isinstance(columns, str) else columns
@@ -170,7 +190,7 @@ def _values(row: Any, settings: Sequence[str]) -> tuple[Any, ...]:
     return tuple(None if pd.isna(row[name]) else row[name] for name in settings)
 
 
-def _name(settings: Sequence[str], values: Sequence[Any]) -> str:
+def _name(settings: Sequence[str], values: Sequence[Any], style: FigureStyle) -> str:
     """Return values as the head of a row or column; numbers have the name of their setting."""
     parts = []
     for name, value in zip(settings, values, strict=True):
@@ -180,7 +200,17 @@ def _name(settings: Sequence[str], values: Sequence[Any]) -> str:
             parts.append(value or MISSING)
         elif value is not None:
             parts.append(f"{name} {format_value(value)}")
-    return escape(", ".join(parts) or ("mean" if not settings else MISSING))
+    return _labelled(", ".join(parts) or ("mean" if not settings else MISSING), style)
+
+
+def _labelled(text: str, style: FigureStyle) -> str:
+    """Return a text, or the label in its place, for LaTeX; of a label formulas between dollar signs stay."""
+    label = style.renamed(text)
+    if label == text:
+        return escape(text)
+    parts = re.split(r"(\$[^$]+\$)", " ".join(label.split()))
+    printed = [part if place % 2 else printable(part).translate(_TABLE) for place, part in enumerate(parts)]
+    return _at_the_start("".join(printed))
 
 
 def _cell(point: Any, interval: Interval, decimals: int, in_percent: bool) -> str:
