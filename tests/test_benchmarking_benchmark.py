@@ -218,7 +218,7 @@ def test_the_command_prints_the_answer_and_the_page_and_can_estimate(short, tmp_
         "dilution benchmark digits --methods gce --noises alpha-5,flipped.npy --seeds 2 --workers 0"
     )
     delivered = pd.read_csv(tmp_path / "benchmark" / "noise.csv").set_index("noise")["delivered"]
-    assert delivered["flipped.npy"] == pytest.approx(0.2, abs=0.02)
+    assert delivered["flipped.npy"] == pytest.approx(0.2, abs=0.05)
     (tmp_path / "benchmark" / "index.html").write_text("mine", "utf-8")
     refused(dilution(*words, cwd=tmp_path), "index.html, which dilution has not written")
 

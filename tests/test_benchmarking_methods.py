@@ -87,7 +87,7 @@ def test_a_dictionary_names_settings():
     [
         ("gcee", "'gcee' is not a method. Did you mean 'gce'?"),
         ("cross_entrpy", "Did you mean 'cross_entropy'?"),
-        ("gce(q=3)", "q is 3; it must be less than or equal to 1"),
+        ("gce(q=3)", "q is 3; it must be above 0 and at most 1"),
         ("gce(p=0.3)", "'p' is not a parameter of this loss"),
         ("gce(q=0.3", "cannot be read"),
         ("", "methods is ''; it must be names between commas, such as cross_entropy,gce"),

@@ -179,7 +179,7 @@ def test_a_numpy_truth_value_is_one(module):
     ("settings", "message"),
     [
         ({"early_stopping": "noisy"}, "'noisy' is not a rule of early stopping. Did you mean 'noisy_val'"),
-        ({"early_stopping": "noisy_val(patience=0)"}, "patience is 0.*greater than or equal to 1"),
+        ({"early_stopping": "noisy_val(patience=0)"}, "patience is 0.*at least 1"),
         ({"early_stopping": "noisy_val(patience=1.5)"}, "patience is 1.5.*integer"),
         ({"early_stopping": True}, "early_stopping is True; it must be a name, such as 'noisy_val'"),
         (

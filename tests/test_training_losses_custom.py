@@ -99,7 +99,7 @@ def test_runs_by_a_loss_of_ones_own_train_in_a_study(module, tmp_path):
 
 BROKEN = {
     "mean": ("lambda x, y: F.cross_entropy(x, y)", "returned shape \\(\\).*reduction='none'"),
-    "shape": ("lambda x, y: -x.log_softmax(dim=1)", "returned shape \\(11, 10\\).*must be \\(11,\\)"),
+    "shape": ("lambda x, y: -x.log_softmax(dim=1)", "returned shape \\(11, 10\\).*must be \\(11,\\).*gather"),
     "number": ("lambda x, y: 1.0", "returned float, no losses"),
     "dtype": ("lambda x, y: y", "returned torch.int64, no losses"),
     "detached": (
@@ -133,6 +133,22 @@ def test_a_loss_that_breaks_a_rule_is_refused_before_the_first_step(module, kind
     assert f"{name}:factory" in str(caught.value)
     with pytest.raises(InputError, match=message):
         prepare([Run.of(dataset="digits", n=50, alpha=1, model="mlp1", loss=loss)], None)
+
+
+def test_a_loss_that_says_it_is_linear_and_looks_at_its_batch_is_refused(module):
+    name = module("""
+        from torch.nn import functional as F
+
+        def factory():
+            def loss(logits, labels):
+                losses = F.cross_entropy(logits, labels, reduction="none")
+                return losses - losses.mean().detach()
+
+            loss.linear = True
+            return loss
+    """)
+    with pytest.raises(InputError, match="change with the other examples of their batch"):
+        resolve_loss(f"{name}:factory").check(context())
 
 
 def test_a_loss_that_draws_random_numbers_is_refused(module):

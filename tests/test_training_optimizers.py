@@ -110,7 +110,7 @@ def test_a_built_in_optimizer_has_the_defaults_of_torch(name):
     ("settings", "message"),
     [
         ({"optimizer": "adm"}, "'adm' is not an optimizer. Did you mean 'adam'"),
-        ({"optimizer": "adam(beta2=1)"}, "beta2 is 1.*less than 1"),
+        ({"optimizer": "adam(beta2=1)"}, "beta2 is 1.*below 1"),
         (
             {"optimizer": "adam(beta3=0.1)"},
             "'beta3' is not a parameter of this optimizer. Did you mean 'beta",

@@ -174,7 +174,8 @@ def check_transition_matrix(T: ArrayLike) -> Matrix:
         row = int(np.abs(sums - 1).argmax())
         raise InputError(
             f"row {row} of the noise matrix sums to {sums[row]:.6g}; each row must sum to 1. "
-            "If columns sum to 1 instead, pass the transpose: rows are true classes."
+            "If columns sum to 1 instead, pass the transpose: rows are true classes; counts become "
+            "probabilities with T / T.sum(axis=1, keepdims=True)."
         )
     table /= sums[:, None]
     return table

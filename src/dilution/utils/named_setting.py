@@ -45,7 +45,9 @@ class NamedSetting(BaseModel):
             try:
                 super().__init__(**parameters)
             except ValidationError as error:
-                raise InputError(f"{kind} {self.name!r}: {invalid(error, names)}") from None
+                found = [_out_of_range(dict(details), type(self)) for details in error.errors()]
+                message = str(invalid(error, names)) if None in found else " ".join(filter(None, found))
+                raise InputError(f"{kind} {self.name!r}: {message}") from None
 
         __init__.__pydantic_base_init__ = True  # so that validation does not call it
 
@@ -66,6 +68,27 @@ class NamedSetting(BaseModel):
 
     def __str__(self) -> str:
         return self.text
+
+
+_BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+
+
+def _out_of_range(details: dict[str, Any], setting: type[NamedSetting]) -> str | None:
+    """Return the message for a number out of its range, with the whole range; None for another finding."""
+    place = details["loc"]
+    if len(place) != 1 or not details["type"].startswith(("greater_than", "less_than")):
+        return None
+    field = setting.model_fields[place[0]]
+    bounds = [
+        f"{word} {getattr(rule, name):g}"
+        for rule in field.metadata
+        for name, word in _BOUNDS.items()
+        if hasattr(rule, name)
+    ]
+    default = (
+        "" if field.is_required() else f" {setting.kind}={setting.name!r} has {place[0]}={field.default}."
+    )
+    return f"{place[0]} is {short_repr(details['input'])}; it must be {' and '.join(bounds)}.{default}"
 
 
 _TITLES = {"early_stopping": "rule of early stopping"}

@@ -145,6 +145,11 @@ def _import(module: str, kind: str, name: str) -> ModuleType:
             _digests[module] = digest
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if module.endswith(".py"):
+            raise InputError(
+                f"{kind} is {name!r}; a module is named without the ending of its file. Write "
+                f"{name.replace('.py:', ':', 1)!r}."
+            ) from None
         if missing and f"{module}.".startswith(f"{missing}."):
             raise InputError(
                 f"{kind} is {name!r}, and there is no module {missing} in {folder} or among the installed "

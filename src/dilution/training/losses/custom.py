@@ -135,6 +135,11 @@ class _OfReplica(nn.Module):
         """Whether the function of the user is a module with buffers, which a call may change."""
         return isinstance(self._function, nn.Module) and any(True for _ in self._function.buffers())
 
+    @property
+    def says_linear(self) -> bool:
+        """Whether the user says that the loss depends on logits and one label alone."""
+        return bool(getattr(self._function, "linear", False))
+
     def forward(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss and its gradient by the logits."""
         if targets.is_floating_point():
@@ -174,6 +179,8 @@ class _OfReplica(nn.Module):
             raise InputError(f"loss is {self._text!r}, which returned {kind}, no losses. Rule: {_RULE}.")
         if losses.shape != logits.shape[:1]:
             hint = " Leave out the mean: give reduction='none'." if losses.ndim == 0 else ""
+            if losses.shape == logits.shape:
+                hint = " Of a loss per class take that of the label: losses.gather(1, labels[:, None])[:, 0]."
             raise InputError(
                 f"loss is {self._text!r}, which returned shape {tuple(losses.shape)} for logits "
                 f"{tuple(logits.shape)}; it must be {tuple(logits.shape[:1])}, one loss per example.{hint}"
@@ -205,6 +212,14 @@ def _check_values(loss: _OfReplica, context: LossContext) -> None:
         targets = torch.full((size, classes), 1 / classes)
     else:
         targets = torch.stack([numbers % classes, numbers % context.examples], dim=1)
+    if loss.says_linear and not loss.has_state:
+        labels, half = numbers % classes, (size + 1) // 2
+        whole, part = (loss.of_examples(logits[:end].requires_grad_(), labels[:end]) for end in (size, half))
+        if not torch.allclose(whole[:half], part, rtol=1e-4, atol=1e-5):
+            raise InputError(
+                f"loss is {loss.text!r}, which says linear = True, and the losses of examples change "
+                "with the other examples of their batch. Leave linear out, to train it one label at a time."
+            )
     _, gradient = loss(logits, targets)
     is_finite = bool(gradient.isfinite().all())
     if is_finite and not loss.has_state and not torch.equal(loss(logits, targets)[1], gradient):
