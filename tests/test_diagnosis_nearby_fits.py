@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from noisy_predictions import noisy_predictions, transition_at
+from threadpoolctl import threadpool_limits
 
 from dilution.diagnosis import nearby_fits
-from dilution.diagnosis.bootstrap import sample_weights
+from dilution.diagnosis.bootstrap import bootstrap, sample_weights
 from dilution.diagnosis.nearby_fits import NearbyFits
 from dilution.diagnosis.noise_fit import fit_noise, likelihood, maximise_likelihood, parameters_of
 from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
@@ -73,6 +74,26 @@ def test_the_fit_to_the_examples_themselves_is_the_fit():
     again = NearbyFits(predictions, fit).fit(predictions.weights)
     np.testing.assert_allclose(again.transition, fit.transition, atol=2e-3)
     assert again.noise_rate == pytest.approx(fit.noise_rate, abs=5e-4)
+
+
+def test_no_label_becomes_impossible_where_a_sample_lacks_it():
+    predictions, _ = CASES["few of a class"]
+    nearby = NearbyFits(predictions, fit_noise(predictions))
+    found = nearby.fit((predictions.labels != 3).astype(np.float64))
+    assert found.transition.min() > 1e-10  # as small as the fit itself may be
+    judged = found.judge_labels(predictions.labels)
+    assert np.isfinite(judged.p_wrong).all()
+
+
+def test_bootstrap_fits_have_the_same_bits_on_any_number_of_threads():
+    predictions, _ = CASES["even"]
+    fit = fit_noise(predictions)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append(bootstrap(predictions, fit, samples=2))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one.transition, other.transition)
 
 
 def narrowed(predictions, log_unmixed):

@@ -83,6 +83,34 @@ def test_the_axis_is_a_setting_that_all_points_have():
     assert drawn.figure.axes[0].get_xscale() == "log"
 
 
+def test_noise_by_name_is_drawn_against_the_parameter_in_which_it_differs():
+    noises = [f"symmetric(include_true=True, rate={rate})" for rate in (0.6, 0.2, 0.4)]
+    drawn = plotted(grid(noise=noises, loss=["gce(q=0.3)", "gce(q=0.7)"], seed=[0, 1]), "noise", "loss")
+    axis = drawn.figure.axes[0]
+    assert axis.get_xlabel() == "rate of the noise symmetric"
+    assert drawn.runs == 12
+    assert [text.get_text() for text in drawn.figure.legends[0].get_texts()] == ["gce(q=0.3)", "gce(q=0.7)"]
+    lines = [line.get_xdata() for line in axis.lines if len(line.get_xdata()) == 3]
+    assert all(sorted(x) == [0.2, 0.4, 0.6] for x in lines)
+    assert lines
+
+
+@pytest.mark.parametrize(
+    "noises",
+    [
+        ["symmetric(rate=0.2)", "pair_flip(rate=0.4)"],
+        ["asymmetric(flips='mnist', rate=0.2)", "asymmetric(flips='cifar10', rate=0.2)"],
+        ["symmetric(rate=0.2)", "symmetric(include_true=True, rate=0.2)"],
+        ["asymmetric(flips='mnist', rate=0.2)", "asymmetric(flips='cifar10', rate=0.4)"],
+        ["labels (copy).npy", "labels (2).npy"],
+        ["a", "b"],
+    ],
+)
+def test_noises_that_differ_in_more_than_a_number_are_rows(noises):
+    axis = plotted(grid(noise=noises, seed=[0, 1]), "noise").figure.axes[0]
+    assert [text.get_text() for text in axis.get_yticklabels()] == noises
+
+
 def test_settings_with_equal_values_have_their_names():
     points = pd.DataFrame({"delta": [0.5, None], "eta": [None, 0.5]})
     assert setting_names(points, ["delta", "eta"]) == ["delta 0.5", "eta 0.5"]

@@ -116,17 +116,20 @@ def test_runs_that_were_trained_before_it_was_measured_have_the_choice_by_accura
         line | {"step": step, "val_acc_noisy": agreeing, "test_acc": test}
         for step, agreeing, test in ((2, 0.2, 0.5), (3, 0.4, 0.6), (4, 0.4, 0.9))
     ]
+    other = Run.of(**BASE, alpha=2)
     with Store(tmp_path / "s.sqlite") as opened, opened.writer():
-        opened.add("s", [run, part])
+        opened.add("s", [run, part, other])
         time, versions = "2026-01-01T00:00:00.000+00:00", {"torch": "2"}
-        opened.start([run.key, part.key], host="h", versions=versions, at=time)
+        opened.start([run.key, part.key, other.key], host="h", versions=versions, at=time)
         result = {"test_acc_at_best_clean_val": 0.5, "seconds": 1.0}
         outcome = {"state": "done", "result": result, "history": history}
-        opened.finish({run.key: outcome, part.key: outcome}, at=time)
+        bare = outcome | {"history": [{"step": 1, "val_acc_noisy": 0.5}]}  # of somebody else's store
+        opened.finish({run.key: outcome, part.key: outcome, other.key: bare}, at=time)
         rows = table(opened, "s").set_index("key")
     measures = ["test_acc_at_best_noisy_acc", "step_at_best_noisy_acc"]
     assert rows.loc[run.key, measures].tolist() == [0.6, 3]
     assert rows.loc[part.key, measures].isna().all()  # its history measures a part of the test split
+    assert rows.loc[other.key, measures].isna().all()
 
 
 def test_no_evaluation_gives_an_empty_table_with_columns(store):

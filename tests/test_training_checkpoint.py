@@ -107,6 +107,21 @@ def test_the_weights_to_keep_survive_an_interruption(tmp_path):
 
 
 @pytest.mark.trains
+def test_a_training_that_keeps_weights_which_a_checkpoint_lacks_starts_again(tmp_path, caplog):
+    def kept(keep):
+        return [replace(task, keep=keep) for task in tasks("mlp2", optimizer="adam", lr=0.03)]
+
+    path = tmp_path / "a.pt"
+    whole = train_together(kept("best_noisy_acc"))
+    with pytest.raises(KeyboardInterrupt):
+        train_together(kept("best_noisy_val"), checkpoint=Interrupting(path))
+    again = train_together(kept("best_noisy_acc"), checkpoint=Checkpoint(path, "a training"))
+    assert_same(again, whole)
+    assert [result.model_step for result in again] == [result.model_step for result in whole]
+    assert "it lacks the weights of best_noisy_acc. The training starts again" in caplog.text
+
+
+@pytest.mark.trains
 def test_a_replica_that_had_diverged_stays_diverged(tmp_path):
     def pair():
         first, second = tasks("mlp2", optimizer="sgd")

@@ -1,6 +1,7 @@
 """Optimizers: those of torch by name with parameters, and factories of the user."""
 
 import copy
+import pickle
 import subprocess
 import sys
 
@@ -195,6 +196,7 @@ def test_built_in_optimizers_take_the_steps_of_torch_and_go_on_from_its_state(na
     other.load_state_dict(copy.deepcopy(published.state_dict()))
     for optimizer, trained in ((own, ours), (published, theirs), (other, resumed)):
         step(optimizer, trained)
+    assert type(pickle.loads(pickle.dumps(own))) is type(own)
     for first, second, third in zip(ours, theirs, resumed, strict=True):
         assert torch.equal(first, second)
         assert torch.equal(first, third)

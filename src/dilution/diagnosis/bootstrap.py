@@ -11,6 +11,7 @@ from dilution.diagnosis.nearby_fits import NearbyFits
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit
 from dilution.diagnosis.pooled_fit import PooledFit, maximise_pooled
 from dilution.utils import rng
+from dilution.utils.blas_threads import one_thread
 from dilution.utils.estimate import Estimate, central_interval
 from dilution.utils.stage_log import track
 
@@ -55,8 +56,9 @@ def bootstrap(
     if isinstance(fit, PooledFit):
         pooled = [maximise_pooled(fit.evidence, weights, fit.beta, fit.rates) for weights in drawn]
         return cast("list[Fit]", pooled)
-    nearby = NearbyFits(predictions, fit)
-    return cast("list[Fit]", [nearby.fit(weights) for weights in drawn])
+    with one_thread():
+        nearby = NearbyFits(predictions, fit)
+        return cast("list[Fit]", [nearby.fit(weights) for weights in drawn])
 
 
 def interval(

@@ -6,8 +6,7 @@ on the estimated true labels, and the whole estimate is repeated, where the answ
 """
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +23,7 @@ from dilution.diagnosis.cross_validation import (
 )
 from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, fit_noise
 from dilution.utils import rng
+from dilution.utils.blas_threads import one_thread
 from dilution.utils.estimate import Estimate
 from dilution.utils.stage_log import track
 
@@ -172,7 +172,7 @@ class _Head:
     ) -> None:
         self._classes, self._n, self._folds = classes, len(labels), folds
         values = _scaled(features)
-        with _one_thread():
+        with one_thread():
             self._splits = [
                 _split(
                     values, np.concatenate([part for k, part in enumerate(parts) if k != number]), held_out
@@ -188,7 +188,7 @@ class _Head:
         from sklearn.linear_model import LogisticRegression
 
         log_probs = np.zeros((self._n, self._classes))
-        with warnings.catch_warnings(), _one_thread():
+        with warnings.catch_warnings(), one_thread():
             warnings.simplefilter("ignore", ConvergenceWarning)  # predictions are compared, not coefficients
             for split in self._splits[: repeats * self._folds]:
                 model = LogisticRegression(C=penalty, max_iter=_MAX_ITERATIONS, tol=_TOLERANCE)
@@ -233,12 +233,3 @@ def _draw(probs: Floats, random: np.random.Generator) -> Ints:
     thresholds = random.random(len(probs))[:, None] * probs.sum(axis=1, keepdims=True)
     drawn: Ints = np.minimum((probs.cumsum(axis=1) < thresholds).sum(axis=1), probs.shape[1] - 1)
     return drawn
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread: the same bits on any number of cores; small matrices gain nothing from more."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1):
-        yield

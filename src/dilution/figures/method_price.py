@@ -308,9 +308,9 @@ FIGURE = Figure(
     "loss is the n of cross entropy divided by its own: above 1 it saves clean examples, and the α "
     "noisy ones that come with each. Bars are 95 % intervals of the ratio, from those of both "
     "crossings (Fieller's method for each, Welch's for the difference of their logarithms). Every loss "
-    "has the parameters of its publication. Forward correction is given the true transition matrix. "
-    "Test accuracy decides which n to measure next, because it is the measured quantity; it chooses no "
-    "step and no learning rate.",
+    "has the parameters of its publication. Forward and backward correction are given the true transition "
+    "matrix. Test accuracy decides which n to measure next, because it is the measured quantity; it chooses "
+    "no step and no learning rate.",
     next_runs=next_runs,
     as_percent=False,
 )

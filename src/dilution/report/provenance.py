@@ -27,7 +27,7 @@ def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         "command": command,
         "page written by": f"dilution {versions()['dilution']}, torch {versions()['torch']}",
         "python": versions()["python"],
-        "machine": describe_machine(),
+        "page written on": describe_machine(),
     }
     for name, table in runs.items():
         ended = table.dropna(subset=["finished", "started"])

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dilution.report.marks import mark_points
+from dilution.report.parameter_axis import parameter_axis
 from dilution.report.style import (
     ALPHA_LABEL,
     COLOURS,
@@ -60,7 +61,10 @@ class StudyPlot:
 
 
 def plot_study(points: pd.DataFrame, varying: Sequence[str], measure: str) -> StudyPlot:
-    """Draw the points of a study: against the first numeric setting that varies, or one row per point.
+    """Draw the points of a study: against the first number that varies, or one row per point.
+
+    That is a numeric setting, or else a parameter in which the texts of a setting differ, such as the rate of
+    noise by name.
 
     Parameters
     ----------
@@ -76,9 +80,14 @@ def plot_study(points: pd.DataFrame, varying: Sequence[str], measure: str) -> St
         return StudyPlot(None, "", 0)
     axes = [name for name in _AXIS_LABELS if name in varying]
     complete = [name for name in axes if measured[name].notna().all()]
-    if not axes:
-        return _plot_by_name(measured, varying, measure)
-    return _plot_lines(measured, varying, (complete or axes)[0], measure)
+    if axes:
+        x = (complete or axes)[0]
+        return _plot_lines(measured, varying, x, _AXIS_LABELS[x], measure)
+    if parameter := parameter_axis(measured, varying):
+        others = [name for name in varying if name != parameter.setting]
+        numbered = measured.assign(**{parameter.label: parameter.values})
+        return _plot_lines(numbered, [*others, parameter.label], parameter.label, parameter.label, measure)
+    return _plot_by_name(measured, varying, measure)
 
 
 def setting_names(points: pd.DataFrame, settings: Sequence[str]) -> list[str]:
@@ -135,7 +144,9 @@ def _plot_by_name(points: pd.DataFrame, varying: Sequence[str], measure: str) ->
     return StudyPlot(figure, "", int(points["seeds"].sum()))
 
 
-def _plot_lines(points: pd.DataFrame, varying: Sequence[str], x: str, measure: str) -> StudyPlot:
+def _plot_lines(
+    points: pd.DataFrame, varying: Sequence[str], x: str, x_label: str, measure: str
+) -> StudyPlot:
     """Draw accuracy against a numeric setting, one line per combination of the others."""
     others = [name for name in varying if name not in (x, "n_val")]
     without_x = points[points[x].isna()]
@@ -167,7 +178,7 @@ def _plot_lines(points: pd.DataFrame, varying: Sequence[str], x: str, measure: s
                     line_with_interval(axis, part[labels[part.index] == label], x, label, index)
             if panel is not None:
                 axis.set_title(_text(title))
-            axis.set_xlabel(_AXIS_LABELS[x])
+            axis.set_xlabel(x_label)
             axis.set_ylabel(measure)
             if x in _LOGARITHMIC and points[x].min() > 0 and points[x].max() / points[x].min() >= _WIDE:
                 log_axis(axis, "x")

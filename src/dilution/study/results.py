@@ -8,7 +8,7 @@ import pandas as pd
 
 from dilution.study.data_notes import data_notes
 from dilution.study.gradient_notes import gradient_notes
-from dilution.study.measures import MEASURES, TEXT_MEASURES
+from dilution.study.measures import MEASURES, TEXT_MEASURES, broken_rule
 from dilution.study.other_code import describe_other_code
 from dilution.study.recorded_run import TRAINED_BY
 from dilution.study.run_spec import ADDED_SETTINGS, Run
@@ -70,12 +70,24 @@ def _of_noisy_accuracy(row: dict[str, Any]) -> dict[str, Any]:
     Its history has them, where it has one: an imported run has none, and with `test_part` it has those of a
     part of the test split.
     """
-    evaluations = [line for line in row["history"] or () if line.get("val_acc_noisy") is not None]
+    evaluations = [line for line in row["history"] or () if _is_whole(line)]
     is_known = "test_acc_at_best_noisy_acc" in row["result"]
     if row["state"] != "done" or is_known or row["spec"].get("test_part") or not evaluations:
         return {}
     best = max(evaluations, key=lambda line: line["val_acc_noisy"])
     return {"test_acc_at_best_noisy_acc": best["test_acc"], "step_at_best_noisy_acc": best["step"]}
+
+
+def _is_whole(line: dict[str, Any]) -> bool:
+    """Return whether an evaluation has an accuracy on noisy labels, a test accuracy and a step."""
+    return all(
+        line.get(name) is not None and broken_rule(measure, line[name]) is None
+        for name, measure in (
+            ("val_acc_noisy", "val_acc_clean"),
+            ("test_acc", "test_acc_at_best_noisy_acc"),
+            ("step", "step_at_best_noisy_acc"),
+        )
+    )
 
 
 def recorded_notes(runs: pd.DataFrame) -> list[str]:

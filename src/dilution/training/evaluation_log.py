@@ -14,6 +14,7 @@ from dilution.training.early_stopping import NONE, resolve_early_stopping
 from dilution.training.evaluation import Evaluator
 from dilution.training.kept_weights import BestStep, KeptStep, KeptWeights, badness
 from dilution.training.memorisation import Memorisation
+from dilution.training.step_state import OtherStepError
 from dilution.training.task import TrainTask
 from dilution.utils.rng_state import RngState
 
@@ -149,6 +150,19 @@ class EvaluationLog:
             "stopped_at": self.stopped_at,
             "best": self._kept.state(),
         }
+
+    def check(self, state: Mapping[str, Any]) -> None:
+        """Check that a state of a checkpoint has the weights that are kept: they could not be had again.
+
+        Raises
+        ------
+        OtherStepError
+            If it lacks any. Older checkpoints have fewer, and so have those of a call that kept another step.
+        """
+        if any("val_loss_noisy" in measures for measures in state["history"]):
+            lacking = self._kept.lacking(state.get("best"))
+            if lacking:
+                raise OtherStepError(f"it lacks the weights of {', '.join(lacking)}")
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Resume from the state of a checkpoint; older ones have less."""

@@ -53,6 +53,17 @@ class KeptWeights:
         for step, value in better:
             self._best[step] = value, weights
 
+    def lacking(self, state: Mapping[str, Any] | tuple[float, _Weights] | None) -> list[str]:
+        """Return the steps that are kept here and whose weights a state of :meth:`state` has not."""
+        best = (
+            state["best"]
+            if isinstance(state, Mapping)
+            else {}
+            if state is None
+            else {"best_noisy_val": state}
+        )
+        return [step for step in self._steps if step not in best]
+
     def stop(self, model: nn.Module) -> None:
         """Keep the weights of a model as those of its last step: those of others go on."""
         self._stopped = _copy(model)

@@ -211,6 +211,16 @@ class Replica:
             "gradients": (compared, self._gradients_obstacle, self._gradient_sums),
         }
 
+    def check(self, state: Mapping[str, Any]) -> None:
+        """Check that a training can resume from the state of a checkpoint, before anything is loaded.
+
+        Raises
+        ------
+        OtherStepError
+            If the state lacks weights of an evaluation that are kept.
+        """
+        self._log.check(state)
+
     def load(self, state: Mapping[str, Any]) -> None:
         """Resume from the state of a checkpoint."""
         self._log.load(state)

@@ -13,7 +13,7 @@ _TITLES: dict[str, str] = {
 
 
 class OtherStepError(Exception):
-    """A state is of another kind of step than the one that would resume from it."""
+    """A state is of another kind of step than the one that would resume from it, or lacks what it keeps."""
 
 
 def check_kind(state: Mapping[str, Any], kind: StepKind) -> None:

@@ -149,6 +149,8 @@ class Trainer:
         start = 0
         if self._checkpoint is not None and (saved := self._checkpoint.load()) is not None:
             try:
+                for replica, state in zip(self._replicas, saved["replicas"], strict=True):
+                    replica.check(state)
                 self._ensemble.load(saved["ensemble"])
                 start = self._load(saved)
             except OtherStepError as error:

@@ -24,10 +24,12 @@ def _without_compiler(kind: type[_Kind]) -> type[_Kind]:
     decorated = "add_param_group", "state_dict", "load_state_dict", "zero_grad"
     methods: dict[str, Any] = {name: unwrap(getattr(kind, name)) for name in decorated}
     step = torch.no_grad()(unwrap(kind.step))
-    return cast("type[_Kind]", type(kind.__name__, (kind,), {**methods, "step": step}))
+    name = {"__qualname__": f"_{kind.__name__}"}  # in this module, by which it is pickled
+    return cast("type[_Kind]", type(kind.__name__, (kind,), {**methods, **name, "step": step}))
 
 
 _Adadelta, _SGD = _without_compiler(optim.Adadelta), _without_compiler(optim.SGD)
+_Adam, _AdamW = _without_compiler(optim.Adam), _without_compiler(optim.AdamW)
 
 
 class Adadelta(OptimizerSetting):
@@ -121,7 +123,7 @@ class Adam(OptimizerSetting):
             capturable=capturable,
         )
 
-    _adam: ClassVar[type[optim.Adam]] = _without_compiler(optim.Adam)
+    _adam: ClassVar[type[optim.Adam]] = _Adam
 
 
 class AdamW(Adam):
@@ -136,4 +138,4 @@ class AdamW(Adam):
     """
 
     name: ClassVar[str] = "adamw"
-    _adam: ClassVar[type[optim.Adam]] = _without_compiler(optim.AdamW)
+    _adam: ClassVar[type[optim.Adam]] = _AdamW
