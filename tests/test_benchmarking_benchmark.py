@@ -219,6 +219,12 @@ def test_the_command_prints_the_answer_and_the_page_and_can_estimate(short, tmp_
     )
     delivered = pd.read_csv(tmp_path / "benchmark" / "noise.csv").set_index("noise")["delivered"]
     assert delivered["flipped.npy"] == pytest.approx(0.2, abs=0.05)
+    styled = dilution(
+        *words, "--out", "paper", "--labels", "cross entropy=CE,mae=MAE", "--dpi", 300, cwd=tmp_path
+    )
+    assert "the label 'mae' is in no figure" in styled.stderr
+    assert "'cross entropy' is in no figure" not in styled.stderr
+    assert "CE" in (tmp_path / "paper" / "last-step.svg").read_text("utf-8")
     (tmp_path / "benchmark" / "index.html").write_text("mine", "utf-8")
     refused(dilution(*words, cwd=tmp_path), "index.html, which dilution has not written")
 

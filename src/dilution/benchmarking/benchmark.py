@@ -26,6 +26,7 @@ from dilution.benchmarking.tables import (
 )
 from dilution.data import load
 from dilution.errors import StoreError
+from dilution.report.figure_style import FigureStyle, using_style
 from dilution.report.provenance import python_call
 from dilution.study.budget import NO_COST, Budget, Machine, estimate_cost
 from dilution.study.deadline import Deadline
@@ -60,6 +61,7 @@ def benchmark(
     execution: Execution | None = None,
     command: str | None = None,
     overwrite: bool = False,
+    figure_style: FigureStyle | None = None,
 ) -> Benchmark:
     """Compare methods for noisy labels under noises: train missing runs, write the page and the tables.
 
@@ -94,6 +96,8 @@ def benchmark(
         Command shown on the page. Default: this Python call.
     overwrite
         Replace files in the folder that Dilution has not written.
+    figure_style
+        Width, font, resolution of the figures, and other names in them. Default: as they are.
 
     Raises
     ------
@@ -114,7 +118,9 @@ def benchmark(
         run_study(Study.of(plan.study, plan.runs), opened, execution, deadline=deadline)
         trained = table(opened, runs=plan.runs)
     result = summarise(plan, trained, store, all_images=plan.n == len(load(dataset, execution.root).train))
-    return replace(result, page=write_benchmark(result, folder, command))
+    with using_style(figure_style) as style:
+        page = write_benchmark(result, folder, command)
+    return replace(result, page=page, notes=(*result.notes, *style.notes))
 
 
 def estimate_benchmark(

@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from dilution.cli.figure_options import (
+    DpiOption,
+    FontOption,
+    LabelsOption,
+    WidthOption,
+    style_of_options,
+)
 from dilution.cli.options import (
     OverwriteOption,
     PrecisionOption,
@@ -61,6 +68,10 @@ def benchmark(
         str | None, typer.Option(help="Print them for a GPU with known rates instead of this machine: h200.")
     ] = None,
     overwrite: OverwriteOption = False,
+    width: WidthOption = None,
+    font: FontOption = None,
+    dpi: DpiOption = None,
+    labels: LabelsOption = None,
     *,
     execution: Execution,
 ) -> None:
@@ -72,6 +83,7 @@ def benchmark(
     from dilution.benchmarking import benchmark as run_benchmark
     from dilution.benchmarking import estimate_benchmark
 
+    figure_style = style_of_options(width, font, dpi, labels)
     if estimate or estimate_for is not None:
         budget = estimate_benchmark(
             dataset,
@@ -100,6 +112,7 @@ def benchmark(
             out=out,
             command=command_line(context),
             overwrite=overwrite,
+            figure_style=figure_style,
             execution=execution,
         )
     typer.echo(result.answer)

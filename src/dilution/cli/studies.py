@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from dilution.cli.figure_options import (
+    DpiOption,
+    FontOption,
+    LabelsOption,
+    WidthOption,
+    style_of_options,
+)
 from dilution.cli.options import (
     OverwriteOption,
     PageFolderOption,
@@ -29,20 +36,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dilution.figures.base import PresetName
-    from dilution.report.figure_style import FigureStyle
     from dilution.study.execution import Execution
     from dilution.training.config import PrecisionName
-
-WidthOption = Annotated[
-    str | None, typer.Option("--width", help="Width of the figures, such as 3.3in or 84mm.")
-]
-FontOption = Annotated[
-    str | None, typer.Option("--font", help="Font of the figures: serif, or one that is installed.")
-]
-DpiOption = Annotated[int | None, typer.Option("--dpi", help="Dots per inch of PNG files. Default: 150.")]
-LabelsOption = Annotated[
-    str | None, typer.Option("--labels", help="Other names in the figures: 'gce=GCE,mae=MAE'.")
-]
 
 _PRINTED_MEASURES = (
     "state",
@@ -91,7 +86,7 @@ def reproduce(
     Writes a page with the verdicts, the figures and their tables. Run the command again to resume:
     finished runs are not repeated.
     """
-    figure_style = _figure_style(width, font, dpi, labels)
+    figure_style = style_of_options(width, font, dpi, labels)
     from dilution.figures import estimate as estimate_figures
     from dilution.figures import reproduce as reproduce_figures
 
@@ -286,23 +281,12 @@ def report(
         out=out,
         command=command_line(context),
         overwrite=overwrite,
-        figure_style=_figure_style(width, font, dpi, labels),
+        figure_style=style_of_options(width, font, dpi, labels),
         latex=latex,
     )
     for line in printed_notes(written.notes):
         typer.echo(line, err=True)
     typer.echo(f"page: {written.page}")
-
-
-def _figure_style(
-    width: str | None, font: str | None, dpi: int | None, labels: str | None
-) -> FigureStyle | None:
-    """Return the style of figures that options ask for; None without any."""
-    if width is None and font is None and dpi is None and labels is None:
-        return None
-    from dilution.report.figure_style import FigureStyle, parse_labels
-
-    return FigureStyle(width, font, dpi, {} if labels is None else parse_labels(labels))
 
 
 def exit_if_failed(runs: pd.DataFrame, store: Path) -> None:
