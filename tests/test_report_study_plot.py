@@ -54,6 +54,15 @@ def test_the_legend_of_a_study_covers_no_panel_and_lies_in_the_figure(losses):
     assert box.y1 <= height
 
 
+def test_no_two_lines_look_alike():
+    drawn = plotted(
+        grid(loss=[f"loss{k}" for k in range(12)], alpha=[0.0, 1.0], seed=[0, 1]), "loss", "alpha"
+    )
+    lines = [bars.lines[0] for bars in drawn.figure.axes[0].containers]
+    looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}
+    assert len({(colour, style) for colour, _, style in looks}) == len(lines) == 12
+
+
 def test_lines_that_are_too_many_for_one_panel_are_divided_among_panels():
     runs = grid(
         loss=[f"loss{k}" for k in range(6)], noise=["a", "b", "c", "d"], alpha=[0.0, 1.0], seed=[0, 1, 2]

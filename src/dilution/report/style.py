@@ -43,6 +43,7 @@ _WIDE_OF_LONG = 5
 # markers have no common factor, so the first 56 series all look different.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_LINES = ("-", "--", ":")  # of the first seven series, the next seven, and all others
 
 INK, QUIET, GRID = "#222222", "#8a8a8a", "#e8e8e8"
 
@@ -157,7 +158,7 @@ def line_with_interval(
     label
         Name of the series in the legend.
     index
-        Number of the series, which determines its colour and marker.
+        Number of the series, which determines its colour and marker; from the eighth on lines are broken.
     shift
         Distance by which the series is drawn to the right, in units of the axis, so that intervals at
         the same x do not overlap.
@@ -173,6 +174,7 @@ def line_with_interval(
             label=label,
             color=colour,
             marker=MARKERS[index % len(MARKERS)],
+            linestyle=_LINES[min(index // len(COLOURS), len(_LINES) - 1)],
             markeredgecolor="white",
             markeredgewidth=0.7,
             elinewidth=1.1,
