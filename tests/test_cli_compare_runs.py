@@ -83,7 +83,7 @@ def test_a_report_for_a_paper_has_latex_differences_and_its_own_style(folder):
     assert "note: the label 'x' is in no figure" in result.stderr
     table = (folder / "paper" / "mine.tex").read_text()
     assert "loss & alpha 1 & alpha 5 \\\\" in table
-    assert "gce(q=0.3) & $" in table
+    assert "GCE & $" in table
     page = (folder / "paper" / "README.md").read_text("utf-8")
     assert "## mine-differences: mine: differences" in page
     assert " p_holm |" in page

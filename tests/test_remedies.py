@@ -1997,8 +1997,37 @@ COMPARED = pd.DataFrame(
     ]
 )
 case_of_call("decimals of a table are negative", package.latex_table, table=COMPARED, decimals=-1)
+case_of_call("rows of a table are a list", package.latex_table, table=COMPARED, rows=["loss"])
 case_of_call("differences between seeds", package.differences, table=COMPARED, by="seed")
 case_of_call("no named setting varies", package.differences, table=COMPARED[COMPARED["loss"] == "gce"])
+
+
+COUNTS = [[30.0, 10.0], [5.0, 15.0]]
+
+
+def to_probabilities(message: str) -> None:
+    changed = eval(named(r"with (T / .*)\.$", message), {"T": np.array(COUNTS)})
+    package.transition(changed)
+
+
+case("a noise matrix has counts", lambda: refusal(package.transition, COUNTS), to_probabilities)
+
+
+def take_the_loss_of_the_label(message: str) -> None:
+    scope = {"losses": torch.zeros(4, 3), "labels": torch.tensor([0, 2, 1, 0])}
+    assert eval(named(r"that of the label: (.*)\.$", message), scope).shape == (4,)
+
+
+def lose_every_class(module: str = "loses_every_class") -> str:
+    Path(f"{module}.py").write_text(
+        "def factory():\n    return lambda logits, labels: -logits.log_softmax(dim=1)\n"
+    )
+    data = package.load("digits")
+    noisy = package.Dilution(data.train, alpha=0, n=40)
+    return refusal(package.train, "mlp1", noisy, test=data.test, loss=f"{module}:factory", steps=1)
+
+
+case("a loss has a value per class", lose_every_class, take_the_loss_of_the_label)
 
 
 def name_columns(message: str) -> None:

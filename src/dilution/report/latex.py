@@ -149,8 +149,8 @@ def _checked_settings(
     """Return the settings of the rows and of the columns."""
     if rows is not None and not isinstance(rows, str):
         raise InputError(
-            f"rows is {short_repr(rows)}; it must be the name of one setting. Use rows='loss' and "
-            "columns=['alpha']."
+            f"rows is {short_repr(rows)}; it must be the name of one setting. Use rows='loss', and columns "
+            "for the others."
         )
     varying = [name for name in settings_of_points(table) if name != TRAINED_BY]
     rows = rows or compared_setting(table) or next(iter(varying), "model")
