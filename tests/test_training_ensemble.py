@@ -261,7 +261,7 @@ def test_gradients_in_bfloat16_are_those_of_float32_rounded(model):
 @pytest.mark.parametrize("model", ["mlp2", "conv2"])
 def test_accuracy_with_bfloat16_is_within_the_interval_of_float32(model):
     digits = load("digits")
-    for alpha in (0.0, 5.0):
+    for alpha in (0.0, 5.0) if model == "mlp2" else (5.0,):
         accuracies = {}
         for precision in ("float32", "bfloat16"):
             config = TrainConfig(
