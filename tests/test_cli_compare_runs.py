@@ -91,3 +91,18 @@ def test_a_report_for_a_paper_has_latex_differences_and_its_own_style(folder):
     refused(dilution("report", "--out", "b", "--width", "3feet", cwd=folder), "width is '3feet'")
     assert not (folder / "b").exists()
     refused(dilution("report", "--out", "b", "--labels", "gce", cwd=folder), "--labels 'gce=GCE,mae=MAE'")
+
+
+def test_a_report_shows_the_studies_and_the_accuracy_that_are_asked_for(folder):
+    words = ["report", "--study", "mine", "--measure", "test_acc_last", "--latex", "--out", "last"]
+    succeeded(dilution(*words, cwd=folder))
+    page = (folder / "last" / "README.md").read_text("utf-8")
+    assert "Mean test accuracy over seeds, after the last step." in page
+    assert "Differences of test_acc_last from that of loss" in page
+    assert "mean test_acc_last, in percent" in (folder / "last" / "mine.tex").read_text()
+    refused(dilution("report", "--study", "mien", "--out", "b", cwd=folder), "Did you mean 'mine'?")
+    refused(
+        dilution("report", "--measure", "seconds", "--out", "b", cwd=folder),
+        "'seconds' is not a test accuracy",
+    )
+    assert not (folder / "b").exists()

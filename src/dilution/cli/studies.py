@@ -269,6 +269,13 @@ def report(
     font: FontOption = None,
     dpi: DpiOption = None,
     labels: LabelsOption = None,
+    study: Annotated[
+        list[str] | None, typer.Option("--study", help="A study on the page, once for each. Default: all.")
+    ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(help="Test accuracy that shows studies of your own, such as test_acc_last."),
+    ] = None,
     latex: Annotated[
         bool, typer.Option("--latex", help="Write the table of each study of your own as LaTeX: NAME.tex.")
     ] = False,
@@ -278,6 +285,8 @@ def report(
 
     written = write_report(
         store,
+        studies=study or None,
+        measure=measure,
         out=out,
         command=command_line(context),
         overwrite=overwrite,

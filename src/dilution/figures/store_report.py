@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dilution.errors import StoreError
+from dilution.errors import StoreError, unknown
 from dilution.figures.registry import FIGURES
 from dilution.figures.section import figure_section, judge_figure
 from dilution.report.differences import differences_file, differences_section
@@ -19,6 +19,7 @@ from dilution.report.memorisation import memorisation_file, memorisation_section
 from dilution.report.page import CLAIM_COLUMNS, Page, write
 from dilution.report.provenance import made_by, python_call
 from dilution.report.section import Section, file_names, section_files, study_section
+from dilution.study.measures import FRACTION_MEASURES
 from dilution.study.results import histories, table
 from dilution.study.store import Store
 from dilution.utils.csv_cells import csv_bytes
@@ -91,24 +92,33 @@ def judge_claims(store: str | Path = "results.sqlite") -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+_MEASURES = tuple(name for name in FRACTION_MEASURES if name.startswith("test_acc"))
+
 PAGE_FILES = ("index.html", "README.md", "claims.csv", "made_by.json")
 
 
 def report(
     store: str | Path = "results.sqlite",
     *,
+    studies: Sequence[str] | None = None,
+    measure: str | None = None,
     out: str | Path = "out",
     command: str | None = None,
     overwrite: bool = False,
     figure_style: FigureStyle | None = None,
     latex: bool = False,
 ) -> Reproduction:
-    """Write the page of every study in a store, from the store alone.
+    """Write the page of the studies in a store, from the store alone.
 
     Parameters
     ----------
     store
         The result store.
+    studies
+        Names of the studies on the page. Default: all of the store.
+    measure
+        Test accuracy by which studies of your own are shown, such as ``"test_acc_last"``. Default: that at
+        the best clean validation, where all runs have it. Figures have theirs.
     out
         Folder for the page, the plots and the tables.
     command
@@ -123,12 +133,19 @@ def report(
     Raises
     ------
     DilutionError
-        If the store does not exist or is empty, or the folder cannot be written or has files of others.
+        If the store does not exist or is empty, a study or the measure is unknown, or the folder cannot be
+        written or has files of others.
     """
     command = command or python_call("dilution.figures.report", report, locals())
+    if measure is not None and measure not in _MEASURES:
+        raise unknown("test accuracy", measure, _MEASURES)
     with Store(store, create=False) as opened:
-        studies = sorted(opened.counts(), key=_page_order)
-        files = _section_files(studies)
+        counts = opened.counts()
+        for name in studies or ():
+            if name not in counts:
+                raise unknown(f"study of {store}", name, counts)
+        chosen = sorted(counts if studies is None else dict.fromkeys(studies), key=_page_order)
+        files = _section_files(chosen)
         own = [file for study, file in files.items() if not _is_figure(study)]
         beside = [name(file) for file in own for name in (memorisation_file, differences_file)]
         tables = [f"{file}.tex" for file in own] if latex else []
@@ -136,12 +153,12 @@ def report(
         with using_style(figure_style) as style:
             sections = [
                 section
-                for study in studies
-                for section in _sections(opened, study, folder, files[study], latex=latex)
+                for study in chosen
+                for section in _sections(opened, study, folder, files[study], measure, latex=latex)
             ]
     if not sections:
         raise StoreError(f"{store} has no study; `{_ADD_FIGURE} {shlex.quote(str(store))}` adds one.")
-    title = _report_title(studies, Path(store))
+    title = _report_title(chosen, Path(store))
     return write_reproduction(title, sections, command, folder, notes=style.notes)
 
 
@@ -184,15 +201,17 @@ def _section_files(studies: Sequence[str]) -> dict[str, str]:
     return unique | file_names([study for study in studies if study not in unique], taken=FIGURES)
 
 
-def _sections(store: Store, study: str, folder: Path, file: str, *, latex: bool) -> list[Section]:
+def _sections(
+    store: Store, study: str, folder: Path, file: str, measure: str | None, *, latex: bool
+) -> list[Section]:
     if _is_figure(study):
         return [figure_section(FIGURES[study.partition("/")[0]], store, study, folder, file)]
     runs = table(store, study)
     if latex and runs["state"].isin(["done", "diverged"]).any():
-        write_output(folder / f"{file}.tex", latex_table(runs).encode())
+        write_output(folder / f"{file}.tex", latex_table(runs, measure=measure).encode())
     parts = (
-        study_section(study, runs, folder, file),
-        differences_section(study, runs, folder, differences_file(file)),
+        study_section(study, runs, folder, file, measure),
+        differences_section(study, runs, folder, differences_file(file), measure),
         memorisation_section(study, runs, histories(store, study), folder, memorisation_file(file)),
     )
     return [part for part in parts if part is not None]

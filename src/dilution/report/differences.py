@@ -23,7 +23,9 @@ def differences_file(file: str) -> str:
     return f"{file}-differences"
 
 
-def differences_section(name: str, runs: pd.DataFrame, folder: Path, file: str) -> Section | None:
+def differences_section(
+    name: str, runs: pd.DataFrame, folder: Path, file: str, measure: str | None = None
+) -> Section | None:
     """Return the section on differences of a study, and write its table.
 
     Parameters
@@ -36,6 +38,8 @@ def differences_section(name: str, runs: pd.DataFrame, folder: Path, file: str) 
         Folder for the table.
     file
         File name without its ending.
+    measure
+        Test accuracy that is compared. Default: that by which runs are shown together.
 
     Returns
     -------
@@ -51,7 +55,7 @@ def differences_section(name: str, runs: pd.DataFrame, folder: Path, file: str) 
     by = compared_setting(finished) if finished["seed"].nunique() > 1 else None
     if by is None:
         return None
-    measure = common_accuracy(finished)
+    measure = measure or common_accuracy(finished)
     points = differences(finished, by, measure=measure)
     left_out = points.attrs["left_out"]
     if points.empty or points["seeds"].max() < 2:

@@ -111,7 +111,9 @@ def write_tables(folder: Path, file: str, points: pd.DataFrame, runs: pd.DataFra
         write_output(folder / f"{file}-runs.csv", csv_bytes(runs))
 
 
-def study_section(name: str, runs: pd.DataFrame, folder: Path, file: str | None = None) -> Section:
+def study_section(
+    name: str, runs: pd.DataFrame, folder: Path, file: str | None = None, measure: str | None = None
+) -> Section:
     """Return the page section of a user's own study, and write its plot and its tables.
 
     Parameters
@@ -124,6 +126,8 @@ def study_section(name: str, runs: pd.DataFrame, folder: Path, file: str | None 
         Folder for the plot (PNG, SVG, PDF), the points and the runs (CSV).
     file
         File name without its ending, unique on the page. Default: derived from the study's name.
+    measure
+        Test accuracy that is shown. Default: that by which runs are shown together.
 
     Raises
     ------
@@ -135,7 +139,7 @@ def study_section(name: str, runs: pd.DataFrame, folder: Path, file: str | None 
     file = file or file_names([name])[name]
     finished = named[named["state"].isin(["done", "diverged"])]
     varying = varying_settings(named) or ["model"]
-    measure = common_accuracy(named)
+    measure = measure or common_accuracy(named)
     points = intervals(finished, by=varying, value=measure)
     drawn = plot_study(points, varying, _LABELS.get(measure, measure))
     plot = publish(drawn.figure, folder, file) if drawn.figure else Plot("", ())
@@ -159,12 +163,16 @@ def study_section(name: str, runs: pd.DataFrame, folder: Path, file: str | None 
     )
 
 
-_LABELS = {"test_acc_at_best_clean_val": "test accuracy", "test_acc_last": "test accuracy"}
 _CAPTIONS = {
     "test_acc_at_best_clean_val": "Mean test accuracy over seeds, at the step with the best clean validation "
     "accuracy.",
+    "test_acc_at_best_noisy_val": "Mean test accuracy over seeds, at the step with the lowest cross entropy "
+    "on noisy validation labels.",
+    "test_acc_at_best_noisy_acc": "Mean test accuracy over seeds, at the step with the highest accuracy on "
+    "noisy validation labels.",
     "test_acc_last": "Mean test accuracy over seeds, after the last step.",
 }
+_LABELS = dict.fromkeys(_CAPTIONS, "test accuracy")
 
 
 def _count_drawn(drawn: StudyPlot, finished: int) -> str:
