@@ -31,7 +31,7 @@ def answer(runs: pd.DataFrame, differences: pd.DataFrame, ranks: Mapping[str, Ra
     titles
         Names in figures.
     """
-    last, chosen = ranks.get("last"), ranks.get("best_noisy_val")
+    last = ranks.get("last")
     if runs["method"].nunique() == 1:
         return _alone(runs, titles)
     where_best = _best_where(runs, titles)
@@ -40,12 +40,26 @@ def answer(runs: pd.DataFrame, differences: pd.DataFrame, ranks: Mapping[str, Ra
     sentences = [where_best, _best_rank(last, "Over all noises", titles)]
     best = str(last.mean_ranks.index[0])
     sentences.append(_against_reference(differences, "last", best, titles))
-    if chosen is not None:
-        where = "With the step that noisy validation labels choose"
-        sentences.append(_best_rank(chosen, where, titles))
-        sentences.append(
-            _against_reference(differences, "best_noisy_val", str(chosen.mean_ranks.index[0]), titles)
-        )
+    return " ".join(filter(None, sentences))
+
+
+def by_noisy_validation(differences: pd.DataFrame, ranks: Mapping[str, Ranks], titles: Titles) -> str:
+    """Return who has the best mean rank at the step that noisy validation labels choose; empty without ranks.
+
+    Parameters
+    ----------
+    differences, ranks, titles
+        As for :func:`answer`.
+    """
+    chosen = ranks.get("best_noisy_val")
+    if chosen is None:
+        return ""
+    best = str(chosen.mean_ranks.index[0])
+    where = "With the step that noisy validation labels choose"
+    sentences = [
+        _best_rank(chosen, where, titles),
+        _against_reference(differences, "best_noisy_val", best, titles),
+    ]
     return " ".join(filter(None, sentences))
 
 
@@ -103,10 +117,9 @@ def _best_rank(ranks: Ranks, where: str, titles: Titles) -> str:
             f"{len(ranks.mean_ranks) - 1}."
         )
     tied = [titles[name] for name in ranks.best if name != first]
-    test = f"Friedman p = {ranks.p:.2g}, critical difference {ranks.critical_difference:.1f} ranks"
     if not tied:
-        return f"{sentence}, beyond the critical difference from all others ({test})."
-    return f"{sentence}, and {_names(tied)} cannot be told apart from it by ranks ({test})."
+        return f"{sentence}, beyond the critical difference from all others."
+    return f"{sentence}, and {_names(tied)} cannot be told apart from it by ranks."
 
 
 def _against_reference(differences: pd.DataFrame, measure: str, method: str, titles: Titles) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dilution.benchmarking.explain import points_text
+from dilution.benchmarking.explain import by_noisy_validation, points_text
 from dilution.benchmarking.methods import REFERENCE
 from dilution.benchmarking.plots import draw_ranks
 from dilution.benchmarking.result import Benchmark
@@ -37,10 +37,13 @@ def rank_section(result: Benchmark, folder: Path) -> Section:
         f"critical difference is {part.critical_difference:.2f} ranks"
         for measure, part in result.ranks.items()
     )
+    chosen = by_noisy_validation(result.differences, result.ranks, result.titles)
     return Section(
         name="ranks",
         title="Mean ranks of the methods over the noises",
-        summary=f"{tests[:1].upper()}{tests[1:]}." if tests else "No noise has a run of every method.",
+        summary=f"{tests[:1].upper()}{tests[1:]}. {chosen}".rstrip()
+        if tests
+        else "No noise has a run of every method.",
         svg=plot.svg,
         marks=plot.marks,
         caption="Methods joined by a bar have mean ranks that differ by less than the critical difference.",
