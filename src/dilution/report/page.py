@@ -7,6 +7,7 @@ single script adds tooltips and zoom to the plots (`plot.js`) and search and sor
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -32,6 +33,8 @@ VERDICTS = {
     "not testable": ("open", "?"),
 }
 _MAX_EXAMPLE = 14  # letters of each word of the example for the search: both fit into its field
+_WIDE = 500  # points: more than one panel
+
 CLAIM_COLUMNS = ("figure", "claim", "rule", "verdict", "numbers")
 
 
@@ -74,13 +77,15 @@ class _ClaimView:
 class _SectionView:
     """A section for the template.
 
-    Whether its points have intervals, and words that find its last row among all.
+    Whether its plot is wider than the text, whether its points have intervals, and words that find its last
+    row among all.
     """
 
     anchor: str
     section: Section
     claims: list[_ClaimView]
     plot: Markup
+    is_wide: bool
     tooltips: list[dict[str, Any]]
     has_intervals: bool
     points: Cells
@@ -136,6 +141,7 @@ def _view(number: int, section: Section) -> _SectionView:
         section=section,
         claims=_claim_views(section.claims),
         plot=Markup(inline_svg(section.svg, f"plot-{number}", label) if section.svg else ""),
+        is_wide=_plot_width(section.svg) > _WIDE,
         tooltips=tooltips(
             section.marks, section.as_percent, _shared_settings(section.runs), section.confidence
         ),
@@ -144,6 +150,12 @@ def _view(number: int, section: Section) -> _SectionView:
         runs=runs,
         search_example=_search_example(runs),
     )
+
+
+def _plot_width(svg: str) -> float:
+    """Return the width of a plot in points; 0 without one."""
+    match = re.search(r'viewBox="0 0 ([\d.]+) ', svg)
+    return float(match[1]) if match else 0.0
 
 
 def _search_example(cells: Cells) -> str:
