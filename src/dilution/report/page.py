@@ -154,7 +154,7 @@ def _view(number: int, section: Section) -> _SectionView:
 
 def _plot_width(svg: str) -> float:
     """Return the width of a plot in points; 0 without one."""
-    match = re.search(r'viewBox="0 0 ([\d.]+) ', svg)
+    match = re.search(r"viewBox\W+0 0 ([\d.]+) ", svg)
     return float(match[1]) if match else 0.0
 
 
