@@ -1,11 +1,12 @@
 """Where the benchmarks write their tables: benchmarks/results/NAME.csv, with the code and the machine."""
 
 import csv
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dilution.utils.machine import processor_name
+from dilution.utils.process_pool import available_cores
 from dilution.utils.version import code_version
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -23,8 +24,4 @@ def write(name: str, rows: Sequence[Mapping[str, object]]) -> None:
 
 def machine() -> str:
     """Return the number of cores and the name of the processor."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
-    processors = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{cores} cores, {processors[0] if processors else platform.machine()}"
+    return f"{available_cores()} cores, {processor_name() or platform.machine()}"

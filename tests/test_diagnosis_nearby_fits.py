@@ -58,14 +58,14 @@ def test_a_fit_is_as_likely_as_that_of_a_search_without_scale(name, answered):
     log_unmixed = predictions.log_unmixed(fit.anchors)
     nearby = NearbyFits(predictions, fit)
     for weights in sample_weights(len(predictions.labels), None, 4, seed=0):
-        found = nearby.fit(weights)
+        sample_fit = nearby.fit(weights)
         sample = replace(predictions, weights=weights)
         plain = maximise_likelihood(sample, log_unmixed, fit)
         loss = likelihood(sample, log_unmixed)
-        assert loss(parameters_of(found))[0] < loss(parameters_of(plain))[0] + 2e-5
-        assert found.class_probs.shape == fit.class_probs.shape
-        np.testing.assert_allclose(found.transition.sum(axis=1), 1)
-        np.testing.assert_array_equal(found.anchors, fit.anchors)
+        assert loss(parameters_of(sample_fit))[0] < loss(parameters_of(plain))[0] + 2e-5
+        assert sample_fit.class_probs.shape == fit.class_probs.shape
+        np.testing.assert_allclose(sample_fit.transition.sum(axis=1), 1)
+        np.testing.assert_array_equal(sample_fit.anchors, fit.anchors)
 
 
 def test_the_fit_to_the_examples_themselves_is_the_fit():
@@ -79,20 +79,20 @@ def test_the_fit_to_the_examples_themselves_is_the_fit():
 def test_no_label_becomes_impossible_where_a_sample_lacks_it():
     predictions, _ = CASES["few of a class"]
     nearby = NearbyFits(predictions, fit_noise(predictions))
-    found = nearby.fit((predictions.labels != 3).astype(np.float64))
-    assert found.transition.min() > 1e-10  # as small as the fit itself may be
-    judged = found.judge_labels(predictions.labels)
+    sample_fit = nearby.fit((predictions.labels != 3).astype(np.float64))
+    assert sample_fit.transition.min() > 1e-10  # as small as the fit itself may be
+    judged = sample_fit.judge_labels(predictions.labels)
     assert np.isfinite(judged.p_wrong).all()
 
 
 def test_bootstrap_fits_have_the_same_bits_on_any_number_of_threads():
     predictions, _ = CASES["even"]
     fit = fit_noise(predictions)
-    found = []
+    fits_by_threads = []
     for threads in (1, 2):
         with threadpool_limits(threads):
-            found.append(bootstrap(predictions, fit, samples=2))
-    for one, other in zip(*found, strict=True):
+            fits_by_threads.append(bootstrap(predictions, fit, samples=2))
+    for one, other in zip(*fits_by_threads, strict=True):
         np.testing.assert_array_equal(one.transition, other.transition)
 
 
@@ -113,7 +113,7 @@ def test_where_the_scaled_search_does_not_serve_it_is_that_of_the_fit_itself(mon
     fit = fit_noise(predictions)
     weights = next(iter(sample_weights(len(predictions.labels), None, 1, seed=0)))
     monkeypatch.setattr(nearby_fits, setting, value)
-    found = NearbyFits(predictions, fit).fit(weights)
+    sample_fit = NearbyFits(predictions, fit).fit(weights)
     log_unmixed = predictions.log_unmixed(fit.anchors)
     expected = maximise_likelihood(replace(predictions, weights=weights), log_unmixed, fit)
-    np.testing.assert_array_equal(found.transition, expected.transition)
+    np.testing.assert_array_equal(sample_fit.transition, expected.transition)

@@ -1,8 +1,5 @@
 """Optimizers: those of torch by name with parameters, and factories of the user."""
 
-import copy
-import pickle
-import subprocess
 import sys
 
 import pandas as pd
@@ -161,74 +158,6 @@ def tasks(seeds=(0, 1), model="mlp1", lrs=None, **settings):
 
 def weights(result):
     return torch.cat([part.flatten() for part in result.model.state_dict().values()])
-
-
-TORCH = {
-    "adadelta": (torch.optim.Adadelta, {"rho": 0.9, "foreach": True}),
-    "sgd": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True, "fused": True}),
-    "adam": (torch.optim.Adam, {"fused": True}),
-    "adamw": (torch.optim.AdamW, {"fused": True}),
-}
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_built_in_optimizers_take_the_steps_of_torch_and_go_on_from_its_state(name):
-    def weights():
-        return [nn.Parameter(torch.linspace(-1, 1, 6).view(3, 2)), nn.Parameter(torch.linspace(0.5, 1, 3))]
-
-    def step(optimizer, weights):
-        optimizer.zero_grad()
-        sum(weight.pow(3).sum() for weight in weights).backward()
-        optimizer.step()
-
-    kind, defaults = TORCH[name]
-    ours, theirs = weights(), weights()
-    own = make_optimizer(ours, TrainConfig(optimizer=name, lr=0.1, weight_decay=0.01, momentum=0.9))
-    published = kind(theirs, lr=0.1, weight_decay=0.01, **defaults)
-    for _ in range(3):
-        step(own, ours)
-        step(published, theirs)
-    resumed = weights()
-    with torch.no_grad():
-        for new, old in zip(resumed, theirs, strict=True):
-            new.copy_(old)
-    other = make_optimizer(resumed, TrainConfig(optimizer=name, lr=0.1, weight_decay=0.01, momentum=0.9))
-    other.load_state_dict(copy.deepcopy(published.state_dict()))
-    for optimizer, trained in ((own, ours), (published, theirs), (other, resumed)):
-        step(optimizer, trained)
-    assert type(pickle.loads(pickle.dumps(own))) is type(own)
-    for first, second, third in zip(ours, theirs, resumed, strict=True):
-        assert torch.equal(first, second)
-        assert torch.equal(first, third)
-
-
-TRAINS_WITHOUT_COMPILER = """
-import sys
-from pathlib import Path
-import dilution
-from dilution.training import Checkpoint, train
-from dilution.training.optimizers import OPTIMIZERS
-
-digits = dilution.load("digits")
-noisy = dilution.Dilution(digits.train, alpha=1, n=200)
-for optimizer in OPTIMIZERS:
-    checkpoint = Checkpoint(Path(f"{optimizer}.pt"), "a training")
-    train("mlp1", noisy, test=digits.test, optimizer=optimizer, steps=2, n_evals=2, checkpoint=checkpoint)
-print("torch._dynamo" in sys.modules)
-"""
-
-
-@pytest.mark.trains
-def test_a_training_does_not_import_the_compiler_of_torch(tmp_path):
-    """That takes a second or two of every process that trains."""
-    done = subprocess.run(
-        [sys.executable, "-c", TRAINS_WITHOUT_COMPILER],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "False\n"
 
 
 @pytest.mark.trains

@@ -67,8 +67,9 @@ class NearbyFits:
             Weight of each example, float64, shape (n,), in place of those of the predictions.
         """
         sample = replace(self._predictions, weights=weights)
-        found = None if self._scale is None else self._search(sample, self._scale)
-        return found or maximise_likelihood(sample, self._log_unmixed, self._fit)
+        if self._scale is not None and (fit := self._search(sample, self._scale)) is not None:
+            return fit
+        return maximise_likelihood(sample, self._log_unmixed, self._fit)
 
     def _search(self, sample: HeldOutPredictions, scale: Floats) -> NoiseFit | None:
         """Return the fit to a sample; None if its calibration lies out of bounds."""

@@ -16,11 +16,11 @@ def describe_machine() -> str:
     The name of the processor is left out where the system does not say it.
     """
     cores = available_cores()
-    parts = (f"{platform.system()} {platform.machine()}", _processor())
+    parts = (f"{platform.system()} {platform.machine()}", processor_name())
     return ", ".join([*filter(None, parts), f"{cores} {'core' if cores == 1 else 'cores'}"])
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """Return the name of the processor; empty where the system does not say it."""
     with suppress(OSError):
         for line in _CPUINFO.read_text("utf-8", "replace").splitlines():

@@ -45,8 +45,8 @@ class NamedSetting(BaseModel):
             try:
                 super().__init__(**parameters)
             except ValidationError as error:
-                found = [_out_of_range(dict(details), type(self)) for details in error.errors()]
-                message = str(invalid(error, names)) if None in found else " ".join(filter(None, found))
+                ranges = [_out_of_range(dict(details), type(self)) for details in error.errors()]
+                message = str(invalid(error, names)) if None in ranges else " ".join(filter(None, ranges))
                 raise InputError(f"{kind} {self.name!r}: {message}") from None
 
         __init__.__pydantic_base_init__ = True  # so that validation does not call it
