@@ -10,7 +10,7 @@ import itertools
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +27,9 @@ from dilution.models import build_model
 from dilution.noise import Dilution
 from dilution.study.grouping import GPU_GROUP_SIZE
 from dilution.training import TrainConfig, TrainTask, device_title, train_together
+from dilution.training.device import reproducible_convolutions
+from dilution.training.distributed import WHOLE_BATCH
+from dilution.training.trainer import Trainer
 
 LR = 1e-3
 N_CLASSES = 10
@@ -45,9 +48,15 @@ class Size:
     replicas: int
 
 
-MODELS = ("perceptron", "mlp2", "conv2", "conv4", "conv6")
-FULL = Size("cuda", 60_000, 200, 3, 8192, GPU_GROUP_SIZE)
+MODELS = ("conv4", "conv6", "mlp2", "perceptron", "conv2")
+AGAINST_COMPILED, ALONE = ("conv4",), ("conv6",)
+WARM_UP_STEPS = 10  # they compile kernels and capture a graph
+FULL = Size("cuda", 60_000, 700, 3, 8192, GPU_GROUP_SIZE)
 SMALL = Size("cpu", 600, 3, 1, 256, 2)
+
+
+Contender = Callable[[], float]
+"""Function that takes a turn and returns its throughput in examples per second."""
 
 
 class Bench:
@@ -80,28 +89,34 @@ class Bench:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
-    def train(self, model: str, precision: str, steps: int) -> None:
-        """Train a run group."""
+    def tasks(self, model: str, precision: str, steps: int) -> list[TrainTask]:
+        """Return the trainings of a run group."""
         config = TrainConfig(
             optimizer="adam", lr=LR, batch_size=BATCH_SIZE, steps=steps, n_evals=1, precision=precision
         )
         data = self.data(model)
         test = data.subset(torch.arange(N_CLASSES))
         dilutions = [Dilution(data, 20, seed=seed) for seed in range(self.size.replicas)]
-        train_together(
-            [TrainTask(model, noisy, test, noisy.seed, 10, config) for noisy in dilutions],
-            self.size.device,
-        )
+        return [TrainTask(model, noisy, test, noisy.seed, 10, config) for noisy in dilutions]
 
-    def dilution(self, model: str, precision: str) -> float:
-        """Return examples per second of Dilution's trainer; the time to start is subtracted."""
-        self.train(model, precision, 10)
-        few_steps, steps = self.seconds(lambda: self.train(model, precision, 10)), self.size.steps
-        more_steps = self.seconds(lambda: self.train(model, precision, steps + 10))
-        return steps * BATCH_SIZE * self.size.replicas / (more_steps - few_steps)
+    def dilution(self, model: str, precision: str) -> Contender:
+        """Return a contender: the steps of Dilution's trainer, the drawing of batches among them."""
+        steps = self.size.steps
+        all_steps = WARM_UP_STEPS + steps * self.size.turns
+        with reproducible_convolutions(self.device):
+            trainer = Trainer(self.tasks(model, precision, all_steps), self.device, None, WHOLE_BATCH)
+            losses = trainer.steps()
+            exhaust(losses, WARM_UP_STEPS)
 
-    def loop(self, model: str) -> float:
-        """Return examples per second of a DataLoader loop over tensors in memory."""
+        def turn() -> float:
+            with reproducible_convolutions(self.device):
+                seconds = self.seconds(lambda: exhaust(losses, steps))
+            return steps * BATCH_SIZE * self.size.replicas / seconds
+
+        return turn
+
+    def loop(self, model: str) -> Contender:
+        """Return a contender: a DataLoader loop over tensors in memory."""
         data = self.data(model)
         assert isinstance(data.images, torch.Tensor)
         pairs = TensorDataset(data.images.float() / 255 - 0.5, data.labels)
@@ -118,11 +133,11 @@ class Bench:
                 F.cross_entropy(logits, y.to(self.device, non_blocking=True)).backward()
                 optimizer.step()
 
-        train(3)
-        return self.size.steps * BATCH_SIZE / self.seconds(lambda: train(self.size.steps))
+        train(WARM_UP_STEPS)
+        return lambda: self.size.steps * BATCH_SIZE / self.seconds(lambda: train(self.size.steps))
 
-    def compiled(self, model: str) -> float:
-        """Return examples per second of one network whose batch is as large as those of a group together.
+    def compiled(self, model: str) -> Contender:
+        """Return a contender: one network whose batch is as large as those of a group together.
 
         It is compiled, in bfloat16 and channels last, and takes its images from memory of the GPU: what a
         user of torch would do who needs one model only.
@@ -148,9 +163,9 @@ class Bench:
                 loss_of(images[rows].float() / 255 - 0.5, labels[rows]).backward()
                 optimizer.step()
 
-        train(5)
+        train(WARM_UP_STEPS)
         steps = max(1, self.size.steps // 4)
-        return steps * size / self.seconds(lambda: train(steps))
+        return lambda: steps * size / self.seconds(lambda: train(steps))
 
     def ceiling(self, dtype: torch.dtype) -> float:
         """Return the throughput of a large matrix product, in GFLOP/s."""
@@ -166,13 +181,32 @@ class Bench:
         if self.device.type == "cuda":
             activities.append(torch.profiler.ProfilerActivity.CUDA)
         with torch.profiler.profile(activities=activities) as profiler:
-            self.train(model, precision, min(20, self.size.steps))
+            train_together(self.tasks(model, precision, min(40, self.size.steps)), self.size.device)
         key = "self_cuda_time_total" if self.device.type == "cuda" else "self_cpu_time_total"
         return f"{model}, {precision}\n{profiler.key_averages().table(sort_by=key, row_limit=25)}"
 
 
-def throughput(bench: Bench, models: Sequence[str]) -> None:
-    """Alternate between the contenders."""
+def exhaust(steps: Iterator[torch.Tensor], count: int) -> None:
+    """Take so many steps."""
+    if sum(1 for _ in itertools.islice(steps, count)) < count:
+        raise RuntimeError("the training has ended: a measurement would be too short")
+
+
+def contenders(bench: Bench, model: str, *, float32: bool) -> dict[str, Contender]:
+    """Return the contenders of a model, ready and warm: ours alone where nothing is compared."""
+    ready = {"dilution, bfloat16": bench.dilution(model, "bfloat16")}
+    if model in ALONE:
+        return ready
+    if float32:
+        ready["dilution, float32"] = bench.dilution(model, "float32")
+    ready[LOOP] = bench.loop(model)
+    if model in AGAINST_COMPILED:
+        ready[COMPILED] = bench.compiled(model)
+    return ready
+
+
+def throughput(bench: Bench, models: Sequence[str], *, float32: bool) -> None:
+    """Alternate between the contenders of each model, and measure the ceilings before each turn."""
     rows: list[dict[str, object]] = []
 
     def record(model: str, what: str, turn: int, value: float) -> None:
@@ -184,14 +218,14 @@ def throughput(bench: Bench, models: Sequence[str]) -> None:
         if bench.device.type == "cuda":  # at once: the machine may be lent and go away
             write("gpu", rows)
 
-    for turn in range(bench.size.turns):
-        for dtype in (torch.float32, torch.bfloat16):
-            record("", f"ceiling, {dtype}", turn, bench.ceiling(dtype))
-        for model in models:
-            record(model, LOOP, turn, bench.loop(model))
-            record(model, COMPILED, turn, bench.compiled(model))
-            for precision in ("float32", "bfloat16") if model != "conv6" else ("bfloat16",):
-                record(model, f"dilution, {precision}", turn, bench.dilution(model, precision))
+    for number, model in enumerate(models):
+        ready = contenders(bench, model, float32=float32)
+        for turn in range(bench.size.turns):
+            if number == 0:
+                for dtype in (torch.float32, torch.bfloat16):
+                    record("", f"ceiling, {dtype}", turn, bench.ceiling(dtype))
+            for what, measure in ready.items():
+                record(model, what, turn, measure())
 
 
 def figures(device: str, time_limit: float) -> list[dict[str, object]]:
@@ -225,6 +259,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--float32", action="store_true", help="also measure Dilution in float32")
     parser.add_argument("--turns", type=int, help="alternations; default: 3")
     parser.add_argument("--figures", action="store_true", help="also time the figures, on the real MNIST")
     parser.add_argument("--time-limit", default="1h", help="of the figures together; default: 1h")
@@ -233,8 +268,8 @@ def main() -> None:
         sys.exit(f"not measured: torch {torch.__version__} finds no GPU")
     size = FULL if arguments.device == "cuda" else SMALL
     bench = Bench(replace(size, turns=arguments.turns or size.turns))
-    throughput(bench, arguments.models)
-    profile = bench.profile("conv4", "bfloat16")
+    throughput(bench, arguments.models, float32=arguments.float32)
+    profile = "\n\n".join(bench.profile(model, "bfloat16") for model in ("conv4", "mlp2"))
     if arguments.device == "cuda":
         (RESULTS / "gpu-profile.txt").write_text(profile, encoding="utf-8")
     if arguments.figures:

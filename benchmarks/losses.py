@@ -16,7 +16,7 @@ from table import write
 from dilution.data import Arrays
 from dilution.noise import Dilution, symmetric
 from dilution.training import TrainConfig, TrainTask
-from dilution.training.device import float32_convolutions, step_function
+from dilution.training.device import reproducible_convolutions, step_function
 from dilution.training.distributed import WHOLE_BATCH
 from dilution.training.ensemble_step import make_group_step
 from dilution.training.group_batches import GroupBatches
@@ -60,7 +60,7 @@ def stepper(settings: dict[str, object], device: torch.device, replicas: int) ->
 
 def measure(device: torch.device, replicas: int) -> Iterator[dict[str, object]]:
     """Yield one row per pair of steps: all losses in turn, each after a step with cross entropy."""
-    with float32_convolutions(device):
+    with reproducible_convolutions(device):
         plain = stepper(WAYS[REFERENCE], device, replicas)
         others = {
             name: stepper(settings, device, replicas) for name, settings in WAYS.items() if name != REFERENCE

@@ -9,7 +9,7 @@ from dilution.models import build_model
 from dilution.training.augment import Augmentation
 from dilution.training.batches import Batch
 from dilution.training.config import TrainConfig
-from dilution.training.device import float32_convolutions, resolve_device, step_function
+from dilution.training.device import reproducible_convolutions, resolve_device, step_function
 from dilution.training.ensemble_step import EnsembleStep
 from dilution.training.estimators import is_custom
 from dilution.utils.rng_state import RngState
@@ -64,7 +64,7 @@ def seconds_per_step(
     batch = Batch(torch.zeros(config.batch_size, *image_shape, dtype=dtype, device=where), targets[0])
     streams = [Augmentation(config, image_shape, seed=seed).apply(itertools.repeat(batch)) for seed in seeds]
     times: list[float] = []
-    with float32_convolutions(where):
+    with reproducible_convolutions(where):
         while len(times) < _WARM_UP_STEPS + _STEPS or sum(times) < _SECONDS:
             start = time.perf_counter()
             for stream in streams:  # augmentation takes a noticeable part of the step of a small model

@@ -14,6 +14,7 @@ import dilution
 from dilution.models import build_model
 from dilution.training import TrainTask, train_together
 from dilution.training.config import TrainConfig
+from dilution.training.device import reproducible_convolutions
 from dilution.training.ensemble_step import EnsembleStep
 from dilution.training.kernels.layers import find_layers
 
@@ -26,6 +27,13 @@ KernelEnsembleStep = pytest.importorskip("dilution.training.kernels.ensemble_ste
 
 pytestmark = pytest.mark.trains
 CLASSES = 7
+
+
+@pytest.fixture(autouse=True)
+def _in_float32():
+    """On a GPU the convolutions of torch, which the kernels are compared with, round to TF32 by default."""
+    with reproducible_convolutions(torch.device(DEVICE)):
+        yield
 
 
 def convnets(image_shape, layers, replicas, *, hidden=24):

@@ -35,6 +35,7 @@ from dilution.noise.transition import LabelNoise, Matrix, check_transition_matri
 from dilution.utils import rng
 
 _CHUNK = 1 << 15  # labels computed at once when all of them are counted: few enough for the cache
+_CHUNK_ON_GPU = 1 << 20  # there a call costs its launches, whatever its size
 
 
 class Dilution(Dataset[tuple[Tensor, int]]):
@@ -472,8 +473,9 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         """
         if counts is None:
             counts = self.clean_rows.new_zeros(self.classes, self.classes)
-            for start in range(0, len(self), _CHUNK):
-                index = torch.arange(start, min(start + _CHUNK, len(self)), device=counts.device)
+            chunk = _CHUNK_ON_GPU if counts.is_cuda else _CHUNK
+            for start in range(0, len(self), chunk):
+                index = torch.arange(start, min(start + chunk, len(self)), device=counts.device)
                 counts += count_labels(self.true_labels(index), self.labels(index), self.classes)
         noise_rate, transition = empirical_noise(counts)
         summary = self.expected_noise_summary()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dilution.errors import InputError, unknown
+from dilution.training.config import PrecisionName
 from dilution.training.group_step import GroupStep
 
 DEVICES = ("cpu", "cuda", "auto")
@@ -39,20 +40,43 @@ def device_title(name: str) -> str:
 
 
 @contextmanager
-def float32_convolutions(device: torch.device) -> Iterator[None]:
-    """Compute float32 convolutions in float32: by default cuDNN rounds their inputs to TF32."""
+def reproducible_convolutions(device: torch.device) -> Iterator[None]:
+    """Compute convolutions of torch with the same bits every time, and those in float32 in float32.
+
+    By default cuDNN may choose algorithms that add with atomics, and rounds float32 inputs to TF32.
+    """
     if device.type != "cuda":
         yield
         return
     # The backward thread of torch has no CUDA context before its first kernel, and cuBLAS warns if that
     # kernel is its own. Here the first kernel is another one.
     torch.ones(1, device=device, requires_grad=True).exp().sum().backward()
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32, cudnn.deterministic
+    cudnn.allow_tf32, cudnn.deterministic = False, True
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = before
+        cudnn.allow_tf32, cudnn.deterministic = before
+
+
+@contextmanager
+def evaluation_products(device: torch.device, precision: PrecisionName) -> Iterator[None]:
+    """Round operands of float32 products to TF32 on a GPU where trainings round them to bfloat16.
+
+    TF32 keeps 10 bits and bfloat16 7, so that evaluations are the more precise ones, and they take a small
+    part of the time of float32, which would be half of a short training of a ConvNet.
+    """
+    if device.type != "cuda" or precision != "bfloat16":
+        yield
+        return
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32, matmul.allow_tf32 = True, True
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
 StepFunction = Callable[[Tensor, Tensor, float], Tensor]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dilution.training.device import float32_convolutions, resolve_device
+from dilution.training.device import reproducible_convolutions, resolve_device
 from dilution.training.distributed import WHOLE_BATCH
 from dilution.training.task import TrainTask
 from dilution.training.trainer import Trainer
@@ -69,7 +69,7 @@ def measure_pace(tasks: Sequence[TrainTask], device: str, seconds: float) -> Pac
         Time of the measurement.
     """
     resolved = resolve_device(device)
-    with float32_convolutions(resolved):
+    with reproducible_convolutions(resolved):
         start = time.perf_counter()
         steps = Trainer(tasks, resolved, None, WHOLE_BATCH).steps()
         set_up = time.perf_counter() - start

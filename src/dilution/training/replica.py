@@ -12,6 +12,7 @@ from dilution.models import build_model
 from dilution.noise import NoiseSummary
 from dilution.training.augment import Augmentation
 from dilution.training.batches import Batch, BatchSampler
+from dilution.training.device import evaluation_products
 from dilution.training.distributed import Shard
 from dilution.training.estimators import is_custom
 from dilution.training.evaluation import Evaluator, Normalise
@@ -165,7 +166,8 @@ class Replica:
 
     def evaluate(self, model: nn.Module, step: int, losses: Tensor) -> None:
         """Evaluate the model and record the evaluation, as :meth:`EvaluationLog.record`."""
-        self._log.record(model, step, losses)
+        with evaluation_products(self._training.data.device, self.task.config.precision):
+            self._log.record(model, step, losses)
 
     @property
     def has_ended(self) -> bool:
@@ -174,7 +176,8 @@ class Replica:
 
     def finish(self, model: nn.Module) -> None:
         """Measure models on the whole test split at the end, as :meth:`EvaluationLog.finish`."""
-        self._log.finish(model)
+        with evaluation_products(self._training.data.device, self.task.config.precision):
+            self._log.finish(model)
 
     def compare_gradients(self, model: nn.Module) -> Iterator[None]:
         """Compare the gradients of the trained model if the task asks for it; yield after each batch.

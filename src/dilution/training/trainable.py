@@ -11,7 +11,7 @@ from torch import nn
 from dilution.errors import InputError
 from dilution.models import MODELS, call_factory
 from dilution.training.checkpoint import Checkpoint
-from dilution.training.device import float32_convolutions
+from dilution.training.device import reproducible_convolutions
 from dilution.training.distributed import Shard
 from dilution.training.estimators import ESTIMATORS, check_model_name, fit_estimator
 from dilution.training.result import TrainResult
@@ -73,7 +73,7 @@ class TrainableModel(Trainable):
         shard: Shard,
     ) -> list[TrainResult]:
         """Train the models together; see :class:`Trainable`."""
-        with float32_convolutions(device):
+        with reproducible_convolutions(device):
             return train_models(tasks, device, checkpoint, shard)
 
 

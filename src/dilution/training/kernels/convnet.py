@@ -12,8 +12,10 @@ from dilution.training.kernels import convolution, dense
 from dilution.training.kernels.layers import GATHER_DEPTH, Convolution
 from dilution.training.kernels.optimizer import LAUNCH
 
-_PIXELS = 128  # pixels of a tile: near the best for all layers on an H200
-_TILES = 28  # tiles of pixels that one program of a weight gradient adds up
+# Tiles that were the fastest, or nearly so, on an H200 in bfloat16 (docs/log.md).
+_PIXELS = 128  # pixels of a tile
+_NARROW, _WIDE = 32, 128  # with so few channels tiles have twice the pixels, with so many more warps
+_TILES = 14  # tiles of pixels that one program of a weight gradient adds up
 _ALIGNED = 16  # parameters start at multiples of so many elements
 
 
@@ -122,6 +124,7 @@ class Step:
         self.gradient = torch.zeros_like(weights)
         self.losses = torch.zeros(replicas, device=device)
         self._shape, self._rows, self._convolutions = (replicas, batch_size), rows, convolutions
+        self._tile_pixels = _PIXELS * torch.bfloat16.itemsize // products.itemsize  # as large in memory
         first = convolutions[0]
 
         def maps(height: int, width: int, channels: int, kind: torch.dtype = products) -> Tensor:
@@ -148,7 +151,11 @@ class Step:
         self._weights_of_labels = weights_of_labels
 
     def _splits(self, layer: Convolution) -> int:
-        return -(-self._pixels(layer) // (_PIXELS // 2 * _TILES))
+        return -(-self._pixels(layer) // (_PIXELS * _TILES))
+
+    def _tile(self, channels: int) -> int:
+        """Return the pixels of a tile of so many channels."""
+        return 2 * self._tile_pixels if channels <= _NARROW else self._tile_pixels
 
     def _pixels(self, layer: Convolution) -> int:
         return self._shape[1] * layer.height * layer.width
@@ -193,10 +200,11 @@ class Step:
         bias = self._rows.weights[
             :, self._rows.offsets[number] + 9 * layer.channels_in * layer.channels_out :
         ]
-        convolution.forward[triton.cdiv(pixels, _PIXELS), replicas](
+        tile = self._tile(layer.channels_out)
+        convolution.forward[triton.cdiv(pixels, tile), replicas](
             x, low, bias, self._y[number], self._argmax[number], self._rows.length,
             B=batch, H=layer.height, W=layer.width, CI=layer.channels_in, CO=layer.channels_out,
-            POOL=layer.pool, BORDER=number < len(self._convolutions) - 1, GATHER=gather, M=pixels, BM=_PIXELS,
+            POOL=layer.pool, BORDER=number < len(self._convolutions) - 1, GATHER=gather, M=pixels, BM=tile,
             BK=max(16, triton.next_power_of_2(9 * layer.channels_in)) if gather else 16, **_options(layer),
         )  # fmt: skip
 
@@ -256,7 +264,7 @@ class Step:
             *a.stride(), *strides,
             0 if bias is None else bias.stride(0), *out_strides[:2],
             M=m, N=n, K=k, BIAS=bias is not None, RELU=relu, MASK=mask is not None,
-            BM=rows, BN=columns, BK=32, **LAUNCH,
+            BM=rows, BN=columns, BK=64, **LAUNCH,
         )  # fmt: skip
 
     def _bias(self, d: Tensor, out: Tensor) -> None:
@@ -271,28 +279,32 @@ class Step:
         replicas, batch = self._shape
         low, _, _ = self._parameters(number)
         pixels = self._pixels(layer)
-        convolution.input_gradient[triton.cdiv(pixels, _PIXELS), replicas](
+        tile = self._tile(max(layer.channels_in, layer.channels_out))
+        convolution.input_gradient[triton.cdiv(pixels, tile), replicas](
             self._dy[number], low, x, self._argmax[number - 1], self._dy[number - 1], self._rows.length,
             B=batch, H=layer.height, W=layer.width, CI=layer.channels_in, CO=layer.channels_out,
-            UNPOOL=before.pool, HB=before.height, WB=before.width, M=pixels, BM=_PIXELS, **_options(layer),
+            UNPOOL=before.pool, HB=before.height, WB=before.width, M=pixels, BM=tile, **_options(layer),
         )  # fmt: skip
 
     def _weight_gradient(self, number: int, layer: Convolution, x: Tensor) -> None:
         replicas, batch = self._shape
         pixels, splits = self._pixels(layer), self._splits(layer)
-        tiles = triton.cdiv(triton.cdiv(pixels, _PIXELS // 2), splits)
-        depth = min(64, max(16, triton.next_power_of_2(9 * layer.channels_in)))
+        is_first = layer.channels_in == self.x.shape[-1]  # the images
+        tile = (2 if is_first else 1) * self._tile_pixels
+        tiles = triton.cdiv(triton.cdiv(pixels, tile), splits)
+        depth = 128 if layer.channels_out >= _WIDE else 64
+        depth = min(depth, max(16, triton.next_power_of_2(9 * layer.channels_in)))
         convolution.weight_gradient[splits, triton.cdiv(9 * layer.channels_in, depth), replicas](
             x, self._dy[number], self._parts,
             B=batch, H=layer.height, W=layer.width, CI=layer.channels_in, CO=layer.channels_out,
-            M=pixels, BM=_PIXELS // 2, BK=depth, TILES=tiles, SPLITS=splits, **_options(layer),
+            M=pixels, BM=tile, BK=depth, TILES=tiles, SPLITS=splits, num_warps=4, num_stages=2, **LAUNCH,
         )  # fmt: skip
         _, _, gradient = self._parameters(number)
-        convolution.add_parts[triton.cdiv(layer.size, 1024), replicas](
-            self._parts, gradient, self._rows.length, SIZE=layer.size, SPLITS=splits, BLOCK=1024, **LAUNCH
+        convolution.add_parts[triton.cdiv(layer.size, 256), replicas](
+            self._parts, gradient, self._rows.length, SIZE=layer.size, SPLITS=splits, BLOCK=256, **LAUNCH
         )
 
 
 def _options(layer: Convolution) -> dict[str, Any]:
     """Return launch options: more warps where a tile holds more sums."""
-    return {"num_warps": 8 if layer.channels_out >= 128 else 4, "num_stages": 3} | LAUNCH
+    return {"num_warps": 8 if layer.channels_out >= _WIDE else 4, "num_stages": 3} | LAUNCH
