@@ -14,7 +14,8 @@
 #   RUNS      exported runs of earlier times
 #   CHECKPOINTS   folder of checkpoints of an earlier time: FOLDER/checkpoints, which has those of the trainings that
 #             MINUTES cut short. A group of 32 Conv-4 takes 334 MB (with Adam); without its checkpoint it starts again.
-#   WHEELS    folder of packages that the machine's Python lacks
+#   WHEELS    folder of packages that the machine's Python lacks, and of dilution's own, from which the version is
+#             read: pip wheel --no-deps -w WHEELS .
 #   DEVICE, PRECISION, PRESET, TURNS   default cuda, bfloat16, paper, 2
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -30,10 +31,12 @@ if [ -n "${CHECKPOINTS:-}" ]; then
     cp -R "$CHECKPOINTS"/. "$FOLDER/checkpoints" || exit 1
 fi
 
-if [ -n "${WHEELS:-}" ]; then
-    python3 -m pip install --quiet --no-index --no-deps "$WHEELS"/*.whl || exit 1
-fi
 export PYTHONPATH=$PWD/src
+if [ -n "${WHEELS:-}" ]; then
+    packages=$(mktemp -d)
+    python3 -m pip install --quiet --no-index --no-deps --target "$packages" "$WHEELS"/*.whl || exit 1
+    PYTHONPATH=$PYTHONPATH:$packages
+fi
 dilution() { python3 -m dilution "$@"; }
 python3 -c "import torch; print(torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_name())"
 
@@ -45,12 +48,13 @@ for step in ${STEPS:-tests bench figures}; do
     fi
     case $step in
     tests)
-        timeout $((seconds < 150 ? seconds : 150)) python3 -m pytest -q -x tests/test_training_kernels.py >"$FOLDER/tests.txt" 2>&1
+        # in several processes, since compiling takes longer than the tests; INT lets pytest say what failed so far
+        timeout -s INT $((seconds < 200 ? seconds : 200)) python3 -m pytest -q -n 8 tests/test_training_kernels.py >"$FOLDER/tests.txt" 2>&1
         result=$?
         tail -n 3 "$FOLDER/tests.txt"
         ;;
     bench)
-        timeout $((seconds / 2)) python3 benchmarks/gpu.py --device "$DEVICE" --turns "${TURNS:-2}" >"$FOLDER/bench.txt" 2>&1
+        timeout -s INT $((seconds / 2)) python3 benchmarks/gpu.py --device "$DEVICE" --turns "${TURNS:-2}" >"$FOLDER/bench.txt" 2>&1
         result=$?
         find benchmarks/results -name 'gpu*' -newer "$FOLDER/started" -exec cp {} "$FOLDER" \;  # what was measured now
         tail -n 30 "$FOLDER/bench.txt"

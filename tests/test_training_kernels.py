@@ -202,7 +202,8 @@ def test_models_that_the_kernels_do_not_know_are_left_to_others(model):
 def test_a_study_trains_by_the_kernels_as_by_torch(monkeypatch):
     """The whole trainer: batches of the group, evaluations, the averaged model, the result."""
     data = dilution.load("digits")
-    config = TrainConfig(steps=3, batch_size=4, n_evals=2, optimizer="adam", lr=0.01, ema_decay=0.5)
+    # not Adam: where a gradient is nearly zero, its last bits decide on the direction of a whole step
+    config = TrainConfig(steps=3, batch_size=4, n_evals=2, optimizer="sgd", lr=0.05, ema_decay=0.5)
     noisy = [dilution.Dilution(data.train, n=40, alpha=1.0, seed=seed) for seed in range(2)]
     test = data.test.subset(torch.arange(10))
     tasks = [TrainTask("conv2", part, test, seed, 10, config) for seed, part in enumerate(noisy)]
