@@ -49,7 +49,7 @@ for step in ${STEPS:-tests bench figures}; do
     case $step in
     tests)
         # in several processes, since compiling takes longer than the tests; INT lets pytest say what failed so far
-        timeout -s INT $((seconds < 200 ? seconds : 200)) python3 -m pytest -q -n 8 tests/test_training_kernels.py >"$FOLDER/tests.txt" 2>&1
+        timeout -s INT $((seconds < 200 ? seconds : 200)) python3 -m pytest -q -n 8 -p no:benchmark tests/test_training_kernels.py >"$FOLDER/tests.txt" 2>&1
         result=$?
         tail -n 3 "$FOLDER/tests.txt"
         ;;

@@ -196,7 +196,7 @@ def gpu() -> Iterable[str]:
         "## On a GPU",
         "",
         "Medians of alternations: GFLOP/s of a matrix product for ceilings, examples per second otherwise. A "
-        "turn of dilution has 700 steps of a trainer that is ready; one turn in three draws the batches of the "
+        "turn of dilution has 700 steps of a trainer that is ready; one in three draws the batches of the "
         f"2,048 steps that follow, and is the slowest. {provenance(measured)}",
         "",
         "| model | what | models per group | alternations | median | lowest | highest | over the DataLoader "

@@ -9,11 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dilution.errors import InputError
 from dilution.figures import FIGURES, estimate
 from dilution.figures.base import FigureInputs
 from dilution.figures.fig11 import _beyond_edges
 from dilution.figures.paper_scale import LONGEST, PROVISIONAL_LR, SHORTEST, TRIAL_SEED, LrSearch, paper_steps
-from dilution.figures.search import expected_rounds, further_runs, keep_plan, lr_edges, results
+from dilution.figures.search import (
+    expected_rounds,
+    further_runs,
+    keep_plan,
+    lr_edges,
+    noisy_errors,
+    results,
+)
 from dilution.figures.section import _step_sensitivity, figure_section, judge_figure
 from dilution.study import Run, budget, datasets, grouping
 from dilution.study.budget import NO_COST, Machine, estimate_cost
@@ -117,11 +125,24 @@ def finish(store, runs, lr):
     for run in runs:
         distance = abs(math.log(run.lr / lr))
         accuracy = max(0.0, 0.9 - 0.05 * distance + 0.001 * (run.seed % 7))
-        measures = {"val_loss_noisy": 1 + distance, "val_acc_clean": accuracy, "n_available": 60_000}
+        measures = {"val_acc_noisy": 1 / (1 + distance), "val_acc_clean": accuracy, "n_available": 60_000}
+        measures |= {"val_loss_noisy": 1 + run.lr}  # it also measures confidence, which grows with the rate
         measures |= {"test_acc_at_best_clean_val": accuracy, "n_test": 10_000, "majority_share": 0.1}
         outcomes[run.key] = {"state": "done", "result": measures, "history": []}
     store.start([run.key for run in runs], host="h", versions={}, at="2026-01-01T00:00:00.000+00:00")
     store.finish(outcomes, at="2026-01-01T00:00:00.000+00:00")
+
+
+def test_trials_whose_accuracy_on_noisy_labels_is_not_known_are_refused_with_a_remedy():
+    columns = {"key": ["a", "b", "c", "d"], "seed": [0, TRIAL_SEED, TRIAL_SEED, TRIAL_SEED]}
+    ended = pd.DataFrame(columns | {"state": ["done", "done", "diverged", "done"]})
+    errors = noisy_errors(ended.assign(val_acc_noisy=[math.nan, 0.75, math.nan, 0.5]))
+    assert math.isnan(errors.pop("a"))  # a result, which chooses nothing
+    assert errors == {"b": 0.25, "c": math.inf, "d": 0.5}
+    with pytest.raises(
+        InputError, match=r"1 finished trials .* the first one d: .* without its rows of seeds"
+    ):
+        noisy_errors(ended.assign(val_acc_noisy=[0.5, 0.75, math.nan, math.nan]))
 
 
 def test_a_figure_at_the_paper_preset_is_judged_once_its_rates_are_chosen_and_its_runs_have_ended(tmp_path):

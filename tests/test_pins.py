@@ -94,7 +94,11 @@ def test_trainings_of_version_0_1_keep_their_bits(name, one_thread):
         for column, values in columns.items():
             check_numbers(result.history[column].tolist(), numbers(values), column)
         summary = {NAMES.get(old, old): value for old, value in replica["summary"].items()}
-        added = {"test_acc_at_half_steps", "val_loss_noisy"}  # measures that 0.1 did not have
+        added = {
+            "test_acc_at_half_steps",
+            "val_loss_noisy",
+            "val_acc_noisy",
+        }  # measures that 0.1 did not have
         added |= {"test_acc_at_best_noisy_acc", "step_at_best_noisy_acc"}
         added |= {f"{name}_last" for name in memorisation}
         assert result.summary().keys() == summary.keys() | added

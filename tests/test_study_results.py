@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -130,6 +131,7 @@ def test_runs_that_were_trained_before_it_was_measured_have_the_choice_by_accura
     assert rows.loc[run.key, measures].tolist() == [0.6, 3]
     assert rows.loc[part.key, measures].isna().all()  # its history measures a part of the test split
     assert rows.loc[other.key, measures].isna().all()
+    assert rows["val_acc_noisy"].tolist() == pytest.approx([0.4, 0.4, math.nan], nan_ok=True)
 
 
 def test_no_evaluation_gives_an_empty_table_with_columns(store):

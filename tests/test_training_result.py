@@ -29,6 +29,7 @@ def test_the_step_is_chosen_on_validation_data_the_first_in_a_tie():
         "test_acc_at_half_steps": 0.3,
         "val_acc_clean": 0.8,
         "val_loss_noisy": 1.5,
+        "val_acc_noisy": 0.5,
         "step_at_best_clean_val": 20,
         "step_at_best_noisy_val": 30,
         "step_at_best_noisy_acc": 10,

@@ -91,7 +91,7 @@ def expected_result(key):
         [
             *("test_acc_at_half_steps", "val_loss_noisy", "gradient_ratio", "gradient_cosine"),
             *("memorised_last", "recovered_last", "stopped_at"),
-            *("test_acc_at_best_noisy_acc", "step_at_best_noisy_acc"),
+            *("test_acc_at_best_noisy_acc", "step_at_best_noisy_acc", "val_acc_noisy"),
         ]
     )
     return added | {NEW_NAMES.get(old, old): v for old, v in zip(COLUMNS["result"], values, strict=True)}

@@ -1,6 +1,5 @@
 """Reproduce figures: plan the runs, train them, judge the claims, write the page."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from dilution.data import load
 from dilution.errors import InputError, TimeLimitReached
 from dilution.figures.base import Figure, FigureInputs, PresetName
 from dilution.figures.registry import PAPER_FIGURES, get_figure
-from dilution.figures.search import expected_rounds, further_runs, keep_plan, recipe_name
+from dilution.figures.search import expected_rounds, further_runs, keep_plan, noisy_errors, recipe_name
 from dilution.figures.section import figure_section
 from dilution.figures.store_report import (
     Reproduction,
@@ -157,11 +156,11 @@ def estimate(
     external = external or _default_external(dataset)
     train = load(dataset, execution.root).train
     inputs = FigureInputs.of(dataset, train, external, precision)
-    ended, losses = _known_results(store)
+    ended, errors = _known_results(store)
     costs, finished, seen = {}, {}, set(ended)
     for figure in selected:
         planned = _plan(figure, inputs, preset, seeds, recipe, execution)
-        rounds = expected_rounds(figure, preset, planned, len(train), losses, searches=recipe is None)
+        rounds = expected_rounds(figure, preset, planned, len(train), errors, searches=recipe is None)
         new = [[run for run in runs if run.key not in seen] for runs in rounds]
         seen |= {run.key for runs in new for run in runs}
         costs[figure.name] = sum((estimate_cost(runs, machine) for runs in new if runs), start=NO_COST)
@@ -170,14 +169,13 @@ def estimate(
 
 
 def _known_results(store: str | Path) -> tuple[set[str], dict[str, float]]:
-    """Return the keys of the runs that have ended in a store, and their losses on noisy validation labels."""
+    """Return the keys of the runs that have ended in a store, and their errors on noisy validation labels."""
     if not Path(store).exists():
         return set(), {}
     with Store(store, create=False) as opened:
         runs = table(opened)
     ended = runs[runs["state"].isin(["done", "diverged"])]
-    losses = ended["val_loss_noisy"].where(ended["state"] == "done", math.inf)
-    return set(ended["key"]), dict(zip(ended["key"], losses.fillna(math.inf), strict=True))
+    return set(ended["key"]), noisy_errors(ended)
 
 
 def _default_external(dataset: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from dilution.errors import InputError
 from dilution.figures.base import Figure
 from dilution.figures.paper_scale import PROVISIONAL_LR, TRIAL_SEED
 from dilution.study.results import table
@@ -83,9 +84,32 @@ def _planned(figure: Figure, preset: str, store: Store, study: str) -> list[Run]
     return [Run.of(**settings) for settings in store.artifact(plan_name(study)) or []]
 
 
-def _losses(runs: pd.DataFrame) -> dict[str, float]:
-    """Return the lowest loss on noisy validation labels of each run, by key; infinite if it diverged."""
-    return dict(zip(runs["key"], runs["val_loss_noisy"].fillna(math.inf), strict=True))
+def noisy_errors(ended: pd.DataFrame) -> dict[str, float]:
+    """Return the lowest error rate on noisy validation labels of each run, by key; infinite if it diverged.
+
+    Accuracy on noisy labels and not the loss: the loss grows with a model's confidence too, and so it favours
+    learning rates that are too small for the noise (docs/log.md).
+
+    Parameters
+    ----------
+    ended
+        Runs that have ended, one row each.
+
+    Raises
+    ------
+    InputError
+        If a trial of a learning rate has no such accuracy: tables of earlier versions have none.
+    """
+    is_done = ended["state"] == "done"
+    unknown = ended[is_done & (ended["seed"] >= TRIAL_SEED) & ended["val_acc_noisy"].isna()]
+    if len(unknown):
+        raise InputError(
+            f"{len(unknown)} finished trials of learning rates have no val_acc_noisy, by which the rate is "
+            f"chosen, the first one {unknown['key'].iloc[0]}: they come from a table of an earlier version. "
+            f"Import that table without its rows of seeds from {TRIAL_SEED:,} on, into a new store."
+        )
+    errors = (1 - ended["val_acc_noisy"]).where(is_done, math.inf)
+    return dict(zip(ended["key"], errors, strict=True))
 
 
 def lr_edges(figure: Figure, store: Store, study: str) -> str:
@@ -103,7 +127,7 @@ def lr_edges(figure: Figure, store: Store, study: str) -> str:
         return ""
     runs = table(store, study)
     ended = runs[runs["state"].isin(_ENDED)]
-    return lr_search.describe_edges(planned, _losses(ended))
+    return lr_search.describe_edges(planned, noisy_errors(ended))
 
 
 def _with_searched_lrs(
@@ -114,15 +138,15 @@ def _with_searched_lrs(
     if lr_search is None:
         return []
     trained = {run.key for run in runs}
-    losses = _losses(frame)
-    requested = lr_search.next_runs(planned, losses)
+    errors = noisy_errors(frame)
+    requested = lr_search.next_runs(planned, errors)
     if new := [run for run in requested if run.key not in trained]:
         return new
     if search is None:
         return []
     ended = [run.model_copy(update={"lr": PROVISIONAL_LR}) for run in runs if run.seed < TRIAL_SEED]
     wanted = search(ended, results(frame))
-    return [run for run in lr_search.next_runs(wanted, losses) if run.key not in trained]
+    return [run for run in lr_search.next_runs(wanted, errors) if run.key not in trained]
 
 
 def expected_rounds(
@@ -130,7 +154,7 @@ def expected_rounds(
     preset: str,
     planned: Sequence[Run],
     n_available: int,
-    losses: Mapping[str, float],
+    errors: Mapping[str, float],
     *,
     searches: bool = True,
 ) -> list[list[Run]]:
@@ -147,18 +171,18 @@ def expected_rounds(
         The planned runs, at the provisional learning rate where it is searched.
     n_available
         Number of training images.
-    losses
-        Losses on noisy validation labels that are known already, by key of a run.
+    errors
+        Error rates on noisy validation labels that are known already, by key of a run.
     searches
         Whether anything is searched: a recipe sets the learning rate.
     """
     if not searches:
         return [list(planned)]
     lr_search, search = figure.get_preset(preset).lr_search, figure.search(preset)
-    rounds = [list(planned) if lr_search is None else lr_search.next_runs(planned, losses)]
+    rounds = [list(planned) if lr_search is None else lr_search.next_runs(planned, errors)]
     runs = list(rounds[0])
     while rounds[-1]:
-        frame = pd.DataFrame([_made_up(run, n_available, losses) for run in runs])
+        frame = pd.DataFrame([_made_up(run, n_available, errors) for run in runs])
         if lr_search is not None:
             rounds.append(_with_searched_lrs(figure, preset, planned, runs, frame))
         else:
@@ -167,7 +191,7 @@ def expected_rounds(
     return rounds[:-1]
 
 
-def _made_up(run: Run, n_available: int, losses: Mapping[str, float]) -> dict[str, Any]:
+def _made_up(run: Run, n_available: int, errors: Mapping[str, float]) -> dict[str, Any]:
     """Return a row of the table of results with made-up measures."""
     distance = abs(math.log10(run.lr / PROVISIONAL_LR))
     logit = math.log(9) + 1.5 * math.log(run.n / (240 * (1 + (run.alpha or 0.0))))
@@ -180,5 +204,5 @@ def _made_up(run: Run, n_available: int, losses: Mapping[str, float]) -> dict[st
         "n_test": 10_000,
         "test_acc_at_best_clean_val": accuracy,
         "val_acc_clean": accuracy - 0.01 * distance,
-        "val_loss_noisy": losses.get(run.key, 1 + distance),
+        "val_acc_noisy": 1 - errors.get(run.key, 0.5 + 0.1 * distance),
     }

@@ -13,8 +13,8 @@ from dilution.training.recipes import ema_decay_for
 TrainRuns = Callable[[str, Sequence[Run]], pd.DataFrame]
 """Function of a purpose and runs that trains the runs and returns their table.
 
-Its column ``loss`` is the lowest cross entropy on noisy validation labels that a run reached, in
-nats; infinite if it diverged.
+Its column ``loss`` says how far from the noisy validation labels a run stayed: the lowest cross entropy, or
+the lowest error rate, on them; infinite if it diverged.
 """
 
 

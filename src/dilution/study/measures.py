@@ -17,6 +17,7 @@ MEASURES = (
     "test_acc_at_half_steps",
     "val_acc_clean",
     "val_loss_noisy",
+    "val_acc_noisy",
     "step_at_best_clean_val",
     "step_at_best_noisy_val",
     "step_at_best_noisy_acc",
@@ -51,6 +52,7 @@ FRACTION_MEASURES = (
     *("noise_rate_expected", "noise_rate_empirical", "val_acc_clean", "majority_share", "test_acc_last"),
     *("test_acc_at_best_clean_val", "test_acc_top5", "test_acc_at_best_noisy_val", "test_acc_max"),
     *("test_acc_at_best_noisy_acc", "test_acc_at_half_steps", "memorised_last", "recovered_last"),
+    "val_acc_noisy",
 )
 
 MAX_INTEGER = 2**53

@@ -71,11 +71,13 @@ def _of_noisy_accuracy(row: dict[str, Any]) -> dict[str, Any]:
     part of the test split.
     """
     evaluations = [line for line in row["history"] or () if _is_whole(line)]
-    is_known = "test_acc_at_best_noisy_acc" in row["result"]
-    if row["state"] != "done" or is_known or row["spec"].get("test_part") or not evaluations:
+    if row["state"] != "done" or not evaluations:
         return {}
     best = max(evaluations, key=lambda line: line["val_acc_noisy"])
-    return {"test_acc_at_best_noisy_acc": best["test_acc"], "step_at_best_noisy_acc": best["step"]}
+    measures = {"val_acc_noisy": best["val_acc_noisy"]}
+    if not row["spec"].get("test_part"):
+        measures |= {"test_acc_at_best_noisy_acc": best["test_acc"], "step_at_best_noisy_acc": best["step"]}
+    return {name: value for name, value in measures.items() if name not in row["result"]}
 
 
 def _is_whole(line: dict[str, Any]) -> bool:
@@ -83,7 +85,7 @@ def _is_whole(line: dict[str, Any]) -> bool:
     return all(
         line.get(name) is not None and broken_rule(measure, line[name]) is None
         for name, measure in (
-            ("val_acc_noisy", "val_acc_clean"),
+            ("val_acc_noisy", "val_acc_noisy"),
             ("test_acc", "test_acc_at_best_noisy_acc"),
             ("step", "step_at_best_noisy_acc"),
         )

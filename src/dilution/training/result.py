@@ -116,7 +116,8 @@ class TrainResult:
 
         ``test_acc_at_half_steps`` is what ``test_acc_at_best_clean_val`` was after half the steps, None
         without an evaluation up to there: it tells whether more steps would change much.
-        ``val_loss_noisy`` is the lowest cross entropy on noisy validation labels, in nats.
+        ``val_loss_noisy`` is the lowest cross entropy on noisy validation labels, in nats, and
+        ``val_acc_noisy`` the highest accuracy on them.
         ``memorised_last`` and ``recovered_last`` are those of the last evaluation, if they were measured.
         ``stopped_at`` is the step at which early stopping ended the training, if it did.
         """
@@ -138,6 +139,7 @@ class TrainResult:
             "test_acc_at_half_steps": at_half,
             "val_acc_clean": float(clean["val_acc_clean"]),
             "val_loss_noisy": float(noisy["val_loss_noisy"]),
+            "val_acc_noisy": float(agreeing["val_acc_noisy"]),
             "step_at_best_clean_val": int(clean["step"]),
             "step_at_best_noisy_val": int(noisy["step"]),
             "step_at_best_noisy_acc": int(agreeing["step"]),
