@@ -8,7 +8,8 @@
 # Settings, as environment variables:
 #   FOLDER       folder of the results; default gpu-window
 #   MINUTES   time for the whole script; default 9
-#   STEPS     which of: tests bench figures; default all
+#   STEPS     which of: tests bench figures study losses; default: the first three
+#   STUDY     file of the step study; the step losses measures what each loss costs
 #   FIGURES   figures, in their order; default all figures of the paper
 #   DATASET   default mnist (its files in DILUTION_DATA)
 #   RUNS      exported runs of earlier times
@@ -74,8 +75,19 @@ for step in ${STEPS:-tests bench figures}; do
         dilution export "$FOLDER/runs.csv" --store "$store"
         gzip -9 --keep --force "$FOLDER/runs.csv"
         ;;
+    study)
+        dilution run "$STUDY" --device "$DEVICE" --time-limit "${seconds}s" --store "$store" >"$FOLDER/study.txt" 2>&1
+        result=$?
+        tail -n 5 "$FOLDER/study.txt"
+        dilution export "$FOLDER/study-runs.csv" --store "$store" --study "$(sed -n 's/^name = "\(.*\)"/\1/p' "$STUDY")"
+        ;;
+    losses)
+        timeout -s INT "$seconds" python3 benchmarks/losses.py --device "$DEVICE" >"$FOLDER/losses.txt" 2>&1
+        result=$?
+        find benchmarks/results -name 'losses*' -newer "$FOLDER/started" -exec cp {} "$FOLDER" \;
+        ;;
     *)
-        echo "STEPS has $step; it takes tests, bench and figures" >&2
+        echo "STEPS has $step; it takes tests, bench, figures, study and losses" >&2
         exit 2
         ;;
     esac
