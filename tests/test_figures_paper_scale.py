@@ -65,6 +65,12 @@ def test_planned_runs_have_the_provisional_lr_and_a_length_of_the_rule(name):
         assert name == "fig10" or run.steps in LADDER
 
 
+@pytest.mark.parametrize(("side", "model", "passes"), [(32, "resnet18", 30), (64, "resnet50", 90)])
+def test_figure_3_learns_small_copies_of_photographs_by_a_smaller_network(side, model, passes):
+    runs = FIGURES["fig3"].plan(FigureInputs("tiny.pack", 50_000, shape=(3, side, side)), "paper")
+    assert {(run.model, run.steps) for run in runs} == {(model, round(passes * 50_000 / 256))}
+
+
 def run_of(**settings):
     return Run.of(**{"dataset": "mnist", "n": 1_000, "model": "mlp1", "steps": 800, "lr": 0.1} | settings)
 
