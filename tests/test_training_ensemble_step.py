@@ -18,7 +18,6 @@ from dilution.training.ensemble_step import (
     make_group_step,
 )
 from dilution.training.fallback_step import FallbackStep
-from dilution.training.losses import LOSSES
 from dilution.training.step_state import OtherStepError, check_kind, kind_of
 
 CONFIG = TrainConfig(optimizer="sgd", precision="bfloat16")
@@ -33,16 +32,6 @@ def test_the_convnets_of_the_paper_are_for_the_kernels_where_triton_is(monkeypat
     assert "they compute in bfloat16, and precision is 'float32'" in str(
         _obstacle_to_kernels(model, image_shape, "float32")
     )
-
-
-def test_the_kernels_compute_cross_entropy_alone(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
-    model = build_model("conv4", (1, 28, 28), 10, seed=0)
-    for text in LOSSES:
-        loss = LOSSES[text]().of_group([])
-        obstacle = _obstacle_to_kernels(model, (1, 28, 28), "bfloat16", loss)
-        assert (obstacle is None) == (text == "cross_entropy"), text
-        assert obstacle is None or "cross entropy alone" in obstacle
 
 
 def test_a_missing_triton_is_named_with_its_remedy(monkeypatch):

@@ -5,6 +5,7 @@
 
 import os
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from dilution.training.config import TrainConfig
 from dilution.training.device import reproducible_convolutions
 from dilution.training.ensemble_step import EnsembleStep
 from dilution.training.kernels.layers import find_layers
+from dilution.training.losses import LossContext, resolve_loss
 
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 if DEVICE == "cuda" and not torch.cuda.is_available():
@@ -199,17 +201,42 @@ def test_models_that_the_kernels_do_not_know_are_left_to_others(model):
     assert find_layers(model, (1, 8, 8)) is None
 
 
-def test_a_study_trains_by_the_kernels_as_by_torch(monkeypatch):
+def test_the_state_of_a_loss_is_resumed_too():
+    classes = tuple(map(str, range(CLASSES)))
+    context = LossContext(classes, 4, np.eye(CLASSES), takes_weights=False, device=torch.device(DEVICE))
+    config = TrainConfig(**CONFIGS["sgd"], batch_size=4, loss="elr")
+    images, labels = batch((1, 4, 4), 2, 4)
+    targets = torch.stack([labels, torch.arange(4, device=DEVICE).expand(2, 4)], dim=-1)
+    first, second = (
+        KernelEnsembleStep(
+            convnets((1, 4, 4), 2, 2),
+            (1, 4, 4),
+            config,
+            [0.05, 0.02],
+            resolve_loss("elr").of_group([context] * 2),
+        )
+        for _ in range(2)
+    )
+    for _ in range(3):
+        first.step(images, targets, 1.0)
+    second.load(first.state())
+    one, other = (step.step(images, targets, 1.0).clone() for step in (first, second))
+    assert torch.equal(one, other)
+    assert all(map(torch.equal, first.model(1).parameters(), second.model(1).parameters()))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "gce", "elr", "forward"])
+def test_a_study_trains_by_the_kernels_as_by_torch(monkeypatch, loss):
     """The whole trainer: batches of the group, evaluations, the averaged model, the result."""
     data = dilution.load("digits")
     # not Adam: where a gradient is nearly zero, its last bits decide on the direction of a whole step
-    config = TrainConfig(steps=3, batch_size=4, n_evals=2, optimizer="sgd", lr=0.05, ema_decay=0.5)
+    config = TrainConfig(steps=3, batch_size=4, n_evals=2, optimizer="sgd", lr=0.05, ema_decay=0.5, loss=loss)
     noisy = [dilution.Dilution(data.train, n=40, alpha=1.0, seed=seed) for seed in range(2)]
     test = data.test.subset(torch.arange(10))
     tasks = [TrainTask("conv2", part, test, seed, 10, config) for seed, part in enumerate(noisy)]
     monkeypatch.setattr(
         "dilution.training.trainer.make_group_step",
-        lambda models, shape, config, lrs, *_: KernelEnsembleStep(models, shape, config, lrs),
+        lambda models, shape, config, lrs, _, __, loss: KernelEnsembleStep(models, shape, config, lrs, loss),
     )
     results = train_together(tasks, DEVICE)
     monkeypatch.undo()

@@ -1,5 +1,6 @@
 """The optimizer step of a run group: gradients, weight update and weight average of all replicas."""
 
+import copy
 import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
@@ -40,15 +41,15 @@ def make_group_step(
     Parameters
     ----------
     models, config, lrs, rng_states, shard, loss
-        As :class:`EnsembleStep` takes them. The kernels compute cross entropy alone.
+        As :class:`EnsembleStep` takes them.
     image_shape
         Shape of the images: (channels, height, width).
     """
     on_gpu = next(models[0].parameters()).device.type == "cuda"
     if on_gpu and rng_states is None and shard.size == 1:
-        obstacle = _obstacle_to_kernels(models[0], image_shape, config.precision, loss, config.optimizer)
+        obstacle = _obstacle_to_kernels(models[0], image_shape, config.precision, config.optimizer)
         if obstacle is None:
-            return _kernel_step(models, image_shape, config, lrs)
+            return _kernel_step(models, image_shape, config, lrs, loss)
         if _is_convnet(models[0]):
             _warn_once(obstacle)
     return EnsembleStep(models, config, lrs, rng_states, shard, loss)
@@ -59,15 +60,18 @@ def _kernel_step(
     image_shape: tuple[int, int, int],
     config: TrainConfig,
     lrs: Sequence[float],
+    loss: LossWithGradient,
 ) -> GroupStep:
     """Return the step by the kernels, which torch takes over if the GPU cannot run them."""
     from triton.errors import TritonError
 
     from dilution.training.kernels.ensemble_step import KernelEnsembleStep  # imports Triton
 
+    # A first step that fails behind the loss has changed its state, if it has one.
+    unused = copy.deepcopy(loss) if isinstance(loss, nn.Module) else loss
     return FallbackStep(
-        KernelEnsembleStep(models, image_shape, config, lrs),
-        lambda: EnsembleStep(models, config, lrs),
+        KernelEnsembleStep(models, image_shape, config, lrs, loss),
+        lambda: EnsembleStep(models, config, lrs, loss=unused),
         (TritonError,),
         _warn_once,
     )
@@ -82,15 +86,12 @@ def _obstacle_to_kernels(
     model: nn.Module,
     image_shape: tuple[int, int, int],
     precision: PrecisionName,
-    loss: LossWithGradient = cross_entropy_with_gradient,
     optimizer: str = "adadelta",
 ) -> str | None:
     """Return why the kernels cannot compute a model, or None if they can."""
     if optimizer not in OPTIMIZERS:
         known = ", ".join(OPTIMIZERS)
         return f"they know the optimizers {known} without parameters, and the optimizer is {optimizer!r}"
-    if loss is not cross_entropy_with_gradient:
-        return "they compute cross entropy alone, and the loss is another one"
     if find_layers(model, image_shape) is None:
         return (
             "they compute 3×3 convolutions of 16, 32, 64, 128 or 256 channels followed by two dense layers, "

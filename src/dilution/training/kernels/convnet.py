@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dilution.training.kernels import convolution, dense
 from dilution.training.kernels.layers import GATHER_DEPTH, Convolution
 from dilution.training.kernels.optimizer import LAUNCH
+from dilution.training.losses import LossWithGradient
 
 # Tiles that were the fastest, or nearly so, on an H200 in bfloat16 (docs/log.md).
 _PIXELS = 128  # pixels of a tile
@@ -111,7 +112,8 @@ class Step:
     products
         Type of maps, gradients of maps, and operands of products: ``torch.bfloat16`` or ``torch.float32``.
     weights_of_labels
-        Whether targets are weights of labels, shape (R, B, classes), instead of labels, shape (R, B).
+        Whether targets of cross entropy are weights of labels, shape (R, B, classes), instead of labels,
+        shape (R, B).
     """
 
     def __init__(
@@ -165,7 +167,7 @@ class Step:
         start = self._rows.offsets[number]
         return self.low[:, start:], self._rows.weights[:, start:], self.gradient[:, start:]
 
-    def run(self, images: Tensor, targets: Tensor) -> Tensor:
+    def run(self, images: Tensor, targets: Tensor, loss: LossWithGradient | None = None) -> Tensor:
         """Compute losses and gradients of a batch.
 
         Parameters
@@ -173,7 +175,9 @@ class Step:
         images
             Normalised, float32, shape (R, B, channels, height, width).
         targets
-            int64 of shape (R, B), or float32 of shape (R, B, classes).
+            int64 of shape (R, B), or float32 of shape (R, B, classes); what `loss` takes, if it is given.
+        loss
+            Loss and its gradient by the logits. Default: cross entropy, by a kernel.
 
         Returns
         -------
@@ -185,7 +189,7 @@ class Step:
         inputs = [self.x, *self._y[:-1]]
         for number, layer in enumerate(self._convolutions):
             self._forward(number, layer, inputs[number])
-        self._classify(targets)
+        self._classify(targets, loss)
         for number in reversed(range(len(self._convolutions))):
             self._weight_gradient(number, self._convolutions[number], inputs[number])
             if number:
@@ -208,7 +212,7 @@ class Step:
             BK=max(16, triton.next_power_of_2(9 * layer.channels_in)) if gather else 16, **_options(layer),
         )  # fmt: skip
 
-    def _classify(self, targets: Tensor) -> None:
+    def _classify(self, targets: Tensor, loss: LossWithGradient | None) -> None:
         """Compute the dense layers forward, the loss, and the dense layers backward."""
         features, hidden, classes = self._dense
         number = len(self._convolutions)
@@ -218,10 +222,15 @@ class Step:
             self._features, low[0], self._hidden, (batch, hidden, features), bias=weights[1], relu=True
         )
         self._product(self._hidden, low[2], self._logits, (batch, classes, hidden), bias=weights[3])
-        dense.cross_entropy[(replicas,)](
-            self._logits, targets, self.losses, self._d_logits, B=batch, C=classes,
-            WEIGHTS=self._weights_of_labels, BB=16, BC=max(2, triton.next_power_of_2(classes)), **LAUNCH,
-        )  # fmt: skip
+        if loss is None:
+            dense.cross_entropy[(replicas,)](
+                self._logits, targets, self.losses, self._d_logits, B=batch, C=classes,
+                WEIGHTS=self._weights_of_labels, BB=16, BC=max(2, triton.next_power_of_2(classes)), **LAUNCH,
+            )  # fmt: skip
+        else:
+            losses, d_logits = loss(self._logits, targets)
+            self.losses.copy_(losses)
+            self._d_logits.copy_(d_logits)
         self._product(self._hidden.mT, self._d_logits, gradient[2], (hidden, classes, batch))
         self._bias(self._d_logits, gradient[3])
         transposed = low[2].as_strided((replicas, classes, hidden), (self._rows.length, 1, classes))

@@ -12,6 +12,7 @@ from dilution.training.config import TrainConfig
 from dilution.training.kernels import optimizer
 from dilution.training.kernels.convnet import Rows, Step
 from dilution.training.kernels.layers import find_layers
+from dilution.training.losses import LossWithGradient, cross_entropy_with_gradient
 from dilution.training.step_state import check_kind
 
 _BLOCK = 1024
@@ -32,6 +33,8 @@ class KernelEnsembleStep:
         Configuration of the training; its `lr` is not used.
     lrs
         Learning rate of each replica.
+    loss
+        Loss and its gradient by the logits.
     """
 
     def __init__(
@@ -40,11 +43,12 @@ class KernelEnsembleStep:
         image_shape: tuple[int, int, int],
         config: TrainConfig,
         lrs: Sequence[float],
+        loss: LossWithGradient = cross_entropy_with_gradient,
     ) -> None:
         layers = find_layers(models[0], image_shape)
         assert layers is not None, "the caller asks find_layers first"
         self._convolutions, self._linear = layers
-        self._config, self._model = config, models[0]
+        self._config, self._model, self._loss = config, models[0], loss
         self._rows = Rows(models, self._convolutions, self._linear)
         weights = self._rows.weights
         self._first, self._second = torch.zeros_like(weights), torch.zeros_like(weights)
@@ -80,7 +84,8 @@ class KernelEnsembleStep:
                 getattr(torch, self._config.precision),
                 weights_of_labels=targets.ndim == 3,
             )
-        losses = self._pass.run(images, targets)
+        loss = None if self._loss is cross_entropy_with_gradient else self._loss
+        losses = self._pass.run(images, targets, loss)
         weights, config = self._rows.weights, self._config
         optimizer.update[triton.cdiv(self._rows.length, _BLOCK), len(weights)](
             weights, self._pass.gradient, self._first, self._second, self._average, self._pass.low,
@@ -99,6 +104,7 @@ class KernelEnsembleStep:
         tensors = {"weights": self._rows.weights, "first": self._first, "second": self._second}
         return {name: tensor.cpu() for name, tensor in tensors.items()} | {
             "kind": "kernels", "average": self._average.cpu(), "steps": self._steps,
+            "loss": self._loss.state_dict() if isinstance(self._loss, nn.Module) else None,
         }  # fmt: skip
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -116,6 +122,8 @@ class KernelEnsembleStep:
         ):  # fmt: skip
             tensor.copy_(state[name])
         self._steps = state["steps"]
+        if isinstance(self._loss, nn.Module):
+            self._loss.load_state_dict(state["loss"])
         if self._pass is not None:
             self._pass.low.copy_(self._rows.weights)
 

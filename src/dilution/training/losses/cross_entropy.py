@@ -16,7 +16,7 @@ class CrossEntropy(LabelLoss):
 
     ℓ(f, y) = −log f_y
 
-    It has no parameters. Its gradient is computed in closed form, on GPUs also by the kernels of run groups.
+    It has no parameters. Its gradient is computed in closed form, for ConvNets on a GPU by a kernel.
     """
 
     name: ClassVar[str] = "cross_entropy"
