@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
 import torch
 from counting import BATCH_SIZE, CIFAR_SHAPE, COMPILED, IMAGE_SHAPES, LOOP, MNIST_SHAPE
 from table import RESULTS, machine, write
@@ -38,11 +39,27 @@ FIGURES = ("fig1", "fig5", "fig7", "fig8", "fig9", "fig10", "fig11")  # all figu
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured."""
+    """How much is measured.
+
+    Parameters
+    ----------
+    device, images, replicas
+        Device, number of training images, models per group.
+    steps
+        Steps of a turn of a contender.
+    own_steps
+        Steps of a turn of Dilution: on a GPU as many as it draws the batches of at once, so that each turn
+        has one such drawing.
+    turns
+        Number of alternations.
+    matrix
+        Rows of the matrices of the ceiling.
+    """
 
     device: str
     images: int
     steps: int
+    own_steps: int
     turns: int
     matrix: int
     replicas: int
@@ -51,8 +68,8 @@ class Size:
 MODELS = ("conv4", "conv6", "mlp2", "perceptron", "conv2")
 AGAINST_COMPILED, ALONE = ("conv4",), ("conv6",)
 WARM_UP_STEPS = 10  # they compile kernels and capture a graph
-FULL = Size("cuda", 60_000, 700, 3, 8192, GPU_GROUP_SIZE)
-SMALL = Size("cpu", 600, 3, 1, 256, 2)
+FULL = Size("cuda", 60_000, 500, 2048, 3, 8192, GPU_GROUP_SIZE)
+SMALL = Size("cpu", 600, 3, 3, 1, 256, 2)
 
 
 Contender = Callable[[], float]
@@ -101,8 +118,8 @@ class Bench:
 
     def dilution(self, model: str, precision: str) -> Contender:
         """Return a contender: the steps of Dilution's trainer, the drawing of batches among them."""
-        steps = self.size.steps
-        all_steps = WARM_UP_STEPS + steps * self.size.turns
+        steps = self.size.own_steps
+        all_steps = WARM_UP_STEPS + steps * (self.size.turns + 1)  # so the last drawing is a whole one, too
         with reproducible_convolutions(self.device):
             trainer = Trainer(self.tasks(model, precision, all_steps), self.device, None, WHOLE_BATCH)
             losses = trainer.steps()
@@ -206,12 +223,20 @@ def contenders(bench: Bench, model: str, *, float32: bool) -> dict[str, Contende
 
 
 def throughput(bench: Bench, models: Sequence[str], *, float32: bool) -> None:
-    """Alternate between the contenders of each model, and measure the ceilings before each turn."""
+    """Alternate between the contenders of each model; measure the ceilings before the turns of the first one.
+
+    Rows of other models in the table of an earlier call are kept, with the ceilings of that call.
+    """
     rows: list[dict[str, object]] = []
+    path = RESULTS / "gpu.csv"
+    if bench.device.type == "cuda" and path.exists():
+        earlier = pd.read_csv(path, dtype=object).fillna("")
+        rows = earlier[~earlier["model"].isin(models)].to_dict("records")
 
     def record(model: str, what: str, turn: int, value: float) -> None:
         row = {"model": model, "what": what, "turn": turn, "throughput": value}
         group_size = bench.size.replicas if what.startswith("dilution") else ""
+        row |= {"drawn_steps": bench.size.own_steps if group_size else ""}
         provenance = {"machine": f"{machine()}, {device_title(bench.device.type)}"}
         rows.append(provenance | row | {"group_size": group_size})
         print(f"{model:10} {turn} {what:40} {value:14,.1f}", flush=True)

@@ -12,7 +12,7 @@
 #   STUDY     file of the step study; the step losses measures what each loss costs
 #   FIGURES   figures, in their order; default all figures of the paper
 #   DATASET   default mnist (its files in DILUTION_DATA)
-#   RUNS      exported runs of earlier times
+#   RUNS      exported runs of earlier times; trials without val_acc_noisy, of versions before 0.2, are refused
 #   CHECKPOINTS   folder of checkpoints of an earlier time: FOLDER/checkpoints, which has those of the trainings that
 #             MINUTES cut short. A group of 32 Conv-4 takes 334 MB (with Adam); without its checkpoint it starts again.
 #   WHEELS    folder of packages that the machine's Python lacks, and of dilution's own, from which the version is
@@ -41,7 +41,15 @@ fi
 dilution() { python3 -m dilution "$@"; }
 python3 -c "import torch; print(torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_name())"
 
-for step in ${STEPS:-tests bench figures}; do
+steps=${STEPS:-tests bench figures}
+if [[ " $steps " == *" study "* ]] && [ ! -f "${STUDY:-}" ]; then
+    echo "the step study needs STUDY, the file of a study; it is '${STUDY:-}'" >&2
+    exit 2
+fi
+if [ -n "${RUNS:-}" ]; then
+    dilution import "$RUNS" --store "$store" || exit 1
+fi
+for step in $steps; do
     started=$(date +%s) seconds=$(left)
     if [ "$seconds" -lt 2 ]; then  # a limit of 0 would be none
         echo "$step: not started, MINUTES are over"
@@ -50,21 +58,17 @@ for step in ${STEPS:-tests bench figures}; do
     case $step in
     tests)
         # in several processes, since compiling takes longer than the tests; INT lets pytest say what failed so far
-        timeout -s INT $((seconds < 200 ? seconds : 200)) python3 -m pytest -q -n 8 -p no:benchmark tests/test_training_kernels.py >"$FOLDER/tests.txt" 2>&1
+        timeout -k 15 -s INT $((seconds < 200 ? seconds : 200)) python3 -m pytest -q -n 8 -p no:benchmark tests/test_training_kernels.py >"$FOLDER/tests.txt" 2>&1
         result=$?
         tail -n 3 "$FOLDER/tests.txt"
         ;;
     bench)
-        timeout -s INT $((seconds / 2)) python3 benchmarks/gpu.py --device "$DEVICE" --turns "${TURNS:-2}" >"$FOLDER/bench.txt" 2>&1
+        timeout -k 15 -s INT $((seconds / 2)) python3 benchmarks/gpu.py --device "$DEVICE" --turns "${TURNS:-2}" >"$FOLDER/bench.txt" 2>&1
         result=$?
         find benchmarks/results -name 'gpu*' -newer "$FOLDER/started" -exec cp {} "$FOLDER" \;  # what was measured now
         tail -n 30 "$FOLDER/bench.txt"
         ;;
     figures)
-        if [ -n "${RUNS:-}" ]; then
-            dilution import "$RUNS" --store "$store" || exit 1
-        fi
-        seconds=$(left)
         # shellcheck disable=SC2086
         dilution reproduce ${FIGURES:-all} --dataset "$DATASET" --preset "${PRESET:-paper}" --device "$DEVICE" \
             --precision "${PRECISION:-bfloat16}" --time-limit "$((seconds > 1 ? seconds : 1))s" --store "$store" \
@@ -76,13 +80,15 @@ for step in ${STEPS:-tests bench figures}; do
         gzip -9 --keep --force "$FOLDER/runs.csv"
         ;;
     study)
-        dilution run "$STUDY" --device "$DEVICE" --time-limit "${seconds}s" --store "$store" >"$FOLDER/study.txt" 2>&1
+        dilution run "$STUDY" --device "$DEVICE" --time-limit "${seconds}s" --store "$store" \
+            --checkpoints "$FOLDER/checkpoints" >"$FOLDER/study.txt" 2>&1
         result=$?
         tail -n 5 "$FOLDER/study.txt"
-        dilution export "$FOLDER/study-runs.csv" --store "$store" --study "$(sed -n 's/^name = "\(.*\)"/\1/p' "$STUDY")"
+        dilution export "$FOLDER/runs.csv" --store "$store"
+        gzip -9 --keep --force "$FOLDER/runs.csv"
         ;;
     losses)
-        timeout -s INT "$seconds" python3 benchmarks/losses.py --device "$DEVICE" >"$FOLDER/losses.txt" 2>&1
+        timeout -k 15 -s INT "$seconds" python3 benchmarks/losses.py --device "$DEVICE" >"$FOLDER/losses.txt" 2>&1
         result=$?
         find benchmarks/results -name 'losses*' -newer "$FOLDER/started" -exec cp {} "$FOLDER" \;
         ;;

@@ -5,7 +5,6 @@ MNIST and CIFAR-10 from DILUTION_DATA; it writes docs/results/noise/README.md. 1
 """
 
 import argparse
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -193,7 +192,7 @@ class Distance:
     published
         Median over the variants of ours.
     own
-        That of the two variants that are farthest from each other.
+        The largest such median of one of the variants, over the others.
     """
 
     published: float
@@ -209,12 +208,15 @@ def distances(published: Shape, drawn: Sequence[Shape]) -> dict[str, Distance]:
     """Return the distances in each column of :data:`STATISTICS`."""
     found = {}
     for name, statistic in STATISTICS.items():
-        theirs, variants = statistic(published), [statistic(shape) for shape in drawn]
-        found[name] = Distance(
-            float(np.median([np.abs(theirs - variant).max() for variant in variants])),
-            max(float(np.abs(one - other).max()) for one, other in itertools.combinations(variants, 2)),
-        )
+        variants = [statistic(shape) for shape in drawn]
+        own = [median_distance(one, [other for other in variants if other is not one]) for one in variants]
+        found[name] = Distance(median_distance(statistic(published), variants), max(own))
     return found
+
+
+def median_distance(one: NDArray[np.float64], others: Sequence[NDArray[np.float64]]) -> float:
+    """Return the median over others of the largest difference of a number."""
+    return float(np.median([np.abs(one - other).max() for other in others]))
 
 
 def row_of(pair: Pair, published: Shape, drawn: Sequence[Shape]) -> str:
@@ -241,7 +243,7 @@ those that this package draws with another model and other random numbers. It kn
 ones, but for *transition*, whose T is counted in the file.
 
 **Agree in:** the columns in which the published labels are no farther from ours, in the median over
-{variants} variants of ours, than the two farthest variants are from each other, or than {counting:.0f}
+{variants} variants of ours, than the farthest of these is from the others, or than {counting:.0f}
 points, which counting can make. Variants of noise that follows a model differ in the model
 ({models}), those of other noise in the seed. So labels that agree could be those of one
 more variant. The distance of two is the largest difference of an entry.
@@ -249,7 +251,7 @@ more variant. The distance of two is the largest difference of an entry.
 *Classes*: rates of the cleanest and the noisiest class, in %. *Concentration*: sum of squared shares of the
 wrong classes of a class, 1/9 where all are equally likely and 1 where there is one. *Neighbours*: how much
 likelier a wrong label is, in points, if the most similar image of the class has one; 0 for labels that depend
-on the class alone. *T*: the distance of the published T from ours, and of the two farthest of ours. The
+on the class alone. *T*: the distance of the published T from ours, and that of the farthest of ours. The
 other cells show `{first}`, or seed {seed}.
 
 | published file | noise | wrong, % | classes, % | concentration | neighbours | T | agree in |

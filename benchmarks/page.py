@@ -196,8 +196,9 @@ def gpu() -> Iterable[str]:
         "## On a GPU",
         "",
         "Medians of alternations: GFLOP/s of a matrix product for ceilings, examples per second otherwise. A "
-        "turn of dilution has 700 steps of a trainer that is ready; one in three draws the batches of the "
-        f"2,048 steps that follow, and is the slowest. {provenance(measured)}",
+        "turn of dilution takes steps of a trainer that is ready, and draws the batches of "
+        f"{' or '.join(f'{steps:.0f}' for steps in sorted(measured['drawn_steps'].dropna().unique()))} steps "
+        f"meanwhile. {provenance(measured)}",
         "",
         "| model | what | models per group | alternations | median | lowest | highest | over the DataLoader "
         "loop | share of the bfloat16 ceiling |",

@@ -193,7 +193,7 @@ def gpu() -> Iterator[Target]:
         if not set(pair) <= set(turns.columns):
             yield Target(target.what, goal, "not measured", False)
             continue
-        ratio = turns[pair[0]] / turns[pair[1]]
+        ratio = turns[pair[0]].dropna() / (turns[pair[1]].median() if share else turns[pair[1]])
         if share:
             ratio *= flops(target.model) / 1e9
         text = median_and_range(ratio) if share else f"{median_and_range(ratio, '.1f')} ×"

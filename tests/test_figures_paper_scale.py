@@ -15,6 +15,7 @@ from dilution.figures.base import FigureInputs
 from dilution.figures.fig11 import _beyond_edges
 from dilution.figures.paper_scale import LONGEST, PROVISIONAL_LR, SHORTEST, TRIAL_SEED, LrSearch, paper_steps
 from dilution.figures.search import (
+    check_trials,
     expected_rounds,
     further_runs,
     keep_plan,
@@ -125,30 +126,44 @@ def test_an_estimator_has_no_lr_to_search():
     assert LrSearch().next_runs(planned, {}) == planned
 
 
-def finish(store, runs, lr):
-    """Finish queued runs with made-up results: the closer to the learning rate the better."""
+def finish(store, runs, lr, *, known=True):
+    """Finish queued runs with made-up results: the closer to the learning rate the better, if it is known."""
     outcomes = {}
     for run in runs:
         distance = abs(math.log(run.lr / lr))
         accuracy = max(0.0, 0.9 - 0.05 * distance + 0.001 * (run.seed % 7))
         measures = {"val_acc_noisy": 1 / (1 + distance), "val_acc_clean": accuracy, "n_available": 60_000}
         measures |= {"val_loss_noisy": 1 + run.lr}  # it also measures confidence, which grows with the rate
+        if not known:
+            del measures["val_acc_noisy"]
         measures |= {"test_acc_at_best_clean_val": accuracy, "n_test": 10_000, "majority_share": 0.1}
         outcomes[run.key] = {"state": "done", "result": measures, "history": []}
     store.start([run.key for run in runs], host="h", versions={}, at="2026-01-01T00:00:00.000+00:00")
     store.finish(outcomes, at="2026-01-01T00:00:00.000+00:00")
 
 
-def test_trials_whose_accuracy_on_noisy_labels_is_not_known_are_refused_with_a_remedy():
-    columns = {"key": ["a", "b", "c", "d"], "seed": [0, TRIAL_SEED, TRIAL_SEED, TRIAL_SEED]}
-    ended = pd.DataFrame(columns | {"state": ["done", "done", "diverged", "done"]})
-    errors = noisy_errors(ended.assign(val_acc_noisy=[math.nan, 0.75, math.nan, 0.5]))
-    assert math.isnan(errors.pop("a"))  # a result, which chooses nothing
-    assert errors == {"b": 0.25, "c": math.inf, "d": 0.5}
-    with pytest.raises(
-        InputError, match=r"1 finished trials .* the first one d: .* without its rows of seeds"
-    ):
-        noisy_errors(ended.assign(val_acc_noisy=[0.5, 0.75, math.nan, math.nan]))
+def test_runs_whose_accuracy_on_noisy_labels_is_not_known_are_not_judged():
+    ended = pd.DataFrame({"key": ["a", "b", "c"], "state": ["done", "done", "diverged"]})
+    errors = noisy_errors(ended.assign(val_acc_noisy=[math.nan, 0.75, math.nan]))
+    assert errors == {"b": 0.25, "c": math.inf}
+
+
+def test_a_search_by_trials_of_an_earlier_version_is_pending_in_a_report_and_refused_when_it_goes_on(
+    tmp_path,
+):
+    figure, study = FIGURES["fig7"], "fig7/mnist/paper"
+    with Store(tmp_path / "s.sqlite") as store:
+        runs = keep_plan(figure, "paper", figure.plan(MNIST, "paper"), store, study)
+        with store.writer():
+            store.add(study, runs)
+            finish(store, runs, lr=0.1, known=False)
+        requested = further_runs(figure, store, study)
+        assert {run.key for run in requested} == {run.key for run in runs}
+        assert judge_figure(figure, store, study)["verdict"].notna().all()
+    remedy = "Use a new --store, and import into it that table without its rows of seeds from 1,000 on"
+    with pytest.raises(InputError, match=f"{len(runs)} trials of learning rates, the first one .*{remedy}"):
+        check_trials(runs, requested)
+    check_trials(runs, [])
 
 
 def test_a_figure_at_the_paper_preset_is_judged_once_its_rates_are_chosen_and_its_runs_have_ended(tmp_path):

@@ -9,6 +9,7 @@ from dilution.study import Run
 from dilution.study.budget import Budget, Cost, Machine, _makespan, estimate_cost
 from dilution.study.execution import Execution
 from dilution.study.gpu_rates import gpu_rate
+from dilution.study.grouping import operations_per_image
 from dilution.training import TrainConfig, TrainTask
 from dilution.training.pace import Pace, measure_pace
 
@@ -65,6 +66,10 @@ def test_a_gpu_without_known_rates_and_a_model_without_one_are_named():
     rate = gpu_rate("H200", "conv4", "bfloat16")
     assert rate.examples_per_second(114e6, 32) == pytest.approx(1.49e6, rel=0.01)
     assert rate.examples_per_second(114e6, 8) == pytest.approx(1.15e6, rel=0.01)
+    mlp2 = 3 * operations_per_image("mlp2", (1, 28, 28), 10)
+    assert gpu_rate("H200", "mlp2", "bfloat16").examples_per_second(mlp2, 32) == pytest.approx(
+        10.7e6, rel=0.01
+    )
 
 
 def test_rates_of_a_gpu_are_those_of_the_precision_and_the_budget_says_which():

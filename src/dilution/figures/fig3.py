@@ -82,9 +82,9 @@ _PRESETS: dict[PresetName, Preset] = {
     ),
     "paper": Preset(
         _paper,
-        "Paper preset: ResNet-50, sampled targets (one label at a time), SGD with momentum, batch size 256. "
-        "At every α the number of steps is that of 90 passes over the clean images. Images of less than "
-        f"{_SMALL} pixels: ResNet-18 and 30 passes.",
+        "Paper preset: sampled targets (one label at a time), SGD with momentum, batch size 256. ResNet-50, "
+        "and at every α as many steps as 90 passes over the clean images take; for images of less than "
+        f"{_SMALL} pixels per side ResNet-18 and 30 passes.",
         seeds=5,
     ),
 }

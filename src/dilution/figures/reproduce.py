@@ -7,7 +7,14 @@ from dilution.data import load
 from dilution.errors import InputError, TimeLimitReached
 from dilution.figures.base import Figure, FigureInputs, PresetName
 from dilution.figures.registry import PAPER_FIGURES, get_figure
-from dilution.figures.search import expected_rounds, further_runs, keep_plan, noisy_errors, recipe_name
+from dilution.figures.search import (
+    check_trials,
+    expected_rounds,
+    further_runs,
+    keep_plan,
+    noisy_errors,
+    recipe_name,
+)
 from dilution.figures.section import figure_section
 from dilution.figures.store_report import (
     Reproduction,
@@ -218,4 +225,5 @@ def _train(
         further = prepare(further_runs(figure, store, study), execution.root)
         if not further:
             return
+        check_trials(runs, further)
         runs = [*runs, *further]

@@ -87,29 +87,16 @@ def _planned(figure: Figure, preset: str, store: Store, study: str) -> list[Run]
 def noisy_errors(ended: pd.DataFrame) -> dict[str, float]:
     """Return the lowest error rate on noisy validation labels of each run, by key; infinite if it diverged.
 
-    Accuracy on noisy labels and not the loss: the loss grows with a model's confidence too, and so it favours
-    learning rates that are too small for the noise (docs/log.md).
+    Runs without one are left out: tables of earlier versions do not have it.
 
     Parameters
     ----------
     ended
         Runs that have ended, one row each.
-
-    Raises
-    ------
-    InputError
-        If a trial of a learning rate has no such accuracy: tables of earlier versions have none.
     """
     is_done = ended["state"] == "done"
-    unknown = ended[is_done & (ended["seed"] >= TRIAL_SEED) & ended["val_acc_noisy"].isna()]
-    if len(unknown):
-        raise InputError(
-            f"{len(unknown)} finished trials of learning rates have no val_acc_noisy, by which the rate is "
-            f"chosen, the first one {unknown['key'].iloc[0]}: they come from a table of an earlier version. "
-            f"Import that table without its rows of seeds from {TRIAL_SEED:,} on, into a new store."
-        )
     errors = (1 - ended["val_acc_noisy"]).where(is_done, math.inf)
-    return dict(zip(ended["key"], errors, strict=True))
+    return dict(zip(ended["key"][errors.notna()], errors.dropna(), strict=True))
 
 
 def lr_edges(figure: Figure, store: Store, study: str) -> str:
@@ -140,13 +127,39 @@ def _with_searched_lrs(
     trained = {run.key for run in runs}
     errors = noisy_errors(frame)
     requested = lr_search.next_runs(planned, errors)
-    if new := [run for run in requested if run.key not in trained]:
+    # a trial that has ended is requested again if it is not known how well it did
+    if new := [run for run in requested if run.key not in trained or run.seed >= TRIAL_SEED]:
         return new
     if search is None:
         return []
     ended = [run.model_copy(update={"lr": PROVISIONAL_LR}) for run in runs if run.seed < TRIAL_SEED]
     wanted = search(ended, results(frame))
     return [run for run in lr_search.next_runs(wanted, errors) if run.key not in trained]
+
+
+def check_trials(ended: Sequence[Run], further: Sequence[Run]) -> None:
+    """Refuse to go on with a search that requests trials which have ended.
+
+    Parameters
+    ----------
+    ended
+        The runs of the figure so far.
+    further
+        The runs that :func:`further_runs` returned.
+
+    Raises
+    ------
+    InputError
+        If there are any: they do not have what they are judged by.
+    """
+    keys = {run.key for run in ended}
+    unknown = [run.key for run in further if run.key in keys]
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} trials of learning rates, the first one {unknown[0]}, have ended and have no "
+            "val_acc_noisy, by which the rate is chosen: they come from a table of an earlier version. Use a "
+            f"new --store, and import into it that table without its rows of seeds from {TRIAL_SEED:,} on."
+        )
 
 
 def expected_rounds(

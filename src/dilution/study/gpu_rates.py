@@ -41,12 +41,14 @@ class Rate:
 
 
 _MEASURED = "measured (docs/performance.md)"
-_EARLIER = "measured with version 0.1.0, which took batches one model after the other"
+_EARLIER = (
+    "measured with 64 together by version 0.1.0 (6149318), which took batches one model after the other"
+)
 
 _GPU_RATES: dict[str, dict[tuple[str, PrecisionName], Rate]] = {
     "h200": {
         ("perceptron", "bfloat16"): Rate(24e6, 160e12, f"{_MEASURED}, with the drawing of batches"),
-        ("mlp", "bfloat16"): Rate(24e6, 13e12, f"{_MEASURED} for MLP-2, with the drawing of batches"),
+        ("mlp", "bfloat16"): Rate(24e6, 17.3e12, f"{_MEASURED} for MLP-2, with the drawing of batches"),
         ("conv", "bfloat16"): Rate(
             2.4e6, 170e12, f"{_MEASURED} for Conv-4 on 28×28, 1.5 million; Conv-6 reaches 204 TFLOP/s"
         ),
@@ -54,7 +56,7 @@ _GPU_RATES: dict[str, dict[tuple[str, PrecisionName], Rate]] = {
             2.4e6, 67e12, "assumed: a tenth of the bfloat16 product", fills_gpu=True, is_assumed=True
         ),
         ("fastcifar", "bfloat16"): Rate(
-            2.4e6, 130e12, "measured for 5 together with batches of 512", fills_gpu=True
+            2.4e6, 130e12, "measured for 5 together with batches of 512, assumed for fewer", fills_gpu=True
         ),
         ("lenet", "bfloat16"): Rate(
             1.4e6, 18.6e12, "assumed: that of ConvNets by torch, in float32", is_assumed=True
@@ -62,7 +64,7 @@ _GPU_RATES: dict[str, dict[tuple[str, PrecisionName], Rate]] = {
         ("perceptron", "float32"): Rate(3.1e6, 51e12, _EARLIER),
         ("mlp", "float32"): Rate(2.8e6, 51e12, _EARLIER),
         ("conv", "float32"): Rate(
-            2.4e6, 18.6e12, "measured for Conv-4 on 28×28 by torch: the kernels compute in bfloat16"
+            2.4e6, 18.6e12, "measured for Conv-4 on 28×28 by torch (6149318): the kernels compute in bfloat16"
         ),
         ("resnet", "float32"): Rate(
             2.4e6, 5.1e12, "assumed: a tenth of the float32 product", fills_gpu=True, is_assumed=True
@@ -75,7 +77,7 @@ _GPU_RATES: dict[str, dict[tuple[str, PrecisionName], Rate]] = {
 }
 
 _GROUP_SHARE = {1: 0.12, 2: 0.25, 4: 0.5, 8: 0.77, 16: 0.9, 32: 1.0}
-"""Share of the rate by size of the group: measured from 8 on (a prototype of the kernels), assumed below."""
+"""Share of the rate by size of the group: from 8 on that of a prototype for ConvNets, otherwise assumed."""
 
 
 def gpu_rate(gpu: str, model: str, precision: PrecisionName) -> Rate:

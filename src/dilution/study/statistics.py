@@ -14,7 +14,7 @@ from dilution.training.config import TrainConfig
 
 ACCURACIES = (
     *("test_acc_last", "test_acc_at_best_clean_val", "test_acc_top5", "test_acc_at_best_noisy_val"),
-    *("test_acc_at_best_noisy_acc", "test_acc_max", "val_acc_clean", "val_acc_noisy"),
+    *("test_acc_at_best_noisy_acc", "test_acc_max", "val_acc_clean"),
 )
 """Measures that a diverged run lacks, and at which it counts as chance."""
 

@@ -87,7 +87,7 @@ class TrainConfig(BaseModel):
         are their labels; λ is drawn for each batch from the distribution Beta(a, a). 0 is off.
     precision
         Precision of matrix products and convolutions. Weights, their updates, losses and
-        evaluations are always float32.
+        evaluations are float32; on a GPU evaluations with bfloat16 round their products to TF32.
     n_evals
         Number of evaluations, at equal distances, the last one after the last step; at most 1,000,000.
     early_stopping

@@ -70,13 +70,15 @@ def evaluation_products(device: torch.device, precision: PrecisionName) -> Itera
     if device.type != "cuda" or precision != "bfloat16":
         yield
         return
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.allow_tf32, matmul.allow_tf32 = True, True
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    cudnn.allow_tf32 = True
+    torch.set_float32_matmul_precision("high")
     try:
         yield
     finally:
-        cudnn.allow_tf32, matmul.allow_tf32 = before
+        cudnn.allow_tf32 = before[0]
+        torch.set_float32_matmul_precision(before[1])
 
 
 StepFunction = Callable[[Tensor, Tensor, float], Tensor]

@@ -1,6 +1,5 @@
 """The optimizer step of a run group: gradients, weight update and weight average of all replicas."""
 
-import copy
 import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
@@ -68,10 +67,17 @@ def _kernel_step(
     from dilution.training.kernels.ensemble_step import KernelEnsembleStep  # imports Triton
 
     # A first step that fails behind the loss has changed its state, if it has one.
-    unused = copy.deepcopy(loss) if isinstance(loss, nn.Module) else loss
+    state = loss.state_dict() if isinstance(loss, nn.Module) else {}
+    first_state = {name: value.to("cpu", copy=True) for name, value in state.items()}
+
+    def by_torch() -> EnsembleStep:
+        if isinstance(loss, nn.Module):
+            loss.load_state_dict(first_state)
+        return EnsembleStep(models, config, lrs, loss=loss)
+
     return FallbackStep(
         KernelEnsembleStep(models, image_shape, config, lrs, loss),
-        lambda: EnsembleStep(models, config, lrs, loss=unused),
+        by_torch,
         (TritonError,),
         _warn_once,
     )
