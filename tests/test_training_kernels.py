@@ -16,7 +16,7 @@ from dilution.models import build_model
 from dilution.training import TrainTask, train_together
 from dilution.training.config import TrainConfig
 from dilution.training.device import reproducible_convolutions
-from dilution.training.ensemble_step import EnsembleStep
+from dilution.training.ensemble_step import EnsembleStep, _kernel_step
 from dilution.training.kernels.layers import find_layers
 from dilution.training.losses import LossContext, resolve_loss
 
@@ -24,6 +24,7 @@ DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 if DEVICE == "cuda" and not torch.cuda.is_available():
     pytest.skip("no GPU; `make test-kernels` runs the kernels without one", allow_module_level=True)
 pytest.importorskip("triton", reason="Triton is not installed; `make test-kernels` installs it")
+TritonError = pytest.importorskip("triton.errors").TritonError
 convnet = pytest.importorskip("dilution.training.kernels.convnet")
 KernelEnsembleStep = pytest.importorskip("dilution.training.kernels.ensemble_step").KernelEnsembleStep
 
@@ -139,12 +140,14 @@ def test_trainings_equal_the_plain_loop(name, steps):
             torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-3)
 
 
-def test_a_replica_has_the_same_bits_in_any_group():
+@pytest.mark.parametrize("loss", ["cross_entropy", "gce", "bootstrap_soft"])
+def test_a_replica_has_the_same_bits_in_any_group(loss):
     images, targets = batch((1, 4, 4), 3, 4)
     models = convnets((1, 4, 4), 2, 3)
     config = TrainConfig(**CONFIGS["adam"], batch_size=4)
-    group = KernelEnsembleStep(models, (1, 4, 4), config, [0.01, 0.02, 0.03])
-    alone = KernelEnsembleStep(models[1:2], (1, 4, 4), config, [0.02])
+    by_loss = resolve_loss(loss).of_group([])
+    group = KernelEnsembleStep(models, (1, 4, 4), config, [0.01, 0.02, 0.03], by_loss)
+    alone = KernelEnsembleStep(models[1:2], (1, 4, 4), config, [0.02], by_loss)
     for _ in range(3):
         losses = group.step(images, targets, 1.0)
         loss = alone.step(images[1:2], targets[1:2], 1.0)
@@ -201,28 +204,48 @@ def test_models_that_the_kernels_do_not_know_are_left_to_others(model):
     assert find_layers(model, (1, 8, 8)) is None
 
 
-def test_the_state_of_a_loss_is_resumed_too():
+def elr_of(replicas):
+    """Return the loss with a state of replicas that train together, and their targets for a batch of four."""
     classes = tuple(map(str, range(CLASSES)))
     context = LossContext(classes, 4, np.eye(CLASSES), takes_weights=False, device=torch.device(DEVICE))
+    return resolve_loss("elr").of_group([context] * replicas)
+
+
+def numbered(labels):
+    """Return labels with the numbers of their examples."""
+    return torch.stack([labels, torch.arange(4, device=DEVICE).expand_as(labels)], dim=-1)
+
+
+def test_the_state_of_a_loss_is_resumed_too():
     config = TrainConfig(**CONFIGS["sgd"], batch_size=4, loss="elr")
     images, labels = batch((1, 4, 4), 2, 4)
-    targets = torch.stack([labels, torch.arange(4, device=DEVICE).expand(2, 4)], dim=-1)
     first, second = (
-        KernelEnsembleStep(
-            convnets((1, 4, 4), 2, 2),
-            (1, 4, 4),
-            config,
-            [0.05, 0.02],
-            resolve_loss("elr").of_group([context] * 2),
-        )
+        KernelEnsembleStep(convnets((1, 4, 4), 2, 2), (1, 4, 4), config, [0.05, 0.02], elr_of(2))
         for _ in range(2)
     )
     for _ in range(3):
-        first.step(images, targets, 1.0)
+        first.step(images, numbered(labels), 1.0)
     second.load(first.state())
-    one, other = (step.step(images, targets, 1.0).clone() for step in (first, second))
+    one, other = (step.step(images, numbered(labels), 1.0).clone() for step in (first, second))
     assert torch.equal(one, other)
     assert all(map(torch.equal, first.model(1).parameters(), second.model(1).parameters()))
+
+
+def test_torch_takes_over_with_the_first_state_of_a_loss(monkeypatch):
+    config = TrainConfig(**CONFIGS["sgd"], batch_size=4, loss="elr")
+    images, labels = batch((1, 4, 4), 2, 4)
+
+    def fails(*_):
+        raise TritonError("out of shared memory")
+
+    monkeypatch.setattr(convnet.Step, "_weight_gradient", fails)  # behind the loss
+    step = _kernel_step(convnets((1, 4, 4), 2, 2), (1, 4, 4), config, [0.05, 0.02], elr_of(2))
+    plain = EnsembleStep(convnets((1, 4, 4), 2, 2), config, [0.05, 0.02], loss=elr_of(2))
+    for _ in range(2):
+        assert torch.equal(
+            step.step(images, numbered(labels), 1.0), plain.step(images, numbered(labels), 1.0)
+        )
+    assert step.state()["kind"] == "torch"
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "gce", "elr", "forward"])
