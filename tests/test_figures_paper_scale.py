@@ -20,13 +20,14 @@ from dilution.figures.search import (
     further_runs,
     keep_plan,
     lr_edges,
-    noisy_errors,
     results,
+    trial_scores,
 )
 from dilution.figures.section import _step_sensitivity, figure_section, judge_figure
 from dilution.study import Run, budget, datasets, grouping
 from dilution.study.budget import NO_COST, Machine, estimate_cost
 from dilution.study.execution import Execution
+from dilution.study.halving import Score
 from dilution.study.results import table
 from dilution.study.store import Store
 
@@ -77,14 +78,32 @@ def run_of(**settings):
 
 
 def play(search, planned, loss):
-    """Return the rounds of a search whose trials reach a loss that is a function of the run."""
-    losses, rounds = {}, []
+    """Return the rounds of a search whose trials reach an error, or a score, as a function of the run."""
+    scores, rounds = {}, []
     while True:
-        rounds.append(search.next_runs(planned, losses))
-        new = [run for run in rounds[-1] if run.key not in losses]
+        rounds.append(search.next_runs(planned, scores))
+        new = [run for run in rounds[-1] if run.key not in scores]
         if all(run.seed < TRIAL_SEED for run in new):
             return rounds
-        losses |= {run.key: loss(run) for run in new}
+        reached = {run.key: loss(run) for run in new}
+        scores |= {
+            key: score if isinstance(score, Score) else Score(score, 0.0, score)
+            for key, score in reached.items()
+        }
+
+
+@pytest.mark.parametrize(("deviation", "chosen"), [(0.002, 0.3), (0.016, 0.1), (0.1, 0.03)])
+def test_accuracy_decides_and_the_loss_among_rates_that_it_cannot_tell_apart(deviation, chosen):
+    """The error is lowest at 0.3; the loss grows with the rate."""
+
+    def score(run):
+        distance = abs(math.log(run.lr / 0.3)) / math.log(3)  # 1 at 0.1, 2 at 0.03
+        error = 0.8 + 0.005 * distance if distance < 2.5 else 1.0
+        # the mean of two seeds has `deviation`
+        return Score(error, deviation * math.sqrt(2), run.lr)
+
+    *_, finals = play(LrSearch(), [run_of(alpha=50)], score)
+    assert {run.lr for run in finals} == {chosen}
 
 
 @pytest.mark.parametrize("best", [0.0005, 0.01, 0.1, 1.0, 20.0])
@@ -133,7 +152,7 @@ def finish(store, runs, lr, *, known=True):
         distance = abs(math.log(run.lr / lr))
         accuracy = max(0.0, 0.9 - 0.05 * distance + 0.001 * (run.seed % 7))
         measures = {"val_acc_noisy": 1 / (1 + distance), "val_acc_clean": accuracy, "n_available": 60_000}
-        measures |= {"val_loss_noisy": 1 + run.lr}  # it also measures confidence, which grows with the rate
+        measures |= {"val_loss_noisy": 1 + distance}
         if not known:
             del measures["val_acc_noisy"]
         measures |= {"test_acc_at_best_clean_val": accuracy, "n_test": 10_000, "majority_share": 0.1}
@@ -142,10 +161,22 @@ def finish(store, runs, lr, *, known=True):
     store.finish(outcomes, at="2026-01-01T00:00:00.000+00:00")
 
 
-def test_runs_whose_accuracy_on_noisy_labels_is_not_known_are_not_judged():
-    ended = pd.DataFrame({"key": ["a", "b", "c"], "state": ["done", "done", "diverged"]})
-    errors = noisy_errors(ended.assign(val_acc_noisy=[math.nan, 0.75, math.nan]))
-    assert errors == {"b": 0.25, "c": math.inf}
+def test_scores_are_of_noisy_labels_and_their_number():
+    columns = {
+        "key": ["added", "replaced", "unknown", "diverged"],
+        "n": 1_000,
+        "n_val": [100, 100, 100, None],
+    }
+    columns |= {"state": ["done", "done", "done", "diverged"], "alpha": [24.0, None, 24.0, 24.0]}
+    columns |= {
+        "label_mode": ["added", "replaced", "added", "added"],
+        "val_loss_noisy": [2.0, 1.0, 2.0, math.nan],
+    }
+    scores = trial_scores(pd.DataFrame(columns | {"val_acc_noisy": [0.2, 0.5, math.nan, math.nan]}))
+    assert scores["added"] == Score(0.8, pytest.approx(math.sqrt(0.16 / 2_500)), 2.0)
+    assert scores["replaced"] == Score(0.5, pytest.approx(0.05), 1.0)
+    assert scores["diverged"] == Score(math.inf, 0.0, math.inf)
+    assert "unknown" not in scores
 
 
 def test_a_search_by_trials_of_an_earlier_version_is_pending_in_a_report_and_refused_when_it_goes_on(

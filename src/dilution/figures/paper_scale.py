@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dilution.study.halving import Halving, Resumed, resume_search
+from dilution.study.halving import Halving, Resumed, Score, resume_search
 from dilution.study.run_spec import Run
 from dilution.training.config import default_n_val
 from dilution.training.estimators import ESTIMATORS
@@ -48,7 +48,8 @@ STEPS_RULE = (
 LR_RULE = (
     "Learning rate: chosen for each point by successive halving (five rates from 0.01 to 1 at an eighth of "
     "the steps; the best two at half of them; in both rounds up to four further ones, until the best one is "
-    "not at an edge), by the accuracy on noisy validation labels of two further seeds."
+    "not at an edge), by the accuracy on noisy validation labels of two further seeds; among rates within "
+    "half a standard error of the most accurate one, by the loss on them."
 )
 
 
@@ -145,17 +146,17 @@ class LrSearch:
     reference: Callable[[Run], dict[str, Any]] = _same_settings
     seeds: Mapping[str, int] = field(default_factory=dict)
 
-    def next_runs(self, planned: Sequence[Run], errors: Mapping[str, float]) -> list[Run]:
+    def next_runs(self, planned: Sequence[Run], scores: Mapping[str, Score]) -> list[Run]:
         """Return trials that are missing; with all of them, the planned runs at their learning rates.
 
         Parameters
         ----------
         planned
             Runs at the provisional learning rate.
-        errors
-            Lowest error rate on noisy validation labels of each ended run, by key; infinite if it diverged.
+        scores
+            How each run that has ended did on its noisy validation labels, by key.
         """
-        searches = self._searches(planned, errors)
+        searches = self._searches(planned, scores)
         missing = {trial.key: trial for _, search in searches.values() for trial in search.trials}
         if missing:
             return list(missing.values())
@@ -166,15 +167,15 @@ class LrSearch:
             results.append(run if lr is None else run.model_copy(update={"lr": lr}))
         return results
 
-    def describe_edges(self, planned: Sequence[Run], errors: Mapping[str, float]) -> str:
+    def describe_edges(self, planned: Sequence[Run], scores: Mapping[str, Score]) -> str:
         """Return how many searches chose a learning rate at an edge, as text; empty if none did.
 
         Parameters
         ----------
-        planned, errors
+        planned, scores
             As for :meth:`next_runs`.
         """
-        searches = self._searches(planned, errors)
+        searches = self._searches(planned, scores)
         edges = [(run, search.edge) for run, search in searches.values() if search.edge is not None]
         if not edges:
             return ""
@@ -188,7 +189,7 @@ class LrSearch:
         )
 
     def _searches(
-        self, planned: Sequence[Run], errors: Mapping[str, float]
+        self, planned: Sequence[Run], scores: Mapping[str, Score]
     ) -> dict[str, tuple[Run, Resumed]]:
         """Return each search of planned runs by the key of the run that is searched."""
         searches: dict[str, tuple[Run, Resumed]] = {}
@@ -198,7 +199,7 @@ class LrSearch:
             searched = self.searched(run)
             if searched.key not in searches:
                 rule = replace(HALVING, seeds=self.seeds.get(run.model, HALVING.seeds))
-                searches[searched.key] = searched, resume_search(searched, errors, rule)
+                searches[searched.key] = searched, resume_search(searched, scores, rule)
         return searches
 
     def searched(self, run: Run) -> Run:

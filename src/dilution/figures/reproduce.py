@@ -12,8 +12,8 @@ from dilution.figures.search import (
     expected_rounds,
     further_runs,
     keep_plan,
-    noisy_errors,
     recipe_name,
+    trial_scores,
 )
 from dilution.figures.section import figure_section
 from dilution.figures.store_report import (
@@ -30,6 +30,7 @@ from dilution.study.deadline import Deadline
 from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
 from dilution.study.grid import Study
+from dilution.study.halving import Score
 from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
 from dilution.study.results import table
@@ -163,11 +164,11 @@ def estimate(
     external = external or _default_external(dataset)
     train = load(dataset, execution.root).train
     inputs = FigureInputs.of(dataset, train, external, precision)
-    ended, errors = _known_results(store)
+    ended, scores = _known_results(store)
     costs, finished, seen = {}, {}, set(ended)
     for figure in selected:
         planned = _plan(figure, inputs, preset, seeds, recipe, execution)
-        rounds = expected_rounds(figure, preset, planned, len(train), errors, searches=recipe is None)
+        rounds = expected_rounds(figure, preset, planned, len(train), scores, searches=recipe is None)
         new = [[run for run in runs if run.key not in seen] for runs in rounds]
         seen |= {run.key for runs in new for run in runs}
         costs[figure.name] = sum((estimate_cost(runs, machine) for runs in new if runs), start=NO_COST)
@@ -175,14 +176,14 @@ def estimate(
     return Budget(costs, finished, machine.title, machine.notes)
 
 
-def _known_results(store: str | Path) -> tuple[set[str], dict[str, float]]:
-    """Return the keys of the runs that have ended in a store, and their errors on noisy validation labels."""
+def _known_results(store: str | Path) -> tuple[set[str], dict[str, Score]]:
+    """Return the keys of the runs that have ended in a store, and their scores on noisy validation labels."""
     if not Path(store).exists():
         return set(), {}
     with Store(store, create=False) as opened:
         runs = table(opened)
     ended = runs[runs["state"].isin(["done", "diverged"])]
-    return set(ended["key"]), noisy_errors(ended)
+    return set(ended["key"]), trial_scores(ended)
 
 
 def _default_external(dataset: str) -> str:

@@ -4,14 +4,17 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dilution.errors import InputError
 from dilution.figures.base import Figure
 from dilution.figures.paper_scale import PROVISIONAL_LR, TRIAL_SEED
+from dilution.study.halving import Score
 from dilution.study.results import table
 from dilution.study.run_spec import Run
 from dilution.study.store import Store
+from dilution.training.config import default_n_val
 
 _ENDED = ["done", "diverged"]
 
@@ -84,10 +87,10 @@ def _planned(figure: Figure, preset: str, store: Store, study: str) -> list[Run]
     return [Run.of(**settings) for settings in store.artifact(plan_name(study)) or []]
 
 
-def noisy_errors(ended: pd.DataFrame) -> dict[str, float]:
-    """Return the lowest error rate on noisy validation labels of each run, by key; infinite if it diverged.
+def trial_scores(ended: pd.DataFrame) -> dict[str, Score]:
+    """Return how runs did on their noisy validation labels, by key.
 
-    Runs without one are left out: tables of earlier versions do not have it.
+    Runs of which it is not known are left out: tables of earlier versions have no ``val_acc_noisy``.
 
     Parameters
     ----------
@@ -96,7 +99,12 @@ def noisy_errors(ended: pd.DataFrame) -> dict[str, float]:
     """
     is_done = ended["state"] == "done"
     errors = (1 - ended["val_acc_noisy"]).where(is_done, math.inf)
-    return dict(zip(ended["key"][errors.notna()], errors.dropna(), strict=True))
+    losses = ended["val_loss_noisy"].where(is_done, math.inf)
+    added = ended["alpha"].fillna(0.0).where(ended["label_mode"] == "added", 0.0).astype(float)
+    labels = ended["n_val"].fillna(ended["n"].map(default_n_val)) * (1 + added)
+    deviations = np.sqrt((errors * (1 - errors)).where(is_done, 0.0).clip(lower=0.0) / labels.clip(lower=1))
+    parts = zip(ended["key"], errors, deviations, losses, strict=True)
+    return {key: Score(*map(float, score)) for key, *score in parts if not math.isnan(score[0])}
 
 
 def lr_edges(figure: Figure, store: Store, study: str) -> str:
@@ -114,7 +122,7 @@ def lr_edges(figure: Figure, store: Store, study: str) -> str:
         return ""
     runs = table(store, study)
     ended = runs[runs["state"].isin(_ENDED)]
-    return lr_search.describe_edges(planned, noisy_errors(ended))
+    return lr_search.describe_edges(planned, trial_scores(ended))
 
 
 def _with_searched_lrs(
@@ -125,8 +133,8 @@ def _with_searched_lrs(
     if lr_search is None:
         return []
     trained = {run.key for run in runs}
-    errors = noisy_errors(frame)
-    requested = lr_search.next_runs(planned, errors)
+    scores = trial_scores(frame)
+    requested = lr_search.next_runs(planned, scores)
     # a trial that has ended is requested again if it is not known how well it did
     if new := [run for run in requested if run.key not in trained or run.seed >= TRIAL_SEED]:
         return new
@@ -134,7 +142,7 @@ def _with_searched_lrs(
         return []
     ended = [run.model_copy(update={"lr": PROVISIONAL_LR}) for run in runs if run.seed < TRIAL_SEED]
     wanted = search(ended, results(frame))
-    return [run for run in lr_search.next_runs(wanted, errors) if run.key not in trained]
+    return [run for run in lr_search.next_runs(wanted, scores) if run.key not in trained]
 
 
 def check_trials(ended: Sequence[Run], further: Sequence[Run]) -> None:
@@ -167,7 +175,7 @@ def expected_rounds(
     preset: str,
     planned: Sequence[Run],
     n_available: int,
-    errors: Mapping[str, float],
+    scores: Mapping[str, Score],
     *,
     searches: bool = True,
 ) -> list[list[Run]]:
@@ -184,18 +192,18 @@ def expected_rounds(
         The planned runs, at the provisional learning rate where it is searched.
     n_available
         Number of training images.
-    errors
-        Error rates on noisy validation labels that are known already, by key of a run.
+    scores
+        Scores that are known already, by key of a run.
     searches
         Whether anything is searched: a recipe sets the learning rate.
     """
     if not searches:
         return [list(planned)]
     lr_search, search = figure.get_preset(preset).lr_search, figure.search(preset)
-    rounds = [list(planned) if lr_search is None else lr_search.next_runs(planned, errors)]
+    rounds = [list(planned) if lr_search is None else lr_search.next_runs(planned, scores)]
     runs = list(rounds[0])
     while rounds[-1]:
-        frame = pd.DataFrame([_made_up(run, n_available, errors) for run in runs])
+        frame = pd.DataFrame([_made_up(run, n_available, scores) for run in runs])
         if lr_search is not None:
             rounds.append(_with_searched_lrs(figure, preset, planned, runs, frame))
         else:
@@ -204,11 +212,12 @@ def expected_rounds(
     return rounds[:-1]
 
 
-def _made_up(run: Run, n_available: int, errors: Mapping[str, float]) -> dict[str, Any]:
+def _made_up(run: Run, n_available: int, scores: Mapping[str, Score]) -> dict[str, Any]:
     """Return a row of the table of results with made-up measures."""
     distance = abs(math.log10(run.lr / PROVISIONAL_LR))
     logit = math.log(9) + 1.5 * math.log(run.n / (240 * (1 + (run.alpha or 0.0))))
     accuracy = 1 / (1 + math.exp(-logit))
+    score = scores.get(run.key, Score(0.5 + 0.1 * distance, 0.0, 1 + distance))
     return {
         **run.model_dump(),
         "key": run.key,
@@ -217,5 +226,6 @@ def _made_up(run: Run, n_available: int, errors: Mapping[str, float]) -> dict[st
         "n_test": 10_000,
         "test_acc_at_best_clean_val": accuracy,
         "val_acc_clean": accuracy - 0.01 * distance,
-        "val_acc_noisy": 1 - errors.get(run.key, 0.5 + 0.1 * distance),
+        "val_acc_noisy": 1 - score.error_rate,
+        "val_loss_noisy": score.loss,
     }

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 
@@ -13,9 +13,32 @@ from dilution.training.recipes import ema_decay_for
 TrainRuns = Callable[[str, Sequence[Run]], pd.DataFrame]
 """Function of a purpose and runs that trains the runs and returns their table.
 
-Its column ``loss`` says how far from the noisy validation labels a run stayed: the lowest cross entropy, or
-the lowest error rate, on them; infinite if it diverged.
+Its column ``loss`` is the lowest cross entropy on noisy validation labels that a run reached, in nats;
+infinite if it diverged. With the columns ``error_rate`` and ``deviation`` of :class:`Score` they come first.
 """
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a trial did on its noisy validation labels.
+
+    Accuracy decides between learning rates, and the loss only between those that accuracy cannot tell apart:
+    the loss grows with a model's confidence too, and so it favours rates that are too small for the noise,
+    but few noisy labels make accuracy coarse (docs/log.md).
+
+    Parameters
+    ----------
+    error_rate
+        Lowest error rate; infinite if it diverged.
+    deviation
+        Standard error of the error rate, by the number of labels.
+    loss
+        Lowest cross entropy, in nats; infinite if it diverged.
+    """
+
+    error_rate: float
+    deviation: float
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -86,10 +109,11 @@ def search_lr(run: Run, train: TrainRuns, rule: Halving = DEFAULT_HALVING) -> tu
     tried = set(lrs)
     trials = []
     for number, fraction in enumerate(rule.budget_fractions):
-        losses = _mean_losses(run, lrs, fraction, train, rule)
+        means = _means(run, lrs, fraction, train, rule)
         if number == 0 or rule.extends_every_round:
-            losses = _extend_beyond_edge(run, losses, tried, fraction, train, rule)
-            tried |= {float(lr) for lr in losses.index}
+            means = _extend_beyond_edge(run, means, tried, fraction, train, rule)
+            tried |= {float(lr) for lr in means.index}
+        losses = means["loss"]
         trials.append(
             pd.DataFrame({"budget_fraction": fraction, "lr": losses.index, "loss": losses.to_numpy()})
         )
@@ -100,7 +124,7 @@ def search_lr(run: Run, train: TrainRuns, rule: Halving = DEFAULT_HALVING) -> tu
             )
         is_last = number == len(rule.budget_fractions) - 1
         survivors = 1 if is_last else max(1, math.ceil(rule.kept * len(lrs)))
-        lrs = [float(lr) for lr in losses.sort_values(kind="stable").index[:survivors]]
+        lrs = _best_first(means)[:survivors]
     return lrs[0], pd.concat(trials, ignore_index=True)
 
 
@@ -157,7 +181,7 @@ class Resumed:
     edge: Edge | None = None
 
 
-def resume_search(run: Run, losses: Mapping[str, float], rule: Halving) -> Resumed:
+def resume_search(run: Run, scores: Mapping[str, Score], rule: Halving) -> Resumed:
     """Return what a search chooses, or the trials that it needs first.
 
     The search is a function of the results so far, so calling it again resumes it.
@@ -166,8 +190,8 @@ def resume_search(run: Run, losses: Mapping[str, float], rule: Halving) -> Resum
     ----------
     run, rule
         As for :func:`search_lr`.
-    losses
-        Loss of each finished trial, by key; see :data:`TrainRuns`.
+    scores
+        Score of each trial that has ended, by key.
 
     Raises
     ------
@@ -176,9 +200,9 @@ def resume_search(run: Run, losses: Mapping[str, float], rule: Halving) -> Resum
     """
 
     def look_up(_: str, runs: Sequence[Run]) -> pd.DataFrame:
-        if missing := [trial for trial in runs if trial.key not in losses]:
+        if missing := [trial for trial in runs if trial.key not in scores]:
             raise _MissingTrialsError(missing)
-        return pd.DataFrame([{"lr": trial.lr, "loss": losses[trial.key]} for trial in runs])
+        return pd.DataFrame([{"lr": trial.lr, **asdict(scores[trial.key])} for trial in runs])
 
     try:
         lr, tried = search_lr(run, look_up, rule)
@@ -188,25 +212,45 @@ def resume_search(run: Run, losses: Mapping[str, float], rule: Halving) -> Resum
 
 
 def _extend_beyond_edge(
-    run: Run, losses: "pd.Series[float]", tried: set[float], fraction: float, train: TrainRuns, rule: Halving
-) -> "pd.Series[float]":
-    """Return the losses with those of further learning rates, as long as the best one is at an edge."""
+    run: Run, means: pd.DataFrame, tried: set[float], fraction: float, train: TrainRuns, rule: Halving
+) -> pd.DataFrame:
+    """Return the means with those of further learning rates, as long as the best one is at an edge."""
     lowest, highest = min(tried), max(tried)
     for _ in range(rule.max_extensions):
-        best = float(losses.idxmin())
-        if math.isinf(losses[best]) or lowest < best < highest:
+        best = _best_first(means)[0]
+        if math.isinf(means["loss"][best]) or lowest < best < highest:
             break
         factor = rule.extension_factor
         further = _rounded(best / factor if best == lowest else best * factor)
         lowest, highest = min(lowest, further), max(highest, further)
-        losses = pd.concat([losses, _mean_losses(run, [further], fraction, train, rule)])
-    return losses
+        means = pd.concat([means, _means(run, [further], fraction, train, rule)])
+    return means
 
 
-def _mean_losses(
-    run: Run, lrs: Sequence[float], fraction: float, train: TrainRuns, rule: Halving
-) -> "pd.Series[float]":
-    """Return the mean loss over seeds at a fraction of the budget, by learning rate."""
+_TIED = 0.5  # standard errors: all rates are judged on the same labels, so a difference varies less than each
+
+
+def _best_first(means: pd.DataFrame) -> list[float]:
+    """Return the learning rates, the best one first.
+
+    Those whose error is within half a standard error of the lowest are ranked by loss, before the others,
+    which are ranked by error. Without errors all are ranked by loss.
+    """
+    if "error_rate" not in means or means["error_rate"].isin([math.inf]).all():
+        ranked = means.sort_values("loss", kind="stable")
+    else:
+        best = means.loc[means["error_rate"].idxmin()]
+        behind = (
+            (means["error_rate"] - best["error_rate"])
+            .clip(lower=0)
+            .where(means["error_rate"] > best["error_rate"] + _TIED * best["deviation"], 0.0)
+        )
+        ranked = means.assign(behind=behind).sort_values(["behind", "loss"], kind="stable")
+    return [float(lr) for lr in ranked.index]
+
+
+def _means(run: Run, lrs: Sequence[float], fraction: float, train: TrainRuns, rule: Halving) -> pd.DataFrame:
+    """Return the means over seeds at a fraction of the budget, by learning rate, and their standard error."""
     trial = _at_budget_fraction(run, fraction, rule)
     runs = [
         trial.model_copy(update={"lr": lr, "seed": run.seed + seed})
@@ -215,7 +259,12 @@ def _mean_losses(
     ]
     listed = ", ".join(f"{lr:g}" for lr in lrs)
     table = train(f"lr {listed}, {fraction:g} of the budget", runs)
-    return table.groupby("lr")["loss"].mean()
+    by_lr = table.groupby("lr")
+    means = by_lr[["loss"]].mean()
+    if "error_rate" in table:
+        means["error_rate"] = by_lr["error_rate"].mean()
+        means["deviation"] = by_lr["deviation"].agg(lambda each: math.sqrt((each**2).sum()) / len(each))
+    return means
 
 
 def _at_budget_fraction(run: Run, fraction: float, rule: Halving) -> Run:
