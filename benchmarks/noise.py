@@ -1,7 +1,7 @@
 """Noise by name beside labels that others published: rates, transition matrices, unevenness. Writes a page.
 
 ``python benchmarks/noise.py FOLDER`` reads the label files in FOLDER (names as their authors gave them), and
-MNIST and CIFAR-10 from DILUTION_DATA; it writes docs/results/noise/README.md. 15 minutes on two cores.
+MNIST and CIFAR-10 from DILUTION_DATA; it writes docs/results/noise/README.md. It takes an hour on two cores.
 """
 
 import argparse
