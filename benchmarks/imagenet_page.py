@@ -109,7 +109,7 @@ def packing(table: pd.DataFrame) -> Iterator[str]:
 
 def cost(table: pd.DataFrame) -> Iterator[str]:
     """Yield the estimated cost of Figure 3 with preset paper, computed from its runs."""
-    runs = fig3.FIGURE.plan(FigureInputs("imagenet.pack", N_TRAIN), "paper")
+    runs = fig3.FIGURE.plan(FigureInputs("imagenet.pack", N_TRAIN, shape=(3, 224, 224)), "paper")
     run = runs[0]
     lengths = {(other.steps, other.batch_size, other.model) for other in runs}
     if run.steps is None or len(lengths) > 1:

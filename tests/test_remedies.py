@@ -2229,6 +2229,7 @@ EXEMPT: dict[str, str] = {
     "noise_order goes with noise='structured'": "says which setting is missing; its value is the user's",
     "noise='matrix' needs a matrix": "says which setting is missing; its value is the user's",
     "a matrix goes with noise='matrix'": "says which setting the one received belongs to",
+    "without its rows of seeds": "needs trials in a table of an earlier version",
     "with --retry-failed": "needs a worker that the system kills",
     "workers=0: this process": "needs a worker that the system kills",
     "as it started, often": "needs a worker that the system kills",

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+from pathlib import Path
 
 import pytest
 from stores import DONE, KEYS, NOW, RUNS, change, query
@@ -365,6 +366,14 @@ def test_a_writer_that_ends_with_an_error_counts_no_crash(path):
 def start_and_raise(store, error):
     store.start(KEYS[:1], host="h", versions={}, at=NOW)
     raise error
+
+
+def test_a_log_that_another_process_deletes_at_this_moment_is_no_error(path, monkeypatch):
+    Store(path).close()
+    log = path.with_name(f"{path.name}-wal")
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda self: self.name == log.name or exists(self))
+    Store(path, create=False).close()
 
 
 @needs_fork

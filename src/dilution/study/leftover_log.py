@@ -14,6 +14,7 @@ from dilution.errors import StoreError
 from dilution.study import schema
 from dilution.study.stored_row import COLUMNS, parse_row, printable_key
 from dilution.utils.file_lock import writing
+from dilution.utils.regular_file import file_size
 
 CheckSchema = Callable[[sqlite3.Connection], int]
 """Function that returns the version of a store, or raises StoreError if a connection is to none."""
@@ -44,7 +45,7 @@ def check_leftover_log(path: Path, check_schema: CheckSchema) -> None:
     """
     real = path.resolve()
     log = real.with_name(f"{real.name}-wal")
-    if not log.exists() or not log.stat().st_size or _has_writer(path):
+    if not file_size(log) or _has_writer(path):
         return
     version_alone, finished_alone = _read_alone(real, check_schema)  # first: runs are only ever added
     with closing(_open(real, "mode=ro")) as connection:

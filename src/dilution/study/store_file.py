@@ -16,7 +16,7 @@ from dilution.study.store_neighbours import check_neighbours, check_no_log
 from dilution.utils import migration
 from dilution.utils.atomic import create_file, flush_folder, temporary_path
 from dilution.utils.file_lock import writing
-from dilution.utils.regular_file import check_regular
+from dilution.utils.regular_file import check_regular, file_size
 
 _MAX_CELL = 1 << 28  # bytes; a history of 10,000 evaluations takes 2 million
 _OPERATIONS_BETWEEN_SIGNALS = 100_000  # of SQLite: some milliseconds
@@ -98,7 +98,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 
 def _has_content(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
+    return file_size(path) > 0
 
 
 def _create(path: Path) -> None:
@@ -135,7 +135,7 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     """Open a store on a read-only disk: nothing is locked, since nothing can change."""
     real = path.resolve()
     log = real.with_name(f"{real.name}-wal")
-    if log.exists() and log.stat().st_size:
+    if file_size(log):
         raise StoreError(
             f"{path} has changes in {log.name} that SQLite cannot read in a folder which it may not write "
             "to. Copy both files to another folder, and name the copy with --store."

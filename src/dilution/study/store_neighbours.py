@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from dilution.errors import StoreError
+from dilution.utils.regular_file import file_size
 
 _JOURNAL = "-journal"
 _WRITE_AHEAD_LOG = ("-wal", "-shm")
@@ -61,7 +62,7 @@ def check_no_log(store: Path) -> None:
         If there is a log with content.
     """
     path = _neighbour(store, _WRITE_AHEAD_LOG[0])
-    if path.exists() and path.stat().st_size:
+    if file_size(path):
         raise StoreError(
             f"{path} has changes of a store that is not there any more: {store.name} does not exist or is "
             "empty. Put that store back, move this file away, or choose another --store."

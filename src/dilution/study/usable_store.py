@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dilution.errors import StoreError
 from dilution.study.store import Store
-from dilution.utils.regular_file import check_regular
+from dilution.utils.regular_file import check_regular, file_size
 
 
 def check_usable_store(path: str | Path) -> None:
@@ -25,7 +25,7 @@ def check_usable_store(path: str | Path) -> None:
     """
     path = Path(path)
     check_regular(path)
-    if path.is_dir() or (path.exists() and path.stat().st_size):
+    if path.is_dir() or file_size(path):
         with Store(path, create=path.is_dir()):
             return
     folder = next(parent for parent in path.absolute().parents if parent.exists())

@@ -36,6 +36,14 @@ def check_regular(path: Path) -> None:
         )
 
 
+def file_size(path: Path) -> int:
+    """Return the bytes of a file; 0 if there is none, also if another process deletes it at this moment."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def expand_home(text: str | Path) -> Path:
     """Return a path with the home folder in place of ``~``; one of no user stays as it is."""
     try:
