@@ -12,7 +12,7 @@
 #   STUDY     file of the step study; the step losses measures what each loss costs
 #   FIGURES   figures, in their order; default all figures of the paper
 #   DATASET   default mnist (its files in DILUTION_DATA)
-#   RUNS      exported runs of earlier times; trials without val_acc_noisy, of versions before 0.2, are refused
+#   RUNS      exported runs of earlier times; searches by trials without val_acc_noisy are refused
 #   CHECKPOINTS   folder of checkpoints of an earlier time: FOLDER/checkpoints, which has those of the trainings that
 #             MINUTES cut short. A group of 32 Conv-4 takes 334 MB (with Adam); without its checkpoint it starts again.
 #   WHEELS    folder of packages that the machine's Python lacks, and of dilution's own, from which the version is
@@ -57,8 +57,9 @@ for step in $steps; do
     fi
     case $step in
     tests)
-        # in several processes, since compiling takes longer than the tests; INT lets pytest say what failed so far
-        timeout -k 15 -s INT $((seconds < 200 ? seconds : 200)) python3 -m pytest -q -n 8 -p no:benchmark tests/test_training_kernels.py >"$FOLDER/tests.txt" 2>&1
+        # in several processes, since compiling takes longer than the tests; INT lets pytest say what failed so far;
+        # the machine's packages have other versions than those that are tested, and other warnings
+        timeout -k 15 -s INT $((seconds < 200 ? seconds : 200)) python3 -m pytest -q -n 8 -p no:benchmark -o filterwarnings=default tests/test_training_kernels.py >"$FOLDER/tests.txt" 2>&1
         result=$?
         tail -n 3 "$FOLDER/tests.txt"
         ;;

@@ -9,7 +9,7 @@ from dilution.models import build_model
 from dilution.noise import Dilution, structured
 from dilution.training import BatchSampler, TrainConfig, train
 from dilution.training.augment import Augmentation
-from dilution.training.device import resolve_device
+from dilution.training.device import evaluation_products, resolve_device
 from dilution.training.ema import WeightEMA
 from dilution.training.ensemble import make_ensemble
 from dilution.training.losses import cross_entropy_with_gradient
@@ -41,6 +41,22 @@ def test_a_missing_gpu_is_refused_and_auto_is_the_cpu():
     with pytest.raises(InputError, match=r"device is 'cuda'.*finds no GPU.*device='cpu'"):
         train("perceptron", Dilution(data.train, 1), test=data.test, steps=1, device="cuda")
     assert resolve_device("auto") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "rounds"),
+    [("cuda", "bfloat16", True), ("cuda", "float32", False), ("cpu", "bfloat16", False)],
+)
+def test_evaluations_round_to_tf32_only_where_trainings_round_to_bfloat16(
+    monkeypatch, device, precision, rounds
+):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    before = torch.get_float32_matmul_precision()
+    with evaluation_products(torch.device(device), precision):
+        assert torch.backends.cudnn.allow_tf32 == rounds
+        assert torch.get_float32_matmul_precision() == ("high" if rounds else before)
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.get_float32_matmul_precision() == before
 
 
 def test_data_on_the_right_device_are_not_moved():

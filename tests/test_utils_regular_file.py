@@ -20,7 +20,7 @@ from dilution.study.store import Store
 from dilution.training import Checkpoint
 from dilution.training.losses import LossContext, resolve_loss
 from dilution.training.recipes import read_recipe
-from dilution.utils.regular_file import check_regular
+from dilution.utils.regular_file import check_regular, file_size
 
 
 @pytest.fixture(params=["pipe", "link to a device"])
@@ -78,3 +78,14 @@ def test_files_folders_and_links_to_them_and_nothing_are_accepted(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "file")
     for name in ("file", "link", "nothing", "."):
         check_regular(tmp_path / name)
+
+
+def test_the_size_of_what_cannot_be_there_is_zero(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    (tmp_path / "circle").symlink_to("circle")
+    assert [file_size(tmp_path / name) for name in ("file", "nothing", "file/below", "circle")] == [
+        3,
+        0,
+        0,
+        0,
+    ]

@@ -47,8 +47,8 @@ _EARLIER = (
 
 _GPU_RATES: dict[str, dict[tuple[str, PrecisionName], Rate]] = {
     "h200": {
-        ("perceptron", "bfloat16"): Rate(24e6, 160e12, f"{_MEASURED}, with the drawing of batches"),
-        ("mlp", "bfloat16"): Rate(24e6, 17.3e12, f"{_MEASURED} for MLP-2, with the drawing of batches"),
+        ("perceptron", "bfloat16"): Rate(24e6, 160e12, f"{_MEASURED}, all turns together"),
+        ("mlp", "bfloat16"): Rate(24e6, 17.3e12, f"{_MEASURED} for MLP-2, all turns together"),
         ("conv", "bfloat16"): Rate(
             2.4e6, 170e12, f"{_MEASURED} for Conv-4 on 28×28, 1.5 million; Conv-6 reaches 204 TFLOP/s"
         ),

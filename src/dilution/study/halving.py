@@ -240,11 +240,8 @@ def _best_first(means: pd.DataFrame) -> list[float]:
         ranked = means.sort_values("loss", kind="stable")
     else:
         best = means.loc[means["error_rate"].idxmin()]
-        behind = (
-            (means["error_rate"] - best["error_rate"])
-            .clip(lower=0)
-            .where(means["error_rate"] > best["error_rate"] + _TIED * best["deviation"], 0.0)
-        )
+        behind = means["error_rate"] - best["error_rate"]
+        behind = behind.where(behind > _TIED * best["deviation"], 0.0)
         ranked = means.assign(behind=behind).sort_values(["behind", "loss"], kind="stable")
     return [float(lr) for lr in ranked.index]
 
@@ -263,7 +260,7 @@ def _means(run: Run, lrs: Sequence[float], fraction: float, train: TrainRuns, ru
     means = by_lr[["loss"]].mean()
     if "error_rate" in table:
         means["error_rate"] = by_lr["error_rate"].mean()
-        means["deviation"] = by_lr["deviation"].agg(lambda each: math.sqrt((each**2).sum()) / len(each))
+        means["deviation"] = by_lr["deviation"].agg(lambda parts: math.sqrt((parts**2).sum()) / len(parts))
     return means
 
 

@@ -64,8 +64,8 @@ def reproducible_convolutions(device: torch.device) -> Iterator[None]:
 def evaluation_products(device: torch.device, precision: PrecisionName) -> Iterator[None]:
     """Round operands of float32 products to TF32 on a GPU where trainings round them to bfloat16.
 
-    TF32 keeps 10 bits and bfloat16 7, so that evaluations are the more precise ones, and they take a small
-    part of the time of float32, which would be half of a short training of a ConvNet.
+    TF32 keeps 10 bits and bfloat16 7, so that evaluations are the more precise ones; float32 itself has no
+    tensor cores.
     """
     if device.type != "cuda" or precision != "bfloat16":
         yield

@@ -42,6 +42,10 @@ def file_size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+    except OSError:
+        if path.exists():  # otherwise a part of the path is no folder, or links in a circle
+            raise
+        return 0
 
 
 def expand_home(text: str | Path) -> Path:

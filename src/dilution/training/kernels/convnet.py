@@ -298,8 +298,7 @@ class Step:
     def _weight_gradient(self, number: int, layer: Convolution, x: Tensor) -> None:
         replicas, batch = self._shape
         pixels, splits = self._pixels(layer), self._splits(layer)
-        is_first = layer.channels_in == self.x.shape[-1]  # the images
-        tile = (2 if is_first else 1) * self._tile_pixels
+        tile = self._tile_pixels if number else 2 * self._tile_pixels  # the images have few channels
         tiles = triton.cdiv(triton.cdiv(pixels, tile), splits)
         depth = 128 if layer.channels_out >= _WIDE else 64
         depth = min(depth, max(16, triton.next_power_of_2(9 * layer.channels_in)))
