@@ -63,7 +63,7 @@ def test_the_page_is_served_at_the_secret_address_only(server):
     for path in (
         "/",
         f"/{server.token}",
-        f"/{server.token[:-1]}x/",
+        f"/{server.token}x/",
         f"/{server.token}/../../etc/passwd",
         "/%C3%A9",
     ):
