@@ -61,6 +61,20 @@ def test_permute_sends_each_part_of_the_range_to_each_part_equally_often(size: i
     assert chisquare(torch.bincount(neighbours, minlength=8).tolist()).pvalue > 1e-3
 
 
+@given(KEYS, st.lists(KEYS, max_size=20))
+def test_the_processor_mixes_as_every_other_device(key: int, counters: list[int]) -> None:
+    counter = torch.tensor(counters, dtype=torch.int64)
+    assert torch.equal(rng.mix(key, counter), rng._mix_tensors(key, counter))
+    assert torch.equal(rng.mix(counter, counter[:, None]), rng._mix_tensors(counter, counter[:, None]))
+
+
+@given(KEYS, st.integers(1, 2000), st.data())
+def test_a_part_of_a_permutation_is_that_of_the_whole(key: int, size: int, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, size))
+    stop = data.draw(st.integers(start, size))
+    assert torch.equal(rng.permutation(key, size)[start:stop], rng.permutation(key, size, start, stop))
+
+
 def test_permute_of_another_key_is_another_permutation() -> None:
     one, other = (rng.permute(key, torch.arange(1000), 1000) for key in (1, 2))
     assert int((one == other).sum()) < 10

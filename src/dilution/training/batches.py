@@ -15,7 +15,6 @@ from dilution.utils import rng
 _CHUNK = 1 << 15  # indices drawn at once: enough to hide the cost of a call behind the steps
 _CHUNK_ON_GPU = 1 << 18  # there a call costs a launch, whatever its size
 _CHUNK_BYTES = 1 << 28  # most memory of the rows and targets of a chunk, over all replicas of a group
-_SHUFFLED_AT_ONCE = 1 << 18  # longest epoch whose order is computed as a whole
 _TABLE = 1 << 26  # entries of a table of histograms; a larger one is computed batch by batch
 
 
@@ -93,7 +92,6 @@ class BatchSampler:
         self.length = len(noisy) if targets == "sampled" else noisy.n
         self.label_counts: Tensor | None = None
         self._table: Tensor | None = None
-        self._order: tuple[int, Tensor] | None = None  # an epoch and its shuffled order
         if targets == "sampled":
             return
         if noisy.image_source.name != "same":
@@ -199,14 +197,9 @@ class BatchSampler:
             epoch, position = divmod(start, self.length)
             size = min(count, self.length - position)
             key = rng.stream(self._seed, f"order/{epoch}")
-            # On a GPU positions are permuted there: a copied order would make it wait for the processor.
-            if self.length <= _SHUFFLED_AT_ONCE and self._device.type == "cpu":
-                if self._order is None or self._order[0] != epoch:
-                    # Kept here: with many replicas it would be evicted from the cache of `rng.permutation`
-                    # before it is used up.
-                    self._order = epoch, rng.permutation(key, self.length)
-                parts.append(self._order[1][position : position + size])
-            else:
+            if self._device.type == "cpu":  # cached: replicas of a study often share their order
+                parts.append(rng.permutation(key, self.length, position, position + size))
+            else:  # a copied order would make the GPU wait for the processor
                 positions = torch.arange(position, position + size, device=self._device)
                 parts.append(rng.permute(key, positions, self.length))
             start, count = start + size, count - size

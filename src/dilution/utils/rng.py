@@ -12,7 +12,9 @@ import math
 from functools import lru_cache
 from numbers import Integral
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dilution.errors import InputError, short_repr
@@ -21,12 +23,15 @@ from dilution.utils.whole_numbers import check_digits
 
 compute_with_one_thread_after_fork()  # here, since noise and training both need random numbers
 
+Words = NDArray[np.uint64]
+
 BITS = 48
 """Resolution of :func:`uniform_bits`: draws are integers in [0, 2**48)."""
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as int64
 _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+_UNSIGNED_GOLDEN, _UNSIGNED_MIX_1, _UNSIGNED_MIX_2 = (np.uint64(k % 2**64) for k in (_GOLDEN, _MIX_1, _MIX_2))
 _ROUNDS = 6
 _ROUNDS_SMALL = 16  # six leave some orders of a short range likelier than others
 _SMALL = 64
@@ -88,10 +93,38 @@ def mix(key: int | Tensor, counter: Tensor) -> Tensor:
     Tensor
         int64 of the same shape, all 64 bits mixed.
     """
+    if counter.device.type == "cpu":
+        unsigned_key = _unsigned(key) if isinstance(key, Tensor) else np.uint64(key % 2**64)
+        return torch.from_numpy(_mix_words(unsigned_key, _unsigned(counter)).view(np.int64))
+    return _mix_tensors(key, counter)
+
+
+def _mix_tensors(key: int | Tensor, counter: Tensor) -> Tensor:
+    """Return :func:`mix` by operations that every device has."""
     x = counter * _GOLDEN + (_wrap(key) if isinstance(key, int) else key)
     x = (x ^ _shift_right(x, 30)) * _MIX_1
     x = (x ^ _shift_right(x, 27)) * _MIX_2
     return x ^ _shift_right(x, 31)
+
+
+def _unsigned(x: Tensor) -> Words:
+    """Return int64 on the CPU as uint64, in the same memory."""
+    return x.numpy().view(np.uint64)
+
+
+def _mix_words(key: np.uint64 | Words, counter: Words) -> Words:
+    """Return :func:`mix` of unsigned numbers, a new array.
+
+    NumPy has unsigned shifts and writes in place: several times as fast as torch on a CPU, the same bits.
+    """
+    with np.errstate(over="ignore"):  # a single number would warn that it wraps
+        x = np.asarray(counter * _UNSIGNED_GOLDEN + key)
+    shifted = np.empty_like(x)
+    for by, factor in ((30, _UNSIGNED_MIX_1), (27, _UNSIGNED_MIX_2)):
+        x ^= np.right_shift(x, np.uint64(by), out=shifted)
+        np.multiply(x, factor, out=x)
+    x ^= np.right_shift(x, np.uint64(31), out=shifted)
+    return x
 
 
 def uniform_bits(key: int | Tensor, counter: Tensor) -> Tensor:
@@ -128,6 +161,8 @@ def permute(key: int | Tensor, position: Tensor, size: int | Tensor) -> Tensor:
     if isinstance(size, int):
         a = math.isqrt(max(size - 1, 0)) + 1
         b = -(-size // a)
+        if isinstance(key, int) and position.device.type == "cpu":
+            return _permute_words(key, position, a, b, size)
     else:
         a = size.clamp(min=1).double().sqrt().ceil().long()
         b = (size + a - 1).div(a, rounding_mode="floor").clamp(min=1)
@@ -142,10 +177,37 @@ def permute(key: int | Tensor, position: Tensor, size: int | Tensor) -> Tensor:
     return shuffled
 
 
-@lru_cache(maxsize=32)
-def permutation(key: int, size: int) -> Tensor:
-    """Return :func:`permute` of all positions; the tensor is shared and must not be changed."""
-    return permute(key, torch.arange(size), size)
+@lru_cache(maxsize=128)
+def permutation(key: int, size: int, start: int = 0, stop: int | None = None) -> Tensor:
+    """Return :func:`permute` of the positions start … stop − 1, on the CPU.
+
+    The tensor is shared and must not be changed. Default of `stop`: size, all positions.
+    """
+    return permute(key, torch.arange(start, size if stop is None else stop), size)
+
+
+def _permute_words(key: int, position: Tensor, a: int, b: int, size: int) -> Tensor:
+    """Return :func:`permute` under one key and length, on the CPU."""
+    unsigned_key = np.uint64(key % 2**64)
+    shuffled = _feistel_words(unsigned_key, _unsigned(position.reshape(-1)), a, b, size)
+    while len(walking := np.flatnonzero(shuffled >= np.uint64(size))):
+        shuffled[walking] = _feistel_words(unsigned_key, shuffled[walking], a, b, size)
+    return torch.from_numpy(shuffled.view(np.int64)).view(position.shape)
+
+
+def _feistel_words(key: np.uint64, x: Words, a: int, b: int, size: int) -> Words:
+    """Return :func:`_feistel` under one key and length, as unsigned numbers."""
+    digits = [x // np.uint64(b), x % np.uint64(b)]  # high and low
+    bases = np.uint64(a), np.uint64(b)
+    for number in range(_ROUNDS_SMALL if size < _SMALL else _ROUNDS):
+        mixed = _mix_words(key, digits[1 - number % 2] + np.uint64(number << 40))
+        mixed >>= np.uint64(64 - BITS)
+        mixed += digits[number % 2]
+        quotient = mixed // bases[number % 2]  # vectorised for one divisor; the remainder of NumPy is not
+        quotient *= bases[number % 2]
+        mixed -= quotient
+        digits[number % 2] = mixed
+    return digits[0] * bases[1] + digits[1]
 
 
 def _feistel(key: int | Tensor, x: Tensor, a: int | Tensor, b: int | Tensor, size: int | Tensor) -> Tensor:
