@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from dilution.data.arrays import LazyImages
 
 _CHUNK = 1 << 12  # images that are hashed at once
-_CACHED = 1 << 18  # bytes that are mixed at once
+_CACHED = 1 << 18  # bytes that are mixed at once, where that is enough rows
+_LEAST_ROWS = 1 << 10  # that are mixed at once where _LARGEST allows: they cost little more than one
+_LARGEST = 1 << 25  # bytes that are mixed at once in order to have so many rows
 _START, _FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)  # of SplitMix64
 _HALF = np.uint64(32)
 
@@ -42,7 +44,8 @@ def _keys(images: Tensor | LazyImages) -> NDArray[np.uint64]:
 def _mixed(images: Tensor) -> NDArray[np.uint64]:
     """Return 64 bits per example, in which all its numbers are mixed; hashes take five times as long."""
     keys = np.empty(len(images), dtype=np.uint64)
-    rows = max(1, _CACHED // max(1, images[:1].numel() * images.element_size()))
+    width = max(1, images[:1].numel() * images.element_size())
+    rows = max(1, _CACHED // width, min(_LEAST_ROWS, _LARGEST // width))
     for start in range(0, len(images), rows):
         words = _words(_flat(images[start : start + rows]))
         state = np.full(len(words), _START, dtype=np.uint64)
