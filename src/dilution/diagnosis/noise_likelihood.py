@@ -3,7 +3,6 @@
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import softmax
 
 from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
@@ -61,20 +60,26 @@ class NegativeLogLikelihood:
         """Return β, b and T."""
         m = self._classes
         logits = parameters[m:].reshape(m, m)
-        return float(np.exp(parameters[0])), np.r_[0.0, parameters[1:m]], softmax(logits, axis=1)
+        bias = np.zeros(m)
+        bias[1:] = parameters[1:m]
+        transition = np.exp(logits - logits.max(axis=1, keepdims=True))
+        transition /= transition.sum(axis=1, keepdims=True)
+        return float(np.exp(parameters[0])), bias, transition
 
     def _joint(self, q: Floats, transition: Floats) -> Floats:
         """Return q_c T[c, label], shape (classes, n); of a verified example only its true class has a value.
 
         Where the label is known to be wrong, and no more, the entry of the class that it names is 0.
         """
-        joint: Floats = q * transition[:, self._labels]
+        joint: Floats = transition.take(self._labels, axis=1)
+        joint *= q
         if len(self._known):
             true = self._verified[self._known]
             true_joint = joint[true, self._known]
             joint[:, self._known] = 0.0
             joint[true, self._known] = true_joint
-        joint[self._labels[self._wrong], self._wrong] = 0.0
+        if len(self._wrong):
+            joint[self._labels[self._wrong], self._wrong] = 0.0
         return joint
 
     def _class_probs(self, beta: float, bias: Floats) -> Floats:
@@ -93,11 +98,13 @@ class NegativeLogLikelihood:
         likelihood = joint.sum(axis=0) + 1e-300
         true = joint * (self._weights / likelihood)  # weighted posterior of the true classes
         slope = true - q * self._weights
-        counts = np.stack([true[:, a:b].sum(axis=1) for a, b in pairwise(self._edges)], axis=1)
+        counts = np.empty_like(transition)
+        for label, (a, b) in enumerate(pairwise(self._edges)):
+            true[:, a:b].sum(axis=1, out=counts[:, label])
         logit_slope = counts - counts.sum(axis=1, keepdims=True) * transition
         prior_slope = parameters[0] / _BETA_PRIOR**2 / self._total_weight
         beta_slope = beta * np.vdot(slope, self._log_unmixed) - prior_slope
-        gradient = np.r_[beta_slope, slope.sum(axis=1)[1:], logit_slope.ravel()]
+        gradient = np.concatenate([[beta_slope], slope.sum(axis=1)[1:], logit_slope.ravel()])
         return float(parameters[0]) * prior_slope / 2 - float(self._weights @ np.log(likelihood)), -gradient
 
     def information(self, parameters: Floats) -> Floats:

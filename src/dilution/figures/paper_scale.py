@@ -130,6 +130,11 @@ def _same_settings(run: Run) -> dict[str, Any]:
     return {}
 
 
+def _without_seed(run: Run) -> Run:
+    """Return a run that is the same for all seeds of a planned run: they share a search."""
+    return run.model_copy(update={"seed": TRIAL_SEED})
+
+
 @dataclass(frozen=True)
 class LrSearch:
     """The choice of a learning rate for each point of a figure, by successive halving.
@@ -137,8 +142,8 @@ class LrSearch:
     Parameters
     ----------
     reference
-        Function of a planned run → the settings in which the run that is searched differs from it.
-        Default: none, each point has a search of its own.
+        Function of a planned run, at any seed, → the settings in which the run that is searched differs from
+        it. Default: none, each point has a search of its own.
     seeds
         Number of seeds of a trial, by model. Default: those of :data:`HALVING`.
     """
@@ -156,14 +161,14 @@ class LrSearch:
         scores
             How each run that has ended did on its noisy validation labels, by key.
         """
-        searches = self._searches(planned, scores)
-        missing = {trial.key: trial for _, search in searches.values() for trial in search.trials}
+        searches, keys = self._searches(planned, scores)
+        missing = {key: trial for _, search in searches.values() for key, trial in search.trials.items()}
         if missing:
             return list(missing.values())
         results = []
         for run in planned:
             # an estimator has no learning rate
-            lr = None if run.model in ESTIMATORS else searches[self.searched(run).key][1].lr
+            lr = None if run.model in ESTIMATORS else searches[keys[_without_seed(run)]][1].lr
             results.append(run if lr is None else run.model_copy(update={"lr": lr}))
         return results
 
@@ -175,7 +180,7 @@ class LrSearch:
         planned, scores
             As for :meth:`next_runs`.
         """
-        searches = self._searches(planned, scores)
+        searches, _ = self._searches(planned, scores)
         edges = [(run, search.edge) for run, search in searches.values() if search.edge is not None]
         if not edges:
             return ""
@@ -190,17 +195,22 @@ class LrSearch:
 
     def _searches(
         self, planned: Sequence[Run], scores: Mapping[str, Score]
-    ) -> dict[str, tuple[Run, Resumed]]:
-        """Return each search of planned runs by the key of the run that is searched."""
+    ) -> tuple[dict[str, tuple[Run, Resumed]], dict[Run, str]]:
+        """Return the searches of planned runs by the key of the run that is searched, and the keys.
+
+        A key is that of a planned run without its seed.
+        """
         searches: dict[str, tuple[Run, Resumed]] = {}
-        for run in planned:
+        keys: dict[Run, str] = {}
+        for run in dict.fromkeys(map(_without_seed, planned)):
             if run.model in ESTIMATORS:
                 continue
             searched = self.searched(run)
-            if searched.key not in searches:
+            key = keys[run] = searched.key
+            if key not in searches:
                 rule = replace(HALVING, seeds=self.seeds.get(run.model, HALVING.seeds))
-                searches[searched.key] = searched, resume_search(searched, scores, rule)
-        return searches
+                searches[key] = searched, resume_search(searched, scores, rule)
+        return searches, keys
 
     def searched(self, run: Run) -> Run:
         """Return the run whose learning rate is searched for a planned run."""

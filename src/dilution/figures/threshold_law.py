@@ -217,9 +217,11 @@ def _fit(given: Thresholds, log_n: Floats, error: Floats, exponent: float | None
         The exponent; None: the best one from 0.05 to 10.
     """
     exponents = _STARTS if exponent is None else np.array([exponent])
-    starts = [np.log([[kappa, start]]) for kappa in _KAPPAS for start in exponents]
-    tried = np.stack([_deviance(given, log_n, error, start, rounds=2)[0] for start in starts])
-    place = np.concatenate(starts)[tried.argmin(axis=0)]
+    starts = np.log([[kappa, start] for kappa in _KAPPAS for start in exponents])
+    # of one set all starts are tried at once; of many that would take much memory
+    parts = [starts] if len(log_n) == 1 else np.split(starts, len(starts))
+    tried = [_deviance(given, log_n, error, part, rounds=2)[0] for part in parts]
+    place = starts[np.reshape(tried, (len(starts), -1)).argmin(axis=0)]
     low, high = np.log([_KAPPAS[0], _SMALLEST]), np.log([_KAPPAS[-1], _LARGEST])
     free = np.array([1.0, float(exponent is None)])
     best, weight, rest = _deviance(given, log_n, error, place)

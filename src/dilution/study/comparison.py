@@ -132,11 +132,8 @@ def compare(
         check_seeds(side, others)
     left, right = sides
     keys = ["seed", *others]
-    sides = [
-        side[[*keys, measure]].assign(**{measure: pd.to_numeric(side[measure])}).dropna(subset=[measure])
-        for side in (left, right)
-    ]
-    pairs = sides[0].merge(sides[1], on=keys, suffixes=("_a", "_b"))
+    values = [_measured(side, keys, measure, name) for side, name in ((left, "a"), (right, "b"))]
+    pairs = values[0].merge(values[1], on=keys)
     if pairs.empty:
         remedy = "Run both settings with the same seeds."
         apart = [name for name in others if set(left[name]).isdisjoint(right[name])]
@@ -151,10 +148,10 @@ def compare(
             f"no run with {_text(a)} has a partner with {_text(b)}: pairs agree in {', '.join(keys)}. "
             f"{remedy}"
         )
-    columns = {f"{measure}_a": "a", f"{measure}_b": "b"}
-    by_seed = pairs.rename(columns=columns).groupby("seed", as_index=False)[["a", "b"]].mean()
+    groups = pairs.groupby("seed")
+    by_seed = groups[["a", "b"]].mean().reset_index()
     by_seed = by_seed.assign(difference=by_seed["a"] - by_seed["b"])
-    points = int(pairs.groupby("seed").size().max())
+    points = int(groups.size().max())
     rounding = rounding_deviation(table) * math.sqrt(2 / points) if measure in FRACTION_MEASURES else 0.0
     return RunComparison(
         dict(a),
@@ -167,6 +164,13 @@ def compare(
         len(left) + len(right) - 2 * len(pairs),
         tuple(unstated),
     )
+
+
+def _measured(side: pd.DataFrame, keys: list[str], measure: str, name: str) -> pd.DataFrame:
+    """Return keys and measure of the runs of a side that have the measure, under another name."""
+    values = pd.to_numeric(side[measure])
+    known = values.notna()
+    return side.loc[known, keys].assign(**{name: values[known]})
 
 
 def check_measure(table: pd.DataFrame, measure: str) -> None:

@@ -84,8 +84,9 @@ def differences(
     named = name_matrices(with_diverged_at_chance(table))
     by = _checked_setting(named, by)
     values = _values(named, by)
-    known = [value for value, _ in values]
-    reference = _default(by, known) if reference is None else canonical_value(by, reference)
+    reference = (
+        _default(by, [value for value, _ in values]) if reference is None else canonical_value(by, reference)
+    )
     against = next((value for value in values if value[0] == reference), None)
     if against is None:
         raise InputError(
@@ -95,14 +96,16 @@ def differences(
     conditions = [name for name in settings_of_points(named) if name not in (by, TRAINED_BY)]
     rows, left_out = [], int(named[by].isna().sum())
     for condition, part in _groups(named, conditions):
+        known = part[measure].notna()
+        is_of = {value: _has(part, _settings(by, value, values)) for value in values}
+        seeds = {value: set(part.loc[rows_of & known, "seed"]) for value, rows_of in is_of.items()}
         for value in values:
-            sides = [_settings(by, side, values) for side in (value, against)]
             if value == against:
                 continue
-            seeds = [set(part.loc[_has(part, side) & part[measure].notna(), "seed"]) for side in sides]
-            if not seeds[0] & seeds[1]:
-                left_out += int(_has(part, sides[0]).sum())
+            if not seeds[value] & seeds[against]:
+                left_out += int(is_of[value].sum())
                 continue
+            sides = [_settings(by, side, values) for side in (value, against)]
             compared = compare(part, *sides, measure=measure)
             left_out += compared.left_out
             difference = compared.difference

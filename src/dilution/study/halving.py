@@ -1,8 +1,8 @@
 """The search of the learning rate by successive halving, judged on noisy validation labels."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -39,6 +39,10 @@ class Score:
     error_rate: float
     deviation: float
     loss: float
+
+
+_Judge = Callable[[str, Sequence[Run]], Iterable[tuple[float, Score]]]
+"""Function of a purpose and runs that returns the learning rate and the score of each run."""
 
 
 @dataclass(frozen=True)
@@ -105,35 +109,46 @@ def search_lr(run: Run, train: TrainRuns, rule: Halving = DEFAULT_HALVING) -> tu
     InputError
         If the runs diverge at every learning rate.
     """
+
+    def judge(purpose: str, runs: Sequence[Run]) -> Iterable[tuple[float, Score]]:
+        table = train(purpose, runs)
+        if "error_rate" not in table:  # equal errors: the loss decides
+            table = table.assign(error_rate=math.inf, deviation=0.0)
+        parts = zip(table["lr"], table["error_rate"], table["deviation"], table["loss"], strict=True)
+        return [(lr, Score(*map(float, score))) for lr, *score in parts]
+
+    lr, trials = _search(run, judge, rule)
+    return lr, pd.DataFrame(trials, columns=["budget_fraction", "lr", "loss"])
+
+
+def _search(run: Run, judge: _Judge, rule: Halving) -> tuple[float, list[tuple[float, float, float]]]:
+    """Return what :func:`search_lr` returns, the trials as tuples."""
     lrs = rule.lrs_around(run.lr)
     tried = set(lrs)
     trials = []
     for number, fraction in enumerate(rule.budget_fractions):
-        means = _means(run, lrs, fraction, train, rule)
+        means = _means(run, lrs, fraction, judge, rule)
         if number == 0 or rule.extends_every_round:
-            means = _extend_beyond_edge(run, means, tried, fraction, train, rule)
-            tried |= {float(lr) for lr in means.index}
-        losses = means["loss"]
-        trials.append(
-            pd.DataFrame({"budget_fraction": fraction, "lr": losses.index, "loss": losses.to_numpy()})
-        )
-        if math.isinf(losses.min()):
+            _extend_beyond_edge(run, means, tried, fraction, judge, rule)
+            tried |= set(means)
+        trials += [(fraction, lr, mean.loss) for lr, mean in means.items()]
+        if all(math.isinf(mean.loss) for mean in means.values()):
             raise InputError(
-                f"{run.model} diverged at every learning rate that was tried, {losses.index.min():g} to "
-                f"{losses.index.max():g}. Check the data for extreme values, or use a smaller model."
+                f"{run.model} diverged at every learning rate that was tried, {min(means):g} to "
+                f"{max(means):g}. Check the data for extreme values, or use a smaller model."
             )
         is_last = number == len(rule.budget_fractions) - 1
         survivors = 1 if is_last else max(1, math.ceil(rule.kept * len(lrs)))
         lrs = _best_first(means)[:survivors]
-    return lrs[0], pd.concat(trials, ignore_index=True)
+    return lrs[0], trials
 
 
 class _MissingTrialsError(Exception):
     """A search needs runs that have not been trained."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Mapping[str, Run]) -> None:
         super().__init__(f"{len(runs)} runs are missing")
-        self.runs = list(runs)
+        self.runs = runs
 
 
 @dataclass(frozen=True)
@@ -171,13 +186,13 @@ class Resumed:
     lr
         The best learning rate; None if trials are missing.
     trials
-        The trials that are missing.
+        The trials that are missing, by key.
     edge
         The edge that the best learning rate is at, or None.
     """
 
     lr: float | None
-    trials: list[Run]
+    trials: Mapping[str, Run]
     edge: Edge | None = None
 
 
@@ -199,54 +214,56 @@ def resume_search(run: Run, scores: Mapping[str, Score], rule: Halving) -> Resum
         If the runs diverge at every learning rate.
     """
 
-    def look_up(_: str, runs: Sequence[Run]) -> pd.DataFrame:
-        if missing := [trial for trial in runs if trial.key not in scores]:
+    def look_up(_: str, runs: Sequence[Run]) -> Iterable[tuple[float, Score]]:
+        by_key = {trial.key: trial for trial in runs}
+        if missing := {key: trial for key, trial in by_key.items() if key not in scores}:
             raise _MissingTrialsError(missing)
-        return pd.DataFrame([{"lr": trial.lr, **asdict(scores[trial.key])} for trial in runs])
+        return [(trial.lr, scores[key]) for key, trial in by_key.items()]
 
     try:
-        lr, tried = search_lr(run, look_up, rule)
+        lr, trials = _search(run, look_up, rule)
     except _MissingTrialsError as error:
         return Resumed(None, error.runs)
-    return Resumed(lr, [], edge_of(lr, tried["lr"].tolist()))
+    return Resumed(lr, {}, edge_of(lr, [lr for _, lr, _ in trials]))
 
 
 def _extend_beyond_edge(
-    run: Run, means: pd.DataFrame, tried: set[float], fraction: float, train: TrainRuns, rule: Halving
-) -> pd.DataFrame:
-    """Return the means with those of further learning rates, as long as the best one is at an edge."""
+    run: Run, means: dict[float, Score], tried: set[float], fraction: float, judge: _Judge, rule: Halving
+) -> None:
+    """Add the means of further learning rates, as long as the best one is at an edge."""
     lowest, highest = min(tried), max(tried)
     for _ in range(rule.max_extensions):
         best = _best_first(means)[0]
-        if math.isinf(means["loss"][best]) or lowest < best < highest:
+        if math.isinf(means[best].loss) or lowest < best < highest:
             break
         factor = rule.extension_factor
         further = _rounded(best / factor if best == lowest else best * factor)
         lowest, highest = min(lowest, further), max(highest, further)
-        means = pd.concat([means, _means(run, [further], fraction, train, rule)])
-    return means
+        means |= _means(run, [further], fraction, judge, rule)
 
 
 _TIED = 0.5  # standard errors: all rates are judged on the same labels, so a difference varies less than each
 
 
-def _best_first(means: pd.DataFrame) -> list[float]:
+def _best_first(means: Mapping[float, Score]) -> list[float]:
     """Return the learning rates, the best one first.
 
     Those whose error is within half a standard error of the lowest are ranked by loss, before the others,
-    which are ranked by error. Without errors all are ranked by loss.
+    which are ranked by error. Where all errors are infinite, all are ranked by loss.
     """
-    if "error_rate" not in means or means["error_rate"].isin([math.inf]).all():
-        ranked = means.sort_values("loss", kind="stable")
-    else:
-        best = means.loc[means["error_rate"].idxmin()]
-        behind = means["error_rate"] - best["error_rate"]
-        behind = behind.where(behind > _TIED * best["deviation"], 0.0)
-        ranked = means.assign(behind=behind).sort_values(["behind", "loss"], kind="stable")
-    return [float(lr) for lr in ranked.index]
+    best = min(means.values(), key=lambda mean: mean.error_rate)
+
+    def rank(lr: float) -> tuple[float, bool, float]:
+        mean = means[lr]
+        behind = 0.0 if mean.error_rate == best.error_rate else mean.error_rate - best.error_rate
+        return behind if behind > _TIED * best.deviation else 0.0, math.isnan(mean.loss), mean.loss
+
+    return sorted(means, key=rank)
 
 
-def _means(run: Run, lrs: Sequence[float], fraction: float, train: TrainRuns, rule: Halving) -> pd.DataFrame:
+def _means(
+    run: Run, lrs: Sequence[float], fraction: float, judge: _Judge, rule: Halving
+) -> dict[float, Score]:
     """Return the means over seeds at a fraction of the budget, by learning rate, and their standard error."""
     trial = _at_budget_fraction(run, fraction, rule)
     runs = [
@@ -255,13 +272,20 @@ def _means(run: Run, lrs: Sequence[float], fraction: float, train: TrainRuns, ru
         for seed in range(rule.seeds)
     ]
     listed = ", ".join(f"{lr:g}" for lr in lrs)
-    table = train(f"lr {listed}, {fraction:g} of the budget", runs)
-    by_lr = table.groupby("lr")
-    means = by_lr[["loss"]].mean()
-    if "error_rate" in table:
-        means["error_rate"] = by_lr["error_rate"].mean()
-        means["deviation"] = by_lr["deviation"].agg(lambda parts: math.sqrt((parts**2).sum()) / len(parts))
-    return means
+    by_lr: dict[float, list[Score]] = {}
+    for lr, score in judge(f"lr {listed}, {fraction:g} of the budget", runs):
+        by_lr.setdefault(float(lr), []).append(score)
+    return {lr: _mean_of(by_lr[lr]) for lr in sorted(by_lr)}
+
+
+def _mean_of(scores: Sequence[Score]) -> Score:
+    """Return the means of scores, and the standard error of that of their error rates."""
+    n = len(scores)
+    return Score(
+        sum(score.error_rate for score in scores) / n,
+        math.sqrt(sum(score.deviation * score.deviation for score in scores)) / n,
+        sum(score.loss for score in scores) / n,
+    )
 
 
 def _at_budget_fraction(run: Run, fraction: float, rule: Halving) -> Run:
