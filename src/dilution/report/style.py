@@ -6,7 +6,7 @@ system, global list of figures or backend is involved. Draw inside ``with style(
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -324,10 +324,14 @@ def save(
     for file_format in formats:
         if file_format not in UNDATED:
             raise unknown("figure format", file_format, UNDATED)
-    return {
-        file_format: write_atomic(Path(folder) / f"{name}.{file_format}", _render(figure, file_format))
-        for file_format in formats
-    }
+    written = {}
+    with ExitStack() as stack:
+        for file_format in formats:
+            path = Path(folder) / f"{name}.{file_format}"
+            written[file_format] = write_atomic(path, _render(figure, file_format))
+            if len(written) == 1:
+                stack.enter_context(_kept_layout(figure))
+    return written
 
 
 def publish(figure: Figure, folder: Path, name: str) -> Plot:
@@ -345,9 +349,10 @@ def publish(figure: Figure, folder: Path, name: str) -> Plot:
     """
     folder = Path(folder)
     write_output(folder / f"{name}.png", _render(figure, "png"))
-    plot = as_plot(figure)
-    write_output(folder / f"{name}.svg", plot.svg.encode("utf-8"))
-    write_output(folder / f"{name}.pdf", _render(figure, "pdf"))
+    with _kept_layout(figure):
+        plot = as_plot(figure)
+        write_output(folder / f"{name}.svg", plot.svg.encode("utf-8"))
+        write_output(folder / f"{name}.pdf", _render(figure, "pdf"))
     return plot
 
 
@@ -355,6 +360,17 @@ def as_plot(figure: Figure) -> Plot:
     """Return a figure as SVG with its marks; both come from one layout of the figure."""
     svg = _render(figure, "svg").decode("utf-8")
     return Plot(svg, visible_marks(figure), key(figure))
+
+
+@contextmanager
+def _kept_layout(figure: Figure) -> Iterator[None]:
+    """Keep the layout of a figure that was drawn: all its files look alike, and none computes it again."""
+    engine = figure.get_layout_engine()
+    figure.set_layout_engine("none")
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
 
 
 def _render(figure: Figure, file_format: str) -> bytes:
