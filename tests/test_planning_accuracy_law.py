@@ -47,6 +47,14 @@ def test_most_intervals_contain_the_truth():
     assert covered >= 13
 
 
+@pytest.mark.parametrize("accuracy", [0.5, 1.0])
+def test_equal_accuracies_are_fitted_without_a_warning(accuracy):
+    n, alpha, accuracies = simulated_pilot()
+    law = fit_accuracy_law(n, alpha, np.full_like(accuracies, accuracy), n_test=10_000)
+    assert np.median(law.accuracy(1000.0, 1.0)) == pytest.approx(accuracy, abs=0.01)
+    assert np.isfinite(law.sigma).all()
+
+
 def test_a_pilot_that_is_too_small_is_refused():
     n, alpha, accuracy = simulated_pilot()
     with pytest.raises(InputError, match="at least 8 runs"):

@@ -176,6 +176,7 @@ def _regressions(n: Floats, alpha: Floats, y: Floats, weight: Floats, centre: fl
     mean: Floats = np.linalg.solve(gram, weighted.transpose(0, 2, 1) @ y[:, None])[:, :, 0].astype(np.float64)
     errors = y - (design @ mean[:, :, None])[:, :, 0]
     residual = errors**2 @ weight + np.einsum("gi,ij,gj->g", mean, ridge, mean)
+    residual = np.maximum(residual, np.finfo(np.float64).tiny)  # of equal accuracies it is 0
     degrees = len(y) - 3
     sigma = np.sqrt(residual / degrees)
     root = sigma[:, None, None] * np.linalg.cholesky(np.linalg.inv(gram))
