@@ -5,9 +5,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # processes of the tests: one per core, from 2 to 4, since each takes 0.7 GB and many tests start more
 TESTERS ?= $(shell $(PYTHON) -c 'import os; print(max(2, min(4, os.cpu_count() or 2)))')
-PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
+# without bytecode of the packages: Python writes that of the modules it imports, a small part of them
+PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --no-compile
 
-.PHONY: lock demo check test test-kernels test-faults lint docs results bench bench-gpu bench-ray install clean
+.PHONY: lock demo check test test-kernels style test-faults lint docs results bench bench-gpu bench-ray install clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
 	@echo "installing into $(VENV), which takes a minute or two: $$(grep -c == requirements.lock) packages whose hashes"
@@ -51,16 +52,19 @@ lock:
 demo: $(VENV)/.installed
 	$(BIN)/dilution reproduce fig1 --dataset digits --preset demo --store demo/results.sqlite --out demo
 
-lint: $(VENV)/.installed-dev
+style: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint: style
 	$(BIN)/mypy
 
 # lint, types and the tests that train nothing
 check: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TESTERS) -m "not trains"
 
-test: lint
+# types too: mypy is one of the tests, so that the other processes need not wait for it
+test: style
 	@# processes of one thread each: small tensors gain nothing from more
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TESTERS) --dist worksteal
 

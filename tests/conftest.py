@@ -3,10 +3,13 @@ import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
+import fontTools.subset
 import pytest
 import torch
+import typer.testing
 from hypothesis import settings
 
 from dilution.data import Arrays
@@ -18,6 +21,19 @@ settings.load_profile("suite")
 # Under nohup every child would ignore SIGHUP, as commands do that were started so; here it ends them.
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_work() -> Iterator[None]:
+    """Do once what thousands of tests would repeat, and what none of them looks at.
+
+    The commands are described to typer once. The fonts of a PDF come without the tables for ligatures and
+    kerning, which take half of the time of a plot and are not used.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command))
+        patch.setattr(fontTools.subset.Options, "_layout_features_default", [])
+        yield
 
 
 @pytest.fixture(scope="session")

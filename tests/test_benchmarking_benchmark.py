@@ -1,6 +1,7 @@
 """A benchmark from names to page: its runs, its files, resuming, own methods, failures."""
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from dilution.benchmarking.page import FILES
 from dilution.benchmarking.plan import plan_benchmark
 from dilution.benchmarking.presets import PRESETS, Setup, setup
 from dilution.errors import InputError, StoreError
+from dilution.report.marks import Plot
 from dilution.study.execution import Execution
 from dilution.utils.output_folder import MARKER
 
@@ -31,6 +33,21 @@ def short_setup(preset, shape, n_available, model=None):
 def short():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan_module, "setup", short_setup)
+        yield
+
+
+@contextmanager
+def no_plots():
+    """Write no plots, where none is looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("page", "sections"):
+            patch.setattr(f"dilution.benchmarking.{module}.publish", lambda *_: Plot("", ()))
+        yield
+
+
+@pytest.fixture
+def unwritten():
+    with no_plots():
         yield
 
 
@@ -133,6 +150,7 @@ def test_a_benchmark_writes_page_plots_and_tables(benchmarked):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("unwritten")
 def test_finished_runs_are_not_repeated_and_another_method_adds_its_own(benchmarked, short, tmp_path):
     folder, first = benchmarked
     budget = estimate_benchmark(store=folder / "s.sqlite", execution=INLINE, **FEW)
@@ -147,6 +165,7 @@ def test_finished_runs_are_not_repeated_and_another_method_adds_its_own(benchmar
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("unwritten")
 def test_a_loss_of_ones_own_stands_beside_the_others(short, module, tmp_path):
     name = module("""
         def factory(q=0.7):
@@ -166,6 +185,7 @@ def test_a_loss_of_ones_own_stands_beside_the_others(short, module, tmp_path):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("unwritten")
 def test_failed_runs_are_named_and_a_benchmark_without_a_finished_run_is_refused(short, module, tmp_path):
     name = module("""
         from torch import nn
@@ -210,7 +230,8 @@ def test_the_command_prints_the_answer_and_the_page_and_can_estimate(short, tmp_
     printed = succeeded(dilution(*words, "--estimate", cwd=tmp_path))
     assert "benchmark/digits/demo" in printed
     assert not (tmp_path / "results.sqlite").exists()
-    printed = succeeded(dilution(*words, cwd=tmp_path))
+    with no_plots():
+        printed = succeeded(dilution(*words, cwd=tmp_path))
     assert printed.startswith("After the last step the most accurate method is ")
     assert printed.endswith("page: benchmark/index.html\n")
     made_by = json.loads((tmp_path / "benchmark" / "made_by.json").read_text("utf-8"))

@@ -14,6 +14,7 @@ from commands import succeeded
 
 import dilution
 from dilution.advice import file_names as advice_files
+from dilution.advice import gradient_sums
 from dilution.advice.search import Search
 from dilution.cli.studies import _print_note
 from dilution.data import Arrays, DataSet, UnsplitData, load_unsplit, write_pack
@@ -21,9 +22,11 @@ from dilution.diagnosis import file_names as diagnosis_files
 from dilution.figures import report, reproduce
 from dilution.figures.base import Figure
 from dilution.planning import file_names as planning_files
+from dilution.planning import pilot
 from dilution.planning.pilot import PilotScope
 from dilution.planning.plan import _left_out
 from dilution.report.json_file import plain
+from dilution.report.marks import Plot
 from dilution.report.section import study_section
 from dilution.study import Execution
 from dilution.study.data_notes import data_notes
@@ -84,6 +87,13 @@ def here(folder, monkeypatch):
     """Enter the folder of the table; return the notes on it, split and unsplit."""
     monkeypatch.chdir(folder)
     return dilution.load(TABLE).notes, load_unsplit(TABLE).notes
+
+
+@pytest.fixture
+def unwritten(monkeypatch):
+    """Write no plots of figures and studies, for tests that look at none."""
+    for module in ("dilution.figures.section", "dilution.report.section"):
+        monkeypatch.setattr(f"{module}.publish", lambda *_: Plot("", ()))
 
 
 def names_of_files(folder):
@@ -171,8 +181,9 @@ def test_notes_of_a_diagnosis_are_on_terminal_page_result_and_json(here, tmp_pat
 
 
 @pytest.mark.trains
-def test_notes_of_a_plan_are_on_terminal_page_result_and_json(here, tmp_path):
+def test_notes_of_a_plan_are_on_terminal_page_result_and_json(here, tmp_path, monkeypatch):
     notes, _ = here
+    monkeypatch.setattr(pilot, "_MIN_STEPS", 60)
     words = ("--target", 0.8, "--alpha", 1, "--model", "mlp1", "--pilot-n", 300, "--max-runs", 20)
     store = tmp_path.with_suffix(".sqlite")
     result = command("plan", TABLE, *words, "--store", store, "--out", tmp_path, "--workers", 0)
@@ -198,8 +209,9 @@ def test_notes_of_a_plan_are_on_terminal_page_result_and_json(here, tmp_path):
 
 
 @pytest.mark.trains
-def test_notes_of_an_advice_are_on_terminal_page_result_and_json(here, tmp_path):
+def test_notes_of_an_advice_are_on_terminal_page_result_and_json(here, tmp_path, monkeypatch):
     notes, _ = here
+    monkeypatch.setattr(gradient_sums, "BATCHES", 2 * gradient_sums.BLOCKS)
     words = ("--alpha", 1, "--model", "mlp1", "--epochs", 1)
     store = tmp_path.with_suffix(".sqlite")
     result = command("advise", TABLE, *words, "--store", store, "--out", tmp_path, "--workers", 0)
@@ -236,6 +248,7 @@ def test_notes_of_a_study_are_on_the_terminal_even_if_its_runs_are_finished(here
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("unwritten")
 def test_notes_of_a_study_are_in_its_table_and_on_its_page(here, study_folder):
     notes, _ = here
     out, _ = study_folder
@@ -250,6 +263,7 @@ def test_notes_of_a_study_are_in_its_table_and_on_its_page(here, study_folder):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("unwritten")
 @pytest.mark.parametrize("words", [("report",), ("export", "runs.parquet")], ids=lambda words: words[0])
 def test_commands_on_a_store_print_the_notes_on_its_data(here, study_folder, words):
     notes, _ = here
@@ -276,6 +290,7 @@ def test_show_run_prints_the_notes(here, study_folder):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("unwritten")
 def test_notes_of_a_reproduction_are_on_terminal_page_and_result(here, tmp_path, monkeypatch):
     notes, _ = here
     full_plan = Figure.plan

@@ -84,9 +84,9 @@ def test_the_file_keeps_the_model_to_the_bit(result, tmp_path):
 
 @pytest.mark.trains
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
-    features, labels, _ = table(n=120)
+    features, labels, _ = table(n=60)
     first, again, other = (
-        fitted((features, labels), method="prune", model="mlp1", seed=seed) for seed in (3, 3, 4)
+        fitted((features, labels), method="prune", model="mlp1", seed=seed, folds=2) for seed in (3, 3, 4)
     )
     np.testing.assert_array_equal(first.predict_proba(features), again.predict_proba(features))
     assert (first.predict_proba(features) != other.predict_proba(features)).any()
@@ -101,7 +101,7 @@ def test_methods_learn_from_skewed_noise_better_than_from_the_labels_as_they_are
     new, _, true = table(n=1000, seed=1)
     accuracies = []
     for name in (method, "plain"):
-        trained = fitted((features, labels), method=name, model=model, n_models=1)
+        trained = fitted((features, labels), method=name, model=model, n_models=1, folds=2)
         assert trained.method == name
         accuracies.append((trained.predict(new).astype(int) == true).mean())
     assert accuracies[0] > accuracies[1] + 0.02
@@ -128,7 +128,7 @@ def test_tables_are_fitted_by_networks_trees_and_a_linear_model():
 @pytest.mark.parametrize(("model", "kind"), [("sklearn:forest", Forest), ("sklearn:boosting", BoostedTrees)])
 def test_trees_alone_can_be_fitted(model, kind):
     features, labels, _ = table()
-    trained = fitted((features, labels), model=model)
+    trained = fitted((features, labels), model=model, folds=2)
     assert [type(member) for member in trained.model.members] == [kind]
     assert trained.model.model == model
     assert "only networks" in trained.obstacles["forward"]
@@ -141,7 +141,7 @@ def test_images_are_fitted_by_a_convnet():
     images = random.integers(0, 100, (120, 8, 8)).astype(np.uint8)
     images[true == 1, :4] += 120
     labels = np.where(random.random(120) < 0.2, 1 - true, true)
-    trained = fitted((images, labels), method="forward")
+    trained = fitted((images, labels), method="forward", folds=2)
     assert trained.model.model == "conv2"
     assert (trained.predict(images).astype(int) == true).mean() > 0.9
 

@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 import dilution
 from dilution import Execution, Plan
+from dilution.advice import gradient_sums
 from dilution.advice.advise import _MIN_N
 from dilution.cli import app, labels
 from dilution.errors import InputError, StoreError
-from dilution.planning import LabelKind
+from dilution.planning import LabelKind, pilot
 from dilution.planning.accuracy_law import fit_accuracy_law
 from dilution.planning.page import draw
 from dilution.planning.pilot import MIN_EXAMPLES
@@ -194,6 +195,8 @@ def test_plan_and_advice_keep_groups_and_copies_together(tmp_path, monkeypatch, 
         return parts
 
     monkeypatch.setattr(dilution.Dilution, "hold_out", hold_out)
+    monkeypatch.setattr(pilot, "_MIN_STEPS", 100)  # the split is looked at, not what is learned
+    monkeypatch.setattr(gradient_sums, "BATCHES", 2 * gradient_sums.BLOCKS)
     path = group_table(tmp_path / "t.csv", n_groups, n_different)
     data = str(path) if group else f"{path}#drop=patient"
     settings = {"group": group, "alpha": 1, "model": "mlp1", "execution": INLINE}
@@ -217,7 +220,7 @@ def test_the_smallest_number_that_an_option_takes_is_that_of_the_run(command, op
 @pytest.mark.trains
 def test_the_command_answers_and_writes_a_page(tmp_path):
     words = (
-        "plan digits --target 0.8 --alpha 3 --better-price 20 --model perceptron --pilot-n 800 --max-runs 20"
+        "plan digits --target 0.8 --alpha 3 --better-price 20 --model perceptron --pilot-n 400 --max-runs 20"
     )
     words = [*words.split(), "--workers", "0", "--out", str(tmp_path / "out")]
     words += ["--store", str(tmp_path / "plan.sqlite")]

@@ -258,7 +258,7 @@ def test_estimators_and_models_do_not_train_together(digits):
             train_together(order)
 
 
-def test_a_study_of_estimators_is_the_same_in_worker_processes(module, tmp_path):
+def test_a_study_of_estimators_is_the_same_in_a_worker_process(module, tmp_path):
     name = module(OWN)
     base = {"dataset": "digits", "n": 100, "alpha": 1, "steps": 2, "n_val": 20}
     models = ["sklearn:forest", "sklearn:knn", f"{name}:bayes", f"{name}:Raises"]
@@ -267,7 +267,7 @@ def test_a_study_of_estimators_is_the_same_in_worker_processes(module, tmp_path)
     assert [(len(group.runs), group.threads, group.device) for group in groups] == [(1, 1, "cpu")] * 8
     tables = [
         dilution.run(Study.of("own", runs), store=tmp_path / f"{n}.sqlite", execution=Execution(workers=n))
-        for n in (0, 2)
+        for n in (0, 1)
     ]
     assert tables[0]["state"].tolist() == ["done"] * 6 + ["failed"] * 2
     assert tables[0]["error"].iloc[-1].startswith(f"model is '{name}:Raises'; its fit raised ValueError")

@@ -125,11 +125,11 @@ ZERO_AND_GOOD = {
 
 
 @pytest.mark.trains
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1])
 def test_a_run_whose_gradient_is_zero_is_done_without_it_and_harms_no_other(tmp_path, capsys, workers):
-    execution = Execution(workers=workers)
     frames = []
     for compares in (True, False):
+        execution = Execution(workers=workers if compares else 0)
         runs = Grid({**ZERO_AND_GOOD, "compare_gradients": compares}, {"alpha": [0.0, 2.0]})
         with Store(tmp_path / f"{compares}.sqlite") as store:
             run_study(Study.of("s", runs), store, execution)
