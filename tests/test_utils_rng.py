@@ -75,6 +75,13 @@ def test_a_part_of_a_permutation_is_that_of_the_whole(key: int, size: int, data:
     assert torch.equal(rng.permutation(key, size)[start:stop], rng.permutation(key, size, start, stop))
 
 
+@pytest.mark.parametrize("size", [1, 2, 5, 30, 1000, 5000])
+def test_permutations_together_are_those_of_each_key(size: int) -> None:
+    keys = tuple(rng.stream(seed, "order") for seed in range(5))
+    expected = torch.cat([rng.permute(key, torch.arange(size), size) for key in keys])
+    assert torch.equal(rng.permutations(keys, size), expected)
+
+
 def test_permute_of_another_key_is_another_permutation() -> None:
     one, other = (rng.permute(key, torch.arange(1000), 1000) for key in (1, 2))
     assert int((one == other).sum()) < 10

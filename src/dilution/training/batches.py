@@ -15,6 +15,7 @@ from dilution.utils import rng
 _CHUNK = 1 << 15  # indices drawn at once: enough to hide the cost of a call behind the steps
 _CHUNK_ON_GPU = 1 << 18  # there a call costs a launch, whatever its size
 _CHUNK_BYTES = 1 << 28  # most memory of the rows and targets of a chunk, over all replicas of a group
+_SHUFFLED_TOGETHER = 1 << 13  # positions of short epochs: a call costs more than shuffling a few hundred
 _TABLE = 1 << 26  # entries of a table of histograms; a larger one is computed batch by batch
 
 
@@ -196,14 +197,21 @@ class BatchSampler:
         while count:
             epoch, position = divmod(start, self.length)
             size = min(count, self.length - position)
-            key = rng.stream(self._seed, f"order/{epoch}")
-            if self._device.type == "cpu":  # cached: replicas of a study often share their order
-                parts.append(rng.permutation(key, self.length, position, position + size))
-            else:  # a copied order would make the GPU wait for the processor
+            epochs = 0 if size < self.length else min(count, _SHUFFLED_TOGETHER) // self.length
+            if self._device.type != "cpu":  # a copied order would make the GPU wait for the processor
                 positions = torch.arange(position, position + size, device=self._device)
-                parts.append(rng.permute(key, positions, self.length))
+                parts.append(rng.permute(self._order_key(epoch), positions, self.length))
+            elif epochs > 1:  # cached, as below: replicas of a study often share their order
+                keys = tuple(self._order_key(epoch + number) for number in range(epochs))
+                parts.append(rng.permutations(keys, self.length))
+                size = epochs * self.length
+            else:
+                parts.append(rng.permutation(self._order_key(epoch), self.length, position, position + size))
             start, count = start + size, count - size
         return torch.cat(parts)
+
+    def _order_key(self, epoch: int) -> int:
+        return rng.stream(self._seed, f"order/{epoch}")
 
     def _weights(self, index: Tensor) -> Tensor:
         return self._compute_weights(index) if self._table is None else self._table.index_select(0, index)

@@ -159,8 +159,7 @@ def permute(key: int | Tensor, position: Tensor, size: int | Tensor) -> Tensor:
     a: int | Tensor
     b: int | Tensor
     if isinstance(size, int):
-        a = math.isqrt(max(size - 1, 0)) + 1
-        b = -(-size // a)
+        a, b = _digits(size)
         if isinstance(key, int) and position.device.type == "cpu":
             return _permute_words(key, position, a, b, size)
     else:
@@ -186,6 +185,27 @@ def permutation(key: int, size: int, start: int = 0, stop: int | None = None) ->
     return permute(key, torch.arange(start, size if stop is None else stop), size)
 
 
+@lru_cache(maxsize=128)
+def permutations(keys: tuple[int, ...], size: int) -> Tensor:
+    """Return :func:`permutation` of 0 … size − 1 under each key, one behind the other.
+
+    Short permutations are several times as fast together as one by one. The tensor is shared and must not
+    be changed.
+    """
+    a, b = _digits(size)
+    words = np.array([key % 2**64 for key in keys], dtype=np.uint64).repeat(size)
+    shuffled = _feistel_words(words, _unsigned(torch.arange(size).repeat(len(keys))), a, b, size)
+    while len(walking := np.flatnonzero(shuffled >= np.uint64(size))):
+        shuffled[walking] = _feistel_words(words[walking], shuffled[walking], a, b, size)
+    return torch.from_numpy(shuffled.view(np.int64))
+
+
+def _digits(size: int) -> tuple[int, int]:
+    """Return the bases (a, b) of the two digits of a position; see :func:`permute`."""
+    a = math.isqrt(max(size - 1, 0)) + 1
+    return a, -(-size // a)
+
+
 def _permute_words(key: int, position: Tensor, a: int, b: int, size: int) -> Tensor:
     """Return :func:`permute` under one key and length, on the CPU."""
     unsigned_key = np.uint64(key % 2**64)
@@ -195,8 +215,8 @@ def _permute_words(key: int, position: Tensor, a: int, b: int, size: int) -> Ten
     return torch.from_numpy(shuffled.view(np.int64)).view(position.shape)
 
 
-def _feistel_words(key: np.uint64, x: Words, a: int, b: int, size: int) -> Words:
-    """Return :func:`_feistel` under one key and length, as unsigned numbers."""
+def _feistel_words(key: np.uint64 | Words, x: Words, a: int, b: int, size: int) -> Words:
+    """Return :func:`_feistel` under one key, or one per number, and one length, as unsigned numbers."""
     digits = [x // np.uint64(b), x % np.uint64(b)]  # high and low
     bases = np.uint64(a), np.uint64(b)
     for number in range(_ROUNDS_SMALL if size < _SMALL else _ROUNDS):
