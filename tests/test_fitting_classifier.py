@@ -10,8 +10,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from dilution import DataError, InputError, NoisyLabelClassifier
+from dilution.fitting.tree_learners import ForestLearner
 
 QUICK = {"method": "plain", "model": "sklearn:forest", "folds": 2, "n_bootstrap": 2, "random_state": 0}
+
+
+@pytest.fixture
+def small_forests(monkeypatch):
+    """Fit forests of 12 trees: what is tested here does not depend on their number."""
+    monkeypatch.setattr(ForestLearner, "budgets", (12,))
 
 
 def noisy(n=120, seed=0):
@@ -23,6 +30,7 @@ def noisy(n=120, seed=0):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 @pytest.mark.filterwarnings("ignore")  # scikit-learn's own, about checks that it skips
 @parametrize_with_checks(
     [
@@ -48,8 +56,9 @@ def test_networks_keep_the_convention_on_sample_weights():
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 def test_pipelines_cross_validation_and_grid_search():
-    features, labels, true = noisy()
+    features, labels, true = noisy(200)
     pipeline = make_pipeline(StandardScaler(), NoisyLabelClassifier(**QUICK))
     assert (pipeline.fit(features, labels).predict(features) == true).mean() > 0.9
     assert cross_val_score(pipeline, features, labels, cv=2).mean() > 0.65
@@ -66,6 +75,7 @@ def test_the_default_learns_more_than_the_labels_say():
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 @pytest.mark.parametrize("kind", [int, str, bool, object])
 def test_a_saved_classifier_predicts_the_same_classes(kind, tmp_path):
     features, labels, _ = noisy(40)
@@ -82,6 +92,7 @@ def test_a_saved_classifier_predicts_the_same_classes(kind, tmp_path):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 def test_a_loaded_classifier_has_its_parameters(tmp_path):
     features, labels, _ = noisy(60)
     classifier = NoisyLabelClassifier(**QUICK).fit(features, labels)
