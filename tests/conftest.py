@@ -31,8 +31,8 @@ def _shared_work() -> Iterator[None]:
     kerning, which take half of the time of a plot and are not used.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command))
-        patch.setattr(fontTools.subset.Options, "_layout_features_default", [])
+        patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command), raising=False)
+        patch.setattr(fontTools.subset.Options, "_layout_features_default", [], raising=False)
         yield
 
 

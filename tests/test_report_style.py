@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from dilution.errors import DilutionError, InputError
 from dilution.report.style import (
     COLOURS,
     MARKERS,
+    as_plot,
     legend,
     line_with_interval,
     new_figure,
@@ -122,6 +124,28 @@ def test_the_date_of_another_tool_changes_no_file(
     dated = save(figure, tmp_path, "dated")
     assert all(plain[name].read_bytes() == dated[name].read_bytes() for name in plain)
     assert os.environ["SOURCE_DATE_EPOCH"] == date
+
+
+def test_a_file_does_not_depend_on_the_other_formats(tmp_path: Path) -> None:
+    figure = drawn()
+    alone = save(figure, tmp_path, "alone", formats=("svg",))["svg"].read_bytes()
+    together = save(figure, tmp_path, "together", formats=("png", "pdf", "svg"))["svg"].read_bytes()
+    assert alone == together == as_plot(drawn()).svg.encode("utf-8")
+
+
+def test_all_formats_share_one_layout_and_the_figure_keeps_its_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layouts = []
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda _, figure: layouts.append(figure))
+    figure = drawn()
+    save(figure, tmp_path, "name", formats=("png", "svg", "pdf"))
+    assert layouts == [figure]
+    assert isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DilutionError):
+        save(figure, tmp_path / "file", "name")
+    assert isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine)
 
 
 def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ def test_permute_sends_each_part_of_the_range_to_each_part_equally_often(size: i
 def test_the_processor_mixes_as_every_other_device(key: int, counters: list[int]) -> None:
     counter = torch.tensor(counters, dtype=torch.int64)
     assert torch.equal(rng.mix(key, counter), rng._mix_tensors(key, counter))
+    short = counter % 1000
+    assert torch.equal(rng.mix(key, short.int()), rng.mix(key, short))
     assert torch.equal(rng.mix(counter, counter[:, None]), rng._mix_tensors(counter, counter[:, None]))
 
 
@@ -72,7 +74,9 @@ def test_the_processor_mixes_as_every_other_device(key: int, counters: list[int]
 def test_a_part_of_a_permutation_is_that_of_the_whole(key: int, size: int, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, size))
     stop = data.draw(st.integers(start, size))
-    assert torch.equal(rng.permutation(key, size)[start:stop], rng.permutation(key, size, start, stop))
+    whole = rng.permutation(key, size)
+    assert torch.equal(whole[start:stop], rng.part_of_permutation(key, size, start, stop))
+    assert torch.equal(whole, rng._permute_tensors(key, torch.arange(size), size))  # as on a GPU
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 30, 1000, 5000])

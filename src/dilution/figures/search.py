@@ -99,7 +99,7 @@ def trial_scores(ended: pd.DataFrame) -> dict[str, Score]:
     """
     is_done = ended["state"] == "done"
     errors = (1 - ended["val_acc_noisy"]).where(is_done, math.inf)
-    losses = ended["val_loss_noisy"].where(is_done, math.inf)
+    losses = ended["val_loss_noisy"].where(is_done, math.inf).fillna(math.inf)  # unknown: ranked last
     added = ended["alpha"].fillna(0.0).where(ended["label_mode"] == "added", 0.0).astype(float)
     labels = ended["n_val"].fillna(ended["n"].map(default_n_val)) * (1 + added)
     deviations = np.sqrt((errors * (1 - errors)).where(is_done, 0.0).clip(lower=0.0) / labels.clip(lower=1))

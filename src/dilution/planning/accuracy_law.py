@@ -34,6 +34,7 @@ _GAMMAS = np.linspace(0.4, 1.6, 97)
 _KAPPA_PRIOR, _GAMMA_PRIOR = 0.5, 0.25  # standard deviations of log κ around 0 and of γ around 1
 _DRAWS = 2000
 _MARGIN = 2e-3  # accuracies are kept this far from 0 and 1, where a logit means little
+_EXACT = 1e-9  # squared logits: residuals of fits that differ from the accuracies by rounding alone
 _MIN_RUNS, _MIN_SIZES, _MIN_LEVELS = 8, 3, 2
 
 
@@ -139,7 +140,7 @@ def fit_accuracy_law(n: Floats, alpha: Floats, accuracy: Floats, n_test: int, se
     weight = 1 / (test_variance + np.median(test_variance))
     weight /= weight.mean()
     centre = float(np.log(n).mean() - np.log1p(alpha).mean())
-    regressions = _regressions(n, alpha, y, weight, centre)
+    regressions = _regressions(n, alpha, y, weight, centre, float(weight @ test_variance) / len(y))
     return _draw_laws(regressions, centre, len(n) - 3, float(alpha.max()), seed)
 
 
@@ -165,7 +166,10 @@ class _Regressions:
     log_weight: Floats
 
 
-def _regressions(n: Floats, alpha: Floats, y: Floats, weight: Floats, centre: float) -> _Regressions:
+def _regressions(
+    n: Floats, alpha: Floats, y: Floats, weight: Floats, centre: float, test_variance: float
+) -> _Regressions:
+    """Return the regressions; logits that a law fits exactly are as uncertain as the test set leaves them."""
     kappa, gamma = (axis.ravel() for axis in np.meshgrid(_KAPPAS, _GAMMAS, indexing="ij"))
     x = np.log(n) - gamma[:, None] * np.log1p(kappa[:, None] * alpha) - centre
     design = np.stack([np.ones_like(x), x, x**2], axis=2)
@@ -176,9 +180,10 @@ def _regressions(n: Floats, alpha: Floats, y: Floats, weight: Floats, centre: fl
     mean: Floats = np.linalg.solve(gram, weighted.transpose(0, 2, 1) @ y[:, None])[:, :, 0].astype(np.float64)
     errors = y - (design @ mean[:, :, None])[:, :, 0]
     residual = errors**2 @ weight + np.einsum("gi,ij,gj->g", mean, ridge, mean)
-    residual = np.maximum(residual, np.finfo(np.float64).tiny)  # of equal accuracies it is 0
+    is_exact = residual <= _EXACT
+    residual = np.maximum(residual, _EXACT)
     degrees = len(y) - 3
-    sigma = np.sqrt(residual / degrees)
+    sigma = np.sqrt(np.where(is_exact, test_variance, residual / degrees))
     root = sigma[:, None, None] * np.linalg.cholesky(np.linalg.inv(gram))
     prior = (np.log(kappa) / _KAPPA_PRIOR) ** 2 / 2 + ((gamma - 1) / _GAMMA_PRIOR) ** 2 / 2
     log_weight = -degrees / 2 * np.log(residual) - np.linalg.slogdet(gram)[1] / 2 - prior

@@ -6,7 +6,7 @@ system, global list of figures or backend is involved. Draw inside ``with style(
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -324,14 +324,11 @@ def save(
     for file_format in formats:
         if file_format not in UNDATED:
             raise unknown("figure format", file_format, UNDATED)
-    written = {}
-    with ExitStack() as stack:
-        for file_format in formats:
-            path = Path(folder) / f"{name}.{file_format}"
-            written[file_format] = write_atomic(path, _render(figure, file_format))
-            if len(written) == 1:
-                stack.enter_context(_kept_layout(figure))
-    return written
+    with _laid_out(figure):
+        return {
+            file_format: write_atomic(Path(folder) / f"{name}.{file_format}", _render(figure, file_format))
+            for file_format in formats
+        }
 
 
 def publish(figure: Figure, folder: Path, name: str) -> Plot:
@@ -348,9 +345,9 @@ def publish(figure: Figure, folder: Path, name: str) -> Plot:
         If a file cannot be written, or exists and is not of this program.
     """
     folder = Path(folder)
-    write_output(folder / f"{name}.png", _render(figure, "png"))
-    with _kept_layout(figure):
-        plot = as_plot(figure)
+    with _laid_out(figure):
+        write_output(folder / f"{name}.png", _render(figure, "png"))
+        plot = _plot_of(figure)
         write_output(folder / f"{name}.svg", plot.svg.encode("utf-8"))
         write_output(folder / f"{name}.pdf", _render(figure, "pdf"))
     return plot
@@ -358,26 +355,39 @@ def publish(figure: Figure, folder: Path, name: str) -> Plot:
 
 def as_plot(figure: Figure) -> Plot:
     """Return a figure as SVG with its marks; both come from one layout of the figure."""
+    with _laid_out(figure):
+        return _plot_of(figure)
+
+
+def _plot_of(figure: Figure) -> Plot:
     svg = _render(figure, "svg").decode("utf-8")
     return Plot(svg, visible_marks(figure), key(figure))
 
 
 @contextmanager
-def _kept_layout(figure: Figure) -> Iterator[None]:
-    """Keep the layout of a figure that was drawn: all its files look alike, and none computes it again."""
+def _laid_out(figure: Figure) -> Iterator[None]:
+    """Lay a figure out once: its files look alike whichever are written, and none lays it out again."""
+    with _settings():
+        rename_texts(figure, current_style())
+        fit_fonts(figure)
+        with current_style().noting_lack_of_room():
+            figure.draw_without_rendering()
     engine = figure.get_layout_engine()
     figure.set_layout_engine("none")
     try:
         yield
     finally:
-        figure.set_layout_engine(engine)
+        figure.set_layout_engine("none" if engine is None else engine)
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    with style(), environment_variables(_NO_DATE), quiet_font_search():
+        yield
 
 
 def _render(figure: Figure, file_format: str) -> bytes:
     content = BytesIO()
-    with style(), environment_variables(_NO_DATE), quiet_font_search():
-        rename_texts(figure, current_style())
-        fit_fonts(figure)
-        with current_style().noting_lack_of_room():
-            figure.savefig(content, format=file_format, metadata=UNDATED[file_format])
+    with _settings():
+        figure.savefig(content, format=file_format, metadata=UNDATED[file_format])
     return content.getvalue()

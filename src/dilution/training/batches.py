@@ -198,7 +198,9 @@ class BatchSampler:
             epoch, position = divmod(start, self.length)
             size = min(count, self.length - position)
             epochs = 0 if size < self.length else min(count, _SHUFFLED_TOGETHER) // self.length
-            if self._device.type != "cpu":  # a copied order would make the GPU wait for the processor
+            # A copied order would make a GPU wait for the processor, and that of a huge batch is too large to
+            # keep.
+            if self._device.type != "cpu" or size > _CHUNK:
                 positions = torch.arange(position, position + size, device=self._device)
                 parts.append(rng.permute(self._order_key(epoch), positions, self.length))
             elif epochs > 1:  # cached, as below: replicas of a study often share their order
@@ -206,7 +208,8 @@ class BatchSampler:
                 parts.append(rng.permutations(keys, self.length))
                 size = epochs * self.length
             else:
-                parts.append(rng.permutation(self._order_key(epoch), self.length, position, position + size))
+                key = self._order_key(epoch)
+                parts.append(rng.part_of_permutation(key, self.length, position, position + size))
             start, count = start + size, count - size
         return torch.cat(parts)
 

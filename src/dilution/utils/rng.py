@@ -94,7 +94,7 @@ def mix(key: int | Tensor, counter: Tensor) -> Tensor:
         int64 of the same shape, all 64 bits mixed.
     """
     if counter.device.type == "cpu":
-        unsigned_key = _unsigned(key) if isinstance(key, Tensor) else np.uint64(key % 2**64)
+        unsigned_key = _unsigned(key) if isinstance(key, Tensor) else np.uint64(int(key) % 2**64)
         return torch.from_numpy(_mix_words(unsigned_key, _unsigned(counter)).view(np.int64))
     return _mix_tensors(key, counter)
 
@@ -108,8 +108,8 @@ def _mix_tensors(key: int | Tensor, counter: Tensor) -> Tensor:
 
 
 def _unsigned(x: Tensor) -> Words:
-    """Return int64 on the CPU as uint64, in the same memory."""
-    return x.numpy().view(np.uint64)
+    """Return integers on the CPU as uint64; those of int64 stay in the same memory."""
+    return x.long().numpy().view(np.uint64)
 
 
 def _mix_words(key: np.uint64 | Words, counter: Words) -> Words:
@@ -156,12 +156,17 @@ def permute(key: int | Tensor, position: Tensor, size: int | Tensor) -> Tensor:
     Tensor
         int64, shape of `position`.
     """
+    if isinstance(key, int) and isinstance(size, int) and position.device.type == "cpu":
+        return _permute_words(key, position, size)
+    return _permute_tensors(key, position, size)
+
+
+def _permute_tensors(key: int | Tensor, position: Tensor, size: int | Tensor) -> Tensor:
+    """Return :func:`permute` by operations that every device has."""
     a: int | Tensor
     b: int | Tensor
     if isinstance(size, int):
         a, b = _digits(size)
-        if isinstance(key, int) and position.device.type == "cpu":
-            return _permute_words(key, position, a, b, size)
     else:
         a = size.clamp(min=1).double().sqrt().ceil().long()
         b = (size + a - 1).div(a, rounding_mode="floor").clamp(min=1)
@@ -176,13 +181,19 @@ def permute(key: int | Tensor, position: Tensor, size: int | Tensor) -> Tensor:
     return shuffled
 
 
-@lru_cache(maxsize=128)
-def permutation(key: int, size: int, start: int = 0, stop: int | None = None) -> Tensor:
-    """Return :func:`permute` of the positions start … stop − 1, on the CPU.
+@lru_cache(maxsize=32)
+def permutation(key: int, size: int) -> Tensor:
+    """Return :func:`permute` of all positions; the tensor is shared and must not be changed."""
+    return permute(key, torch.arange(size), size)
 
-    The tensor is shared and must not be changed. Default of `stop`: size, all positions.
+
+@lru_cache(maxsize=128)
+def part_of_permutation(key: int, size: int, start: int, stop: int) -> Tensor:
+    """Return :func:`permute` of the positions start … stop − 1, some thousands of them.
+
+    The tensor is shared and must not be changed.
     """
-    return permute(key, torch.arange(start, size if stop is None else stop), size)
+    return permute(key, torch.arange(start, stop), size)
 
 
 @lru_cache(maxsize=128)
@@ -206,8 +217,9 @@ def _digits(size: int) -> tuple[int, int]:
     return a, -(-size // a)
 
 
-def _permute_words(key: int, position: Tensor, a: int, b: int, size: int) -> Tensor:
+def _permute_words(key: int, position: Tensor, size: int) -> Tensor:
     """Return :func:`permute` under one key and length, on the CPU."""
+    a, b = _digits(size)
     unsigned_key = np.uint64(key % 2**64)
     shuffled = _feistel_words(unsigned_key, _unsigned(position.reshape(-1)), a, b, size)
     while len(walking := np.flatnonzero(shuffled >= np.uint64(size))):
