@@ -251,6 +251,15 @@ def test_the_plot_has_a_row_per_variant_and_a_mark_per_point(figure, table):
     assert ("not reached" in plot.svg) == points["mean"].isna().any() or "text" in plot.svg
 
 
+def test_a_loss_far_below_cross_entropy_is_a_number_at_the_edge():
+    accuracies = {CROSS_ENTROPY: 0.9, "gce": 0.93, "bootstrap_hard": 0.1}
+    table = rows(lambda name, *_: accuracies[name], variants=tuple(accuracies))
+    points = methods.aggregate(table).assign(high=1.1)
+    (axis, *_) = methods.draw(points).axes
+    assert [text.get_text() for text in axis.texts] == ["← 11 %"]
+    assert axis.get_xlim() == pytest.approx((0.66, 1.01), abs=1e-3)
+
+
 @pytest.mark.trains
 def test_the_comparison_of_losses_is_made_by_one_command(tmp_path, monkeypatch):
     full_plan = Figure.plan

@@ -5,6 +5,7 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dilution.figures.base import (
@@ -35,7 +36,7 @@ from dilution.figures.loss_variants import (
     variant_grids,
 )
 from dilution.figures.paper_scale import PAPER_SETTINGS, PROVISIONAL_LR, LrSearch, describe, paper_steps
-from dilution.report.style import new_figure, style
+from dilution.report.style import COLOURS, new_figure, style
 from dilution.study.pairs import by_seed, contrast
 from dilution.study.statistics import intervals, rounding_deviation
 from dilution.utils.estimate import Estimate
@@ -44,6 +45,7 @@ MIN_NOISY_ALPHA = 10  # "massive" noise: the claim is about this noise level and
 MARGIN = 0.02  # a gain of accuracy that would count
 _BY = ["dataset", "n", VARIANT, "alpha"]
 _LEAST_SEEDS = 3
+_FAR = 0.25  # of accuracy below cross entropy: differences of points would not be seen beside it
 
 
 def _demo(inputs: FigureInputs) -> Grids:
@@ -134,7 +136,9 @@ def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
         figure, axes = new_figure(columns=len(alphas), height=0.28 * len(order) + 1.3)
         figure.set_size_inches(2.2 + 1.9 * len(alphas), figure.get_figheight())
         for axis, alpha in zip(axes, alphas, strict=True):
-            rows_with_interval(axis, points[points["alpha"] == alpha], order, f"α = {alpha:g}")
+            part = points[points["alpha"] == alpha]
+            rows_with_interval(axis, part, order, f"α = {alpha:g}")
+            _limit(axis, part, order)
             axis.set_title(f"α = {alpha:g}")
             axis.set_xlabel("test accuracy")
             axis.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
@@ -142,6 +146,24 @@ def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
             if axis is not axes[0]:
                 axis.tick_params(labelleft=False)
     return figure
+
+
+def _limit(axis: Axes, part: pd.DataFrame, order: list[str]) -> None:
+    """Show accuracies near that of cross entropy, at most 100 %; far below them is a number at the edge."""
+    left, right = axis.get_xlim()
+    plain = part.loc[part[VARIANT] == CROSS_ENTROPY, "mean"]
+    if not plain.empty:
+        left = max(left, float(plain.iloc[0]) - _FAR)
+    axis.set_xlim(left, min(right, 1.01))
+    for name, mean in part.loc[part["mean"] < left, [VARIANT, "mean"]].itertuples(index=False):
+        axis.annotate(
+            f"← {100 * mean:.0f} %",
+            (0.02, order.index(name)),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize="small",
+            color=COLOURS[1],
+        )
 
 
 def summary(points: pd.DataFrame) -> str:
