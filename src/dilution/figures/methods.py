@@ -131,7 +131,7 @@ def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
     """Draw accuracy with one row per variant and one panel per alpha, the best at the largest alpha first."""
     alphas = sorted(points["alpha"].unique())
     last = points[points["alpha"] == alphas[-1]].sort_values("mean", ascending=False)
-    order = last[VARIANT].tolist()
+    order = [*dict.fromkeys([*last[VARIANT], *points[VARIANT]])]  # a variant may lack the largest alpha
     with style():
         figure, axes = new_figure(columns=len(alphas), height=0.28 * len(order) + 1.3)
         figure.set_size_inches(2.2 + 1.9 * len(alphas), figure.get_figheight())

@@ -157,7 +157,8 @@ def permute(key: int | Tensor, position: Tensor, size: int | Tensor) -> Tensor:
         int64, shape of `position`.
     """
     if isinstance(key, int) and isinstance(size, int) and position.device.type == "cpu":
-        return _permute_words(key, position, size)
+        words = _permute_words(np.uint64(key % 2**64), _unsigned(position.reshape(-1)), size)
+        return torch.from_numpy(words.view(np.int64)).view(position.shape)
     return _permute_tensors(key, position, size)
 
 
@@ -203,12 +204,9 @@ def permutations(keys: tuple[int, ...], size: int) -> Tensor:
     Short permutations are several times as fast together as one by one. The tensor is shared and must not
     be changed.
     """
-    a, b = _digits(size)
-    words = np.array([key % 2**64 for key in keys], dtype=np.uint64).repeat(size)
-    shuffled = _feistel_words(words, _unsigned(torch.arange(size).repeat(len(keys))), a, b, size)
-    while len(walking := np.flatnonzero(shuffled >= np.uint64(size))):
-        shuffled[walking] = _feistel_words(words[walking], shuffled[walking], a, b, size)
-    return torch.from_numpy(shuffled.view(np.int64))
+    key_of_position = np.array([key % 2**64 for key in keys], dtype=np.uint64).repeat(size)
+    position = np.tile(np.arange(size, dtype=np.uint64), len(keys))
+    return torch.from_numpy(_permute_words(key_of_position, position, size).view(np.int64))
 
 
 def _digits(size: int) -> tuple[int, int]:
@@ -217,14 +215,14 @@ def _digits(size: int) -> tuple[int, int]:
     return a, -(-size // a)
 
 
-def _permute_words(key: int, position: Tensor, size: int) -> Tensor:
-    """Return :func:`permute` under one key and length, on the CPU."""
+def _permute_words(key: np.uint64 | Words, position: Words, size: int) -> Words:
+    """Return :func:`permute` of a row of unsigned positions, under one key or one per position."""
     a, b = _digits(size)
-    unsigned_key = np.uint64(key % 2**64)
-    shuffled = _feistel_words(unsigned_key, _unsigned(position.reshape(-1)), a, b, size)
+    shuffled = _feistel_words(key, position, a, b, size)
     while len(walking := np.flatnonzero(shuffled >= np.uint64(size))):
-        shuffled[walking] = _feistel_words(unsigned_key, shuffled[walking], a, b, size)
-    return torch.from_numpy(shuffled.view(np.int64)).view(position.shape)
+        keys = key[walking] if isinstance(key, np.ndarray) else key
+        shuffled[walking] = _feistel_words(keys, shuffled[walking], a, b, size)
+    return shuffled
 
 
 def _feistel_words(key: np.uint64 | Words, x: Words, a: int, b: int, size: int) -> Words:
