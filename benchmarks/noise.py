@@ -1,13 +1,13 @@
 """Noise by name beside labels that others published: rates, transition matrices, unevenness. Writes a page.
 
 ``python benchmarks/noise.py FOLDER`` reads the label files in FOLDER (names as their authors gave them), and
-MNIST and CIFAR-10 from DILUTION_DATA; it writes docs/results/noise/README.md. It takes some minutes with
-``--model mlp2``, and half an hour on two cores with ``--model conv2``.
+MNIST and CIFAR-10 from DILUTION_DATA; it writes docs/results/noise/README.md. It takes an hour on two cores.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,10 @@ from dilution.noise import LabelNoise
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "results" / "noise" / "README.md"
 NEIGHBOURS = 5_000  # images whose nearest neighbours are looked at
-SEED = 0
+MODELS = ("mlp2", "perceptron", "mlp4", "conv2")
+"""The models that noise by predictions follows, one variant each; other noise has a variant per seed."""
+SEEDS = tuple(range(len(MODELS)))
+COUNTING = 0.02  # differences up to this one can come from counting some thousand images per class
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Pair:
         Text of the noise.
     make
         Function of data, predicted probabilities and the T counted in the file that returns the noise.
+    follows_model
+        Whether it takes predicted probabilities.
     """
 
     file: str
@@ -48,6 +53,7 @@ class Pair:
     source: str
     noise: str
     make: Callable[[Arrays, Callable[[], NDArray[np.float64]], NDArray[np.float64]], LabelNoise]
+    follows_model: bool = False
 
 
 _CHEN, _ALGAN = "Chen et al. 2021", "Algan and Ulusoy 2020"
@@ -59,6 +65,7 @@ PAIRS = [
             _CHEN,
             f"idn(rate={rate})",
             lambda _, predicted, __, rate=rate: dilution.idn(rate, predicted()),
+            follows_model=True,
         )
         for name in ("mnist", "cifar10")
         for rate in (0.2, 0.4)
@@ -70,6 +77,7 @@ PAIRS = [
             _ALGAN,
             f"idn(rate={percent / 100})",
             lambda _, predicted, __, percent=percent: dilution.idn(percent / 100, predicted()),
+            follows_model=True,
         )
         for name in ("mnist", "cifar10")
         for percent in (35, 65)
@@ -165,17 +173,65 @@ def nearest_of_class(data: Arrays) -> NDArray[np.int64]:
     return nearest
 
 
-def row_of(pair: Pair, published: Shape, drawn: Shape) -> str:
-    """Return a line of the table."""
-    difference = np.abs(published.transition - drawn.transition).max()
+STATISTICS: dict[str, Callable[[Shape], NDArray[np.float64]]] = {
+    "wrong": lambda shape: np.array([shape.rate]),
+    "classes": lambda shape: 1 - shape.transition.diagonal(),
+    "concentration": lambda shape: np.array([shape.concentration]),
+    "neighbours": lambda shape: np.array([shape.neighbours]),
+    "T": lambda shape: shape.transition,
+}
+"""The columns in which labels are compared; the distance of two is the largest difference of a number."""
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far published labels are from ours, beside how far ours are from each other.
+
+    Parameters
+    ----------
+    published
+        Median over the variants of ours.
+    own
+        The largest such median of one of the variants, over the others.
+    """
+
+    published: float
+    own: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the published labels could be another variant."""
+        return self.published <= max(self.own, COUNTING)
+
+
+def distances(published: Shape, drawn: Sequence[Shape]) -> dict[str, Distance]:
+    """Return the distances in each column of :data:`STATISTICS`."""
+    found = {}
+    for name, statistic in STATISTICS.items():
+        variants = [statistic(shape) for shape in drawn]
+        own = [median_distance(one, [other for other in variants if other is not one]) for one in variants]
+        found[name] = Distance(median_distance(statistic(published), variants), max(own))
+    return found
+
+
+def median_distance(one: NDArray[np.float64], others: Sequence[NDArray[np.float64]]) -> float:
+    """Return the median over others of the largest difference of a number."""
+    return float(np.median([np.abs(one - other).max() for other in others]))
+
+
+def row_of(pair: Pair, published: Shape, drawn: Sequence[Shape]) -> str:
+    """Return a line of the table; of the variants the cells have the first one, distances all."""
+    first, compared = drawn[0], distances(published, drawn)
+    differing = [name for name, distance in compared.items() if not distance.agrees]
     cells = [
         f"{pair.file} ({pair.source})",
         f"`{pair.noise}`",
-        f"{100 * published.rate:.1f} / {100 * drawn.rate:.1f}",
-        " / ".join(f"{100 * shape.least:.0f}–{100 * shape.most:.0f}" for shape in (published, drawn)),
-        f"{published.concentration:.2f} / {drawn.concentration:.2f}",
-        f"{100 * published.neighbours:+.0f} / {100 * drawn.neighbours:+.0f}",
-        f"{difference:.2f}",
+        f"{100 * published.rate:.1f} / {100 * first.rate:.1f}",
+        " / ".join(f"{100 * shape.least:.0f}–{100 * shape.most:.0f}" for shape in (published, first)),
+        f"{published.concentration:.2f} / {first.concentration:.2f}",
+        f"{100 * published.neighbours:+.0f} / {100 * first.neighbours:+.0f}",
+        f"{compared['T'].published:.2f} / {compared['T'].own:.2f}",
+        f"all but {', '.join(differing)}" if differing else "all",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -186,19 +242,25 @@ INTRODUCTION = """# Noise by name beside published labels
 those that this package draws with another model and other random numbers. It knows nothing of the published
 ones, but for *transition*, whose T is counted in the file.
 
+**Agree in:** the columns in which the published labels are no farther from ours, in the median over
+{variants} variants of ours, than the farthest of these is from the others, or than {counting:.0f}
+points, which counting can make. Variants of noise that follows a model differ in the model
+({models}), those of other noise in the seed. So labels that agree could be those of one
+more variant. The distance of two is the largest difference of an entry.
+
 *Classes*: rates of the cleanest and the noisiest class, in %. *Concentration*: sum of squared shares of the
 wrong classes of a class, 1/9 where all are equally likely and 1 where there is one. *Neighbours*: how much
 likelier a wrong label is, in points, if the most similar image of the class has one; 0 for labels that depend
-on the class alone. *T*: largest difference of an entry.
+on the class alone. *T*: the distance of the published T from ours, and that of the farthest of ours. The
+other cells show `{first}`, or seed {seed}.
 
-| published file | noise | wrong, % | classes, % | concentration | neighbours | T |
-|---|---|---|---|---|---|---|
+| published file | noise | wrong, % | classes, % | concentration | neighbours | T | agree in |
+|---|---|---|---|---|---|---|---|
 """
 
 CONCLUSION = """
 The models of Chen et al. and of Algan and Ulusoy are other ones (a wide ResNet over 150 epochs, a distilled
-teacher). Here five `{model}` networks predict the images that they have not seen, after three epochs. So T
-and unevenness agree as far as the models confuse the same classes.
+teacher). Here five networks of each kind predict the images that they have not seen, after three epochs.
 
 `part_dependent` draws random directions for each true class, as algorithm 2 of the paper has it; with
 `shared=True` one set of directions serves all classes. The column *concentration* says which of the two the
@@ -206,36 +268,48 @@ published labels resemble.
 """
 
 
+def draw_variants(
+    pair: Pair, data: Arrays, predict: Callable[[str], NDArray[np.float64]], published: Shape
+) -> list[dilution.Dilution]:
+    """Return the variants of the labels that stand for a published file."""
+    drawn = []
+    for model, seed in zip(MODELS, SEEDS, strict=True):
+        noise = pair.make(data, lambda model=model: predict(model), published.transition)
+        seed = SEEDS[0] if pair.follows_model else seed
+        drawn.append(dilution.Dilution(data, noise=noise, seed=seed))
+    return drawn
+
+
 def main() -> None:
     """Compare, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="Folder of the published files of labels.")
-    parser.add_argument("--model", default="mlp2", help="Model whose predictions idn follows.")
-    arguments = parser.parse_args()
-    folder, model = arguments.folder, arguments.model
+    folder = parser.parse_args().folder
     lines = []
     for name in ("mnist", "cifar10"):
         data = dilution.load(name).train
         nearest = nearest_of_class(data)
-        predictions: list[NDArray[np.float64]] = []
 
-        def predicted(
-            data: Arrays = data, kept: list[NDArray[np.float64]] = predictions
-        ) -> NDArray[np.float64]:
-            if not kept:
-                kept.append(dilution.predicted_probabilities(data, model=model, seed=SEED))
-            return kept[0]
+        @cache
+        def predict(model: str, data: Arrays = data) -> NDArray[np.float64]:
+            return dilution.predicted_probabilities(data, model=model, seed=SEEDS[0])
 
         for pair in PAIRS:
             if pair.dataset != name or not (folder / pair.file).exists():
                 continue
             published = shape_of(read_label_file(folder / pair.file, data), data, nearest)
-            noise = pair.make(data, predicted, published.transition)
-            drawn = shape_of(dilution.Dilution(data, noise=noise, seed=SEED).own_labels, data, nearest)
+            drawn = [
+                shape_of(noisy.own_labels, data, nearest)
+                for noisy in draw_variants(pair, data, predict, published)
+            ]
             lines.append(row_of(pair, published, drawn))
             print(lines[-1], flush=True)
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(INTRODUCTION + "\n".join(lines) + "\n" + CONCLUSION.format(model=model))
+    introduction = INTRODUCTION.format(
+        variants=len(MODELS), counting=100 * COUNTING, models=", ".join(MODELS), first=MODELS[0],
+        seed=SEEDS[0],
+    )  # fmt: skip
+    PAGE.write_text(introduction + "\n".join(lines) + "\n" + CONCLUSION)
 
 
 if __name__ == "__main__":
