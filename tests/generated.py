@@ -30,7 +30,9 @@ def cli_reference() -> str:
         "Exit codes: 0; 1 if runs failed, if `dilution data check` finds a file missing or altered, if\n"
         "`dilution show run --retrain` gives other results, or if labels are noisier than `--fail-above`\n"
         "or `--fail-if-noisier` allow; 2 after a mistake that you can mend, with one message; 3 if\n"
-        "`--fail-above` is undecided; 130 after Ctrl-C. Finished runs are always kept.\n",
+        "`--fail-above` is undecided; 75 if `--time-limit` stopped the command, which resumes when it is\n"
+        "given again; 130 after Ctrl-C; 141 if the reader of the output has gone. Finished runs are\n"
+        "always kept.\n",
     ]
     commands: list[tuple[str, Any]] = [("dilution", typer.main.get_command(app))]
     while commands:

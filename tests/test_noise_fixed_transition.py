@@ -1,5 +1,6 @@
 """Noise that sets the matrix of all labels: names of papers, nominal and true rates, added and replaced."""
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,7 @@ from dilution.data.builtin.cifar import CIFAR10, CIFAR100
 from dilution.data.builtin.mnist import FASHION_MNIST, MNIST
 from dilution.errors import InputError
 from dilution.noise import CLASS_MAPS, Dilution, asymmetric, pair_flip, symmetric, transition, uniform
+from dilution.noise.registry import canonical_noise
 
 MakeData = Callable[..., Arrays]
 
@@ -181,3 +183,16 @@ def test_a_map_of_classes_that_the_data_lack_is_refused_with_the_names_there_are
         Dilution(make_data(30), noise=asymmetric(0.4, "cifar10"))
     with pytest.raises(InputError, match="the transition matrix has 2 rows; the data have 10 classes"):
         Dilution(make_data(30), noise=transition(np.eye(2)))
+
+
+def test_labels_of_a_single_class_stay_as_they_are():
+    data = Arrays(torch.zeros(20, 1, 2, 2), torch.zeros(20, dtype=torch.int64), ("a", "b", "c"))
+    for noise in (symmetric(0.4), symmetric(0.4, include_true=True), pair_flip(0.4)):
+        assert Dilution(data, noise=noise).noise_summary().noise_rate_empirical == 0
+
+
+def test_the_flips_that_an_error_proposes_are_accepted_as_a_setting(make_data: MakeData):
+    with pytest.raises(InputError, match=r"such as (asymmetric\(.*\))\.$") as caught:
+        Dilution(make_data(30), noise=asymmetric(0.4, "cifar10"))
+    text = re.search(r"such as (asymmetric\(.*\))\.$", str(caught.value)).group(1)
+    assert canonical_noise(text) == "asymmetric(flips=[['0', '9']], rate=0.4)"

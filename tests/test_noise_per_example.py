@@ -1,5 +1,6 @@
 """Noise that depends on the image: part-dependent, locally concentrated, and by a model's predictions."""
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -231,3 +232,14 @@ def test_parameters_that_break_a_rule_are_refused(make, words):
 def test_probabilities_of_other_data_are_refused(data, make_data: MakeData):
     with pytest.raises(InputError, match=r"have shape \(1500, 3\); the data have 40 images and 10 classes"):
         Dilution(make_data(40), noise=idn(0.3, probabilities_for(data)))
+
+
+def test_pmd_reaches_its_rate_where_the_second_class_is_more_often_right(data):
+    probabilities = np.roll(probabilities_for(data), 1, axis=1)  # a model that is nearly always wrong
+    with pytest.raises(InputError, match=r"makes from (\S+) to (\S+) of the labels wrong") as caught:
+        pmd(0.0, probabilities).labels(data, 0)
+    least, largest = map(float, re.search(r"from (\S+) to (\S+) of", str(caught.value)).groups())
+    assert least < largest
+    rate = (least + largest) / 2
+    noisy = pmd(rate, probabilities).labels(data, 0)
+    assert (noisy != data.labels).double().mean() == pytest.approx(rate, abs=0.05)

@@ -904,3 +904,26 @@ def test_the_noise_rate_of_a_context_is_that_expected():
     assert (facts.classes, facts.examples, facts.shape) == (10, 100, (1, 8, 8))
     assert facts.noise_rate == pytest.approx(0.37)
     assert np.isclose(1 - np.trace(noisy.overall) / 10, 0.37, atol=0.01)
+
+
+@pytest.mark.parametrize("exponent", ["0.001", "1000"])
+def test_exponents_whose_powers_overflow_are_refused(exponent):
+    with pytest.raises(InputError, match=r"exponent is .*; it must be at least 0\.1 and at most 10"):
+        resolve_strategy(f"co_teaching(exponent={exponent})")
+
+
+def test_the_check_of_an_own_strategy_tries_no_epoch_that_never_comes(module):
+    name = module("""
+        import math
+        from torch import nn
+
+        class Scheduled(nn.Module):
+            def __init__(self, *, epochs):
+                super().__init__()
+                self.rates = [0.1] * math.ceil(epochs)
+
+            def forward(self, networks, batch):
+                return (1 - self.rates[batch.epoch]) * batch.losses(networks[0](batch.images)).mean()
+    """)
+    for epochs in (0.5, 4.0, 4.2):
+        resolve_strategy(f"{name}:Scheduled").check(context(epochs=epochs))

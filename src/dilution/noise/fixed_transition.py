@@ -143,7 +143,7 @@ class _Asymmetric(FixedTransition):
         return (
             f"{origin} flips class {short_repr(name)}; the data have no such class, but {shown}. Give flips= "
             "with names of these classes, such as "
-            f"asymmetric({self.rate:g}, flips={{{names[0]!r}: {names[-1]!r}}})."
+            f"asymmetric(rate={self.rate:g}, flips=[[{names[0]!r}, {names[-1]!r}]])."
         )
 
     def __repr__(self) -> str:
@@ -154,7 +154,9 @@ class _Asymmetric(FixedTransition):
 def _among(noise: FixedTransition, present: NDArray[np.bool_]) -> Matrix:
     """Return T over the classes that have examples; the row of another class is that of clean labels."""
     table = np.eye(len(present))
-    table[np.ix_(present, present)] = noise.transition(_numbers(int(present.sum())))
+    count = int(present.sum())
+    if count > 1:  # labels of a single class have no other class to become
+        table[np.ix_(present, present)] = noise.transition(_numbers(count))
     return table
 
 
@@ -268,7 +270,7 @@ def check_rate(rate: Any, name: str) -> float:
     if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= float(rate) <= 1:
         raise InputError(
             f"rate of {name} noise is {short_repr(rate)}; it must be a number in [0, 1], the share of labels "
-            f"that are drawn anew, such as {name}(0.4{', flips=…' if name == 'asymmetric' else ''})."
+            f"that are drawn anew, such as rate=0.4."
         )
     return float(rate)
 

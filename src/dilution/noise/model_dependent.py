@@ -139,19 +139,15 @@ class _Pmd(_ModelDependent):
 
     def _share_kept(self, kept: Matrix, first_wrong: Matrix, second_wrong: Matrix) -> float:
         """Return 1/f, in [0, 1], at which the expected share of wrong labels is the rate."""
-        from scipy.optimize import brentq  # imported late: commands that draw no such noise start sooner
-
-        def excess(share: float) -> float:
-            expected = share * kept * first_wrong + (1 - share * kept) * second_wrong
-            return float(expected.mean()) - self.rate
-
-        least, largest = excess(1.0) + self.rate, excess(0.0) + self.rate
+        all_second = float(second_wrong.mean())  # expected share at share 0; it is linear in the share
+        all_kept = float((kept * first_wrong + (1 - kept) * second_wrong).mean())
+        least, largest = sorted((all_kept, all_second))
         if not least <= self.rate <= largest:
             raise InputError(
                 f"rate of pmd noise is {self.rate:g}; with these probabilities type {self.kind} makes from "
                 f"{least:.3f} to {largest:.3f} of the labels wrong. Give a rate between, or another kind."
             )
-        return float(brentq(excess, 0.0, 1.0, xtol=1e-12))
+        return (self.rate - all_second) / (all_kept - all_second) if all_kept != all_second else 1.0
 
 
 def _checked(probabilities: ArrayLike) -> Matrix:

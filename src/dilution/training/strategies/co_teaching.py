@@ -31,7 +31,7 @@ class CoTeaching(Strategy):
     ramp_epochs
         T_k. Published: 10.
     exponent
-        c. Published: 1.
+        c, from 0.1 to 10: powers of epochs stay finite. Published: 1.
     """
 
     name: ClassVar[str] = "co_teaching"
@@ -40,7 +40,7 @@ class CoTeaching(Strategy):
 
     forget_rate: Annotated[float | None, Field(ge=0, lt=1)] = None
     ramp_epochs: Annotated[float, Field(gt=0)] = 10.0
-    exponent: Annotated[float, Field(gt=0)] = 1.0
+    exponent: Annotated[float, Field(ge=0.1, le=10)] = 1.0
 
     def check(self, context: StrategyContext) -> None:
         epochs = self.ramp_epochs ** (1 / self.exponent)

@@ -176,7 +176,8 @@ def _try_steps(text: str, procedure: Procedure, context: StrategyContext) -> Non
             for _ in range(procedure.networks)
         ]
         index = torch.randperm(count, generator=generator)[: context.batch_size]
-        for step, epoch in enumerate((0, int(context.epochs))):  # strategies begin with simpler steps
+        last_epoch = max(math.ceil(context.epochs) - 1, 0)
+        for step, epoch in enumerate((0, last_epoch)):  # strategies begin with simpler steps
             procedure.start_epoch(networks, examples, epoch)
             batch = TrainingBatch(
                 images[index], labels[index], index, step, epoch, label_losses, lambda _: images[index], key=0
