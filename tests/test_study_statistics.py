@@ -14,6 +14,7 @@ from dilution.study.statistics import (
     name_matrices,
     paired_p,
     varying_settings,
+    with_diverged_at_chance,
 )
 
 # Three seeds at 0.8, 0.9 and 1.0: mean 0.9, standard deviation 0.1, t(0.975; 2) = 4.302653,
@@ -165,3 +166,14 @@ def test_the_best_learning_rate_is_chosen_by_clean_validation_accuracy():
     best = best_lr(table, ["alpha"])
     assert best.groupby("alpha")["lr"].unique().map(list).tolist() == [[0.1], [0.1]]
     assert len(best) == 3
+
+
+def test_what_a_diverged_run_states_gives_way_to_chance():
+    table = pd.DataFrame(
+        {
+            "state": ["diverged", "diverged", "done"],
+            "majority_share": [0.1, None, 0.1],
+            "test_acc_last": [0.9, 0.8, 0.7],
+        }
+    )
+    assert with_diverged_at_chance(table)["test_acc_last"].tolist() == [0.1, 0.8, 0.7]

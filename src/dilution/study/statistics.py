@@ -181,7 +181,8 @@ def with_diverged_at_chance(table: pd.DataFrame) -> pd.DataFrame:
     for name in ACCURACIES:
         if name in table:
             filled[name] = pd.to_numeric(table[name]).astype("float64")
-            filled[name][diverged] = filled[name][diverged].fillna(chance)
+            # in place of what a recorded run states too: an accuracy from before it diverged
+            filled[name][diverged] = chance.fillna(filled[name][diverged])
     return table.assign(**filled)
 
 
