@@ -165,8 +165,9 @@ def test_the_answer_names_the_best_rank_and_where_it_is_above_cross_entropy(runs
     assert text.startswith(
         "After the last step the most accurate method is early stopping with clean; GCE with symmetric 50 %. "
         "The best one is ahead of all others beyond the 95 % interval at 1 of 2 noises. Over all noises, "
-        "early stopping has the best mean rank of 4 methods over 2 noises (2.0). Ranks over so few noises "
-        "tell no two methods apart: the critical difference is 3.3 ranks, and the largest possible one 3."
+        "early stopping and GCE share the best mean rank of 4 methods over 2 noises (2.0). Ranks over so few "
+        "noises tell no two methods apart: the critical difference is 3.3 ranks, and the largest possible "
+        "one 3."
     )
     beyond = "above cross entropy beyond the 95 % interval at 2 of 2 noises ("
     assert beyond in text
@@ -225,3 +226,14 @@ def test_published_numbers_stand_only_beside_the_same_data_network_noise_and_ima
         assert published_for(dataset, model, [CLEAN, rho], all_images=all_images).empty
     assert published_for("cifar10", "resnet50", [rho], all_images=True)["published"].tolist() == [0.678]
     assert all(0 < number.accuracy < 1 for number in PUBLISHED)
+
+
+def test_the_answer_names_noises_that_are_not_ranked_and_ranks_that_are_equal(runs):
+    accuracy = {"cross_entropy": 0.5, "gce": 0.9, "early_stopping": 0.8}
+    swapped = accuracy | {"gce": 0.8, "early_stopping": 0.9}
+    ranks = rank_methods(pd.DataFrame([accuracy, swapped] * 6, index=["clean"] * 12))
+    text = answer(runs, differences(runs), {"last": ranks}, TITLES)
+    assert "Without symmetric 50 %, which some methods did not run, " in text
+    assert "share the best mean rank of 3 methods over 12 noises (1.5)" in text
+    assert "GCE" in text.split("did not run, ")[1].split(" share")[0]
+    assert "early stopping" in text.split("did not run, ")[1].split(" share")[0]

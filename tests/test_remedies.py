@@ -924,6 +924,13 @@ case(
 )
 
 
+def other_rate(message: str) -> None:
+    package.symmetric(rate=float(named(r"rate=([0-9.]+)\.$", message)))
+
+
+case("a rate of labels is above 1", lambda: refusal(package.symmetric, 1.5), other_rate)
+
+
 def named_noise(message: str) -> None:
     assert spec(alpha=None, noise=named(r"noise=\"([^\"]+)\"", message)).noise
 

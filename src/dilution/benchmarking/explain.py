@@ -12,6 +12,7 @@ from dilution.utils.estimate import Estimate
 
 _MAX_NAMES = 4  # of methods in a sentence
 _LEVEL = 0.05  # of tests
+_ROUNDING = 1e-9  # of mean ranks
 
 Titles = Mapping[str, str]
 """Name of a method or noise → its name in figures."""
@@ -37,7 +38,9 @@ def answer(runs: pd.DataFrame, differences: pd.DataFrame, ranks: Mapping[str, Ra
     where_best = _best_where(runs, titles)
     if last is None:
         return f"{where_best} No noise has runs of several methods, so they are not ranked."
-    sentences = [where_best, _best_rank(last, "Over all noises", titles)]
+    without = [titles[str(noise)] for noise in runs["noise"].unique() if noise not in last.noises]
+    where = f"Without {_names(without)}, which some methods did not run" if without else "Over all noises"
+    sentences = [where_best, _best_rank(last, where, titles)]
     best = str(last.mean_ranks.index[0])
     sentences.append(_against_reference(differences, "last", best, titles))
     return " ".join(filter(None, sentences))
@@ -104,8 +107,10 @@ def _best_rank(ranks: Ranks, where: str, titles: Titles) -> str:
     count = len(ranks.noises)
     noises = "1 noise" if count == 1 else f"{count} noises"
     first = str(ranks.mean_ranks.index[0])
+    leading = ranks.mean_ranks.index[ranks.mean_ranks <= ranks.mean_ranks.iloc[0] + _ROUNDING]
+    subject = f"{titles[first]} has" if len(leading) == 1 else f"{_names([titles[m] for m in leading])} share"
     sentence = (
-        f"{where}, {titles[first]} has the best mean rank of {len(ranks.mean_ranks)} methods over {noises} "
+        f"{where}, {subject} the best mean rank of {len(ranks.mean_ranks)} methods over {noises} "
         f"({ranks.mean_ranks.iloc[0]:.1f})"
     )
     if math.isnan(ranks.critical_difference):
@@ -116,10 +121,11 @@ def _best_rank(ranks: Ranks, where: str, titles: Titles) -> str:
             f"{ranks.critical_difference:.1f} ranks, and the largest possible one "
             f"{len(ranks.mean_ranks) - 1}."
         )
-    tied = [titles[name] for name in ranks.best if name != first]
+    tied = [titles[name] for name in ranks.best if name not in leading]
     if not tied:
         return f"{sentence}, beyond the critical difference from all others."
-    return f"{sentence}, and {_names(tied)} cannot be told apart from it by ranks."
+    them = "it" if len(leading) == 1 else "them"
+    return f"{sentence}, and {_names(tied)} cannot be told apart from {them} by ranks."
 
 
 def _against_reference(differences: pd.DataFrame, measure: str, method: str, titles: Titles) -> str:

@@ -270,7 +270,7 @@ def check_rate(rate: Any, name: str) -> float:
     if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= float(rate) <= 1:
         raise InputError(
             f"rate of {name} noise is {short_repr(rate)}; it must be a number in [0, 1], the share of labels "
-            f"that are drawn anew, such as rate=0.4."
+            "that are drawn anew, such as rate=0.4."
         )
     return float(rate)
 
