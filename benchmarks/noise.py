@@ -1,7 +1,7 @@
 """Noise by name beside labels that others published: rates, transition matrices, unevenness. Writes a page.
 
 ``python benchmarks/noise.py FOLDER`` reads the label files in FOLDER (names as their authors gave them), and
-MNIST and CIFAR-10 from DILUTION_DATA; it writes docs/results/noise/README.md. It takes an hour on two cores.
+MNIST and CIFAR-10 from DILUTION_DATA; it writes docs/results/noise/README.md, in about an hour on two cores.
 """
 
 import argparse
@@ -206,12 +206,12 @@ class Distance:
 
 def distances(published: Shape, drawn: Sequence[Shape]) -> dict[str, Distance]:
     """Return the distances in each column of :data:`STATISTICS`."""
-    found = {}
+    distance_of = {}
     for name, statistic in STATISTICS.items():
         variants = [statistic(shape) for shape in drawn]
         own = [median_distance(one, [other for other in variants if other is not one]) for one in variants]
-        found[name] = Distance(median_distance(statistic(published), variants), max(own))
-    return found
+        distance_of[name] = Distance(median_distance(statistic(published), variants), max(own))
+    return distance_of
 
 
 def median_distance(one: NDArray[np.float64], others: Sequence[NDArray[np.float64]]) -> float:

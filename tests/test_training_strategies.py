@@ -906,10 +906,13 @@ def test_the_noise_rate_of_a_context_is_that_expected():
     assert np.isclose(1 - np.trace(noisy.overall) / 10, 0.37, atol=0.01)
 
 
-@pytest.mark.parametrize("exponent", ["0.001", "1000"])
-def test_exponents_whose_powers_overflow_are_refused(exponent):
-    with pytest.raises(InputError, match=r"exponent is .*; it must be at least 0\.1 and at most 10"):
-        resolve_strategy(f"co_teaching(exponent={exponent})")
+@pytest.mark.parametrize("wrong", ["exponent=0.001", "exponent=1000", "ramp_epochs=1e300"])
+def test_powers_of_co_teaching_that_overflow_are_refused(wrong):
+    with pytest.raises(InputError, match=r" is .*; it must be .*at most 1"):
+        resolve_strategy(f"co_teaching({wrong})")
+    longest = resolve_strategy("co_teaching(exponent=0.1, ramp_epochs=1e6)")
+    with pytest.raises(InputError, match="or more epochs"):
+        longest.check(context(epochs=20))
 
 
 def test_the_check_of_an_own_strategy_tries_no_epoch_that_never_comes(module):

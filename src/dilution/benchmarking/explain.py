@@ -38,8 +38,7 @@ def answer(runs: pd.DataFrame, differences: pd.DataFrame, ranks: Mapping[str, Ra
     where_best = _best_where(runs, titles)
     if last is None:
         return f"{where_best} No noise has runs of several methods, so they are not ranked."
-    without = [titles[str(noise)] for noise in runs["noise"].unique() if noise not in last.noises]
-    where = f"Without {_names(without)}, which some methods did not run" if without else "Over all noises"
+    where = "Over the noises that every method has" if last.left_out else "Over all noises"
     sentences = [where_best, _best_rank(last, where, titles)]
     best = str(last.mean_ranks.index[0])
     sentences.append(_against_reference(differences, "last", best, titles))
@@ -106,12 +105,13 @@ def _best_rank(ranks: Ranks, where: str, titles: Titles) -> str:
     """Return who has the best mean rank, and who is not told apart from it."""
     count = len(ranks.noises)
     noises = "1 noise" if count == 1 else f"{count} noises"
+    without = f"; without {_names([titles[name] for name in ranks.left_out])}" if ranks.left_out else ""
     first = str(ranks.mean_ranks.index[0])
     leading = ranks.mean_ranks.index[ranks.mean_ranks <= ranks.mean_ranks.iloc[0] + _ROUNDING]
     subject = f"{titles[first]} has" if len(leading) == 1 else f"{_names([titles[m] for m in leading])} share"
     sentence = (
         f"{where}, {subject} the best mean rank of {len(ranks.mean_ranks)} methods over {noises} "
-        f"({ranks.mean_ranks.iloc[0]:.1f})"
+        f"({ranks.mean_ranks.iloc[0]:.1f}{without})"
     )
     if math.isnan(ranks.critical_difference):
         return f"{sentence}."

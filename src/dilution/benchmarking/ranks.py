@@ -22,6 +22,8 @@ class Ranks:
         Mean rank of each method over the noises; 1 is the best at every noise. Sorted.
     noises
         Noises at which the methods were ranked.
+    left_out
+        Noises that are not ranked, because a method has no finished run there.
     p
         p-value of Friedman's test that all methods rank alike; NaN with fewer than 3 methods or 2 noises.
     critical_difference
@@ -30,6 +32,7 @@ class Ranks:
 
     mean_ranks: pd.Series
     noises: tuple[str, ...]
+    left_out: tuple[str, ...]
     p: float
     critical_difference: float
 
@@ -93,7 +96,8 @@ def rank_methods(accuracies: pd.DataFrame, level: float = 0.05) -> Ranks:
         # all methods alike at every noise have no variance to test against
         p = 1.0 if not np.ptp(ranks) else float(scipy.stats.friedmanchisquare(*values.T).pvalue)
         difference = critical_difference(n_methods, n_noises, level)
-    return Ranks(mean_ranks, tuple(map(str, complete.index)), p, difference)
+    left_out = tuple(map(str, accuracies.index.difference(complete.index, sort=False)))
+    return Ranks(mean_ranks, tuple(map(str, complete.index)), left_out, p, difference)
 
 
 def critical_difference(n_methods: int, n_noises: int, level: float = 0.05) -> float:

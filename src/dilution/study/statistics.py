@@ -181,7 +181,7 @@ def with_diverged_at_chance(table: pd.DataFrame) -> pd.DataFrame:
     for name in ACCURACIES:
         if name in table:
             filled[name] = pd.to_numeric(table[name]).astype("float64")
-            # in place of what a recorded run states too: an accuracy from before it diverged
+            # a recorded run may state an accuracy from before it diverged, which counts as little
             filled[name][diverged] = chance.fillna(filled[name][diverged])
     return table.assign(**filled)
 

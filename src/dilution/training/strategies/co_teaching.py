@@ -29,9 +29,9 @@ class CoTeaching(Strategy):
         τ, the largest share that is left out, from 0 to below 1. Default: the noise rate of the run, as
         published, where it is assumed to be known. Labels whose true classes are not known count as clean.
     ramp_epochs
-        T_k. Published: 10.
+        T_k, at most 10⁶. Published: 10.
     exponent
-        c, from 0.1 to 10: powers of epochs stay finite. Published: 1.
+        c, from 0.1 to 10, so that powers of `ramp_epochs` are finite. Published: 1.
     """
 
     name: ClassVar[str] = "co_teaching"
@@ -39,7 +39,7 @@ class CoTeaching(Strategy):
     cost: ClassVar[float | None] = 2.0
 
     forget_rate: Annotated[float | None, Field(ge=0, lt=1)] = None
-    ramp_epochs: Annotated[float, Field(gt=0)] = 10.0
+    ramp_epochs: Annotated[float, Field(gt=0, le=1e6)] = 10.0
     exponent: Annotated[float, Field(ge=0.1, le=10)] = 1.0
 
     def check(self, context: StrategyContext) -> None:
