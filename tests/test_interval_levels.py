@@ -89,7 +89,7 @@ PLACES = {
     "figures/thresholds.py _fieller": ["stdtrit"],
     "figures/method_price.py worth_in_labels": ["stdtrit"] * 2,
     "figures/threshold_law.py of": ["stdtrit"],
-    "figures/threshold_law.py critical_value": ["chdtri"],
+    "figures/threshold_law.py _simulated_critical_value": ["chdtri"],
     "figures/threshold_law.py _simulate": ["chdtri", "ndtri"],  # no interval: simulated errors
     "figures/threshold_law.py slope_difference": ["central_interval"],
     "figures/threshold_law.py slope_estimate": ["central_interval"],

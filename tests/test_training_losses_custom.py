@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 import dilution
 from dilution.data import load
@@ -149,6 +150,41 @@ def test_a_loss_that_says_it_is_linear_and_looks_at_its_batch_is_refused(module)
     """)
     with pytest.raises(InputError, match="change with the other examples of their batch"):
         resolve_loss(f"{name}:factory").check(context())
+
+
+COUNTING = """
+    import torch
+    from torch.nn import functional as F
+
+    class Counting(torch.nn.Module):
+        linear = True
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(()))
+            self.register_buffer("scale", torch.ones(()))
+
+        def forward(self, logits, labels):
+            self.seen += len(labels)
+            return self.scale * F.cross_entropy(logits, labels, reduction="none") / (1 + self.seen)
+"""
+
+
+def test_a_loss_that_says_it_is_linear_and_has_a_state_is_refused(module):
+    """Pooled targets would count an image once per class, and two networks of a strategy would share it."""
+    name = module(COUNTING)
+    loss = resolve_loss(f"{name}:Counting")
+    with pytest.raises(InputError, match=r"a call changes its buffer 'seen'.*Leave linear out"):
+        loss.check(context())
+    with pytest.raises(InputError, match="changes its buffer 'seen'"):
+        loss.of_examples(context())
+
+
+def test_a_loss_that_says_it_is_linear_may_have_buffers_that_stay(module):
+    name = module(COUNTING.replace("self.seen += len(labels)", "pass"))
+    losses = resolve_loss(f"{name}:Counting").of_examples(context())
+    logits, labels = torch.randn(9, 10), torch.arange(9)
+    torch.testing.assert_close(losses(logits, labels), F.cross_entropy(logits, labels, reduction="none"))
 
 
 def test_a_loss_that_draws_random_numbers_is_refused(module):

@@ -452,6 +452,38 @@ def test_losses_of_examples_have_the_mean_of_the_loss_and_its_gradient(text):
     torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("text", ["forward", "forward(T=[[0.5, 0.5, 0], [0, 0.9, 0.1], [0.1, 0, 0.9]])"])
+def test_forward_correction_of_examples_has_a_gradient_however_unlikely_the_label(text):
+    data = load("digits").train
+    three = replace(data, images=data.images[:60], labels=torch.arange(60) % 3, classes=("a", "b", "c"))
+    (task,) = tasks("plain", replicas=1)
+    facts = Replica(replace(task, noisy=Dilution(three, 1.0)), CPU, WHOLE_BATCH).loss_context(1)
+    logits = torch.tensor([[40.0, 0.0, -60.0], [0.0, 80.0, -20.0]], requires_grad=True)
+    labels = torch.tensor([2, 0])
+    losses = resolve_loss(text).of_examples(facts)(logits, labels)
+    table = torch.from_numpy(resolve_loss(text).transition(facts))
+    noisy = (logits.detach().double().softmax(dim=1) @ table).gather(1, labels[:, None])[:, 0]
+    torch.testing.assert_close(losses.detach().double(), -noisy.log(), rtol=1e-5, atol=1e-6)
+    (gradient,) = torch.autograd.grad(losses.sum(), logits)
+    for row, label in enumerate(labels.tolist()):
+        exact = logits.detach()[row].double().requires_grad_()
+        (-((exact.softmax(dim=0) @ table)[label]).log()).backward()
+        torch.testing.assert_close(gradient[row].double(), exact.grad, rtol=1e-4, atol=1e-6)
+    assert float(gradient.abs().amax(dim=1).min()) > 0.1
+
+
+def test_forward_correction_of_examples_teaches_nothing_by_a_label_that_no_class_is_mistaken_for():
+    (task,) = tasks("plain", replicas=1)
+    facts = Replica(task, CPU, WHOLE_BATCH).loss_context(1)
+    table = np.eye(10)
+    table[3] = np.eye(10)[4]
+    losses = resolve_loss(f"forward(T={table.tolist()})").of_examples(facts)
+    logits = torch.randn(2, 10, requires_grad=True)
+    (gradient,) = torch.autograd.grad(losses(logits, torch.tensor([3, 4])).sum(), logits)
+    assert gradient.isfinite().all()
+    assert float(gradient[0].abs().max()) < 1e-5 < float(gradient[1].abs().max())
+
+
 def test_a_loss_with_a_memory_has_no_losses_of_examples():
     (task,) = tasks("plain", replicas=1)
     facts = Replica(task, CPU, WHOLE_BATCH).loss_context(1)

@@ -46,7 +46,7 @@ def grows_linearly(points: pd.DataFrame) -> Judgement:
         chances = [percent(law.chance_of_straight(exponent)) for exponent in (LINE, SQUARE_ROOT, PARABOLA)]
         left_out = ", ".join(f"{alpha:g}" for alpha in law.thresholds.left_out)
         numbers.append(
-            f"{percent(level)}: b = {law.exponent.text('.2f').replace('inf', '∞')}; in simulations with "
+            f"{percent(level)}: b = {law.exponent.text('.3f').replace('inf', '∞')}; in simulations with "
             f"these intervals the rule holds for {chances[0]} of straight lines, {chances[1]} of laws with b "
             f"= ½ and {chances[2]} with b = 2; the straight line is n = {start:,.0f} + {slope:,.0f} α"
             + (f"; without a bounded interval, left out: α = {left_out}" if left_out else "")

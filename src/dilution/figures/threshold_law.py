@@ -9,9 +9,12 @@ is an estimate with few degrees of freedom, and its deviation from the law follo
 The best law has the smallest D. The interval of b holds the exponents whose best D exceeds that by no more
 than a critical value. With so few thresholds the 95 % quantile of χ² with one degree of freedom would make it
 too narrow; it is multiplied by the mean excess in simulations from the best straight line (Bartlett 1937).
+There are as many as tell it from the excesses of ½, 1 and 2, on which a verdict rests.
 """
 
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,7 +35,11 @@ _STARTS = np.array([0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.5])  # exponents from which 
 _KAPPAS = np.exp(np.linspace(math.log(1e-3), math.log(1e3), 16))  # from which the best κ is searched
 _LEAST_ERROR = 1e-3  # a standard error below it would be an accident of a few runs
 _CALIBRATIONS, _SIMULATIONS, _DRAWS = 2_048, 512, 2_000  # the first two are powers of two for Sobol
+_MOST_CALIBRATIONS = 64  # simulations of a critical value
+_CALIBRATION_ERROR = 0.01  # of one simulation, relative, measured over 64 of them
+_RESOLVED = 4.0  # standard errors that tell a critical value from an excess
 _STEPS = 16  # of a search
+_POWER_SEED = 1  # of the simulations of power
 _ROUNDS = 6  # of reweighting: the deviations of a t distribution are weighted by their size
 _LEVEL = 0.95
 
@@ -109,13 +116,37 @@ class ThresholdLaw:
 
     @cached_property
     def critical_value(self) -> float:
-        """The excess of D up to which an exponent lies in the interval."""
+        """The excess of D up to which an exponent lies in the interval.
+
+        The mean of one simulation or more, up to 64: until it is four standard errors away from the excesses
+        of the exponents ½, 1 and 2.
+        """
+        excesses = [self._excess(exponent) for exponent in (SQUARE_ROOT, LINE, PARABOLA)]
+        found: list[float] = []
+        for seed in _calibration_seeds():
+            found.append(self._simulated_critical_value(seed))
+            mean = float(np.mean(found))
+            deviation = max(
+                float(np.std(found, ddof=1)) if len(found) > 1 else 0.0, _CALIBRATION_ERROR * mean
+            )
+            nearest = min(abs(excess - mean) for excess in excesses)
+            if nearest >= _RESOLVED * deviation / math.sqrt(len(found)):
+                break
+        return mean
+
+    def _simulated_critical_value(self, seed: int) -> float:
         given = self.thresholds
         line = _fit(given, given.log_n[None], given.error[None], LINE)
-        log_n, error = _simulate(given, line, _CALIBRATIONS, seed=0)
+        log_n, error = _simulate(given, line, _CALIBRATIONS, seed)
         straight, best = _fit(given, log_n, error, LINE).deviance, _fit(given, log_n, error).deviance
         excess = np.maximum(straight - best, 0)
         return float(scipy.special.chdtri(1, 1 - _LEVEL) * excess.mean())  # χ² with one degree has mean 1
+
+    def _excess(self, exponent: float) -> float:
+        """Return by how much the best D of an exponent exceeds the smallest."""
+        given = self.thresholds
+        fit = _fit(given, given.log_n[None], given.error[None], exponent)
+        return float(fit.deviance[0] - self._best.deviance[0])
 
     def is_straight(self) -> bool:
         """Return whether the interval of b holds 1 and excludes ½ and 2."""
@@ -133,7 +164,7 @@ class ThresholdLaw:
         """
         given = self.thresholds
         law = _fit(given, given.log_n[None], given.error[None], exponent)
-        return float(self._are_straight(*_simulate(given, law, _SIMULATIONS, seed=1)).mean())
+        return float(self._are_straight(*_simulate(given, law, _SIMULATIONS, _POWER_SEED)).mean())
 
     @cached_property
     def line(self) -> tuple[float, float]:
@@ -154,11 +185,9 @@ class ThresholdLaw:
 
     def _bound(self, best: float, end: float) -> float:
         """Return where the excess of D reaches the critical value between the best exponent and an end."""
-        given = self.thresholds
 
         def excess(log_exponent: float) -> float:
-            fit = _fit(given, given.log_n[None], given.error[None], math.exp(log_exponent))
-            return float(fit.deviance[0] - self._best.deviance[0]) - self.critical_value
+            return self._excess(math.exp(log_exponent)) - self.critical_value
 
         if excess(math.log(end)) <= 0:
             return 0.0 if end < best else math.inf
@@ -272,6 +301,12 @@ def _derivatives(given: Thresholds, place: Floats, weight: Floats, rest: Floats)
     total = weight.sum(axis=1)[:, None, None]
     slopes = slopes - weighted.sum(axis=2, keepdims=True) / total  # n₀ is fitted too
     return (slopes @ (weight * rest)[..., None])[..., 0], (slopes * weight[:, None]) @ slopes.mT
+
+
+def _calibration_seeds() -> Iterator[int]:
+    """Return the seeds of the simulations of a critical value: others than that of the power."""
+    seeds = (seed for seed in itertools.count() if seed != _POWER_SEED)
+    return itertools.islice(seeds, _MOST_CALIBRATIONS)
 
 
 def _simulate(given: Thresholds, law: _Fit, count: int, seed: int) -> tuple[Floats, Floats]:

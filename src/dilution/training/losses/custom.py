@@ -25,7 +25,8 @@ class CustomLoss(Loss):
     returns losses of shape (b,). A function with a parameter `index` also gets the numbers of the examples,
     int64 of shape (b,). It may be an ``nn.Module``, whose buffers are a state that is saved in checkpoints;
     weights of its own are not trained. If it has an attribute ``linear = True``, it says that it depends on
-    logits and one label alone, and takes pooled and expected targets and mixup.
+    logits and one label alone, and takes pooled and expected targets and mixup; then a call must not change
+    its buffers.
 
     Parameters
     ----------
@@ -140,6 +141,12 @@ class _OfReplica(nn.Module):
         """Whether the user says that the loss depends on logits and one label alone."""
         return bool(getattr(self._function, "linear", False))
 
+    def buffers_of_user(self) -> dict[str, Tensor]:
+        """Return copies of the buffers of the function of the user, if it is a module."""
+        if not isinstance(self._function, nn.Module):
+            return {}
+        return {name: buffer.clone() for name, buffer in self._function.named_buffers()}
+
     def forward(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss and its gradient by the logits."""
         if targets.is_floating_point():
@@ -185,7 +192,7 @@ class _OfReplica(nn.Module):
                 f"loss is {self._text!r}, which returned shape {tuple(losses.shape)} for logits "
                 f"{tuple(logits.shape)}; it must be {tuple(logits.shape[:1])}, one loss per example.{hint}"
             )
-        if not losses.requires_grad:
+        if logits.requires_grad and torch.is_grad_enabled() and not losses.requires_grad:
             raise InputError(
                 f"loss is {self._text!r}, and its losses have no gradient by the logits. It must neither "
                 "detach them, nor compute under torch.no_grad(), nor depend on the predicted class alone."
@@ -212,9 +219,17 @@ def _check_values(loss: _OfReplica, context: LossContext) -> None:
         targets = torch.full((size, classes), 1 / classes)
     else:
         targets = torch.stack([numbers % classes, numbers % context.examples], dim=1)
-    if loss.says_linear and not loss.has_state:
+    if loss.says_linear:
         labels, half = numbers % classes, (size + 1) // 2
+        before = loss.buffers_of_user()
         whole, part = (loss.of_examples(logits[:end].requires_grad_(), labels[:end]) for end in (size, half))
+        for name, buffer in loss.buffers_of_user().items():
+            if not torch.equal(buffer, before[name]):
+                raise InputError(
+                    f"loss is {loss.text!r}, which says linear = True, and a call changes its buffer "
+                    f"{name!r}: with a state it depends on more than logits and one label. Leave linear "
+                    "out, to train it one label at a time, or keep the buffer as it is."
+                )
         if not torch.allclose(whole[:half], part, rtol=1e-4, atol=1e-5):
             raise InputError(
                 f"loss is {loss.text!r}, which says linear = True, and the losses of examples change "
@@ -222,7 +237,8 @@ def _check_values(loss: _OfReplica, context: LossContext) -> None:
             )
     _, gradient = loss(logits, targets)
     is_finite = bool(gradient.isfinite().all())
-    if is_finite and not loss.has_state and not torch.equal(loss(logits, targets)[1], gradient):
+    repeats = loss.says_linear or not loss.has_state
+    if is_finite and repeats and not torch.equal(loss(logits, targets)[1], gradient):
         raise InputError(
             f"loss is {loss.text!r}, which has another gradient for the same logits and labels each "
             "time; a run with random draws could not be trained again. Leave them out, or write a strategy, "

@@ -36,11 +36,14 @@ class Forward(TransitionLoss):
         return forward_corrected(transition.float().to(context.device))
 
     def of_examples(self, context: LossContext) -> ExampleLosses:
-        table = torch.from_numpy(self.transition(context)).float().to(context.device)
+        transition = torch.from_numpy(self.transition(context)).float().to(context.device)
+        # A label that no class is mistaken for has a likelihood of 0 whatever the model predicts.
+        of_labels = torch.where(transition.any(dim=0), transition, _LEAST_LIKELIHOOD).log().T.contiguous()
 
         def losses(logits: Tensor, labels: Tensor) -> Tensor:
-            noisy = (logits.softmax(dim=-1) @ table.to(logits.dtype)).clamp(min=_LEAST_LIKELIHOOD)
-            return F.nll_loss(noisy.log(), labels, reduction="none")
+            # In logarithms there is a gradient however small the likelihood of the label.
+            logs = F.log_softmax(logits, dim=-1) + of_labels[labels].to(logits.dtype)
+            return -logs.logsumexp(dim=-1)
 
         return losses
 
