@@ -14,6 +14,7 @@ from dilution.figures.thresholds import (
     LEVELS,
     crossing,
     grid_crossing,
+    grid_crossings,
     grid_thresholds,
     logit,
 )
@@ -98,9 +99,18 @@ def test_n_lies_on_the_grid_and_within_the_data(n, largest):
 def test_the_grid_crossing_is_the_last_one():
     n = [100, 200, 400, 800]
     assert grid_crossing(n, accuracy(n, 300), 0.9) == pytest.approx(300)
-    assert math.isnan(grid_crossing(n, accuracy(n, 900), 0.9))  # never
-    assert math.isnan(grid_crossing(n, accuracy(n, 50), 0.9))  # from the start
+    assert grid_crossing(n, accuracy(n, 900), 0.9) == math.inf  # never
+    assert grid_crossing(n, accuracy(n, 50), 0.9) == 0  # from the start
     assert 400 < grid_crossing(n, [0.5, 0.92, 0.85, 0.95], 0.9) < 800
+    assert 400 < grid_crossing(n, [0.92, 0.95, 0.85, 0.95], 0.9) < 800
+
+
+def test_a_crossing_of_the_grid_leaves_out_runs_that_are_missing():
+    n = [250, 500, 1_000, 2_000]
+    runs = pd.DataFrame({"alpha": 0.0, "n": n, "seed": 0, "test_acc_at_best_clean_val": accuracy(n, 400)})
+    other = runs[runs["n"] < 2_000].assign(seed=1)  # its last run is missing
+    crossings = grid_crossings(pd.concat([runs, other]), 0.9)
+    assert crossings[0.0].tolist() == pytest.approx([400, 400])
 
 
 def test_thresholds_of_a_grid_have_an_interval_over_seeds():

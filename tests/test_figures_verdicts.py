@@ -151,6 +151,30 @@ def test_fig8_rises_with_n_and_its_threshold_with_alpha():
     assert verdicts("fig8", curves([0.0, 5.0], lambda _: 1e6)) == [YES, OPEN]
 
 
+def test_fig8_fails_where_a_level_out_of_reach_comes_before_one_that_is_crossed():
+    """Thresholds of 400 and 900, and between them one that the largest n does not reach."""
+    table = curves([0.0, 5.0, 10.0], lambda a: {0.0: 400, 5.0: 1e6, 10.0: 900}[a])
+    judgement = FIGURES["fig8"].claims[1].judge(pd.DataFrame(table))
+    assert judgement.verdict == NO
+    assert "more than 8,000 at α = 5" in judgement.numbers
+    # at the largest α it agrees with a threshold that rises
+    table = curves([0.0, 5.0, 10.0], lambda a: {0.0: 400, 5.0: 900, 10.0: 1e6}[a])
+    assert verdicts("fig8", table) == [YES, YES]
+    # within reach from the smallest n on, at a larger α than those that cross it
+    table = curves([0.0, 5.0, 10.0], lambda a: {0.0: 900, 5.0: 1_200, 10.0: 20}[a])
+    judgement = FIGURES["fig8"].claims[1].judge(pd.DataFrame(table))
+    assert judgement.verdict == NO
+    assert "at most 250 at α = 10" in judgement.numbers
+
+
+def test_fig8_says_in_how_many_steps_the_mean_falls():
+    table = pd.DataFrame(curves([0.0, 5.0, 10.0], lambda a: 400 + 100 * a))
+    falls = (table["alpha"] == 5) & (table["n"] == 2_000)
+    table.loc[falls, "test_acc_at_best_clean_val"] = 0.5 + 0.1 * table["seed"]
+    judgement = FIGURES["fig8"].claims[0].judge(table)
+    assert "the mean falls in 1 of 15 steps, in 0 significantly" in judgement.numbers
+
+
 def test_fig8_fails_where_accuracy_falls_with_n():
     table = curves([0.0, 5.0], lambda a: 400 + 100 * a)
     for row in table:

@@ -64,11 +64,14 @@ def grid_crossing(n: Sequence[float], accuracy: Sequence[float], level: float) -
     Returns
     -------
     float
-        NaN if the crossing lies outside: the last accuracy is below the level, or the first is not.
+        Infinite if the last accuracy is below the level: it requires more than the largest n. 0 if no
+        accuracy from the first on is below it: it requires at most the smallest n.
     """
     above = np.asarray(accuracy) >= level
-    if not above[-1] or above[0]:
-        return math.nan
+    if not above[-1]:
+        return math.inf
+    if above.all():
+        return 0.0
     last_below = int(np.flatnonzero(~above)[-1])
     z = logit(np.asarray(accuracy[last_below : last_below + 2]))
     fraction = float((logit(np.asarray([level]))[0] - z[0]) / (z[1] - z[0]))
@@ -94,14 +97,16 @@ def grid_thresholds(table: pd.DataFrame) -> pd.DataFrame:
     for level in LEVELS:
         crossings = grid_crossings(table, level)
         for alpha in crossings:
-            if len(crossings) and crossings[alpha].notna().all():
+            if len(crossings) and are_inside(crossings[alpha]):
                 rows.append((level, alpha, *_log_interval(crossings[alpha].to_numpy()), len(crossings)))
     thresholds = pd.DataFrame(rows, columns=["level", "alpha", "mean", "low", "high", "seeds"])
     return thresholds.sort_values(["alpha", "level"], ignore_index=True)
 
 
 def grid_crossings(table: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return the crossing of a level for each seed (rows) and alpha (columns); NaN if it is outside the grid.
+    """Return the crossing of a level for each seed (rows) and alpha (columns), as :func:`grid_crossing` does.
+
+    A seed that was not trained at an alpha has NaN.
 
     Parameters
     ----------
@@ -120,9 +125,15 @@ def grid_crossings(table: pd.DataFrame, level: float) -> pd.DataFrame:
     for alpha, part in table.groupby("alpha"):
         curves = by_seed(part, "n").T.sort_index()
         crossings[float(str(alpha))] = {
-            seed: grid_crossing(curves.index, curves[seed].to_numpy(), level) for seed in curves
+            seed: grid_crossing(curve.index, curve.to_numpy(), level) if len(curve) else math.nan
+            for seed, curve in ((seed, curves[seed].dropna()) for seed in curves)
         }
     return pd.DataFrame(crossings).sort_index()
+
+
+def are_inside(crossings: pd.Series) -> bool:
+    """Return whether every seed crosses the level within the grid."""
+    return bool((np.isfinite(crossings) & (crossings > 0)).all())
 
 
 def _log_interval(n: NDArray[np.float64]) -> tuple[float, float, float]:
