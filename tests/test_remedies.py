@@ -2232,6 +2232,7 @@ EXEMPT: dict[str, str] = {
     "ray.shutdown()": "needs Ray",
     "ray start": "needs Ray",
     "torch.no_grad()": "says what a model must not do",
+    "default_rng(seed), made in the method": "part of a method that tests/test_noise_own_noise.py has",
     "NoiseSummary(": "a repr",
     "structured(delta=": "a repr",
     ", include_true=True": "a repr",

@@ -21,6 +21,7 @@ from dilution.noise.group_order import whole_groups_first
 from dilution.noise.image_sources import FreshImages, SameImages, open_image_source
 from dilution.noise.label_sampling import IndependentSampler, LabelSampler, StratifiedSampler
 from dilution.noise.noise_level import noise_level
+from dilution.noise.own_noise import check_named, errors_in_words
 from dilution.noise.per_example import PerExampleNoise
 from dilution.noise.single_label import (
     LabelMode,
@@ -122,7 +123,8 @@ class Dilution(Dataset[tuple[Tensor, int]]):
             row_labels = checked_labels(noise, data, seed)
         else:
             bound = noise_for_classes(noise, data)
-            own_level = bound.own_level(len(data.classes))
+            with errors_in_words(noise):
+                own_level = bound.own_level(len(data.classes))
         mode = resolve_label_mode(
             label_mode,
             image_source,
@@ -137,7 +139,8 @@ class Dilution(Dataset[tuple[Tensor, int]]):
                 bound.added(len(data.classes), own_level, seed)  # raises: no added labels have such a matrix
             level = own_level
         else:
-            level = noise_level(alpha, eta, bound, class_shares(data, clean_rows), seed)
+            with errors_in_words(noise):
+                level = noise_level(alpha, eta, bound, class_shares(data, clean_rows), seed)
         self._open(
             data,
             clean_rows=clean_rows,
@@ -188,7 +191,8 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         # A class that never keeps its label has no matrix of added labels, and replaced labels need none.
         is_fixed = isinstance(noise, FixedTransition) and label_mode == "replaced"
         added = None if is_fixed else checked_added(noise, self.classes, alpha, seed)
-        self.overall = noise.overall(self.classes, alpha, seed)
+        with errors_in_words(noise):
+            self.overall = noise.overall(self.classes, alpha, seed)
         if added is None or label_mode == "replaced":
             overall = check_transition_matrix(self.overall)
             self._own_labels = replaced_labels(
@@ -516,6 +520,7 @@ def _checked_size(data: Arrays, n: int | None, noise: LabelNoise, seed: int) -> 
             "dilution.structured(delta=0.5), dilution.observed(), one of dilution.matrix, or an instance of "
             "your own LabelNoise."
         )
+    check_named(noise)
     if len(data.classes) < 2:
         raise InputError(f"the data have {len(data.classes)} class; label noise needs at least 2.")
     return size

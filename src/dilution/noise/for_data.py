@@ -3,11 +3,13 @@
 They are checked because the noise model may be the user's own.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dilution.data import Arrays
 from dilution.errors import InputError
+from dilution.noise.own_noise import check_repeats, errors_in_words, is_own_noise
 from dilution.noise.per_example import PerExampleNoise
 from dilution.noise.transition import LabelNoise, Matrix, check_transition_matrix
 
@@ -18,7 +20,14 @@ def noise_for_classes(noise: LabelNoise, data: Arrays) -> LabelNoise:
     if data.observed is not None:
         counts += torch.bincount(data.observed, minlength=len(data.classes))
     present = (counts > 0).cpu().numpy()
-    return (noise if present.all() else noise.among(present)).for_classes(data.classes)
+    with errors_in_words(noise):
+        bound = (noise if present.all() else noise.among(present)).for_classes(data.classes)
+    if not isinstance(bound, LabelNoise):
+        raise InputError(
+            f"noise {noise.name!r} returned a {type(bound).__name__} from among or for_classes; both return "
+            "a LabelNoise, by default the noise itself."
+        )
+    return bound
 
 
 def checked_labels(noise: PerExampleNoise, data: Arrays, seed: int) -> Tensor:
@@ -27,9 +36,12 @@ def checked_labels(noise: PerExampleNoise, data: Arrays, seed: int) -> Tensor:
     Raises
     ------
     InputError
-        If they are not one class number per example.
+        If they are not one class number per example; if a noise model of the user raises, or draws other
+        labels each time.
     """
-    labels = noise.labels(data, seed)
+    with errors_in_words(noise):
+        labels = noise.labels(data, seed)
+        again = noise.labels(data, seed) if is_own_noise(noise) else labels
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != data.labels.shape:
         received = (
             f"{labels.dtype} of shape {tuple(labels.shape)}"
@@ -40,6 +52,7 @@ def checked_labels(noise: PerExampleNoise, data: Arrays, seed: int) -> Tensor:
             f"noise {noise.name!r} gives labels that are {received} for {len(data):,} examples; they must be "
             "a torch.int64 tensor with one class number per example."
         )
+    check_repeats(noise, torch.equal(labels, again))
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= len(data.classes):
         raise InputError(
@@ -55,9 +68,14 @@ def checked_added(noise: LabelNoise, classes: int, alpha: float, seed: int) -> M
     Raises
     ------
     InputError
-        If it is no transition matrix, or one of another number of classes.
+        If it is no transition matrix, or one of another number of classes; if a noise model of the user
+        raises, or gives another matrix each time.
     """
-    added = check_transition_matrix(noise.added(classes, alpha, seed))
+    with errors_in_words(noise):
+        values = noise.added(classes, alpha, seed)
+        again = noise.added(classes, alpha, seed) if is_own_noise(noise) else values
+    added = check_transition_matrix(values)
+    check_repeats(noise, np.array_equal(added, check_transition_matrix(again)))
     if len(added) != classes:
         raise InputError(
             f"noise {noise.name!r} gives a matrix of {len(added)} rows; the data have {classes} classes."

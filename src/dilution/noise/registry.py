@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dilution.errors import InputError, short_repr, unknown
+from dilution.errors import DilutionError, InputError, short_repr, unknown
 from dilution.noise.fixed_transition import asymmetric, pair_flip, symmetric, transition
 from dilution.noise.locally_concentrated import locally_concentrated
 from dilution.noise.model_dependent import idn, pmd
@@ -16,7 +16,7 @@ from dilution.noise.per_example import observed
 from dilution.noise.transition import LabelNoise, matrix, structured, uniform
 from dilution.utils.docstrings import returned
 from dilution.utils.named_call import format_call, parse_call
-from dilution.utils.references import is_reference, resolve
+from dilution.utils.references import describe_exception, is_reference, resolve
 
 NOISES: dict[str, Callable[..., LabelNoise]] = {
     "uniform": uniform,
@@ -143,7 +143,17 @@ def _check_parameters(name: str, parameters: dict[str, Any]) -> None:
 
 def _custom(name: str, parameters: dict[str, Any]) -> LabelNoise:
     """Return the noise model that a factory of the user makes."""
-    noise = resolve(name, "noise")(**parameters)
+    factory = resolve(name, "noise")
+    try:
+        noise = factory(**parameters)
+    except DilutionError:
+        raise
+    except Exception as error:
+        called = ", ".join(f"{key}={value!r}" for key, value in parameters.items())
+        raise InputError(
+            f"noise is {format_call(name, parameters)!r}; called as {name.partition(':')[2]}({called}) it "
+            f"raised {describe_exception(error)}. Its parameters are those in brackets."
+        ) from error
     if not isinstance(noise, LabelNoise):
         raise InputError(
             f"noise {name!r} returned {short_repr(noise)}; it must return a LabelNoise, such as "
