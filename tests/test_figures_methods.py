@@ -131,6 +131,16 @@ def test_each_loss_has_its_own_learning_rate_by_validation():
     assert points.loc[("gce", 10.0), "mean"] < points.loc[("mae", 10.0), "mean"]
 
 
+def test_the_verdict_says_where_the_learning_rate_is_at_an_edge_of_those_tried():
+    one = rows(lambda *_: 0.7)
+    assert "learning rate" not in methods.FIGURE.claims[0].judge(one).numbers
+    low = one.assign(lr=0.01, val_acc_clean=np.where(one["loss"] == "gce", 0.95, 0.5))
+    numbers = methods.FIGURE.claims[0].judge(pd.concat([one, low])).numbers
+    assert "the smallest one tried at 2 of 8 points and the largest at 6" in numbers
+    inside = pd.concat([one, low, one.assign(lr=1.0, val_acc_clean=0.1)])
+    assert "at 2 of 8 points and the largest at 0" in methods.FIGURE.claims[0].judge(inside).numbers
+
+
 def worth(name, alpha):
     return 3_000 * (1 + alpha / 10) / {"gce": 1.8, "mae": 0.5}.get(name, 1.0)
 

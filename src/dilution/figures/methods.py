@@ -34,6 +34,7 @@ from dilution.figures.loss_variants import (
     at_best_lr,
     rows_with_interval,
     variant_grids,
+    with_variant,
 )
 from dilution.figures.paper_scale import PAPER_SETTINGS, PROVISIONAL_LR, LrSearch, describe, paper_steps
 from dilution.report.style import COLOURS, new_figure, style
@@ -205,7 +206,20 @@ def _none_gains(table: pd.DataFrame) -> Judgement:
         f"{len(noisy) - len(beyond)} of {len(noisy)} gains have an upper bound below {100 * MARGIN:g} "
         f"points; the largest is that of {VARIANTS[best[VARIANT]]} at α = {best['alpha']:g}: {_gain(best)}"
     )
-    return decide(beyond.empty, numbers)
+    return decide(beyond.empty, numbers + _edges(table, points[points["alpha"] >= MIN_NOISY_ALPHA]))
+
+
+def _edges(table: pd.DataFrame, points: pd.DataFrame) -> str:
+    """Return at how many points the chosen learning rate is the smallest or the largest one tried."""
+    tried = with_variant(table).groupby([VARIANT, "alpha"])["lr"].agg(["min", "max"]).reset_index()
+    chosen = points.merge(tried[tried["min"] < tried["max"]], on=[VARIANT, "alpha"])
+    lowest, highest = (int((chosen["lr"] == chosen[edge]).sum()) for edge in ("min", "max"))
+    if not lowest and not highest:
+        return ""
+    return (
+        f"; the learning rate chosen is the smallest one tried at {lowest} of {len(chosen)} points and the "
+        f"largest at {highest}, beyond which a better one may lie"
+    )
 
 
 FIGURE = Figure(
