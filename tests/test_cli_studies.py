@@ -10,6 +10,7 @@ import torch
 from commands import STUDY, dilution, refused, succeeded
 
 from dilution.study.schema import checksum, renew_checksums
+from dilution.study.store import Store
 
 pytestmark = pytest.mark.trains
 
@@ -127,6 +128,30 @@ def test_an_exported_table_is_imported_once(study_folder, tmp_path):
     succeeded(dilution("export", tmp_path / "runs.csv", cwd=study_folder))
     assert succeeded(dilution("import", "runs.csv", cwd=tmp_path)) == "4 runs added: results.sqlite\n"
     assert succeeded(dilution("import", "runs.csv", cwd=tmp_path)) == "0 runs added: results.sqlite\n"
+
+
+def test_imported_runs_of_a_study_are_reported_without_the_store_that_trained_them(study_folder, tmp_path):
+    exported = succeeded(dilution("export", tmp_path / "runs.csv", cwd=study_folder))
+    assert exported.startswith("4 runs")
+    succeeded(dilution("import", "runs.csv", "--study", "theirs", cwd=tmp_path))
+    with Store(tmp_path / "results.sqlite") as store:
+        assert len(store.members()["theirs"]) == 4
+    succeeded(dilution("report", "--out", "page", cwd=tmp_path))
+    assert "theirs" in (tmp_path / "page" / "README.md").read_text("utf-8")
+    first = pd.read_csv(tmp_path / "runs.csv").head(1)  # more runs go behind those that a study has
+    first.to_csv(tmp_path / "one.csv", index=False)
+    succeeded(dilution("import", "one.csv", "--study", "other", "--store", "s.sqlite", cwd=tmp_path))
+    succeeded(dilution("import", "runs.csv", "--study", "other", "--store", "s.sqlite", cwd=tmp_path))
+    with Store(tmp_path / "s.sqlite") as store:
+        members = store.members()["other"]
+    assert members[0] == first["key"].item()
+    assert len(members) == 4
+
+
+def test_a_study_of_imported_runs_has_a_name_on_one_line(study_folder, tmp_path):
+    succeeded(dilution("export", tmp_path / "runs.csv", cwd=study_folder))
+    result = dilution("import", "runs.csv", "--study", "two\nlines", cwd=tmp_path)
+    refused(result, "it must be a name on one line")
 
 
 def test_an_unknown_format_and_study_are_refused(study_folder):

@@ -115,6 +115,15 @@ def test_exported_runs_are_imported_with_their_mark(store, tmp_path, ending):
     pd.testing.assert_frame_equal(imported, exported, check_dtype=False)
 
 
+def test_runs_of_another_loop_are_imported_into_no_figure(store, tmp_path):
+    file = export_table(runs_of(store), tmp_path / "runs.csv")
+    with Store(tmp_path / "second.sqlite") as second:
+        with pytest.raises(InputError, match="judge runs of Dilution alone"):
+            import_table(file, second, study="fig1/digits/demo")
+        assert table(second).empty
+        assert import_table(file, second, study="mixed") == 6
+
+
 def test_a_changed_export_adds_nothing(store, tmp_path):
     file = export_table(runs_of(store).assign(trained_by="somebody"), tmp_path / "runs.csv")
     with Store(tmp_path / "second.sqlite") as second:

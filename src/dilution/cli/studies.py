@@ -228,6 +228,12 @@ def claims(store: StoreArgument = Path("results.sqlite")) -> None:
 def import_(
     source: Annotated[Path, typer.Argument(help="File of runs: .csv, .parquet or .jsonl.")],
     store: StoreOption = Path("results.sqlite"),
+    study: Annotated[
+        str | None,
+        typer.Option(
+            "--study", help="Make them runs of this study, such as fig9/mnist/laptop, for report and claims."
+        ),
+    ] = None,
 ) -> None:
     """Add the finished runs of an exported table to a store.
 
@@ -237,7 +243,7 @@ def import_(
     from dilution.study.store import Store
 
     with Store(store) as opened:
-        added = import_table(source, opened, _print_note)
+        added = import_table(source, opened, _print_note, study=study)
     typer.echo(f"{_runs(added)} added: {store}")
 
 

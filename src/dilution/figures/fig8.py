@@ -222,7 +222,7 @@ def _threshold_rises(table: pd.DataFrame) -> Judgement:
                 unclear.append(f"{alpha:g}")
         rising &= all(lower <= higher for lower, higher in itertools.pairwise(known))
         note = f" (crossed by some seeds alone: α = {', '.join(unclear)})" if unclear else ""
-        numbers.append(f"{percent(level)} requires n = {', '.join(texts) or '–'}{note}")
+        numbers.append(f"{percent(level)} requires n of {', '.join(texts) or '–'}{note}")
         if len(inside) > 1:
             slope = _slope_of_log_n(crossings, inside.index.tolist())
             rising &= slope.low > 0

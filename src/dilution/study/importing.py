@@ -24,6 +24,7 @@ from dilution.study.row_faults import fault_of_versions, is_time
 from dilution.study.run_spec import Run
 from dilution.study.schema import STATES
 from dilution.study.store import Store
+from dilution.study.study_names import check_study_name
 from dilution.utils.csv_cells import restore_text
 from dilution.utils.migration import new_columns, new_settings, old_key, warn
 from dilution.utils.parquet_file import read_frame
@@ -98,7 +99,13 @@ _FORMATS: dict[str, Callable[[Path], pd.DataFrame]] = {
 }
 
 
-def import_table(path: str | Path, store: Store, log: Callable[[str], None] = lambda _: None) -> int:
+def import_table(
+    path: str | Path,
+    store: Store,
+    log: Callable[[str], None] = lambda _: None,
+    *,
+    study: str | None = None,
+) -> int:
     """Add the finished runs of an exported table to a store and return how many were new.
 
     A table has neither the histories of the trainings nor the transition matrices, so these are not
@@ -114,12 +121,15 @@ def import_table(path: str | Path, store: Store, log: Callable[[str], None] = la
         The store.
     log
         Function that is called with one line per kind of rows that were not added.
+    study
+        Name of a study that these runs become runs of, behind those that it has. None: of no study.
 
     Raises
     ------
     InputError
         If the suffix of the file is none of .csv, .parquet, .jsonl, or the settings of a run do not
-        give its key: the file was changed, or written by a version that trained in another way.
+        give its key: the file was changed, or written by a version that trained in another way; if the name
+        of the study breaks its rule, or is that of a figure and another training loop trained a run.
     DataError
         If the file cannot be read, is not a table of runs, or a value in it breaks its rule.
     """
@@ -132,8 +142,15 @@ def import_table(path: str | Path, store: Store, log: Callable[[str], None] = la
         run = row.finished_run()
         if finished.setdefault(run.run.key, run) is not run:
             repeated.append(run.run.key)
+    runs = [run.run for run in finished.values()]
+    if study is not None:
+        own = all(isinstance(run, Run) for run in runs)
+        check_study_name(study, may_be_figure=own)
     with store.writer(atomic=True):
-        store.add_runs([run.run for run in finished.values()])
+        if study is None or not runs:
+            store.add_runs(runs)
+        else:
+            store.append(study, runs)
         states = store.states(finished)
         new = {key: run for key, run in finished.items() if states[key] not in _FINISHED}
         for key, run in new.items():

@@ -12,10 +12,10 @@ from dilution.study.recorded_run import TRAINED_BY, RecordedRun
 from dilution.study.row_faults import fault_of_history
 from dilution.study.statistics import ACCURACIES
 from dilution.study.store import Store
+from dilution.study.study_names import check_study_name
 from dilution.utils.version import code_version
 
 _MAX_SECONDS = 10 * 365 * 24 * 3600  # of a training: the time of its start is computed from them
-_MAX_STUDY = 200  # characters of the name of a study
 
 
 def record(
@@ -63,7 +63,7 @@ def record(
     StoreError
         If the store cannot be written.
     """
-    _check_study(study)
+    check_study_name(study, may_be_figure=False)
     run = _recorded_run(settings, trained_by, seed)
     result = _checked_measures(measures)
     evaluations = _checked_history(history)
@@ -78,25 +78,13 @@ def record(
         is_new = run.key not in opened.states([run.key])
         if not is_new:
             _check_equal(opened.row(run.key), outcome)
-        opened.append(study, run)
+        opened.append(study, [run])
         if is_new:
             opened.start(
                 [run.key], host=platform.node(), versions={"recorder": code_version()}, at=_text(start)
             )
             opened.finish({run.key: outcome}, at=_text(end))
     return run.key
-
-
-def _check_study(study: object) -> None:
-    if not isinstance(study, str) or not study.strip() or not study.isprintable() or len(study) > _MAX_STUDY:
-        raise InputError(
-            f"study is {short_repr(study)}; it must be a name on one line of at most {_MAX_STUDY} characters."
-        )
-    if "/" in study:
-        raise InputError(
-            f"study is {study!r}; names with a slash are those of figures of the paper, which judge runs of "
-            f"Dilution alone. Use study={study.replace('/', ' ')!r}."
-        )
 
 
 def _recorded_run(settings: Mapping[str, Any], trained_by: str, seed: int) -> RecordedRun:

@@ -161,13 +161,13 @@ class Store:
             self._insert_runs(runs)
             self._set_members(study, [*(run.key for run in runs), *recorded])
 
-    def append(self, study: str, run: RecordedRun) -> None:
-        """Add a recorded run as queued, unless the store has it, and make it a run of a study, its last."""
+    def append(self, study: str, runs: Sequence[Run | RecordedRun]) -> None:
+        """Add runs as queued, unless the store has them, and make them runs of a study, behind its others."""
         with self._transaction():
             members = self._read("SELECT key FROM members WHERE study = ? ORDER BY position", (study,))
             keys = [key for (key,) in members]
-            self._insert_runs([run])
-            self._set_members(study, [*keys, run.key])
+            self._insert_runs(runs)
+            self._set_members(study, [*keys, *(run.key for run in runs)])
 
     def _recorded(self, study: str) -> list[str]:
         """Return the keys of the runs of a study that another training loop trained."""
