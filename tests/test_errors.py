@@ -3,7 +3,10 @@
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dilution.errors import invalid, short_repr, unknown
+from dilution.errors import _SYNONYMS, invalid, short_repr, unknown
+from dilution.noise.registry import NOISES
+from dilution.study import Run
+from dilution.training.losses import LOSSES
 
 
 def test_an_unknown_name_is_reported_with_the_most_similar_one():
@@ -46,3 +49,23 @@ def test_findings_of_pydantic_become_one_message():
         "steps is missing; it has no default. rate is 'fast'; it must be a valid number. "
         "'ste' is not a setting. Did you mean 'steps'? There are: rate, steps."
     )
+
+
+@pytest.mark.parametrize(
+    ("named", "names", "ours"),
+    [
+        ("ce", LOSSES, "cross_entropy"),
+        ("CE", LOSSES, "cross_entropy"),
+        ("generalized_cross_entropy", LOSSES, "gce"),
+        ("sym", NOISES, "symmetric"),
+        ("pairflip", NOISES, "pair_flip"),
+    ],
+)
+def test_a_name_of_the_literature_leads_to_ours(named, names, ours):
+    assert f"Did you mean {ours!r}?" in str(unknown("name", named, names))
+
+
+def test_every_synonym_leads_to_a_name_that_exists():
+    known = {*LOSSES, *NOISES, *Run.model_fields}
+    assert set(_SYNONYMS.values()) <= known
+    assert not set(_SYNONYMS) & known

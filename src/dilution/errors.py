@@ -54,8 +54,14 @@ class TimeLimitReached(DilutionError):  # noqa: N818
     """
 
 
-_SYNONYMS = {"learning_rate": "lr", "batch": "batch_size", "wd": "weight_decay", "max_epochs": "epochs"}
-"""Names of other libraries, and ours."""
+_SYNONYMS = {
+    **{"learning_rate": "lr", "batch": "batch_size", "wd": "weight_decay", "max_epochs": "epochs"},
+    **{"ce": "cross_entropy", "nll": "cross_entropy", "ls": "label_smoothing", "l1": "mae"},
+    **{"generalized_cross_entropy": "gce", "symmetric_cross_entropy": "sce", "reed_soft": "bootstrap_soft"},
+    **{"early_learning_regularization": "elr", "reed_hard": "bootstrap_hard", "f_correction": "forward"},
+    **{"sym": "symmetric", "asym": "asymmetric", "pair": "pair_flip", "pairflip": "pair_flip"},
+}
+"""Names of other libraries and of papers, and ours."""
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
@@ -72,7 +78,8 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> InputError:
     """
     names = sorted(valid)
     same = [other for other in names if other.lower() == name.lower()]
-    close = [_SYNONYMS[name]] if _SYNONYMS.get(name) in names else same or _closest(name, names)
+    synonym = _SYNONYMS.get(name.lower())
+    close = [synonym] if synonym in names else same or _closest(name, names)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     article = "an" if kind[0] in "aeio" else "a"  # "user" begins with a consonant's sound
     return InputError(f"{short_repr(name)} is not {article} {kind}.{hint} There are: {', '.join(names)}.")
