@@ -423,6 +423,18 @@ def test_gradients_are_shorter_and_keep_their_direction_with_their_intervals(
     assert verdicts("gradients", gradients(ratio, cosine, scatter)) == expected
 
 
+def test_gradients_shrink_by_their_slope_and_not_by_each_mean():
+    """Of 28 means two may stand in the wrong order by chance; a slope whose interval holds 0 decides."""
+    uneven = gradients(lambda a: {1.0: 0.5, 5.0: 0.1, 20.0: 0.11}[a], lambda _: 0.99, 0.001)
+    judgement = FIGURES["gradients"].claims[0].judge(pd.DataFrame(uneven))
+    assert judgement.verdict == YES
+    assert "as (1 + α) to the power -0.63" in judgement.numbers
+    flat = gradients(lambda a: 0.3 - 0.001 * a, lambda _: 0.99, 0.05)
+    for row in flat:  # the slope differs by seed
+        row["gradient_ratio"] += 0.004 * row["alpha"] * (row["seed"] - 1)
+    assert verdicts("gradients", flat)[0] == NO
+
+
 @pytest.mark.parametrize("few", [{"stages": (10,)}, {"alphas": (5.0,)}, {"seeds": 1}])
 def test_gradients_need_stages_noise_levels_and_seeds(few):
     assert verdicts("gradients", gradients(lambda a: 1 / (1 + a), lambda _: 0.99, **few)) == [OPEN, OPEN]

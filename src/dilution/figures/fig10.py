@@ -29,7 +29,6 @@ from dilution.figures.claims import Claim, percent_interval
 from dilution.figures.comparisons import accuracy_lines
 from dilution.figures.paper_scale import LR_RULE, PAPER_SETTINGS, PROVISIONAL_LR, LrSearch
 from dilution.report.style import ALPHA_LABEL, legend, new_figure, style
-from dilution.study.run_spec import Run
 from dilution.study.statistics import intervals
 
 LABELS = {str(size): str(size) for size in BATCH_SIZES} | {LIMIT: "∞ (Hα)"}
@@ -37,35 +36,33 @@ LABELS = {str(size): str(size) for size in BATCH_SIZES} | {LIMIT: "∞ (Hα)"}
 
 def _grids(base: dict[str, Any], n_examples: int, axes: dict[str, list[Any]]) -> Grids:
     """Return runs that train on the same number of examples (of images for Hα) at every batch size."""
-    finite: Grids = [
-        ({**base, "batch_size": size, "steps": n_examples // size}, axes) for size in BATCH_SIZES
-    ]
-    limit = {**base, "targets": "expected", "batch_size": 128, "steps": n_examples // 128}
-    return [*finite, (limit, axes)]
+    limit = {**base, "targets": "expected", "batch_size": REFERENCE, "steps": n_examples // REFERENCE}
+    return [*_finite_grids(base, n_examples, axes), (limit, axes)]
+
+
+def _finite_grids(base: dict[str, Any], n_examples: int, axes: dict[str, list[Any]]) -> Grids:
+    """Return the same without Hα."""
+    return [({**base, "batch_size": size, "steps": n_examples // size}, axes) for size in BATCH_SIZES]
 
 
 def _paper(inputs: FigureInputs) -> Grids:
-    """Return runs on equally many examples; at the ends of α also on equally many steps, and decaying."""
+    """Return runs on equally many examples; at the largest α also on equally many steps, and decaying.
+
+    The claims about steps and schedules are about the largest α alone.
+    """
     base = {**paper_base(inputs), "lr": PROVISIONAL_LR}
-    ends: dict[str, list[Any]] = {"alpha": [PAPER_ALPHAS[0], PAPER_ALPHAS[-1]]}
-    steps = PAPER_EXAMPLES // 128
+    largest: dict[str, list[Any]] = {"alpha": [PAPER_ALPHAS[-1]]}
     decaying = {**base, "schedule": "linear"}
     equal_steps = [
-        ({**settings, "batch_size": size, "steps": steps}, ends)
-        for settings in (base, decaying)
+        ({**base, "batch_size": size, "steps": PAPER_EXAMPLES // REFERENCE}, largest)
         for size in BATCH_SIZES
         if size != REFERENCE  # that one has equally many examples too
     ]
     return [
         *_grids(base, PAPER_EXAMPLES, {"alpha": list(PAPER_ALPHAS)}),
-        *_grids(decaying, PAPER_EXAMPLES, ends),
+        *_finite_grids(decaying, PAPER_EXAMPLES, largest),
         *equal_steps,
     ]
-
-
-def _searched_length(run: Run) -> dict[str, Any]:
-    """Return the settings in which a learning rate is searched: those of equally many examples."""
-    return {"steps": PAPER_EXAMPLES // run.batch_size}
 
 
 def demo_base(inputs: FigureInputs) -> dict[str, Any]:
@@ -104,12 +101,11 @@ _PRESETS: dict[PresetName, Preset] = {
     "paper": Preset(
         _paper,
         "Paper preset: sampled targets (one label at a time), Adadelta at a constant learning rate, "
-        f"{PAPER_EXAMPLES:,} training examples per run at every batch size. Further runs at the smallest and "
-        f"the largest α take {PAPER_EXAMPLES // 128:,} steps at every batch size, or a learning rate that "
-        f"falls linearly to 0 over the last 70 % of the steps. {LR_RULE} Runs of another length use that "
-        "of equally many examples.",
+        f"{PAPER_EXAMPLES:,} training examples per run at every batch size. Further runs at the largest α "
+        f"take {PAPER_EXAMPLES // REFERENCE:,} steps at every batch size, or a learning rate that falls "
+        f"linearly to 0 over the last 70 % of the steps. {LR_RULE}",
         seeds=5,
-        lr_search=LrSearch(_searched_length),
+        lr_search=LrSearch(),
     ),
 }
 
