@@ -5,6 +5,7 @@ import sys
 import threading
 from dataclasses import fields
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import typer
@@ -80,6 +81,22 @@ def test_the_command_line_is_rebuilt_as_it_was_typed():
 
     call(command, "fig1", "my data.csv", "--n", 5, "--workers", 0, "--retry-failed", "--model", "mlp2")
     assert lines[0].endswith("fig1 'my data.csv' --model mlp2 --n 5 --workers 0 --retry-failed")
+
+
+def test_an_option_that_was_given_twice_is_so_in_the_command_line():
+    lines = []
+
+    @execution_options()
+    def command(
+        context: typer.Context,
+        study: Annotated[list[str] | None, typer.Option("--study")] = None,
+        *,
+        execution: Execution,
+    ) -> None:
+        lines.append(command_line(context))
+
+    call(command, "--study", "mine", "--study", "of others")
+    assert lines[0].endswith("--study mine --study 'of others'")
 
 
 def test_answers_beside_a_diagnosis_that_are_not_used_are_noted(tmp_path, capsys):

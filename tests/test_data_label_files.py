@@ -148,6 +148,12 @@ def test_a_torch_file_without_changes_is_read(tmp_path, data):
         ("labels.npy", b"no array", "cannot be read as labels"),
         ("labels.csv", b"a,b\n1,2\n", "its columns are a, b"),
         ("labels.csv", b"", "cannot be read as labels"),
+        (
+            "labels.csv",
+            b"id,given" + b"\n1,0" * 6,
+            "id, given, and none is noisy_label.*the labels noisy_label",
+        ),
+        ("labels.csv", b"0\n1\n2\n0\n1\n2\n", "its first line, 0, is its header, and 5 labels follow"),
         ("labels.csv", b"noisy_label,x\n1\n", "differ in their number of cells"),
         ("labels.csv", b"label,noisy_label\n" + b"1,1\n" * 6, "differ from those of the data for 4 of 6"),
         ("labels.pt", torch_file({"a": torch.zeros(6)}), "cannot be read as labels"),

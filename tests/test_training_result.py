@@ -1,6 +1,7 @@
 """The result of a training: the accuracies that results report, and a short repr."""
 
 import pandas as pd
+import pytest
 
 from dilution.training import TrainResult
 
@@ -45,7 +46,12 @@ def test_the_accuracy_at_half_the_steps_uses_no_later_evaluation():
 
 
 def test_a_diverged_training_reports_no_accuracy():
-    assert result_of([0.5], [1.0], [0.5], state="diverged").summary() == {}
+    summary = result_of([0.5], [1.0], [0.5], state="diverged").summary()
+    assert summary == {}
+    with pytest.raises(
+        KeyError, match=r"no test_acc_last: the training diverged at step "
+    ):
+        summary["test_acc_last"]
 
 
 def test_the_repr_has_the_accuracies_that_results_report():

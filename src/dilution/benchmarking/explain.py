@@ -40,8 +40,7 @@ def answer(runs: pd.DataFrame, differences: pd.DataFrame, ranks: Mapping[str, Ra
         return f"{where_best} No noise has runs of several methods, so they are not ranked."
     where = "Over the noises that every method has" if last.left_out else "Over all noises"
     sentences = [where_best, _best_rank(last, where, titles)]
-    best = str(last.mean_ranks.index[0])
-    sentences.append(_against_reference(differences, "last", best, titles))
+    sentences += [_against_reference(differences, "last", name, titles) for name in _leading(last)]
     return " ".join(filter(None, sentences))
 
 
@@ -56,11 +55,10 @@ def by_noisy_validation(differences: pd.DataFrame, ranks: Mapping[str, Ranks], t
     chosen = ranks.get("best_noisy_val")
     if chosen is None:
         return ""
-    best = str(chosen.mean_ranks.index[0])
     where = "With the step that noisy validation labels choose"
     sentences = [
         _best_rank(chosen, where, titles),
-        _against_reference(differences, "best_noisy_val", best, titles),
+        *(_against_reference(differences, "best_noisy_val", name, titles) for name in _leading(chosen)),
     ]
     return " ".join(filter(None, sentences))
 
@@ -101,14 +99,20 @@ def _best_where(runs: pd.DataFrame, titles: Titles) -> str:
     )
 
 
+def _leading(ranks: Ranks) -> list[str]:
+    """Return the methods that have the best mean rank: one, or several that share it."""
+    best = ranks.mean_ranks <= ranks.mean_ranks.iloc[0] + _ROUNDING
+    return [str(name) for name in ranks.mean_ranks.index[best]]
+
+
 def _best_rank(ranks: Ranks, where: str, titles: Titles) -> str:
     """Return who has the best mean rank, and who is not told apart from it."""
     count = len(ranks.noises)
     noises = "1 noise" if count == 1 else f"{count} noises"
     without = f"; without {_names([titles[name] for name in ranks.left_out])}" if ranks.left_out else ""
-    first = str(ranks.mean_ranks.index[0])
-    leading = ranks.mean_ranks.index[ranks.mean_ranks <= ranks.mean_ranks.iloc[0] + _ROUNDING]
-    subject = f"{titles[first]} has" if len(leading) == 1 else f"{_names([titles[m] for m in leading])} share"
+    leading = _leading(ranks)
+    verb = "has" if len(leading) == 1 else "share"
+    subject = f"{_names([titles[name] for name in leading])} {verb}"
     sentence = (
         f"{where}, {subject} the best mean rank of {len(ranks.mean_ranks)} methods over {noises} "
         f"({ranks.mean_ranks.iloc[0]:.1f}{without})"
@@ -147,7 +151,8 @@ def _against_reference(differences: pd.DataFrame, measure: str, method: str, tit
     most = (rows[is_above] if above else rows)["mean"].idxmax()
     gain = f"{points_text(_estimate(rows.loc[most]))}, with {titles[str(rows.loc[most, 'noise'])]}"
     return (
-        f"It is above {titles[REFERENCE]} beyond the 95 % interval at {above} of {len(rows)} noises"
+        f"{titles[method]} is above {titles[REFERENCE]} beyond the 95 % interval at {above} of "
+        f"{len(rows)} noises"
         + (f" ({corrected} after Holm's correction for all differences)" if above else "")
         + f" and below it at {below}; the largest {'of these gains' if above else 'gain'} is {gain}."
     )

@@ -255,6 +255,7 @@ def command_line(context: typer.Context) -> str:
         if parameter.param_type_name == "argument":
             words += map(str, value) if isinstance(value, list | tuple) else [str(value)]
         elif source is not None and source.name == "COMMANDLINE":
-            words.append(max(parameter.opts, key=len))
-            words += [] if value is True else [str(value)]
+            name = max(parameter.opts, key=len)
+            for one in value if isinstance(value, list | tuple) else [value]:
+                words += [name] if one is True else [name, str(one)]
     return shlex.join(words)

@@ -37,6 +37,13 @@ _COUNT = "count"  # column of a file with several labels per image, as UsedLabel
 _MAX_BYTES = 1 << 30  # of a file
 _MAX_DIGITS = 18  # of a label that is a number: more fit into no int64
 _MAX_NAME = 50  # characters of the name of a column or class in a message
+_ARRAY_RULE = (
+    "it must hold one array of whole numbers, one per training image. Write it with numpy.save(path, labels)."
+)
+_CSV_RULE = (
+    f"it must have one row per training image below a header, with one column {NOISY_COLUMNS[0]}. Name the "
+    f"column of the labels {NOISY_COLUMNS[0]}."
+)
 _READ_ERRORS = (
     *(zipfile.BadZipFile, UnpicklingError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError),
     *(AttributeError, RuntimeError, MemoryError, NotImplementedError, OverflowError, csv.Error),
@@ -75,10 +82,8 @@ def read_label_file(path: str | Path, data: Arrays) -> Tensor:
         noisy, clean = _READERS[path.suffix.lower()](content, len(data))
     except _READ_ERRORS as error:
         reason = one_line(str(error) or type(error).__name__)
-        raise DataError(
-            f"{path} cannot be read as labels ({reason}); it must hold one array of whole numbers, one per "
-            "training image. Write it with numpy.save(path, labels)."
-        ) from error
+        rule = _CSV_RULE if path.suffix.lower() == ".csv" else _ARRAY_RULE
+        raise DataError(f"{path} cannot be read as labels ({reason}); {rule}") from error
     if clean is not None:
         _check_clean(path, _numbers(path, clean, data), data)
     return torch.from_numpy(_numbers(path, noisy, data))
@@ -227,10 +232,13 @@ def _read_csv(content: bytes, n: int) -> _Columns:
     rows = list(islice(filter(None, reader), n))
     if more := sum(map(bool, reader)):  # counted, not kept: a file can have any number of lines
         raise ValueError(f"it has {n + more:,} rows, and the training split has {n:,} images")
+    shown = ", ".join(one_line(name, _MAX_NAME) for name in header[:6])
     chosen = [name for name in NOISY_COLUMNS if name in header] or (header if len(header) == 1 else [])
     if len(chosen) != 1:
-        shown = ", ".join(one_line(name, _MAX_NAME) for name in header[:6])
-        raise ValueError(f"its columns are {shown}, and none or several are {NOISY_COLUMNS}")
+        several = "more than one is" if chosen else "none is"
+        raise ValueError(f"its columns are {shown}, and {several} {' or '.join(NOISY_COLUMNS)}")
+    if len(rows) == n - 1 and chosen[0] not in NOISY_COLUMNS:
+        raise ValueError(f"its first line, {shown}, is its header, and {n - 1:,} labels follow")
     if any(len(row) != len(header) for row in rows):
         raise ValueError("its rows differ in their number of cells")
     clean = [name for name in CLEAN_COLUMNS if name in header and name not in chosen]

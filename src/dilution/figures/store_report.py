@@ -157,7 +157,10 @@ def report(
                 for section in _sections(opened, study, folder, files[study], measure, latex=latex)
             ]
     if not sections:
-        raise StoreError(f"{store} has no study; `{_ADD_FIGURE} {shlex.quote(str(store))}` adds one.")
+        raise StoreError(
+            f"{store} has no study; `{_ADD_FIGURE} {shlex.quote(str(store))}` adds one. Imported runs become "
+            "a study if import is given --study and its name."
+        )
     title = _report_title(chosen, Path(store))
     return write_reproduction(title, sections, command, folder, notes=style.notes)
 

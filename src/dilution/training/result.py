@@ -120,9 +120,17 @@ class TrainResult:
         ``val_acc_noisy`` the highest accuracy on them.
         ``memorised_last`` and ``recovered_last`` are those of the last evaluation, if they were measured.
         ``stopped_at`` is the step at which early stopping ended the training, if it did.
+
+        It is empty if the training diverged, or nothing was held out for validation; then a name that is
+        looked up raises a KeyError that says so.
         """
-        if self.state == "diverged" or self.history.empty or not self.n_val:
-            return {}
+        if self.state == "diverged":
+            return _NoSummary(
+                f"the training diverged at step {self.diverged_at}, where its loss was not finite; studies "
+                "count it as accuracy at chance"
+            )
+        if self.history.empty or not self.n_val:
+            return _NoSummary("nothing was held out for validation (n_val), which chooses the steps")
         history = self.history
         clean = history.loc[history["val_acc_clean"].idxmax()]
         noisy = history.loc[history["val_loss_noisy"].idxmin()]
@@ -151,3 +159,14 @@ class TrainResult:
             },
             **({} if self.stopped_at is None else {"stopped_at": self.stopped_at}),
         }
+
+
+class _NoSummary(dict[str, float | int | None]):
+    """An empty summary that says why a measure is missing."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self._reason = reason
+
+    def __missing__(self, name: str) -> float | int | None:
+        raise KeyError(f"there is no {name}: {self._reason}")
