@@ -20,6 +20,16 @@ def test_a_list_has_one_row_per_name_with_its_description(kind):
         assert any(row.startswith(f"{name} ") and row.endswith(f"  {description}") for row in rows), name
 
 
+def test_noises_are_listed_with_their_parameters():
+    printed = succeeded(dilution("list", "noises"))
+    for row in (
+        r"structured +alpha or eta, delta, noise_order='random'  ",
+        r"symmetric +rate, include_true=False  ",
+        r"pmd +rate, kind='I'  ",
+    ):
+        assert re.search(f"^{row}", printed, re.MULTILINE), row
+
+
 def test_models_are_listed_with_their_number_of_weights_and_beside_the_estimators():
     printed = succeeded(dilution("list", "models"))
     assert re.search(r"^perceptron +7,850  ", printed, re.MULTILINE)  # 784 · 10 + 10

@@ -470,7 +470,7 @@ def test_a_custom_noise_model_must_give_a_transition_matrix() -> None:
     ]:
         with pytest.raises(InputError, match=rule):
             Dilution(data, 1.0, noise=Wrong(table))
-    with pytest.raises(InputError, match="noise is a float"):
+    with pytest.raises(InputError, match=r"noise is 0\.5; it must be a noise model"):
         Dilution(data, eta=0.2, noise=0.5)  # type: ignore[arg-type]
 
 

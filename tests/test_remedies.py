@@ -869,9 +869,32 @@ def evaluated(**scope: Any) -> Callable[[str], None]:
 case("the data of noise are no arrays", lambda: refusal(package.Dilution, [1], alpha=1), evaluated())
 case(
     "noise is no noise model",
-    lambda: refusal(package.Dilution, digits().train, alpha=1, noise="uniform"),
+    lambda: refusal(package.Dilution, digits().train, alpha=1, noise="symmetric"),
     evaluated(),
 )
+
+
+def noise_of_the_text(message: str) -> None:
+    data = digits().train.subset(torch.arange(60))
+    call = named(r"Give noise=(dilution\..*)\.$", message)
+    noise = eval(call, {"dilution": package, "data": data})
+    Dilution(data, alpha=1 if noise.name == "structured" else None, noise=noise)
+
+
+def own_noise_as_text() -> str:
+    Path("own_swap.py").write_text(
+        "import dilution\n\ndef make(rate):\n    return dilution.symmetric(rate)\n"
+    )
+    return refusal(package.Dilution, digits().train, noise="own_swap:make(rate=0.3)")
+
+
+for text in ("symmetric(rate=0.4)", "structured(delta=1)", "idn(rate=0.4)"):
+    case(
+        f"noise is the text {text}",
+        lambda text=text: refusal(package.Dilution, digits().train, noise=text),
+        noise_of_the_text,
+    )
+case("noise is a text that names a factory", own_noise_as_text, noise_of_the_text)
 case(
     "the data of a training have no noise model",
     lambda: refusal(package.train, "mlp1", digits().train, test=digits().test),
@@ -2245,6 +2268,8 @@ EXEMPT: dict[str, str] = {
     "PooledFit(noise_rate=": "a repr",
     "TrainTask(": "a repr",
     "With parameters: gce(q=0.3)": "a list, no message",
+    "With parameters: symmetric(rate=0.4)": "a list, no message",
+    "alpha or eta, delta, noise_order=": "a list, no message",
     "such as torch.optim:RMSprop(alpha=0.9)": "a list, no message",
     "dilution.load_weights({}, {}, which=": "code that tests/test_study_saved_weights.py runs",
     "With parameters: co_teaching(": "a list, no message",

@@ -129,9 +129,16 @@ def print_datasets(data_root: DataRootOption = None) -> None:
 @list_app.command("noises")
 def print_noises() -> None:
     """List the noise models."""
-    from dilution.noise import list_noises
+    from dilution.noise import list_noises, noise_parameters
 
-    _print_table(("noise", "what it is"), list_noises().items())
+    _print_table(
+        ("noise", "parameters", "what it is"),
+        [(name, noise_parameters(name), description) for name, description in list_noises().items()],
+    )
+    typer.echo(
+        "\nWith parameters: symmetric(rate=0.4). Those of uniform, structured and matrix are settings of a "
+        "run.\nOr your own: module:factory, with parameters likewise."
+    )
 
 
 @list_app.command("figures")

@@ -24,6 +24,7 @@ from dilution.noise.registry import (
     canonical_noise,
     list_noises,
     noise_named,
+    noise_parameters,
     takes_level,
 )
 from dilution.noise.summary import NoiseSummary
@@ -54,6 +55,7 @@ __all__ = [
     "locally_concentrated",
     "matrix",
     "noise_named",
+    "noise_parameters",
     "observed",
     "pair_flip",
     "part_dependent",

@@ -23,6 +23,7 @@ from dilution.noise.label_sampling import IndependentSampler, LabelSampler, Stra
 from dilution.noise.noise_level import noise_level
 from dilution.noise.own_noise import check_named, errors_in_words
 from dilution.noise.per_example import PerExampleNoise
+from dilution.noise.registry import python_call
 from dilution.noise.single_label import (
     LabelMode,
     check_no_draw,
@@ -42,7 +43,9 @@ _CHUNK_ON_GPU = 1 << 20  # there a call costs its launches, whatever its size
 class Dilution(Dataset[tuple[Tensor, int]]):
     """A clean data set diluted with noisy examples, as a map-style data set.
 
-    Noisy labels name only classes of which `data` has examples.
+    Uniform, structured, symmetric, pair flip and locally concentrated noise name only classes that a clean or
+    observed label of `data` names. A matrix or map that is given, part-dependent noise, and noise that
+    follows predicted probabilities may name any class.
 
     Examples 0 … n − 1 are the clean ones; example n + k is noisy example k. Each is a function of
     (seed, index), so opening costs the same at every alpha, and any worker or machine computes the
@@ -515,10 +518,16 @@ def _checked_size(data: Arrays, n: int | None, noise: LabelNoise, seed: int) -> 
             "set."
         )
     if not isinstance(noise, LabelNoise):
+        call = python_call(noise) if isinstance(noise, str) else None
+        if call is not None:
+            raise InputError(
+                f"noise is {short_repr(noise)}, a text, as studies and commands take it; in Python it is a "
+                f"noise model. Give noise={call}."
+            )
         raise InputError(
-            f"noise is a {type(noise).__name__}; it must be a noise model: dilution.uniform(), "
-            "dilution.structured(delta=0.5), dilution.observed(), one of dilution.matrix, or an instance of "
-            "your own LabelNoise."
+            f"noise is {short_repr(noise)}; it must be a noise model, such as dilution.uniform(), "
+            "dilution.symmetric(rate=0.4) or dilution.structured(delta=0.5), or an instance of your own "
+            "subclass of LabelNoise. dilution.list_noises() describes all."
         )
     check_named(noise)
     if len(data.classes) < 2:

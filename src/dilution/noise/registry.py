@@ -42,10 +42,62 @@ LEVEL_NOISES = ("uniform", "structured", "matrix")
 MODEL_NOISES = ("idn", "pmd")
 """Noise models that need the predicted probabilities of a model."""
 
+_SETTINGS = {
+    "uniform": "alpha or eta",
+    "structured": "alpha or eta, delta, noise_order='random'",
+    "matrix": "alpha or eta, matrix",
+}
+"""Settings of a run that stand for the parameters of the noise models of added labels."""
+
+_LONGEST_CALL = 1000  # characters of a call in a message
+
 
 def list_noises() -> dict[str, str]:
     """Return the names of the noise models, each with a one-line description."""
     return {name: returned(function) for name, function in NOISES.items()}
+
+
+def noise_parameters(name: str) -> str:
+    """Return the parameters of a built-in noise model with their defaults: ``"rate, include_true=False"``.
+
+    Parameters
+    ----------
+    name
+        One of `NOISES`. Those in `LEVEL_NOISES` have settings of a run in place of parameters.
+    """
+    if name in LEVEL_NOISES:
+        return _SETTINGS[name]
+    return ", ".join(
+        key if parameter.default is parameter.empty else f"{key}={parameter.default!r}"
+        for key, parameter in inspect.signature(NOISES[name]).parameters.items()
+        if key != "probabilities"
+    )
+
+
+def python_call(text: str) -> str | None:
+    """Return the call in Python that makes the noise model of a text; None if the text makes none.
+
+    Parameters
+    ----------
+    text
+        As for :func:`canonical_noise`.
+    """
+    try:
+        name, parameters = parse_call(text, "noise")
+        if is_reference(name):
+            return f"dilution.noise.noise_named({text!r})"
+        if name in MODEL_NOISES:
+            canonical_noise(text)  # raises where a parameter is missing or breaks its rule
+        else:
+            NOISES[name](**parameters)
+    except (InputError, KeyError, TypeError):
+        return None
+    _, _, rest = format_call(name, parameters).partition("(")
+    arguments = [rest.removesuffix(")")] if rest else []
+    if name in MODEL_NOISES:
+        arguments.append("probabilities=dilution.predicted_probabilities(data)")
+    call = f"dilution.{name}({', '.join(arguments)})"
+    return call if len(call) <= _LONGEST_CALL else None
 
 
 def canonical_noise(text: str) -> str:

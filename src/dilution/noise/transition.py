@@ -134,17 +134,21 @@ def structured(
 
 
 def matrix(T: ArrayLike) -> LabelNoise:
-    """Return noise with any transition matrix: an added label of true class c is drawn from row c of T.
+    """Return noise with any matrix Q of the added labels: one of true class c is drawn from row c of Q.
+
+    The transition matrix of all labels of an example is (I + alpha Q)/(1 + alpha). To set that matrix
+    itself, use :func:`transition`.
 
     Parameters
     ----------
     T
-        Shape (classes, classes), T[true, noisy], no negative entry, each row summing to 1.
+        Q[true, noisy], the distribution of one added label: shape (classes, classes), no negative entry,
+        each row summing to 1.
 
     Raises
     ------
     InputError
-        If T breaks one of these rules, or (when used) the data have another number of classes.
+        If it breaks one of these rules, or (when used) the data have another number of classes.
     """
     return _Matrix(check_transition_matrix(T))
 
