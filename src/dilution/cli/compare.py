@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dilution.cli.options import shows_stages
+from dilution.cli.options import OverwriteOption, shows_stages
 
 _NOISIER_EXIT_CODE = 1
 
@@ -26,13 +26,12 @@ def compare(
             help="Exit with code 1 if the later delivery is noisier: the whole interval is above 0.",
         ),
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files in the folder that dilution has not written.")
-    ] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Compare the noise of two deliveries of labels.
 
-    Says whether the labels of the later one are noisier, overall and per class.
+    Says whether the labels of the later one are noisier, overall and per class. In Python:
+    dilution.compare_diagnoses. Runs of a study are compared by compare-runs.
     """
     from dilution.diagnosis.compare import compare_diagnoses
     from dilution.report.json_file import write_json

@@ -27,7 +27,8 @@ def compare_runs(
 ) -> None:
     """Compare two settings of a study, paired by seed.
 
-    Prints the difference with its 95 % interval and p-value, and the values of each seed.
+    Prints the difference with its 95 % interval and p-value, and the values of each seed. In Python:
+    dilution.compare. Deliveries of labels are compared by compare.
     """
     from dilution.errors import unknown
     from dilution.study.comparison import compare

@@ -57,7 +57,12 @@ def data_pack(
     ],
     target: Annotated[Path, typer.Argument(help="File to write; its name must end in .pack.")],
     size: Annotated[
-        int | None, typer.Option(min=1, help="Images of a folder: height and width in pixels.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Height and width of the packed images in pixels, such as 224. A folder of images needs "
+            "it; other data do not take it.",
+        ),
     ] = None,
     crops: Annotated[
         int | None,

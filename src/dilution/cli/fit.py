@@ -14,7 +14,6 @@ from dilution.cli.options import (
     GroupOption,
     IdsOption,
     LabelOption,
-    ModelOption,
     NoisyLabelOption,
     OverwriteFileOption,
     RecipeOption,
@@ -46,7 +45,14 @@ def fit(
             "reweight (labels weighted by how probably they are right)."
         ),
     ] = "auto",
-    model: ModelOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Model (see list models). Default: for a table an average of mlp2, sklearn:forest and, "
+            "depending on its size, sklearn:boosting and sklearn:logistic; for images conv2; for features "
+            "of few photographs logistic regression."
+        ),
+    ] = None,
     features: FeaturesOption = None,
     diagnosis: DiagnosisOption = None,
     verified_labels: Annotated[

@@ -50,7 +50,13 @@ def diagnose(
     noisy_label: NoisyLabelOption = None,
     ids: IdsOption = None,
     out: PageFolderOption = Path("diagnosis"),
-    model: ModelOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Model (see list models). Default: conv2 for images, mlp2 for tables, and logistic "
+            "regression for features of few photographs."
+        ),
+    ] = None,
     features: FeaturesOption = None,
     pred_probs: Annotated[
         Path | None,
@@ -91,7 +97,10 @@ def diagnose(
     ] = None,
     confidence: Annotated[
         float | None,
-        typer.Option(help="Clean labels that are wrong with a higher probability. Default: 0.7; weight: 0."),
+        typer.Option(
+            help="With --clean: change labels whose probability of being wrong is above this number, from 0 "
+            "to below 1. Default: 0.7; with --clean weight 0."
+        ),
     ] = None,
     fail_above: Annotated[
         str | None,
@@ -185,20 +194,54 @@ def plan(
     noisy_label: NoisyLabelOption = None,
     ids: IdsOption = None,
     alpha: Annotated[
-        float | None, typer.Option(help="Noise level of the labels on offer: noisy labels per clean label.")
+        float | None,
+        typer.Option(
+            help="Noise of the labels that you have or can buy, as noisy labels per clean label; 0 is clean. "
+            "No default: give this or --eta."
+        ),
     ] = None,
     eta: Annotated[
-        float | None, typer.Option(help="Instead: their noise rate, as estimated by diagnose.")
+        float | None,
+        typer.Option(
+            help="The same noise as a share: 0.2 if 20 % of these labels are wrong, as diagnose estimates."
+        ),
     ] = None,
-    have: Annotated[float | None, typer.Option(min=0, help="How many of them you have already.")] = None,
-    better_alpha: Annotated[float, typer.Option(min=0, help="Noise level of better labels.")] = 0.0,
-    price: Annotated[float, typer.Option(min=0, help="Price of one label.")] = 1.0,
-    better_price: Annotated[float, typer.Option(min=0, help="Price of one better label.")] = 1.0,
+    have: Annotated[
+        float | None,
+        typer.Option(min=0, help="Number of labels of this noise that you have already. Default: 0."),
+    ] = None,
+    better_alpha: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Noise of the better labels that you can buy, as noisy labels per clean label."
+        ),
+    ] = 0.0,
+    price: Annotated[
+        float,
+        typer.Option(min=0, help="Price of one label of the noise --alpha or --eta, in any currency."),
+    ] = 1.0,
+    better_price: Annotated[
+        float, typer.Option(min=0, help="Price of one better label, in the currency of --price.")
+    ] = 1.0,
     model: ModelOption = None,
     group: GroupOption = None,
     label_mode: LabelModeOption = None,
-    pilot_n: Annotated[int, typer.Option(min=240, help="Most clean examples of a pilot run.")] = 4000,
-    max_runs: Annotated[int, typer.Option(min=20, help="Most runs; a pilot starts with up to 40.")] = 60,
+    pilot_n: Annotated[
+        int,
+        typer.Option(
+            min=240,
+            help="Largest number of trusted examples of one training of the pilot. More examples support "
+            "higher targets and take longer.",
+        ),
+    ] = 4000,
+    max_runs: Annotated[
+        int,
+        typer.Option(
+            min=20,
+            help="Number of trainings after which the pilot adds no more. It begins with up to 40, and all "
+            "of these are trained even if this number is smaller.",
+        ),
+    ] = 60,
     recipe: RecipeOption = None,
     store: StoreOption = Path("plan.sqlite"),
     out: PageFolderOption = Path("plan"),
@@ -284,7 +327,7 @@ def advise(
     """Find the training settings that suit this noise.
 
     Writes a page with the reasons, and a recipe of batch size, learning rate, schedule, targets and
-    EMA decay, which the other commands accept as --recipe.
+    EMA decay, which diagnose, fit, plan, reproduce and run accept as --recipe.
     """
     from dilution.advice import advise as find_advice
     from dilution.advice.file_names import FILES

@@ -26,7 +26,10 @@ DataArgument = Annotated[
 ]
 ModelOption = Annotated[
     str | None,
-    typer.Option(help="Model (see list models). Default: conv2 for images, mlp2 for features."),
+    typer.Option(
+        help="Model (see list models). Default: conv2 for images; mlp2 for tables, features and images of "
+        "fewer than 8 pixels per side."
+    ),
 ]
 FeaturesOption = Annotated[
     str | None,
@@ -74,16 +77,34 @@ PageFolderOption = Annotated[
     Path, typer.Option("--out", help="Folder for the page, the plots and the tables.")
 ]
 OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Replace files in the folder that dilution has not written.")
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Also replace files in --out that this command did not write, or that were changed "
+        "since. Without it, such a file ends the command with an error.",
+    ),
 ]
 OverwriteFileOption = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the file though dilution has not written it.")
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace the file of --out even if this command did not write it, or it was changed "
+        "since. Without it, such a file ends the command with an error.",
+    ),
 ]
 PrecisionOption = Annotated[
     str, typer.Option("--precision", help="float32, or bfloat16: faster where the processor supports it.")
 ]
 RootSeedOption = Annotated[int, typer.Option("--seed", min=0, help="Root seed.")]
-SeedsOption = Annotated[int | None, typer.Option("--seeds", min=1, help="Number of seeds per point.")]
+SeedsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--seeds",
+        min=1,
+        help="Repeat every setting with this number of seeds, from 0 on. Default: the seeds of the preset, "
+        "or of the study.",
+    ),
+]
 RecipeOption = Annotated[
     str | None,
     typer.Option("--recipe", help="advised, or a recipe.toml of advise: how to train, at the same budget."),

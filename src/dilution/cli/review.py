@@ -29,7 +29,12 @@ def review(
     ] = None,
     n: Annotated[
         int | None,
-        typer.Option("--n", min=0, help="Most suspicious examples. Default: all label issues, 20 to 2,000."),
+        typer.Option(
+            "--n",
+            min=0,
+            help="How many examples to check, the most suspicious first. Default: as many as there are label "
+            "issues, but at least 20 and at most 2,000.",
+        ),
     ] = None,
     n_random: Annotated[
         int, typer.Option("--random", min=0, help="Further examples, drawn at random from all others.")
@@ -46,7 +51,12 @@ def review(
     ] = True,
     data_root: DataRootOption = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the file of --write or --label-studio.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace the files of --write and --label-studio if they exist. Without it, such a file "
+            "ends the command with an error.",
+        ),
     ] = False,
 ) -> None:
     """Check label issues on a page, most suspicious first.

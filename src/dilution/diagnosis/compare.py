@@ -130,6 +130,8 @@ def compare_diagnoses(
 ) -> Comparison:
     """Return how the noise of the labels of one diagnosis differs from that of an earlier one.
 
+    On the command line this is compare; :func:`dilution.compare` compares runs of a study.
+
     Parameters
     ----------
     before, after

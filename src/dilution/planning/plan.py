@@ -108,7 +108,7 @@ def plan(
     pilot_n, pilot_alphas
         Largest number of clean examples of a run of the pilot, and its noise levels.
     max_runs
-        Largest number of runs of the pilot.
+        Number of runs after which the pilot adds no more. All of its first runs, up to 40, are trained.
     recipe
         ``"advised"``, or the path of a recipe: how the pilot is trained. Default: as Figures 8 and 9.
     precision
@@ -210,7 +210,7 @@ def _train_pilot(
     execution: Execution,
     deadline: Deadline,
 ) -> tuple[pd.DataFrame, AccuracyLaw, list[str]]:
-    """Train runs until the law answers closely enough or there are `max_runs`.
+    """Train the first runs, then more until the law answers closely enough or there are `max_runs`.
 
     Returns
     -------

@@ -96,6 +96,8 @@ def compare(
 ) -> RunComparison:
     """Compare two settings of a study by pairs of runs that differ in nothing else.
 
+    The command line calls this compare-runs; its command compare is :func:`dilution.compare_diagnoses`.
+
     Runs are paired by seed and by all settings that vary and are not named. Differences are averaged over
     the other settings within a seed, and the interval is over seeds, which are independent. Diverged runs
     count as accuracy at chance. Runs that were recorded (:func:`dilution.record`) are paired with those of
