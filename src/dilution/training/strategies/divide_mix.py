@@ -35,7 +35,8 @@ class DivideMix(Strategy):
     The loss, with π uniform, f the prediction for x' and f̄ its mean over the batch, is the sum of
 
     the mean of −Σ_k q'_k log f_k over labelled examples, λ_u times the mean of (q'_k − f_k)² over unlabelled
-    ones, and Σ_k π_k log(π_k / f̄_k). λ_u grows from 0 over `ramp_epochs` after the warm-up.
+    ones, and Σ_k π_k log(π_k / f̄_k). λ_u is `lambda_u` · min(1, e/`ramp_epochs`) with e complete epochs since
+    the warm-up, so it is 0 in the first epoch after it.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class DivideMix(Strategy):
     lambda_u
         Largest λ_u. Published for symmetric noise in CIFAR-10: 0 at 20 %, 25 at 50 % and 80 %, 50 at 90 %.
     ramp_epochs
-        Epochs in which λ_u grows. Published: 16.
+        Epochs in which λ_u grows, by an equal step from one epoch to the next. Published: 16.
     alpha
         α of the mixing. Published: 4.
     views
