@@ -1,4 +1,4 @@
-"""Predictions on new data of every kind: the same examples give the same bits as in the data of the fit."""
+"""Predictions on new data of every kind are bit-identical to those of equal examples of the fit."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -3,7 +3,7 @@
 `fixtures/v0_1/README.md` shows how they were made; `dilution.utils.migration` translates the names of
 version 0.1. On another processor, with another version of torch or other vector instructions, sums have
 other last bits: there losses and accuracies are compared to a tolerance, and the hashes of weights and
-predictions not at all. Labels and noise are integer arithmetic, which has the same bits everywhere.
+predictions not at all. Labels and noise are integer arithmetic, which is bit-identical everywhere.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""A time limit stops a study cleanly, and the next call resumes it to the same bits."""
+"""A time limit stops a study cleanly, and the next call resumes it to bit-identical results."""
 
 import io
 import os

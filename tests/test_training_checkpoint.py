@@ -1,4 +1,4 @@
-"""An interrupted training resumes from its checkpoint to the same bits; a corrupted one is refused."""
+"""An interrupted training resumes bit-identically from its checkpoint; a corrupted one is refused."""
 
 import hashlib
 import io

@@ -58,7 +58,7 @@ class FeatureLearner:
             for number, job in enumerate(jobs):
                 begin_models(f"{self.name}, {self.describe_budget(budget)}", number, 1, len(jobs))
                 rows = job.rows[targets.weights[job.rows].sum(axis=1) > 0]
-                with threadpool_limits(limits=1):  # the same bits on any number of cores
+                with threadpool_limits(limits=1):  # bit-identical on any number of cores
                     own = _normalised(targets, rows)
                     design = _Design.of(values[rows])
                     solution = _solve(design, own, targets, budget / 100, starts[number])

@@ -295,7 +295,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
     def to(self, device: torch.device) -> "Dilution":
         """Return the same set on a device, where its labels and images are computed.
 
-        Labels have the same bits on every device: they are integer arithmetic on tables that are
+        Labels are bit-identical on every device: they are integer arithmetic on tables that are
         computed before they are moved.
         """
         if device == self.data.device:

@@ -167,7 +167,7 @@ def _flatten(value: Any) -> Any:
 
 
 def python_lines(row: Mapping[str, Any]) -> str:
-    """Return the Python lines that train a stored run again, with the same bits on the same machine.
+    """Return the Python lines that train a stored run again, bit-identically on the same machine.
 
     Parameters
     ----------

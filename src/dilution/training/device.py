@@ -41,7 +41,7 @@ def device_title(name: str) -> str:
 
 @contextmanager
 def reproducible_convolutions(device: torch.device) -> Iterator[None]:
-    """Compute convolutions of torch with the same bits every time, and those in float32 in float32.
+    """Compute convolutions of torch bit-identically every time, and those in float32 in float32.
 
     By default cuDNN may choose algorithms that add with atomics, and rounds float32 inputs to TF32.
     """

@@ -62,8 +62,8 @@ class StrategyReplica:
 class StrategyStep:
     """The networks of R replicas and their optimizers, trained by a strategy; see :class:`GroupStep`.
 
-    Replicas are computed one after the other, each with an optimizer of its own, so that a replica has the
-    same bits alone and in a group.
+    Replicas are computed one after the other, each with an optimizer of its own, so that a replica is
+    bit-identical alone and in a group.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread: the same bits on any number of cores; small matrices gain nothing from more."""
+    """Compute on one thread: bit-identical on any number of cores; small matrices gain nothing from more."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):

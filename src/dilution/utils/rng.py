@@ -115,7 +115,7 @@ def _unsigned(x: Tensor) -> Words:
 def _mix_words(key: np.uint64 | Words, counter: Words) -> Words:
     """Return :func:`mix` of unsigned numbers, a new array.
 
-    NumPy has unsigned shifts and writes in place: several times as fast as torch on a CPU, the same bits.
+    NumPy has unsigned shifts and writes in place: several times as fast as torch on a CPU, and bit-identical.
     """
     with np.errstate(over="ignore"):  # a single number would warn that it wraps
         x = np.asarray(counter * _UNSIGNED_GOLDEN + key)

@@ -29,8 +29,8 @@ def make_ensemble(
 ) -> Ensemble:
     """Return the ensemble of models that is fastest for their architecture.
 
-    Linear layers are stacked, also those of a single replica: its matrix products then have the
-    same bits for any number of other replicas. Convolutions run one replica after the other, on a
+    Linear layers are stacked, also those of a single replica: its matrix products are then
+    bit-identical for any number of other replicas. Convolutions run one replica after the other, on a
     GPU side by side: as one grouped convolution they take longer (docs/log.md).
 
     Parameters

@@ -6,7 +6,7 @@ C_out), tap by tap, in a row of all its parameters. Each kernel's docstring stat
 computes; r is the replica, n the image, (h, w) the pixel, t = (i, j) with i, j in {−1, 0, 1} the
 tap, c and o the channels in and out.
 
-No kernel adds with atomics, and no tile depends on R: a replica gets the same bits in any group.
+No kernel adds with atomics, and no tile depends on R: a replica is bit-identical in any group.
 """
 
 import triton
