@@ -1,5 +1,8 @@
 """Two settings compared by pairs of runs."""
 
+import ast
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,6 +58,52 @@ def test_other_settings_are_averaged_within_a_seed():
     assert compared.points == 2
     assert compared.pairs["difference"].tolist() == pytest.approx([0.15, 0.05])
     assert compared.difference.value == pytest.approx(0.1)
+
+
+def unbalanced(pairs: list[tuple[int, float]]) -> pd.DataFrame:
+    """Return runs of two losses at these seeds and alphas; b is 0.1 below a at alpha 1, else 0.3."""
+    return pd.DataFrame(
+        [
+            {"loss": loss, "alpha": alpha, "seed": seed, "state": "done", "test_acc_last": value}
+            for seed, alpha in pairs
+            for loss, value in (("a", 0.9), ("b", 0.8 if alpha == 1 else 0.6))
+        ]
+    )
+
+
+def test_every_seed_counts_the_same_other_settings():
+    both = [(seed, alpha) for seed in range(3) for alpha in (1.0, 5.0)]
+    compared = dilution.compare(unbalanced([*both, (3, 1.0)]), {"loss": "a"}, {"loss": "b"})
+    assert compared.pairs["seed"].tolist() == [0, 1, 2]
+    assert compared.difference.value == pytest.approx(0.2)
+    assert (compared.points, compared.unbalanced, compared.left_out) == (2, 2, 0)
+    assert "Left out, so that each seed counts the same settings: 2 runs." in compared.answer
+    many = [(seed, 1.0) for seed in range(9)]
+    compared = dilution.compare(unbalanced([*many, (0, 5.0), (1, 5.0)]), {"loss": "a"}, {"loss": "b"})
+    assert (len(compared.pairs), compared.points, compared.unbalanced) == (9, 1, 4)
+    assert compared.difference.value == pytest.approx(0.1)
+
+
+def test_two_seeds_are_kept_rather_than_more_settings_of_one():
+    pairs = [(0, alpha) for alpha in (1.0, 2.0, 3.0, 4.0, 5.0)] + [(1, 1.0)]
+    assert dilution.compare(unbalanced(pairs), {"loss": "a"}, {"loss": "b"}).pairs["seed"].tolist() == [0, 1]
+
+
+def test_seeds_without_common_settings_are_refused_with_a_value_to_name():
+    table = unbalanced([(0, 1.0), (1, 5.0)])
+    with pytest.raises(InputError, match="seeds would be compared at different settings") as refused:
+        dilution.compare(table, {"loss": "a"}, {"loss": "b"})
+    value = ast.literal_eval(re.search(r"such as (\{.*\})", str(refused.value))[1])
+    assert dilution.compare(table, {"loss": "a"} | value, {"loss": "b"} | value).points == 1
+
+
+def test_runs_of_a_side_that_differ_in_a_setting_of_the_other_are_told_apart_by_naming_it():
+    table = unbalanced([(0, 1.0), (0, 5.0)])
+    with pytest.raises(InputError, match="differ in alpha: name a value on that side") as refused:
+        dilution.compare(table, {"loss": "a", "alpha": 1.0}, {"loss": "b"})
+    side = ast.literal_eval(re.search(r"such as (\{.*\})", str(refused.value))[1])
+    assert side == {"loss": "b", "alpha": 1.0}
+    assert dilution.compare(table, {"loss": "a", "alpha": 1.0}, side).points == 1
 
 
 def test_runs_without_a_partner_are_counted():

@@ -79,6 +79,12 @@ def test_a_group_with_a_seed_twice_is_refused_with_the_setting_that_differs(func
     function(same.drop_duplicates(["model", "seed"]))
 
 
+def test_values_by_one_column_are_told_apart_by_keeping_rows():
+    table = runs(model="conv4", alpha=[0.0, 5.0], seed=0, **{ACCURACY: [0.9, 0.8]})
+    with pytest.raises(InputError, match=r"differ in alpha: keep the rows of one value\.$"):
+        by_seed(table, "model")
+
+
 def diverged():
     """Return three runs of each of two learning rates, one of which diverged."""
     return runs(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,8 @@ class RunComparison:
         Number of runs without a partner.
     unstated
         Settings that recorded runs of one side do not state, so that pairs may differ in them.
+    unbalanced
+        Number of runs with a partner that are left out, so that every seed counts the same other settings.
     """
 
     a: Mapping[str, Any]
@@ -61,6 +64,7 @@ class RunComparison:
     points: int
     left_out: int
     unstated: tuple[str, ...] = ()
+    unbalanced: int = 0
 
     @property
     def answer(self) -> str:
@@ -79,7 +83,9 @@ class RunComparison:
         else:
             verdict = "The difference may be chance."
         p = "" if math.isnan(self.p) else f", p = {self.p:.2g}"
-        left_out = f" {self.left_out} runs have no partner and are left out." if self.left_out else ""
+        left_out = f" Without a partner and left out: {_runs(self.left_out)}." if self.left_out else ""
+        if self.unbalanced:
+            left_out += f" Left out, so that each seed counts the same settings: {_runs(self.unbalanced)}."
         unstated = f" One side does not state {', '.join(self.unstated)}." if self.unstated else ""
         return (
             f"{self.measure}: {first} − {second} is {value:+.2f}{unit}{interval} ({basis}{p}). {verdict}"
@@ -99,10 +105,14 @@ def compare(
     The command line calls this compare-runs; its command compare is :func:`dilution.compare_diagnoses`.
 
     Runs are paired by seed and by all settings that vary and are not named. Differences are averaged over
-    the other settings within a seed, and the interval is over seeds, which are independent. Diverged runs
-    count as accuracy at chance. Runs that were recorded (:func:`dilution.record`) are paired with those of
-    Dilution only if both sides name ``trained_by``, which is ``""`` for the latter; pairs may then differ in
-    settings that the recorded ones do not state, and the answer names these.
+    the other settings within a seed, and the interval is over seeds, which are independent. Where pairs are
+    missing, every seed still counts the same other settings: either the seeds that lack one are left out or
+    the settings that a seed lacks, whichever keeps more pairs, and at least two seeds if that is possible.
+    Diverged runs count as accuracy at chance.
+
+    Runs that were recorded (:func:`dilution.record`) are paired with those of Dilution only if both sides
+    name ``trained_by``, which is ``""`` for the latter; pairs may then differ in settings that the recorded
+    ones do not state, and the answer names these.
 
     Parameters
     ----------
@@ -121,8 +131,8 @@ def compare(
     Raises
     ------
     InputError
-        If a setting or the measure is unknown, no run has the values, no two runs are a pair, or a setting
-        has two runs of one seed.
+        If a setting or the measure is unknown, no run has the values, no two runs are a pair, a setting
+        has two runs of one seed, or no other settings are common to the seeds.
     """
     check_measure(table, measure)
     filled = name_matrices(with_diverged_at_chance(table))
@@ -130,8 +140,8 @@ def compare(
     sides = [_rows(filled, settings) for settings in (a, b)]
     unstated = [name for name in others if any(_is_unstated(side, name) for side in sides)]
     others = [name for name in others if name not in unstated]
-    for side in sides:
-        check_seeds(side, others)
+    for side, settings in zip(sides, (a, b), strict=True):
+        check_seeds(side, others, remedy=partial(_named_too, settings))
     left, right = sides
     keys = ["seed", *others]
     values = [_measured(side, keys, measure, name) for side, name in ((left, "a"), (right, "b"))]
@@ -150,7 +160,8 @@ def compare(
             f"no run with {_text(a)} has a partner with {_text(b)}: pairs agree in {', '.join(keys)}. "
             f"{remedy}"
         )
-    groups = pairs.groupby("seed")
+    balanced = _balanced(pairs, others)
+    groups = balanced.groupby("seed")
     by_seed = groups[["a", "b"]].mean().reset_index()
     by_seed = by_seed.assign(difference=by_seed["a"] - by_seed["b"])
     points = int(groups.size().max())
@@ -165,7 +176,48 @@ def compare(
         points,
         len(left) + len(right) - 2 * len(pairs),
         tuple(unstated),
+        2 * (len(pairs) - len(balanced)),
     )
+
+
+def _balanced(pairs: pd.DataFrame, others: list[str]) -> pd.DataFrame:
+    """Return pairs of which every seed has the same other settings, so that means over them are alike.
+
+    Raises
+    ------
+    InputError
+        If no seed has all settings, and no setting all seeds.
+    """
+    if not others:
+        return pairs
+    setting = pairs.groupby(others, dropna=False).ngroup()
+    n_settings = setting.groupby(pairs["seed"]).transform("size")
+    n_seeds = pairs["seed"].groupby(setting).transform("size")
+    with_all_settings = pairs[n_settings == setting.nunique()]
+    of_all_seeds = pairs[n_seeds == pairs["seed"].nunique()]
+    kept = max(with_all_settings, of_all_seeds, key=lambda part: (min(part["seed"].nunique(), 2), len(part)))
+    if kept.empty:
+        names = [name for name in others if pairs[name].nunique(dropna=False) > 1]
+        raise InputError(
+            f"no seed has pairs at all values of {', '.join(names)}, and no value has pairs of all seeds, so "
+            "that seeds would be compared at different settings. Name a value on both sides, such as "
+            f"{_value_of(pairs.iloc[0], names)}."
+        )
+    return kept
+
+
+def _value_of(row: "pd.Series[Any]", names: list[str]) -> dict[str, Any]:
+    """Return settings of a row in types of Python; a setting without a value is None."""
+    values = {name: row[name] for name in names}
+    return {
+        name: None if pd.isna(value) else value.item() if isinstance(value, np.generic) else value
+        for name, value in values.items()
+    }
+
+
+def _named_too(settings: Mapping[str, Any], row: "pd.Series[Any]", names: list[str]) -> str:
+    """Return how runs of a side that differ in settings are told apart."""
+    return f"name a value on that side, such as {dict(settings) | _value_of(row, names)}"
 
 
 def _measured(side: pd.DataFrame, keys: list[str], measure: str, name: str) -> pd.DataFrame:
@@ -232,6 +284,10 @@ def _p_value(differences: "np.typing.NDArray[np.float64]") -> float:
         return math.nan
     t = differences.mean() / (differences.std(ddof=1) / math.sqrt(n))
     return float(2 * scipy.special.stdtr(n - 1, -abs(t)))
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 def _text(settings: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ def by_seed(table: pd.DataFrame, by: str, value: str = "test_acc_at_best_clean_v
     InputError
         If a setting has two runs of one seed.
     """
-    check_seeds(table, [by])
+    check_seeds(table, [by], remedy=lambda *_: "keep the rows of one value")
     filled = with_diverged_at_chance(table)
     values = filled.assign(**{value: pd.to_numeric(filled[value]).astype("float64")})
     return values.pivot(index="seed", columns=by, values=value)

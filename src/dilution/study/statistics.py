@@ -1,7 +1,8 @@
 """Statistics of tables of results: intervals over seeds, paired tests, diverged runs, best learning rates."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -122,7 +123,12 @@ def rounding_deviation(table: pd.DataFrame) -> float:
     return 1 / float(table["n_test"].max()) / math.sqrt(12)
 
 
-def check_seeds(table: pd.DataFrame, by: Sequence[str]) -> None:
+def check_seeds(
+    table: pd.DataFrame,
+    by: Sequence[str],
+    *,
+    remedy: Callable[["pd.Series[Any]", list[str]], str] | None = None,
+) -> None:
     """Refuse groups that have two runs of one seed: they are not two independent measurements.
 
     Parameters
@@ -131,6 +137,9 @@ def check_seeds(table: pd.DataFrame, by: Sequence[str]) -> None:
         One row per run. Without a column ``seed`` nothing is checked.
     by
         Columns that identify a group.
+    remedy
+        From a run of such a group, and the settings in which its runs differ: how to tell them apart.
+        Default: by naming them in `by`.
 
     Raises
     ------
@@ -148,14 +157,14 @@ def check_seeds(table: pd.DataFrame, by: Sequence[str]) -> None:
     ]
     group = ", ".join(f"{name} {first[name]}" for name in by) or "the table"
     differing = [name for name in varying_settings(name_matrices(same)) if name not in by]
-    remedy = (
-        f"They differ in {', '.join(differing)}: name that in by too, or keep the rows of one value."
-        if differing
-        else "They are the same run: remove the second row, for example with table.drop_duplicates()."
-    )
+    if differing:
+        apart = remedy(first, differing) if remedy else "name that in by too, or keep the rows of one value"
+        mended = f"They differ in {', '.join(differing)}: {apart}."
+    else:
+        mended = "They are the same run: remove the second row, for example with table.drop_duplicates()."
     raise InputError(
         f"the group {group} has {len(same)} runs of seed {first['seed']}; a seed counts once per group. "
-        f"{remedy}"
+        f"{mended}"
     )
 
 
