@@ -86,7 +86,21 @@ def test_every_seed_counts_the_same_other_settings():
 
 def test_two_seeds_are_kept_rather_than_more_settings_of_one():
     pairs = [(0, alpha) for alpha in (1.0, 2.0, 3.0, 4.0, 5.0)] + [(1, 1.0)]
-    assert dilution.compare(unbalanced(pairs), {"loss": "a"}, {"loss": "b"}).pairs["seed"].tolist() == [0, 1]
+    compared = dilution.compare(unbalanced(pairs), {"loss": "a"}, {"loss": "b"})
+    assert (compared.pairs["seed"].tolist(), compared.points, compared.unbalanced) == ([0, 1], 1, 8)
+
+
+def test_equal_differences_have_the_p_value_of_their_interval():
+    table = runs({"a": [0.6, 0.6, 0.6], "b": [0.5, 0.5, 0.5]})
+    exact = dilution.compare(table, {"loss": "a"}, {"loss": "b"})
+    assert exact.p == 0
+    assert "(3 seeds, p = 0). The difference is significant" in exact.answer
+    for n_test, significant in ((360, True), (10, False)):
+        compared = dilution.compare(table.assign(n_test=n_test), {"loss": "a"}, {"loss": "b"})
+        assert (compared.p < 0.05) == (compared.difference.low > 0) == significant
+    none = dilution.compare(runs({"a": [0.5, 0.5], "b": [0.5, 0.5]}), {"loss": "a"}, {"loss": "b"})
+    assert none.p == 1
+    assert none.answer.endswith("The difference may be chance.")
 
 
 def test_seeds_without_common_settings_are_refused_with_a_value_to_name():

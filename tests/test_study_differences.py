@@ -60,6 +60,14 @@ def test_missing_p_values_stay_missing_and_do_not_count(p):
     np.testing.assert_array_equal(holm(np.append(p, np.nan)), np.append(holm(p), np.nan))
 
 
+def test_equal_differences_count_in_the_correction():
+    equal = runs({"sce": [0.50, 0.61, 0.70], "elr": [0.60, 0.71, 0.80]})
+    rows = dilution.differences(pd.concat([TABLE, equal], ignore_index=True)).set_index("loss")
+    assert rows["p"][["sce", "elr"]].tolist() == [1, 0]
+    assert rows["p_holm"]["elr"] == 0
+    assert rows["p_holm"]["gce"] == pytest.approx(3 * rows["p"]["gce"])
+
+
 def test_with_the_correction_a_table_without_differences_rarely_has_a_significant_row():
     rng = np.random.default_rng(0)
     significant = 0

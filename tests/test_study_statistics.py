@@ -5,14 +5,19 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dilution.errors import InputError
+from dilution.study.pairs import mean_interval
 from dilution.study.statistics import (
     best_lr,
     common_settings,
     intervals,
     name_matrices,
     paired_p,
+    two_sided_p,
     varying_settings,
     with_diverged_at_chance,
 )
@@ -106,10 +111,37 @@ def test_paired_p_equals_the_hand_computed_one() -> None:
     assert paired_p(y, x) == pytest.approx(1 - expected)
 
 
-def test_a_constant_difference_leaves_nothing_to_test_against() -> None:
-    x, y = [0.1, 0.2, 0.3], [0.2, 0.3, 0.4]  # equal to rounding, not in every bit
-    for pair in [(x, y), (y, x), (x, x), ([0.0, 0.0], [0.0, 0.0])]:
-        assert math.isnan(paired_p(*pair))
+X, Y = [0.1, 0.2, 0.3], [0.2, 0.3, 0.4]  # differences equal to rounding, not in every bit
+
+
+def test_a_constant_difference_of_unknown_rounding_leaves_nothing_to_test_against() -> None:
+    assert math.isnan(paired_p(X, Y))
+    assert math.isnan(paired_p(Y, X))
+    assert paired_p(X, X) == paired_p([0.0, 0.0], [0.0, 0.0]) == 0.5
+
+
+def test_a_constant_difference_has_an_infinite_t_or_that_of_its_rounding() -> None:
+    assert two_sided_p(X, Y) == two_sided_p(Y, X) == 0
+    assert two_sided_p(X, X) == two_sided_p(X, X, rounding=0.01) == 1
+    assert (paired_p(X, Y, rounding=0.0), paired_p(Y, X, rounding=0.0)) == (0, 1)
+    t = 0.1 / (0.04 / math.sqrt(3))
+    assert two_sided_p(X, Y, rounding=0.04) == pytest.approx(2 * scipy.stats.t(2).sf(t))
+    assert paired_p(X, Y, rounding=0.04) == pytest.approx(scipy.stats.t(2).sf(t))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=2, max_size=6),
+    st.sampled_from([0.0, 0.003, 0.03]),
+)
+def test_p_is_below_5_percent_where_the_interval_leaves_out_0(
+    pairs: list[tuple[int, int]], rounding: float
+) -> None:
+    x, y = ([value / 50 for value in side] for side in zip(*pairs, strict=True))
+    interval = mean_interval(pd.Series(x) - pd.Series(y), rounding=rounding)
+    p = two_sided_p(x, y, rounding=rounding)
+    assert 0 <= p <= 1
+    if min(abs(interval.low), abs(interval.high)) > 1e-9:
+        assert (p < 0.05) == (interval.low > 0 or interval.high < 0)
 
 
 def test_equal_accuracies_have_the_interval_of_their_rounding() -> None:

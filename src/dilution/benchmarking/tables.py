@@ -10,7 +10,7 @@ from dilution.benchmarking.methods import REFERENCE, Method
 from dilution.benchmarking.noises import BenchmarkNoise
 from dilution.study.differences import holm
 from dilution.study.pairs import contrast
-from dilution.study.statistics import intervals, paired_p, rounding_deviation, with_diverged_at_chance
+from dilution.study.statistics import intervals, rounding_deviation, two_sided_p, with_diverged_at_chance
 from dilution.utils.estimate import Estimate
 
 MEASURES: Mapping[str, str] = {
@@ -108,7 +108,7 @@ def differences(runs: pd.DataFrame, other: str = REFERENCE) -> pd.DataFrame:
     -------
     DataFrame
         ``measure``, ``noise``, ``method``, ``mean`` (method − other), ``low``, ``high`` (95 %), ``seeds``,
-        ``p`` (two-sided paired t test; NaN with one seed, or if all differences are equal), ``p_holm`` (the
+        ``p`` (two-sided paired t test, which agrees with the interval; NaN with one seed), ``p_holm`` (the
         same after the correction of Holm (1979) over all rows of the measure).
     """
     rounding = rounding_deviation(runs)
@@ -123,9 +123,10 @@ def differences(runs: pd.DataFrame, other: str = REFERENCE) -> pd.DataFrame:
                 if pairs.empty:
                     continue
                 difference = contrast(pairs, {method: 1.0, other: -1.0}, rounding=rounding)
-                p = paired_p(pairs[method].tolist(), pairs[other].tolist())
+                sides = pairs[method].tolist(), pairs[other].tolist()
+                p = two_sided_p(*sides, rounding=rounding * math.sqrt(2))
                 bounds = difference.value, difference.low, difference.high
-                rows.append((measure, noise, method, *bounds, len(pairs), 2 * min(p, 1 - p)))
+                rows.append((measure, noise, method, *bounds, len(pairs), p))
     columns = ["measure", "noise", "method", "mean", "low", "high", "seeds", "p"]
     table = pd.DataFrame(rows, columns=columns)
     by_measure = table.groupby("measure")["p"]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
 
 from dilution.errors import DilutionError, InputError, short_repr, unknown
 from dilution.noise import canonical_noise
@@ -19,6 +18,7 @@ from dilution.study.statistics import (
     check_seeds,
     name_matrices,
     rounding_deviation,
+    two_sided_p,
     varying_settings,
     with_diverged_at_chance,
 )
@@ -42,7 +42,8 @@ class RunComparison:
     difference
         Mean of a − b over seeds with its 95 % Student t interval, in the unit of the measure.
     p
-        Two-sided p-value of a paired t test; NaN with one seed, or if all differences are equal.
+        Two-sided p-value of a paired t test, which agrees with the interval: differences scatter at least as
+        much as accuracies are rounded. NaN with one seed.
     pairs
         One row per seed: ``seed``, ``a``, ``b`` (means over the other settings), ``difference``.
     points
@@ -77,7 +78,7 @@ class RunComparison:
         interval = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
         basis = f"{len(self.pairs)} seeds" + (f", {self.points} settings each" if self.points > 1 else "")
         if math.isnan(self.p):
-            verdict = "One seed gives no interval." if len(self.pairs) < 2 else "All differences are equal."
+            verdict = "One seed gives no interval."
         elif self.p < SIGNIFICANT:
             verdict = "The difference is significant at 5 %."
         else:
@@ -171,7 +172,7 @@ def compare(
         dict(b),
         measure,
         mean_interval(by_seed["difference"], rounding=rounding),
-        _p_value(by_seed["difference"].to_numpy(dtype=np.float64)),
+        two_sided_p(by_seed["a"].tolist(), by_seed["b"].tolist(), rounding=rounding),
         by_seed,
         points,
         len(left) + len(right) - 2 * len(pairs),
@@ -275,15 +276,6 @@ def canonical_value(name: str, value: Any) -> Any:
     except DilutionError:  # of another training loop: tables have it as it is
         return value
     return value
-
-
-def _p_value(differences: "np.typing.NDArray[np.float64]") -> float:
-    """Return the two-sided p-value of a t test that the mean is 0."""
-    n = len(differences)
-    if n < 2 or np.ptp(differences) <= 1e-12:
-        return math.nan
-    t = differences.mean() / (differences.std(ddof=1) / math.sqrt(n))
-    return float(2 * scipy.special.stdtr(n - 1, -abs(t)))
 
 
 def _runs(count: int) -> str:

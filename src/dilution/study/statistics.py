@@ -195,7 +195,7 @@ def with_diverged_at_chance(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**filled)
 
 
-def paired_p(x: Sequence[float], y: Sequence[float]) -> float:
+def paired_p(x: Sequence[float], y: Sequence[float], *, rounding: float | None = None) -> float:
     """Return the one-sided p-value of a paired t test that mean(x) < mean(y).
 
     Pairs are matched by position, so sort both by seed first. A pair with a missing value is left
@@ -205,18 +205,57 @@ def paired_p(x: Sequence[float], y: Sequence[float]) -> float:
     ----------
     x, y
         Equally many values, such as the accuracies of two models with the same seeds.
+    rounding
+        Least standard deviation of a difference, as for :func:`two_sided_p`. Default: unknown.
 
     Returns
     -------
     float
-        Small if x is reliably below y. NaN with fewer than two pairs, and if all differences are
-        equal to rounding: then there is no variance to test against.
+        Small if x is reliably below y; 0.5 if all differences are 0. NaN with fewer than two pairs, and
+        if all differences are equal and not 0 while their rounding is unknown: nothing says how they
+        scatter.
 
     Raises
     ------
     InputError
         If `x` and `y` differ in length.
     """
+    t, n = _paired_t(x, y, rounding or 0.0)
+    if rounding is None and math.isinf(t):
+        return math.nan
+    return float(scipy.special.stdtr(n - 1, t)) if n > 1 else math.nan
+
+
+def two_sided_p(x: Sequence[float], y: Sequence[float], *, rounding: float = 0.0) -> float:
+    """Return the two-sided p-value of a paired t test that mean(x) = mean(y).
+
+    It agrees with the interval of :func:`dilution.study.pairs.mean_interval`: p is below 0.05 if the 95 %
+    interval with the same rounding leaves out 0.
+
+    Parameters
+    ----------
+    x, y
+        As for :func:`paired_p`.
+    rounding
+        Least standard deviation of a difference: for two accuracies √2 times :func:`rounding_deviation`. With
+        0 the values are exact, so that equal differences have p = 0, or 1 if they are 0.
+
+    Returns
+    -------
+    float
+        NaN with fewer than two pairs.
+
+    Raises
+    ------
+    InputError
+        If `x` and `y` differ in length.
+    """
+    t, n = _paired_t(x, y, rounding)
+    return float(2 * scipy.special.stdtr(n - 1, -abs(t))) if n > 1 else math.nan
+
+
+def _paired_t(x: Sequence[float], y: Sequence[float], rounding: float) -> tuple[float, int]:
+    """Return the t statistic of the differences x − y, infinite if they have no scatter, and their number."""
     left, right = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if left.shape != right.shape:
         raise InputError(
@@ -226,13 +265,17 @@ def paired_p(x: Sequence[float], y: Sequence[float]) -> float:
     complete = ~(np.isnan(left) | np.isnan(right))
     left, right = left[complete], right[complete]
     if left.size < 2:
-        return float("nan")
+        return math.nan, left.size
     difference = left - right
-    rounding = 1e-12 * max(float(np.abs(left).max()), float(np.abs(right).max()))
-    if np.ptp(difference) <= rounding:
-        return float("nan")
-    t = difference.mean() / (difference.std(ddof=1) / math.sqrt(difference.size))
-    return float(scipy.special.stdtr(difference.size - 1, t))
+    of_floats = 1e-12 * max(float(np.abs(left).max()), float(np.abs(right).max()))
+    mean = float(difference.mean())
+    if abs(mean) <= of_floats:
+        return 0.0, left.size
+    deviation = float(difference.std(ddof=1)) if np.ptp(difference) > of_floats else 0.0
+    deviation = max(deviation, rounding)
+    return mean / (deviation / math.sqrt(left.size)) if deviation else math.copysign(
+        math.inf, mean
+    ), left.size
 
 
 def name_matrices(runs: pd.DataFrame) -> pd.DataFrame:
