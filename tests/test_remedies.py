@@ -2032,6 +2032,17 @@ case_of_call("decimals of a table are negative", package.latex_table, table=COMP
 case_of_call("rows of a table are a list", package.latex_table, table=COMPARED, rows=["loss"])
 case_of_call("differences between seeds", package.differences, table=COMPARED, by="seed")
 case_of_call("no named setting varies", package.differences, table=COMPARED[COMPARED["loss"] == "gce"])
+APART = COMPARED[(COMPARED["loss"] == "gce") == (COMPARED["lr"] == 0.1)]
+
+
+def compare_apart(message: str) -> None:
+    compared = eval(
+        named(r"Use (dilution\.compare\(.*\))\.$", message), {"dilution": package, "table": APART}
+    )
+    assert len(compared.pairs) == 3
+
+
+case("no two runs are a pair", lambda: refusal(package.differences, APART, "loss"), compare_apart)
 
 
 COUNTS = [[30.0, 10.0], [5.0, 15.0]]

@@ -1,5 +1,8 @@
 """Each value of a setting against one of them, with corrected p-values."""
 
+import math
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -117,7 +120,6 @@ def test_methods_are_compared_rather_than_noise():
     assert compared_setting(TABLE.assign(loss="gce", lr=range(9))) is None
     with pytest.raises(InputError, match="no named setting varies"):
         dilution.differences(TABLE.assign(loss="gce", lr=range(9)))
-    assert dilution.differences(TABLE.assign(lr=TABLE["loss"].map(len)), "lr", reference=3).shape[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -133,6 +135,57 @@ def test_methods_are_compared_rather_than_noise():
 def test_what_is_not_there_is_refused(arguments, words):
     with pytest.raises(InputError, match=words):
         dilution.differences(TABLE, **arguments)
+
+
+def of_remedy(table, message):
+    """Return what the call in a message computes."""
+    (call,) = re.findall(r"Use (dilution\.compare\(.*\))\.$", message)
+    return eval(call, {"dilution": dilution, "table": table})
+
+
+@pytest.mark.parametrize(
+    ("table", "by", "words"),
+    [
+        (TABLE.assign(lr=TABLE["loss"].map(len)), "lr", "lr 13.* such runs differ in loss too"),
+        (
+            TABLE.assign(alpha=TABLE["loss"].map(len)),
+            "loss",
+            "'cross_entropy'.* such runs differ in alpha too",
+        ),
+        (
+            TABLE.assign(early_stopping=["patience" if loss == "gce" else None for loss in TABLE["loss"]]),
+            "early_stopping",
+            "no run with test_acc_last has another early_stopping than 'patience'; such runs differ in loss",
+        ),
+    ],
+)
+def test_a_setting_without_a_pair_is_refused_with_a_comparison_that_names_what_differs(table, by, words):
+    with pytest.raises(InputError, match=words) as refused:
+        dilution.differences(table, by)
+    assert len(of_remedy(table, str(refused.value)).pairs) == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "by", "words"),
+    [
+        (
+            TABLE[TABLE["loss"] == "gce"],
+            "loss",
+            "no run with test_acc_last has another loss than 'gce'. Train",
+        ),
+        (TABLE.iloc[:0], "loss", "no run of the table has test_acc_last"),
+        (TABLE.assign(test_acc_last=math.nan), "loss", "no run of the table has test_acc_last"),
+        (TABLE.assign(noise_order=None), "noise_order", "no run of the table has a value of noise_order"),
+        (
+            TABLE.assign(seed=range(9)),
+            "loss",
+            "no run has a partner with loss 'cross_entropy'.*the same seeds",
+        ),
+    ],
+)
+def test_a_table_without_two_values_to_compare_is_refused(table, by, words):
+    with pytest.raises(InputError, match=words):
+        dilution.differences(table, by)
 
 
 def test_runs_that_differ_in_code_or_validation_are_not_mixed():

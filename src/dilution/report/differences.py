@@ -7,7 +7,7 @@ import pandas as pd
 from dilution.report.section import Section, write_tables
 from dilution.report.tables import format_number
 from dilution.study.comparison import SIGNIFICANT
-from dilution.study.differences import compared_setting, differences
+from dilution.study.differences import compared_setting, difference_rows
 from dilution.study.statistics import common_accuracy
 
 _METHOD = (
@@ -56,7 +56,7 @@ def differences_section(
     if by is None:
         return None
     measure = measure or common_accuracy(finished)
-    points = differences(finished, by, measure=measure)
+    points = difference_rows(finished, by, measure=measure)
     left_out = points.attrs["left_out"]
     if points.empty or points["seeds"].max() < 2:
         return None

@@ -202,12 +202,12 @@ def _balanced(pairs: pd.DataFrame, others: list[str]) -> pd.DataFrame:
         raise InputError(
             f"no seed has pairs at all values of {', '.join(names)}, and no value has pairs of all seeds, so "
             "that seeds would be compared at different settings. Name a value on both sides, such as "
-            f"{_value_of(pairs.iloc[0], names)}."
+            f"{settings_of_row(pairs.iloc[0], names)}."
         )
     return kept
 
 
-def _value_of(row: "pd.Series[Any]", names: list[str]) -> dict[str, Any]:
+def settings_of_row(row: "pd.Series[Any]", names: list[str]) -> dict[str, Any]:
     """Return settings of a row in types of Python; a setting without a value is None."""
     values = {name: row[name] for name in names}
     return {
@@ -218,7 +218,7 @@ def _value_of(row: "pd.Series[Any]", names: list[str]) -> dict[str, Any]:
 
 def _named_too(settings: Mapping[str, Any], row: "pd.Series[Any]", names: list[str]) -> str:
     """Return how runs of a side that differ in settings are told apart."""
-    return f"name a value on that side, such as {dict(settings) | _value_of(row, names)}"
+    return f"name a value on that side, such as {dict(settings) | settings_of_row(row, names)}"
 
 
 def _measured(side: pd.DataFrame, keys: list[str], measure: str, name: str) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dilution.errors import InputError, short_repr, unknown
-from dilution.study.comparison import canonical_value, check_measure, compare
+from dilution.study.comparison import canonical_value, check_measure, compare, settings_of_row
 from dilution.study.recorded_run import TRAINED_BY
 from dilution.study.run_spec import Run
 from dilution.study.statistics import (
@@ -78,21 +78,35 @@ def differences(
     Raises
     ------
     InputError
+        If no named setting varies, the setting, reference or measure is unknown, or no two runs are a pair.
+    """
+    compared = difference_rows(table, by, reference=reference, measure=measure)
+    if compared.empty:
+        named = name_matrices(with_diverged_at_chance(table))
+        raise _no_pair(named, _checked_setting(named, by), reference, measure)
+    return compared
+
+
+def difference_rows(
+    table: pd.DataFrame, by: str | None = None, *, reference: Any = None, measure: str = "test_acc_last"
+) -> pd.DataFrame:
+    """Return what :func:`differences` returns, without a row where no two runs are a pair.
+
+    Parameters
+    ----------
+    table, by, reference, measure
+        As for :func:`differences`.
+
+    Raises
+    ------
+    InputError
         If no named setting varies, or the setting, reference or measure is unknown.
     """
     check_measure(table, measure)
     named = name_matrices(with_diverged_at_chance(table))
     by = _checked_setting(named, by)
     values = _values(named, by)
-    reference = (
-        _default(by, [value for value, _ in values]) if reference is None else canonical_value(by, reference)
-    )
-    against = next((value for value in values if value[0] == reference), None)
-    if against is None:
-        raise InputError(
-            f"no run has {by} {short_repr(reference)}; the table has "
-            f"{', '.join(short_repr(value) for value, _ in values[:10])}."
-        )
+    against = _reference(by, values, reference)
     conditions = [name for name in settings_of_points(named) if name not in (by, TRAINED_BY)]
     rows, left_out = [], int(named[by].isna().sum())
     for condition, part in _groups(named, conditions):
@@ -142,6 +156,55 @@ def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
         largest = max(largest, (len(order) - rank) * float(p[place]))
         corrected[place] = min(1.0, largest)
     return corrected
+
+
+def _reference(by: str, values: Sequence[tuple[Any, str]], reference: Any) -> tuple[Any, str] | None:
+    """Return the value that the others are compared with; None if there are none and none is named."""
+    if reference is None and not values:
+        return None
+    reference = (
+        _default(by, [value for value, _ in values]) if reference is None else canonical_value(by, reference)
+    )
+    against = next((value for value in values if value[0] == reference), None)
+    if against is None:
+        raise InputError(
+            f"no run has {by} {short_repr(reference)}; the table has "
+            f"{', '.join(short_repr(value) for value, _ in values[:10]) or 'no value of it'}."
+        )
+    return against
+
+
+def _no_pair(table: pd.DataFrame, by: str, reference: Any, measure: str) -> InputError:
+    """Return the error of a setting no two values of which have runs that are a pair, with what helps."""
+    measured = table[table[measure].notna()]
+    if measured.empty:
+        return InputError(f"no run of the table has {measure}; train the runs, or name another measure.")
+    values = _values(table, by)
+    against = _reference(by, values, reference)
+    if against is None:
+        return InputError(f"no run of the table has a value of {by}; name a setting that has two values.")
+    is_against = _has(measured, _settings(by, against, values))
+    others, second = measured[~is_against], measured[is_against]
+    first = others[others[by].notna()]
+    text = f"no run has a partner with {by} {short_repr(against[0])} and the same other settings and seed"
+    if first.empty:
+        text = f"no run with {measure} has another {by} than {short_repr(against[0])}"
+        first = others[others[TRAINED_BY] == ""] if TRAINED_BY in others else others  # have the setting off
+    common = first["seed"].isin(second["seed"])
+    if not common.any():
+        return InputError(f"{text}. Train runs of both with the same seeds, or name another setting.")
+    row = first[common].iloc[0]
+    partner = second[second["seed"] == row["seed"]].iloc[0]
+    differing = [
+        name for name in varying_settings(table) if name != by and not _is_same(row[name], partner[name])
+    ]
+    reason = f"; such runs differ in {', '.join(differing)} too" if differing else ""
+    sides = [settings_of_row(side, [by, *differing]) for side in (row, partner)]
+    return InputError(f"{text}{reason}. Use dilution.compare(table, {sides[0]}, {sides[1]}, {measure=}).")
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    return bool(a == b or (pd.isna(a) and pd.isna(b)))
 
 
 def _checked_setting(table: pd.DataFrame, by: str | None) -> str:
