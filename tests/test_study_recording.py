@@ -1,5 +1,6 @@
 """Runs of another training loop: recorded, checked, and shown beside those of Dilution."""
 
+import itertools
 import math
 
 import numpy as np
@@ -186,6 +187,41 @@ def test_settings_that_one_side_does_not_state_are_named(store):
     assert compared.answer.endswith("One side does not state momentum.")
 
 
+def partly_stated(path, *names):
+    """Record two losses with two seeds each, once with settings and once without them."""
+    for loss, seed, stated in itertools.product(("gce", "mae"), range(2), (False, True)):
+        settings = SETTINGS | {"loss": loss}
+        values = {"lr": 0.1, "momentum": 0.9, "n_val": 40}
+        settings |= {name: values[name] for name in names} if stated else {}
+        record(path, settings=settings, seed=seed, accuracy=0.5 + 0.1 * seed + 0.2 * stated)
+
+
+@pytest.mark.parametrize("names", [("lr",), ("momentum",), ("n_val",), ("lr", "n_val")])
+def test_runs_that_state_a_setting_and_runs_that_do_not_are_points_of_their_own(tmp_path, names):
+    partly_stated(tmp_path / "r.sqlite", *names)
+    report(tmp_path / "r.sqlite", out=tmp_path / "out", latex=True)
+    points = pd.read_csv(tmp_path / "out" / "mixed.csv")
+    assert points[["loss", "mean", "seeds"]].round(6).to_numpy().tolist() == [
+        ["gce", 0.75, 2],
+        ["gce", 0.55, 2],
+        ["mae", 0.75, 2],
+        ["mae", 0.55, 2],
+    ]
+    text = (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert "Finished runs: 8 of 8.\n" in text  # all of them drawn
+    differences = pd.read_csv(tmp_path / "out" / "mixed-differences.csv")
+    assert differences["seeds"].tolist() == [2, 2]
+
+
+def test_a_table_says_which_runs_lack_its_measure(tmp_path):
+    record(tmp_path / "r.sqlite")
+    record(tmp_path / "r.sqlite", seed=1, measures={"test_acc_at_best_clean_val": 0.5})
+    record(tmp_path / "r.sqlite", seed=2)
+    runs = runs_of(tmp_path / "r.sqlite")
+    assert "% 1 of 3 runs have no test_acc_last and are in no cell\n" in dilution.latex_table(runs)
+    assert "are in no cell" not in dilution.latex_table(runs[runs["seed"] != 1])
+
+
 @pytest.mark.trains
 def test_the_report_shows_them_by_an_accuracy_that_all_runs_have(store, tmp_path):
     page = report(store, out=tmp_path / "out")
@@ -233,6 +269,10 @@ def test_numbers_of_numpy_and_torch_are_numbers(tmp_path):
         ({"measures": {"test_acc_last": math.nan}}, "test_acc_last is nan"),
         ({"measures": {"seconds": 3}}, "it must have a test accuracy"),
         ({"measures": {}}, "measures has nothing; it must have a test accuracy"),
+        (
+            {"measures": {"diverged_at": 7, "test_acc_last": 0.5}},
+            "diverged_at 7 and no majority_share; .* State majority_share too",
+        ),
         ({"trained_by": ""}, "trained_by is ''; it must name who or what trained the run"),
         ({"trained_by": "x" * 101}, "at most 100 characters"),
         ({"seed": -1}, "seed is -1; it must be greater than or equal to 0"),

@@ -13,10 +13,12 @@ from dilution.errors import InputError
 from dilution.study.pairs import mean_interval
 from dilution.study.statistics import (
     best_lr,
+    common_accuracy,
     common_settings,
     intervals,
     name_matrices,
     paired_p,
+    settings_of_points,
     two_sided_p,
     varying_settings,
     with_diverged_at_chance,
@@ -208,4 +210,22 @@ def test_what_a_diverged_run_states_gives_way_to_chance():
             "test_acc_last": [0.9, 0.8, 0.7],
         }
     )
-    assert with_diverged_at_chance(table)["test_acc_last"].tolist() == [0.1, 0.8, 0.7]
+    accuracies = with_diverged_at_chance(table)["test_acc_last"]
+    assert accuracies.dropna().to_dict() == {0: 0.1, 2: 0.7}  # without chance it has none
+
+
+def test_a_setting_varies_where_a_training_loop_states_it_in_some_runs_alone():
+    table = runs(lr=[0.1, 0.1, None], n=[9, 9, 9], n_val=[3, None, None], trained_by=["a", "a", "b"])
+    assert varying_settings(table) == ["trained_by", "n_val"]
+    assert varying_settings(table.assign(n_val=[3, 3, None])) == ["trained_by"]
+    table = runs(n=[9, 9, 8, 8], n_val=[3, 3, 2, None], trained_by="a")
+    assert settings_of_points(table) == ["n", "n_val"]
+    assert settings_of_points(table.assign(trained_by=["a", "a", "a", "b"])) == ["trained_by", "n"]
+
+
+def test_runs_are_shown_by_the_accuracy_that_most_of_them_have():
+    table = runs(
+        state=["done"] * 3, test_acc_at_best_clean_val=[0.5, None, None], test_acc_last=[None, 0.5, 0.5]
+    )
+    assert common_accuracy(table) == "test_acc_last"
+    assert common_accuracy(table.assign(test_acc_last=[None, 0.5, None])) == "test_acc_at_best_clean_val"

@@ -242,4 +242,6 @@ def _comment(
     ]
     if diverged := int((table["state"] == "diverged").sum()) if "state" in table else 0:
         lines.append(f"{diverged} of {len(table)} runs diverged and count as accuracy at chance")
+    if without := len(table) - int(points["seeds"].sum()):
+        lines.append(f"{without} of {len(table)} runs have no {measure} and are in no cell")
     return "".join(f"% {line}\n" for line in lines)

@@ -78,9 +78,9 @@ def plot_study(points: pd.DataFrame, varying: Sequence[str], measure: str) -> St
     measured = points.dropna(subset=["mean"])
     if measured.empty:
         return StudyPlot(None, "", 0)
-    axes = [name for name in _AXIS_LABELS if name in varying]
-    complete = [name for name in axes if measured[name].notna().all()]
-    if axes:
+    complete = [name for name in _AXIS_LABELS if name in varying and measured[name].notna().all()]
+    axes = [name for name in _AXIS_LABELS if name in varying and measured[name].nunique() > 1]
+    if complete or axes:
         x = (complete or axes)[0]
         return _plot_lines(measured, varying, x, _AXIS_LABELS[x], measure)
     if parameter := parameter_axis(measured, varying):
@@ -91,7 +91,7 @@ def plot_study(points: pd.DataFrame, varying: Sequence[str], measure: str) -> St
 
 
 def setting_names(points: pd.DataFrame, settings: Sequence[str]) -> list[str]:
-    """Return the settings of each point as text, without the number of validation examples.
+    """Return the settings of each point as text, without the number of validation examples if others give it.
 
     Only values are named where they tell the points apart, otherwise the settings too: ``"delta 0.5"``.
 
@@ -102,7 +102,7 @@ def setting_names(points: pd.DataFrame, settings: Sequence[str]) -> list[str]:
     settings
         Columns of settings.
     """
-    columns = [name for name in settings if name != "n_val"]
+    columns = _without_n_val(points, settings)
     rows = list(points[columns].itertuples(index=False, name=None))
     values = [[(name, x) for name, x in zip(columns, row, strict=True) if _is_set(x)] for row in rows]
     short = [", ".join(_text(x) for _, x in row) for row in values]
@@ -112,6 +112,13 @@ def setting_names(points: pd.DataFrame, settings: Sequence[str]) -> list[str]:
     if all(len(different) == 1 for different in groups.values()):
         return short
     return [", ".join(f"{name} {_text(x)}" for name, x in row) for row in values]
+
+
+def _without_n_val(points: pd.DataFrame, settings: Sequence[str]) -> list[str]:
+    """Return the settings without the number of validation examples, unless it tells points apart."""
+    others = [name for name in settings if name != "n_val"]
+    is_given = len(points[others].drop_duplicates()) == len(points[list(settings)].drop_duplicates())
+    return others if is_given and others else list(settings)
 
 
 def _is_set(value: object) -> bool:
@@ -148,15 +155,15 @@ def _plot_lines(
     points: pd.DataFrame, varying: Sequence[str], x: str, x_label: str, measure: str
 ) -> StudyPlot:
     """Draw accuracy against a numeric setting, one line per combination of the others."""
-    others = [name for name in varying if name not in (x, "n_val")]
+    others = [name for name in _without_n_val(points, varying) if name != x]
     without_x = points[points[x].isna()]
     left_out = ""
     if len(without_x):  # observed labels have no alpha
         names = list(dict.fromkeys(setting_names(without_x, others)))
-        shown = "; ".join(names[:3]) + ("; …" if len(names) > 3 else "")
+        shown = ("; ".join(names[:3]) + ("; …" if len(names) > 3 else "")) if any(names) else ""
         left_out = (
             f" Points without {x}, which the table has: {len(without_x)}."
-            f" They are of {int(without_x['seeds'].sum())} runs: {shown}."
+            f" They are of {int(without_x['seeds'].sum())} runs{': ' if shown else ''}{shown}."
         )
     points = points.dropna(subset=[x])
     panel, titles = _panels(points, others)

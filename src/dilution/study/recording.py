@@ -46,8 +46,9 @@ def record(
         runs apart.
     measures
         Results by name: at least one test accuracy in [0, 1], such as ``test_acc_last``, or ``diverged_at``,
-        the step from 1 at which a loss was not finite. With ``n_test`` intervals know the rounding of an
-        accuracy. docs/architecture.md lists all measures.
+        the step from 1 at which a loss was not finite, with ``majority_share``, the share of the commonest
+        class of the test images, at which such a run counts. With ``n_test`` intervals know the rounding of
+        an accuracy. docs/architecture.md lists all measures.
     trained_by
         Who or what trained the run, such as ``"my loop"``.
     seed
@@ -122,6 +123,12 @@ def _checked_measures(measures: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"measures has {', '.join(map(str, measures)) or 'nothing'}; it must have a test accuracy, "
             "such as test_acc_last, or diverged_at, the step at which the training diverged."
+        )
+    if "diverged_at" in result and "majority_share" not in result:
+        raise InputError(
+            f"measures has diverged_at {result['diverged_at']} and no majority_share; a diverged run counts "
+            "as accuracy at chance. State majority_share too, the share of the commonest class of the test "
+            "images."
         )
     return result
 

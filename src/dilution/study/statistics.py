@@ -102,7 +102,7 @@ def intervals(
 def common_accuracy(table: pd.DataFrame) -> str:
     """Return the name of the test accuracy by which runs are shown together.
 
-    That is the one at the best clean validation, unless runs of another training loop lack it and all runs
+    That is the one at the best clean validation, unless runs of another training loop lack it and more runs
     have another one, such as that after the last step.
 
     Parameters
@@ -112,8 +112,7 @@ def common_accuracy(table: pd.DataFrame) -> str:
     """
     done = table[table["state"] == "done"]
     columns = [name for name in _HEADLINES if name in table]
-    complete = [name for name in columns if done[name].notna().all()]
-    return (complete or columns or list(_HEADLINES))[0]
+    return max(columns or _HEADLINES[:1], key=lambda name: done[name].count() if columns else 0)
 
 
 def rounding_deviation(table: pd.DataFrame) -> float:
@@ -177,8 +176,8 @@ def with_diverged_at_chance(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        One row per run. Without a column ``state`` or ``majority_share`` it is returned as it is,
-        and so are diverged runs whose ``majority_share`` is missing.
+        One row per run. Without a column ``state`` or ``majority_share`` it is returned as it is.
+        Diverged runs whose ``majority_share`` is missing have no accuracy.
     """
     if not {"state", "majority_share"} <= set(table.columns):
         return table
@@ -190,8 +189,7 @@ def with_diverged_at_chance(table: pd.DataFrame) -> pd.DataFrame:
     for name in ACCURACIES:
         if name in table:
             filled[name] = pd.to_numeric(table[name]).astype("float64")
-            # a recorded run may state an accuracy from before it diverged, which counts as little
-            filled[name][diverged] = chance.fillna(filled[name][diverged])
+            filled[name][diverged] = chance  # not what a recorded run states from before it diverged
     return table.assign(**filled)
 
 
@@ -300,24 +298,28 @@ def varying_settings(runs: pd.DataFrame, *, with_seed: bool = False) -> list[str
     Returns
     -------
     list of str
-        Names of settings; ``trained_by`` is one of them. A setting that recorded runs do not state, and that
-        is equal in all others, does not vary.
+        Names of settings; ``trained_by`` is one of them. A setting that no recorded run of a training loop
+        states, and that is equal in all other runs, does not vary. Where a training loop states it in some
+        runs alone, unknown is a value of its own.
     """
     settings = [
         name for name in (TRAINED_BY, *Run.model_fields) if name in runs and (with_seed or name != "seed")
     ]
-    is_recorded = runs[TRAINED_BY] != "" if TRAINED_BY in runs else pd.Series(False, runs.index)
-    varying = [
-        name
-        for name in settings
-        if runs.loc[~is_recorded | runs[name].notna(), name].nunique(dropna=False) > 1
-    ]
+    varying = [name for name in settings if runs.loc[_is_stated(runs, name), name].nunique(dropna=False) > 1]
     if "fingerprint" in varying:
         named_files = ("dataset", "image_source", "model", "loss", "strategy", "noise", "labels")
         files = [name for name in named_files if name in varying]
         if files and runs.groupby(files, dropna=False)["fingerprint"].nunique(dropna=False).max() == 1:
             varying.remove("fingerprint")  # the names of the files say the same
     return varying
+
+
+def _is_stated(runs: pd.DataFrame, name: str) -> "pd.Series[bool]":
+    """Return which runs are of Dilution, or of a training loop that states a setting in any of its runs."""
+    if TRAINED_BY not in runs or (runs[TRAINED_BY] == "").all():
+        return pd.Series(True, runs.index)
+    is_stated: pd.Series[bool] = runs[name].notna().groupby(runs[TRAINED_BY]).transform("any")
+    return is_stated | (runs[TRAINED_BY] == "")
 
 
 def settings_of_points(runs: pd.DataFrame) -> list[str]:
@@ -329,8 +331,10 @@ def settings_of_points(runs: pd.DataFrame) -> list[str]:
         As for :func:`varying_settings`.
     """
     varying = varying_settings(runs)
-    if {"n", "n_val"} <= set(varying) and runs.groupby("n")["n_val"].nunique().max() == 1:
-        varying.remove("n_val")
+    if {"n", "n_val"} <= set(varying):
+        stated = runs[_is_stated(runs, "n_val")]
+        if stated.groupby("n")["n_val"].nunique(dropna=False).max() == 1:
+            varying.remove("n_val")
     return varying
 
 
