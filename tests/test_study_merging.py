@@ -113,6 +113,52 @@ def test_artifacts_that_contradict_each_other_are_refused(pair):
         merge(first, second)
 
 
+FIGURE = "fig1/digits/demo"
+
+
+@pytest.fixture
+def figures(tmp_path):
+    """Two stores with other runs of one figure."""
+    with Store(tmp_path / "a.sqlite") as first, Store(tmp_path / "b.sqlite") as second:
+        first.add(FIGURE, RUNS[:3])
+        second.add(FIGURE, RUNS[3:])
+        yield first, second
+
+
+@pytest.mark.parametrize(("one", "two"), [(None, "advised"), ("advised", None), ("advised", "mine.toml")])
+@pytest.mark.parametrize("keep_first", [False, True])
+def test_runs_of_a_figure_with_different_recipes_are_not_joined(figures, one, two, keep_first):
+    first, second = figures
+    first.keep_artifact(f"recipe/{FIGURE}", one)
+    second.keep_artifact(f"recipe/{FIGURE}", two)
+    words = {None: "without a recipe", "advised": "with 'advised'", "mine.toml": "with 'mine.toml'"}
+    with pytest.raises(
+        StoreError, match=f"{words[one]} in .*a.sqlite and {words[two]} in .*Nothing was added"
+    ):
+        merge(first, second, keep_first=keep_first)
+    assert first.members()[FIGURE] == KEYS[:3]
+    assert first.artifact(f"recipe/{FIGURE}") == one
+
+
+@pytest.mark.parametrize("recipe", [None, "advised"])
+def test_runs_of_a_figure_with_the_same_recipe_are_joined(figures, recipe):
+    first, second = figures
+    for store in figures:
+        store.keep_artifact(f"recipe/{FIGURE}", recipe)
+    lines = []
+    merge(first, second, log=lines.append)
+    assert (sorted(first.members()[FIGURE]), lines) == (sorted(KEYS), [])
+
+
+def test_a_figure_whose_recipe_one_store_does_not_know_yet_is_joined_with_a_note(figures):
+    first, second = figures
+    first.keep_artifact(f"recipe/{FIGURE}", None)
+    lines = []
+    merge(first, second, log=lines.append)
+    assert [line.partition(";")[0] for line in lines] == [f"note: {FIGURE} gets the runs of both stores"]
+    assert "without a recipe in" in lines[0]
+
+
 def test_many_contradictions_are_counted(pair):
     first, second = pair
     for key in KEYS:

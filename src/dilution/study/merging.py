@@ -13,6 +13,7 @@ from dilution.study.run_spec import Run
 from dilution.study.store import Store
 
 _FINISHED = ("done", "diverged")
+_RECIPE = "recipe/"  # before the name of a figure's study: the artifact of its recipe, null without one
 _MAX_SHOWN = 3  # contradictions in an error message
 
 
@@ -23,7 +24,8 @@ def merge(
 
     A run that is finished in both stores must have the same results in both; it stays as it is. A
     run that is finished in the other store alone is added with its results, an unfinished one is
-    queued. A study in both stores gets the runs of both, in the order of the first.
+    queued. A study in both stores gets the runs of both, in the order of the first. A figure that was trained
+    with a recipe in one store and with another or none in the other is refused: no study has both.
 
     Parameters
     ----------
@@ -46,11 +48,12 @@ def merge(
     InputError
         If both are one file.
     StoreError
-        If they contradict each other, or one of them cannot be used.
+        If they contradict each other, a figure has two recipes, or one of the stores cannot be used.
     """
     if into.path.resolve() == other.path.resolve():
         raise InputError(f"both stores are {into.path}; name two that differ.")
     with into.writer(atomic=True):
+        _check_recipes(into, other, log)
         rows = {row["key"]: row for row in into.rows()}
         contradictions = list(_contradictions(into, other, rows))
         if contradictions and not keep_first:
@@ -67,10 +70,46 @@ def merge(
         added = sum(_merge_run(into, rows.get(row["key"]), row, other.path) for row in other.rows())
         for name in other.counts():
             _merge_study(into, other, name)
+        known = dict(into.artifacts())
         for name, value in other.artifacts():
-            if into.artifact(name) is None:
+            if name not in known:
                 into.keep_artifact(name, value)
     return added
+
+
+def _check_recipes(into: Store, other: Store, log: Callable[[str], None]) -> None:
+    """Refuse to join the runs of a figure that have different recipes; say where one of them is unknown.
+
+    The recipe of a figure is kept once all its runs have ended.
+    """
+    recipes = [dict(store.artifacts()) for store in (into, other)]
+    members = [store.members() for store in (into, other)]
+    for study in (study for study in members[0] if study in members[1]):
+        first, second = (set(of_store[study]) for of_store in members)
+        name = f"{_RECIPE}{study}"
+        is_known = [name in of_store for of_store in recipes]
+        if first <= second or second <= first or not any(is_known):
+            continue
+        texts = [
+            _recipe_text(of_store, name, store.path)
+            for of_store, store in zip(recipes, (into, other), strict=True)
+        ]
+        if not all(is_known):
+            log(
+                f"note: {study} gets the runs of both stores; it was trained {' and '.join(texts)}, so check "
+                "that both are the same"
+            )
+        elif recipes[0][name] != recipes[1][name]:
+            raise StoreError(
+                f"{study} was trained {' and '.join(texts)}; a figure has the runs of one recipe. Nothing "
+                "was added; keep the stores apart, or train the figure in one of them as in the other."
+            )
+
+
+def _recipe_text(recipes: Mapping[str, Any], name: str, path: Path) -> str:
+    if name not in recipes:
+        return f"with a recipe or without one, which is not known before its end, in {path}"
+    return f"without a recipe in {path}" if recipes[name] is None else f"with {recipes[name]!r} in {path}"
 
 
 def _refuse_contradictions(into: Store, other: Store, contradictions: Sequence[str]) -> None:
