@@ -54,6 +54,47 @@ def test_the_points_are_the_measures_of_the_runs(store, tmp_path):
     assert f"{100 * low:.0f} to {100 * high:.0f} %" in section.summary or low == high
 
 
+EARLY = {
+    "key": ["a", "b", "c"],
+    "seed": [0, 1, 2],
+    "model": "mlp1",
+    "state": ["done", "done", "diverged"],
+    "stopped_at": [None, 8, None],
+    "epochs": 4.0,
+    "n": 220,
+    "n_val": 20,
+    "batch_size": 100,
+    "alpha_expected": 1.0,
+    "label_mode": "added",
+    "targets": "sampled",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "last"),
+    [({}, 16), ({"targets": "pooled"}, 8), ({"label_mode": "replaced"}, 8), ({"n_val": 120}, 8)],
+)
+def test_epochs_of_runs_that_ended_early_are_those_of_the_steps_that_were_planned(tmp_path, changes, last):
+    runs = pd.DataFrame(EARLY | changes)
+    steps = {
+        "a": range(last // 4, last + 1, last // 4),
+        "b": range(last // 4, last // 2 + 1, last // 4),
+        "c": [last // 4],
+    }
+    history = pd.DataFrame(
+        [{"key": key, "step": step, "memorised": 0.1} for key, taken in steps.items() for step in taken]
+    )
+    section = memorisation_section("s", runs, history, tmp_path, "f")
+    assert section.points[["epoch", "seeds"]].to_numpy().tolist() == [[1, 3], [2, 2], [3, 1], [4, 1]]
+
+
+def test_steps_are_drawn_where_the_epochs_of_a_recorded_run_are_unknown(tmp_path):
+    runs = pd.DataFrame(EARLY | {"batch_size": None, "trained_by": "mine"})
+    history = pd.DataFrame({"key": ["a", "b", "c"], "step": [16, 8, 4], "memorised": 0.1})
+    section = memorisation_section("s", runs, history, tmp_path, "f")
+    assert section.points["step"].tolist() == [4, 8, 16]
+
+
 def test_a_study_that_did_not_measure_it_has_no_panel(tmp_path):
     runs = pd.DataFrame({"key": ["a"], "seed": [0], "epochs": [1.0]})
     assert memorisation_section("s", runs, pd.DataFrame({"key": ["a"], "step": [1]}), tmp_path, "f") is None

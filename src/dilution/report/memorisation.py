@@ -58,8 +58,8 @@ def memorisation_section(
     measured = history.loc[history["memorised"].notna(), "key"]  # recorded runs may lack it
     runs = name_matrices(runs[runs["key"].isin(measured)])
     varying = varying_settings(runs) or ["model"]
-    x = "epoch" if runs["epochs"].notna().all() else "step"
     evaluations = _evaluations(runs, history[history["key"].isin(measured)], varying)
+    x = "epoch" if evaluations["epoch"].notna().all() else "step"
     points = pd.concat(
         [
             intervals(evaluations.dropna(subset=[measure]), [*varying, x], value=measure).assign(
@@ -94,11 +94,29 @@ def memorisation_section(
 
 
 def _evaluations(runs: pd.DataFrame, history: pd.DataFrame, varying: Sequence[str]) -> pd.DataFrame:
-    """Return the evaluations with the settings of their runs, and the epoch of each."""
+    """Return the evaluations with the settings of their runs, and the epoch of each; NaN if it is unknown."""
     columns = list(dict.fromkeys(["key", "seed", "epochs", *varying]))
-    joined = history.merge(runs[columns], on="key", suffixes=("", "_of_run"))
-    last = joined.groupby("key")["step"].transform("max")
-    return joined.assign(epoch=(joined["epochs"].astype(float) * joined["step"] / last).round(6))
+    steps = _planned_steps(runs, history.groupby("key")["step"].max())
+    joined = history.merge(runs[columns].assign(_steps=steps), on="key", suffixes=("", "_of_run"))
+    epochs = joined["epochs"].astype(float) * joined["step"] / joined["_steps"]
+    return joined.drop(columns="_steps").assign(epoch=epochs.round(6))
+
+
+def _planned_steps(runs: pd.DataFrame, last: "pd.Series[int]") -> "pd.Series[float]":
+    """Return the optimizer steps that runs were to take: the last one, unless it stopped early or diverged.
+
+    These have the steps of their epochs, as :func:`dilution.study.grouping.expected_steps` counts them.
+    """
+    took_all = (runs["state"] == "done") & runs["stopped_at"].isna()
+    number = {
+        name: pd.to_numeric(runs[name]).astype("float64")
+        for name in ("n", "n_val", "batch_size", "epochs", "alpha_expected")
+    }
+    has_several = (runs["label_mode"] == "added") & (runs["targets"] == "sampled")
+    labels = (1 + number["alpha_expected"]).where(has_several, 1.0)
+    length = ((number["n"] - number["n_val"]) * labels).round()
+    planned = (number["epochs"] * length / number["batch_size"]).round().clip(lower=1)
+    return runs["key"].map(last).astype("float64").where(took_all, planned)
 
 
 def _plot(points: pd.DataFrame, labels: "pd.Series[str]", x: str) -> Figure:
