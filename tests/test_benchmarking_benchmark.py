@@ -166,6 +166,26 @@ def test_finished_runs_are_not_repeated_and_another_method_adds_its_own(benchmar
 
 @pytest.mark.trains
 @pytest.mark.usefixtures("unwritten")
+@pytest.mark.parametrize("of_before", [False, True], ids=["today", "before"])
+def test_runs_are_imported_into_another_store_and_not_trained_again(benchmarked, short, tmp_path, of_before):
+    folder, first = benchmarked
+    runs = pd.read_csv(folder / "out" / "runs.csv", dtype=str, keep_default_na=False)
+    assert set(runs["noise_name"]) == {"symmetric-50", "alpha-5", "pair_flip(rate=0.3)"}
+    assert set(runs["noise"]) == {"symmetric(include_true=True, rate=0.5)", "uniform", "pair_flip(rate=0.3)"}
+    if of_before:
+        runs = runs.rename(columns={"noise": "noise_setting", "noise_name": "noise"})
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    printed = succeeded(dilution("import", "runs.csv", "--store", "s.sqlite", cwd=tmp_path))
+    assert printed == "18 runs added: s.sqlite\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dilution.study.scheduler.group_runs", None)  # without which nothing trains
+        again = package.benchmark(store=tmp_path / "s.sqlite", out=tmp_path / "out", execution=INLINE, **FEW)
+    pd.testing.assert_frame_equal(again.accuracies, first.accuracies)
+    pd.testing.assert_frame_equal(again.differences, first.differences)
+
+
+@pytest.mark.trains
+@pytest.mark.usefixtures("unwritten")
 def test_a_loss_of_ones_own_stands_beside_the_others(short, module, tmp_path):
     name = module("""
         def factory(q=0.7):

@@ -81,6 +81,7 @@ def test_a_diverged_run_counts_at_chance_by_every_measure():
     table.loc[lost, ["test_acc_last", "test_acc_at_best_noisy_acc", "test_acc_max"]] = math.nan
     runs = named_runs(table, planned, list(METHODS.values())).set_index("key")
     assert runs.loc["clean/gce/0", ["last", "best_noisy_val", "best_test"]].tolist() == [0.1] * 3
+    assert math.isnan(runs.loc["clean/gce/0", "test_acc_last"])  # as an import takes it
 
 
 def test_accuracies_are_means_with_intervals_in_the_order_of_the_plan(runs):

@@ -17,7 +17,7 @@ from dilution.benchmarking.sections import (
     rank_section,
     rank_table,
 )
-from dilution.benchmarking.tables import MEASURES, ORACLE, leaders
+from dilution.benchmarking.tables import MEASURES, ORACLE, exported_runs, leaders
 from dilution.report.markdown import write_markdown
 from dilution.report.page import Page, write
 from dilution.report.provenance import made_by
@@ -97,7 +97,7 @@ def write_benchmark(result: Benchmark, folder: Path, command: str) -> Path:
         "costs": result.costs,
         "noise": result.noise_rates,
         "published": result.published,
-        "runs": result.runs,
+        "runs": exported_runs(result.runs),
     }
     for name in _TABLES:
         write_output(folder / f"{name}.csv", csv_bytes(tables[name]))

@@ -45,18 +45,31 @@ def named_runs(table: pd.DataFrame, planned: pd.DataFrame, methods: Sequence[Met
     Returns
     -------
     DataFrame
-        In the order of `planned`. Accuracies of failed runs are NaN; diverged ones count as accuracy at
-        chance.
+        In the order of `planned`; ``noise_setting`` is the noise of the run. Accuracies of :data:`MEASURES`
+        are NaN for failed runs and at chance for diverged ones.
     """
-    filled = with_diverged_at_chance(table)
-    runs = planned.merge(filled, on="key", how="left", suffixes=("", "_setting"))
+    runs = planned.merge(table, on="key", how="left", suffixes=("", "_setting"))
+    filled = with_diverged_at_chance(runs)
     stops_early = runs["method"].isin([method.name for method in methods if method.stops_early])
     for measure, column in _COLUMNS.items():
-        values = pd.to_numeric(runs[column]).astype("float64")
+        values = pd.to_numeric(filled[column]).astype("float64")
         runs[measure] = values.where(~stops_early)
-    chosen = pd.to_numeric(runs[_COLUMNS["best_noisy_val"]]).astype("float64")
+    chosen = pd.to_numeric(filled[_COLUMNS["best_noisy_val"]]).astype("float64")
     runs["last"] = runs["last"].where(~stops_early, chosen)
     return runs
+
+
+def exported_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with the columns of an exported table, which can be imported, and a few more.
+
+    ``noise`` is the setting of the run, and ``noise_name`` the name of the noise in the benchmark.
+
+    Parameters
+    ----------
+    runs
+        As from :func:`named_runs`.
+    """
+    return runs.rename(columns={"noise": "noise_name", "noise_setting": "noise"})
 
 
 def accuracies(runs: pd.DataFrame) -> pd.DataFrame:

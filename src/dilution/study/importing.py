@@ -23,6 +23,7 @@ from dilution.study.recorded_run import TRAINED_BY, RecordedRun, stored_run
 from dilution.study.row_faults import fault_of_versions, is_time
 from dilution.study.run_spec import Run
 from dilution.study.schema import STATES
+from dilution.study.statistics import ACCURACIES
 from dilution.study.store import Store
 from dilution.study.study_names import check_study_name
 from dilution.utils.csv_cells import restore_text
@@ -115,8 +116,8 @@ def import_table(
     Parameters
     ----------
     path
-        A file that ``dilution export`` wrote, or the runs of a figure (``fig1-runs.csv``). If it has
-        several rows of one run, the first is used.
+        A file that ``dilution export`` wrote, the runs of a figure (``fig1-runs.csv``) or those of a
+        benchmark (``runs.csv``). If it has several rows of one run, the first is used.
     store
         The store.
     log
@@ -324,6 +325,18 @@ class _Row:
         return DataError(f"{self._place()}: {name} is {text}; it must be {rule}. {_REMEDY}")
 
 
+_NOISE_OF_BENCHMARK = "noise_setting"
+"""Column of benchmarks before their ``noise`` was the setting of a run: it was the name of the noise."""
+
+
+def _from_benchmark(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of such a benchmark as they are exported today, diverged ones without an accuracy."""
+    table = table.drop(columns="noise").rename(columns={_NOISE_OF_BENCHMARK: "noise"})
+    accuracies = [name for name in ACCURACIES if name in table]
+    table.loc[table["state"] == "diverged", accuracies] = None
+    return table
+
+
 def _rows(path: Path) -> Iterator[_Row]:
     """Yield the rows of a table of runs, after a check of its columns."""
     if path.suffix not in _FORMATS:
@@ -338,6 +351,8 @@ def _rows(path: Path) -> Iterator[_Row]:
     if renamed := new_columns(table.columns):
         warn(f"the table {path}", renamed)
         table = table.rename(columns=renamed)
+    if {_NOISE_OF_BENCHMARK, "noise", "state"} <= set(table.columns):
+        table = _from_benchmark(table)
     if not {"key", "state", "dataset"} <= set(table.columns):
         raise DataError(f"{path} is not a table of runs. Name a file that the command export wrote.")
     missing = [name for name in _REQUIRED_COLUMNS if name not in table.columns]
