@@ -265,6 +265,39 @@ def test_a_training_by_an_optimizer_of_ones_own_resumes_bit_for_bit(module, tmp_
 
 
 @pytest.mark.trains
+@pytest.mark.parametrize("strategy", ["plain", "co_teaching(ramp_epochs=2)"])
+@pytest.mark.parametrize("error", ["LookupError", "ValueError"])
+def test_a_checkpoint_that_an_optimizer_of_ones_own_cannot_load_is_an_error_in_a_sentence(
+    module, tmp_path, strategy, error
+):
+    class Interrupting(Checkpoint):
+        def save(self, state):
+            super().save(state)
+            raise KeyboardInterrupt
+
+    name = module(f"""
+        import torch
+
+        class Large(torch.optim.SGD):
+            def load_state_dict(self, state):
+                if len(self.param_groups[0]["params"]) > 2:  # not those of the check
+                    raise {error}("too many weights")
+                super().load_state_dict(state)
+    """)
+    settings = {
+        "optimizer": f"{name}:Large(momentum=0.5)",
+        "strategy": strategy,
+        "model": "mlp1",
+        "seeds": (0,),
+    }
+    with pytest.raises(KeyboardInterrupt):
+        train_together(tasks(**settings), checkpoint=Interrupting(tmp_path / "a.pt", "x", interval=0.0))
+    message = rf"Large.*, whose load_state_dict\(\) raised {error}: too many weights.*delete the checkpoint"
+    with pytest.raises(InputError, match=message):
+        train_together(tasks(**settings), checkpoint=Checkpoint(tmp_path / "a.pt", "x"))
+
+
+@pytest.mark.trains
 def test_an_optimizer_of_ones_own_is_an_axis_of_a_study_and_its_module_identifies_the_run(module, tmp_path):
     name = module(ADAM)
     base = {"dataset": "digits", "n": 60, "alpha": 1, "model": "mlp1", "steps": 5, "n_evals": 1, "lr": 0.01}
@@ -291,6 +324,9 @@ BROKEN = {
     "forgets": ("Forgets(groups, {'lr': 0.1})", r"takes another step after load_state_dict"),
     "objects": ("Objects(groups, {'lr': 0.1})", r"cannot be saved and read without pickle"),
     "nan": ("Nan(groups, {'lr': 0.1})", r"made weights infinite or NaN in three steps"),
+    "huge lr": ("torch.optim.SGD([{**groups[0], 'lr': 10**400}])", r"learning rate 1000.*Leave it as"),
+    "saving": ("Saving(groups, {'lr': 0.1})", r"whose state_dict\(\) raised LookupError: no state"),
+    "loading": ("Loading(groups, {'lr': 0.1})", r"whose load_state_dict\(\) raised LookupError: no state"),
     "lr": ("torch.optim.SGD([{**groups[0], 'lr': torch.tensor(0.1)}])", r"learning rate tensor.*Leave it as"),
 }
 
@@ -330,6 +366,18 @@ def test_an_optimizer_that_breaks_a_rule_is_refused_before_the_first_step(module
             def update(self, weight, group):
                 self.state[weight]["rate"] = Rate()
                 weight.sub_(group["lr"] * weight.grad)
+
+        class Plain(Base):
+            def update(self, weight, group):
+                weight.sub_(group["lr"] * weight.grad)
+
+        class Saving(Plain):
+            def state_dict(self):
+                raise LookupError("no state")
+
+        class Loading(Plain):
+            def load_state_dict(self, state):
+                raise LookupError("no state")
 
         class Nan(Base):
             def update(self, weight, group):

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from dilution.training.config import TrainConfig
 from dilution.training.ema import WeightEMA
 from dilution.training.losses import ExampleLosses
-from dilution.training.optimizers import make_optimizer, resolve_optimizer
+from dilution.training.optimizers import load_optimizer, make_optimizer, resolve_optimizer
 from dilution.training.step_state import check_kind
 from dilution.training.strategies import Examples, Network, Procedure, TrainingBatch, join_networks
 
@@ -77,6 +77,7 @@ class StrategyStep:
         self._replicas = replicas
         self._networks = nn.ModuleList(nn.ModuleList(replica.networks) for replica in replicas).train()
         self._procedures = nn.ModuleList(replica.procedure for replica in replicas)
+        self._config = config
         resolve_optimizer(config.optimizer).check(config.weight_decay)
         self._optimizers: list[Optimizer] = [
             make_optimizer([{"params": list(networks.parameters()), "lr": replica.lr}], config)
@@ -149,7 +150,7 @@ class StrategyStep:
         self._networks.load_state_dict(state["networks"])
         self._procedures.load_state_dict(state["procedures"])
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            load_optimizer(optimizer, saved, self._config)
         if self._ema is not None:
             self._ema.load(state["ema"])
         self._taken = state["taken"]

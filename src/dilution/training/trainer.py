@@ -158,7 +158,7 @@ class Trainer:
                     "The checkpoint %s cannot be resumed: %s. The training starts again.",
                     *(self._checkpoint.path, error),
                 )
-            except torch.OutOfMemoryError:  # the file is not to blame
+            except (torch.OutOfMemoryError, InputError):  # the file is not to blame
                 raise
             except _NO_STATE as error:  # of a file that somebody else made: its checksum is right
                 reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

@@ -2,7 +2,12 @@
 
 from dilution.training.optimizers.base import OptimizerSetting
 from dilution.training.optimizers.builtin import SGD, Adadelta, Adam, AdamW
-from dilution.training.optimizers.group_optimizer import GroupOptimizer, is_own, make_optimizer
+from dilution.training.optimizers.group_optimizer import (
+    GroupOptimizer,
+    is_own,
+    load_optimizer,
+    make_optimizer,
+)
 from dilution.training.optimizers.own import OwnOptimizer
 from dilution.training.optimizers.registry import OPTIMIZERS, list_optimizers, resolve_optimizer
 
@@ -17,6 +22,7 @@ __all__ = [
     "OwnOptimizer",
     "is_own",
     "list_optimizers",
+    "load_optimizer",
     "make_optimizer",
     "resolve_optimizer",
 ]

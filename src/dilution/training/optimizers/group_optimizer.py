@@ -43,6 +43,30 @@ def make_optimizer(
     )
 
 
+def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], config: "TrainConfig") -> None:
+    """Load the state of a checkpoint into an optimizer that :func:`make_optimizer` returned.
+
+    Parameters
+    ----------
+    optimizer
+        The optimizer.
+    state
+        What its ``state_dict`` returned.
+    config
+        Configuration of the training.
+
+    Raises
+    ------
+    InputError
+        If the ``load_state_dict`` of an optimizer of the user raises.
+    """
+    setting = resolve_optimizer(config.optimizer)
+    if isinstance(setting, OwnOptimizer):
+        setting.load(optimizer, state)
+    else:
+        optimizer.load_state_dict(dict(state))
+
+
 def is_own(config: "TrainConfig") -> bool:
     """Return whether the optimizer of a configuration is made by a factory of the user."""
     return isinstance(resolve_optimizer(config.optimizer), OwnOptimizer)
@@ -77,7 +101,7 @@ class GroupOptimizer:
     def __init__(
         self, replicas: Sequence[list[nn.Parameter]], lrs: Sequence[float], config: "TrainConfig"
     ) -> None:
-        self._is_own = is_own(config)
+        self._config, self._is_own = config, is_own(config)
         if self._is_own:
             resolve_optimizer(config.optimizer).check(config.weight_decay)
             self.parameters = [weight for weights in replicas for weight in weights]
@@ -130,6 +154,6 @@ class GroupOptimizer:
         lrs = [group["lr"] for group in self.param_groups]
         states = state["replicas"] if self._is_own else [state]
         for optimizer, part in zip(self._optimizers, states, strict=True):
-            optimizer.load_state_dict(dict(part))
+            load_optimizer(optimizer, part, self._config)
         for group, lr in zip(self.param_groups, lrs, strict=True):
             group["lr"] = lr

@@ -1,16 +1,16 @@
 """Optimizers of the user: made by a factory ``module:name``, and checked before the first step."""
 
 import io
-import math
 import pickle
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dilution.errors import InputError
+from dilution.errors import DilutionError, InputError, short_repr
 from dilution.training.optimizers.base import OptimizerSetting
 from dilution.utils.named_setting import OwnSetting
 from dilution.utils.references import describe_exception
@@ -83,6 +83,25 @@ class OwnOptimizer(OwnSetting, OptimizerSetting):
                 "sets group['lr'] of each group before each step. Read the learning rate there."
             )
 
+    def load(self, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+        """Load the state of a checkpoint into an optimizer that :meth:`make` returned.
+
+        Raises
+        ------
+        InputError
+            If its ``load_state_dict`` raises.
+        """
+        try:
+            optimizer.load_state_dict(dict(state))
+        except DilutionError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"optimizer is {self.text!r}, whose load_state_dict() raised {describe_exception(error)}. "
+                "It gets what state_dict() returned, after a file, and a resumed training depends on it. "
+                "Mend it, or delete the checkpoint, if there is one, to train from the start."
+            ) from error
+
     def _toy(self, weight_decay: float) -> tuple[Optimizer, list[nn.Parameter]]:
         """Return an optimizer of a few weights, which are not those of a training."""
         weights = _initial_weights()
@@ -111,11 +130,11 @@ class OwnOptimizer(OwnSetting, OptimizerSetting):
             )
         for group in optimizer.param_groups:
             lr = group.get("lr")
-            if not isinstance(lr, float | int) or not math.isfinite(lr):
+            if not isinstance(lr, float | int) or not -sys.float_info.max <= lr <= sys.float_info.max:
                 raise InputError(
-                    f"optimizer is {self.text!r}, and a group of it has the learning rate {lr!r}; the "
-                    "schedule multiplies the one that it has at first, so it must be a finite number. Leave "
-                    "it as it is given."
+                    f"optimizer is {self.text!r}, and a group of it has the learning rate {short_repr(lr)}; "
+                    "the schedule multiplies the one that it has at first, so it must be a finite number. "
+                    "Leave it as it is given."
                 )
 
     def _check_resumes(
@@ -132,11 +151,16 @@ class OwnOptimizer(OwnSetting, OptimizerSetting):
                 f"optimizer is {self.text!r}, whose state_dict() cannot be saved and read without pickle "
                 f"({type(error).__name__}). Keep tensors, numbers, texts and lists in it."
             ) from None
+        except Exception as error:
+            raise InputError(
+                f"optimizer is {self.text!r}, whose state_dict() raised {describe_exception(error)}. It must "
+                "return all that the next step depends on."
+            ) from error
         other, copies = self._toy(weight_decay)
         with torch.no_grad():
             for copied, weight in zip(copies, weights, strict=True):
                 copied.copy_(weight)
-        other.load_state_dict(state)
+        self.load(other, state)
         self._step(optimizer, weights)
         self._step(other, copies)
         if not _are_close(weights, copies):

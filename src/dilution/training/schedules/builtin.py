@@ -3,13 +3,25 @@
 import math
 from fractions import Fraction
 from functools import lru_cache
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from dilution.errors import short_repr
 from dilution.training.schedules.base import WarmedUpSchedule
 
 _MAX_DENOMINATOR = 1_000_000  # of a share of the steps as a fraction: 1/3 is exactly a third
+
+
+def _listed(drops: Any) -> Any:
+    """Return drops as a tuple; refuse what is no list, or an empty one."""
+    if not isinstance(drops, list | tuple) or not drops:
+        shown = short_repr(list(drops) if isinstance(drops, tuple) else drops)
+        raise ValueError(
+            f"drops is {shown}; it must be a list of one or more shares of the steps, such as drops=[0.5]. "
+            "The schedule 'constant' has none"
+        )
+    return tuple(drops)
 
 
 class Constant(WarmedUpSchedule):
@@ -83,8 +95,7 @@ class Step(WarmedUpSchedule):
 
     drops: Annotated[
         tuple[Annotated[float, Field(gt=0, lt=1)], ...],
-        BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
-        Field(min_length=1),
+        BeforeValidator(_listed),
     ] = (1 / 3, 2 / 3, 8 / 9)
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
 

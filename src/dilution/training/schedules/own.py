@@ -38,10 +38,13 @@ class OwnSchedule(OwnSetting, Schedule):
         return factor
 
     def _checked(self, value: Any, step: int) -> float:
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or value < 0:
+        try:
+            factor = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+        except OverflowError:  # a whole number beyond floats
+            factor = math.inf
+        if not math.isfinite(factor) or factor < 0:
             raise InputError(
                 f"schedule is {self.text!r}, which returned {short_repr(value)} for step {step:,}. Rule: "
                 f"{_RULE}."
             )
-        return float(value)
+        return factor
