@@ -191,6 +191,14 @@ def test_labels_of_a_single_class_stay_as_they_are():
         assert Dilution(data, noise=noise).noise_summary().noise_rate_empirical == 0
 
 
+def test_equal_flips_have_one_text_in_whatever_order_they_are_given():
+    texts = ["[['2', '7'], ['3', '8']]", "[['3', '8'], ['2', '7']]", "[[3, 8], [2, 7], ['3', '8']]"]
+    canonical = {canonical_noise(f"asymmetric(rate=0.4, flips={flips})") for flips in texts}
+    assert canonical == {"asymmetric(flips=[['2', '7'], ['3', '8']], rate=0.4)"}
+    with pytest.raises(InputError, match="a class can become one other"):
+        canonical_noise("asymmetric(rate=0.4, flips=[['2', '7'], ['2', '8']])")
+
+
 def test_the_flips_that_an_error_proposes_are_accepted_as_a_setting(make_data: MakeData):
     with pytest.raises(InputError, match=r"such as (asymmetric\(.*\))\.$") as caught:
         Dilution(make_data(30), noise=asymmetric(0.4, "cifar10"))

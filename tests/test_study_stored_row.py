@@ -151,6 +151,24 @@ def test_a_run_of_an_earlier_protocol_is_read(path, monkeypatch):
     assert RUNS[0].key != KEYS[0]
 
 
+def test_a_run_with_flips_in_another_order_than_today_is_read(path):
+    run = Run.of(
+        **RUNS[0].model_dump(exclude={"noise", "alpha"}),
+        noise="asymmetric(flips=[['2', '7'], ['5', '6']], rate=0.4)",
+    )
+    before = run.spec.replace("['2', '7'], ['5', '6']", "['5', '6'], ['2', '7']")
+    assert before != run.spec
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "spec", property(lambda _: before))
+        key = run.key
+    forge(path, "PRAGMA foreign_keys = OFF", spec=before)
+    forge(
+        path, *(f"UPDATE {table} SET key = '{key}' WHERE key = '{KEYS[0]}'" for table in ("runs", "members"))
+    )
+    with Store(path) as store:
+        assert [row["key"] for row in store.rows()] == [key, KEYS[1]]
+
+
 FAULTY_STORES = {
     "error ''": (["UPDATE runs SET state = 'failed', error = ''"], "a failed run without an error"),
     "blank error": (["UPDATE runs SET state = 'failed', error = char(10)"], "a failed run without an error"),

@@ -235,11 +235,7 @@ def asymmetric(rate: float, flips: str | Mapping[str, str] | Iterable[tuple[str,
         if flips not in CLASS_MAPS:
             raise unknown("map of classes", flips, tuple(CLASS_MAPS))
         return _Asymmetric(rate, CLASS_MAPS[flips], flips)
-    try:
-        given = flips.items() if isinstance(flips, Mapping) else flips
-        pairs = [(str(source), str(target)) for source, target in given]
-    except (TypeError, ValueError):
-        pairs = []
+    pairs = flip_pairs(flips)
     if not pairs:
         raise InputError(
             f"flips is {short_repr(flips)}; it must map names of classes to names of classes, such as "
@@ -257,6 +253,15 @@ def asymmetric(rate: float, flips: str | Mapping[str, str] | Iterable[tuple[str,
                 "other. For several give the whole matrix: see transition()."
             )
     return _Asymmetric(rate, named, None)
+
+
+def flip_pairs(flips: Any) -> tuple[tuple[str, str], ...]:
+    """Return a map of classes as pairs of names, each once and in one order; empty if it is none."""
+    try:
+        given = flips.items() if isinstance(flips, Mapping) else flips
+        return tuple(sorted({(str(source), str(target)) for source, target in given}))
+    except (TypeError, ValueError):
+        return ()
 
 
 def check_rate(rate: Any, name: str) -> float:

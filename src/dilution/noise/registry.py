@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dilution.errors import DilutionError, InputError, short_repr, unknown
-from dilution.noise.fixed_transition import asymmetric, pair_flip, symmetric, transition
+from dilution.noise.fixed_transition import asymmetric, flip_pairs, pair_flip, symmetric, transition
 from dilution.noise.locally_concentrated import locally_concentrated
 from dilution.noise.model_dependent import idn, pmd
 from dilution.noise.part_dependent import part_dependent
@@ -101,7 +101,7 @@ def python_call(text: str) -> str | None:
 
 
 def canonical_noise(text: str) -> str:
-    """Return the canonical text of a noise model: parameters sorted, those with default values left out.
+    """Return the canonical text of a noise model: parameters and flips sorted, default values left out.
 
     Parameters
     ----------
@@ -123,6 +123,8 @@ def canonical_noise(text: str) -> str:
         NOISES[name](**parameters)
     accepted = inspect.signature(NOISES[name]).parameters
     values = {key: _of_one_type(value, accepted[key].annotation) for key, value in parameters.items()}
+    if isinstance(values.get("flips"), tuple):
+        values["flips"] = flip_pairs(values["flips"])
     return format_call(name, {key: value for key, value in values.items() if value != accepted[key].default})
 
 

@@ -83,7 +83,7 @@ def _fault_of_settings(row: Mapping[str, Any], spec: str) -> str | None:
         run = stored_run(row["spec"])
     except InputError as error:
         return f"its settings: {str(error).rstrip('.')}"
-    if not run.has_key(row["key"]):
+    if not run.has_key(row["key"]) and not is_key(row["key"], spec):  # of a text before it was canonical
         return f"its settings are those of another run, whose key is {run.key}"
     if isinstance(run, Run) and len(without_seed) == 2 and run.spec == spec:
         if len(_sound_settings) >= _MAX_SOUND:
