@@ -114,7 +114,7 @@ def difference_rows(
         is_of = {value: _has(part, _settings(by, value, values)) for value in values}
         seeds = {value: set(part.loc[rows_of & known, "seed"]) for value, rows_of in is_of.items()}
         for value in values:
-            if value == against:
+            if against is None or value == against:
                 continue
             if not seeds[value] & seeds[against]:
                 left_out += int(is_of[value].sum())
