@@ -49,11 +49,13 @@ from dilution.study.run_spec import Run
 from dilution.study.statistics import intervals
 from dilution.study.store import Store
 from dilution.training import TrainConfig, TrainTask, check_model_name, confusability, train_together
+from dilution.training.early_stopping import resolve_early_stopping
 from dilution.training.evaluation import Normalise
 from dilution.training.gradients import compare_gradients
 from dilution.training.image_features import EFFICIENTNET, efficientnet_features
 from dilution.training.losses import LossContext, resolve_loss
 from dilution.training.optimizers import resolve_optimizer
+from dilution.training.schedules import Step
 from dilution.utils.output_folder import claim, write_output
 from dilution.utils.worker_process import check_importable_script, pickle_setup
 
@@ -1991,6 +1993,17 @@ case(
     other_weights,
 )
 case("the saved model of a run is one's own", weights_of_own_network, load_own_network)
+
+
+def stop_sooner(message: str) -> None:
+    rule = resolve_early_stopping("noisy_val")
+    assert not rule.never_stops(240, int(named(r"n_evals=(\d+)", message)))
+    sooner = resolve_early_stopping(named(r"or (noisy_val\(patience=\d+\))", message))
+    assert not sooner.never_stops(240, 6)
+
+
+case("no training stops early", lambda: resolve_early_stopping("noisy_val").never_stops(240, 6), stop_sooner)
+case_of_call("a schedule has no drops", Step, drops=[])
 
 # --- results of studies for others ---
 

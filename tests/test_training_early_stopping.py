@@ -193,6 +193,57 @@ def test_a_bad_rule_gives_value_rule_and_remedy(settings, message):
         Run.of(**{"dataset": "digits", "n": 50, "alpha": 1, "model": "mlp1"} | settings)
 
 
+@pytest.mark.parametrize(
+    ("rule", "steps", "n_evals", "remedy"),
+    [
+        ("noisy_val", 240, 7, ""),
+        ("noisy_val", 240, 6, "Give n_evals=7 or more, or noisy_val(patience=4)"),
+        ("clean_val(patience=1)", 240, 2, "Give n_evals=3 or more"),
+        (
+            "noisy_val_acc(patience=300)",
+            240,
+            24,
+            "Give more than 301 steps, and as many n_evals, or noisy_val_a",
+        ),
+        ("own:rule", 240, 1, "Give n_evals=2 or more"),
+        ("own:rule", 240, 2, ""),
+        ("none", 240, 1, ""),
+    ],
+)
+def test_a_rule_that_stops_no_training_is_told_from_one_that_may(rule, steps, n_evals, remedy):
+    note = resolve_early_stopping(rule).never_stops(steps, n_evals)
+    assert note.startswith(f"early_stopping is '{rule}', and no training stops early" if remedy else "")
+    assert remedy in note
+    assert bool(note) == bool(remedy)
+
+
+@given(st.integers(1, 12), st.integers(1, 15), st.integers(1, 6))
+def test_a_patience_stops_no_training_exactly_where_losses_that_rise_from_the_start_do_not(
+    steps, n_evals, patience
+):
+    rule = f"noisy_val(patience={patience})"
+    evaluations = {round((number + 1) * steps / n_evals) for number in range(n_evals)} | {steps}
+    count = len(evaluations - {0})
+    stopped = stops_at(rule, "val_loss_noisy", range(count))
+    never = stopped is None or stopped == count  # the last evaluation stops nothing
+    assert bool(resolve_early_stopping(rule).never_stops(steps, n_evals)) == never
+
+
+@pytest.mark.trains
+def test_a_patience_that_stops_no_training_is_said_once(tmp_path, caplog, capsys):
+    base = {"dataset": "digits", "n": 60, "n_val": 20, "alpha": 1, "model": "mlp1", "steps": 4, "n_evals": 2}
+    grid = dilution.Grid(base | {"early_stopping": "noisy_val"}, {"seed": [0, 1]})
+    dilution.run(Study.of("s", grid), store=tmp_path / "s.sqlite", execution=Execution(workers=0))
+    assert capsys.readouterr().err.count("no training stops early") == 1
+    digits = load("digits")
+    noisy = Dilution(digits.train, 1, n=60)
+    dilution.train("mlp1", noisy, test=digits.test, steps=4, n_evals=2, early_stopping="noisy_val")
+    (message,) = caplog.messages
+    assert message.startswith("early_stopping is 'noisy_val', and no training stops early")
+    dilution.train("mlp1", noisy, test=digits.test, steps=4, n_evals=2)
+    assert len(caplog.messages) == 1
+
+
 def test_processes_that_share_batches_do_not_stop_early():
     check_shardable(TrainConfig(early_stopping="noisy_val"), WHOLE_BATCH)
     check_shardable(TrainConfig(), Shard(0, 2))

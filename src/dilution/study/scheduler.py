@@ -28,12 +28,13 @@ from dilution.study.executors import Executor, FinishedGroup, Workload, open_exe
 from dilution.study.executors.processes import workers_note
 from dilution.study.gradient_notes import gradient_notes
 from dilution.study.grid import Study
-from dilution.study.grouping import RunGroup, epoch_length, group_runs
+from dilution.study.grouping import RunGroup, epoch_length, expected_steps, group_runs
 from dilution.study.progress import Progress
 from dilution.study.run_spec import Run
 from dilution.study.runner import using_threads
 from dilution.study.store import MAX_CRASHES, Store
 from dilution.study.weight_files import lacking_weights, weight_saver
+from dilution.training.early_stopping import NONE, resolve_early_stopping
 from dilution.utils.duration import duration_text
 from dilution.utils.version import versions
 
@@ -97,6 +98,7 @@ def run_study(
                 raise TimeLimitReached(_describe_rest(study, len(queued), deadline))
             if not finished:
                 progress.notes(_batch_notes(queued, execution.root))
+                progress.notes(_patience_notes(queued, execution.root))
             if execution.executor == "processes" and (note := workers_note(execution)):
                 progress.log_once(note)
             checkpoints = CheckpointFolder(
@@ -271,6 +273,16 @@ def _batch_notes(runs: Sequence[Run], root: str | None) -> list[str]:
         "example more than once"
         for batch_size, length in epochs.items()
     ]
+
+
+def _patience_notes(runs: Sequence[Run], root: str | None) -> list[str]:
+    """Return one note per rule of early stopping that stops no training."""
+    notes = (
+        resolve_early_stopping(run.early_stopping).never_stops(expected_steps(run), run.n_evals)
+        for run in runs
+        if run.early_stopping != NONE and takes_steps(run, root)
+    )
+    return [note for note in dict.fromkeys(notes) if note]
 
 
 def _confusabilities(

@@ -1,5 +1,6 @@
 """The functions that train: one training, or several together."""
 
+import logging
 from collections.abc import Sequence
 from typing import get_args
 
@@ -12,11 +13,12 @@ from dilution.training.checkpoint import Checkpoint
 from dilution.training.config import TrainConfig, default_n_val
 from dilution.training.device import resolve_device
 from dilution.training.distributed import WHOLE_BATCH, Shard, join_processes
+from dilution.training.early_stopping import resolve_early_stopping
 from dilution.training.estimators import check_model_name
 from dilution.training.kept_weights import KeptStep
 from dilution.training.result import TrainResult
 from dilution.training.task import TrainTask
-from dilution.training.trainable import resolve_trainable
+from dilution.training.trainable import Trainable, resolve_trainable
 from dilution.training.trainer import check_alike
 from dilution.utils import rng
 
@@ -94,7 +96,10 @@ def train(
     if keep not in get_args(KeptStep):
         raise unknown("step to keep", keep, get_args(KeptStep))
     task = TrainTask(model, noisy, test, seed, n_val, config, keep=keep)
-    return train_together([task], device, checkpoint, shard)[0]
+    kind = _kind([task])
+    if kind.takes_steps:
+        _warn_of_patience(task)
+    return kind.train([task], resolve_device(device), checkpoint, shard)[0]
 
 
 def train_together(
@@ -125,10 +130,22 @@ def train_together(
         If a setting breaks its rule, or the tasks cannot train together: model, image shape,
         classes, number of steps and every setting but `lr` must agree.
     """
+    return _kind(tasks).train(tasks, resolve_device(device), checkpoint, shard)
+
+
+def _kind(tasks: Sequence[TrainTask]) -> Trainable:
+    """Return how the model of the tasks is trained."""
     check_alike([check_model_name(task.model) for task in tasks])
     first = tasks[0]
-    kind = resolve_trainable(first.model, first.noisy.data.shape, first.noisy.classes)
-    return kind.train(tasks, resolve_device(device), checkpoint, shard)
+    return resolve_trainable(first.model, first.noisy.data.shape, first.noisy.classes)
+
+
+def _warn_of_patience(task: TrainTask) -> None:
+    """Log a warning if the rule of early stopping of a training cannot stop it."""
+    n, config = task.noisy.n - task.n_val, task.config
+    steps = config.total_steps(task.noisy.length_for(n) if config.targets == "sampled" else n)
+    if note := resolve_early_stopping(config.early_stopping).never_stops(steps, config.n_evals):
+        logging.getLogger("dilution").warning("%s.", note)
 
 
 def _check_data(noisy: Dilution, test: Arrays) -> None:

@@ -27,6 +27,37 @@ class EarlyStopping(NamedSetting, ABC):
             If it is none.
         """
 
+    @property
+    def least_evaluations(self) -> int:
+        """The number of evaluations before which no training stops; the last evaluation never stops one."""
+        return 1
+
+    def never_stops(self, steps: int, n_evals: int) -> str:
+        """Return why no training stops early, with a remedy; empty if one may.
+
+        Parameters
+        ----------
+        steps
+            Number of optimizer steps of the training.
+        n_evals
+            Number of evaluations that are asked for.
+        """
+        count = min(steps, n_evals)
+        if self.least_evaluations < count:
+            return ""
+        more = f"n_evals={self.least_evaluations + 1} or more"
+        if steps <= self.least_evaluations:
+            more = f"more than {self.least_evaluations:,} steps, and as many n_evals"
+        return (
+            f"early_stopping is {self.text!r}, and no training stops early: that could be after "
+            f"{self.least_evaluations:,} evaluations and before the last one, and there are {count:,}. Give "
+            f"{more}{self._or_sooner(count)}"
+        )
+
+    def _or_sooner(self, count: int) -> str:  # noqa: ARG002
+        """Return how the rule could stop a training of so many evaluations, as the end of a sentence."""
+        return ""
+
     @abstractmethod
     def of_training(self) -> Stops:
         """Return the rule as a function.

@@ -13,6 +13,9 @@ class NoStopping(EarlyStopping):
 
     name: ClassVar[str] = "none"
 
+    def never_stops(self, steps: int, n_evals: int) -> str:  # noqa: ARG002
+        return ""  # as asked for
+
     def of_training(self) -> Stops:
         return lambda evaluations: False  # noqa: ARG005
 
@@ -27,6 +30,13 @@ class _Patience(EarlyStopping):
     """
 
     patience: Annotated[int, Field(ge=1)] = 5
+
+    @property
+    def least_evaluations(self) -> int:
+        return self.patience + 1
+
+    def _or_sooner(self, count: int) -> str:
+        return f", or {self.name}(patience={count - 2})" if count > 2 else ""
 
     @abstractmethod
     def badness(self, evaluation: dict[str, float]) -> float:
