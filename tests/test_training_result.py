@@ -48,9 +48,7 @@ def test_the_accuracy_at_half_the_steps_uses_no_later_evaluation():
 def test_a_diverged_training_reports_no_accuracy():
     summary = result_of([0.5], [1.0], [0.5], state="diverged").summary()
     assert summary == {}
-    with pytest.raises(
-        KeyError, match=r"no test_acc_last: the training diverged at step "
-    ):
+    with pytest.raises(KeyError, match=r"no test_acc_last: the training diverged at step "):
         summary["test_acc_last"]
 
 
