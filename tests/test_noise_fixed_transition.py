@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 from dilution.data import Arrays
 from dilution.data.builtin.cifar import CIFAR10, CIFAR100
 from dilution.data.builtin.mnist import FASHION_MNIST, MNIST
-from dilution.errors import InputError
+from dilution.errors import DataError, InputError
 from dilution.noise import CLASS_MAPS, Dilution, asymmetric, pair_flip, symmetric, transition, uniform
-from dilution.noise.registry import canonical_noise
+from dilution.noise.registry import canonical_noise, noise_named
 
 MakeData = Callable[..., Arrays]
 
@@ -204,3 +205,59 @@ def test_the_flips_that_an_error_proposes_are_accepted_as_a_setting(make_data: M
         Dilution(make_data(30), noise=asymmetric(0.4, "cifar10"))
     text = re.search(r"such as (asymmetric\(.*\))\.$", str(caught.value)).group(1)
     assert canonical_noise(text) == "asymmetric(flips=[['0', '9']], rate=0.4)"
+
+
+T2 = [[0.9, 0.1], [0.3, 0.7]]
+
+
+@pytest.fixture
+def t_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def write(name, values=T2):
+        if name.endswith(".npy"):
+            np.save(name, np.array(values))
+        else:
+            Path(name).write_text("".join(",".join(map(str, row)) + "\n" for row in values))
+        return name
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["T.npy", "T.csv"])
+def test_a_transition_matrix_is_read_from_a_file(t_file, name):
+    t_file(name)
+    for noise in (transition(name), transition(Path(name)), noise_named(f"transition(T='{name}')")):
+        np.testing.assert_allclose(noise.transition(("a", "b")), T2)
+
+
+def test_the_numbers_of_a_file_identify_the_noise_and_not_its_name(t_file):
+    t_file("T.npy")
+    text = canonical_noise("transition(T='T.npy')")
+    assert text == canonical_noise(f"transition(T={T2})")
+    t_file("T.npy", [[0.8, 0.2], [0.3, 0.7]])
+    assert canonical_noise("transition(T='T.npy')") != text
+    Path("T.npy").unlink()
+    np.testing.assert_allclose(noise_named(text).transition(("a", "b")), T2)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"has no transition matrix \(it is empty\)"),
+        (b"true,noisy,probability\na,b,0.1\n", "it must hold numbers alone"),
+        (b"0.9,0.2\n0.3,0.7\n", "sum"),
+        (b"0.9,0.1\n0.3\n", "has no transition matrix"),
+    ],
+)
+def test_a_file_without_a_transition_matrix_is_refused(t_file, content, message):
+    Path("T.csv").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        canonical_noise("transition(T='T.csv')")
+
+
+def test_a_file_that_is_missing_or_of_another_kind_is_refused(t_file):
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        canonical_noise("transition(T='missing.npy')")
+    with pytest.raises(InputError, match=r"ends in \.npy or \.csv"):
+        transition("T.pt")

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from dilution.errors import InputError, short_repr, unknown
 from dilution.noise.class_maps import CLASS_MAPS
 from dilution.noise.noise_level import alpha_for_matrix
 from dilution.noise.transition import LabelNoise, Matrix, check_transition_matrix
+from dilution.noise.transition_files import read_matrix
 
 
 class FixedTransition(LabelNoise):
@@ -166,15 +168,18 @@ def transition(T: ArrayLike) -> LabelNoise:
     Parameters
     ----------
     T
-        Shape (classes, classes), T[true, noisy], no negative entry, each row summing to 1. For T as the
-        matrix of the *added* labels alone see :func:`matrix`.
+        Shape (classes, classes), T[true, noisy], no negative entry, each row summing to 1; or the path of a
+        file that has it, an ``.npy`` file or rows of numbers in a ``.csv`` file. For T as the matrix of the
+        *added* labels alone see :func:`matrix`.
 
     Raises
     ------
     InputError
         If T breaks one of these rules, or (when used) the data have another number of classes.
+    DataError
+        If its file cannot be read.
     """
-    return _Transition(check_transition_matrix(T))
+    return _Transition(check_transition_matrix(read_matrix(T) if isinstance(T, str | Path) else T))
 
 
 def symmetric(rate: float, *, include_true: bool = False) -> LabelNoise:

@@ -14,6 +14,7 @@ from dilution.noise.model_dependent import idn, pmd
 from dilution.noise.part_dependent import part_dependent
 from dilution.noise.per_example import observed
 from dilution.noise.transition import LabelNoise, matrix, structured, uniform
+from dilution.noise.transition_files import read_matrix
 from dilution.utils.docstrings import returned
 from dilution.utils.named_call import format_call, parse_call
 from dilution.utils.references import describe_exception, is_reference, resolve
@@ -103,6 +104,8 @@ def python_call(text: str) -> str | None:
 def canonical_noise(text: str) -> str:
     """Return the canonical text of a noise model: parameters and flips sorted, default values left out.
 
+    The numbers of a file of T stand in it, so that a run is the same whatever becomes of the file.
+
     Parameters
     ----------
     text
@@ -112,10 +115,14 @@ def canonical_noise(text: str) -> str:
     ------
     InputError
         If there is no such noise model, or a parameter breaks its rule.
+    DataError
+        If a file of T cannot be read.
     """
     name, parameters = parse_call(text, "noise")
     if is_reference(name):
         return format_call(name, parameters)
+    if name == "transition" and isinstance(parameters.get("T"), str):
+        parameters = parameters | {"T": read_matrix(parameters["T"])}
     _check_parameters(name, parameters)
     if name in MODEL_NOISES:
         NOISES[name](probabilities=((0.5, 0.5),), **parameters)

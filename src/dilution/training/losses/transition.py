@@ -10,18 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
-from dilution.errors import DataError, InputError, short_repr
+from dilution.errors import InputError, short_repr
+from dilution.noise.transition_files import array_of, file_content
 from dilution.training.losses.base import Loss, LossContext
 from dilution.utils.csv_cells import restore_text
-from dilution.utils.npz_size import check_array_fits, load_array
 from dilution.utils.printable import one_line
-from dilution.utils.references import user_folder
-from dilution.utils.regular_file import check_regular, expand_home
 
 Matrix = NDArray[np.float64]
 
 _ROW_TOLERANCE = 1e-3  # of the sum of a row: files have rounded numbers
-_MAX_BYTES = 1 << 30  # of a file: T of 10,000 classes takes 800 MB
 _MAX_NAME = 50  # characters of the name of a class in a message
 _MORE_COLUMNS = 10  # of a table than its true class, noisy class and probability
 _TABLE_COLUMNS = ("true", "noisy", "probability")
@@ -64,7 +61,7 @@ class TransitionLoss(Loss):
         DataError
             If the file cannot be read.
         """
-        return hashlib.sha256(_content(self.T)).hexdigest() if isinstance(self.T, str) else ""
+        return hashlib.sha256(file_content(self.T)).hexdigest() if isinstance(self.T, str) else ""
 
     def transition(self, context: LossContext) -> Matrix:
         """Return T, float64, shape (classes, classes), rows of sum 1.
@@ -83,35 +80,13 @@ class TransitionLoss(Loss):
         return _checked(np.array(self.T), context.classes, "T")
 
 
-def _content(path: str) -> bytes:
-    file = user_folder() / expand_home(path)
-    check_regular(file)
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise DataError(
-            f"the transition matrix {path} cannot be read: {error.strerror}. Name a file such as the "
-            "transition.csv of dilution diagnose, relative to the current folder."
-        ) from None
-    if len(content) > _MAX_BYTES:
-        raise DataError(
-            f"{path} has more than {_MAX_BYTES:,} bytes; a transition matrix has fewer. Write it as .npy."
-        )
-    return content
-
-
 def _read(path: str, classes: tuple[str, ...]) -> Matrix:
     """Return the matrix in a file, as it stands there."""
-    file = _content(path)
+    file = file_content(path)
     content = io.BytesIO(file)
     try:
         if path.lower().endswith(".npy"):
-            check_array_fits(content, len(file), "T", _MAX_BYTES)
-            loaded = load_array(content, "T")
-            if loaded.dtype.kind not in "fiub":
-                raise TypeError(f"it holds {loaded.dtype}")
-            return loaded.astype(np.float64)
+            return array_of(file)
         if file.partition(b"\n")[0].count(b",") > len(classes) + _MORE_COLUMNS:
             raise ValueError("it has more columns than the data have classes")  # pandas is slow with many
         table = pd.read_csv(content, header=None, dtype=str, keep_default_na=False)
