@@ -40,6 +40,14 @@ def overlaps(figure):
     return any(box.overlaps(axis.get_window_extent()) for axis in figure.axes if axis.get_visible())
 
 
+def test_a_setting_that_few_points_have_is_no_axis():
+    """Noises by name have no alpha: one noise that has it does not leave all others out of the plot."""
+    named = grid(noise=["symmetric(rate=0.4)", "mine:make", "pair_flip(rate=0.2)"], seed=[0, 1])
+    both = pd.concat([named, grid(noise=["matrix"], alpha=[1.0, 2.0], seed=[0, 1])], ignore_index=True)
+    drawn = plotted(both, "noise", "alpha")
+    assert drawn.runs == len(both)
+
+
 @pytest.mark.parametrize("losses", [2, 7, 12])
 def test_the_legend_of_a_study_covers_no_panel_and_lies_in_the_figure(losses):
     runs = grid(loss=[f"a_loss_with_a_name_{k}" for k in range(losses)], alpha=[0.0, 1.0], seed=[0, 1])

@@ -1,5 +1,6 @@
 """Names with parameters: what is written is read back, and nothing is executed."""
 
+import re
 from keyword import iskeyword
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from dilution.errors import InputError
 from dilution.noise import canonical_noise
 from dilution.training.losses import resolve_loss
-from dilution.utils.named_call import format_call, parse_call
+from dilution.utils.named_call import format_call, parse_call, shorten_matrices
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: not iskeyword(name))
 VALUES = st.recursive(
@@ -85,3 +86,15 @@ def test_100_000_parameters_are_refused_in_a_short_message(name, read):
     with pytest.raises(InputError) as caught:
         read(name + "(" + ",".join(f"a{number}=1" for number in range(100_000)) + ")")
     assert len(str(caught.value)) < 3000
+
+
+def test_a_long_matrix_is_shown_by_its_size_and_told_from_others():
+    first = str(((0.9, *[0.1 / 9] * 9),) * 10)
+    second = first.replace("0.9", "0.8")
+    short = shorten_matrices(f"transition(T={first})")
+    assert re.fullmatch(r"transition\(T=<10 x 10, [0-9a-f]{4}>\)", short)
+    assert shorten_matrices(f"transition(T={second})") != short
+    assert shorten_matrices(str([[0.25] * 4] * 4)).startswith("<4 x 4, ")
+    small = "transition(T=((0.9, 0.1), (0.2, 0.8)))"
+    assert shorten_matrices(small) == small
+    assert shorten_matrices("module:factory(x='a (b), [c]')") == "module:factory(x='a (b), [c]')"

@@ -331,9 +331,11 @@ def _check_study(name: str | None, studies: Iterable[str]) -> None:
 def _print_table(table: pd.DataFrame) -> None:
     """Print key, settings that differ between runs, state and accuracies, one row per run."""
     from dilution.study.statistics import name_matrices, varying_settings
+    from dilution.utils.named_call import shorten_matrices
 
     table = name_matrices(table)
     stopped = ["stopped_at"] if table["stopped_at"].notna().any() else []
     table = table[["key", *varying_settings(table, with_seed=True), *_PRINTED_MEASURES, *stopped]]
     cells = table.astype(object).where(table.notna(), "")  # pandas prints None as text
+    cells = cells.map(lambda value: shorten_matrices(value) if isinstance(value, str) else value)
     typer.echo(cells.to_string(index=False, float_format=lambda x: f"{x:.4g}"))

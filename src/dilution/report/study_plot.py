@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.figure
 import pandas as pd
@@ -21,6 +22,7 @@ from dilution.report.style import (
     percent_axis,
     style,
 )
+from dilution.utils.named_call import shorten_matrices
 
 MAX_SERIES = 12  # more lines than this cannot be told apart
 MAX_LABEL = 60  # longer labels leave no room for the plot
@@ -79,7 +81,7 @@ def plot_study(points: pd.DataFrame, varying: Sequence[str], measure: str) -> St
     if measured.empty:
         return StudyPlot(None, "", 0)
     complete = [name for name in _AXIS_LABELS if name in varying and measured[name].notna().all()]
-    axes = [name for name in _AXIS_LABELS if name in varying and measured[name].nunique() > 1]
+    axes = [name for name in _AXIS_LABELS if name in varying and _is_axis(measured[name])]
     if complete or axes:
         x = (complete or axes)[0]
         return _plot_lines(measured, varying, x, _AXIS_LABELS[x], measure)
@@ -88,6 +90,11 @@ def plot_study(points: pd.DataFrame, varying: Sequence[str], measure: str) -> St
         numbered = measured.assign(**{parameter.label: parameter.values})
         return _plot_lines(numbered, [*others, parameter.label], parameter.label, parameter.label, measure)
     return _plot_by_name(measured, varying, measure)
+
+
+def _is_axis(values: "pd.Series[Any]") -> bool:
+    """Return whether points can be drawn against a setting: it differs, and most of them have it."""
+    return values.nunique() > 1 and 2 * int(values.notna().sum()) >= len(values)
 
 
 def setting_names(points: pd.DataFrame, settings: Sequence[str]) -> list[str]:
@@ -126,7 +133,7 @@ def _is_set(value: object) -> bool:
 
 
 def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else shorten_matrices(str(value))
 
 
 def _plot_by_name(points: pd.DataFrame, varying: Sequence[str], measure: str) -> StudyPlot:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from dilution.utils.named_call import shorten_matrices
+
 MISSING = "–"
 BOUNDS = ("mean", "low", "high")
 
@@ -115,4 +117,4 @@ def format_value(value: Any) -> str:
         return MISSING
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() and abs(value) < 1e12 else f"{value:.4g}"
-    return str(value)
+    return shorten_matrices(str(value))

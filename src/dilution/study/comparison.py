@@ -24,6 +24,7 @@ from dilution.study.statistics import (
 )
 from dilution.training.losses import resolve_loss
 from dilution.utils.estimate import Estimate
+from dilution.utils.named_call import shorten_matrices
 
 SIGNIFICANT = 0.05
 """Level of a test: a smaller p-value is a significant difference."""
@@ -289,4 +290,4 @@ def _text(settings: Mapping[str, Any]) -> str:
 def _value_text(name: str, value: Any) -> str:
     if value is None:
         return "none"
-    return "Dilution" if name == TRAINED_BY and value == "" else str(value)
+    return "Dilution" if name == TRAINED_BY and value == "" else shorten_matrices(str(value))

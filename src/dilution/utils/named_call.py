@@ -1,7 +1,9 @@
 """Names with parameters in one text, ``name(key=value, …)``: read without executing anything, and written."""
 
 import ast
+import hashlib
 import math
+import re
 import warnings
 from collections import Counter
 from typing import Any
@@ -11,6 +13,8 @@ from dilution.utils.printable import one_line
 from dilution.utils.whole_numbers import check_digits
 
 _MAX_LENGTH = 1_000_000  # characters
+_MATRIX = re.compile(r"\(\([^()\[\]]*\)(?:, ?\([^()\[\]]*\))*,?\)|\[\[[^()\[\]]*\](?:, ?\[[^()\[\]]*\])*\]")
+_LONGEST_MATRIX = 40  # characters of a matrix that is shown as it is
 _MAX_NAME = 100  # characters of a name in a message
 _EXAMPLES = {
     "loss": "gce(q=0.3)",
@@ -51,6 +55,28 @@ def parse_call(text: str, kind: str) -> tuple[str, dict[str, Any]]:
     if not bracket:
         return name, {}
     return name, {keyword.arg: _value(keyword, text, kind) for keyword in _keywords(name, rest, text, kind)}
+
+
+def shorten_matrices(text: str) -> str:
+    """Return a text in which long matrices are short: ``"transition(T=<10 x 10, 1f3c>)"``.
+
+    The four digits are of a SHA-256 of the numbers as they stand, so that other matrices have other texts.
+
+    Parameters
+    ----------
+    text
+        Any text, such as the name of a noise model with its parameters.
+    """
+    return _MATRIX.sub(_short_matrix, text)
+
+
+def _short_matrix(found: re.Match[str]) -> str:
+    matrix = found.group()
+    if len(matrix) <= _LONGEST_MATRIX:
+        return matrix
+    rows = matrix.count("[") + matrix.count("(") - 1
+    columns = matrix.split(")" if matrix[0] == "(" else "]")[0].count(",") + 1
+    return f"<{rows} x {columns}, {hashlib.sha256(matrix.encode()).hexdigest()[:4]}>"
 
 
 def format_call(name: str, parameters: dict[str, Any]) -> str:
