@@ -175,7 +175,7 @@ def test_the_answer_names_the_best_rank_and_where_it_is_above_cross_entropy(runs
     assert "after Holm's correction for all differences) and below it at 0" in text
     assert "the largest of these gains is 2.0 points" in text
     assert "noisy validation" not in text
-    assert "early stopping is above cross entropy" in text  # both that share the best rank, each by its name
+    assert "Early stopping is above cross entropy" in text  # both that share the best rank, each by its name
     assert "GCE is above cross entropy" in text
     chosen = by_noisy_validation(differences(runs), ranks, TITLES)
     assert chosen.startswith(

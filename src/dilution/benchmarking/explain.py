@@ -88,8 +88,8 @@ def _best_where(runs: pd.DataFrame, titles: Titles) -> str:
         counts = [len(noises_of[method]) for method in order]
         parts = [
             f"{_names([titles[str(m)] for m, n in zip(order, counts, strict=True) if n == count])} at {count}"
-            + (" each" if counts.count(count) > 1 else "")
             + (f" of {len(best)} noises" if count == counts[0] else "")
+            + (" each" if counts.count(count) > 1 else "")
             for count in dict.fromkeys(counts)
         ]
     alone = sum(not tied for tied in best["tied"])
@@ -150,9 +150,9 @@ def _against_reference(differences: pd.DataFrame, measure: str, method: str, tit
     corrected = int((is_above & (rows["p_holm"] < _LEVEL)).sum())
     most = (rows[is_above] if above else rows)["mean"].idxmax()
     gain = f"{points_text(_estimate(rows.loc[most]))}, with {titles[str(rows.loc[most, 'noise'])]}"
+    name = f"{titles[method][:1].upper()}{titles[method][1:]}"
     return (
-        f"{titles[method]} is above {titles[REFERENCE]} beyond the 95 % interval at {above} of "
-        f"{len(rows)} noises"
+        f"{name} is above {titles[REFERENCE]} beyond the 95 % interval at {above} of {len(rows)} noises"
         + (f" ({corrected} after Holm's correction for all differences)" if above else "")
         + f" and below it at {below}; the largest {'of these gains' if above else 'gain'} is {gain}."
     )

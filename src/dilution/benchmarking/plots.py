@@ -10,11 +10,12 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from dilution.benchmarking.methods import REFERENCE
 from dilution.benchmarking.ranks import Ranks
 from dilution.report.marks import mark_points
-from dilution.report.style import COLOURS, INK, QUIET, legend, new_figure, style
+from dilution.report.style import COLOURS, INK, QUIET, legend_outside, new_figure, style
 
 _COLUMNS = 3
 _ROW = 0.2  # inches per method
 _MAX_LABEL = 40  # letters of a method's name
+_LEAST, _MOST = -0.02, 1.02  # ends of an axis of accuracies: an interval by Student's t may go on beyond
 
 ABOVE, WITHIN, BELOW = "above cross entropy", "not told apart from it", "below it"
 _LOOKS = {ABOVE: ("^", COLOURS[0]), WITHIN: ("o", QUIET), BELOW: ("v", COLOURS[1])}
@@ -99,6 +100,8 @@ def _draw_panel(axis: Axes, points: pd.DataFrame, methods: list[str], looks: Map
         )
         mark_points(axis, part, part["mean"], y, look, colour)
     axis.set_ylim(len(methods) - 0.4, -0.6)
+    low, high = axis.get_xlim()
+    axis.set_xlim(max(low, _LEAST), min(high, _MOST))
     axis.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
     span = axis.get_xlim()[1] - axis.get_xlim()[0]
     axis.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0 if span > 0.04 else 1, symbol=" %"))
@@ -144,5 +147,5 @@ def draw_ranks(ranks: Ranks, titles: Mapping[str, str], where: str) -> matplotli
         axis.set_xlabel(f"mean rank {where} (1 is the best)")
         if ranks.groups:
             axis.plot([], [], color=INK, lw=2.2, label="within the critical difference")
-            legend(axis, loc="lower left")
+            legend_outside(figure)
     return figure
