@@ -55,7 +55,6 @@ from dilution.training.gradients import compare_gradients
 from dilution.training.image_features import EFFICIENTNET, efficientnet_features
 from dilution.training.losses import LossContext, resolve_loss
 from dilution.training.optimizers import resolve_optimizer
-from dilution.training.schedules import Step
 from dilution.utils.output_folder import claim, write_output
 from dilution.utils.worker_process import check_importable_script, pickle_setup
 
@@ -2003,7 +2002,7 @@ def stop_sooner(message: str) -> None:
 
 
 case("no training stops early", lambda: resolve_early_stopping("noisy_val").never_stops(240, 6), stop_sooner)
-case_of_call("a schedule has no drops", Step, drops=[])
+case_of_call("a schedule has no drops", TrainConfig, schedule="step(drops=[])")
 
 # --- results of studies for others ---
 

@@ -103,7 +103,7 @@ def test_parameters_are_canonical_and_defaults_left_out():
         ("linear(decay=0)", "decay is 0.*above 0"),
         (
             "step(drops=[])",
-            r"drops is \[\]; it must be a list of one or more shares .* drops=\[0.5\]. The sched",
+            r"drops is \[\]; it must be a list of one or more shares .* schedule='step\(drops=",
         ),
         ("step(drops=0.5)", "drops is 0.5; it must be a list of one or more shares"),
         ("step(drops=[0.75, 0.5])", r"drops is \[0.75, 0.5\]; they must be in ascending order"),

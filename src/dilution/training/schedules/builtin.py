@@ -18,8 +18,8 @@ def _listed(drops: Any) -> Any:
     if not isinstance(drops, list | tuple) or not drops:
         shown = short_repr(list(drops) if isinstance(drops, tuple) else drops)
         raise ValueError(
-            f"drops is {shown}; it must be a list of one or more shares of the steps, such as drops=[0.5]. "
-            "The schedule 'constant' has none"
+            f"drops is {shown}; it must be a list of one or more shares of the steps. Give "
+            "schedule='step(drops=[0.5])', or schedule='constant', which has none"
         )
     return tuple(drops)
 
