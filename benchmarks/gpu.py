@@ -31,6 +31,7 @@ from dilution.training import TrainConfig, TrainTask, device_title, train_togeth
 from dilution.training.device import reproducible_convolutions
 from dilution.training.distributed import WHOLE_BATCH
 from dilution.training.trainer import Trainer
+from dilution.utils.atomic import write_atomic
 
 LR = 1e-3
 N_CLASSES = 10
@@ -296,7 +297,7 @@ def main() -> None:
     throughput(bench, arguments.models, float32=arguments.float32)
     profile = "\n\n".join(bench.profile(model, "bfloat16") for model in ("conv4", "mlp2"))
     if arguments.device == "cuda":
-        (RESULTS / "gpu-profile.txt").write_text(profile, encoding="utf-8")
+        write_atomic(RESULTS / "gpu-profile.txt", profile.encode())
     if arguments.figures:
         try:
             seconds = dilution.Execution(time_limit=arguments.time_limit).time_limit_seconds

@@ -2,31 +2,43 @@
 # What a short time on a lent GPU gives, the most valuable first; the next time goes on where this one stopped.
 #
 # Tests of the kernels, the table of benchmarks/gpu.py in half of the rest, then figures at paper scale until MINUTES are over. The
-# folder FOLDER gets logs, benchmark tables, and the runs as runs.csv. Import them into a store of your own:
-# `dilution import runs.csv --store results/mnist-paper.sqlite`, and name that CSV as RUNS the next time.
+# folder FOLDER is for work: logs, the store, checkpoints, pages. The folder RESULTS gets what is worth taking home, and nothing else:
+#   runs.csv.gz       the runs. Import them into a store of your own: `dilution import runs.csv.gz --store results/mnist-paper.sqlite`
+#                     (after gunzip), and name that CSV as RUNS the next time
+#   gpu.csv, gpu-profile.txt, kernels.csv, losses-gpu.csv   tables of benchmarks/results, those that were measured now
+#   logs.tgz          what the steps printed
+# They are written after each step, every EXPORT_EVERY seconds, and when the script ends or is ended. A file there is whole at any time.
 #
 # Settings, as environment variables:
-#   FOLDER       folder of the results; default gpu-window
+#   FOLDER    folder of the work; default gpu-window
+#   RESULTS   folder of the results; default FOLDER/results
 #   MINUTES   time for the whole script; default 9
-#   STEPS     which of: tests bench figures study losses; default: the first three
-#   STUDY     file of the step study; the step losses measures what each loss costs
-#   FIGURES   figures, in their order; default all figures of the paper
+#   STEPS     which of: tests bench kernels figures study losses; default: tests bench figures
+#   STUDY     file of the step study; the step kernels times every kernel, the step losses measures what each loss costs
+#   FIGURES   figures, in their order; the default depends on DATASET
 #   DATASET   default mnist (its files in DILUTION_DATA)
 #   RUNS      exported runs of earlier times; searches by trials without val_acc_noisy are refused
 #   CHECKPOINTS   folder of checkpoints of an earlier time: FOLDER/checkpoints, which has those of the trainings that
 #             MINUTES cut short. A group of 32 Conv-4 takes 334 MB (with Adam); without its checkpoint it starts again.
 #   WHEELS    folder of packages that the machine's Python lacks, and of dilution's own, from which the version is
 #             read: pip wheel --no-deps -w WHEELS .
-#   DEVICE, PRECISION, PRESET, TURNS   default cuda, bfloat16, paper, 2
+#   DEVICE, PRECISION, PRESET, TURNS, EXPORT_EVERY   default cuda, bfloat16, paper, 2, 90
 set -uo pipefail
 cd "$(dirname "$0")/.."
 FOLDER=${FOLDER:-gpu-window} DEVICE=${DEVICE:-cuda} DATASET=${DATASET:-mnist}
+RESULTS=${RESULTS:-$FOLDER/results}
 deadline=$(($(date +%s) + ${MINUTES:-9} * 60))
-mkdir -p "$FOLDER"
-store="$FOLDER/../gpu-window.sqlite"
-rm -f "$store"
+mkdir -p "$FOLDER" "$RESULTS" || exit 1
+store="$FOLDER/runs.sqlite"
+rm -f "$store" "$store-wal" "$store-shm"
 touch "$FOLDER/started"
-left() { echo $((deadline - $(date +%s) - 20)); }  # 20 s for the export
+left() { echo $((deadline - $(date +%s) - 30)); }  # 10 s for a step to end by itself, 20 s for what follows
+case $DATASET in  # the most valuable first; other figures train other networks on other data
+mnist) FIGURES=${FIGURES:-gradients fig7 fig1 fig9 fig11 fig8 fig10 fig5} ;;
+cifar10) FIGURES=${FIGURES:-fig7 fig6 fig2} ;;
+fashion-mnist) FIGURES=${FIGURES:-fig1} ;;
+*) FIGURES=${FIGURES:-all} ;;
+esac
 if [ -n "${CHECKPOINTS:-}" ]; then
     mkdir -p "$FOLDER/checkpoints"
     cp -R "$CHECKPOINTS"/. "$FOLDER/checkpoints" || exit 1
@@ -38,65 +50,115 @@ if [ -n "${WHEELS:-}" ]; then
     python3 -m pip install --quiet --no-index --no-deps --target "$packages" "$WHEELS"/*.whl || exit 1
     PYTHONPATH=$PYTHONPATH:$packages
 fi
-dilution() { python3 -m dilution "$@"; }
 python3 -c "import torch; print(torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_name())"
 
 steps=${STEPS:-tests bench figures}
+for step in $steps; do
+    if [[ ! " tests bench kernels figures study losses " == *" $step "* ]]; then
+        echo "STEPS has $step; it takes tests, bench, kernels, figures, study and losses" >&2
+        exit 2
+    fi
+done
 if [[ " $steps " == *" study "* ]] && [ ! -f "${STUDY:-}" ]; then
     echo "the step study needs STUDY, the file of a study; it is '${STUDY:-}'" >&2
     exit 2
 fi
 if [ -n "${RUNS:-}" ]; then
-    dilution import "$RUNS" --store "$store" || exit 1
+    python3 -m dilution import "$RUNS" --store "$store" || exit 1
 fi
+
+put() {  # put FILE: under its name in RESULTS there is a whole file, the earlier one or this one
+    local name
+    name=$(basename "$1")
+    cp "$1" "$RESULTS/.$name.$BASHPID.part" && mv -f "$RESULTS/.$name.$BASHPID.part" "$RESULTS/$name"
+}
+publish() {  # write all results that there are so far
+    local part="$FOLDER/part-$BASHPID" table
+    rm -rf "$part"
+    mkdir "$part"
+    for table in gpu.csv gpu-profile.txt kernels.csv losses.csv losses-gpu.csv; do
+        if [ "benchmarks/results/$table" -nt "$FOLDER/started" ]; then put "benchmarks/results/$table"; fi
+    done
+    # the store may be written meanwhile; an export that fails leaves the earlier one
+    if [ -f "$store" ] && python3 -m dilution export "$part/runs.csv" --store "$store" >"$FOLDER/export.txt" 2>&1; then
+        gzip -9 "$part/runs.csv" && put "$part/runs.csv.gz"
+    fi
+    # tar warns of a log that grows meanwhile, and writes what there is
+    (cd "$FOLDER" && tar -czf "${part##*/}/logs.tgz" -- *.txt) 2>/dev/null
+    if [ -s "$part/logs.tgz" ]; then put "$part/logs.tgz"; fi
+    rm -rf "$part"
+}
+
+job='' exporter=''
+finish() {  # however the script ends
+    trap '' TERM INT HUP  # several signals must not disturb it
+    if [ -n "$exporter" ]; then kill "$exporter" 2>/dev/null && wait "$exporter" 2>/dev/null; fi
+    if [ -n "$job" ]; then  # otherwise all is published
+        kill "$job" 2>/dev/null  # timeout passes TERM on, and kills 10 s later
+        publish
+        wait "$job" 2>/dev/null
+    fi
+    rm -rf "$FOLDER"/part-* "$RESULTS"/.*.part  # of an export that was ended
+}
+trap finish EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
+trap 'exit 129' HUP
+# of its output nothing remains open behind the script: a caller may read that to its end
+(while sleep "${EXPORT_EVERY:-90}" && kill -0 $$; do publish; done) >/dev/null 2>&1 &
+exporter=$!
+
+run_step() {  # run_step SECONDS LOG COMMAND...: INT ends it, so that it says what there was so far
+    # in the background, since a signal would wait for the end of a command in the foreground
+    env --default-signal=INT timeout -k 10 -s INT "$1" "${@:3}" >>"$FOLDER/$2" 2>&1 &
+    job=$!
+    wait "$job"
+    result=$?
+    job=''
+}
+
 for step in $steps; do
     started=$(date +%s) seconds=$(left)
     if [ "$seconds" -lt 2 ]; then  # a limit of 0 would be none
         echo "$step: not started, MINUTES are over"
         continue
     fi
+    : >"$FOLDER/$step.txt"
     case $step in
     tests)
-        # in several processes, since compiling takes longer than the tests; INT lets pytest say what failed so far;
-        # the machine's packages have other versions than those that are tested, and other warnings
-        timeout -k 15 -s INT $((seconds < 200 ? seconds : 200)) python3 -m pytest -q -n 8 -p no:benchmark -o filterwarnings=default tests/test_training_kernels.py >"$FOLDER/tests.txt" 2>&1
-        result=$?
+        # in several processes, since compiling takes longer than the tests; the machine's packages have other
+        # versions than those that are tested, and other warnings; all reasons are written
+        pytest=(python3 -m pytest -q -n 8 -rfEs -p no:benchmark -o filterwarnings=default)
+        run_step $((seconds < 200 ? seconds : 200)) tests.txt "${pytest[@]}" tests/test_training_kernels.py
         tail -n 3 "$FOLDER/tests.txt"
+        seconds=$(left)
+        if [ "$seconds" -ge 2 ]; then  # the other tests that need a GPU have a_gpu in their names
+            run_step $((seconds < 120 ? seconds : 120)) tests.txt "${pytest[@]}" -k a_gpu \
+                tests/test_training_{device,ensemble_step,losses_training,optimizers,strategies}.py
+            tail -n 3 "$FOLDER/tests.txt"
+        fi
         ;;
     bench)
-        timeout -k 15 -s INT $((seconds / 2)) python3 benchmarks/gpu.py --device "$DEVICE" --turns "${TURNS:-2}" >"$FOLDER/bench.txt" 2>&1
-        result=$?
-        find benchmarks/results -name 'gpu*' -newer "$FOLDER/started" -exec cp {} "$FOLDER" \;  # what was measured now
+        run_step $((seconds / 2)) bench.txt python3 benchmarks/gpu.py --device "$DEVICE" --turns "${TURNS:-2}"
         tail -n 30 "$FOLDER/bench.txt"
         ;;
     figures)
+        # exit code 75: the time is over, and the same command goes on
         # shellcheck disable=SC2086
-        dilution reproduce ${FIGURES:-all} --dataset "$DATASET" --preset "${PRESET:-paper}" --device "$DEVICE" \
-            --precision "${PRECISION:-bfloat16}" --time-limit "$((seconds > 1 ? seconds : 1))s" --store "$store" \
-            --checkpoints "$FOLDER/checkpoints" \
-            --out "$FOLDER/page" >"$FOLDER/figures.txt" 2>&1
-        result=$?  # 75: the time is over, and the same command goes on
+        run_step $((seconds + 10)) figures.txt python3 -m dilution reproduce $FIGURES --dataset "$DATASET" \
+            --preset "${PRESET:-paper}" --device "$DEVICE" --precision "${PRECISION:-bfloat16}" \
+            --time-limit "${seconds}s" --store "$store" --checkpoints "$FOLDER/checkpoints" --out "$FOLDER/page"
         tail -n 20 "$FOLDER/figures.txt"
-        dilution export "$FOLDER/runs.csv" --store "$store"
-        gzip -9 --keep --force "$FOLDER/runs.csv"
         ;;
     study)
-        dilution run "$STUDY" --device "$DEVICE" --time-limit "${seconds}s" --store "$store" \
-            --checkpoints "$FOLDER/checkpoints" >"$FOLDER/study.txt" 2>&1
-        result=$?
+        run_step $((seconds + 10)) study.txt python3 -m dilution run "$STUDY" --device "$DEVICE" \
+            --time-limit "${seconds}s" --store "$store" --checkpoints "$FOLDER/checkpoints"
         tail -n 5 "$FOLDER/study.txt"
-        dilution export "$FOLDER/runs.csv" --store "$store"
-        gzip -9 --keep --force "$FOLDER/runs.csv"
         ;;
     losses)
-        timeout -k 15 -s INT "$seconds" python3 benchmarks/losses.py --device "$DEVICE" >"$FOLDER/losses.txt" 2>&1
-        result=$?
-        find benchmarks/results -name 'losses*' -newer "$FOLDER/started" -exec cp {} "$FOLDER" \;
-        ;;
-    *)
-        echo "STEPS has $step; it takes tests, bench, figures, study and losses" >&2
-        exit 2
+        run_step "$seconds" losses.txt python3 benchmarks/losses.py --device "$DEVICE"
         ;;
     esac
     echo "$step: exit code $result after $(($(date +%s) - started)) s"
+    publish
 done

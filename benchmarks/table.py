@@ -1,10 +1,12 @@
 """Where the benchmarks write their tables: benchmarks/results/NAME.csv, with the code and the machine."""
 
 import csv
+import io
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dilution.utils.atomic import write_atomic
 from dilution.utils.machine import processor_name
 from dilution.utils.process_pool import available_cores
 from dilution.utils.version import code_version
@@ -13,13 +15,16 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def write(name: str, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows of equal keys. Rows of an earlier measurement keep their columns `code` and `machine`."""
-    RESULTS.mkdir(exist_ok=True)
+    """Write rows of equal keys. Rows of an earlier measurement keep their columns `code` and `machine`.
+
+    A reader finds a whole table at any time: a lent machine may go away while it is written.
+    """
     rows = [{"code": code_version(), "machine": machine()} | dict(row) for row in rows]
-    with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
+    content = io.StringIO(newline="")
+    writer = csv.DictWriter(content, rows[0].keys())
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(RESULTS / f"{name}.csv", content.getvalue().encode())
 
 
 def machine() -> str:

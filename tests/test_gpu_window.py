@@ -1,0 +1,114 @@
+"""The script for some minutes on a lent GPU, in a dry run on the CPU: it returns its results in any case."""
+
+import ast
+import contextlib
+import gzip
+import io
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "benchmarks" / "gpu_window.sh"
+FILES = {"runs.csv.gz", "logs.tgz"}  # the tables of benchmarks are measured on a GPU alone
+
+pytestmark = pytest.mark.trains
+
+
+@contextlib.contextmanager
+def started(folder, **settings):
+    """Start the script with a small study of digits on the CPU, and end it at the end."""
+    study = folder / "many.toml"
+    study.write_text(
+        'name = "many"\n[base]\ndataset = "digits"\nmodel = "perceptron"\nn = 100\nalpha = 0.0\nsteps = 2\n'
+        f"[grid]\nseed = {list(range(2000))}\n"
+    )
+    variables = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1",
+        "FOLDER": str(folder / "work"), "RESULTS": str(folder / "results"), "STUDY": str(study),
+        "DEVICE": "cpu", "PRESET": "demo", "DATASET": "digits", "PRECISION": "float32", **settings,
+    }  # fmt: skip
+    (folder / "work").mkdir()
+    with subprocess.Popen(
+        ["bash", SCRIPT], env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as window:
+        try:
+            yield window
+        finally:
+            window.terminate()
+
+
+def names_in(folder):
+    """Return the names of the files of a folder, hidden ones too."""
+    return {path.name for path in folder.iterdir()}
+
+
+def runs_of(folder):
+    """Return the exported runs, which a gzip file that was cut short would not give."""
+    return pd.read_csv(io.BytesIO(gzip.decompress((folder / "results" / "runs.csv.gz").read_bytes())))
+
+
+def logs_of(folder):
+    """Return the names of the logs."""
+    with tarfile.open(folder / "results" / "logs.tgz") as archive:
+        return {name for name in archive.getnames() if not name.startswith("export")}
+
+
+def test_a_window_ends_with_its_results_and_nothing_else(tmp_path):
+    with started(tmp_path, STEPS="figures", FIGURES="gradients", MINUTES="2") as window:
+        printed, _ = window.communicate(timeout=600)
+    assert window.returncode == 0, printed
+    assert names_in(tmp_path / "results") == FILES
+    assert logs_of(tmp_path) == {"figures.txt"}
+    assert set(runs_of(tmp_path)["state"]) <= {"done", "queued", "running"}, printed
+
+
+def test_a_window_that_is_ended_in_the_middle_has_its_results_too(tmp_path):
+    with started(tmp_path, STEPS="study", MINUTES="9", EXPORT_EVERY="1") as window:
+        end = time.monotonic() + 500
+        while not (tmp_path / "results" / "runs.csv.gz").exists():  # the first export in the background
+            assert window.poll() is None, window.communicate()
+            assert time.monotonic() < end, "nothing was exported while the study trained"
+            time.sleep(0.2)
+        window.send_signal(signal.SIGTERM)
+        printed, _ = window.communicate(timeout=300)  # also its background has closed the output
+    assert window.returncode == 143, printed
+    assert names_in(tmp_path / "results") == FILES
+    assert logs_of(tmp_path) == {"study.txt"}
+    states = runs_of(tmp_path)["state"]
+    assert len(states) == 2000
+    assert (states != "done").any(), printed
+
+
+def test_steps_that_are_not_known_are_refused_before_anything_runs(tmp_path):
+    with started(tmp_path, STEPS="study figure") as window:
+        printed, _ = window.communicate(timeout=300)
+    assert window.returncode == 2
+    assert "STEPS has figure" in printed
+
+
+def test_tests_that_need_a_gpu_have_it_in_their_names():
+    """The script chooses them by it."""
+    files = [
+        ROOT / "tests" / f"test_training_{name}.py"
+        for name in ("device", "ensemble_step", "losses_training", "optimizers", "strategies")
+    ]
+    for path in files:
+        tests = [
+            node
+            for node in ast.parse(path.read_text()).body
+            if isinstance(node, ast.FunctionDef)
+            and any(
+                ast.unparse(mark) == "gpu" or "skipif(not torch.cuda" in ast.unparse(mark)
+                for mark in node.decorator_list
+            )
+        ]
+        assert tests, path
+        assert [test.name for test in tests if "a_gpu" not in test.name] == []
