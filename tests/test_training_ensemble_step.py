@@ -1,7 +1,9 @@
 """Which way a run group takes its steps, and what is said where the GPU kernels cannot be used."""
 
+import importlib
 import importlib.util
 import logging
+import subprocess
 
 import pytest
 import torch
@@ -17,7 +19,7 @@ from dilution.training.ensemble_step import (
     _warn_once,
     make_group_step,
 )
-from dilution.training.fallback_step import FallbackStep
+from dilution.training.fallback_step import FallbackStep, is_triton_failure
 from dilution.training.step_state import OtherStepError, check_kind, kind_of
 
 CONFIG = TrainConfig(optimizer="sgd", precision="bfloat16")
@@ -88,6 +90,60 @@ def test_a_learning_rate_that_is_a_tensor_stays_on_its_device_when_a_state_is_lo
     assert step._optimizer.param_groups[0]["lr"] is lr
 
 
+@pytest.mark.parametrize(
+    "error",
+    [ImportError("libcuda.so.1: cannot open"), OSError("no driver"), RuntimeError("0 active drivers")],
+    ids=type,
+)
+def test_torch_trains_where_triton_cannot_be_imported_and_says_so_once(monkeypatch, caplog, error):
+    def fails(name):
+        raise error
+
+    _warn_once.cache_clear()
+    monkeypatch.setattr("dilution.training.ensemble_step._is_on_gpu", lambda _: True)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(importlib, "import_module", fails)
+    models = [build_model("conv2", (1, 8, 8), 10, seed=seed) for seed in range(2)]
+    with caplog.at_level(logging.WARNING, logger="dilution"):
+        steps = [make_group_step(models, (1, 8, 8), CONFIG, [0.1, 0.2]) for _ in range(2)]
+    assert [type(step) for step in steps] == [EnsembleStep] * 2
+    (record,) = caplog.records
+    assert f"Triton cannot be imported ({error})" in record.getMessage()
+
+
+def raised(error, *packages):
+    """Return an error that was raised in a module of the last package, which the others called."""
+    function = None
+    for package in reversed(packages):
+        scope = {"__name__": f"{package}.module", "inner": function, "error": error}
+        exec("def outer():\n    if inner: inner()\n    raise error", scope)
+        function = scope["outer"]
+    try:
+        function()
+    except type(error) as caught:
+        return caught
+
+
+@pytest.mark.parametrize(
+    ("error", "packages", "expected"),
+    [
+        (RuntimeError("Failed to find C compiler."), ("dilution", "triton"), True),
+        (AssertionError("libcuda.so cannot found!"), ("dilution", "triton"), True),
+        (OSError("Read-only file system"), ("dilution", "triton", "os"), True),
+        (subprocess.CalledProcessError(1, "gcc"), ("dilution", "triton", "subprocess"), True),
+        (torch.OutOfMemoryError("CUDA out of memory."), ("dilution", "triton", "torch"), False),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), ("dilution", "triton"), False),
+        (RuntimeError("shapes differ"), ("dilution", "torch"), False),
+        (RuntimeError("ours"), ("dilution",), False),
+        (RuntimeError("ours, called by Triton"), ("dilution", "triton", "dilution"), False),
+        (TypeError("a launch of ours is wrong"), ("dilution", "triton"), False),
+        (DataError("ours"), ("dilution", "triton"), False),
+    ],
+)
+def test_failures_of_triton_are_told_from_ours_and_from_too_little_memory(error, packages, expected):
+    assert is_triton_failure(raised(error, *packages)) is expected
+
+
 def batch(seed):
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(2, 16, 1, 8, 8, generator=generator)
@@ -115,7 +171,7 @@ def with_fallback(warnings, kernels=Kernels):
     return FallbackStep(
         kernels(models(), config, lrs),
         lambda: EnsembleStep(models(), config, lrs),
-        (OSError,),
+        lambda error: isinstance(error, OSError),
         warnings.append,
     )
 
@@ -129,7 +185,8 @@ def test_torch_takes_over_where_the_gpu_cannot_run_the_kernels():
         assert torch.equal(one, other)
     (reason,) = warnings
     assert reason == (
-        "this GPU cannot run them (out of resource: shared memory, Required: 300000, Hardware limit: 232448)"
+        "they cannot run on this machine "
+        "(out of resource: shared memory, Required: 300000, Hardware limit: 232448)"
     )
     assert step.state()["kind"] == "torch"
 
@@ -156,7 +213,7 @@ def test_a_state_of_the_kernels_is_not_resumed_by_torch():
     step = with_fallback([])
     step.load({"kind": "kernels", "weights": torch.zeros(1)})
     with pytest.raises(
-        DataError, match="saved by the GPU kernels of run groups, and this GPU cannot run them"
+        DataError, match="saved by the GPU kernels of run groups, and they cannot run on this machine"
     ):
         step.step(*batch(0), 1.0)
 

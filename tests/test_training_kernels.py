@@ -30,6 +30,7 @@ KernelEnsembleStep = pytest.importorskip("dilution.training.kernels.ensemble_ste
 
 pytestmark = pytest.mark.trains
 CLASSES = 7
+GCE = resolve_loss("gce").of_group([])
 
 
 @pytest.fixture(autouse=True)
@@ -246,6 +247,30 @@ def test_torch_takes_over_with_the_first_state_of_a_loss(monkeypatch):
             step.step(images, numbered(labels), 1.0), plain.step(images, numbered(labels), 1.0)
         )
     assert step.state()["kind"] == "torch"
+
+
+def test_torch_takes_over_where_triton_has_no_c_compiler(monkeypatch):
+    build = pytest.importorskip("triton.runtime.build")._build
+    config = TrainConfig(**CONFIGS["sgd"], batch_size=4)
+    images, labels = batch((1, 4, 4), 1, 4)
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr(convnet.Step, "_forward", lambda *_: build("launcher", "", "", [], [], [], []))
+    step = _kernel_step(convnets((1, 4, 4), 2, 1), (1, 4, 4), config, [0.05], GCE)
+    step.step(images, labels, 1.0)
+    assert step.state()["kind"] == "torch"
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("a mistake")])
+def test_other_errors_of_the_kernels_are_raised(monkeypatch, error):
+    def fails(*_):
+        raise error
+
+    config = TrainConfig(**CONFIGS["sgd"], batch_size=4)
+    monkeypatch.setattr(convnet.Step, "_forward", fails)
+    step = _kernel_step(convnets((1, 4, 4), 2, 1), (1, 4, 4), config, [0.05], GCE)
+    with pytest.raises(type(error), match=str(error)):
+        step.step(*batch((1, 4, 4), 1, 4), 1.0)
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "gce", "elr", "forward"])

@@ -1,5 +1,6 @@
 """The optimizer step of a run group: gradients, weight update and weight average of all replicas."""
 
+import importlib
 import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from dilution.training.config import PrecisionName, TrainConfig
 from dilution.training.distributed import WHOLE_BATCH, Shard
 from dilution.training.ema import WeightEMA
 from dilution.training.ensemble import make_ensemble
-from dilution.training.fallback_step import FallbackStep
+from dilution.training.fallback_step import FallbackStep, first_line, is_triton_failure
 from dilution.training.group_step import GroupStep
 from dilution.training.kernels.layers import find_layers
 from dilution.training.losses import LossWithGradient, cross_entropy_with_gradient
@@ -34,8 +35,8 @@ def make_group_step(
     """Return the step of a run group in the way that is fastest for its models and device.
 
     ConvNets in bfloat16 on a GPU are computed by the kernels of :mod:`dilution.training.kernels`, all
-    others by torch. Where the kernels could have been used and are not, a warning says so once. A GPU that
-    cannot run them shows it at the first step; then torch takes all steps.
+    others by torch. Where the kernels could have been used and are not, a warning says so once. A machine
+    that cannot run them shows it at the first step; then torch takes all steps.
 
     Parameters
     ----------
@@ -44,9 +45,9 @@ def make_group_step(
     image_shape
         Shape of the images: (channels, height, width).
     """
-    on_gpu = next(models[0].parameters()).device.type == "cuda"
-    if on_gpu and rng_states is None and shard.size == 1:
+    if _is_on_gpu(models[0]) and rng_states is None and shard.size == 1:
         obstacle = _obstacle_to_kernels(models[0], image_shape, config.precision, config.optimizer)
+        obstacle = obstacle or _obstacle_to_triton()
         if obstacle is None:
             return _kernel_step(models, image_shape, config, lrs, loss)
         if _is_convnet(models[0]):
@@ -61,9 +62,7 @@ def _kernel_step(
     lrs: Sequence[float],
     loss: LossWithGradient,
 ) -> GroupStep:
-    """Return the step by the kernels, which torch takes over if the GPU cannot run them."""
-    from triton.errors import TritonError
-
+    """Return the step by the kernels, which torch takes over if the machine cannot run them."""
     from dilution.training.kernels.ensemble_step import KernelEnsembleStep  # imports Triton
 
     # A first step that fails behind the loss has changed its state, if it has one.
@@ -78,9 +77,14 @@ def _kernel_step(
     return FallbackStep(
         KernelEnsembleStep(models, image_shape, config, lrs, loss),
         by_torch,
-        (TritonError,),
+        is_triton_failure,
         _warn_once,
     )
+
+
+def _is_on_gpu(model: nn.Module) -> bool:
+    """Return whether a model is on a GPU."""
+    return next(model.parameters()).device.type == "cuda"
 
 
 def _is_convnet(model: nn.Module) -> bool:
@@ -107,6 +111,15 @@ def _obstacle_to_kernels(
         return f"they compute in bfloat16, and precision is {precision!r} (give precision 'bfloat16')"
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed (pip install triton)"
+    return None
+
+
+def _obstacle_to_triton() -> str | None:
+    """Return why Triton cannot be imported, or None if it can."""
+    try:
+        importlib.import_module("triton.language")
+    except (ImportError, OSError, RuntimeError) as error:  # of Triton or of a library that it loads
+        return f"Triton cannot be imported ({first_line(error)})"
     return None
 
 

@@ -1,13 +1,40 @@
 """A group step by the GPU kernels, or by torch if the first step shows that the GPU cannot run them."""
 
+import subprocess
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from dilution.errors import DataError
 from dilution.training.group_step import GroupStep
 from dilution.training.step_state import kind_of
+
+_KINDS = (RuntimeError, ImportError, OSError, AssertionError, subprocess.SubprocessError)
+"""What Triton raises beside its own errors: without a C compiler, a driver, a folder for what it compiles."""
+
+
+def is_triton_failure(error: Exception) -> bool:
+    """Return whether an error says that Triton cannot compile or launch a kernel on this machine.
+
+    It is an error of Triton's own, or was raised in Triton's code. Too little memory is none, since torch
+    needs no less.
+    """
+    if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower():
+        return False
+    if any(kind.__module__.partition(".")[0] == "triton" for kind in type(error).__mro__):
+        return True
+    frames = traceback.walk_tb(error.__traceback__)
+    packages = [str(frame.f_globals.get("__name__")).partition(".")[0] for frame, _ in frames]
+    callers = [name for name in packages if name in ("dilution", "triton")]
+    return isinstance(error, _KINDS) and callers[-1:] == ["triton"]
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error without its full stop, or its type if it has no text."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
 class FallbackStep:
@@ -22,8 +49,8 @@ class FallbackStep:
         The group step by the kernels.
     make_torch
         Function that returns the same group step by torch, at the same initial weights.
-    failures
-        Errors of a kernel that cannot be compiled or launched.
+    is_failure
+        Function that says whether an error is of a kernel that cannot be compiled or launched.
     warn
         Function that tells the user why torch takes over.
     """
@@ -32,10 +59,10 @@ class FallbackStep:
         self,
         kernels: GroupStep,
         make_torch: Callable[[], GroupStep],
-        failures: tuple[type[Exception], ...],
+        is_failure: Callable[[Exception], bool],
         warn: Callable[[str], None],
     ) -> None:
-        self._step, self._failures, self._warn = kernels, failures, warn
+        self._step, self._is_failure, self._warn = kernels, is_failure, warn
         self._make_torch: Callable[[], GroupStep] | None = make_torch  # until the first step
         self._has_loaded = False
         self._lr_factor = 1.0
@@ -64,12 +91,14 @@ class FallbackStep:
             return self._step.update_weights(images, targets)
         try:
             losses = self._step.update_weights(images, targets)
-        except self._failures as error:
-            reason = f"this GPU cannot run them ({str(error).strip().splitlines()[0].rstrip('.')})"
+        except Exception as error:
+            if not self._is_failure(error):
+                raise
+            reason = f"they cannot run on this machine ({first_line(error)})"
             if self._has_loaded:
                 raise DataError(
                     f"the checkpoint was saved by the GPU kernels of run groups, and {reason}. Resume on the "
-                    "GPU that saved it, or delete it to train from the start."
+                    "machine that saved it, or delete it to train from the start."
                 ) from error
             self._warn(reason)
             self._step = self._make_torch()
