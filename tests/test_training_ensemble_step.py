@@ -20,6 +20,7 @@ from dilution.training.ensemble_step import (
     make_group_step,
 )
 from dilution.training.fallback_step import FallbackStep, is_triton_failure
+from dilution.training.kernels.layers import find_layers
 from dilution.training.step_state import OtherStepError, check_kind, kind_of
 
 CONFIG = TrainConfig(optimizer="sgd", precision="bfloat16")
@@ -46,6 +47,33 @@ def test_a_convnet_that_the_kernels_do_not_know_is_named():
     model = nn.Sequential(nn.Conv2d(1, 24, 5), nn.ReLU(), nn.Flatten(), nn.Linear(24 * 16, 10))
     assert _is_convnet(model)
     assert "3×3" in str(_obstacle_to_kernels(model, (1, 8, 8), "bfloat16"))
+
+
+def large_convnet(hidden=16):
+    """Return a ConvNet for images of 224×224 that allocates nothing."""
+    first, second = nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 32, 3, padding=1)
+    dense = nn.Linear(112 * 112 * 32, hidden), nn.ReLU(), nn.Linear(hidden, 10)
+    return nn.Sequential(first, nn.ReLU(), second, nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), *dense)
+
+
+@pytest.mark.parametrize(("batch_size", "known"), [(1313, True), (1314, False), (2048, False)])
+def test_batches_whose_maps_have_too_many_elements_are_left_to_torch(monkeypatch, batch_size, known):
+    """With its border a map of 224×224 has 226² · 32 elements per image, and 1,314 of them are over 2³¹."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    with torch.device("meta"):
+        model = large_convnet()
+    assert (find_layers(model, (3, 224, 224), batch_size) is not None) == known
+    obstacle = _obstacle_to_kernels(model, (3, 224, 224), "bfloat16", batch_size=batch_size)
+    assert (obstacle is None) == known
+    assert known or f"batch_size is {batch_size:,}" in str(obstacle)
+
+
+@pytest.mark.parametrize(("hidden", "known"), [(5349, True), (5350, False)])
+def test_dense_layers_with_too_many_parameters_are_left_to_torch(hidden, known):
+    """They have 112² · 32 · 5,350 weights, which are over 2³¹."""
+    with torch.device("meta"):
+        model = large_convnet(hidden)
+    assert (find_layers(model, (3, 224, 224)) is not None) == known
 
 
 @pytest.mark.parametrize("name", ["perceptron", "mlp2", "resnet18"])

@@ -46,7 +46,9 @@ def make_group_step(
         Shape of the images: (channels, height, width).
     """
     if _is_on_gpu(models[0]) and rng_states is None and shard.size == 1:
-        obstacle = _obstacle_to_kernels(models[0], image_shape, config.precision, config.optimizer)
+        obstacle = _obstacle_to_kernels(
+            models[0], image_shape, config.precision, config.optimizer, config.batch_size
+        )
         obstacle = obstacle or _obstacle_to_triton()
         if obstacle is None:
             return _kernel_step(models, image_shape, config, lrs, loss)
@@ -97,6 +99,7 @@ def _obstacle_to_kernels(
     image_shape: tuple[int, int, int],
     precision: PrecisionName,
     optimizer: str = "adadelta",
+    batch_size: int = 1,
 ) -> str | None:
     """Return why the kernels cannot compute a model, or None if they can."""
     if optimizer not in OPTIMIZERS:
@@ -106,6 +109,11 @@ def _obstacle_to_kernels(
         return (
             "they compute 3×3 convolutions of 16, 32, 64, 128 or 256 channels followed by two dense layers, "
             f"and not this model on images of shape {image_shape}"
+        )
+    if find_layers(model, image_shape, batch_size) is None:
+        return (
+            f"a map of a batch may have up to 2³¹ elements, and batch_size is {batch_size:,} on images of "
+            f"shape {image_shape} (give a smaller batch_size)"
         )
     if precision != "bfloat16":
         return f"they compute in bfloat16, and precision is {precision!r} (give precision 'bfloat16')"

@@ -45,7 +45,7 @@ class KernelEnsembleStep:
         lrs: Sequence[float],
         loss: LossWithGradient = cross_entropy_with_gradient,
     ) -> None:
-        layers = find_layers(models[0], image_shape)
+        layers = find_layers(models[0], image_shape, config.batch_size)
         assert layers is not None, "the caller asks find_layers first"
         self._convolutions, self._linear = layers
         self._config, self._model, self._loss = config, models[0], loss

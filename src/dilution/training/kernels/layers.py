@@ -10,6 +10,9 @@ from dilution.models.convnet import ChannelsLast
 GATHER_DEPTH = 64
 """Depth up to which the nine taps of an input of few channels are one product."""
 
+MAX_ELEMENTS = 2**31
+"""Elements of a map of a replica, or of its parameters, from which on 32-bit offsets would overflow."""
+
 _CHANNELS = (16, 32, 64, 128, 256)
 _KINDS = {nn.Conv2d: "C", nn.ReLU: "R", nn.MaxPool2d: "P", nn.Flatten: "F", nn.Linear: "L"}
 
@@ -49,12 +52,13 @@ class Convolution:
 Layers = tuple[list[Convolution], list[nn.Linear]]
 
 
-def find_layers(model: nn.Module, image_shape: tuple[int, int, int]) -> Layers | None:
+def find_layers(model: nn.Module, image_shape: tuple[int, int, int], batch_size: int = 1) -> Layers | None:
     """Return the layers of a ConvNet that the kernels can compute, or None where they cannot.
 
     They can where a model is a ``Sequential`` of 3×3 convolutions with padding 1, each with a ReLU and
     perhaps a 2×2 max-pool, and then of two linear layers with a ReLU between them. Numbers of channels
-    must be powers of two from 16 to 256; the images may have few channels of any number.
+    must be powers of two from 16 to 256; the images may have few channels of any number. The maps of a
+    batch must have fewer than :data:`MAX_ELEMENTS` elements per replica.
     """
     if type(model) is not nn.Sequential:
         return None
@@ -79,7 +83,22 @@ def find_layers(model: nn.Module, image_shape: tuple[int, int, int]) -> Layers |
             0,
         ):
             return None
-    return convolutions, [layer for layer in layers if isinstance(layer, nn.Linear)]
+    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    if _most_elements(convolutions, linear, batch_size) >= MAX_ELEMENTS:
+        return None
+    return convolutions, linear
+
+
+def _most_elements(convolutions: list[Convolution], linear: list[nn.Linear], batch_size: int) -> int:
+    """Return the elements of the largest tensor of a replica: a map with its border, or all parameters."""
+    maps = [
+        (layer.height + 2) * (layer.width + 2) * max(layer.channels_in, layer.channels_out)
+        for layer in convolutions
+    ]
+    maps += [max(layer.in_features, layer.out_features) for layer in linear]
+    dense = [(layer.in_features + 1) * layer.out_features for layer in linear]
+    parameters = sum(layer.size for layer in convolutions) + sum(dense)
+    return max(batch_size * max(maps), parameters)
 
 
 def _is_plain(layer: nn.Conv2d) -> bool:
