@@ -9,7 +9,7 @@ from dilution.models import build_model
 from dilution.noise import Dilution, structured
 from dilution.training import BatchSampler, TrainConfig, train
 from dilution.training.augment import Augmentation
-from dilution.training.device import evaluation_products, resolve_device
+from dilution.training.device import CapturedStep, _warm_up_stream, evaluation_products, resolve_device
 from dilution.training.ema import WeightEMA
 from dilution.training.ensemble import make_ensemble
 from dilution.training.losses import cross_entropy_with_gradient
@@ -105,6 +105,17 @@ def test_a_step_stays_on_its_device(model, targets, precision):
     for weight in ensemble.replica_parameters(1):
         assert weight.grad.device == meta
         assert weight.grad.dtype == torch.float32
+
+
+def test_trainings_share_one_stream_for_their_first_steps(monkeypatch):
+    """Memory that was allocated on a stream is kept for it."""
+    _warm_up_stream.cache_clear()
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: [device])
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    one, other = CapturedStep(None), CapturedStep(None)
+    _warm_up_stream.cache_clear()
+    assert one._stream is other._stream
+    assert one._stream == [1]
 
 
 @gpu

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -101,6 +102,16 @@ def step_function(ensemble: GroupStep, device: torch.device, *, capturable: bool
     return CapturedStep(ensemble).step if device.type == "cuda" and capturable else ensemble.step
 
 
+@lru_cache
+def _warm_up_stream(device: int) -> torch.cuda.Stream:
+    """Return the stream on which the first steps of all trainings of a GPU run.
+
+    The allocator keeps freed memory for the stream that it was allocated on: with a stream per training the
+    memory of each one's first steps would stay, of no use to the next.
+    """
+    return torch.cuda.Stream(device)
+
+
 class CapturedStep:
     """The steps of an ensemble as one CUDA graph: the processor queues a batch and does not wait.
 
@@ -112,7 +123,7 @@ class CapturedStep:
 
     def __init__(self, ensemble: GroupStep) -> None:
         self._ensemble = ensemble
-        self._stream = torch.cuda.Stream()
+        self._stream = _warm_up_stream(torch.cuda.current_device())
         self._graph: torch.cuda.CUDAGraph | None = None
         self._warm_up_steps = 0
         self._losses = torch.empty(0)
