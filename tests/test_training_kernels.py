@@ -128,7 +128,10 @@ def trained(kind, config, lrs, steps, *, weights=False, image_shape=(1, 4, 4)):
     return ensemble, torch.stack(losses)
 
 
-@pytest.mark.parametrize(("name", "steps"), [("adam", 50), ("adamw", 4), ("sgd", 4), ("adadelta", 4)])
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [("adam", 50), ("adamw", 4), ("sgd", 4), ("adadelta", 4)],
+)
 def test_trainings_equal_the_plain_loop(name, steps):
     lrs = [CONFIGS[name]["lr"], CONFIGS[name]["lr"] / 3][: 1 if steps == 50 else 2]
     plain, expected = trained("plain", CONFIGS[name], lrs, steps, weights=name == "adam")
@@ -170,6 +173,18 @@ def test_a_replica_that_diverges_disturbs_no_other():
         alone.step(images[1:], targets[1:], 1.0)
     assert not losses[0].isfinite()
     assert all(map(torch.equal, group.model(1).parameters(), alone.model(0).parameters()))
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2, 3], ids=["first", "second", "dense", "last"])
+def test_a_weight_that_is_not_a_number_gives_a_loss_that_is_none(layer):
+    """The ReLU must not take it for zero, and the other replica must not see it."""
+    models = convnets((2, 1, 5), 2, 2)  # too flat to be pooled: the interpreter refuses the argmax
+    weighted = [part for part in models[0] if isinstance(part, nn.Conv2d | nn.Linear)]
+    with torch.no_grad():
+        weighted[layer].weight[0] = torch.nan
+    step = KernelEnsembleStep(models, (2, 1, 5), TrainConfig(optimizer="sgd", batch_size=4), [0.1, 0.1])
+    losses = step.step(*batch((2, 1, 5), 2, 4), 1.0)
+    assert losses.isnan().tolist() == [True, False]
 
 
 def test_a_training_resumes_from_its_state():

@@ -48,6 +48,12 @@ def tap_offset(tap, W: tl.constexpr):
 
 
 @triton.jit
+def relu(x):
+    """Return max(0, x), and no number where x is none: a replica that diverges shows it in its loss."""
+    return tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
 def forward(
     x, weight, bias, y, argmax, row_length,
     B: tl.constexpr, H: tl.constexpr, W: tl.constexpr, CI: tl.constexpr, CO: tl.constexpr,
@@ -98,12 +104,12 @@ def forward(
             out = r * (B * (H // 2 + 2) * (W // 2 + 2)) + padded(n, h, w, H // 2, W // 2)
         else:
             out = r * (M // 4) + window
-        tl.store(y + out[:, None] * CO + o[None, :], tl.maximum(largest, 0.0).to(kind), mask=inside)
+        tl.store(y + out[:, None] * CO + o[None, :], relu(largest).to(kind), mask=inside)
         argmax += r * (M // 4 * CO)
         tl.store(argmax + window[:, None] * CO + o[None, :], which.to(tl.uint8), mask=inside)
     else:
         out = r * (B * (H + 2) * (W + 2)) + place if BORDER else r * M + m
-        tl.store(y + out[:, None] * CO + o[None, :], tl.maximum(sums, 0.0).to(kind), mask=(m < M)[:, None])
+        tl.store(y + out[:, None] * CO + o[None, :], relu(sums).to(kind), mask=(m < M)[:, None])
 
 
 @triton.jit

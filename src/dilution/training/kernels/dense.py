@@ -3,6 +3,8 @@
 import triton
 import triton.language as tl
 
+from dilution.training.kernels.convolution import relu
+
 
 @triton.jit
 def product(
@@ -34,7 +36,7 @@ def product(
     if BIAS:
         sums += tl.load(bias + r * bias_replica + j, mask=j < N, other=0.0).to(tl.float32)[None, :]
     if RELU:
-        sums = tl.maximum(sums, 0.0)
+        sums = relu(sums)
     if MASK:
         sums = tl.where(tl.load(mask + place, mask=inside, other=0.0) > 0, sums, 0.0)
     tl.store(out + place, sums.to(out.dtype.element_ty), mask=inside)
