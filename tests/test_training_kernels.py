@@ -112,9 +112,21 @@ CONFIGS = {
 }
 
 
-def trained(kind, config, lrs, steps, *, weights=False, image_shape=(1, 4, 4)):
+def narrow_convnet(seed):
+    """Return a ConvNet of 16 channels for images of 2×2, which the interpreter trains twice as fast."""
+    torch.manual_seed(seed)
+    first, second = nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)
+    dense = nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, CLASSES)
+    model = nn.Sequential(first, nn.ReLU(), second, nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), *dense)
+    return model.to(DEVICE)
+
+
+def trained(kind, config, lrs, steps, *, weights=False):
     """Return an ensemble after some steps, and their losses."""
-    models = convnets(image_shape, 2, len(lrs))
+    image_shape = (1, 4, 4) if steps < 50 else (1, 2, 2)
+    models = [narrow_convnet(seed) for seed in range(len(lrs))]
+    if steps < 50:
+        models = convnets(image_shape, 2, len(lrs))
     config = TrainConfig(**config, batch_size=4)
     ensemble = (
         EnsembleStep(models, config, lrs)
@@ -130,7 +142,7 @@ def trained(kind, config, lrs, steps, *, weights=False, image_shape=(1, 4, 4)):
 
 @pytest.mark.parametrize(
     ("name", "steps"),
-    [("adam", 50), ("adamw", 4), ("sgd", 4), ("adadelta", 4)],
+    [("adam", 50), ("adamw", 4), ("sgd", 4), ("sgd", 50), ("adadelta", 4), ("adadelta", 50)],
 )
 def test_trainings_equal_the_plain_loop(name, steps):
     lrs = [CONFIGS[name]["lr"], CONFIGS[name]["lr"] / 3][: 1 if steps == 50 else 2]
