@@ -155,6 +155,10 @@ for step in $steps; do
             --time-limit "${seconds}s" --store "$store" --checkpoints "$FOLDER/checkpoints"
         tail -n 5 "$FOLDER/study.txt"
         ;;
+    kernels)
+        run_step "$seconds" kernels.txt python3 benchmarks/kernels.py --device "$DEVICE"
+        tail -n 30 "$FOLDER/kernels.txt"
+        ;;
     losses)
         run_step "$seconds" losses.txt python3 benchmarks/losses.py --device "$DEVICE"
         ;;

@@ -3,7 +3,9 @@
 ``make test-kernels`` runs this file with TRITON_INTERPRET=1. On a machine with a GPU the kernels run there.
 """
 
+import dataclasses
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -322,3 +324,21 @@ def test_a_study_trains_by_the_kernels_as_by_torch(monkeypatch, loss):
             assert list(result.history[column]) == pytest.approx(list(expected.history[column]), rel=1e-3)
         for one, other in zip(result.model.parameters(), expected.model.parameters(), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
+
+
+def test_the_benchmark_of_the_kernels_measures_every_launch_and_variant(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parent.parent / "benchmarks")
+    kernels = pytest.importorskip("kernels")
+    size = kernels.SMALL if DEVICE == "cpu" else dataclasses.replace(kernels.SMALL, device="cuda")
+    rows = []
+    kernels.measure(size, rows.append)
+    of_step = [row["kernel"] for row in rows if row["what"] == "step"]
+    assert set(of_step) == {name for names in kernels.LAUNCHED.values() for name in names}
+    assert of_step.count("forward") == 2
+    variants = [row for row in rows if row["what"] == "variant"]
+    assert [(row["kernel"], row["number"]) for row in variants] == [
+        ("forward", 0), ("weight_gradient", 0), ("forward", 1), ("weight_gradient", 1), ("input_gradient", 1),
+    ]  # fmt: skip
+    assert {row["pixels"] for row in variants} == {64}
+    assert [row["error"] for row in rows if row["what"] != "step"] == [""] * 10
+    assert all(row["microseconds"] > 0 for row in rows)

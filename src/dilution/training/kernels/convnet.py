@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 import triton
@@ -18,6 +19,31 @@ _PIXELS = 128  # pixels of a tile
 _NARROW, _WIDE = 32, 128  # with so few channels tiles have twice the pixels, with so many more warps
 _TILES = 14  # tiles of pixels that one program of a weight gradient adds up
 _ALIGNED = 16  # parameters start at multiples of so many elements
+
+KernelName = Literal["forward", "input_gradient", "weight_gradient"]
+"""The kernels of a convolution."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """How a kernel of a convolution is launched.
+
+    Parameters
+    ----------
+    pixels
+        Pixels per tile, a power of two.
+    num_warps, num_stages
+        Warps per program, and loads of a loop that are in flight.
+    """
+
+    pixels: int
+    num_warps: int
+    num_stages: int
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the launch beside its pixels."""
+        return {"num_warps": self.num_warps, "num_stages": self.num_stages} | LAUNCH
 
 
 class Rows:
@@ -114,6 +140,12 @@ class Step:
     weights_of_labels
         Whether targets of cross entropy are weights of labels, shape (R, B, classes), instead of labels,
         shape (R, B).
+
+    Attributes
+    ----------
+    tiles
+        How the kernels of each convolution are launched, by kernel and number of the convolution. Other tiles
+        than those at first are for measurements.
     """
 
     def __init__(
@@ -127,6 +159,11 @@ class Step:
         self.losses = torch.zeros(replicas, device=device)
         self._shape, self._rows, self._convolutions = (replicas, batch_size), rows, convolutions
         self._tile_pixels = _PIXELS * torch.bfloat16.itemsize // products.itemsize  # as large in memory
+        self.tiles = {
+            (kernel, number): self._tile(kernel, number)
+            for number in range(len(convolutions))
+            for kernel in self.kernels_of(number)
+        }
         first = convolutions[0]
 
         def maps(height: int, width: int, channels: int, kind: torch.dtype = products) -> Tensor:
@@ -155,9 +192,31 @@ class Step:
     def _splits(self, layer: Convolution) -> int:
         return -(-self._pixels(layer) // (_PIXELS * _TILES))
 
-    def _tile(self, channels: int) -> int:
-        """Return the pixels of a tile of so many channels."""
-        return 2 * self._tile_pixels if channels <= _NARROW else self._tile_pixels
+    def _tile(self, kernel: KernelName, number: int) -> Tile:
+        """Return how a kernel is launched: few channels in larger tiles, many sums on more warps."""
+        layer, pixels = self._convolutions[number], self._tile_pixels
+        if kernel == "weight_gradient":
+            return Tile(pixels if number else 2 * pixels, 4, 2)  # the images have few channels
+        channels = layer.channels_out if kernel == "forward" else max(layer.channels_in, layer.channels_out)
+        warps = 8 if layer.channels_out >= _WIDE else 4
+        return Tile(2 * pixels if channels <= _NARROW else pixels, warps, 3)
+
+    def kernels_of(self, number: int) -> list[KernelName]:
+        """Return the kernels of a convolution; the gradient of the images is not computed."""
+        return ["forward", "weight_gradient", "input_gradient"] if number else ["forward", "weight_gradient"]
+
+    def launch(self, kernel: KernelName, number: int) -> list[Tensor]:
+        """Launch a kernel once more, on the maps of the last batch, and return what it computes."""
+        layer = self._convolutions[number]
+        x = self._y[number - 1] if number else self.x
+        if kernel == "forward":
+            self._forward(number, layer, x)
+            return [self._y[number], self._argmax[number]]
+        if kernel == "input_gradient":
+            self._input_gradient(number, x)
+            return [self._dy[number - 1]]
+        self._weight_gradient(number, layer, x)
+        return [self._parameters(number)[2][:, : layer.size]]
 
     def _pixels(self, layer: Convolution) -> int:
         return self._shape[1] * layer.height * layer.width
@@ -204,12 +263,13 @@ class Step:
         bias = self._rows.weights[
             :, self._rows.offsets[number] + 9 * layer.channels_in * layer.channels_out :
         ]
-        tile = self._tile(layer.channels_out)
-        convolution.forward[triton.cdiv(pixels, tile), replicas](
+        tile = self.tiles["forward", number]
+        convolution.forward[triton.cdiv(pixels, tile.pixels), replicas](
             x, low, bias, self._y[number], self._argmax[number], self._rows.length,
             B=batch, H=layer.height, W=layer.width, CI=layer.channels_in, CO=layer.channels_out,
-            POOL=layer.pool, BORDER=number < len(self._convolutions) - 1, GATHER=gather, M=pixels, BM=tile,
-            BK=max(16, triton.next_power_of_2(9 * layer.channels_in)) if gather else 16, **_options(layer),
+            POOL=layer.pool, BORDER=number < len(self._convolutions) - 1, GATHER=gather, M=pixels,
+            BK=max(16, triton.next_power_of_2(9 * layer.channels_in)) if gather else 16,
+            BM=tile.pixels, **tile.options,
         )  # fmt: skip
 
     def _classify(self, targets: Tensor, loss: LossWithGradient | None) -> None:
@@ -288,31 +348,26 @@ class Step:
         replicas, batch = self._shape
         low, _, _ = self._parameters(number)
         pixels = self._pixels(layer)
-        tile = self._tile(max(layer.channels_in, layer.channels_out))
-        convolution.input_gradient[triton.cdiv(pixels, tile), replicas](
+        tile = self.tiles["input_gradient", number]
+        convolution.input_gradient[triton.cdiv(pixels, tile.pixels), replicas](
             self._dy[number], low, x, self._argmax[number - 1], self._dy[number - 1], self._rows.length,
             B=batch, H=layer.height, W=layer.width, CI=layer.channels_in, CO=layer.channels_out,
-            UNPOOL=before.pool, HB=before.height, WB=before.width, M=pixels, BM=tile, **_options(layer),
+            UNPOOL=before.pool, HB=before.height, WB=before.width, M=pixels, BM=tile.pixels, **tile.options,
         )  # fmt: skip
 
     def _weight_gradient(self, number: int, layer: Convolution, x: Tensor) -> None:
         replicas, batch = self._shape
         pixels, splits = self._pixels(layer), self._splits(layer)
-        tile = self._tile_pixels if number else 2 * self._tile_pixels  # the images have few channels
-        tiles = triton.cdiv(triton.cdiv(pixels, tile), splits)
+        tile = self.tiles["weight_gradient", number]
+        tiles = triton.cdiv(triton.cdiv(pixels, tile.pixels), splits)
         depth = 128 if layer.channels_out >= _WIDE else 64
         depth = min(depth, max(16, triton.next_power_of_2(9 * layer.channels_in)))
         convolution.weight_gradient[splits, triton.cdiv(9 * layer.channels_in, depth), replicas](
             x, self._dy[number], self._parts,
             B=batch, H=layer.height, W=layer.width, CI=layer.channels_in, CO=layer.channels_out,
-            M=pixels, BM=tile, BK=depth, TILES=tiles, SPLITS=splits, num_warps=4, num_stages=2, **LAUNCH,
+            M=pixels, BM=tile.pixels, BK=depth, TILES=tiles, SPLITS=splits, **tile.options,
         )  # fmt: skip
         _, _, gradient = self._parameters(number)
         convolution.add_parts[triton.cdiv(layer.size, 256), replicas](
             self._parts, gradient, self._rows.length, SIZE=layer.size, SPLITS=splits, BLOCK=256, **LAUNCH
         )
-
-
-def _options(layer: Convolution) -> dict[str, Any]:
-    """Return launch options: more warps where a tile holds more sums."""
-    return {"num_warps": 8 if layer.channels_out >= _WIDE else 4, "num_stages": 3} | LAUNCH
