@@ -668,6 +668,11 @@ def pack_folder(message: str) -> None:
 
 
 case("a folder has too many images for memory", too_many_images, pack_folder)
+case(
+    "more classes than there are",
+    lambda: refusal(load, "digits#classes=20"),
+    lambda message: load(named(r"Name '([^']+)'", message)) and None,
+)
 case("a pack does not exist", lambda: refusal(load, "my new.pack"), paste_all)
 
 

@@ -233,9 +233,11 @@ def check_outside(out: Path, data: str) -> None:
         If the data are a folder, and the results would be written to it or into it.
     """
     from dilution.data import DATASETS
+    from dilution.data.first_classes import split_classes
     from dilution.data.sources import ImageFolderSource, custom_source
     from dilution.errors import InputError
 
+    data, _ = split_classes(data)
     source = None if data in DATASETS else custom_source(data)
     folder = source.path if isinstance(source, ImageFolderSource) else None
     if folder is not None and out.resolve().is_relative_to(folder):

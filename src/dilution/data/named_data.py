@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dilution.data.arrays import Arrays, DataSet
+from dilution.data.first_classes import split_classes
 from dilution.data.formats.memory_images import check_images_fit
 from dilution.data.from_arrays import CheckedArrays
 from dilution.data.open_examples import open_examples, read_held
@@ -22,7 +23,7 @@ from dilution.utils.regular_file import check_regular, is_file
 
 def is_own_data(name: str | Path) -> bool:
     """Return whether a name stands for data of the user, which have one label per example as a rule."""
-    return str(name) not in DATASETS
+    return split_classes(str(name))[0] not in DATASETS
 
 
 def name_data(

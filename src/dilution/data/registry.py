@@ -18,6 +18,7 @@ from dilution.data.builtin.digits import DIGITS
 from dilution.data.builtin.mnist import FASHION_MNIST, MNIST
 from dilution.data.builtin.photos import PHOTOS
 from dilution.data.download import FileStatus
+from dilution.data.first_classes import FirstClasses, split_classes
 from dilution.data.formats.image_listing import contains_images
 from dilution.data.sources import CUSTOM_DATA, DataSource, PackSource, TableSource, custom_source
 from dilution.errors import InputError, short_repr, unknown
@@ -65,6 +66,9 @@ def load(name: str | Path, root: str | Path | None = None) -> DataSet:
           (:func:`dilution.data.formats.image_folder.load`);
         * ``"module:function"``, a function that returns data (:func:`dilution.data.formats.callable.load`),
           whose code is executed.
+
+        ``#classes=5`` behind a name (``,classes=5`` behind other options) takes the examples of the first
+        five classes alone.
     root
         Folder of downloaded data. Default: that of the environment variable DILUTION_DATA, else a folder in
         the user's cache. Missing files are downloaded to it.
@@ -140,7 +144,8 @@ def fingerprint(name: str | Path, root: str | Path | None = None) -> str:
     """
     source = _source(name, root)
     identity = source.fingerprint()
-    if isinstance(source, _BuiltinSource | PackSource):
+    whole = source.source if isinstance(source, FirstClasses) else source
+    if isinstance(whole, _BuiltinSource | PackSource):
         return identity
     return hashlib.sha256(f"{READING_RULES} {identity}".encode()).hexdigest()
 
@@ -163,7 +168,8 @@ def is_dataset_name(name: str | Path) -> bool:
     InputError
         If it is the path of a file of another kind.
     """
-    return str(name) in DATASETS or custom_source(str(name)) is not None
+    name, _ = split_classes(str(name))
+    return name in DATASETS or custom_source(name) is not None
 
 
 @dataclass(frozen=True)
@@ -192,6 +198,9 @@ class _BuiltinSource:
 
 def _source(name: str | Path, root: str | Path | None) -> DataSource:
     """Return the source of a data set; the name of a built-in one wins over a path."""
+    whole, count = split_classes(str(name))
+    if count is not None:
+        return FirstClasses(_source(whole, root), whole, count)
     if str(name) in DATASETS:
         has_files = bool(DATASETS[str(name)].files)
         if not has_files and contains_images(Path(name)):

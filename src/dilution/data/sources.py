@@ -295,7 +295,7 @@ def _split_name(name: str) -> tuple[Path, str, bool]:
     splits = list(_splits(name))
     for head, options in [(name, ""), *splits]:
         for form in (head, unquote(head)):
-            if form and _exists(path := expand_home(form)):
+            if form and path_exists(path := expand_home(form)):
                 return path, options, True
     for head, options in splits:
         if Path(head).suffix.lower() in _BY_SUFFIX:
@@ -303,9 +303,10 @@ def _split_name(name: str) -> tuple[Path, str, bool]:
     return expand_home(name), "", False
 
 
-def _exists(path: Path) -> bool:
+def path_exists(path: str | Path) -> bool:
+    """Return whether a path exists; one that cannot be one, or is not accessible, does not."""
     try:
-        return path.exists()
+        return expand_home(path).exists()
     except OSError:  # it is too long for a path, or a parent folder is not accessible
         return False
 
