@@ -72,6 +72,8 @@ class FigureInputs:
         Shape of an image: (channels, height, width).
     observed
         Noise of the observed labels, counted over all training images; None without observed labels.
+    class_sizes
+        Number of training images of each class. Empty: ten classes of equal size.
     """
 
     dataset: str
@@ -80,12 +82,14 @@ class FigureInputs:
     precision: PrecisionName = "float32"
     shape: tuple[int, int, int] = (1, 28, 28)
     observed: NoiseSummary | None = None
+    class_sizes: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, dataset: str, train: Arrays, external: str, precision: PrecisionName) -> "FigureInputs":
         """Return the inputs of a data set with this name and train split."""
         noise = None if train.observed is None else Dilution(train, noise=observed()).noise_summary()
-        return cls(dataset, len(train), external, precision, train.shape, noise)
+        sizes = train.labels.bincount(minlength=len(train.classes)).tolist()
+        return cls(dataset, len(train), external, precision, train.shape, noise, tuple(sizes))
 
 
 @dataclass(frozen=True)

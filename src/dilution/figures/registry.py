@@ -3,6 +3,7 @@
 from dilution.errors import unknown
 from dilution.figures import (
     baselines,
+    class_counts,
     fig1,
     fig2,
     fig3,
@@ -29,7 +30,7 @@ PAPER_FIGURES: dict[str, Figure] = {
 
 FIGURES: dict[str, Figure] = PAPER_FIGURES | {
     module.FIGURE.name: module.FIGURE
-    for module in (gradients, baselines, human_labels, methods, method_price)
+    for module in (gradients, baselines, human_labels, methods, method_price, class_counts)
 }
 """Every figure by name, in the order of a page: those of the paper, then those beyond it."""
 
