@@ -373,7 +373,8 @@ def _laid_out(figure: Figure) -> Iterator[None]:
         with current_style().noting_lack_of_room():
             figure.draw_without_rendering()
     engine = figure.get_layout_engine()
-    figure.set_layout_engine("none")
+    with _settings():
+        figure.set_layout_engine(None)  # with "none" each file would be drawn twice, once for the layout
     try:
         yield
     finally:
