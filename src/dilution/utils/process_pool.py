@@ -130,13 +130,22 @@ class ProcessPool:
         return len(self._tasks) < len(self.workers)
 
     def start(self, task: Any, position: int = 0) -> None:
-        """Hand a task to a free worker; `position` comes back with the finished task."""
+        """Hand a task to a free worker; `position` comes back with the finished task.
+
+        Raises
+        ------
+        WorkerError
+            If the worker had died, and another process cannot be started in its place.
+        """
         worker = next(worker for worker in self.workers if worker not in self._tasks)
+        if worker.is_closed:  # replaced now, and not as it died: often no task follows
+            place = self.workers.index(worker)
+            self.workers[place] = worker = worker.restarted()
         self._tasks[worker] = task, position
         worker.send(task)
 
     def wait(self, timeout: float | None = None) -> list[FinishedTask]:
-        """Wait until a task has finished and return all that have; dead processes are replaced.
+        """Wait until a task has finished and return all that have; :meth:`start` replaces a dead process.
 
         After `timeout` seconds an empty list is returned, after a day at the latest. Default: no limit.
         """
@@ -151,7 +160,7 @@ class ProcessPool:
                 continue
             (task, position), answer = self._tasks.pop(worker), worker.receive()
             if answer is None:
-                self.workers[self.workers.index(worker)] = worker.restarted()
+                worker.kill()
                 exit_code = worker.process.exitcode
                 finished.append(FinishedTask(task, exit_code=exit_code, position=position))
             else:

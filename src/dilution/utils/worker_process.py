@@ -128,6 +128,11 @@ class WorkerProcess:
         worker.wait_until_ready()
         return worker
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the process was ended by :meth:`kill`."""
+        return self.connection.closed
+
     def kill(self) -> None:
         """End the process, whatever it is doing."""
         self.process.kill()
