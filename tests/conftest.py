@@ -1,3 +1,4 @@
+import gc
 import itertools
 import signal
 import sys
@@ -21,6 +22,12 @@ settings.load_profile("suite")
 # Under nohup every child would ignore SIGHUP, as commands do that were started so; here it ends them.
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what the imports and the tests themselves hold out of each later search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
