@@ -1,13 +1,10 @@
 """Options that commands share, and the record that commands receive."""
 
-import subprocess
-import sys
 import threading
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
-import pytest
 import typer
 from typer.testing import CliRunner
 
@@ -135,13 +132,3 @@ def test_a_command_that_shows_stages_speaks_while_it_loads(monkeypatch):
     result = call(command, "done")
     assert result.stderr.startswith("loading the program: 0 s so far\n")
     assert result.stdout == "done\n"
-
-
-@pytest.mark.trains  # it starts a process
-def test_what_commands_import_before_they_work_draws_no_plots():
-    code = (
-        "import sys, dilution.advice, dilution.diagnosis, dilution.fitting, dilution.planning\n"
-        "print({'matplotlib', 'scipy.stats', 'sklearn'} & set(sys.modules))"
-    )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed == "set()\n"

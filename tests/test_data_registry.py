@@ -1,8 +1,6 @@
 """One loader for all data: names, fingerprints, states of files, and the folder of downloads."""
 
 import hashlib
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,13 +80,6 @@ def test_the_root_is_the_argument_then_the_environment_then_the_cache(
     monkeypatch.setenv("DILUTION_DATA", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert "dilution" in str(registry.data_root())
-
-
-@pytest.mark.trains
-def test_importing_the_package_imports_neither_scikit_learn_nor_pooch_nor_pandas() -> None:
-    code = "import sys, dilution.data; print({'sklearn', 'pooch', 'pandas'} & set(sys.modules))"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed == "set()\n"
 
 
 def test_data_that_are_read_by_other_rules_make_other_runs(

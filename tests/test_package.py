@@ -1,5 +1,6 @@
 """``import dilution``: what it offers, and what it costs."""
 
+import json
 import subprocess
 import sys
 from importlib.metadata import version
@@ -23,12 +24,65 @@ def test_every_public_name_is_there():
     assert dir(dilution) == sorted(dilution.__all__)
 
 
-def test_packages_are_there_without_an_import_of_their_own():
-    code = (
-        "import dilution; print(dilution.review.write_review.__name__, dilution.data.open_examples.__name__)"
-    )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed == "write_review open_examples\n"
+# What is imported at each step of one fresh process; the import of torch takes seconds.
+STEPS = """
+import json, sys
+from pathlib import Path
+import dilution
+
+steps = {}
+
+def note(step, **found):
+    steps[step] = {**found, "modules": list(sys.modules)}
+
+note("data", function=dilution.data.open_examples.__name__)
+import dilution.advice, dilution.diagnosis, dilution.fitting, dilution.planning
+note("commands")
+note("review", function=dilution.review.write_review.__name__)
+
+from dilution.training import Checkpoint, train
+from dilution.training.optimizers import OPTIMIZERS
+
+digits = dilution.load("digits")
+noisy = dilution.Dilution(digits.train, alpha=1, n=200)
+for optimizer in OPTIMIZERS:
+    checkpoint = Checkpoint(Path(f"{optimizer}.pt"), "a training")
+    train("mlp1", noisy, test=digits.test, optimizer=optimizer, steps=2, n_evals=2, checkpoint=checkpoint)
+note("training")
+print(json.dumps(steps))
+"""
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory):
+    """Return per step what it found, and the names of all modules that were imported up to it."""
+    command = [sys.executable, "-c", STEPS]
+    folder = tmp_path_factory.mktemp("fresh")
+    return json.loads(subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.trains
+def test_packages_are_there_without_an_import_of_their_own(steps):
+    assert steps["data"]["function"] == "open_examples"
+    assert "dilution.review" not in steps["commands"]["modules"]
+    assert steps["review"]["function"] == "write_review"
+
+
+@pytest.mark.trains
+def test_importing_the_data_imports_neither_scikit_learn_nor_pooch_nor_pandas(steps):
+    assert {"sklearn", "pooch", "pandas"}.isdisjoint(steps["data"]["modules"])
+
+
+@pytest.mark.trains
+def test_what_commands_import_before_they_work_draws_no_plots(steps):
+    assert {"matplotlib", "scipy.stats", "sklearn"}.isdisjoint(steps["commands"]["modules"])
+
+
+@pytest.mark.trains
+def test_a_training_does_not_import_the_compiler_of_torch(steps):
+    """That takes a second or two of every process that trains."""
+    assert "torch" in steps["training"]["modules"]
+    assert "torch._dynamo" not in steps["training"]["modules"]
 
 
 def test_a_missing_name_is_an_attribute_error():

@@ -2,8 +2,6 @@
 
 import copy
 import pickle
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -49,32 +47,3 @@ def test_built_in_optimizers_take_the_steps_of_torch_and_go_on_from_its_state(na
     for first, second, third in zip(own_weights, torch_weights, resumed, strict=True):
         assert torch.equal(first, second)
         assert torch.equal(first, third)
-
-
-TRAINS_WITHOUT_COMPILER = """
-import sys
-from pathlib import Path
-import dilution
-from dilution.training import Checkpoint, train
-from dilution.training.optimizers import OPTIMIZERS
-
-digits = dilution.load("digits")
-noisy = dilution.Dilution(digits.train, alpha=1, n=200)
-for optimizer in OPTIMIZERS:
-    checkpoint = Checkpoint(Path(f"{optimizer}.pt"), "a training")
-    train("mlp1", noisy, test=digits.test, optimizer=optimizer, steps=2, n_evals=2, checkpoint=checkpoint)
-print("torch._dynamo" in sys.modules)
-"""
-
-
-@pytest.mark.trains
-def test_a_training_does_not_import_the_compiler_of_torch(tmp_path):
-    """That takes a second or two of every process that trains."""
-    done = subprocess.run(
-        [sys.executable, "-c", TRAINS_WITHOUT_COMPILER],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "False\n"
