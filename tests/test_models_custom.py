@@ -153,7 +153,7 @@ def test_a_study_in_worker_processes_is_the_same_as_in_this_process(module, tmp_
         dilution.run(study, store=tmp_path / f"{workers}.sqlite", execution=Execution(workers=workers)).drop(
             columns=["seconds", "started", "finished", "group_size"]
         )
-        for workers in (0, 2)
+        for workers in (0, 1)
     ]
     assert tables[0]["state"].tolist() == ["done"] * 4
     assert tables[0]["test_acc_at_best_clean_val"].nunique() > 1
