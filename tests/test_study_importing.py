@@ -1,10 +1,9 @@
 """The import of exported tables: every run comes back, and a damaged file adds nothing."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+import commands
 import pandas as pd
 import pytest
 
@@ -255,11 +254,8 @@ def test_the_published_runs_can_be_imported(tmp_path, path):
 
 def test_the_command_line_shows_the_error_without_a_traceback(tmp_path, altered):
     file = altered(test_acc_at_best_clean_val="0.99x")
-    command = [sys.executable, "-m", "dilution", "import", str(file)]
-    done = subprocess.run(
-        [*command, "--store", str(tmp_path / "second.sqlite")], capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    result = commands.dilution("import", file, "--store", tmp_path / "second.sqlite")
+    assert result.exit_code == 2
+    assert "Traceback" not in result.stderr
     message = "test_acc_at_best_clean_val is '0.99x'; it must be a number in [0, 1]."
-    assert message in " ".join(done.stderr.split())
+    assert message in " ".join(result.stderr.split())
