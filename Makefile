@@ -8,6 +8,9 @@ TESTERS ?= $(shell $(PYTHON) -c 'import os; print(max(2, min(4, os.cpu_count() o
 # without bytecode of the packages: Python writes that of the modules it imports, a small part of them
 PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --no-compile
 
+# containers often set it; then each process that a test starts would compile every module anew, 0.5 s or more
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: lock demo check test test-kernels style test-faults lint docs results bench bench-gpu bench-ray install clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
