@@ -24,6 +24,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,15 @@ def call(words: list[str]) -> str:
     return result.stdout
 
 
+@cache
+def command_line() -> Any:
+    """Return the program ``dilution``, built once: that takes longer than to parse a line."""
+    return typer.main.get_command(app)
+
+
 def parse(words: list[str]) -> None:
     """Refuse a command or option of ``dilution`` that does not exist, or an argument that is missing."""
-    command: Any = typer.main.get_command(app)
+    command = command_line()
     while hasattr(command, "commands"):
         name, *words = words
         command = command.commands[name]
@@ -139,7 +146,7 @@ def test_commands_that_are_shown_exist(page):
         if program == "dilution" and line not in inline:
             parse(words)
         elif program == "dilution":  # in running text a command may lack its arguments
-            command: Any = typer.main.get_command(app)
+            command = command_line()
             for word in words:
                 if not hasattr(command, "commands"):
                     break
@@ -201,10 +208,12 @@ def test_the_loop_over_a_dilution_has_ten_lines():
     assert len(first.splitlines()) == 10
 
 
+computed_pages = cache(pages)  # all pages at once
+
 PAGES_WITH_COMPUTED_PARTS = ["docs/cli.md", "README.md", "docs/results/README.md", "docs/architecture.md"]
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_COMPUTED_PARTS)
 def test_computed_parts_of_pages_are_current(page):
     path = ROOT / page
-    assert path.read_text("utf-8") == pages()[path], "run: python tests/generated.py"
+    assert path.read_text("utf-8") == computed_pages()[path], "run: python tests/generated.py"
