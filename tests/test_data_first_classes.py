@@ -34,6 +34,11 @@ def test_a_note_says_what_was_left_out() -> None:
     )
 
 
+def test_all_classes_leave_nothing_out() -> None:
+    assert load("digits#classes=10").notes == ()
+    assert len(load("digits#classes=10").train) == len(load("digits").train)
+
+
 def test_each_number_of_classes_has_a_fingerprint_of_its_own() -> None:
     names = ["digits", "digits#classes=10", "digits#classes=3", "digits#classes=4"]
     assert len({registry.fingerprint(name) for name in names}) == len(names)

@@ -83,7 +83,7 @@ class FirstClasses:
         return UnsplitData(
             self._of(whole.arrays, rows),
             None if whole.names is None else tuple(whole.names[row] for row in kept),
-            (*whole.notes, self._note({"": (whole.arrays, rows)})),
+            (*whole.notes, *self._notes({"": (whole.arrays, rows)})),
             whole.positions[kept],
             None if whole.places is None else tuple(whole.places[row] for row in kept),
             None if whole.weights is None else np.asarray(whole.weights[kept]),
@@ -111,7 +111,7 @@ class FirstClasses:
             name=name_with_classes(whole.name, self.count),
             train=train,
             test=test,
-            notes=(*whole.notes, self._note(rows)),
+            notes=(*whole.notes, *self._notes(rows)),
         )
 
     def _rows(self, arrays: Arrays) -> Tensor:
@@ -132,16 +132,18 @@ class FirstClasses:
         """Return some of the examples; they have the first classes alone."""
         return replace(arrays.subset(rows), classes=arrays.classes[: self.count])
 
-    def _note(self, splits: dict[str, tuple[Arrays, Tensor]]) -> str:
-        """Return what was left out as a sentence."""
+    def _notes(self, splits: dict[str, tuple[Arrays, Tensor]]) -> tuple[str, ...]:
+        """Return what was left out as a sentence; none with all classes."""
         arrays = next(iter(splits.values()))[0]
+        if self.count == len(arrays.classes):
+            return ()
         counts = " and ".join(
             f"{len(rows):,} of {len(whole):,} {kind}examples" for kind, (whole, rows) in splits.items()
         )
         first, last = (short_repr(arrays.classes[place]) for place in (0, self.count - 1))
         return (
             f"{self.count:,} of {len(arrays.classes):,} classes are used, from {first} to {last}, with "
-            f"{counts}; all others are left out"
+            f"{counts}; all others are left out",
         )
 
 

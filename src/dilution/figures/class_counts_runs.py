@@ -19,7 +19,7 @@ _ALPHAS = [2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0]
 _LAPTOP_ALPHAS = [*_ALPHAS, 500.0]
 _PAPER_ALPHAS = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0]
 _SEARCHED_ALPHAS = (0.0, 10.0)  # where learning rates are chosen at the paper preset
-_LONGEST = 6_000  # steps of a training at the paper preset
+_LONGEST = 12_000  # steps of a training at the paper preset
 
 
 def class_counts(inputs: FigureInputs) -> list[int]:
@@ -89,8 +89,8 @@ def _demo(inputs: FigureInputs) -> Grids:
 
 
 def _laptop(inputs: FigureInputs) -> Grids:
-    base = {"model": "conv2", "lr": 1e-3, "batch_size": 64, "epochs": 30.0, "n_evals": 5}
-    return _pooled(inputs, base, 200, _LAPTOP_ALPHAS)
+    base = {"model": "mlp2", "lr": 1e-3, "batch_size": 64, "epochs": 30.0, "n_evals": 5}
+    return _pooled(inputs, base, 300, _LAPTOP_ALPHAS)
 
 
 def _paper(inputs: FigureInputs) -> Grids:
@@ -118,9 +118,10 @@ PRESETS: dict[PresetName, Preset] = {
     ),
     "laptop": Preset(
         _laptop,
-        "Laptop preset: at most 200 examples per class, so that learning fails within the noise levels "
-        "tried, Conv-2, pooled targets, Adam with a learning rate of 1e-3 that falls linearly to 0, 30 "
-        f"epochs. {_NUMBERS}",
+        "Laptop preset: at most 300 examples per class, so that learning fails within the noise levels tried, "
+        "MLP-2, pooled targets, Adam with a learning rate of 1e-3 that falls linearly to 0, 30 epochs, five "
+        f"seeds. {_NUMBERS}",
+        seeds=5,
     ),
     "paper": Preset(
         _paper,

@@ -100,8 +100,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     for explanation in (
         Explanation("alpha", "noise level α", lambda alpha, *_: alpha),
         Explanation("noise_rate", "noise rate", lambda _, right, __: 1 - right),
-        Explanation("margin", "margin, right − wrong", lambda _, right, wrong: right - wrong),
-        Explanation("ratio", "ratio, wrong / right", lambda _, right, wrong: wrong / right),
+        Explanation("margin", "margin (right − wrong)", lambda _, right, wrong: right - wrong),
+        Explanation("ratio", "ratio (wrong / right)", lambda _, right, wrong: wrong / right),
     )
 }
 """The explanations by name; "wrong" is the most frequent wrong label."""
