@@ -455,9 +455,9 @@ def test_losses_of_examples_have_the_mean_of_the_loss_and_its_gradient(text):
 @pytest.mark.parametrize("text", ["forward", "forward(T=[[0.5, 0.5, 0], [0, 0.9, 0.1], [0.1, 0, 0.9]])"])
 def test_forward_correction_of_examples_has_a_gradient_however_unlikely_the_label(text):
     data = load("digits").train
-    three = replace(data, images=data.images[:60], labels=torch.arange(60) % 3, classes=("a", "b", "c"))
+    three = Arrays(data.images[:60], torch.arange(60) % 3, ("a", "b", "c"))
     (task,) = tasks("plain", replicas=1)
-    facts = Replica(replace(task, noisy=Dilution(three, 1.0)), CPU, WHOLE_BATCH).loss_context(1)
+    facts = Replica(replace(task, noisy=Dilution(three, 0.0)), CPU, WHOLE_BATCH).loss_context(1)
     logits = torch.tensor([[40.0, 0.0, -60.0], [0.0, 80.0, -20.0]], requires_grad=True)
     labels = torch.tensor([2, 0])
     losses = resolve_loss(text).of_examples(facts)(logits, labels)

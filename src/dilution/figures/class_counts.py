@@ -37,7 +37,8 @@ def _largest(runs: pd.DataFrame) -> float:
 
 def _logs(thresholds: pd.DataFrame, largest: float) -> Floats:
     """Return log(1 + α) of thresholds; those beyond the largest noise level count as at it."""
-    return np.log1p(thresholds.clip(upper=largest).to_numpy(dtype=np.float64))
+    logs: Floats = np.log1p(thresholds.clip(upper=largest).to_numpy(dtype=np.float64))
+    return logs
 
 
 def _curves(thresholds: pd.DataFrame, largest: float) -> dict[str, Floats]:

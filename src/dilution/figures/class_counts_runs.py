@@ -118,9 +118,9 @@ PRESETS: dict[PresetName, Preset] = {
     ),
     "laptop": Preset(
         _laptop,
-        "Laptop preset: at most 300 examples per class, so that learning fails within the noise levels tried, "
-        "MLP-2, pooled targets, Adam with a learning rate of 1e-3 that falls linearly to 0, 30 epochs, five "
-        f"seeds. {_NUMBERS}",
+        "Laptop preset: at most 300 examples per class, so that learning fails within the noise levels "
+        "tried, MLP-2, pooled targets, Adam with a learning rate of 1e-3 that falls linearly to 0, 30 "
+        f"epochs, five seeds. {_NUMBERS}",
         seeds=5,
     ),
     "paper": Preset(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from numbers import Integral
 from typing import get_args
 
 from pydantic import ValidationError
@@ -142,6 +143,8 @@ def _kind(tasks: Sequence[TrainTask]) -> Trainable:
 
 def _warn_of_patience(task: TrainTask) -> None:
     """Log a warning if the rule of early stopping of a training cannot stop it."""
+    if not isinstance(task.n_val, Integral) or not 1 <= task.n_val < task.noisy.n:
+        return  # the training refuses it
     n, config = task.noisy.n - task.n_val, task.config
     steps = config.total_steps(task.noisy.length_for(n) if config.targets == "sampled" else n)
     if note := resolve_early_stopping(config.early_stopping).never_stops(steps, config.n_evals):
