@@ -10,8 +10,7 @@ from dilution.figures.paper_scale import LR_RULE, LrSearch, describe, paper_grid
 from dilution.study.run_spec import Run
 
 SKEWS = (0.5, 0.8)
-"""Skews of the structured noise beside uniform noise: the margin is a half and a fifth of that of uniform "
-"noise."""
+"""Skews of the structured noise: the margin is a half and a fifth of that of uniform noise."""
 
 _FEWEST, _MANY = 3, 60  # with two classes all kinds of noise are the same
 _LEAST = 6  # classes of data that have three different numbers of classes from 3 on

@@ -122,15 +122,15 @@ class ThresholdLaw:
         of the exponents ½, 1 and 2.
         """
         excesses = [self._excess(exponent) for exponent in (SQUARE_ROOT, LINE, PARABOLA)]
-        found: list[float] = []
+        simulated: list[float] = []
         for seed in _calibration_seeds():
-            found.append(self._simulated_critical_value(seed))
-            mean = float(np.mean(found))
+            simulated.append(self._simulated_critical_value(seed))
+            mean = float(np.mean(simulated))
             deviation = max(
-                float(np.std(found, ddof=1)) if len(found) > 1 else 0.0, _CALIBRATION_ERROR * mean
+                float(np.std(simulated, ddof=1)) if len(simulated) > 1 else 0.0, _CALIBRATION_ERROR * mean
             )
             nearest = min(abs(excess - mean) for excess in excesses)
-            if nearest >= _RESOLVED * deviation / math.sqrt(len(found)):
+            if nearest >= _RESOLVED * deviation / math.sqrt(len(simulated)):
                 break
         return mean
 
