@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dilution.errors import InputError
 from dilution.figures import FIGURES, estimate
 from dilution.figures.base import FigureInputs
+from dilution.figures.fig8 import searched_size
 from dilution.figures.fig11 import _beyond_edges
 from dilution.figures.paper_scale import LONGEST, PROVISIONAL_LR, SHORTEST, TRIAL_SEED, LrSearch, paper_steps
 from dilution.figures.search import (
@@ -81,7 +82,7 @@ def play(search, planned, loss):
     """Return the rounds of a search whose trials reach an error, or a score, as a function of the run."""
     scores, rounds = {}, []
     while True:
-        rounds.append(search.next_runs(planned, scores))
+        rounds.append(search.next_runs(planned, scores, 60_000))
         new = [run for run in rounds[-1] if run.key not in scores]
         if all(run.seed < TRIAL_SEED for run in new):
             return rounds
@@ -133,16 +134,43 @@ def test_a_trial_that_diverged_is_not_chosen():
 
 def test_points_with_one_reference_share_its_trials():
     planned = [run_of(alpha=alpha, n=n) for alpha in (0, 10) for n in (900, 1_000, 1_100)]
-    shared = LrSearch(lambda _: {"n": 1_000})
+    shared = LrSearch(lambda *_: {"n": 1_000, "n_val": 100})
     rounds = play(shared, planned, lambda run: abs(math.log(run.lr / (0.1 if run.alpha else 0.3))))
     assert {run.n for part in rounds[:-1] for run in part} == {1_000}
     assert {run.alpha: run.lr for run in rounds[-1]} == {0: 0.3, 10: 0.1}
     assert len(rounds[0]) == 2 * 5 * 2  # noise levels, learning rates, seeds
 
 
+@given(st.integers(31, 60_000), st.sampled_from([0.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0]), st.data())
+def test_a_rate_for_a_threshold_is_chosen_near_its_n_with_enough_validation_labels(n, alpha, draw):
+    n_available = draw.draw(st.integers(n, 60_000))
+    planned = run_of(n=n, alpha=alpha)
+    trial = LrSearch(searched_size).searched(planned, n_available)
+    n_val = trial.n_val
+    assert trial.n <= n_available
+    assert n_val == min(5_000, n_available - (trial.n - n_val))
+    n_train, threshold = trial.n - n_val, min(240 * (1 + alpha), n_available)
+    clean = n_train / 0.9 if n_train < 45_000 else n_train + 5_000  # of a run with its usual validation part
+    assert trial.steps == paper_steps(round(clean), alpha)
+    if n >= threshold:
+        assert abs(math.log(clean / n)) <= math.log(8) + 0.01  # the largest n may lie up to a factor 8 above
+        if 8 * clean <= n_available:
+            assert abs(math.log(clean / n)) <= math.log(8) / 2 + 0.01
+    else:
+        assert clean == pytest.approx(threshold, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["fig8", "fig9", "method_price"])
+def test_trials_on_small_data_have_no_more_images_than_there_are(name):
+    planned = FIGURES[name].plan(FigureInputs("digits", 1_437, shape=(1, 8, 8)), "paper")
+    trials = FIGURES[name].presets["paper"].lr_search.next_runs(planned, {}, 1_437)
+    assert max(run.n for run in trials) <= 1_437
+    assert all(run.n_val < run.n for run in trials)
+
+
 def test_an_estimator_has_no_lr_to_search():
     planned = [run_of(model="sklearn:knn", alpha=1)]
-    assert LrSearch().next_runs(planned, {}) == planned
+    assert LrSearch().next_runs(planned, {}, 60_000) == planned
 
 
 def finish(store, runs, lr, *, known=True):
@@ -184,7 +212,7 @@ def test_a_search_by_trials_of_an_earlier_version_is_pending_in_a_report_and_ref
 ):
     figure, study = FIGURES["fig7"], "fig7/mnist/paper"
     with Store(tmp_path / "s.sqlite") as store:
-        runs = keep_plan(figure, "paper", figure.plan(MNIST, "paper"), store, study)
+        runs = keep_plan(figure, "paper", figure.plan(MNIST, "paper"), 60_000, store, study)
         with store.writer():
             store.add(study, runs)
             finish(store, runs, lr=0.1, known=False)
@@ -201,7 +229,7 @@ def test_a_figure_at_the_paper_preset_is_judged_once_its_rates_are_chosen_and_it
     figure, study = FIGURES["fig7"], "fig7/mnist/paper"
     planned = figure.plan(MNIST, "paper")
     with Store(tmp_path / "s.sqlite") as store:
-        runs = keep_plan(figure, "paper", planned, store, study)
+        runs = keep_plan(figure, "paper", planned, 60_000, store, study)
         assert {run.seed for run in runs} == {TRIAL_SEED, TRIAL_SEED + 1}
         rounds, new = 0, runs
         while new:
@@ -226,7 +254,7 @@ def test_a_learning_rate_at_an_edge_is_in_the_caption_and_in_the_verdicts(tmp_pa
     figure, study = FIGURES["fig7"], "fig7/mnist/paper"
     planned = figure.plan(MNIST, "paper")
     with Store(tmp_path / "s.sqlite") as store:
-        runs = new = keep_plan(figure, "paper", planned, store, study)
+        runs = new = keep_plan(figure, "paper", planned, 60_000, store, study)
         while new:
             with store.writer():
                 store.add(study, runs)
@@ -242,7 +270,7 @@ def test_a_learning_rate_at_an_edge_is_in_the_caption_and_in_the_verdicts(tmp_pa
         assert "searches chose" not in caption
         return
     highest = max(run.lr for run in runs)
-    searches = len({LrSearch().searched(run).key for run in planned})
+    searches = len({LrSearch().searched(run, 60_000).key for run in planned})
     assert edges.startswith(
         f"{searches} of {searches} searches chose a learning rate at an edge of those tried"
     )

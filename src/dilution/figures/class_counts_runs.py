@@ -102,8 +102,9 @@ def _paper(inputs: FigureInputs) -> Grids:
     return grids
 
 
-def searched_alpha(run: Run) -> dict[str, Any]:
+def searched_alpha(run: Run, n_available: int) -> dict[str, Any]:
     """Return the settings of the nearest noise level at which a learning rate is searched, in log(1 + α)."""
+    del n_available
     alpha = min(_SEARCHED_ALPHAS, key=lambda other: abs(math.log1p(other) - math.log1p(run.alpha or 0.0)))
     uniform = {"noise": "uniform", "delta": None, "noise_order": None}
     return {**uniform, "alpha": alpha, "steps": paper_steps(run.n, alpha, _LONGEST)}

@@ -54,8 +54,9 @@ def _paper(inputs: FigureInputs) -> Grids:
     return _grids(base, [tenth / 10 for tenth in range(1, 11)], {})
 
 
-def _searched_skew(run: Run) -> dict[str, Any]:
+def _searched_skew(run: Run, n_available: int) -> dict[str, Any]:
     """Return the settings of the nearest skew at which a learning rate is searched."""
+    del n_available
     delta = nearest(run.delta or 0.0, _SEARCHED_SKEWS)
     return {"delta": delta} if delta else {"noise": "uniform", "delta": None, "noise_order": None}
 

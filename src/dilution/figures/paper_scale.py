@@ -125,8 +125,8 @@ def nearest(value: float, values: Sequence[float]) -> float:
     return min(sorted(values), key=lambda other: abs(other - value))
 
 
-def _same_settings(run: Run) -> dict[str, Any]:
-    del run
+def _same_settings(run: Run, n_available: int) -> dict[str, Any]:
+    del run, n_available
     return {}
 
 
@@ -142,16 +142,16 @@ class LrSearch:
     Parameters
     ----------
     reference
-        Function of a planned run, at any seed, → the settings in which the run that is searched differs from
-        it. Default: none, each point has a search of its own.
+        Function of a planned run, at any seed, and the number of training images → the settings in which the
+        run that is searched differs from it. Default: none, each point has a search of its own.
     seeds
         Number of seeds of a trial, by model. Default: those of :data:`HALVING`.
     """
 
-    reference: Callable[[Run], dict[str, Any]] = _same_settings
+    reference: Callable[[Run, int], dict[str, Any]] = _same_settings
     seeds: Mapping[str, int] = field(default_factory=dict)
 
-    def next_runs(self, planned: Sequence[Run], scores: Mapping[str, Score]) -> list[Run]:
+    def next_runs(self, planned: Sequence[Run], scores: Mapping[str, Score], n_available: int) -> list[Run]:
         """Return trials that are missing; with all of them, the planned runs at their learning rates.
 
         Parameters
@@ -160,8 +160,10 @@ class LrSearch:
             Runs at the provisional learning rate.
         scores
             How each run that has ended did on its noisy validation labels, by key.
+        n_available
+            Number of training images of the data set.
         """
-        searches, keys = self._searches(planned, scores)
+        searches, keys = self._searches(planned, scores, n_available)
         missing = {key: trial for _, search in searches.values() for key, trial in search.trials.items()}
         if missing:
             return list(missing.values())
@@ -172,15 +174,15 @@ class LrSearch:
             results.append(run if lr is None else run.model_copy(update={"lr": lr}))
         return results
 
-    def describe_edges(self, planned: Sequence[Run], scores: Mapping[str, Score]) -> str:
+    def describe_edges(self, planned: Sequence[Run], scores: Mapping[str, Score], n_available: int) -> str:
         """Return how many searches chose a learning rate at an edge, as text; empty if none did.
 
         Parameters
         ----------
-        planned, scores
+        planned, scores, n_available
             As for :meth:`next_runs`.
         """
-        searches, _ = self._searches(planned, scores)
+        searches, _ = self._searches(planned, scores, n_available)
         edges = [(run, search.edge) for run, search in searches.values() if search.edge is not None]
         if not edges:
             return ""
@@ -194,7 +196,7 @@ class LrSearch:
         )
 
     def _searches(
-        self, planned: Sequence[Run], scores: Mapping[str, Score]
+        self, planned: Sequence[Run], scores: Mapping[str, Score], n_available: int
     ) -> tuple[dict[str, tuple[Run, Resumed]], dict[Run, str]]:
         """Return the searches of planned runs by the key of the run that is searched, and the keys.
 
@@ -205,16 +207,14 @@ class LrSearch:
         for run in dict.fromkeys(map(_without_seed, planned)):
             if run.model in ESTIMATORS:
                 continue
-            searched = self.searched(run)
+            searched = self.searched(run, n_available)
             key = keys[run] = searched.key
             if key not in searches:
                 rule = replace(HALVING, seeds=self.seeds.get(run.model, HALVING.seeds))
                 searches[key] = searched, resume_search(searched, scores, rule)
         return searches, keys
 
-    def searched(self, run: Run) -> Run:
+    def searched(self, run: Run, n_available: int) -> Run:
         """Return the run whose learning rate is searched for a planned run."""
-        settings = {"seed": TRIAL_SEED, "lr": PROVISIONAL_LR, **self.reference(run)}
-        if "n" in settings:
-            settings["n_val"] = default_n_val(settings["n"])
+        settings = {"seed": TRIAL_SEED, "lr": PROVISIONAL_LR, **self.reference(run, n_available)}
         return Run.of(**(run.model_dump(exclude_none=True) | settings))

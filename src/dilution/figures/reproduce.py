@@ -111,11 +111,12 @@ def reproduce(
     external = external or _default_external(dataset)
     inputs = FigureInputs.of(dataset, load(dataset, execution.root).train, external, precision)
     planned = [_plan(figure, inputs, preset, seeds, recipe, execution) for figure in selected]
+    n_available = inputs.n_available
     sections = []
     with Store(store) as opened:
         for number, (figure, runs) in enumerate(zip(selected, planned, strict=True), start=1):
             study = f"{figure.name}/{dataset}/{preset}"
-            first_runs = runs if recipe else keep_plan(figure, preset, runs, opened, study)
+            first_runs = runs if recipe else keep_plan(figure, preset, runs, n_available, opened, study)
             try:
                 _train(figure, study, first_runs, opened, execution, deadline)
             except TimeLimitReached as error:

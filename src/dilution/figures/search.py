@@ -29,7 +29,9 @@ def plan_name(study: str) -> str:
     return f"plan/{study}"
 
 
-def keep_plan(figure: Figure, preset: str, runs: Sequence[Run], store: Store, study: str) -> list[Run]:
+def keep_plan(
+    figure: Figure, preset: str, runs: Sequence[Run], n_available: int, store: Store, study: str
+) -> list[Run]:
     """Keep the planned runs of a figure in the store; return the runs to train first.
 
     Parameters
@@ -38,6 +40,8 @@ def keep_plan(figure: Figure, preset: str, runs: Sequence[Run], store: Store, st
         The figure and its preset. If its learning rates are not searched, the planned runs are returned.
     runs
         The planned runs, at the provisional learning rate where it is searched.
+    n_available
+        Number of training images.
     store, study
         The store, and the name of the study in it.
     """
@@ -46,7 +50,7 @@ def keep_plan(figure: Figure, preset: str, runs: Sequence[Run], store: Store, st
         return list(runs)
     with store.writer():
         store.keep_artifact(plan_name(study), [run.model_dump(mode="json") for run in runs])
-    return search.next_runs(runs, {})
+    return search.next_runs(runs, {}, n_available)
 
 
 def results(runs: pd.DataFrame) -> pd.DataFrame:
@@ -122,7 +126,13 @@ def lr_edges(figure: Figure, store: Store, study: str) -> str:
         return ""
     runs = table(store, study)
     ended = runs[runs["state"].isin(_ENDED)]
-    return lr_search.describe_edges(planned, trial_scores(ended))
+    return lr_search.describe_edges(planned, trial_scores(ended), _n_available(runs, planned))
+
+
+def _n_available(runs: pd.DataFrame, planned: Sequence[Run]) -> int:
+    """Return the number of training images, of which results of early versions do not tell."""
+    known = runs["n_available"].max()
+    return max(run.n for run in planned) if pd.isna(known) else int(known)
 
 
 def _with_searched_lrs(
@@ -133,8 +143,8 @@ def _with_searched_lrs(
     if lr_search is None:
         return []
     trained = {run.key for run in runs}
-    scores = trial_scores(frame)
-    requested = lr_search.next_runs(planned, scores)
+    scores, n_available = trial_scores(frame), _n_available(frame, planned)
+    requested = lr_search.next_runs(planned, scores, n_available)
     # a trial that has ended is requested again if it is not known how well it did
     if new := [run for run in requested if run.key not in trained or run.seed >= TRIAL_SEED]:
         return new
@@ -142,7 +152,8 @@ def _with_searched_lrs(
         return []
     ended = [run.model_copy(update={"lr": PROVISIONAL_LR}) for run in runs if run.seed < TRIAL_SEED]
     wanted = search(ended, results(frame))
-    return [run for run in lr_search.next_runs(wanted, scores) if run.key not in trained]
+    further = lr_search.next_runs(wanted, scores, n_available)
+    return [run for run in further if run.key not in trained]
 
 
 def check_trials(ended: Sequence[Run], further: Sequence[Run]) -> None:
@@ -200,7 +211,7 @@ def expected_rounds(
     if not searches:
         return [list(planned)]
     lr_search, search = figure.get_preset(preset).lr_search, figure.search(preset)
-    rounds = [list(planned) if lr_search is None else lr_search.next_runs(planned, scores)]
+    rounds = [list(planned) if lr_search is None else lr_search.next_runs(planned, scores, n_available)]
     runs = list(rounds[0])
     while rounds[-1]:
         frame = pd.DataFrame([_made_up(run, n_available, scores) for run in runs])
