@@ -104,11 +104,8 @@ def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
             log_axis(axis, "x")
             log_axis(axis, "y")
             factor = typical_factor(part)
-            if not math.isnan(factor):
-                axis.text(
-                    0.97, 0.05, f"off by a factor of {factor:.2f}", ha="right", transform=axis.transAxes
-                )
-            axis.set_title(explanation.title)
+            off = "" if math.isnan(factor) else f": off by {factor:.2f} ×"
+            axis.set_title(f"{explanation.title}{off}")
             axis.set_xlabel("measured threshold α")
             axis.set_ylabel("predicted threshold α")
         legend_outside(figure, title="classes, noise")
