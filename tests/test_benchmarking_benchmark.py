@@ -1,7 +1,9 @@
 """A benchmark from names to page: its runs, its files, resuming, own methods, failures."""
 
 import json
+import math
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from commands import dilution, refused, succeeded
 import dilution as package
 from dilution.benchmarking import estimate_benchmark
 from dilution.benchmarking import plan as plan_module
+from dilution.benchmarking.memorisation import memorisation, memorisation_section
 from dilution.benchmarking.page import FILES
 from dilution.benchmarking.plan import plan_benchmark
 from dilution.benchmarking.presets import PRESETS, Setup, setup
@@ -40,7 +43,7 @@ def short():
 def no_plots():
     """Write no plots, where none is looked at."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("page", "sections"):
+        for module in ("page", "sections", "memorisation"):
             patch.setattr(f"dilution.benchmarking.{module}.publish", lambda *_: Plot("", ()))
         yield
 
@@ -142,11 +145,66 @@ def test_a_benchmark_writes_page_plots_and_tables(benchmarked):
     for text in (page, markdown):
         assert "Oracle, no result" in text
         assert "pair_flip(rate=0.3)" in text
+    assert "What is predicted for wrongly labelled training images" in page
     made_by = json.loads((folder / "out" / "made_by.json").read_text("utf-8"))
     assert made_by["command"].startswith("dilution.benchmark(methods='gce,early_stopping,elr'")
     assert made_by["runs of benchmark"].startswith("18 runs; ")
     shown = "Benchmark('digits', demo: 4 methods × 3 noises, 18 runs. After the last step the most"
     assert repr(result).startswith(shown)
+
+
+@pytest.mark.trains
+def test_memorisation_is_the_mean_of_the_runs_of_each_method_that_does_not_stop_early(benchmarked):
+    folder, result = benchmarked
+    points = pd.read_csv(folder / "out" / "memorisation.csv")
+    pd.testing.assert_frame_equal(points, memorisation(result))
+    noises = ["symmetric-50", "alpha-5", "pair_flip(rate=0.3)"]
+    expected = [
+        (share, noise, method)
+        for share in ("memorised", "recovered")
+        for noise in noises
+        for method in ("cross_entropy", "gce", "elr")
+    ]
+    assert list(points[["share", "noise", "method"]].itertuples(index=False, name=None)) == expected
+    runs = result.runs.set_index(["noise", "method"])
+    for row in points.itertuples():
+        values = runs.loc[(row.noise, row.method), f"{row.share}_last"].to_numpy(dtype=float)
+        assert len(values) == row.seeds == 2
+        assert row.mean == pytest.approx(values.mean())
+        half = 12.706 * max(values.std(ddof=1), 1 / (1_000 * math.sqrt(12))) / math.sqrt(2)
+        assert (row.low, row.high) == pytest.approx((row.mean - half, row.mean + half), rel=1e-3)
+
+
+@pytest.mark.trains
+def test_the_sentences_on_memorisation_name_the_noise_at_which_cross_entropy_memorises_the_most(
+    benchmarked, tmp_path
+):
+    _, result = benchmarked
+    shares = {("alpha-5", "cross_entropy"): (0.6, 0.3), ("alpha-5", "gce"): (0.5, 0.2)}
+    shares |= {("alpha-5", "elr"): (0.1, 0.8), ("symmetric-50", "gce"): (0.9, 0.1)}
+    keys = list(zip(result.runs["noise"], result.runs["method"], strict=True))
+    for place, share in enumerate(("memorised", "recovered")):
+        values = [shares.get(key, (0.2, 0.2))[place] for key in keys]
+        result = replace(result, runs=result.runs.assign(**{f"{share}_last": values}))
+    with no_plots():
+        section = memorisation_section(result, memorisation(result), tmp_path)
+    most = "Cross entropy memorises the most with α = 5: after the last step it predicts 60.0 % ["
+    assert section.summary.startswith(most)
+    assert "and the true class of 30.0 % [" in section.summary
+    assert "Of the methods there, ELR predicts the fewest, 10.0 % [" in section.summary
+    cells = section.points.set_index("method")
+    assert cells.loc["ELR", "α = 5"] == "10.0 / 80.0"
+    assert cells.loc["GCE", "symmetric 50 %"] == "90.0 / 10.0"
+    assert "early stopping" not in cells.index
+
+
+@pytest.mark.trains
+def test_without_wrong_labels_there_is_no_section_on_memorisation(benchmarked):
+    _, result = benchmarked
+    unknown = result.runs.assign(memorised_last=math.nan, recovered_last=math.nan)
+    points = memorisation(replace(result, runs=unknown))
+    assert points.empty
+    assert list(points) == ["share", "noise", "method", "mean", "low", "high", "seeds"]
 
 
 @pytest.mark.trains

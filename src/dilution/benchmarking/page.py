@@ -1,4 +1,4 @@
-"""The page of a benchmark: answer, accuracies per noise and method, ranks, cost, noise, published numbers."""
+"""The page of a benchmark: answer, accuracies, ranks, memorisation, cost, noise, published numbers."""
 
 import json
 import math
@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from dilution.benchmarking.explain import per_noise
+from dilution.benchmarking.memorisation import memorisation, memorisation_section
 from dilution.benchmarking.methods import REFERENCE
 from dilution.benchmarking.plots import draw_accuracies
 from dilution.benchmarking.result import Benchmark
@@ -28,11 +29,15 @@ from dilution.utils.csv_cells import csv_bytes
 from dilution.utils.output_folder import write_output
 
 _FILE_OF = {"last": "last-step", "best_noisy_val": "noisy-validation", "best_test": "oracle"}
-_TABLES = ("accuracies", "differences", "ranks", "costs", "noise", "published", "runs")
+_TABLES = ("accuracies", "differences", "ranks", "costs", "noise", "memorisation", "published", "runs")
 FILES = (
     *("index.html", "README.md", "made_by.json"),
     *(f"{name}.csv" for name in _TABLES),
-    *(f"{name}.{kind}" for name in (*_FILE_OF.values(), "ranks") for kind in ("png", "svg", "pdf")),
+    *(
+        f"{name}.{kind}"
+        for name in (*_FILE_OF.values(), "ranks", "memorisation")
+        for kind in ("png", "svg", "pdf")
+    ),
 )
 """Names of the files of a benchmark."""
 
@@ -90,19 +95,24 @@ def write_benchmark(result: Benchmark, folder: Path, command: str) -> Path:
     DilutionError
         If a file cannot be written.
     """
+    memorised = memorisation(result)
     tables = {
         "accuracies": result.accuracies,
         "differences": result.differences,
         "ranks": rank_table(result),
         "costs": result.costs,
         "noise": result.noise_rates,
+        "memorisation": memorised,
         "published": result.published,
         "runs": exported_runs(result.runs),
     }
     for name in _TABLES:
         write_output(folder / f"{name}.csv", csv_bytes(tables[name]))
     sections = [_accuracy_section(result, measure, folder) for measure in MEASURES]
-    sections += [rank_section(result, folder), cost_section(result), noise_section(result)]
+    sections.append(rank_section(result, folder))
+    if len(memorised):
+        sections.append(memorisation_section(result, memorised, folder))
+    sections += [cost_section(result), noise_section(result)]
     if len(result.published):
         sections.append(published_section(result))
     provenance = made_by(command, {"benchmark": result.runs.drop_duplicates("key")})

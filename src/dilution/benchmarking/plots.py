@@ -1,6 +1,6 @@
 """The plots of a benchmark: accuracy per noise and method, and mean ranks with the critical difference."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.figure
 import pandas as pd
@@ -42,23 +42,73 @@ def draw_accuracies(
     points = points[points["measure"] == measure]
     noises, methods = list(points["noise"].unique()), list(points["method"].unique())
     looks = _look_of(differences[differences["measure"] == measure])
-    columns = 2 if len(noises) == 4 else min(_COLUMNS, len(noises))
-    rows = -(-len(noises) // columns)
     with style():
-        figure, axes = new_figure(columns=columns, rows=rows, height=1.1 + _ROW * len(methods))
-        for place, (axis, noise) in enumerate(zip(axes, noises, strict=False)):
+        figure, axes = new_panels(noises, methods, titles, "test accuracy")
+        for axis, noise in zip(axes, noises, strict=True):
             panel = points[points["noise"] == noise]
             _draw_panel(axis, panel, methods, {m: looks.get((noise, m), WITHIN) for m in methods})
-            axis.set_title(titles[noise])
-            axis.set_yticks(range(len(methods)))
-            is_first = place % columns == 0
-            axis.set_yticklabels(_labels(methods, titles) if is_first else [""] * len(methods))
-        for axis in axes[len(noises) :]:
-            axis.set_visible(False)
-        for axis in axes[max(0, len(noises) - columns) : len(noises)]:
-            axis.set_xlabel("test accuracy")
-        _add_legend(axes[0])
+        for look, (marker, colour) in _LOOKS.items():
+            axes[0].plot([], [], marker, color=colour, label=look)
+        legend_above(axes[0])
     return figure
+
+
+def new_panels(
+    noises: Sequence[str], methods: list[str], titles: Mapping[str, str], label: str
+) -> tuple[matplotlib.figure.Figure, list[Axes]]:
+    """Return a figure with a panel per noise and a row per method in each.
+
+    Parameters
+    ----------
+    noises, methods
+        Their names.
+    titles
+        Names of methods and noises in figures.
+    label
+        What the panels show, below the lowest of them.
+    """
+    columns = 2 if len(noises) == 4 else min(_COLUMNS, len(noises))
+    rows = -(-len(noises) // columns)
+    figure, axes = new_figure(columns=columns, rows=rows, height=1.1 + _ROW * len(methods))
+    for place, (axis, noise) in enumerate(zip(axes, noises, strict=False)):
+        axis.set_title(titles[noise])
+        axis.set_yticks(range(len(methods)))
+        is_first = place % columns == 0
+        axis.set_yticklabels(_labels(methods, titles) if is_first else [""] * len(methods))
+        axis.set_ylim(len(methods) - 0.4, -0.6)
+    for axis in axes[len(noises) :]:
+        axis.set_visible(False)
+    for axis in axes[max(0, len(noises) - columns) : len(noises)]:
+        axis.set_xlabel(label)
+    return figure, list(axes[: len(noises)])
+
+
+def draw_means(axis: Axes, part: pd.DataFrame, y: Sequence[float], marker: str, colour: str) -> None:
+    """Draw means with their intervals, one per row.
+
+    Parameters
+    ----------
+    axis
+        The panel.
+    part
+        ``mean``, ``low``, ``high``.
+    y
+        The row of each.
+    marker, colour
+        How they look.
+    """
+    axis.errorbar(
+        part["mean"],
+        y,
+        xerr=[part["mean"] - part["low"], part["high"] - part["mean"]],
+        fmt=marker,
+        color=colour,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+        elinewidth=1.1,
+        capsize=2.0,
+        zorder=3,
+    )
 
 
 def _labels(methods: list[str], titles: Mapping[str, str]) -> list[str]:
@@ -86,20 +136,8 @@ def _draw_panel(axis: Axes, points: pd.DataFrame, methods: list[str], looks: Map
         if part.empty:
             continue
         y = [methods.index(name) for name in part["method"]]
-        axis.errorbar(
-            part["mean"],
-            y,
-            xerr=[part["mean"] - part["low"], part["high"] - part["mean"]],
-            fmt=marker,
-            color=colour,
-            markeredgecolor="white",
-            markeredgewidth=0.5,
-            elinewidth=1.1,
-            capsize=2.0,
-            zorder=3,
-        )
+        draw_means(axis, part, y, marker, colour)
         mark_points(axis, part, part["mean"], y, look, colour)
-    axis.set_ylim(len(methods) - 0.4, -0.6)
     low, high = axis.get_xlim()
     axis.set_xlim(max(low, _LEAST), min(high, _MOST))
     axis.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
@@ -107,10 +145,8 @@ def _draw_panel(axis: Axes, points: pd.DataFrame, methods: list[str], looks: Map
     axis.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0 if span > 0.04 else 1, symbol=" %"))
 
 
-def _add_legend(axis: Axes) -> None:
+def legend_above(axis: Axes) -> None:
     """Add the meaning of shapes and colours above the first panel."""
-    for look, (marker, colour) in _LOOKS.items():
-        axis.plot([], [], marker, color=colour, label=look)
     figure = axis.figure
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(

@@ -7,7 +7,9 @@ from dilution.noise import Dilution
 from dilution.training.evaluation import Normalise, predict_classes
 from dilution.utils import rng
 
-_EXAMPLES = 1000  # wrongly labelled examples that are looked at: a standard error of at most 1.6 points
+EXAMPLES = 1000
+"""Most wrongly labelled examples that are looked at: a standard error of at most 1.6 points."""
+
 _BATCH_VALUES = 1 << 24  # pixels that are normalised at once
 _CHUNK = 1 << 14  # labels drawn at once in the search for wrong ones
 _OWN_CLASS = ("same", "fresh")  # sources of images that have a class of their own
@@ -53,12 +55,12 @@ class Memorisation:
 
     def _batches(self) -> tuple[Tensor, ...]:
         channels, height, width = self._training.data.shape
-        size = max(1, min(_EXAMPLES, _BATCH_VALUES // (channels * height * width)))
+        size = max(1, min(EXAMPLES, _BATCH_VALUES // (channels * height * width)))
         return torch.split(self._index, size)
 
 
 def _wrongly_labelled(training: Dilution, seed: int) -> Tensor:
-    """Return indices of wrongly labelled examples in random order, at most `_EXAMPLES`; int64."""
+    """Return indices of wrongly labelled examples in random order, at most `EXAMPLES`; int64."""
     device, size = training.data.device, len(training)
     key = rng.stream(seed, "memorisation")
     parts: list[Tensor] = []
@@ -66,8 +68,8 @@ def _wrongly_labelled(training: Dilution, seed: int) -> Tensor:
         positions = torch.arange(first, min(first + _CHUNK, size), device=device)
         index = rng.permute(key, positions, size)
         parts.append(index[training.labels(index) != training.true_labels(index)])
-        if sum(map(len, parts)) >= _EXAMPLES:
+        if sum(map(len, parts)) >= EXAMPLES:
             break
         if training.expected_noise_summary().noise_rate_expected == 0:
             return index[:0]
-    return torch.cat(parts)[:_EXAMPLES]
+    return torch.cat(parts)[:EXAMPLES]

@@ -1,0 +1,165 @@
+"""Memorisation in a benchmark: which share of the wrong training labels each method predicts at the end."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from dilution.benchmarking.methods import REFERENCE
+from dilution.benchmarking.plots import draw_means, legend_above, new_panels
+from dilution.benchmarking.result import Benchmark
+from dilution.report.marks import mark_points
+from dilution.report.section import Section
+from dilution.report.style import COLOURS, publish, style
+from dilution.report.tables import MISSING
+from dilution.study.statistics import intervals
+from dilution.training.memorisation import EXAMPLES
+from dilution.utils.estimate import Estimate
+
+SHARES = {"memorised": "wrong labels that are predicted", "recovered": "true classes predicted instead"}
+"""The shares of wrongly labelled training images, by the beginning of their column in a table of runs."""
+
+_LOOKS = {"memorised": ("o", COLOURS[1]), "recovered": ("^", COLOURS[0])}
+
+
+def memorisation(result: Benchmark) -> pd.DataFrame:
+    """Return what is predicted for wrongly labelled training images after the last step.
+
+    Parameters
+    ----------
+    result
+        The benchmark. Methods that stop early have no row: their runs go on after the step that they choose.
+
+    Returns
+    -------
+    DataFrame
+        ``share`` (a key of :data:`SHARES`), ``noise``, ``method``, ``mean``, ``low``, ``high`` (in [0, 1],
+        95 % over seeds), ``seeds``; empty if it was not measured, as without wrong labels.
+    """
+    stops_early = [method.name for method in result.methods if method.stops_early]
+    runs = result.runs[~result.runs["method"].isin(stops_early) & (result.runs["state"] == "done")]
+    columns = ["share", "noise", "method", "mean", "low", "high", "seeds"]
+    parts = [pd.DataFrame(columns=columns)]
+    for share in SHARES:
+        values = pd.to_numeric(runs[f"{share}_last"]).astype("float64")
+        # a share is a multiple of 1/EXAMPLES, or of more, as an accuracy is one of 1/n_test
+        known = runs.assign(share=share, value=values, n_test=EXAMPLES).dropna(subset=["value"])
+        if len(known):
+            parts.append(intervals(known, by=["share", "noise", "method"], value="value")[columns])
+    points = pd.concat(parts[1:] or parts, ignore_index=True)
+    noises, methods = result.runs["noise"].unique(), result.runs["method"].unique()
+    places = {name: place for place, name in enumerate([*noises, *methods])}
+    order = points.assign(
+        share=points["share"].map({share: place for place, share in enumerate(SHARES)}),
+        noise=points["noise"].map(places),
+        method=points["method"].map(places),
+    ).sort_values(["share", "noise", "method"])
+    return points.loc[order.index].reset_index(drop=True)
+
+
+def memorisation_section(result: Benchmark, points: pd.DataFrame, folder: Path) -> Section:
+    """Return the section on memorisation, and write its plot.
+
+    Parameters
+    ----------
+    result
+        The benchmark.
+    points
+        As from :func:`memorisation`, with a row or more.
+    folder
+        Folder for the plot.
+
+    Raises
+    ------
+    DilutionError
+        If the plot cannot be written.
+    """
+    plot = publish(_draw(points, result), folder, "memorisation")
+    return Section(
+        name="memorisation",
+        title="What is predicted for wrongly labelled training images",
+        summary=_summary(points, result),
+        svg=plot.svg,
+        marks=plot.marks,
+        caption="Up to 1,000 training images with wrong labels, after the last step; means with 95 % "
+        "intervals over seeds. The two shares of one image exclude each other, and the rest is predicted as "
+        "a third class.",
+        method="A model that has learned nothing predicts 1 of k labels by chance, wrong or right. Early "
+        "stopping has no row: its runs are those of cross entropy, which go on after the step that it "
+        "chooses. Diverged runs are left out.",
+        claims=pd.DataFrame(),
+        points=_grid(points, result),
+        points_title="Wrong labels that are predicted / true classes predicted instead, in percent",
+        runs=pd.DataFrame(),
+        as_percent=False,
+        notes=plot.notes,
+    )
+
+
+def _summary(points: pd.DataFrame, result: Benchmark) -> str:
+    """Return where cross entropy memorises the most, and which method memorises the least there."""
+    titles = result.titles
+    memorised = points[points["share"] == "memorised"]
+    reference = memorised[memorised["method"] == REFERENCE]
+    most = (reference if len(reference) else memorised).sort_values("mean").iloc[-1]
+    there = memorised[memorised["noise"] == most["noise"]].sort_values("mean", kind="stable")
+    sentences = [
+        f"{_capital(titles[most['method']])} memorises the most with {titles[most['noise']]}: after the last "
+        f"step it predicts {_share(most)} of the wrong labels{_recovered(points, most)}."
+    ]
+    least = there.iloc[0]
+    if least["method"] != most["method"]:
+        sentences.append(
+            f"Of the methods there, {titles[least['method']]} predicts the fewest, {_share(least)}"
+            f"{_recovered(points, least)}."
+        )
+    return " ".join(sentences)
+
+
+def _recovered(points: pd.DataFrame, row: pd.Series) -> str:
+    """Return the true classes that are predicted instead, as the end of a clause; empty if not measured."""
+    same = (points["noise"] == row["noise"]) & (points["method"] == row["method"])
+    found = points[same & (points["share"] == "recovered")]
+    return f", and the true class of {_share(found.iloc[0])}" if len(found) else ""
+
+
+def _share(row: pd.Series) -> str:
+    return Estimate(float(row["mean"]), float(row["low"]), float(row["high"])).percent()
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _grid(points: pd.DataFrame, result: Benchmark) -> pd.DataFrame:
+    """Return a table as text: one row per method, one column per noise."""
+    titles = result.titles
+    cells: dict[str, dict[str, list[str]]] = {name: {} for name in points["method"].unique()}
+    for row in points.to_dict("records"):
+        cells[row["method"]].setdefault(titles[row["noise"]], []).append(f"{100 * row['mean']:.1f}")
+    noises = [titles[noise] for noise in points["noise"].unique()]
+    rows = [
+        {"method": titles[name]} | {noise: " / ".join(row.get(noise, [MISSING])) for noise in noises}
+        for name, row in cells.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _draw(points: pd.DataFrame, result: Benchmark) -> Figure:
+    """Draw one panel per noise, with both shares of each method."""
+    noises, methods = list(points["noise"].unique()), list(points["method"].unique())
+    with style():
+        figure, axes = new_panels(noises, methods, result.titles, "share of wrongly labelled images")
+        for axis, noise in zip(axes, noises, strict=True):
+            for share, (marker, colour) in _LOOKS.items():
+                part = points[(points["noise"] == noise) & (points["share"] == share)]
+                y = [methods.index(name) for name in part["method"]]
+                draw_means(axis, part, y, marker, colour)
+                mark_points(axis, part, part["mean"], y, SHARES[share], colour)
+            axis.set_xlim(-0.02, 1.02)
+            axis.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
+        for share, (marker, colour) in _LOOKS.items():
+            axes[0].plot([], [], marker, color=colour, label=SHARES[share])
+        legend_above(axes[0])
+    return figure
