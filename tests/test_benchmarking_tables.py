@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dilution.benchmarking.explain import answer, by_noisy_validation, per_noise
-from dilution.benchmarking.methods import METHODS
+from dilution.benchmarking.methods import METHODS, resolve_methods
 from dilution.benchmarking.noises import CLEAN, BenchmarkNoise
 from dilution.benchmarking.published import PUBLISHED, published_for
 from dilution.benchmarking.ranks import rank_methods
@@ -222,13 +222,28 @@ def test_published_numbers_stand_only_beside_the_same_data_network_noise_and_ima
     files = BenchmarkNoise("a.npy", "a.npy", {"labels": "a.npy"}, "")
     human = BenchmarkNoise("cifar10n-worse", "worse", {"dataset": "cifar10n/worse"}, "")
     rows = published_for("mnist", "lenet", [CLEAN, rho, other, files, human], all_images=True)
-    assert rows[["noise", "published"]].to_numpy().tolist() == [["clean", 0.991], ["x", 0.986]]
-    assert rows["source"].str.contains("Menon et al. 2020").all()
+    plain = rows[rows["method"] == "cross_entropy"]
+    assert plain[["noise", "published"]].to_numpy().tolist() == [["clean", 0.991], ["x", 0.986]]
+    assert set(rows["method"]) == {"cross_entropy", "gce", "phuber(tau=10.0)"}
+    assert rows["source"].str.contains("a reproduction of Menon et al. 2020").all()
     others = (("mnist", "mlp2", True), ("digits", "lenet", True), ("mnist", "lenet", False))
     for dataset, model, all_images in others:
         assert published_for(dataset, model, [CLEAN, rho], all_images=all_images).empty
-    assert published_for("cifar10", "resnet50", [rho], all_images=True)["published"].tolist() == [0.678]
+    of_resnet = published_for("cifar10", "resnet50", [rho], all_images=True)
+    assert dict(zip(of_resnet["method"], of_resnet["published"], strict=True)) == {
+        "cross_entropy": 0.678,
+        "gce": 0.824,
+        "phuber": 0.878,
+    }
     assert all(0 < number.accuracy < 1 for number in PUBLISHED)
+
+
+def test_methods_of_published_numbers_are_named_as_a_benchmark_names_them_with_the_published_parameters():
+    tau = {"lenet": 10, "resnet50": 2}
+    for model in ("lenet", "resnet50"):
+        names = {number.method for number in PUBLISHED if number.model == model}
+        texts = ["cross_entropy", "gce(q=0.7)", f"phuber(tau={tau[model]})"]
+        assert names == {method.name for method in resolve_methods(texts)}
 
 
 def test_the_answer_names_noises_that_are_not_ranked_and_ranks_that_are_equal(runs):

@@ -158,16 +158,21 @@ def published_section(result: Benchmark) -> Section:
             "source": [row["source"] for row in rows],
         }
     )
-    gaps = "; ".join(f"{result.titles[row['noise']]} {points_text(_gap(row))}" for row in rows)
+    several = len({row["method"] for row in rows}) > 1
+    gaps = "; ".join(
+        (f"{result.titles[row['method']]}, " if several else "")
+        + f"{result.titles[row['noise']]} {points_text(_gap(row))}"
+        for row in rows
+    )
     return Section(
         name="published",
         title="Published numbers beside the measured ones",
         summary=f"Measured after the last step minus published: {gaps}.",
         svg="",
-        caption="Numbers of papers for the same data, network and noise; optimizer, schedule and number of "
-        "epochs may differ.",
+        caption="Numbers of papers for the same data, kind of network and noise; optimizer, schedule and "
+        "number of epochs may differ, and details of the network where the source says so.",
         method="A number is shown only beside trainings on all training images, with the same network and "
-        "the same definition of the noise.",
+        "the same definition of the noise. A published number has no interval here.",
         claims=pd.DataFrame(),
         points=shown,
         points_title="Test accuracy after the last step",
