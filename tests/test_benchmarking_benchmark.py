@@ -17,6 +17,7 @@ from dilution.benchmarking.memorisation import memorisation, memorisation_sectio
 from dilution.benchmarking.page import FILES
 from dilution.benchmarking.plan import plan_benchmark
 from dilution.benchmarking.presets import PRESETS, Setup, setup
+from dilution.benchmarking.sections import cost_section
 from dilution.errors import InputError, StoreError
 from dilution.report.marks import Plot
 from dilution.study.execution import Execution
@@ -196,6 +197,24 @@ def test_the_sentences_on_memorisation_name_the_noise_at_which_cross_entropy_mem
     assert cells.loc["ELR", "α = 5"] == "10.0 / 80.0"
     assert cells.loc["GCE", "symmetric 50 %"] == "90.0 / 10.0"
     assert "early stopping" not in cells.index
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize(
+    ("seconds", "said"), [([350.4, 350.4], "350 seconds."), ([0.512, 12.34], "0.51 to 12 seconds. ELR takes")]
+)
+def test_the_cost_is_said_in_plain_numbers(benchmarked, seconds, said):
+    _, result = benchmarked
+    costs = pd.DataFrame(
+        {
+            "method": ["cross_entropy", "elr"][: len(set(seconds))],
+            "seconds": sorted(set(seconds)),
+            "times_reference": [1.0, 24.1][: len(set(seconds))],
+            "models_together": 1.0,
+            "device": "cpu",
+        }
+    )
+    assert cost_section(replace(result, costs=costs)).summary.startswith(f"A training takes {said}")
 
 
 @pytest.mark.trains

@@ -129,6 +129,8 @@ def test_the_answer_is_a_sentence_with_the_numbers():
     table = runs({"a": [0.52, 0.61, 0.73], "b": [0.4, 0.5, 0.6]})
     compared = dilution.compare(table, {"loss": "a"}, {"loss": "b"})
     assert compared.answer.startswith("test_acc_last: loss a − loss b is +12.00 points [")
+    reverse = dilution.compare(table, {"loss": "b"}, {"loss": "a"})
+    assert reverse.answer.startswith("test_acc_last: loss b − loss a is −12.00 points [−")
     assert compared.answer.endswith("The difference is significant at 5 %.")
     assert "3 seeds, p = 0.0" in compared.answer
     one = dilution.compare(table[table["seed"] == 0], {"loss": "a"}, {"loss": "b"})

@@ -109,7 +109,8 @@ def write_benchmark(result: Benchmark, folder: Path, command: str) -> Path:
     for name in _TABLES:
         write_output(folder / f"{name}.csv", csv_bytes(tables[name]))
     sections = [_accuracy_section(result, measure, folder) for measure in MEASURES]
-    sections.append(rank_section(result, folder))
+    if result.runs["method"].nunique() > 1:
+        sections.append(rank_section(result, folder))
     if len(memorised):
         sections.append(memorisation_section(result, memorised, folder))
     sections += [cost_section(result), noise_section(result)]

@@ -78,11 +78,14 @@ def _ranks_side_by_side(result: Benchmark) -> pd.DataFrame:
 def cost_section(result: Benchmark) -> Section:
     """Return the section of seconds per training."""
     costs, titles = result.costs, result.titles
-    summary = f"A training takes {costs['seconds'].min():.2g} to {costs['seconds'].max():.2g} seconds."
-    if costs["times_reference"].notna().any():
+    bounds = [_seconds_text(seconds) for seconds in (costs["seconds"].min(), costs["seconds"].max())]
+    span = " to ".join(dict.fromkeys(bounds))
+    summary = f"A training takes {span} seconds."
+    if len(costs) > 1 and costs["times_reference"].notna().any():
         most = costs.loc[costs["times_reference"].idxmax()]
+        name = titles[most["method"]]
         summary += (
-            f" {titles[most['method']]} takes the most, {most['times_reference']:.2f} times the time of "
+            f" {name[:1].upper()}{name[1:]} takes the most, {most['times_reference']:.2f} times the time of "
             f"{titles[REFERENCE]}."
         )
     shown = pd.DataFrame(
@@ -108,6 +111,11 @@ def cost_section(result: Benchmark) -> Section:
         runs=pd.DataFrame(),
         as_percent=False,
     )
+
+
+def _seconds_text(seconds: float) -> str:
+    """Return seconds with two digits, or all before the decimal point."""
+    return f"{seconds:.2g}" if seconds < 100 else f"{seconds:.0f}"
 
 
 def noise_section(result: Benchmark) -> Section:

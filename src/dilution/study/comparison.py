@@ -77,6 +77,7 @@ class RunComparison:
         low, high = factor * self.difference.low, factor * self.difference.high
         value = factor * self.difference.value
         interval = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
+        shown = f"{value:+.2f}{unit}{interval}".replace("-", "−")
         basis = f"{len(self.pairs)} seeds" + (f", {self.points} settings each" if self.points > 1 else "")
         if math.isnan(self.p):
             verdict = "One seed gives no interval."
@@ -89,10 +90,7 @@ class RunComparison:
         if self.unbalanced:
             left_out += f" Left out, so that each seed counts the same settings: {_runs(self.unbalanced)}."
         unstated = f" One side does not state {', '.join(self.unstated)}." if self.unstated else ""
-        return (
-            f"{self.measure}: {first} − {second} is {value:+.2f}{unit}{interval} ({basis}{p}). {verdict}"
-            f"{left_out}{unstated}"
-        )
+        return f"{self.measure}: {first} − {second} is {shown} ({basis}{p}). {verdict}{left_out}{unstated}"
 
     def __repr__(self) -> str:
         """Return the answer."""

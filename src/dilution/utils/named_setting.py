@@ -119,9 +119,11 @@ def text_of(value: object, kind: type[NamedSetting], examples: tuple[str, str]) 
     if isinstance(value, kind):
         return value.text
     if not isinstance(value, str):
+        named = title(kind.kind)
+        article = "an" if named[0] in "aeio" else "a"
         raise InputError(
             f"{kind.kind} is {short_repr(value)}; it must be a name, such as {examples[0]!r} or "
-            f"{examples[1]!r}, or 'module:factory' of a {title(kind.kind)} of your own."
+            f"{examples[1]!r}, or 'module:factory' of {article} {named} of your own."
         )
     return value
 
