@@ -51,7 +51,7 @@ def test_data_noisy_writes_labels_and_prints_the_rate_expected_and_counted(tmp_p
     printed = succeeded(
         dilution("data", "noisy", "digits", target, "--noise", "pair_flip(rate=0.4)", "--seed", 1)
     )
-    assert "1,437 labels of pair_flip(0.4): " in printed
+    assert "1,437 labels of pair_flip(rate=0.4): " in printed
     assert "40.00% expected" in printed
     assert re.search(r"^3 right  \d\d\.\d\d%  4 \d\d\.\d\d%$", printed, re.MULTILINE)
     labels, true = np.load(target), load("digits").train.labels.numpy()
@@ -85,3 +85,17 @@ def test_data_noisy_trains_the_model_whose_predictions_the_noise_follows(tmp_pat
     printed = succeeded(dilution("data", "noisy", "digits", target, *options))
     assert "30.0" in printed.splitlines()[0] or "29.99" in printed.splitlines()[0]
     assert target.read_text().startswith("label,noisy_label\n")
+
+
+def test_data_noisy_names_noise_of_ones_own_as_it_was_given(module, tmp_path):
+    name = module("""
+        from dilution.noise import PerExampleNoise
+
+        class Next(PerExampleNoise):
+            name = "next"
+
+            def labels(self, data, seed):
+                return (data.labels + 1) % len(data.classes)
+        """)
+    printed = succeeded(dilution("data", "noisy", "digits", tmp_path / "l.npy", "--noise", f"{name}:Next"))
+    assert f"1,437 labels of {name}:Next: 100.00% are wrong" in printed

@@ -133,7 +133,7 @@ def data_noisy(
     rate, expected = summary.noise_rate_empirical, summary.noise_rate_expected
     # where the images alone decide about the labels, nothing is drawn that could differ from what is expected
     of_draws = "" if rate == expected else f", {expected:.2%} expected"
-    typer.echo(f"{len(noisy):,} labels of {noisy.noise}: {rate:.2%} are wrong{of_draws}. Written: {target}")
+    typer.echo(f"{len(noisy):,} labels of {noise}: {rate:.2%} are wrong{of_draws}. Written: {target}")
     for line in _transition_lines(summary.transition_empirical, data.train.classes):
         typer.echo(line)
 
