@@ -6,6 +6,7 @@ failed after three deaths. Runs of a machine that went away are not the cause; t
 """
 
 import platform
+import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from dilution.study.executors import Executor, FinishedGroup, Workload, open_exe
 from dilution.study.executors.processes import workers_note
 from dilution.study.gradient_notes import gradient_notes
 from dilution.study.grid import Study
+from dilution.study.group_times import GroupTimes
 from dilution.study.grouping import RunGroup, epoch_length, expected_steps, group_runs
 from dilution.study.progress import Progress
 from dilution.study.run_spec import Run
@@ -161,13 +163,18 @@ def _train(
     waiting, alone = _separate_crashed(groups, store)
     progress.start_clock(sum(group.cost for group in (*waiting, *alone)))
     lost_machines: Counter[str] = Counter()
-    saved = 0
+    saved, times = 0, GroupTimes()
     while executor.is_busy or ((waiting or alone) and not deadline.stops):
-        while waiting and not deadline.stops and executor.has_room(waiting[0]):
-            _start(waiting.popleft(), executor, store, progress)
+        while waiting and not deadline.stops:
+            place = times.next_of(waiting, deadline.stop_at - time.time())
+            if not executor.has_room(waiting[place]):
+                break
+            group = waiting[place]
+            del waiting[place]
+            _start(group, executor, store, progress, times)
         # if it crashes the machine, the others are done
         if alone and not waiting and not deadline.stops and not executor.is_busy:
-            _start(alone.popleft(), executor, store, progress)
+            _start(alone.popleft(), executor, store, progress, times)
         if not executor.is_busy:
             continue
         ended = executor.wait(deadline.seconds_left)
@@ -175,6 +182,8 @@ def _train(
             break
         for finished in ended:
             saved += sum(outcome.get("step", 0) > 0 for outcome in finished.outcomes or [])
+            if len(_ended(finished)) == len(finished.group.runs):
+                times.ended(finished.group)
             unfinished = _record(finished, store, progress, lost_machines)
             crashed = store.runs_that_crashed() if unfinished else set()
             if load.checkpoints is not None:  # the outcomes are in the store now
@@ -219,10 +228,11 @@ def _plural(noun: str, count: int) -> str:
     return noun if count == 1 else f"{noun}s"
 
 
-def _start(group: RunGroup, executor: Executor, store: Store, progress: Progress) -> None:
+def _start(group: RunGroup, executor: Executor, store: Store, progress: Progress, times: GroupTimes) -> None:
     trained_by = versions() | {"threads": str(group.threads)}
     store.start([run.key for run in group.runs], host=platform.node(), versions=trained_by, at=_now())
     progress.started(group)
+    times.started(group)
     executor.start(group)
 
 
