@@ -87,6 +87,17 @@ PAIRS = [
             f"{name}-locally-concentrated_35.npy",
             name,
             _ALGAN,
+            "locally_concentrated_features(rate=0.35)",
+            lambda _, predicted, __: dilution.locally_concentrated_features(0.35, predicted()),
+            follows_model=True,
+        )
+        for name in ("mnist", "cifar10")
+    ),
+    *(
+        Pair(
+            f"{name}-locally-concentrated_35.npy",
+            name,
+            _ALGAN,
             "locally_concentrated(rate=0.35)",
             lambda *_: dilution.locally_concentrated(0.35),
         )
@@ -261,6 +272,8 @@ other cells show `{first}`, or seed {seed}.
 CONCLUSION = """
 The models of Chen et al. and of Algan and Ulusoy are other ones (a wide ResNet over 150 epochs, a distilled
 teacher). Here five networks of each kind predict the images that they have not seen, after three epochs.
+`locally_concentrated_features` takes clusters of a network's logits, as the code of Algan and Ulusoy does,
+and `locally_concentrated` clusters of pixels.
 
 `part_dependent` draws random directions for each true class, as algorithm 2 of the paper has it; with
 `shared=True` one set of directions serves all classes. The column *concentration* says which of the two the
@@ -280,11 +293,23 @@ def draw_variants(
     return drawn
 
 
+def rows_of_page() -> dict[tuple[str, str], list[str]]:
+    """Return the line of the page of each file and noise, as a list of one."""
+    text = PAGE.read_text("utf-8") if PAGE.exists() else ""
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "`" in line]
+    cells = [[cell.strip() for cell in row.split("|")] for row in rows]
+    return {
+        (cell[1].split(" (")[0], cell[2].strip("`")): [row] for cell, row in zip(cells, rows, strict=True)
+    }
+
+
 def main() -> None:
     """Compare, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="Folder of the published files of labels.")
-    folder = parser.parse_args().folder
+    parser.add_argument("--only", default="", help="Compare files with this in their names; keep other rows.")
+    arguments = parser.parse_args()
+    folder, kept = arguments.folder, rows_of_page()
     lines = []
     for name in ("mnist", "cifar10"):
         data = dilution.load(name).train
@@ -296,6 +321,9 @@ def main() -> None:
 
         for pair in PAIRS:
             if pair.dataset != name or not (folder / pair.file).exists():
+                continue
+            if arguments.only not in pair.file:
+                lines += kept.get((pair.file, pair.noise), [])
                 continue
             published = shape_of(read_label_file(folder / pair.file, data), data, nearest)
             drawn = [

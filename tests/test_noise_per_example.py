@@ -16,6 +16,7 @@ from dilution.noise import (
     PerExampleNoise,
     idn,
     locally_concentrated,
+    locally_concentrated_features,
     part_dependent,
     pmd,
 )
@@ -51,10 +52,11 @@ def every_noise(data: Arrays) -> list[PerExampleNoise]:
         pmd(0.3, probabilities),
         pmd(0.3, probabilities, kind="II"),
         pmd(0.3, probabilities, kind="III"),
+        locally_concentrated_features(0.3, probabilities),
     ]
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(8))
 def test_noise_has_its_rate_and_is_a_function_of_the_seed(data, number):
     noise = every_noise(data)[number]
     noisy = Dilution(data, noise=noise, seed=1)
@@ -69,7 +71,7 @@ def test_noise_has_its_rate_and_is_a_function_of_the_seed(data, number):
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(8))
 def test_a_subset_and_its_parts_keep_the_labels_of_the_whole(data, number):
     noise = every_noise(data)[number]
     whole = Dilution(data, noise=noise, seed=1).own_labels
@@ -173,6 +175,28 @@ def test_locally_concentrated_labels_are_wrong_among_neighbours(data):
     assert flipped[nearest][flipped].mean() > 0.3 + 0.1  # independent flips: 0.3
 
 
+@given(rate=st.floats(0, 1), seed=st.integers(0, 20))
+def test_whole_clusters_of_features_get_one_wrong_label_up_to_the_rate(rate, seed):
+    """Each class has 30 images in groups of equal predictions: 10, 8, 6, 4 and 2 of them."""
+    groups = np.repeat(np.arange(5), [10, 8, 6, 4, 2])
+    logits = np.eye(5)[groups] * 4
+    probabilities = np.tile(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), (5, 1))
+    data = Arrays(
+        torch.zeros(150, 1, 1, 1, dtype=torch.uint8), torch.arange(5).repeat_interleave(30), tuple("abcde")
+    )
+    noisy = locally_concentrated_features(rate, probabilities).labels(data, seed).view(5, 30)
+    for label, row in enumerate(noisy):
+        is_wrong = row != label
+        left, expected = round(rate * 30), []
+        for group, size in enumerate([10, 8, 6, 4, 2]):  # the largest first
+            if size <= left:
+                expected.append(group)
+                left -= size
+        assert set(groups[is_wrong.numpy()]) == set(expected)
+        for group in expected:
+            assert len(row[torch.from_numpy(groups == group)].unique()) == 1
+
+
 class OddRows(PerExampleNoise):
     """A noise model of a user."""
 
@@ -222,6 +246,11 @@ def test_settings_of_draws_are_refused(data, setting):
         (lambda: part_dependent(0.3, shared="no"), "shared of part_dependent noise is 'no'"),
         (lambda: part_dependent(0.3, spread=0), "spread of part_dependent noise is 0"),
         (lambda: locally_concentrated(-1), "rate of locally_concentrated noise is -1"),
+        (
+            lambda: locally_concentrated_features(1.5, [[0.5, 0.5]]),
+            "rate of locally_concentrated_features noise is 1.5",
+        ),
+        (lambda: locally_concentrated_features(0.3, [[0.5, 0.6]]), "probabilities of row 0 sum to 1.1"),
     ],
 )
 def test_parameters_that_break_a_rule_are_refused(make, words):

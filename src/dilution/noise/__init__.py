@@ -5,7 +5,7 @@ from dilution.noise.class_maps import CLASS_MAPS
 from dilution.noise.dilution import Dilution
 from dilution.noise.fixed_transition import asymmetric, pair_flip, symmetric, transition
 from dilution.noise.image_sources import IMAGE_SOURCES
-from dilution.noise.locally_concentrated import locally_concentrated
+from dilution.noise.locally_concentrated import locally_concentrated, locally_concentrated_features
 from dilution.noise.model_dependent import idn, pmd
 from dilution.noise.noise_level import (
     alpha_for_eta,
@@ -53,6 +53,7 @@ __all__ = [
     "idn",
     "list_noises",
     "locally_concentrated",
+    "locally_concentrated_features",
     "matrix",
     "noise_named",
     "noise_parameters",

@@ -4,26 +4,30 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from dilution.data import Arrays
 from dilution.data.formats.memory_images import check_images_fit
 from dilution.noise.fixed_transition import check_rate
+from dilution.noise.model_dependent import ModelDependent, checked_probabilities
 from dilution.noise.per_example import PerExampleNoise
 from dilution.noise.transition import Matrix
 from dilution.utils import rng
 
 _COMPONENTS = 50  # principal components of the pixels, in which distances are measured
 _CLUSTERS = 10
+_CLUSTERS_OF_FEATURES = 20  # as in the code of the authors
+_LEAST_PROBABILITY = 1e-12  # whose logarithm is finite
 
 
 def locally_concentrated(rate: float) -> PerExampleNoise:
-    """Return noise that is concentrated in a few places per class (after Algan and Ulusoy 2020).
+    """Return noise that is concentrated in a few places per class, among similar pixels.
 
     The images of a class are divided into ten clusters by k-means on their 50 leading principal components.
     Whole clusters in random order get one wrong label each, until the share `rate` of the images of the class
-    is wrong; of the last cluster the images nearest to its centre do. Algan and Ulusoy take the clusters from
-    features of a trained network.
+    is wrong; of the last cluster the images nearest to its centre do. It needs no network, after the idea of
+    Algan and Ulusoy (2020), whose own noise is :func:`locally_concentrated_features`.
 
     Parameters
     ----------
@@ -36,6 +40,64 @@ def locally_concentrated(rate: float) -> PerExampleNoise:
         If the rate lies outside [0, 1].
     """
     return _LocallyConcentrated(check_rate(rate, "locally_concentrated"))
+
+
+def locally_concentrated_features(rate: float, probabilities: ArrayLike) -> PerExampleNoise:
+    """Return the locally concentrated noise of Algan and Ulusoy 2020 (*Label Noise Types and Their Effects*).
+
+    The images of a class are divided into twenty clusters by k-means on the logits of a network. From the
+    largest one on, whole clusters get one wrong label each, as long as not more than the share `rate` of the
+    images of the class is wrong: a little less than the rate, as in the labels that the authors published.
+
+    Parameters
+    ----------
+    rate
+        Largest share of wrong labels, in [0, 1].
+    probabilities
+        Predicted probabilities of the classes for each image, whose logarithms are the logits: shape
+        (n, classes).
+
+    Raises
+    ------
+    InputError
+        If the rate lies outside [0, 1], or the probabilities are none.
+    """
+    rate = check_rate(rate, "locally_concentrated_features")
+    return _LocallyConcentratedFeatures(rate, checked_probabilities(probabilities))
+
+
+@dataclass(frozen=True, repr=False)
+class _LocallyConcentratedFeatures(ModelDependent):
+    rate: float
+    probabilities: Matrix
+    name: str = "locally_concentrated_features"
+
+    def labels(self, data: Arrays, seed: int) -> Tensor:
+        logits = np.log(np.maximum(self._for(data), _LEAST_PROBABILITY))
+        logits -= logits.mean(axis=1, keepdims=True)  # the softmax loses what all of a row have in common
+        true = data.labels.cpu().numpy()
+        noisy, present = true.copy(), np.unique(true)
+        for label in present.tolist():
+            rows = (true == label).nonzero()[0]
+            draws = np.random.default_rng(abs(rng.stream(seed, f"concentrated features {label}")))
+            others = present[present != label]
+            left = round(self.rate * len(rows)) if len(others) else 0
+            cluster = _clusters(logits[rows], _CLUSTERS_OF_FEATURES, draws)
+            sizes = np.bincount(cluster)
+            for number in np.argsort(-sizes, kind="stable"):
+                if sizes[number] <= left:
+                    noisy[rows[cluster == number]] = draws.choice(others)
+                    left -= sizes[number]
+        return torch.from_numpy(noisy)
+
+
+def _clusters(points: Matrix, count: int, draws: np.random.Generator) -> NDArray[np.int32]:
+    """Return the cluster of each point by k-means; fewer than `count` if fewer points differ."""
+    from sklearn.cluster import KMeans
+
+    count = min(count, len(np.unique(points, axis=0)))
+    fit = KMeans(count, n_init=1, random_state=int(draws.integers(2**31))).fit(points)
+    return np.asarray(fit.labels_)
 
 
 @dataclass(frozen=True, repr=False)

@@ -49,7 +49,7 @@ def idn(rate: float, probabilities: ArrayLike) -> PerExampleNoise:
     InputError
         If the rate lies outside [0, 1], or the probabilities are none.
     """
-    return _Idn(check_rate(rate, "idn"), _checked(probabilities))
+    return _Idn(check_rate(rate, "idn"), checked_probabilities(probabilities))
 
 
 def pmd(rate: float, probabilities: ArrayLike, *, kind: str = "I") -> PerExampleNoise:
@@ -77,11 +77,11 @@ def pmd(rate: float, probabilities: ArrayLike, *, kind: str = "I") -> PerExample
     """
     if kind not in _KEPT:
         raise unknown("type of pmd noise", str(kind), tuple(_KEPT))
-    return _Pmd(check_rate(rate, "pmd"), _checked(probabilities), kind)
+    return _Pmd(check_rate(rate, "pmd"), checked_probabilities(probabilities), kind)
 
 
-class _ModelDependent(PerExampleNoise):
-    """Noise with one row of probabilities per image."""
+class ModelDependent(PerExampleNoise):
+    """Noise with one row of predicted probabilities per image."""
 
     rate: float
     probabilities: Matrix
@@ -101,7 +101,7 @@ class _ModelDependent(PerExampleNoise):
 
 
 @dataclass(frozen=True, repr=False)
-class _Idn(_ModelDependent):
+class _Idn(ModelDependent):
     rate: float
     probabilities: Matrix
     name: str = "idn"
@@ -119,7 +119,7 @@ class _Idn(_ModelDependent):
 
 
 @dataclass(frozen=True, repr=False)
-class _Pmd(_ModelDependent):
+class _Pmd(ModelDependent):
     rate: float
     probabilities: Matrix
     kind: str
@@ -150,7 +150,7 @@ class _Pmd(_ModelDependent):
         return (self.rate - all_second) / (all_kept - all_second) if all_kept != all_second else 1.0
 
 
-def _checked(probabilities: ArrayLike) -> Matrix:
+def checked_probabilities(probabilities: ArrayLike) -> Matrix:
     """Return probabilities as float64 if they are a table of them, each row summing to 1."""
     try:
         table = np.array(probabilities, dtype=np.float64)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from dilution.errors import DilutionError, InputError, short_repr, unknown
 from dilution.noise.fixed_transition import asymmetric, flip_pairs, pair_flip, symmetric, transition
-from dilution.noise.locally_concentrated import locally_concentrated
+from dilution.noise.locally_concentrated import locally_concentrated, locally_concentrated_features
 from dilution.noise.model_dependent import idn, pmd
 from dilution.noise.part_dependent import part_dependent
 from dilution.noise.per_example import observed
@@ -30,6 +30,7 @@ NOISES: dict[str, Callable[..., LabelNoise]] = {
     "asymmetric": asymmetric,
     "part_dependent": part_dependent,
     "locally_concentrated": locally_concentrated,
+    "locally_concentrated_features": locally_concentrated_features,
     "idn": idn,
     "pmd": pmd,
 }
@@ -40,7 +41,7 @@ A new noise model is one entry here, or ``module:factory`` without any change.""
 LEVEL_NOISES = ("uniform", "structured", "matrix")
 """Noise models of added labels, whose level alpha or eta sets; their parameters are settings of a run."""
 
-MODEL_NOISES = ("idn", "pmd")
+MODEL_NOISES = ("idn", "pmd", "locally_concentrated_features")
 """Noise models that need the predicted probabilities of a model."""
 
 _SETTINGS = {

@@ -18,8 +18,8 @@ def noise_for_data(
     data
         Clean training data.
     model, epochs, seed, device
-        Training of the models whose predictions ``"idn"`` and ``"pmd"`` follow; see
-        :func:`predicted_probabilities`.
+        Training of the models whose predictions the noise follows if it is ``"idn"``, ``"pmd"`` or
+        ``"locally_concentrated_features"``; see :func:`predicted_probabilities`.
 
     Raises
     ------
