@@ -5,7 +5,7 @@
 # folder FOLDER is for work: logs, the store, checkpoints, pages. The folder RESULTS gets what is worth taking home, and nothing else:
 #   runs.csv.gz       the runs. Import them into a store of your own: `dilution import runs.csv.gz --store results/mnist-paper.sqlite`
 #                     (after gunzip), and name that CSV as RUNS the next time
-#   gpu.csv, gpu-profile.txt, kernels.csv, losses-gpu.csv   tables of benchmarks/results, those that were measured now
+#   gpu.csv, gpu-profile.txt, kernels.csv, figure-time.csv, losses-gpu.csv   tables of benchmarks/results, those that were measured now
 #   logs.tgz          what the steps printed
 # They are written after each step, every EXPORT_EVERY seconds, and when the script ends or is ended. A file there is whole at any time.
 #
@@ -13,8 +13,9 @@
 #   FOLDER    folder of the work; default gpu-window
 #   RESULTS   folder of the results; default FOLDER/results
 #   MINUTES   time for the whole script; default 9
-#   STEPS     which of: tests bench kernels figures study losses; default: tests bench figures
-#   STUDY     file of the step study; the step kernels times every kernel, the step losses measures what each loss costs
+#   STEPS     which of: tests bench kernels time figures study losses; default: tests bench figures
+#   STUDY     file of the step study; the step kernels times every kernel, the step time measures what of the figure TIMED (default
+#             fig7) is not steps, the step losses what each loss costs
 #   FIGURES   figures, in their order; the default depends on DATASET
 #   DATASET   default mnist (its files in DILUTION_DATA)
 #   RUNS      exported runs of earlier times; searches by trials without val_acc_noisy are refused
@@ -54,8 +55,8 @@ python3 -c "import torch; print(torch.__version__, torch.cuda.is_available() and
 
 steps=${STEPS:-tests bench figures}
 for step in $steps; do
-    if [[ ! " tests bench kernels figures study losses " == *" $step "* ]]; then
-        echo "STEPS has $step; it takes tests, bench, kernels, figures, study and losses" >&2
+    if [[ ! " tests bench kernels time figures study losses " == *" $step "* ]]; then
+        echo "STEPS has $step; it takes tests, bench, kernels, time, figures, study and losses" >&2
         exit 2
     fi
 done
@@ -76,7 +77,7 @@ publish() {  # write all results that there are so far
     local part="$FOLDER/part-$BASHPID" table
     rm -rf "$part"
     mkdir "$part"
-    for table in gpu.csv gpu-profile.txt kernels.csv losses.csv losses-gpu.csv; do
+    for table in gpu.csv gpu-profile.txt kernels.csv figure-time.csv losses.csv losses-gpu.csv; do
         if [ "benchmarks/results/$table" -nt "$FOLDER/started" ]; then put "benchmarks/results/$table"; fi
     done
     # the store may be written meanwhile; an export that fails leaves the earlier one
@@ -141,6 +142,12 @@ for step in $steps; do
     bench)
         run_step $((seconds / 2)) bench.txt python3 benchmarks/gpu.py --device "$DEVICE" --turns "${TURNS:-2}"
         tail -n 30 "$FOLDER/bench.txt"
+        ;;
+    time)
+        run_step $((seconds + 10)) time.txt python3 benchmarks/figure_time.py "${TIMED:-fig7}" --dataset "$DATASET" \
+            --preset "${PRESET:-paper}" --device "$DEVICE" --precision "${PRECISION:-bfloat16}" \
+            --time-limit "${seconds}s" --store "$store"
+        tail -n 3 "$FOLDER/time.txt"
         ;;
     figures)
         # exit code 75: the time is over, and the same command goes on

@@ -1,0 +1,117 @@
+"""What of a figure's time is not spent in optimizer steps: set-up, evaluation, checkpoints, store, page.
+
+``python benchmarks/figure_time.py fig7 --store results/mnist-paper.sqlite`` trains what the store lacks of
+the figure, in this process, and writes benchmarks/results/figure-time.csv: on a GPU, or with ``--device cpu``
+to check that it works, for which it writes nothing.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from table import RESULTS, machine, write
+
+import dilution
+from dilution.training import device_title
+from dilution.training.trainer import Trainer
+
+OTHER_THAN_STEPS = ("_evaluate", "_save", "_compare_gradients", "_resume")
+"""What a training does between its steps."""
+
+
+class StepClock:
+    """Seconds in the loop over the steps of all trainings of this process.
+
+    Parameters
+    ----------
+    device
+        ``"cuda"`` or ``"cpu"``. The steps that a GPU was asked for have ended before their time is read.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self.steps = 0.0
+
+    def _now(self) -> float:
+        if self._device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def _timed(self, method: Callable[..., Any], sign: int) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            start = self._now()
+            try:
+                return method(*arguments, **named)
+            finally:
+                self.steps += sign * (self._now() - start)
+
+        return call
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Measure the trainings of a ``with`` block."""
+        before = {name: getattr(Trainer, name) for name in ("run", *OTHER_THAN_STEPS)}
+        try:
+            for name, method in before.items():
+                setattr(Trainer, name, self._timed(method, 1 if name == "run" else -1))
+            yield
+        finally:
+            for name, method in before.items():
+                setattr(Trainer, name, method)
+
+
+def main() -> None:
+    """Train the figure, and write what its time was spent on."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("figure", help="name of a figure, such as fig7")
+    parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--precision", default="bfloat16")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--store", type=Path, help="keeps the runs; those that it has are not trained")
+    parser.add_argument("--time-limit", help="such as 5m; a figure that does not end is not measured")
+    arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        sys.exit(f"not measured: torch {torch.__version__} finds no GPU")
+    clock = StepClock(arguments.device)
+    with tempfile.TemporaryDirectory() as folder, clock.running():
+        start = time.perf_counter()
+        report = dilution.reproduce(
+            arguments.figure, dataset=arguments.dataset, preset=arguments.preset,
+            precision=arguments.precision, store=arguments.store or Path(folder) / "s.sqlite",
+            out=Path(folder) / "page",
+            execution=dilution.Execution(
+                workers=0, device=arguments.device, time_limit=arguments.time_limit, progress=False
+            ),
+        )  # fmt: skip
+        seconds = time.perf_counter() - start
+    row = {
+        "machine": f"{machine()}, {device_title(arguments.device)}",
+        "figure": arguments.figure,
+        "dataset": arguments.dataset,
+        "preset": arguments.preset,
+        "runs": len(report.runs),
+        "seconds": seconds,
+        "seconds_of_steps": clock.steps,
+    }
+    print({**row, "everything but steps": f"{1 - clock.steps / seconds:.1%}"})
+    if arguments.device == "cuda":
+        path = RESULTS / "figure-time.csv"
+        earlier = pd.read_csv(path, dtype=object).to_dict("records") if path.exists() else []
+        kept = [
+            other
+            for other in earlier
+            if (other["figure"], other["dataset"]) != (row["figure"], row["dataset"])
+        ]
+        write("figure-time", [*kept, row])
+
+
+if __name__ == "__main__":
+    main()
