@@ -7,7 +7,7 @@ from dilution.data import Arrays, load
 from dilution.errors import InputError
 from dilution.models import build_model
 from dilution.noise import Dilution, structured
-from dilution.training import BatchSampler, TrainConfig, train
+from dilution.training import BatchSampler, TrainConfig, TrainTask, train, train_together
 from dilution.training.augment import Augmentation
 from dilution.training.device import CapturedStep, _warm_up_stream, evaluation_products, resolve_device
 from dilution.training.ema import WeightEMA
@@ -177,3 +177,22 @@ def test_a_training_has_the_same_losses_on_a_gpu(model, optimizer):
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     assert results[1].model.state_dict().keys() == results[0].model.state_dict().keys()
     assert results[1].predict(data.test.images).device.type == "cpu"
+
+
+@gpu
+@pytest.mark.trains
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("model", ["perceptron", "mlp2", "conv2"])
+def test_a_replica_has_the_same_bits_in_any_group_on_a_gpu(model, precision):
+    data = load("digits")
+    config = TrainConfig(optimizer="adam", steps=40, batch_size=32, n_evals=2, precision=precision)
+    tasks = [
+        TrainTask(model, Dilution(data.train, 2, n=500, seed=seed), data.test, seed, 50, config)
+        for seed in range(5)
+    ]
+    whole = train_together(tasks, "cuda")
+    for first, last in ((2, 3), (1, 4)):
+        for part, same in zip(train_together(tasks[first:last], "cuda"), whole[first:last], strict=True):
+            assert part.history.equals(same.history)
+            weights = part.model.state_dict(), same.model.state_dict()
+            assert all(map(torch.equal, weights[0].values(), weights[1].values()))
