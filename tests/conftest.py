@@ -35,11 +35,14 @@ def _shared_work() -> Iterator[None]:
     """Do once what thousands of tests would repeat, and what none of them looks at.
 
     The commands are described to typer once. The fonts of a PDF come without the tables for ligatures and
-    kerning, which take half of the time of a plot and are not used.
+    kerning, which take half of the time of a plot and are not used; nor are they read.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(typer.testing, "_get_command", cache(typer.main.get_command), raising=False)
-        patch.setattr(fontTools.subset.Options, "_layout_features_default", [], raising=False)
+        options = fontTools.subset.Options
+        patch.setattr(options, "_layout_features_default", [], raising=False)
+        not_read = [*getattr(options, "_drop_tables_default", []), "GDEF", "GPOS", "GSUB"]
+        patch.setattr(options, "_drop_tables_default", not_read, raising=False)
         yield
 
 
