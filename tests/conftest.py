@@ -14,6 +14,7 @@ import typer.testing
 from hypothesis import settings
 
 from dilution.data import Arrays
+from dilution.report import style
 
 settings.register_profile("suite", max_examples=40, deadline=None, derandomize=True, database=None)
 settings.load_profile("suite")
@@ -84,3 +85,10 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def svg_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Render plots as SVG alone, for tests that look at no PNG and PDF: these take most of a plot's time."""
+    render = style._render
+    monkeypatch.setattr(style, "_render", lambda plot, name: render(plot, name) if name == "svg" else b"")

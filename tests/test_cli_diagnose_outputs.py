@@ -8,6 +8,7 @@ import pytest
 from commands import dilution, refused
 from reviewed_tables import CLASSES, N, noisy_frame, noisy_rows
 
+pytestmark = pytest.mark.usefixtures("svg_alone")
 PRED_PROBS, LABELS, TRUE = noisy_rows()
 
 

@@ -181,6 +181,7 @@ def test_notes_of_a_diagnosis_are_on_terminal_page_result_and_json(here, tmp_pat
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("svg_alone")
 def test_notes_of_a_plan_are_on_terminal_page_result_and_json(here, tmp_path, monkeypatch):
     notes, _ = here
     monkeypatch.setattr(pilot, "_MIN_STEPS", 60)
@@ -209,6 +210,7 @@ def test_notes_of_a_plan_are_on_terminal_page_result_and_json(here, tmp_path, mo
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("svg_alone")
 def test_notes_of_an_advice_are_on_terminal_page_result_and_json(here, tmp_path, monkeypatch):
     notes, _ = here
     monkeypatch.setattr(gradient_sums, "BATCHES", 2 * gradient_sums.BLOCKS)

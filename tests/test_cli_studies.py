@@ -94,6 +94,7 @@ def test_status_reports_an_interrupted_study(study_folder, tmp_path):
     assert printed.startswith("short: 1 running, 3 done, interrupted (no process trains them; run")
 
 
+@pytest.mark.usefixtures("svg_alone")
 def test_status_export_and_the_page_name_the_code_that_trained_finished_runs(study_folder, tmp_path):
     shutil.copy(study_folder / "results.sqlite", tmp_path)
     with sqlite3.connect(tmp_path / "results.sqlite") as connection:
@@ -166,6 +167,7 @@ def test_report_writes_a_page(study_folder, tmp_path):
     assert (tmp_path / "page" / "index.html").exists()
 
 
+@pytest.mark.usefixtures("svg_alone")
 def test_no_file_of_somebody_else_is_replaced(study_folder, tmp_path):
     for name in ("README.md", "mine.csv"):
         (tmp_path / name).write_text("mine")

@@ -152,6 +152,7 @@ def test_an_advice_says_what_its_agreement_means(saved):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("svg_alone")
 def test_the_command_advises_with_a_diagnosis_and_features(saved, tmp_path):
     root, _ = saved
     frame = noisy_table()

@@ -95,6 +95,7 @@ def prompts(text: str) -> Iterator[tuple[list[str], str]]:
 
 @every_page
 @pytest.mark.trains
+@pytest.mark.usefixtures("svg_alone")
 def test_a_page_played_from_top_to_bottom_does_what_it_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

@@ -273,6 +273,7 @@ def test_a_loss_far_below_cross_entropy_is_a_number_at_the_edge():
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("svg_alone")
 def test_the_comparison_of_losses_is_made_by_one_command(tmp_path, monkeypatch):
     full_plan = Figure.plan
 

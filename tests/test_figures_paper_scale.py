@@ -250,6 +250,7 @@ def test_a_figure_at_the_paper_preset_is_judged_once_its_rates_are_chosen_and_it
 
 
 @pytest.mark.parametrize(("best", "is_edge"), [(0.3, False), (1e9, True)])
+@pytest.mark.usefixtures("svg_alone")
 def test_a_learning_rate_at_an_edge_is_in_the_caption_and_in_the_verdicts(tmp_path, best, is_edge):
     figure, study = FIGURES["fig7"], "fig7/mnist/paper"
     planned = figure.plan(MNIST, "paper")

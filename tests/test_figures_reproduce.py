@@ -228,6 +228,7 @@ def test_a_store_of_version_0_1_is_judged_by_todays_rules(tmp_path):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("svg_alone")
 def test_a_search_goes_on_until_it_has_ended(tmp_path, monkeypatch):
     base = {**POOLED_SETTINGS, "model": "mlp1", "lr": 3e-3, "batch_size": 64, "n_evals": 1}
     monkeypatch.setattr(fig9, "demo_base", lambda: base)  # a small model searches as a large one does
@@ -316,6 +317,7 @@ def test_the_markdown_page_shows_figures_and_verdicts_and_escapes(reproduced):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("svg_alone")
 def test_the_page_of_a_figure_with_failed_points_names_the_states_of_its_runs(tmp_path, short, monkeypatch):
     train_runs = runner.train_runs
 

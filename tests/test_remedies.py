@@ -1317,7 +1317,7 @@ case("a module raises as it is imported", module_that_raises, show_traceback)
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, svg_alone: None) -> None:
     """Change to an empty folder, from which modules can be imported."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])

@@ -257,7 +257,7 @@ def test_an_exported_table_is_imported_with_every_value(tmp_path, rows, ending):
 
 
 @pytest.mark.trains
-@pytest.mark.usefixtures("rules_of_0_1")
+@pytest.mark.usefixtures("rules_of_0_1", "svg_alone")
 def test_no_finished_run_is_trained_again(path, tmp_path, monkeypatch):
     copy = tmp_path / "copy.db"
     shutil.copy(path, copy)
