@@ -75,13 +75,23 @@ def test_a_passing_line_replaces_itself_and_escapes_what_is_in_it() -> None:
         assert file.read() == b"\r\x1b[2Kfitting \\x1b]0;title\\x07\r"
 
 
+@pytest.fixture(scope="module")
+def shown() -> subprocess.CompletedProcess[bytes]:
+    """Run a command whose terminal knows ASCII alone, and whose standard error is always full."""
+    full = "/dev/full" if Path("/dev/full").exists() else os.devnull
+    with open(full, "wb", buffering=0) as errors:  # noqa: PTH123
+        return subprocess.run(
+            [*DILUTION, "show", "noise"],
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+
+
 @pytest.mark.trains
-def test_a_command_writes_in_the_encoding_of_its_terminal() -> None:
-    process = subprocess.run(
-        [*DILUTION, "show", "noise"], env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True
-    )
-    assert process.returncode == 0, process.stderr
-    assert "##########" in process.stdout.decode("ascii")
+def test_a_command_writes_in_the_encoding_of_its_terminal(shown: subprocess.CompletedProcess[bytes]) -> None:
+    assert shown.returncode == 0
+    assert "##########" in shown.stdout.decode("ascii")
 
 
 def test_the_encoding_of_a_protected_stream_can_be_looked_up() -> None:
@@ -149,10 +159,12 @@ def test_a_model_that_prints_trains_after_the_reader_is_gone(workers: int, tmp_p
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
-def test_progress_that_has_no_room_is_dropped_and_results_are_not() -> None:
+def test_progress_that_has_no_room_is_dropped_and_results_are_not(
+    shown: subprocess.CompletedProcess[bytes],
+) -> None:
+    assert shown.returncode == 0
+    assert shown.stdout
     full = os.open("/dev/full", os.O_WRONLY)
-    process = subprocess.run([*DILUTION, "show", "noise"], stdout=subprocess.PIPE, stderr=full)
-    assert process.returncode == 0
     with protected_output():
         assert OutputFile(full, (errno.ENOSPC,)).write(b"progress") == 8
     with pytest.raises(OSError, match="No space"):
