@@ -262,14 +262,14 @@ def test_a_study_of_estimators_is_the_same_in_a_worker_process(module, tmp_path)
     name = module(OWN)
     base = {"dataset": "digits", "n": 100, "alpha": 1, "steps": 2, "n_val": 20}
     models = ["sklearn:forest", "sklearn:knn", f"{name}:bayes", f"{name}:Raises"]
-    runs = [Run.of(**base, model=model, seed=seed) for model in models for seed in range(2)]
+    runs = [Run.of(**base, model=model, seed=1) for model in models]
     groups = group_runs(prepare(runs, None), None, study=runs, cores=2)
-    assert [(len(group.runs), group.threads, group.device) for group in groups] == [(1, 1, "cpu")] * 8
+    assert [(len(group.runs), group.threads, group.device) for group in groups] == [(1, 1, "cpu")] * 4
     tables = [
         dilution.run(Study.of("own", runs), store=tmp_path / f"{n}.sqlite", execution=Execution(workers=n))
         for n in (0, 1)
     ]
-    assert tables[0]["state"].tolist() == ["done"] * 6 + ["failed"] * 2
+    assert tables[0]["state"].tolist() == ["done"] * 3 + ["failed"]
     assert tables[0]["error"].iloc[-1].startswith(f"model is '{name}:Raises'; its fit raised ValueError")
     assert (tables[0]["steps_done"].dropna() == 0).all()
     columns = [
