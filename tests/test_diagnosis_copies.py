@@ -71,7 +71,7 @@ def test_the_interval_of_the_copies_has_its_level():
         copies = np.repeat(np.arange(150), 4)
         labels = draw_labels(transition, true, random)
         fit = perfect_fit(transition, true)
-        rate = copy_evidence(copies, labels, fit, [fit] * 100, copies, seed).noise_rate
+        rate = copy_evidence(copies, labels, fit, [fit] * 50, copies, seed).noise_rate
         covered += rate.low <= 0.3 <= rate.high
         widths.append(rate.high - rate.low)
     assert 105 <= covered <= 119  # 114 on average, give or take 2.4
