@@ -155,7 +155,7 @@ def test_the_command_refuses_at_once_what_it_could_not_save(tmp_path, monkeypatc
 @pytest.mark.parametrize("model", [Net, make_net])
 def test_a_class_or_factory_of_networks_is_fitted_and_loaded(model, tmp_path):
     features, labels, true = table()
-    result = fitted((features, labels), model, n_models=1, folds=2, n_bootstrap=2)
+    result = fitted((features, labels), model, method="forward", n_models=1, folds=2, n_bootstrap=2)
     assert (np.asarray(result.predict(features)).astype(int) == true).mean() > 0.85
     path = result.save(tmp_path / "model.dilution")
     with pytest.raises(InputError, match="load_model"):

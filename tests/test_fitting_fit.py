@@ -86,7 +86,8 @@ def test_the_file_keeps_the_model_to_the_bit(result, tmp_path):
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
     features, labels, _ = table(n=60)
     first, again, other = (
-        fitted((features, labels), method="prune", model="mlp1", seed=seed, folds=2) for seed in (3, 3, 4)
+        fitted((features, labels), method="prune", model="mlp1", seed=seed, folds=2, n_models=2)
+        for seed in (3, 3, 4)
     )
     np.testing.assert_array_equal(first.predict_proba(features), again.predict_proba(features))
     assert (first.predict_proba(features) != other.predict_proba(features)).any()
@@ -127,7 +128,7 @@ def test_tables_are_fitted_by_networks_trees_and_a_linear_model():
 @pytest.mark.trains
 @pytest.mark.parametrize(("model", "kind"), [("sklearn:forest", Forest), ("sklearn:boosting", BoostedTrees)])
 def test_trees_alone_can_be_fitted(model, kind):
-    features, labels, _ = table()
+    features, labels, _ = table(n=150)
     trained = fitted((features, labels), model=model, folds=2)
     assert [type(member) for member in trained.model.members] == [kind]
     assert trained.model.model == model
