@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import dilution
 from dilution import Execution
-from dilution.advice import Advice, advise
+from dilution.advice import Advice, advise, gradient_sums
 from dilution.advice.ablation import CheckpointChoice, Comparison
 from dilution.advice.advise import _Request
 from dilution.advice.noise_scale import NoiseScale
@@ -155,7 +155,8 @@ def test_wrong_questions_are_refused_before_a_store_is_made(tmp_path, changes, m
 
 
 @pytest.mark.trains
-def test_the_labels_of_the_test_split_do_not_change_the_recipe(tmp_path):
+def test_the_labels_of_the_test_split_do_not_change_the_recipe(tmp_path, monkeypatch):
+    monkeypatch.setattr(gradient_sums, "BATCHES", 2 * gradient_sums.BLOCKS)
     data = dilution.load("digits")
     results = []
     for name, shift in (("right", 0), ("wrong", 3)):
@@ -188,6 +189,7 @@ def test_a_model_whose_loss_is_not_finite_is_refused(tmp_path, module):
 @pytest.mark.trains
 def test_the_command_writes_a_recipe_that_the_other_commands_accept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gradient_sums, "BATCHES", 2 * gradient_sums.BLOCKS)
     words = "advise digits --eta 0.6 --model perceptron --n 200 --epochs 1 --workers 0"
     result = CliRunner().invoke(app, words.split())
     assert result.exit_code == 0, result.output
