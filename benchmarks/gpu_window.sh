@@ -146,7 +146,7 @@ for step in $steps; do
     time)
         run_step $((seconds + 10)) time.txt python3 benchmarks/figure_time.py "${TIMED:-fig7}" --dataset "$DATASET" \
             --preset "${PRESET:-paper}" --device "$DEVICE" --precision "${PRECISION:-bfloat16}" \
-            --time-limit "${seconds}s" --store "$store"
+            --time-limit "${seconds}s" --store "$store" --checkpoints "$FOLDER/checkpoints"
         tail -n 3 "$FOLDER/time.txt"
         ;;
     figures)

@@ -320,10 +320,10 @@ def main() -> None:
             return dilution.predicted_probabilities(data, model=model, seed=SEEDS[0])
 
         for pair in PAIRS:
-            if pair.dataset != name or not (folder / pair.file).exists():
+            if pair.dataset != name:
                 continue
-            if arguments.only not in pair.file:
-                lines += kept.get((pair.file, pair.noise), [])
+            if arguments.only not in pair.file or not (folder / pair.file).exists():
+                lines += kept.get((pair.file, pair.noise), []) if arguments.only else []
                 continue
             published = shape_of(read_label_file(folder / pair.file, data), data, nearest)
             drawn = [

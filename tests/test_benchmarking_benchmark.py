@@ -189,10 +189,20 @@ def test_the_sentences_on_memorisation_name_the_noise_at_which_cross_entropy_mem
         result = replace(result, runs=result.runs.assign(**{f"{share}_last": values}))
     with no_plots():
         section = memorisation_section(result, memorisation(result), tmp_path)
-    most = "Cross entropy memorises the most with α = 5: after the last step it predicts 60.0 % ["
-    assert section.summary.startswith(most)
-    assert "and the true class of 30.0 % [" in section.summary
+    assert section.summary.startswith("With α = 5 cross entropy predicts 60.0 % [")
+    assert "on average more than with any other noise, and the true class of 30.0 % [" in section.summary
     assert "Of the methods there, ELR predicts the fewest, 10.0 % [" in section.summary
+    assert "not told apart" not in section.summary
+    near = result.runs["memorised_last"].where(result.runs["method"] != "gce", 0.1001)
+    tied = replace(result, runs=result.runs.assign(memorised_last=near))
+    with no_plots():
+        text = memorisation_section(tied, memorisation(tied), tmp_path).summary
+    assert text.endswith("%, not told apart from GCE.") or "], not told apart from GCE." in text
+    alone = replace(result, runs=result.runs[result.runs["seed"] == 0])
+    with no_plots():
+        text = memorisation_section(alone, memorisation(alone), tmp_path).summary
+    assert "cross entropy predicts 60.0 % of the wrong labels" in text
+    assert "nan" not in text
     cells = section.points.set_index("method")
     assert cells.loc["ELR", "α = 5"] == "10.0 / 80.0"
     assert cells.loc["GCE", "symmetric 50 %"] == "90.0 / 10.0"
@@ -201,7 +211,8 @@ def test_the_sentences_on_memorisation_name_the_noise_at_which_cross_entropy_mem
 
 @pytest.mark.trains
 @pytest.mark.parametrize(
-    ("seconds", "said"), [([350.4, 350.4], "350 seconds."), ([0.512, 12.34], "0.51 to 12 seconds. ELR takes")]
+    ("seconds", "said"),
+    [([350.4, 350.4], "350 s."), ([0.512, 12.34], "0.51 to 12 s. ELR takes"), ([99.6], "100 s.")],
 )
 def test_the_cost_is_said_in_plain_numbers(benchmarked, seconds, said):
     _, result = benchmarked

@@ -184,7 +184,16 @@ def test_whole_clusters_of_features_get_one_wrong_label_up_to_the_rate(rate, see
     data = Arrays(
         torch.zeros(150, 1, 1, 1, dtype=torch.uint8), torch.arange(5).repeat_interleave(30), tuple("abcde")
     )
-    noisy = locally_concentrated_features(rate, probabilities).labels(data, seed).view(5, 30)
+    noise = locally_concentrated_features(rate, probabilities)
+    left, delivered = round(rate * 30), 0
+    for size in (10, 8, 6, 4, 2):
+        if size <= left - delivered:
+            delivered += size
+    if delivered / 30 < rate / 2:
+        with pytest.raises(InputError, match=r"whole clusters make \S+ of the labels wrong, and the next"):
+            noise.labels(data, seed)
+        return
+    noisy = noise.labels(data, seed).view(5, 30)
     for label, row in enumerate(noisy):
         is_wrong = row != label
         left, expected = round(rate * 30), []

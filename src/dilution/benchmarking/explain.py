@@ -83,11 +83,12 @@ def _best_where(runs: pd.DataFrame, titles: Titles) -> str:
     }
     order = sorted(noises_of, key=lambda method: -len(noises_of[method]))
     if len(best) <= _MAX_NAMES:
-        parts = [f"{titles[str(method)]} with {_names(noises_of[method])}" for method in order]
+        parts = [f"{titles[str(method)]} with {list_names(noises_of[method])}" for method in order]
     else:  # which noises they are is said below, beside the plot
         counts = [len(noises_of[method]) for method in order]
         parts = [
-            f"{_names([titles[str(m)] for m, n in zip(order, counts, strict=True) if n == count])} at {count}"
+            list_names([titles[str(m)] for m, n in zip(order, counts, strict=True) if n == count])
+            + f" at {count}"
             + (f" of {len(best)} noises" if count == counts[0] else "")
             + (" each" if counts.count(count) > 1 else "")
             for count in dict.fromkeys(counts)
@@ -109,10 +110,10 @@ def _best_rank(ranks: Ranks, where: str, titles: Titles) -> str:
     """Return who has the best mean rank, and who is not told apart from it."""
     count = len(ranks.noises)
     noises = "1 noise" if count == 1 else f"{count} noises"
-    without = f"; without {_names([titles[name] for name in ranks.left_out])}" if ranks.left_out else ""
+    without = f"; without {list_names([titles[name] for name in ranks.left_out])}" if ranks.left_out else ""
     leading = _leading(ranks)
     verb = "has" if len(leading) == 1 else "share"
-    subject = f"{_names([titles[name] for name in leading])} {verb}"
+    subject = f"{list_names([titles[name] for name in leading])} {verb}"
     sentence = (
         f"{where}, {subject} the best mean rank of {len(ranks.mean_ranks)} methods over {noises} "
         f"({ranks.mean_ranks.iloc[0]:.1f}{without})"
@@ -129,7 +130,7 @@ def _best_rank(ranks: Ranks, where: str, titles: Titles) -> str:
     if not tied:
         return f"{sentence}, beyond the critical difference from all others."
     them = "it" if len(leading) == 1 else "them"
-    return f"{sentence}, and {_names(tied)} cannot be told apart from {them} by ranks."
+    return f"{sentence}, and {list_names(tied)} cannot be told apart from {them} by ranks."
 
 
 def _against_reference(differences: pd.DataFrame, measure: str, method: str, titles: Titles) -> str:
@@ -139,9 +140,8 @@ def _against_reference(differences: pd.DataFrame, measure: str, method: str, tit
         better = sorted(set(rows.loc[rows["low"] > 0, "method"]), key=list(titles).index)
         if not better:
             return "No other method is above it at any noise beyond the 95 % interval."
-        return (
-            f"At single noises {_names([titles[name] for name in better])} are above it beyond the interval."
-        )
+        names = list_names([titles[name] for name in better])
+        return f"At single noises {names} are above it beyond the interval."
     rows = differences[(differences["measure"] == measure) & (differences["method"] == method)]
     if rows.empty:
         return ""
@@ -176,7 +176,7 @@ def per_noise(runs: pd.DataFrame, measure: str, titles: Titles) -> str:
         if not row["runner_up"]:
             parts.append(best)
         elif row["tied"]:
-            parts.append(f"{best}, not told apart from {_names([titles[name] for name in row['tied']])}")
+            parts.append(f"{best}, not told apart from {list_names([titles[name] for name in row['tied']])}")
         else:
             lead = points_text(row["lead"])
             parts.append(f"{best}, ahead of the next, {titles[row['runner_up']]}, by {lead}")
@@ -196,8 +196,8 @@ def _estimate(row: pd.Series) -> Estimate:
     return Estimate(float(row["mean"]), float(row["low"]), float(row["high"]))
 
 
-def _names(names: Sequence[str]) -> str:
-    """Return names as text, the first of many."""
+def list_names(names: Sequence[str]) -> str:
+    """Return names as text, the first ones of many: ``"a, b, c, d and 5 more"``."""
     if len(names) > _MAX_NAMES:
         return f"{', '.join(names[:_MAX_NAMES])} and {len(names) - _MAX_NAMES} more"
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -6,9 +6,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from dilution.benchmarking.explain import list_names
 from dilution.benchmarking.methods import REFERENCE
 from dilution.benchmarking.plots import draw_means, legend_above, new_panels
 from dilution.benchmarking.result import Benchmark
+from dilution.benchmarking.tables import leaders
 from dilution.report.marks import mark_points
 from dilution.report.section import Section
 from dilution.report.style import COLOURS, publish, style
@@ -34,8 +36,9 @@ def memorisation(result: Benchmark) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``share`` (a key of :data:`SHARES`), ``noise``, ``method``, ``mean``, ``low``, ``high`` (in [0, 1],
-        95 % over seeds), ``seeds``; empty if it was not measured, as without wrong labels.
+        ``share`` (a key of :data:`SHARES`), ``noise``, ``method``, ``mean`` in [0, 1], ``low``, ``high``
+        (95 % by Student's t over seeds, not clipped), ``seeds``; empty if it was not measured, as without
+        wrong labels.
     """
     stops_early = [method.name for method in result.methods if method.stops_early]
     runs = result.runs[~result.runs["method"].isin(stops_early) & (result.runs["state"] == "done")]
@@ -82,12 +85,10 @@ def memorisation_section(result: Benchmark, points: pd.DataFrame, folder: Path) 
         summary=_summary(points, result),
         svg=plot.svg,
         marks=plot.marks,
-        caption="Up to 1,000 training images with wrong labels, after the last step; means with 95 % "
-        "intervals over seeds. The two shares of one image exclude each other, and the rest is predicted as "
-        "a third class.",
-        method="A model that has learned nothing predicts 1 of k labels by chance, wrong or right. Early "
-        "stopping has no row: its runs are those of cross entropy, which go on after the step that it "
-        "chooses. Diverged runs are left out.",
+        caption="Up to 1,000 training examples with wrong labels, after the last step; means with 95 % "
+        "intervals over seeds. The two shares of one example exclude each other, and the rest is predicted "
+        "as a third class.",
+        method=_METHOD + (_STOPS_EARLY if any(method.stops_early for method in result.methods) else ""),
         claims=pd.DataFrame(),
         points=_grid(points, result),
         points_title="Wrong labels that are predicted / true classes predicted instead, in percent",
@@ -97,24 +98,47 @@ def memorisation_section(result: Benchmark, points: pd.DataFrame, folder: Path) 
     )
 
 
+_METHOD = (
+    "A wrong label may be predicted without having been learned: where wrong labels are spread evenly over "
+    "k classes by a model that knows nothing in 1 of k cases, and where one class is labelled as another one "
+    "also for images that it has not seen. Diverged runs are left out."
+)
+_STOPS_EARLY = (
+    " Early stopping has no row: its runs are those of cross entropy, which go on after the step that it "
+    "chooses."
+)
+
+
 def _summary(points: pd.DataFrame, result: Benchmark) -> str:
-    """Return where cross entropy memorises the most, and which method memorises the least there."""
+    """Return where cross entropy predicts the most wrong labels, and which method the fewest there."""
     titles = result.titles
     memorised = points[points["share"] == "memorised"]
     reference = memorised[memorised["method"] == REFERENCE]
     most = (reference if len(reference) else memorised).sort_values("mean").iloc[-1]
-    there = memorised[memorised["noise"] == most["noise"]].sort_values("mean", kind="stable")
+    noise, method = most["noise"], titles[most["method"]]
+    several = memorised["noise"].nunique() > 1
     sentences = [
-        f"{_capital(titles[most['method']])} memorises the most with {titles[most['noise']]}: after the last "
-        f"step it predicts {_share(most)} of the wrong labels{_recovered(points, most)}."
+        f"With {titles[noise]} {method} predicts {_share(most)} of the wrong labels after the last step"
+        + (", on average more than with any other noise" if several else "")
+        + f"{_recovered(points, most)}."
     ]
-    least = there.iloc[0]
-    if least["method"] != most["method"]:
+    fewest, tied = _fewest(result, noise, memorised.loc[memorised["noise"] == noise, "method"].tolist())
+    if fewest != most["method"]:
+        least = memorised[(memorised["noise"] == noise) & (memorised["method"] == fewest)].iloc[0]
+        apart = f", not told apart from {list_names([titles[name] for name in tied])}" if tied else ""
         sentences.append(
-            f"Of the methods there, {titles[least['method']]} predicts the fewest, {_share(least)}"
-            f"{_recovered(points, least)}."
+            f"Of the methods there, {titles[fewest]} predicts the fewest, {_share(least)}"
+            f"{_recovered(points, least)}{apart}."
         )
     return " ".join(sentences)
+
+
+def _fewest(result: Benchmark, noise: str, methods: list[str]) -> tuple[str, list[str]]:
+    """Return the method that predicts the fewest wrong labels, and those not told apart from it."""
+    runs = result.runs[(result.runs["noise"] == noise) & result.runs["method"].isin(methods)]
+    shares = pd.to_numeric(runs["memorised_last"]).astype("float64").where(runs["state"] == "done")
+    (row,) = leaders(runs.assign(fewest=-shares, n_test=EXAMPLES), "fewest").to_dict("records")
+    return row["method"], row["tied"]
 
 
 def _recovered(points: pd.DataFrame, row: pd.Series) -> str:
@@ -125,11 +149,8 @@ def _recovered(points: pd.DataFrame, row: pd.Series) -> str:
 
 
 def _share(row: pd.Series) -> str:
-    return Estimate(float(row["mean"]), float(row["low"]), float(row["high"])).percent()
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    estimate = Estimate(float(row["mean"]), float(row["low"]), float(row["high"]))
+    return estimate.percent().replace("-", "−")
 
 
 def _grid(points: pd.DataFrame, result: Benchmark) -> pd.DataFrame:

@@ -64,7 +64,7 @@ PUBLISHED = tuple(
 def published_for(
     dataset: str, model: str, noises: list[BenchmarkNoise], *, all_images: bool
 ) -> pd.DataFrame:
-    """Return the published accuracies that belong beside a benchmark: same data, network, noise and images.
+    """Return the published accuracies that belong beside a benchmark: same data, name of the network, noise.
 
     Parameters
     ----------

@@ -39,7 +39,8 @@ class Benchmark:
     noise_rates
         Noise asked for, and the share of wrong labels expected and delivered.
     published
-        Accuracies of papers for the same data, network and noise, with the measured ones beside them.
+        Accuracies of papers for the same data, a network of the same name and the same noise, with the
+        measured ones beside them.
     runs
         One row per method, noise and seed, with all settings and measures.
     description

@@ -80,7 +80,7 @@ def cost_section(result: Benchmark) -> Section:
     costs, titles = result.costs, result.titles
     bounds = [_seconds_text(seconds) for seconds in (costs["seconds"].min(), costs["seconds"].max())]
     span = " to ".join(dict.fromkeys(bounds))
-    summary = f"A training takes {span} seconds."
+    summary = f"A training takes {span} s."
     if len(costs) > 1 and costs["times_reference"].notna().any():
         most = costs.loc[costs["times_reference"].idxmax()]
         name = titles[most["method"]]
@@ -115,7 +115,7 @@ def cost_section(result: Benchmark) -> Section:
 
 def _seconds_text(seconds: float) -> str:
     """Return seconds with two digits, or all before the decimal point."""
-    return f"{seconds:.2g}" if seconds < 100 else f"{seconds:.0f}"
+    return f"{seconds:.2g}" if seconds < 99.5 else f"{seconds:.0f}"
 
 
 def noise_section(result: Benchmark) -> Section:
@@ -179,8 +179,8 @@ def published_section(result: Benchmark) -> Section:
         svg="",
         caption="Numbers of papers for the same data, kind of network and noise; optimizer, schedule and "
         "number of epochs may differ, and details of the network where the source says so.",
-        method="A number is shown only beside trainings on all training images, with the same network and "
-        "the same definition of the noise. A published number has no interval here.",
+        method="A number is shown only beside trainings on all training images, with a network of the same "
+        "name and the same definition of the noise. A published number has no interval here.",
         claims=pd.DataFrame(),
         points=shown,
         points_title="Test accuracy after the last step",

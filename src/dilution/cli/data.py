@@ -107,7 +107,7 @@ def data_noisy(
         float | None, typer.Option(help="Noise rate, for noise that takes one, such as uniform.")
     ] = None,
     model: Annotated[
-        str, typer.Option(help="Model whose predictions idn and pmd follow, by cross-validation.")
+        str, typer.Option(help="Model whose predictions such noise as idn follows, by cross-validation.")
     ] = "conv2",
     epochs: Annotated[float, typer.Option(min=0.01, help="Epochs of that model.")] = 3.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws and of that model.")] = 0,

@@ -123,9 +123,10 @@ def searched_size(run: Run, n_available: int) -> dict[str, Any]:
 def paper_description() -> str:
     """Return the description of the paper preset of Figures 8 and 9."""
     return describe(
-        lr_rule=f"{LR_RULE} It is chosen for each α at n = {_SEARCHED_N} (1 + α) and at "
-        f"{_SEARCHED_FACTOR} and {_SEARCHED_FACTOR**2} times as many as far as the data reach, with "
-        f"{_SEARCHED_N_VAL:,} validation examples, and used at the n nearest to it in log n."
+        lr_rule=f"{LR_RULE} It is chosen for each α at n = {_SEARCHED_N} (1 + α), and at "
+        f"{_SEARCHED_FACTOR}, {_SEARCHED_FACTOR**2}, … times as many as far as the data reach, and used at "
+        f"the n nearest to it in log n. These trials have the training examples of such an n, and "
+        f"{_SEARCHED_N_VAL:,} validation examples or all that are left."
     )
 
 

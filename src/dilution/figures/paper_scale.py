@@ -143,7 +143,8 @@ class LrSearch:
     ----------
     reference
         Function of a planned run, at any seed, and the number of training images → the settings in which the
-        run that is searched differs from it. Default: none, each point has a search of its own.
+        run that is searched differs from it, `n_val` among them where `n` is. Default: none, each point has a
+        search of its own.
     seeds
         Number of seeds of a trial, by model. Default: those of :data:`HALVING`.
     """
@@ -189,10 +190,11 @@ class LrSearch:
         run, edge = edges[0]
         noise = "" if run.alpha is None else f", α = {run.alpha:g}"
         bound = "highest" if edge.lr == edge.highest else "lowest"
+        n_train = run.n - run.n_val
         return (
             f"{len(edges)} of {len(searches)} searches chose a learning rate at an edge of those tried, the "
-            f"first {edge.lr:g} ({run.model}, n = {run.n:,}{noise}), the {bound} of {edge.lowest:g} to "
-            f"{edge.highest:g}: a better one may lie beyond"
+            f"first {edge.lr:g} ({run.model}, {n_train:,} training examples{noise}), the {bound} of "
+            f"{edge.lowest:g} to {edge.highest:g}: a better one may lie beyond"
         )
 
     def _searches(

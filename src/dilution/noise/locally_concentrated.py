@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dilution.data import Arrays
 from dilution.data.formats.memory_images import check_images_fit
+from dilution.errors import InputError
 from dilution.noise.fixed_transition import check_rate
 from dilution.noise.model_dependent import ModelDependent, checked_probabilities
 from dilution.noise.per_example import PerExampleNoise
@@ -48,6 +49,8 @@ def locally_concentrated_features(rate: float, probabilities: ArrayLike) -> PerE
     The images of a class are divided into twenty clusters by k-means on the logits of a network. From the
     largest one on, whole clusters get one wrong label each, as long as not more than the share `rate` of the
     images of the class is wrong: a little less than the rate, as in the labels that the authors published.
+    The clusters are those of the probabilities: where several models predicted a part of the images each, as
+    in :func:`dilution.predicted_probabilities`, they partly follow these parts.
 
     Parameters
     ----------
@@ -60,7 +63,8 @@ def locally_concentrated_features(rate: float, probabilities: ArrayLike) -> PerE
     Raises
     ------
     InputError
-        If the rate lies outside [0, 1], or the probabilities are none.
+        If the rate lies outside [0, 1], the probabilities are none, or (when used) do not fit the data, or
+        have clusters that are too large for half of the rate.
     """
     rate = check_rate(rate, "locally_concentrated_features")
     return _LocallyConcentratedFeatures(rate, checked_probabilities(probabilities))
@@ -88,7 +92,17 @@ class _LocallyConcentratedFeatures(ModelDependent):
                 if sizes[number] <= left:
                     noisy[rows[cluster == number]] = draws.choice(others)
                     left -= sizes[number]
+        self._check_delivered(float((noisy != true).mean()), len(present))
         return torch.from_numpy(noisy)
+
+    def _check_delivered(self, delivered: float, present: int) -> None:
+        """Refuse probabilities of which most images of a class have the same: no cluster fits the rate."""
+        if present > 1 and delivered < self.rate / 2:
+            raise InputError(
+                f"rate of {self.name} noise is {self.rate:g}; with these probabilities whole clusters make "
+                f"{delivered:.3g} of the labels wrong, and the next ones are too large. Give a higher rate, "
+                "or the predictions of a model that is less certain, for images that it was not trained on."
+            )
 
 
 def _clusters(points: Matrix, count: int, draws: np.random.Generator) -> NDArray[np.int32]:

@@ -2,9 +2,10 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dilution.study.execution import Execution
+from dilution.study.group_times import GroupTimes
 
 _MARGIN = 0.05  # share of the limit that is kept for saving checkpoints and for ending
 _LARGEST_MARGIN = 15.0  # seconds: a group of 32 ConvNets is saved in about 3
@@ -22,11 +23,14 @@ class Deadline:
         Time from which no group starts, and at which trainings save a checkpoint and stop.
     end_at
         Time at which whatever still trains is ended without a checkpoint.
+    times
+        How long run groups of the call took, so that those that fit start before the deadline.
     """
 
     seconds: float
     stop_at: float
     end_at: float
+    times: GroupTimes = field(default_factory=GroupTimes, compare=False, repr=False)
 
     @classmethod
     def of(cls, execution: Execution) -> "Deadline":

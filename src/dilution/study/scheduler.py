@@ -29,7 +29,6 @@ from dilution.study.executors import Executor, FinishedGroup, Workload, open_exe
 from dilution.study.executors.processes import workers_note
 from dilution.study.gradient_notes import gradient_notes
 from dilution.study.grid import Study
-from dilution.study.group_times import GroupTimes
 from dilution.study.grouping import RunGroup, epoch_length, expected_steps, group_runs
 from dilution.study.progress import Progress
 from dilution.study.run_spec import Run
@@ -150,6 +149,8 @@ def _train(
     """
     load = executor.workload
     device = load.execution.device_type
+    resumed = load.checkpoints.groups(device) if load.checkpoints else []
+    deadline.times.resumes([key for keys in resumed for key in keys])
     groups = group_runs(
         load.runs,
         load.execution.root,
@@ -157,24 +158,24 @@ def _train(
         cores=executor.cores,
         device=device,
         shares_cores=executor.shares_cores,
-        started=load.checkpoints.groups(device) if load.checkpoints else (),
+        started=resumed,
     )
     progress.log(_describe(groups))
     waiting, alone = _separate_crashed(groups, store)
     progress.start_clock(sum(group.cost for group in (*waiting, *alone)))
     lost_machines: Counter[str] = Counter()
-    saved, times = 0, GroupTimes()
+    saved = 0
     while executor.is_busy or ((waiting or alone) and not deadline.stops):
         while waiting and not deadline.stops:
-            place = times.next_of(waiting, deadline.stop_at - time.time())
+            place = deadline.times.next_of(waiting, deadline.stop_at - time.time())
             if not executor.has_room(waiting[place]):
                 break
             group = waiting[place]
             del waiting[place]
-            _start(group, executor, store, progress, times)
+            _start(group, executor, store, progress, deadline)
         # if it crashes the machine, the others are done
         if alone and not waiting and not deadline.stops and not executor.is_busy:
-            _start(alone.popleft(), executor, store, progress, times)
+            _start(alone.popleft(), executor, store, progress, deadline)
         if not executor.is_busy:
             continue
         ended = executor.wait(deadline.seconds_left)
@@ -182,8 +183,8 @@ def _train(
             break
         for finished in ended:
             saved += sum(outcome.get("step", 0) > 0 for outcome in finished.outcomes or [])
-            if len(_ended(finished)) == len(finished.group.runs):
-                times.ended(finished.group)
+            if finished.outcomes is not None:
+                deadline.times.ended(finished.group, finished.outcomes)
             unfinished = _record(finished, store, progress, lost_machines)
             crashed = store.runs_that_crashed() if unfinished else set()
             if load.checkpoints is not None:  # the outcomes are in the store now
@@ -228,11 +229,11 @@ def _plural(noun: str, count: int) -> str:
     return noun if count == 1 else f"{noun}s"
 
 
-def _start(group: RunGroup, executor: Executor, store: Store, progress: Progress, times: GroupTimes) -> None:
+def _start(group: RunGroup, executor: Executor, store: Store, progress: Progress, deadline: Deadline) -> None:
     trained_by = versions() | {"threads": str(group.threads)}
     store.start([run.key for run in group.runs], host=platform.node(), versions=trained_by, at=_now())
     progress.started(group)
-    times.started(group)
+    deadline.times.started(group)
     executor.start(group)
 
 

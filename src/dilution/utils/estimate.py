@@ -33,9 +33,9 @@ class Estimate:
         return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
     def percent(self, decimals: int = 1) -> str:
-        """Return a share and its interval in percent: ``"30.1 % [28.4, 32.9]"``."""
+        """Return a share and its interval in percent: ``"30.1 % [28.4, 32.9]"``, without one ``"30.1 %"``."""
         value, low, high = (f"{100 * bound:.{decimals}f}" for bound in (self.value, self.low, self.high))
-        return f"{value} % [{low}, {high}]"
+        return f"{value} %" if math.isnan(self.low) else f"{value} % [{low}, {high}]"
 
     def to_dict(self) -> dict[str, float]:
         """Return ``value``, ``low`` and ``high``."""
