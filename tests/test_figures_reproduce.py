@@ -252,6 +252,7 @@ def test_report_needs_a_store_with_a_study(tmp_path):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("svg_alone")
 def test_report_draws_figures_and_own_studies_without_training(reproduced, store, tmp_path):
     folder, _ = reproduced
     base = {"dataset": "digits", "n": 100, "model": "perceptron", "targets": "pooled", "steps": 2}
