@@ -46,7 +46,9 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
         },
     ),
     "fit": (
-        lambda **options: dilution.fit((X, LABELS), **QUICK, model="mlp1", method="plain", **options),
+        lambda **options: dilution.fit(
+            (X, LABELS), **QUICK, model="mlp1", method="plain", n_models=1, **options
+        ),
         {
             "fitting.fit.open_examples": "reading the data: ",
             "fitting.fit.find_and_group": "searching for copies: ",
