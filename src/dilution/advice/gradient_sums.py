@@ -88,7 +88,8 @@ class GradientSums:
         for block, batch, is_first in _with_prefetch(noisy, rows, blocks):
             gradient = _gradient(model, noisy.data.take(rows[batch]), weights[batch], transition)
             gradient *= len(batch)
-            squares[block] += float(gradient.double() @ gradient.double())
+            double = gradient.double()
+            squares[block] += float(double @ double)
             if is_first:
                 sums.append(gradient)
             else:
