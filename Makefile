@@ -18,8 +18,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
 	@echo "requirements.lock knows, and $$(grep ^torch== constraints.txt) from your package index, which has builds of its own"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dilution needs Python 3.11 or newer; found %d.%d. Name another with: make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --require-hashes -r requirements.lock
-	@# the version in constraints.txt is the CPU build where the index has one
+	@# torch, the largest package, while the others arrive; its version in constraints.txt is the CPU build where
+	@# the index has one
+	$(PIP) --no-deps torch & torch=$$!; $(PIP) --require-hashes -r requirements.lock; \
+		others=$$?; wait $$torch && test $$others = 0
 	$(PIP) torch
 	@# without build isolation, since the build backend would be fetched without a hash
 	$(PIP) --no-build-isolation --editable .
