@@ -44,8 +44,6 @@ class Pair:
         Text of the noise.
     make
         Function of data, predicted probabilities and the T counted in the file that returns the noise.
-    follows_model
-        Whether it takes predicted probabilities.
     """
 
     file: str
@@ -53,7 +51,6 @@ class Pair:
     source: str
     noise: str
     make: Callable[[Arrays, Callable[[], NDArray[np.float64]], NDArray[np.float64]], LabelNoise]
-    follows_model: bool = False
 
 
 _CHEN, _ALGAN = "Chen et al. 2021", "Algan and Ulusoy 2020"
@@ -65,7 +62,6 @@ PAIRS = [
             _CHEN,
             f"idn(rate={rate})",
             lambda _, predicted, __, rate=rate: dilution.idn(rate, predicted()),
-            follows_model=True,
         )
         for name in ("mnist", "cifar10")
         for rate in (0.2, 0.4)
@@ -77,7 +73,6 @@ PAIRS = [
             _ALGAN,
             f"idn(rate={percent / 100})",
             lambda _, predicted, __, percent=percent: dilution.idn(percent / 100, predicted()),
-            follows_model=True,
         )
         for name in ("mnist", "cifar10")
         for percent in (35, 65)
@@ -89,7 +84,6 @@ PAIRS = [
             _ALGAN,
             "locally_concentrated_features(rate=0.35)",
             lambda _, predicted, __: dilution.locally_concentrated_features(0.35, predicted()),
-            follows_model=True,
         )
         for name in ("mnist", "cifar10")
     ),
@@ -255,9 +249,9 @@ ones, but for *transition*, whose T is counted in the file.
 
 **Agree in:** the columns in which the published labels are no farther from ours, in the median over
 {variants} variants of ours, than the farthest of these is from the others, or than {counting:.0f}
-points, which counting can make. Variants of noise that follows a model differ in the model
-({models}), those of other noise in the seed. So labels that agree could be those of one
-more variant. The distance of two is the largest difference of an entry.
+points, which counting can make. Variants differ in the seed, and those of noise that follows a model in the
+model too ({models}). So labels that agree could be those of one more variant. The
+distance of two is the largest difference of an entry.
 
 *Classes*: rates of the cleanest and the noisiest class, in %. *Concentration*: sum of squared shares of the
 wrong classes of a class, 1/9 where all are equally likely and 1 where there is one. *Neighbours*: how much
@@ -288,7 +282,6 @@ def draw_variants(
     drawn = []
     for model, seed in zip(MODELS, SEEDS, strict=True):
         noise = pair.make(data, lambda model=model: predict(model), published.transition)
-        seed = SEEDS[0] if pair.follows_model else seed
         drawn.append(dilution.Dilution(data, noise=noise, seed=seed))
     return drawn
 
