@@ -5,7 +5,7 @@ MNIST and CIFAR-10 from DILUTION_DATA; it writes docs/results/noise/README.md, i
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -286,14 +286,24 @@ def draw_variants(
     return drawn
 
 
-def rows_of_page() -> dict[tuple[str, str], list[str]]:
-    """Return the line of the page of each file and noise, as a list of one."""
+def write_page(rows: Mapping[tuple[str, str], str]) -> None:
+    """Write the page from its rows by file and noise, in the order of the pairs, MNIST first."""
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    introduction = INTRODUCTION.format(
+        variants=len(MODELS), counting=100 * COUNTING, models=", ".join(MODELS), first=MODELS[0],
+        seed=SEEDS[0],
+    )  # fmt: skip
+    pairs = sorted(PAIRS, key=lambda pair: pair.dataset != "mnist")
+    lines = [rows[pair.file, pair.noise] for pair in pairs if (pair.file, pair.noise) in rows]
+    PAGE.write_text(introduction + "\n".join(lines) + "\n" + CONCLUSION)
+
+
+def rows_of_page() -> dict[tuple[str, str], str]:
+    """Return the line of the page of each file and noise."""
     text = PAGE.read_text("utf-8") if PAGE.exists() else ""
     rows = [line for line in text.splitlines() if line.startswith("| ") and "`" in line]
     cells = [[cell.strip() for cell in row.split("|")] for row in rows]
-    return {
-        (cell[1].split(" (")[0], cell[2].strip("`")): [row] for cell, row in zip(cells, rows, strict=True)
-    }
+    return {(cell[1].split(" (")[0], cell[2].strip("`")): row for cell, row in zip(cells, rows, strict=True)}
 
 
 def main() -> None:
@@ -302,8 +312,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="Folder of the published files of labels.")
     parser.add_argument("--only", default="", help="Compare files with this in their names; keep other rows.")
     arguments = parser.parse_args()
-    folder, kept = arguments.folder, rows_of_page()
-    lines = []
+    folder, rows = arguments.folder, rows_of_page() if arguments.only else {}
     for name in ("mnist", "cifar10"):
         data = dilution.load(name).train
         nearest = nearest_of_class(data)
@@ -313,24 +322,17 @@ def main() -> None:
             return dilution.predicted_probabilities(data, model=model, seed=SEEDS[0])
 
         for pair in PAIRS:
-            if pair.dataset != name:
-                continue
-            if arguments.only not in pair.file or not (folder / pair.file).exists():
-                lines += kept.get((pair.file, pair.noise), []) if arguments.only else []
+            is_compared = arguments.only in pair.file and (folder / pair.file).exists()
+            if pair.dataset != name or not is_compared:
                 continue
             published = shape_of(read_label_file(folder / pair.file, data), data, nearest)
             drawn = [
                 shape_of(noisy.own_labels, data, nearest)
                 for noisy in draw_variants(pair, data, predict, published)
             ]
-            lines.append(row_of(pair, published, drawn))
-            print(lines[-1], flush=True)
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    introduction = INTRODUCTION.format(
-        variants=len(MODELS), counting=100 * COUNTING, models=", ".join(MODELS), first=MODELS[0],
-        seed=SEEDS[0],
-    )  # fmt: skip
-    PAGE.write_text(introduction + "\n".join(lines) + "\n" + CONCLUSION)
+            rows[pair.file, pair.noise] = row_of(pair, published, drawn)
+            print(rows[pair.file, pair.noise], flush=True)
+            write_page(rows)  # at once: the next row may take half an hour
 
 
 if __name__ == "__main__":

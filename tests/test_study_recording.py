@@ -167,7 +167,7 @@ def test_a_comparison_names_who_trained_on_both_sides(store):
     compared = dilution.compare(runs, mine, gce)
     assert compared.difference.value == pytest.approx(-0.1 + 0.01 / 3)
     assert (
-        "loss mine(tau=0.5), trained_by my loop − loss gce, trained_by Dilution is -9.67" in compared.answer
+        "loss mine(tau=0.5), trained_by my loop − loss gce, trained_by Dilution is −9.67" in compared.answer
     )
     differences = dilution.differences(runs)
     assert differences["loss"].tolist() == ["mine(tau=0.5) (my loop)"]
