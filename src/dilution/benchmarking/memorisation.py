@@ -144,8 +144,8 @@ def _fewest(result: Benchmark, noise: str, methods: list[str]) -> tuple[str, lis
 def _recovered(points: pd.DataFrame, row: pd.Series) -> str:
     """Return the true classes that are predicted instead, as the end of a clause; empty if not measured."""
     same = (points["noise"] == row["noise"]) & (points["method"] == row["method"])
-    found = points[same & (points["share"] == "recovered")]
-    return f", and the true class of {_share(found.iloc[0])}" if len(found) else ""
+    recovered = points[same & (points["share"] == "recovered")]
+    return f", and the true class of {_share(recovered.iloc[0])}" if len(recovered) else ""
 
 
 def _share(row: pd.Series) -> str:

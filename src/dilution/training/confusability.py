@@ -88,8 +88,8 @@ def predicted_probabilities(
 ) -> NDArray[np.float64]:
     """Return the predicted probabilities of each image by a model that was not trained on it.
 
-    As :func:`confusability`, for all images: noise that follows a model's predictions, :func:`dilution.idn`
-    and :func:`dilution.pmd`, takes them.
+    As :func:`confusability`, for all images: noise that follows a model's predictions takes them, such as
+    :func:`dilution.idn`.
 
     Parameters
     ----------
