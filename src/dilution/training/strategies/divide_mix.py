@@ -150,7 +150,11 @@ class _DivideMix(Procedure):
 
 def _mean_prediction(network: Network, views: list[Tensor]) -> Tensor:
     """Return the mean probabilities over augmentations of the same images, shape (b, classes)."""
-    return torch.stack([network.predict(view).softmax(dim=1) for view in views]).mean(dim=0)
+    predictions: dict[int, Tensor] = {}
+    for view in views:  # without augmentation all views are one tensor, which is predicted once
+        if id(view) not in predictions:
+            predictions[id(view)] = network.predict(view).softmax(dim=1)
+    return torch.stack([predictions[id(view)] for view in views]).mean(dim=0)
 
 
 def clean_probabilities(losses: Tensor) -> Tensor:
