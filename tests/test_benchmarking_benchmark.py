@@ -14,6 +14,7 @@ import dilution as package
 from dilution.benchmarking import estimate_benchmark
 from dilution.benchmarking import plan as plan_module
 from dilution.benchmarking.memorisation import memorisation, memorisation_section
+from dilution.benchmarking.methods import METHODS
 from dilution.benchmarking.page import FILES
 from dilution.benchmarking.plan import plan_benchmark
 from dilution.benchmarking.presets import PRESETS, Setup, setup
@@ -21,6 +22,7 @@ from dilution.benchmarking.sections import cost_section
 from dilution.errors import InputError, StoreError
 from dilution.report.marks import Plot
 from dilution.study.execution import Execution
+from dilution.training.config import default_n_val
 from dilution.utils.output_folder import MARKER
 
 INLINE = Execution(workers=0, progress=False)
@@ -73,6 +75,15 @@ def test_every_preset_has_sound_settings_for_every_kind_of_data(preset, kind):
     assert f"{run.n:,} images" in shared.description
     assert setup(preset, SHAPES[kind], 50_000, "conv4").settings["model"] == "conv4"
     assert setup(preset, SHAPES[kind], 500).settings["n"] == 500
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("kind", ["mnist", "cifar10"])
+def test_with_one_label_per_image_the_training_is_long_enough_for_every_method(preset, kind):
+    settings = setup(preset, SHAPES[kind], 50_000).settings
+    labels = settings["n"] - default_n_val(settings["n"])
+    passes = settings["steps"] * settings["batch_size"] / labels
+    assert {name for name, method in METHODS.items() if method.least_epochs > passes} == set()
 
 
 def test_the_paper_preset_of_cifar10_is_the_fast_network_with_its_recipe():
