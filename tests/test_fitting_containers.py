@@ -172,6 +172,9 @@ def test_a_built_in_data_set_is_predicted_by_name():
     np.testing.assert_allclose(predictions.probabilities, model.probabilities(digits.test.images), atol=1e-6)
     assert predictions.n_compared == len(digits.test)
     assert len(model.predictions("digits").positions) == len(digits.train)
+    three = load("digits#classes=3")
+    of_three = untrained(three.train, "conv2").predictions("digits#classes=3", split="test")
+    assert of_three.n_compared == len(three.test)
     ids = [f"d{number}" for number in range(len(digits.test))]
     assert model.predictions("digits", split="test", ids=ids).ids == tuple(ids)
     for columns in ({"ids": "key"}, {"label": "kind"}):

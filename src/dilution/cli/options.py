@@ -61,7 +61,11 @@ LabelOption = Annotated[
 ]
 NoisyLabelOption = Annotated[
     str | None,
-    typer.Option("--noisy-label", help="Column of observed labels, if --label has the true ones."),
+    typer.Option(
+        "--noisy-label",
+        help="Column of observed labels, if --label has the true ones; of a built-in data set a file of "
+        "labels, such as labels.npy.",
+    ),
 ]
 IdsOption = Annotated[
     str | None, typer.Option("--ids", help="Column that names the examples of a table; it is no feature.")
@@ -232,13 +236,13 @@ def check_outside(out: Path, data: str) -> None:
     InputError
         If the data are a folder, and the results would be written to it or into it.
     """
-    from dilution.data import DATASETS
     from dilution.data.first_classes import split_classes
-    from dilution.data.sources import ImageFolderSource, custom_source
+    from dilution.data.registry import own_source
+    from dilution.data.sources import ImageFolderSource
     from dilution.errors import InputError
 
     data, _ = split_classes(data)
-    source = None if data in DATASETS else custom_source(data)
+    source = own_source(data)
     folder = source.path if isinstance(source, ImageFolderSource) else None
     if folder is not None and out.resolve().is_relative_to(folder):
         raise InputError(

@@ -166,8 +166,9 @@ def _data(
 ) -> Iterable[tuple[str, str]]:
     """Yield where the data came from, and how many images there are."""
     from dilution.data import DATASETS
+    from dilution.data.registry import builtin_name
 
-    known = DATASETS.get(run.dataset)
+    known = DATASETS.get(builtin_name(run.dataset) or "")
     yield "dataset", f"{run.dataset}: {known.about}" if known else run.dataset
     if run.fingerprint:
         yield "fingerprint", f"{run.fingerprint} ({_state_of_files(run, data_root, run_code=run_code)})"

@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from dilution.data.arrays import Arrays, DataSet
-from dilution.data.first_classes import split_classes
 from dilution.data.formats.memory_images import check_images_fit
 from dilution.data.from_arrays import CheckedArrays
 from dilution.data.open_examples import open_examples, read_held
-from dilution.data.registry import DATASETS, name_with_columns, name_with_groups
+from dilution.data.registry import builtin_name, name_with_columns, name_with_groups
 from dilution.errors import DataError, InputError
 from dilution.utils.atomic import write_atomic
 from dilution.utils.regular_file import check_regular, is_file
@@ -23,7 +22,7 @@ from dilution.utils.regular_file import check_regular, is_file
 
 def is_own_data(name: str | Path) -> bool:
     """Return whether a name stands for data of the user, which have one label per example as a rule."""
-    return split_classes(str(name))[0] not in DATASETS
+    return builtin_name(name) is None
 
 
 def name_data(

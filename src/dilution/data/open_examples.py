@@ -35,8 +35,9 @@ def open_examples(
     label
         Column of the label of a table. Default: ``label``.
     noisy_label
-        Observed labels beside true ones: a column of a table, by default ``noisy_label`` if there is one; or
-        with (X, y) one label per example, shape (n,).
+        Observed labels beside true ones: a column of a table, by default ``noisy_label`` if there is one; a
+        file of labels of a built-in data set, such as ``"labels.npy"``; or with (X, y) one label per example,
+        shape (n,).
     ids
         Column of ids of a table; or, with data in memory, one id per example, shape (n,). Default: rows of
         a table file, paths of images, the index of a DataFrame, otherwise the positions.

@@ -20,6 +20,12 @@ from dilution.data.builtin.photos import PHOTOS
 from dilution.data.download import FileStatus
 from dilution.data.first_classes import FirstClasses, split_classes
 from dilution.data.formats.image_listing import contains_images
+from dilution.data.label_file_source import (
+    LabelFileSource,
+    name_with_label_file,
+    names_label_file,
+    split_label_file,
+)
 from dilution.data.sources import CUSTOM_DATA, DataSource, PackSource, TableSource, custom_source
 from dilution.errors import InputError, short_repr, unknown
 from dilution.utils.regular_file import expand_home, is_file
@@ -68,7 +74,8 @@ def load(name: str | Path, root: str | Path | None = None) -> DataSet:
           whose code is executed.
 
         ``#classes=5`` behind a name (``,classes=5`` behind other options) takes the examples of the first
-        five classes alone.
+        five classes alone. ``#labels=theirs.npy`` behind the name of a built-in data set has the labels of a
+        file (:func:`dilution.data.label_files.read_label_file`) as observed labels of the training images.
     root
         Folder of downloaded data. Default: that of the environment variable DILUTION_DATA, else a folder in
         the user's cache. Missing files are downloaded to it.
@@ -145,7 +152,7 @@ def fingerprint(name: str | Path, root: str | Path | None = None) -> str:
     source = _source(name, root)
     identity = source.fingerprint()
     whole = source.source if isinstance(source, FirstClasses) else source
-    if isinstance(whole, _BuiltinSource | PackSource):
+    if isinstance(whole, _BuiltinSource | LabelFileSource | PackSource):
         return identity
     return hashlib.sha256(f"{READING_RULES} {identity}".encode()).hexdigest()
 
@@ -168,8 +175,31 @@ def is_dataset_name(name: str | Path) -> bool:
     InputError
         If it is the path of a file of another kind.
     """
-    name, _ = split_classes(str(name))
-    return name in DATASETS or custom_source(name) is not None
+    whole, _ = split_classes(str(name))
+    return builtin_name(whole) is not None or own_source(whole) is not None
+
+
+def builtin_name(name: str | Path) -> str | None:
+    """Return the name of the built-in data set that a name means, without options; None if it means none.
+
+    Parameters
+    ----------
+    name
+        Name as for :func:`load`, such as ``"cifar10#labels=theirs.npy,classes=5"``.
+    """
+    whole, _ = split_label_file(split_classes(str(name))[0])
+    return whole if whole in DATASETS else None
+
+
+def own_source(name: str | Path) -> DataSource | None:
+    """Return the source of the user's own data that a name means; None if it means no data of the user.
+
+    Raises
+    ------
+    InputError
+        As :func:`dilution.data.sources.custom_source` raises it.
+    """
+    return None if builtin_name(name) is not None else custom_source(str(name))
 
 
 @dataclass(frozen=True)
@@ -201,6 +231,9 @@ def _source(name: str | Path, root: str | Path | None) -> DataSource:
     whole, count = split_classes(str(name))
     if count is not None:
         return FirstClasses(_source(whole, root), whole, count)
+    labelled, path = split_label_file(str(name))
+    if path is not None and labelled in DATASETS:
+        return LabelFileSource(_source(labelled, root), labelled, path)
     if str(name) in DATASETS:
         has_files = bool(DATASETS[str(name)].files)
         if not has_files and contains_images(Path(name)):
@@ -234,27 +267,33 @@ def name_with_columns(
     data
         Name or path of data, as for :func:`dilution.load`.
     label, noisy_label, ids, group
-        Names of columns. None: the option is not added.
+        Names of columns. None: the option is not added. The observed labels of a built-in data set may be
+        those of a file: `noisy_label` is its path.
 
     Raises
     ------
     InputError
         If a column is named and the data are no table, or an argument is no name.
     """
+    if builtin_name(data) is not None and names_label_file(noisy_label):
+        data, noisy_label = name_with_label_file(str(data), str(noisy_label)), None
     columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
     named = {argument: name for argument, name in columns.items() if name is not None}
     if not named:
         return data
     argument, name = next(iter(named.items()))
-    source = custom_source(str(data)) if str(data) else None
+    source = own_source(data) if str(data) else None
     if not isinstance(source, TableSource):
         if argument == "group":
             raise InputError(
                 f"group is {short_repr(name)}, which is no file, and {data} is no table with a column of "
                 "that name. Name a CSV file with the columns 'id' and another one, the name of the group."
             )
+        remedy = "Leave it out."
+        if argument == "noisy_label" and builtin_name(data) is not None:
+            remedy = "Name a file with one label per training image, such as labels.npy, or leave it out."
         raise InputError(
-            f"{argument} is {short_repr(name)}, a column of a table, and {data} is no table. Leave it out."
+            f"{argument} is {short_repr(name)}, a column of a table, and {data} is no table. {remedy}"
         )
     for argument, name in named.items():
         if not isinstance(name, str):
@@ -277,7 +316,7 @@ def name_with_groups(data: str | Path, group: str | Path | None) -> str | Path:
     InputError
         If they are not.
     """
-    is_table = isinstance(custom_source(str(data)), TableSource) if str(data) else False
+    is_table = isinstance(own_source(data), TableSource) if str(data) else False
     if group is not None and (not is_table or is_file(group)):
         raise InputError(
             f"group is {short_repr(str(group))}; runs open data by name, so groups must be part of them: "

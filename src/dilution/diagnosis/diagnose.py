@@ -83,8 +83,8 @@ def diagnose(
         observed labels are diagnosed, and the true ones are only used to count wrong labels.
     label, noisy_label
         Columns of the label of a table, and of observed labels where `label` has the true ones.
-        Default: ``label``, and ``noisy_label`` if there is one. With (X, y), `noisy_label` may be one label
-        per example.
+        Default: ``label``, and ``noisy_label`` if there is one. `noisy_label` may be a file of labels of a
+        built-in data set, such as ``"labels.npy"``; with (X, y), one label per example.
     ids
         Column of ids of a table; or, with data in memory, one id per example.
     model

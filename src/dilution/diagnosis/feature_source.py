@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dilution.data import DATASETS, Arrays, UnsplitData
+from dilution.data import Arrays, UnsplitData
 from dilution.data.conversion import to_array
 from dilution.data.formats.image_listing import list_images
 from dilution.data.open_examples import shown_name
-from dilution.data.sources import ImageFolderSource, TableSource, custom_source
+from dilution.data.registry import builtin_name, own_source
+from dilution.data.sources import ImageFolderSource, TableSource
 from dilution.errors import DataError, InputError, short_repr
 from dilution.training.image_features import (
     EFFICIENTNET,
@@ -99,15 +100,15 @@ class FeatureSource:
         )
         if not takes_photographs and not callable(self.given) and not self._may_be_default():
             return data
-        if not isinstance(data, str | Path) or str(data) in DATASETS:
+        if not isinstance(data, str | Path):
             return data
-        source = custom_source(str(data))
+        source = own_source(data)
         if isinstance(source, ImageFolderSource) and not source.options:
             listing = list_images(source.path)
             few = len(listing.train) + len(listing.test) <= FEW
             return f"{data}#{IMAGE_SIZE}" if few else data
         if isinstance(source, TableSource):
-            named = custom_source(shown_name(data, **columns))
+            named = own_source(shown_name(data, **columns))
             assert isinstance(named, TableSource)
             return f"{data}{',' if source.options else '#'}size={IMAGE_SIZE}" if _lists_few(named) else data
         return data
@@ -185,7 +186,7 @@ class FeatureSource:
     def _default(self, data: Any, examples: UnsplitData) -> tuple[Features | None, tuple[str, ...]]:
         """Return the published network's features of few photographs of the user; notes say how to decide."""
         arrays = examples.arrays
-        is_built_in = isinstance(data, str | Path) and str(data) in DATASETS
+        is_built_in = isinstance(data, str | Path) and builtin_name(data) is not None
         if is_built_in or not (self.trains_here or self.names_loss) or not _are_few_photographs(arrays):
             return None, ()
         if not is_installed():

@@ -5,14 +5,15 @@ from typing import Any
 
 import pandas as pd
 
-from dilution.data import DATASETS, UnsplitData
+from dilution.data import UnsplitData
 from dilution.data.formats.csv_table import CsvTable
 from dilution.data.formats.frame_table import FrameTable
 from dilution.data.formats.image_list import find_path_column
 from dilution.data.formats.table_columns import assign_roles
 from dilution.data.formats.table_files import open_table
 from dilution.data.formats.table_options import TableOptions
-from dilution.data.sources import ImageFolderSource, TableSource, custom_source
+from dilution.data.registry import own_source
+from dilution.data.sources import ImageFolderSource, TableSource
 from dilution.diagnosis.csv_origin import CsvOrigin
 from dilution.diagnosis.origin import ExamplesOrigin, Origin
 from dilution.diagnosis.typed_origin import FrameOrigin, ParquetOrigin
@@ -45,8 +46,7 @@ def open_origin(
     """
     if isinstance(data, pd.DataFrame):
         return _open_frame(data, label, noisy_label)
-    is_name = isinstance(data, str | Path) and str(data) not in DATASETS
-    source = custom_source(str(data)) if is_name else None
+    source = own_source(data) if isinstance(data, str | Path) else None
     if isinstance(source, TableSource):
         return _open_table(source.path, source.options)
     if isinstance(source, ImageFolderSource) and examples is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dilution.data.sources import custom_source
+from dilution.data.registry import own_source
 from dilution.diagnosis.clean_labels import CleanLabels, Policy, check_policy
 from dilution.diagnosis.file_names import CHANGES_FILE, FILES
 from dilution.diagnosis.open_origin import open_origin
@@ -89,7 +89,7 @@ class Outputs:
         """
         if self.policy is None:
             return FILES
-        source = custom_source(str(self.data))
+        source = own_source(self.data)
         path = getattr(source, "path", None)
         if path is not None and (folder / self.cleaned_name).resolve() == Path(path):
             raise InputError(

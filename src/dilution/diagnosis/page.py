@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dilution.data.sources import TableSource, custom_source
+from dilution.data.registry import own_source
+from dilution.data.sources import TableSource
 from dilution.diagnosis.clean_labels import CleanLabels
 from dilution.diagnosis.file_names import CHANGES_FILE
 from dilution.diagnosis.held_out_file import NAME as HELD_OUT_FILE
@@ -166,7 +167,7 @@ def _listed(issues: pd.DataFrame) -> pd.DataFrame:
 
 def _without_options(name: str) -> str:
     """Return the name of data without the roles of columns behind its ``#``, which the command has."""
-    source = custom_source(name) if "#" in name else None
+    source = own_source(name) if "#" in name else None
     return name.removesuffix(f"#{source.options}") if isinstance(source, TableSource) else name
 
 

@@ -14,13 +14,12 @@ from dilution.data.formats.table_encoding import TableEncoding
 from dilution.data.formats.torch_items import is_map_style
 from dilution.data.from_objects import VirtualData
 from dilution.data.open_examples import open_examples
-from dilution.data.registry import DATASETS, load, name_with_columns
+from dilution.data.registry import builtin_name, load, name_with_columns, own_source
 from dilution.data.sources import (
     CallableSource,
     ImageFolderSource,
     NpzSource,
     TableSource,
-    custom_source,
 )
 from dilution.errors import InputError, short_repr, unknown
 from dilution.fitting.new_arrays import convert, read_array_file
@@ -145,7 +144,7 @@ def _open_path(data: str | Path, rule: InputRule, label: str | None, ids: Any) -
         return _open_array_file(path, rule)
     if path.is_file() and path.suffix.lower() not in _FILES:
         raise InputError(f"{path} ends in {path.suffix!r}; new data must be {VALID}. Convert it.")
-    source = custom_source(str(name_with_columns(data, label, None, ids)))
+    source = own_source(name_with_columns(data, label, None, ids))
     if isinstance(source, TableSource):
         column = _path_column(source, rule)
         if column is not None:
@@ -169,14 +168,14 @@ def _open_path(data: str | Path, rule: InputRule, label: str | None, ids: Any) -
 
 def _has_splits(data: str | Path) -> bool:
     """Return whether a name is that of a built-in data set, a pack or a function."""
-    if str(data) in DATASETS:
+    if builtin_name(data) is not None:
         return True
     path = expand_home(data)
     if path.suffix.lower() == ".pack":
         return True
     if path.suffix.lower() in _KNOWN or path.exists() or is_image_file(path):
         return False
-    return isinstance(custom_source(str(data)), CallableSource)
+    return isinstance(own_source(data), CallableSource)
 
 
 def _open_named(

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dilution.data import DATASETS, UnsplitData
+from dilution.data import UnsplitData
 from dilution.data.formats.image_decoding import decode_whole_image
 from dilution.data.formats.table_files import open_table
 from dilution.data.formats.table_options import parse_options
 from dilution.data.group_numbers import Ints
-from dilution.data.sources import DataSource, ImageFolderSource, TableSource, custom_source
+from dilution.data.registry import own_source
+from dilution.data.sources import DataSource, ImageFolderSource, TableSource
 from dilution.errors import DataError
 from dilution.utils.printable import printable, without_controls
 
@@ -107,8 +108,7 @@ def read_cells(data: Any, positions: Ints, label: str | None = None) -> pd.DataF
 
 def _source(data: Any) -> DataSource | None:
     """Return the source of the user's own data in files; None for data in memory and built-in ones."""
-    is_name = isinstance(data, str | Path) and str(data) not in DATASETS
-    return custom_source(str(data)) if is_name else None
+    return own_source(data) if isinstance(data, str | Path) else None
 
 
 def _features(examples: UnsplitData, numbers: Ints) -> pd.DataFrame:
