@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from commands import dilution as command
+from commands import succeeded
 
 from dilution.data import load, registry
 from dilution.data.first_classes import name_with_classes, split_classes
@@ -82,3 +84,24 @@ def test_a_name_gains_and_loses_its_number_of_classes(name: str) -> None:
 def test_a_built_in_data_set_with_few_classes_is_no_data_of_the_user() -> None:
     assert not is_own_data("digits#classes=3")
     assert is_own_data("own:data#classes=3")
+
+
+@pytest.mark.trains
+def test_a_table_with_its_first_classes_is_diagnosed_and_cleaned(tmp_path: Path) -> None:
+    kinds = np.repeat(["a", "b", "c", "d"], 30)
+    frame = pd.DataFrame({"width": np.arange(120) // 30 + np.tile([0.1, 0.2, 0.3], 40), "kind": kinds})
+    frame.loc[::15, "kind"] = "b"
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    short = "--model perceptron --repeats 1 --n-bootstrap 20 --workers 0 --clean drop --out d"
+    for words in (["t.csv#kind,classes=3"], ["t.csv#classes=3", "--label", "kind"]):
+        printed = succeeded(command("diagnose", *words, *short.split(), "--overwrite", cwd=tmp_path))
+        assert "these 92 labels" in printed
+        kept = pd.read_csv(tmp_path / "d" / "cleaned.csv")
+        assert (kept["kind"] == "d").sum() == (frame["kind"] == "d").sum()  # not judged, so they stay
+
+
+def test_first_classes_of_files_of_the_user_are_named_for_plans_too(tmp_path: Path) -> None:
+    np.savez(tmp_path / "m.npz", images=np.zeros((20, 4, 4), np.uint8), labels=np.arange(20) % 4)
+    name = f"{tmp_path}/m.npz#classes=3"
+    assert registry.name_with_groups(name, None) == name
+    assert registry.own_source(name) == registry.own_source(f"{tmp_path}/m.npz")

@@ -8,13 +8,15 @@ from commands import dilution as command
 from commands import refused, succeeded
 
 import dilution
+from dilution.benchmarking.noises import noises_of
 from dilution.data import load, registry
-from dilution.data.label_file_source import name_with_label_file, split_label_file
-from dilution.data.named_data import is_own_data
+from dilution.data.label_file_source import name_with_label_file, split_label_file, without_label_file
+from dilution.data.named_data import is_own_data, name_in_answers
 from dilution.errors import DataError, InputError
 from dilution.study.prepare import prepare
 
 LABELS = load("digits").train.labels.numpy()
+NOTE = "Observed labels are those of theirs.npy; 25.1% of its 1,437 labels differ from the true labels."
 SHIFTED = (LABELS + (np.arange(len(LABELS)) % 4 == 0)) % 10
 
 
@@ -33,10 +35,7 @@ def test_the_labels_of_a_file_are_the_observed_labels_of_the_training_images() -
     assert (data.train.labels == whole.train.labels).all()
     assert (data.train.images == whole.train.images).all()
     assert data.test.observed is None
-    assert (
-        data.notes[-1]
-        == "Observed labels are those of theirs.npy; 25.1% of them differ from the true labels."
-    )
+    assert data.notes[-1] == NOTE
     assert load("digits#labels=theirs.npy") is data
     assert load(data.name).train.observed is data.train.observed
 
@@ -62,9 +61,13 @@ def test_another_content_of_the_file_is_other_data(folder: Path) -> None:
     assert (observed.numpy() == LABELS).all()
 
 
-@pytest.mark.parametrize("file", ["my labels.npy", "a,b.npy", "a#b.npy", "it's.npy", "labels=1.csv"])
+@pytest.mark.parametrize(
+    "file", ["my labels.npy", "a,b.npy", "a#b.npy", "it's.npy", "a'b'c.npy", "labels=1.csv", "in/a folder.pt"]
+)
 def test_any_file_can_be_named(file: str, folder: Path) -> None:
+    (folder / file).parent.mkdir(exist_ok=True)
     dilution.data.write_label_file(folder / file, load("digits").train.labels, load("digits").train)
+    assert load(f"digits#labels={file}").train.observed is not None
     for name, count in (("digits", 10), ("digits#classes=3", 3)):
         labelled = name_with_label_file(name, file)
         data = load(labelled)
@@ -75,11 +78,13 @@ def test_any_file_can_be_named(file: str, folder: Path) -> None:
         assert registry.own_source(labelled) is None
         assert registry.is_dataset_name(labelled)
         assert not is_own_data(labelled)
+        assert name_in_answers(labelled) == labelled
+        assert without_label_file(labelled) == without_label_file(name) == name
 
 
 def test_the_file_of_labels_is_one_of_the_files_of_the_data(folder: Path) -> None:
     (status,) = registry.check("digits#labels=theirs.npy")
-    assert (status.file, status.state) == (folder / "theirs.npy", "present")
+    assert (status.file, status.state, status.notes) == (folder / "theirs.npy", "present", (NOTE,))
     (folder / "theirs.npy").unlink()
     (status,) = registry.fetch("digits#labels=theirs.npy")
     assert (status.file, status.state) == (folder / "theirs.npy", "missing")
@@ -106,6 +111,54 @@ def test_a_wrong_file_is_refused(labels: object, error: type[Exception], message
         np.save(folder / "theirs.npy", np.asarray(labels))
     with pytest.raises(error, match=message):
         load("digits#labels=theirs.npy")
+    if labels is not None:
+        with pytest.raises(error, match=message):
+            registry.check("digits#labels=theirs.npy")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_file_that_changes_while_it_is_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def changing(data: dilution.data.Arrays, path: str) -> dilution.data.Arrays:
+        np.save(path, LABELS)
+        return dilution.data.with_label_file(data, path)
+
+    np.save("theirs.npy", LABELS[::-1])  # what no other test has read
+    monkeypatch.setattr("dilution.data.label_file_source.with_label_file", changing)
+    with pytest.raises(DataError, match=r"theirs\.npy was changed while it was read"):
+        load("digits#labels=theirs.npy")
+
+
+@pytest.mark.parametrize(
+    "name", ["digits#classes=3,labels=theirs.npy", "digits#label=theirs.npy", "digits#labels="]
+)
+@pytest.mark.usefixtures("folder")
+def test_other_options_are_refused_with_those_that_there_are(name: str) -> None:
+    with pytest.raises(InputError, match=r"digits#labels=theirs\.npy,classes=5"):
+        load(name)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_second_file_of_labels_is_refused() -> None:
+    name, rule = "digits#labels=theirs.npy", r"noisy_label is 'b\.npy', and digits#labels=.* has a file"
+    with pytest.raises(InputError, match=rule):
+        dilution.diagnose(name, noisy_label="b.npy")
+    with pytest.raises(InputError, match=r"labels is 'b\.npy' and dataset is 'digits#labels=theirs\.npy'"):
+        dilution.Run.of(dataset=name, n=100, model="mlp1", labels="b.npy")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_plan_that_would_ignore_the_file_is_refused() -> None:
+    remedy = r"Plan for digits with .* dilution diagnose 'digits#labels=theirs\.npy'"
+    with pytest.raises(InputError, match=remedy):
+        dilution.plan("digits", noisy_label="theirs.npy", target=0.9, eta=0.3)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_benchmark_has_the_noises_of_the_images_and_the_labels_of_the_file() -> None:
+    train = load("digits#labels=theirs.npy").train
+    whole = noises_of("digits", load("digits").train)
+    noises = noises_of("digits#labels=theirs.npy", train)
+    assert set(noises) == {*whole, "observed"}
 
 
 def test_data_of_the_user_have_their_labels_in_them(folder: Path) -> None:

@@ -916,6 +916,35 @@ case(
 )
 
 
+def with_their_labels(pattern: str) -> Callable[[str], None]:
+    """Return a function that opens the data that a message names, beside a file of labels."""
+
+    def open_data(message: str) -> None:
+        np.save("theirs.npy", digits().train.labels.numpy())
+        for name in re.findall(pattern, message):
+            load(shlex.split(name)[0])
+        assert re.search(pattern, message), message
+
+    return open_data
+
+
+case(
+    "the data have no observed labels",
+    lambda: refusal(package.observed().labels, digits().train, 0),
+    with_their_labels(r"such as (digits#\S+)\.$"),
+)
+case(
+    "a built-in data set has no such option",
+    lambda: refusal(load, "digits#classes=5,labels=theirs.npy"),
+    with_their_labels(r"(?:are|,|both:) (digits#\S+?)(?=,? |\.$)"),
+)
+case(
+    "a plan would ignore a file of labels",
+    lambda: refusal(package.plan, "digits#labels=theirs.npy", target=0.9, eta=0.2, store="s.sqlite"),
+    with_their_labels(r"dilution diagnose (\S+) estimates"),
+)
+
+
 def spoilt_label_file() -> str:
     Path("labels.npy").write_bytes(b"1, 0, 1")
     return refusal(read_label_file, "labels.npy", digits().train)

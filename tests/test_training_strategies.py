@@ -339,6 +339,18 @@ def test_a_step_of_divide_mix_is_that_of_its_formula(views, clean, epoch):
         torch.testing.assert_close(weight.grad, gradient, rtol=1e-3, atol=1e-5)
 
 
+def test_equal_views_are_predicted_once_by_each_network_of_divide_mix(monkeypatch):
+    strategy = resolve_strategy("divide_mix(warm_up=2, views=3)")
+    shown = batch(epoch=5)
+    shown = replace(shown, augmented=lambda _: shown.images)
+    procedure, pair, predicted, predict = strategy.of_replica(context()), networks(), [], Network.predict
+    monkeypatch.setattr(Network, "predict", lambda self, x: predicted.append(self) or predict(self, x))
+    loss = procedure(pair, shown)
+    assert predicted == list(pair)
+    expected = naive_divide_mix(strategy, pair, replace(shown), procedure.clean)
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
+
+
 @pytest.mark.parametrize("penalty", [0.0, 1.5])
 def test_the_warm_up_of_divide_mix_trains_both_networks_by_cross_entropy(penalty):
     strategy = resolve_strategy(f"divide_mix(penalty={penalty})")

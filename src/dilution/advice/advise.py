@@ -13,7 +13,7 @@ from dilution.advice.own_inputs import as_features, find_diagnosis
 from dilution.advice.result import Advice
 from dilution.advice.search import Search
 from dilution.data import Arrays, DataSet, check_classes, load, majority_share
-from dilution.data.named_data import is_own_data, name_data
+from dilution.data.named_data import is_own_data, name_data, name_in_answers
 from dilution.data.open_examples import shown_name
 from dilution.data.splits import check_training_groups
 from dilution.diagnosis import Diagnosis
@@ -142,7 +142,7 @@ def advise(
             data, columns = examples, {}
         data, name, data_notes = name_data(data, store, **columns)
         if examples is not None:
-            name = f"features of {Path(shown).name}"
+            name = f"features of {name_in_answers(shown)}"
         splits = load(data, execution.root)
         if features is None and is_own_data(data):
             pixel_notes = note_on_pixels(splits.train, takes_features=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from dilution.benchmarking.names import split_names
 from dilution.data import Arrays
+from dilution.data.label_file_source import names_label_file, without_label_file
 from dilution.errors import InputError, unknown
 from dilution.noise import LEVEL_NOISES, NOISES, canonical_noise
 from dilution.utils.named_call import format_call, parse_call
@@ -29,7 +30,6 @@ _HUMAN_LABELS = {
 }
 """Data set → noises of human labels, with the data set of the same images that has them."""
 
-_LABEL_FILES = (".npy", ".pt", ".csv")
 _LEVELS = (5.0, 20.0, 100.0)
 _LEVEL = re.compile(r"alpha-(\d+(?:\.\d+)?)")
 
@@ -110,6 +110,7 @@ def noises_of(dataset: str, train: Arrays) -> dict[str, BenchmarkNoise]:
         Its train split.
     """
     noises = [CLEAN, *map(_symmetric, (20, 50, 80, 90))]
+    dataset = without_label_file(dataset)
     if dataset in _CLASS_MAPS:
         noises.append(_asymmetric(_CLASS_MAPS[dataset]))
     if dataset in _HUMAN_LABELS:
@@ -119,9 +120,9 @@ def noises_of(dataset: str, train: Arrays) -> dict[str, BenchmarkNoise]:
             )
             for name, source in _HUMAN_LABELS[dataset].items()
         ]
-    else:
-        if train.observed is not None:
-            noises.append(_OBSERVED)
+    if train.observed is not None:
+        noises.append(_OBSERVED)
+    if dataset not in _HUMAN_LABELS:
         noises += [_PAIR_FLIP, *map(_level, _LEVELS)]
     return {noise.name: noise for noise in noises}
 
@@ -169,7 +170,7 @@ def _other(name: str, dataset: str, standard: Mapping[str, BenchmarkNoise]) -> B
             f"noise is {name!r}, which {dataset} does not have: {_ELSEWHERE[name]}. It has: "
             f"{', '.join(standard)}."
         )
-    if Path(name).suffix in _LABEL_FILES:
+    if names_label_file(name):
         return BenchmarkNoise(name, Path(name).name, {"labels": name}, f"the labels in {name}")
     factory, _ = parse_call(name, "noise")
     if factory not in NOISES and not is_reference(factory):

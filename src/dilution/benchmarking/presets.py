@@ -68,7 +68,7 @@ def setup(preset: str, shape: tuple[int, int, int], n_available: int, model: str
         return _setup(settings, "mlp2", model, min(1_000, n_available))
     if preset == "laptop":
         settings = {**_ADAM, "lr": 1e-3, "batch_size": 128, "steps": 800, "n_evals": 6}
-        if shape[0] > 1:  # half an hour for 600 trainings; Conv-2 would take seventeen hours
+        if shape[0] > 1:  # 600 trainings; of Conv-2 they would take most of a day
             settings |= {"steps": 220, "n_evals": 3}
         return _setup(settings, "mlp2", model, min(10_000, n_available))
     if preset == "paper":
@@ -98,6 +98,7 @@ def _setup(settings: dict[str, Any], model: str, chosen: str | None, n: int) -> 
         f"{decay}, in {settings['steps']:,} steps of {settings['batch_size']} examples ({epochs:.3g} passes "
         "over the images, whatever the number of labels per image)"
         + (f", with {' and '.join(moves)}" if moves else "")
+        + f", evaluated {settings['n_evals']} times"
         + ". Methods have their published parameters, and one learning rate serves all; phases of co-"
         "teaching and DivideMix are shortened to parts of the training."
     )

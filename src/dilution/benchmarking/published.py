@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dilution.benchmarking.noises import BenchmarkNoise
+from dilution.data.label_file_source import without_label_file
 from dilution.noise import canonical_noise
 
 
@@ -84,7 +85,7 @@ def published_for(
     rows = [
         (name, number.method, number.accuracy, number.source)
         for number in PUBLISHED
-        if all_images and (number.dataset, number.model) == (dataset, model)
+        if all_images and (number.dataset, number.model) == (without_label_file(dataset), model)
         for name, text in text_of.items()
         if text == _canonical(number.noise)
     ]

@@ -13,6 +13,7 @@ from dilution.data.first_classes import name_with_classes, split_classes
 from dilution.data.formats.table_options import unquote
 from dilution.data.label_files import SUFFIXES, with_label_file
 from dilution.data.sources import DataSource, path_exists
+from dilution.errors import DataError
 from dilution.utils.output_folder import file_digest
 from dilution.utils.references import user_folder
 from dilution.utils.regular_file import check_regular, expand_home
@@ -33,7 +34,8 @@ def split_label_file(name: str) -> tuple[str, str | None]:
     match = _OPTION.fullmatch(name)
     if match is None or path_exists(name):
         return name, None
-    return match["name"], unquote(match["path"]) or match["path"]
+    path = match["path"]
+    return match["name"], path if path_exists(_locate(path)) else unquote(path) or path
 
 
 def name_with_label_file(name: str, path: str) -> str:
@@ -51,6 +53,19 @@ def name_with_label_file(name: str, path: str) -> str:
     return named if count is None else name_with_classes(named, count)
 
 
+def without_label_file(name: str) -> str:
+    """Return the name of the same images without the labels of a file; options behind these stay.
+
+    Parameters
+    ----------
+    name
+        Name of a data set.
+    """
+    whole, count = split_classes(name)
+    images, path = split_label_file(whole)
+    return name if path is None else images if count is None else name_with_classes(images, count)
+
+
 def names_label_file(text: object) -> bool:
     """Return whether a text ends as the name of a file of labels does."""
     return isinstance(text, str | Path) and Path(text).suffix.lower() in SUFFIXES
@@ -66,14 +81,11 @@ class LabelFileSource:
     ----------
     source
         The data set.
-    name
-        Its name.
     path
         File of labels, as :func:`dilution.data.label_files.read_label_file` reads it.
     """
 
     source: DataSource
-    name: str
     path: str
 
     def load(self) -> DataSet:
@@ -82,11 +94,11 @@ class LabelFileSource:
         Raises
         ------
         DataError
-            If the file of labels is missing or damaged.
+            If the file of labels is missing or damaged, or changes while it is read.
         InputError
             If its length or its classes are not those of the data.
         """
-        return _load(self, self.fingerprint())
+        return _load(self, self.source.fingerprint(), file_digest(self._file))
 
     def load_unsplit(self) -> UnsplitData:
         """Return the training examples in their order."""
@@ -99,24 +111,12 @@ class LabelFileSource:
         return hashlib.sha256(content.encode()).hexdigest()
 
     def check(self) -> list[FileStatus]:
-        """Return the state of each file of the data set, and of the file of labels, which has no original."""
-        return [*self.source.check(), self._status()]
+        """Return the state of each file of the data set, and of the file of labels, which is read."""
+        return self._with_labels(self.source.check())
 
     def fetch(self) -> list[FileStatus]:
         """Download missing files of the data set, and return the state of each file."""
-        return [*self.source.fetch(), self._status()]
-
-    @property
-    def _file(self) -> Path:
-        file = user_folder() / expand_home(self.path)
-        check_regular(file)
-        return file
-
-    def _status(self) -> FileStatus:
-        file = self._file
-        if not file.is_file():
-            return FileStatus(file, "missing", "", 0)
-        return FileStatus(file, "present", file_digest(file), file.stat().st_size)
+        return self._with_labels(self.source.fetch())
 
     def observe(self, data: DataSet) -> DataSet:
         """Return the data set with the labels of the file, and a note on them."""
@@ -124,13 +124,34 @@ class LabelFileSource:
         assert train.observed is not None
         noise_rate = float((train.observed != train.labels).double().mean())
         note = (
-            f"Observed labels are those of {Path(self.path).name}; {noise_rate:.1%} of them differ from the "
-            "true labels."
+            f"Observed labels are those of {Path(self.path).name}; {noise_rate:.1%} of its {len(train):,} "
+            "labels differ from the true labels."
         )
         name = name_with_label_file(data.name, self.path)
         return replace(data, name=name, train=train, notes=(*data.notes, note))
 
+    @property
+    def _file(self) -> Path:
+        file = _locate(self.path)
+        check_regular(file)
+        return file
+
+    def _with_labels(self, states: list[FileStatus]) -> list[FileStatus]:
+        file = self._file
+        if not path_exists(file):
+            return [*states, FileStatus(file, "missing", "", 0)]
+        notes = self.load().notes[-1:] if all(status.state == "present" for status in states) else ()
+        return [*states, FileStatus(file, "present", file_digest(file), file.stat().st_size, notes=notes)]
+
+
+def _locate(path: str) -> Path:
+    """Return where a file is that a user names: a worker of another machine has another current folder."""
+    return user_folder() / expand_home(path)
+
 
 @lru_cache(maxsize=4)
-def _load(labelled: LabelFileSource, fingerprint: str) -> DataSet:  # noqa: ARG001  (part of the cache's key)
-    return labelled.observe(labelled.source.load())
+def _load(labelled: LabelFileSource, fingerprint: str, digest: str) -> DataSet:  # noqa: ARG001  (cache key)
+    data = labelled.observe(labelled.source.load())
+    if file_digest(_locate(labelled.path)) != digest:
+        raise DataError(f"{labelled.path} was changed while it was read. Repeat the command.")
+    return data

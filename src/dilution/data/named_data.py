@@ -25,6 +25,11 @@ def is_own_data(name: str | Path) -> bool:
     return builtin_name(name) is None
 
 
+def name_in_answers(name: str | Path) -> str:
+    """Return what answers call data of this name: a path without its folders."""
+    return str(name) if builtin_name(name) is not None else Path(str(name)).name
+
+
 def name_data(
     data: Any,
     store: str | Path,
@@ -55,7 +60,7 @@ def name_data(
         if group is not None and not isinstance(group, str):
             name_with_groups(data, str(group))
         named = name_with_columns(name_with_groups(data, group), label, noisy_label, ids)
-        return str(named), Path(str(data)).name, ()
+        return str(named), name_in_answers(data), ()
     splits = _to_data_set(data, label, noisy_label, ids, group)
     content = _to_bytes(splits)
     folder = Path(store).resolve().with_suffix(".data")

@@ -18,13 +18,14 @@ from dilution.data.builtin.digits import DIGITS
 from dilution.data.builtin.mnist import FASHION_MNIST, MNIST
 from dilution.data.builtin.photos import PHOTOS
 from dilution.data.download import FileStatus
-from dilution.data.first_classes import FirstClasses, split_classes
+from dilution.data.first_classes import FirstClasses, name_with_classes, split_classes
 from dilution.data.formats.image_listing import contains_images
 from dilution.data.label_file_source import (
     LabelFileSource,
     name_with_label_file,
     names_label_file,
     split_label_file,
+    without_label_file,
 )
 from dilution.data.sources import CUSTOM_DATA, DataSource, PackSource, TableSource, custom_source
 from dilution.errors import InputError, short_repr, unknown
@@ -140,7 +141,8 @@ def fingerprint(name: str | Path, root: str | Path | None = None) -> str:
     str
         SHA-256 of `READING_RULES` and the SHA-256 of a file, of the images of a folder, or of the data
         that a function returned; SHA-256 of the index of a pack. For built-in data: of the content of CIFAR
-        files that differ from the originals, with that of human labels; empty otherwise.
+        files that differ from the originals, with that of human labels or of a file of labels; empty
+        otherwise.
 
     Raises
     ------
@@ -192,14 +194,14 @@ def builtin_name(name: str | Path) -> str | None:
 
 
 def own_source(name: str | Path) -> DataSource | None:
-    """Return the source of the user's own data that a name means; None if it means no data of the user.
+    """Return the source of the user's own data that a name means, with all classes; None if it means none.
 
     Raises
     ------
     InputError
         As :func:`dilution.data.sources.custom_source` raises it.
     """
-    return None if builtin_name(name) is not None else custom_source(str(name))
+    return None if builtin_name(name) is not None else custom_source(split_classes(str(name))[0])
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def _source(name: str | Path, root: str | Path | None) -> DataSource:
         return FirstClasses(_source(whole, root), whole, count)
     labelled, path = split_label_file(str(name))
     if path is not None and labelled in DATASETS:
-        return LabelFileSource(_source(labelled, root), labelled, path)
+        return LabelFileSource(_source(labelled, root), path)
     if str(name) in DATASETS:
         has_files = bool(DATASETS[str(name)].files)
         if not has_files and contains_images(Path(name)):
@@ -243,6 +245,12 @@ def _source(name: str | Path, root: str | Path | None) -> DataSource:
             )
         # without files the folder does not matter: one cache entry
         return _BuiltinSource(str(name), data_root(root) if has_files else Path())
+    before, option, _ = str(name).partition("#")
+    if option and before in DATASETS:
+        raise InputError(
+            f"the options of {short_repr(str(name))} are none of a built-in data set, which are "
+            f"{before}#classes=5, {before}#labels=theirs.npy, or both: {before}#labels=theirs.npy,classes=5."
+        )
     source = custom_source(str(name))
     if source is None:
         raise InputError(f"{unknown('data set', str(name), DATASETS)} Or name your own data: {CUSTOM_DATA}.")
@@ -276,6 +284,11 @@ def name_with_columns(
         If a column is named and the data are no table, or an argument is no name.
     """
     if builtin_name(data) is not None and names_label_file(noisy_label):
+        if without_label_file(str(data)) != str(data):
+            raise InputError(
+                f"noisy_label is {short_repr(str(noisy_label))}, and {data} has a file of labels. Name "
+                "one of them."
+            )
         data, noisy_label = name_with_label_file(str(data), str(noisy_label)), None
     columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
     named = {argument: name for argument, name in columns.items() if name is not None}
@@ -283,6 +296,7 @@ def name_with_columns(
         return data
     argument, name = next(iter(named.items()))
     source = own_source(data) if str(data) else None
+    whole, count = split_classes(str(data))
     if not isinstance(source, TableSource):
         if argument == "group":
             raise InputError(
@@ -303,7 +317,8 @@ def name_with_columns(
             )
     keys = {"noisy_label": "noisy"}
     options = ",".join(f"{keys.get(key, key)}={shlex.quote(name)}" for key, name in named.items())
-    return f"{data}{',' if source.options else '#'}{options}"
+    table = f"{whole}{',' if source.options else '#'}{options}"
+    return table if count is None else name_with_classes(table, count)
 
 
 def name_with_groups(data: str | Path, group: str | Path | None) -> str | Path:

@@ -39,8 +39,8 @@ def _grids(inputs: FigureInputs, base: dict[str, Any], lrs: dict[str, list[Any]]
     if noise is None:
         raise InputError(
             f"data set is {inputs.dataset!r}, which has no observed labels beside the true labels; this "
-            "figure compares observed errors with random ones. Give --dataset cifar10n/worse, or your own "
-            "data with noisy labels."
+            "figure compares observed errors with random ones. Give --dataset cifar10n/worse, a file "
+            "of labels such as --dataset cifar10#labels=theirs.npy, or your own data with noisy labels."
         )
     alpha, added = alpha_for_matrix(noise.transition_expected)
     base = {**base, "label_mode": "replaced"}

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from dilution.data.label_file_source import without_label_file
 from dilution.figures.base import Figure, FigureInputs, Grids, Preset, PresetName
 from dilution.figures.claims import Claim, Judgement, count_interval, decide, not_testable
 from dilution.figures.fig8 import (
@@ -49,7 +50,7 @@ _MEDIUM_SEARCH = SearchBudget(min_runs=6, max_runs=10)
 
 def target(dataset: str) -> float:
     """Return the test accuracy that runs on a data set are to reach."""
-    return TARGETS.get(dataset, DEFAULT_TARGET)
+    return TARGETS.get(without_label_file(dataset), DEFAULT_TARGET)
 
 
 def _grids(

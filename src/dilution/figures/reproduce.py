@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dilution.data import load
+from dilution.data.label_file_source import without_label_file
 from dilution.errors import InputError, TimeLimitReached
 from dilution.figures.base import Figure, FigureInputs, PresetName
 from dilution.figures.registry import PAPER_FIGURES, get_figure
@@ -189,7 +190,7 @@ def _known_results(store: str | Path) -> tuple[set[str], dict[str, Score]]:
 
 def _default_external(dataset: str) -> str:
     """Return the data set of external images that goes with a data set."""
-    return "cifar100" if dataset == "cifar10" else "photos"
+    return "cifar100" if without_label_file(dataset) == "cifar10" else "photos"
 
 
 def _select(figures: str | Sequence[str]) -> list[Figure]:

@@ -72,7 +72,8 @@ class ObservedNoise(PerExampleNoise):
             raise InputError(
                 "noise is 'observed', and these data have no observed labels beside the true ones. Provide "
                 "them: noisy_labels in a .npz file or to from_numpy, a column noisy_label in a CSV file; or "
-                "use data that have them, such as cifar10n/worse."
+                "use data that have them, such as cifar10n/worse; or name a file of labels of a built-in "
+                "data set, such as digits#labels=theirs.npy."
             )
         return data.observed
 

@@ -1,6 +1,7 @@
 """The function that plans a purchase of labels: it trains a pilot and fits the law of accuracy to it."""
 
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dilution.data import DataSet, check_classes, load, majority_share
+from dilution.data.label_file_source import without_label_file
 from dilution.data.named_data import is_own_data, name_data
 from dilution.data.splits import check_training_groups
 from dilution.diagnosis.feature_source import note_on_pixels
@@ -136,6 +138,7 @@ def plan(
     columns = {"label": label, "noisy_label": noisy_label, "ids": ids, "group": group}
     with StageLog.to_stderr("reading the data", progress=execution.progress) as log:
         data, name, data_notes = name_data(data, store, **columns)
+        _refuse_label_file(data)
         splits = load(data, execution.root)
         if is_own_data(data):
             pixel_notes = note_on_pixels(splits.train, takes_features=False)
@@ -168,6 +171,17 @@ def plan(
         same, better = LabelKind(level, price, eta), LabelKind(better_alpha, better_price)
         notes = tuple(dict.fromkeys((*data_notes, *splits.notes, *distinct.notes, *left_out)))
         return Plan(name, target, have or 0.0, same, better, runs, law, notes, mode, label_mode is None)
+
+
+def _refuse_label_file(data: str) -> None:
+    """Refuse a file of noisy labels, which would change nothing."""
+    images = without_label_file(data)
+    if images != data:
+        raise InputError(
+            f"data is {data!r}; the pilot adds noise to the true labels of {images}, and labels of a file "
+            f"have no part in it. Plan for {images} with the noise rate of the file: dilution diagnose "
+            f"{shlex.quote(data)} estimates it, and --eta takes it."
+        )
 
 
 def _check_request(target: float, have: float | None, price: float, better_price: float) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from dilution.data.label_file_source import without_label_file
 from dilution.errors import DilutionError, invalid
 from dilution.noise import PerExampleNoise, canonical_noise, check_noise_level, noise_named, takes_level
 from dilution.noise.single_label import LabelMode, check_no_draw, check_no_level, resolve_label_mode
@@ -182,6 +183,11 @@ class Run(TrainConfig):
             raise ValueError(
                 f"labels is {self.labels!r} and noise is {self.noise!r}; the labels in a file are observed "
                 "ones. Leave noise out"
+            )
+        if self.labels and without_label_file(self.dataset) != self.dataset:
+            raise ValueError(
+                f"labels is {self.labels!r} and dataset is {self.dataset!r}, which has a file of labels. "
+                "Name one of them"
             )
         level, per_example = takes_level(self.noise), None
         if level is False:
