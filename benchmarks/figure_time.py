@@ -22,10 +22,14 @@ from table import RESULTS, machine, write
 
 import dilution
 from dilution.training import device_title
+from dilution.training.replica import Replica
 from dilution.training.trainer import Trainer
 
-OTHER_THAN_STEPS = ("_evaluate", "_save", "_compare_gradients", "_resume")
-"""What a training does between its steps."""
+OTHER_THAN_STEPS = (
+    *((Trainer, name) for name in ("_evaluate", "_save", "_compare_gradients", "_resume")),
+    *((Replica, name) for name in ("finish", "result")),
+)
+"""What a training does before, between and after its steps."""
 
 
 class StepClock:
@@ -59,14 +63,15 @@ class StepClock:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Measure the trainings of a ``with`` block."""
-        before = {name: getattr(Trainer, name) for name in ("run", *OTHER_THAN_STEPS)}
+        signs = {(Trainer, "run"): 1} | dict.fromkeys(OTHER_THAN_STEPS, -1)
+        before = {place: getattr(*place) for place in signs}
         try:
-            for name, method in before.items():
-                setattr(Trainer, name, self._timed(method, 1 if name == "run" else -1))
+            for place, sign in signs.items():
+                setattr(*place, self._timed(before[place], sign))
             yield
         finally:
-            for name, method in before.items():
-                setattr(Trainer, name, method)
+            for place, method in before.items():
+                setattr(*place, method)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 #!/bin/bash
 # What a short time on a lent GPU gives, the most valuable first; the next time goes on where this one stopped.
 #
-# Tests of the kernels, the table of benchmarks/gpu.py in half of the rest, then figures at paper scale until MINUTES are over. The
+# Tests of the kernels, their times, what of a figure is not steps, then figures at paper scale until MINUTES are over. The
 # folder FOLDER is for work: logs, the store, checkpoints, pages. The folder RESULTS gets what is worth taking home, and nothing else:
 #   runs.csv.gz       the runs. Import them into a store of your own: `dilution import runs.csv.gz --store results/mnist-paper.sqlite`
 #                     (after gunzip), and name that CSV as RUNS the next time
@@ -13,12 +13,14 @@
 #   FOLDER    folder of the work; default gpu-window
 #   RESULTS   folder of the results; default FOLDER/results
 #   MINUTES   time for the whole script; default 9
-#   STEPS     which of: tests bench kernels time figures study losses; default: tests bench figures
+#   STEPS     which of: tests bench kernels time figures study losses; default: tests kernels time figures
 #   STUDY     file of the step study; the step kernels times every kernel, the step time measures what of the figure TIMED (default
 #             fig7) is not steps, the step losses what each loss costs
 #   FIGURES   figures, in their order; the default depends on DATASET
 #   DATASET   default mnist (its files in DILUTION_DATA)
-#   RUNS      exported runs of earlier times; searches by trials without val_acc_noisy are refused
+#   EXTERNAL  data set of the external images of Figure 6, which needs one that is there
+#   RUNS      exported runs of earlier times, .csv or .csv.gz; searches by trials without val_acc_noisy are refused
+#   KEEP      not empty: the store of FOLDER goes on, for a second call on a machine that was not given back
 #   CHECKPOINTS   folder of checkpoints of an earlier time: FOLDER/checkpoints, which has those of the trainings that
 #             MINUTES cut short. A group of 32 Conv-4 takes 334 MB (with Adam); without its checkpoint it starts again.
 #   WHEELS    folder of packages that the machine's Python lacks, and of dilution's own, from which the version is
@@ -31,12 +33,12 @@ RESULTS=${RESULTS:-$FOLDER/results}
 deadline=$(($(date +%s) + ${MINUTES:-9} * 60))
 mkdir -p "$FOLDER" "$RESULTS" || exit 1
 store="$FOLDER/runs.sqlite"
-rm -f "$store" "$store-wal" "$store-shm"
+if [ -z "${KEEP:-}" ]; then rm -f "$store" "$store-wal" "$store-shm"; fi
 touch "$FOLDER/started"
 left() { echo $((deadline - $(date +%s) - 30)); }  # 10 s for a step to end by itself, 20 s for what follows
 case $DATASET in  # the most valuable first; other figures train other networks on other data
 mnist) FIGURES=${FIGURES:-gradients fig7 fig1 fig9 fig11 fig8 fig10 fig5} ;;
-cifar10) FIGURES=${FIGURES:-fig7 fig6 fig2} ;;
+cifar10) FIGURES=${FIGURES:-fig7 fig2} ;;
 fashion-mnist) FIGURES=${FIGURES:-fig1} ;;
 *) FIGURES=${FIGURES:-all} ;;
 esac
@@ -51,9 +53,8 @@ if [ -n "${WHEELS:-}" ]; then
     python3 -m pip install --quiet --no-index --no-deps --target "$packages" "$WHEELS"/*.whl || exit 1
     PYTHONPATH=$PYTHONPATH:$packages
 fi
-python3 -c "import torch; print(torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_name())"
 
-steps=${STEPS:-tests bench figures}
+steps=${STEPS:-tests kernels time figures}
 for step in $steps; do
     if [[ ! " tests bench kernels time figures study losses " == *" $step "* ]]; then
         echo "STEPS has $step; it takes tests, bench, kernels, time, figures, study and losses" >&2
@@ -64,7 +65,13 @@ if [[ " $steps " == *" study "* ]] && [ ! -f "${STUDY:-}" ]; then
     echo "the step study needs STUDY, the file of a study; it is '${STUDY:-}'" >&2
     exit 2
 fi
+# without the metadata of dilution's own wheel each step would fail at its end
+python3 -c "import torch; from dilution.utils.version import versions
+print(versions(), torch.cuda.is_available() and torch.cuda.get_device_name())" || exit 1
 if [ -n "${RUNS:-}" ]; then
+    case $RUNS in
+    *.gz) gunzip -c "$RUNS" >"$FOLDER/earlier.csv" && RUNS=$FOLDER/earlier.csv || exit 1 ;;
+    esac
     python3 -m dilution import "$RUNS" --store "$store" || exit 1
 fi
 
@@ -90,7 +97,7 @@ publish() {  # write all results that there are so far
     rm -rf "$part"
 }
 
-job='' exporter=''
+job='' exporter='' failed=0
 finish() {  # however the script ends
     trap '' TERM INT HUP  # several signals must not disturb it
     if [ -n "$exporter" ]; then kill "$exporter" 2>/dev/null && wait "$exporter" 2>/dev/null; fi
@@ -116,6 +123,10 @@ run_step() {  # run_step SECONDS LOG COMMAND...: INT ends it, so that it says wh
     wait "$job"
     result=$?
     job=''
+    case $result in
+    0 | 75 | 124) ;;  # 75: the time is over; 124: that of the step
+    *) failed=1 ;;
+    esac
 }
 
 for step in $steps; do
@@ -129,9 +140,10 @@ for step in $steps; do
     tests)
         # in several processes, since compiling takes longer than the tests; the machine's packages have other
         # versions than those that are tested, and other warnings; all reasons are written
-        pytest=(python3 -m pytest -q -n 8 -rfEs -p no:benchmark -o filterwarnings=default)
+        pytest=(env OMP_NUM_THREADS=1 python3 -m pytest -q -n 8 -rfEs -p no:benchmark -o filterwarnings=default)
         run_step $((seconds < 200 ? seconds : 200)) tests.txt "${pytest[@]}" tests/test_training_kernels.py
         tail -n 3 "$FOLDER/tests.txt"
+        echo "tests of the kernels: exit code $result"
         seconds=$(left)
         if [ "$seconds" -ge 2 ]; then  # the other tests that need a GPU have a_gpu in their names
             run_step $((seconds < 120 ? seconds : 120)) tests.txt "${pytest[@]}" -k a_gpu \
@@ -150,26 +162,33 @@ for step in $steps; do
         tail -n 3 "$FOLDER/time.txt"
         ;;
     figures)
-        # exit code 75: the time is over, and the same command goes on
+        # exit code 75: the time is over, and the same command goes on. In this process: one for each round of a
+        # search would start anew, some seconds each, and there is one GPU
         # shellcheck disable=SC2086
         run_step $((seconds + 10)) figures.txt python3 -m dilution reproduce $FIGURES --dataset "$DATASET" \
-            --preset "${PRESET:-paper}" --device "$DEVICE" --precision "${PRECISION:-bfloat16}" \
+            --preset "${PRESET:-paper}" --device "$DEVICE" --precision "${PRECISION:-bfloat16}" --workers 0 \
+            ${EXTERNAL:+--external "$EXTERNAL"} \
             --time-limit "${seconds}s" --store "$store" --checkpoints "$FOLDER/checkpoints" --out "$FOLDER/page"
         tail -n 20 "$FOLDER/figures.txt"
         ;;
     study)
-        run_step $((seconds + 10)) study.txt python3 -m dilution run "$STUDY" --device "$DEVICE" \
+        run_step $((seconds + 10)) study.txt python3 -m dilution run "$STUDY" --device "$DEVICE" --workers 0 \
             --time-limit "${seconds}s" --store "$store" --checkpoints "$FOLDER/checkpoints"
         tail -n 5 "$FOLDER/study.txt"
         ;;
     kernels)
-        run_step "$seconds" kernels.txt python3 benchmarks/kernels.py --device "$DEVICE"
+        run_step $((seconds < 240 ? seconds : 240)) kernels.txt python3 benchmarks/kernels.py --device "$DEVICE"
         tail -n 30 "$FOLDER/kernels.txt"
         ;;
     losses)
-        run_step "$seconds" losses.txt python3 benchmarks/losses.py --device "$DEVICE"
+        run_step $((seconds < 240 ? seconds : 240)) losses.txt python3 benchmarks/losses.py --device "$DEVICE"
+        tail -n 5 "$FOLDER/losses.txt"
         ;;
     esac
     echo "$step: exit code $result after $(($(date +%s) - started)) s"
+    if grep -q "ConvNets train by torch" "$FOLDER/$step.txt"; then
+        echo "$step: some ConvNets trained without the kernels: $(grep -m 1 "ConvNets train by torch" "$FOLDER/$step.txt")"
+    fi
     publish
 done
+exit $failed

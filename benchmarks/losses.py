@@ -78,4 +78,8 @@ if __name__ == "__main__":
     chosen = torch.device(parser.parse_args().device)
     torch.set_num_threads(1)
     on_gpu = chosen.type == "cuda"
-    write("losses-gpu" if on_gpu else "losses", list(measure(chosen, 32 if on_gpu else 1)))
+    rows: list[dict[str, object]] = []
+    for measured in measure(chosen, 32 if on_gpu else 1):
+        rows.append(measured)
+        if len(rows) % (len(WAYS) - 1) == 0:  # at once: the machine may be lent and go away
+            write("losses-gpu" if on_gpu else "losses", rows)

@@ -19,7 +19,8 @@ def write(name: str, rows: Sequence[Mapping[str, object]]) -> None:
 
     A reader finds a whole table at any time: a lent machine may go away while it is written.
     """
-    rows = [{"code": code_version(), "machine": machine()} | dict(row) for row in rows]
+    provenance = {"code": code_version(), "machine": machine()}
+    rows = [provenance | dict(row) for row in rows]
     content = io.StringIO(newline="")
     writer = csv.DictWriter(content, rows[0].keys())
     writer.writeheader()

@@ -71,7 +71,7 @@ def test_a_window_ends_with_its_results_and_nothing_else(tmp_path):
 
 
 def test_a_window_that_is_ended_in_the_middle_has_its_results_too(tmp_path):
-    with started(tmp_path, STEPS="study", MINUTES="9", EXPORT_EVERY="1") as window:
+    with started(tmp_path, STEPS="study", MINUTES="9", EXPORT_EVERY="2") as window:
         end = time.monotonic() + 500
         while not (tmp_path / "results" / "runs.csv.gz").exists():  # the first export in the background
             assert window.poll() is None, window.communicate()

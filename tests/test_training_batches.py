@@ -136,6 +136,14 @@ def test_the_order_depends_on_the_seed_and_not_on_chunks_or_batch_size(make_data
         assert torch.equal(again[1], labels)
 
 
+@pytest.mark.parametrize("n", [1, 3, 17, 45])
+def test_many_epochs_are_shuffled_at_once_as_one_by_one(make_data, n):
+    sampler = BatchSampler(Dilution(make_data(n), 0), "sampled", 8, seed=7)
+    for start, count in ((0, 5 * n), (n - 1, 3 * n + 2), (2 * n, 1), (40 * n + n // 2, 60 * n)):
+        one_by_one = sampler._shuffled(start, count)
+        assert torch.equal(sampler._shuffled_at_once(start, count), one_by_one)  # as on a GPU
+
+
 @pytest.mark.parametrize("targets", TARGETS)
 def test_the_first_steps_do_not_depend_on_the_number_of_steps(make_data, targets):
     noisy = Dilution(make_data(45), 1.3)

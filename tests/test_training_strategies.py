@@ -75,7 +75,7 @@ OWN = """
             weights = self.kept[batch.index] + 1e-3
             views = [batch.view(number) for number in range(len(networks))]
             losses = [batch.losses(network(view)) for network, view in zip(networks, views)]
-            noise = torch.from_numpy(batch.random.random(len(weights))).float()
+            noise = torch.from_numpy(batch.random.random(len(weights))).to(weights)
             return sum((weights * (1 + 0.1 * noise) * each).sum() / weights.sum() for each in losses)
 
     def plain():

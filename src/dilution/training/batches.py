@@ -16,6 +16,7 @@ _CHUNK = 1 << 15  # indices drawn at once: enough to hide the cost of a call beh
 _CHUNK_ON_GPU = 1 << 18  # there a call costs a launch, whatever its size
 _CHUNK_BYTES = 1 << 28  # most memory of the rows and targets of a chunk, over all replicas of a group
 _SHUFFLED_TOGETHER = 1 << 13  # positions of short epochs: a call costs more than shuffling a few hundred
+_FEW_EPOCHS = 2  # which a GPU shuffles one by one; of more, each would cost a hundred launches
 _TABLE = 1 << 26  # entries of a table of histograms; a larger one is computed batch by batch
 
 
@@ -193,6 +194,8 @@ class BatchSampler:
 
     def _shuffled(self, start: int, count: int) -> Tensor:
         """Return the indices at positions start … start + count − 1 of the stream over all epochs."""
+        if self._device.type != "cpu" and count > _FEW_EPOCHS * self.length:
+            return self._shuffled_at_once(start, count)
         parts = []
         while count:
             epoch, position = divmod(start, self.length)
@@ -212,6 +215,15 @@ class BatchSampler:
                 parts.append(rng.part_of_permutation(key, self.length, position, position + size))
             start, count = start + size, count - size
         return torch.cat(parts)
+
+    def _shuffled_at_once(self, start: int, count: int) -> Tensor:
+        """Return what :meth:`_shuffled` returns; each operation is one of all epochs, as a GPU needs them."""
+        first, last = start // self.length, (start + count - 1) // self.length
+        keys = torch.tensor([self._order_key(epoch) for epoch in range(first, last + 1)], device=self._device)
+        begin = start - first * self.length
+        places = torch.arange(begin, begin + count, device=self._device)
+        epochs = places.div(self.length, rounding_mode="floor")
+        return rng.permute(keys[epochs], places - epochs * self.length, self.length)
 
     def _order_key(self, epoch: int) -> int:
         return rng.stream(self._seed, f"order/{epoch}")
