@@ -239,19 +239,22 @@ COLUMNS = (
 
 
 def compile_part(part: int, parts: int) -> None:
-    """Launch a part of all variants once, with one replica: what is compiled stays in Triton's cache."""
+    """Launch a part of all variants once, with one replica: what is compiled stays in Triton's cache.
+
+    A step has to be compiled before its variants, so each part takes those of as few models as it can.
+    """
     size = replace(FULL, replicas=1)
-    number = itertools.count()
-    for model in size.models:
+    names, teams = list(size.models), min(parts, len(size.models))
+    team, place, members = part % teams, part // teams, len(range(part % teams, parts, teams))
+    for model in names[team::teams]:
         ensemble, take_step = ensemble_of(size, model)
         take_step()
         assert ensemble._pass is not None
-        for kernel, layer, tile in settings(ensemble._pass, size.variants):
-            if next(number) % parts == part:
-                try:
-                    launch_with(ensemble._pass, kernel, layer, tile)
-                except Exception as error:  # it will be reported when it is measured
-                    print(f"{kernel} {layer} {tile}: {type(error).__name__}", flush=True)
+        for kernel, layer, tile in settings(ensemble._pass, size.variants)[place::members]:
+            try:
+                launch_with(ensemble._pass, kernel, layer, tile)
+            except Exception as error:  # it will be reported when it is measured
+                print(f"{kernel} {layer} {tile}: {type(error).__name__}", flush=True)
 
 
 def compile_all() -> None:

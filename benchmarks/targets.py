@@ -214,6 +214,27 @@ def gpu() -> Iterator[Target]:
     yield Target("all MNIST figures on a GPU, preset paper, 5 seeds", "≤ 60 min", minutes, quick)
 
 
+BENCHMARKS = {
+    "benchmark-mnist": ("the benchmark of MNIST, preset laptop, two cores", 30.0),
+    "benchmark-cifar10": ("the benchmark of CIFAR-10, preset laptop, two cores", 30.0),
+    "benchmark-cifar10-paper": ("the benchmark of CIFAR-10, preset paper, one GPU", 12.0),
+}
+"""Folder of results → what was trained, and the minutes that it may take."""
+
+
+def benchmarks() -> Iterator[Target]:
+    """Yield the targets of whole tables of methods, from the first start of a training to the last end."""
+    for folder, (what, limit) in BENCHMARKS.items():
+        path = DOCS / "results" / folder / "runs.csv"
+        if not path.exists():
+            yield Target(what, f"≤ {limit:g} min", "not measured", False)
+            continue
+        runs = pd.read_csv(path, parse_dates=["started", "finished"])
+        minutes = (runs["finished"].max() - runs["started"].min()).total_seconds() / 60
+        text = f"{minutes:.1f} min, {runs['key'].nunique()} trainings"
+        yield Target(what, f"≤ {limit:g} min", text, bool(minutes <= limit))
+
+
 def table() -> Iterable[str]:
     """Yield the lines of the table; targets that were not reached come first."""
     targets: list[Target] = []
@@ -223,7 +244,7 @@ def table() -> Iterable[str]:
     }.items():  # fmt: skip
         if (RESULTS / f"{name}.csv").exists():
             targets += section()
-    targets += gpu()
+    targets += [*benchmarks(), *gpu()]
     missed = sum(not target.reached for target in targets)
     yield from (
         "## Targets",
