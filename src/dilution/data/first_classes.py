@@ -47,6 +47,20 @@ def name_with_classes(name: str, count: int) -> str:
     return f"{name}{',' if '#' in name else '#'}classes={count}"
 
 
+def name_with_option(name: str, option: str) -> str:
+    """Return a name with another option, in front of a number of classes, which is the last one.
+
+    Parameters
+    ----------
+    name
+        Name of the data set.
+    option
+        The option with the sign in front of it, ``#`` or a comma.
+    """
+    whole, count = split_classes(name)
+    return f"{whole}{option}" if count is None else name_with_classes(f"{whole}{option}", count)
+
+
 @dataclass(frozen=True)
 class FirstClasses:
     """The examples of the first classes of a data set. Methods are those of :class:`DataSource`.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dilution.data.arrays import DataSet, UnsplitData
 from dilution.data.download import FileStatus
-from dilution.data.first_classes import name_with_classes, split_classes
+from dilution.data.first_classes import name_with_classes, name_with_option, split_classes
 from dilution.data.formats.table_options import unquote
 from dilution.data.label_files import SUFFIXES, with_label_file
 from dilution.data.sources import DataSource, path_exists
@@ -48,9 +48,7 @@ def name_with_label_file(name: str, path: str) -> str:
     path
         File of labels of all training images.
     """
-    whole, count = split_classes(name)
-    named = f"{whole}#labels={shlex.quote(path)}"
-    return named if count is None else name_with_classes(named, count)
+    return name_with_option(name, f"#labels={shlex.quote(path)}")
 
 
 def without_label_file(name: str) -> str:

@@ -18,7 +18,7 @@ from dilution.data.builtin.digits import DIGITS
 from dilution.data.builtin.mnist import FASHION_MNIST, MNIST
 from dilution.data.builtin.photos import PHOTOS
 from dilution.data.download import FileStatus
-from dilution.data.first_classes import FirstClasses, name_with_classes, split_classes
+from dilution.data.first_classes import FirstClasses, name_with_option, split_classes
 from dilution.data.formats.image_listing import contains_images
 from dilution.data.label_file_source import (
     LabelFileSource,
@@ -296,7 +296,6 @@ def name_with_columns(
         return data
     argument, name = next(iter(named.items()))
     source = own_source(data) if str(data) else None
-    whole, count = split_classes(str(data))
     if not isinstance(source, TableSource):
         if argument == "group":
             raise InputError(
@@ -317,8 +316,7 @@ def name_with_columns(
             )
     keys = {"noisy_label": "noisy"}
     options = ",".join(f"{keys.get(key, key)}={shlex.quote(name)}" for key, name in named.items())
-    table = f"{whole}{',' if source.options else '#'}{options}"
-    return table if count is None else name_with_classes(table, count)
+    return name_with_option(str(data), f"{',' if source.options else '#'}{options}")
 
 
 def name_with_groups(data: str | Path, group: str | Path | None) -> str | Path:

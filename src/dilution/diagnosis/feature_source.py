@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dilution.data import Arrays, UnsplitData
 from dilution.data.conversion import to_array
-from dilution.data.first_classes import name_with_classes, split_classes
+from dilution.data.first_classes import name_with_option
 from dilution.data.formats.image_listing import list_images
 from dilution.data.open_examples import shown_name
 from dilution.data.registry import builtin_name, own_source
@@ -104,21 +104,15 @@ class FeatureSource:
         if not isinstance(data, str | Path):
             return data
         source = own_source(data)
-        whole, count = split_classes(str(data))
-
-        def with_option(option: str) -> str:
-            sized = f"{whole}{option}"
-            return sized if count is None else name_with_classes(sized, count)
-
         if isinstance(source, ImageFolderSource) and not source.options:
             listing = list_images(source.path)
             few = len(listing.train) + len(listing.test) <= FEW
-            return with_option(f"#{IMAGE_SIZE}") if few else data
+            return name_with_option(str(data), f"#{IMAGE_SIZE}") if few else data
         if isinstance(source, TableSource):
             named = own_source(shown_name(data, **columns))
             assert isinstance(named, TableSource)
             sign = "," if source.options else "#"
-            return with_option(f"{sign}size={IMAGE_SIZE}") if _lists_few(named) else data
+            return name_with_option(str(data), f"{sign}size={IMAGE_SIZE}") if _lists_few(named) else data
         return data
 
     def check(self) -> None:
