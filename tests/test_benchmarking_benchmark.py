@@ -151,7 +151,7 @@ def test_a_benchmark_writes_page_plots_and_tables(benchmarked):
     assert rates.loc["pair_flip(rate=0.3)", "delivered"] == pytest.approx(0.3, abs=0.08)
     page = result.page.read_text("utf-8")
     markdown = (folder / "out" / "README.md").read_text("utf-8")
-    assert result.answer in page
+    assert all(finding in page for finding in result.findings)
     assert "| early stopping |" in markdown
     assert markdown.index(result.answer.split(" (")[0]) < markdown.index("## last-step")
     for text in (page, markdown):
@@ -330,7 +330,7 @@ def test_failed_runs_are_named_and_a_benchmark_without_a_finished_run_is_refused
     result = package.benchmark(methods=[own], store=tmp_path / "s.sqlite", out=tmp_path / "out", **settings)
     assert set(result.accuracies["method"]) == {"cross_entropy"}
     assert any(note.startswith(f"2 runs failed and are left out: {own}") for note in result.notes)
-    assert "not ranked" in result.answer
+    assert "not ranked" in result.findings[-1]
     with pytest.raises(
         StoreError, match=r"none of 2 runs .* has finished; the first one failed: .*two images"
     ):

@@ -162,6 +162,17 @@ def test_every_standard_noise_is_a_sound_run_with_the_rate_that_its_words_ask_fo
         assert noise.asked
 
 
+def test_data_sets_of_human_labels_are_names_that_can_be_loaded(digits):
+    for dataset in ("cifar10", "cifar100"):
+        sources = [
+            noise.settings["dataset"]
+            for noise in noises_of(dataset, digits).values()
+            if "dataset" in noise.settings
+        ]
+        assert sources
+        assert set(sources) <= set(dilution.list_datasets())
+
+
 def test_any_noise_can_be_named(digits):
     texts = "symmetric-50,alpha-7,symmetric(rate=0.4),own_noise:factory(rate=0.2),their.npy"
     chosen = resolve_noises(texts, "digits", digits)

@@ -161,14 +161,33 @@ def test_every_loss_that_targets_allow_has_a_price(preset, names):
     assert {MIXUP if run.mixup else run.loss for run in runs} == set(names)
 
 
-def test_the_summary_says_what_each_loss_is_worth():
+def test_the_findings_say_what_each_loss_is_worth_and_the_summary_which_is_worth_the_most():
     points = method_price.aggregate(searched(lambda n, alpha: math.inf if n == MIXUP else worth(n, alpha)))
-    first, *_ = method_price.summary(points).split("At α = 20")
+    first, second = method_price.findings(points)
+    assert first.startswith("At α = 10 cross entropy requires ")
+    assert second.startswith("At α = 20 ")
+    others = points[points[VARIANT] == "gce"]
+    best = others.loc[others["mean"].idxmax()]
+    assert method_price.summary(points).startswith(
+        f"For 90 % test accuracy at α = {best['alpha']:g} GCE is worth {best['mean']:.2f} times ["
+    )
+    only = points[points[VARIANT] == CROSS_ENTROPY]
+    assert method_price.summary(only).startswith("No other loss can be compared with cross entropy")
     assert (
         first.index("GCE 1.")
         < first.index("absolute error 0.")
         < first.index("Not reached with all images: mixup.")
     )
+
+
+def test_the_findings_name_the_losses_above_cross_entropy_at_each_noise_level():
+    accuracies = {CROSS_ENTROPY: 0.8, "gce": 0.85, "mae": 0.7}
+    points = methods.aggregate(rows(lambda name, _: accuracies[name], variants=tuple(accuracies)))
+    lines = methods.findings(points)
+    assert [line.partition(":")[0] for line in lines] == ["α = 0", "α = 10", "α = 50"]
+    assert all("Above it beyond the 95 % interval: GCE 5.0 points [" in line for line in lines)
+    assert all(line.endswith("; below it: 1 of 2.") for line in lines)
+    assert methods.findings(points[points[VARIANT] == CROSS_ENTROPY]) == ()
 
 
 def test_the_interval_of_the_worth_has_its_stated_coverage():
@@ -212,7 +231,7 @@ def test_a_search_that_has_not_tried_all_images_decides_nothing():
 def test_without_cross_entropy_nothing_is_decided():
     table = searched(lambda name, alpha: math.inf if name == CROSS_ENTROPY else worth("", alpha))
     assert verdict(method_price.FIGURE, table) == [OPEN]
-    assert "does not reach" in method_price.summary(method_price.aggregate(table))
+    assert any("does not reach" in line for line in method_price.findings(method_price.aggregate(table)))
 
 
 def test_a_noise_level_at_which_no_loss_reaches_the_accuracy_decides_nothing():
@@ -258,7 +277,9 @@ def test_the_plot_has_a_row_per_variant_and_a_mark_per_point(figure, table):
     plot = as_plot(drawn)
     assert len(plot.marks) == int(points["mean"].notna().sum())
     assert len(visible_marks(drawn)) == len(plot.marks)
-    assert ("not reached" in plot.svg) == points["mean"].isna().any() or "text" in plot.svg
+    texts = [text.get_text() for axis in drawn.axes for text in axis.texts]
+    missing = texts.count("not reached") + texts.count("no crossing")
+    assert missing == (int(points["mean"].isna().sum()) if figure is method_price.FIGURE else 0)
 
 
 def test_a_loss_far_below_cross_entropy_is_a_number_at_the_edge():

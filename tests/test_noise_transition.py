@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from dilution.errors import InputError
 from dilution.noise import LabelNoise, matrix, observed, structured, uniform
-from dilution.noise.transition import Matrix
+from dilution.noise.transition import Matrix, _say_once
 
 CLASSES = st.one_of(st.integers(2, 12), st.integers(2, 1000))
 ALPHA = st.one_of(st.just(0.0), st.floats(1e-12, 1e-3), st.floats(1e-3, 100), st.floats(100, 1e12))
@@ -189,6 +189,19 @@ def test_an_order_by_confusability_needs_a_finite_square_matrix(order: str) -> N
 def test_a_matrix_that_breaks_a_rule_is_refused_with_what_is_wrong(table: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         matrix(table)
+
+
+def test_a_matrix_that_looks_like_that_of_all_labels_is_said_to_be_that_of_the_added_ones(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _say_once.cache_clear()
+    for table in ([[0.0, 1.0], [1.0, 0.0]], [[0.5, 0.5], [0.5, 0.5]], [[0.9, 0.1], [0.6, 0.4]]):
+        matrix(table)
+    assert caplog.messages == []
+    for _ in range(2):
+        matrix([[0.6, 0.4], [0.4, 0.6]])
+    (message,) = caplog.messages
+    assert "noise='transition(T=...)'" in message
 
 
 def test_a_matrix_of_another_number_of_classes_is_refused_when_used() -> None:

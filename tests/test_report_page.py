@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from dilution.errors import DilutionError, InputError
+from dilution.report.markdown import write_markdown
 from dilution.report.marks import Mark
 from dilution.report.page import Page, render, write
 from dilution.report.section import Section
@@ -154,8 +155,12 @@ def test_the_verdicts_come_first_each_in_words_and_as_a_symbol() -> None:
 @pytest.mark.parametrize(
     ("verdicts", "sentence"),
     [
-        (["reproduced"], "1 of 1 tested claims is reproduced."),
-        (["not reproduced"], "0 of 1 tested claims are reproduced."),
+        (["reproduced"], "The claim is reproduced."),
+        (["not reproduced"], "The claim is not reproduced."),
+        (
+            ["reproduced", "not testable"],
+            "1 of 1 tested claims is reproduced. 1 more cannot be tested with these runs.",
+        ),
         (
             ["reproduced", "reproduced", "not reproduced", "not testable"],
             "2 of 3 tested claims are reproduced. 1 more cannot be tested with these runs.",
@@ -212,6 +217,30 @@ def test_points_that_are_not_fractions_keep_their_unit() -> None:
     cells = points_cells(points, as_percent=False)
     assert cells.head == ["alpha", "mean", "95 % interval"]
     assert cells.rows == [["5", "1234", "1000 to 1500"]]
+
+
+def test_a_column_with_bounds_of_its_own_has_them_in_brackets_in_points_where_means_are_percent() -> None:
+    gains = {"gain": [0.0282, None], "gain_low": [0.006, None], "gain_high": [0.051, None]}
+    cells = points_cells(section().points.assign(**gains), as_percent=True)
+    assert cells.head[-1] == "gain (points)"
+    assert [row[-1] for row in cells.rows] == ["2.8 [0.6, 5.1]", "–"]
+    assert cells.numeric[-1] is True
+    cells = points_cells(section().points.assign(**gains), as_percent=False)
+    assert (cells.head[-1], cells.rows[0][-1]) == ("gain", "0.0282 [0.006, 0.051]")
+
+
+def test_findings_are_a_list_below_the_answer_and_below_the_summary(tmp_path: Path) -> None:
+    shown = replace(
+        page(replace(section(), findings=("clean: <b> 96.8 %",))), findings=("ELR gains 2 points.",)
+    )
+    reader = Reader(render(shown))
+    assert [attributes["class"] for tag, attributes in reader.tags if tag == "ul"] == ["findings"] * 2
+    answer, below = reader.texts.index("ELR gains 2 points."), reader.texts.index("clean: <b> 96.8 %")
+    assert answer < reader.texts.index("It still learns.") < below
+    write_markdown(shown, tmp_path)
+    lines = (tmp_path / "README.md").read_text("utf-8").splitlines()
+    assert "- ELR gains 2 points." in lines
+    assert lines[lines.index("It still learns.") + 2] == "- clean: &lt;b&gt; 96.8 %"
 
 
 def test_a_run_shows_its_accuracy_in_percent_and_a_dash_for_a_missing_value() -> None:

@@ -17,6 +17,7 @@ from dilution.training.losses import LOSSES, LossContext, list_losses, of_replic
 
 T = ((0.7, 0.2, 0.1), (0.05, 0.8, 0.15), (0.1, 0.3, 0.6))
 CLASSES = 3
+CERTAIN = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 PARAMETERS = {
     "cross_entropy": [{}],
     "label_smoothing": [{}, {"epsilon": 0.4}],
@@ -25,7 +26,7 @@ PARAMETERS = {
     "sce": [{}, {"alpha": 6.0, "beta": 0.1, "A": -2.0}],
     "bootstrap_soft": [{}, {"beta": 0.3}],
     "bootstrap_hard": [{}, {"beta": 0.3}],
-    "forward": [{}, {"T": T}],
+    "forward": [{}, {"T": T}, {"T": CERTAIN}],
     "backward": [{}, {"T": T}],
     "phuber": [{}, {"tau": 10.0}],
     "elr": [{}, {"beta": 0.9, "lam": 7.0}],
@@ -78,7 +79,8 @@ def formula(name, logits, y, *, q=0.7, epsilon=0.1, alpha=0.1, beta=None, A=-4.0
             weight = 0.8 if beta is None else beta
             return -weight * log_f[y] - (1 - weight) * max(log_f)
         case "forward":
-            return -math.log(max(1e-6, sum(f[c] * table[c, y] for c in range(CLASSES))))
+            p = sum(f[c] * table[c, y] for c in range(CLASSES))
+            return -math.log(max(1e-6, p))
         case "backward":
             return -float(np.linalg.inv(table)[y] @ np.array(log_f))
         case "phuber":
@@ -138,6 +140,17 @@ def test_the_gradient_is_that_of_finite_differences(name, parameters, rows, labe
             moved[place] += sign * step
             sides.append(_value(name, parameters, moved, logits, label))
         assert float(gradient[place]) == pytest.approx((sides[0] - sides[1]) / (2 * step), rel=1e-4, abs=2e-6)
+
+
+@given(row=st.lists(st.floats(-4, 4), min_size=CLASSES, max_size=CLASSES), label=st.integers(0, CLASSES - 1))
+def test_a_likelihood_below_the_least_one_counts_as_that_in_forward_correction(row, label):
+    logits = torch.tensor([row], dtype=torch.float64)
+    logits[0, label] -= 23.0  # a likelihood of at most e⁻¹⁵ = 3·10⁻⁷
+    mean, gradient = LOSSES["forward"](T=CERTAIN).of_replica(context())(logits, torch.tensor([label]))
+    assert float(mean) == pytest.approx(-math.log(1e-6))
+    f = softmax(logits[0].tolist())
+    expected = [f[k] - (k == label) * f[k] / 1e-6 for k in range(CLASSES)]
+    assert gradient[0].tolist() == pytest.approx(expected, rel=1e-6)
 
 
 def _value(name, parameters, moved, logits, label):

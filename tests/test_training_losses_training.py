@@ -236,11 +236,24 @@ def test_the_state_of_a_loss_survives_a_kill(tmp_path, monkeypatch, model, text)
         assert torch.equal(weights(result), weights(other))
 
 
-def test_elr_trained_without_its_state_would_give_other_weights():
+def test_a_resumed_training_without_the_state_of_elr_would_have_other_weights(tmp_path):
     """So that the test above cannot pass by a state that has no effect."""
-    (with_state,) = train_together(tasks("elr", replicas=1, steps=40))
-    (without,) = train_together(tasks("elr(beta=0)", replicas=1, steps=40))
-    assert not torch.equal(weights(with_state), weights(without))
+
+    def several():
+        return tasks("elr", replicas=2, steps=15, n_evals=5, optimizer="adam", lr=0.003)
+
+    with pytest.raises(KeyboardInterrupt):
+        train_together(several(), checkpoint=Interrupting(tmp_path / "a.pt"))
+    checkpoint = Checkpoint(tmp_path / "a.pt", "a training")
+    saved = checkpoint.load()
+    saved["ensemble"]["loss"] = {
+        name: torch.zeros_like(value) for name, value in saved["ensemble"]["loss"].items()
+    }
+    checkpoint.save(saved)
+    for result, other in zip(
+        train_together(several(), checkpoint=checkpoint), train_together(several()), strict=True
+    ):
+        assert not torch.equal(weights(result), weights(other))
 
 
 def simulated(n, transition, seed=0):

@@ -609,12 +609,23 @@ def test_a_training_that_was_killed_resumes_to_the_same_bits(
 
 
 @pytest.mark.trains
-def test_a_division_that_was_lost_would_give_other_weights():
+def test_a_resumed_training_without_its_division_would_have_other_weights(tmp_path):
     """So that the test above cannot pass by a state that has no effect."""
-    divided = "divide_mix(warm_up=1, lambda_u=5, ramp_epochs=2)"
-    (with_state,) = train_together(tasks(divided, replicas=1))
-    (without,) = train_together(tasks(divided.replace("warm_up=1", "threshold=0.0, warm_up=1"), replicas=1))
-    assert not torch.equal(weights(with_state), weights(without))
+
+    def divided():
+        return tasks("divide_mix(warm_up=1, lambda_u=5, ramp_epochs=2)", replicas=1, n_evals=4)
+
+    with pytest.raises(KeyboardInterrupt):
+        train_together(divided(), checkpoint=Interrupting(tmp_path / "a.pt"))
+    checkpoint = Checkpoint(tmp_path / "a.pt", "a training")
+    saved = checkpoint.load()
+    (procedure,) = [name for name in saved["ensemble"]["procedures"] if name.endswith("clean")]
+    clean = saved["ensemble"]["procedures"][procedure]
+    assert not (clean == 1).all()  # it was saved after a division
+    saved["ensemble"]["procedures"][procedure] = torch.ones_like(clean)
+    checkpoint.save(saved)
+    (result,), (other,) = train_together(divided(), checkpoint=checkpoint), train_together(divided())
+    assert not torch.equal(weights(result), weights(other))
 
 
 @pytest.mark.trains

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from dilution.benchmarking.explain import answer
+from dilution.benchmarking.explain import findings
 from dilution.benchmarking.page import FILES, write_benchmark
 from dilution.benchmarking.plan import BenchmarkPlan, plan_benchmark
 from dilution.benchmarking.presets import PresetName
@@ -23,6 +23,7 @@ from dilution.benchmarking.tables import (
     delivered_noise,
     differences,
     named_runs,
+    repeated_methods,
 )
 from dilution.data import load
 from dilution.errors import StoreError
@@ -177,7 +178,7 @@ def _ended(store: str | Path) -> set[str]:
 def summarise(
     plan: BenchmarkPlan, trained: pd.DataFrame, store: str | Path, *, all_images: bool
 ) -> Benchmark:
-    """Return the tables and the answer of a benchmark from its runs.
+    """Return the tables and the findings of a benchmark from its runs.
 
     Parameters
     ----------
@@ -205,9 +206,9 @@ def summarise(
             + ". Mend the cause, and run the same command with --retry-failed."
         )
     points, compared = accuracies(runs), differences(runs)
-    ranks = {}
+    ranks, repeated = {}, repeated_methods(runs)
     for measure in MEASURES:
-        means = by_method(points, measure)
+        means = by_method(points, measure).drop(columns=list(repeated), errors="ignore")
         if measure != ORACLE and len(means.columns) > 1 and not means.dropna().empty:
             ranks[measure] = rank_methods(means)
     titles = titles_of(plan.noises, plan.methods)
@@ -226,14 +227,20 @@ def summarise(
         published.merge(last[["noise", "method", "mean", "low", "high", "seeds"]], on=["noise", "method"]),
         runs,
         plan.description,
-        answer(runs, compared, ranks, titles),
-        tuple(dict.fromkeys([*plan.notes, *trained.attrs.get("notes", ()), *_run_notes(runs, titles)])),
+        findings(runs, compared, ranks, titles),
+        tuple(
+            dict.fromkeys([*plan.notes, *trained.attrs.get("notes", ()), *_run_notes(runs, titles, repeated)])
+        ),
     )
 
 
-def _run_notes(runs: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
-    """Return which runs failed or diverged, and which noises were not ranked."""
-    notes = []
+def _run_notes(runs: pd.DataFrame, titles: Mapping[str, str], repeated: Mapping[str, str]) -> list[str]:
+    """Return which methods are not ranked, and which runs failed or diverged."""
+    notes = [
+        f"{titles[name]} is not ranked: at every noise that every method has it is the same as "
+        f"{titles[other]}."
+        for name, other in repeated.items()
+    ]
     for state, consequence in (
         ("failed", "are left out"),
         ("diverged", "count as accuracy at chance"),

@@ -7,7 +7,7 @@ import pandas as pd
 
 from dilution.benchmarking.methods import REFERENCE
 from dilution.benchmarking.ranks import Ranks
-from dilution.benchmarking.tables import MEASURES, leaders
+from dilution.benchmarking.tables import leaders
 from dilution.utils.estimate import Estimate
 
 _MAX_NAMES = 4  # of methods in a sentence
@@ -18,8 +18,13 @@ Titles = Mapping[str, str]
 """Name of a method or noise → its name in figures."""
 
 
-def answer(runs: pd.DataFrame, differences: pd.DataFrame, ranks: Mapping[str, Ranks], titles: Titles) -> str:
-    """Return the answer: which method is best where, the best mean ranks, how often it beats cross entropy.
+def findings(
+    runs: pd.DataFrame, differences: pd.DataFrame, ranks: Mapping[str, Ranks], titles: Titles
+) -> tuple[str, ...]:
+    """Return what a benchmark found, the answer first: which method is best where.
+
+    The others say whether that is beyond the intervals, which methods have the best mean rank, and how often
+    these are above cross entropy.
 
     Parameters
     ----------
@@ -34,14 +39,14 @@ def answer(runs: pd.DataFrame, differences: pd.DataFrame, ranks: Mapping[str, Ra
     """
     last = ranks.get("last")
     if runs["method"].nunique() == 1:
-        return _alone(runs, titles)
+        return (_alone(runs, titles),)
     where_best = _best_where(runs, titles)
     if last is None:
-        return f"{where_best} No noise has runs of several methods, so they are not ranked."
+        return (*where_best, "No noise has runs of several methods, so they are not ranked.")
     where = "Over the noises that every method has" if last.left_out else "Over all noises"
-    sentences = [where_best, _best_rank(last, where, titles)]
+    sentences = [*where_best, _best_rank(last, where, titles)]
     sentences += [_against_reference(differences, "last", name, titles) for name in _leading(last)]
-    return " ".join(filter(None, sentences))
+    return tuple(filter(None, sentences))
 
 
 def by_noisy_validation(differences: pd.DataFrame, ranks: Mapping[str, Ranks], titles: Titles) -> str:
@@ -50,7 +55,7 @@ def by_noisy_validation(differences: pd.DataFrame, ranks: Mapping[str, Ranks], t
     Parameters
     ----------
     differences, ranks, titles
-        As for :func:`answer`.
+        As for :func:`findings`.
     """
     chosen = ranks.get("best_noisy_val")
     if chosen is None:
@@ -74,8 +79,8 @@ def _alone(runs: pd.DataFrame, titles: Titles) -> str:
     )
 
 
-def _best_where(runs: pd.DataFrame, titles: Titles) -> str:
-    """Return which method is the most accurate after the last step at which noises."""
+def _best_where(runs: pd.DataFrame, titles: Titles) -> tuple[str, str]:
+    """Return which method is the most accurate after the last step at which noises, and how surely."""
     best = leaders(runs, "last")
     noises_of = {
         method: [titles[noise] for noise in part["noise"]]
@@ -95,8 +100,9 @@ def _best_where(runs: pd.DataFrame, titles: Titles) -> str:
         ]
     alone = sum(not tied for tied in best["tied"])
     return (
-        f"After the last step the most accurate method is {'; '.join(parts)}. The best one is ahead of all "
-        f"others beyond the 95 % interval at {alone} of {len(best)} noises."
+        f"After the last step the most accurate method is {'; '.join(parts)}.",
+        f"The most accurate method is ahead of all others beyond the 95 % interval at {alone} of {len(best)} "
+        "noises.",
     )
 
 
@@ -158,8 +164,8 @@ def _against_reference(differences: pd.DataFrame, measure: str, method: str, tit
     )
 
 
-def per_noise(runs: pd.DataFrame, measure: str, titles: Titles) -> str:
-    """Return which method is best at each noise, and which others are not told apart from it.
+def per_noise(runs: pd.DataFrame, measure: str, titles: Titles) -> tuple[str, ...]:
+    """Return for each noise which method is best, and which others are not told apart from it.
 
     Parameters
     ----------
@@ -180,7 +186,7 @@ def per_noise(runs: pd.DataFrame, measure: str, titles: Titles) -> str:
         else:
             lead = points_text(row["lead"])
             parts.append(f"{best}, ahead of the next, {titles[row['runner_up']]}, by {lead}")
-    return f"The most accurate {MEASURES[measure]}. {'; '.join(parts)}." if parts else ""
+    return tuple(parts)
 
 
 def points_text(difference: Estimate) -> str:

@@ -12,15 +12,13 @@ from dilution.benchmarking.plots import draw_means, legend_above, new_panels
 from dilution.benchmarking.result import Benchmark
 from dilution.benchmarking.tables import leaders
 from dilution.report.marks import mark_points
+from dilution.report.memorisation import SHARES
 from dilution.report.section import Section
 from dilution.report.style import COLOURS, publish, style
 from dilution.report.tables import MISSING
 from dilution.study.statistics import intervals
 from dilution.training.memorisation import EXAMPLES
 from dilution.utils.estimate import Estimate
-
-SHARES = {"memorised": "wrong labels that are predicted", "recovered": "true classes predicted instead"}
-"""The shares of wrongly labelled training images, by the beginning of their column in a table of runs."""
 
 _LOOKS = {"memorised": ("o", COLOURS[1]), "recovered": ("^", COLOURS[0])}
 
@@ -36,9 +34,9 @@ def memorisation(result: Benchmark) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``share`` (a key of :data:`SHARES`), ``noise``, ``method``, ``mean`` in [0, 1], ``low``, ``high``
-        (95 % by Student's t over seeds, not clipped), ``seeds``; empty if it was not measured, as without
-        wrong labels.
+        ``share`` (a key of :data:`dilution.report.memorisation.SHARES`), ``noise``, ``method``, ``mean`` in
+        [0, 1], ``low``, ``high`` (95 % by Student's t over seeds, not clipped), ``seeds``; empty if it was
+        not measured, as without wrong labels.
     """
     stops_early = [method.name for method in result.methods if method.stops_early]
     runs = result.runs[~result.runs["method"].isin(stops_early) & (result.runs["state"] == "done")]
@@ -91,7 +89,7 @@ def memorisation_section(result: Benchmark, points: pd.DataFrame, folder: Path) 
         method=_METHOD + (_STOPS_EARLY if any(method.stops_early for method in result.methods) else ""),
         claims=pd.DataFrame(),
         points=_grid(points, result),
-        points_title="Wrong labels that are predicted / true classes predicted instead, in percent",
+        points_title=" / ".join(SHARES.values()).capitalize() + ", in percent",
         runs=pd.DataFrame(),
         as_percent=False,
         notes=plot.notes,

@@ -26,7 +26,7 @@ _CLASS_MAPS = {
 
 _HUMAN_LABELS = {
     "cifar10": {"cifar10n-aggregate": "cifar10n/aggre", "cifar10n-worse": "cifar10n/worse"},
-    "cifar100": {"cifar100n": "cifar100n"},
+    "cifar100": {"cifar100n": "cifar100n/noisy"},
 }
 """Data set → noises of human labels, with the data set of the same images that has them."""
 

@@ -120,7 +120,7 @@ def write_benchmark(result: Benchmark, folder: Path, command: str) -> Path:
     facts = {**provenance, "notes": result.notes} if result.notes else provenance
     write_output(folder / "made_by.json", (json.dumps(facts, indent=1) + "\n").encode())
     title = f"Methods for noisy labels: {result.dataset}, {result.preset} preset"
-    page = Page(title, sections, provenance, answer=result.answer)
+    page = Page(title, sections, provenance, answer=result.answer, findings=result.findings[1:])
     write_markdown(page, folder)
     return write(page, folder / "index.html")
 
@@ -138,7 +138,8 @@ def _accuracy_section(result: Benchmark, measure: str, folder: Path) -> Section:
     return Section(
         name=file,
         title=("Oracle, no result: " if measure == ORACLE else "") + f"test accuracy {MEASURES[measure]}",
-        summary=per_noise(result.runs, measure, titles),
+        summary=f"The most accurate method {MEASURES[measure]}, at each noise:",
+        findings=per_noise(result.runs, measure, titles),
         svg=plot.svg,
         marks=plot.marks,
         caption=f"{result.description} {_seeds(result)} {_READING}",

@@ -99,7 +99,9 @@ def _setup(settings: dict[str, Any], model: str, chosen: str | None, n: int) -> 
         "over the images, whatever the number of labels per image)"
         + (f", with {' and '.join(moves)}" if moves else "")
         + f", evaluated {settings['n_evals']} times"
-        + ". Methods have their published parameters, and one learning rate serves all; phases of co-"
-        "teaching and DivideMix are shortened to parts of the training."
+        + ". Each method has one set of parameters for all data and noises, that of its publication for "
+        "CIFAR-10 and symmetric noise (for DivideMix of 50 and 80 %), and one learning rate serves all. "
+        "Phases of co-teaching and DivideMix are shortened to parts of the training, and the averaged "
+        "prediction of their two networks is tested."
     )
     return Setup(settings, description)

@@ -37,7 +37,10 @@ _REPRODUCTION = (
     "Mizrahi 2021, [Re] Can gradient clipping mitigate label noise?, a reproduction of Menon et al. 2020: "
     "tables of its repository dmizr/phuber"
 )
-_OTHER_LENET = "; their LeNet has tanh and average pooling, ours ReLUs and max-pooling"
+_OTHER_LENET = (
+    "; its repository has versions of LeNet with tanh and average pooling, and with ReLUs and max-pooling as "
+    "ours"
+)
 _RHO = (0.0, 0.2, 0.4, 0.6)
 
 PUBLISHED = tuple(

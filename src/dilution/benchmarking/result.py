@@ -45,8 +45,8 @@ class Benchmark:
         One row per method, noise and seed, with all settings and measures.
     description
         How all methods were trained.
-    answer
-        The result in plain sentences.
+    findings
+        The result in plain sentences, the answer first.
     notes
         What was left out, merged, converted or guessed, and which runs failed.
     page
@@ -65,7 +65,7 @@ class Benchmark:
     published: pd.DataFrame
     runs: pd.DataFrame
     description: str
-    answer: str
+    findings: tuple[str, ...]
     notes: tuple[str, ...] = ()
     page: Path = Path()
 
@@ -73,6 +73,11 @@ class Benchmark:
         """Return the numbers of methods, noises and runs, and the answer."""
         counts = f"{len(self.methods)} methods × {len(self.noises)} noises, {self.runs['key'].nunique()} runs"
         return f"Benchmark({self.dataset!r}, {self.preset}: {counts}. {self.answer})"
+
+    @property
+    def answer(self) -> str:
+        """Which method is best where: the first of the findings."""
+        return self.findings[0]
 
     @property
     def titles(self) -> dict[str, str]:

@@ -167,7 +167,7 @@ def published_section(result: Benchmark) -> Section:
         }
     )
     several = len({row["method"] for row in rows}) > 1
-    gaps = "; ".join(
+    gaps = tuple(
         (f"{result.titles[row['method']]}, " if several else "")
         + f"{result.titles[row['noise']]} {points_text(_gap(row))}"
         for row in rows
@@ -175,7 +175,8 @@ def published_section(result: Benchmark) -> Section:
     return Section(
         name="published",
         title="Published numbers beside the measured ones",
-        summary=f"Measured after the last step minus published: {gaps}.",
+        summary="Measured after the last step minus published:",
+        findings=gaps,
         svg="",
         caption="Numbers of papers for the same data, kind of network and noise; optimizer, schedule and "
         "number of epochs may differ, and details of the network where the source says so.",

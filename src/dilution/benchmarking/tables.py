@@ -196,6 +196,28 @@ def by_method(points: pd.DataFrame, measure: str) -> pd.DataFrame:
     return table.loc[list(part["noise"].unique()), list(part["method"].unique())]
 
 
+def repeated_methods(runs: pd.DataFrame) -> dict[str, str]:
+    """Return methods that train as an earlier one does at every noise that all methods have, with that one.
+
+    Pooled labels are cross entropy where each image has one label.
+
+    Parameters
+    ----------
+    runs
+        As from :func:`named_runs`.
+    """
+    by_run = runs.pivot(index=["noise", "seed"], columns="method", values=list(MEASURES))
+    everywhere = by_run["last"].groupby("noise").transform(lambda values: values.notna().all()).all(axis=1)
+    first: dict[tuple[float, ...], str] = {}
+    repeated = {}
+    for name in runs["method"].unique():
+        values = by_run.loc[everywhere, [(measure, name) for measure in MEASURES]].fillna(-1.0)
+        other = first.setdefault(tuple(values.to_numpy().ravel()), str(name))
+        if other != name and len(values):
+            repeated[str(name)] = other
+    return repeated
+
+
 def costs(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the seconds per training of each method, beside those of cross entropy.
 

@@ -115,7 +115,8 @@ def benchmark(
             figure_style=figure_style,
             execution=execution,
         )
-    typer.echo(result.answer)
+    for finding in result.findings:
+        typer.echo(finding)
     for line in printed_notes(list(result.notes)):
         typer.echo(line, err=True)
     typer.echo(f"page: {result.page}")

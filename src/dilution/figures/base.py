@@ -144,6 +144,8 @@ class Figure:
         Name of a figure whose runs are added to this figure's table if the store has all of them.
     as_percent
         Whether the points are fractions in [0, 1], shown in percent.
+    findings
+        Function of the points → further results, a sentence each, that are listed below the summary.
     """
 
     name: str
@@ -157,6 +159,7 @@ class Figure:
     next_runs: NextRuns | None = None
     compared_with: str | None = None
     as_percent: bool = True
+    findings: Callable[[pd.DataFrame], tuple[str, ...]] | None = None
 
     def __repr__(self) -> str:
         """Return name and title."""

@@ -229,6 +229,20 @@ def draw(points: pd.DataFrame) -> matplotlib.figure.Figure:
 
 
 def summary(points: pd.DataFrame) -> str:
+    """Return which loss is worth the most labels."""
+    level = f"{100 * target(str(points['dataset'].iloc[0])):g} %"
+    others = points[points[VARIANT] != CROSS_ENTROPY].dropna(subset=["mean"])
+    if others.empty:
+        return f"No other loss can be compared with cross entropy at {level} test accuracy."
+    best = others.loc[others["mean"].idxmax()]
+    name = VARIANTS[str(best[VARIANT])]
+    return (
+        f"For {level} test accuracy at α = {best['alpha']:g} {name} is worth {_times(best)} the labels of "
+        "cross entropy, the most of all."
+    )
+
+
+def findings(points: pd.DataFrame) -> tuple[str, ...]:
     """Return what cross entropy requires at each alpha, and what every other loss is worth there."""
     level = target(str(points["dataset"].iloc[0]))
     sentences = []
@@ -255,7 +269,7 @@ def summary(points: pd.DataFrame) -> str:
             if which.any():
                 text += f". {kind}: {', '.join(VARIANTS[str(name)] for name in others.index[which])}"
         sentences.append(f"{text}.")
-    return " ".join(sentences)
+    return tuple(sentences)
 
 
 def _times(row: pd.Series) -> str:
@@ -309,9 +323,13 @@ FIGURE = Figure(
     "loss is the n of cross entropy divided by its own: above 1 it saves clean examples, and the α "
     "noisy ones that come with each. Bars are 95 % intervals of the ratio, from those of both "
     "crossings (Fieller's method for each, Welch's for the difference of their logarithms). Every loss "
-    "has the parameters of its publication. Forward and backward correction are given the true transition "
+    "has one set of parameters, that of its publication for CIFAR-10 and symmetric noise, and mixup a = 0.2; "
+    "phuber, SCE and mixup have others for MNIST or for wrong labels in their papers. At the presets demo "
+    "and laptop one learning rate serves all, so a loss that learns better at another one is worth more than "
+    "shown, and so is cross entropy. Forward and backward correction are given the true transition "
     "matrix. Test accuracy decides which n to measure next, because it is the measured quantity; it chooses "
     "no step and no learning rate.",
     next_runs=next_runs,
     as_percent=False,
+    findings=findings,
 )

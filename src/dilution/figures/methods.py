@@ -183,6 +183,25 @@ def summary(points: pd.DataFrame) -> str:
     )
 
 
+def findings(points: pd.DataFrame) -> tuple[str, ...]:
+    """Return for each alpha the accuracy of cross entropy, and the losses that are surely above it."""
+    sentences = []
+    for alpha, part in points.groupby("alpha"):
+        rows = part.set_index(VARIANT)
+        if CROSS_ENTROPY not in rows.index or len(rows) < 2:
+            continue
+        others = rows.drop(index=CROSS_ENTROPY).sort_values("gain", ascending=False)
+        above = [
+            f"{VARIANTS[str(name)]} {_gain(row)}" for name, row in others.iterrows() if row["gain_low"] > 0
+        ]
+        below = int((others["gain_high"] < 0).sum())
+        sentences.append(
+            f"α = {alpha:g}: cross entropy {_percent(rows.loc[CROSS_ENTROPY])}. Above it beyond the 95 % "
+            f"interval: {', '.join(above) or 'no other loss'}; below it: {below} of {len(others)}."
+        )
+    return tuple(sentences)
+
+
 def _percent(row: pd.Series) -> str:
     return percent_interval(row["mean"], row["low"], row["high"])
 
@@ -238,9 +257,12 @@ FIGURE = Figure(
             _none_gains,
         ),
     ),
-    method="This figure is not in the paper; its claim is ours. Every loss has the parameters of its "
-    "publication and trains for the same steps on the same noisy labels, so at equal cost. Noise is uniform: "
-    "for each clean example α noisy labels are added. Forward and backward correction are given the true "
+    findings=findings,
+    method="This figure is not in the paper; its claim is ours. Every loss has one set of parameters, that "
+    "of its publication for CIFAR-10 and symmetric noise, and mixup a = 0.2; phuber, SCE and mixup have "
+    "others for MNIST or for wrong labels in their papers. All train for the same steps on the same "
+    "noisy labels, so at equal cost. Noise is uniform: for each clean example α noisy labels are added. "
+    "Forward and backward correction are given the true "
     "transition matrix, which nobody has in practice; all others know nothing of the noise. The learning "
     "rate is chosen for each loss and noise level by the clean validation accuracy of the same runs. The "
     "dotted line and the band are cross entropy and its interval. "

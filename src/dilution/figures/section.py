@@ -62,11 +62,14 @@ def figure_section(
     trained, recipe = table(store, study), store.artifact(recipe_name(study))
     runs, pending = results(trained), _count_pending(figure, store, study, trained)
     compared, edges = _with_compared_runs(figure, runs, store, rest), lr_edges(figure, store, study)
+    findings: tuple[str, ...] = ()
     points = pd.DataFrame() if _is_waiting(runs, pending) else figure.aggregate(compared)
     if points.empty or ("seeds" in points and (points["seeds"] == 0).any()):
         plot, summary = Plot("", ()), _unfinished(runs, pending)
     else:
         plot, summary = publish(figure.draw(points), folder, file), figure.summary(points)
+        if figure.findings is not None:
+            findings = figure.findings(points)
     write_tables(folder, file, points, trained)
     return Section(
         name=file,
@@ -85,6 +88,7 @@ def figure_section(
         runs=name_matrices(trained),
         as_percent=figure.as_percent,
         notes=(*trained.attrs["notes"], *plot.notes),
+        findings=findings,
     )
 
 

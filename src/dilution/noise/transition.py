@@ -5,9 +5,11 @@ The distribution over all labels of an example is therefore P = (I + alpha Q) / 
 transition matrices and noise rates in results are those of P.
 """
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from numbers import Real
 from typing import Literal, get_args
 
@@ -137,7 +139,8 @@ def matrix(T: ArrayLike) -> LabelNoise:
     """Return noise with any matrix Q of the added labels: one of true class c is drawn from row c of Q.
 
     The transition matrix of all labels of an example is (I + alpha Q)/(1 + alpha). To set that matrix
-    itself, use :func:`transition`.
+    itself, use :func:`transition`; a matrix whose rows all have their largest entry on the diagonal looks
+    like one, which is said once.
 
     Parameters
     ----------
@@ -150,7 +153,22 @@ def matrix(T: ArrayLike) -> LabelNoise:
     InputError
         If it breaks one of these rules, or (when used) the data have another number of classes.
     """
-    return _Matrix(check_transition_matrix(T))
+    Q = check_transition_matrix(T)
+    others = Q.copy()
+    np.fill_diagonal(others, -1.0)
+    if (Q.diagonal() > others.max(axis=1)).all():
+        _say_once(
+            "Each row of this noise matrix has its largest entry on the diagonal, like a transition matrix T "
+            "of all labels. It is used as Q, the distribution of the added labels alone; for T itself give "
+            "noise='transition(T=...)', in Python dilution.transition(T)."
+        )
+    return _Matrix(Q)
+
+
+@lru_cache
+def _say_once(text: str) -> None:
+    """Warn; the cache drops repeated calls."""
+    logging.getLogger("dilution").warning(text)
 
 
 def check_transition_matrix(T: ArrayLike) -> Matrix:

@@ -27,6 +27,7 @@ def write_markdown(page: Page, folder: Path) -> Path:
         If the file cannot be written.
     """
     lines = [f"# {_escape(page.title)}", "", *([_escape(page.answer), ""] if page.answer else [])]
+    lines += _list(page.findings)
     lines += ["The same content as an HTML page: index.html.", ""]
     for section in page.sections:
         lines += _section(section)
@@ -37,13 +38,14 @@ def write_markdown(page: Page, folder: Path) -> Path:
 
 def _section(section: Section) -> Sequence[str]:
     lines = [f"## {_escape(section.name)}: {_escape(section.title)}", "", _escape(section.summary), ""]
+    lines += _list(section.findings)
     if section.svg:
         lines += [f"![{_escape_brackets(section.title)}]({section.name}.png)", ""]
     lines += [_escape(section.caption), ""]
     if section.points_title and len(section.points):
         lines += [f"{_escape(section.points_title)}:", "", *_table(section), ""]
     if section.notes:
-        lines += ["Notes on the data:", "", *(f"- {_escape(note)}" for note in section.notes), ""]
+        lines += ["Notes on the data:", "", *_list(section.notes)]
     if not section.claims.empty:
         lines += ["| claim | verdict | measured | rule |", "|---|---|---|---|"]
         columns = ("claim", "verdict", "numbers", "rule")
@@ -53,6 +55,11 @@ def _section(section: Section) -> Sequence[str]:
         ]
         lines.append("")
     return lines
+
+
+def _list(sentences: Sequence[str]) -> list[str]:
+    """Return sentences as a list, with an empty line behind it; nothing without any."""
+    return [*(f"- {_escape(sentence)}" for sentence in sentences), ""] if sentences else []
 
 
 def _table(section: Section) -> list[str]:

@@ -19,10 +19,8 @@ from dilution.report.style import (
 )
 from dilution.study.statistics import intervals, name_matrices, varying_settings
 
-_PANELS = {
-    "memorised": "wrong labels that the model predicts",
-    "recovered": "true classes that it predicts instead",
-}
+SHARES = {"memorised": "wrong labels that are predicted", "recovered": "true classes predicted instead"}
+"""The shares of wrongly labelled training examples, by the beginning of their column in a table of runs."""
 
 
 def memorisation_file(file: str) -> str:
@@ -65,7 +63,7 @@ def memorisation_section(
             intervals(evaluations.dropna(subset=[measure]), [*varying, x], value=measure).assign(
                 measure=measure
             )
-            for measure in _PANELS
+            for measure in SHARES
             if measure in evaluations
         ],
         ignore_index=True,
@@ -120,7 +118,7 @@ def _planned_steps(runs: pd.DataFrame, last: "pd.Series[int]") -> "pd.Series[flo
 
 
 def _plot(points: pd.DataFrame, labels: "pd.Series[str]", x: str) -> Figure:
-    measures = [measure for measure in _PANELS if (points["measure"] == measure).any()]
+    measures = [measure for measure in SHARES if (points["measure"] == measure).any()]
     with style():
         figure, axes = new_figure(columns=len(measures), height=3.6 + 0.1 * labels.nunique())
         for axis, measure in zip(axes, measures, strict=True):
@@ -129,7 +127,7 @@ def _plot(points: pd.DataFrame, labels: "pd.Series[str]", x: str) -> Figure:
                 part = points[of_measure & (labels == label)]
                 line_with_interval(axis, part, x, label, index)
             axis.set_xlabel("epoch" if x == "epoch" else "optimizer step")
-            axis.set_ylabel(_PANELS[measure])
+            axis.set_ylabel(SHARES[measure])
             percent_axis(axis)
         if labels.nunique() > 1:
             legend_outside(figure)

@@ -40,7 +40,7 @@ CLAIM_COLUMNS = ("figure", "claim", "rule", "verdict", "numbers")
 
 @dataclass(frozen=True)
 class Page:
-    """A page: its title, its sections in order, what produced it, and the answer in one sentence.
+    """A page: its title, its sections in order, what produced it, and the answer.
 
     Parameters
     ----------
@@ -52,12 +52,15 @@ class Page:
         What produced the page, label to value; see :func:`dilution.report.provenance.made_by`.
     answer
         First sentence of the page. Default: a count of the verdicts.
+    findings
+        Further answers, a line each, below the first.
     """
 
     title: str
     sections: Sequence[Section]
     made_by: dict[str, str] = field(default_factory=dict)
     answer: str = ""
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def write(page: Page, path: Path) -> Path:
 
 
 def _view(number: int, section: Section) -> _SectionView:
-    label = f"{section.title}. {section.summary}"
+    label = " ".join([f"{section.title}.", section.summary, "; ".join(section.findings)]).rstrip()
     runs = runs_cells(_varying_columns(section.runs) if "state" in section.runs else section.runs)
     return _SectionView(
         anchor=f"figure-{number}",
@@ -215,6 +218,8 @@ def _count_verdicts(verdicts: list[str]) -> str:
     tested = reproduced + failed
     if not tested:
         return "No claim can be tested with these runs."
+    if len(verdicts) == 1:
+        return f"The claim is {verdicts[0]}."
     verb = "is" if reproduced == 1 else "are"
     sentence = f"{reproduced} of {tested} tested claims {verb} reproduced."
     if untested:

@@ -35,6 +35,8 @@ class Section:
         What the figure shows.
     summary
         The result in one or two plain sentences.
+    findings
+        Further results, a line each, below the summary.
     svg
         The plot as SVG text; empty for a section without a plot.
     caption
@@ -86,6 +88,7 @@ class Section:
     runs_complete: bool = True
     notes: tuple[str, ...] = ()
     points_title: str = ""
+    findings: tuple[str, ...] = ()
 
     @property
     def value_name(self) -> str:

@@ -24,6 +24,7 @@ class Cells:
 def points_cells(points: pd.DataFrame, as_percent: bool, confidence: int = 95, value: str = "mean") -> Cells:
     """Format a table of points, with the bounds joined into one interval column.
 
+    Other columns with bounds, such as ``gain``, ``gain_low`` and ``gain_high``, become one: "2.8 [0.6, 5.1]".
     Settings that all points share are left out; the caption names them.
 
     Parameters
@@ -32,7 +33,8 @@ def points_cells(points: pd.DataFrame, as_percent: bool, confidence: int = 95, v
         As from :func:`dilution.study.statistics.intervals`. A table without ``mean``, ``low`` and
         ``high`` is formatted as it is.
     as_percent
-        Whether means and bounds are fractions in [0, 1], shown in percent with one decimal.
+        Whether means and bounds are fractions in [0, 1], shown in percent with one decimal. Other columns
+        with bounds are differences of such, shown in percentage points.
     confidence
         Confidence of the intervals, in percent.
     value
@@ -61,9 +63,35 @@ def points_cells(points: pd.DataFrame, as_percent: bool, confidence: int = 95, v
     bounds = [interval(low, high) for low, high in zip(points["low"], points["high"], strict=True)]
     shown.insert(place, f"{confidence} % interval{unit}", bounds)
     shown.insert(place, f"{value}{unit}", means)
+    others = _columns_with_bounds(shown)
+    shown = _join_bounds(shown, others, as_percent)
     cells = runs_cells(shown)
     cells.numeric[place : place + 2] = [True, True]
+    for number, name in enumerate(shown.columns):
+        if name in others:
+            cells.numeric[number] = True
+            cells.head[number] = f"{name} (points)" if as_percent else name
     return cells
+
+
+def _columns_with_bounds(points: pd.DataFrame) -> list[str]:
+    """Return the columns whose bounds are in columns of their own, such as ``gain``."""
+    return [name for name in points.columns if {f"{name}_low", f"{name}_high"} <= set(points.columns)]
+
+
+def _join_bounds(points: pd.DataFrame, names: list[str], as_percent: bool) -> pd.DataFrame:
+    """Return a table in which these columns have their bounds in brackets behind them."""
+    shown = points.drop(columns=[f"{name}_{end}" for name in names for end in ("low", "high")])
+    for name in names:
+        bounds = zip(points[name], points[f"{name}_low"], points[f"{name}_high"], strict=True)
+        shown[name] = [_with_bounds(*values, as_percent=as_percent) for values in bounds]
+    return shown
+
+
+def _with_bounds(value: float, low: float, high: float, *, as_percent: bool) -> str:
+    """Return a value with its bounds in brackets, if there are any; a dash for a missing value."""
+    numbers = [format_number(number, as_percent) for number in (value, low, high)]
+    return numbers[0] if MISSING in numbers else f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
 
 
 def runs_cells(runs: pd.DataFrame) -> Cells:

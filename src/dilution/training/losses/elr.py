@@ -28,9 +28,10 @@ class ELR(Loss):
     ----------
     beta
         Weight of the old average, from 0 to below 1. Published for symmetric noise: 0.7 for CIFAR-10, 0.9 for
-        CIFAR-100.
+        CIFAR-100. For asymmetric noise on CIFAR-10 the code of the authors has 0.9.
     lam
-        λ, at least 0. Published for symmetric noise: 3 for CIFAR-10, 7 for CIFAR-100.
+        λ, at least 0. Published for symmetric noise: 3 for CIFAR-10, 7 for CIFAR-100. For asymmetric noise on
+        CIFAR-10 the code of the authors has 1.
     """
 
     name: ClassVar[str] = "elr"

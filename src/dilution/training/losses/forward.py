@@ -18,7 +18,10 @@ class Forward(TransitionLoss):
 
     ℓ(f, y) = −log (f T)_y = −log Σ_c f_c T[c, y]
 
-    With the true T its minimum over all predictions is the distribution of the true classes.
+    With the true T its minimum over all predictions is the distribution of the true classes. A likelihood
+    (f T)_y below 10⁻⁶ counts as 10⁻⁶ in the loss and divides as such in the gradient, which is then not that
+    of the loss. Only a T with zeros allows so small ones. In a training strategy, which takes the losses of
+    single examples, there is no such limit.
 
     Parameters
     ----------
@@ -55,7 +58,9 @@ def forward_corrected(transitions: Tensor) -> LossWithGradient:
     T[true, noisy] tells (forward correction; Patrini et al. 2017). With the identity it is cross entropy.
     The gradient of −(1/b) Σ_i Σ_k w_ik log (f_i T)_k by logit c of example i is
 
-    (f_ic Σ_k w_ik − f_ic Σ_k T[c, k] w_ik / (f_i T)_k)/b.
+    (f_ic Σ_k w_ik − f_ic Σ_k T[c, k] w_ik / (f_i T)_k)/b,
+
+    with 10⁻⁶ in place of a smaller (f_i T)_k.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ class PHuber(LabelLoss):
     Parameters
     ----------
     tau
-        Above 1. Published: 2 for MNIST and CIFAR-10, 10 for CIFAR-100.
+        Above 1. Published: 2 for CIFAR-10, 10 for MNIST and CIFAR-100.
     """
 
     name: ClassVar[str] = "phuber"
