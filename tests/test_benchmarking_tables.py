@@ -161,6 +161,10 @@ def test_costs_are_seconds_per_training_beside_those_of_cross_entropy(runs):
     assert rows.loc["gce", "times_reference"] == 1.5
     assert rows.loc["cross_entropy", "times_reference"] == 1.0
     assert rows.loc["mae", "device"] == "cpu"
+    runs.loc[(runs["method"] == "gce") & (runs["noise"] == "clean"), "seconds"] = 5.0
+    row = costs(runs).set_index("method").loc["gce"]
+    assert (row["times_least"], row["times_reference"], row["times_most"]) == (1.5, 2.0, 2.5)
+    assert costs(runs[runs["method"] != "cross_entropy"])["times_reference"].isna().all()
 
 
 def test_noise_is_shown_as_asked_for_and_as_delivered(runs):

@@ -25,6 +25,7 @@ from dilution.benchmarking.tables import (
     named_runs,
     repeated_methods,
 )
+from dilution.benchmarking.transitions import count_transitions
 from dilution.data import load
 from dilution.errors import StoreError
 from dilution.report.figure_style import FigureStyle, using_style
@@ -118,7 +119,13 @@ def benchmark(
     with Store(store) as opened:
         run_study(Study.of(plan.study, plan.runs), opened, execution, deadline=deadline)
         trained = table(opened, runs=plan.runs)
-    result = summarise(plan, trained, store, all_images=plan.n == len(load(dataset, execution.root).train))
+    result = summarise(
+        plan,
+        trained,
+        store,
+        count_transitions(plan, execution.root),
+        all_images=plan.n == len(load(dataset, execution.root).train),
+    )
     with using_style(figure_style) as style:
         page = write_benchmark(result, folder, command)
     return replace(result, page=page, notes=(*result.notes, *style.notes))
@@ -176,7 +183,12 @@ def _ended(store: str | Path) -> set[str]:
 
 
 def summarise(
-    plan: BenchmarkPlan, trained: pd.DataFrame, store: str | Path, *, all_images: bool
+    plan: BenchmarkPlan,
+    trained: pd.DataFrame,
+    store: str | Path,
+    transitions: pd.DataFrame,
+    *,
+    all_images: bool,
 ) -> Benchmark:
     """Return the tables and the findings of a benchmark from its runs.
 
@@ -188,6 +200,8 @@ def summarise(
         Their table, as from :func:`dilution.study.results.table`.
     store
         Path of their store, for messages.
+    transitions
+        As from :func:`dilution.benchmarking.transitions.count_transitions`.
     all_images
         Whether they trained on all images of the data set.
 
@@ -224,6 +238,7 @@ def summarise(
         ranks,
         costs(runs),
         delivered_noise(runs, plan.noises),
+        transitions,
         published.merge(last[["noise", "method", "mean", "low", "high", "seeds"]], on=["noise", "method"]),
         runs,
         plan.description,

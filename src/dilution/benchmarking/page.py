@@ -29,13 +29,16 @@ from dilution.utils.csv_cells import csv_bytes
 from dilution.utils.output_folder import write_output
 
 _FILE_OF = {"last": "last-step", "best_noisy_val": "noisy-validation", "best_test": "oracle"}
-_TABLES = ("accuracies", "differences", "ranks", "costs", "noise", "memorisation", "published", "runs")
+_TABLES = (
+    *("accuracies", "differences", "ranks", "costs", "noise", "transitions", "memorisation", "published"),
+    "runs",
+)
 FILES = (
     *("index.html", "README.md", "made_by.json"),
     *(f"{name}.csv" for name in _TABLES),
     *(
         f"{name}.{kind}"
-        for name in (*_FILE_OF.values(), "ranks", "memorisation")
+        for name in (*_FILE_OF.values(), "ranks", "memorisation", "noise")
         for kind in ("png", "svg", "pdf")
     ),
 )
@@ -102,6 +105,7 @@ def write_benchmark(result: Benchmark, folder: Path, command: str) -> Path:
         "ranks": rank_table(result),
         "costs": result.costs,
         "noise": result.noise_rates,
+        "transitions": result.transitions,
         "memorisation": memorised,
         "published": result.published,
         "runs": exported_runs(result.runs),
@@ -113,7 +117,7 @@ def write_benchmark(result: Benchmark, folder: Path, command: str) -> Path:
         sections.append(rank_section(result, folder))
     if len(memorised):
         sections.append(memorisation_section(result, memorised, folder))
-    sections += [cost_section(result), noise_section(result)]
+    sections += [cost_section(result), noise_section(result, folder)]
     if len(result.published):
         sections.append(published_section(result))
     provenance = made_by(command, {"benchmark": result.runs.drop_duplicates("key")})

@@ -38,6 +38,8 @@ class Benchmark:
         Seconds per training of each method.
     noise_rates
         Noise asked for, and the share of wrong labels expected and delivered.
+    transitions
+        T[true, noisy] of each noise, expected and counted over the labels of one seed, one row per entry.
     published
         Accuracies of papers for the same data, a network of the same name and the same noise, with the
         measured ones beside them.
@@ -62,6 +64,7 @@ class Benchmark:
     ranks: dict[str, Ranks]
     costs: pd.DataFrame
     noise_rates: pd.DataFrame
+    transitions: pd.DataFrame
     published: pd.DataFrame
     runs: pd.DataFrame
     description: str

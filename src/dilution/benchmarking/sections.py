@@ -1,5 +1,6 @@
 """Sections of a benchmark's page beside its accuracies: ranks, cost, noise, published numbers."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +10,11 @@ from dilution.benchmarking.methods import REFERENCE
 from dilution.benchmarking.plots import draw_ranks
 from dilution.benchmarking.result import Benchmark
 from dilution.benchmarking.tables import MEASURES
+from dilution.benchmarking.transitions import draw_transitions
 from dilution.report.marks import Plot
 from dilution.report.section import Section
 from dilution.report.style import publish
+from dilution.report.tables import MISSING
 from dilution.utils.estimate import Estimate
 
 
@@ -86,13 +89,17 @@ def cost_section(result: Benchmark) -> Section:
         name = titles[most["method"]]
         summary += (
             f" {name[:1].upper()}{name[1:]} takes the most, {most['times_reference']:.2f} times the time of "
-            f"{titles[REFERENCE]}."
+            f"{titles[REFERENCE]} ({most['times_least']:.2f} to {most['times_most']:.2f} over the noises)."
         )
     shown = pd.DataFrame(
         {
             "method": costs["method"].map(titles),
             "seconds per training": costs["seconds"].round(3),
             f"times {titles[REFERENCE]}": costs["times_reference"].round(2),
+            "least to most of the noises": [
+                MISSING if math.isnan(least) else f"{least:.2f} to {most:.2f}"
+                for least, most in zip(costs["times_least"], costs["times_most"], strict=True)
+            ],
             "models trained together": costs["models_together"].round(1),
             "device": costs["device"],
         }
@@ -102,7 +109,8 @@ def cost_section(result: Benchmark) -> Section:
         title="What each method costs",
         summary=summary,
         svg="",
-        caption="Wall time of the trainings, evaluations included; other load on the machine is in it.",
+        caption="Wall time of the trainings, evaluations included; other load on the machine is in it, so "
+        "that ratios between losses may be those of the load.",
         method="Models that train together each have an equal share of their time. All methods take the same "
         "number of steps of as many examples.",
         claims=pd.DataFrame(),
@@ -118,9 +126,11 @@ def _seconds_text(seconds: float) -> str:
     return f"{seconds:.2g}" if seconds < 99.5 else f"{seconds:.0f}"
 
 
-def noise_section(result: Benchmark) -> Section:
-    """Return the section of the noise that was asked for and delivered."""
+def noise_section(result: Benchmark, folder: Path) -> Section:
+    """Return the section of the noise that was asked for and delivered, and write its plot."""
     rates = result.noise_rates
+    drawn = draw_transitions(result)
+    plot = _NO_PLOT if drawn is None else publish(drawn, folder, "noise")
     shown = pd.DataFrame(
         {
             "noise": rates["noise"].map(result.titles),
@@ -139,8 +149,12 @@ def noise_section(result: Benchmark) -> Section:
         title="Noise asked for and noise delivered",
         summary="The rate in the name of a noise is the nominal one of papers; the share of wrong labels may "
         "be another.",
-        svg="",
-        caption="Delivered noise is counted over the labels of the training images.",
+        svg=plot.svg,
+        marks=plot.marks,
+        notes=plot.notes,
+        caption="Delivered noise is counted over the labels of the training images. The matrices are T[true, "
+        "noisy], counted over all labels of the first seed, from white (0) to blue (1); transitions.csv has "
+        "them in numbers, beside what the noise is expected to give.",
         method="Symmetric noise draws from all classes, the true one included, as in DivideMix; so even a "
         "nominal rate of 90 % leaves the true class the most frequent one. Noise that never draws the true "
         "class is called symmetric too, with its rate in brackets.",

@@ -222,7 +222,8 @@ def costs(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the seconds per training of each method, beside those of cross entropy.
 
     Runs that trained together each have an equal share of their time. The seconds of a method are the median
-    over noises of their mean: the first trainings of a process also wait for its start.
+    over noises of their mean: the first trainings of a process also wait for its start. So is their ratio to
+    those of cross entropy at the same noise; its least and its largest value show how far load differed.
 
     Parameters
     ----------
@@ -232,12 +233,15 @@ def costs(runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``method``, ``seconds``, ``times_reference``, ``models_together``, ``device``.
+        ``method``, ``seconds``, ``times_reference``, ``times_least``, ``times_most``, ``models_together``,
+        ``device``.
     """
     seconds = pd.to_numeric(runs["seconds"]).astype("float64")
     by_noise = seconds.groupby([runs["method"], runs["noise"]], sort=False).mean()
     means = by_noise.groupby("method", sort=False).median()
-    reference = means.get(REFERENCE, math.nan)
+    reference = by_noise.get(REFERENCE, pd.Series(dtype="float64"))
+    ratios = by_noise / by_noise.index.get_level_values("noise").map(reference)
+    times = ratios.groupby("method", sort=False).agg(["median", "min", "max"])
     devices = runs.groupby("method", sort=False)["device"].agg(
         lambda names: ", ".join(sorted(set(names.dropna())))
     )
@@ -246,7 +250,9 @@ def costs(runs: pd.DataFrame) -> pd.DataFrame:
         {
             "method": means.index,
             "seconds": means.to_numpy(),
-            "times_reference": means.to_numpy() / reference,
+            "times_reference": times["median"].to_numpy(),
+            "times_least": times["min"].to_numpy(),
+            "times_most": times["max"].to_numpy(),
             "models_together": together.to_numpy(),
             "device": devices.to_numpy(),
         }
