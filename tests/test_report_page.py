@@ -14,6 +14,7 @@ from dilution.errors import DilutionError, InputError
 from dilution.report.markdown import write_markdown
 from dilution.report.marks import Mark
 from dilution.report.page import Page, render, write
+from dilution.report.provenance import busy_seconds
 from dilution.report.section import Section
 from dilution.report.tables import points_cells, runs_cells
 from dilution.utils.output_folder import MARKER
@@ -295,3 +296,17 @@ def test_a_page_that_cannot_be_written_is_the_users_error(tmp_path: Path) -> Non
     with pytest.raises(DilutionError, match=r"is a folder.*choose another name"):
         write(page(), tmp_path / "page.html")
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_the_time_of_runs_is_that_in_which_one_of_them_trained() -> None:
+    runs = pd.DataFrame(
+        [
+            ("2026-11-29T09:00:30+00:00", "2026-11-29T09:02:00+00:00"),
+            ("2026-11-29T09:00:00+00:00", "2026-11-29T09:01:00+00:00"),  # overlaps with the first
+            ("2026-11-29T09:01:00+00:00", "2026-11-29T09:01:30+00:00"),  # within the first
+            ("2026-11-30T10:00:00.5+00:00", "2026-11-30T10:00:10.5+00:00"),  # of another day
+        ],
+        columns=["started", "finished"],
+    )
+    assert busy_seconds(runs) == 130.0
+    assert busy_seconds(runs.iloc[:0]) == 0.0

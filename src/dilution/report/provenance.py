@@ -38,14 +38,31 @@ def made_by(command: str, runs: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 
 def _describe_runs(ended: pd.DataFrame) -> str:
     """Return how many runs there are, how long they took, and which code and devices trained them."""
-    start, end = (pd.to_datetime(ended[name], format="ISO8601", utc=True) for name in ("started", "finished"))
+    end = pd.to_datetime(ended["finished"], format="ISO8601", utc=True)
     own = ended[ended[TRAINED_BY] == ""] if TRAINED_BY in ended else ended
     code = "; ".join([*sorted(set(own["versions"])), *recorded_notes(ended)])
     return (
         f"{len(ended)} runs; {_duration(ended['seconds'].sum())} of training in total; "
-        f"{_duration((end.max() - start.min()).total_seconds())} from the first start to the last end, "
+        f"{_duration(busy_seconds(ended))} in which one of them or several trained, the last until "
         f"{end.max():%Y-%m-%d %H:%M} UTC; trained by {code}{_gpus(ended)}{_other_code(ended)}"
     )
+
+
+def busy_seconds(runs: pd.DataFrame) -> float:
+    """Return for how long at least one of the runs trained; the time between two sessions does not count.
+
+    Parameters
+    ----------
+    runs
+        One row per run that has ended: ``started``, ``finished``, in ISO 8601.
+    """
+    start, end = (pd.to_datetime(runs[name], format="ISO8601", utc=True) for name in ("started", "finished"))
+    start = start.sort_values()
+    end = end[start.index]
+    # each run adds what is behind the latest end before it
+    before = end.cummax().shift()
+    start = start.where(before.isna() | (start > before), before)
+    return float((end - start).clip(lower=pd.Timedelta(0)).sum().total_seconds())
 
 
 def _duration(seconds: float) -> str:
