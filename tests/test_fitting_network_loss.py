@@ -35,6 +35,25 @@ def test_networks_learn_with_the_loss_and_other_models_keep_their_own():
         assert are_equal == (number > 0)  # the networks come first
 
 
+@pytest.mark.trains
+def test_a_loss_of_ones_own_fits_as_the_built_in_one_with_its_formula(module):
+    name = module("""
+        def factory(q=0.7):
+            def loss(logits, labels):
+                f = logits.softmax(dim=1).gather(1, labels[:, None]).squeeze(1)
+                return (1 - f**q) / q
+            loss.linear = True
+            return loss
+    """)
+    data, settings = table(), QUIET | {"method": "plain", "model": "mlp1", "n_models": 1}
+    own, built_in = (fit(data, loss=loss, **settings) for loss in (f"{name}:factory(q=0.4)", "gce(q=0.4)"))
+    assert own.model.facts["loss"] == f"{name}:factory(q=0.4)"
+    images = plain_images()
+    np.testing.assert_allclose(
+        own.model.probabilities(images), built_in.model.probabilities(images), atol=1e-3
+    )
+
+
 def plain_images():
     return torch.from_numpy(table()[0])[:, :, None, None]
 

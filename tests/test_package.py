@@ -92,6 +92,7 @@ def test_a_missing_name_is_an_attribute_error():
 
 def test_the_version_is_that_of_the_package():
     assert dilution.__version__ == version("dilution")
+    assert f"\nversion: {version('dilution')}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
 
 
 def test_the_import_loads_no_library():

@@ -10,7 +10,7 @@ from dilution.errors import InputError
 from dilution.noise import Dilution
 from dilution.study import Execution, Run, Study
 from dilution.study.prepare import prepare
-from dilution.training import TrainConfig, train
+from dilution.training import TrainConfig, TrainTask, train, train_together
 from dilution.training.losses import LossContext, resolve_loss
 from dilution.utils.references import source_digest
 
@@ -47,6 +47,23 @@ def test_a_loss_of_ones_own_trains_as_the_built_in_one_with_its_formula(module, 
     name = module(GCE)
     own, built_in = trained(f"{name}:gce(q=0.3)", **settings), trained("gce(q=0.3)", **settings)
     torch.testing.assert_close(weights(own), weights(built_in), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("model", ["mlp1", "conv2"])
+def test_a_model_by_a_loss_of_ones_own_has_the_same_bits_alone_and_in_a_group(module, model):
+    name, digits = module(GCE), load("digits")
+    config = TrainConfig(
+        loss=f"{name}:gce(q=0.3)", steps=8, batch_size=16, n_evals=1, optimizer="adam", lr=0.01
+    )
+    tasks = [
+        TrainTask(model, Dilution(digits.train, 1, n=60, seed=seed), digits.test, seed, 6, config)
+        for seed in range(3)
+    ]
+    group = train_together(tasks)
+    for task, result in zip(tasks, group, strict=True):
+        (alone,) = train_together([task])
+        assert torch.equal(weights(result), weights(alone))
 
 
 @pytest.mark.trains
