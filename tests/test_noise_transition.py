@@ -201,7 +201,7 @@ def test_a_matrix_that_looks_like_that_of_all_labels_is_said_to_be_that_of_the_a
     for _ in range(2):
         matrix([[0.6, 0.4], [0.4, 0.6]])
     (message,) = caplog.messages
-    assert "noise='transition(T=...)'" in message
+    assert "T itself is the noise `transition`" in message
 
 
 def test_a_matrix_of_another_number_of_classes_is_refused_when_used() -> None:

@@ -159,8 +159,8 @@ def matrix(T: ArrayLike) -> LabelNoise:
     if (Q.diagonal() > others.max(axis=1)).all():
         _say_once(
             "Each row of this noise matrix has its largest entry on the diagonal, like a transition matrix T "
-            "of all labels. It is used as Q, the distribution of the added labels alone; for T itself give "
-            "noise='transition(T=...)', in Python dilution.transition(T)."
+            "of all labels. It is used as Q, the distribution of the added labels alone; T itself is the "
+            "noise `transition`, in place of `matrix`."
         )
     return _Matrix(Q)
 
