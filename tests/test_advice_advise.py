@@ -135,6 +135,20 @@ def test_the_label_mode_of_an_advice_is_that_of_the_data_unless_it_is_given(
     assert [request.label_mode for request in requests] == [mode]
 
 
+def test_observed_labels_beside_added_noise_are_said_to_be_unused(tmp_path, monkeypatch, capsys):
+    def stop(request):
+        raise KeyboardInterrupt  # before anything is trained
+
+    monkeypatch.setattr(sys.modules["dilution.advice.advise"], "_measure_noise_scales", stop)
+    labels = np.arange(200) % 2
+    features = np.random.default_rng(0).normal(size=(200, 2))
+    np.savez(tmp_path / "own.npz", features=features, labels=labels, noisy_labels=np.roll(labels, 1))
+    for level, is_said in (({"eta": 0.2}, True), ({}, False)):
+        with pytest.raises(KeyboardInterrupt):
+            dilution.advise(tmp_path / "own.npz", store=tmp_path / "s.sqlite", **level)
+        assert ("The observed labels are not used" in capsys.readouterr().err) is is_said
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

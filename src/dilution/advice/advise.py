@@ -151,6 +151,8 @@ def advise(
                 log(line)
         mode: LabelMode = label_mode or ("replaced" if is_own_data(data) else "added")
         request = _Request.of(splits, data, alpha, eta, model, n, epochs, precision, seed, mode)
+        for line in printed_notes(request.notes):
+            log(line)
         log.begin("measuring the noise scale")
         noise_scales = _measure_noise_scales(request)
         log.begin("preparing the search")
@@ -176,7 +178,7 @@ def advise(
             search_runs=pd.concat(search.tables),
             majority_share=majority_share(splits.test.labels),
             trusts_test_labels=request.trusts_labels,
-            notes=tuple(dict.fromkeys((*data_notes, *splits.notes, *left_out))),
+            notes=tuple(dict.fromkeys((*data_notes, *splits.notes, *request.notes, *left_out))),
             is_mode_assumed=label_mode is None,
             diagnosis=known,
         )
@@ -268,6 +270,16 @@ class _Request:
     def uses_observed(self) -> bool:
         """Whether observed labels of the data are used, in place of added noise."""
         return self.alpha is None and self.train.observed is not None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is left out."""
+        if self.alpha is None or self.train.observed is None:
+            return ()
+        return (
+            "The observed labels are not used: noise is added to the true ones. Leave out alpha and eta to "
+            "learn from the observed labels",
+        )
 
     @property
     def trusts_labels(self) -> bool:
