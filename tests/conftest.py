@@ -16,6 +16,14 @@ from hypothesis import settings
 from dilution.data import Arrays
 from dilution.report import style
 
+pytest.register_assert_rewrite(
+    "remedies",
+    *(
+        f"remedies_of_{part}"
+        for part in ("images", "models", "programs", "results", "studies", "tables", "training")
+    ),
+)
+
 settings.register_profile("suite", max_examples=40, deadline=None, derandomize=True, database=None)
 settings.load_profile("suite")
 

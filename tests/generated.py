@@ -108,8 +108,9 @@ def findings() -> str:
             f"- At laptop scale {held} are reproduced. "
             "[What and why](docs/results/README.md#what-was-not-reproduced)",
             "",
-            "With a recipe of `dilution advise` MNIST at α = 100 is learned to "
-            f"{100 * mean['advised']:.1f} %; as many images with the paper's optimizer and batch size give "
+            "With a recipe of `dilution advise` a network reaches "
+            f"{100 * mean['advised']:.1f} % on MNIST at α = 100; as many images with the "
+            "paper's optimizer and batch size give "
             f"{100 * mean['default, pooled']:.1f} % with all labels of an image at once, and "
             f"{100 * mean['default, sampled']:.1f} % with one label at a time "
             "([advice](docs/results/advice/README.md)).",

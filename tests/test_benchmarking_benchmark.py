@@ -15,11 +15,14 @@ from dilution.benchmarking import estimate_benchmark
 from dilution.benchmarking import plan as plan_module
 from dilution.benchmarking.memorisation import memorisation, memorisation_section
 from dilution.benchmarking.methods import METHODS
+from dilution.benchmarking.noises import BenchmarkNoise
 from dilution.benchmarking.page import FILES
 from dilution.benchmarking.plan import plan_benchmark
 from dilution.benchmarking.presets import PRESETS, Setup, setup
 from dilution.benchmarking.sections import cost_section
+from dilution.benchmarking.transitions import draw_transitions
 from dilution.errors import InputError, StoreError
+from dilution.report.figure_style import FigureStyle, using_style
 from dilution.report.marks import Plot
 from dilution.study.execution import Execution
 from dilution.training.config import default_n_val
@@ -170,6 +173,62 @@ def test_a_benchmark_writes_page_plots_and_tables(benchmarked):
     assert repr(result).startswith(shown)
 
 
+def test_pooled_labels_are_the_same_as_cross_entropy_where_an_image_has_one_label():
+    planned = plan_benchmark("digits", "demo", "pooled,early_stopping", "clean,symmetric-50,alpha-5").planned
+    same_as = planned.groupby(["noise", "method"])["same_as"].unique().str[0].to_dict()
+    pooled = {noise: name for (noise, method), name in same_as.items() if method == "pooled"}
+    assert pooled == {"clean": "cross_entropy", "symmetric-50": "cross_entropy", "alpha-5": ""}
+    assert {name for (_, method), name in same_as.items() if method != "pooled"} == {""}
+
+
+@pytest.mark.trains
+def test_methods_that_are_the_same_are_not_ranked(short, unwritten, tmp_path):
+    settings = {"seeds": 2, "store": tmp_path / "s.sqlite", "out": tmp_path / "out", "execution": INLINE}
+    alone = package.benchmark(methods="pooled", noises="symmetric-50", **settings)
+    assert alone.ranks == {}
+    assert alone.findings[-1].startswith("The methods are not ranked: ")
+    assert alone.findings[0] == (
+        "After the last step the most accurate method is cross entropy with symmetric 50 %."
+    )
+    assert alone.notes == ()
+    ranked = package.benchmark(methods="pooled,gce", noises="symmetric-50", **settings)
+    assert set(ranked.ranks["last"].mean_ranks.index) == {"cross_entropy", "gce"}
+    (note,) = ranked.notes
+    assert note == "Not ranked: pooled labels, the same as cross entropy at all noises of the ranks."
+    last = ranked.accuracies[ranked.accuracies["measure"] == "last"].set_index("method")["mean"]
+    assert last["pooled"] == last["cross_entropy"]
+
+
+@pytest.mark.trains
+def test_the_matrices_of_noises_are_drawn_in_any_width_and_number_with_missing_rows(benchmarked):
+    _, result = benchmarked
+    table = pd.DataFrame(
+        [
+            (f"noise {k}", a, b, 0.5, None if k == 0 and a == "x" else 0.5)
+            for k in range(6)
+            for a in "xy"
+            for b in "xy"
+        ],
+        columns=["noise", "true", "noisy", "expected", "delivered"],
+    )
+    several = BenchmarkNoise("", "a noise with a name that is too long", {}, "")
+    noises = tuple(replace(several, name=f"noise {k}") for k in range(6))
+    shown = replace(result, transitions=table, noises=noises)
+    wide = draw_transitions(shown)
+    visible = [axis for axis in wide.axes if axis.get_visible()]
+    assert [axis.images[0].get_array().shape for axis in visible] == [(2, 2)] * 6
+    assert visible[0].images[0].get_array().mask[0].all()
+    assert [bool(axis.get_ylabel()) for axis in visible] == [True, False, False, False, False, True]
+    assert [bool(axis.get_xlabel()) for axis in visible] == [False, True, True, True, True, True]
+    with using_style(FigureStyle(width="84mm")):
+        narrow = draw_transitions(shown)
+    assert narrow.get_figwidth() == pytest.approx(84 / 25.4)
+    columns = narrow.axes[0].get_subplotspec().get_gridspec().ncols
+    labelled = [bool(axis.get_ylabel()) for axis in narrow.axes if axis.get_visible()]
+    assert labelled == [place % columns == 0 for place in range(6)]
+    assert draw_transitions(replace(result, transitions=table.iloc[:0])) is None
+
+
 @pytest.mark.trains
 def test_memorisation_is_the_mean_of_the_runs_of_each_method_that_does_not_stop_early(benchmarked):
     folder, result = benchmarked
@@ -243,7 +302,9 @@ def test_the_cost_is_said_in_plain_numbers(benchmarked, seconds, said):
             "device": "cpu",
         }
     )
-    assert cost_section(replace(result, costs=costs)).summary.startswith(f"A training takes {said}")
+    summary = cost_section(replace(result, costs=costs)).summary
+    assert summary.startswith(f"A training takes {said}")
+    assert "Cross entropy takes" not in summary
 
 
 @pytest.mark.trains

@@ -16,6 +16,7 @@ from dilution.benchmarking.tables import (
     costs,
     delivered_noise,
     differences,
+    exported_runs,
     leaders,
     named_runs,
     repeated_methods,
@@ -56,7 +57,7 @@ def run_table(last=LAST):
             planned.append((method, noise, key))
             if method == "cross_entropy":
                 planned.append(("early_stopping", noise, key))
-    return pd.DataFrame(rows), pd.DataFrame(planned, columns=["method", "noise", "key"])
+    return pd.DataFrame(rows), pd.DataFrame(planned, columns=["method", "noise", "key"]).assign(same_as="")
 
 
 @pytest.fixture
@@ -143,16 +144,27 @@ def test_diverged_runs_count_as_chance_and_failed_runs_are_left_out():
     assert last.loc[("clean", "mae"), "seeds"] == 2
 
 
-def test_a_method_that_trains_as_another_at_every_common_noise_is_named_with_it():
-    pooled = {("clean", "pooled"): LAST["clean", "cross_entropy"]}
-    pooled["symmetric-50", "pooled"] = LAST["symmetric-50", "cross_entropy"]
-    methods = list(METHODS.values())
-    assert repeated_methods(named_runs(*run_table(LAST | pooled), methods)) == {"pooled": "cross_entropy"}
-    alpha = {("alpha-5", "cross_entropy"): [0.7, 0.7, 0.7], ("alpha-5", "pooled"): [0.8, 0.8, 0.8]}
-    more = named_runs(*run_table(LAST | pooled | alpha), methods)
-    assert repeated_methods(more) == {"pooled": "cross_entropy"}  # gce has no run at that noise
-    pooled["symmetric-50", "pooled"] = [0.60, 0.64, 0.63]
-    assert repeated_methods(named_runs(*run_table(LAST | pooled), methods)) == {}
+def test_a_method_that_trains_as_another_is_no_rival_of_it_and_repeats_it_where_it_does_at_all_noises():
+    pooled = {(noise, "pooled"): LAST[noise, "cross_entropy"] for noise in ("clean", "symmetric-50")}
+    table, planned = run_table(LAST | pooled)
+    is_pooled = planned["method"] == "pooled"
+    planned.loc[is_pooled, "same_as"] = "cross_entropy"
+    runs = named_runs(table, planned, list(METHODS.values()))
+    assert repeated_methods(runs, ["clean", "symmetric-50"]) == {"pooled": "cross_entropy"}
+    assert repeated_methods(runs[runs["method"] != "pooled"], ["clean"]) == {}
+    rows = leaders(runs, "best_noisy_val").set_index("noise")
+    assert rows.loc["clean", "method"] == "cross_entropy"
+    assert rows.loc["clean", "runner_up"] == "gce"
+    assert "pooled" not in rows.loc["clean", "tied"]
+    table.loc[table["key"].str.startswith("clean/cross_entropy"), "test_acc_last"] = None
+    failed = named_runs(table, planned, list(METHODS.values()))
+    (row,) = leaders(failed[failed["noise"] == "clean"], "last").head(1).to_dict("records")
+    assert "pooled" in {row["method"], row["runner_up"], *row["tied"]}  # its original has no accuracy there
+    planned.loc[is_pooled & (planned["noise"] == "clean"), "same_as"] = ""
+    runs = named_runs(table, planned, list(METHODS.values()))
+    assert repeated_methods(runs, ["clean", "symmetric-50"]) == {}
+    assert repeated_methods(runs, ["symmetric-50"]) == {"pooled": "cross_entropy"}
+    assert "same_as" not in exported_runs(runs)
 
 
 def test_costs_are_seconds_per_training_beside_those_of_cross_entropy(runs):
@@ -232,6 +244,12 @@ def test_the_answer_of_one_method_compares_nothing(runs):
 
 def test_the_answer_without_ranks_says_why(runs):
     assert "not ranked" in findings(runs, differences(runs), {}, TITLES)[-1]
+
+
+def test_a_method_without_a_rival_is_ahead_of_nobody(runs):
+    alone = runs[(runs["noise"] != "clean") | (runs["method"] == "cross_entropy")]
+    sentences = findings(alone, differences(alone), {}, TITLES)
+    assert sentences[1].endswith("95 % interval at 0 of 2 noises.")
 
 
 def test_published_numbers_stand_only_beside_the_same_data_network_noise_and_images():

@@ -184,6 +184,7 @@ def test_an_order_by_confusability_needs_a_finite_square_matrix(order: str) -> N
         ([[float("inf"), 0], [0, 1]], r"has inf at \[0, 0\]"),
         ([["a", "b"], ["c", "d"]], "no table of numbers .*'a'"),
         ([[1, 0], [1]], "no table of numbers"),
+        (np.empty((0, 0)), "shape \\(0, 0\\)"),
     ],
 )
 def test_a_matrix_that_breaks_a_rule_is_refused_with_what_is_wrong(table: object, message: str) -> None:

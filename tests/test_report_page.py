@@ -309,4 +309,5 @@ def test_the_time_of_runs_is_that_in_which_one_of_them_trained() -> None:
         columns=["started", "finished"],
     )
     assert busy_seconds(runs) == 130.0
+    assert busy_seconds(pd.concat([runs, runs.iloc[:2]])) == 130.0  # with row numbers twice
     assert busy_seconds(runs.iloc[:0]) == 0.0

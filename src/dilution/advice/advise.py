@@ -175,7 +175,7 @@ def advise(
             comparisons=tuple(comparisons),
             checkpoint=checkpoint,
             runs=runs,
-            search_runs=pd.concat(search.tables),
+            search_runs=pd.concat(search.tables, ignore_index=True).drop_duplicates("key"),
             majority_share=majority_share(splits.test.labels),
             trusts_test_labels=request.trusts_labels,
             notes=tuple(dict.fromkeys((*data_notes, *splits.notes, *request.notes, *left_out))),
@@ -273,12 +273,15 @@ class _Request:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is left out."""
+        """Which labels of the data are not used."""
         if self.alpha is None or self.train.observed is None:
             return ()
+        instead = (
+            "noise is added to the true ones" if self.alpha else "the true ones are learned without noise"
+        )
         return (
-            "The observed labels are not used: noise is added to the true ones. Leave out alpha and eta to "
-            "learn from the observed labels",
+            f"The observed labels are not used: {instead}. Leave out alpha and eta to learn from the "
+            "observed labels",
         )
 
     @property

@@ -119,13 +119,8 @@ def benchmark(
     with Store(store) as opened:
         run_study(Study.of(plan.study, plan.runs), opened, execution, deadline=deadline)
         trained = table(opened, runs=plan.runs)
-    result = summarise(
-        plan,
-        trained,
-        store,
-        count_transitions(plan, execution.root),
-        all_images=plan.n == len(load(dataset, execution.root).train),
-    )
+    all_images = plan.n == len(load(dataset, execution.root).train)
+    result = summarise(plan, trained, store, count_transitions(plan, execution.root), all_images=all_images)
     with using_style(figure_style) as style:
         page = write_benchmark(result, folder, command)
     return replace(result, page=page, notes=(*result.notes, *style.notes))
@@ -186,7 +181,7 @@ def summarise(
     plan: BenchmarkPlan,
     trained: pd.DataFrame,
     store: str | Path,
-    transitions: pd.DataFrame,
+    transitions: tuple[pd.DataFrame, tuple[str, ...]],
     *,
     all_images: bool,
 ) -> Benchmark:
@@ -220,12 +215,16 @@ def summarise(
             + ". Mend the cause, and run the same command with --retry-failed."
         )
     points, compared = accuracies(runs), differences(runs)
-    ranks, repeated = {}, repeated_methods(runs)
+    ranks, repeated = {}, dict[str, str]()
     for measure in MEASURES:
-        means = by_method(points, measure).drop(columns=list(repeated), errors="ignore")
+        means = by_method(points, measure)
+        same = repeated_methods(runs, list(means.dropna().index))
+        means = means.drop(columns=list(same), errors="ignore")
         if measure != ORACLE and len(means.columns) > 1 and not means.dropna().empty:
             ranks[measure] = rank_methods(means)
+            repeated |= same
     titles = titles_of(plan.noises, plan.methods)
+    notes = [*plan.notes, *transitions[1], *trained.attrs.get("notes", ())]
     published = published_for(plan.dataset, plan.model, list(plan.noises), all_images=all_images)
     last = points[points["measure"] == "last"].drop(columns="measure")
     return Benchmark(
@@ -238,22 +237,19 @@ def summarise(
         ranks,
         costs(runs),
         delivered_noise(runs, plan.noises),
-        transitions,
+        transitions[0],
         published.merge(last[["noise", "method", "mean", "low", "high", "seeds"]], on=["noise", "method"]),
         runs,
         plan.description,
         findings(runs, compared, ranks, titles),
-        tuple(
-            dict.fromkeys([*plan.notes, *trained.attrs.get("notes", ()), *_run_notes(runs, titles, repeated)])
-        ),
+        tuple(dict.fromkeys([*notes, *_run_notes(runs, titles, repeated)])),
     )
 
 
 def _run_notes(runs: pd.DataFrame, titles: Mapping[str, str], repeated: Mapping[str, str]) -> list[str]:
     """Return which methods are not ranked, and which runs failed or diverged."""
     notes = [
-        f"{titles[name]} is not ranked: at every noise that every method has it is the same as "
-        f"{titles[other]}."
+        f"Not ranked: {titles[name]}, the same as {titles[other]} at all noises of the ranks."
         for name, other in repeated.items()
     ]
     for state, consequence in (

@@ -42,7 +42,10 @@ def findings(
         return (_alone(runs, titles),)
     where_best = _best_where(runs, titles)
     if last is None:
-        return (*where_best, "No noise has runs of several methods, so they are not ranked.")
+        return (
+            *where_best,
+            "The methods are not ranked: at no noise have all of them runs, and at least two differ.",
+        )
     where = "Over the noises that every method has" if last.left_out else "Over all noises"
     sentences = [*where_best, _best_rank(last, where, titles)]
     sentences += [_against_reference(differences, "last", name, titles) for name in _leading(last)]
@@ -98,7 +101,9 @@ def _best_where(runs: pd.DataFrame, titles: Titles) -> tuple[str, str]:
             + (" each" if counts.count(count) > 1 else "")
             for count in dict.fromkeys(counts)
         ]
-    alone = sum(not tied for tied in best["tied"])
+    alone = sum(
+        bool(second) and not tied for second, tied in zip(best["runner_up"], best["tied"], strict=True)
+    )
     return (
         f"After the last step the most accurate method is {'; '.join(parts)}.",
         f"The most accurate method is ahead of all others beyond the 95 % interval at {alone} of {len(best)} "

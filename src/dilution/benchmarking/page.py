@@ -172,11 +172,11 @@ def _grid(result: Benchmark, measure: str) -> pd.DataFrame:
     points = result.accuracies[result.accuracies["measure"] == measure]
     best = {row["noise"]: row for row in leaders(result.runs, measure).to_dict("records")}
     cells: dict[str, dict[str, str]] = {name: {} for name in points["method"].unique()}
+    same_as = result.runs.drop_duplicates(["noise", "method"]).set_index(["noise", "method"])["same_as"]
     for row in points.to_dict("records"):
         leader = best[row["noise"]]
-        mark = (
-            _BEST if row["method"] == leader["method"] else _TIED if row["method"] in leader["tied"] else ""
-        )
+        names = {row["method"], same_as[row["noise"], row["method"]]}
+        mark = _BEST if leader["method"] in names else _TIED if names & set(leader["tied"]) else ""
         has_interval = not math.isnan(row["low"])  # one seed that did not fail has none
         bounds = f" [{100 * row['low']:.1f}, {100 * row['high']:.1f}]" if has_interval else ""
         cells[row["method"]][row["noise"]] = f"{100 * row['mean']:.1f}{bounds}{mark}"

@@ -1,5 +1,6 @@
 """The runs of a benchmark: every method at every noise with every seed."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from dilution.benchmarking.presets import setup
 from dilution.data import load
 from dilution.errors import InputError, short_repr
 from dilution.study.grid import check_count
-from dilution.study.grouping import epoch_length, expected_steps
+from dilution.study.grouping import epoch_length, expected_steps, labels_per_image
 from dilution.study.prepare import prepare
 from dilution.study.run_spec import Run
 from dilution.training.config import PrecisionName
@@ -38,7 +39,9 @@ class BenchmarkPlan:
     runs
         One run per row of `planned`; methods that differ in the choice of a step alone share theirs.
     planned
-        One row per method, noise and seed: ``method``, ``noise``, ``key``.
+        One row per method, noise and seed: ``method``, ``noise``, ``key``; ``same_as``, an earlier method
+        that trains in the same way at this noise, or empty. Pooled labels are cross entropy where each image
+        has one label.
     description
         How all methods are trained.
     notes
@@ -127,6 +130,7 @@ def plan_benchmark(
             "method": [method.name for method, _, _ in cases],
             "noise": [noise.name for _, noise, _ in cases],
             "key": [run.key for run in prepared],
+            "same_as": _same_as(cases, prepared),
         }
     )
     return BenchmarkPlan(
@@ -147,6 +151,22 @@ def plan_benchmark(
             if epochs[noise.name] < method.least_epochs
         ),
     )
+
+
+def _same_as(cases: Sequence[tuple[Method, BenchmarkNoise, int]], runs: Sequence[Run]) -> list[str]:
+    """Return for each run the method of an earlier one that trains in the same way; empty without one."""
+    first: dict[tuple[str, int, str], str] = {}
+    names = []
+    for (method, noise, seed), run in zip(cases, runs, strict=True):
+        if method.stops_early:  # it has the run of another method, and chooses another step
+            names.append("")
+            continue
+        settings = run.model_dump()
+        if labels_per_image(run) == 1:
+            settings["targets"] = "sampled"
+        name = first.setdefault((noise.name, seed, json.dumps(settings, default=str)), method.name)
+        names.append("" if name == method.name else name)
+    return names
 
 
 def _epochs(run: Run) -> float:

@@ -99,9 +99,8 @@ def _setup(settings: dict[str, Any], model: str, chosen: str | None, n: int) -> 
         "over the images, whatever the number of labels per image)"
         + (f", with {' and '.join(moves)}" if moves else "")
         + f", evaluated {settings['n_evals']} times"
-        + ". Each method has one set of parameters for all data and noises, that of its publication for "
-        "CIFAR-10 and symmetric noise (for DivideMix of 50 and 80 %), and one learning rate serves all. "
-        "Phases of co-teaching and DivideMix are shortened to parts of the training, and the averaged "
-        "prediction of their two networks is tested."
+        + ". Methods have their default parameters unless their names have others, for all data and noises; "
+        "papers tune some of them. One learning rate serves all. Phases of co-teaching and DivideMix are "
+        "shortened to parts of the training, and the averaged prediction of their two networks is tested."
     )
     return Setup(settings, description)

@@ -46,7 +46,7 @@ def rank_section(result: Benchmark, folder: Path) -> Section:
         title="Mean ranks of the methods over the noises",
         summary=f"{tests[:1].upper()}{tests[1:]}. {chosen}".rstrip()
         if tests
-        else "No noise has a run of every method.",
+        else "At no noise have all methods runs, and at least two differ.",
         svg=plot.svg,
         marks=plot.marks,
         caption="Methods joined by a bar have mean ranks that differ by less than the critical difference.",
@@ -84,19 +84,21 @@ def cost_section(result: Benchmark) -> Section:
     bounds = [_seconds_text(seconds) for seconds in (costs["seconds"].min(), costs["seconds"].max())]
     span = " to ".join(dict.fromkeys(bounds))
     summary = f"A training takes {span} s."
-    if len(costs) > 1 and costs["times_reference"].notna().any():
-        most = costs.loc[costs["times_reference"].idxmax()]
+    others = costs[(costs["method"] != REFERENCE) & costs["times_reference"].notna()]
+    if len(others):
+        most = others.loc[others["times_reference"].idxmax()]
         name = titles[most["method"]]
         summary += (
-            f" {name[:1].upper()}{name[1:]} takes the most, {most['times_reference']:.2f} times the time of "
-            f"{titles[REFERENCE]} ({most['times_least']:.2f} to {most['times_most']:.2f} over the noises)."
+            f" {name[:1].upper()}{name[1:]} takes the most of the others, {most['times_reference']:.2f} "
+            f"times the time of {titles[REFERENCE]} ({most['times_least']:.2f} to {most['times_most']:.2f} "
+            "over the noises)."
         )
     shown = pd.DataFrame(
         {
             "method": costs["method"].map(titles),
             "seconds per training": costs["seconds"].round(3),
             f"times {titles[REFERENCE]}": costs["times_reference"].round(2),
-            "least to most of the noises": [
+            "ratio, least to most over noises": [
                 MISSING if math.isnan(least) else f"{least:.2f} to {most:.2f}"
                 for least, most in zip(costs["times_least"], costs["times_most"], strict=True)
             ],
@@ -153,8 +155,8 @@ def noise_section(result: Benchmark, folder: Path) -> Section:
         marks=plot.marks,
         notes=plot.notes,
         caption="Delivered noise is counted over the labels of the training images. The matrices are T[true, "
-        "noisy], counted over all labels of the first seed, from white (0) to blue (1); transitions.csv has "
-        "them in numbers, beside what the noise is expected to give.",
+        "noisy], counted over all labels of the first seed, from white (0) to blue (1), and grey for a class "
+        "without images; transitions.csv has them in numbers, beside what the noise is expected to give.",
         method="Symmetric noise draws from all classes, the true one included, as in DivideMix; so even a "
         "nominal rate of 90 % leaves the true class the most frequent one. Noise that never draws the true "
         "class is called symmetric too, with its rate in brackets.",

@@ -37,7 +37,7 @@ def named_runs(table: pd.DataFrame, planned: pd.DataFrame, methods: Sequence[Met
     table
         One row per run, as from :func:`dilution.study.results.table`.
     planned
-        Columns ``method``, ``noise``, ``key``: a run may belong to two methods.
+        Columns ``method``, ``noise``, ``key`` and ``same_as`` of a plan: a run may belong to two methods.
     methods
         The methods. One that stops early has its accuracy at the best step by noisy validation labels as
         ``last``, and no other.
@@ -69,6 +69,7 @@ def exported_runs(runs: pd.DataFrame) -> pd.DataFrame:
     runs
         As from :func:`named_runs`.
     """
+    runs = runs.drop(columns="same_as")
     return runs.rename(columns={"noise": "noise_name", "noise_setting": "noise"})
 
 
@@ -149,6 +150,8 @@ def differences(runs: pd.DataFrame, other: str = REFERENCE) -> pd.DataFrame:
 def leaders(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Return the most accurate method at each noise, and the methods that are not told apart from it.
 
+    Of methods that train in the same way the first one counts alone.
+
     Parameters
     ----------
     runs
@@ -166,6 +169,8 @@ def leaders(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
     rows = []
     for noise, part in runs.groupby("noise", sort=False):
         values = part.pivot(index="seed", columns="method", values=measure).dropna(axis=1, how="all")
+        same_as = dict(zip(part["method"], part["same_as"], strict=True))
+        values = values[[name for name in values if same_as[name] not in values]]
         means = values.mean().sort_values(ascending=False, kind="stable")
         if means.empty:
             continue
@@ -196,34 +201,27 @@ def by_method(points: pd.DataFrame, measure: str) -> pd.DataFrame:
     return table.loc[list(part["noise"].unique()), list(part["method"].unique())]
 
 
-def repeated_methods(runs: pd.DataFrame) -> dict[str, str]:
-    """Return methods that train as an earlier one does at every noise that all methods have, with that one.
-
-    Pooled labels are cross entropy where each image has one label.
+def repeated_methods(runs: pd.DataFrame, noises: Sequence[str]) -> dict[str, str]:
+    """Return the methods that train as an earlier one does at all of these noises, each with that one.
 
     Parameters
     ----------
     runs
         As from :func:`named_runs`.
+    noises
+        Names of noises.
     """
-    by_run = runs.pivot(index=["noise", "seed"], columns="method", values=list(MEASURES))
-    everywhere = by_run["last"].groupby("noise").transform(lambda values: values.notna().all()).all(axis=1)
-    first: dict[tuple[float, ...], str] = {}
-    repeated = {}
-    for name in runs["method"].unique():
-        values = by_run.loc[everywhere, [(measure, name) for measure in MEASURES]].fillna(-1.0)
-        other = first.setdefault(tuple(values.to_numpy().ravel()), str(name))
-        if other != name and len(values):
-            repeated[str(name)] = other
-    return repeated
+    at_noises = runs[runs["noise"].isin(noises)]
+    names = {str(method): set(part["same_as"]) for method, part in at_noises.groupby("method", sort=False)}
+    return {method: min(others) for method, others in names.items() if "" not in others}
 
 
 def costs(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the seconds per training of each method, beside those of cross entropy.
 
     Runs that trained together each have an equal share of their time. The seconds of a method are the median
-    over noises of their mean: the first trainings of a process also wait for its start. So is their ratio to
-    those of cross entropy at the same noise; its least and its largest value show how far load differed.
+    over noises of their mean: the first trainings of a process also wait for its start. The ratio to cross
+    entropy is the median over noises as well; other load on the machine is a part of its range.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ transition matrices and noise rates in results are those of P.
 
 import logging
 import math
+import multiprocessing
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
@@ -167,8 +168,9 @@ def matrix(T: ArrayLike) -> LabelNoise:
 
 @lru_cache
 def _say_once(text: str) -> None:
-    """Warn; the cache drops repeated calls."""
-    logging.getLogger("dilution").warning(text)
+    """Warn, in the main process alone; the cache drops repeated calls."""
+    if multiprocessing.parent_process() is None:
+        logging.getLogger("dilution").warning(text)
 
 
 def check_transition_matrix(T: ArrayLike) -> Matrix:
@@ -180,7 +182,7 @@ def check_transition_matrix(T: ArrayLike) -> Matrix:
         If T is not square, has an entry that is no probability, or a row that does not sum to 1.
     """
     table = _table(T, "the noise matrix")
-    if table.ndim != 2 or table.shape[0] != table.shape[1]:
+    if table.ndim != 2 or table.shape[0] != table.shape[1] or not table.size:
         raise InputError(
             f"the noise matrix has shape {table.shape}; it must be square, with one row and one column per "
             "class: T[true, noisy]."

@@ -137,7 +137,8 @@ def write(page: Page, path: Path) -> Path:
 
 
 def _view(number: int, section: Section) -> _SectionView:
-    label = " ".join([f"{section.title}.", section.summary, "; ".join(section.findings)]).rstrip()
+    findings = [text if text.endswith(".") else f"{text}." for text in section.findings]
+    label = " ".join([f"{section.title}.", section.summary, *findings])
     runs = runs_cells(_varying_columns(section.runs) if "state" in section.runs else section.runs)
     return _SectionView(
         anchor=f"figure-{number}",

@@ -56,6 +56,7 @@ def busy_seconds(runs: pd.DataFrame) -> float:
     runs
         One row per run that has ended: ``started``, ``finished``, in ISO 8601.
     """
+    runs = runs.reset_index(drop=True)  # tables that were put together repeat their numbers
     start, end = (pd.to_datetime(runs[name], format="ISO8601", utc=True) for name in ("started", "finished"))
     start = start.sort_values()
     end = end[start.index]

@@ -20,8 +20,8 @@ class Forward(TransitionLoss):
 
     With the true T its minimum over all predictions is the distribution of the true classes. A likelihood
     (f T)_y below 10⁻⁶ counts as 10⁻⁶ in the loss and divides as such in the gradient, which is then not that
-    of the loss. Only a T with zeros allows so small ones. In a training strategy, which takes the losses of
-    single examples, there is no such limit.
+    of the loss. Only entries of T below that allow so small ones. In a training strategy, which takes the
+    losses of single examples, the limit is for labels that T gives to no class alone.
 
     Parameters
     ----------
