@@ -262,6 +262,14 @@ def predict_probabilities(message: str) -> None:
 case("probabilities are those of other data", probabilities_of_others, predict_probabilities)
 
 
+def averaged_predictions(epochs: float) -> None:
+    data = digits().train.subset(torch.arange(60))
+    package.predicted_probabilities(data, model="perceptron", epochs=epochs, average_epochs=True)
+
+
+case_of_call("predictions are averaged over a part of an epoch", averaged_predictions, epochs=1.5)
+
+
 def softmax_of_noise(message: str) -> None:
     logits = np.array([[1.0, 2.0], [0.0, 0.5]])
     call = named(r"(scipy\.special\.softmax\(logits, axis=1\))", message)

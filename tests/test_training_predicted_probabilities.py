@@ -1,14 +1,17 @@
-"""Predicted probabilities by cross-validation, which noise that follows a model takes."""
+"""Predicted probabilities, by cross-validation or averaged over epochs, which noise of a model takes."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
+from commands import dilution as command
+from commands import succeeded
 
 import dilution
 from dilution.data import Arrays
 from dilution.errors import InputError
-from dilution.training import noise_for_data
+from dilution.training import TrainConfig, TrainTask, noise_for_data, train_together
 
 MakeData = Callable[..., Arrays]
 
@@ -39,3 +42,40 @@ def test_a_model_is_trained_for_noise_that_follows_its_predictions_alone(monkeyp
 def test_too_few_images_are_refused(make_data: MakeData):
     with pytest.raises(InputError, match="there are 9 images; cross-validation takes at least 10"):
         dilution.predicted_probabilities(make_data(9))
+
+
+@pytest.mark.trains
+def test_averaged_predictions_are_the_mean_of_those_after_each_epoch():
+    data = dilution.load("digits").train
+    settings = {"model": "mlp1", "seed": 3, "average_epochs": True}
+    first, both = (dilution.predicted_probabilities(data, epochs=epochs, **settings) for epochs in (1, 2))
+    second = 2 * both - first  # an epoch of two is the training of one epoch
+    for part in (first, both, second):
+        np.testing.assert_allclose(part.sum(axis=1), 1)
+        assert part.min() > -1e-12
+    labels = data.labels.numpy()
+    accuracy = [(part.argmax(axis=1) == labels).mean() for part in (first, second)]
+    assert 0.2 < accuracy[0] < accuracy[1]
+    task = TrainTask(
+        "mlp1", dilution.Dilution(data, alpha=0), data, 3, 1,
+        TrainConfig(targets="pooled", optimizer="adam", lr=1e-3, epochs=2, n_evals=1),
+        label_weights=torch.nn.functional.one_hot(data.labels, 10).float(),
+    )  # fmt: skip
+    (result,) = train_together([task])
+    np.testing.assert_allclose(result.predict(data).numpy(), second, atol=1e-4)
+
+
+def test_predictions_are_averaged_over_whole_epochs(make_data):
+    with pytest.raises(InputError, match=r"epochs is 1\.5; .* Give epochs=2\."):
+        dilution.predicted_probabilities(make_data(30), epochs=1.5, average_epochs=True)
+
+
+@pytest.mark.trains
+def test_the_command_draws_labels_by_averaged_predictions(tmp_path):
+    words = ["data", "noisy", "digits", "a.npy", "--noise", "idn(rate=0.2)", "--model", "perceptron"]
+    printed = succeeded(command(*words, "--epochs", 1, "--average-epochs", cwd=tmp_path))
+    assert "labels of idn(rate=0.2): 19.9" in printed or "labels of idn(rate=0.2): 20.0" in printed
+    train = dilution.load("digits").train
+    probabilities = dilution.predicted_probabilities(train, model="perceptron", epochs=1, average_epochs=True)
+    expected = dilution.Dilution(train, noise=dilution.idn(0.2, probabilities)).own_labels
+    assert np.array_equal(np.load(tmp_path / "a.npy"), expected.numpy())

@@ -110,6 +110,14 @@ def data_noisy(
         str, typer.Option(help="Model whose predictions such noise as idn follows, by cross-validation.")
     ] = "conv2",
     epochs: Annotated[float, typer.Option(min=0.01, help="Epochs of that model.")] = 3.0,
+    average_epochs: Annotated[
+        bool,
+        typer.Option(
+            "--average-epochs",
+            help="In place of cross-validation: what one model predicts for its own training images, "
+            "averaged over its epochs.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws and of that model.")] = 0,
     data_root: DataRootOption = None,
 ) -> None:
@@ -126,7 +134,9 @@ def data_noisy(
     _print_notes(data.notes)
     from dilution.training import noise_for_data
 
-    model_of_noise = noise_for_data(noise, data.train, model=model, epochs=epochs, seed=seed)
+    model_of_noise = noise_for_data(
+        noise, data.train, model=model, epochs=epochs, seed=seed, average_epochs=average_epochs
+    )
     noisy = Dilution(data.train, eta=eta, noise=model_of_noise, label_mode="replaced", seed=seed)
     write_label_file(target, noisy.own_labels, data.train)
     summary = noisy.noise_summary()

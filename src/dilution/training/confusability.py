@@ -12,6 +12,7 @@ from dilution.data.splits import divide_groups, spread_classes
 from dilution.errors import InputError
 from dilution.noise import Dilution
 from dilution.training.api import train
+from dilution.training.averaged_predictions import averaged_predictions
 from dilution.utils import rng
 
 MODEL = "conv2"
@@ -84,7 +85,13 @@ def confusability(
 
 
 def predicted_probabilities(
-    data: Arrays, *, model: str = MODEL, epochs: float = EPOCHS, seed: int = 0, device: str = "cpu"
+    data: Arrays,
+    *,
+    model: str = MODEL,
+    epochs: float = EPOCHS,
+    seed: int = 0,
+    device: str = "cpu",
+    average_epochs: bool = False,
 ) -> NDArray[np.float64]:
     """Return the predicted probabilities of each image by a model that was not trained on it.
 
@@ -103,6 +110,9 @@ def predicted_probabilities(
         Root seed of the folds, the weights and the order.
     device
         Device of the training, as for :func:`train`.
+    average_epochs
+        In place of cross-validation: one model is trained on all images, and what it predicts for them after
+        each epoch is averaged, as Chen et al. (2021) do for the noise :func:`dilution.idn`.
 
     Returns
     -------
@@ -112,8 +122,11 @@ def predicted_probabilities(
     Raises
     ------
     InputError
-        If there are fewer images, or groups of copies, than two per fold.
+        If there are fewer images, or groups of copies, than two per fold; or with `average_epochs` if
+        `epochs` is no whole number.
     """
+    if average_epochs:
+        return averaged_predictions(data, model=model, epochs=epochs, seed=seed, device=device)
     _check_size(data, "cross-validation", "Give more images.")
     order = rng.permute(rng.stream(seed, "predicted probabilities"), torch.arange(len(data)), len(data))
     predicted = torch.empty(len(data), len(data.classes), dtype=torch.float64)

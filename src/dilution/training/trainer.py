@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dilution.data import Arrays
 from dilution.errors import DataError, DilutionError, InputError
 from dilution.training.checkpoint import Checkpoint, TrainingStopped
 from dilution.training.config import TrainConfig
@@ -16,6 +17,7 @@ from dilution.training.device import step_function
 from dilution.training.distributed import Shard
 from dilution.training.early_stopping import NONE
 from dilution.training.ensemble_step import make_group_step
+from dilution.training.evaluation import predict_logits
 from dilution.training.group_batches import GroupBatches
 from dilution.training.group_step import GroupStep
 from dilution.training.losses import (
@@ -139,10 +141,19 @@ class Trainer:
             for number, replica in enumerate(self._replicas)
         ]
 
+    @property
+    def n_steps(self) -> int:
+        """Number of steps of the training."""
+        return self._steps
+
     def steps(self) -> Iterator[Tensor]:
-        """Take the steps without evaluations, and yield the losses of each, shape (R,)."""
+        """Take all steps at a constant learning rate, without evaluations; yield the losses of each, (R,)."""
         for images, targets in self._batches.from_step(0):
             yield self._step_function(images, targets, 1.0)
+
+    def predict(self, images: Arrays) -> Tensor:
+        """Return what the first model predicts as it is now: probabilities, float32, shape (n, classes)."""
+        return predict_logits(self._ensemble.model(0), self._replicas[0].normalise, images).softmax(dim=1)
 
     def _resume(self) -> int:
         """Load the checkpoint, if there is one, and return the number of steps taken before."""
