@@ -19,11 +19,15 @@ from sklearn.neighbors import NearestNeighbors
 import dilution
 from dilution.data import Arrays, read_label_file
 from dilution.noise import LabelNoise
+from dilution.training.confusability import EPOCHS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "results" / "noise" / "README.md"
 NEIGHBOURS = 5_000  # images whose nearest neighbours are looked at
 MODELS = ("mlp2", "perceptron", "mlp4", "conv2")
 """The models that noise by predictions follows, one variant each; other noise has a variant per seed."""
+AVERAGED_MODELS = ("conv4", "conv2", "conv6", "lenet")
+"""The same for noise by predictions of training images that are averaged over AVERAGED_EPOCHS epochs."""
+AVERAGED_EPOCHS = 4
 SEEDS = tuple(range(len(MODELS)))
 COUNTING = 0.02  # differences up to this one can come from counting some thousand images per class
 
@@ -44,6 +48,9 @@ class Pair:
         Text of the noise.
     make
         Function of data, predicted probabilities and the T counted in the file that returns the noise.
+    averaged
+        Whether the predictions are those of training images, averaged over epochs; otherwise those of images
+        that were held out.
     """
 
     file: str
@@ -51,6 +58,12 @@ class Pair:
     source: str
     noise: str
     make: Callable[[Arrays, Callable[[], NDArray[np.float64]], NDArray[np.float64]], LabelNoise]
+    averaged: bool = False
+
+    @property
+    def title(self) -> str:
+        """The noise as the table names it."""
+        return f"`{self.noise}`{', averaged' if self.averaged else ''}"
 
 
 _CHEN, _ALGAN = "Chen et al. 2021", "Algan and Ulusoy 2020"
@@ -62,9 +75,11 @@ PAIRS = [
             _CHEN,
             f"idn(rate={rate})",
             lambda _, predicted, __, rate=rate: dilution.idn(rate, predicted()),
+            averaged,
         )
         for name in ("mnist", "cifar10")
         for rate in (0.2, 0.4)
+        for averaged in (False, True)
     ),
     *(
         Pair(
@@ -230,7 +245,7 @@ def row_of(pair: Pair, published: Shape, drawn: Sequence[Shape]) -> str:
     differing = [name for name, distance in compared.items() if not distance.agrees]
     cells = [
         f"{pair.file} ({pair.source})",
-        f"`{pair.noise}`",
+        pair.title,
         f"{100 * published.rate:.1f} / {100 * first.rate:.1f}",
         " / ".join(f"{100 * shape.least:.0f}–{100 * shape.most:.0f}" for shape in (published, first)),
         f"{published.concentration:.2f} / {first.concentration:.2f}",
@@ -250,14 +265,14 @@ ones, but for *transition*, whose T is counted in the file.
 **Agree in:** the columns in which the published labels are no farther from ours, in the median over
 {variants} variants of ours, than the farthest of these is from the others, or than {counting:.0f}
 points, which counting can make. Variants differ in the seed, and those of noise that follows a model in the
-model too ({models}). So labels that agree could be those of one more variant. The
+model too ({models}; where it is *averaged*, {averaged_models}). So labels that agree could be those of one more variant. The
 distance of two is the largest difference of an entry.
 
 *Classes*: rates of the cleanest and the noisiest class, in %. *Concentration*: sum of squared shares of the
 wrong classes of a class, 1/9 where all are equally likely and 1 where there is one. *Neighbours*: how much
 likelier a wrong label is, in points, if the most similar image of the class has one; 0 for labels that depend
 on the class alone. *T*: the distance of the published T from ours, and that of the farthest of ours. The
-other cells show `{first}`, or seed {seed}.
+other cells show `{first}`, where averaged `{first_averaged}`, or seed {seed}.
 
 | published file | noise | wrong, % | classes, % | concentration | neighbours | T | agree in |
 |---|---|---|---|---|---|---|---|
@@ -265,7 +280,9 @@ other cells show `{first}`, or seed {seed}.
 
 CONCLUSION = """
 The models of Chen et al. and of Algan and Ulusoy are other ones (a wide ResNet over 150 epochs, a distilled
-teacher). Here five networks of each kind predict the images that they have not seen, after three epochs.
+teacher). Here five networks of each kind predict the images that they have not seen, after three epochs. Where
+it says *averaged*, one network predicts its own training images after each of four epochs, and the mean counts, as
+Chen et al. do over theirs (`dilution data noisy --average-epochs`).
 `locally_concentrated_features` takes clusters of a network's logits, as the code of Algan and Ulusoy does,
 and `locally_concentrated` clusters of pixels.
 
@@ -276,25 +293,25 @@ published labels resemble.
 
 
 def draw_variants(
-    pair: Pair, data: Arrays, predict: Callable[[str], NDArray[np.float64]], published: Shape
+    pair: Pair, data: Arrays, predict: Callable[[str, bool], NDArray[np.float64]], published: Shape
 ) -> list[dilution.Dilution]:
     """Return the variants of the labels that stand for a published file."""
     drawn = []
-    for model, seed in zip(MODELS, SEEDS, strict=True):
-        noise = pair.make(data, lambda model=model: predict(model), published.transition)
+    for model, seed in zip(AVERAGED_MODELS if pair.averaged else MODELS, SEEDS, strict=True):
+        noise = pair.make(data, lambda model=model: predict(model, pair.averaged), published.transition)
         drawn.append(dilution.Dilution(data, noise=noise, seed=seed))
     return drawn
 
 
 def write_page(rows: Mapping[tuple[str, str], str]) -> None:
-    """Write the page from its rows by file and noise, in the order of the pairs, MNIST first."""
+    """Write the page from its rows by file and title of the noise, in the order of the pairs, MNIST first."""
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     introduction = INTRODUCTION.format(
         variants=len(MODELS), counting=100 * COUNTING, models=", ".join(MODELS), first=MODELS[0],
-        seed=SEEDS[0],
+        averaged_models=", ".join(AVERAGED_MODELS), first_averaged=AVERAGED_MODELS[0], seed=SEEDS[0],
     )  # fmt: skip
     pairs = sorted(PAIRS, key=lambda pair: pair.dataset != "mnist")
-    lines = [rows[pair.file, pair.noise] for pair in pairs if (pair.file, pair.noise) in rows]
+    lines = [rows[pair.file, pair.title] for pair in pairs if (pair.file, pair.title) in rows]
     PAGE.write_text(introduction + "\n".join(lines) + "\n" + CONCLUSION)
 
 
@@ -303,14 +320,16 @@ def rows_of_page() -> dict[tuple[str, str], str]:
     text = PAGE.read_text("utf-8") if PAGE.exists() else ""
     rows = [line for line in text.splitlines() if line.startswith("| ") and "`" in line]
     cells = [[cell.strip() for cell in row.split("|")] for row in rows]
-    return {(cell[1].split(" (")[0], cell[2].strip("`")): row for cell, row in zip(cells, rows, strict=True)}
+    return {(cell[1].split(" (")[0], cell[2]): row for cell, row in zip(cells, rows, strict=True)}
 
 
 def main() -> None:
     """Compare, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="Folder of the published files of labels.")
-    parser.add_argument("--only", default="", help="Compare files with this in their names; keep other rows.")
+    parser.add_argument(
+        "--only", default="", help="Compare rows with these words in file or noise; keep others."
+    )
     arguments = parser.parse_args()
     folder, rows = arguments.folder, rows_of_page() if arguments.only else {}
     for name in ("mnist", "cifar10"):
@@ -318,11 +337,15 @@ def main() -> None:
         nearest = nearest_of_class(data)
 
         @cache
-        def predict(model: str, data: Arrays = data) -> NDArray[np.float64]:
-            return dilution.predicted_probabilities(data, model=model, seed=SEEDS[0])
+        def predict(model: str, averaged: bool, data: Arrays = data) -> NDArray[np.float64]:
+            epochs = AVERAGED_EPOCHS if averaged else EPOCHS
+            return dilution.predicted_probabilities(
+                data, model=model, seed=SEEDS[0], epochs=epochs, average_epochs=averaged
+            )
 
         for pair in PAIRS:
-            is_compared = arguments.only in pair.file and (folder / pair.file).exists()
+            is_asked = all(word in f"{pair.file} {pair.title}" for word in arguments.only.split())
+            is_compared = is_asked and (folder / pair.file).exists()
             if pair.dataset != name or not is_compared:
                 continue
             published = shape_of(read_label_file(folder / pair.file, data), data, nearest)
@@ -330,8 +353,8 @@ def main() -> None:
                 shape_of(noisy.own_labels, data, nearest)
                 for noisy in draw_variants(pair, data, predict, published)
             ]
-            rows[pair.file, pair.noise] = row_of(pair, published, drawn)
-            print(rows[pair.file, pair.noise], flush=True)
+            rows[pair.file, pair.title] = row_of(pair, published, drawn)
+            print(rows[pair.file, pair.title], flush=True)
             write_page(rows)  # at once: the next row may take half an hour
 
 
