@@ -265,8 +265,8 @@ ones, but for *transition*, whose T is counted in the file.
 **Agree in:** the columns in which the published labels are no farther from ours, in the median over
 {variants} variants of ours, than the farthest of these is from the others, or than {counting:.0f}
 points, which counting can make. Variants differ in the seed, and those of noise that follows a model in the
-model too ({models}; where it is *averaged*, {averaged_models}). So labels that agree could be those of one more variant. The
-distance of two is the largest difference of an entry.
+model too ({models}; where it is *averaged*, {averaged_models}). So labels
+that agree could be those of one more variant. The distance of two is the largest difference of an entry.
 
 *Classes*: rates of the cleanest and the noisiest class, in %. *Concentration*: sum of squared shares of the
 wrong classes of a class, 1/9 where all are equally likely and 1 where there is one. *Neighbours*: how much
@@ -280,9 +280,9 @@ other cells show `{first}`, where averaged `{first_averaged}`, or seed {seed}.
 
 CONCLUSION = """
 The models of Chen et al. and of Algan and Ulusoy are other ones (a wide ResNet over 150 epochs, a distilled
-teacher). Here five networks of each kind predict the images that they have not seen, after three epochs. Where
-it says *averaged*, one network predicts its own training images after each of four epochs, and the mean counts, as
-Chen et al. do over theirs (`dilution data noisy --average-epochs`).
+teacher). Here five networks of each kind predict the images that they have not seen, after three epochs.
+Where it says *averaged*, one network predicts its own training images after each of four epochs, and the mean
+counts, as Chen et al. do over theirs (`dilution data noisy --average-epochs`).
 `locally_concentrated_features` takes clusters of a network's logits, as the code of Algan and Ulusoy does,
 and `locally_concentrated` clusters of pixels.
 
