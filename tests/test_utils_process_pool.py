@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import struct
+import threading
 import time
 from types import SimpleNamespace
 
@@ -92,6 +93,27 @@ def test_leaving_the_pool_ends_its_processes():
         (worker,) = pool.workers
         assert worker.process.is_alive()
     assert not worker.process.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals of threads are of POSIX")
+def test_a_signal_that_another_thread_got_ends_a_wait():
+    """As after SIGSTOP and SIGCONT; Python handles it in the main thread, which would sleep."""
+    ended = threading.Event()
+    other = threading.Thread(target=ended.wait)
+    other.start()
+    signal_other = threading.Timer(0.3, lambda: signal.pthread_kill(other.ident, signal.SIGINT))
+    try:
+        with ProcessPool(time_waster, [()]) as pool:
+            pool.start(60)
+            signal_other.start()
+            started = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                pool.wait()
+            assert time.monotonic() - started < 30
+    finally:
+        signal_other.cancel()
+        ended.set()
+        other.join()
 
 
 def time_waster():

@@ -6,6 +6,7 @@ the process and reports its task, and its processes end with their parent.
 """
 
 import os
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _MAX_WAIT = 86_400.0  # seconds; the system counts milliseconds in 32 bits
+_PAUSE = 1.0  # seconds after which a wait looks for signals
 
 
 class WorkerDiedError(WorkerError):
@@ -153,7 +155,7 @@ class ProcessPool:
         handles = [
             handle for worker in self._tasks for handle in (worker.connection, worker.process.sentinel)
         ]
-        ready = set(wait(handles, timeout))
+        ready = set(_wait(handles, timeout))
         finished = []
         for worker in list(self._tasks):
             if ready.isdisjoint((worker.connection, worker.process.sentinel)):
@@ -205,3 +207,17 @@ class ProcessPool:
 def available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _wait(handles: Sequence[Any], timeout: float | None) -> list[Any]:
+    """Return the handles that are ready within a time, and let signals through meanwhile.
+
+    The system may give a signal to another thread, as it does after SIGSTOP and SIGCONT; Python then handles
+    it as soon as the main thread does anything.
+    """
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = _PAUSE if end is None else min(_PAUSE, end - time.monotonic())
+        ready = wait(handles, max(0.0, left))
+        if ready or (end is not None and time.monotonic() >= end):
+            return ready
