@@ -1,5 +1,6 @@
 """Predicted probabilities, by cross-validation or averaged over epochs, which noise of a model takes."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -65,9 +66,10 @@ def test_averaged_predictions_are_the_mean_of_those_after_each_epoch():
     np.testing.assert_allclose(result.predict(data).numpy(), second, atol=1e-4)
 
 
-def test_predictions_are_averaged_over_whole_epochs(make_data):
-    with pytest.raises(InputError, match=r"epochs is 1\.5; .* Give epochs=2\."):
-        dilution.predicted_probabilities(make_data(30), epochs=1.5, average_epochs=True)
+@pytest.mark.parametrize(("epochs", "whole"), [(1.5, 2), (0.2, 1), (math.inf, 3), (math.nan, 3)])
+def test_predictions_are_averaged_over_whole_epochs(make_data, epochs, whole):
+    with pytest.raises(InputError, match=rf"epochs is {epochs}; .* Give epochs={whole}\."):
+        dilution.predicted_probabilities(make_data(30), epochs=epochs, average_epochs=True)
 
 
 @pytest.mark.trains

@@ -264,9 +264,8 @@ FIGURE = Figure(
     findings=findings,
     method="This figure is not in the paper; its claim is ours. Every loss has its default "
     "parameters, and mixup a = 0.2; SCE, phuber and mixup have others for MNIST or for wrong labels in their "
-    "papers. All train for the same steps on the same "
-    "noisy labels, so at equal cost. Noise is uniform: for each clean example α noisy labels are added. "
-    "Forward and backward correction are given the true "
+    "papers. All train for the same steps on the same noisy labels, so at equal cost. Noise is uniform: for "
+    "each clean example α noisy labels are added. Forward and backward correction are given the true "
     "transition matrix, which nobody has in practice; all others know nothing of the noise. The learning "
     "rate is chosen for each loss and noise level by the clean validation accuracy of the same runs. The "
     "dotted line and the band are cross entropy and its interval. "

@@ -1,7 +1,8 @@
 """Noise that follows a model's predicted probabilities: labels are wrong where the model doubts.
 
-The probabilities are those of a model for images that it was not trained on; see
-:func:`dilution.predicted_probabilities`. They are part of the noise model: the labels are drawn for them.
+The probabilities are those of a model for images that it was not trained on, or for its own training images,
+averaged over epochs; see :func:`dilution.predicted_probabilities`. They are part of the noise model: the labels
+are drawn for them.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,7 +36,8 @@ def idn(rate: float, probabilities: ArrayLike) -> PerExampleNoise:
 
     The share `rate` of the images for which the model gives the largest probability to a wrong class get that
     class as their label. No label is drawn: the noise depends on the images alone. Chen et al. average the
-    probabilities of a model over the epochs of its training, on these images.
+    probabilities of a model over the epochs of its training, on these images, as `average_epochs` of
+    :func:`dilution.predicted_probabilities` does.
 
     Parameters
     ----------

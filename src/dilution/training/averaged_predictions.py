@@ -1,6 +1,6 @@
 """Predicted probabilities of a model for the images that it is trained on, averaged over its epochs."""
 
-from numbers import Integral
+import math
 
 import numpy as np
 import torch
@@ -27,16 +27,10 @@ def averaged_predictions(
 
     Parameters
     ----------
-    data
-        Clean training data; never the test split.
-    model
-        Name of the model.
+    data, model, seed, device
+        As for :func:`dilution.predicted_probabilities`.
     epochs
         Number of epochs, a whole number from 1.
-    seed
-        Root seed of the weights and the order.
-    device
-        Device of the training, as for :func:`dilution.train`.
 
     Returns
     -------
@@ -48,14 +42,11 @@ def averaged_predictions(
     InputError
         If the number of epochs is not a whole one from 1, or the model is unknown.
     """
-    if (
-        isinstance(epochs, bool)
-        or not (isinstance(epochs, Integral) or float(epochs).is_integer())
-        or epochs < 1
-    ):
+    if isinstance(epochs, bool) or not float(epochs).is_integer() or epochs < 1:
+        whole = max(1, round(epochs)) if math.isfinite(epochs) else 3
         raise InputError(
             f"epochs is {short_repr(epochs)}; predictions are averaged over whole epochs, 1 or more. Give "
-            f"epochs={max(1, round(epochs))}."
+            f"epochs={whole}."
         )
     classes = len(data.classes)
     config = TrainConfig(targets="pooled", optimizer="adam", lr=1e-3, epochs=float(epochs), n_evals=1)
