@@ -325,8 +325,8 @@ FIGURE = Figure(
     "crossings (Fieller's method for each, Welch's for the difference of their logarithms). Every loss "
     "has its default parameters, and mixup a = 0.2; SCE, phuber and mixup have others for MNIST or for wrong "
     "labels in their papers. At the presets demo and laptop one learning rate serves all, so a loss that "
-    "learns better at another one requires fewer examples than shown, cross entropy too. Forward and backward "
-    "correction are given the true transition "
+    "learns better at another one requires fewer examples than shown, cross entropy too. Forward and "
+    "backward correction are given the true transition "
     "matrix. Test accuracy decides which n to measure next, because it is the measured quantity; it chooses "
     "no step and no learning rate.",
     next_runs=next_runs,

@@ -1,8 +1,8 @@
 """Noise that follows a model's predicted probabilities: labels are wrong where the model doubts.
 
 The probabilities are those of a model for images that it was not trained on, or for its own training images,
-averaged over epochs; see :func:`dilution.predicted_probabilities`. They are part of the noise model: the labels
-are drawn for them.
+averaged over epochs; see :func:`dilution.predicted_probabilities`. They are part of the noise model: the
+labels are drawn for them.
 """
 
 from collections.abc import Callable, Mapping
