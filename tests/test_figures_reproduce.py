@@ -15,6 +15,7 @@ from dilution.cli import app
 from dilution.errors import InputError, StoreError
 from dilution.figures import FIGURES, PAPER_FIGURES, fig9, judge_claims, report, reproduce
 from dilution.figures.base import POOLED_SETTINGS, PRESETS, Figure, FigureInputs
+from dilution.figures.memorisation import settings_of_lines
 from dilution.figures.store_report import PAGE_FILES, _section_files
 from dilution.report.marks import Plot
 from dilution.report.section import section_files
@@ -50,7 +51,8 @@ def short_runs():
 @pytest.fixture
 def unwritten(monkeypatch):
     """Write no plots, for tests that look at none."""
-    monkeypatch.setattr("dilution.figures.section.publish", lambda *_: Plot("", ()))
+    for module in ("dilution.figures.section", "dilution.report.memorisation"):
+        monkeypatch.setattr(f"{module}.publish", lambda *_: Plot("", ()))
 
 
 @pytest.fixture
@@ -107,7 +109,8 @@ def test_reproduce_writes_page_figures_tables_and_verdicts(reproduced):
     for name in ("fig4", "fig5"):
         assert {f"{name}.png", f"{name}.svg", f"{name}.pdf", f"{name}.csv"} <= files
     assert {"index.html", "claims.csv", "made_by.json", "fig5-runs.csv"} <= files
-    claimed = {*PAGE_FILES, *section_files("fig4"), *section_files("fig5")}
+    sections = ("fig4", "fig5", "fig5-memorisation")
+    claimed = {*PAGE_FILES, *(name for section in sections for name in section_files(section))}
     assert files <= claimed | {MARKER}  # a file of somebody else would have been seen before the work
     page = result.page.read_text("utf-8")
     assert all(claim.sentence in page for claim in FIGURES["fig5"].claims)
@@ -118,6 +121,31 @@ def test_reproduce_writes_page_figures_tables_and_verdicts(reproduced):
     assert made_by["runs of fig5"].startswith(f"{len(runs)} runs; ")
     assert f"trained by dilution {code_version()}, torch " in made_by["runs of fig5"]
     assert repr(result).startswith("Reproduction(claims: ")
+
+
+@pytest.mark.trains
+def test_the_page_ends_with_the_memorisation_of_each_figure_that_trains(reproduced):
+    folder, _ = reproduced
+    points = pd.read_csv(folder / "out" / "fig5-memorisation.csv")
+    runs = pd.read_csv(folder / "out" / "fig5-runs.csv")
+    assert points.groupby("measure")["seeds"].sum().to_dict() == {
+        "memorised": runs["memorised_last"].notna().sum(),
+        "recovered": runs["recovered_last"].notna().sum(),
+    }
+    memorised = points[points["measure"] == "memorised"].groupby("noise_order", dropna=False)["mean"].mean()
+    expected = runs.groupby("noise_order", dropna=False)["memorised_last"].mean()
+    assert memorised.to_dict() == pytest.approx(expected.to_dict(), nan_ok=True)
+    page = (folder / "out" / "README.md").read_text("utf-8")
+    titles = [line for line in page.splitlines() if line.startswith("## fig")]
+    assert [title.split(":")[0] for title in titles] == ["## fig4", "## fig5", "## fig5-memorisation"]
+
+
+def test_settings_that_follow_from_others_are_not_in_the_names_of_lines():
+    runs = pd.DataFrame({"model": ["mlp1", "conv2"] * 2, "alpha": [1.0, 1.0, 2.0, 2.0]})
+    assert settings_of_lines(runs.assign(lr=[0.1, 0.2] * 2, n_val=7)) == ["alpha", "model"]
+    assert settings_of_lines(runs.assign(lr=[0.1, 0.2, 0.2, 0.1])) == ["alpha", "model"]
+    assert settings_of_lines(runs.assign(lr=[0.1, 0.2] * 2)[["model", "lr"]]) == ["model"]
+    assert settings_of_lines(pd.concat([runs.assign(lr=lr) for lr in (1.0, 2.0)])) == ["lr", "alpha", "model"]
 
 
 @pytest.mark.trains

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from dilution.report.differences import differences_section
+from dilution.report.lines import setting_names
 from dilution.report.section import study_section
-from dilution.report.study_plot import plot_study, setting_names
+from dilution.report.study_plot import plot_study
 from dilution.study import Run
 from dilution.study.importing import import_table
 from dilution.study.results import table

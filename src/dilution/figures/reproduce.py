@@ -20,10 +20,12 @@ from dilution.figures.section import figure_section
 from dilution.figures.store_report import (
     Reproduction,
     claim_page,
+    memorisation_of_figures,
     reproduction_title,
     write_reproduction,
 )
 from dilution.report.figure_style import FigureStyle, using_style
+from dilution.report.memorisation import memorisation_file
 from dilution.report.provenance import python_call
 from dilution.study.apply_recipe import with_recipe
 from dilution.study.budget import NO_COST, Budget, Machine, estimate_cost
@@ -108,7 +110,8 @@ def reproduce(
         figure.get_preset(preset)
     check_settings(recipe=recipe, precision=precision)
     check_usable_store(store)
-    folder = claim_page(out, [figure.name for figure in selected], overwrite=overwrite)
+    names = [figure.name for figure in selected]
+    folder = claim_page(out, [*names, *map(memorisation_file, names)], overwrite=overwrite)
     external = external or _default_external(dataset)
     inputs = FigureInputs.of(dataset, load(dataset, execution.root).train, external, precision)
     planned = [_plan(figure, inputs, preset, seeds, recipe, execution) for figure in selected]
@@ -127,6 +130,9 @@ def reproduce(
                 opened.keep_artifact(recipe_name(study), None if recipe is None else str(recipe))
             with using_style(figure_style):
                 sections.append(figure_section(figure, opened, study, folder))
+        files = {f"{name}/{dataset}/{preset}": name for name in names}
+        with using_style(figure_style):
+            sections += memorisation_of_figures(opened, files, folder, files)
     notes = figure_style.notes if figure_style is not None else ()
     return write_reproduction(reproduction_title(dataset, preset), sections, command, folder, notes)
 

@@ -2,13 +2,14 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from dilution.errors import StoreError, unknown
+from dilution.figures.memorisation import figure_memorisation
 from dilution.figures.registry import FIGURES
 from dilution.figures.section import figure_section, judge_figure
 from dilution.report.differences import differences_file, differences_section
@@ -147,7 +148,7 @@ def report(
         chosen = sorted(counts if studies is None else dict.fromkeys(studies), key=_page_order)
         files = _section_files(chosen)
         own = [file for study, file in files.items() if not _is_figure(study)]
-        beside = [name(file) for file in own for name in (memorisation_file, differences_file)]
+        beside = [*map(memorisation_file, files.values()), *map(differences_file, own)]
         tables = [f"{file}.tex" for file in own] if latex else []
         folder = claim_page(out, [*files.values(), *beside], overwrite=overwrite, more=tables)
         with using_style(figure_style) as style:
@@ -156,6 +157,7 @@ def report(
                 for study in chosen
                 for section in _sections(opened, study, folder, files[study], measure, latex=latex)
             ]
+            sections += memorisation_of_figures(opened, filter(_is_figure, chosen), folder, files)
     if not sections:
         raise StoreError(
             f"{store} has no study; `{_ADD_FIGURE} {shlex.quote(str(store))}` adds one. Imported runs become "
@@ -163,6 +165,33 @@ def report(
         )
     title = _report_title(chosen, Path(store))
     return write_reproduction(title, sections, command, folder, notes=style.notes)
+
+
+def memorisation_of_figures(
+    store: Store, studies: Iterable[str], folder: Path, files: Mapping[str, str]
+) -> list[Section]:
+    """Return the sections on memorisation of figures, which follow all others on a page.
+
+    Parameters
+    ----------
+    store
+        The store with their runs.
+    studies
+        Names of their studies: ``figure/dataset/preset``.
+    folder
+        Folder for plots and points.
+    files
+        File name of each study, without its ending.
+
+    Raises
+    ------
+    DilutionError
+        If a file cannot be written.
+    """
+    sections = (
+        figure_memorisation(store, study, folder, memorisation_file(files[study])) for study in studies
+    )
+    return [section for section in sections if section is not None]
 
 
 def claim_page(out: str | Path, files: Iterable[str], *, overwrite: bool, more: Iterable[str] = ()) -> Path:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from dilution.report.lines import Lines, divide
 from dilution.report.marks import Plot
 from dilution.report.section import Section, write_tables
-from dilution.report.study_plot import MAX_LABEL, MAX_SERIES, setting_names
 from dilution.report.style import (
     legend_outside,
     line_with_interval,
@@ -16,11 +16,16 @@ from dilution.report.style import (
     percent_axis,
     publish,
     style,
+    within_shares,
 )
 from dilution.study.statistics import intervals, name_matrices, varying_settings
 
 SHARES = {"memorised": "wrong labels that are predicted", "recovered": "true classes predicted instead"}
 """The shares of wrongly labelled training examples, by the beginning of their column in a table of runs."""
+
+
+_ROOM = 0.05  # of the range of an axis, at its ends
+_LEAST_RANGE = 0.02  # where all shares are equal
 
 
 def memorisation_file(file: str) -> str:
@@ -29,14 +34,19 @@ def memorisation_file(file: str) -> str:
 
 
 def memorisation_section(
-    name: str, runs: pd.DataFrame, history: pd.DataFrame, folder: Path, file: str
+    name: str,
+    runs: pd.DataFrame,
+    history: pd.DataFrame,
+    folder: Path,
+    file: str,
+    by: Sequence[str] | None = None,
 ) -> Section | None:
     """Return the section on memorisation of a study, and write its plot and table; None if not measured.
 
     Parameters
     ----------
     name
-        Name of the study.
+        Name of the study or of the figure.
     runs
         One row per run.
     history
@@ -45,6 +55,8 @@ def memorisation_section(
         Folder for the plot and the points.
     file
         File name without its ending.
+    by
+        Settings that tell the lines apart. Default: all in which the runs differ.
 
     Raises
     ------
@@ -55,7 +67,7 @@ def memorisation_section(
         return None
     measured = history.loc[history["memorised"].notna(), "key"]  # recorded runs may lack it
     runs = name_matrices(runs[runs["key"].isin(measured)])
-    varying = varying_settings(runs) or ["model"]
+    varying = list(by or varying_settings(runs)) or ["model"]
     evaluations = _evaluations(runs, history[history["key"].isin(measured)], varying)
     x = "epoch" if evaluations["epoch"].notna().all() else "step"
     points = pd.concat(
@@ -69,10 +81,8 @@ def memorisation_section(
         ignore_index=True,
     )
     write_tables(folder, file, points, pd.DataFrame())
-    labels = pd.Series(setting_names(points, varying), points.index, dtype=object)
-    n_lines = labels.nunique()
-    too_many = n_lines > MAX_SERIES or labels.str.len().max() > MAX_LABEL
-    plot = Plot("", ()) if too_many else publish(_plot(points, labels, x), folder, file)
+    lines = divide(points, varying)
+    plot = Plot("", ()) if lines.are_too_many else publish(_plot(points, lines, x), folder, file)
     return Section(
         name=file,
         title=f"{name}: memorisation",
@@ -80,10 +90,15 @@ def memorisation_section(
         svg=plot.svg,
         marks=plot.marks,
         caption="Shares of up to 1,000 wrongly labelled training examples per run, means over seeds."
-        + (f" No plot: {n_lines} lines are too many to tell apart; see the table." if too_many else ""),
+        + (
+            f" No plot: {lines.count} lines are too many to tell apart; see the table."
+            if lines.are_too_many
+            else ""
+        ),
         method="The same examples are looked at in all evaluations of a run. Where images have no class of "
         "their own, such as white noise, there is no true class to predict. Bars are 95 % Student t "
-        "intervals over seeds.",
+        "intervals over seeds; those beyond 0 to 100 % end outside the plot. A model that guesses evenly "
+        "among K classes predicts 1/K of the labels.",
         claims=pd.DataFrame(),
         points=points,
         runs=pd.DataFrame(),
@@ -117,26 +132,46 @@ def _planned_steps(runs: pd.DataFrame, last: "pd.Series[int]") -> "pd.Series[flo
     return runs["key"].map(last).astype("float64").where(took_all, planned)
 
 
-def _plot(points: pd.DataFrame, labels: "pd.Series[str]", x: str) -> Figure:
+def _plot(points: pd.DataFrame, lines: Lines, x: str) -> Figure:
+    """Draw the shares against the epoch: a column of panels per measure, a row where lines are divided."""
     measures = [measure for measure in SHARES if (points["measure"] == measure).any()]
+    panels = [(measure, title, chosen) for title, chosen in lines.panels for measure in measures]
+    limits = {measure: _limits(points[points["measure"] == measure]) for measure in measures}
+    rows = len(lines.panels)
+    height = (3.6 if rows == 1 else 2.6) + 0.1 * lines.count / rows
     with style():
-        figure, axes = new_figure(columns=len(measures), height=3.6 + 0.1 * labels.nunique())
-        for axis, measure in zip(axes, measures, strict=True):
-            of_measure = points["measure"] == measure
-            for index, label in enumerate(dict.fromkeys(labels)):
-                part = points[of_measure & (labels == label)]
-                line_with_interval(axis, part, x, label, index)
+        figure, axes = new_figure(columns=len(measures), rows=rows, height=height)
+        for axis, (measure, title, chosen) in zip(axes, panels, strict=True):
+            for number, label, part in lines.of_panel(points[chosen & (points["measure"] == measure)]):
+                line_with_interval(axis, part, x, label, number)
+            axis.set_title(title)
+            axis.set_ylim(*limits[measure])
             axis.set_xlabel("epoch" if x == "epoch" else "optimizer step")
             axis.set_ylabel(SHARES[measure])
             percent_axis(axis)
-        if labels.nunique() > 1:
-            legend_outside(figure)
+        if lines.count > 1:
+            legend_outside(figure, title=", ".join(lines.settings))
     return figure
 
 
+def _limits(points: pd.DataFrame) -> tuple[float, float]:
+    """Return the limits of the axis of a share, the same in all panels: those of its points and intervals."""
+    low, high = points[["mean", "low"]].min().min(), points[["mean", "high"]].max().max()
+    room = _ROOM * max(high - low, _LEAST_RANGE)
+    return within_shares(low - room, high + room)
+
+
 def _summary(evaluations: pd.DataFrame) -> str:
-    """Return the range of the last evaluations in one sentence."""
-    last = evaluations.loc[evaluations.groupby("key")["step"].idxmax(), "memorised"]
-    low, high = 100 * last.min(), 100 * last.max()
-    shares = f"{low:.0f} %" if round(low) == round(high) else f"{low:.0f} to {high:.0f} %"
-    return f"At the last step models predict {shares} of the wrong labels that they were trained on."
+    """Return the ranges of the last evaluations in one sentence."""
+    last = evaluations.loc[evaluations.groupby("key")["step"].idxmax()]
+    memorised = f"{_range(last['memorised'])} of the wrong labels that they were trained on"
+    has_classes = "recovered" in last and last["recovered"].notna().all()
+    recovered = (
+        f", and the true class of {_range(last['recovered'])} of these examples" if has_classes else ""
+    )
+    return f"At the last step models predict {memorised}{recovered}."
+
+
+def _range(shares: "pd.Series[float]") -> str:
+    low, high = 100 * shares.min(), 100 * shares.max()
+    return f"{low:.0f} %" if round(low) == round(high) else f"{low:.0f} to {high:.0f} %"

@@ -1,7 +1,6 @@
 """The plot of a user's own study: accuracy against a numeric setting, or one row per combination of names."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ import matplotlib.figure
 import pandas as pd
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from dilution.report.lines import MAX_LABEL, divide, setting_names, without_n_val
 from dilution.report.marks import mark_points
 from dilution.report.parameter_axis import parameter_axis
 from dilution.report.style import (
@@ -21,15 +21,11 @@ from dilution.report.style import (
     new_figure,
     percent_axis,
     style,
+    within_shares,
 )
-from dilution.utils.named_call import shorten_matrices
 
-MAX_SERIES = 12  # more lines than this cannot be told apart
-MAX_LABEL = 60  # longer labels leave no room for the plot
 _MAX_ROWS = 40  # settings of a plot by name
-_MAX_PANELS = 6
 _WIDE = 8  # ratio of the largest value of an axis to the smallest from which it is logarithmic
-_MARGIN = 0.02  # of an axis of shares beyond 0 and 1
 _LEGEND_LINE = 0.2  # inches of a line of the legend
 
 _AXIS_LABELS = {
@@ -97,45 +93,6 @@ def _is_axis(values: "pd.Series[Any]") -> bool:
     return values.nunique() > 1 and 2 * int(values.notna().sum()) >= len(values)
 
 
-def setting_names(points: pd.DataFrame, settings: Sequence[str]) -> list[str]:
-    """Return the settings of each point as text, without the number of validation examples if others give it.
-
-    Only values are named where they tell the points apart, otherwise the settings too: ``"delta 0.5"``.
-
-    Parameters
-    ----------
-    points
-        One row per point.
-    settings
-        Columns of settings.
-    """
-    columns = _without_n_val(points, settings)
-    rows = list(points[columns].itertuples(index=False, name=None))
-    values = [[(name, x) for name, x in zip(columns, row, strict=True) if _is_set(x)] for row in rows]
-    short = [", ".join(_text(x) for _, x in row) for row in values]
-    groups: dict[str, set[str]] = {}
-    for label, row in zip(short, values, strict=True):
-        groups.setdefault(label, set()).add(str(row))
-    if all(len(different) == 1 for different in groups.values()):
-        return short
-    return [", ".join(f"{name} {_text(x)}" for name, x in row) for row in values]
-
-
-def _without_n_val(points: pd.DataFrame, settings: Sequence[str]) -> list[str]:
-    """Return the settings without the number of validation examples, unless it tells points apart."""
-    others = [name for name in settings if name != "n_val"]
-    is_given = len(points[others].drop_duplicates()) == len(points[list(settings)].drop_duplicates())
-    return others if is_given and others else list(settings)
-
-
-def _is_set(value: object) -> bool:
-    return bool(pd.notna(value)) and value != ""
-
-
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else shorten_matrices(str(value))
-
-
 def _plot_by_name(points: pd.DataFrame, varying: Sequence[str], measure: str) -> StudyPlot:
     """Draw accuracy with one row per combination of settings, none of which is a number."""
     labels = setting_names(points, varying)
@@ -152,7 +109,7 @@ def _plot_by_name(points: pd.DataFrame, varying: Sequence[str], measure: str) ->
         axis.set_yticks(range(len(labels)), labels)
         axis.set_ylim(len(labels) - 0.5, -0.5)
         axis.set_xlabel(measure)
-        axis.set_xlim(*_within_shares(*axis.get_xlim()))
+        axis.set_xlim(*within_shares(*axis.get_xlim()))
         axis.xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10]))  # whole percents
         axis.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
     return StudyPlot(figure, "", int(points["seeds"].sum()))
@@ -162,7 +119,7 @@ def _plot_lines(
     points: pd.DataFrame, varying: Sequence[str], x: str, x_label: str, measure: str
 ) -> StudyPlot:
     """Draw accuracy against a numeric setting, one line per combination of the others."""
-    others = [name for name in _without_n_val(points, varying) if name != x]
+    others = [name for name in without_n_val(points, varying) if name != x]
     without_x = points[points[x].isna()]
     left_out = ""
     if len(without_x):  # observed labels have no alpha
@@ -173,50 +130,27 @@ def _plot_lines(
             f" They are of {int(without_x['seeds'].sum())} runs{': ' if shown else ''}{shown}."
         )
     points = points.dropna(subset=[x])
-    panel, titles = _panels(points, others)
-    line_settings = [name for name in others if name != panel]
-    labels = pd.Series(setting_names(points, line_settings), points.index)
-    n_lines = labels.nunique()
-    if n_lines > MAX_SERIES or labels.str.len().max() > MAX_LABEL:
-        return StudyPlot(
-            None, f" No plot: {n_lines} lines, or their names, are too many to tell apart; see the table.", 0
-        )
-    rows = math.ceil(len(titles) / 3)
-    height = (3.5 if rows == 1 else 3.0) + _LEGEND_LINE * n_lines / rows
+    lines = divide(points, others)
+    if lines.are_too_many:
+        no_plot = f" No plot: {lines.count} lines, or their names, are too many to tell apart; see the table."
+        return StudyPlot(None, no_plot, 0)
+    columns = min(3, len(lines.panels))
+    rows = math.ceil(len(lines.panels) / columns)
+    height = (3.5 if rows == 1 else 3.0) + _LEGEND_LINE * lines.count / rows
     with style():
-        figure, axes = new_figure(columns=min(3, len(titles)), rows=rows, height=height)
-        for axis, title in zip(axes, titles, strict=False):
-            part = points if panel is None else points[points[panel].astype(object) == title]
-            for index, label in enumerate(dict.fromkeys(labels)):
-                if (labels[part.index] == label).any():
-                    line_with_interval(axis, part[labels[part.index] == label], x, label, index)
-            if panel is not None:
-                axis.set_title(_text(title))
+        figure, axes = new_figure(columns=columns, rows=rows, height=height)
+        for axis, (title, in_panel) in zip(axes, lines.panels, strict=False):
+            for number, label, part in lines.of_panel(points[in_panel]):
+                line_with_interval(axis, part, x, label, number)
+            axis.set_title(title)
             axis.set_xlabel(x_label)
             axis.set_ylabel(measure)
             if x in _LOGARITHMIC and points[x].min() > 0 and points[x].max() / points[x].min() >= _WIDE:
                 log_axis(axis, "x")
-            axis.set_ylim(*_within_shares(*axis.get_ylim()))
+            axis.set_ylim(*within_shares(*axis.get_ylim()))
             percent_axis(axis)
-        for axis in axes[len(titles) :]:
+        for axis in axes[len(lines.panels) :]:
             axis.set_visible(False)
-        if line_settings and n_lines > 1:
-            legend_outside(figure, title=", ".join(line_settings))
+        if lines.settings and lines.count > 1:
+            legend_outside(figure, title=", ".join(lines.settings))
     return StudyPlot(figure, left_out, int(points["seeds"].sum()))
-
-
-def _within_shares(low: float, high: float) -> tuple[float, float]:
-    """Return the limits of an axis of shares: intervals of few seeds would stretch it far beyond 0 and 1."""
-    return max(low, -_MARGIN), min(high, 1 + _MARGIN)
-
-
-def _panels(points: pd.DataFrame, others: Sequence[str]) -> tuple[str | None, list[object]]:
-    """Return the setting that divides the lines among panels, with its values; None if one panel has room."""
-    if len(set(setting_names(points, others))) <= MAX_SERIES:
-        return None, [None]
-    for name, values in Counter({name: points[name].nunique() for name in others}).most_common()[::-1]:
-        rest = [other for other in others if other != name]
-        complete = points[name].notna().all() and 1 < values <= _MAX_PANELS
-        if complete and len(set(setting_names(points, rest))) <= MAX_SERIES:
-            return name, list(dict.fromkeys(points[name].astype(object)))
-    return None, [None]

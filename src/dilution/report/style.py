@@ -38,6 +38,7 @@ _WIDE = {"x": 300, "y": 1e6}  # a log axis whose ends have a larger ratio shows 
 
 _LONG_NUMBER = 0.005  # numbers below take so many letters that they overlap
 _WIDE_OF_LONG = 5
+_MARGIN_OF_SHARES = 0.02  # of an axis of shares beyond 0 and 1, of its range between them
 
 # Okabe and Ito's palette without its yellow, which is hard to see on white. Seven colours and eight
 # markers have no common factor, so the first 56 series all look different.
@@ -211,6 +212,12 @@ def percent_axis(axis: Axes) -> None:
     axis.set_yticks([tick for tick in ticks if low <= tick <= min(high, 1.0)])
     axis.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol=" %"))
     axis.set_ylim(low, high)
+
+
+def within_shares(low: float, high: float) -> tuple[float, float]:
+    """Return the limits of an axis of shares: intervals of few seeds would stretch it far beyond 0 and 1."""
+    margin = _MARGIN_OF_SHARES * (min(high, 1) - max(low, 0))
+    return max(low, -margin), min(high, 1 + margin)
 
 
 def log_axis(axis: Axes, which: Literal["x", "y"]) -> None:
