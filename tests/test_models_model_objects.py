@@ -1,5 +1,7 @@
 """Models as objects: classes, factories and classifiers get a name, and worker processes train them."""
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ import dilution
 from dilution.diagnosis import cross_validation
 from dilution.errors import InputError
 from dilution.models import call_factory, can_be_sent, importable_name, name_model
+from dilution.utils.references import resolve
 
 
 class Net(nn.Module):
@@ -47,6 +50,18 @@ def test_classifiers_are_copied(model):
     assert isinstance(classifier, KNeighborsClassifier)
     assert classifier is not model
     assert classifier.n_neighbors == (3 if isinstance(model, KNeighborsClassifier) else 5)
+
+
+def test_a_classifier_does_not_stand_for_its_class():
+    pipeline = make_pipeline(KNeighborsClassifier(3))
+    for model in (KNeighborsClassifier(3), pipeline):
+        name_model(model)
+    default = call_factory(importable_name(KNeighborsClassifier()), SHAPE, 2, seed=0)
+    assert default.n_neighbors == 5
+    copy = call_factory(name_model(pipeline), SHAPE, 2, seed=0)
+    assert copy.steps[0][1].n_neighbors == 3
+    of_class = importlib.import_module("sklearn.pipeline").Pipeline
+    assert resolve("sklearn.pipeline:Pipeline", "model") is of_class
 
 
 def test_names_stay_as_they_are():

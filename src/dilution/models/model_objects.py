@@ -19,7 +19,7 @@ from dilution.utils.references import is_reference, register_object, registered_
 
 
 def name_model(model: Any) -> str | None:
-    """Return the name under which a model is trained, which this process then knows.
+    """Return the name under which a model is trained: it can be imported, or this process then knows it.
 
     Parameters
     ----------
@@ -48,19 +48,21 @@ def name_model(model: Any) -> str | None:
             f"model is {short_repr(model)}, which has no predict_proba; probabilities of held-out labels are "
             "needed. Pass sklearn.calibration.CalibratedClassifierCV(model), or another classifier."
         )
-    if is_classifier and not isinstance(model, type):
-        model = CopyOf(model)
-    elif not callable(model):
+    if not is_classifier and not callable(model):
         raise InputError(
             f"model is a {type(model).__name__}; it must be a name, a class or function that makes a "
             "torch.nn.Module, or a classifier of scikit-learn."
         )
+    if name := _importable_name(model):
+        return name
     named = kind if is_classifier else model
     qualified = getattr(named, "__qualname__", type(named).__name__).replace(".<locals>", "")
     plain = re.sub(r"[^\w.]", "_", qualified)
     name = f"{getattr(named, '__module__', '__main__')}:{plain}"
     if not is_reference(name):
         name = f"__main__:{kind.__name__}"
+    if is_classifier and not isinstance(model, type):
+        model, name = CopyOf(model), f"{name}.instance"  # the name of its class stands for the class
     register_object(name, model)
     return name
 
@@ -82,16 +84,20 @@ def importable_name(model: Any) -> str | None:
     """
     if model is None or isinstance(model, str):
         return canonical_name(model) if model is not None and names_factory(model) else model
-    is_classifier = hasattr(model, "predict_proba") and not isinstance(model, type)
-    reference = _reference(type(model) if is_classifier else model)
-    name = _with_parameters(reference, model) if reference and is_classifier else reference
-    if name:
+    if name := _importable_name(model):
         return name
     raise InputError(
         f"model is {short_repr(model)}, an object; its runs are kept in a store and train in other "
         "processes, so it must have a name. Write a function (shape, classes) that returns it to a file of "
         "the current folder and pass 'my_module:my_function'. diagnose and fit take objects."
     )
+
+
+def _importable_name(model: Any) -> str:
+    """Return the name under which a model can be imported, with its parameters; empty if there is none."""
+    is_classifier = hasattr(model, "predict_proba") and not isinstance(model, type)
+    reference = _reference(type(model) if is_classifier else model)
+    return _with_parameters(reference, model) if reference and is_classifier else reference
 
 
 def _reference(model: Any) -> str:
