@@ -141,6 +141,50 @@ def test_the_verdict_says_where_the_learning_rate_is_at_an_edge_of_those_tried()
     assert "at 2 of 8 points and the largest at 0" in methods.FIGURE.claims[0].judge(inside).numbers
 
 
+@pytest.mark.parametrize(
+    ("lrs", "best", "expected"),
+    [
+        ([1e-3, 4e-3, 1.6e-2], 4e-3, YES),
+        ([1e-3, 4e-3], 1e-3, OPEN),
+        ([1e-3, 4e-3], 4e-3, OPEN),
+        ([4e-3, 1.6e-2], 1.6e-2, YES),  # the end of the range
+        ([1e-3], 1e-3, YES),  # nothing was chosen
+    ],
+)
+def test_a_learning_rate_at_an_edge_decides_nothing_before_the_end_of_the_range(lrs, best, expected):
+    parts = [rows(lambda *_: 0.7).assign(lr=lr, val_acc_clean=0.9 if lr == best else 0.5) for lr in lrs]
+    assert verdict(methods.FIGURE, pd.concat(parts)) == [expected]
+
+
+@pytest.mark.parametrize("best", [1e-6, 6.25e-5, 5e-4, 1e-3, 4e-3, 1.0])
+def test_learning_rates_go_on_until_none_is_at_an_edge(best):
+    figure, (_, inputs) = methods.FIGURE, INPUTS
+    planned = runs = figure.plan(inputs, "laptop", seeds=3)
+    for _ in range(5):
+        table = pd.DataFrame(run.model_dump() | {"state": "done", "n_test": 10_000} for run in runs)
+        is_best = table["loss"].ne(CROSS_ENTROPY) | table["lr"].eq(1e-3)  # cross entropy has its best one
+        distance = np.log10(table["lr"] / best).abs().where(is_best, 9)
+        table = table.assign(val_acc_clean=1 - distance / 10, test_acc_at_best_clean_val=0.7)
+        further = figure.search("laptop")(runs, table)
+        if not further:
+            break
+        runs = [*runs, *further]
+    else:
+        pytest.fail("the search did not end")
+    assert len({run.key for run in runs}) == len(runs)
+    tried = {}
+    for run in runs:
+        tried.setdefault((run.loss, run.mixup, run.alpha), set()).add(run.lr)
+    ends = {1e-6: {1.56e-5, 6.25e-5}, 6.25e-5: {6.25e-5, 1.56e-5}, 5e-4: {6.25e-5}, 4e-3: {4e-3, 1.6e-2}}
+    more = {1e-3: {4e-3}, 1.0: {4e-3, 1.6e-2}} | ends
+    of_gce = [lrs for (loss, _, _), lrs in tried.items() if loss == "gce"]
+    assert of_gce == [{2.5e-4, 1e-3} | more[best]] * 3
+    of_plain = [lrs for (loss, mixup, _), lrs in tried.items() if loss == CROSS_ENTROPY and not mixup]
+    assert of_plain == [{2.5e-4, 1e-3, 4e-3}] * 3
+    shared = {(run.seed, run.alpha, run.n, run.steps) for run in planned}
+    assert {(run.seed, run.alpha, run.n, run.steps) for run in runs} == shared
+
+
 def worth(name, alpha):
     return 3_000 * (1 + alpha / 10) / {"gce": 1.8, "mae": 0.5}.get(name, 1.0)
 

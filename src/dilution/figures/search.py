@@ -192,8 +192,8 @@ def expected_rounds(
 ) -> list[list[Run]]:
     """Return the runs that a figure will probably train, round by round of its searches.
 
-    The searches are played with made-up results: the learning rate in the middle is the best, and accuracy
-    follows a curve in n/(1 + α) that reaches 90 % at 240.
+    The searches are played with made-up results: the learning rate in the middle of those planned is the
+    best, and accuracy follows a curve in n/(1 + α) that reaches 90 % at 240.
 
     Parameters
     ----------
@@ -213,8 +213,9 @@ def expected_rounds(
     lr_search, search = figure.get_preset(preset).lr_search, figure.search(preset)
     rounds = [list(planned) if lr_search is None else lr_search.next_runs(planned, scores, n_available)]
     runs = list(rounds[0])
+    middle = float(np.mean(np.log10(sorted({run.lr for run in planned})))) if planned else 0.0
     while rounds[-1]:
-        frame = pd.DataFrame([_made_up(run, n_available, scores) for run in runs])
+        frame = pd.DataFrame([_made_up(run, n_available, scores, middle) for run in runs])
         if lr_search is not None:
             rounds.append(_with_searched_lrs(figure, preset, planned, runs, frame))
         else:
@@ -223,9 +224,9 @@ def expected_rounds(
     return rounds[:-1]
 
 
-def _made_up(run: Run, n_available: int, scores: Mapping[str, Score]) -> dict[str, Any]:
-    """Return a row of the table of results with made-up measures."""
-    distance = abs(math.log10(run.lr / PROVISIONAL_LR))
+def _made_up(run: Run, n_available: int, scores: Mapping[str, Score], middle: float) -> dict[str, Any]:
+    """Return a row of results with made-up measures; a learning rate of 10^middle is the best."""
+    distance = abs(math.log10(run.lr) - middle)
     logit = math.log(9) + 1.5 * math.log(run.n / (240 * (1 + (run.alpha or 0.0))))
     accuracy = 1 / (1 + math.exp(-logit))
     score = scores.get(run.key, Score(0.5 + 0.1 * distance, 0.0, 1 + distance))
