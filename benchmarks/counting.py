@@ -10,7 +10,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 LOOP, DILUTION, SINGLE = "DataLoader loop", "dilution", "dilution, one model"
 BATCH_SIZE = 128
 MNIST_SHAPE, CIFAR_SHAPE = (1, 28, 28), (3, 32, 32)
-IMAGE_SHAPES = {"conv6": CIFAR_SHAPE}
+IMAGE_SHAPES = {"conv6": CIFAR_SHAPE, "resnet18": CIFAR_SHAPE}
 """Image shape of the models that are not measured on images of the shape of MNIST."""
 COMPILED = "compiled network of the total batch"
 CEILING = "ceiling, torch.bfloat16"

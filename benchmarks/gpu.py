@@ -66,8 +66,8 @@ class Size:
     replicas: int
 
 
-MODELS = ("conv4", "conv6", "mlp2", "perceptron", "conv2")
-AGAINST_COMPILED, ALONE = ("conv4",), ("conv6",)
+MODELS = ("conv4", "conv6", "mlp2", "perceptron", "conv2", "resnet18")
+AGAINST_COMPILED, ALONE = ("conv4", "resnet18"), ("conv6",)
 WARM_UP_STEPS = 10  # they compile kernels and capture a graph
 FULL = Size("cuda", 60_000, 500, 2048, 3, 8192, GPU_GROUP_SIZE)
 SMALL = Size("cpu", 600, 3, 3, 1, 256, 2)

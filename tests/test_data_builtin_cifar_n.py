@@ -106,6 +106,17 @@ def test_other_labels_make_another_data_set(root: Path, arrays: dict[str, Any]) 
     assert fingerprint("cifar10n/worse", other) != first
 
 
+def test_labels_that_were_replaced_are_read_again(root: Path, arrays: dict[str, Any]) -> None:
+    write(root, arrays)
+    first, data = fingerprint("cifar10n/worse", root), load("cifar10n/worse", root)
+    assert load("cifar10n/worse", root) is data
+    write(root, arrays | {"worse_label": arrays["aggre_label"]})
+    assert fingerprint("cifar10n/worse", root) != first
+    observed = load("cifar10n/worse", root).train.observed
+    assert observed is not None
+    assert observed.tolist() == arrays["aggre_label"].tolist()
+
+
 @pytest.mark.parametrize(
     ("change", "rule"),
     [

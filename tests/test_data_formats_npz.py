@@ -66,6 +66,7 @@ def test_an_invalid_file_is_named_with_its_fault(
         load(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "damaged" not in str(caught.value)
 
 
 def test_a_file_of_another_kind_is_a_data_error(tmp_path: Path) -> None:

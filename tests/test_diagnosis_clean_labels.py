@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from photographs import write_class_folders
 from reviewed_tables import CLASSES, N, diagnose_table, noisy_frame, noisy_rows
 
@@ -338,6 +339,20 @@ def test_a_frame_keeps_the_type_of_its_labels_and_its_index(kind):
     changed = clean.labels != clean.given
     assert changed.any()
     assert (clean.table["label"] != frame["label"]).to_numpy().tolist() == changed.tolist()
+
+
+def test_a_diagnosis_stays_as_it_is_when_the_user_changes_the_data():
+    probs = np.stack([PRED_PROBS[:, [0, 2]].sum(axis=1), PRED_PROBS[:, 1]], axis=1)
+    frame = pd.DataFrame({"heat": np.arange(N)}).assign(label=LABELS % 2)
+    diagnosis = diagnose_table(frame, probs)
+    expected = diagnosis.clean("drop").table
+    frame.loc[: N // 2, ["heat", "label"]] = -1
+    pd.testing.assert_frame_equal(diagnosis.clean("drop").table, expected)
+
+    arrays = Arrays(torch.arange(N, dtype=torch.float32)[:, None, None, None], torch.from_numpy(LABELS % 2))
+    diagnosis = diagnose_table(arrays, probs)
+    arrays.labels.fill_(0)
+    assert diagnosis.labels.tolist() == (LABELS % 2).tolist()
 
 
 def test_images_of_a_folder_become_a_list_of_paths_and_labels(tmp_path):

@@ -1,5 +1,6 @@
 """Models as objects: classes, factories and classifiers get a name, and worker processes train them."""
 
+import functools
 import importlib
 
 import numpy as np
@@ -62,6 +63,17 @@ def test_a_classifier_does_not_stand_for_its_class():
     assert copy.steps[0][1].n_neighbors == 3
     of_class = importlib.import_module("sklearn.pipeline").Pipeline
     assert resolve("sklearn.pipeline:Pipeline", "model") is of_class
+
+
+def test_a_wrapped_function_does_not_stand_for_what_it_wraps():
+    @functools.wraps(make)
+    def wide(shape, classes):
+        return nn.Sequential(nn.Flatten(), nn.Linear(shape[0], 99), nn.Linear(99, classes))
+
+    of_wide = name_model(wide)
+    assert len(call_factory(of_wide, SHAPE, 2, seed=0)) == 3
+    assert len(call_factory(name_model(make), SHAPE, 2, seed=0)) == 2
+    assert len(call_factory(of_wide, SHAPE, 2, seed=0)) == 3
 
 
 def test_names_stay_as_they_are():

@@ -82,9 +82,19 @@ SLOW = {
     "name", [pytest.param(name, marks=[pytest.mark.trains] if name in SLOW else []) for name in CASES]
 )
 @pytest.mark.usefixtures("fetched")
-def test_a_remedy_works_as_it_is_pasted(name: str) -> None:
-    MESSAGES[name] = CASES[name].provoke()
-    CASES[name].apply(MESSAGES[name])
+def test_a_remedy_works_as_it_is_pasted(name: str, tmp_path: Path) -> None:
+    try:
+        MESSAGES[name] = CASES[name].provoke()
+        CASES[name].apply(MESSAGES[name])
+    finally:
+        forget_modules_of(tmp_path)
+
+
+def forget_modules_of(folder: Path) -> None:
+    """Take the modules that were imported from a folder out of this process, as its end would."""
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(folder)):
+            del sys.modules[name]
 
 
 # --- the source ---
@@ -251,6 +261,7 @@ def test_each_remedy_in_the_source_has_a_case(
         monkeypatch.chdir(tmp_path / str(number))
         monkeypatch.setattr(sys, "path", [str(tmp_path / str(number)), *sys.path])
         messages.append(MESSAGES.get(name) or remedied.provoke())
+        forget_modules_of(tmp_path)  # cases have modules of the same name
     without = [text for text in remedies() if not any(text.is_in(message) for message in messages)]
     unexplained = [
         f"{text.place}: {text.source}" for text in without if not any(part in text.source for part in EXEMPT)

@@ -17,6 +17,7 @@ from dilution.study.datasets import confusability_name
 from dilution.study.executors import FinishedGroup
 from dilution.study.executors.inline import InlineExecutor
 from dilution.study.grouping import RunGroup
+from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
 from dilution.study.results import table
 from dilution.study.scheduler import run_study
@@ -124,7 +125,7 @@ def test_a_run_whose_worker_was_killed_is_trained_again(store, module, tmp_path)
                 os.kill(os.getpid(), signal.SIGKILL)
             return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, classes))
         """)
-    runs = [small(model=f"{deadly}:net", fingerprint="x"), small()]
+    runs = prepare([small(model=f"{deadly}:net"), small()], None)
     run_study(Study.of("s", runs), store, ONE_WORKER)
     assert states(store, runs) == ["done", "done"]
     assert store.crashes() == {runs[0].key: 1}

@@ -1,5 +1,6 @@
 """References module:name: their form, imports, reloads and source digests."""
 
+import importlib
 import subprocess
 import sys
 
@@ -28,6 +29,29 @@ def test_a_changed_module_is_reloaded_and_has_another_digest(module, tmp_path):
     (tmp_path / f"{name}.py").write_text("def answer(): return 'changed'")
     assert resolve(f"{name}:answer", "model")() == "changed"
     assert source_digest(f"{name}:answer", "model") != digest
+
+
+def test_a_module_that_was_edited_after_its_import_by_others_is_reloaded(module, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    name = module("def answer(): return 1")
+    imported = importlib.import_module(name)
+    assert resolve(f"{name}:answer", "model") is imported.answer  # not edited: the same object
+    other = module("def answer(): return 1")
+    importlib.import_module(other)
+    (tmp_path / f"{other}.py").write_text("def answer(): return 'edited'")
+    assert resolve(f"{other}:answer", "model")() == "edited"
+
+
+def test_a_module_of_the_same_name_in_another_folder_is_refused(module, tmp_path, monkeypatch):
+    name = module("def answer(): return 1")
+    assert resolve(f"{name}:answer", "model")() == 1
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert resolve(f"{name}:answer", "model")() == 1  # the folder has none
+    (tmp_path / "other" / f"{name}.py").write_text("def answer(): return 2")
+    with pytest.raises(InputError, match=f"{name} in this process is .*Start a new process"):
+        resolve(f"{name}:answer", "model")
 
 
 def test_what_is_missing_or_cannot_be_called_is_refused(module):

@@ -29,7 +29,7 @@ from dilution.data.label_file_source import (
 )
 from dilution.data.sources import CUSTOM_DATA, DataSource, PackSource, TableSource, custom_source
 from dilution.errors import InputError, short_repr, unknown
-from dilution.utils.regular_file import expand_home, is_file
+from dilution.utils.regular_file import expand_home, is_file, path_stamp
 
 _BUILTIN: tuple[BuiltinDataSet, ...] = (
     *(DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CIFAR100),
@@ -257,8 +257,16 @@ def _source(name: str | Path, root: str | Path | None) -> DataSource:
     return source
 
 
-@lru_cache(maxsize=4)
 def _load_builtin(name: str, root: Path) -> DataSet:
+    """Return a built-in data set; it is read again if its files have changed."""
+    source = _BY_NAME[name]
+    if not source.is_present(root):
+        source.load(root)  # downloads them, or says what is missing
+    return _read_builtin(name, root, tuple(map(path_stamp, source.paths(root))))
+
+
+@lru_cache(maxsize=4)
+def _read_builtin(name: str, root: Path, stamps: tuple[str, ...]) -> DataSet:  # noqa: ARG001  (part of the cache's key)
     data = _BY_NAME[name].load(root)
     # Their splits and those of their trainings are published: each example is a group of its own.
     train, test = (replace(split, groups=torch.arange(len(split))) for split in (data.train, data.test))

@@ -15,7 +15,7 @@ from dilution.data.formats.table_options import unquote
 from dilution.data.pack import reader
 from dilution.errors import DataError, InputError
 from dilution.utils.references import is_reference
-from dilution.utils.regular_file import check_regular, expand_home
+from dilution.utils.regular_file import check_regular, expand_home, path_stamp
 
 
 class DataSource(Protocol):
@@ -65,8 +65,7 @@ class PathSource(ABC):
     def fingerprint(self) -> str:
         """Return the SHA-256 of the file."""
         try:
-            stat = self.path.stat()
-            return _sha256(self.path, stat.st_mtime_ns, stat.st_size)
+            return _sha256(self.path, path_stamp(self.path))
         except OSError as error:
             raise DataError(
                 f"{self.path} cannot be read ({error.strerror}); it must be {self.kind}. "
@@ -126,8 +125,7 @@ class PackSource(PathSource):
 
     def stamp(self) -> str:
         """Return a text that also changes when images are overwritten, so that they are verified again."""
-        identity, stat = self.fingerprint(), self.path.stat()
-        return f"{identity} {stat.st_mtime_ns} {stat.st_size}"
+        return f"{self.fingerprint()} {path_stamp(self.path)}"
 
     def check(self) -> list[FileStatus]:
         """Read the whole pack and compare it with its checksums."""
@@ -319,7 +317,7 @@ def _splits(name: str) -> Iterator[tuple[str, str]]:
 
 
 @lru_cache(maxsize=64)
-def _sha256(path: Path, modified: int, size: int) -> str:  # noqa: ARG001  (part of the cache's key)
+def _sha256(path: Path, stamp: str) -> str:  # noqa: ARG001  (part of the cache's key)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

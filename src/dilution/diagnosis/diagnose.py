@@ -234,7 +234,7 @@ def diagnose_predictions(
     """
     split_groups = None if noisy.groups is None else noisy.split_groups
     groups = None if split_groups is None else split_groups.numpy()
-    labels, pred_probs = noisy.labels.numpy(), cross_validation.pred_probs
+    labels, pred_probs = noisy.labels.numpy().copy(), cross_validation.pred_probs
     known, predicted = verified != -1, pred_probs.argmax(axis=1)
     agrees = (verified == predicted) | ((verified == WRONG_CLASS_UNKNOWN) & (predicted != labels))
     if fits is None:

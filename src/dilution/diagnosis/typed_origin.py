@@ -66,7 +66,7 @@ class FrameOrigin(TableOrigin):
 
     def __init__(self, frame: pd.DataFrame, table: FrameTable, label: str) -> None:
         super().__init__(table, label, "the DataFrame")
-        self._frame = frame
+        self._frame = frame.copy()  # the user may change theirs
 
     @property
     def _n_rows(self) -> int:

@@ -61,9 +61,9 @@ def name_model(model: Any) -> str | None:
     name = f"{getattr(named, '__module__', '__main__')}:{plain}"
     if not is_reference(name):
         name = f"__main__:{kind.__name__}"
-    if is_classifier and not isinstance(model, type):
-        model, name = CopyOf(model), f"{name}.instance"  # the name of its class stands for the class
-    register_object(name, model)
+    if _imported(name) not in (None, model):
+        name = f"{name}.object"  # the name alone stands for what is imported by it
+    register_object(name, CopyOf(model) if is_classifier and not isinstance(model, type) else model)
     return name
 
 
@@ -106,10 +106,16 @@ def _reference(model: Any) -> str:
     name = f"{module}:{qualified}"
     if not callable(model) or module in (None, "__main__") or not is_reference(name):
         return ""
-    target = sys.modules.get(str(module))
+    return name if _imported(name) is model else ""
+
+
+def _imported(name: str) -> Any:
+    """Return what ``module:name`` means in the modules that are imported; None if it means nothing."""
+    module, _, qualified = name.partition(":")
+    target = sys.modules.get(module)
     for attribute in qualified.split("."):
         target = getattr(target, attribute, None)
-    return name if target is model else ""
+    return target
 
 
 def _with_parameters(reference: str, classifier: Any) -> str:

@@ -24,9 +24,9 @@ def keep_data_notes(store: Store, runs: Sequence[Run], root: str | None) -> None
     root
         Folder of downloaded data.
     """
-    opened = {(name, run.dataset, run.fingerprint) for run in runs for name in data_names(run)}
-    for name, dataset, fingerprint in sorted(opened):
-        notes = list(open_data(name, fingerprint if name == dataset else "", root).notes)
+    opened = {(name, run.fingerprint) for run in runs for name in data_names(run)}
+    for name, fingerprint in sorted(opened):
+        notes = list(open_data(name, fingerprint, root).notes)
         artifact = _artifact_name(name, fingerprint)
         if notes != (store.artifact(artifact) or []):
             store.keep_artifact(artifact, notes)

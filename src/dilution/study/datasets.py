@@ -39,12 +39,15 @@ def open_data(name: str, fingerprint: str, root: str | None) -> DataSet:
     name
         Name of the data set, or custom data.
     fingerprint
-        Fingerprint of a run. It distinguishes two contents of one file.
+        Fingerprint of a run, which distinguishes two contents of one file. Empty if it is not known yet: the
+        content is that of now.
     root
         Folder of downloaded data.
     """
     provided = _provided.get((name, fingerprint))
-    return _load(name, fingerprint, root) if provided is None else provided
+    if provided is not None:
+        return provided
+    return _load(name, fingerprint, root) if fingerprint else load(name, root)
 
 
 @lru_cache(maxsize=2)
@@ -103,7 +106,7 @@ def dilute(run: Run, root: str | None, confusabilities: Confusabilities) -> tupl
     if run.image_source not in IMAGE_SOURCES:
         if not is_dataset_name(run.image_source):
             raise unknown("image source", run.image_source, (*IMAGE_SOURCES, *DATASETS))
-        image_source = open_data(run.image_source, "", root).train
+        image_source = open_data(run.image_source, run.fingerprint, root).train
     noisy = Dilution(
         with_label_file(data.train, run.labels) if run.labels else data.train,
         alpha=run.alpha,

@@ -1,11 +1,12 @@
 """Checks before the first run of a study starts, and the fingerprints of the files that runs use."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 import torch
 
 from dilution.data import fingerprint, is_dataset_name, load
+from dilution.errors import short_repr
 from dilution.noise import IMAGE_SOURCES
 from dilution.study.datasets import confusability_name, dilute, open_data
 from dilution.study.grouping import expected_steps
@@ -62,23 +63,14 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
     """
     data_digest = cache(partial(fingerprint, root=root))
     has_groups = cache(partial(_has_groups, root=root))
-    model_digest = cache(partial(source_digest, kind="model"))
-    loss_digest = cache(_loss_digest)
-    noise_digest = cache(_noise_digest)
-    strategy_digest = cache(_strategy_digest)
-    own_digests = cache(_own_digests)
+    digests_of = {setting: cache(digest) for setting, digest in _FILE_DIGESTS.items()}
     checked: set[str] = set()
     prepared = []
     for run in runs:
         digests = [data_digest(name) for name in data_names(run)]
         if has_groups(run.dataset):
             digests.append(GROUPED)
-        if is_custom(run.model):
-            digests.append(model_digest(name_in(run.model)))
-        digests.append(loss_digest(run.loss))
-        digests.append(strategy_digest(run.strategy))
-        digests += own_digests(run.optimizer, run.schedule, run.early_stopping)
-        digests.append(noise_digest(run.noise, run.labels))
+        digests += [digest(getattr(run, setting)) for setting, digest in digests_of.items()]
         run = run.model_copy(update={"fingerprint": "+".join(filter(None, digests))})
         budget = set() if run.strategy == "plain" else _BUDGET
         settings = run.model_dump_json(include=_CHECKED_SETTINGS | budget)
@@ -87,6 +79,34 @@ def prepare(runs: Sequence[Run], root: str | None) -> list[Run]:
             _check(run, root)
         prepared.append(run)
     return prepared
+
+
+def changed_files(runs: Sequence[Run]) -> list[str]:
+    """Return the settings of runs whose files have changed since :func:`prepare`: ``"model nets:small"``.
+
+    These are modules of the user, files of labels and transition matrices, which each training reads anew.
+
+    Parameters
+    ----------
+    runs
+        Runs as :func:`prepare` returns them.
+    """
+    settings = {
+        (setting, getattr(run, setting), run.fingerprint)
+        for run in runs
+        if run.fingerprint
+        for setting in _FILE_DIGESTS
+    }
+    return [
+        f"{setting} {short_repr(text)}"
+        for setting, text, fingerprint in sorted(settings)
+        if (digest := _FILE_DIGESTS[setting](text)) and digest not in fingerprint.split("+")
+    ]
+
+
+def _model_digest(name: str) -> str:
+    """Return the SHA-256 of the module that a model of the user is in."""
+    return source_digest(name_in(name), "model") if is_custom(name) else ""
 
 
 def _loss_digest(text: str) -> str:
@@ -101,21 +121,43 @@ def _strategy_digest(text: str) -> str:
     return strategy.digest if isinstance(strategy, CustomStrategy) else ""
 
 
-def _noise_digest(noise: str, labels: str) -> str:
-    """Return the SHA-256 of the file that the noise depends on: a module of the user, or a file of labels."""
-    if labels:
-        path = expand_home(labels)
-        check_regular(path)
-        return file_digest(path)
+def _labels_digest(labels: str) -> str:
+    """Return the SHA-256 of a file of labels."""
+    if not labels:
+        return ""
+    path = expand_home(labels)
+    check_regular(path)
+    return file_digest(path)
+
+
+def _noise_digest(noise: str) -> str:
+    """Return the SHA-256 of the module that noise of the user is in."""
     name, _ = parse_call(noise, "noise")
     return source_digest(name, "noise") if is_reference(name) else ""
 
 
-def _own_digests(optimizer: str, schedule: str, early_stopping: str) -> list[str]:
-    """Return the SHA-256 of the modules of the user that steps depend on, without those of built-in names."""
-    rule = resolve_early_stopping(early_stopping)
-    settings: list[object] = [resolve_optimizer(optimizer), resolve_schedule(schedule), rule]
-    return [setting.digest for setting in settings if isinstance(setting, OwnSetting)]
+def _own_digest(resolve: Callable[[str], object]) -> Callable[[str], str]:
+    """Return a function of the text of a setting → the SHA-256 of the module of the user that it is in."""
+
+    def digest(text: str) -> str:
+        setting = resolve(text)
+        return setting.digest if isinstance(setting, OwnSetting) else ""
+
+    return digest
+
+
+_FILE_DIGESTS: dict[str, Callable[[str], str]] = {
+    "model": _model_digest,
+    "loss": _loss_digest,
+    "strategy": _strategy_digest,
+    "optimizer": _own_digest(resolve_optimizer),
+    "schedule": _own_digest(resolve_schedule),
+    "early_stopping": _own_digest(resolve_early_stopping),
+    "noise": _noise_digest,
+    "labels": _labels_digest,
+}
+"""For each setting that may name a file: the SHA-256 of that, empty without one. Their order is that of the
+fingerprints in stores."""
 
 
 def _has_groups(name: str, root: str | None) -> bool:

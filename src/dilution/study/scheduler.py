@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dilution.errors import TimeLimitReached
+from dilution.errors import DataError, TimeLimitReached
 from dilution.study.checkpoints import CheckpointFolder
 from dilution.study.data_notes import data_notes, keep_data_notes
 from dilution.study.datasets import (
@@ -30,6 +30,7 @@ from dilution.study.executors.processes import workers_note
 from dilution.study.gradient_notes import gradient_notes
 from dilution.study.grid import Study
 from dilution.study.grouping import RunGroup, epoch_length, expected_steps, group_runs
+from dilution.study.prepare import changed_files
 from dilution.study.progress import Progress
 from dilution.study.run_spec import Run
 from dilution.study.runner import using_threads
@@ -74,6 +75,8 @@ def run_study(
         If runs remain at the deadline. The same call resumes them from their checkpoints.
     StoreError
         If another process writes to the store, or it cannot be written.
+    DataError
+        If a module, a file of labels or a matrix that the runs name has changed since they were prepared.
     """
     execution = execution or Execution()
     progress = progress or Progress(quiet=not execution.progress)
@@ -230,6 +233,11 @@ def _plural(noun: str, count: int) -> str:
 
 
 def _start(group: RunGroup, executor: Executor, store: Store, progress: Progress, deadline: Deadline) -> None:
+    if changed := changed_files(group.runs):
+        raise DataError(
+            f"a file was changed while the study ran: that of {', '.join(changed)}. Finished runs are kept. "
+            "Put the earlier file back to go on, or repeat the command to train all runs with the new one."
+        )
     trained_by = versions() | {"threads": str(group.threads)}
     store.start([run.key for run in group.runs], host=platform.node(), versions=trained_by, at=_now())
     progress.started(group)

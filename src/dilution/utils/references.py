@@ -2,6 +2,8 @@
 
 import hashlib
 import importlib
+import importlib.machinery
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -137,10 +139,12 @@ def _import(module: str, kind: str, name: str) -> ModuleType:
     importlib.invalidate_caches()  # the file may be newer than the cached listing of its folder
     sys.path.insert(0, folder)
     try:
+        is_by_others = module in sys.modules and module not in _digests
         imported = importlib.import_module(module)
         file = getattr(imported, "__file__", None)
         digest = _digest(file) if file and Path(file).is_file() else ""
-        if _digests.setdefault(module, digest) != digest:
+        is_stale = is_by_others and _changed_since_import(imported)
+        if _digests.setdefault(module, digest) != digest or is_stale:
             imported = importlib.reload(imported)
             _digests[module] = digest
     except (Exception, SystemExit) as error:
@@ -164,7 +168,44 @@ def _import(module: str, kind: str, name: str) -> ModuleType:
             sys.path.remove(folder)  # the first of this name
         if folder not in sys.path and "" not in sys.path:
             sys.path.append(folder)
+    _check_folder(module, folder, kind, name)
     return imported
+
+
+def _check_folder(module: str, folder: str, kind: str, name: str) -> None:
+    """Refuse a module of the current folder if the process has imported another one of its name.
+
+    A worker process, or the same command later, would import the one of the current folder.
+    """
+    top = module.partition(".")[0]
+    here = importlib.machinery.PathFinder.find_spec(top, [folder])
+    origin, imported = here and here.origin, getattr(sys.modules[top], "__file__", None)
+    if origin and imported and Path(origin).resolve() != Path(imported).resolve():
+        raise InputError(
+            f"{kind} is {name!r}; {top} in this process is {imported}, imported before, and {origin} in the "
+            "current folder has the same name. Start a new process, or rename one of the files."
+        )
+
+
+def _changed_since_import(module: ModuleType) -> bool:
+    """Return whether the file of a module has changed since its import, as far as its bytecode tells.
+
+    Bytecode has the time and the size of the file that it was compiled from, as the import found or wrote it.
+    It tells nothing where the import could not write it, or read something else.
+    """
+    spec = module.__spec__
+    if spec is None or type(spec.loader) is not importlib.machinery.SourceFileLoader:
+        return False
+    if sys.dont_write_bytecode or not spec.origin or not spec.cached:
+        return False
+    if not os.access(Path(spec.cached).parent, os.W_OK):
+        return False
+    try:
+        status, header = Path(spec.origin).stat(), Path(spec.cached).read_bytes()[:16]
+    except OSError:  # no bytecode was written
+        return False
+    flags, *compiled_from = (int.from_bytes(header[start : start + 4], "little") for start in (4, 8, 12))
+    return not flags and compiled_from != [int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF]
 
 
 def _explain_missing(value: Any, module: str, attribute: str) -> str:

@@ -48,6 +48,18 @@ def file_size(path: Path) -> int:
         return 0
 
 
+def path_stamp(path: Path) -> str:
+    """Return a text that changes with a file: its size, and the times when content and status changed last.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    """
+    status = path.stat()
+    return f"{status.st_size}/{status.st_mtime_ns}/{status.st_ctime_ns}"
+
+
 def expand_home(text: str | Path) -> Path:
     """Return a path with the home folder in place of ``~``; one of no user stays as it is."""
     try:

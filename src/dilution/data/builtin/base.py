@@ -55,6 +55,9 @@ class BuiltinDataSet(Protocol):
     def is_present(self, root: Path) -> bool:
         """Return whether all files exist, without verifying them."""
 
+    def paths(self, root: Path) -> list[Path]:
+        """Return the files that exist and are read."""
+
     def identity(self, root: Path, load: Callable[[], DataSet]) -> str:
         """Return a digest that tells the data in `root` from other data of this name; empty for originals.
 
@@ -92,6 +95,10 @@ class BundledDataSet:
     def is_present(self, root: Path) -> bool:  # noqa: ARG002
         """Return True."""
         return True
+
+    def paths(self, root: Path) -> list[Path]:  # noqa: ARG002
+        """Return an empty list."""
+        return []
 
     def identity(self, root: Path, load: Callable[[], DataSet]) -> str:  # noqa: ARG002
         """Return an empty string: the name identifies the content."""

@@ -114,6 +114,10 @@ class Cifar:
         except DataError:  # a layout is incomplete
             return False
 
+    def paths(self, root: Path) -> list[Path]:
+        """Return the files that exist and are read."""
+        return self._locate(root)
+
     def identity(self, root: Path, load: Callable[[], DataSet]) -> str:
         """Return the SHA-256 of images and labels; an empty string for the originals."""
         if all(status.state == "present" for status in self.check(root)):

@@ -134,6 +134,10 @@ class HumanLabels:
         """Return whether the files of labels and images exist, without verifying them."""
         return bool(self._locate(root)) and self.images.is_present(root)
 
+    def paths(self, root: Path) -> list[Path]:
+        """Return the files that exist and are read."""
+        return [*self._locate(root), *self.images.paths(root)]
+
     def identity(self, root: Path, load: Callable[[], DataSet]) -> str:
         """Return the identity of the images and the SHA-256 of the observed labels."""
         observed = load().train.observed

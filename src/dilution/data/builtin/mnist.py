@@ -106,7 +106,12 @@ class IdxDataSet:
 
     def is_present(self, root: Path) -> bool:
         """Return whether all files exist, without verifying them."""
-        return all(self.locate(file, root) for file in self.files)
+        return len(self.paths(root)) == len(self.files)
+
+    def paths(self, root: Path) -> list[Path]:
+        """Return the files that exist and are read."""
+        located = (self.locate(file, root) for file in self.files)
+        return [path for path in located if path is not None]
 
     def identity(self, root: Path, load: Callable[[], DataSet]) -> str:  # noqa: ARG002
         """Return an empty string: the checksums fix the content."""

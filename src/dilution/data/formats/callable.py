@@ -115,7 +115,8 @@ def _digest(data: DataSet) -> str:
     for split in (data.train, data.test):
         digest.update(repr((len(split), split.shape, split.dtype, split.classes)).encode())
         digest.update(split.labels.numpy().tobytes())
-        digest.update(b"" if split.observed is None else split.observed.numpy().tobytes())
+        for values in (split.observed, split.groups):
+            digest.update(b"" if values is None else values.numpy().tobytes())
         for rows in torch.arange(len(split)).split(_HASH_BLOCK):
             digest.update(split.take(rows).numpy().tobytes())
     return digest.hexdigest()

@@ -27,6 +27,7 @@ from dilution.data.formats.table_options import shown_path
 from dilution.data.splits import split_with_copies, with_own_test_split
 from dilution.errors import DataError, InputError
 from dilution.utils.printable import printable
+from dilution.utils.regular_file import path_stamp
 
 _DEFAULT_SIZE = 32  # pixels
 _MAX_IMAGES = 20_000
@@ -89,8 +90,7 @@ def stamp(root: Path) -> str:
     listing = _list_images(root)
     for name, path in _files(listing):
         try:
-            status = path.stat()
-            state = f"{status.st_size}/{status.st_mtime_ns}"
+            state = path_stamp(path)
         except OSError:  # it was removed since it was listed; reading it will say so
             state = "unreadable"
         digest.update(os.fsencode(f"{name}/{state}\n"))

@@ -32,6 +32,7 @@ from dilution.data.labels import number_classes
 from dilution.data.splits import split_with_copies
 from dilution.errors import DataError, DilutionError, InputError
 from dilution.utils.printable import printable
+from dilution.utils.regular_file import path_stamp
 
 _NAMES = ("path", "image", "image_path", "file", "filename", "file_name", "filepath", "file_path")
 """Names of a column of paths, in lower case."""
@@ -196,8 +197,7 @@ def stamp(path: Path, options: str, column: str) -> str:
     digest = hashlib.sha256()
     for name in _read_list(path, options, column).names:
         try:
-            status = (path.parent / name).stat()
-            state = f"{status.st_size}/{status.st_mtime_ns}"
+            state = path_stamp(path.parent / name)
         except (OSError, ValueError):
             state = "unreadable"
         digest.update(os.fsencode(f"{name}/{state}\n"))

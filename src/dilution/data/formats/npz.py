@@ -77,6 +77,8 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             stream.seek(0)
             _check_keys(check_arrays_fit(stream), path)
             return load_arrays(stream)
+    except InputError:  # a ValueError, but of no damage
+        raise
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; name a .npz file. {_REMEDY}") from error
     except zipfile.BadZipFile as error:

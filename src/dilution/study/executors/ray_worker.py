@@ -64,8 +64,8 @@ class GroupTask:
 
 def required_data(run: Run) -> list[tuple[str, str]]:
     """Return name and fingerprint of the data sets that a run reads."""
-    external = [] if run.image_source in IMAGE_SOURCES else [(run.image_source, "")]
-    return [(run.dataset, run.fingerprint), *external]
+    names = [run.dataset] if run.image_source in IMAGE_SOURCES else [run.dataset, run.image_source]
+    return [(name, run.fingerprint) for name in names]
 
 
 def train(task: GroupTask, confusabilities: Confusabilities) -> list[dict[str, Any]]:
