@@ -149,6 +149,8 @@ def test_the_verdict_says_where_the_learning_rate_is_at_an_edge_of_those_tried()
         ([1e-3, 4e-3], 4e-3, OPEN),
         ([4e-3, 1.6e-2], 1.6e-2, YES),  # the end of the range
         ([1e-3], 1e-3, YES),  # nothing was chosen
+        ([1.6e-2, 6.4e-2], 1.6e-2, OPEN),
+        ([4e-6, 1.56e-5], 1.56e-5, OPEN),
     ],
 )
 def test_a_learning_rate_at_an_edge_decides_nothing_before_the_end_of_the_range(lrs, best, expected):

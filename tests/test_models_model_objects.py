@@ -76,6 +76,25 @@ def test_a_wrapped_function_does_not_stand_for_what_it_wraps():
     assert len(call_factory(of_wide, SHAPE, 2, seed=0)) == 3
 
 
+def test_an_object_whose_file_has_changed_stays_itself(module, tmp_path, monkeypatch):
+    text = (
+        "import torch\ndef net(shape, classes):\n    return torch.nn.Sequential(torch.nn.Linear({}, classes))"
+    )
+    name = module(text.format(3))
+    monkeypatch.syspath_prepend(tmp_path)
+    old = importlib.import_module(name).net
+    assert name_model(old) == importable_name(old) == f"{name}:net"
+    (tmp_path / f"{name}.py").write_text(text.format(3) + "  # edited")
+    for _ in range(2):
+        of_old = name_model(old)
+        assert resolve(of_old, "model") is old
+        assert resolve(f"{name}:net", "model") is not old
+    with pytest.raises(InputError, match="has changed since it was imported") as caught:
+        importable_name(old)
+    _, _, remedy = str(caught.value).partition("Take it anew: ")
+    assert importable_name(eval(remedy)) == f"{name}:net"
+
+
 def test_names_stay_as_they_are():
     assert name_model("mlp1") == importable_name("mlp1") == "mlp1"
     assert name_model(None) is importable_name(None) is None

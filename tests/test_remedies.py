@@ -234,6 +234,7 @@ EXEMPT: dict[str, str] = {
     "such as torch.optim:RMSprop(alpha=0.9)": "a list, no message",
     "dilution.load_weights({}, {}, which=": "code that tests/test_study_saved_weights.py runs",
     "With parameters: co_teaching(": "a list, no message",
+    "importlib.import_module({": "code that tests/test_models_model_objects.py runs",
     "--zoom": "a style sheet",
     "stroke-width": "a style sheet",
     "confusable = dilution.confusability": "code that tests/test_cli_show_run.py runs",

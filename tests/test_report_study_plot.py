@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dilution.report.differences import differences_section
-from dilution.report.lines import setting_names
+from dilution.report.lines import divide, setting_names
 from dilution.report.section import study_section
 from dilution.report.study_plot import plot_study
 from dilution.study import Run
@@ -165,3 +165,30 @@ def test_differences_of_a_study_are_a_section_with_their_correction(tmp_path):
     assert list(pd.read_csv(tmp_path / "mine-differences.csv"))[-2:] == ["p", "p_holm"]
     assert differences_section("mine", runs[runs["seed"] == 0], tmp_path, "x") is None
     assert differences_section("mine", runs.assign(loss="gce", noise="a"), tmp_path, "x") is None
+
+
+def test_lines_are_divided_among_panels_by_the_setting_with_the_fewest_values():
+    points = pd.DataFrame(
+        [{"model": model, "alpha": float(alpha)} for model in ("mlp1", "conv2") for alpha in range(10)]
+    )
+    lines = divide(points, ["model", "alpha"])
+    assert [title for title, _ in lines.panels] == ["mlp1", "conv2"]
+    assert (lines.count, lines.settings, lines.are_too_many) == (10, ("alpha",), False)
+    (number, label, part), *_ = lines.of_panel(points[lines.panels[1][1]].iloc[3:])
+    assert (number, label, part["alpha"].tolist()) == (3, "3", [3.0])
+    few = divide(points[points["alpha"] < 3], ["model", "alpha"])
+    assert [title for title, _ in few.panels] == [""]
+    numbers = divide(points.assign(model=points["model"].map({"mlp1": 1, "conv2": 2})), ["model", "alpha"])
+    assert [title for title, _ in numbers.panels] == ["model 1", "model 2"]
+
+
+def test_points_without_the_setting_of_the_panels_have_a_panel_of_their_own():
+    skewed = [
+        {"order": order, "delta": delta / 5} for order in ("near", "far", "any") for delta in range(1, 6)
+    ]
+    points = pd.DataFrame([{"order": None, "delta": None}, *skewed])
+    lines = divide(points, ["order", "delta"])
+    assert [title for title, _ in lines.panels] == ["near", "far", "any", "without order"]
+    ((_, label, part),) = lines.of_panel(points[lines.panels[-1][1]])
+    assert (label, len(part)) == ("all", 1)
+    assert divide(points.assign(seed=range(len(points))), ["order", "delta", "seed"]).are_too_many

@@ -1,5 +1,6 @@
 """Files that change between two calls of one process, or while a study trains: those of now are read."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from dilution.study.grouping import group_runs
 from dilution.study.prepare import changed_files, prepare
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
+from dilution.training.losses import resolve_loss
 
 BASE = {"dataset": "digits", "n": 100, "model": "perceptron", "steps": 2, "n_evals": 1, "batch_size": 16}
 INLINE = Execution(workers=0, progress=False)
@@ -91,6 +93,50 @@ def test_a_file_that_changes_while_a_study_trains_ends_it_and_keeps_what_is_done
     assert prepare(runs[:1], None)[0].key != runs[0].key
 
 
+@pytest.mark.trains
+def test_what_trains_when_a_file_changes_is_finished(module, tmp_path, monkeypatch):
+    name = module(NET)
+    runs = prepare(
+        [Run.of(**{**BASE, "alpha": 1, "model": f"{name}:net"}, seed=seed) for seed in range(3)], None
+    )
+    original = InlineExecutor.start
+
+    def start_and_change(self, group):
+        original(self, group)
+        if len(self._started) == 2:
+            (tmp_path / f"{name}.py").write_text(OTHER_NET)
+
+    monkeypatch.setattr(InlineExecutor, "start", start_and_change)
+    monkeypatch.setattr(InlineExecutor, "has_room", lambda *_: True)
+    monkeypatch.setattr(scheduler, "group_runs", one_by_one)
+    with Store(tmp_path / "s.sqlite") as store:
+        with pytest.raises(DataError, match=r"was changed .*\. Finished runs are kept"):
+            run_study(Study.of("s", runs), store, INLINE)
+        states = store.states([run.key for run in runs])
+    assert sorted(states.values()) == ["done", "done", "queued"]
+    (group,) = group_runs(runs[:1], None, study=runs[:1], cores=1)
+    (tmp_path / f"{name}.py").write_text("def net(shape")  # half saved
+    assert "SyntaxError" in scheduler._changed_files(group)
+
+
+def test_the_files_of_a_run_are_in_its_fingerprint_in_the_order_of_the_keys_in_stores(module, tmp_path):
+    name, labels = module(NET), tmp_path / "theirs.npy"
+    np.save(labels, dilution.load("digits").train.labels.numpy())
+    np.savetxt(tmp_path / "T.csv", 0.05 + 0.5 * np.eye(10), delimiter=",")
+    own = {
+        "model": f"{name}:net",
+        "optimizer": "torch.optim:RMSprop",
+        "loss": f"forward(T='{tmp_path}/T.csv')",
+    }
+    (run,) = prepare([Run.of(**{**BASE, "noise": "observed", "labels": str(labels)} | own)], None)
+    of_model, of_labels = (
+        sha256(file.read_bytes()).hexdigest() for file in (tmp_path / f"{name}.py", labels)
+    )
+    of_optimizer = sha256(Path(torch.optim.__file__).read_bytes()).hexdigest()
+    of_loss = resolve_loss(own["loss"]).digest
+    assert run.fingerprint == "+".join([of_model, of_loss, of_optimizer, of_labels])
+
+
 def one_by_one(*arguments, **options):
     """Return the groups of runs with one run each."""
     return [single for group in group_runs(*arguments, **options) for single in group.single_runs()]
@@ -114,3 +160,8 @@ def test_groups_of_a_function_belong_to_its_content(module):
     file = Path(f"{name}.py")
     file.write_text(file.read_text().replace("LAST = 3", "LAST = 4"))
     assert fingerprint(f"{name}:data") != first
+
+
+def test_data_whose_groups_are_single_examples_have_the_fingerprint_of_stored_runs(module):
+    name = module("import dilution\n\ndef data():\n    return dilution.load('digits')")
+    assert fingerprint(f"{name}:data") == "fadf3064c81f421f118277b5062a1b9129d6f944ef7dbf856131ee75d3dc5d23"

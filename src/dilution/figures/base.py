@@ -146,6 +146,9 @@ class Figure:
         Whether the points are fractions in [0, 1], shown in percent.
     findings
         Function of the points → further results, a sentence each, that are listed below the summary.
+    shown
+        Function of the table of runs → those behind the points, where others only choose a setting. Default:
+        all.
     """
 
     name: str
@@ -160,6 +163,7 @@ class Figure:
     compared_with: str | None = None
     as_percent: bool = True
     findings: Callable[[pd.DataFrame], tuple[str, ...]] | None = None
+    shown: Callable[[pd.DataFrame], pd.DataFrame] | None = None
 
     def __repr__(self) -> str:
         """Return name and title."""

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from dilution.figures.loss_variants import VARIANT
+from dilution.figures.registry import FIGURES
 from dilution.figures.search import results
 from dilution.report.memorisation import memorisation_section
 from dilution.report.section import Section
@@ -38,8 +40,12 @@ def figure_memorisation(store: Store, study: str, folder: Path, file: str) -> Se
     """
     runs = results(table(store, study))
     runs = name_matrices(runs[runs["state"].isin(["done", "diverged"])])
-    history = histories(store, study, set(runs["key"]))
     name = study.partition("/")[0]
+    if runs.empty:
+        return None
+    if (shown := FIGURES[name].shown) is not None:
+        runs = shown(runs)
+    history = histories(store, study, set(runs["key"]))
     return memorisation_section(name, runs, history, folder, file, by=settings_of_lines(runs))
 
 
@@ -49,9 +55,11 @@ def settings_of_lines(runs: pd.DataFrame) -> list[str]:
     Parameters
     ----------
     runs
-        One row per run, with named matrices.
+        One row per run, with named matrices. Where variants have names, these stand for loss and mixup.
     """
     settings = varying_settings(runs)
+    if VARIANT in runs:
+        settings = [VARIANT, *(name for name in settings if name not in ("loss", "mixup"))]
     for name in _CHOSEN:
         others = [other for other in settings if other != name]
         if others and _count(runs, others) == _count(runs, settings):

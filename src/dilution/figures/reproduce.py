@@ -217,8 +217,8 @@ def _plan(
     """Return the runs of a figure with the recipe applied, ready to train."""
     if recipe is not None and figure.search(preset) is not None:
         raise InputError(
-            f"the recipe is {str(recipe)!r}, but {figure.name} is a search: its later runs follow from its "
-            "first ones and have their own budget. Leave out --recipe or the figure."
+            f"the recipe is {str(recipe)!r}, but {figure.name} is a search at preset {preset}: its later "
+            "runs follow from the results of its first ones. Leave out --recipe or the figure."
         )
     root = execution.root
     return prepare(with_recipe(figure.plan(inputs, preset, seeds), recipe, root), root)

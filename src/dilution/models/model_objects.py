@@ -14,8 +14,8 @@ from torch import nn
 from dilution.errors import InputError, short_repr
 from dilution.models.custom import Classifier
 from dilution.models.own_names import canonical_name, names_factory
-from dilution.utils.named_call import format_call
-from dilution.utils.references import is_reference, register_object, registered_object
+from dilution.utils.named_call import format_call, parse_call
+from dilution.utils.references import is_reference, register_object, registered_object, resolve
 
 
 def name_model(model: Any) -> str | None:
@@ -53,7 +53,7 @@ def name_model(model: Any) -> str | None:
             f"model is a {type(model).__name__}; it must be a name, a class or function that makes a "
             "torch.nn.Module, or a classifier of scikit-learn."
         )
-    if name := _importable_name(model):
+    if (name := _importable_name(model)) and _still_means(name, model):
         return name
     named = kind if is_classifier else model
     qualified = getattr(named, "__qualname__", type(named).__name__).replace(".<locals>", "")
@@ -86,6 +86,14 @@ def importable_name(model: Any) -> str | None:
         return canonical_name(model) if model is not None and names_factory(model) else model
     if name := _importable_name(model):
         return name
+    kind = model if hasattr(model, "__qualname__") else type(model)
+    other = _imported(f"{kind.__module__}:{kind.__qualname__}")
+    if other not in (None, kind) and other.__module__ == kind.__module__ != "__main__":
+        raise InputError(
+            f"model is {short_repr(model)}, and the file of {kind.__module__} has changed since it was "
+            f"imported: {kind.__qualname__} is another object now. Take it anew: "
+            f"importlib.import_module({kind.__module__!r}).{kind.__qualname__}"
+        )
     raise InputError(
         f"model is {short_repr(model)}, an object; its runs are kept in a store and train in other "
         "processes, so it must have a name. Write a function (shape, classes) that returns it to a file of "
@@ -107,6 +115,12 @@ def _reference(model: Any) -> str:
     if not callable(model) or module in (None, "__main__") or not is_reference(name):
         return ""
     return name if _imported(name) is model else ""
+
+
+def _still_means(name: str, model: Any) -> bool:
+    """Return whether a name means a model, or the class of a classifier, also once its module is reloaded."""
+    reference, _ = parse_call(name, "model")
+    return resolve(reference, "model") is (model if hasattr(model, "__qualname__") else type(model))
 
 
 def _imported(name: str) -> Any:

@@ -71,10 +71,12 @@ def divide(points: pd.DataFrame, settings: Sequence[str]) -> Lines:
     labels = pd.Series(setting_names(points, in_label), points.index, dtype=object)
     if panel is None:
         return Lines(labels, tuple(in_label), (("", pd.Series(True, points.index)),))
-    values = points[panel].astype(object)
     name = f"{panel} " if pd.api.types.is_numeric_dtype(points[panel]) else ""
-    panels = tuple((name + _text(value), values == value) for value in dict.fromkeys(values))
-    return Lines(labels, tuple(in_label), panels)
+    is_set = points[panel].map(_is_set).astype(bool)
+    values = points[panel].astype(object)
+    panels = [(name + _text(value), values == value) for value in dict.fromkeys(values[is_set])]
+    panels += [(f"without {panel}", ~is_set)] * (not is_set.all())
+    return Lines(labels.where(labels != "", "all"), tuple(in_label), tuple(panels))
 
 
 def _panel(points: pd.DataFrame, names: Sequence[str]) -> str | None:
@@ -83,8 +85,8 @@ def _panel(points: pd.DataFrame, names: Sequence[str]) -> str | None:
         return None
     for name, values in Counter({name: points[name].nunique() for name in names}).most_common()[::-1]:
         rest = [other for other in names if other != name]
-        complete = points[name].notna().all() and 1 < values <= _MAX_PANELS
-        if complete and len(set(setting_names(points, rest))) <= _MAX_LINES:
+        panels = values + int(points[name].isna().any())
+        if 1 < panels <= _MAX_PANELS and len(set(setting_names(points, rest))) <= _MAX_LINES:
             return name
     return None
 

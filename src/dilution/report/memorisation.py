@@ -56,7 +56,8 @@ def memorisation_section(
     file
         File name without its ending.
     by
-        Settings that tell the lines apart. Default: all in which the runs differ.
+        Settings that tell the lines of a figure apart; matrices have their names already. Default: all in
+        which the runs of a study differ.
 
     Raises
     ------
@@ -66,7 +67,8 @@ def memorisation_section(
     if "memorised" not in history or history["memorised"].isna().all():
         return None
     measured = history.loc[history["memorised"].notna(), "key"]  # recorded runs may lack it
-    runs = name_matrices(runs[runs["key"].isin(measured)])
+    runs = runs[runs["key"].isin(measured)]
+    runs = name_matrices(runs) if by is None else runs
     varying = list(by or varying_settings(runs)) or ["model"]
     evaluations = _evaluations(runs, history[history["key"].isin(measured)], varying)
     x = "epoch" if evaluations["epoch"].notna().all() else "step"
@@ -85,13 +87,13 @@ def memorisation_section(
     plot = Plot("", ()) if lines.are_too_many else publish(_plot(points, lines, x), folder, file)
     return Section(
         name=file,
-        title=f"{name}: memorisation",
+        title=f"{name}: memorisation" if by is None else "Wrong training labels that models reproduce",
         summary=_summary(evaluations),
         svg=plot.svg,
         marks=plot.marks,
         caption="Shares of up to 1,000 wrongly labelled training examples per run, means over seeds."
         + (
-            f" No plot: {lines.count} lines are too many to tell apart; see the table."
+            f" No plot: {lines.count} lines are too many to tell apart; {file}.csv has the points."
             if lines.are_too_many
             else ""
         ),

@@ -58,8 +58,12 @@ def _load(name: str, fingerprint: str, root: str | None) -> DataSet:
 
 def takes_steps(run: Run, root: str | None) -> bool:
     """Return whether a run trains a model in optimizer steps; otherwise it fits an estimator."""
-    data = open_data(run.dataset, run.fingerprint, root).train
-    return resolve_trainable(run.model, data.shape, len(data.classes)).takes_steps
+    return trains_in_steps(run, open_data(run.dataset, run.fingerprint, root).train)
+
+
+def trains_in_steps(run: Run, train: Arrays) -> bool:
+    """Return :func:`takes_steps` of a run with this training split."""
+    return resolve_trainable(run.model, train.shape, len(train.classes)).takes_steps
 
 
 def needs_confusability(run: Run) -> bool:

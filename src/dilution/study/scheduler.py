@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dilution.errors import DataError, TimeLimitReached
+from dilution.errors import DataError, DilutionError, TimeLimitReached
 from dilution.study.checkpoints import CheckpointFolder
 from dilution.study.data_notes import data_notes, keep_data_notes
 from dilution.study.datasets import (
@@ -167,17 +167,21 @@ def _train(
     waiting, alone = _separate_crashed(groups, store)
     progress.start_clock(sum(group.cost for group in (*waiting, *alone)))
     lost_machines: Counter[str] = Counter()
-    saved = 0
-    while executor.is_busy or ((waiting or alone) and not deadline.stops):
-        while waiting and not deadline.stops:
+    saved, changed = 0, ""
+    while executor.is_busy or ((waiting or alone) and not deadline.stops and not changed):
+        while waiting and not deadline.stops and not changed:
             place = deadline.times.next_of(waiting, deadline.stop_at - time.time())
             if not executor.has_room(waiting[place]):
+                break
+            if changed := _changed_files(waiting[place]):  # what trains now has the earlier ones, and ends
                 break
             group = waiting[place]
             del waiting[place]
             _start(group, executor, store, progress, deadline)
         # if it crashes the machine, the others are done
         if alone and not waiting and not deadline.stops and not executor.is_busy:
+            if changed := _changed_files(alone[0]):
+                break
             _start(alone.popleft(), executor, store, progress, deadline)
         if not executor.is_busy:
             continue
@@ -195,7 +199,20 @@ def _train(
             for group in unfinished:
                 is_alone = len(group.runs) == 1 and group.runs[0].key in crashed
                 (alone if is_alone else waiting).append(group)
+    if changed:
+        raise DataError(
+            f"a file was changed while the study ran: that of {changed}. Finished runs are kept. "
+            "Put the earlier file back to go on, or repeat the command to train all runs with the new one."
+        )
     return saved
+
+
+def _changed_files(group: RunGroup) -> str:
+    """Return which files of a group have changed since its runs were prepared, as text; empty if none has."""
+    try:
+        return ", ".join(changed_files(group.runs))
+    except DilutionError as error:  # a module that is half saved cannot be imported
+        return f"{group.runs[0].model}, seed {group.runs[0].seed} ({error})"
 
 
 def _ended(finished: FinishedGroup) -> list[str]:
@@ -233,11 +250,6 @@ def _plural(noun: str, count: int) -> str:
 
 
 def _start(group: RunGroup, executor: Executor, store: Store, progress: Progress, deadline: Deadline) -> None:
-    if changed := changed_files(group.runs):
-        raise DataError(
-            f"a file was changed while the study ran: that of {', '.join(changed)}. Finished runs are kept. "
-            "Put the earlier file back to go on, or repeat the command to train all runs with the new one."
-        )
     trained_by = versions() | {"threads": str(group.threads)}
     store.start([run.key for run in group.runs], host=platform.node(), versions=trained_by, at=_now())
     progress.started(group)

@@ -115,8 +115,11 @@ def _digest(data: DataSet) -> str:
     for split in (data.train, data.test):
         digest.update(repr((len(split), split.shape, split.dtype, split.classes)).encode())
         digest.update(split.labels.numpy().tobytes())
-        for values in (split.observed, split.groups):
-            digest.update(b"" if values is None else values.numpy().tobytes())
+        digest.update(b"" if split.observed is None else split.observed.numpy().tobytes())
+        if split.groups is not None and len(split.groups.unique()) < len(
+            split
+        ):  # otherwise as without groups
+            digest.update(b"groups" + split.groups.numpy().tobytes())
         for rows in torch.arange(len(split)).split(_HASH_BLOCK):
             digest.update(split.take(rows).numpy().tobytes())
     return digest.hexdigest()

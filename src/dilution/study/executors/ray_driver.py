@@ -82,8 +82,12 @@ class RayExecutor(Executor):
             self._confusabilities = ray.put(self.workload.confusabilities)
             # once: Ray sends each remote function to the whole cluster and keeps it there
             self._train = ray.remote(train)
+            put: dict[int, Any] = {}  # once, also for several fingerprints, such as those of several models
             for data in dict.fromkeys(data for run in self.workload.runs for data in required_data(run)):
-                self._data[data] = ray.put(to_numpy(open_data(*data, self._execution.root)))
+                opened = open_data(*data, self._execution.root)
+                if id(opened) not in put:
+                    put[id(opened)] = opened, ray.put(to_numpy(opened))
+                _, self._data[data] = put[id(opened)]
         except BaseException:
             self.close()
             raise
