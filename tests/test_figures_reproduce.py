@@ -135,6 +135,7 @@ def test_the_page_ends_with_the_memorisation_of_each_figure_that_trains(reproduc
     memorised = points[points["measure"] == "memorised"].groupby("noise_order", dropna=False)["mean"].mean()
     expected = runs.groupby("noise_order", dropna=False)["memorised_last"].mean()
     assert memorised.to_dict() == pytest.approx(expected.to_dict(), nan_ok=True)
+    assert (folder / "out" / "fig5-memorisation.png").exists()  # in panels by the order
     page = (folder / "out" / "README.md").read_text("utf-8")
     titles = [line for line in page.splitlines() if line.startswith("## fig")]
     assert [title.split(":")[0] for title in titles] == ["## fig4", "## fig5", "## fig5-memorisation"]
