@@ -65,6 +65,7 @@ EARLY = {
     "n_val": 20,
     "batch_size": 100,
     "alpha_expected": 1.0,
+    "noise_rate_expected": 0.45,
     "label_mode": "added",
     "targets": "sampled",
 }
@@ -93,6 +94,15 @@ def test_steps_are_drawn_where_the_epochs_of_a_recorded_run_are_unknown(tmp_path
     history = pd.DataFrame({"key": ["a", "b", "c"], "step": [16, 8, 4], "memorised": 0.1})
     section = memorisation_section("s", runs, history, tmp_path, "f")
     assert section.points["step"].tolist() == [4, 8, 16]
+
+
+def test_runs_with_wrong_labels_that_were_not_measured_are_counted(tmp_path):
+    runs = pd.DataFrame(EARLY | {"noise_rate_expected": [0.4, 0.4, 0.0]})
+    history = pd.DataFrame({"key": ["a"], "step": [16], "memorised": 0.1})
+    caption = memorisation_section("s", runs, history, tmp_path, "f").caption
+    assert "such as imported ones: 1, left out." in caption
+    every = pd.DataFrame({"key": ["a", "b"], "step": 16, "memorised": 0.1})
+    assert "Left out" not in memorisation_section("s", runs, every, tmp_path, "f").caption
 
 
 def test_a_study_that_did_not_measure_it_has_no_panel(tmp_path):

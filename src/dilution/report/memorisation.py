@@ -66,7 +66,8 @@ def memorisation_section(
     """
     if "memorised" not in history or history["memorised"].isna().all():
         return None
-    measured = history.loc[history["memorised"].notna(), "key"]  # recorded runs may lack it
+    measured = history.loc[history["memorised"].notna(), "key"]
+    left_out = _count_unmeasured(runs, measured)
     runs = runs[runs["key"].isin(measured)]
     runs = name_matrices(runs) if by is None else runs
     varying = list(by or varying_settings(runs)) or ["model"]
@@ -96,6 +97,11 @@ def memorisation_section(
             f" No plot: {lines.count} lines are too many to tell apart; {file}.csv has the points."
             if lines.are_too_many
             else ""
+        )
+        + (
+            f" Runs with wrong labels that were not measured, such as imported ones: {left_out}, left out."
+            if left_out
+            else ""
         ),
         method="The same examples are looked at in all evaluations of a run. Where images have no class of "
         "their own, such as white noise, there is no true class to predict. Bars are 95 % Student t "
@@ -106,6 +112,13 @@ def memorisation_section(
         runs=pd.DataFrame(),
         notes=plot.notes,
     )
+
+
+def _count_unmeasured(runs: pd.DataFrame, measured: "pd.Series[str]") -> int:
+    """Return the number of finished runs that have wrong labels, or may have, and were not measured."""
+    finished = runs[runs["state"].isin(["done", "diverged"])]
+    others = finished[~finished["key"].isin(measured)]
+    return int((pd.to_numeric(others["noise_rate_expected"]).fillna(1) > 0).sum())
 
 
 def _evaluations(runs: pd.DataFrame, history: pd.DataFrame, varying: Sequence[str]) -> pd.DataFrame:
