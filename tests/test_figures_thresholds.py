@@ -12,6 +12,7 @@ from dilution.errors import InputError
 from dilution.figures.threshold_search import LONG_SEARCH, SHORT_SEARCH, SMALLEST_N, next_runs, snap
 from dilution.figures.thresholds import (
     LEVELS,
+    _fieller,
     crossing,
     grid_crossing,
     grid_crossings,
@@ -88,6 +89,24 @@ def test_without_a_significant_slope_the_interval_is_unbounded():
     table = pd.DataFrame({"n": [500, 600, 700, 800], "test_acc_at_best_clean_val": [0.95, 0.85, 0.96, 0.88]})
     fit = crossing(table, 0.9)
     assert fit is None or (fit.low == 0 and math.isinf(fit.high))
+
+
+def test_a_bound_that_a_hardly_significant_slope_puts_far_away_is_unbounded():
+    n = np.array([4000.0, 6000, 8000, 12000, 16000, 24000])
+
+    def bounds(slope):
+        z = logit(np.array([0.88, 0.93, 0.86, 0.94, 0.87, 0.93])) + slope * np.log(n / n.mean())
+        _, high = _fieller(np.log(n), z, float(logit(np.array([0.9]))[0]))
+        return 1 / (1 + np.exp(-z)), high
+
+    few, many = 0.0, 5.0  # without a significant slope, and with one
+    for _ in range(60):
+        middle = (few + many) / 2
+        few, many = (middle, many) if math.isinf(bounds(middle)[1]) else (few, middle)
+    accuracy, high = bounds(many)
+    assert math.log(1000 * n.max()) < high < math.inf
+    fit = crossing(pd.DataFrame({"n": n, "test_acc_at_best_clean_val": accuracy}), 0.9)
+    assert math.isinf(fit.high)
 
 
 @given(st.floats(1, 1e6), st.integers(100, 60_000))

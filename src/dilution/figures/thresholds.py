@@ -1,7 +1,6 @@
 """How many clean examples reach an accuracy: crossings on a grid or near a search."""
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ LEVELS = (0.8, 0.9)
 FIT_WINDOW = math.log(2.9)
 """Runs with n within this factor of the crossing, as a logarithm, take part in the fit."""
 
-_LARGEST_LOG = math.log(sys.float_info.max)
+_KNOWN_WITHIN = math.log(1000)  # of the crossing: bounds further away, of a hardly rising slope, tell nothing
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def crossing(table: pd.DataFrame, level: float) -> Crossing | None:
     """Fit the logit of accuracy against log n near a level and return the n where the fit crosses it.
 
     The interval is Fieller's (1954): every x at which the fitted line does not differ significantly from
-    the level. It is unbounded if the slope is not significant.
+    the level. It is unbounded if the slope is not significant, or hardly: beyond a factor of 1,000.
 
     Parameters
     ----------
@@ -194,12 +193,12 @@ def crossing(table: pd.DataFrame, level: float) -> Crossing | None:
             break
         centre = moved
     low, high = _fieller(x[near], z[near], goal)
-    return Crossing(math.exp(moved), _exp(low), _exp(high), int(near.sum()))
-
-
-def _exp(x: float) -> float:
-    """Return e to the x, infinite beyond the largest float: a hardly rising slope has such bounds."""
-    return math.exp(x) if x < _LARGEST_LOG else math.inf
+    return Crossing(
+        math.exp(moved),
+        math.exp(low) if low > moved - _KNOWN_WITHIN else 0.0,
+        math.exp(high) if high < moved + _KNOWN_WITHIN else math.inf,
+        int(near.sum()),
+    )
 
 
 def _line(x: np.ndarray, z: np.ndarray) -> tuple[float, float, float]:
