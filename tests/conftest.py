@@ -28,9 +28,12 @@ settings.register_profile("suite", max_examples=40, deadline=None, derandomize=T
 settings.load_profile("suite")
 
 
-# Under nohup every child would ignore SIGHUP, as commands do that were started so; here it ends them.
+# Under nohup every child would ignore SIGHUP, and in the background of a script SIGINT, as commands do that
+# were started so; here these end them.
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
