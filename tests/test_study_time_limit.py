@@ -111,13 +111,12 @@ def net(shape, classes):
 @pytest.mark.trains
 @pytest.mark.parametrize(("workers", "seconds", "steps"), [(0, 0.5, 30), (1, 4, 120)])
 def test_a_limit_by_the_clock_stops_in_time_and_the_next_call_resumes(
-    tmp_path, monkeypatch, workers, seconds, steps
+    tmp_path, monkeypatch, module, workers, seconds, steps
 ):
-    (tmp_path / "slow_model.py").write_text(SLOW)
-    monkeypatch.chdir(tmp_path)
+    name = module(SLOW)
     monkeypatch.syspath_prepend(tmp_path)
     study, unlimited = (
-        study_of(models=("slow_model:net",), seeds=2, steps=steps),
+        study_of(models=(f"{name}:net",), seeds=2, steps=steps),
         Execution(workers=0, progress=False),
     )
     monkeypatch.setenv("PAUSE", "0.05")

@@ -215,10 +215,9 @@ class Remembers(nn.Module):
 
 
 @pytest.mark.parametrize("model", ["mlp2", "conv2"])
-@pytest.mark.parametrize("text", ["elr", "own_losses:Remembers(decay=0.7)", "forward", "gce"])
-def test_the_state_of_a_loss_survives_a_kill(tmp_path, monkeypatch, model, text):
-    (tmp_path / "own_losses.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("text", ["elr", "own:Remembers(decay=0.7)", "forward", "gce"])
+def test_the_state_of_a_loss_survives_a_kill(tmp_path, module, model, text):
+    text = text.replace("own:", f"{module(OWN)}:")
 
     def several():
         return tasks(text, model, replicas=2, steps=15, n_evals=5, optimizer="adam", lr=0.003)

@@ -1,6 +1,7 @@
 """References module:name: their form, imports, reloads and source digests."""
 
 import importlib
+import os
 import subprocess
 import sys
 
@@ -29,6 +30,16 @@ def test_a_changed_module_is_reloaded_and_has_another_digest(module, tmp_path):
     (tmp_path / f"{name}.py").write_text("def answer(): return 'changed'")
     assert resolve(f"{name}:answer", "model")() == "changed"
     assert source_digest(f"{name}:answer", "model") != digest
+
+
+def test_an_edit_of_the_same_size_within_a_second_is_seen(module, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    name = module("def answer(): return 1")
+    file = tmp_path / f"{name}.py"
+    for answer in range(1, 6):
+        file.write_text(f"def answer(): return {answer}")
+        os.utime(file, (1e9, 1e9))
+        assert resolve(f"{name}:answer", "model")() == answer
 
 
 def test_a_module_that_was_edited_after_its_import_by_others_is_reloaded(module, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import importlib.machinery
+import importlib.util
 import os
 import sys
 from contextlib import suppress
@@ -145,6 +146,8 @@ def _import(module: str, kind: str, name: str) -> ModuleType:
         digest = _digest(file) if file and Path(file).is_file() else ""
         is_stale = is_by_others and _changed_since_import(imported)
         if _digests.setdefault(module, digest) != digest or is_stale:
+            with suppress(OSError):  # its time has whole seconds: an edit within one of the same size
+                Path(importlib.util.cache_from_source(file)).unlink(missing_ok=True)
             imported = importlib.reload(imported)
             _digests[module] = digest
     except (Exception, SystemExit) as error:
