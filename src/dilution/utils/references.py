@@ -147,7 +147,7 @@ def _import(module: str, kind: str, name: str) -> ModuleType:
         is_stale = is_by_others and _changed_since_import(imported)
         if _digests.setdefault(module, digest) != digest or is_stale:
             with suppress(OSError):  # its time has whole seconds: an edit within one of the same size
-                Path(importlib.util.cache_from_source(file)).unlink(missing_ok=True)
+                Path(importlib.util.cache_from_source(str(file))).unlink(missing_ok=True)
             imported = importlib.reload(imported)
             _digests[module] = digest
     except (Exception, SystemExit) as error:
