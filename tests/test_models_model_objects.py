@@ -89,9 +89,9 @@ def test_an_object_whose_file_has_changed_stays_itself(module, tmp_path, monkeyp
         of_old = name_model(old)
         assert resolve(of_old, "model") is old
         assert resolve(f"{name}:net", "model") is not old
-    with pytest.raises(InputError, match="has changed since it was imported") as caught:
+    with pytest.raises(InputError, match="has another object under the name net") as caught:
         importable_name(old)
-    _, _, remedy = str(caught.value).partition("Take it anew: ")
+    _, _, remedy = str(caught.value).partition("Take that one: ")
     assert importable_name(eval(remedy)) == f"{name}:net"
 
 

@@ -190,5 +190,5 @@ def test_points_without_the_setting_of_the_panels_have_a_panel_of_their_own():
     lines = divide(points, ["order", "delta"])
     assert [title for title, _ in lines.panels] == ["near", "far", "any", "without order"]
     ((_, label, part),) = lines.of_panel(points[lines.panels[-1][1]])
-    assert (label, len(part)) == ("all", 1)
+    assert (label, len(part)) == ("not set", 1)
     assert divide(points.assign(seed=range(len(points))), ["order", "delta", "seed"]).are_too_many

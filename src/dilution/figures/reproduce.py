@@ -132,7 +132,7 @@ def reproduce(
                 sections.append(figure_section(figure, opened, study, folder))
         files = {f"{name}/{dataset}/{preset}": name for name in names}
         with using_style(figure_style):
-            sections += memorisation_of_figures(opened, files, folder, files)
+            sections += memorisation_of_figures(opened, files, folder)
     notes = figure_style.notes if figure_style is not None else ()
     return write_reproduction(reproduction_title(dataset, preset), sections, command, folder, notes)
 

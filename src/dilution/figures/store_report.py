@@ -157,7 +157,8 @@ def report(
                 for study in chosen
                 for section in _sections(opened, study, folder, files[study], measure, latex=latex)
             ]
-            sections += memorisation_of_figures(opened, filter(_is_figure, chosen), folder, files)
+            figures = {study: files[study] for study in chosen if _is_figure(study)}
+            sections += memorisation_of_figures(opened, figures, folder)
     if not sections:
         raise StoreError(
             f"{store} has no study; `{_ADD_FIGURE} {shlex.quote(str(store))}` adds one. Imported runs become "
@@ -167,21 +168,17 @@ def report(
     return write_reproduction(title, sections, command, folder, notes=style.notes)
 
 
-def memorisation_of_figures(
-    store: Store, studies: Iterable[str], folder: Path, files: Mapping[str, str]
-) -> list[Section]:
+def memorisation_of_figures(store: Store, files: Mapping[str, str], folder: Path) -> list[Section]:
     """Return the sections on memorisation of figures, which follow all others on a page.
 
     Parameters
     ----------
     store
         The store with their runs.
-    studies
-        Names of their studies: ``figure/dataset/preset``.
+    files
+        For each study, ``figure/dataset/preset``, the file name of the figure without its ending.
     folder
         Folder for plots and points.
-    files
-        File name of each study, without its ending.
 
     Raises
     ------
@@ -189,7 +186,7 @@ def memorisation_of_figures(
         If a file cannot be written.
     """
     sections = (
-        figure_memorisation(store, study, folder, memorisation_file(files[study])) for study in studies
+        figure_memorisation(store, study, folder, memorisation_file(file)) for study, file in files.items()
     )
     return [section for section in sections if section is not None]
 

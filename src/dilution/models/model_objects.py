@@ -90,8 +90,8 @@ def importable_name(model: Any) -> str | None:
     other = _imported(f"{kind.__module__}:{kind.__qualname__}")
     if other not in (None, kind) and other.__module__ == kind.__module__ != "__main__":
         raise InputError(
-            f"model is {short_repr(model)}, and the file of {kind.__module__} has changed since it was "
-            f"imported: {kind.__qualname__} is another object now. Take it anew: "
+            f"model is {short_repr(model)}, and {kind.__module__} has another object under the name "
+            f"{kind.__qualname__}, as after a change of its file. Take that one: "
             f"importlib.import_module({kind.__module__!r}).{kind.__qualname__}"
         )
     raise InputError(

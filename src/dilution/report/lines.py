@@ -76,7 +76,7 @@ def divide(points: pd.DataFrame, settings: Sequence[str]) -> Lines:
     values = points[panel].astype(object)
     panels = [(name + _text(value), values == value) for value in dict.fromkeys(values[is_set])]
     panels += [(f"without {panel}", ~is_set)] * (not is_set.all())
-    return Lines(labels.where(labels != "", "all"), tuple(in_label), tuple(panels))
+    return Lines(labels.where(labels != "", "not set"), tuple(in_label), tuple(panels))
 
 
 def _panel(points: pd.DataFrame, names: Sequence[str]) -> str | None:

@@ -116,9 +116,8 @@ def _digest(data: DataSet) -> str:
         digest.update(repr((len(split), split.shape, split.dtype, split.classes)).encode())
         digest.update(split.labels.numpy().tobytes())
         digest.update(b"" if split.observed is None else split.observed.numpy().tobytes())
-        if split.groups is not None and len(split.groups.unique()) < len(
-            split
-        ):  # otherwise as without groups
+        # groups of one example each are as none
+        if split.groups is not None and len(split.groups.unique()) < len(split):
             digest.update(b"groups" + split.groups.numpy().tobytes())
         for rows in torch.arange(len(split)).split(_HASH_BLOCK):
             digest.update(split.take(rows).numpy().tobytes())
