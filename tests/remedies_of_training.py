@@ -18,6 +18,7 @@ from remedies import (
     arguments,
     case,
     case_of_call,
+    case_of_value,
     digits,
     expressions,
     named,
@@ -53,6 +54,12 @@ case_of_call(
 )
 case_of_call("targets are pooled over other images", train, targets="pooled", image_source="white_noise")
 case_of_call("replaced labels have other images", noisy, label_mode="replaced", image_source="white_noise")
+case_of_value("a checkpoint is a path alone", train, "checkpoint", "training.pt")
+case(
+    "settings are given as a table",
+    lambda: refusal(train, config={"lr": 0.1}),
+    lambda message: train(**dict(arguments(message))),
+)
 case_of_call("delta is outside its range", package.structured, delta=2)
 case_of_call("an order needs confusability", package.structured, delta=0.5, order="confusing")
 

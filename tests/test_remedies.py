@@ -246,6 +246,8 @@ EXEMPT: dict[str, str] = {
     "with --retry-failed": "needs a worker that the system kills",
     "workers=0: this process": "needs a worker that the system kills",
     "as it started, often": "needs a worker that the system kills",
+    "such as pilot_alphas=[2, 5]": "code that tests/test_wrong_types.py runs",
+    "it must be a list of runs, such as": "code that tests/test_wrong_types.py runs",
     "could not be set up": "needs a worker that cannot start",
     "a task called sys.exit": "a defect of a task, no remedy",
 }

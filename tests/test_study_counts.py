@@ -7,7 +7,7 @@ import pytest
 
 import dilution
 from dilution.errors import InputError
-from dilution.study.grid import MAX_RUNS, MAX_SEEDS, Study, check_count
+from dilution.study.grid import MAX_RUNS, MAX_SEEDS, Study, check_run_count
 from dilution.training.config import TrainConfig
 
 BASE = '[base]\ndataset = "digits"\nmodel = "mlp1"\nsteps = 5\nalpha = 1.0\n'
@@ -46,7 +46,7 @@ def test_a_study_of_a_thousand_million_runs_is_refused_with_the_number(tmp_path,
 @pytest.mark.parametrize("seeds", [0, -1, MAX_SEEDS + 1, 10**9])
 def test_too_many_seeds_are_refused_with_the_number(tmp_path, seeds):
     path = write(tmp_path / "s.toml", ["n = 100\n"])
-    message = f"seeds is {seeds:,}; it must be from 1 to"
+    message = f"seeds is {seeds:,}; it must be a whole number from 1 to"
     with pytest.raises(InputError, match=message):
         dilution.run(path, seeds=seeds, store=tmp_path / "s.sqlite")
     with pytest.raises(InputError, match=message):
@@ -55,9 +55,9 @@ def test_too_many_seeds_are_refused_with_the_number(tmp_path, seeds):
 
 
 def test_runs_times_seeds_are_counted():
-    check_count(MAX_RUNS // MAX_SEEDS, MAX_SEEDS)
+    check_run_count(MAX_RUNS // MAX_SEEDS, MAX_SEEDS)
     with pytest.raises(InputError, match="asks for 1,010,000 runs"):
-        check_count(MAX_RUNS // MAX_SEEDS + 1, MAX_SEEDS)
+        check_run_count(MAX_RUNS // MAX_SEEDS + 1, MAX_SEEDS)
 
 
 def test_evaluations_are_limited():

@@ -37,6 +37,7 @@ from dilution.training import resolve_trainable
 from dilution.training.config import PrecisionName, default_n_val
 from dilution.training.early_checks import check_settings
 from dilution.training.recipes import built_in_recipe
+from dilution.utils.finite_numbers import is_finite_number
 from dilution.utils.main_guard import check_main_guard
 from dilution.utils.notes import printed_notes
 from dilution.utils.stage_log import StageLog
@@ -121,7 +122,7 @@ def advise(
     deadline = Deadline.of(execution)
     if execution.executor == "processes" and not trains_inline(execution):
         check_main_guard()
-    if not 0 < epochs <= MAX_EPOCHS:
+    if not is_finite_number(epochs) or not 0 < epochs <= MAX_EPOCHS:
         raise InputError(
             f"epochs is {short_repr(epochs)}; it must be a number above 0 and at most {MAX_EPOCHS:,.0f}: "
             "passes over the examples."

@@ -13,7 +13,7 @@ from dilution.benchmarking.noises import BenchmarkNoise, resolve_noises
 from dilution.benchmarking.presets import setup
 from dilution.data import load
 from dilution.errors import InputError, short_repr
-from dilution.study.grid import check_count
+from dilution.study.grid import check_run_count
 from dilution.study.grouping import epoch_length, expected_steps, labels_per_image
 from dilution.study.prepare import prepare
 from dilution.study.run_spec import Run
@@ -110,7 +110,7 @@ def plan_benchmark(
     train = load(dataset, root).train
     shared = setup(preset, train.shape, len(train), model)
     chosen = resolve_noises(noises, dataset, train, preset=preset)
-    check_count(len(compared) * len(chosen), seeds)
+    check_run_count(len(compared) * len(chosen), seeds)
     base = {"dataset": dataset, "precision": precision, **shared.settings}
     epochs = {noise.name: _epochs(Run.of(**{**base, **noise.settings})) for noise in chosen}
     cases = [

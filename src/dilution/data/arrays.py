@@ -341,6 +341,21 @@ class UnsplitData:
         return cls(train, names, notes, np.arange(len(train)) if positions is None else positions)
 
 
+def check_arrays(data: object) -> None:
+    """Refuse what is no `Arrays`, such as a data set with both of its splits.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    if not isinstance(data, Arrays):
+        raise InputError(
+            f"data is a {type(data).__name__}; it must be Arrays of images and labels, such as the train "
+            "split: dilution.load('digits').train."
+        )
+
+
 def _describe_examples(count: int | str, shape: tuple[int, int, int]) -> str:
     """Return number and shape of examples: ``"360 images of 1×8×8"`` or ``"40 rows of 3 features"``."""
     channels, height, width = shape

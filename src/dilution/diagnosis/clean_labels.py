@@ -12,6 +12,7 @@ from dilution.data.label_weights import WEIGHT_COLUMN
 from dilution.diagnosis.anchors import Floats, Ints
 from dilution.diagnosis.label_issues import VERDICT, VERIFIED_CORRECT, VERIFIED_WRONG
 from dilution.errors import InputError, short_repr, unknown
+from dilution.utils.finite_numbers import is_finite_number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,11 +110,10 @@ def check_policy(policy: str, confidence: float | None) -> tuple[Policy, float]:
         raise unknown("policy of cleaning", policy, POLICIES)
     checked = known[policy]
     value = DEFAULT_CONFIDENCE[checked] if confidence is None else confidence
-    if not 0 <= value < 1:
+    if not is_finite_number(value) or not 0 <= value < 1:
         raise InputError(
             f"confidence is {short_repr(confidence)}; it is a probability in [0, 1), and a label is changed "
-            "if it is "
-            "wrong with a higher one. Give 0.9 for labels that are wrong with more than 90 %."
+            "if it is wrong with a higher one. Give 0.9 for labels that are wrong with more than 90 %."
         )
     return checked, float(value)
 

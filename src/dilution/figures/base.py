@@ -12,7 +12,7 @@ from dilution.errors import unknown
 from dilution.figures.claims import Claim
 from dilution.figures.paper_scale import LrSearch
 from dilution.noise import Dilution, NoiseSummary, observed
-from dilution.study.grid import Grid, check_count
+from dilution.study.grid import Grid, check_run_count
 from dilution.study.run_spec import Run
 from dilution.training.config import PrecisionName
 
@@ -201,7 +201,7 @@ class Figure:
             Number of seeds per point. Default: that of the preset.
         """
         chosen = self.get_preset(preset)
-        check_count(1, seeds)
+        check_run_count(1, seeds)
         seed = list(range(seeds or chosen.seeds))
         shared = {"dataset": inputs.dataset, "precision": inputs.precision}
         return [

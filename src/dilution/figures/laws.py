@@ -10,8 +10,9 @@ from dilution.errors import InputError, short_repr, unknown
 from dilution.figures.threshold_law import ThresholdLaw, Thresholds
 from dilution.figures.thresholds import crossing
 from dilution.study.measures import FRACTION_MEASURES
-from dilution.study.statistics import name_matrices, varying_settings, with_diverged_at_chance
+from dilution.study.statistics import check_table, name_matrices, varying_settings, with_diverged_at_chance
 from dilution.utils.estimate import Estimate
+from dilution.utils.finite_numbers import is_finite_number
 
 _COLUMNS = ("alpha", "n", "low", "high", "runs")
 _FOLLOWS_FROM_N = ("n", "n_val", "epochs", "steps", "fingerprint")
@@ -58,10 +59,11 @@ def thresholds(
     InputError
         If the level, a setting or the measure breaks its rule, or a seed has two runs of one n.
     """
-    if not isinstance(level, int | float) or not 0 < level < 1:
+    if not is_finite_number(level) or not 0 < level < 1:
         raise InputError(
             f"level is {short_repr(level)}; it must be an accuracy between 0 and 1, such as 0.9."
         )
+    check_table(table)
     accuracies = [name for name in FRACTION_MEASURES if "acc" in name]
     if measure not in accuracies:
         raise unknown("accuracy", measure, accuracies)

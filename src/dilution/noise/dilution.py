@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dilution.data import Arrays
+from dilution.data.arrays import check_arrays
 from dilution.data.formats.memory_images import check_images_fit
 from dilution.errors import InputError, short_repr
 from dilution.noise.fixed_transition import FixedTransition
@@ -505,11 +506,7 @@ def _moved(instance: _T, device: torch.device) -> _T:
 
 def _checked_size(data: Arrays, n: int | None, noise: LabelNoise, seed: int) -> int:
     """Return the number of clean examples, once the types of all arguments are checked."""
-    if not isinstance(data, Arrays):
-        raise InputError(
-            f"data is a {type(data).__name__}; it must be Arrays of images and labels, such as the train "
-            "split: dilution.load('digits').train."
-        )
+    check_arrays(data)
     rng.check_seed(seed)
     size = len(data) if n is None else n
     if not isinstance(size, Integral) or not 1 <= size <= len(data):

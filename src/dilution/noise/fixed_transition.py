@@ -8,7 +8,6 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from dilution.noise.class_maps import CLASS_MAPS
 from dilution.noise.noise_level import alpha_for_matrix
 from dilution.noise.transition import LabelNoise, Matrix, check_transition_matrix
 from dilution.noise.transition_files import read_matrix
+from dilution.utils.finite_numbers import is_finite_number
 
 
 class FixedTransition(LabelNoise):
@@ -277,7 +277,7 @@ def check_rate(rate: Any, name: str) -> float:
     InputError
         If it is none.
     """
-    if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= float(rate) <= 1:
+    if not is_finite_number(rate) or not 0 <= rate <= 1:
         raise InputError(
             f"rate of {name} noise is {short_repr(rate)}; it must be a number in [0, 1], the share of labels "
             "that are drawn anew, such as rate=0.4."

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from dilution.errors import InputError, short_repr
 from dilution.noise.transition import LabelNoise, Matrix, check_transition_matrix
+from dilution.utils.finite_numbers import is_finite_number
 from dilution.utils.whole_numbers import check_digits
 
 LARGEST_ALPHA = 1e9
@@ -89,9 +89,7 @@ def _finite(value: object, name: str) -> float | None:
     """Return a finite real number as a float, and None for everything else."""
     if isinstance(value, int):
         check_digits(name, value)
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        return None
-    return float(value)
+    return float(value) if is_finite_number(value) else None
 
 
 def noise_level(alpha: float | None, eta: float | None, noise: LabelNoise, prior: Matrix, seed: int) -> float:

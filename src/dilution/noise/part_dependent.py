@@ -11,6 +11,7 @@ from dilution.errors import InputError
 from dilution.noise.fixed_transition import check_flag, check_rate
 from dilution.noise.per_example import PerExampleNoise
 from dilution.utils import rng
+from dilution.utils.finite_numbers import is_finite_number
 
 _BATCH = 4096  # images whose products are computed at once
 
@@ -38,7 +39,7 @@ def part_dependent(rate: float, *, spread: float = 0.1, shared: bool = False) ->
     InputError
         If a value lies outside its range.
     """
-    if isinstance(spread, bool) or not isinstance(spread, int | float) or not 0 < spread < np.inf:
+    if not is_finite_number(spread) or spread <= 0:
         raise InputError(
             f"spread of part_dependent noise is {spread!r}; it must be a positive number, the standard "
             "deviation of the flip rates, such as 0.1."

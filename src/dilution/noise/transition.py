@@ -11,7 +11,6 @@ import multiprocessing
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
-from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dilution.errors import InputError, short_repr, unknown
 from dilution.utils import rng
+from dilution.utils.finite_numbers import is_finite_number
 
 Matrix = NDArray[np.float64]
 ClassOrder = Literal["confusing", "reverse", "random"]
@@ -114,7 +114,7 @@ def structured(
         If delta lies outside [0, 1], the order is unknown, or confusability is missing, misshapen
         or not finite.
     """
-    if not isinstance(delta, Real) or not 0 <= delta <= 1:
+    if not is_finite_number(delta) or not 0 <= delta <= 1:
         raise InputError(
             f"delta is {short_repr(delta)}; it must lie in [0, 1]. delta=0 is uniform noise, delta=1 the "
             "most skewed: the most common false label is as likely as the true one."

@@ -14,7 +14,7 @@ from dilution.data.label_file_source import without_label_file
 from dilution.data.named_data import is_own_data, name_data
 from dilution.data.splits import check_training_groups
 from dilution.diagnosis.feature_source import note_on_pixels
-from dilution.errors import InputError
+from dilution.errors import InputError, short_repr
 from dilution.models import default_model, importable_name
 from dilution.noise import check_alpha, uniform_noise_level
 from dilution.noise.noise_level import check_noise_level
@@ -40,12 +40,16 @@ from dilution.study.usable_store import check_usable_store
 from dilution.training import resolve_trainable
 from dilution.training.config import PrecisionName
 from dilution.training.early_checks import check_settings
+from dilution.utils.finite_numbers import is_finite_number
 from dilution.utils.notes import printed_notes
 from dilution.utils.stage_log import StageLog, begin_stage
+from dilution.utils.whole_numbers import check_count
 
 PILOT_ALPHAS = (0.0, 2.0, 5.0, 10.0)
 PILOT_N = 4_000
 MAX_RUNS = 60
+
+_LARGEST = 1_000_000_000  # of a count
 
 _SIGNIFICANT = 2.0  # standard errors of an accuracy above that of the majority class
 _NARROW = 1.15  # factor on both sides at which an interval of n is narrow enough
@@ -69,7 +73,7 @@ def plan(
     group: Any = None,
     label_mode: LabelMode | None = None,
     pilot_n: int = PILOT_N,
-    pilot_alphas: tuple[float, ...] = PILOT_ALPHAS,
+    pilot_alphas: Sequence[float] = PILOT_ALPHAS,
     max_runs: int = MAX_RUNS,
     recipe: str | Path | None = None,
     precision: PrecisionName = "float32",
@@ -129,6 +133,14 @@ def plan(
     execution = execution or Execution()
     deadline = Deadline.of(execution)
     _check_request(target, have, price, better_price)
+    check_count("pilot_n", pilot_n, 1, _LARGEST)
+    check_count("max_runs", max_runs, 0, _LARGEST)
+    if isinstance(pilot_alphas, str) or not isinstance(pilot_alphas, Sequence):
+        raise InputError(
+            f"pilot_alphas is {short_repr(pilot_alphas)}; it must be a list of noise levels, such as "
+            "pilot_alphas=[2, 5]."
+        )
+    alphas = sorted({0.0, *(check_alpha(level, "pilot_alphas") for level in pilot_alphas)})
     model = importable_name(model)
     check_settings(model, recipe, precision)
     check_noise_level(alpha, eta)
@@ -153,7 +165,7 @@ def plan(
             data,
             model or default_model(splits.train.shape),
             min(pilot_n, len(splits.train)),
-            tuple(sorted({0.0, *pilot_alphas})),
+            tuple(alphas),
             mode,
             precision,
         )
@@ -186,11 +198,14 @@ def _refuse_label_file(data: str) -> None:
 
 def _check_request(target: float, have: float | None, price: float, better_price: float) -> None:
     """Refuse numbers outside their range."""
-    if not 0 < target < 1:
-        raise InputError(f"target is {target}; it must be an accuracy between 0 and 1, such as 0.95.")
-    for name, value in (("have", have or 0.0), ("price", price), ("better_price", better_price)):
-        if not 0 <= value < math.inf:
-            raise InputError(f"{name} is {value}; it must be a finite number, 0 or more.")
+    if not is_finite_number(target) or not 0 < target < 1:
+        raise InputError(
+            f"target is {short_repr(target)}; it must be an accuracy between 0 and 1, such as 0.95."
+        )
+    numbers = {"price": price, "better_price": better_price} | ({} if have is None else {"have": have})
+    for name, value in numbers.items():
+        if not is_finite_number(value) or value < 0:
+            raise InputError(f"{name} is {short_repr(value)}; it must be a finite number, 0 or more.")
 
 
 def _check_data(splits: DataSet, target: float, pilot_n: int) -> DistinctExamples:

@@ -13,7 +13,13 @@ from dilution.report.tables import MISSING, format_value
 from dilution.study.differences import compared_setting
 from dilution.study.measures import FRACTION_MEASURES
 from dilution.study.recorded_run import TRAINED_BY
-from dilution.study.statistics import common_accuracy, intervals, name_matrices, settings_of_points
+from dilution.study.statistics import (
+    check_table,
+    common_accuracy,
+    intervals,
+    name_matrices,
+    settings_of_points,
+)
 from dilution.utils.printable import printable
 
 Interval = Literal["half", "bounds", "none"]
@@ -87,6 +93,7 @@ def latex_table(
         If a setting or the measure is unknown, a label breaks its rule, runs differ in a setting that neither
         rows nor columns have, or two runs of one seed are in one cell.
     """
+    check_table(table)
     if interval not in get_args(Interval):
         raise unknown("kind of interval", str(interval), get_args(Interval))
     if isinstance(decimals, bool) or not isinstance(decimals, int) or not 0 <= decimals <= 9:

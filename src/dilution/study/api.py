@@ -9,7 +9,7 @@ from dilution.study.apply_recipe import with_recipe
 from dilution.study.deadline import Deadline
 from dilution.study.entry import takes_execution
 from dilution.study.execution import Execution
-from dilution.study.grid import Study, check_count
+from dilution.study.grid import Study, check_run_count
 from dilution.study.prepare import prepare
 from dilution.study.results import table
 from dilution.study.run_spec import Run
@@ -70,7 +70,7 @@ def run(
     check_usable_store(store)
     runs = list(study.runs)
     if seeds is not None:
-        check_count(len(runs), seeds)
+        check_run_count(len(runs), seeds)
         runs = [run.model_copy(update={"seed": seed}) for run in runs for seed in range(seeds)]
     named = {"precision": precision, "loss": loss, "strategy": strategy}
     replaced = {name: value for name, value in named.items() if value is not None}

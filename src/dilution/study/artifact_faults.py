@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from dilution.study.measures import is_number
 from dilution.study.row_faults import MAX_DEPTH, is_deeper
+from dilution.utils.finite_numbers import is_finite_number
 
 
 def find_artifact_fault(name: str, value: Any) -> str | None:
@@ -38,5 +38,5 @@ def _is_list_of(value: Any, kind: type) -> bool:
 
 def _is_square(value: Any) -> bool:
     return _is_list_of(value, list) and all(
-        len(row) == len(value) and all(map(is_number, row)) for row in value
+        len(row) == len(value) and all(map(is_finite_number, row)) for row in value
     )

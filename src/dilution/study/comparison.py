@@ -16,6 +16,7 @@ from dilution.study.pairs import mean_interval
 from dilution.study.recorded_run import TRAINED_BY
 from dilution.study.statistics import (
     check_seeds,
+    check_table,
     name_matrices,
     rounding_deviation,
     two_sided_p,
@@ -135,6 +136,12 @@ def compare(
         has two runs of one seed, or no other settings are common to the seeds.
     """
     check_measure(table, measure)
+    for side, settings in (("a", a), ("b", b)):
+        if not isinstance(settings, Mapping):
+            raise InputError(
+                f"{side} is {short_repr(settings)}; it must be settings with their values, such as "
+                "{'loss': 'gce'}."
+            )
     filled = name_matrices(with_diverged_at_chance(table))
     others = [name for name in varying_settings(filled) if name not in (*a, *b, "fingerprint")]
     sides = [_rows(filled, settings) for settings in (a, b)]
@@ -235,6 +242,7 @@ def check_measure(table: pd.DataFrame, measure: str) -> None:
     InputError
         If it is unknown or a text, or the table lacks it.
     """
+    check_table(table)
     measures = [name for name in MEASURES if name not in TEXT_MEASURES]
     if measure not in measures:
         raise unknown("measure", measure, measures)

@@ -3,7 +3,7 @@
 import html
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +17,7 @@ from dilution.study.weight_files import SavedStep, check_saved_step
 from dilution.utils.migration import new_settings, old_names, warn
 from dilution.utils.regular_file import check_regular
 from dilution.utils.toml_file import read_toml
+from dilution.utils.whole_numbers import check_count
 
 MAX_RUNS = 1_000_000
 """Most runs of a study: their settings take about 3 GB of memory."""
@@ -25,7 +26,7 @@ MAX_SEEDS = 10_000
 """Most seeds per point; intervals from more are narrower than any claim needs."""
 
 
-def check_count(runs: int, seeds: int | None = None) -> None:
+def check_run_count(runs: int, seeds: int | None = None) -> None:
     """Refuse more runs or seeds than a study holds, before any of them is made.
 
     Parameters
@@ -40,8 +41,8 @@ def check_count(runs: int, seeds: int | None = None) -> None:
     InputError
         If there are more than :data:`MAX_SEEDS` seeds or :data:`MAX_RUNS` runs, or fewer than 1 seed.
     """
-    if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
-        raise InputError(f"seeds is {seeds:,}; it must be from 1 to {MAX_SEEDS:,} per point.")
+    if seeds is not None:
+        check_count("seeds", seeds, 1, MAX_SEEDS)
     total = runs * (seeds or 1)
     if total > MAX_RUNS:
         raise InputError(
@@ -64,7 +65,8 @@ class Grid(Sequence[Run]):
     Raises
     ------
     InputError
-        If a setting is in both; when a run is created, if a setting is unknown or breaks its rule.
+        If a setting is in both, or an axis is no list; when a run is created, if a setting is unknown or
+        breaks its rule.
     """
 
     base: Mapping[str, Any]
@@ -74,6 +76,12 @@ class Grid(Sequence[Run]):
         for name in self.axes:
             if name in self.base:
                 raise InputError(f"{name} is in [base] and in the grid; leave it out of one of them.")
+        for name, values in self.axes.items():
+            if isinstance(values, str | Mapping) or not hasattr(values, "__getitem__"):
+                raise InputError(
+                    f"grid {name} is {short_repr(values)}; it must be a list of values, such as "
+                    f"[{short_repr(values)}]."
+                )
 
     def __repr__(self) -> str:
         """Return the number of runs, and the number of values per axis."""
@@ -100,6 +108,17 @@ class Grid(Sequence[Run]):
             yield Run.of(**self.base, **dict(zip(self.axes, values, strict=True)))
 
 
+def _checked_runs(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """Return the runs as a tuple; refuse a single run and everything else that is no list of runs."""
+    listed = None if isinstance(runs, Run) or not isinstance(runs, Iterable) else tuple(runs)
+    if listed is None or not all(isinstance(run, Run) for run in listed):
+        raise InputError(
+            f"runs is {short_repr(runs)}; it must be a list of runs, such as "
+            "[dilution.Run.of(dataset='digits', n=400, model='mlp1', alpha=1)]."
+        )
+    return listed
+
+
 @dataclass(frozen=True)
 class Study:
     """A named list of runs without repetition.
@@ -121,6 +140,7 @@ class Study:
 
     def __post_init__(self) -> None:
         check_saved_step(self.save_weights)
+        object.__setattr__(self, "runs", _checked_runs(self.runs))
 
     def __repr__(self) -> str:
         """Return the name, the number of runs, and the settings in which they differ."""
@@ -143,7 +163,7 @@ class Study:
     @classmethod
     def of(cls, name: str, runs: Sequence[Run], save_weights: SavedStep | None = None) -> "Study":
         """Return a study of these runs, each of them once."""
-        return cls(name, tuple({run.key: run for run in runs}.values()), save_weights)
+        return cls(name, tuple({run.key: run for run in _checked_runs(runs)}.values()), save_weights)
 
     @classmethod
     def from_toml(cls, path: str | Path) -> "Study":
@@ -194,7 +214,7 @@ class Study:
                         "Put a single value into [base]."
                     )
         whole = [Grid(base, axes) for axes in parts]
-        check_count(sum(math.prod(map(len, part.axes.values())) for part in whole))
+        check_run_count(sum(math.prod(map(len, part.axes.values())) for part in whole))
         runs = [run for part in whole for run in part]
         name = content.get("name", default_name)
         if not isinstance(name, str) or not name.strip():

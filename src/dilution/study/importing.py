@@ -17,7 +17,6 @@ from dilution.study.measures import (
     MEASURES,
     TEXT_MEASURES,
     broken_rule,
-    is_number,
 )
 from dilution.study.recorded_run import TRAINED_BY, RecordedRun, stored_run
 from dilution.study.row_faults import fault_of_versions, is_time
@@ -27,6 +26,7 @@ from dilution.study.statistics import ACCURACIES
 from dilution.study.store import Store
 from dilution.study.study_names import check_study_name
 from dilution.utils.csv_cells import restore_text
+from dilution.utils.finite_numbers import is_finite_number
 from dilution.utils.migration import new_columns, new_settings, old_key, warn
 from dilution.utils.parquet_file import read_frame
 from dilution.utils.regular_file import check_regular
@@ -233,7 +233,7 @@ class _Row:
             annotation = Run.model_fields[name].annotation
             if annotation in (int, int | None):
                 settings[name] = self._integer(name)
-            elif annotation in (float, float | None) and not is_number(settings[name]):
+            elif annotation in (float, float | None) and not is_finite_number(settings[name]):
                 raise self._wrong(name, "a number")
         if isinstance(settings.get("matrix"), str):
             settings["matrix"] = self._matrix(settings["matrix"])
@@ -299,7 +299,7 @@ class _Row:
     def _integer(self, name: str) -> int:
         """Return an integer; in a column with gaps it is a float."""
         value = self._value(name)
-        if not is_number(value) or value != int(value) or not 0 <= value <= MAX_INTEGER:
+        if not is_finite_number(value) or value != int(value) or not 0 <= value <= MAX_INTEGER:
             raise self._wrong(name, "an integer, 0 or more")
         return int(value)
 

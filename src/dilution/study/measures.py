@@ -1,7 +1,8 @@
 """The measures of a finished run: their names, and the rule that each value must keep."""
 
-import sys
 from typing import Any
+
+from dilution.utils.finite_numbers import is_finite_number
 
 MEASURES = (
     "alpha_expected",
@@ -74,17 +75,10 @@ def broken_rule(name: str, value: Any) -> str | None:
     if name in TEXT_MEASURES:
         return None if isinstance(value, str) else "text"
     if name in INTEGER_MEASURES:
-        whole = is_number(value) and value == int(value) and 0 <= value <= MAX_INTEGER
+        whole = is_finite_number(value) and value == int(value) and 0 <= value <= MAX_INTEGER
         return None if whole else "an integer, 0 or more"
     if name == "gradient_cosine":
-        return None if is_number(value) and -1 - 1e-9 <= value <= 1 + 1e-9 else "a number from −1 to 1"
+        return None if is_finite_number(value) and -1 - 1e-9 <= value <= 1 + 1e-9 else "a number from −1 to 1"
     if name in FRACTION_MEASURES:
-        return None if is_number(value) and 0 <= value <= 1 else "a number in [0, 1]"
-    return None if is_number(value) and value >= 0 else "a number, 0 or more"
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value is a finite number and not a truth value."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) <= sys.float_info.max
+        return None if is_finite_number(value) and 0 <= value <= 1 else "a number in [0, 1]"
+    return None if is_finite_number(value) and value >= 0 else "a number, 0 or more"

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from dilution.errors import InputError, short_repr
-from dilution.study.measures import MEASURES, broken_rule, is_number
+from dilution.study.measures import MEASURES, broken_rule
 from dilution.study.recorded_run import stored_run
 from dilution.study.run_spec import Run, is_key
+from dilution.utils.finite_numbers import is_finite_number
 from dilution.utils.printable import one_line
 
 MAX_DEPTH = 8
@@ -115,7 +116,7 @@ def fault_of_history(history: Any) -> str | None:
         if _are_finite(evaluation.values()):  # nearly all: without a call per number
             continue
         for name, value in evaluation.items():
-            if not is_number(value):
+            if not is_finite_number(value):
                 return f"{one_line(name)} in its history is {short_repr(value)}; it must be a number"
     for name in set().union(*evaluations):
         if not name.isidentifier() or len(name) > _MAX_NAME:

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from dilution.errors import InputError, unknown
+from dilution.errors import InputError, short_repr, unknown
 from dilution.study.recorded_run import TRAINED_BY
 from dilution.study.run_spec import Run
 from dilution.training.config import TrainConfig
+from dilution.utils.finite_numbers import is_finite_number
 
 ACCURACIES = (
     *("test_acc_last", "test_acc_at_best_clean_val", "test_acc_top5", "test_acc_at_best_noisy_val"),
@@ -23,6 +24,21 @@ _HEADLINES = ("test_acc_at_best_clean_val", "test_acc_last", "test_acc_at_best_n
 """Test accuracies by which a study is shown, the first that all its runs have."""
 
 _NOT_DESCRIBED = {"seed", "fingerprint", "matrix"}
+
+
+def check_table(table: object) -> None:
+    """Refuse what is no table of runs, such as the path of one.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(
+            f"the table is {short_repr(table)}; it must be a data frame with one row per run, as "
+            "dilution.run returns it, or pandas.read_csv reads it from a file that dilution export wrote."
+        )
 
 
 def intervals(
@@ -63,8 +79,9 @@ def intervals(
         If a column does not exist, that of `value` has texts, `by` is empty, `level` is outside (0, 1), or a
         group has two runs of one seed.
     """
-    if not 0 < level < 1:
-        raise InputError(f"level is {level}; it must lie between 0 and 1, such as 0.95.")
+    check_table(table)
+    if not is_finite_number(level) or not 0 < level < 1:
+        raise InputError(f"level is {short_repr(level)}; it must lie between 0 and 1, such as 0.95.")
     if not by:
         raise InputError("by is empty; name at least one column that identifies a group.")
     for column in (*by, value):

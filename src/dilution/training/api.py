@@ -8,7 +8,7 @@ from typing import get_args
 from pydantic import ValidationError
 
 from dilution.data import Arrays
-from dilution.errors import InputError, invalid, unknown
+from dilution.errors import InputError, invalid, short_repr, unknown
 from dilution.noise import Dilution
 from dilution.training.checkpoint import Checkpoint
 from dilution.training.config import TrainConfig, default_n_val
@@ -92,7 +92,12 @@ def train(
     _check_data(noisy, test)
     rng.check_seed(seed)
     n_val = default_n_val(noisy.n) if n_val is None else n_val
-    config = _replace(config or TrainConfig(), settings)
+    config = _replace(_checked_config(config), settings)
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        raise InputError(
+            f"checkpoint is {short_repr(checkpoint)}; it must be a Checkpoint: "
+            "dilution.training.Checkpoint('my.checkpoint', name='my training')."
+        )
     shard = join_processes(resolve_device(device).type, config.batch_size) if parallel else WHOLE_BATCH
     if keep not in get_args(KeptStep):
         raise unknown("step to keep", keep, get_args(KeptStep))
@@ -169,6 +174,18 @@ def _check_data(noisy: Dilution, test: Arrays) -> None:
             f"{noisy.data.shape} with {noisy.classes}; both must be the same. Use both splits of one data "
             "set."
         )
+
+
+def _checked_config(config: TrainConfig | None) -> TrainConfig:
+    """Return the configuration, or the default one; refuse what is none, such as a table of settings."""
+    if config is None:
+        return TrainConfig()
+    if not isinstance(config, TrainConfig):
+        raise InputError(
+            f"config is {short_repr(config)}; it must be a TrainConfig. Give settings by their names: "
+            "dilution.train(..., lr=0.01)."
+        )
+    return config
 
 
 def _replace(config: TrainConfig, settings: dict[str, object]) -> TrainConfig:

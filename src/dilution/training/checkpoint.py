@@ -64,6 +64,9 @@ class Checkpoint:
     stop_at: float = math.inf
     _last: float = field(default_factory=time.monotonic, repr=False)
 
+    def __post_init__(self) -> None:
+        self.path = Path(self.path)
+
     def due(self) -> bool:
         """Return whether the next checkpoint is due."""
         return time.monotonic() - self._last >= self.interval

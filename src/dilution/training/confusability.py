@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from dilution.data import Arrays
+from dilution.data.arrays import check_arrays
 from dilution.data.splits import divide_groups, spread_classes
 from dilution.errors import InputError
 from dilution.noise import Dilution
@@ -68,7 +69,7 @@ def confusability(
     Raises
     ------
     InputError
-        If there are fewer images, or groups of copies, than two per fold.
+        If the data are no :class:`Arrays`, or there are fewer images, or groups of copies, than two per fold.
     """
     _check_size(
         data,
@@ -122,10 +123,11 @@ def predicted_probabilities(
     Raises
     ------
     InputError
-        If there are fewer images, or groups of copies, than two per fold; or with `average_epochs` if
-        `epochs` is no whole number.
+        If the data are no :class:`Arrays`, there are fewer images, or groups of copies, than two per fold,
+        or with `average_epochs` `epochs` is no whole number.
     """
     if average_epochs:
+        check_arrays(data)
         return averaged_predictions(data, model=model, epochs=epochs, seed=seed, device=device)
     _check_size(data, "cross-validation", "Give more images.")
     order = rng.permute(rng.stream(seed, "predicted probabilities"), torch.arange(len(data)), len(data))
@@ -159,7 +161,8 @@ def _held_out(
 
 
 def _check_size(data: Arrays, purpose: str, remedy: str) -> None:
-    """Refuse fewer images, or groups of copies, than two per fold."""
+    """Refuse data that are none, and fewer images, or groups of copies, than two per fold."""
+    check_arrays(data)
     if len(data) < 2 * FOLDS:
         raise InputError(f"there are {len(data)} images; {purpose} takes at least {2 * FOLDS}. {remedy}")
     if data.split_groups is not None and len(data.split_groups.unique()) < 2 * FOLDS:

@@ -9,7 +9,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from dilution.errors import InputError
+from dilution.errors import InputError, short_repr
+from dilution.utils.finite_numbers import is_finite_number
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def central_interval(
     m = len(values)
     if m < 2:
         raise InputError(f"there are {m} draws; an interval needs at least 2. Draw more.")
-    if not 0 < level < 1:
-        raise InputError(f"level is {level}; it must lie between 0 and 1, such as 0.95.")
+    if not is_finite_number(level) or not 0 < level < 1:
+        raise InputError(f"level is {short_repr(level)}; it must lie between 0 and 1, such as 0.95.")
     if (m + 1) * (1 - level) / 2 >= 1 - 1e-9:
         low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
         return low, high
