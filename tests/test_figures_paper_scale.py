@@ -236,7 +236,10 @@ def test_a_figure_at_the_paper_preset_is_judged_once_its_rates_are_chosen_and_it
             with store.writer():
                 store.add(study, runs)
                 assert set(judge_figure(figure, store, study)["verdict"]) == {"not testable"}
-                finish(store, new, 0.3)
+                assert further_runs(figure, store, study) == []
+                finish(store, new[1:], 0.3)
+                assert further_runs(figure, store, study) == []
+                finish(store, new[:1], 0.3)
             new = further_runs(figure, store, study)
             runs, rounds = [*runs, *new], rounds + 1
         judged = results(table(store, study))

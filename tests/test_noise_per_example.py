@@ -1,5 +1,6 @@
 """Noise that depends on the image: part-dependent, locally concentrated, and by a model's predictions."""
 
+import itertools
 import re
 from collections.abc import Callable
 
@@ -67,8 +68,10 @@ def test_noise_has_its_rate_and_is_a_function_of_the_seed(data, number):
     again = Dilution(data, noise=every_noise(data)[number], seed=1)
     assert torch.equal(noisy.own_labels, again.own_labels)
     state = torch.random.get_rng_state()
-    Dilution(data, noise=noise, seed=2)
+    other = Dilution(data, noise=noise, seed=2)
     assert torch.equal(state, torch.random.get_rng_state())
+    share = float((noisy.own_labels != other.own_labels).double().mean())
+    assert share == 0 if noise.name == "idn" else share > 0.1  # idn draws no label
 
 
 @pytest.mark.parametrize("number", range(8))
@@ -90,6 +93,32 @@ def test_flip_rates_of_part_dependent_noise_are_truncated_normal(data):
 
     expected = stats.truncnorm(-0.5, 9.5, loc=0.05, scale=0.1)
     assert stats.kstest(rates, expected.cdf).pvalue > 1e-3
+
+
+def equal_images(pixels: torch.Tensor, n: int = 4000) -> Arrays:
+    """Return n equal images of the first of four classes."""
+    return Arrays(pixels.expand(n, 1, 6, 6), torch.zeros(n, dtype=torch.int64), tuple("abcd"))
+
+
+def test_flip_rates_and_labels_of_part_dependent_noise_are_drawn_independently_of_each_other():
+    noise = part_dependent(0.5, spread=0.3)
+    black = equal_images(torch.zeros(1, 6, 6, dtype=torch.uint8))
+    rates = noise._flip_rates(torch.arange(4000), 0)  # type: ignore[attr-defined]
+    is_wrong = noise.labels(black, 0) != 0
+    for is_low in (rates < 0.5, rates >= 0.5):  # standard error of each share: 0.01
+        assert float(is_wrong[is_low].double().mean()) == pytest.approx(float(rates[is_low].mean()), abs=0.05)
+
+
+def test_every_draw_of_part_dependent_noise_depends_on_the_seed():
+    first, second = (part_dependent(0.5)._flip_rates(torch.arange(4000), seed) for seed in (0, 1))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1  # standard error: 0.016
+    always = part_dependent(1.0, spread=1e-6)
+    black = equal_images(torch.zeros(1, 6, 6, dtype=torch.uint8))  # all products are 0
+    first, second = (always.labels(black, seed) for seed in (0, 1))
+    assert float((first == second).double().mean()) == pytest.approx(1 / 3, abs=0.05)  # standard error: 0.007
+    white = equal_images(torch.full((1, 6, 6), 255, dtype=torch.uint8), 100)
+    most_frequent = {int(always.labels(white, seed).mode().values) for seed in range(10)}
+    assert len(most_frequent) > 1  # of three classes by the directions of ten seeds
 
 
 def test_part_dependent_noise_depends_on_the_pixels(data):
@@ -173,6 +202,32 @@ def test_locally_concentrated_labels_are_wrong_among_neighbours(data):
     np.fill_diagonal(distances, np.inf)
     nearest = distances.argmin(axis=1)
     assert flipped[nearest][flipped].mean() > 0.3 + 0.1  # independent flips: 0.3
+
+
+def test_a_cluster_of_pixels_has_one_wrong_label_and_the_last_one_flips_from_its_centre_on():
+    """Each of four classes has ten well separated groups of 20 images; three and a half of them flip."""
+    rng = np.random.default_rng(0)
+    centres = 200 * rng.integers(0, 2, (40, 36)) + 20
+    pixels = centres.repeat(20, axis=0) + rng.integers(-9, 10, (800, 36))
+    images = torch.from_numpy(pixels.astype(np.uint8)).view(800, 1, 6, 6)
+    data = Arrays(images, torch.arange(4).repeat_interleave(200), tuple("abcd"))
+    groups = pixels.reshape(4, 10, 20, 36)
+    distance = ((groups - groups.mean(axis=2, keepdims=True)) ** 2).sum(axis=3)
+    flipped, targets = [], []
+    for seed in range(3):
+        noisy = locally_concentrated(0.35).labels(data, seed).view(4, 10, 20).numpy()
+        is_wrong = noisy != np.arange(4)[:, None, None]
+        count = is_wrong.sum(axis=2)
+        assert np.sort(count, axis=1).tolist() == [[0] * 6 + [10] + [20] * 3] * 4
+        for place in zip(*count.nonzero(), strict=True):
+            (target,) = set(noisy[place][is_wrong[place]])
+            targets.append((seed, place[0], target))
+        for place in zip(*(count == 10).nonzero(), strict=True):
+            assert distance[place][is_wrong[place]].max() <= distance[place][~is_wrong[place]].min()
+        flipped.append(count > 0)
+    assert len(set(targets)) > 2 * 3 * 4  # of four clusters with three classes to choose from: 2.4 on average
+    overlap = [(one & two).sum(axis=1) for one, two in itertools.combinations(flipped, 2)]
+    assert np.mean(overlap) < 3  # of 4; random orders: 1.6
 
 
 @given(rate=st.floats(0, 1), seed=st.integers(0, 20))

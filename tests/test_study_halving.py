@@ -18,6 +18,14 @@ def test_the_best_lr_is_found_and_worse_ones_are_dropped_early():
     assert list(trials.columns) == ["budget_fraction", "lr", "loss"]
 
 
+def test_each_round_has_twice_the_steps_and_a_weight_average_over_the_same_share_of_them():
+    train, calls = simulated_training(lambda run: abs(math.log(run.lr / 0.03)))
+    _, trials = search_lr(BASE.model_copy(update={"steps": 4000, "ema_decay": 0.999}), train)
+    trained = [sorted({(run.steps, run.ema_decay) for run in runs}) for _, runs in calls]
+    assert trained == [[(500, 0.992)], [(1000, 0.996)], [(2000, 0.998)]]  # 1 / (1 − decay) is a quarter
+    assert trials["budget_fraction"].unique().tolist() == [1 / 8, 1 / 4, 1 / 2]
+
+
 def test_an_lr_that_diverges_is_not_chosen():
     train, _ = simulated_training(lambda run: math.inf if run.lr > 0.005 else 1.0)
     assert search_lr(BASE, train)[0] <= 0.005

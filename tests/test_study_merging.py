@@ -105,12 +105,14 @@ def test_results_that_contradict_each_other_are_refused_and_nothing_is_added(pai
     assert list(first.rows("s"))[3]["result"]["test_acc_last"] == 0.5
 
 
-def test_artifacts_that_contradict_each_other_are_refused(pair):
+def test_artifacts_that_contradict_each_other_are_refused_or_those_of_the_first_kept(pair):
     first, second = pair
     first.keep_artifact("table", [1.0])
     second.keep_artifact("table", [2.0])
     with pytest.raises(StoreError, match="table was measured twice"):
         merge(first, second)
+    merge(first, second, keep_first=True)
+    assert first.artifact("table") == [1.0]
 
 
 FIGURE = "fig1/digits/demo"

@@ -90,6 +90,18 @@ def test_a_run_trains_on_the_noise_of_its_name():
     assert torch.equal(named.own_labels, noisy.own_labels)
 
 
+def test_runs_of_other_seeds_have_other_subsets_and_labels():
+    first, second = (dilute(run(alpha=1, seed=seed), None, {})[1] for seed in (1, 2))
+    for noisy in (first, second):
+        direct = dilution.Dilution(noisy.data, 1, n=100, seed=noisy.seed)
+        assert torch.equal(noisy.clean_rows, direct.clean_rows)
+        assert torch.equal(noisy.labels(torch.arange(200)), direct.labels(torch.arange(200)))
+    assert not torch.equal(first.clean_rows, second.clean_rows)
+    added = torch.arange(100, 200)
+    is_equal = first.labels(added) == second.labels(added)
+    assert float(is_equal.double().mean()) < 0.3  # independent labels: 0.1, standard error 0.03
+
+
 @pytest.fixture
 def label_file(tmp_path: Path) -> Path:
     train = dilution.load("digits").train

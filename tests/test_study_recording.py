@@ -108,12 +108,16 @@ def test_the_study_keeps_its_recorded_runs_when_it_is_run_again(store):
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
 def test_exported_runs_are_imported_with_their_mark(store, tmp_path, ending):
+    for seed, accuracy in ((3, 0.1 + 0.2), (4, 1 / 3)):  # 17 digits each
+        record(store, seed=seed, accuracy=accuracy)
     exported = runs_of(store)
     file = export_table(exported, tmp_path / f"runs.{ending}")
     with Store(tmp_path / "second.sqlite") as second:
-        assert import_table(file, second) == 6
+        assert import_table(file, second) == 8
         imported = table(second)
-    pd.testing.assert_frame_equal(imported, exported, check_dtype=False)
+        with Store(store) as first:
+            assert merge(second, first) == 0
+    pd.testing.assert_frame_equal(imported, exported, check_dtype=False, check_exact=True)
 
 
 def test_runs_of_another_loop_are_imported_into_no_figure(store, tmp_path):

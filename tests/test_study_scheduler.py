@@ -259,6 +259,24 @@ def test_runs_of_one_group_key_train_together_and_record_it(store):
     assert table(store)["group_size"].tolist() == [4, 4, 4, 4, 1]
 
 
+def test_a_stored_run_has_the_accuracy_of_a_training_with_the_same_seeds(store):
+    runs = [small(seed=seed) for seed in (1, 2)]
+    run_study(Study.of("s", runs), store, INLINE)
+    digits = dilution.load("digits")
+    results = [
+        dilution.train(
+            "mlp1",
+            dilution.Dilution(digits.train, 1, n=200, seed=run.seed),
+            test=digits.test,
+            seed=run.seed,
+            config=run.config,
+        )
+        for run in runs
+    ]
+    stored = table(store)["test_acc_at_best_clean_val"].tolist()
+    assert stored == [result.summary()["test_acc_at_best_clean_val"] for result in results]
+
+
 def test_a_group_that_is_short_of_memory_trains_in_halves(store, monkeypatch):
     def limited(tasks, *arguments):
         if len(tasks) > 2:

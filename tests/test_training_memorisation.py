@@ -85,6 +85,18 @@ def test_images_without_a_class_of_their_own_are_not_recovered():
 
 
 @pytest.mark.trains
+def test_the_measures_are_those_of_the_training_part_by_the_seed_of_the_training():
+    digits = dilution.load("digits")
+    noisy = Dilution(digits.train, 20.0, n=200, seed=3)  # more wrong labels than are looked at
+    settings = {"steps": 40, "n_evals": 1, "optimizer": "adam", "lr": 3e-3, "keep": "last"}
+    result = dilution.train("mlp1", noisy, test=digits.test, seed=5, n_val=60, **settings)
+    training, _ = noisy.hold_out(60)
+    expected = Memorisation(result.normalise, training, 5)(result.model)
+    last = result.history[["memorised", "recovered"]].iloc[-1].to_dict()
+    assert last == pytest.approx(expected, abs=0.0011)  # one prediction may change by rounding
+
+
+@pytest.mark.trains
 def test_a_history_has_the_measures_where_labels_are_drawn():
     digits = dilution.load("digits")
     settings = {"test": digits.test, "epochs": 1, "n_evals": 2, "optimizer": "adam", "lr": 1e-3}

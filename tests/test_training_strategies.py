@@ -4,6 +4,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -80,6 +81,15 @@ OWN = """
 
     def plain():
         return lambda networks, batch: batch.losses(networks[0](batch.images)).mean()
+
+    class Twice(nn.Module):
+        '''Trains both networks plainly; its loss is twice that of the first.'''
+
+        networks = 2
+
+        def forward(self, networks, batch):
+            first, second = (batch.losses(network(batch.images)).mean() for network in networks)
+            return first + second + (first - second).detach()
 """
 
 
@@ -374,6 +384,20 @@ def test_the_division_tells_small_losses_from_large_ones():
     assert torch.equal(clean_probabilities(losses), w)
 
 
+def test_each_network_of_divide_mix_gets_the_division_by_the_losses_of_the_other_after_the_warm_up():
+    procedure = resolve_strategy("divide_mix(warm_up=2)").of_replica(context())
+    small, large = torch.linspace(0, 0.1, 20), torch.linspace(2, 2.1, 20)
+    first, second = pair = networks()
+    losses = {first: torch.cat([small, large]), second: torch.cat([large, small])}
+    examples = SimpleNamespace(losses=losses.get)
+    for epoch in (0, 1):
+        procedure.start_epoch(pair, examples, epoch)
+        assert bool((procedure.clean == 1).all())
+    procedure.start_epoch(pair, examples, 2)
+    is_small = torch.arange(40) < 20  # the losses of the first network
+    assert torch.equal(procedure.clean > 0.5, torch.stack([~is_small, is_small]))
+
+
 @pytest.mark.parametrize(
     "losses", [[1.0, 1.0, 1.0], [1.0, float("nan"), 2.0], [1.0, float("inf"), 2.0]], ids=str
 )
@@ -517,6 +541,14 @@ def test_a_plain_strategy_of_ones_own_trains_as_the_plain_loop(module, model, se
         torch.testing.assert_close(weights(result), weights(other), rtol=1e-3, atol=1e-4)
         losses = other.history["train_loss"].tolist()
         assert result.history["train_loss"].tolist() == pytest.approx(losses, rel=1e-4)
+
+
+@pytest.mark.trains
+def test_the_training_loss_of_several_networks_is_their_mean(module):
+    (pair,) = train_together(tasks(f"{module(OWN)}:Twice", replicas=1))
+    (plain,) = train_together(tasks("plain", replicas=1))
+    losses = plain.history["train_loss"].tolist()
+    assert pair.history["train_loss"].tolist() == pytest.approx(losses, rel=1e-4)
 
 
 @pytest.mark.trains
