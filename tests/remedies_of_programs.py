@@ -18,6 +18,7 @@ from remedies import (
     ROWS,
     arguments,
     case,
+    case_of_value,
     digits,
     expressions,
     named,
@@ -223,6 +224,7 @@ def take_index(message: str) -> None:
 
 
 case("an index is no tensor", lambda: refusal(noisy().labels, "all"), take_index)
+case_of_value("an index is a mask", noisy().labels, "index", torch.arange(120) < 10)
 
 
 def copies_of_images() -> str:

@@ -403,7 +403,7 @@ def test_validation_noise_is_independent_of_training_noise(make_data: MakeData, 
     assert chi2_contingency(pairs.numpy()).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("count", [0, 30, 31, -1, 2.5, "5", float("nan")])
+@pytest.mark.parametrize("count", [0, 30, 31, -1, 2.5, "5", float("nan"), True])
 def test_validation_that_leaves_a_split_empty_is_refused(make_data: MakeData, count: Any) -> None:
     with pytest.raises(InputError, match=f"n_val is {count!r}; it must be a whole number from 1 to .* 29"):
         Dilution(make_data(30), 1).hold_out(count)
@@ -425,7 +425,7 @@ def test_an_eta_that_no_alpha_reaches_is_refused_with_its_value(make_data: MakeD
         Dilution(make_data(30), eta=eta)
 
 
-@pytest.mark.parametrize("n", [0, -5, 31, 5.0, 2.5, "5", float("nan")])
+@pytest.mark.parametrize("n", [0, -5, 31, 5.0, 2.5, "5", float("nan"), True, np.True_])
 def test_an_n_out_of_range_is_refused_with_its_value(make_data: MakeData, n: Any) -> None:
     with pytest.raises(InputError) as refused:
         Dilution(make_data(30), 1, n=n)
@@ -515,6 +515,27 @@ def test_arguments_of_a_wrong_type_are_refused_with_a_remedy(make_data: MakeData
     for index in ([1, 2], torch.tensor([0.5])):
         with pytest.raises(InputError, match="it must be a tensor of int64"):
             Dilution(data, 1).labels(index)  # type: ignore[arg-type]
+    for stratified in ("no", 1, None):
+        with pytest.raises(InputError, match=f"^stratified is {stratified!r}; it must be True or False"):
+            Dilution(data, 1, stratified=stratified)  # type: ignore[arg-type]
+    assert Dilution(data, 1, stratified=np.True_).stratified is True  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("images", ["same", "white_noise"])
+def test_a_mask_is_no_index_and_every_integer_type_is_one(make_data: MakeData, images: str) -> None:
+    dilution = Dilution(make_data(200), 1, image_source=images)
+    methods = [dilution.labels, dilution.source, dilution.true_labels, dilution.images]
+    methods += [dilution.histogram] if images == "same" else []
+    index = torch.arange(100, 128)
+    mask = torch.zeros(400, dtype=torch.bool)
+    mask[index] = True
+    for method in methods:
+        with pytest.raises(InputError, match=r"index is torch\.bool, a mask; it must be a tensor of int64"):
+            method(mask)
+        for bits in (8, 16, 32, 64):  # index − n overflows int8 and wraps in uint8
+            for sign in ("", "u"):
+                narrow = index.to(getattr(torch, f"{sign}int{bits}"))
+                assert torch.equal(method(narrow), method(index))
 
 
 def test_empirical_noise_can_be_computed_from_counts(make_data: MakeData) -> None:

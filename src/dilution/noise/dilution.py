@@ -4,7 +4,6 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from numbers import Integral
 from typing import TypeVar
 
 import numpy as np
@@ -16,7 +15,7 @@ from dilution.data import Arrays
 from dilution.data.arrays import check_arrays
 from dilution.data.formats.memory_images import check_images_fit
 from dilution.errors import InputError, short_repr
-from dilution.noise.fixed_transition import FixedTransition
+from dilution.noise.fixed_transition import FixedTransition, check_flag
 from dilution.noise.for_data import checked_added, checked_labels, class_shares, noise_for_classes
 from dilution.noise.group_order import whole_groups_first
 from dilution.noise.image_sources import FreshImages, SameImages, open_image_source
@@ -36,9 +35,11 @@ from dilution.noise.single_label import (
 from dilution.noise.summary import NoiseSummary, count_labels, empirical_noise
 from dilution.noise.transition import LabelNoise, Matrix, check_transition_matrix, uniform
 from dilution.utils import rng
+from dilution.utils.whole_numbers import is_whole_number
 
 _CHUNK = 1 << 15  # labels computed at once when all of them are counted: few enough for the cache
 _CHUNK_ON_GPU = 1 << 20  # there a call costs its launches, whatever its size
+_INTEGER_TYPES = {getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 
 class Dilution(Dataset[tuple[Tensor, int]]):
@@ -117,6 +118,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
     ) -> None:
         noise = uniform() if noise is None else noise
         size = _checked_size(data, n, noise, seed)
+        stratified = check_flag(stratified, "stratified")
         order = torch.arange(len(data))
         if size < len(data):
             order = rng.permutation(rng.stream(seed, "subset"), len(data))
@@ -257,7 +259,7 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         InputError
             If one of the two sets would be empty, since all examples are of one group.
         """
-        if not isinstance(count, Integral) or not 0 < count < self.n:
+        if not is_whole_number(count) or not 0 < count < self.n:
             raise InputError(
                 f"n_val is {short_repr(count)}; it must be a whole number from 1 to n − 1 = {self.n - 1}, "
                 "since these examples are split off from the n clean ones."
@@ -382,7 +384,8 @@ class Dilution(Dataset[tuple[Tensor, int]]):
 
     def images(self, index: Tensor) -> Tensor:
         """Return images of the dtype of the data, shape (len(index), channels, height, width)."""
-        k = self._checked(index) - self.n
+        index = self._checked(index)
+        k = index - self.n
         if isinstance(self.image_source, SameImages | FreshImages):
             return self.data.take(self.source(index))
         images = self.data.take(self.clean_rows[index.clamp(max=self.n - 1)])
@@ -409,9 +412,16 @@ class Dilution(Dataset[tuple[Tensor, int]]):
         return Arrays(*arrays, data.classes, self.labels(index).cpu(), groups)
 
     def _checked(self, index: Tensor) -> Tensor:
-        if not isinstance(index, Tensor) or index.is_floating_point() or index.is_complex():
+        """Return an index as int64, once it is known to be one: arithmetic in fewer bits would overflow."""
+        if isinstance(index, Tensor) and index.dtype == torch.bool:
+            raise InputError(
+                "index is torch.bool, a mask; it must be a tensor of int64. Give the places of its True "
+                "values: index.nonzero()[:, 0]."
+            )
+        if not isinstance(index, Tensor) or index.dtype not in _INTEGER_TYPES:
             kind = index.dtype if isinstance(index, Tensor) else type(index).__name__
             raise InputError(f"index is {kind}; it must be a tensor of int64, such as torch.arange(10).")
+        index = index.long()
         if index.numel():
             least, largest = index.aminmax()
             if least < 0 or largest >= len(self):
@@ -443,8 +453,9 @@ class Dilution(Dataset[tuple[Tensor, int]]):
                 f"image_source={self.image_source.name!r} gives each noisy label an image of its own; only "
                 "image_source='same' can pool the labels of an image. Use targets='sampled'."
             )
+        own, index = self.labels(index), index.long()
         counts = index.new_zeros(len(index), self.classes)
-        counts.scatter_add_(1, self.labels(index)[:, None], index.new_ones(len(index), 1))
+        counts.scatter_add_(1, own[:, None], index.new_ones(len(index), 1))
         if self._sampler is None:
             return counts
         laps = -(-self.n_noisy // self.n)
@@ -509,7 +520,7 @@ def _checked_size(data: Arrays, n: int | None, noise: LabelNoise, seed: int) -> 
     check_arrays(data)
     rng.check_seed(seed)
     size = len(data) if n is None else n
-    if not isinstance(size, Integral) or not 1 <= size <= len(data):
+    if not is_whole_number(size) or not 1 <= size <= len(data):
         raise InputError(
             f"n is {short_repr(n)}; it must be a whole number from 1 to {len(data)}, the size of the data "
             "set."

@@ -198,7 +198,9 @@ def symmetric(rate: float, *, include_true: bool = False) -> LabelNoise:
     InputError
         If the rate lies outside [0, 1], or `include_true` is no truth value.
     """
-    return _Symmetric(check_rate(rate, "symmetric"), check_flag(include_true, "include_true", "symmetric"))
+    return _Symmetric(
+        check_rate(rate, "symmetric"), check_flag(include_true, "include_true of symmetric noise")
+    )
 
 
 def pair_flip(rate: float) -> LabelNoise:
@@ -285,8 +287,8 @@ def check_rate(rate: Any, name: str) -> float:
     return float(rate)
 
 
-def check_flag(value: Any, name: str, noise: str) -> bool:
-    """Return a parameter of a noise model if it is a truth value; any text would count as True.
+def check_flag(value: Any, name: str) -> bool:
+    """Return a setting if it is a truth value; any text would count as True.
 
     Raises
     ------
@@ -294,5 +296,5 @@ def check_flag(value: Any, name: str, noise: str) -> bool:
         If it is none.
     """
     if not isinstance(value, bool | np.bool_):
-        raise InputError(f"{name} of {noise} noise is {short_repr(value)}; it must be True or False.")
+        raise InputError(f"{name} is {short_repr(value)}; it must be True or False.")
     return bool(value)

@@ -44,7 +44,7 @@ def part_dependent(rate: float, *, spread: float = 0.1, shared: bool = False) ->
             f"spread of part_dependent noise is {spread!r}; it must be a positive number, the standard "
             "deviation of the flip rates, such as 0.1."
         )
-    shared = check_flag(shared, "shared", "part_dependent")
+    shared = check_flag(shared, "shared of part_dependent noise")
     return _PartDependent(check_rate(rate, "part_dependent"), float(spread), shared)
 
 

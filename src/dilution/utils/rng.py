@@ -10,7 +10,6 @@ pseudorandom number generators*, OOPSLA 2014), in two's-complement int64, which 
 import hashlib
 import math
 from functools import lru_cache
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from dilution.errors import InputError, short_repr
 from dilution.utils.forked_process import compute_with_one_thread_after_fork
-from dilution.utils.whole_numbers import check_digits
+from dilution.utils.whole_numbers import check_digits, is_whole_number
 
 compute_with_one_thread_after_fork()  # here, since noise and training both need random numbers
 
@@ -40,7 +39,7 @@ _SMALL = 64
 def check_seed(seed: int) -> None:
     """Raise InputError unless a root seed is a whole number ≥ 0."""
     check_digits("seed", seed)
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+    if not is_whole_number(seed) or seed < 0:
         raise InputError(f"seed is {short_repr(seed)}; it must be a whole number ≥ 0, such as 0.")
 
 

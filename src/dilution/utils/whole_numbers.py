@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from numbers import Integral
+from typing import TypeGuard
 
 from dilution.errors import InputError, short_repr
 
@@ -42,6 +43,11 @@ def check_digits(name: str, value: object) -> None:
                 pending.append((part, inner))
 
 
+def is_whole_number(value: object) -> TypeGuard[int]:
+    """Return whether a value is a whole number of Python or NumPy; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def check_count(name: str, value: object, least: int, most: int) -> None:
     """Refuse a count that is no whole number in a range, before anything is computed that often.
 
@@ -60,7 +66,7 @@ def check_count(name: str, value: object, least: int, most: int) -> None:
         If it is none.
     """
     check_digits(name, value)
-    number = int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+    number = int(value) if is_whole_number(value) else None
     if number is None or not least <= number <= most:
         text = short_repr(value) if number is None else f"{number:,}"
         raise InputError(f"{name} is {text}; it must be a whole number from {least:,} to {most:,}.")
