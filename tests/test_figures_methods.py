@@ -274,6 +274,20 @@ def test_a_search_that_has_not_tried_all_images_decides_nothing():
     assert verdict(method_price.FIGURE, table[table["n"] < 60_000]) == [OPEN]
 
 
+@pytest.mark.parametrize(("factor", "expected"), [(1.0, OPEN), (1.8, NO)])
+def test_a_loss_that_saves_labels_decides_though_another_one_has_no_crossing(factor, expected):
+    worths = {"gce": factor}
+    table = searched(
+        lambda name, alpha: math.inf if name == "mae" else worth("", alpha) / worths.get(name, 1.0)
+    )
+    judged = judge_all(method_price.FIGURE.claims, table[(table["loss"] != "mae") | (table["n"] < 60_000)])
+    assert judged["verdict"].tolist() == [expected]
+    assert (
+        "no crossing found: mean absolute error at α = 10, mean absolute error at α = 20"
+        in (judged["numbers"][0])
+    )
+
+
 def test_without_cross_entropy_nothing_is_decided():
     table = searched(lambda name, alpha: math.inf if name == CROSS_ENTROPY else worth("", alpha))
     assert verdict(method_price.FIGURE, table) == [OPEN]

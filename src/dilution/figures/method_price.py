@@ -281,14 +281,14 @@ def _none_saves(table: pd.DataFrame) -> Judgement:
     points = aggregate(table)
     is_plain = points[VARIANT] == CROSS_ENTROPY
     others, plain = points[~is_plain], points[is_plain].dropna(subset=["n"])
-    known = others[others["mean"].notna() | others["out_of_reach"]]
+    is_known = others["mean"].notna() | others["out_of_reach"]
+    known, unknown = others[is_known], others[~is_known]
     if (
         len(plain) < points["alpha"].nunique()
-        or len(known) < len(others)
         or known[VARIANT].nunique() < 2
         or known["mean"].isna().all()
     ):
-        return not_testable("requires the n of cross entropy and of two other losses at every α")
+        return not_testable("requires the n of cross entropy at every α, and of two other losses")
     small = known[(known["high"] < MARGIN) | known["mean"].isna()]
     priced = known.dropna(subset=["mean"])
     best = priced.loc[priced["mean"].idxmax()]
@@ -298,6 +298,11 @@ def _none_saves(table: pd.DataFrame) -> Judgement:
         + (f" ({lost} of them never reach the accuracy)" if lost else "")
         + f"; the most is {VARIANTS[best[VARIANT]]} at α = {best['alpha']:g}: {_times(best)}"
     )
+    if not unknown.empty:
+        places = [f"{VARIANTS[row[VARIANT]]} at α = {row['alpha']:g}" for _, row in unknown.iterrows()]
+        numbers += f"; no crossing found: {', '.join(places)}"
+        if not (priced["low"] >= MARGIN).any():  # one that saves a fifth refutes it, whatever others do
+            return not_testable(numbers)
     return decide(len(small) == len(known), numbers)
 
 
