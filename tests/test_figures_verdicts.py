@@ -167,6 +167,26 @@ def test_fig8_fails_where_a_level_out_of_reach_comes_before_one_that_is_crossed(
     assert "at most 250 at α = 10" in judgement.numbers
 
 
+def test_fig8_fails_where_most_seeds_cross_later_than_at_a_larger_noise_level():
+    table = [
+        row
+        for seed, at_5 in enumerate((900, 1e6, 1e6))
+        for row in curves([0.0, 5.0, 10.0], lambda a, at_5=at_5: {0.0: 400, 5.0: at_5, 10.0: 2_000}[a])
+        if row["seed"] == seed
+    ]
+    judgement = FIGURES["fig8"].claims[1].judge(pd.DataFrame(table))
+    assert judgement.verdict == NO
+    assert "one that some seeds do not cross at α = 5" in judgement.numbers
+
+
+def test_fig8_is_judged_at_both_accuracies():
+    table = [row | {"test_acc_at_best_clean_val": min(row["test_acc_at_best_clean_val"], 0.88)}
+             for row in curves([0.0, 5.0, 10.0], lambda a: 400 + 100 * a)]  # fmt: skip
+    judgement = FIGURES["fig8"].claims[1].judge(pd.DataFrame(table))
+    assert judgement.verdict == OPEN
+    assert judgement.numbers.endswith("no noise levels differ in the n that 90.0 % requires")
+
+
 def test_fig8_says_in_how_many_steps_the_mean_falls():
     table = pd.DataFrame(curves([0.0, 5.0, 10.0], lambda a: 400 + 100 * a))
     falls = (table["alpha"] == 5) & (table["n"] == 2_000)
@@ -224,6 +244,41 @@ def test_fig9_needs_three_noise_levels_and_a_search_that_has_ended():
     table = curves([0.0, 5.0, 10.0], lambda a: 400 + 60 * a, (100, 200, 400, 600, 800, 1_200, 1_600))
     assert verdicts("fig9", table) == [OPEN, YES]  # a law of three coefficients needs four
     assert verdicts("fig9", table, pending=2) == [OPEN, OPEN]
+
+
+SIZES = (100, 200, 400, 600, 900, 1_400, 2_000, 3_000, 4_500)
+
+
+@pytest.mark.parametrize(
+    ("at_50", "expected", "words"),
+    [
+        (1e6, NO, "at α = 50 not reached with 4,500 clean examples, where the line requires 3,360"),
+        (1.0, NO, "at α = 50 reached with 100 already, where the line requires 3,360"),
+    ],
+)
+def test_fig9_is_refuted_by_a_noise_level_without_a_crossing_that_the_line_places_within_reach(
+    at_50, expected, words
+):
+    table = curves([0.0, 5.0, 10.0, 20.0, 50.0], lambda a: at_50 if a == 50 else 400 + 60 * a, SIZES)
+    judgement = FIGURES["fig9"].claims[0].judge(pd.DataFrame(table))
+    assert judgement.verdict == expected
+    assert words in judgement.numbers
+
+
+def test_fig9_names_a_noise_level_whose_crossing_lies_beyond_all_images():
+    table = curves([0.0, 5.0, 10.0, 20.0, 200.0], lambda a: 400 + 60 * a, SIZES)
+    judgement = FIGURES["fig9"].claims[0].judge(pd.DataFrame(table))
+    assert judgement.verdict == YES
+    assert "at α = 200 not reached with 4,500 clean examples;" in judgement.numbers
+
+
+def test_fig9_is_judged_at_both_accuracies():
+    table = pd.DataFrame(curves([0.0, 5.0, 10.0, 20.0, 35.0], lambda a: 400 + 60 * a, SIZES))
+    capped = table["test_acc_at_best_clean_val"].clip(upper=0.88).where(table["alpha"] > 5)
+    table["test_acc_at_best_clean_val"] = capped.fillna(table["test_acc_at_best_clean_val"])
+    judgement = FIGURES["fig9"].claims[0].judge(table)
+    assert judgement.verdict == OPEN
+    assert "90.0 %: fewer than 4 noise levels have a bounded interval" in judgement.numbers
 
 
 def test_fig9_slope_must_rise_with_the_accuracy():

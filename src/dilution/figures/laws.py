@@ -8,7 +8,7 @@ import pandas as pd
 
 from dilution.errors import InputError, short_repr, unknown
 from dilution.figures.threshold_law import ThresholdLaw, Thresholds
-from dilution.figures.thresholds import crossing
+from dilution.figures.thresholds import crossing, describe_crossing
 from dilution.study.measures import FRACTION_MEASURES
 from dilution.study.statistics import check_table, name_matrices, varying_settings, with_diverged_at_chance
 from dilution.utils.estimate import Estimate
@@ -18,8 +18,6 @@ _COLUMNS = ("alpha", "n", "low", "high", "runs")
 _FOLLOWS_FROM_N = ("n", "n_val", "epochs", "steps", "fingerprint")
 _ACCURACY = "test_acc_at_best_clean_val"  # the column that crossings are measured on
 _LEAST_POINTS = 3
-
-REACHED, NEVER, ALWAYS, FLAT = "reached", "not reached", "reached at every n", "does not rise near the level"
 
 
 def thresholds(
@@ -79,7 +77,7 @@ def thresholds(
         numbers = (math.nan, math.nan, math.nan, 0)
         if at_level is not None:
             numbers = (at_level.n, at_level.low, at_level.high, at_level.runs)
-        rows.append((*values, level, *numbers, _describe(part[_ACCURACY], level, at_level is not None)))
+        rows.append((*values, level, *numbers, describe_crossing(part[_ACCURACY], level, at_level)))
     return pd.DataFrame(rows, columns=[*settings, "level", "n", "low", "high", "runs", "crossing"])
 
 
@@ -88,14 +86,6 @@ def _settings(table: pd.DataFrame, by: str | Sequence[str] | None) -> list[str]:
         return [by] if isinstance(by, str) else list(by)
     varying = [name for name in varying_settings(name_matrices(table)) if name not in _FOLLOWS_FROM_N]
     return ["alpha", *(name for name in varying if name != "alpha")]
-
-
-def _describe(accuracy: "pd.Series[float]", level: float, is_reached: bool) -> str:
-    if is_reached:
-        return REACHED
-    if (accuracy < level).all():
-        return NEVER
-    return ALWAYS if (accuracy >= level).all() else FLAT
 
 
 @dataclass(frozen=True, repr=False)

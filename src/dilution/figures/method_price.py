@@ -283,11 +283,7 @@ def _none_saves(table: pd.DataFrame) -> Judgement:
     others, plain = points[~is_plain], points[is_plain].dropna(subset=["n"])
     is_known = others["mean"].notna() | others["out_of_reach"]
     known, unknown = others[is_known], others[~is_known]
-    if (
-        len(plain) < points["alpha"].nunique()
-        or known[VARIANT].nunique() < 2
-        or known["mean"].isna().all()
-    ):
+    if len(plain) < points["alpha"].nunique() or known[VARIANT].nunique() < 2 or known["mean"].isna().all():
         return not_testable("requires the n of cross entropy at every α, and of two other losses")
     small = known[(known["high"] < MARGIN) | known["mean"].isna()]
     priced = known.dropna(subset=["mean"])

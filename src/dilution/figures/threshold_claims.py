@@ -1,6 +1,9 @@
 """Rules of Figure 9: whether the number of clean examples required grows linearly with the noise level."""
 
 import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -14,8 +17,45 @@ from dilution.figures.threshold_law import (
     slope_difference,
     slope_estimate,
 )
+from dilution.figures.thresholds import ALWAYS, NEVER
 
 _MIN_ALPHAS, _MIN_ALPHAS_OF_LAW = 3, 4  # with known thresholds: a line has two coefficients, a law three
+_TOLERANCE = 1.25  # within a quarter: as closely as a search finds a crossing
+
+
+@dataclass(frozen=True)
+class MissingThreshold:
+    """A noise level at which no n was found for an accuracy.
+
+    Parameters
+    ----------
+    level, alpha
+        The accuracy and the noise level.
+    reason
+        One of the words of :data:`dilution.figures.thresholds.REACHED`.
+    n
+        The largest number of clean examples that was tried; the smallest, if every one reached the accuracy.
+    """
+
+    level: float
+    alpha: float
+    reason: str
+    n: int
+
+    def contradicts(self, expected: float) -> bool:
+        """Return whether the n tried are far above or below the one that is expected to be required."""
+        if self.reason == NEVER:
+            return self.n > _TOLERANCE * expected
+        return self.reason == ALWAYS and self.n < expected / _TOLERANCE
+
+    def describe(self, expected: float) -> str:
+        """Return what was seen, in words, with the n that a straight line requires."""
+        seen = {
+            NEVER: f"not reached with {self.n:,} clean examples",
+            ALWAYS: f"reached with {self.n:,} already",
+        }
+        text = f"at α = {self.alpha:g} {seen.get(self.reason, 'accuracy does not rise near it')}"
+        return f"{text}, where the line requires {expected:,.0f}" if self.contradicts(expected) else text
 
 
 def fit_laws(points: pd.DataFrame, n_alphas: int = _MIN_ALPHAS) -> dict[float, ThresholdLaw]:
@@ -32,8 +72,20 @@ def fit_laws(points: pd.DataFrame, n_alphas: int = _MIN_ALPHAS) -> dict[float, T
     return {level: ThresholdLaw(given) for level, given in thresholds.items() if len(given) >= n_alphas}
 
 
-def grows_linearly(points: pd.DataFrame) -> Judgement:
-    """Judge whether the exponent of the law is 1, from thresholds as for :func:`fit_laws`."""
+def grows_linearly(
+    points: pd.DataFrame, levels: Sequence[float], missing: Sequence[MissingThreshold]
+) -> Judgement:
+    """Judge whether the exponent of the law is 1 at each accuracy.
+
+    Parameters
+    ----------
+    points
+        Thresholds, as for :func:`fit_laws`.
+    levels
+        The accuracies.
+    missing
+        The noise levels without a threshold. One that the straight line contradicts refutes the claim.
+    """
     laws = fit_laws(points, _MIN_ALPHAS_OF_LAW)
     if not laws:
         return not_testable(
@@ -51,6 +103,19 @@ def grows_linearly(points: pd.DataFrame) -> Judgement:
             f"= ½ and {chances[2]} with b = 2; the straight line is n = {start:,.0f} + {slope:,.0f} α"
             + (f"; without a bounded interval, left out: α = {left_out}" if left_out else "")
         )
+        for threshold in missing:
+            if threshold.level == level:
+                expected = start + slope * threshold.alpha
+                passed &= not threshold.contradicts(expected)
+                numbers.append(threshold.describe(expected))
+    unknown = [level for level in levels if level not in laws]
+    for level in unknown:
+        numbers.append(
+            f"{percent(level)}: fewer than {_MIN_ALPHAS_OF_LAW} noise levels have a bounded interval"
+        )
+        numbers += [threshold.describe(math.nan) for threshold in missing if threshold.level == level]
+    if passed and unknown:
+        return not_testable("; ".join(numbers))
     return decide(passed, "; ".join(numbers))
 
 

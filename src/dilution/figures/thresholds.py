@@ -18,6 +18,9 @@ LEVELS = (0.8, 0.9)
 FIT_WINDOW = math.log(2.9)
 """Runs with n within this factor of the crossing, as a logarithm, take part in the fit."""
 
+REACHED, NEVER, ALWAYS, FLAT = "reached", "not reached", "reached at every n", "does not rise near the level"
+"""Whether runs have a crossing, or why they have none."""
+
 _KNOWN_WITHIN = math.log(1000)  # of the crossing: bounds further away, of a hardly rising slope, tell nothing
 
 
@@ -199,6 +202,25 @@ def crossing(table: pd.DataFrame, level: float) -> Crossing | None:
         math.exp(high) if high < moved + _KNOWN_WITHIN else math.inf,
         int(near.sum()),
     )
+
+
+def describe_crossing(accuracy: "pd.Series[float]", level: float, at_level: Crossing | None) -> str:
+    """Return whether runs have a crossing, or why not: one of the words of :data:`REACHED`.
+
+    Parameters
+    ----------
+    accuracy
+        Test accuracy of the runs at one noise level, in [0, 1].
+    level
+        Accuracy to reach.
+    at_level
+        Their crossing.
+    """
+    if at_level is not None:
+        return REACHED
+    if (accuracy < level).all():
+        return NEVER
+    return ALWAYS if (accuracy >= level).all() else FLAT
 
 
 def _line(x: np.ndarray, z: np.ndarray) -> tuple[float, float, float]:
