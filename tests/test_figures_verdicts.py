@@ -144,6 +144,23 @@ def curves(alphas, needed, sizes=(250, 500, 1_000, 2_000, 4_000, 8_000), seeds=3
     return rows(accuracy, seeds, alpha=alphas, n=sizes)
 
 
+@pytest.mark.parametrize(("lead", "verdict"), [(1, NO), (60, YES)])
+def test_fig1_does_not_order_models_that_differ_by_one_test_image(lead, verdict):
+    place = {"conv4": 0, "mlp1": 1, "mlp2": 1, "mlp4": 1, "perceptron": 2}
+    table = [
+        row | {"n_test": 360, "seed": seed}
+        for seed in range(2)
+        for row in rows(
+            lambda model, alpha: 0.9 if alpha == 0 else 0.8 - place[model] * lead / 360,
+            seeds=1,
+            model=list(place),
+            alpha=[0.0, 20.0],
+        )
+    ]
+    order = next(claim for claim in FIGURES["fig1"].claims if "drop" in claim.rule)
+    assert order.judge(pd.DataFrame(table)).verdict == verdict
+
+
 def test_fig8_rises_with_n_and_its_threshold_with_alpha():
     assert verdicts("fig8", curves([0.0, 5.0, 10.0], lambda a: 400 + 100 * a)) == [YES, YES]
     assert verdicts("fig8", curves([0.0, 5.0, 10.0], lambda a: 2_000 - 100 * a)) == [YES, NO]

@@ -1,6 +1,7 @@
 """Two settings compared by pairs of runs."""
 
 import ast
+import math
 import re
 
 import numpy as np
@@ -92,15 +93,28 @@ def test_two_seeds_are_kept_rather_than_more_settings_of_one():
 
 def test_equal_differences_have_the_p_value_of_their_interval():
     table = runs({"a": [0.6, 0.6, 0.6], "b": [0.5, 0.5, 0.5]})
-    exact = dilution.compare(table, {"loss": "a"}, {"loss": "b"})
-    assert exact.p == 0
-    assert "(3 seeds, p = 0). The difference is significant" in exact.answer
     for n_test, significant in ((360, True), (10, False)):
         compared = dilution.compare(table.assign(n_test=n_test), {"loss": "a"}, {"loss": "b"})
         assert (compared.p < 0.05) == (compared.difference.low > 0) == significant
     none = dilution.compare(runs({"a": [0.5, 0.5], "b": [0.5, 0.5]}), {"loss": "a"}, {"loss": "b"})
     assert none.p == 1
     assert none.answer.endswith("The difference may be chance.")
+
+
+def test_equal_differences_of_unknown_rounding_decide_nothing():
+    table = runs({"a": [0.6, 0.6, 0.6], "b": [0.5, 0.5, 0.5]}).assign(n_test=360, n_val=50)
+    table["steps_done"] = np.where(table["loss"] == "a", 100, 200)
+    table["val_acc_clean"] = np.where(table["loss"] == "a", 0.82, 0.8)
+    for measure, value in (("steps_done", -100), ("val_acc_clean", 0.02)):
+        compared = dilution.compare(table, {"loss": "a"}, {"loss": "b"}, measure=measure)
+        assert compared.difference.value == pytest.approx(value)
+        assert not compared.p < 0.05  # one validation image more
+    compared = dilution.compare(table.drop(columns="n_test"), {"loss": "a"}, {"loss": "b"})
+    assert math.isnan(compared.p)
+    assert math.isnan(compared.difference.low)
+    assert compared.answer.endswith(
+        "(3 seeds). All seeds differ by the same, so nothing says how far this is chance."
+    )
 
 
 def test_seeds_without_common_settings_are_refused_with_a_value_to_name():

@@ -18,6 +18,7 @@ from dilution.study.statistics import (
     intervals,
     name_matrices,
     paired_p,
+    rounding_deviation,
     settings_of_points,
     two_sided_p,
     varying_settings,
@@ -229,3 +230,28 @@ def test_runs_are_shown_by_the_accuracy_that_most_of_them_have():
     )
     assert common_accuracy(table) == "test_acc_last"
     assert common_accuracy(table.assign(test_acc_last=[None, 0.5, None])) == "test_acc_at_best_clean_val"
+
+
+@pytest.mark.parametrize(
+    ("value", "examples"),
+    [
+        ("test_acc_last", 10_000),
+        ("test_acc_at_half_steps", 10_000),
+        ("val_acc_clean", 50),
+        ("val_acc_noisy", 50),
+        ("memorised_last", 1_000),
+        ("recovered", 1_000),
+        ("drop", 10_000 / 2**0.5),
+    ],
+)
+def test_a_measure_is_rounded_to_the_share_of_its_own_examples(value: str, examples: float) -> None:
+    table = pd.DataFrame({"n": 100, "seed": [0, 1], "n_test": 10_000, "n_val": 50, value: 0.5})
+    assert rounding_deviation(table, value) == pytest.approx(1 / examples / 12**0.5)
+    (row,) = intervals(table, by=["n"], value=value).to_dict(orient="records")
+    quantile = scipy.stats.t(1).ppf(0.975)
+    assert row["high"] - row["mean"] == pytest.approx(quantile / examples / 12**0.5 / 2**0.5)
+
+
+def test_a_measure_that_is_no_share_has_no_rounding() -> None:
+    table = pd.DataFrame({"n_test": [10_000], "n_val": 50, "seconds": 1.0, "steps_done": 10})
+    assert rounding_deviation(table, "seconds") == rounding_deviation(table, "steps_done") == 0

@@ -89,7 +89,7 @@ def limit_hardly_drops(table: pd.DataFrame) -> Judgement:
     if drops.empty or not {LIMIT, str(REFERENCE)} <= set(drops["batch"]) or drops["seed"].nunique() < 2:
         return not_testable("requires Hα and batch size 128 at α = 0 and α > 0, and at least 2 seeds")
     alpha = drops["alpha"].iloc[0]
-    values, rounding = by_seed(drops, "batch", "drop"), math.sqrt(2) * rounding_deviation(runs)
+    values, rounding = by_seed(drops, "batch", "drop"), rounding_deviation(runs, "drop")
     limit, finite = (mean_interval(values[name], rounding=rounding) for name in (LIMIT, str(REFERENCE)))
     if finite.value <= 0:
         return not_testable(f"accuracy at batch size 128 does not drop at α = {alpha:g}")

@@ -1,6 +1,7 @@
 """Plots and comparisons that several figures share: accuracy lines, accuracy drops, tests over seeds."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,13 @@ from matplotlib.axes import Axes
 from dilution.figures.claims import Judgement, decide, difference, percent_interval
 from dilution.report.style import line_with_interval, percent_axis
 from dilution.study.pairs import by_seed
-from dilution.study.statistics import check_seeds, intervals, paired_p, with_diverged_at_chance
+from dilution.study.statistics import (
+    check_seeds,
+    intervals,
+    paired_p,
+    rounding_deviation,
+    with_diverged_at_chance,
+)
 
 _MAX_LISTED = 4  # failed comparisons that a verdict spells out
 
@@ -58,7 +65,7 @@ def accuracy_drops(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `by`, ``alpha``, ``seed``, ``drop``.
+        Columns `by`, ``alpha``, ``seed``, ``drop``, and ``n_test`` if the table has it.
 
     Raises
     ------
@@ -71,9 +78,8 @@ def accuracy_drops(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         columns={"test_acc_at_best_clean_val": "clean"}
     )
     noisy = table[table["alpha"] > 0].merge(clean, on=[*by, "seed"])
-    return noisy.assign(drop=noisy["clean"] - noisy["test_acc_at_best_clean_val"])[
-        [*by, "alpha", "seed", "drop"]
-    ]
+    drops = noisy.assign(drop=noisy["clean"] - noisy["test_acc_at_best_clean_val"])
+    return drops[[*by, "alpha", "seed", "drop", *drops.columns.intersection(["n_test"])]]
 
 
 def significantly_less(
@@ -97,7 +103,8 @@ def significantly_less(
     """
     bounds = intervals(table, by=[by], value=value).set_index(by)
     seeds = by_seed(table, by, value)
-    p = paired_p(seeds[smaller].tolist(), seeds[larger].tolist())
+    rounding = math.sqrt(2) * rounding_deviation(table, value)  # of the difference of two values
+    p = paired_p(seeds[smaller].tolist(), seeds[larger].tolist(), rounding=rounding or None)
     return bool(bounds.loc[smaller, "high"] < bounds.loc[larger, "low"] or p < 0.05), p
 
 

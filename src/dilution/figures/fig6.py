@@ -133,7 +133,7 @@ def _judge(table: pd.DataFrame, source: str, low: float, high: float) -> Judgeme
         return not_testable(f"noise on the same images does not lower accuracy at α = {alpha:g}")
     if len(by_source) < 2:
         return not_testable("requires at least 2 seeds")
-    rounding = math.sqrt(2) * rounding_deviation(table)  # of a drop: the difference of two accuracies
+    rounding = rounding_deviation(table, "drop")
     costs = [
         difference_estimate(mean_interval(by_source[name], rounding=rounding)) for name in (source, SAME)
     ]

@@ -1,6 +1,5 @@
 """Figure 7: noisy labels on the same images, or on fresh images of the same data set."""
 
-import math
 from typing import Any
 
 import matplotlib.figure
@@ -123,7 +122,7 @@ def _sources_alike(table: pd.DataFrame) -> Judgement:
         return not_testable("requires both image sources at α > 0")
     if drops["seed"].nunique() < 2:
         return not_testable("requires at least 2 seeds")
-    rounding = math.sqrt(2) * rounding_deviation(table)  # of a drop: the difference of two accuracies
+    rounding = rounding_deviation(table, "drop")
     numbers, passed = [], True
     for alpha, part in drops.groupby("alpha"):
         values = by_seed(part, "image_source", "drop")

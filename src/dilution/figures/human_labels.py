@@ -20,7 +20,7 @@ from dilution.figures.paper_scale import PAPER_SETTINGS, PROVISIONAL_LR, LrSearc
 from dilution.noise import alpha_for_matrix
 from dilution.report.marks import mark_points
 from dilution.report.style import COLOURS, MARKERS, legend, new_figure, percent_axis, style
-from dilution.study.statistics import best_lr, intervals, paired_p
+from dilution.study.statistics import best_lr, intervals, paired_p, rounding_deviation
 
 NO_ERRORS, UNIFORM, CONDITIONAL, OBSERVED = "none", "uniform", "class-conditional", "observed"
 ERRORS = (NO_ERRORS, UNIFORM, CONDITIONAL, OBSERVED)
@@ -121,7 +121,8 @@ def _gap(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
     seeds = numbers.pivot(index="seed", columns="errors", values=measure)
     gap = (seeds[OBSERVED] - seeds[CONDITIONAL]).rename("gap").to_frame()
     gap = gap.assign(errors=GAP, n_test=runs["n_test"].max())
-    p = paired_p(seeds[OBSERVED].tolist(), seeds[CONDITIONAL].tolist())
+    rounding = rounding_deviation(gap, "gap") or None
+    p = paired_p(seeds[OBSERVED].tolist(), seeds[CONDITIONAL].tolist(), rounding=rounding)
     return intervals(gap, by=["errors"], value="gap").assign(p=2 * min(p, 1 - p))
 
 

@@ -45,7 +45,8 @@ class RunComparison:
         Mean of a − b over seeds with its 95 % Student t interval, in the unit of the measure.
     p
         Two-sided p-value of a paired t test, which agrees with the interval: differences scatter at least as
-        much as accuracies are rounded. NaN with one seed.
+        much as accuracies are rounded. NaN with one seed, and if all seeds differ by the same and the
+        rounding of the measure is unknown; so are the bounds of the interval then.
     pairs
         One row per seed: ``seed``, ``a``, ``b`` (means over the other settings), ``difference``.
     points
@@ -80,7 +81,9 @@ class RunComparison:
         interval = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
         shown = f"{value:+.2f}{unit}{interval}".replace("-", "−")
         basis = f"{len(self.pairs)} seeds" + (f", {self.points} settings each" if self.points > 1 else "")
-        if math.isnan(self.p):
+        if math.isnan(self.p) and len(self.pairs) > 1:
+            verdict = "All seeds differ by the same, so nothing says how far this is chance."
+        elif math.isnan(self.p):
             verdict = "One seed gives no interval."
         elif self.p < SIGNIFICANT:
             verdict = "The difference is significant at 5 %."
@@ -172,13 +175,17 @@ def compare(
     by_seed = groups[["a", "b"]].mean().reset_index()
     by_seed = by_seed.assign(difference=by_seed["a"] - by_seed["b"])
     points = int(groups.size().max())
-    rounding = rounding_deviation(table) * math.sqrt(2 / points) if measure in FRACTION_MEASURES else 0.0
+    rounding = rounding_deviation(table, measure) * math.sqrt(2 / points)
+    difference = mean_interval(by_seed["difference"], rounding=rounding)
+    p = two_sided_p(by_seed["a"].tolist(), by_seed["b"].tolist(), rounding=rounding)
+    if p == 0:  # equal differences of values whose rounding is unknown: nothing says how they scatter
+        difference, p = Estimate(difference.value, math.nan, math.nan), math.nan
     return RunComparison(
         dict(a),
         dict(b),
         measure,
-        mean_interval(by_seed["difference"], rounding=rounding),
-        two_sided_p(by_seed["a"].tolist(), by_seed["b"].tolist(), rounding=rounding),
+        difference,
+        p,
         by_seed,
         points,
         len(left) + len(right) - 2 * len(pairs),

@@ -119,4 +119,6 @@ def paired_difference(
         If a setting has two runs of one seed.
     """
     weights = {first: 1.0, second: -1.0}
-    return contrast(by_seed(table, by, value), weights, rounding=rounding_deviation(table), level=level)
+    return contrast(
+        by_seed(table, by, value), weights, rounding=rounding_deviation(table, value), level=level
+    )

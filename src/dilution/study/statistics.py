@@ -12,6 +12,7 @@ from dilution.errors import InputError, short_repr, unknown
 from dilution.study.recorded_run import TRAINED_BY
 from dilution.study.run_spec import Run
 from dilution.training.config import TrainConfig
+from dilution.training.memorisation import EXAMPLES as MEMORISATION_EXAMPLES
 from dilution.utils.finite_numbers import is_finite_number
 
 ACCURACIES = (
@@ -19,6 +20,15 @@ ACCURACIES = (
     *("test_acc_at_best_noisy_acc", "test_acc_max", "val_acc_clean"),
 )
 """Measures that a diverged run lacks, and at which it counts as chance."""
+
+_EXAMPLES_OF = dict.fromkeys((*ACCURACIES, "test_acc_at_half_steps", "drop", "gap"), "n_test") | {
+    "val_acc_clean": "n_val",
+    "val_acc_noisy": "n_val",
+}
+"""Measure that is a share of examples → column of their number."""
+
+_DIFFERENCES = ("drop", "gap")  # of two test accuracies: columns that figures compute
+_OF_MEMORISATION = ("memorised", "recovered", "memorised_last", "recovered_last")
 
 _HEADLINES = ("test_acc_at_best_clean_val", "test_acc_last", "test_acc_at_best_noisy_val")
 """Test accuracies by which a study is shown, the first that all its runs have."""
@@ -101,7 +111,7 @@ def intervals(
 
     seeds = points["count"].to_numpy(dtype=np.int64)
     has_interval = seeds > 1
-    deviation = points["std"].to_numpy(dtype=np.float64).clip(min=rounding_deviation(table))
+    deviation = points["std"].to_numpy(dtype=np.float64).clip(min=rounding_deviation(table, value))
     half_width = np.full(len(points), np.nan)
     quantile = scipy.special.stdtrit(seeds[has_interval] - 1, 0.5 + level / 2)
     half_width[has_interval] = quantile * deviation[has_interval] / np.sqrt(seeds[has_interval])
@@ -132,11 +142,33 @@ def common_accuracy(table: pd.DataFrame) -> str:
     return max(columns or _HEADLINES[:1], key=lambda name: done[name].count() if columns else 0)
 
 
-def rounding_deviation(table: pd.DataFrame) -> float:
-    """Return the standard deviation of an accuracy's rounding, 1/(n_test √12); 0 if n_test is unknown."""
-    if "n_test" not in table or table["n_test"].isna().all():
-        return 0.0
-    return 1 / float(table["n_test"].max()) / math.sqrt(12)
+def rounding_deviation(table: pd.DataFrame, value: str = "test_acc_at_best_clean_val") -> float:
+    """Return the standard deviation of the rounding of a measure.
+
+    A share of N examples is a multiple of 1/N, so it is 1/(N √12): N is ``n_test`` for accuracies of the test
+    split, ``n_val`` for those of validation examples, and that of memorisation. A ``drop`` or ``gap`` is the
+    difference of two test accuracies.
+
+    Parameters
+    ----------
+    table
+        One row per run.
+    value
+        Column of the measure.
+
+    Returns
+    -------
+    float
+        0 if N is unknown, or the measure is no such share.
+    """
+    if value in _OF_MEMORISATION:
+        examples = float(MEMORISATION_EXAMPLES)
+    else:
+        column = _EXAMPLES_OF.get(value)
+        if column is None or column not in table or table[column].isna().all():
+            return 0.0
+        examples = float(table[column].max())
+    return (math.sqrt(2) if value in _DIFFERENCES else 1.0) / examples / math.sqrt(12)
 
 
 def check_seeds(
