@@ -16,7 +16,7 @@ import dilution
 from dilution import Execution
 from dilution.advice import Advice, advise, gradient_sums
 from dilution.advice.ablation import CheckpointChoice, Comparison
-from dilution.advice.advise import _Request
+from dilution.advice.advise import _measure_noise_scales, _Request
 from dilution.advice.noise_scale import NoiseScale
 from dilution.advice.page import compared_settings
 from dilution.cli import app
@@ -94,6 +94,35 @@ def test_noise_scales_are_measured_on_examples_with_the_groups_of_the_data(alpha
     assert not set.intersection(*sides)
 
 
+def test_noise_scales_are_measured_equally_apart_in_the_logarithm_of_labels_per_clean_one(monkeypatch):
+    """The model is trained without the noise that is to be added."""
+    module = sys.modules["dilution.advice.advise"]
+    monkeypatch.setattr(module, "train_halfway", lambda _, noisy, *__: noisy.alpha)
+    monkeypatch.setattr(module, "measure_noise_scale", lambda trained, noisy, _: (trained, noisy.alpha))
+    data = dilution.load("digits")
+    for alpha, levels in ((15.0, [16 ** (step / 3) - 1 for step in range(4)]), (None, [0.0])):
+        request = _Request.of(data, "digits", alpha, None, "mlp1", 300, 2.0, "float32", 0)
+        trained, measured = zip(*_measure_noise_scales(request), strict=True)
+        assert set(trained) == {0.0}
+        assert measured == pytest.approx(levels)
+
+
+def test_the_proposed_batch_size_is_for_the_noise_scale_at_the_level_asked_for(tmp_path, monkeypatch):
+    module, batch_sizes = sys.modules["dilution.advice.advise"], []
+
+    def search_lr(run, train):
+        batch_sizes.append(run.batch_size)
+        raise KeyboardInterrupt  # before anything is trained
+
+    monkeypatch.setattr(module, "search_lr", search_lr)
+    small, large = (NoiseScale(0.0, Estimate(size, 0, 999), Estimate(size, 0, 999)) for size in (8, 200))
+    for scales in ((small, large), (large, large), (small, small)):
+        monkeypatch.setattr(module, "_measure_noise_scales", lambda _, scales=scales: scales)
+        with pytest.raises(KeyboardInterrupt):
+            advise("digits", **QUESTION | {"epochs": 100}, store=tmp_path / "advice.sqlite")
+    assert batch_sizes[0] == batch_sizes[1] > batch_sizes[2]
+
+
 @pytest.mark.trains
 def test_labels_as_they_are_are_not_pooled(tmp_path):
     advice = advise(
@@ -152,14 +181,14 @@ def test_observed_labels_beside_added_noise_are_said_to_be_unused(tmp_path, monk
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"alpha": 1, "eta": 0.5}, "both of alpha and eta given"),
-        ({"alpha": -1}, "alpha is -1"),
-        ({"eta": 0.95}, "eta is 0.95"),
+        ({"alpha": 1, "eta": 0.5}, "^both of alpha and eta given; give one: "),
+        ({"alpha": -1}, "^alpha is -1; it must be ≥ 0"),
+        ({"eta": 0.95}, r"^eta is 0\.95; .* must lie in \[0, 0\.9\)"),
         ({"alpha": 1e9}, r"1\.4e\+12 labels.*Give --alpha 695893 or less"),
-        ({"epochs": 0}, "above 0"),
+        ({"epochs": 0}, "^epochs is 0; it must be a number above 0 and at most "),
         ({"model": "sklearn:knn"}, "takes no optimizer steps"),
-        ({"model": "conv9"}, "conv"),
-        ({"precision": "half"}, "bfloat16"),
+        ({"model": "conv9"}, r"^'conv9' is not a model\. .* There are: conv2, "),
+        ({"precision": "half"}, r"^'half' is not a precision\. There are: bfloat16, float32\.$"),
     ],
 )
 def test_wrong_questions_are_refused_before_a_store_is_made(tmp_path, changes, message):

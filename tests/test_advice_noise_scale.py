@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import dilution
 from dilution.advice.gradient_sums import GradientSums, _make_blocks, _pairs, forward_corrected_gradient
-from dilution.advice.half_trained import HalfTrainedModel, train_halfway
+from dilution.advice.half_trained import HalfTrainedModel, _halfway_evaluation, train_halfway
 from dilution.advice.noise_scale import _ratio, jackknife_error, measure_noise_scale
 from dilution.data import Arrays
 from dilution.errors import InputError
@@ -33,6 +33,14 @@ def scales():
     data = blobs().train
     model = train_halfway("mlp1", Dilution(data, 0), 400, seed=0)
     return [measure_noise_scale(model, Dilution(data, alpha), seed=0) for alpha in (0.0, 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "number"),
+    [([2.0, 1.6, 1.4, 1.0, 1.2], 2), ([2.0, 1.0, 1.9, 1.1], 1), ([2.0, math.inf, 1.4, math.nan, 1.0], 2)],
+)
+def test_the_model_is_the_first_that_is_halfway_to_the_lowest_loss(losses, number):
+    assert _halfway_evaluation(losses, "mlp1") == number
 
 
 @pytest.mark.trains

@@ -1,7 +1,7 @@
 """Unmixing predictions with anchor points."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from noisy_predictions import CLASSES, transition_at
 from scipy.special import softmax
@@ -9,7 +9,8 @@ from scipy.special import softmax
 from dilution.diagnosis.anchors import unmix
 
 
-@given(st.integers(0, 2**16), st.floats(0, 0.7))
+@given(st.integers(0, 2**16), st.floats(0, 0.6))
+@example(0, 0.6)  # where the steps approach the predictions most slowly
 @settings(max_examples=20, deadline=None)
 def test_unmixing_gives_distributions_that_mix_to_the_predictions(seed, noise_rate):
     true_probs = softmax(np.random.default_rng(seed).normal(size=(20, CLASSES)), axis=1)
@@ -19,4 +20,4 @@ def test_unmixing_gives_distributions_that_mix_to_the_predictions(seed, noise_ra
     np.testing.assert_allclose(unmixed.sum(axis=1), 1, atol=1e-6)
     assert (unmixed >= 0).all()
     error = np.abs(unmixed @ transition - pred_probs).max()
-    assert error <= np.abs(pred_probs @ transition - pred_probs).max() + 1e-9
+    assert error <= np.abs(pred_probs @ transition - pred_probs).max() / 3 + 1e-9

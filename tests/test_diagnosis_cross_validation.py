@@ -47,6 +47,40 @@ def test_held_out_predictions_do_not_depend_on_the_held_out_labels():
     assert not np.array_equal(first, after)
 
 
+@pytest.mark.parametrize("config", [SHORT, None], ids=["given", "selected"])
+def test_repeats_are_averaged_over_other_folds_and_other_weights(monkeypatch, config):
+    noisy, _ = noisy_digits(n=120, classes=2)
+    probs = {0: (0.9, 0.1), 1: (0.6, 0.4)}  # by the seed of a training
+    trained = []
+
+    class Trainer:
+        workers = 1
+
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def predict(self, folds):
+            trained.extend(folds)
+            return [np.tile(probs[fold.seed], (len(fold.held_out_rows), 1)) for fold in folds]
+
+    monkeypatch.setattr("dilution.diagnosis.cross_validation.FoldTrainer", Trainer)
+    result = cross_validate(noisy, model="mlp1", folds=3, repeats=2, config=config, execution=INLINE)
+    mean = np.sqrt(np.prod(list(probs.values()), axis=0))
+    np.testing.assert_allclose(result.pred_probs, np.tile(mean / mean.sum(), (120, 1)), atol=1e-6)
+    first, second = (
+        {tuple(sorted(fold.held_out_rows)) for fold in trained if fold.seed == seed} for seed in (0, 1)
+    )
+    for folds in (first, second):
+        assert sorted(row for rows in folds for row in rows) == list(range(120))
+    assert not first & second
+
+
 @pytest.mark.parametrize("workers", [0, 2, 5])
 def test_the_selected_budget_does_not_depend_on_the_number_of_workers(monkeypatch, workers):
     """Four epochs are no better than two, though eight would be."""

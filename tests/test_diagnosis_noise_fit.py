@@ -8,7 +8,7 @@ from noisy_predictions import CLASSES, noisy_predictions, transition_at
 from scipy.optimize import check_grad
 
 from dilution.diagnosis.anchors import CLEAR, find_anchors
-from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, fit_noise, likelihood
+from dilution.diagnosis.noise_fit import HeldOutPredictions, NoiseFit, _named_by_labels, fit_noise, likelihood
 from dilution.diagnosis.verified_class import WRONG_CLASS_UNKNOWN
 from dilution.noise import structured, uniform
 
@@ -23,6 +23,31 @@ def test_noise_rate_and_transition_are_recovered_though_the_model_errs(noise_rat
     assert np.abs(fit.transition - transition).mean() < 0.04
     np.testing.assert_allclose(fit.transition.sum(axis=1), 1)
     np.testing.assert_allclose(fit.prior, np.bincount(true) / len(true), atol=0.06)
+
+
+def test_noise_rates_weight_the_classes_by_their_shares():
+    transition, prior = np.array([[0.95, 0.05], [0.4, 0.6]]), np.array([0.9, 0.1])
+    fit = NoiseFit(transition, 1.0, np.zeros(2), prior[None], prior, np.eye(2))
+    assert fit.noise_rate == pytest.approx(0.9 * 0.05 + 0.1 * 0.4)
+    np.testing.assert_allclose(fit.label_noise_rates, [0.04 / 0.895, 0.045 / 0.105])
+
+
+def test_noise_of_a_frequent_class_is_recovered():
+    """Standard errors are about 0.01 for the shares of classes and 0.02 for those of wrong labels."""
+    predictions, true = noisy_predictions(np.array([[0.8, 0.2], [0.0, 1.0]]), shares=[0.85, 0.15])
+    wrong = predictions.labels != true
+    fit = fit_noise(predictions)
+    assert fit.noise_rate == pytest.approx(wrong.mean(), abs=0.03)
+    np.testing.assert_allclose(fit.prior, np.bincount(true) / len(true), atol=0.03)
+    of_labels = [wrong[predictions.labels == label].mean() for label in range(2)]
+    np.testing.assert_allclose(fit.label_noise_rates, of_labels, atol=0.08)
+
+
+def test_a_rare_class_whose_labels_are_mostly_wrong_keeps_its_name():
+    """Without their shares the classes would swap names: 0.4 + 0.9 is more than 0.6 + 0.1."""
+    transition, prior = np.array([[0.6, 0.4], [0.9, 0.1]]), np.array([0.9, 0.1])
+    fit = NoiseFit(transition, 1.0, np.zeros(2), prior[None], prior, np.eye(2))
+    np.testing.assert_array_equal(_named_by_labels(fit).transition, transition)
 
 
 def test_errors_of_the_model_do_not_count_as_label_noise():

@@ -42,6 +42,17 @@ def test_the_noise_rate_is_recovered_though_the_model_errs(kind, classes, per_cl
     np.testing.assert_allclose(fit.prior.sum(), 1)
 
 
+def test_shares_of_classes_are_recovered_where_frequent_ones_have_more_noise():
+    classes, frequent = 30, np.arange(30) < 10
+    shares = np.where(frequent, 5, 1) / 70
+    rates = np.where(frequent, 0.4, 0.1)[:, None]
+    transition = (1 - rates) * np.eye(classes) + rates * (1 - np.eye(classes)) / (classes - 1)
+    predictions, true = noisy_predictions(transition, n=3000, separation=4.0, shares=shares)
+    fit = fit_pooled(predictions)
+    assert fit.noise_rate == pytest.approx((predictions.labels != true).mean(), abs=0.03)
+    np.testing.assert_allclose(fit.prior, np.bincount(true, minlength=classes) / len(true), atol=0.02)
+
+
 @pytest.mark.trains
 def test_labels_that_are_concentrated_on_one_class_are_found_there():
     predictions, _ = noisy_predictions(pairs(0.3, 30), n=30 * MANY, separation=4.0)

@@ -1,5 +1,7 @@
 """Clean accuracy is estimated from noisy labels: near the truth, with intervals, and with verified labels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -43,6 +45,44 @@ def test_no_model_agrees_with_more_labels_than_are_right():
     assert estimate.largest_agreement.low <= 0.6 <= estimate.largest_agreement.high
     assert estimate.largest_agreement.value == pytest.approx(0.6, abs=0.06)
     assert estimate.agreement.value <= estimate.largest_agreement.high
+
+
+def test_the_largest_agreement_weights_the_classes_by_their_shares():
+    predictions, _ = noisy_predictions(np.array([[0.7, 0.3], [0.0, 1.0]]), n=2000, shares=[0.85, 0.15])
+    fit = fit_noise(predictions)
+    noise = AssumedNoise(fit, [fit, fit], fit, is_uniform=False)
+    rows, none = np.arange(2000), np.full(2000, -1)
+    estimate = estimate_accuracy(fit.class_probs, rows, predictions.labels, noise, none, None, 0)
+    assert estimate.largest_agreement.value == pytest.approx(0.85 * 0.7 + 0.15, abs=0.05)
+
+
+def test_copies_in_a_group_give_no_narrower_intervals_than_one_row_each():
+    probs, labels, _, noise = simulated(0.3, n=400, samples=40)
+
+    def repeated(fit, times):
+        return replace(fit, class_probs=np.repeat(fit.class_probs, times, axis=0))
+
+    single, copies = (
+        estimate_accuracy(
+            np.repeat(probs, times, axis=0),
+            np.arange(400 * times)[times:],  # without the first group
+            np.repeat(labels, times),
+            AssumedNoise(
+                repeated(noise.fit, times),
+                [repeated(fit, times) for fit in noise.bootstrap_fits],
+                repeated(noise.alternative, times),
+                is_uniform=False,
+            ),
+            np.full(400 * times, -1),
+            np.repeat(np.arange(400), times),
+            0,
+        )
+        for times in (1, 5)
+    )
+    for name in ("clean", "agreement"):
+        one, five = getattr(single, name), getattr(copies, name)
+        assert five.value == pytest.approx(one.value)
+        assert five.high - five.low == pytest.approx(one.high - one.low, rel=0.1)
 
 
 def test_rows_that_were_not_held_out_do_not_count():

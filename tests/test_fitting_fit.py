@@ -11,8 +11,10 @@ from commands import dilution, refused, succeeded
 from dilution import DataError, Execution, InputError, diagnose, fit, load_model
 from dilution.data import Arrays
 from dilution.fitting.boosted_trees import BoostedTrees
+from dilution.fitting.choice import Choice, Fitting
 from dilution.fitting.forest import Forest
 from dilution.fitting.learner_selection import select_learners
+from dilution.fitting.learners import NetworkLearner
 from dilution.utils.stage_log import StageLog
 
 QUIET = Execution(executor="inline", progress=False)
@@ -91,6 +93,21 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
     )
     np.testing.assert_array_equal(first.predict_proba(features), again.predict_proba(features))
     assert (first.predict_proba(features) != other.predict_proba(features)).any()
+
+
+@pytest.mark.trains
+def test_networks_of_an_average_differ():
+    features, labels, _ = table(n=60)
+    images = torch.from_numpy(features).float()[:, :, None, None]
+    data = Arrays(images, torch.from_numpy(labels), ("a", "b", "c"))
+    learner = NetworkLearner("mlp1", budgets=(1,))
+    fitting = Fitting(data, np.full(60, -1), np.ones(60), [learner], 2, 0, lambda _: None)
+    members, shares = fitting.refit(Choice(), 3)
+    first, second, third = (member.probabilities(images) for member in members)
+    assert shares == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    assert (first != second).any()
+    assert (first != third).any()
+    assert (second != third).any()
 
 
 @pytest.mark.trains

@@ -65,6 +65,15 @@ def test_the_axis_of_the_law_is_the_number_of_different_examples():
     assert np.median(in_rows.accuracy(3000, 0.0)) < true_accuracy(3000, 0.0) - 2e-3
 
 
+def test_the_axis_of_the_law_is_the_number_of_clean_examples_where_labels_are_replaced():
+    specs = first_runs(PilotScope("digits", "mlp2", 4000, (0.0, 2.0, 5.0), label_mode="replaced"))
+    runs = pd.DataFrame({"n": [spec.n for spec in specs], "alpha": [spec.alpha for spec in specs]})
+    accuracy = true_accuracy(runs["n"] / (1 + runs["alpha"]), runs["alpha"])
+    law = _fit_law(runs.assign(n_test=10_000, test_acc_at_best_clean_val=accuracy), "replaced")
+    for n, alpha in ((1000, 0.0), (1000, 2.0), (500, 5.0)):
+        assert np.median(law.accuracy(n, alpha)) == pytest.approx(true_accuracy(n, alpha), abs=1e-3)
+
+
 @pytest.mark.parametrize(("copies", "refused"), [(1, False), (3, True)])
 def test_data_with_many_copies_are_refused_before_a_store_is_made(tmp_path, copies, refused):
     random = np.random.default_rng(0)

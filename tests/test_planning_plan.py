@@ -127,11 +127,11 @@ def test_a_pilot_that_may_have_guessed_is_refused(n_test, majority, accuracy):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"target": 1.2, "alpha": 1}, "1.2"),
-        ({"target": 0.9}, "neither"),
-        ({"target": 0.9, "alpha": 1, "eta": 0.2}, "both"),
-        ({"target": 0.9, "eta": 0.95}, "0.95"),
-        ({"target": 0.9, "alpha": -1}, "-1"),
+        ({"target": 1.2, "alpha": 1}, r"^target is 1\.2; it must be an accuracy between 0 and 1"),
+        ({"target": 0.9}, "^neither of alpha and eta given; give one: "),
+        ({"target": 0.9, "alpha": 1, "eta": 0.2}, "^both of alpha and eta given; give one: "),
+        ({"target": 0.9, "eta": 0.95}, r"^eta is 0\.95; .* must lie in \[0, 0\.9\)"),
+        ({"target": 0.9, "alpha": -1}, "^alpha is -1; it must be ≥ 0"),
         ({"target": 0.9, "alpha": 1, "better_alpha": -1}, "better_alpha is -1"),
         ({"target": 0.9, "alpha": 1, "have": -5}, "have is -5"),
         ({"target": 0.9, "alpha": 1, "price": float("nan")}, "price is nan"),

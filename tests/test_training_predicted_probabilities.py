@@ -18,7 +18,7 @@ MakeData = Callable[..., Arrays]
 
 
 @pytest.mark.trains
-def test_each_image_is_predicted_by_a_model_that_learned_without_it():
+def test_predicted_probabilities_are_repeatable_and_mostly_right():
     data = dilution.load("digits").train
     first = dilution.predicted_probabilities(data, model="perceptron", epochs=30)
     assert first.shape == (len(data), 10)
@@ -27,6 +27,16 @@ def test_each_image_is_predicted_by_a_model_that_learned_without_it():
     assert 0.5 < accuracy < 0.99
     again = dilution.predicted_probabilities(data, model="perceptron", epochs=30)
     assert np.array_equal(first, again)
+
+
+@pytest.mark.trains
+def test_labels_without_a_pattern_are_predicted_by_chance():
+    """A model that had learned the image itself would be right on 97 %; a standard error of chance is 5 %."""
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (100, 1, 8, 8), dtype=torch.uint8, generator=random)
+    data = Arrays(images, torch.arange(100) % 2, ("a", "b"))
+    probabilities = dilution.predicted_probabilities(data, model="mlp1", epochs=100)
+    assert 0.3 < (probabilities.argmax(axis=1) == data.labels.numpy()).mean() < 0.7
 
 
 @pytest.mark.trains
