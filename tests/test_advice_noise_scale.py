@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dilution
-from dilution.advice.gradient_sums import GradientSums, _make_blocks, _pairs, forward_corrected_gradient
+from dilution.advice.gradient_sums import GradientSums, _make_blocks, _pairs
 from dilution.advice.half_trained import HalfTrainedModel, _halfway_evaluation, train_halfway
 from dilution.advice.noise_scale import _ratio, jackknife_error, measure_noise_scale
 from dilution.data import Arrays
@@ -74,23 +74,6 @@ def test_the_noise_scale_is_that_of_all_gradients_at_once():
     square = float((stacked.mean(dim=0) ** 2).sum()) - trace / len(stacked)
     scale = measure_noise_scale(model, noisy, seed=0)
     assert scale.image.value == pytest.approx(trace / square, rel=0.05)
-
-
-def test_the_forward_corrected_gradient_is_that_of_its_loss():
-    random = torch.Generator().manual_seed(0)
-    logits = torch.randn(7, 3, generator=random, dtype=torch.float64, requires_grad=True)
-    transition = torch.rand(3, 3, generator=random, dtype=torch.float64)
-    transition /= transition.sum(dim=1, keepdim=True)
-    weights = torch.rand(7, 3, generator=random, dtype=torch.float64)
-    loss = -(weights * (logits.softmax(dim=1) @ transition).log()).sum() / 7
-    loss.backward()
-    torch.testing.assert_close(forward_corrected_gradient(logits.detach(), weights, transition), logits.grad)
-    labels = torch.tensor([0, 1, 2, 0, 1, 2, 0])
-    as_weights = torch.nn.functional.one_hot(labels, 3).double()
-    torch.testing.assert_close(
-        forward_corrected_gradient(logits.detach(), as_weights, transition),
-        forward_corrected_gradient(logits.detach(), labels, transition),
-    )
 
 
 @pytest.mark.trains

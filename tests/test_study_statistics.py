@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from dilution.errors import InputError
 from dilution.study.pairs import mean_interval
+from dilution.study.prepare import _FILE_DIGESTS
 from dilution.study.statistics import (
+    FILE_SETTINGS,
     best_lr,
     common_accuracy,
     common_settings,
@@ -250,6 +252,13 @@ def test_a_measure_is_rounded_to_the_share_of_its_own_examples(value: str, examp
     (row,) = intervals(table, by=["n"], value=value).to_dict(orient="records")
     quantile = scipy.stats.t(1).ppf(0.975)
     assert row["high"] - row["mean"] == pytest.approx(quantile / examples / 12**0.5 / 2**0.5)
+
+
+def test_the_fingerprint_says_what_names_of_files_say() -> None:
+    assert set(FILE_SETTINGS) == {"dataset", "image_source", *_FILE_DIGESTS}
+    for name in FILE_SETTINGS:
+        runs = pd.DataFrame({name: ["a", "mine:b"], "fingerprint": ["", "abc"], "seed": 0})
+        assert varying_settings(runs) == [name]
 
 
 def test_a_measure_that_is_no_share_has_no_rounding() -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -287,6 +288,19 @@ def test_forward_correction_learns_the_true_classes_of_shifted_labels():
     images = load("digits").train.images[:200]
     assert (corrected.predict(images).argmax(dim=1) == labels).double().mean() > 0.9
     assert (plain.predict(images).argmax(dim=1) == labels).double().mean() < 0.1
+
+
+@pytest.mark.parametrize("model", ["mlp1", "conv2"])  # computed together, and one after the other
+def test_replicas_with_different_transition_matrices_train_as_each_alone(model):
+    weights = torch.nn.functional.one_hot(load("digits").train.labels[:200], 10).float()
+    transitions = [torch.eye(10), torch.full((10, 10), 0.05) + 0.5 * torch.eye(10)]
+    tasks = [replace(weighted_task(weights, T), model=model) for T in transitions]
+    tasks = [replace(task, config=task.config.model_copy(update={"steps": 3})) for task in tasks]
+    together = trained_on_weights(*tasks)
+    alone = [trained_on_weights(task)[0] for task in tasks]
+    assert together[0].history["train_loss"].item() != together[1].history["train_loss"].item()
+    for result, expected in zip(together, alone, strict=True):
+        pd.testing.assert_frame_equal(result.history, expected.history)
 
 
 def test_a_trained_model_is_in_evaluation_mode():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from dilution.advice.half_trained import HalfTrainedModel
 from dilution.data.splits import divide_groups
@@ -14,6 +14,7 @@ from dilution.errors import InputError
 from dilution.noise import Dilution
 from dilution.training import BatchSampler
 from dilution.training.config import Targets
+from dilution.training.losses import forward_corrected
 
 BLOCKS = 16
 """Sums of gradients that are kept: the jackknife leaves out each in turn."""
@@ -194,7 +195,8 @@ def _gradient(model: HalfTrainedModel, images: Tensor, targets: Tensor, transiti
         weight.grad = None
     with model.computing():
         logits = model.module(model.prepare(images))
-    logits.backward(forward_corrected_gradient(logits.detach().float(), targets, transition).to(logits.dtype))
+    _, gradient = forward_corrected(transition)(logits.detach().float(), targets)
+    logits.backward(gradient.to(logits.dtype))
     return torch.cat([(w.grad if w.grad is not None else torch.zeros_like(w)).flatten() for w in weights])
 
 
@@ -211,26 +213,3 @@ def _inner_products(sums: list[Tensor]) -> Floats:
         for column in range(row, len(sums)):
             products[row, column] = products[column, row] = float(double @ sums[column].double())
     return products
-
-
-def forward_corrected_gradient(logits: Tensor, targets: Tensor, transition: Tensor) -> Tensor:
-    """Return the gradient of the forward-corrected loss with respect to the logits.
-
-    The loss is −(1/b) Σ_i Σ_j w_ij log Σ_k f_k(x_i) T_kj; its gradient is
-    f_k (Σ_j w_j − Σ_j T_kj w_j / g_j)/b with g = f T.
-
-    Parameters
-    ----------
-    logits
-        float32, shape (b, classes).
-    targets
-        Labels, int64 of shape (b,), or weights, float32 of shape (b, classes).
-    transition
-        T[true, noisy], float32 of shape (classes, classes).
-    """
-    weights = (
-        targets if targets.ndim == 2 else nn.functional.one_hot(targets, logits.shape[1]).to(logits.dtype)
-    )
-    probs = logits.softmax(dim=1)
-    ratio = (weights / (probs @ transition).clamp_min(torch.finfo(torch.float32).tiny)) @ transition.T
-    return probs * (weights.sum(dim=1, keepdim=True) - ratio) / len(logits)

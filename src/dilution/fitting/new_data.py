@@ -12,7 +12,7 @@ from dilution.data.arrays import Arrays, DataSet, UnsplitData
 from dilution.data.formats.hugging_face import is_hugging_face
 from dilution.data.formats.table_encoding import TableEncoding
 from dilution.data.formats.torch_items import is_map_style
-from dilution.data.from_objects import VirtualData
+from dilution.data.from_objects import VirtualData, as_frame
 from dilution.data.open_examples import open_examples
 from dilution.data.registry import builtin_name, load, name_with_columns, own_source
 from dilution.data.sources import (
@@ -101,8 +101,8 @@ def open_new_data(
     if isinstance(data, list | tuple) and data and all(isinstance(item, str | Path) for item in data):
         check_takes_images(rule, f"a list that begins with {data[0]!r}")
         return _open_files([Path(item) for item in data], rule)
-    if hasattr(data, "columns") and hasattr(data, "iloc"):
-        return open_frame(data, rule, label, ids)
+    if (frame := as_frame(data)) is not None:
+        return open_frame(frame, rule, label, ids)
     if isinstance(data, DataSet):
         raise InputError(f"the data are {data!r}, two splits; pass one of them, such as data.test.")
     if is_hugging_face(data):

@@ -10,6 +10,7 @@ from dilution.data.arrays import Arrays, UnsplitData
 from dilution.data.formats.hugging_face import HuggingFaceColumns
 from dilution.data.formats.table_encoding import TableEncoding
 from dilution.data.formats.torch_items import read_items
+from dilution.data.from_objects import as_frame
 from dilution.errors import InputError
 from dilution.fitting.new_arrays import convert, read_given
 from dilution.fitting.new_examples import GivenLabels, HeldExamples, NewExamples, given_ids
@@ -55,8 +56,8 @@ def as_pair(data: Any) -> tuple[Any, Any] | None:
 
 def open_pair(inputs: Any, labels: Any, rule: InputRule, ids: Any) -> NewExamples:
     """Return features or images with the labels that are given beside them."""
-    if hasattr(inputs, "columns") and hasattr(inputs, "iloc"):
-        held = open_frame(inputs, rule, None, ids)
+    if (frame := as_frame(inputs)) is not None:
+        held = open_frame(frame, rule, None, ids)
     elif isinstance(rule.encoding, TableEncoding):
         raise no_array(inputs, rule.encoding)
     else:

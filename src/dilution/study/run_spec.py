@@ -11,7 +11,7 @@ from dilution.errors import DilutionError, invalid
 from dilution.noise import PerExampleNoise, canonical_noise, check_noise_level, noise_named, takes_level
 from dilution.noise.single_label import LabelMode, check_no_draw, check_no_level, resolve_label_mode
 from dilution.training.config import DEFAULT_EPOCHS, TrainConfig, default_n_val
-from dilution.training.estimators import ESTIMATORS, check_model_name, check_no_loss
+from dilution.training.estimators import ESTIMATORS, check_estimator_settings, check_model_name
 
 PROTOCOL = 2
 """Version of the way in which runs train. It is a part of every key, so that no result of an older way is
@@ -169,7 +169,7 @@ class Run(TrainConfig):
                 "images. Give image_source='same' and a model that takes steps"
             )
         if self.model in ESTIMATORS:
-            check_no_loss(self, self.model)
+            check_estimator_settings(self, self.model)
         if self.n_val >= self.n:
             raise ValueError(
                 f"n_val is {self.n_val} and n is {self.n}; the n_val validation examples are some of the n "

@@ -30,6 +30,12 @@ _EXAMPLES_OF = dict.fromkeys((*ACCURACIES, "test_acc_at_half_steps", "drop", "ga
 _DIFFERENCES = ("drop", "gap")  # of two test accuracies: columns that figures compute
 _OF_MEMORISATION = ("memorised", "recovered", "memorised_last", "recovered_last")
 
+FILE_SETTINGS = (
+    *("dataset", "image_source", "model", "loss", "strategy", "optimizer", "schedule", "early_stopping"),
+    *("noise", "labels"),
+)
+"""Settings that may name a file or a module of the user, whose content is in the fingerprint of a run."""
+
 _HEADLINES = ("test_acc_at_best_clean_val", "test_acc_last", "test_acc_at_best_noisy_val")
 """Test accuracies by which a study is shown, the first that all its runs have."""
 
@@ -356,8 +362,7 @@ def varying_settings(runs: pd.DataFrame, *, with_seed: bool = False) -> list[str
     ]
     varying = [name for name in settings if runs.loc[_is_stated(runs, name), name].nunique(dropna=False) > 1]
     if "fingerprint" in varying:
-        named_files = ("dataset", "image_source", "model", "loss", "strategy", "noise", "labels")
-        files = [name for name in named_files if name in varying]
+        files = [name for name in FILE_SETTINGS if name in varying]
         if files and runs.groupby(files, dropna=False)["fingerprint"].nunique(dropna=False).max() == 1:
             varying.remove("fingerprint")  # the names of the files say the same
     return varying

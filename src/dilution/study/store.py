@@ -1,7 +1,7 @@
 """The store: one SQLite file with every run, its state and its result; schema.py has its tables.
 
 The file is in WAL mode: anyone may read while a study runs. One process writes; it holds the lock file
-beside the store as long as it runs (lock.py).
+beside the store as long as it runs (utils/file_lock.py).
 """
 
 import json

@@ -48,7 +48,8 @@ def train(
     model
         Name of a model, ``"perceptron"``, ``"mlp2"``, ``"conv4"`` …; of an estimator,
         ``"sklearn:logistic"``, ``"sklearn:knn"``, ``"sklearn:forest"``, ``"sklearn:boosting"``; or
-        of a factory of your own, ``"module:factory"``. Estimators ignore `config` and settings.
+        of a factory of your own, ``"module:factory"``. Estimators refuse a loss, mixup, a strategy and
+        early stopping, and ignore the other settings.
     noisy
         The diluted set. Its n clean examples include the validation examples.
     test

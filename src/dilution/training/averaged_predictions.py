@@ -1,7 +1,5 @@
 """Predicted probabilities of a model for the images that it is trained on, averaged over its epochs."""
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,6 +13,7 @@ from dilution.training.device import resolve_device
 from dilution.training.distributed import WHOLE_BATCH
 from dilution.training.task import TrainTask
 from dilution.training.trainer import Trainer
+from dilution.utils.finite_numbers import is_finite_number
 
 
 def averaged_predictions(
@@ -42,8 +41,9 @@ def averaged_predictions(
     InputError
         If the number of epochs is not a whole one from 1, or the model is unknown.
     """
-    if isinstance(epochs, bool) or not float(epochs).is_integer() or epochs < 1:
-        whole = max(1, round(epochs)) if math.isfinite(epochs) else 3
+    is_number = is_finite_number(epochs)
+    if not is_number or epochs != round(epochs) or epochs < 1:
+        whole = max(1, round(epochs)) if is_number else 3
         raise InputError(
             f"epochs is {short_repr(epochs)}; predictions are averaged over whole epochs, 1 or more. Give "
             f"epochs={whole}."

@@ -124,7 +124,7 @@ def check_model_name(name: object) -> str:
     return canonical_name(name)
 
 
-def check_no_loss(config: TrainConfig, model: str) -> None:
+def check_estimator_settings(config: TrainConfig, model: str) -> None:
     """Refuse settings of steps and of their loss for an estimator, which would not use them.
 
     Raises
@@ -153,8 +153,8 @@ def fit_estimator(task: TrainTask) -> TrainResult:
     Parameters
     ----------
     task
-        The training; its configuration is not used. Random numbers of the estimator come from the
-        stream ``"learner"`` of the seed.
+        The training; :func:`check_estimator_settings` says which settings it may have. Random numbers of the
+        estimator come from the stream ``"learner"`` of the seed.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def fit_estimator(task: TrainTask) -> TrainResult:
         If the table of all examples would not fit in memory, or the estimator raises or does not
         return probabilities.
     """
-    check_no_loss(task.config, task.model)
+    check_estimator_settings(task.config, task.model)
     started = time.perf_counter()
     noisy = task.noisy
     training, held_out = noisy.hold_out(task.n_val)

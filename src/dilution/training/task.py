@@ -27,7 +27,8 @@ class TrainTask:
     n_val
         Clean examples held out for validation; none with label weights.
     config
-        Configuration of the training; an estimator ignores it.
+        Configuration of the training. An estimator refuses a loss, mixup, a strategy and early stopping, and
+        ignores the other settings.
     compare_gradients
         Whether the gradient over noisy labels is compared with that over clean ones at the end of the
         training of a model; see :func:`dilution.training.gradients.compare_gradients`.

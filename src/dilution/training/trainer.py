@@ -27,6 +27,7 @@ from dilution.training.losses import (
     forward_corrected,
     resolve_loss,
 )
+from dilution.training.losses.gradient import OfEachReplica
 from dilution.training.optimizers import is_own
 from dilution.training.replica import Replica
 from dilution.training.result import TrainResult
@@ -268,9 +269,9 @@ def _loss(replicas: Sequence[Replica], device: torch.device) -> LossWithGradient
         )
     identity = torch.eye(tasks[0].noisy.classes)
     transitions = [identity if task.transition is None else task.transition for task in tasks]
-    # One for all also serves ensembles that compute replicas in turn.
-    are_equal = all(torch.equal(transition, transitions[0]) for transition in transitions)
-    return forward_corrected((transitions[0] if are_equal else torch.stack(transitions)).to(device))
+    if all(torch.equal(transition, transitions[0]) for transition in transitions):
+        return forward_corrected(transitions[0].to(device))
+    return OfEachReplica([forward_corrected(transition.to(device)) for transition in transitions])
 
 
 def check_shardable(config: TrainConfig, shard: Shard) -> None:
