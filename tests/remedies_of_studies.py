@@ -224,7 +224,7 @@ PILOT = "dilution plan digits --target 0.9 --alpha 1 --pilot-n 250 --max-runs 20
 
 def poor_pilot() -> str:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(import_module("dilution.planning.plan"), "_SIGNIFICANT", 1e6)
+        patch.setattr(import_module("dilution.planning.plan"), "_SIGNIFICANT", 1e-300)
         return dilution(*shlex.split(f"{PILOT} --workers 0")[1:]).output
 
 

@@ -123,6 +123,15 @@ def test_the_proposed_batch_size_is_for_the_noise_scale_at_the_level_asked_for(t
     assert batch_sizes[0] == batch_sizes[1] > batch_sizes[2]
 
 
+def test_noise_levels_with_an_infinite_scale_are_left_out_of_the_exponent_with_a_word(advice):
+    (growth,) = [text for text in advice.details if "grows as" in text]
+    assert "(1 + α)^1.85; theory" in growth  # ln(1832 / 93) / ln 5
+    infinite = NoiseScale(1.0, Estimate(math.inf, 90, math.inf), Estimate(math.inf, 90, math.inf))
+    scales = (advice.noise_scales[0], infinite, advice.noise_scales[1])
+    (growth,) = [text for text in replace(advice, noise_scales=scales).details if "grows as" in text]
+    assert "(1 + α)^1.85 (left out: 1 of 3 noise levels, at which it is infinite); theory" in growth
+
+
 @pytest.mark.trains
 def test_labels_as_they_are_are_not_pooled(tmp_path):
     advice = advise(
@@ -267,7 +276,10 @@ def test_the_command_writes_a_recipe_that_the_other_commands_accept(tmp_path, mo
             "points lower accuracy on noisy validation labels.",
         ),
         (CheckpointChoice("last", 0.0, 0.0), "has the same accuracy on noisy validation labels."),
-        (CheckpointChoice("last", -0.01, 0.02), "is not significantly more accurate"),
+        (
+            CheckpointChoice("last", -0.01, 0.02),
+            "is not more accurate on noisy validation labels by a standard error",
+        ),
     ],
 )
 def test_the_checkpoint_has_a_reason_and_gives_the_accuracy(advice, choice, reason):
@@ -301,7 +313,7 @@ def test_reasons_have_numbers_with_intervals(advice):
     assert reasons["batch_size"].startswith("The gradient noise scale is 331 [202, 913] examples; ")
     assert "from 1,832 [1,119, ∞] labels on" in reasons["targets"]
     assert reasons["schedule"] == (
-        "Not significantly worse than schedule = cosine: the noisy validation losses differ by 0.003 ± 0.004 "
+        "Within a standard error of schedule = cosine: the noisy validation losses differ by 0.003 ± 0.004 "
         "nats."
     )
     assert "first or last of these" in reasons["lr"]

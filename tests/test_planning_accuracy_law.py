@@ -5,7 +5,7 @@ import pytest
 from pilots import simulated_pilot, true_n
 
 from dilution.errors import InputError
-from dilution.planning.accuracy_law import fit_accuracy_law
+from dilution.planning.accuracy_law import fit_accuracy_law, prior_exponent
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,15 @@ def test_a_label_has_the_value_of_theory_where_theory_holds(law):
     low, high = np.quantile(law.exponent(10.0), [0.05, 0.95])
     assert low <= 2 <= high
     assert np.median(law.label_value(10.0)) == pytest.approx(1 / 121, rel=0.25)
+
+
+@pytest.mark.parametrize("alpha", [2.0, 10.0])
+def test_the_exponent_of_the_prior_is_that_of_draws_from_it(alpha):
+    random = np.random.default_rng(0)
+    log_kappa, gamma = random.normal(0, 0.5, 200_000), random.normal(1, 0.25, 200_000)
+    within = (np.abs(log_kappa) <= 1.5) & (gamma >= 0.4) & (gamma <= 1.6)
+    p = 1 + gamma[within] * np.log1p(np.exp(log_kappa[within]) * alpha) / np.log1p(alpha)
+    assert prior_exponent(alpha) == pytest.approx(np.quantile(p, [0.5, 0.1, 0.9]), abs=0.02)
 
 
 def test_most_intervals_contain_the_truth():

@@ -146,6 +146,16 @@ def test_the_sampling_error_of_accuracy_is_that_of_different_test_examples():
         check_learned(learned.assign(n_test_distinct=200.4))
 
 
+def test_the_best_of_many_guesses_is_no_learning():
+    """A mean of 2.5 standard errors above the majority class: seldom in one point of a pilot, not in 40."""
+    accuracy = 0.1 + 2.5 * (0.1 * 0.9 / 1000) ** 0.5
+    runs = pd.DataFrame({"n": range(1, 41), "alpha": 0.0, "n_test": 1000, "majority_share": 0.1})
+    runs["test_acc_at_best_clean_val"] = accuracy
+    check_learned(runs.head(1))
+    with pytest.raises(InputError, match="not significantly better"):
+        check_learned(runs)
+
+
 def test_details_say_what_copies_do_not_count(make_law):
     runs = pd.DataFrame(
         {

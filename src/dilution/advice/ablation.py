@@ -89,8 +89,8 @@ def compare_settings(
 ) -> tuple[Run, list[Comparison], pd.DataFrame]:
     """Compare a run at the whole budget with runs that differ in one setting, and keep the better values.
 
-    The proposed value of a setting is kept unless its alternative is significantly better, by more
-    than a standard error over seeds.
+    The proposed value of a setting is kept unless its alternative is better by more than a standard error
+    over seeds.
 
     Parameters
     ----------

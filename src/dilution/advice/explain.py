@@ -76,10 +76,13 @@ def details(advice: Advice) -> list[str]:
         return sentences
     if not math.isnan(advice.growth_exponent):
         first, last = advice.noise_scales[0], advice.noise_scales[-1]
+        n_infinite = sum(math.isinf(scale.label.value) for scale in advice.noise_scales)
+        levels = f"{n_infinite} of {len(advice.noise_scales)} noise levels"
+        left_out = f" (left out: {levels}, at which it is infinite)" if n_infinite else ""
         sentences.append(
-            f"The gradient noise scale of single labels grows as (1 + α)^{advice.growth_exponent:.2f}; "
-            f"theory: (1 + α)². It is {_scale_text(first.label)} examples without added noise and "
-            f"{_scale_text(last.label)} at {noise_text(advice)}."
+            f"The gradient noise scale of single labels grows as (1 + α)^{advice.growth_exponent:.2f}"
+            f"{left_out}; theory: (1 + α)². It is {_scale_text(first.label)} examples without added noise "
+            f"and {_scale_text(last.label)} at {noise_text(advice)}."
         )
     return [*sentences, *([_mode_sentence(advice)] if advice.is_mode_assumed else [])]
 
@@ -166,7 +169,7 @@ def _checkpoint_reason(choice: CheckpointChoice) -> str:
         return f"Keep the last step: {_BEST} has the same accuracy on noisy validation labels."
     signed = f"{-100 * choice.gain:+.1f} ± {100 * choice.error:.1f} points".replace("-", "−")
     return (
-        f"Keep the last step: {_BEST} is not significantly more accurate on noisy validation labels "
+        f"Keep the last step: {_BEST} is not more accurate on noisy validation labels by a standard error "
         f"({signed})."
     )
 
@@ -178,7 +181,7 @@ def _comparison_reason(comparison: Comparison) -> str:
         return f"Trainings with {other} diverged."
     if abs(comparison.gain) <= comparison.error:
         return (
-            f"Not significantly worse than {other}: the noisy validation losses differ by {gain} ± {error} "
+            f"Within a standard error of {other}: the noisy validation losses differ by {gain} ± {error} "
             "nats."
         )
     direction = "lower" if comparison.gain > 0 else "higher"

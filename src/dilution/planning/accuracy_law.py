@@ -11,6 +11,8 @@ grows linearly. All n(1 + α) labels then grow as (1 + α)², so that a label of
 
 κ and γ are taken on a grid; given both, the rest is linear regression. The weights over the grid
 are posterior probabilities, so that the interval of an extrapolation shows what the pilot leaves open.
+Their prior is centred on κ = γ = 1 and their grid has ends: an exponent far from the theory, such as 1, is
+pulled towards it or cannot be represented. A plan shows the exponent of the prior beside the measured one.
 """
 
 import math
@@ -115,6 +117,32 @@ class AccuracyLaw:
         return exponent
 
 
+def prior_exponent(alpha: float) -> tuple[float, float, float]:
+    """Return the exponent of :meth:`AccuracyLaw.exponent` that the prior alone gives: median and interval.
+
+    The prior holds κ and γ near 1, and with them the exponent near the theory: what a pilot measures is shown
+    beside it.
+
+    Parameters
+    ----------
+    alpha
+        Noise level.
+    """
+    kappa, gamma = (axis.ravel() for axis in np.meshgrid(_KAPPAS, _GAMMAS, indexing="ij"))
+    weights = np.exp(-_minus_log_prior(kappa, gamma))
+    exponents = 1 + gamma * np.log1p(kappa * alpha) / math.log1p(alpha)
+    order = np.argsort(exponents)
+    shares = np.cumsum(weights[order]) / weights.sum()
+    places = np.searchsorted(shares, [0.5, (1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    median, low, high = exponents[order][places].tolist()
+    return median, low, high
+
+
+def _minus_log_prior(kappa: Floats, gamma: Floats) -> Floats:
+    """Return the negative logarithm of the prior of κ and γ, up to a constant."""
+    return (np.log(kappa) / _KAPPA_PRIOR) ** 2 / 2 + ((gamma - 1) / _GAMMA_PRIOR) ** 2 / 2
+
+
 def fit_accuracy_law(n: Floats, alpha: Floats, accuracy: Floats, n_test: int, seed: int = 0) -> AccuracyLaw:
     """Fit the law of accuracy to the runs of a pilot.
 
@@ -185,8 +213,8 @@ def _regressions(
     degrees = len(y) - 3
     sigma = np.sqrt(np.where(is_exact, test_variance, residual / degrees))
     root = sigma[:, None, None] * np.linalg.cholesky(np.linalg.inv(gram))
-    prior = (np.log(kappa) / _KAPPA_PRIOR) ** 2 / 2 + ((gamma - 1) / _GAMMA_PRIOR) ** 2 / 2
-    log_weight = -degrees / 2 * np.log(residual) - np.linalg.slogdet(gram)[1] / 2 - prior
+    log_weight = -degrees / 2 * np.log(residual) - np.linalg.slogdet(gram)[1] / 2
+    log_weight -= _minus_log_prior(kappa, gamma)
     return _Regressions(kappa, gamma, mean, root, sigma, x.max(axis=1) + centre, log_weight)
 
 

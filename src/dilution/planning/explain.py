@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from dilution.planning.accuracy_law import prior_exponent
 from dilution.planning.distinct_examples import N_DISTINCT, n_distinct, n_test_distinct
 
 if TYPE_CHECKING:
@@ -109,10 +110,12 @@ def _value_sentence(plan: Plan) -> str:
     kind = plan.same.description.replace("labels", "label", 1)
     if plan.same.eta is not None:
         kind = f"{kind} (α = {plan.same.alpha:.3g})"
+    prior, prior_low, prior_high = prior_exponent(float(row["alpha"]))
     return (
         f"One {kind} is worth {row['mean']:.3g} [{row['low']:.3g}, {row['high']:.3g}] clean labels; theory: "
         f"1/(1 + α)² = {row['theory']:.3g}. The measured exponent p of 1/(1 + α)^p is {row['exponent']:.2f} "
-        f"[{row['exponent_low']:.2f}, {row['exponent_high']:.2f}]."
+        f"[{row['exponent_low']:.2f}, {row['exponent_high']:.2f}]; without a pilot the fit would assume "
+        f"{prior:.2f} [{prior_low:.2f}, {prior_high:.2f}]."
     )
 
 

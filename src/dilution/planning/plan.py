@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from dilution.data import DataSet, check_classes, load, majority_share
 from dilution.data.label_file_source import without_label_file
@@ -51,7 +52,7 @@ MAX_RUNS = 60
 
 _LARGEST = 1_000_000_000  # of a count
 
-_SIGNIFICANT = 2.0  # standard errors of an accuracy above that of the majority class
+_SIGNIFICANT = 0.02  # chance that none of the mean accuracies of guesses looks better than the majority class
 _NARROW = 1.15  # factor on both sides at which an interval of n is narrow enough
 
 
@@ -320,9 +321,10 @@ def check_learned(runs: pd.DataFrame, remedies: Sequence[str] = ("another --mode
     InputError
         If no mean accuracy is significantly above that of the majority class.
     """
-    best = float(runs.groupby(["n", "alpha"])["test_acc_at_best_clean_val"].mean().max())
-    majority, n_test = float(runs["majority_share"].max()), n_test_distinct(runs)
-    if best < majority + _SIGNIFICANT * math.sqrt(majority * (1 - majority) / n_test):
+    means = runs.groupby(["n", "alpha"])["test_acc_at_best_clean_val"].mean()
+    best, majority, n_test = float(means.max()), float(runs["majority_share"].max()), n_test_distinct(runs)
+    standard_errors = float(scipy.special.ndtri(1 - _SIGNIFICANT / len(means)))  # the best of many guesses
+    if best < majority + standard_errors * math.sqrt(majority * (1 - majority) / n_test):
         raise InputError(
             f"the pilot's best test accuracy is {100 * best:.1f} % on {n_test:,} examples, not significantly "
             f"better than the majority class ({100 * majority:.1f} %), so it supports no plan. Try "
