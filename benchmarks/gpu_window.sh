@@ -147,7 +147,7 @@ for step in $steps; do
         seconds=$(left)
         if [ "$seconds" -ge 2 ]; then  # the other tests that need a GPU have a_gpu in their names
             run_step $((seconds < 120 ? seconds : 120)) tests.txt "${pytest[@]}" -k a_gpu \
-                tests/test_training_{device,ensemble_step,losses_training,optimizers,strategies}.py
+                tests/test_training_{device,ensemble_step,losses_training,optimizers,predicted_probabilities,strategies}.py
             tail -n 3 "$FOLDER/tests.txt"
         fi
         ;;

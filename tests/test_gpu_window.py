@@ -98,7 +98,14 @@ def test_tests_that_need_a_gpu_have_it_in_their_names():
     """The script chooses them by it."""
     files = [
         ROOT / "tests" / f"test_training_{name}.py"
-        for name in ("device", "ensemble_step", "losses_training", "optimizers", "strategies")
+        for name in (
+            "device",
+            "ensemble_step",
+            "losses_training",
+            "optimizers",
+            "predicted_probabilities",
+            "strategies",
+        )
     ]
     for path in files:
         tests = [

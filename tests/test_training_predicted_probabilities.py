@@ -76,6 +76,17 @@ def test_averaged_predictions_are_the_mean_of_those_after_each_epoch():
     np.testing.assert_allclose(result.predict(data).numpy(), second, atol=1e-4)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
+@pytest.mark.trains
+def test_a_gpu_averages_the_predictions_that_the_cpu_averages():
+    data = dilution.load("digits").train
+    settings = {"model": "conv2", "epochs": 1, "average_epochs": True}
+    on_cpu, on_gpu = (
+        dilution.predicted_probabilities(data, device=device, **settings) for device in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(on_gpu, on_cpu, atol=0.02)
+
+
 @pytest.mark.parametrize(("epochs", "whole"), [(1.5, 2), (0.2, 1), (math.inf, 3), (math.nan, 3)])
 def test_predictions_are_averaged_over_whole_epochs(make_data, epochs, whole):
     with pytest.raises(InputError, match=rf"epochs is {epochs}; .* Give epochs={whole}\."):

@@ -9,7 +9,7 @@ from dilution.data import Arrays
 from dilution.errors import InputError, short_repr
 from dilution.noise import Dilution
 from dilution.training.config import TrainConfig
-from dilution.training.device import resolve_device
+from dilution.training.device import reproducible_convolutions, resolve_device
 from dilution.training.distributed import WHOLE_BATCH
 from dilution.training.task import TrainTask
 from dilution.training.trainer import Trainer
@@ -53,10 +53,12 @@ def averaged_predictions(
     weights = F.one_hot(data.labels.cpu(), classes).float()
     noisy = Dilution(data, alpha=0, seed=seed)
     task = TrainTask(model, noisy, data, seed, n_val=1, config=config, label_weights=weights)
-    trainer = Trainer([task], resolve_device(device), None, WHOLE_BATCH)
-    ends = {round(number * trainer.n_steps / epochs) for number in range(1, int(epochs) + 1)}
+    place = resolve_device(device)
     total = torch.zeros(len(data), classes, dtype=torch.float64)
-    for step, _ in enumerate(trainer.steps(), start=1):
-        if step in ends:
-            total += trainer.predict(data).double().cpu()
+    with reproducible_convolutions(place):
+        trainer = Trainer([task], place, None, WHOLE_BATCH)
+        ends = {round(number * trainer.n_steps / epochs) for number in range(1, int(epochs) + 1)}
+        for step, _ in enumerate(trainer.steps(), start=1):
+            if step in ends:
+                total += trainer.predict(data).double().cpu()
     return (total / total.sum(dim=1, keepdim=True)).numpy()

@@ -81,7 +81,7 @@ class Trainer:
         self._started = time.perf_counter()
         self._replicas = [Replica(task, device, shard) for task in tasks]
         check_alike([replica.kind for replica in self._replicas])
-        self._checkpoint, self._shard = checkpoint, shard
+        self._checkpoint, self._shard, self._device = checkpoint, shard, device
         self._saves = checkpoint is not None  # no more after one that failed
         self._saved_step = 0  # of the checkpoint that there is; 0 without one
         first = self._replicas[0]
@@ -154,7 +154,8 @@ class Trainer:
 
     def predict(self, images: Arrays) -> Tensor:
         """Return what the first model predicts as it is now: probabilities, float32, shape (n, classes)."""
-        return predict_logits(self._ensemble.model(0), self._replicas[0].normalise, images).softmax(dim=1)
+        model, normalise = self._ensemble.model(0), self._replicas[0].normalise
+        return predict_logits(model, normalise, images.to(self._device)).softmax(dim=1)
 
     def _resume(self) -> int:
         """Load the checkpoint, if there is one, and return the number of steps taken before."""
