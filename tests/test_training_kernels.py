@@ -330,9 +330,26 @@ def test_a_study_trains_by_the_kernels_as_by_torch(monkeypatch, loss):
             torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
 
 
-def test_the_benchmark_of_the_kernels_measures_every_launch_and_variant(monkeypatch):
+@pytest.fixture
+def kernels(monkeypatch):
+    """The benchmark of the kernels."""
     monkeypatch.syspath_prepend(Path(__file__).resolve().parent.parent / "benchmarks")
-    kernels = pytest.importorskip("kernels")
+    return pytest.importorskip("kernels")
+
+
+def test_the_benchmark_compares_places_of_maxima_by_their_number(kernels):
+    places = torch.arange(20_000, device=DEVICE).remainder(5).byte()
+    few, many = places.clone(), places.clone()
+    few[7], many[:3] = 4, 4
+    assert not kernels.differs(few, places)
+    assert kernels.differs(many, places)
+    sums = torch.linspace(-1, 1, 100, device=DEVICE)
+    assert not kernels.differs(1.0005 * sums, sums)
+    assert kernels.differs(1.002 * sums, sums)
+    assert kernels.differs(torch.full_like(sums, torch.nan), sums)
+
+
+def test_the_benchmark_of_the_kernels_measures_every_launch_and_variant(kernels):
     size = kernels.SMALL if DEVICE == "cpu" else dataclasses.replace(kernels.SMALL, device="cuda")
     rows = []
     kernels.measure(size, rows.append)
