@@ -6,6 +6,7 @@ that are no powers of two, types that do not match, tiles that do not fit into s
 
 import pytest
 import torch
+from torch import nn
 
 from dilution.models import build_model
 from dilution.training.config import TrainConfig
@@ -26,6 +27,13 @@ TYPES = {
 }  # fmt: skip
 
 
+def wide_convnet():
+    """Return a ConvNet for images of 4×4 with as many channels as the kernels know."""
+    first, second = nn.Conv2d(1, 256, 3, padding=1), nn.Conv2d(256, 256, 3, padding=1)
+    dense = nn.Linear(1024, 16), nn.ReLU(), nn.Linear(16, 10)
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), *dense)
+
+
 def launches(monkeypatch, model, image_shape, config, *, weights=False):
     """Return the launches of a step of two replicas, without running any: (kernel, arguments, options)."""
     calls = []
@@ -34,7 +42,10 @@ def launches(monkeypatch, model, image_shape, config, *, weights=False):
         calls.append((kernel, arguments, options))
 
     monkeypatch.setattr(JITFunction, "run", record)
-    models = [build_model(model, image_shape, 10, seed=seed) for seed in range(2)]
+    models = [
+        wide_convnet() if model == "wide" else build_model(model, image_shape, 10, seed=seed)
+        for seed in range(2)
+    ]
     step = KernelEnsembleStep(models, image_shape, config, [0.1, 0.2])
     targets = torch.zeros(2, config.batch_size, 10) if weights else torch.zeros(2, config.batch_size).long()
     step.step(torch.zeros(2, config.batch_size, *image_shape), targets, 1.0)
@@ -71,6 +82,7 @@ def compile_launch(kernel, arguments, options):
         ("conv4", (1, 28, 28), {"optimizer": "adam", "ema_decay": 0.99}),
         ("conv6", (3, 32, 32), {"optimizer": "sgd", "momentum": 0.9}),
         ("conv4", (3, 13, 11), {"optimizer": "adamw", "weights": True}),
+        ("wide", (1, 4, 4), {"optimizer": "adam"}),
     ],
 )
 def test_every_kernel_of_a_step_compiles_for_a_gpu(monkeypatch, model, image_shape, settings):

@@ -18,6 +18,8 @@ from dilution.training.losses import LossWithGradient
 _PIXELS = 128  # pixels of a tile
 _NARROW, _WIDE = 32, 128  # with so few channels tiles have twice the pixels, with so many more warps
 _TILES = 14  # tiles of pixels that one program of a weight gradient adds up
+_STAGES = 3  # loads in flight, where shared memory has room for them
+_SHARED_MEMORY = 227 * 1024  # bytes that one program may use on an H100 or H200
 _ALIGNED = 16  # parameters start at multiples of so many elements
 
 KernelName = Literal["forward", "input_gradient", "weight_gradient"]
@@ -158,6 +160,7 @@ class Step:
         self.gradient = torch.zeros_like(weights)
         self.losses = torch.zeros(replicas, device=device)
         self._shape, self._rows, self._convolutions = (replicas, batch_size), rows, convolutions
+        self._itemsize = products.itemsize
         self._tile_pixels = _PIXELS * torch.bfloat16.itemsize // products.itemsize  # as large in memory
         self.tiles = {
             (kernel, number): self._tile(kernel, number)
@@ -199,7 +202,12 @@ class Step:
             return Tile(pixels if number else 2 * pixels, 4, 2)  # the images have few channels
         channels = layer.channels_out if kernel == "forward" else max(layer.channels_in, layer.channels_out)
         warps = 8 if layer.channels_out >= _WIDE else 4
-        return Tile(2 * pixels if channels <= _NARROW else pixels, warps, 3)
+        pixels = 2 * pixels if channels <= _NARROW else pixels
+        depth, width = layer.channels_in, layer.channels_out
+        if kernel == "input_gradient":
+            depth, width = width, depth
+        stage = (pixels + width) * depth * self._itemsize  # bytes of both operands of a product
+        return Tile(pixels, warps, max(1, min(_STAGES, _SHARED_MEMORY // stage)))
 
     def kernels_of(self, number: int) -> list[KernelName]:
         """Return the kernels of a convolution; the gradient of the images is not computed."""
