@@ -11,6 +11,8 @@ import statistics
 import subprocess
 import sys
 import time
+import typing
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,13 +22,16 @@ from typing import Any
 import torch
 from counting import BATCH_SIZE, CIFAR_SHAPE, MNIST_SHAPE
 from table import machine, write
+from torch import nn
 
 from dilution.models import build_model
 from dilution.study.grouping import GPU_GROUP_SIZE
 from dilution.training import TrainConfig, device_title
+from dilution.training.config import PrecisionName
 from dilution.training.kernels import convolution, dense, optimizer
-from dilution.training.kernels.convnet import KernelName, Step, Tile
+from dilution.training.kernels.convnet import KernelName, Rows, Step, Tile
 from dilution.training.kernels.ensemble_step import KernelEnsembleStep
+from dilution.training.kernels.layers import find_layers
 from dilution.utils.process_pool import available_cores
 
 LAUNCHED: Mapping[ModuleType, Sequence[str]] = {
@@ -40,12 +45,16 @@ STAGES, WARPS, PIXELS = (1,), (4, 8), (128, 256)
 TOLERANCE = 1e-3  # of the norm: tiles add in another order, and a rounding of bfloat16 may fall elsewhere
 PLACES_TOLERANCE = 1e-4  # of the places of maxima, which are other ones where two sums are nearly equal
 DELAY = 20_000_000  # cycles, about 10 ms, in which the processor queues what is measured
-COMPILERS, COMPILE_SECONDS = 12, 150
+COMPILERS, COMPILE_SECONDS = 12, 60
+WIDE, TOO_LARGE = 128, (256, 4)  # channels out, and a tile (pixels, warps) whose sums then fill all registers
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: models with their image shapes, replicas, batch size, repeats, variants."""
+    """How much is measured: models with their image shapes, replicas, batch size, repeats, variants.
+
+    The optimizer is that of the steps.
+    """
 
     device: str
     models: Mapping[str, tuple[int, int, int]]
@@ -53,6 +62,12 @@ class Size:
     batch_size: int
     repeats: int
     variants: Sequence[Tile]
+    optimizer: str = "adam"
+
+    @property
+    def precision(self) -> PrecisionName:
+        """Precision of the products; the interpreter multiplies no bfloat16."""
+        return "bfloat16" if self.device == "cuda" else "float32"
 
 
 VARIANTS = [Tile(pixels, warps, stages) for stages, warps, pixels in itertools.product(STAGES, WARPS, PIXELS)]
@@ -112,17 +127,49 @@ def recorded() -> Iterator[list[Launch]]:
             setattr(module, name, kernel)
 
 
+def models_of(size: Size, model: str) -> list[nn.Module]:
+    """Return the models of a group."""
+    seeds = range(size.replicas)
+    return [build_model(model, size.models[model], 10, seed=seed).to(size.device) for seed in seeds]
+
+
 def ensemble_of(size: Size, model: str) -> tuple[KernelEnsembleStep, Callable[[], object]]:
     """Return a group step by the kernels, and a function that takes it."""
     image_shape, device = size.models[model], torch.device(size.device)
     generator = torch.Generator().manual_seed(0)
-    models = [build_model(model, image_shape, 10, seed=seed).to(device) for seed in range(size.replicas)]
-    precision = "bfloat16" if size.device == "cuda" else "float32"  # the interpreter multiplies no bfloat16
-    config = TrainConfig(optimizer="adam", lr=1e-3, batch_size=size.batch_size, precision=precision)
-    ensemble = KernelEnsembleStep(models, image_shape, config, [config.lr] * size.replicas)
+    config = TrainConfig(
+        optimizer=size.optimizer, lr=1e-3, batch_size=size.batch_size, precision=size.precision
+    )
+    lrs = [config.lr] * size.replicas
+    ensemble = KernelEnsembleStep(models_of(size, model), image_shape, config, lrs)
     images = torch.randn(size.replicas, size.batch_size, *image_shape, generator=generator).to(device)
     targets = torch.randint(10, (size.replicas, size.batch_size), generator=generator).to(device)
     return ensemble, lambda: ensemble.step(images, targets, 1.0)
+
+
+def step_of(size: Size, model: str) -> Step:
+    """Return the pass of a group over a batch without taking it: its maps are zero."""
+    models = models_of(size, model)
+    layers = find_layers(models[0], size.models[model])
+    assert layers is not None, "the kernels compute these models"
+    convolutions, linear = layers
+    rows, widths = Rows(models, convolutions, linear), [layer.out_features for layer in linear]
+    products = getattr(torch, size.precision)
+    return Step(rows, convolutions, widths, size.batch_size, products, weights_of_labels=False)
+
+
+@contextmanager
+def without_convolutions() -> Iterator[None]:
+    """Launch no kernel of a convolution inside the block."""
+    names = typing.get_args(KernelName)
+    kernels = {name: getattr(convolution, name) for name in names}
+    try:
+        for name in names:
+            setattr(convolution, name, defaultdict(lambda: lambda *_, **__: None))
+        yield
+    finally:
+        for name, kernel in kernels.items():
+            setattr(convolution, name, kernel)
 
 
 def microseconds(call: Callable[[], object], size: Size) -> float:
@@ -158,13 +205,23 @@ def differs(result: torch.Tensor, expected: torch.Tensor) -> bool:
     return not difference(result, expected) <= tolerance
 
 
-def settings(step: Step, variants: Sequence[Tile]) -> list[tuple[KernelName, int, Tile]]:
-    """Return kernel, number of the convolution and tile of all that is compared, the present tile first."""
+Setting = tuple[KernelName, int, Tile]
+"""Kernel, number of the convolution, and tile."""
+
+
+def settings(step: Step, variants: Sequence[Tile]) -> list[Setting]:
+    """Return all that is compared, the present tile of each kernel first."""
     return [
         (kernel, number, tile)
         for (kernel, number), present in step.tiles.items()
         for tile in dict.fromkeys([present, *variants])
+        if tile == present or not is_too_large(tile, step._convolutions[number].channels_out)
     ]
+
+
+def is_too_large(tile: Tile, channels_out: int) -> bool:
+    """Return whether the sums of a tile do not fit into the registers of its warps: it would be slow."""
+    return channels_out >= WIDE and (tile.pixels, tile.num_warps) == TOO_LARGE
 
 
 def launch_with(step: Step, kernel: KernelName, number: int, tile: Tile) -> tuple[Launch, list[torch.Tensor]]:
@@ -245,29 +302,30 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def compile_part(part: int, parts: int) -> None:
-    """Launch a part of all variants once, with one replica: what is compiled stays in Triton's cache.
+def compile_part(size: Size, part: int, parts: int) -> None:
+    """Launch a part of the kernels once, with one replica: what is compiled stays in Triton's cache.
 
-    A step has to be compiled before its variants, so each part takes those of as few models as it can.
+    Convolutions are launched on maps of zeros, so that no process compiles a whole step first.
     """
-    size = replace(FULL, replicas=1)
-    names, teams = list(size.models), min(parts, len(size.models))
-    team, place, members = part % teams, part // teams, len(range(part % teams, parts, teams))
-    for model in names[team::teams]:
-        ensemble, take_step = ensemble_of(size, model)
-        take_step()
-        assert ensemble._pass is not None
-        for kernel, layer, tile in settings(ensemble._pass, size.variants)[place::members]:
-            try:
-                launch_with(ensemble._pass, kernel, layer, tile)
-            except Exception as error:  # it will be reported when it is measured
-                print(f"{kernel} {layer} {tile}: {type(error).__name__}", flush=True)
+    size = replace(size, replicas=1)
+    steps = {model: step_of(size, model) for model in size.models}
+    jobs: list[tuple[str, Setting | None]] = [(model, None) for model in steps]
+    jobs += [(model, setting) for model, step in steps.items() for setting in settings(step, size.variants)]
+    for model, setting in jobs[part::parts]:
+        try:
+            if setting is None:
+                with without_convolutions():
+                    ensemble_of(size, model)[1]()
+            else:
+                launch_with(steps[model], *setting)
+        except Exception as error:  # it will be reported when it is measured
+            print(f"{model} {setting}: {type(error).__name__}", flush=True)
 
 
-def compile_all() -> None:
-    """Compile all variants in several processes, since that takes longer than the measurement."""
+def compile_all(arguments: Sequence[str]) -> None:
+    """Compile all kernels in several processes with these arguments, since that takes long."""
     parts = max(1, min(COMPILERS, available_cores() - 1))
-    command = [sys.executable, __file__, "--compile-part"]
+    command = [sys.executable, __file__, *arguments, "--compile-part"]
     processes = [
         subprocess.Popen([*command, str(part), str(parts)], stdout=subprocess.DEVNULL)
         for part in range(parts)
@@ -286,17 +344,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--models", nargs="+", choices=list(FULL.models), default=list(FULL.models))
+    parser.add_argument("--optimizer", default="adam", help="of the steps; default: adam")
+    parser.add_argument(
+        "--compile-only", action="store_true",
+        help="compile the kernels of a step into Triton's cache, for trainings that follow; measure nothing",
+    )  # fmt: skip
     parser.add_argument("--compile-part", nargs=2, type=int, help=argparse.SUPPRESS)
+    arguments = sys.argv[1:] if arguments is None else arguments
     given = parser.parse_args(arguments)
     if given.device == "cuda" and not torch.cuda.is_available():
         sys.exit(f"not measured: torch {torch.__version__} finds no GPU")
-    if given.compile_part is not None:
-        compile_part(*given.compile_part)
-        return
     size = SMALL
     if given.device == "cuda":
-        size = replace(FULL, models={name: FULL.models[name] for name in given.models})
-        compile_all()
+        models = {name: FULL.models[name] for name in given.models}
+        variants = () if given.compile_only else FULL.variants
+        size = replace(FULL, models=models, variants=variants, optimizer=given.optimizer)
+    if given.compile_part is not None:
+        compile_part(size, *given.compile_part)
+        return
+    if given.device == "cuda":
+        compile_all(arguments)
+    if given.compile_only:
+        return
     provenance = {"machine": f"{machine()}, {device_title(size.device)}"}
     provenance |= {"replicas": str(size.replicas), "batch_size": str(size.batch_size)}
     rows: list[Mapping[str, object]] = []

@@ -349,6 +349,29 @@ def test_the_benchmark_compares_places_of_maxima_by_their_number(kernels):
     assert kernels.differs(torch.full_like(sums, torch.nan), sums)
 
 
+def test_the_benchmark_compiles_every_kernel_once(kernels):
+    size = kernels.SMALL if DEVICE == "cpu" else dataclasses.replace(kernels.SMALL, device="cuda")
+    with kernels.recorded() as launches:
+        for part in range(3):
+            kernels.compile_part(size, part, 3)
+    assert {launch.name for launch in launches} == {
+        name for names in kernels.LAUNCHED.values() for name in names
+    }
+    tiles = [
+        (launch.name, launch.shape, launch.options["BM"], launch.options["num_stages"])
+        for launch in launches
+        if launch.name in ("forward", "input_gradient", "weight_gradient")
+    ]
+    assert len(tiles) == len(set(tiles)) == 10
+
+
+def test_the_benchmark_leaves_out_tiles_whose_sums_fill_the_registers(kernels):
+    tile = kernels.Tile(256, 4, 1)
+    assert kernels.is_too_large(tile, 128)
+    assert not kernels.is_too_large(tile, 64)
+    assert not kernels.is_too_large(dataclasses.replace(tile, num_warps=8), 128)
+
+
 def test_the_benchmark_of_the_kernels_measures_every_launch_and_variant(kernels):
     size = kernels.SMALL if DEVICE == "cpu" else dataclasses.replace(kernels.SMALL, device="cuda")
     rows = []
