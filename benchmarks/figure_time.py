@@ -3,7 +3,8 @@
 ``python benchmarks/figure_time.py fig7 --store results/mnist-paper.sqlite`` trains what the store lacks of
 the figure, in this process, and writes benchmarks/results/figure-time.csv: on a GPU, or with ``--device cpu``
 to check that it works, for which it writes nothing. Kernels are compiled in the first step, and count as
-steps. A figure of which the store has runs already is trained, and not measured.
+steps. A figure of which the store has runs already is trained, and not measured. At the time limit the row
+is that of the runs which have ended, `complete` is False, and the exit code 75.
 """
 
 import argparse
@@ -21,6 +22,10 @@ import torch
 from table import RESULTS, machine, write
 
 import dilution
+from dilution.cli.group import TIME_LIMIT_EXIT_CODE
+from dilution.errors import TimeLimitReached
+from dilution.study.results import table
+from dilution.study.store import Store
 from dilution.training import device_title
 from dilution.training.replica import Replica
 from dilution.training.trainer import Trainer
@@ -84,35 +89,43 @@ def main() -> None:
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--store", type=Path, help="keeps the runs; those that it has are not trained")
     parser.add_argument("--checkpoints", help="folder of checkpoints; default: beside the store")
-    parser.add_argument("--time-limit", help="such as 5m; a figure that does not end is not measured")
+    parser.add_argument("--time-limit", help="such as 5m; a figure that does not end is measured until then")
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         sys.exit(f"not measured: torch {torch.__version__} finds no GPU")
-    clock = StepClock(arguments.device)
+    clock, complete = StepClock(arguments.device), True
     with tempfile.TemporaryDirectory() as folder, clock.running():
+        store = arguments.store or Path(folder) / "s.sqlite"
         start, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="milliseconds")
-        report = dilution.reproduce(
-            arguments.figure, dataset=arguments.dataset, preset=arguments.preset,
-            precision=arguments.precision, store=arguments.store or Path(folder) / "s.sqlite",
-            out=Path(folder) / "page",
-            execution=dilution.Execution(
-                workers=0, device=arguments.device, time_limit=arguments.time_limit, progress=False,
-                checkpoints=arguments.checkpoints,
-            ),
-        )  # fmt: skip
+        try:
+            dilution.reproduce(
+                arguments.figure, dataset=arguments.dataset, preset=arguments.preset,
+                precision=arguments.precision, store=store, out=Path(folder) / "page",
+                execution=dilution.Execution(
+                    workers=0, device=arguments.device, time_limit=arguments.time_limit, progress=False,
+                    checkpoints=arguments.checkpoints,
+                ),
+            )  # fmt: skip
+        except TimeLimitReached as error:
+            complete = False
+            print(error)
         seconds = time.perf_counter() - start
+        with Store(store) as opened:
+            runs = table(opened, f"{arguments.figure}/{arguments.dataset}/{arguments.preset}")
+        ended = runs[runs["started"].notna()]
     row = {
         "machine": f"{machine()}, {device_title(arguments.device)}",
         "figure": arguments.figure,
         "dataset": arguments.dataset,
         "preset": arguments.preset,
         "precision": arguments.precision,
-        "runs": len(report.runs),
+        "complete": complete,
+        "runs": len(ended),
         "seconds": seconds,
         "seconds_of_steps": clock.steps,
     }
     print({**row, "everything but steps": f"{1 - clock.steps / seconds:.1%}"})
-    if trained_before := int((report.runs["started"] < started).sum()):
+    if trained_before := int((ended["started"] < started).sum()):
         print(f"not measured: {trained_before} runs were in the store already")
     elif arguments.device == "cuda":
         path = RESULTS / "figure-time.csv"
@@ -120,6 +133,8 @@ def main() -> None:
         key = ["figure", "dataset", "preset", "precision"]
         kept = [other for other in earlier if any(other[name] != row[name] for name in key)]
         write("figure-time", [*kept, row])
+    if not complete:
+        sys.exit(TIME_LIMIT_EXIT_CODE)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from dilution.errors import TimeLimitReached
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -36,3 +38,24 @@ def test_the_page_on_diagnoses_says_what_its_tables_hold(monkeypatch: pytest.Mon
     diagnosis = importlib.import_module("diagnosis")
     text = (diagnosis.FOLDER / "README.md").read_text("utf-8")
     assert diagnosis.page() == text, "run: python benchmarks/diagnosis.py --page"
+
+
+def test_a_figure_that_is_cut_short_is_timed_until_then(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    figure_time = importlib.import_module("figure_time")
+
+    def reproduce(*_, **__):
+        raise TimeLimitReached("the time limit is reached")
+
+    written = []
+    monkeypatch.setattr("sys.argv", ["figure_time.py", "fig7", "--store", str(tmp_path / "s.sqlite")])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("dilution.Execution", lambda **_: None)
+    monkeypatch.setattr("dilution.reproduce", reproduce)
+    monkeypatch.setattr(figure_time, "device_title", lambda _: "a GPU")
+    monkeypatch.setattr(figure_time, "RESULTS", tmp_path)
+    monkeypatch.setattr(figure_time, "write", lambda _, rows: written.extend(rows))
+    with pytest.raises(SystemExit, match=r"^75$"):
+        figure_time.main()
+    (row,) = written
+    assert (row["figure"], row["complete"], row["runs"]) == ("fig7", False, 0)
