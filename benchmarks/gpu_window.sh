@@ -152,7 +152,8 @@ for step in $steps; do
         fi
         ;;
     bench)
-        run_step $((seconds / 2)) bench.txt python3 benchmarks/gpu.py --device "$DEVICE" --turns "${TURNS:-2}"
+        run_step $((seconds / 2)) bench.txt python3 benchmarks/gpu.py --device "$DEVICE" --turns "${TURNS:-2}" \
+            --models conv4 conv6 mlp2
         tail -n 30 "$FOLDER/bench.txt"
         ;;
     time)
