@@ -1,8 +1,9 @@
 #!/bin/bash
 # What a short time on a lent GPU gives, the most valuable first; the next time goes on where this one stopped.
 #
-# Tests of the kernels, their times, what of a figure is not steps, then figures at paper scale until MINUTES are over. The
-# folder FOLDER is for work: logs, the store, checkpoints, pages. The folder RESULTS gets what is worth taking home, and nothing else:
+# First what of a figure is not steps, then figures at paper scale until MINUTES are over. Tests of the kernels and their times
+# follow if time is left; else in a second call within 30 s, while the machine is still held: KEEP=1 STEPS="tests kernels".
+# The folder FOLDER is for work: logs, the store, checkpoints, pages. The folder RESULTS gets what is worth taking home, and nothing else:
 #   runs.csv.gz       the runs. Import them into a store of your own: `dilution import runs.csv.gz --store results/mnist-paper.sqlite`
 #                     (after gunzip), and name that CSV as RUNS the next time
 #   gpu.csv, gpu-profile.txt, kernels.csv, figure-time.csv, losses-gpu.csv   tables of benchmarks/results, those that were measured now
@@ -13,7 +14,7 @@
 #   FOLDER    folder of the work; default gpu-window
 #   RESULTS   folder of the results; default FOLDER/results
 #   MINUTES   time for the whole script; default 9
-#   STEPS     which of: tests bench kernels time figures study losses; default: tests kernels time figures
+#   STEPS     which of: tests bench kernels time figures study losses; default: time figures tests kernels
 #   STUDY     file of the step study; the step kernels times every kernel, the step time measures what of the figure TIMED (default
 #             fig7) is not steps, the step losses what each loss costs
 #   FIGURES   figures, in their order; the default depends on DATASET
@@ -54,7 +55,7 @@ if [ -n "${WHEELS:-}" ]; then
     PYTHONPATH=$PYTHONPATH:$packages
 fi
 
-steps=${STEPS:-tests kernels time figures}
+steps=${STEPS:-time figures tests kernels}
 for step in $steps; do
     if [[ ! " tests bench kernels time figures study losses " == *" $step "* ]]; then
         echo "STEPS has $step; it takes tests, bench, kernels, time, figures, study and losses" >&2
@@ -65,9 +66,25 @@ if [[ " $steps " == *" study "* ]] && [ ! -f "${STUDY:-}" ]; then
     echo "the step study needs STUDY, the file of a study; it is '${STUDY:-}'" >&2
     exit 2
 fi
-# without the metadata of dilution's own wheel each step would fail at its end
-python3 -c "import torch; from dilution.utils.version import versions
-print(versions(), torch.cuda.is_available() and torch.cuda.get_device_name())" || exit 1
+# shellcheck disable=SC2086
+python3 - "$DEVICE" "$DATASET" $steps <<'END' || exit 1
+import importlib, sys
+device, dataset, *steps = sys.argv[1:]
+try:
+    import dilution, torch
+    from dilution.utils.version import versions
+    for name in ("pytest", "xdist") if "tests" in steps else ():
+        importlib.import_module(name)
+    print(versions())  # without the metadata of dilution's own wheel each step would fail at its end
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("torch finds no GPU")
+    if device == "cuda":
+        print(torch.cuda.get_device_name())
+    if "time" in steps or "figures" in steps:
+        dilution.load(dataset)
+except Exception as error:
+    sys.exit(f"not started: {error}")
+END
 if [ -n "${RUNS:-}" ]; then
     case $RUNS in
     *.gz) gunzip -c "$RUNS" >"$FOLDER/earlier.csv" && RUNS=$FOLDER/earlier.csv || exit 1 ;;
@@ -97,10 +114,11 @@ publish() {  # write all results that there are so far
     rm -rf "$part"
 }
 
-job='' exporter='' failed=0
+job='' exporter='' compiler='' failed=0
 finish() {  # however the script ends
     trap '' TERM INT HUP  # several signals must not disturb it
     if [ -n "$exporter" ]; then kill "$exporter" 2>/dev/null && wait "$exporter" 2>/dev/null; fi
+    if [ -n "$compiler" ]; then kill "$compiler" 2>/dev/null; fi
     if [ -n "$job" ]; then  # otherwise all is published
         kill "$job" 2>/dev/null  # timeout passes TERM on, and kills 10 s later
         publish
@@ -115,6 +133,12 @@ trap 'exit 129' HUP
 # of its output nothing remains open behind the script: a caller may read that to its end
 (while sleep "${EXPORT_EVERY:-90}" && kill -0 $$; do publish; done) >/dev/null 2>&1 &
 exporter=$!
+# several processes compile the kernels of the figures meanwhile, which the first training would compile one by one
+if [ "$DEVICE" = cuda ] && [[ "$DATASET ${steps%% *}" =~ ^mnist\ (time|figures)$ ]]; then
+    timeout 90 python3 benchmarks/kernels.py --models conv4 --optimizer adadelta --compile-only \
+        >"$FOLDER/compile.txt" 2>&1 &  # timeout passes TERM on to all of them
+    compiler=$!
+fi
 
 run_step() {  # run_step SECONDS LOG COMMAND...: INT ends it, so that it says what there was so far
     # in the background, since a signal would wait for the end of a command in the foreground
@@ -129,6 +153,15 @@ run_step() {  # run_step SECONDS LOG COMMAND...: INT ends it, so that it says wh
     esac
 }
 
+reproduce() {  # reproduce PAGE FIGURE...: within `seconds`
+    # exit code 75: the time is over, and the same command goes on. In this process: one for each round of a
+    # search would start anew, some seconds each, and there is one GPU
+    run_step $((seconds + 10)) figures.txt python3 -m dilution reproduce "${@:2}" --dataset "$DATASET" \
+        --preset "${PRESET:-paper}" --device "$DEVICE" --precision "${PRECISION:-bfloat16}" --workers 0 \
+        ${EXTERNAL:+--external "$EXTERNAL"} \
+        --time-limit "${seconds}s" --store "$store" --checkpoints "$FOLDER/checkpoints" --out "$FOLDER/$1"
+}
+
 for step in $steps; do
     started=$(date +%s) seconds=$(left)
     if [ "$seconds" -lt 2 ]; then  # a limit of 0 would be none
@@ -140,13 +173,13 @@ for step in $steps; do
     tests)
         # in several processes, since compiling takes longer than the tests; the machine's packages have other
         # versions than those that are tested, and other warnings; all reasons are written
-        pytest=(env OMP_NUM_THREADS=1 python3 -m pytest -q -n 8 -rfEs -p no:benchmark -o filterwarnings=default)
-        run_step $((seconds < 200 ? seconds : 200)) tests.txt "${pytest[@]}" tests/test_training_kernels.py
+        pytest=(env OMP_NUM_THREADS=1 python3 -m pytest -q -n 8 --dist worksteal -rfEs -p no:benchmark -o filterwarnings=default)
+        run_step $((seconds < 90 ? seconds : 90)) tests.txt "${pytest[@]}" tests/test_training_kernels.py
         tail -n 3 "$FOLDER/tests.txt"
         echo "tests of the kernels: exit code $result"
         seconds=$(left)
         if [ "$seconds" -ge 2 ]; then  # the other tests that need a GPU have a_gpu in their names
-            run_step $((seconds < 120 ? seconds : 120)) tests.txt "${pytest[@]}" -k a_gpu \
+            run_step $((seconds < 60 ? seconds : 60)) tests.txt "${pytest[@]}" -k a_gpu \
                 tests/test_training_{device,ensemble_step,losses_training,optimizers,predicted_probabilities,strategies}.py
             tail -n 3 "$FOLDER/tests.txt"
         fi
@@ -157,19 +190,24 @@ for step in $steps; do
         tail -n 30 "$FOLDER/bench.txt"
         ;;
     time)
+        seconds=$((seconds < 150 ? seconds : 150))  # the figures go on with what it leaves
         run_step $((seconds + 10)) time.txt python3 benchmarks/figure_time.py "${TIMED:-fig7}" --dataset "$DATASET" \
             --preset "${PRESET:-paper}" --device "$DEVICE" --precision "${PRECISION:-bfloat16}" \
             --time-limit "${seconds}s" --store "$store" --checkpoints "$FOLDER/checkpoints"
         tail -n 3 "$FOLDER/time.txt"
         ;;
     figures)
-        # exit code 75: the time is over, and the same command goes on. In this process: one for each round of a
-        # search would start anew, some seconds each, and there is one GPU
         # shellcheck disable=SC2086
-        run_step $((seconds + 10)) figures.txt python3 -m dilution reproduce $FIGURES --dataset "$DATASET" \
-            --preset "${PRESET:-paper}" --device "$DEVICE" --precision "${PRECISION:-bfloat16}" --workers 0 \
-            ${EXTERNAL:+--external "$EXTERNAL"} \
-            --time-limit "${seconds}s" --store "$store" --checkpoints "$FOLDER/checkpoints" --out "$FOLDER/page"
+        reproduce page $FIGURES
+        if [[ ! " 0 75 124 " == *" $result "* ]] && [ "$(wc -w <<<"$FIGURES")" -gt 1 ]; then
+            # an error of one figure, which may lie in its page: those that have ended cost some seconds again
+            for figure in $FIGURES; do
+                seconds=$(left)
+                if [ "$seconds" -lt 2 ]; then break; fi
+                reproduce "page-$figure" "$figure"
+                if [ "$result" = 75 ] || [ "$result" = 124 ]; then break; fi
+            done
+        fi
         tail -n 20 "$FOLDER/figures.txt"
         ;;
     study)
@@ -178,7 +216,7 @@ for step in $steps; do
         tail -n 5 "$FOLDER/study.txt"
         ;;
     kernels)
-        run_step $((seconds < 240 ? seconds : 240)) kernels.txt python3 benchmarks/kernels.py --device "$DEVICE"
+        run_step $((seconds < 120 ? seconds : 120)) kernels.txt python3 benchmarks/kernels.py --device "$DEVICE"
         tail -n 30 "$FOLDER/kernels.txt"
         ;;
     losses)

@@ -94,6 +94,39 @@ def test_steps_that_are_not_known_are_refused_before_anything_runs(tmp_path):
     assert "STEPS has figure" in printed
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"DEVICE": "cuda", "CUDA_VISIBLE_DEVICES": ""}, "not started: torch finds no GPU"),
+        ({"DATASET": "nothing"}, "not started: "),
+    ],
+    ids=["no GPU", "no data"],
+)
+def test_a_window_without_what_it_needs_ends_at_once(tmp_path, settings, message):
+    with started(tmp_path, STEPS="time figures", **settings) as window:
+        printed, _ = window.communicate(timeout=300)
+    assert window.returncode == 1
+    assert message in printed
+    assert names_in(tmp_path / "results") == set()
+
+
+def test_an_error_of_one_figure_does_not_keep_others_from_training(tmp_path):
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python3"
+    python.write_text(  # figures end at once: fig2 with an error, fig3 at the time limit
+        '#!/bin/bash\ncase "$*" in\n'
+        f'*reproduce*) echo "$4 $5" | sed "s/ --.*//" >>"{tmp_path}/trained"\n'
+        '    [[ "$*" == *fig2* ]] && exit 1; [[ "$*" == *fig3* ]] && exit 75; exit 0 ;;\n'
+        f'*) exec "{sys.executable}" "$@" ;;\nesac\n'
+    )
+    python.chmod(0o755)
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    with started(tmp_path, STEPS="figures", FIGURES="fig2 fig1 fig3 fig5", PATH=path) as window:
+        printed, _ = window.communicate(timeout=300)
+    assert window.returncode == 1, printed
+    assert (tmp_path / "trained").read_text().split("\n")[:-1] == ["fig2 fig1", "fig2", "fig1", "fig3"]
+
+
 def test_tests_that_need_a_gpu_have_it_in_their_names():
     """The script chooses them by it."""
     files = [
