@@ -59,6 +59,15 @@ def test_data_noisy_writes_labels_and_prints_the_rate_expected_and_counted(tmp_p
     assert f"{np.mean(labels != true):.2%} are wrong" in printed
 
 
+def test_data_noisy_draws_from_the_matrix_of_a_diagnosis_and_prints_it_short(tmp_path):
+    rows = [f"{c},{k},{0.75 if c == k else 0.25}\n" for c in range(10) for k in (c, (c + 1) % 10)]
+    (tmp_path / "transition.csv").write_text("true,noisy,probability\n" + "".join(rows))
+    noise = f"transition(T={str(tmp_path / 'transition.csv')!r})"
+    printed = succeeded(dilution("data", "noisy", "digits", tmp_path / "labels.npy", "--noise", noise))
+    assert re.match(r"1,437 labels of transition\(T=<10 x 10, .{4}>, classes=\['0', .*25\.00% exp", printed)
+    assert re.search(r"^9 right  \d\d\.\d\d%  0 \d\d\.\d\d%$", printed, re.MULTILINE)
+
+
 def test_data_noisy_replaces_no_file(tmp_path):
     target = tmp_path / "labels.npy"
     target.write_bytes(b"mine")

@@ -5,17 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilution.data import Arrays
+from dilution.data import Arrays, load
 from dilution.data.builtin.cifar import CIFAR10, CIFAR100
 from dilution.data.builtin.mnist import FASHION_MNIST, MNIST
 from dilution.errors import DataError, InputError
 from dilution.noise import CLASS_MAPS, Dilution, asymmetric, pair_flip, symmetric, transition, uniform
 from dilution.noise.registry import canonical_noise, noise_named
+from dilution.study.datasets import dilute
+from dilution.study.run_spec import Run
 
 MakeData = Callable[..., Arrays]
 
@@ -245,7 +248,8 @@ def test_the_numbers_of_a_file_identify_the_noise_and_not_its_name(t_file):
     ("content", "message"),
     [
         (b"", r"has no transition matrix \(it is empty\)"),
-        (b"true,noisy,probability\na,b,0.1\n", "it must hold numbers alone"),
+        (b"true,noisy,probability\na,b,x\n", "it must hold numbers alone"),
+        (b"true,noisy\na,b\n", "it must hold numbers alone"),
         (b"0.9,0.2\n0.3,0.7\n", "sum"),
         (b"0.9,0.1\n0.3\n", "has no transition matrix"),
     ],
@@ -254,6 +258,50 @@ def test_a_file_without_a_transition_matrix_is_refused(t_file, content, message)
     Path("T.csv").write_bytes(content)
     with pytest.raises(InputError, match=message):
         canonical_noise("transition(T='T.csv')")
+
+
+TABLE = "true,noisy,probability,low,high\nb,b,0.6,0,1\nb,a,0.4,0,1\na,a,0.8999,0,1\na,b,0.1,0,1\n"
+
+
+def test_the_table_of_a_diagnosis_is_read_by_the_names_of_its_classes(t_file):
+    Path("transition.csv").write_text(TABLE)
+    text = canonical_noise("transition(T='transition.csv')")
+    scaled = [[0.6, 0.4], [0.1 / 0.9999, 0.8999 / 0.9999]]
+    assert text == canonical_noise(f"transition(T={scaled}, classes=['b', 'a'])")
+    Path("elsewhere.csv").write_text(TABLE)
+    for noise in (transition("elsewhere.csv"), noise_named(text)):
+        expected = [[0.8999 / 0.9999, 0.1 / 0.9999], [0.4, 0.6]]
+        np.testing.assert_allclose(noise.for_classes(("a", "b")).transition(("a", "b")), expected)
+        with pytest.raises(InputError, match=r"names the class 'b', which the data do not have.* a, c\."):
+            noise.for_classes(("a", "c"))
+        with pytest.raises(InputError, match="row 2 of the noise matrix sums to 0"):
+            noise.for_classes(("a", "b", "c"))
+
+
+def test_a_study_trains_on_noise_with_the_matrix_of_a_diagnosis(t_file):
+    rows = [(c, k, 0.7 if c == k else 0.3) for c in range(10) for k in (c, (c + 1) % 10)]
+    table = pd.DataFrame(rows, columns=["true", "noisy", "probability"]).sample(frac=1, random_state=0)
+    table.to_csv("transition.csv", index=False)
+    data = load("digits").train
+    run = Run.of(dataset="digits", model="mlp1", noise="transition(T='transition.csv')", n=1000)
+    Path("transition.csv").unlink()
+    noisy = dilute(run, None, {})[1]
+    shifted = pair_flip(0.3).for_classes(data.classes).overall(10, 0, 0)
+    np.testing.assert_allclose(noisy.overall, shifted)
+
+
+@pytest.mark.parametrize("classes", [["a"], ["a", "a"], ["a", "b", "c"]])
+def test_classes_name_each_row_of_a_matrix(classes):
+    with pytest.raises(InputError, match=r"classes is \[.*\], and T has 2 rows"):
+        transition(T2, classes=classes)
+
+
+def test_rounded_numbers_of_a_file_are_scaled_to_the_sum_of_1(t_file):
+    t_file("T.csv", [[0.3333, 0.6666], [0.5, 0.5]])
+    noise = noise_named(canonical_noise("transition(T='T.csv')"))
+    np.testing.assert_allclose(noise.transition(("a", "b")), [[1 / 3, 2 / 3], [0.5, 0.5]], atol=1e-9)
+    with pytest.raises(InputError, match=r"sums to 0\.9999"):
+        transition([[0.3333, 0.6666], [0.5, 0.5]])
 
 
 def test_a_file_that_is_missing_or_of_another_kind_is_refused(t_file):

@@ -9,6 +9,7 @@ import typer
 
 from dilution.cli.options import DataRootOption, interruptible
 from dilution.errors import InputError
+from dilution.utils.named_call import shorten_matrices
 from dilution.utils.notes import printed_notes
 from dilution.utils.printable import printable
 from dilution.utils.regular_file import expand_home
@@ -143,7 +144,8 @@ def data_noisy(
     rate, expected = summary.noise_rate_empirical, summary.noise_rate_expected
     # where the images alone decide about the labels, nothing is drawn that could differ from what is expected
     of_draws = "" if rate == expected else f", {expected:.2%} expected"
-    typer.echo(f"{len(noisy):,} labels of {noise}: {rate:.2%} are wrong{of_draws}. Written: {target}")
+    shown = shorten_matrices(noise)
+    typer.echo(f"{len(noisy):,} labels of {shown}: {rate:.2%} are wrong{of_draws}. Written: {target}")
     for line in _transition_lines(summary.transition_empirical, data.train.classes):
         typer.echo(line)
 

@@ -1,9 +1,10 @@
 """Label noise: transition matrices, noise levels, image sources, and the diluted set made from them."""
 
 from dilution.noise.channel_moments import channel_moments
+from dilution.noise.class_flips import asymmetric
 from dilution.noise.class_maps import CLASS_MAPS
 from dilution.noise.dilution import Dilution
-from dilution.noise.fixed_transition import asymmetric, pair_flip, symmetric, transition
+from dilution.noise.fixed_transition import pair_flip, symmetric, transition
 from dilution.noise.image_sources import IMAGE_SOURCES
 from dilution.noise.locally_concentrated import locally_concentrated, locally_concentrated_features
 from dilution.noise.model_dependent import idn, pmd

@@ -6,20 +6,21 @@ the true class again is wrong at a rate of r(m − 1)/m, and noise that flips fi
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dilution.errors import InputError, short_repr, unknown
-from dilution.noise.class_maps import CLASS_MAPS
+from dilution.errors import InputError, short_repr
 from dilution.noise.noise_level import alpha_for_matrix
 from dilution.noise.transition import LabelNoise, Matrix, check_transition_matrix
-from dilution.noise.transition_files import read_matrix
+from dilution.noise.transition_files import NamedMatrix, read_transition
 from dilution.utils.finite_numbers import is_finite_number
+
+_ROUNDED = 1e-3  # tolerance of the sum of a row in a file, which has rounded numbers
 
 
 class FixedTransition(LabelNoise):
@@ -120,39 +121,6 @@ class _PairFlip(FixedTransition):
         return f"pair_flip({self.rate:g})"
 
 
-@dataclass(frozen=True, repr=False)
-class _Asymmetric(FixedTransition):
-    rate: float
-    flips: Mapping[str, str]
-    map_name: str | None
-    name: str = "asymmetric"
-
-    def transition(self, names: tuple[str, ...]) -> Matrix:
-        position = {name: number for number, name in enumerate(names)}
-        table = np.eye(len(names))
-        for source, target in self.flips.items():
-            for name in (source, target):
-                if name not in position:
-                    raise InputError(self._missing(name, names))
-            row = position[source]
-            table[row, row] -= self.rate
-            table[row, position[target]] += self.rate
-        return table
-
-    def _missing(self, name: str, names: tuple[str, ...]) -> str:
-        shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-        origin = f"the map {self.map_name!r}" if self.map_name else "flips"
-        return (
-            f"{origin} flips class {short_repr(name)}; the data have no such class, but {shown}. Give flips= "
-            "with names of these classes, such as "
-            f"asymmetric(rate={self.rate:g}, flips=[[{names[0]!r}, {names[-1]!r}]])."
-        )
-
-    def __repr__(self) -> str:
-        flips = repr(self.map_name) if self.map_name else f"{len(self.flips)} classes"
-        return f"asymmetric({self.rate:g}, flips={flips})"
-
-
 def _among(noise: FixedTransition, present: NDArray[np.bool_]) -> Matrix:
     """Return T over the classes that have examples; the row of another class is that of clean labels."""
     table = np.eye(len(present))
@@ -162,24 +130,71 @@ def _among(noise: FixedTransition, present: NDArray[np.bool_]) -> Matrix:
     return table
 
 
-def transition(T: ArrayLike) -> LabelNoise:
+@dataclass(frozen=True, repr=False)
+class _NamedTransition(FixedTransition):
+    matrix: NamedMatrix
+    name: str = "transition"
+
+    def transition(self, names: tuple[str, ...]) -> Matrix:
+        return check_transition_matrix(self.matrix.for_classes(names))
+
+    def __repr__(self) -> str:
+        return f"{self.name}({len(self.matrix.classes)} named classes)"
+
+
+def transition(T: ArrayLike, *, classes: Sequence[str] | None = None) -> LabelNoise:
     """Return noise with any matrix of all labels: the label of true class c is distributed as row c of T.
 
     Parameters
     ----------
     T
         Shape (classes, classes), T[true, noisy], no negative entry, each row summing to 1; or the path of a
-        file that has it, an ``.npy`` file or rows of numbers in a ``.csv`` file. For T as the matrix of the
+        file that has it: an ``.npy`` file, rows of numbers in a ``.csv`` file, or the ``transition.csv`` of
+        ``dilution diagnose``, whose classes are those of the data by their names. For T as the matrix of the
         *added* labels alone see :func:`matrix`.
+    classes
+        Names of the classes of rows and columns. Default: the classes of the data, in their order, or those
+        that the file names.
 
     Raises
     ------
     InputError
-        If T breaks one of these rules, or (when used) the data have another number of classes.
+        If T breaks one of these rules, the classes are not as many as the rows, or (when used) the data have
+        another number of classes, or not a class that is named.
     DataError
         If its file cannot be read.
     """
-    return _Transition(check_transition_matrix(read_matrix(T) if isinstance(T, str | Path) else T))
+    content = matrix_of_file(T) if isinstance(T, str | Path) else T
+    if isinstance(content, NamedMatrix):
+        return _NamedTransition(content)
+    table = check_transition_matrix(content)
+    if classes is None:
+        return _Transition(table)
+    named = tuple(map(str, classes))
+    if len(set(named)) != len(table) or len(named) != len(table):
+        raise InputError(
+            f"classes is {short_repr(list(named))}, and T has {len(table)} rows; it must name as many "
+            "different classes. Leave it out for the classes of the data in their order."
+        )
+    return _NamedTransition(NamedMatrix(table, named, "T"))
+
+
+def matrix_of_file(path: str | Path) -> Matrix | NamedMatrix:
+    """Return T in a file, as :func:`transition` takes it; rows whose sum is off by rounding are scaled.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    InputError
+        If it has no transition matrix.
+    """
+    content = read_transition(path)
+    table = content.table if isinstance(content, NamedMatrix) else content
+    if np.allclose(table.sum(axis=-1), 1, rtol=0, atol=1e-6):
+        return content  # as it stands there: its numbers are in the keys of runs
+    scaled = check_transition_matrix(table, tolerance=_ROUNDED)
+    return replace(content, table=scaled) if isinstance(content, NamedMatrix) else scaled
 
 
 def symmetric(rate: float, *, include_true: bool = False) -> LabelNoise:
@@ -217,58 +232,6 @@ def pair_flip(rate: float) -> LabelNoise:
         If the rate lies outside [0, 1].
     """
     return _PairFlip(check_rate(rate, "pair_flip"))
-
-
-def asymmetric(rate: float, flips: str | Mapping[str, str] | Iterable[tuple[str, str]]) -> LabelNoise:
-    """Return asymmetric noise: with probability `rate` a class becomes the one that a map names.
-
-    Parameters
-    ----------
-    rate
-        Nominal rate, in [0, 1]: the share of wrong labels *of the classes that the map flips*. CIFAR-10's map
-        flips five of ten classes, so that 0.4 makes 0.2 of all labels wrong.
-    flips
-        The map from names of classes to names of classes, or pairs of them; or the name of a published one,
-        ``"mnist"``, ``"fashion-mnist"``, ``"cifar10"``, ``"cifar100"``: see :data:`CLASS_MAPS`.
-
-    Raises
-    ------
-    InputError
-        If the rate lies outside [0, 1], there is no such map, a class is flipped to itself or to two classes,
-        or (when used) the data lack a class of the map.
-    """
-    rate = check_rate(rate, "asymmetric")
-    if isinstance(flips, str):
-        if flips not in CLASS_MAPS:
-            raise unknown("map of classes", flips, tuple(CLASS_MAPS))
-        return _Asymmetric(rate, CLASS_MAPS[flips], flips)
-    pairs = flip_pairs(flips)
-    if not pairs:
-        raise InputError(
-            f"flips is {short_repr(flips)}; it must map names of classes to names of classes, such as "
-            "{'cat': 'dog', 'dog': 'cat'}, or be the name of a map, such as 'cifar10'."
-        )
-    named = dict(pairs)
-    for source, target in pairs:
-        if source == target:
-            raise InputError(
-                f"flips has class {source!r} become itself; each class must become another one. Leave it out."
-            )
-        if named[source] != target:
-            raise InputError(
-                f"flips has class {source!r} become {target!r} and {named[source]!r}; a class can become one "
-                "other. For several give the whole matrix: see transition()."
-            )
-    return _Asymmetric(rate, named, None)
-
-
-def flip_pairs(flips: Any) -> tuple[tuple[str, str], ...]:
-    """Return a map of classes as pairs of names, each once and in one order; empty if it is none."""
-    try:
-        given = flips.items() if isinstance(flips, Mapping) else flips
-        return tuple(sorted({(str(source), str(target)) for source, target in given}))
-    except (TypeError, ValueError):
-        return ()
 
 
 def check_rate(rate: Any, name: str) -> float:

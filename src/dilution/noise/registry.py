@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dilution.errors import DilutionError, InputError, short_repr, unknown
-from dilution.noise.fixed_transition import asymmetric, flip_pairs, pair_flip, symmetric, transition
+from dilution.noise.class_flips import asymmetric, flip_pairs
+from dilution.noise.fixed_transition import matrix_of_file, pair_flip, symmetric, transition
 from dilution.noise.locally_concentrated import locally_concentrated, locally_concentrated_features
 from dilution.noise.model_dependent import idn, pmd
 from dilution.noise.part_dependent import part_dependent
 from dilution.noise.per_example import observed
 from dilution.noise.transition import LabelNoise, matrix, structured, uniform
-from dilution.noise.transition_files import read_matrix
+from dilution.noise.transition_files import NamedMatrix
 from dilution.utils.docstrings import returned
 from dilution.utils.named_call import format_call, parse_call
 from dilution.utils.references import describe_exception, is_reference, resolve
@@ -123,7 +124,11 @@ def canonical_noise(text: str) -> str:
     if is_reference(name):
         return format_call(name, parameters)
     if name == "transition" and isinstance(parameters.get("T"), str):
-        parameters = parameters | {"T": read_matrix(parameters["T"])}
+        content = matrix_of_file(parameters["T"])
+        if isinstance(content, NamedMatrix):
+            parameters = parameters | {"T": content.table, "classes": content.classes}
+        else:
+            parameters = parameters | {"T": content}
     _check_parameters(name, parameters)
     if name in MODEL_NOISES:
         NOISES[name](probabilities=((0.5, 0.5),), **parameters)

@@ -173,8 +173,15 @@ def _say_once(text: str) -> None:
         logging.getLogger("dilution").warning(text)
 
 
-def check_transition_matrix(T: ArrayLike) -> Matrix:
+def check_transition_matrix(T: ArrayLike, tolerance: float = 1e-6) -> Matrix:
     """Return T as float64, its rows scaled to sum to exactly 1, if it is a transition matrix.
+
+    Parameters
+    ----------
+    T
+        The matrix.
+    tolerance
+        Distance of the sum of a row from 1.
 
     Raises
     ------
@@ -194,7 +201,7 @@ def check_transition_matrix(T: ArrayLike) -> Matrix:
             "probabilities, finite and not negative."
         )
     sums = table.sum(axis=1)
-    if not np.allclose(sums, 1, rtol=0, atol=1e-6):
+    if not np.allclose(sums, 1, rtol=0, atol=tolerance):
         row = int(np.abs(sums - 1).argmax())
         raise InputError(
             f"row {row} of the noise matrix sums to {sums[row]:.6g}; each row must sum to 1. "

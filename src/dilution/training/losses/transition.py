@@ -1,27 +1,20 @@
 """Transition matrices of losses: of the run's own noise, written out, or in a file."""
 
 import hashlib
-import io
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
 from dilution.errors import InputError, short_repr
-from dilution.noise.transition_files import array_of, file_content
+from dilution.noise.transition_files import NamedMatrix, file_content, read_transition
 from dilution.training.losses.base import Loss, LossContext
-from dilution.utils.csv_cells import restore_text
-from dilution.utils.printable import one_line
 
 Matrix = NDArray[np.float64]
 
 _ROW_TOLERANCE = 1e-3  # of the sum of a row: files have rounded numbers
-_MAX_NAME = 50  # characters of the name of a class in a message
-_MORE_COLUMNS = 10  # of a table than its true class, noisy class and probability
-_TABLE_COLUMNS = ("true", "noisy", "probability")
 
 
 def _as_tuples(value: Any) -> Any:
@@ -76,47 +69,10 @@ class TransitionLoss(Loss):
         if self.T is None:
             return context.transition
         if isinstance(self.T, str):
-            return _checked(_read(self.T, context.classes), context.classes, f"T in {self.T}")
+            content = read_transition(self.T)
+            table = content.for_classes(context.classes) if isinstance(content, NamedMatrix) else content
+            return _checked(table, context.classes, f"T in {self.T}")
         return _checked(np.array(self.T), context.classes, "T")
-
-
-def _read(path: str, classes: tuple[str, ...]) -> Matrix:
-    """Return the matrix in a file, as it stands there."""
-    file = file_content(path)
-    content = io.BytesIO(file)
-    try:
-        if path.lower().endswith(".npy"):
-            return array_of(file)
-        if file.partition(b"\n")[0].count(b",") > len(classes) + _MORE_COLUMNS:
-            raise ValueError("it has more columns than the data have classes")  # pandas is slow with many
-        table = pd.read_csv(content, header=None, dtype=str, keep_default_na=False)
-        columns = table.iloc[0].tolist()
-        if any(columns.count(name) > 1 for name in _TABLE_COLUMNS):
-            raise ValueError("two of its columns have one name")
-        if not set(_TABLE_COLUMNS) <= set(columns):
-            rows: Matrix = table.to_numpy(dtype=np.float64)
-            return rows
-        table = table.iloc[1:].set_axis(columns, axis=1)
-        probabilities = table["probability"].to_numpy(dtype=np.float64)
-    except (ValueError, TypeError, OverflowError, MemoryError, pd.errors.ParserError) as error:
-        reason = (str(error).splitlines() or ["it is empty"])[0].rstrip(".")
-        raise InputError(
-            f"{path} has no transition matrix ({reason}); it must be the transition.csv of dilution "
-            "diagnose, rows of numbers T[true, noisy] in a .csv file, or a matrix in an .npy file."
-        ) from None
-    numbers = {name: number for number, name in enumerate(classes)}
-    names = [table[column].map(restore_text) for column in _TABLE_COLUMNS[:2]]
-    for name in pd.concat(names).unique():
-        if name not in numbers:
-            known = ", ".join(one_line(known, _MAX_NAME) for known in classes[:20])
-            raise InputError(
-                f"{path} names the class {short_repr(name)}, which the data do not have. Their classes are: "
-                f"{known}{' …' if len(classes) > 20 else ''}. Give the T of these data."
-            )
-    matrix = np.zeros((len(classes), len(classes)))
-    true, noisy = (column.map(numbers).to_numpy() for column in names)
-    matrix[true, noisy] = probabilities
-    return matrix
 
 
 def _checked(matrix: Matrix, classes: tuple[str, ...], what: str) -> Matrix:
