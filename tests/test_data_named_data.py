@@ -114,7 +114,7 @@ def test_other_rows_are_another_file_and_a_changed_file_is_refused(tmp_path):
 
 
 def plan(data: Any, store: Path, **options: Any) -> Any:
-    settings = {"target": 0.8, "alpha": 1, "model": "perceptron", "max_runs": 8, "execution": INLINE}
+    settings = {"target": 0.8, "alpha": 1, "model": "mlp1", "max_runs": 8, "execution": INLINE}
     return dilution.plan(data, store=store, **settings | options)
 
 

@@ -95,6 +95,7 @@ PLACES = {
     "figures/threshold_law.py slope_difference": ["central_interval"],
     "figures/threshold_law.py slope_estimate": ["central_interval"],
     "planning/accuracy_law.py median_and_interval": ["quantile"],
+    "planning/plan.py check_learned": ["ndtri"],
     "planning/page.py write_plan": ["confidence="],
     "advice/noise_scale.py _ratio": ["ppf"],
     "fitting/accuracy.py _estimate": ["central_interval"],

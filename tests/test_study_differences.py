@@ -65,10 +65,15 @@ def test_missing_p_values_stay_missing_and_do_not_count(p):
 
 def test_equal_differences_count_in_the_correction():
     equal = runs({"sce": [0.50, 0.61, 0.70], "elr": [0.60, 0.71, 0.80]})
-    rows = dilution.differences(pd.concat([TABLE, equal], ignore_index=True)).set_index("loss")
-    assert rows["p"][["sce", "elr"]].tolist() == [1, 0]
-    assert rows["p_holm"]["elr"] == 0
+    table = pd.concat([TABLE, equal], ignore_index=True)
+    rows = dilution.differences(table.assign(n_test=10**6)).set_index("loss")
+    assert rows["p"]["sce"] == 1
+    assert 0 < rows["p"]["elr"] < 1e-6
+    assert rows["p_holm"]["elr"] == pytest.approx(4 * rows["p"]["elr"])
     assert rows["p_holm"]["gce"] == pytest.approx(3 * rows["p"]["gce"])
+    unrounded = dilution.differences(table).set_index("loss")  # nothing says how equal differences scatter
+    assert np.isnan(unrounded["p"]["elr"])
+    assert unrounded["p_holm"]["gce"] == pytest.approx(3 * rows["p"]["gce"])
 
 
 def test_with_the_correction_a_table_without_differences_rarely_has_a_significant_row():
