@@ -226,6 +226,13 @@ def test_the_findings_say_what_each_loss_is_worth_and_the_summary_which_is_worth
     )
 
 
+def test_the_findings_of_prices_divide_losses_by_their_intervals():
+    first, _ = method_price.findings(method_price.aggregate(searched(worth)))
+    assert ". Worth more labels: GCE 1." in first
+    assert ". Worth fewer: mean absolute error 0." in first
+    assert first.endswith(". Not told apart from it: mixup.")
+
+
 def test_the_findings_name_the_losses_above_cross_entropy_at_each_noise_level():
     accuracies = {CROSS_ENTROPY: 0.8, "gce": 0.85, "mae": 0.7}
     points = methods.aggregate(rows(lambda name, _: accuracies[name], variants=tuple(accuracies)))

@@ -243,7 +243,7 @@ def summary(points: pd.DataFrame) -> str:
 
 
 def findings(points: pd.DataFrame) -> tuple[str, ...]:
-    """Return what cross entropy requires at each alpha, and what every other loss is worth there."""
+    """Return what cross entropy requires at each alpha, and which losses are worth more or fewer labels."""
     level = target(str(points["dataset"].iloc[0]))
     sentences = []
     for alpha, part in points.groupby("alpha"):
@@ -258,9 +258,15 @@ def findings(points: pd.DataFrame) -> tuple[str, ...]:
             f"At α = {alpha:g} cross entropy requires {n} clean examples for {100 * level:g} % test accuracy"
         )
         priced = others.dropna(subset=["mean"]).sort_values("mean", ascending=False)
-        worths = [f"{VARIANTS[str(name)]} {_times(row)}" for name, row in priced.iterrows()]
-        if worths:
-            text += f". Worth in labels there: {', '.join(worths)}"
+        for kind, which in (
+            ("Worth more labels", priced["low"] > 1),
+            ("Worth fewer", priced["high"] < 1),
+        ):
+            if which.any():
+                worths = [f"{VARIANTS[str(name)]} {_times(row)}" for name, row in priced[which].iterrows()]
+                text += f". {kind}: {', '.join(worths)}"
+        if (equal := priced[(priced["low"] <= 1) & (priced["high"] >= 1)]).size:
+            text += f". Not told apart from it: {', '.join(VARIANTS[str(name)] for name in equal.index)}"
         lost = others["mean"].isna()
         for kind, which in (
             ("Not reached with all images", lost & others["out_of_reach"]),
