@@ -351,7 +351,8 @@ def test_the_benchmark_compares_places_of_maxima_by_their_number(kernels):
 
 def test_the_benchmark_compiles_every_kernel_once(kernels):
     size = kernels.SMALL if DEVICE == "cpu" else dataclasses.replace(kernels.SMALL, device="cuda")
-    with kernels.recorded() as launches:
+    # without the convolutions a step computes with whatever lies in the memory of its maps
+    with kernels.recorded() as launches, np.errstate(all="ignore"):
         for part in range(3):
             kernels.compile_part(size, part, 3)
     assert {launch.name for launch in launches} == {
