@@ -296,7 +296,8 @@ def test_the_state_of_a_loss_is_resumed_too():
     assert all(map(torch.equal, first.model(1).parameters(), second.model(1).parameters()))
 
 
-def test_torch_takes_over_with_the_first_state_of_a_loss(monkeypatch):
+@pytest.mark.parametrize("first", [0.0, 0.05], ids=["zeros", "numbers"])
+def test_torch_takes_over_with_the_first_state_of_a_loss(monkeypatch, first):
     config = TrainConfig(**CONFIGS["sgd"], batch_size=4, loss="elr")
     images, labels = batch((1, 4, 4), 2, 4)
 
@@ -304,8 +305,12 @@ def test_torch_takes_over_with_the_first_state_of_a_loss(monkeypatch):
         raise TritonError("out of shared memory")
 
     monkeypatch.setattr(convnet.Step, "_weight_gradient", fails)  # behind the loss
-    step = _kernel_step(convnets((1, 4, 4), 2, 2), (1, 4, 4), config, [0.05, 0.02], elr_of(2))
-    plain = EnsembleStep(convnets((1, 4, 4), 2, 2), config, [0.05, 0.02], loss=elr_of(2))
+    losses = [elr_of(2) for _ in range(2)]
+    for loss in losses:
+        for averages in loss.buffers():
+            averages.fill_(first)
+    step = _kernel_step(convnets((1, 4, 4), 2, 2), (1, 4, 4), config, [0.05, 0.02], losses[0])
+    plain = EnsembleStep(convnets((1, 4, 4), 2, 2), config, [0.05, 0.02], loss=losses[1])
     for _ in range(2):
         assert torch.equal(
             step.step(images, numbered(labels), 1.0), plain.step(images, numbered(labels), 1.0)

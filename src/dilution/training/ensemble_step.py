@@ -67,13 +67,20 @@ def _kernel_step(
     """Return the step by the kernels, which torch takes over if the machine cannot run them."""
     from dilution.training.kernels.ensemble_step import KernelEnsembleStep  # imports Triton
 
-    # A first step that fails behind the loss has changed its state, if it has one.
+    # A first step that fails behind the loss has changed its state, if it has one. Zeros, of which ELR has
+    # gigabytes, are not copied before they are needed.
     state = loss.state_dict() if isinstance(loss, nn.Module) else {}
-    first_state = {name: value.to("cpu", copy=True) for name, value in state.items()}
+    first_state = {name: value.to("cpu", copy=True) if value.any() else None for name, value in state.items()}
 
     def by_torch() -> EnsembleStep:
         if isinstance(loss, nn.Module):
-            loss.load_state_dict(first_state)
+            changed = loss.state_dict()
+            loss.load_state_dict(
+                {
+                    name: torch.zeros_like(changed[name], device="cpu") if value is None else value
+                    for name, value in first_state.items()
+                }
+            )
         return EnsembleStep(models, config, lrs, loss=loss)
 
     return FallbackStep(
