@@ -13,7 +13,7 @@ from dilution.study.results import table
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 from dilution.training.evaluation import Normalise
-from dilution.training.gradients import GradientSums, compare_gradients
+from dilution.training.gradients import GradientSums, batch_size, compare_gradients
 
 DATA = dilution.load("digits")
 
@@ -112,10 +112,20 @@ def test_sums_that_are_resumed_have_the_bits_of_one_pass(monkeypatch):
     model, normalise = network(noisy)
     first, second = GradientSums(model, normalise, noisy), GradientSums(model, normalise, noisy)
     batches = first.batches()
-    assert [next(batches) for _ in range(3)] == [1, 2, 3]
+    assert [next(batches) for _ in range(3)] == [100, 200, 300]
     second.load(first.state())
-    assert list(second.batches()) == [4, 5, 6, 7]
+    assert list(second.batches()) == [400, 500, 600, 700]
     assert second.compared() == compare_gradients(model, normalise, noisy)
+    second.load({"sums": first.state()["sums"], "added": 3})  # of an earlier version, which counted batches
+    assert list(second.batches()) == [400, 500, 600, 700]
+
+
+@pytest.mark.parametrize(
+    ("device", "image_shape", "size"),
+    [("cpu", (1, 28, 28), 500), ("cuda", (1, 28, 28), 2500), ("cuda", (3, 224, 224), 500)],
+)
+def test_a_gpu_computes_gradients_of_more_small_images_at_once(device, image_shape, size):
+    assert batch_size(torch.device(device), image_shape) == size
 
 
 ZERO_AND_GOOD = {

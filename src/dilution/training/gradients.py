@@ -6,6 +6,7 @@ over the n clean labels divided by 1 + α: shorter, and of the same direction (R
 """
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from dilution.training.config import Targets
 from dilution.training.evaluation import Normalise
 
 _BATCH_SIZE = 500
+_BATCH_SIZE_ON_GPU = 2500  # there a small batch takes no longer than its launches
+_BATCH_VALUES = 1 << 21  # pixels of a batch of more than _BATCH_SIZE images, whose maps must fit into memory
 
 EXAMPLES_PER_IMAGE = 2
 """What a comparison costs per image, in training examples: a backward pass for each of both gradients."""
@@ -70,6 +73,13 @@ def compare_gradients(
     return sums.compared()
 
 
+def batch_size(device: torch.device, image_shape: tuple[int, int, int]) -> int:
+    """Return the number of images whose gradients are computed at once."""
+    if device.type != "cuda":
+        return _BATCH_SIZE
+    return max(_BATCH_SIZE, min(_BATCH_SIZE_ON_GPU, _BATCH_VALUES // math.prod(image_shape)))
+
+
 class GradientSums:
     """The sums of both gradients over the images of a training set, batch after batch.
 
@@ -95,14 +105,16 @@ class GradientSums:
         self._weights = [weight for weight in self._model.parameters() if weight.requires_grad]
         count = sum(weight.numel() for weight in self._weights)
         self._sums = torch.zeros(2, count, dtype=torch.float64, device=device)  # noisy, clean
-        self._batches = torch.arange(training.n, device=device).split(_BATCH_SIZE)
-        self._added = 0  # batches
+        self._index = torch.arange(training.n, device=device)
+        self._batch_size = batch_size(device, training.data.shape)
+        self._added = 0  # images
 
     def batches(self) -> Iterator[int]:
-        """Add up the batches that are left, and yield after each the number of those that were added."""
-        for index in self._batches[self._added :]:
+        """Add up the batches that are left, and yield after each the number of images that were added."""
+        while self._added < len(self._index):
+            index = self._index[self._added : self._added + self._batch_size]
             self._add(index)
-            self._added += 1
+            self._added += len(index)
             yield self._added
 
     def compared(self) -> GradientComparison:
@@ -124,12 +136,13 @@ class GradientSums:
 
     def state(self) -> dict[str, Any]:
         """Return the sums so far, for :meth:`load`."""
-        return {"sums": self._sums, "added": self._added}
+        return {"sums": self._sums, "images": self._added}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Resume from a state."""
         self._sums.copy_(state["sums"])
-        self._added = state["added"]
+        # older states count batches
+        self._added = state["images"] if "images" in state else _BATCH_SIZE * state["added"]
 
     def _add(self, index: Tensor) -> None:
         """Add the gradients of images: those of these clean examples, int64 of shape (b,)."""
