@@ -79,6 +79,15 @@ class StepClock:
                 setattr(*place, method)
 
 
+def with_row(earlier: list[dict[str, object]], row: dict[str, object]) -> list[dict[str, object]]:
+    """Return the rows of the table with a new one; one that was cut short replaces no complete one."""
+    key = ["figure", "dataset", "preset", "precision"]
+    same = [other for other in earlier if all(other[name] == row[name] for name in key)]
+    if not row["complete"] and any(str(other["complete"]) == "True" for other in same):
+        return earlier
+    return [*(other for other in earlier if other not in same), row]
+
+
 def main() -> None:
     """Train the figure, and write what its time was spent on."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -130,9 +139,7 @@ def main() -> None:
     elif arguments.device == "cuda":
         path = RESULTS / "figure-time.csv"
         earlier = pd.read_csv(path, dtype=object).to_dict("records") if path.exists() else []
-        key = ["figure", "dataset", "preset", "precision"]
-        kept = [other for other in earlier if any(other[name] != row[name] for name in key)]
-        write("figure-time", [*kept, row])
+        write("figure-time", with_row(earlier, row))
     if not complete:
         sys.exit(TIME_LIMIT_EXIT_CODE)
 

@@ -190,7 +190,13 @@ for step in $steps; do
         tail -n 30 "$FOLDER/bench.txt"
         ;;
     time)
+        if [ -n "$compiler" ]; then wait "$compiler"; compiler=''; fi  # beside it the time would be another one
+        seconds=$(left)
         seconds=$((seconds < 150 ? seconds : 150))  # the figures go on with what it leaves
+        if [ "$seconds" -lt 2 ]; then
+            echo "$step: not started, MINUTES are over"
+            continue
+        fi
         run_step $((seconds + 10)) time.txt python3 benchmarks/figure_time.py "${TIMED:-fig7}" --dataset "$DATASET" \
             --preset "${PRESET:-paper}" --device "$DEVICE" --precision "${PRECISION:-bfloat16}" \
             --time-limit "${seconds}s" --store "$store" --checkpoints "$FOLDER/checkpoints"
@@ -201,12 +207,14 @@ for step in $steps; do
         reproduce page $FIGURES
         if [[ ! " 0 75 124 " == *" $result "* ]] && [ "$(wc -w <<<"$FIGURES")" -gt 1 ]; then
             # an error of one figure, which may lie in its page: those that have ended cost some seconds again
+            first=$result
             for figure in $FIGURES; do
                 seconds=$(left)
                 if [ "$seconds" -lt 2 ]; then break; fi
                 reproduce "page-$figure" "$figure"
                 if [ "$result" = 75 ] || [ "$result" = 124 ]; then break; fi
             done
+            result=$first
         fi
         tail -n 20 "$FOLDER/figures.txt"
         ;;

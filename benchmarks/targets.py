@@ -201,9 +201,10 @@ def gpu() -> Iterator[Target]:
         text = median_and_range(ratio) if share else f"{median_and_range(ratio, '.1f')} ×"
         yield Target(target.what, goal, text, bool(ratio.median() >= target.goal))
     rest, small = "not measured", False
-    if (RESULTS / "figure-time.csv").exists():
-        timed = pd.read_csv(RESULTS / "figure-time.csv")
-        timed = timed[timed["preset"] == "paper"].reset_index(drop=True)
+    path = RESULTS / "figure-time.csv"
+    timed = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["preset", "complete"])
+    timed = timed[(timed["preset"] == "paper") & timed["complete"].astype(bool)].reset_index(drop=True)
+    if len(timed):
         shares = 1 - timed["seconds_of_steps"] / timed["seconds"]
         worst = shares.idxmax()
         rest = f"{shares[worst]:.1%} ({timed.loc[worst, 'figure']} on {timed.loc[worst, 'dataset']})"

@@ -20,6 +20,20 @@ def test_the_numbers_of_the_imagenet_page_are_those_of_its_measurements(monkeypa
     assert page.filled(text) == text, "run: python benchmarks/imagenet_page.py"
 
 
+def test_a_time_that_was_cut_short_replaces_no_complete_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    with_row = importlib.import_module("figure_time").with_row
+    key = {"figure": "fig7", "dataset": "mnist", "preset": "paper", "precision": "bfloat16"}
+    other, whole, short = (
+        key | {"figure": "fig1", "complete": "True"},
+        key | {"complete": "True"},
+        key | {"complete": False},
+    )
+    assert with_row([other, whole], short) == [other, whole]
+    assert with_row([other, short], key | {"complete": True}) == [other, key | {"complete": True}]
+    assert with_row([other], short) == [other, short]
+
+
 def test_the_page_of_the_strategies_says_what_its_table_holds(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     strategies = importlib.import_module("strategies")

@@ -8,6 +8,7 @@ import pytest
 from scipy.special import stdtrit
 
 from dilution.figures import threshold_law
+from dilution.figures.threshold_claims import MissingThreshold
 from dilution.figures.threshold_law import (
     LINE,
     PARABOLA,
@@ -17,6 +18,7 @@ from dilution.figures.threshold_law import (
     slope_difference,
     slope_estimate,
 )
+from dilution.figures.thresholds import ALWAYS, NEVER
 
 ALPHA = np.array([0.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0])
 FREEDOM = np.full(len(ALPHA), 6.0)
@@ -165,3 +167,21 @@ def test_the_interval_of_a_slope_has_its_stated_coverage():
     estimates = [slope_estimate(drawn(LINE, seed=seed)) for seed in range(100)]
     covered = sum(estimate.low <= 120 <= estimate.high for estimate in estimates)
     assert 88 <= covered <= 99
+
+
+@pytest.mark.parametrize("error", [0.06, 0.12, 0.2])  # intervals of ± 15, 33 and 56 %
+def test_what_agrees_with_a_true_line_seldom_refutes_it(error):
+    """At the noise levels without a threshold the n tried is the true one."""
+    alpha = np.array([5.0, 10.0, 20.0, 35.0])
+    reached, lost = MissingThreshold(0.9, 0.0, ALWAYS, 300), MissingThreshold(0.9, 100.0, NEVER, 10_300)
+    refuted = {reached: 0, lost: 0}
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        log_n = np.log(300 + 100 * alpha) + error * random.standard_normal(4)
+        estimated = error * np.sqrt(random.chisquare(4, size=4) / 4)
+        law = ThresholdLaw(Thresholds(alpha, log_n, estimated, np.full(4, 4.0)))
+        for missing in refuted:
+            refuted[missing] += missing.contradicts(law.n_on_line(missing.alpha))
+    assert max(refuted.values()) <= 3
+    assert MissingThreshold(0.9, 50.0, NEVER, 60_000).contradicts(law.n_on_line(50.0))
+    assert MissingThreshold(0.9, 50.0, ALWAYS, 100).contradicts(law.n_on_line(50.0))

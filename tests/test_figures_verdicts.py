@@ -193,7 +193,9 @@ def test_fig8_fails_where_most_seeds_cross_later_than_at_a_larger_noise_level():
     ]
     judgement = FIGURES["fig8"].claims[1].judge(pd.DataFrame(table))
     assert judgement.verdict == NO
-    assert "one that some seeds do not cross at α = 5" in judgement.numbers
+    assert "(1 of 3 seeds cross it at α = 5)" in judgement.numbers
+    untrained = pd.DataFrame(table).query("alpha != 5 or seed == 0")
+    assert FIGURES["fig8"].claims[1].judge(untrained).verdict == YES  # nothing is known of the other seeds
 
 
 def test_fig8_is_judged_at_both_accuracies():
@@ -269,8 +271,8 @@ SIZES = (100, 200, 400, 600, 900, 1_400, 2_000, 3_000, 4_500)
 @pytest.mark.parametrize(
     ("at_50", "expected", "words"),
     [
-        (1e6, NO, "at α = 50 not reached with 4,500 clean examples, where the line requires 3,360"),
-        (1.0, NO, "at α = 50 reached with 100 already, where the line requires 3,360"),
+        (1e6, NO, "at α = 50 not reached with 4,500 clean examples, where the line requires 3,360 ["),
+        (1.0, NO, "at α = 50 reached with 100 already, where the line requires 3,360 ["),
     ],
 )
 def test_fig9_is_refuted_by_a_noise_level_without_a_crossing_that_the_line_places_within_reach(

@@ -92,6 +92,7 @@ PLACES = {
     "figures/threshold_law.py of": ["stdtrit"],
     "figures/threshold_law.py _simulated_critical_value": ["chdtri"],
     "figures/threshold_law.py _simulate": ["chdtri", "ndtri"],  # no interval: simulated errors
+    "figures/threshold_law.py n_on_line": ["central_interval"],
     "figures/threshold_law.py slope_difference": ["central_interval"],
     "figures/threshold_law.py slope_estimate": ["central_interval"],
     "planning/accuracy_law.py median_and_interval": ["quantile"],
@@ -546,8 +547,9 @@ def test_the_exponent_of_thresholds_has_a_profile_interval_of_95_percent(thresho
 def test_slopes_of_thresholds_and_their_difference_have_intervals_of_95_percent(threshold_laws):
     low, high = threshold_laws
     for estimate, draws in (
-        (slope_estimate(low), low.slope_draws(seed=0)),
-        (slope_difference(low, high), high.slope_draws(seed=0) - low.slope_draws(seed=1)),
+        (slope_estimate(low), low.line_draws(seed=0)[1]),
+        (slope_difference(low, high), high.line_draws(seed=0)[1] - low.line_draws(seed=1)[1]),
+        (low.n_on_line(20.0), low.line_draws(seed=0)[0] + 20 * low.line_draws(seed=0)[1]),
     ):
         assert np.mean(draws < estimate.low) == pytest.approx(0.025, abs=5e-4)
         assert np.mean(draws > estimate.high) == pytest.approx(0.025, abs=5e-4)

@@ -274,7 +274,7 @@ def test_the_table_of_a_diagnosis_is_read_by_the_names_of_its_classes(t_file):
         np.testing.assert_allclose(noise.for_classes(("a", "b")).transition(("a", "b")), expected)
         with pytest.raises(InputError, match=r"names the class 'b', which the data do not have.* a, c\."):
             noise.for_classes(("a", "c"))
-        with pytest.raises(InputError, match="row 2 of the noise matrix sums to 0"):
+        with pytest.raises(InputError, match=r"has no row for the class 'c' of the data\. Give a T with all"):
             noise.for_classes(("a", "b", "c"))
 
 
@@ -294,6 +294,40 @@ def test_a_study_trains_on_noise_with_the_matrix_of_a_diagnosis(t_file):
 def test_classes_name_each_row_of_a_matrix(classes):
     with pytest.raises(InputError, match=r"classes is \[.*\], and T has 2 rows"):
         transition(T2, classes=classes)
+
+
+@pytest.mark.parametrize("classes", [5, "ab", {"a": 0, "b": 1}])
+def test_classes_that_are_no_list_are_refused(classes):
+    with pytest.raises(
+        InputError, match=r"classes is .*; it must be a list of names, such as \['cat', 'dog'\]"
+    ):
+        transition(T2, classes=classes)
+
+
+def test_names_of_classes_have_one_text():
+    texts = [f"transition(T={T2}, classes={classes})" for classes in ("[0, 1]", "['0', '1']")]
+    assert canonical_noise(texts[0]) == canonical_noise(texts[1])
+    with pytest.raises(InputError, match="classes is 5"):
+        canonical_noise(f"transition(T={T2}, classes=5)")
+
+
+def test_a_file_with_names_takes_no_others(t_file):
+    Path("transition.csv").write_text(TABLE)
+    for use in (transition, lambda T, classes: canonical_noise(f"transition(T={T!r}, classes={classes})")):
+        with pytest.raises(InputError, match=r"transition\.csv names the classes of its matrix\. Leave"):
+            use("transition.csv", classes=["x", "y"])
+
+
+@pytest.mark.parametrize("content", ["true,noisy,probability\n", "1.5,-0.5\n0,1\n"])
+def test_the_matrix_of_a_file_is_checked_when_it_is_read(t_file, content):
+    Path("T.csv").write_text(content)
+    with pytest.raises(InputError, match=r"the matrix in T\.csv has"):
+        transition("T.csv")
+
+
+def test_numbers_of_a_file_may_be_quoted(t_file):
+    Path("T.csv").write_text('"0.9","0.1"\n"0.3","0.7"\n')
+    np.testing.assert_allclose(transition("T.csv").transition(("a", "b")), [[0.9, 0.1], [0.3, 0.7]])
 
 
 def test_rounded_numbers_of_a_file_are_scaled_to_the_sum_of_1(t_file):

@@ -117,6 +117,14 @@ def test_equal_differences_of_unknown_rounding_decide_nothing():
     )
 
 
+def test_equal_differences_of_large_values_decide_nothing_either():
+    seconds = {"a": [100_000.3, 200_000.3, 300_000.3], "b": [100_000.0, 200_000.0, 300_000.0]}
+    table = runs(seconds).rename(columns={"test_acc_last": "seconds"})
+    compared = dilution.compare(table, {"loss": "a"}, {"loss": "b"}, measure="seconds")
+    assert math.isnan(compared.p)
+    assert math.isnan(compared.difference.low)
+
+
 def test_seeds_without_common_settings_are_refused_with_a_value_to_name():
     table = unbalanced([(0, 1.0), (1, 5.0)])
     with pytest.raises(InputError, match="seeds would be compared at different settings") as refused:

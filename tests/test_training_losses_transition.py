@@ -87,7 +87,7 @@ def test_what_is_no_transition_matrix_of_these_classes_is_refused(tmp_path, matr
         (b"a,b\n1,2\n", "has no transition matrix"),
         (b"true,noisy,probability\ncat,cat,x\n", "has no transition matrix"),
         (b"true,noisy,probability\ncow,dog,1\n", "names the class 'cow'.*Their classes are: =cat, dog, 7"),
-        (b"true,noisy,probability\ndog,dog,0.8\n", "sums to 0"),
+        (b"true,noisy,probability\ndog,dog,0.8\n", "no row for the class '=cat'"),
         (b"\xff\xfe\x00", "has no transition matrix"),
     ],
 )

@@ -52,7 +52,8 @@ def test_a_plan_names_what_is_no_number(tmp_path, settings, message):
     assert not (tmp_path / "p.sqlite").exists()
 
 
-def test_a_list_of_pilot_levels_is_as_good_as_a_tuple(tmp_path, monkeypatch):
+@pytest.mark.parametrize("levels", [[2, 5], np.array([2.0, 5.0]), {5, 2}])
+def test_levels_of_a_pilot_may_be_any_collection(tmp_path, monkeypatch, levels):
     scopes = []
 
     def stop(scope, *_):
@@ -61,7 +62,7 @@ def test_a_list_of_pilot_levels_is_as_good_as_a_tuple(tmp_path, monkeypatch):
 
     monkeypatch.setattr(sys.modules["dilution.planning.plan"], "_train_pilot", stop)
     with pytest.raises(KeyboardInterrupt):
-        dilution.plan("digits", target=0.9, alpha=1, pilot_alphas=[2, 5], store=tmp_path / "p.sqlite")
+        dilution.plan("digits", target=0.9, alpha=1, pilot_alphas=levels, store=tmp_path / "p.sqlite")
     assert scopes[0].alphas == (0.0, 2.0, 5.0)
 
 
@@ -115,10 +116,23 @@ def test_a_comparison_names_sides_without_settings():
         dilution.compare(RUNS, {"loss": "gce"}, "mae")
 
 
-@pytest.mark.parametrize("values", [5, "gce", None, {"a": 1}, iter([1])])
+@pytest.mark.parametrize("values", [5, "gce", None, {"a": 1}, np.float64(1), np.array(2)])
 def test_an_axis_of_a_grid_is_a_list(values):
     with pytest.raises(InputError, match=r"^grid loss is .*; it must be a list of values"):
         Grid({"dataset": "digits"}, {"loss": values})
+
+
+@pytest.mark.parametrize("values", [[1, 2], (1, 2), {1, 2}, range(1, 3), np.array([1, 2]), iter([1, 2])])
+def test_an_axis_of_a_grid_may_be_any_collection(values):
+    grid = Grid({"dataset": "digits", "n": 100, "model": "mlp1"}, {"alpha": values})
+    assert [run.alpha for run in grid] == [1.0, 2.0]
+
+
+def test_the_list_that_a_message_shows_is_an_axis():
+    with pytest.raises(InputError, match=r"such as \['gce'\]\.$"):
+        Grid({"dataset": "digits"}, {"loss": "gce"})
+    base = {"dataset": "digits", "n": 100, "model": "mlp1", "alpha": 1}
+    assert [run.loss for run in Grid(base, {"loss": ["gce"]})] == ["gce"]
 
 
 @pytest.mark.parametrize("of", [Study, Study.of])

@@ -228,21 +228,24 @@ def _threshold_rises(table: pd.DataFrame) -> Judgement:
     for level in LEVELS:
         crossings = grid_crossings(runs, level)
         inside = thresholds[thresholds["level"] == level].set_index("alpha")
-        order, texts = [], []
+        order, texts, partly = [], [], []
         for alpha in crossings:
+            of_seeds = crossings[alpha].dropna()  # a seed without runs at this noise level says nothing
             if alpha in inside.index:
                 row = inside.loc[alpha]
                 texts.append(f"{count_interval(row['mean'], row['low'], row['high'])} at α = {alpha:g}")
-            elif (crossings[alpha] == math.inf).all():
+            elif (of_seeds == math.inf).all():
                 texts.append(f"more than {sizes.max()[alpha]:,} at α = {alpha:g}")
-            elif (crossings[alpha] == 0).all():
+            elif (of_seeds == 0).all():
                 texts.append(f"at most {sizes.min()[alpha]:,} at α = {alpha:g}")
             else:
-                texts.append(f"one that some seeds do not cross at α = {alpha:g}")
+                crossed = int((np.isfinite(of_seeds) & (of_seeds > 0)).sum())
+                partly.append(f"{crossed} of {len(of_seeds)} seeds cross it at α = {alpha:g}")
             is_inside = alpha in inside.index
-            order.append(float(inside.loc[alpha, "mean"] if is_inside else crossings[alpha].median()))
+            order.append(float(inside.loc[alpha, "mean"] if is_inside else of_seeds.median()))
         rising &= all(lower <= higher for lower, higher in itertools.pairwise(order))
-        numbers.append(f"{percent(level)} requires n of {', '.join(texts)}")
+        note = f" ({', '.join(partly)})" if partly else ""
+        numbers.append(f"{percent(level)} requires n of {', '.join(texts) or '–'}{note}")
         if len(set(order)) < 2:
             unknown.append(percent(level))
         if len(inside) > 1:

@@ -262,8 +262,9 @@ FIGURE = Figure(
             "The number of clean examples that an accuracy requires grows linearly with the noise level.",
             "For each accuracy n = n₀(1 + κα)^b is fitted to the n found, each weighted by its own interval. "
             "The 95 % interval of the exponent b holds 1 (a straight line) and excludes ½ and 2, and no "
-            "noise level at which no n was found contradicts the line by more than a quarter. Simulations "
-            "show beside it how often the rule would hold for each of these exponents.",
+            "noise level at which no n was found contradicts the whole interval of the line by more than a "
+            "quarter. Simulations show beside it how often the interval of b would do so for each of these "
+            "exponents, at the noise levels with an n.",
             lambda table: grows_linearly(
                 _found_by_search(aggregate(table)), LEVELS, _without_crossing(table)
             ),

@@ -1,7 +1,6 @@
 """Rules of Figure 9: whether the number of clean examples required grows linearly with the noise level."""
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from dilution.figures.threshold_law import (
     slope_estimate,
 )
 from dilution.figures.thresholds import ALWAYS, NEVER
+from dilution.utils.estimate import Estimate
 
 _MIN_ALPHAS, _MIN_ALPHAS_OF_LAW = 3, 4  # with known thresholds: a line has two coefficients, a law three
 _TOLERANCE = 1.25  # within a quarter: as closely as a search finds a crossing
@@ -42,20 +42,24 @@ class MissingThreshold:
     reason: str
     n: int
 
-    def contradicts(self, expected: float) -> bool:
-        """Return whether the n tried are far above or below the one that is expected to be required."""
+    def contradicts(self, expected: Estimate) -> bool:
+        """Return whether the n tried are far above or below the whole interval of the one expected."""
         if self.reason == NEVER:
-            return self.n > _TOLERANCE * expected
-        return self.reason == ALWAYS and self.n < expected / _TOLERANCE
+            return self.n > _TOLERANCE * expected.high
+        return self.reason == ALWAYS and self.n < expected.low / _TOLERANCE
 
-    def describe(self, expected: float) -> str:
-        """Return what was seen, in words, with the n that a straight line requires."""
+    def describe(self, expected: Estimate | None = None) -> str:
+        """Return what was seen, in words, and the n that a straight line requires if that contradicts it."""
         seen = {
             NEVER: f"not reached with {self.n:,} clean examples",
             ALWAYS: f"reached with {self.n:,} already",
         }
         text = f"at α = {self.alpha:g} {seen.get(self.reason, 'accuracy does not rise near it')}"
-        return f"{text}, where the line requires {expected:,.0f}" if self.contradicts(expected) else text
+        if expected is None or not self.contradicts(expected):
+            return text
+        return (
+            f"{text}, where the line requires {count_interval(expected.value, expected.low, expected.high)}"
+        )
 
 
 def fit_laws(points: pd.DataFrame, n_alphas: int = _MIN_ALPHAS) -> dict[float, ThresholdLaw]:
@@ -105,7 +109,7 @@ def grows_linearly(
         )
         for threshold in missing:
             if threshold.level == level:
-                expected = start + slope * threshold.alpha
+                expected = law.n_on_line(threshold.alpha)
                 passed &= not threshold.contradicts(expected)
                 numbers.append(threshold.describe(expected))
     unknown = [level for level in levels if level not in laws]
@@ -113,7 +117,7 @@ def grows_linearly(
         numbers.append(
             f"{percent(level)}: fewer than {_MIN_ALPHAS_OF_LAW} noise levels have a bounded interval"
         )
-        numbers += [threshold.describe(math.nan) for threshold in missing if threshold.level == level]
+        numbers += [threshold.describe() for threshold in missing if threshold.level == level]
     if passed and unknown:
         return not_testable("; ".join(numbers))
     return decide(passed, "; ".join(numbers))

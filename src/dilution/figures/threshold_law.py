@@ -172,11 +172,17 @@ class ThresholdLaw:
         start, slope = _fit_lines(self.thresholds, self.thresholds.log_n[None])
         return float(start[0]), float(slope[0])
 
-    def slope_draws(self, seed: int) -> Floats:
-        """Return slopes of straight lines through thresholds drawn by their errors, shape (draws,)."""
+    def line_draws(self, seed: int) -> tuple[Floats, Floats]:
+        """Return a and s of straight lines through thresholds drawn by their errors, each (draws,)."""
         given, random = self.thresholds, np.random.default_rng(seed)
         deviations = random.standard_t(given.freedom, (_DRAWS, len(given)))
-        return _fit_lines(given, given.log_n + given.error * deviations)[1]
+        return _fit_lines(given, given.log_n + given.error * deviations)
+
+    def n_on_line(self, alpha: float) -> Estimate:
+        """Return the clean examples that the straight line requires at a noise level, with 95 % interval."""
+        (start, slope), (starts, slopes) = self.line, self.line_draws(seed=0)
+        low, high = central_interval(starts + slopes * alpha, _LEVEL)
+        return Estimate(start + slope * alpha, float(low), float(high))
 
     @cached_property
     def _best(self) -> "_Fit":
@@ -212,13 +218,13 @@ def slope_difference(lower: ThresholdLaw, higher: ThresholdLaw) -> Estimate:
     The thresholds of both are drawn independently. Runs that serve both make them alike, so that the interval
     is rather too wide than too narrow.
     """
-    low, high = central_interval(higher.slope_draws(seed=0) - lower.slope_draws(seed=1), _LEVEL)
+    low, high = central_interval(higher.line_draws(seed=0)[1] - lower.line_draws(seed=1)[1], _LEVEL)
     return Estimate(higher.line[1] - lower.line[1], float(low), float(high))
 
 
 def slope_estimate(law: ThresholdLaw) -> Estimate:
     """Return the slope of the straight line with its 95 % interval, in clean examples per unit of alpha."""
-    low, high = central_interval(law.slope_draws(seed=0), _LEVEL)
+    low, high = central_interval(law.line_draws(seed=0)[1], _LEVEL)
     return Estimate(law.line[1], float(low), float(high))
 
 

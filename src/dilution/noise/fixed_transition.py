@@ -164,36 +164,53 @@ def transition(T: ArrayLike, *, classes: Sequence[str] | None = None) -> LabelNo
     DataError
         If its file cannot be read.
     """
-    content = matrix_of_file(T) if isinstance(T, str | Path) else T
-    if isinstance(content, NamedMatrix):
-        return _NamedTransition(content)
-    table = check_transition_matrix(content)
-    if classes is None:
-        return _Transition(table)
-    named = tuple(map(str, classes))
-    if len(set(named)) != len(table) or len(named) != len(table):
-        raise InputError(
-            f"classes is {short_repr(list(named))}, and T has {len(table)} rows; it must name as many "
-            "different classes. Leave it out for the classes of the data in their order."
-        )
-    return _NamedTransition(NamedMatrix(table, named, "T"))
+    matrix = matrix_with_names(T, classes)
+    if isinstance(matrix, NamedMatrix):
+        return _NamedTransition(matrix)
+    return _Transition(check_transition_matrix(matrix))
 
 
-def matrix_of_file(path: str | Path) -> Matrix | NamedMatrix:
-    """Return T in a file, as :func:`transition` takes it; rows whose sum is off by rounding are scaled.
+def matrix_with_names(T: ArrayLike, classes: Sequence[str] | None) -> ArrayLike | NamedMatrix:
+    """Return T as :func:`transition` takes it, with the names of its classes if there are any.
+
+    Numbers are as they were given, since they are in the keys of runs; rows of a file whose sum is off by
+    rounding are scaled.
 
     Raises
     ------
-    DataError
-        If the file cannot be read.
     InputError
-        If it has no transition matrix.
+        If a file has no transition matrix, or the names are none for its rows.
+    DataError
+        If a file cannot be read.
     """
+    content = _matrix_of_file(T) if isinstance(T, str | Path) else T
+    if classes is None:
+        return content
+    if isinstance(content, NamedMatrix):
+        raise InputError(
+            f"classes is {short_repr(classes)}, and {content.path} names the classes of its matrix. Leave "
+            "classes out."
+        )
+    if isinstance(classes, str) or not isinstance(classes, Sequence):
+        raise InputError(
+            f"classes is {short_repr(classes)}; it must be a list of names, such as ['cat', 'dog']."
+        )
+    rows, named = len(check_transition_matrix(content)), tuple(map(str, classes))
+    if len(named) != rows or len(set(named)) != rows:
+        raise InputError(
+            f"classes is {short_repr(list(named))}, and T has {rows} rows; it must name as many different "
+            "classes. Leave it out for the classes of the data in their order."
+        )
+    return NamedMatrix(np.asarray(content, dtype=np.float64), named, "T")
+
+
+def _matrix_of_file(path: str | Path) -> Matrix | NamedMatrix:
+    """Return T in a file after checking it; rows whose sum is off by rounding are scaled."""
     content = read_transition(path)
     table = content.table if isinstance(content, NamedMatrix) else content
+    scaled = check_transition_matrix(table, tolerance=_ROUNDED, name=f"the matrix in {path}")
     if np.allclose(table.sum(axis=-1), 1, rtol=0, atol=1e-6):
-        return content  # as it stands there: its numbers are in the keys of runs
-    scaled = check_transition_matrix(table, tolerance=_ROUNDED)
+        return content
     return replace(content, table=scaled) if isinstance(content, NamedMatrix) else scaled
 
 

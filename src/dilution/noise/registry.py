@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from dilution.errors import DilutionError, InputError, short_repr, unknown
 from dilution.noise.class_flips import asymmetric, flip_pairs
-from dilution.noise.fixed_transition import matrix_of_file, pair_flip, symmetric, transition
+from dilution.noise.fixed_transition import matrix_with_names, pair_flip, symmetric, transition
 from dilution.noise.locally_concentrated import locally_concentrated, locally_concentrated_features
 from dilution.noise.model_dependent import idn, pmd
 from dilution.noise.part_dependent import part_dependent
@@ -123,13 +123,13 @@ def canonical_noise(text: str) -> str:
     name, parameters = parse_call(text, "noise")
     if is_reference(name):
         return format_call(name, parameters)
-    if name == "transition" and isinstance(parameters.get("T"), str):
-        content = matrix_of_file(parameters["T"])
-        if isinstance(content, NamedMatrix):
-            parameters = parameters | {"T": content.table, "classes": content.classes}
-        else:
-            parameters = parameters | {"T": content}
     _check_parameters(name, parameters)
+    if name == "transition":
+        matrix = matrix_with_names(parameters["T"], parameters.get("classes"))
+        if isinstance(matrix, NamedMatrix):
+            parameters = parameters | {"T": matrix.table, "classes": matrix.classes}
+        else:
+            parameters = parameters | {"T": matrix}
     if name in MODEL_NOISES:
         NOISES[name](probabilities=((0.5, 0.5),), **parameters)
     elif name not in (*LEVEL_NOISES, "observed"):

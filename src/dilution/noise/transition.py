@@ -173,7 +173,7 @@ def _say_once(text: str) -> None:
         logging.getLogger("dilution").warning(text)
 
 
-def check_transition_matrix(T: ArrayLike, tolerance: float = 1e-6) -> Matrix:
+def check_transition_matrix(T: ArrayLike, tolerance: float = 1e-6, name: str = "the noise matrix") -> Matrix:
     """Return T as float64, its rows scaled to sum to exactly 1, if it is a transition matrix.
 
     Parameters
@@ -182,29 +182,31 @@ def check_transition_matrix(T: ArrayLike, tolerance: float = 1e-6) -> Matrix:
         The matrix.
     tolerance
         Distance of the sum of a row from 1.
+    name
+        What it is, for messages.
 
     Raises
     ------
     InputError
         If T is not square, has an entry that is no probability, or a row that does not sum to 1.
     """
-    table = _table(T, "the noise matrix")
+    table = _table(T, name)
     if table.ndim != 2 or table.shape[0] != table.shape[1] or not table.size:
         raise InputError(
-            f"the noise matrix has shape {table.shape}; it must be square, with one row and one column per "
+            f"{name} has shape {table.shape}; it must be square, with one row and one column per "
             "class: T[true, noisy]."
         )
     if not np.isfinite(table).all() or (table < 0).any():
         row, column = np.argwhere(~(table >= 0) | ~np.isfinite(table))[0]
         raise InputError(
-            f"the noise matrix has {table[row, column]} at [{row}, {column}]; its entries are "
+            f"{name} has {table[row, column]} at [{row}, {column}]; its entries are "
             "probabilities, finite and not negative."
         )
     sums = table.sum(axis=1)
     if not np.allclose(sums, 1, rtol=0, atol=tolerance):
         row = int(np.abs(sums - 1).argmax())
         raise InputError(
-            f"row {row} of the noise matrix sums to {sums[row]:.6g}; each row must sum to 1. "
+            f"row {row} of {name} sums to {sums[row]:.6g}; each row must sum to 1. "
             "If columns sum to 1 instead, pass the transpose: rows are true classes; counts become "
             "probabilities with T / T.sum(axis=1, keepdims=True)."
         )

@@ -88,12 +88,12 @@ class NamedMatrix:
     path: str
 
     def for_classes(self, names: tuple[str, ...]) -> Matrix:
-        """Return the matrix in the order of these classes; rows of classes that it lacks are 0.
+        """Return the matrix in the order of these classes.
 
         Raises
         ------
         InputError
-            If it names a class that is none of these.
+            If it names a class that is none of these, or lacks one of them.
         """
         position = {name: number for number, name in enumerate(names)}
         for name in self.classes:
@@ -103,6 +103,11 @@ class NamedMatrix:
                     f"{self.path} names the class {short_repr(name)}, which the data do not have. Their "
                     f"classes are: {known}{' …' if len(names) > 20 else ''}. Give the T of these data."
                 )
+        if lacking := next((name for name in names if name not in self.classes), None):
+            raise InputError(
+                f"{self.path} has no row for the class {short_repr(lacking)} of the data. Give a T with all "
+                "of their classes."
+            )
         places = [position[name] for name in self.classes]
         table = np.zeros((len(names), len(names)))
         table[np.ix_(places, places)] = self.table
@@ -140,7 +145,7 @@ def read_transition(path: str | Path) -> Matrix | NamedMatrix:
         text = content.decode("utf-8-sig")
         columns = [name.strip().strip('"') for name in text.partition("\n")[0].split(",")]
         if not set(_COLUMNS) <= set(columns):
-            return np.loadtxt(io.StringIO(text), delimiter=",", ndmin=2)
+            return np.loadtxt(io.StringIO(text), delimiter=",", ndmin=2, quotechar='"', comments=None)
         if any(columns.count(name) > 1 for name in _COLUMNS):
             raise ValueError("two of its columns have one name")
         return _named_matrix(text, str(path))

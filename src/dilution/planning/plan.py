@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def plan(
     group: Any = None,
     label_mode: LabelMode | None = None,
     pilot_n: int = PILOT_N,
-    pilot_alphas: Sequence[float] = PILOT_ALPHAS,
+    pilot_alphas: Iterable[float] = PILOT_ALPHAS,
     max_runs: int = MAX_RUNS,
     recipe: str | Path | None = None,
     precision: PrecisionName = "float32",
@@ -136,7 +136,7 @@ def plan(
     _check_request(target, have, price, better_price)
     check_count("pilot_n", pilot_n, 1, _LARGEST)
     check_count("max_runs", max_runs, 0, _LARGEST)
-    if isinstance(pilot_alphas, str) or not isinstance(pilot_alphas, Sequence):
+    if isinstance(pilot_alphas, str) or not isinstance(pilot_alphas, Iterable):
         raise InputError(
             f"pilot_alphas is {short_repr(pilot_alphas)}; it must be a list of noise levels, such as "
             "pilot_alphas=[2, 5]."

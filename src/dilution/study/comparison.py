@@ -27,8 +27,6 @@ from dilution.training.losses import resolve_loss
 from dilution.utils.estimate import Estimate
 from dilution.utils.named_call import shorten_matrices
 
-_EQUAL = 1e-12  # of differences of floats
-
 SIGNIFICANT = 0.05
 """Level of a test: a smaller p-value is a significant difference."""
 
@@ -179,10 +177,9 @@ def compare(
     points = int(groups.size().max())
     rounding = rounding_deviation(table, measure) * math.sqrt(2 / points)
     difference = mean_interval(by_seed["difference"], rounding=rounding)
-    p = two_sided_p(by_seed["a"].tolist(), by_seed["b"].tolist(), rounding=rounding)
-    # equal differences of values whose rounding is unknown: nothing says how they scatter
-    if p == 0 and not rounding and np.ptp(by_seed["difference"]) < _EQUAL:
-        difference, p = Estimate(difference.value, math.nan, math.nan), math.nan
+    p = two_sided_p(by_seed["a"].tolist(), by_seed["b"].tolist(), rounding=rounding or None)
+    if math.isnan(p):  # nothing says how the differences scatter
+        difference = Estimate(difference.value, math.nan, math.nan)
     return RunComparison(
         dict(a),
         dict(b),

@@ -76,12 +76,8 @@ class Grid(Sequence[Run]):
         for name in self.axes:
             if name in self.base:
                 raise InputError(f"{name} is in [base] and in the grid; leave it out of one of them.")
-        for name, values in self.axes.items():
-            if isinstance(values, str | Mapping) or not hasattr(values, "__getitem__"):
-                raise InputError(
-                    f"grid {name} is {short_repr(values)}; it must be a list of values, such as "
-                    f"[{short_repr(values)}]."
-                )
+        axes = {name: _values(name, values) for name, values in self.axes.items()}
+        object.__setattr__(self, "axes", axes)
 
     def __repr__(self) -> str:
         """Return the number of runs, and the number of values per axis."""
@@ -106,6 +102,19 @@ class Grid(Sequence[Run]):
     def __iter__(self) -> Iterator[Run]:
         for values in itertools.product(*self.axes.values()):
             yield Run.of(**self.base, **dict(zip(self.axes, values, strict=True)))
+
+
+def _values(name: str, values: object) -> list[Any]:
+    """Return the values of an axis, of any list, array or other collection; refuse a single one."""
+    listed = values.tolist() if hasattr(values, "tolist") else values
+    if isinstance(listed, Mapping):
+        raise InputError(f"grid {name} is {short_repr(values)}; it must be a list of values, not a table.")
+    if isinstance(listed, str) or not isinstance(listed, Iterable):
+        raise InputError(
+            f"grid {name} is {short_repr(listed)}; it must be a list of values, such as "
+            f"[{short_repr(listed)}]."
+        )
+    return list(listed)
 
 
 def _checked_runs(runs: Iterable[Run]) -> tuple[Run, ...]:

@@ -279,7 +279,7 @@ def paired_p(x: Sequence[float], y: Sequence[float], *, rounding: float | None =
     return float(scipy.special.stdtr(n - 1, t)) if n > 1 else math.nan
 
 
-def two_sided_p(x: Sequence[float], y: Sequence[float], *, rounding: float = 0.0) -> float:
+def two_sided_p(x: Sequence[float], y: Sequence[float], *, rounding: float | None = 0.0) -> float:
     """Return the two-sided p-value of a paired t test that mean(x) = mean(y).
 
     It agrees with the interval of :func:`dilution.study.pairs.mean_interval`: p is below 0.05 if the 95 %
@@ -291,19 +291,22 @@ def two_sided_p(x: Sequence[float], y: Sequence[float], *, rounding: float = 0.0
         As for :func:`paired_p`.
     rounding
         Least standard deviation of a difference: for two accuracies √2 times :func:`rounding_deviation`. With
-        0 the values are exact, so that equal differences have p = 0, or 1 if they are 0.
+        0 the values are exact, so that equal differences have p = 0, or 1 if they are 0; with None their
+        rounding is unknown.
 
     Returns
     -------
     float
-        NaN with fewer than two pairs.
+        NaN with fewer than two pairs, and as for :func:`paired_p` where the rounding is unknown.
 
     Raises
     ------
     InputError
         If `x` and `y` differ in length.
     """
-    t, n = _paired_t(x, y, rounding)
+    t, n = _paired_t(x, y, rounding or 0.0)
+    if rounding is None and math.isinf(t):
+        return math.nan
     return float(2 * scipy.special.stdtr(n - 1, -abs(t))) if n > 1 else math.nan
 
 
