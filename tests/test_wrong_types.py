@@ -128,6 +128,10 @@ def test_an_axis_of_a_grid_may_be_any_collection(values):
     assert [run.alpha for run in grid] == [1.0, 2.0]
 
 
+def test_an_axis_of_many_values_takes_no_memory():
+    assert len(Grid({"dataset": "digits"}, {"seed": range(10**12)})) == 10**12
+
+
 def test_the_list_that_a_message_shows_is_an_axis():
     with pytest.raises(InputError, match=r"such as \['gce'\]\.$"):
         Grid({"dataset": "digits"}, {"loss": "gce"})

@@ -104,7 +104,7 @@ class Grid(Sequence[Run]):
             yield Run.of(**self.base, **dict(zip(self.axes, values, strict=True)))
 
 
-def _values(name: str, values: object) -> list[Any]:
+def _values(name: str, values: object) -> Sequence[Any]:
     """Return the values of an axis, of any list, array or other collection; refuse a single one."""
     listed = values.tolist() if hasattr(values, "tolist") else values
     if isinstance(listed, Mapping):
@@ -114,7 +114,7 @@ def _values(name: str, values: object) -> list[Any]:
             f"grid {name} is {short_repr(listed)}; it must be a list of values, such as "
             f"[{short_repr(listed)}]."
         )
-    return list(listed)
+    return listed if isinstance(listed, Sequence) else list(listed)  # a long range stays one
 
 
 def _checked_runs(runs: Iterable[Run]) -> tuple[Run, ...]:
