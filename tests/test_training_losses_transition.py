@@ -164,6 +164,11 @@ def test_the_content_of_the_file_belongs_to_the_identity_of_a_run(tmp_path):
         ("T.npy", b"\x93NUMPY\1\0v\0" + b"(" * 118, "no transition matrix"),
         ("T.csv", b"true,noisy,probability,probability\ndog,dog,1,1\n", "two of its columns have one name"),
         ("T.csv", b"true,true,noisy,probability\ndog,dog,dog,1\n", "two of its columns have one name"),
+        (
+            "T.csv",
+            b"true,noisy,probability\ndog,dog,.2\ncat,cat,1\ndog,dog,1\n",
+            "two of its rows are of the pair 'dog', 'dog'; row 3 is the second",
+        ),
         ("T.csv", b",".join([b"1"] * 20_000), r"shape \(1, 20000\) and the data have 3 classes"),
         ("T.csv", b"true,noisy,probability\n" + b"x" * 100_000 + b",dog,1\n", "names the class 'xxx"),
     ],

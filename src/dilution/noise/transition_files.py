@@ -163,6 +163,10 @@ def _named_matrix(text: str, path: str) -> NamedMatrix:
     columns = pd.read_csv(io.StringIO(text), usecols=_COLUMNS, dtype=str, keep_default_na=False)
     true, noisy = (columns[name].map(restore_text) for name in _COLUMNS[:2])
     classes = tuple(dict.fromkeys([*true, *noisy]))
+    if (again := pd.DataFrame({"true": true, "noisy": noisy}).duplicated()).any():
+        place = int(again.to_numpy().argmax())
+        pair = f"{short_repr(true[place])}, {short_repr(noisy[place])}"
+        raise ValueError(f"two of its rows are of the pair {pair}; row {place + 1} is the second")
     position = {name: number for number, name in enumerate(classes)}
     table = np.zeros((len(classes), len(classes)))
     table[true.map(position), noisy.map(position)] = columns["probability"].to_numpy(dtype=np.float64)
