@@ -212,7 +212,7 @@ def summarise(
         raise StoreError(
             f"none of {len(plan.keys)} runs of the benchmark in {store} has finished"
             + (f"; the first one failed: {reasons[0]}" if reasons else "")
-            + ". Mend the cause, and run the same command with --retry-failed."
+            + ". Mend the cause, and run the same command with --retry-failed (Execution(retry_failed=True))."
         )
     points, compared = accuracies(runs), differences(runs)
     ranks, repeated = {}, dict[str, str]()

@@ -107,7 +107,7 @@ class DistinctExamples:
         if n <= (most := self.largest_pilot()):
             return
         one, many = self.words
-        remedy = f"Give --pilot-n {most}, or keep" if most >= least else "Keep"
+        remedy = f"Give --pilot-n {most} (pilot_n={most}), or keep" if most >= least else "Keep"
         of_table = ", as pandas does with rows.drop_duplicates()" if one == "row" else ""
         per_example = n / float(self.count(n))
         raise InputError(

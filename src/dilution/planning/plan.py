@@ -175,11 +175,12 @@ def plan(
         runs, law, left_out = _train_pilot(
             scope, distinct, goals, max_runs, recipe, store, execution, deadline
         )
-        remedies = ["another --model"]
+        remedies = ["another --model (model=)"]
         if scope.max_n < (most := distinct.largest_pilot()):
-            remedies.insert(0, f"more examples, with --pilot-n {min(4 * scope.max_n, most)}")
+            more = min(4 * scope.max_n, most)
+            remedies.insert(0, f"more examples, with --pilot-n {more} (pilot_n={more})")
         if recipe is None and resolve_trainable(scope.model, splits.train.shape, 2).takes_steps:
-            remedies.append("--recipe advised")
+            remedies.append("--recipe advised (recipe='advised')")
         check_learned(runs, remedies)
         same, better = LabelKind(level, price, eta), LabelKind(better_alpha, better_price)
         notes = tuple(dict.fromkeys((*data_notes, *splits.notes, *distinct.notes, *left_out)))
@@ -193,7 +194,7 @@ def _refuse_label_file(data: str) -> None:
         raise InputError(
             f"data is {data!r}; the pilot adds noise to the true labels of {images}, and labels of a file "
             f"have no part in it. Plan for {images} with the noise rate of the file: dilution diagnose "
-            f"{shlex.quote(data)} estimates it, and --eta takes it."
+            f"{shlex.quote(data)} estimates it, and --eta (eta=) takes it."
         )
 
 
@@ -306,7 +307,7 @@ def _answers_closely(law: AccuracyLaw, goals: Sequence[tuple[float, float]]) -> 
     return True
 
 
-def check_learned(runs: pd.DataFrame, remedies: Sequence[str] = ("another --model",)) -> None:
+def check_learned(runs: pd.DataFrame, remedies: Sequence[str] = ("another --model (model=)",)) -> None:
     """Refuse a pilot that learned nothing: a law fitted to guesses would look as certain as any other.
 
     Parameters
