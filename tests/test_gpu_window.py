@@ -12,11 +12,13 @@ import tarfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "benchmarks" / "gpu_window.sh"
+RUNS = 300  # too many to end before they are exported
 FILES = {"runs.csv.gz", "logs.tgz"}  # the tables of benchmarks are measured on a GPU alone
 
 pytestmark = pytest.mark.trains
@@ -27,8 +29,8 @@ def started(folder, **settings):
     """Start the script with a small study of digits on the CPU, and end it at the end."""
     study = folder / "many.toml"
     study.write_text(
-        'name = "many"\n[base]\ndataset = "digits"\nmodel = "perceptron"\nn = 100\nalpha = 0.0\nsteps = 2\n'
-        f"[grid]\nseed = {list(range(2000))}\n"
+        'name = "many"\n[base]\ndataset = "digits"\nmodel = "perceptron"\nn = 100\nalpha = 0.0\n'
+        f"steps = 2000\n[grid]\nseed = {list(range(RUNS))}\n"
     )
     variables = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1",
@@ -43,6 +45,20 @@ def started(folder, **settings):
             yield window
         finally:
             window.terminate()
+
+
+def path_with_python(folder, cases):
+    """Return a PATH whose python3 decides by its words; a start of the real one imports torch, some seconds.
+
+    Whether there are a GPU and data is asked by the first start, which has other tests; here it is passed.
+    """
+    (folder / "bin").mkdir()
+    python = folder / "bin" / "python3"
+    python.write_text(
+        f'#!/bin/bash\ncase "$*" in\n"- "*) ;;\n{cases}*) exec "{sys.executable}" "$@" ;;\nesac\n'
+    )
+    python.chmod(0o755)
+    return f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
 
 
 def names_in(folder):
@@ -62,7 +78,13 @@ def logs_of(folder):
 
 
 def test_a_window_ends_with_its_results_and_nothing_else(tmp_path):
-    with started(tmp_path, STEPS="figures", FIGURES="gradients", MINUTES="2") as window:
+    labels = np.arange(60) % 2
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
+    np.savez(  # a figure whose steps are as many as there are images for
+        tmp_path / "few.npz", images=images, labels=labels, test_images=images, test_labels=labels
+    )
+    settings = {"DATASET": str(tmp_path / "few.npz"), "FIGURES": "fig3", "MINUTES": "2"}
+    with started(tmp_path, STEPS="figures", **settings) as window:
         printed, _ = window.communicate(timeout=600)
     assert window.returncode == 0, printed
     assert names_in(tmp_path / "results") == FILES
@@ -71,7 +93,8 @@ def test_a_window_ends_with_its_results_and_nothing_else(tmp_path):
 
 
 def test_a_window_that_is_ended_in_the_middle_has_its_results_too(tmp_path):
-    with started(tmp_path, STEPS="study", MINUTES="9", EXPORT_EVERY="2") as window:
+    path = path_with_python(tmp_path, "")
+    with started(tmp_path, STEPS="study", MINUTES="9", EXPORT_EVERY="2", PATH=path) as window:
         end = time.monotonic() + 500
         while not (tmp_path / "results" / "runs.csv.gz").exists():  # the first export in the background
             assert window.poll() is None, window.communicate()
@@ -83,7 +106,7 @@ def test_a_window_that_is_ended_in_the_middle_has_its_results_too(tmp_path):
     assert names_in(tmp_path / "results") == FILES
     assert logs_of(tmp_path) == {"study.txt"}
     states = runs_of(tmp_path)["state"]
-    assert len(states) == 2000
+    assert len(states) == RUNS
     assert (states != "done").any(), printed
 
 
@@ -111,16 +134,11 @@ def test_a_window_without_what_it_needs_ends_at_once(tmp_path, settings, message
 
 
 def test_an_error_of_one_figure_does_not_keep_others_from_training(tmp_path):
-    (tmp_path / "bin").mkdir()
-    python = tmp_path / "bin" / "python3"
-    python.write_text(  # figures end at once: fig2 with an error, fig3 at the time limit
-        '#!/bin/bash\ncase "$*" in\n'
+    path = path_with_python(  # figures end at once: fig2 with an error, fig3 at the time limit
+        tmp_path,
         f'*reproduce*) echo "$4 $5" | sed "s/ --.*//" >>"{tmp_path}/trained"\n'
-        '    [[ "$*" == *fig2* ]] && exit 1; [[ "$*" == *fig3* ]] && exit 75; exit 0 ;;\n'
-        f'*) exec "{sys.executable}" "$@" ;;\nesac\n'
+        '    [[ "$*" == *fig2* ]] && exit 1; [[ "$*" == *fig3* ]] && exit 75; exit 0 ;;\n',
     )
-    python.chmod(0o755)
-    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
     with started(tmp_path, STEPS="figures", FIGURES="fig2 fig1 fig3 fig5", PATH=path) as window:
         printed, _ = window.communicate(timeout=300)
     assert window.returncode == 1, printed
