@@ -82,9 +82,9 @@ def test_ten_thousand_parameters_are_compared_once_each(monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "read"), [("gce", resolve_loss), ("symmetric", canonical_noise)])
-def test_100_000_parameters_are_refused_in_a_short_message(name, read):
+def test_20_000_parameters_are_refused_in_a_short_message(name, read):
     with pytest.raises(InputError) as caught:
-        read(name + "(" + ",".join(f"a{number}=1" for number in range(100_000)) + ")")
+        read(name + "(" + ",".join(f"a{number}=1" for number in range(20_000)) + ")")
     assert len(str(caught.value)) < 3000
 
 

@@ -86,12 +86,12 @@ def test_a_named_module_is_found_first_and_what_is_installed_is_found_before_its
     )
     (tmp_path / "neighbour.py").touch()
     (tmp_path / "later.py").touch()
-    (tmp_path / "sklearn.py").write_text("raise RuntimeError('the decoy')")
+    (tmp_path / "threadpoolctl.py").write_text("raise RuntimeError('the decoy')")
     code = (
         "import dilution.utils.references as references, sys\n"
         "references.resolve('nets:net', 'model')((1, 8, 8), 2)\n"
-        "import sklearn\n"
-        "assert 'later' in sys.modules and 'site-packages' in sklearn.__file__, sklearn.__file__\n"
+        "import threadpoolctl as installed\n"  # a small package
+        "assert 'later' in sys.modules and 'site-packages' in installed.__file__, installed.__file__\n"
     )
     ended = subprocess.run(
         [sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
