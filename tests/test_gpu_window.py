@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "benchmarks" / "gpu_window.sh"
-RUNS = 300  # too many to end before they are exported
+RUNS = 300  # with 20,000 steps each they do not end before they are exported
 FILES = {"runs.csv.gz", "logs.tgz"}  # the tables of benchmarks are measured on a GPU alone
 
 pytestmark = pytest.mark.trains
@@ -30,7 +30,7 @@ def started(folder, **settings):
     study = folder / "many.toml"
     study.write_text(
         'name = "many"\n[base]\ndataset = "digits"\nmodel = "perceptron"\nn = 100\nalpha = 0.0\n'
-        f"steps = 2000\n[grid]\nseed = {list(range(RUNS))}\n"
+        f"steps = 20_000\n[grid]\nseed = {list(range(RUNS))}\n"
     )
     variables = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1",
