@@ -85,17 +85,17 @@ def test_the_training_rows_decide_whether_a_column_is_numeric(tmp_path: Path) ->
 
 
 def test_columns_of_one_kind_share_a_note(tmp_path: Path) -> None:
-    columns = {f"x{k}": [*NUMBERS[:-1], "?"] for k in range(500)}
-    columns |= {f"w{k}": ["u", "v", "w", ""] * 10 for k in range(300)}
-    columns |= {f"e{k}": [""] * 40 for k in range(200)}
+    columns = {f"x{k}": [*NUMBERS[:-1], "?"] for k in range(50)}
+    columns |= {f"w{k}": ["u", "v", "w", ""] * 10 for k in range(250)}
+    columns |= {f"e{k}": [""] * 40 for k in range(20)}
     notes = load_unsplit(write(tmp_path, columns)).notes
     assert notes == (
-        "200 columns have no value in the training rows and are dropped, the first is 'e0'",
-        "500 columns of numbers: 500 cells hold other text and count as missing, the first is '?' in row 41 "
+        "20 columns have no value in the training rows and are dropped, the first is 'e0'",
+        "50 columns of numbers: 50 cells hold other text and count as missing, the first is '?' in row 41 "
         "of column 'x0'",
-        "500 columns: 500 missing numbers are filled with the median of the column, 119 in 'x0'; 500 "
+        "50 columns: 50 missing numbers are filled with the median of the column, 119 in 'x0'; 50 "
         "missing-value indicator columns are added",
-        "300 columns of text become 1,200 columns of 0 and 1, one per value, a missing one included, the "
+        "250 columns of text become 1,000 columns of 0 and 1, one per value, a missing one included, the "
         "first is 'w0'",
     )
 

@@ -295,9 +295,10 @@ def test_a_remedy_keeps_the_options_of_the_user(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.trains  # it takes seconds
-def test_eight_thousand_columns_are_read(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).normal(size=(4, 8_000)).round(1)
-    frame = pd.DataFrame(values, columns=[f"gene_{number}" for number in range(8_000)])
+def test_two_thousand_columns_are_read(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(4, 2_000)).round(1)
+    # Names are long, since a header has more than the 64 KiB in which the name of an image is looked for.
+    frame = pd.DataFrame(values, columns=[f"gene_{number:040d}" for number in range(2_000)])
     frame.assign(label=["tumor", "normal"] * 2).to_csv(tmp_path / "t.csv", index=False)
     data = load_unsplit(tmp_path / "t.csv")
     assert torch.equal(data.arrays.images[:, :, 0, 0], torch.from_numpy(values.astype(np.float32)))
