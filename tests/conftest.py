@@ -14,6 +14,8 @@ import typer.testing
 from hypothesis import settings
 
 from dilution.data import Arrays
+from dilution.fitting import validation
+from dilution.fitting.tree_learners import ForestLearner
 from dilution.report import style
 
 pytest.register_assert_rewrite(
@@ -96,6 +98,18 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def small_forests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit forests of 12 trees in place of 60, for tests of what does not depend on their number."""
+    monkeypatch.setattr(ForestLearner, "budgets", (12,))
+
+
+@pytest.fixture
+def first_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit models with the smallest budget that is tried, for tests that ask for little accuracy."""
+    monkeypatch.setattr(validation, "_is_better", lambda *_: False)
 
 
 @pytest.fixture

@@ -10,15 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from dilution import DataError, InputError, NoisyLabelClassifier
-from dilution.fitting.tree_learners import ForestLearner
 
 QUICK = {"method": "plain", "model": "sklearn:forest", "folds": 2, "n_bootstrap": 2, "random_state": 0}
-
-
-@pytest.fixture
-def small_forests(monkeypatch):
-    """Fit forests of 12 trees: what is tested here does not depend on their number."""
-    monkeypatch.setattr(ForestLearner, "budgets", (12,))
 
 
 def noisy(n=120, seed=0):
@@ -69,7 +62,7 @@ def test_pipelines_cross_validation_and_grid_search():
 @pytest.mark.trains
 def test_the_default_learns_more_than_the_labels_say():
     features, labels, true = noisy(200)
-    classifier = NoisyLabelClassifier(n_bootstrap=5, random_state=0).fit(features, labels)
+    classifier = NoisyLabelClassifier(folds=2, n_bootstrap=5, random_state=0).fit(features, labels)
     assert classifier.result_.accuracy.clean.value > 0.9
     assert (classifier.predict(features) == true).mean() > 0.95
 

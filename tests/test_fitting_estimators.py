@@ -75,8 +75,8 @@ def test_a_classifier_gets_pixels_of_images_in_0_to_1():
 def accuracy_of_boosting(method):
     """Return the accuracy on clean labels of many rounds of boosting, which repeat wrong labels."""
     model = HistGradientBoostingClassifier(max_iter=60, min_samples_leaf=2, random_state=0)
-    new, _, true = table(2000, 0, seed=1)
-    result = fitted(table(600, 0.35)[:2], model, method=method, folds=2, n_bootstrap=2)
+    new, _, true = table(2000, 0, 2, seed=1)
+    result = fitted(table(500, 0.25, 2)[:2], model, method=method, folds=2, n_bootstrap=2)
     return (np.asarray(result.predict(new)).astype(int) == true).mean()
 
 
@@ -153,6 +153,7 @@ def test_the_command_refuses_at_once_what_it_could_not_save(tmp_path, monkeypatc
 
 @pytest.mark.trains
 @pytest.mark.parametrize("model", [Net, make_net])
+@pytest.mark.usefixtures("first_budgets")
 def test_a_class_or_factory_of_networks_is_fitted_and_loaded(model, tmp_path):
     features, labels, true = table()
     result = fitted((features, labels), model, method="forward", n_models=1, folds=2, n_bootstrap=2)
@@ -165,6 +166,7 @@ def test_a_class_or_factory_of_networks_is_fitted_and_loaded(model, tmp_path):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 def test_a_diagnosis_of_given_probabilities_is_used():
     features, labels, true = table(400)
     probabilities = np.full((400, 3), 0.05) + 0.85 * np.eye(3)[true]

@@ -10,6 +10,7 @@ from commands import dilution, refused, succeeded
 
 from dilution import DataError, Execution, InputError, diagnose, fit, load_model
 from dilution.data import Arrays
+from dilution.fitting import learners
 from dilution.fitting.boosted_trees import BoostedTrees
 from dilution.fitting.choice import Choice, Fitting
 from dilution.fitting.forest import Forest
@@ -85,6 +86,7 @@ def test_the_file_keeps_the_model_to_the_bit(result, tmp_path):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("first_budgets")
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
     features, labels, _ = table(n=60)
     first, again, other = (
@@ -144,8 +146,9 @@ def test_tables_are_fitted_by_networks_trees_and_a_linear_model():
 
 @pytest.mark.trains
 @pytest.mark.parametrize(("model", "kind"), [("sklearn:forest", Forest), ("sklearn:boosting", BoostedTrees)])
+@pytest.mark.usefixtures("small_forests")
 def test_trees_alone_can_be_fitted(model, kind):
-    features, labels, _ = table(n=150)
+    features, labels, _ = table(n=150, classes=2)  # boosting has a tree per class above 2
     trained = fitted((features, labels), model=model, folds=2)
     assert [type(member) for member in trained.model.members] == [kind]
     assert trained.model.model == model
@@ -153,7 +156,9 @@ def test_trees_alone_can_be_fitted(model, kind):
 
 
 @pytest.mark.trains
-def test_images_are_fitted_by_a_convnet():
+@pytest.mark.usefixtures("first_budgets")
+def test_images_are_fitted_by_a_convnet(monkeypatch):
+    monkeypatch.setattr(learners, "_STEPS_PER_EPOCH", 10)
     random = np.random.default_rng(0)
     true = random.integers(2, size=120)
     images = random.integers(0, 100, (120, 8, 8)).astype(np.uint8)
@@ -165,6 +170,7 @@ def test_images_are_fitted_by_a_convnet():
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 def test_verified_labels_are_learned_in_place_of_the_given_ones():
     features, labels, true = table(n=150, noise_rate=0.5)
     verified = {str(row): str(true[row]) for row in range(100)}
@@ -176,6 +182,7 @@ def test_verified_labels_are_learned_in_place_of_the_given_ones():
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 def test_a_label_that_is_wrong_without_another_class_is_not_learned(tmp_path):
     features, labels, _ = table(90)
     path = tmp_path / "verified.csv"
@@ -205,6 +212,7 @@ def test_verifying_the_most_doubtful_labels_makes_models_no_worse():
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 def test_a_diagnosis_of_the_user_is_used():
     features, labels, true = table(n=200)
     certain = np.full((200, 3), 0.001) + 0.997 * np.eye(3)[true]
@@ -218,6 +226,7 @@ def test_a_diagnosis_of_the_user_is_used():
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 def test_verified_labels_of_a_diagnosis_are_learned():
     features, labels, true = table(n=200)
     certain = np.full((200, 3), 0.001) + 0.997 * np.eye(3)[true]
@@ -233,6 +242,7 @@ def test_verified_labels_of_a_diagnosis_are_learned():
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 def test_observed_labels_are_learned_where_true_ones_are_there_too():
     features, labels, true = table(n=200)
     arrays = Arrays(
@@ -247,6 +257,7 @@ def test_observed_labels_are_learned_where_true_ones_are_there_too():
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 def test_an_example_of_weight_zero_is_not_learned():
     features, labels, _ = table(n=200)
     spoiled, weights = labels.copy(), np.ones(200)
@@ -261,6 +272,7 @@ def test_an_example_of_weight_zero_is_not_learned():
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 def test_labels_that_are_noise_alone_are_said_to_be_so():
     features, labels, _ = table(n=200)
     shuffled = np.random.default_rng(0).permutation(labels)
@@ -307,6 +319,7 @@ def test_trees_are_not_fitted_to_images():
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests", "first_budgets")
 def test_stages_of_a_fit_name_the_model_and_how_many_there_are(monkeypatch):
     stages = []
     monkeypatch.setattr(StageLog, "begin", lambda _, stage: stages.append(stage))
@@ -337,6 +350,7 @@ def doubtful(tmp_path_factory):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 def test_fit_and_predict_on_the_command_line(doubtful, tmp_path):
     out = succeeded(
         dilution(

@@ -22,6 +22,7 @@ def table(n=90, seed=0):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("first_budgets", "small_forests")
 def test_networks_learn_with_the_loss_and_other_models_keep_their_own():
     data, settings = table(), QUIET | {"method": "plain", "n_models": 1}
     plain, gce = fit(data, **settings), fit(data, loss="gce(q=0.70)", **settings)
@@ -36,6 +37,7 @@ def test_networks_learn_with_the_loss_and_other_models_keep_their_own():
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("first_budgets")
 def test_a_loss_of_ones_own_fits_as_the_built_in_one_with_its_formula(module):
     name = module("""
         def factory(q=0.7):
@@ -59,6 +61,7 @@ def plain_images():
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("first_budgets")
 def test_cross_entropy_by_name_gives_the_bits_of_the_default():
     data, settings = table(), QUIET | {"method": "plain", "model": "mlp1", "n_models": 1}
     images = plain_images()
@@ -96,6 +99,7 @@ def test_losses_that_cannot_be_used_are_refused_before_anything_is_trained(optio
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("first_budgets")
 def test_the_command_line_and_the_classifier_take_it(tmp_path):
     features, labels = table()
     rows = ["a,b,c,label", *[f"{a},{b},{c},x{y}" for (a, b, c), y in zip(features, labels, strict=True)]]
