@@ -53,7 +53,9 @@ plain = st.recursive(
 def test_the_scan_of_a_pickle_ends_where_the_pickle_ends(value, protocol):
     written = pickle.dumps(value, protocol)
     _check_memo_numbers(written)
-    for _, _, position in pickletools.genops(written):
+    positions = [position for _, _, position in pickletools.genops(written)]
+    # Each scan begins at the start: at every opcode of a large pickle they would take its length squared.
+    for position in [*positions[:12], *positions[12:-12:7], *positions[12:][-12:]]:
         with pytest.raises((ValueError, IndexError, struct.error)):  # cut off at an opcode
             _check_memo_numbers(written[:position])
     _check_memo_numbers(written + b"p999999999\n")  # bytes behind the end do not count
