@@ -92,7 +92,7 @@ def test_a_table_with_its_first_classes_is_diagnosed_and_cleaned(tmp_path: Path)
     frame = pd.DataFrame({"width": np.arange(120) // 30 + np.tile([0.1, 0.2, 0.3], 40), "kind": kinds})
     frame.loc[::15, "kind"] = "b"
     frame.to_csv(tmp_path / "t.csv", index=False)
-    short = "--model perceptron --repeats 1 --n-bootstrap 20 --workers 0 --clean drop --out d"
+    short = "--model sklearn:logistic --repeats 1 --n-bootstrap 20 --workers 0 --clean drop --out d"
     for words in (["t.csv#kind,classes=3"], ["t.csv#classes=3", "--label", "kind"]):
         printed = succeeded(command("diagnose", *words, *short.split(), "--overwrite", cwd=tmp_path))
         assert "these 92 labels" in printed

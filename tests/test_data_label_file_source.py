@@ -170,13 +170,14 @@ def test_data_of_the_user_have_their_labels_in_them(folder: Path) -> None:
 @pytest.mark.trains
 @pytest.mark.usefixtures("folder")
 def test_a_diagnosis_of_a_shared_file_of_labels_counts_its_errors() -> None:
-    short = "--model perceptron --repeats 1 --n-bootstrap 20 --workers 0"
+    short = "--model sklearn:logistic --repeats 1 --folds 2 --n-bootstrap 20 --workers 0"
     printed = succeeded(command("diagnose", "digits", "--noisy-label", "theirs.npy", *short.split()))
     assert "Counted against the true labels of these data: 0.251" in printed
     by_name = dilution.diagnose(
         "digits#labels=theirs.npy",
-        model="perceptron",
+        model="sklearn:logistic",
         repeats=1,
+        folds=2,
         n_bootstrap=20,
         execution=dilution.Execution(workers=0, progress=False),
     )

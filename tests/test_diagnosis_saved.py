@@ -66,6 +66,7 @@ def test_a_diagnosis_is_read_as_it_was(saved):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 def test_a_fit_uses_the_diagnosis_of_a_folder(saved):
     root, diagnosis = saved
     options = {"model": "sklearn:forest", "folds": 2, "n_bootstrap": 20, "execution": INLINE}

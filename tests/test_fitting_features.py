@@ -107,6 +107,7 @@ def test_features_as_numbers_make_a_model_of_such_numbers(tmp_path):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("small_forests")
 def test_a_named_model_learns_the_features():
     pixels, labels, _ = coloured()
     result = fit((pixels, labels), features=colours, model="sklearn:forest", method="plain", **QUICK)
