@@ -14,8 +14,6 @@ import typer.testing
 from hypothesis import settings
 
 from dilution.data import Arrays
-from dilution.fitting import validation
-from dilution.fitting.tree_learners import ForestLearner
 from dilution.report import style
 
 pytest.register_assert_rewrite(
@@ -103,13 +101,13 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def small_forests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fit forests of 12 trees in place of 60, for tests of what does not depend on their number."""
-    monkeypatch.setattr(ForestLearner, "budgets", (12,))
+    monkeypatch.setattr("dilution.fitting.tree_learners.ForestLearner.budgets", (12,))
 
 
 @pytest.fixture
 def first_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fit models with the smallest budget that is tried, for tests that ask for little accuracy."""
-    monkeypatch.setattr(validation, "_is_better", lambda *_: False)
+    monkeypatch.setattr("dilution.fitting.validation._is_better", lambda *_: False)
 
 
 @pytest.fixture
