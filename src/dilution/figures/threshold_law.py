@@ -255,18 +255,19 @@ def _fit(given: Thresholds, log_n: Floats, error: Floats, exponent: float | None
     starts = np.log([[kappa, start] for kappa in _KAPPAS for start in exponents])
     # of one set all starts are tried at once; of many that would take much memory
     parts = [starts] if len(log_n) == 1 else np.split(starts, len(starts))
-    tried = [_deviance(given, log_n, error, part, rounds=2)[0] for part in parts]
+    precision = error**-2.0
+    tried = [_deviance(given, log_n, precision, part, rounds=2)[0] for part in parts]
     place = starts[np.reshape(tried, (len(starts), -1)).argmin(axis=0)]
     low, high = np.log([_KAPPAS[0], _SMALLEST]), np.log([_KAPPAS[-1], _LARGEST])
     free = np.array([1.0, float(exponent is None)])
-    best, weight, rest = _deviance(given, log_n, error, place)
+    best, weight, rest = _deviance(given, log_n, precision, place)
     damping = np.full(len(log_n), 0.1)
     for _ in range(_STEPS):
         gradient, curvature = _derivatives(given, place, weight, rest)
         ridge = damping * (curvature[:, 0, 0] + curvature[:, 1, 1]) + 1e-12
         step = np.linalg.solve(curvature + ridge[:, None, None] * np.eye(2), (gradient * free)[..., None])
         moved = np.clip(place + free * step[..., 0], low, high)
-        deviance, new_weight, new_rest = _deviance(given, log_n, error, moved)
+        deviance, new_weight, new_rest = _deviance(given, log_n, precision, moved)
         better = deviance < best
         best = np.where(better, deviance, best)
         place[better], weight[better], rest[better] = moved[better], new_weight[better], new_rest[better]
@@ -275,27 +276,31 @@ def _fit(given: Thresholds, log_n: Floats, error: Floats, exponent: float | None
 
 
 def _deviance(
-    given: Thresholds, log_n: Floats, error: Floats, place: Floats, rounds: int = _ROUNDS
+    given: Thresholds, log_n: Floats, precision: Floats, place: Floats, rounds: int = _ROUNDS
 ) -> tuple[Floats, Floats, Floats]:
     """Return D at the best n₀, shape (sets,), with weights and deviations, shape (sets, m).
 
     Parameters
     ----------
-    given, log_n, error
+    given, log_n
         As for :func:`_fit`.
+    precision
+        1/error², shape (sets, m).
     place
         log κ and log b of each set, or of all, shape (sets, 2) or (1, 2).
     rounds
         Rounds of reweighting.
     """
     rest = log_n - np.exp(place[:, 1:]) * np.log1p(np.exp(place[:, :1]) * given.alpha)
-    weight = used = error**-2.0
+    weight, numerator = precision, precision * (given.freedom + 1)
     for _ in range(rounds):
-        start = (rest * used).sum(axis=1, keepdims=True) / used.sum(axis=1, keepdims=True)
-        squares = (rest - start) ** 2 * weight
-        used = weight * (given.freedom + 1) / (given.freedom + squares)
+        start = (rest * weight).sum(axis=1, keepdims=True) / weight.sum(axis=1, keepdims=True)
+        deviation = rest - start
+        squares = deviation**2
+        squares *= precision
+        weight = numerator / (given.freedom + squares)
     deviance = ((given.freedom + 1) * np.log1p(squares / given.freedom)).sum(axis=1)
-    return deviance, used, rest - start
+    return deviance, weight, deviation
 
 
 def _derivatives(given: Thresholds, place: Floats, weight: Floats, rest: Floats) -> tuple[Floats, Floats]:
