@@ -232,6 +232,7 @@ def test_uneven_classes_leave_as_many_examples_per_class_as_each_number_of_class
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("svg_alone")
 def test_the_figure_is_reproduced_from_trainings(tmp_path, monkeypatch):
     base = {"model": "perceptron", "optimizer": "adam", "targets": "pooled", "lr": 0.01, "steps": 30}
 
@@ -249,4 +250,4 @@ def test_the_figure_is_reproduced_from_trainings(tmp_path, monkeypatch):
     assert set(points["classes"]) == {3, 5}
     assert points["seeds"].eq(3).all()
     assert len(result.claims) == len(EXPLANATIONS)
-    assert (tmp_path / "out" / "class_counts.png").exists()
+    assert (tmp_path / "out" / "class_counts.svg").stat().st_size

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -21,6 +21,10 @@ class Judgement:
     numbers: str
 
 
+def _as_it_is(table: pd.DataFrame) -> pd.DataFrame:
+    return table
+
+
 @dataclass(frozen=True)
 class Claim:
     """A statement of the paper with a rule for its verdict.
@@ -35,12 +39,16 @@ class Claim:
         Condition under which the claim counts as reproduced.
     judge
         Function of the table of runs → the verdict.
+    prepare
+        Function of the table of runs → what `judge` takes in its place; computed once for all claims of a
+        figure that have the same function.
     """
 
     figure: str
     sentence: str
     rule: str
-    judge: Callable[[pd.DataFrame], Judgement]
+    judge: Callable[[Any], Judgement]
+    prepare: Callable[[pd.DataFrame], Any] = _as_it_is
 
 
 def decide(passed: bool, numbers: str) -> Judgement:
@@ -84,6 +92,7 @@ def judge_all(
     filled = with_diverged_at_chance(table)
     unknown = 0 if missing else int((filled["test_acc_at_best_clean_val"].isna()).sum())
     diverged = "" if missing else describe_diverged(filled)
+    prepared: dict[Callable[[pd.DataFrame], Any], Any] = {}
     for claim in claims:
         if missing:
             judgement = not_testable(f"{missing} of {required} runs are not finished")
@@ -92,7 +101,9 @@ def judge_all(
                 f"{diverged}; {unknown} of them have no majority_share, so what counts as chance is unknown"
             )
         else:
-            judgement = claim.judge(filled)
+            if claim.prepare not in prepared:
+                prepared[claim.prepare] = claim.prepare(filled)
+            judgement = claim.judge(prepared[claim.prepare])
         numbers = "; ".join(filter(None, [judgement.numbers, "" if missing or unknown else diverged, remark]))
         row = (claim.figure, claim.sentence, claim.rule, required, finished)
         rows.append((*row, judgement.verdict, numbers))

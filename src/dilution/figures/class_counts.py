@@ -169,8 +169,8 @@ def _alpha(row: pd.Series) -> str:
     )
 
 
-def _judge(explanation: str, table: pd.DataFrame) -> Judgement:
-    """Return whether one explanation predicts thresholds best and well."""
+def _draw_errors(table: pd.DataFrame) -> tuple[dict[str, Floats], float] | Judgement:
+    """Return the errors of all explanations and the share of censored thresholds, or why there are none."""
     runs = runs_by_cell(table)
     thresholds, largest = noise_thresholds(runs), _largest(runs)
     counts, deltas = (thresholds.columns.get_level_values(name).nunique() for name in CELL)
@@ -183,7 +183,14 @@ def _judge(explanation: str, table: pd.DataFrame) -> Judgement:
     censored = float(np.isinf(thresholds).to_numpy().mean())
     if censored > _MOST_CENSORED:
         return not_testable(f"{percent(censored)} of the thresholds lie beyond the largest α")
-    errors = draw_errors(_logs(thresholds, largest), _curves(thresholds, largest))
+    return draw_errors(_logs(thresholds, largest), _curves(thresholds, largest)), censored
+
+
+def _judge(explanation: str, drawn: tuple[dict[str, Floats], float] | Judgement) -> Judgement:
+    """Return whether one explanation predicts thresholds best and well."""
+    if isinstance(drawn, Judgement):
+        return drawn
+    errors, censored = drawn
     others = np.min([error for name, error in errors.items() if name != explanation], axis=0)
     good = errors[explanation] <= math.log(LARGEST_ERROR)
     best = float((good & (errors[explanation] <= others - LEAST_LEAD)).mean())
@@ -223,7 +230,7 @@ _SENTENCES = {
 
 def _claim(explanation: Explanation) -> Claim:
     sentence = _SENTENCES[explanation.name]
-    return Claim("class_counts", sentence, _RULE, partial(_judge, explanation.name))
+    return Claim("class_counts", sentence, _RULE, partial(_judge, explanation.name), _draw_errors)
 
 
 FIGURE = Figure(
