@@ -257,7 +257,7 @@ def test_a_store_of_version_0_1_is_judged_by_todays_rules(tmp_path):
 
 
 @pytest.mark.trains
-@pytest.mark.usefixtures("svg_alone")
+@pytest.mark.usefixtures("unwritten")
 def test_a_search_goes_on_until_it_has_ended(tmp_path, monkeypatch):
     base = {**POOLED_SETTINGS, "model": "mlp1", "lr": 3e-3, "batch_size": 64, "n_evals": 1}
     monkeypatch.setattr(fig9, "demo_base", lambda: base)  # a small model searches as a large one does
@@ -282,8 +282,9 @@ def test_report_needs_a_store_with_a_study(tmp_path):
 
 @pytest.mark.trains
 @pytest.mark.usefixtures("svg_alone")
-def test_report_draws_figures_and_own_studies_without_training(reproduced, store, tmp_path):
+def test_report_draws_figures_and_own_studies_without_training(reproduced, store, tmp_path, monkeypatch):
     folder, _ = reproduced
+    monkeypatch.setattr("dilution.report.memorisation.publish", lambda *_: Plot("", ()))  # not looked at
     base = {"dataset": "digits", "n": 100, "model": "perceptron", "targets": "pooled", "steps": 2}
     own = Study.of("<b>mine</b>", Grid(base, {"alpha": [0.0, 1.0], "seed": [0, 1]}))
     with Store(store) as opened:
@@ -347,7 +348,7 @@ def test_the_markdown_page_shows_figures_and_verdicts_and_escapes(reproduced):
 
 
 @pytest.mark.trains
-@pytest.mark.usefixtures("svg_alone")
+@pytest.mark.usefixtures("unwritten")
 def test_the_page_of_a_figure_with_failed_points_names_the_states_of_its_runs(tmp_path, short, monkeypatch):
     train_runs = runner.train_runs
 
