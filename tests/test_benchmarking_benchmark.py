@@ -409,6 +409,7 @@ def test_failed_runs_are_named_and_a_benchmark_without_a_finished_run_is_refused
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("svg_alone")
 def test_the_command_prints_the_answer_and_the_page_and_can_estimate(short, tmp_path):
     labels = package.load("digits").train.labels.numpy()
     np.save(tmp_path / "flipped.npy", np.where(np.arange(len(labels)) % 5 == 0, (labels + 1) % 10, labels))

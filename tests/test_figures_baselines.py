@@ -114,6 +114,7 @@ def test_estimators_accept_their_largest_table(preset):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("svg_alone")
 def test_reproduce_draws_and_judges_it(tmp_path, monkeypatch):
     full_plan = Figure.plan
 
@@ -134,7 +135,7 @@ def test_reproduce_draws_and_judges_it(tmp_path, monkeypatch):
     assert (result.runs["state"] == "done").all()
     assert len(result.runs) == 4 * 2 * 2
     assert set(result.claims["verdict"]) <= {YES, NO}
-    assert (tmp_path / "baselines.png").exists()
+    assert (tmp_path / "baselines.svg").stat().st_size
     assert "Logistic regression" in result.page.read_text("utf-8")
     drawn = pd.read_csv(tmp_path / "baselines.csv")
     pd.testing.assert_frame_equal(drawn, aggregate(result.runs), check_dtype=False)

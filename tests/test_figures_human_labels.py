@@ -154,6 +154,7 @@ def test_one_seed_gives_no_significant_difference():
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("svg_alone")
 def test_reproduce_draws_it_on_a_data_file(tmp_path, monkeypatch, data_file):
     full_plan = Figure.plan
 

@@ -218,6 +218,7 @@ def test_the_smallest_number_that_an_option_takes_is_that_of_the_run(command, op
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("svg_alone")
 def test_the_command_answers_and_writes_a_page(tmp_path):
     words = (
         "plan digits --target 0.8 --alpha 3 --better-price 20 --model perceptron --pilot-n 400 --max-runs 20"

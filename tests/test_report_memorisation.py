@@ -22,6 +22,7 @@ def store(tmp_path_factory):
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("svg_alone")
 def test_the_page_of_a_study_has_the_panel_and_its_table(store, tmp_path):
     from dilution.figures.store_report import report
 
@@ -34,8 +35,8 @@ def test_the_page_of_a_study_has_the_panel_and_its_table(store, tmp_path):
     page = (tmp_path / "page" / "index.html").read_text()
     assert "losses: memorisation" in page
     assert "wrong labels that they were trained on" in page
-    assert (tmp_path / "page" / "losses-memorisation.png").exists()
-    assert (tmp_path / "page" / "losses.png").exists()  # settings that are no numbers are drawn by name
+    assert (tmp_path / "page" / "losses-memorisation.svg").stat().st_size
+    assert (tmp_path / "page" / "losses.svg").stat().st_size  # settings that are no numbers are drawn by name
 
 
 @pytest.mark.trains

@@ -54,7 +54,7 @@ def test_a_single_study_does_not_overwrite_the_files_of_the_page(tmp_path: Path)
 def test_a_report_keeps_the_tables_and_times_of_every_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("dilution.report.section", "dilution.figures.section"):
+    for module in ("dilution.report.section", "dilution.report.memorisation", "dilution.figures.section"):
         monkeypatch.setattr(f"{module}.publish", lambda *_: Plot("", ()))  # the plots are not looked at
     names = [*NAMES, "fig5/digits/demo"]
     runs = list(Grid({"dataset": "digits", "n": 100, "model": "mlp1"}, {"alpha": list(range(len(names)))}))
