@@ -108,42 +108,54 @@ PLACES = {
 """Function → the functions of quantiles it calls and the levels it sets; tests below pin each of them."""
 
 
-def functions_of(tree):
-    """Yield each innermost function of a module with the calls in it; other calls have the name ''."""
-
-    def visit(node, name):
-        for child in ast.iter_child_nodes(node):
+def nodes_of(tree):
+    """Yield each call and constant of a module with the innermost function around it, or ''."""
+    parents = [("", tree)]
+    while parents:
+        name, parent = parents.pop()
+        for child in ast.iter_child_nodes(parent):
             inner = child.name if isinstance(child, ast.FunctionDef) else name
-            if isinstance(child, ast.Call):
+            if isinstance(child, ast.Call | ast.Constant):
                 yield inner, child
-            yield from visit(child, inner)
-
-    return visit(tree, "")
+            parents.append((inner, child))
 
 
-def test_each_place_that_computes_bounds_from_a_level_is_pinned_here():
-    package = Path(dilution.__file__).parent
-    places = {}
+@pytest.fixture(scope="module")
+def calls_and_numbers():
+    """Return the calls and floats of the package by module and function: its text is parsed once."""
+    package, calls, numbers = Path(dilution.__file__).parent, [], []
     for path in sorted(package.rglob("*.py")):
-        for function, call in functions_of(ast.parse(path.read_text("utf-8"))):
-            callee = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-            words = [callee] if callee in QUANTILES else []
-            if callee not in ("grid_crossing", "crossing"):  # there a level is an accuracy
-                words += [f"{keyword.arg}=" for keyword in call.keywords if keyword.arg in LEVELS]
-            if words:
-                places.setdefault(f"{path.relative_to(package).as_posix()} {function}", []).extend(words)
+        module = path.relative_to(package).as_posix()
+        for function, node in nodes_of(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call):
+                callee = (
+                    node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                )
+                keywords = [keyword.arg for keyword in node.keywords]
+                calls.append((f"{module} {function}", callee, keywords))
+            elif isinstance(node.value, float):
+                numbers.append((module, node.value))
+    return calls, numbers
+
+
+def test_each_place_that_computes_bounds_from_a_level_is_pinned_here(calls_and_numbers):
+    places = {}
+    for place, callee, keywords in calls_and_numbers[0]:
+        words = [callee] if callee in QUANTILES else []
+        if callee not in ("grid_crossing", "crossing"):  # there a level is an accuracy
+            words += [f"{keyword}=" for keyword in keywords if keyword in LEVELS]
+        if words:
+            places.setdefault(place, []).extend(words)
     assert {place: sorted(words) for place, words in places.items()} == PLACES
 
 
-def test_multiples_of_a_standard_error_that_stand_for_a_level_are_in_one_place():
-    package, normal = Path(dilution.__file__).parent, scipy.stats.norm
-    multiples = [normal.ppf((1 + level) / 2) for level in (0.8, 0.9, 0.95, 0.99)]
-    places = Counter()
-    for path in package.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            value = node.value if isinstance(node, ast.Constant) else None
-            if isinstance(value, float) and any(abs(value - multiple) < 5e-3 for multiple in multiples):
-                places[path.relative_to(package).as_posix()] += 1
+def test_multiples_of_a_standard_error_that_stand_for_a_level_are_in_one_place(calls_and_numbers):
+    multiples = [scipy.stats.norm.ppf((1 + level) / 2) for level in (0.8, 0.9, 0.95, 0.99)]
+    places = Counter(
+        module
+        for module, value in calls_and_numbers[1]
+        if any(abs(value - multiple) < 5e-3 for multiple in multiples)
+    )
     assert places == {"planning/explain.py": 1}
 
 
