@@ -1,13 +1,14 @@
 """What the public functions that take an `execution` check first."""
 
 import inspect
-import subprocess
+import multiprocessing
+import runpy
 import sys
 
 import pytest
 
 import dilution
-from dilution.errors import InputError
+from dilution.errors import InputError, WorkerError
 from dilution.study.entry import takes_execution
 
 FUNCTIONS = [dilution.run, dilution.reproduce, dilution.diagnose, dilution.plan, dilution.advise]
@@ -64,16 +65,19 @@ print("finished")
     ],
     ids=["diagnose", "advise"],
 )
-def test_a_script_without_a_main_guard_ends_with_one_error_and_no_process_hangs(tmp_path, call, workers):
-    (tmp_path / "script.py").write_text(UNGUARDED.format(call=call, workers=workers))
-    command = [sys.executable, "script.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.count("Traceback") == 1
-    last = done.stderr.splitlines()[-1]
-    assert "WorkerError: line 7 of script.py has no main guard" in last
+def test_a_script_without_a_main_guard_ends_with_one_error_and_no_process_hangs(
+    tmp_path, monkeypatch, capfd, call, workers
+):
+    # As the script of this process, which spares a start; test_study_scheduler.py starts such a script.
+    monkeypatch.chdir(tmp_path)
     # asked for before the slow stages: copies are searched for after the reading, and noise scales measured
-    assert "searching for copies" not in done.stderr
-    assert "noise scale" not in done.stderr
-    assert 'Put the calls of the script under `if __name__ == "__main__":`' in last
+    monkeypatch.setattr(sys.modules["dilution.diagnosis.diagnose"], "_grouped", pytest.fail)
+    (tmp_path / "script.py").write_text(UNGUARDED.format(call=call, workers=workers))
+    with pytest.raises(WorkerError, match=r"^line 7 of script\.py has no main guard") as caught:
+        runpy.run_path(str(tmp_path / "script.py"), run_name="__main__")
+    assert 'Put the calls of the script under `if __name__ == "__main__":`' in str(caught.value)
+    assert multiprocessing.active_children() == []
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert "Traceback" not in shown.err  # of a worker process
+    assert "noise scale" not in shown.err
