@@ -36,18 +36,28 @@ def train_all(cases, parallel):
 """
 SCRIPT = f"""{TRAIN}
 import json, os, sys
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-results = train_all(json.loads(sys.argv[1]), parallel=True)
-with open("results-" + os.environ["RANK"], "w") as file:
-    json.dump(results, file)
+def train_rank(cases):
+    with open("results-" + os.environ["RANK"], "w") as file:
+        json.dump(train_all(cases, parallel=True), file)
+
+if __name__ == "__main__":
+    import dilution.training  # once, before the processes are forked
+    dilution.train
+    config = LaunchConfig(
+        1, 1, nproc_per_node=2, start_method="fork", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
+        run_id="test",
+    )
+    elastic_launch(config, train_rank)(json.loads(sys.argv[1]))
 """
 
 
 @pytest.mark.trains
 def test_two_processes_have_the_loss_curve_of_one_with_the_whole_batch(tmp_path, one_thread):
+    # What torchrun starts, with its environment, but forked: to import PyTorch takes most of the time.
     (tmp_path / "script.py").write_text(SCRIPT)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "script.py", json.dumps(CASES)]
+    command = [sys.executable, "script.py", json.dumps(CASES)]
     process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert process.returncode == 0, process.stderr
     both = [json.loads((tmp_path / f"results-{rank}").read_text()) for rank in range(2)]
