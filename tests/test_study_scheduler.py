@@ -2,7 +2,6 @@
 
 import io
 import multiprocessing
-import os
 import subprocess
 import sys
 from typing import ClassVar
@@ -17,7 +16,6 @@ from dilution.study.datasets import confusability_name
 from dilution.study.executors import FinishedGroup
 from dilution.study.executors.inline import InlineExecutor
 from dilution.study.grouping import RunGroup
-from dilution.study.prepare import prepare
 from dilution.study.progress import Progress
 from dilution.study.results import table
 from dilution.study.scheduler import run_study
@@ -114,24 +112,6 @@ def test_an_interrupted_study_keeps_finished_runs_and_completes_at_the_next_star
     assert table(store).set_index("key").loc[before.index, "finished"].equals(before)
 
 
-def test_a_run_whose_worker_was_killed_is_trained_again(store, module, tmp_path):
-    deadly = module(f"""
-        import os, pathlib, signal, torch
-
-        def net(shape, classes):
-            died = pathlib.Path({str(tmp_path)!r}, "died")
-            if os.getpid() != {os.getpid()} and not died.exists():  # the scheduler builds it too
-                died.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-            return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, classes))
-        """)
-    runs = prepare([small(model=f"{deadly}:net"), small()], None)
-    run_study(Study.of("s", runs), store, ONE_WORKER)
-    assert states(store, runs) == ["done", "done"]
-    assert store.crashes() == {runs[0].key: 1}
-    assert next(store.rows())["error"] is None
-
-
 class Recording(InlineExecutor):
     """Records the groups that it trains. Those with a run of `deadly` die instead, so many times."""
 
@@ -158,6 +138,16 @@ def recording(monkeypatch):
     monkeypatch.setattr(Recording, "groups", [])
     monkeypatch.setattr(Recording, "deadly", {})
     return Recording
+
+
+def test_a_run_whose_process_died_is_trained_again(store, recording):
+    # test_study_executors.py kills a real worker process
+    runs = [small(), small(seed=1, batch_size=8)]
+    recording.deadly = {runs[0].key: 1}
+    run_study(Study.of("s", runs), store, INLINE)
+    assert states(store, runs) == ["done", "done"]
+    assert store.crashes() == {runs[0].key: 1}
+    assert next(store.rows())["error"] is None
 
 
 def test_a_run_whose_process_died_three_times_fails_with_a_reason_and_the_others_finish(store, recording):
