@@ -144,22 +144,6 @@ def test_dropout_is_active_in_training_and_differs_between_steps_and_seeds(modul
     assert len(set(masks)) == len(masks) == 2 * FEW["steps"]
 
 
-@pytest.mark.trains
-def test_a_study_in_worker_processes_is_the_same_as_in_this_process(module, tmp_path):
-    name = f"{module(DROPOUT)}:Drops"
-    base = {"dataset": "digits", "n": 100, "alpha": 1, "model": name} | FEW
-    study = Study.of("own", [Run.of(**base, seed=seed) for seed in range(4)])
-    tables = [
-        dilution.run(study, store=tmp_path / f"{workers}.sqlite", execution=Execution(workers=workers)).drop(
-            columns=["seconds", "started", "finished", "group_size"]
-        )
-        for workers in (0, 1)
-    ]
-    assert tables[0]["state"].tolist() == ["done"] * 4
-    assert tables[0]["test_acc_at_best_clean_val"].nunique() > 1
-    assert tables[0].equals(tables[1])
-
-
 def test_an_edited_factory_is_another_run_and_is_imported_again(module, tmp_path):
     name = module(SMALL)
     one = Run.of(dataset="digits", n=100, alpha=1, model=f"{name}:small", **FEW)

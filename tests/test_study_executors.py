@@ -4,7 +4,7 @@ import os
 import platform
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ from dilution.study.executors.processes import ProcessExecutor, workers_note
 from dilution.study.grouping import RunGroup
 from dilution.study.prepare import prepare
 from dilution.study.results import histories, table
+from dilution.study.saved_weights import load_weights
 from dilution.study.scheduler import run_study
 from dilution.study.store import Store
 
@@ -47,11 +48,26 @@ DIVERGING = small(model="mlp2", optimizer="sgd", lr=1e20)
 CONFUSABLE = ((torch.eye(10) + 0.1) / 2).tolist()
 
 EXECUTIONS = {
-    "inline": Execution(executor="inline", progress=False),
-    "processes": Execution(executor="processes", workers=2, progress=False),
+    "inline": Execution(executor="inline", progress=False, save_weights="best"),
+    "processes": Execution(executor="processes", workers=2, progress=False, save_weights="best"),
 }
 if find_spec("ray") is not None:
-    EXECUTIONS["ray"] = Execution(executor="ray", workers=2, progress=False)
+    EXECUTIONS["ray"] = Execution(executor="ray", workers=2, progress=False, save_weights="best")
+DROPOUT = """
+import torch
+from torch import nn
+
+
+class Drops(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(64)
+        self.last = nn.LazyLinear(classes)
+
+    def forward(self, x):
+        x = self.norm(x.flatten(1))
+        return self.last(nn.functional.dropout(x, 0.5, self.training))  # not a layer: invisible in modules
+"""
 
 every_executor = pytest.mark.parametrize(
     "executor", ["inline", "processes", pytest.param("ray", marks=needs_ray)]
@@ -68,12 +84,10 @@ def _one_thread(one_thread):
 
 @contextmanager
 def working_folder(path):
-    before = Path.cwd()
-    os.chdir(path)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        patch.syspath_prepend(path)
         yield
-    finally:
-        os.chdir(before)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +96,7 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("executors")
     digits = load("digits")
     write_pack(path / "mine.pack", [digits.train], [digits.test])
+    (path / "own_dropout.py").write_text(DROPOUT)
     for name, action in {
         "deadly": "os.kill(os.getpid(), signal.SIGKILL)",
         "traced": f"pathlib.Path({str(path)!r}, f'pid-{{os.getpid()}}').touch()",
@@ -98,13 +113,14 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(folder):
-    """The study of the contract; its last run is of a pack of images with a relative path."""
+    """The study of the contract, with a model of the user and a pack of images with a relative path."""
+    dropout = [small(model="own_dropout:Drops", seed=seed) for seed in (0, 1)]
     with working_folder(folder):
-        (packed,) = prepare([small(dataset="mine.pack")], None)
-    return Study.of("contract", [GOOD[0], FAILING, DIVERGING, *GOOD[1:], packed])
+        own = prepare([*dropout, small(dataset="mine.pack")], None)
+    return Study.of("contract", [GOOD[0], FAILING, DIVERGING, *GOOD[1:], *own])
 
 
-STATES = ["done", "failed", "diverged", "done", "done", "done", "done"]
+STATES = ["done", "failed", "diverged", *["done"] * 6]
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +135,9 @@ def finished(folder, study):
             torch.set_num_threads(1)
             with Store(paths[executor]) as store, working_folder(folder):
                 store.keep_artifact(confusability_name(GOOD[3]), CONFUSABLE)
-                run_study(study, store, EXECUTIONS[executor])
+                # one process is started here, and two in a session
+                workers = 1 if executor == "processes" else EXECUTIONS[executor].workers
+                run_study(study, store, replace(EXECUTIONS[executor], workers=workers))
             torch.set_num_threads(before)
         return paths[executor]
 
@@ -188,8 +206,19 @@ def test_the_table_is_that_of_the_executor_without_processes_bit_for_bit(finishe
         with Store(finished(name)) as store:
             tables.append(table(store, "contract").drop(columns=TIMES))
             evaluations.append(histories(store, "contract"))
+    assert tables[0]["test_acc_at_best_clean_val"].tail(3).nunique() > 1
     pd.testing.assert_frame_equal(*tables, check_exact=True)
     pd.testing.assert_frame_equal(*evaluations, check_exact=True)
+
+
+@every_executor
+def test_the_weights_of_every_finished_run_are_saved(finished, study, folder, executor):
+    with working_folder(folder):
+        for run, state in zip(study.runs, STATES, strict=True):
+            if state == "done":
+                own = run.model if ":" in run.model else None
+                assert load_weights(run.key, finished(executor), model=own).run == run
+    assert len(list(folder.glob(f"{executor}.sqlite.weights/*.pt"))) == STATES.count("done")
 
 
 @dataclass
@@ -307,6 +336,11 @@ def test_each_group_comes_back_once_and_there_is_room_when_none_trains(session, 
     assert not record.busy_after_all
     assert sorted(finished.group.runs[0].seed for finished in record.returned) == list(range(6))
     assert all(len(finished.outcomes) == 1 for finished in record.returned)
+    losses, expected = (
+        {finished.group.runs[0].seed: finished.outcomes[0]["history"] for finished in of.returned}
+        for of in (record, session("inline"))
+    )
+    assert losses == expected  # each outcome is that of its own run
     if executor == "ray":  # for the others the scheduler knows the host
         assert {finished.outcomes[0]["host"] for finished in record.returned} == {platform.node()}
 

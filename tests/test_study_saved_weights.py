@@ -147,17 +147,6 @@ def test_weights_are_asked_for_on_the_command_line_and_in_the_file_of_a_study(tm
     )
 
 
-def test_worker_processes_save_weights_too(tmp_path):
-    run = Run.of(**BASE | {"steps": 4, "n_evals": 2})
-    path = tmp_path / "s.sqlite"
-    dilution.run(
-        Study.of("one", [run], save_weights="best"),
-        store=path,
-        execution=Execution(workers=1, progress=False),
-    )
-    assert load_weights(run.key, path).run == run
-
-
 def test_a_file_that_cannot_be_written_costs_no_result(tmp_path, caplog):
     path = tmp_path / "s.sqlite"
     weights_folder(path).write_text("a file in the place of the folder")
