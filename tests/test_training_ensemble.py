@@ -185,7 +185,7 @@ def test_augmented_replicas_equal_the_plain_loop(model, settings):
 )
 @pytest.mark.parametrize("model", ["perceptron", "mlp2", "conv2"])
 def test_a_replica_has_the_same_bits_in_any_group(model, settings):
-    group = tasks(model, steps=12, **settings)
+    group = tasks(model, steps=4, **settings)
     whole = train_together(group)
     for part in (group[:1], group[1:]):
         for task, result in zip(part, train_together(part), strict=True):
