@@ -114,6 +114,18 @@ def test_a_mistake_ends_the_process_with_one_line_and_exit_code_2(tmp_path):
     assert errors == "error: digits.bin does not end in .pack. Write to digits.pack instead.\n"
 
 
+def test_in_a_deleted_folder_the_module_ends_with_a_message_like_the_script(tmp_path):
+    (tmp_path / "gone").mkdir()
+    process = start(
+        "--version", folder=tmp_path / "gone",
+        preexec_fn=lambda: (tmp_path / "gone").rmdir(),  # runs in the child, once it is in the folder
+    )  # fmt: skip
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.startswith("error: the current folder cannot be used: No such file or directory.")
+    assert errors.count("\n") == 1
+
+
 def test_sigterm_ends_a_command_like_ctrl_c(monkeypatch):
     monkeypatch.setattr("dilution.cli.app", lambda **_: signal.raise_signal(signal.SIGTERM))
     handler = signal.getsignal(signal.SIGTERM)

@@ -5,7 +5,11 @@ import sys
 
 # Python has put the current folder first: a file there that is named like an installed module would run. The
 # two modules above were imported before that.
-if sys.path[:1] == [os.getcwd()] and os.path.dirname(os.path.dirname(__file__)) != sys.path[0]:  # noqa: PTH109, PTH120
+try:
+    folder = os.getcwd()  # noqa: PTH109
+except OSError:  # it was deleted, say: no file is taken from it, and main() ends with a message
+    folder = None
+if sys.path[:1] == [folder] and os.path.dirname(os.path.dirname(__file__)) != folder:  # noqa: PTH120
     del sys.path[0]
 
 from dilution.cli import main
