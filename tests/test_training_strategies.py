@@ -612,9 +612,8 @@ DROPOUT = """
 @pytest.mark.parametrize(
     "settings",
     [
-        {},
         {"ema_decay": 0.9, "translate": 1, "optimizer": "sgd", "schedule": "cosine"},
-        {"precision": "bfloat16"},
+        {"precision": "bfloat16"},  # with Adam and without averages
     ],
     ids=str,
 )
