@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
+from tied_labels import HIGH, LOW, tied_labels
 
 import dilution
 from dilution.data import Arrays, read_label_file
@@ -23,12 +25,16 @@ from dilution.training.confusability import EPOCHS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "results" / "noise" / "README.md"
 NEIGHBOURS = 5_000  # images whose nearest neighbours are looked at
-MODELS = ("mlp2", "perceptron", "mlp4", "conv2")
+Predictions = Literal["held out", "briefly trained", "averaged"]
+"""Of images that a model was not trained on, after a usual or a short training; of its own, over epochs."""
+MODELS: dict[Predictions, tuple[str, ...]] = {
+    "held out": ("mlp2", "perceptron", "mlp4", "conv2"),
+    "briefly trained": ("mlp2", "perceptron", "mlp4", "conv2"),
+    "averaged": ("conv4", "conv2", "conv6", "lenet"),
+}
 """The models that noise by predictions follows, one variant each; other noise has a variant per seed."""
-AVERAGED_MODELS = ("conv4", "conv2", "conv6", "lenet")
-"""The same for noise by predictions of training images that are averaged over AVERAGED_EPOCHS epochs."""
-AVERAGED_EPOCHS = 4
-SEEDS = tuple(range(len(MODELS)))
+TRAINING_EPOCHS: dict[Predictions, float] = {"held out": EPOCHS, "briefly trained": 0.03, "averaged": 4}
+SEEDS = tuple(range(4))
 COUNTING = 0.02  # differences up to this one can come from counting some thousand images per class
 
 
@@ -48,9 +54,8 @@ class Pair:
         Text of the noise.
     make
         Function of data, predicted probabilities and the T counted in the file that returns the noise.
-    averaged
-        Whether the predictions are those of training images, averaged over epochs; otherwise those of images
-        that were held out.
+    predictions
+        Which predictions the noise follows, if it follows any.
     """
 
     file: str
@@ -58,14 +63,16 @@ class Pair:
     source: str
     noise: str
     make: Callable[[Arrays, Callable[[], NDArray[np.float64]], NDArray[np.float64]], LabelNoise]
-    averaged: bool = False
+    predictions: Predictions = "held out"
 
     @property
     def title(self) -> str:
         """The noise as the table names it."""
-        return f"`{self.noise}`{', averaged' if self.averaged else ''}"
+        return f"`{self.noise}`{'' if self.predictions == 'held out' else f', {self.predictions}'}"
 
 
+KINDS_OF_CHEN: tuple[Predictions, ...] = ("held out", "averaged")
+KINDS_OF_ALGAN: tuple[Predictions, ...] = ("held out", "briefly trained")
 _CHEN, _ALGAN = "Chen et al. 2021", "Algan and Ulusoy 2020"
 PAIRS = [
     *(
@@ -75,11 +82,11 @@ PAIRS = [
             _CHEN,
             f"idn(rate={rate})",
             lambda _, predicted, __, rate=rate: dilution.idn(rate, predicted()),
-            averaged,
+            predictions,
         )
         for name in ("mnist", "cifar10")
         for rate in (0.2, 0.4)
-        for averaged in (False, True)
+        for predictions in KINDS_OF_CHEN
     ),
     *(
         Pair(
@@ -88,9 +95,11 @@ PAIRS = [
             _ALGAN,
             f"idn(rate={percent / 100})",
             lambda _, predicted, __, percent=percent: dilution.idn(percent / 100, predicted()),
+            predictions,
         )
         for name in ("mnist", "cifar10")
-        for percent in (35, 65)
+        for percent in (LOW, HIGH)
+        for predictions in KINDS_OF_ALGAN
     ),
     *(
         Pair(
@@ -280,9 +289,10 @@ other cells show `{first}`, where averaged `{first_averaged}`, or seed {seed}.
 
 CONCLUSION = """
 The models of Chen et al. and of Algan and Ulusoy are other ones (a wide ResNet over 150 epochs, a distilled
-teacher). Here five networks of each kind predict the images that they have not seen, after three epochs.
-Where it says *averaged*, one network predicts its own training images after each of four epochs, and the mean
-counts, as Chen et al. do over theirs (`dilution data noisy --average-epochs`).
+student). Here five networks of each kind predict the images that they have not seen, after {epochs:g}
+epochs. Where it says *briefly trained* it is {brief:g} (`dilution data noisy --epochs {brief:g}`).
+Where it says *averaged*, one network predicts its own training images after each of {averaged:g} epochs, and
+the mean counts, as Chen et al. do over theirs (`dilution data noisy --average-epochs`).
 `locally_concentrated_features` takes clusters of a network's logits, as the code of Algan and Ulusoy does,
 and `locally_concentrated` clusters of pixels.
 
@@ -291,28 +301,44 @@ and `locally_concentrated` clusters of pixels.
 published labels resemble.
 """
 
+TIED = """
+## The feature-dependent labels at the higher rate
+
+{counts}
+
+What a model doubts does not depend on the place of an image in a file. Such labels would come about if the
+probabilities of all wrong classes were equal for most images: equal numbers are ordered by class, and by
+place. So in large part the file at the higher rate depends neither on what an image shows nor on its class,
+and `idn` does not agree with it.
+"""
+
 
 def draw_variants(
-    pair: Pair, data: Arrays, predict: Callable[[str, bool], NDArray[np.float64]], published: Shape
+    pair: Pair, data: Arrays, predict: Callable[[str, Predictions], NDArray[np.float64]], published: Shape
 ) -> list[dilution.Dilution]:
     """Return the variants of the labels that stand for a published file."""
     drawn = []
-    for model, seed in zip(AVERAGED_MODELS if pair.averaged else MODELS, SEEDS, strict=True):
-        noise = pair.make(data, lambda model=model: predict(model, pair.averaged), published.transition)
+    for model, seed in zip(MODELS[pair.predictions], SEEDS, strict=True):
+        noise = pair.make(data, lambda model=model: predict(model, pair.predictions), published.transition)
         drawn.append(dilution.Dilution(data, noise=noise, seed=seed))
     return drawn
 
 
-def write_page(rows: Mapping[tuple[str, str], str]) -> None:
+def write_page(rows: Mapping[tuple[str, str], str], ties: Sequence[str]) -> None:
     """Write the page from its rows by file and title of the noise, in the order of the pairs, MNIST first."""
     PAGE.parent.mkdir(parents=True, exist_ok=True)
+    held_out, averaged = MODELS["held out"], MODELS["averaged"]
     introduction = INTRODUCTION.format(
-        variants=len(MODELS), counting=100 * COUNTING, models=", ".join(MODELS), first=MODELS[0],
-        averaged_models=", ".join(AVERAGED_MODELS), first_averaged=AVERAGED_MODELS[0], seed=SEEDS[0],
+        variants=len(SEEDS), counting=100 * COUNTING, models=", ".join(held_out), first=held_out[0],
+        averaged_models=", ".join(averaged), first_averaged=averaged[0], seed=SEEDS[0],
     )  # fmt: skip
+    conclusion = CONCLUSION.format(
+        epochs=EPOCHS, brief=TRAINING_EPOCHS["briefly trained"], averaged=TRAINING_EPOCHS["averaged"]
+    )
     pairs = sorted(PAIRS, key=lambda pair: pair.dataset != "mnist")
     lines = [rows[pair.file, pair.title] for pair in pairs if (pair.file, pair.title) in rows]
-    PAGE.write_text(introduction + "\n".join(lines) + "\n" + CONCLUSION)
+    tied = TIED.format(counts="\n".join(f"- {line}" for line in ties)) if ties else ""
+    PAGE.write_text(introduction + "\n".join(lines) + "\n" + conclusion + tied)
 
 
 def rows_of_page() -> dict[tuple[str, str], str]:
@@ -332,15 +358,16 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     folder, rows = arguments.folder, rows_of_page() if arguments.only else {}
-    for name in ("mnist", "cifar10"):
-        data = dilution.load(name).train
+    train = {name: dilution.load(name).train for name in ("mnist", "cifar10")}
+    ties = [line for name, data in train.items() if (line := tied_labels(folder, name, data))]
+    for name, data in train.items():
         nearest = nearest_of_class(data)
 
         @cache
-        def predict(model: str, averaged: bool, data: Arrays = data) -> NDArray[np.float64]:
-            epochs = AVERAGED_EPOCHS if averaged else EPOCHS
+        def predict(model: str, predictions: Predictions, data: Arrays = data) -> NDArray[np.float64]:
+            epochs, is_averaged = TRAINING_EPOCHS[predictions], predictions == "averaged"
             return dilution.predicted_probabilities(
-                data, model=model, seed=SEEDS[0], epochs=epochs, average_epochs=averaged
+                data, model=model, seed=SEEDS[0], epochs=epochs, average_epochs=is_averaged
             )
 
         for pair in PAIRS:
@@ -355,7 +382,7 @@ def main() -> None:
             ]
             rows[pair.file, pair.title] = row_of(pair, published, drawn)
             print(rows[pair.file, pair.title], flush=True)
-            write_page(rows)  # at once: the next row may take half an hour
+            write_page(rows, ties)  # at once: the next row may take half an hour
 
 
 if __name__ == "__main__":
